@@ -1,0 +1,99 @@
+/**
+ * Everything that has to hold: `npm run ok`, and `.ci/run` on a machine for it.
+ *
+ * Steps run one after the other, each with its output kept in build/ci/; one line for each, the whole output of what
+ * failed, one closing summary. The exit code is that of the worst step.
+ */
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { countLines } from './count-lines.ts';
+import { root } from './public-modules.ts';
+
+interface Step {
+  readonly name: string;
+  /** An npm script, with arguments. */
+  readonly script: readonly string[];
+  /** Whether the tests it runs are counted in the closing line; the others run the same ones again. */
+  readonly counts?: boolean;
+  /** The folder it is about, where that may be absent; then the step is left out. */
+  readonly folder?: string;
+}
+
+const STEPS: readonly Step[] = [
+  { name: 'tests, Node 26', script: ['test'], counts: true },
+  { name: 'tests, Node 24', script: ['test:24'] },
+  { name: 'interop', script: ['test:interop'], counts: true, folder: 'interop' },
+  { name: 'types', script: ['check'] },
+  { name: 'lint', script: ['lint'] },
+  { name: 'format', script: ['fmt'] },
+  { name: 'unused code', script: ['knip'] },
+  { name: 'package', script: ['pack:check'] },
+  { name: 'API report', script: ['api'] },
+  { name: 'changelog', script: ['changelog'] },
+  { name: 'doc comments', script: ['docs'] },
+  { name: 'snippets', script: ['snippets'] },
+  { name: 'examples', script: ['examples'] },
+  { name: 'fuzzing', script: ['fuzz', '--', '--inputs=50000'] },
+  { name: 'fresh clone', script: ['fresh'] },
+  { name: 'engine tests', script: ['engine:test'] },
+  { name: 'engine rebuild', script: ['engine:rebuild'] },
+];
+
+const LOGS = path.join(root, 'build', 'ci');
+
+interface Result {
+  readonly ok: boolean;
+  readonly output: string;
+  readonly seconds: string;
+}
+
+async function run({ name, script }: Step): Promise<Result> {
+  const startedAt = performance.now();
+  const child = spawn('npm', ['run', '--silent', ...script], { cwd: root, shell: process.platform === 'win32' });
+  child.stdin.end();
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => {
+    child.on('error', (error) => {
+      output += String(error);
+      resolve(null);
+    });
+    child.on('close', resolve);
+  });
+  writeFileSync(path.join(LOGS, `${name.replaceAll(/\W+/g, '-')}.log`), output);
+  return { ok: code === 0, output, seconds: ((performance.now() - startedAt) / 1000).toFixed(1) };
+}
+
+/** The last line of an output that says something. */
+const lastLine = (output: string): string => output.trimEnd().split('\n').at(-1)?.trim() ?? '';
+
+rmSync(LOGS, { recursive: true, force: true });
+mkdirSync(LOGS, { recursive: true });
+console.log(`Checks on Node ${process.version}, ${process.platform} ${process.arch}\n`);
+
+const failures: string[] = [];
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const skips: string[] = [];
+for (const step of STEPS) {
+  if (step.folder !== undefined && !existsSync(path.join(root, step.folder))) continue;
+  const { ok, output, seconds } = await run(step);
+  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${step.name.padEnd(16)} ${seconds.padStart(6)} s   ${lastLine(output)}`);
+  if (!ok) {
+    failures.push(step.name);
+    console.log(`\n${output.trimEnd().replaceAll(/^/gm, '  | ')}\n`);
+  }
+  if (step.counts !== true) continue;
+  const [, passed, failed, skipped] = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(output) ?? [];
+  counts.passed += Number(passed ?? 0);
+  counts.failed += Number(failed ?? 0);
+  counts.skipped += Number(skipped ?? 0);
+  skips.push(...(/^Skipped:\n((?: {2}.*\n)+)/m.exec(output)?.[1]?.trimEnd().split('\n') ?? []));
+}
+
+console.log(`\n${countLines()}`);
+if (skips.length > 0) console.log(`Skipped tests:\n${skips.join('\n')}`);
+console.log(failures.length === 0 ? 'Everything holds.' : `Failed: ${failures.join('; ')}.`);
+console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = failures.length === 0 ? 0 : 1;
