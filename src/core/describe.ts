@@ -1,0 +1,74 @@
+/** What a swarm tells about itself, for people and tools. */
+
+import { type Addr } from './addr.ts';
+import { canAsk } from './ask.ts';
+import { type Counters } from './counters.ts';
+import { isSecure } from './secure.ts';
+import { type Swarm } from './swarm.ts';
+
+/** The ability to name one's limits and what one stands on. A swarm without it is described by its counters alone. */
+export interface Describes {
+  /** Called by {@link inspect}; plain data, read now. */
+  describe(): LayerDescription;
+}
+
+/** One layer's own part of an {@link Inspection}. */
+export interface LayerDescription {
+  /** The bounds this layer keeps, by option name: `{ maxPendingMessages: 256 }`. */
+  readonly limits: Readonly<Record<string, number | string | boolean>>;
+  /** How full it is now: sessions, queues. */
+  readonly state?: Readonly<Record<string, number | string | boolean>> | undefined;
+  /** What it wraps, inspected; several for `multi`. */
+  readonly inner?: readonly Inspection[] | undefined;
+}
+
+/** A stack as one plain object: it can be printed, compared and sent as JSON. */
+export interface Inspection {
+  readonly layer: string;
+  readonly addrs: readonly string[];
+  readonly abilities: readonly ('tell' | 'ask' | 'secure')[];
+  readonly limits: Readonly<Record<string, number | string | boolean>>;
+  readonly state: Readonly<Record<string, number | string | boolean>>;
+  readonly counters: {
+    readonly sent: number;
+    readonly received: number;
+    readonly sentBytes: number;
+    readonly receivedBytes: number;
+    readonly drops: Readonly<Record<string, number>>;
+  };
+  readonly inner: readonly Inspection[];
+}
+
+/** The stack of a swarm with its addresses, limits and counters as one plain object, outermost layer first. */
+export function inspect<A extends Addr>(swarm: Swarm<A>): Inspection {
+  const addrs = swarm.localAddrs();
+  const [first] = addrs;
+  const described: LayerDescription = describes(swarm) ? swarm.describe() : { limits: {} };
+  const limits: Record<string, number | string | boolean> = { ...described.limits };
+  if (first !== undefined) {
+    limits['mtu'] = swarm.mtu(first);
+    if (canAsk(swarm)) limits['maxRequestBytes'] = swarm.maxRequestBytes(first);
+  }
+  return {
+    layer: swarm.counters.layer,
+    addrs: addrs.map((addr) => addr.text),
+    abilities: [
+      'tell',
+      ...(canAsk(swarm) ? (['ask'] as const) : []),
+      ...(isSecure(swarm) ? (['secure'] as const) : []),
+    ],
+    limits,
+    state: { ...described.state },
+    counters: plainCounters(swarm.counters),
+    inner: described.inner ?? [],
+  };
+}
+
+function describes(swarm: object): swarm is Describes {
+  return 'describe' in swarm && typeof swarm.describe === 'function';
+}
+
+function plainCounters(counters: Counters): Inspection['counters'] {
+  const { sent, received, sentBytes, receivedBytes, drops } = counters;
+  return { sent, received, sentBytes, receivedBytes, drops: Object.fromEntries(drops) };
+}

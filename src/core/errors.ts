@@ -1,0 +1,150 @@
+/**
+ * Three kinds of trouble, told apart everywhere:
+ *
+ * - **misuse**: the caller's mistake; `TypeError` or `RangeError`, thrown at once;
+ * - **failure**: peer, path, time or limits; {@link P2PError}, always by rejection;
+ * - **bug**: ours; {@link assert}, never caught inside the library.
+ */
+
+/**
+ * Every code a {@link P2PError} can have. A minor release may add one, so a `switch` needs a `default:`.
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | `closed` | the swarm, node or endpoint that was asked to do it is closed |
+ * | `mtu_exceeded` | the message is larger than the destination takes now |
+ * | `unreachable` | no way to the destination: nobody there, or the layer below cannot get there |
+ * | `timeout` | a deadline passed |
+ * | `refused` | the other side, or a list on this side, said no |
+ * | `not_found` | the thing asked for does not exist (a key nobody knows, say) |
+ * | `identity_mismatch` | somebody answered, but with another key than the address demands |
+ * | `limit_exceeded` | a bound on bytes, messages, asks or connections was reached |
+ * | `unsupported` | this swarm cannot do that for this address (an unknown scheme, say) |
+ * | `disconnected` | the connection that carried it ended before the answer came |
+ * | `in_use` | the address to bind to, or the name to open, is taken |
+ */
+export const P2P_ERROR_CODES = [
+  'closed',
+  'mtu_exceeded',
+  'unreachable',
+  'timeout',
+  'refused',
+  'not_found',
+  'identity_mismatch',
+  'limit_exceeded',
+  'unsupported',
+  'disconnected',
+  'in_use',
+] as const;
+
+/** One of {@link P2P_ERROR_CODES}. */
+export type P2PErrorCode = (typeof P2P_ERROR_CODES)[number];
+
+/** Where the fault lies: with us, with the peer, or somewhere between. */
+export type ErrorSide = 'local' | 'remote' | 'path';
+
+/** What a {@link P2PError} may carry beside its code, side and message. */
+export interface P2PErrorOptions {
+  /** What led to this error; for logs. @default undefined */
+  readonly cause?: unknown;
+  /**
+   * `'no'` only when it is certain that no byte of the message left this process: then repeating it cannot make the
+   * peer act twice. @default 'maybe'
+   */
+  readonly sent?: 'no' | 'maybe' | undefined;
+}
+
+/**
+ * A failure: something about a peer, a path, time or a limit. The message says what was tried, both numbers with their
+ * units, and what to do next.
+ *
+ * Recognise it with {@link P2PError.is}, which also works across two copies of the package.
+ */
+export class P2PError extends Error {
+  override readonly name = 'P2PError';
+  readonly code: P2PErrorCode;
+  readonly side: ErrorSide;
+  /** What a retry must know: `'no'` when surely no byte of the message left, else `'maybe'`. */
+  readonly sent: 'no' | 'maybe';
+
+  constructor(code: P2PErrorCode, side: ErrorSide, message: string, options: P2PErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.side = side;
+    this.sent = options.sent ?? 'maybe';
+  }
+
+  /** Whether `value` is a P2PError (of this `code`, when given). Structural: a second copy of the package matches too. */
+  static is(value: unknown, code?: P2PErrorCode): value is P2PError {
+    if (!(value instanceof Error) || value.name !== 'P2PError' || !('code' in value)) return false;
+    return code === undefined ? (P2P_ERROR_CODES as readonly unknown[]).includes(value.code) : value.code === code;
+  }
+}
+
+/** The failure of an operation on something that is closed; nothing was sent. */
+export function closedError(what: string, cause?: unknown): P2PError {
+  return new P2PError(
+    'closed',
+    'local',
+    `Cannot ${what}: closed`,
+    cause === undefined ? { sent: 'no' } : { sent: 'no', cause },
+  );
+}
+
+/**
+ * The failure of a message that is too large; nothing was sent.
+ *
+ * @param remedy - what the user can do, as a half-sentence: `wrap the swarm in frag()`.
+ */
+export function mtuError(what: string, sizeBytes: number, limitBytes: number, remedy?: string): P2PError {
+  const advice = remedy === undefined ? '' : `; ${remedy}`;
+  return new P2PError(
+    'mtu_exceeded',
+    'local',
+    `Cannot ${what}: ${sizeBytes} bytes, limit is ${limitBytes} bytes${advice}`,
+    {
+      sent: 'no',
+    },
+  );
+}
+
+/** The code of a refusal that has no other: go-p2p's only one. */
+const REFUSAL_CODE = 255;
+
+/**
+ * What a serve handler throws to say no in so many words.
+ *
+ * The asker gets a `refused` {@link P2PError} whose `cause` is a Refusal with the same `bytes` and `code`, where the wire
+ * can carry them. The message stays on this side; so does all of anything else that a handler throws.
+ */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  /** Application bytes for the asker, where the wire can carry them. */
+  readonly bytes: Uint8Array | undefined;
+  /** A number for the asker, 1 to 255, where the wire can carry it. */
+  readonly code: number;
+
+  /** @throws {RangeError} when `code` is not a whole number from 1 to 255. */
+  constructor(message = 'refused', bytes?: Uint8Array, code: number = REFUSAL_CODE) {
+    if (!Number.isInteger(code) || code < 1 || code > 255) {
+      throw new RangeError(`Cannot make Refusal: expected a code from 1 to 255, got ${code}`);
+    }
+    super(message);
+    this.bytes = bytes;
+    this.code = code;
+  }
+
+  /** Structural, like {@link P2PError.is}. */
+  static is(value: unknown): value is Refusal {
+    return value instanceof Error && value.name === 'Refusal';
+  }
+}
+
+/**
+ * States what cannot be otherwise. A failure is a bug of ours, so nothing in the library catches it.
+ *
+ * @param why - why this cannot happen.
+ */
+export function assert(condition: unknown, why: string): asserts condition {
+  if (!condition) throw new Error(`Bug in shoal: ${why}`);
+}

@@ -1,0 +1,123 @@
+/**
+ * How a wrapper keeps the abilities of what it wraps: in the type ({@link Like}, {@link Common}) and at run time
+ * ({@link keep}).
+ *
+ * Only wrappers that pass on the same bytes under the same trust may keep abilities. A layer that replaces them (a
+ * security layer, say) must not, or requests would pass it by in plaintext.
+ */
+
+import { type Addr } from './addr.ts';
+import { assertFunction } from './limits.ts';
+import { type AskSwarm, type Asks, canAsk } from './ask.ts';
+import { type Secure, type SecureAskSwarm, type SecureSwarm, isSecure } from './secure.ts';
+import { type Swarm } from './swarm.ts';
+
+// The address type of S does not matter for which abilities it has, and Asks and Secure are invariant in it: only `any`
+// matches them all.
+// oxlint-disable-next-line typescript/no-explicit-any
+type AnyAsks = Asks<any>;
+// oxlint-disable-next-line typescript/no-explicit-any
+type AnySecure = Secure<any>;
+
+/** The named swarm type for addresses `B` with the abilities of `S`; distributes over unions. */
+export type Like<S, B extends Addr> = S extends AnyAsks & AnySecure
+  ? SecureAskSwarm<B>
+  : S extends AnyAsks
+    ? AskSwarm<B>
+    : S extends AnySecure
+      ? SecureSwarm<B>
+      : Swarm<B>;
+
+/** The named swarm type for addresses `B` with what all members of the union `S` can do. */
+export type Common<S, B extends Addr> = [S] extends [AnyAsks & AnySecure]
+  ? SecureAskSwarm<B>
+  : [S] extends [AnyAsks]
+    ? AskSwarm<B>
+    : [S] extends [AnySecure]
+      ? SecureSwarm<B>
+      : Swarm<B>;
+
+/** How a wrapper's addresses relate to those of what it wraps. */
+export interface AddrMap<in out A extends Addr, in out B extends Addr> {
+  /** From the wrapper's address to the inner one. */
+  down(addr: B): A;
+  /** From the inner address to the wrapper's. */
+  up(addr: A): B;
+}
+
+/** Why a call cannot be made now; `undefined` when it can. */
+export type Guard = (what: string) => Error | undefined;
+
+/** The ask half of `inner`, seen through an address map. */
+export function mapAsks<A extends Addr, B extends Addr>(inner: Asks<A>, map: AddrMap<A, B>, guard?: Guard): Asks<B> {
+  return {
+    maxRequestBytes: (dst) => inner.maxRequestBytes(map.down(dst)),
+    ask: (dst, request, options) => {
+      const error = guard?.(`ask ${dst.text}`);
+      return error === undefined ? inner.ask(map.down(dst), request, options) : Promise.reject(error);
+    },
+    serve: (handler) => {
+      assertFunction(handler, 'handler');
+      const error = guard?.('serve');
+      if (error !== undefined) throw error;
+      return inner.serve((request) =>
+        handler({
+          src: map.up(request.src),
+          dst: map.up(request.dst),
+          payload: request.payload,
+          get signal() {
+            return request.signal;
+          },
+        }),
+      );
+    },
+  };
+}
+
+/** The secure half of `inner`, seen through an address map. */
+export function mapSecure<A extends Addr, B extends Addr>(
+  inner: Secure<A>,
+  map: AddrMap<A, B>,
+  guard?: Guard,
+): Secure<B> {
+  return {
+    publicKey: inner.publicKey,
+    knownPublicKey: (addr) => inner.knownPublicKey(map.down(addr)),
+    lookupPublicKey: (dst, options) => {
+      const below = map.down(dst);
+      const error = guard?.(`look up the key of ${below.text}`);
+      return error === undefined ? inner.lookupPublicKey(below, options) : Promise.reject(error);
+    },
+  };
+}
+
+/** What a layer has to say about the abilities it keeps. */
+export interface KeepOptions<A extends Addr, B extends Addr> {
+  /**
+   * The layer's own asks, for layers whose requests differ from what the inner swarm carries. Used only when the inner
+   * swarm can ask.
+   */
+  readonly asks?: ((inner: AskSwarm<A>) => Asks<B>) | undefined;
+  /** Stops calls on a layer that is closed while the inner swarm goes on. */
+  readonly guard?: Guard | undefined;
+}
+
+/**
+ * Adds to `base` what `inner` can do beyond telling, seen through the address map. The one place where run time and
+ * {@link Like} meet.
+ *
+ * @param base - the wrapper's own swarm, which is changed and returned.
+ */
+export function keep<A extends Addr, S extends Swarm<A>, B extends Addr>(
+  inner: S & Swarm<A>,
+  base: Swarm<B>,
+  map: AddrMap<A, B>,
+  options: KeepOptions<A, B> = {},
+): Like<S, B> {
+  const { asks, guard } = options;
+  return Object.assign(
+    base,
+    canAsk<A>(inner) ? (asks?.(inner) ?? mapAsks(inner, map, guard)) : undefined,
+    isSecure<A>(inner) ? mapSecure(inner, map, guard) : undefined,
+  ) as unknown as Like<S, B>;
+}

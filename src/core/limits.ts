@@ -1,0 +1,76 @@
+/**
+ * Checks at the door: each throws a `TypeError` for the wrong kind of value and a `RangeError` for one out of bounds,
+ * and names the parameter, what was expected and what came.
+ */
+
+/** How a value looks in an error message: short, and never its contents when it is bytes or an object. */
+export function describeValue(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string')
+    return value.length > 60 ? `${JSON.stringify(value.slice(0, 57))}…` : JSON.stringify(value);
+  if (typeof value === 'number' || typeof value === 'boolean' || value === undefined) return String(value);
+  if (typeof value === 'object') return `an object of type ${value.constructor?.name ?? 'null'}`;
+  return `a ${typeof value}`;
+}
+
+/**
+ * @throws {TypeError} when `value` is not a `Uint8Array` over an unshared buffer.
+ * @throws {RangeError} when `length` is given and the value has another.
+ */
+export function assertBytes(value: unknown, label: string, length?: number): asserts value is Uint8Array {
+  if (!(value instanceof Uint8Array)) {
+    throw new TypeError(`Cannot take ${label}: expected a Uint8Array, got ${describeValue(value)}`);
+  }
+  if (length !== undefined && value.length !== length) {
+    throw new RangeError(`Cannot take ${label}: expected ${length} bytes, got ${value.length}`);
+  }
+}
+
+/** @throws {TypeError} when `value` is not a function. */
+export function assertFunction(value: unknown, label: string): asserts value is (...args: never[]) => unknown {
+  if (typeof value !== 'function') {
+    throw new TypeError(`Cannot take ${label}: expected a function, got ${describeValue(value)}`);
+  }
+}
+
+/** @throws {TypeError} when `value` is not a string. */
+export function assertString(value: unknown, label: string): asserts value is string {
+  if (typeof value !== 'string')
+    throw new TypeError(`Cannot take ${label}: expected a string, got ${describeValue(value)}`);
+}
+
+/**
+ * @returns `value`, or `fallback` when it is undefined.
+ * @throws {TypeError} when it is not a whole number.
+ * @throws {RangeError} when it is below `min` or above `max`.
+ */
+export function wholeNumber(
+  value: number | undefined,
+  label: string,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number' || !Number.isInteger(value)) {
+    throw new TypeError(`Cannot take ${label}: expected a whole number, got ${describeValue(value)}`);
+  }
+  if (value < min || value > max) {
+    throw new RangeError(`Cannot take ${label}: expected ${min} to ${max}, got ${value}`);
+  }
+  return value;
+}
+
+/**
+ * Like {@link wholeNumber}, but also takes `Infinity` (where `max` allows it) and fractions: for durations and rates.
+ */
+export function quantity(value: number | undefined, label: string, fallback: number, min: number, max: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number' || Number.isNaN(value)) {
+    throw new TypeError(`Cannot take ${label}: expected a number, got ${describeValue(value)}`);
+  }
+  if (value < min || value > max) {
+    throw new RangeError(`Cannot take ${label}: expected ${min} to ${max}, got ${value}`);
+  }
+  return value;
+}
