@@ -1,0 +1,47 @@
+/** Glues halves together: a swarm with somebody's asks, or somebody's keys. */
+
+import { type Addr } from '../core/addr.ts';
+import { type AskSwarm, type Asks } from '../core/ask.ts';
+import { type Like, keep, mapAsks, mapSecure } from '../core/keep.ts';
+import { type Secure, type SecureSwarm } from '../core/secure.ts';
+import { type Swarm } from '../core/swarm.ts';
+
+/** A map that changes nothing: for wrappers whose addresses are those of what they wrap. */
+export const SAME_ADDRS = {
+  down: <A extends Addr>(addr: A): A => addr,
+  up: <A extends Addr>(addr: A): A => addr,
+} as const;
+
+/** `swarm` with the asks of `asks`: one object for both halves. Neither argument is changed. */
+export function composeAsk<A extends Addr, S extends Swarm<A>>(
+  swarm: S & Swarm<A>,
+  asks: Asks<A>,
+): Like<S, A> & AskSwarm<A> {
+  return Object.assign(view<A, S>(swarm), mapAsks<A, A>(asks, SAME_ADDRS));
+}
+
+/** `swarm` with the keys of `secure`: one object for both halves. Neither argument is changed. */
+export function composeSecure<A extends Addr, S extends Swarm<A>>(
+  swarm: S & Swarm<A>,
+  secure: Secure<A>,
+): Like<S, A> & SecureSwarm<A> {
+  return Object.assign(view<A, S>(swarm), mapSecure<A, A>(secure, SAME_ADDRS));
+}
+
+/** A new object that does all that `swarm` can do. */
+function view<A extends Addr, S extends Swarm<A>>(swarm: S & Swarm<A>): Like<S, A> {
+  const base: Swarm<A> = {
+    realm: swarm.realm,
+    counters: swarm.counters,
+    closed: swarm.closed,
+    localAddrs: () => swarm.localAddrs(),
+    parseAddr: (text) => swarm.parseAddr(text),
+    mtu: (dst) => swarm.mtu(dst),
+    tell: (dst, payload, options) => swarm.tell(dst, payload, options),
+    listen: (handler) => swarm.listen(handler),
+    drain: (options) => swarm.drain(options),
+    close: () => swarm.close(),
+    [Symbol.asyncDispose]: () => swarm[Symbol.asyncDispose](),
+  };
+  return keep<A, S, A>(swarm, base, SAME_ADDRS);
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { describe, it } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { P2PError } from '../../src/core/errors.ts';
+import { AddressCache } from '../../src/kit/address-cache.ts';
+import { BoundedQueue } from '../../src/kit/bounded-queue.ts';
+import { CLOSE_DEADLINE_MS, CloseLatch } from '../../src/kit/close-latch.ts';
+import { composeAsk } from '../../src/kit/compose.ts';
+import { Waits } from '../../src/kit/waits.ts';
+import { canAsk } from '../../src/core/ask.ts';
+import { inspect } from '../../src/core/describe.ts';
+import { createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
+
+describe('Waits', () => {
+  const what = (): string => 'wait for it';
+
+  it('ends by result, error, deadline, signal or close, undoing once each time and leaving no listener', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const waits = new Waits(realm);
+    const { signal } = new AbortController();
+    const controller = new AbortController();
+    let undone = 0;
+    const begin = (end?: (wait: { resolve: (value: number) => void; reject: (error: unknown) => void }) => void) =>
+      waits.wait<number>({ what, call: { signal: controller.signal, timeoutMs: 50 }, defaultTimeoutMs: 1 }, (wait) => {
+        end?.(wait);
+        return () => undone++;
+      });
+    assert.equal(await begin(({ resolve }) => resolve(7)), 7);
+    await assert.rejects(
+      begin(({ reject }) => reject(new Error('mine'))),
+      /mine/,
+    );
+    await assert.rejects(
+      begin(() => {
+        throw new Error('thrown');
+      }),
+      /thrown/,
+    );
+    await assert.rejects(
+      realm.clock.run(begin()),
+      (error) =>
+        P2PError.is(error, 'timeout') && error.message.includes('wait for it') && error.message.includes('50 ms'),
+    );
+    const aborted = begin();
+    controller.abort(new Error('given up'));
+    await assert.rejects(aborted, /given up/);
+    await assert.rejects(begin(), /given up/);
+    const open = waits.wait<void>({ what, call: { signal }, defaultTimeoutMs: Infinity }, () => () => undone++);
+    assert.deepEqual(realm.clock.waits, ['wait for it']);
+    waits.close();
+    await assert.rejects(open, (error) => P2PError.is(error, 'closed'));
+    await assert.rejects(
+      waits.wait({ what, defaultTimeoutMs: 1 }, () => {}),
+      (error) => P2PError.is(error, 'closed'),
+    );
+    assert.equal(undone, 5);
+    assert.equal(waits.size, 0);
+    assert.deepEqual(realm.clock.waits, []);
+    assert.equal(getEventListeners(signal, 'abort').length + getEventListeners(controller.signal, 'abort').length, 0);
+  });
+});
+
+describe('CloseLatch', () => {
+  it('releases once, and tells how it ended', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    let released = 0;
+    const latch = new CloseLatch({ realm, layer: 'test', release: () => void released++ });
+    assert.equal(latch.isClosed, false);
+    latch.fail(new Error('broken below'));
+    await Promise.all([latch.close(), latch.close()]);
+    assert.equal(released, 1);
+    const how = await latch.closed;
+    assert.deepEqual([how.by, String(how.cause)], ['failure', 'Error: broken below']);
+    assert.equal(latch.error('tell').code, 'closed');
+  });
+
+  it('ends within its deadline when releasing hangs, and survives a release that throws', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const hanging = new CloseLatch({ realm, layer: 'test', release: () => new Promise(() => {}) });
+    await realm.clock.run(hanging.close());
+    assert.equal(realm.nowMs(), CLOSE_DEADLINE_MS);
+    const throwing = new CloseLatch({
+      realm,
+      layer: 'test',
+      release: () => {
+        throw new Error('broken');
+      },
+    });
+    await throwing.close();
+  });
+});
+
+describe('BoundedQueue', () => {
+  it('behaves as an array that refuses', () => {
+    const operation = fc.oneof(fc.record({ push: fc.nat(30) }), fc.constant('shift' as const));
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
+        const queue = new BoundedQueue<number>({ maxItems: 5, maxBytes: 60 });
+        const model: number[] = [];
+        for (const op of operations) {
+          if (op === 'shift') assert.equal(queue.shift(), model.shift());
+          else {
+            const bytes = model.reduce((sum, each) => sum + each, 0);
+            const fits = model.length < 5 && (model.length === 0 || bytes + op.push <= 60);
+            assert.equal(queue.push(op.push, op.push), fits);
+            if (fits) model.push(op.push);
+          }
+          assert.deepEqual([queue.length, queue.bytes], [model.length, model.reduce((sum, each) => sum + each, 0)]);
+        }
+      }),
+    );
+  });
+});
+
+describe('AddressCache', () => {
+  it('gives the same object for the same source, and forgets all when full', () => {
+    let made = 0;
+    const cache = new AddressCache((_, port) => {
+      made++;
+      return memoryAddr(port);
+    }, 3);
+    const first = cache.get('a', 1);
+    assert.equal(cache.get('a', 1), first);
+    cache.get('a', 2);
+    cache.get('b', 1);
+    assert.equal(made, 3);
+    cache.get('c', 1);
+    assert.notEqual(cache.get('a', 1), first);
+  });
+});
+
+describe('composeAsk', () => {
+  it('glues asks to a swarm without changing either', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const swarm = realm.swarm();
+    const { ask, serve, maxRequestBytes } = {
+      ask: () => Promise.resolve(Uint8Array.of(1)),
+      serve: () => ({ [Symbol.dispose]: () => {} }),
+      maxRequestBytes: () => 5,
+    };
+    const whole = composeAsk(swarm, { ask, serve, maxRequestBytes });
+    assert.ok(canAsk(whole));
+    assert.deepEqual(await whole.ask(memoryAddr(1), Uint8Array.of()), Uint8Array.of(1));
+    assert.equal(swarm.maxRequestBytes(memoryAddr(1)), 65_536);
+    assert.equal(inspect(whole).layer, 'memory');
+    await whole.close();
+    assert.equal(swarm.localAddrs().length, 0);
+  });
+});
