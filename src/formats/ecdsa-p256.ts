@@ -1,0 +1,45 @@
+/** ECDSA on P-256 as a key algorithm; in a file of its own, so that who needs Ed25519 only does not load it. */
+
+import { copyBytes } from '../core/bytes.ts';
+import { isP256Point, isP256Secret, p256PublicKey, p256Sign, p256Verify } from '../crypto/p256.ts';
+import { contextTag, der, derBitString, derOid, derSequence, derUnsigned, readDer, TAG } from './der.ts';
+import { createKeyRegistry, ed25519, type KeyAlgorithm, type KeyRegistry } from './key-algorithm.ts';
+import { OIDS } from './oid.ts';
+
+/** ECDSA on P-256 with SHA-256 (RFC 5480, RFC 5758, RFC 5915): public key an uncompressed point. */
+export const ecdsaP256: KeyAlgorithm = {
+  name: 'ecdsa-p256',
+  identifier: { oid: OIDS.ecPublicKey, parameters: derOid(OIDS.prime256v1) },
+  signatureIdentifier: { oid: OIDS.ecdsaWithSha256 },
+  secretBytes: 32,
+  isSecret: isP256Secret,
+  publicBits: p256PublicKey,
+  sign: (secret) => {
+    const own = copyBytes(secret);
+    return (message) => p256Sign(own, message);
+  },
+  verify: (bits) => {
+    if (!isP256Point(bits)) return undefined;
+    const point = copyBytes(bits);
+    return (message, signature) => p256Verify(point, message, signature);
+  },
+  encodeSecret: (secret) =>
+    derSequence(
+      derUnsigned(Uint8Array.of(1)),
+      der(TAG.octetString, secret),
+      der(contextTag(1, true), derBitString(p256PublicKey(secret))),
+    ),
+  decodeSecret: (octets) =>
+    readDer(octets, (reader) => {
+      const inner = reader.sequence();
+      const version = inner.smallInteger();
+      const secret = inner.octetString();
+      if (inner.tag === contextTag(0, true)) inner.any();
+      if (inner.tag === contextTag(1, true)) inner.any();
+      inner.end();
+      return version === 1 ? secret : undefined;
+    }),
+};
+
+/** Ed25519 and ECDSA on P-256. */
+export const defaultKeyRegistry: KeyRegistry = createKeyRegistry([ed25519, ecdsaP256]);
