@@ -1,0 +1,161 @@
+/** {@link CryptoSuite} on the audited `@noble` packages: for browsers, and wherever node:crypto is not. */
+
+import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { ed25519, x25519 } from '@noble/curves/ed25519.js';
+import { blake2b, blake2s } from '@noble/hashes/blake2.js';
+import { sha1 } from '@noble/hashes/legacy.js';
+import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
+import { sha3_256, sha3_512, shake256 as nobleShake256 } from '@noble/hashes/sha3.js';
+import { copyBytes, type Bytes } from '../core/bytes.ts';
+import { assertBytes } from '../core/limits.ts';
+import { hkdfOver, hmacOver } from './hmac.ts';
+import { isLowOrderEd25519 } from './low-order.ts';
+import {
+  AEAD_TAG_BYTES,
+  type AeadKey,
+  type Ed25519PrivateKey,
+  type Ed25519PublicKey,
+  type HashName,
+  type X25519PrivateKey,
+} from './suite.ts';
+
+export const cryptoName: string = 'noble';
+
+const HASHES: Readonly<Record<HashName, (data: Uint8Array) => Uint8Array>> = {
+  sha1,
+  sha256,
+  sha384,
+  sha512,
+  'sha3-256': sha3_256,
+  'sha3-512': sha3_512,
+  blake2b512: blake2b,
+  blake2s256: blake2s,
+};
+
+/** The @noble packages answer with plain arrays over buffers of their own; their types do not say so everywhere. */
+function plain(bytes: Uint8Array): Bytes {
+  return bytes as Bytes;
+}
+
+export function hash(name: HashName, data: Uint8Array): Bytes {
+  return plain(HASHES[name](data));
+}
+
+export function shake256(data: Uint8Array, outputBytes: number): Bytes {
+  return plain(nobleShake256(data, { dkLen: outputBytes }));
+}
+
+export function hmac(name: HashName, key: Uint8Array, data: Uint8Array): Bytes {
+  return hmacOver(hash, name, key, data);
+}
+
+export function hkdf(
+  name: HashName,
+  secret: Uint8Array,
+  salt: Uint8Array,
+  info: Uint8Array,
+  outputBytes: number,
+): Bytes {
+  return hkdfOver(hash, name, secret, salt, info, outputBytes);
+}
+
+/** RFC 8032 and not ZIP-215, so that both implementations refuse the same encodings. */
+const STRICT = { zip215: false };
+
+class NobleEd25519PrivateKey implements Ed25519PrivateKey {
+  readonly publicKey: Bytes;
+  readonly #seed: Bytes;
+
+  constructor(seed: Uint8Array) {
+    this.#seed = copyBytes(seed);
+    this.publicKey = plain(ed25519.getPublicKey(seed));
+  }
+
+  sign(message: Uint8Array): Bytes {
+    return plain(ed25519.sign(message, this.#seed));
+  }
+}
+
+class NobleEd25519PublicKey implements Ed25519PublicKey {
+  readonly #bytes: Bytes;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = copyBytes(bytes);
+  }
+
+  verify(message: Uint8Array, signature: Uint8Array): boolean {
+    if (signature.length !== 64) return false;
+    try {
+      return ed25519.verify(signature, message, this.#bytes, STRICT);
+    } catch {
+      return false;
+    }
+  }
+}
+
+class NobleX25519PrivateKey implements X25519PrivateKey {
+  readonly publicKey: Bytes;
+  readonly #seed: Bytes;
+
+  constructor(seed: Uint8Array) {
+    this.#seed = copyBytes(seed);
+    this.publicKey = plain(x25519.getPublicKey(seed));
+  }
+
+  sharedSecret(publicKey: Uint8Array): Bytes | undefined {
+    if (publicKey.length !== 32) return undefined;
+    try {
+      return plain(x25519.getSharedSecret(this.#seed, publicKey));
+    } catch {
+      return undefined; // an all-zero result: a point of low order (RFC 7748 §6.1)
+    }
+  }
+}
+
+export function ed25519PrivateKey(seed: Uint8Array): Ed25519PrivateKey {
+  assertBytes(seed, 'seed', 32);
+  return new NobleEd25519PrivateKey(seed);
+}
+
+export function ed25519PublicKey(bytes: Uint8Array): Ed25519PublicKey | undefined {
+  if (bytes.length !== 32 || isLowOrderEd25519(bytes)) return undefined;
+  return new NobleEd25519PublicKey(bytes);
+}
+
+export function x25519PrivateKey(seed: Uint8Array): X25519PrivateKey {
+  assertBytes(seed, 'seed', 32);
+  return new NobleX25519PrivateKey(seed);
+}
+
+class NobleAeadKey implements AeadKey {
+  readonly #key: Bytes;
+
+  constructor(key: Uint8Array) {
+    this.#key = copyBytes(key);
+  }
+
+  seal(nonce: Uint8Array, associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
+    const length = plaintext.length + AEAD_TAG_BYTES;
+    if (offset + length > out.length) throw new RangeError('Cannot seal: out is too short');
+    out.set(chacha20poly1305(this.#key, nonce, associated).encrypt(plaintext), offset);
+  }
+
+  open(nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array, out: Uint8Array, offset: number): boolean {
+    const length = sealed.length - AEAD_TAG_BYTES;
+    if (length < 0) return false;
+    if (offset + length > out.length) throw new RangeError('Cannot open: out is too short');
+    let plaintext: Uint8Array;
+    try {
+      plaintext = chacha20poly1305(this.#key, nonce, associated).decrypt(sealed);
+    } catch {
+      return false;
+    }
+    out.set(plaintext, offset);
+    return true;
+  }
+}
+
+export function chacha20Poly1305(key: Uint8Array): AeadKey {
+  assertBytes(key, 'key', 32);
+  return new NobleAeadKey(key);
+}

@@ -1,0 +1,42 @@
+/**
+ * ECDSA on P-256 with SHA-256, by @noble/curves everywhere: its signatures are deterministic (RFC 6979), while
+ * node:crypto would draw a random number for each.
+ */
+
+import { p256 } from '@noble/curves/nist.js';
+import { type Bytes } from '../core/bytes.ts';
+import { assertBytes } from '../core/limits.ts';
+
+/** X.509 wants ECDSA signatures as DER, and does not ask for the lower of the two (RFC 5758 §3.2). */
+const FORM = { format: 'der', prehash: true, lowS: false } as const;
+
+/** Whether 32 bytes are a scalar from 1 to the order of the curve less 1. */
+export function isP256Secret(secret: Uint8Array): boolean {
+  return secret.length === 32 && p256.utils.isValidSecretKey(secret);
+}
+
+/** The uncompressed point, 65 bytes. @throws {RangeError} when `secret` is no scalar of the curve. */
+export function p256PublicKey(secret: Uint8Array): Bytes {
+  assertBytes(secret, 'secret', 32);
+  if (!isP256Secret(secret)) throw new RangeError('Cannot take secret: it is not a P-256 scalar');
+  return p256.getPublicKey(secret, false);
+}
+
+/** Whether `point` is an uncompressed point on the curve. */
+export function isP256Point(point: Uint8Array): boolean {
+  return point.length === 65 && point[0] === 4 && p256.utils.isValidPublicKey(point, false);
+}
+
+/** DER signature over `message`; the same bytes for the same message. */
+export function p256Sign(secret: Uint8Array, message: Uint8Array): Bytes {
+  return p256.sign(message, secret, FORM);
+}
+
+/** Whether `signature` is DER and right; false for anything else. Never throws. */
+export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    return p256.verify(signature, message, point, FORM);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,155 @@
+/** What a peer can send to the primitives: both implementations refuse the same things, and never throw. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
+import * as fc from 'fast-check';
+import { fromHex, toHex } from '../../src/core/bytes.ts';
+import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
+import { suites } from './suites.ts';
+
+const [node, noble] = suites as [(typeof suites)[0], (typeof suites)[0]];
+const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
+
+/** RFC 7748 §6.1 and the list every X25519 implementation is tried with: u-coordinates of low order. */
+const LOW_ORDER_U = [
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+  '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+];
+
+for (const suite of suites) {
+  describe(`hostile input to crypto on ${suite.cryptoName}`, () => {
+    it('x25519 refuses points of low order and keys of the wrong length', () => {
+      const key = suite.x25519PrivateKey(new Uint8Array(32).fill(7));
+      for (const point of LOW_ORDER_U) assert.equal(key.sharedSecret(fromHex(point)), undefined);
+      for (const length of [0, 31, 33]) assert.equal(key.sharedSecret(new Uint8Array(length).fill(9)), undefined);
+    });
+
+    it('ed25519 refuses public keys of low order, whatever their sign bit', () => {
+      const points = [...ED25519_TORSION_SUBGROUP, `ed${'ff'.repeat(30)}7f`, `ee${'ff'.repeat(30)}7f`];
+      for (const point of points) {
+        const encoded = fromHex(point);
+        assert.equal(suite.ed25519PublicKey(encoded), undefined);
+        encoded[31]! ^= 0x80;
+        assert.equal(suite.ed25519PublicKey(encoded), undefined);
+      }
+      for (const length of [0, 31, 33]) assert.equal(suite.ed25519PublicKey(new Uint8Array(length)), undefined);
+    });
+
+    it('ed25519 refuses a signature whose scalar is not reduced', () => {
+      const key = suite.ed25519PrivateKey(new Uint8Array(32).fill(3));
+      const message = Uint8Array.of(1, 2, 3);
+      const signature = key.sign(message);
+      const order = 2n ** 252n + 27742317777372353535851937790883648493n;
+      let scalar = order;
+      for (let i = 31; i >= 0; i--) scalar += BigInt(signature[32 + i]!) << BigInt(8 * i);
+      const malleated = signature.slice();
+      for (let i = 0; i < 32; i++) malleated[32 + i] = Number((scalar >> BigInt(8 * i)) & 0xffn);
+      const verifier = suite.ed25519PublicKey(key.publicKey)!;
+      assert.equal(verifier.verify(message, signature), true);
+      assert.equal(verifier.verify(message, malleated), false);
+    });
+
+    it('keys of the wrong length are misuse', () => {
+      assert.throws(() => suite.ed25519PrivateKey(new Uint8Array(31)), RangeError);
+      assert.throws(() => suite.x25519PrivateKey(new Uint8Array(33)), RangeError);
+      assert.throws(() => suite.chacha20Poly1305(new Uint8Array(16)), RangeError);
+    });
+
+    it('open() answers false to every changed bit and every cut, and leaves no plaintext', () => {
+      const key = suite.chacha20Poly1305(new Uint8Array(32).fill(5));
+      const nonce = new Uint8Array(12);
+      const associated = Uint8Array.of(1, 2, 3, 4);
+      const plaintext = Uint8Array.of(9, 8, 7, 6, 5);
+      const sealed = new Uint8Array(21);
+      key.seal(nonce, associated, plaintext, sealed, 0);
+      const out = new Uint8Array(5);
+      for (let bit = 0; bit < 8 * sealed.length; bit++) {
+        const forged = sealed.slice();
+        forged[bit >> 3]! ^= 1 << (bit & 7);
+        assert.equal(key.open(nonce, associated, forged, out, 0), false);
+        assert.deepEqual(out, new Uint8Array(5));
+      }
+      for (let length = 0; length < sealed.length; length++) {
+        assert.equal(key.open(nonce, associated, sealed.subarray(0, length), out, 0), false);
+      }
+      assert.equal(key.open(nonce, associated.subarray(1), sealed, out, 0), false);
+      assert.throws(() => key.open(nonce, associated, sealed, new Uint8Array(4), 0), RangeError);
+      assert.throws(() => key.seal(nonce, associated, plaintext, new Uint8Array(20), 0), RangeError);
+    });
+  });
+}
+
+describe('both implementations of crypto', () => {
+  it('agree on seeds, signatures, secrets and sealed text', () => {
+    fc.assert(
+      fc.property(bytes(32), bytes(32), fc.uint8Array({ maxLength: 300 }), bytes(12), (seed, other, data, nonce) => {
+        const [a, b] = [node.ed25519PrivateKey(seed), noble.ed25519PrivateKey(seed)];
+        assert.deepEqual(a.publicKey, b.publicKey);
+        assert.deepEqual(a.sign(data), b.sign(data));
+        const point = node.x25519PrivateKey(other).publicKey;
+        assert.deepEqual(
+          node.x25519PrivateKey(seed).sharedSecret(point),
+          noble.x25519PrivateKey(seed).sharedSecret(point),
+        );
+        const sealed = [node, noble].map((suite) => {
+          const out = new Uint8Array(data.length + 16);
+          suite.chacha20Poly1305(seed).seal(nonce, other, data, out, 0);
+          return toHex(out);
+        });
+        assert.equal(sealed[0], sealed[1]);
+        assert.deepEqual(node.hmac('blake2b512', other, data), noble.hmac('blake2b512', other, data));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('hand out plain arrays, never a Buffer', () => {
+    for (const suite of suites) {
+      const key = suite.x25519PrivateKey(new Uint8Array(32).fill(1));
+      const results = [
+        suite.hash('sha256', new Uint8Array(1)),
+        suite.shake256(new Uint8Array(1), 32),
+        suite.ed25519PrivateKey(new Uint8Array(32)).sign(new Uint8Array(1)),
+        key.publicKey,
+        key.sharedSecret(key.publicKey)!,
+      ];
+      for (const result of results) assert.equal(Object.getPrototypeOf(result), Uint8Array.prototype);
+    }
+  });
+});
+
+describe('an AEAD that is passed in', () => {
+  it('sodiumAead() seals into the given place and says false to forgeries', () => {
+    const inner = node.chacha20Poly1305(new Uint8Array(32).fill(5));
+    // Stands in for sodium-native with its calling convention: fills the target, throws on forgery.
+    const library: SodiumLibrary = {
+      crypto_aead_chacha20poly1305_ietf_encrypt(sealed, plaintext, associated, _, nonce) {
+        inner.seal(nonce, associated!, plaintext, sealed, 0);
+        return sealed.length;
+      },
+      crypto_aead_chacha20poly1305_ietf_decrypt(plaintext, _, sealed, associated, nonce) {
+        plaintext.fill(0xaa);
+        if (!inner.open(nonce, associated!, sealed, plaintext, 0)) throw new Error('could not verify data');
+        return plaintext.length;
+      },
+    };
+    const key = sodiumAead(library)(new Uint8Array(32).fill(5));
+    const nonce = new Uint8Array(12);
+    const out = new Uint8Array(24);
+    key.seal(nonce, nonce, Uint8Array.of(1, 2, 3, 4), out, 4);
+    const opened = new Uint8Array(6);
+    assert.equal(key.open(nonce, nonce, out.subarray(4), opened, 1), true);
+    assert.deepEqual(opened, Uint8Array.of(0, 1, 2, 3, 4, 0));
+    out[5]! ^= 1;
+    assert.equal(key.open(nonce, nonce, out.subarray(4), opened, 1), false);
+    assert.deepEqual(opened, new Uint8Array(6));
+    assert.throws(() => key.seal(nonce, nonce, new Uint8Array(20), out, 0), RangeError);
+    assert.throws(() => key.open(nonce, nonce, out, new Uint8Array(3), 0), RangeError);
+  });
+});
