@@ -1,0 +1,153 @@
+/** Keys from files and other programs, and back. */
+
+import { type Bytes } from '../core/bytes.ts';
+import { describeValue } from '../core/limits.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
+import { type KeyRegistry } from '../formats/key-algorithm.ts';
+import { OIDS } from '../formats/oid.ts';
+import { decodePem, encodePem } from '../formats/pem.ts';
+import { decodeSpki, encodeSpki } from '../formats/spki.ts';
+import { privateKeyOf, secretOf, type PrivateKey } from './private-key.ts';
+
+/**
+ * How a private key is written:
+ *
+ * - `pem`: PKCS#8 in PEM (`-----BEGIN PRIVATE KEY-----`), what openssl and most programs read;
+ * - `pkcs8`: the DER in it;
+ * - `seed`: the 32 bytes of an Ed25519 key, nothing else;
+ * - `go-p2p`: go-p2p's own form of an Ed25519 key, the seed where a public key has its point. **Trap: it cannot be told
+ *   from a public key.** Who takes one for a public key publishes the secret; so it is read and written only when named.
+ */
+export type PrivateKeyFormat = 'pem' | 'pkcs8' | 'seed' | 'go-p2p';
+
+/** How a key is read. */
+export interface ImportKeyOptions {
+  /** @default text is `pem`; 32 bytes are `seed`; other bytes are `pkcs8`. `go-p2p` must be named */
+  readonly format?: PrivateKeyFormat | undefined;
+  /** @default Ed25519 and ECDSA on P-256 */
+  readonly registry?: KeyRegistry | undefined;
+}
+
+/** What other PEM labels are, and what to do about them. */
+const PEM_HINTS: Readonly<Record<string, string>> = {
+  'OPENSSH PRIVATE KEY':
+    'this is the format of OpenSSH; `ssh-keygen -p -m PKCS8 -f FILE` (OpenSSH 9.6 or later) rewrites the file as PKCS#8, `shoal keygen` makes a new key',
+  'ENCRYPTED PRIVATE KEY': 'it is encrypted; `openssl pkcs8 -in FILE -out NEW` decrypts it',
+  'EC PRIVATE KEY': 'this is SEC 1; `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW` rewrites it as PKCS#8',
+  'RSA PRIVATE KEY': 'RSA keys cannot be used; `shoal keygen` makes an Ed25519 key',
+  'PUBLIC KEY': 'this is a public key; importPublicKey reads it',
+};
+
+function refuse(why: string): never {
+  throw new TypeError(`Cannot import key: ${why}`);
+}
+
+function fromPem(text: string): Bytes {
+  const blocks = decodePem(text);
+  const block = blocks.find(({ label }) => label === 'PRIVATE KEY');
+  if (block !== undefined) return block.der;
+  const label = blocks[0]?.label ?? /-----BEGIN ([A-Z0-9 ]+)-----/.exec(text)?.[1];
+  if (label === undefined) refuse('the text holds no PEM block');
+  return refuse(`expected a PEM block "PRIVATE KEY", got "${label}"${PEM_HINTS[label] ? `: ${PEM_HINTS[label]}` : ''}`);
+}
+
+function fromPkcs8(registry: KeyRegistry, der: Uint8Array): PrivateKey {
+  const decoded = registry.decodePrivateKey(der);
+  if (decoded !== undefined) return privateKeyOf(registry, decoded.algorithm.name, decoded.secret);
+  if (decodeSpki(der) !== undefined) {
+    refuse('the bytes have the form of a public key; if they are a private key of go-p2p, say format: "go-p2p"');
+  }
+  return refuse(`expected PKCS#8 of ${registry.algorithms.map(({ name }) => name).join(' or ')}`);
+}
+
+function fromGoP2p(registry: KeyRegistry, der: Uint8Array): PrivateKey {
+  const info = decodeSpki(der);
+  if (info?.algorithm.oid !== OIDS.ed25519 || info.algorithm.parameters !== undefined || info.bits.length !== 32) {
+    refuse('expected 44 bytes of DER in the form of an Ed25519 public key');
+  }
+  return privateKeyOf(registry, 'ed25519', info.bits);
+}
+
+/**
+ * A private key from text or bytes.
+ *
+ * @param source - PEM text, or the bytes of the format; copied.
+ * @throws {TypeError} when it is none of the format. The message never quotes the source.
+ */
+export function importKey(source: string | Uint8Array, options: ImportKeyOptions = {}): PrivateKey {
+  const { registry = defaultKeyRegistry } = options;
+  if (typeof source === 'string') {
+    if (options.format !== undefined && options.format !== 'pem') refuse(`${options.format} is bytes, got text`);
+    return fromPkcs8(registry, fromPem(source));
+  }
+  if (!(source instanceof Uint8Array)) refuse(`expected text or bytes, got ${describeValue(source)}`);
+  const format = options.format ?? (source.length === 32 ? 'seed' : 'pkcs8');
+  switch (format) {
+    case 'pem':
+      return refuse('pem is text, got bytes');
+    case 'pkcs8':
+      return fromPkcs8(registry, source);
+    case 'seed':
+      if (source.length !== 32) refuse(`a seed has 32 bytes, got ${source.length}`);
+      return privateKeyOf(registry, 'ed25519', source);
+    case 'go-p2p':
+      return fromGoP2p(registry, source);
+    default:
+      return refuse(`expected format pem, pkcs8, seed or go-p2p, got ${describeValue(format)}`);
+  }
+}
+
+/**
+ * The secret of a private key, written out. Whoever has it is this peer.
+ *
+ * @throws {TypeError} when the key was not made here, or cannot be written so.
+ */
+export function exportKey(key: PrivateKey, format: 'pem'): string;
+export function exportKey(key: PrivateKey, format: 'pkcs8' | 'seed' | 'go-p2p'): Bytes;
+export function exportKey(key: PrivateKey, format: PrivateKeyFormat): string | Bytes {
+  const { registry, bytes } = secretOf(key);
+  if ((format === 'seed' || format === 'go-p2p') && key.algorithm !== 'ed25519') {
+    throw new TypeError(`Cannot export key: ${format} is for ed25519, got ${key.algorithm}`);
+  }
+  switch (format) {
+    case 'pem':
+      return encodePem('PRIVATE KEY', registry.encodePrivateKey(key.algorithm, bytes));
+    case 'pkcs8':
+      return registry.encodePrivateKey(key.algorithm, bytes);
+    case 'seed':
+      return bytes.slice();
+    case 'go-p2p':
+      return encodeSpki({ algorithm: { oid: OIDS.ed25519 }, bits: bytes });
+    default:
+      throw new TypeError(
+        `Cannot export key: expected format pem, pkcs8, seed or go-p2p, got ${describeValue(format)}`,
+      );
+  }
+}
+
+/**
+ * A public key from PEM (`-----BEGIN PUBLIC KEY-----`) or the DER in it. Keys of unknown algorithms are read too; their
+ * `algorithm` is the OID.
+ *
+ * @throws {TypeError} when it is none.
+ */
+export function importPublicKey(
+  source: string | Uint8Array,
+  options: { readonly registry?: KeyRegistry | undefined } = {},
+): PublicKey {
+  const { registry = defaultKeyRegistry } = options;
+  if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
+    throw new TypeError(`Cannot import public key: expected text or bytes, got ${describeValue(source)}`);
+  }
+  const der = typeof source === 'string' ? decodePem(source).find(({ label }) => label === 'PUBLIC KEY')?.der : source;
+  const key = der === undefined ? undefined : registry.parsePublicKey(der);
+  if (key === undefined)
+    throw new TypeError('Cannot import public key: expected a PEM block "PUBLIC KEY" or SPKI in DER');
+  return key;
+}
+
+/** A public key as PEM. */
+export function exportPublicKey(publicKey: PublicKey): string {
+  return encodePem('PUBLIC KEY', publicKey.spki);
+}

@@ -1,0 +1,64 @@
+/**
+ * Private keys as objects that do not give their secret away: not in errors, not in logs, not to `util.inspect` or JSON.
+ * The one way to the secret is `exportKey`.
+ */
+
+import { copyBytes, type Bytes } from '../core/bytes.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { type KeyRegistry, type Signer } from '../formats/key-algorithm.ts';
+
+/** A private key. Whatever has these members can stand in for one where only signing is needed (a hardware key, say). */
+export interface PrivateKey extends Signer {
+  /** The same as `publicKey.algorithm`. */
+  readonly algorithm: string;
+  readonly publicKey: PublicKey;
+  sign(message: Uint8Array): Bytes;
+  /** For people; without the secret. */
+  toString(): string;
+}
+
+interface Secret {
+  readonly registry: KeyRegistry;
+  readonly bytes: Bytes;
+}
+
+/** Secrets by key. Bounded by the keys that are alive: an entry goes with its key. */
+const secrets = new WeakMap<PrivateKey, Secret>();
+
+class OpaquePrivateKey implements PrivateKey {
+  readonly algorithm: string;
+  readonly publicKey: PublicKey;
+  readonly #sign: (message: Uint8Array) => Bytes;
+
+  constructor(signer: Signer) {
+    this.algorithm = signer.publicKey.algorithm;
+    this.publicKey = signer.publicKey;
+    this.#sign = (message) => signer.sign(message);
+  }
+
+  sign(message: Uint8Array): Bytes {
+    return this.#sign(message);
+  }
+
+  toString(): string {
+    return `PrivateKey(${this.algorithm})`;
+  }
+
+  toJSON(): object {
+    return { algorithm: this.algorithm, privateKey: 'not shown' };
+  }
+}
+
+/** The private key of a secret. @throws {TypeError} {RangeError} when it is no secret of that algorithm. @internal */
+export function privateKeyOf(registry: KeyRegistry, algorithm: string, secret: Uint8Array): PrivateKey {
+  const key = new OpaquePrivateKey(registry.signer(algorithm, secret));
+  secrets.set(key, { registry, bytes: copyBytes(secret) });
+  return key;
+}
+
+/** The secret of a key made here. @throws {TypeError} for any other object. @internal */
+export function secretOf(key: PrivateKey): Secret {
+  const secret = secrets.get(key);
+  if (secret === undefined) throw new TypeError('Cannot export key: it was not made by generateKey or importKey');
+  return secret;
+}
