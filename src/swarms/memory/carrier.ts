@@ -1,0 +1,139 @@
+/** What carries packets between the swarms of a memory realm. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { type ClockedRealm } from '../../core/realm.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type SeededRandom } from '../../core/seeded-random.ts';
+import { mangle } from '../../protocols/netem/netem.ts';
+import { type MemoryAddr, memoryAddr } from './address.ts';
+import { type LinkConfig, Links } from './links.ts';
+import { type MessageTransform } from './realm.ts';
+import { type MemorySwarm } from './swarm.ts';
+
+/** What a realm gives its carrier. */
+export interface CarrierOptions {
+  readonly realm: ClockedRealm;
+  readonly netem: LinkConfig | undefined;
+  readonly random: SeededRandom;
+  readonly mtu: number;
+  readonly maxQueued: number;
+  readonly transform: MessageTransform | undefined;
+}
+
+/** A packet on its way: what arrives, and who hears when it does not. */
+export interface Packet {
+  readonly from: MemorySwarm;
+  readonly to: MemoryAddr;
+  readonly payload: Bytes;
+  /** Called at the receiver, at the instant of arrival; maybe twice. */
+  readonly arrive: (receiver: MemorySwarm, payload: Bytes) => void;
+  /** Called when nobody has the address on arrival. */
+  readonly gone?: (() => void) | undefined;
+}
+
+/** How many departed swarms' keys are remembered, for handlers that still hold their messages. */
+const MAX_DEPARTED_KEYS = 4096;
+
+/** Knows who is there and brings packets to them. */
+export class Carrier {
+  readonly realm: ClockedRealm;
+  readonly links: Links;
+  readonly mtu: number;
+  readonly transform: MessageTransform | undefined;
+  /** Bounded by the open swarms and {@link MAX_DEPARTED_KEYS}. */
+  readonly keys: Map<string, PublicKey> = new Map();
+  readonly #maxQueued: number;
+  readonly #swarms = new Map<number, MemorySwarm>(); // Bounded by who makes them.
+  readonly #departed: string[] = []; // Bounded by MAX_DEPARTED_KEYS.
+  #next = 0;
+  /** What arrives at this instant, in order; one timer for all. Bounded by `maxQueued` per swarm. */
+  #soon: Packet[] = [];
+
+  constructor(options: CarrierOptions) {
+    this.realm = options.realm;
+    this.links = new Links(options.netem, options.random);
+    this.mtu = options.mtu;
+    this.transform = options.transform;
+    this.#maxQueued = options.maxQueued;
+  }
+
+  get size(): number {
+    return this.#swarms.size;
+  }
+
+  nextAddr(): MemoryAddr {
+    while (this.#swarms.has(this.#next)) this.#next++;
+    return memoryAddr(this.#next++);
+  }
+
+  has(addr: MemoryAddr): boolean {
+    return this.#swarms.has(addr.n);
+  }
+
+  add(swarm: MemorySwarm): void {
+    this.#swarms.set(swarm.addr.n, swarm);
+  }
+
+  remove(swarm: MemorySwarm): void {
+    if (!this.#swarms.delete(swarm.addr.n) || !this.keys.has(swarm.addr.text)) return;
+    this.#departed.push(swarm.addr.text);
+    if (this.#departed.length <= MAX_DEPARTED_KEYS) return;
+    const forgotten = this.#departed.shift()!;
+    if (!this.#swarms.has(Number(forgotten))) this.keys.delete(forgotten);
+  }
+
+  drop(addr: MemoryAddr): void {
+    void this.#swarms.get(addr.n)?.close();
+  }
+
+  /** Takes a packet; it arrives later, once, twice or never. */
+  carry(packet: Packet): void {
+    const way = this.links.way(packet.from.addr, packet.to);
+    if (way.type === 'straight') this.#depart(packet, undefined);
+    else if (way.type === 'cut') packet.from.countLost('memory.cut');
+    else {
+      const fate = way.netem.handlePacket(this.realm.nowMs(), packet.payload.length);
+      if (fate.type === 'lost') packet.from.countLost(`memory.${fate.reason}`);
+      else {
+        for (const [i, { atMs, mangling }] of fate.arrivals.entries()) {
+          const payload = i === 0 && mangling === undefined ? packet.payload : mangle(packet.payload.slice(), mangling);
+          this.#depart({ ...packet, payload }, atMs);
+        }
+      }
+    }
+  }
+
+  #depart(packet: Packet, atMs: number | undefined): void {
+    const receiver = this.#swarms.get(packet.to.n);
+    if (receiver !== undefined && receiver.incoming >= this.#maxQueued) {
+      receiver.countLost('queue_full');
+      return;
+    }
+    if (receiver !== undefined) receiver.incoming++;
+    packet.from.outgoing++;
+    const { clock } = this.realm;
+    if (atMs !== undefined && atMs > clock.nowMs()) {
+      clock.setTimer(atMs, () => this.#land(packet, receiver));
+      return;
+    }
+    if (this.#soon.push(packet) === 1) clock.setTimer(clock.nowMs(), () => this.#flush());
+  }
+
+  #flush(): void {
+    const due = this.#soon;
+    this.#soon = [];
+    for (const packet of due) this.#land(packet, this.#swarms.get(packet.to.n));
+  }
+
+  /** @param expected - who had the address when the packet left. */
+  #land(packet: Packet, expected: MemorySwarm | undefined): void {
+    if (expected !== undefined) expected.incoming--;
+    packet.from.left();
+    const receiver = this.#swarms.get(packet.to.n);
+    if (receiver !== undefined) packet.arrive(receiver, packet.payload);
+    else {
+      packet.from.countLost('memory.unreachable');
+      packet.gone?.();
+    }
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * `shoal/memory`: swarms in one process, and whole networks of them in virtual time.
+ *
+ * @example
+ * ```ts
+ * const realm = createMemoryRealm({ clock: 'virtual', seed: 1, netem: 'cellular' });
+ * const [alice, bob] = [realm.swarm(), realm.swarm()];
+ * bob.listen(({ payload }) => console.log(payload));
+ * await alice.tell(bob.localAddrs()[0]!, Uint8Array.of(1, 2, 3));
+ * await realm.clock.advance(100);
+ * ```
+ */
+
+export { type MemoryAddr, memoryAddr } from './address.ts';
+export { type AddressedRealm, addressedRealm } from './addressed.ts';
+export { dropFirstPairwise, dropFirstTuple } from './transforms.ts';
+export { type LinkConfig } from './links.ts';
+export { type MemoryRealm, type MemoryRealmOptions, type MessageTransform, createMemoryRealm } from './realm.ts';
+export { type NetemConfig, type NetemPreset, NETEM_PRESETS } from '../../protocols/netem/netem.ts';
+export { type VirtualClock, type RunOptions } from '../../drive/virtual-clock.ts';

@@ -1,0 +1,90 @@
+/** The links of a memory realm: how each pair of addresses is connected, and which are cut. */
+
+import { type SeededRandom } from '../../core/seeded-random.ts';
+import { Netem, type NetemConfig, type NetemPreset, resolveNetem } from '../../protocols/netem/netem.ts';
+import { type MemoryAddr } from './address.ts';
+
+/** What links are made of: a preset's name or numbers. */
+export type LinkConfig = NetemConfig | NetemPreset;
+
+/** What the way from one address to another is like now. */
+export type Way =
+  /** Nothing in the way: arrives at this instant. */
+  { readonly type: 'straight' } | { readonly type: 'cut' } | { readonly type: 'netem'; readonly netem: Netem };
+
+const STRAIGHT: Way = { type: 'straight' };
+const CUT: Way = { type: 'cut' };
+
+/** An unordered pair of addresses. */
+function pairKey(a: MemoryAddr, b: MemoryAddr): string {
+  return a.n < b.n ? `${a.n}-${b.n}` : `${b.n}-${a.n}`;
+}
+
+/** Bounded by the pairs of addresses that were configured, and those that talked since the last reconfiguration. */
+export class Links {
+  #default: LinkConfig | undefined;
+  readonly #configs = new Map<string, LinkConfig>();
+  readonly #cut = new Set<string>();
+  #allCut = false;
+  /** Emulators in use, one per direction; made when a pair first talks. */
+  readonly #netems = new Map<string, Netem>();
+  readonly #random: SeededRandom;
+
+  constructor(config: LinkConfig | undefined, random: SeededRandom) {
+    this.#random = random;
+    this.setDefault(config);
+  }
+
+  /** Whether every way is straight: then nobody needs to look one up. */
+  plain = true;
+
+  setDefault(config: LinkConfig | undefined): void {
+    if (config !== undefined) resolveNetem(config);
+    this.#default = config === 'perfect' ? undefined : config;
+    this.#changed();
+  }
+
+  set(a: MemoryAddr, b: MemoryAddr, config: LinkConfig | undefined): void {
+    if (config === undefined) this.#configs.delete(pairKey(a, b));
+    else {
+      resolveNetem(config);
+      this.#configs.set(pairKey(a, b), config);
+    }
+    this.#changed();
+  }
+
+  cut(a?: MemoryAddr, b?: MemoryAddr): void {
+    if (a !== undefined && b !== undefined) this.#cut.add(pairKey(a, b));
+    else this.#allCut = true;
+    this.#changed();
+  }
+
+  heal(a?: MemoryAddr, b?: MemoryAddr): void {
+    if (a !== undefined && b !== undefined) this.#cut.delete(pairKey(a, b));
+    else {
+      this.#allCut = false;
+      this.#cut.clear();
+    }
+    this.#changed();
+  }
+
+  way(from: MemoryAddr, to: MemoryAddr): Way {
+    if (this.plain || from.n === to.n) return STRAIGHT;
+    const pair = pairKey(from, to);
+    if (this.#allCut || this.#cut.has(pair)) return CUT;
+    const config = this.#configs.get(pair) ?? this.#default;
+    if (config === undefined || config === 'perfect') return STRAIGHT;
+    const key = `${from.n}>${to.n}`;
+    let netem = this.#netems.get(key);
+    if (netem === undefined) {
+      netem = new Netem(config, () => this.#random.next());
+      this.#netems.set(key, netem);
+    }
+    return { type: 'netem', netem };
+  }
+
+  #changed(): void {
+    this.#netems.clear();
+    this.plain = this.#default === undefined && this.#configs.size === 0 && this.#cut.size === 0 && !this.#allCut;
+  }
+}

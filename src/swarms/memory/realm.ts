@@ -1,0 +1,159 @@
+/** Memory realms: worlds of swarms in one process, with their own clock, seed and network. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { P2PError } from '../../core/errors.ts';
+import { assertFunction, wholeNumber } from '../../core/limits.ts';
+import { type Message } from '../../core/message.ts';
+import { type Clock, type ClockedRealm, type TraceEvent } from '../../core/realm.ts';
+import { type AskSwarm } from '../../core/ask.ts';
+import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
+import { type Seed, createSeededRandom } from '../../core/seeded-random.ts';
+import { systemClock } from '../../drive/system-clock.ts';
+import { systemRealm } from '../../drive/system-realm.ts';
+import { type VirtualClock, createVirtualClock } from '../../drive/virtual-clock.ts';
+import { composeSecure } from '../../kit/compose.ts';
+import { type PendingLimits } from '../../kit/pending-budget.ts';
+import { type MemoryAddr, memoryAddr, parseMemoryAddr } from './address.ts';
+import { Carrier } from './carrier.ts';
+import { type LinkConfig } from './links.ts';
+import { MemorySecure, assertPublicKey } from './secure.ts';
+import { MemorySwarm } from './swarm.ts';
+
+/** What a tell becomes on its way: another message, the same one, or nothing. */
+export type MessageTransform = (message: Message<MemoryAddr>) => Message<MemoryAddr> | undefined;
+
+/** How a memory realm is made. */
+export interface MemoryRealmOptions {
+  /**
+   * `'system'` runs in real time; `'virtual'` stands still until `realm.clock` is moved; or a clock of your own.
+   * @default 'system'
+   */
+  readonly clock?: 'system' | 'virtual' | Clock | undefined;
+  /**
+   * Two realms with the same seed, in virtual time, run the same way byte for byte.
+   * @default 0 in virtual time; in real time random numbers are the system's
+   */
+  readonly seed?: Seed | undefined;
+  /** The most bytes of a message. @default 65 536, as go-p2p's vswarm */
+  readonly mtu?: number | undefined;
+  /** How links behave. @default 'perfect': nothing is lost, everything arrives at the same instant */
+  readonly netem?: LinkConfig | undefined;
+  /**
+   * Messages that may be on their way to one swarm; what comes on top is dropped there (`queue_full`), as a datagram
+   * network does. @default 4096
+   */
+  readonly maxQueuedMessages?: number | undefined;
+  /** Sees every tell before it leaves. Must not throw. */
+  readonly transform?: MessageTransform | undefined;
+  /** Gets every event of every layer. */
+  readonly trace?: ((event: TraceEvent) => void) | undefined;
+}
+
+/** A world in memory. */
+export interface MemoryRealm<C extends Clock = Clock> extends ClockedRealm {
+  readonly clock: C;
+  readonly mtu: number;
+  /** How many swarms are open. */
+  readonly size: number;
+  /**
+   * A new swarm.
+   *
+   * @param addr - a number that nobody has; the lowest that was never used, when not given.
+   * @throws {P2PError} (at once) `in_use` when somebody has it.
+   */
+  swarm(addr?: number | string, limits?: PendingLimits): AskSwarm<MemoryAddr>;
+  /** A new swarm that everybody in the realm knows to have this key. The key is taken at its word. */
+  secureSwarm(publicKey: PublicKey, addr?: number | string, limits?: PendingLimits): SecureAskSwarm<MemoryAddr>;
+  /** Ends the swarm at `addr` as a crash would: its peers are not told, its address is free again. */
+  drop(addr: MemoryAddr | number | string): void;
+  /** How all links behave from now on that are not set one by one. Packets on their way are not affected. */
+  setNetem(config: LinkConfig): void;
+  /** How the link between two addresses behaves from now on, in both directions; `undefined`: as all others. */
+  setLink(a: MemoryAddr, b: MemoryAddr, config: LinkConfig | undefined): void;
+  /** Cuts the link between two addresses; without addresses, all links. */
+  cut(a?: MemoryAddr, b?: MemoryAddr): void;
+  /** Undoes {@link MemoryRealm.cut}; without addresses, all cuts. */
+  heal(a?: MemoryAddr, b?: MemoryAddr): void;
+}
+
+/** go-p2p's vswarm. */
+const DEFAULT_MTU = 65_536;
+/** Room for 256 MiB of the largest messages; an ordinary burst stays far below. */
+const DEFAULT_MAX_QUEUED_MESSAGES = 4096;
+/** Where virtual wall clocks start: 2023-11-14T22:13:20Z, the time of the golden vectors. */
+const VIRTUAL_EPOCH_MS = 1_700_000_000_000;
+
+/** @throws {TypeError | RangeError} for wrong options. */
+export function createMemoryRealm(
+  options: MemoryRealmOptions & { readonly clock: 'virtual' },
+): MemoryRealm<VirtualClock>;
+export function createMemoryRealm<C extends Clock>(options: MemoryRealmOptions & { readonly clock: C }): MemoryRealm<C>;
+export function createMemoryRealm(options?: MemoryRealmOptions): MemoryRealm;
+export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm {
+  const { clock: kind = 'system', transform, trace } = options;
+  if (kind !== 'system' && kind !== 'virtual' && typeof kind !== 'object') {
+    throw new TypeError(`Cannot take clock: expected 'system', 'virtual' or a clock, got ${String(kind)}`);
+  }
+  if (transform !== undefined) assertFunction(transform, 'transform');
+  if (trace !== undefined) assertFunction(trace, 'trace');
+  const real = kind === 'system';
+  const clock = kind === 'system' ? systemClock : kind === 'virtual' ? createVirtualClock() : kind;
+  const seeded = !real || options.seed !== undefined;
+  // Two streams, so that what the network draws does not depend on what keys and nonces the layers draw.
+  const seed = options.seed ?? (real ? systemSeed() : 0);
+  const keys = createSeededRandom(seed);
+  const network = createSeededRandom(`network of ${typeof seed} ${seed}`);
+  const mtu = wholeNumber(options.mtu, 'mtu', DEFAULT_MTU, 1, Number.MAX_SAFE_INTEGER);
+  const maxQueued = wholeNumber(
+    options.maxQueuedMessages,
+    'maxQueuedMessages',
+    DEFAULT_MAX_QUEUED_MESSAGES,
+    1,
+    Number.MAX_SAFE_INTEGER,
+  );
+
+  const open = (swarm: MemorySwarm): MemorySwarm => {
+    carrier.add(swarm);
+    trace?.({ layer: 'memory', type: 'opened', atMs: clock.nowMs(), addr: swarm.addr });
+    return swarm;
+  };
+  const take = (addr: number | string | undefined): MemoryAddr => {
+    if (addr === undefined) return carrier.nextAddr();
+    const taken = typeof addr === 'string' ? parseMemoryAddr(addr) : memoryAddr(addr);
+    if (carrier.has(taken)) {
+      throw new P2PError('in_use', 'local', `Cannot open memory swarm: address ${taken.text} is taken`, { sent: 'no' });
+    }
+    return taken;
+  };
+  const realm: MemoryRealm = {
+    clock,
+    mtu,
+    trace,
+    get size() {
+      return carrier.size;
+    },
+    nowMs: () => clock.nowMs(),
+    wallMs: real ? () => systemRealm.wallMs() : () => VIRTUAL_EPOCH_MS + clock.nowMs(),
+    random: seeded ? (length: number): Bytes => keys.bytes(length) : (length) => systemRealm.random(length),
+    swarm: (addr, limits) => open(new MemorySwarm(carrier, take(addr), limits)),
+    secureSwarm: (publicKey, addr, limits) => {
+      assertPublicKey(publicKey);
+      const swarm = open(new MemorySwarm(carrier, take(addr), limits));
+      return composeSecure<MemoryAddr, AskSwarm<MemoryAddr>>(swarm, new MemorySecure(carrier, swarm, publicKey));
+    },
+    drop: (addr) =>
+      carrier.drop(
+        typeof addr === 'object' ? addr : typeof addr === 'string' ? parseMemoryAddr(addr) : memoryAddr(addr),
+      ),
+    setNetem: (config) => carrier.links.setDefault(config),
+    setLink: (a, b, config) => carrier.links.set(a, b, config),
+    cut: (a, b) => carrier.links.cut(a, b),
+    heal: (a, b) => carrier.links.heal(a, b),
+  };
+  const carrier = new Carrier({ realm, netem: options.netem, random: network, mtu, maxQueued, transform });
+  return realm;
+}
+
+function systemSeed(): string {
+  return systemRealm.random(16).join('.');
+}

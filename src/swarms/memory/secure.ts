@@ -1,0 +1,53 @@
+/** The secure half of a memory swarm: everybody in a realm knows everybody's key. */
+
+import { P2PError, closedError } from '../../core/errors.ts';
+import { assertBytes, assertString, describeValue } from '../../core/limits.ts';
+import { type PublicKey, type Secure } from '../../core/secure.ts';
+import { type CallOptions } from '../../core/swarm.ts';
+import { rejection } from '../../kit/rejection.ts';
+import { checkCall } from '../../kit/waits.ts';
+import { type MemoryAddr, assertMemoryAddr } from './address.ts';
+import { type Carrier } from './carrier.ts';
+import { type MemorySwarm } from './swarm.ts';
+
+/** @throws {TypeError} when `value` is not a public key. */
+export function assertPublicKey(value: unknown): asserts value is PublicKey {
+  if (typeof value !== 'object' || value === null || !('algorithm' in value) || !('spki' in value)) {
+    throw new TypeError(`Cannot take publicKey: expected { algorithm, spki }, got ${describeValue(value)}`);
+  }
+  assertString(value.algorithm, 'publicKey.algorithm');
+  assertBytes(value.spki, 'publicKey.spki');
+}
+
+/** Looks keys up in the realm. */
+export class MemorySecure implements Secure<MemoryAddr> {
+  readonly publicKey: PublicKey;
+  readonly #carrier: Carrier;
+  readonly #swarm: MemorySwarm;
+
+  constructor(carrier: Carrier, swarm: MemorySwarm, publicKey: PublicKey) {
+    this.publicKey = publicKey;
+    this.#carrier = carrier;
+    this.#swarm = swarm;
+    carrier.keys.set(swarm.addr.text, publicKey);
+  }
+
+  knownPublicKey(addr: MemoryAddr): PublicKey | undefined {
+    assertMemoryAddr(addr);
+    return this.#carrier.keys.get(addr.text);
+  }
+
+  lookupPublicKey(dst: MemoryAddr, options?: CallOptions): Promise<PublicKey> {
+    assertMemoryAddr(dst);
+    checkCall(options);
+    const what = `look up the key of ${dst.text}`;
+    if (this.#swarm.localAddrs().length === 0) return rejection(closedError(what));
+    if (options?.signal?.aborted === true) return rejection(options.signal.reason);
+    if (!this.#carrier.has(dst)) {
+      return rejection(new P2PError('unreachable', 'path', `Cannot ${what}: nobody has that address`, { sent: 'no' }));
+    }
+    const key = this.#carrier.keys.get(dst.text);
+    if (key !== undefined) return Promise.resolve(key);
+    return rejection(new P2PError('not_found', 'remote', `Cannot ${what}: that swarm has no key`, { sent: 'no' }));
+  }
+}

@@ -1,0 +1,259 @@
+/** One node of a memory realm. */
+
+import { type AskOptions, type Asks, DEFAULT_ASK_TIMEOUT_MS } from '../../core/ask.ts';
+import { type Bytes, copyMessage } from '../../core/bytes.ts';
+import { type Counters, type DropReason } from '../../core/counters.ts';
+import { type Describes, type LayerDescription } from '../../core/describe.ts';
+import { P2PError, Refusal, mtuError } from '../../core/errors.ts';
+import { assertBytes, wholeNumber } from '../../core/limits.ts';
+import { type AskHandler, type TellHandler } from '../../core/message.ts';
+import { type Realm } from '../../core/realm.ts';
+import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
+import { type Answer, AskSlot, type Serving } from '../../kit/ask-slot.ts';
+import { CloseLatch } from '../../kit/close-latch.ts';
+import { CounterSet } from '../../kit/counter-set.ts';
+import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
+import { RESOLVED, rejection } from '../../kit/rejection.ts';
+import { TellSlot, isPending } from '../../kit/tell-slot.ts';
+import { type Wait, Waits, checkCall } from '../../kit/waits.ts';
+import { type MemoryAddr, assertMemoryAddr, parseMemoryAddr } from './address.ts';
+import { type Carrier } from './carrier.ts';
+
+/** Draining and other calls that say nothing else are given up after this. */
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Implements the contract over a {@link Carrier}. */
+export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describes {
+  readonly addr: MemoryAddr;
+  readonly realm: Realm;
+  /** Packets on their way to this swarm. */
+  incoming = 0;
+  /** Packets of this swarm on their way. */
+  outgoing = 0;
+  readonly #carrier: Carrier;
+  readonly #counters: CounterSet;
+  readonly #tells: TellSlot<MemoryAddr>;
+  readonly #asks: AskSlot<MemoryAddr>;
+  readonly #waits: Waits;
+  readonly #latch: CloseLatch;
+  readonly #drainers = new Set<() => void>(); // Bounded by the drains under way.
+  /** Askers that are told when this swarm ends. Bounded by the asks in its handler's hands. */
+  readonly #askers = new Set<() => void>();
+  readonly #localAddrs: readonly MemoryAddr[];
+
+  constructor(carrier: Carrier, addr: MemoryAddr, limits: PendingLimits = {}) {
+    this.addr = addr;
+    this.realm = carrier.realm;
+    this.#carrier = carrier;
+    this.#localAddrs = [addr];
+    const { realm } = carrier;
+    const counters = new CounterSet('memory');
+    this.#counters = counters;
+    this.#tells = new TellSlot({ realm, counters, budget: new PendingBudget(limits) });
+    this.#asks = new AskSlot({ realm, counters, budget: new PendingBudget(limits) });
+    this.#waits = new Waits(realm);
+    this.#latch = new CloseLatch({ realm, layer: 'memory', release: () => this.#release() });
+  }
+
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  get closed(): Promise<Closed> {
+    return this.#latch.closed;
+  }
+
+  localAddrs(): readonly MemoryAddr[] {
+    return this.#latch.isClosed ? [] : this.#localAddrs;
+  }
+
+  parseAddr(text: string): MemoryAddr {
+    return parseMemoryAddr(text);
+  }
+
+  mtu(dst: MemoryAddr): number {
+    assertMemoryAddr(dst);
+    return this.#carrier.mtu;
+  }
+
+  maxRequestBytes(dst: MemoryAddr): number {
+    return this.mtu(dst);
+  }
+
+  tell(dst: MemoryAddr, payload: Uint8Array, options?: CallOptions): Promise<void> {
+    assertMemoryAddr(dst);
+    assertBytes(payload, 'payload');
+    checkCall(options);
+    const error = this.#refuse('tell', dst, payload, options);
+    if (error !== undefined) {
+      this.#counters.countDrop(P2PError.is(error.error) ? `tell.${error.error.code}` : 'tell.aborted');
+      return rejection(error.error);
+    }
+    this.#counters.countSent(payload.length);
+    const { transform } = this.#carrier;
+    const message = { src: this.addr, dst, payload: copyMessage(payload) };
+    const sent = transform === undefined ? message : transform(message);
+    if (sent === undefined) this.countLost('memory.transform');
+    else {
+      this.#carrier.carry({
+        from: this,
+        to: sent.dst,
+        payload: sent.payload,
+        arrive: (receiver, arrived) => receiver.#tells.deliver({ src: sent.src, dst: sent.dst, payload: arrived }),
+      });
+    }
+    return RESOLVED;
+  }
+
+  listen(handler: TellHandler<MemoryAddr>): Disposable {
+    if (this.#latch.isClosed) throw this.#latch.error('listen');
+    return this.#tells.listen(handler);
+  }
+
+  ask(dst: MemoryAddr, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
+    assertMemoryAddr(dst);
+    assertBytes(request, 'request');
+    checkCall(options);
+    const { mtu } = this.#carrier;
+    const maxResponseBytes = wholeNumber(
+      options?.maxResponseBytes,
+      'maxResponseBytes',
+      mtu,
+      0,
+      Number.MAX_SAFE_INTEGER,
+    );
+    const error = this.#refuse('ask', dst, request, options);
+    if (error !== undefined) return rejection(error.error);
+    this.#counters.countSent(request.length);
+    const what = (): string => `ask ${dst.text} from ${this.addr.text}`;
+    return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS }, (wait) => {
+      let serving: Serving | undefined;
+      let server: MemorySwarm | undefined;
+      const gone = (): void =>
+        wait.reject(new P2PError('unreachable', 'path', `Cannot ${what()}: nobody has that address`));
+      const answer = (from: MemorySwarm, answered: Answer): void =>
+        this.#answer(from, answered, { wait, what, maxResponseBytes });
+      this.#carrier.carry({
+        from: this,
+        to: dst,
+        payload: copyMessage(request),
+        gone,
+        arrive: (receiver, payload) => {
+          if (serving !== undefined) return; // The network brought the request twice.
+          server = receiver;
+          serving = receiver.#asks.handle({ src: this.addr, dst, payload });
+          if (!isPending(serving.answer)) {
+            answer(receiver, serving.answer);
+            return;
+          }
+          receiver.#askers.add(gone);
+          void serving.answer.then((answered) => {
+            receiver.#askers.delete(gone);
+            if (!receiver.#latch.isClosed) answer(receiver, answered);
+          });
+        },
+      });
+      return () => {
+        if (server !== undefined) server.#askers.delete(gone);
+        serving?.abort(new P2PError('disconnected', 'remote', 'The asker does not wait any more'));
+      };
+    });
+  }
+
+  serve(handler: AskHandler<MemoryAddr>): Disposable {
+    if (this.#latch.isClosed) throw this.#latch.error('serve');
+    return this.#asks.serve(handler);
+  }
+
+  drain(options?: CallOptions): Promise<void> {
+    checkCall(options);
+    if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
+    if (this.outgoing === 0) return RESOLVED;
+    const what = (): string => `drain ${this.addr.text}`;
+    return this.#waits.wait<void>(
+      { what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS, sent: () => 'no' },
+      (wait) => {
+        const done = (): void => wait.resolve();
+        this.#drainers.add(done);
+        return () => this.#drainers.delete(done);
+      },
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#latch.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  describe(): LayerDescription {
+    const { maxMessages, maxBytes } = this.#tells.budget;
+    return {
+      limits: { maxPendingMessages: maxMessages, maxPendingBytes: maxBytes },
+      state: { incoming: this.incoming, outgoing: this.outgoing, asks: this.#waits.size },
+    };
+  }
+
+  /** A packet of this swarm has arrived somewhere, or nowhere. */
+  left(): void {
+    this.outgoing--;
+    if (this.outgoing === 0) for (const done of this.#drainers) done();
+  }
+
+  countLost(reason: DropReason): void {
+    this.#counters.countDrop(reason);
+  }
+
+  /** Why a message cannot be sent now; `undefined` when it can. */
+  #refuse(
+    verb: 'tell' | 'ask',
+    dst: MemoryAddr,
+    payload: Uint8Array,
+    options: CallOptions | undefined,
+  ): { readonly error: unknown } | undefined {
+    if (this.#latch.isClosed) return { error: this.#latch.error(`${verb} ${dst.text}`) };
+    if (options?.signal?.aborted === true) return { error: options.signal.reason };
+    const { mtu } = this.#carrier;
+    if (payload.length <= mtu) return undefined;
+    return { error: mtuError(`${verb} memory address ${dst.text}`, payload.length, mtu, 'wrap the swarm in frag()') };
+  }
+
+  /** Sends an answer back from `from`, as a packet that can get lost like any other. */
+  #answer(
+    from: MemorySwarm,
+    answer: Answer,
+    asked: { readonly wait: Wait<Bytes>; readonly what: () => string; readonly maxResponseBytes: number },
+  ): void {
+    const { wait, what, maxResponseBytes } = asked;
+    const payload = answer.bytes === undefined ? new Uint8Array(0) : copyMessage(answer.bytes);
+    from.#counters.countSent(payload.length);
+    from.#carrier.carry({
+      from,
+      to: this.addr,
+      payload,
+      arrive: (_, arrived) => {
+        if (!answer.ok) {
+          const cause = new Refusal('refused', answer.bytes === undefined ? undefined : arrived, answer.code);
+          wait.reject(new P2PError('refused', 'remote', `Cannot ${what()}: refused`, { cause }));
+        } else if (arrived.length > maxResponseBytes) {
+          const sizes = `${arrived.length} bytes, limit is ${maxResponseBytes} bytes`;
+          wait.reject(new P2PError('limit_exceeded', 'remote', `Cannot ${what()}: the answer has ${sizes}`));
+        } else {
+          this.#counters.countReceived(arrived.length);
+          wait.resolve(arrived);
+        }
+      },
+    });
+  }
+
+  #release(): void {
+    this.#carrier.remove(this);
+    this.#tells.clear();
+    const error = this.#latch.error('answer');
+    this.#waits.close();
+    for (const gone of this.#askers) gone();
+    this.#asks.clear(error);
+  }
+}

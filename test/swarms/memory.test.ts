@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { P2PError, Refusal } from '../../src/core/errors.ts';
+import { type TraceEvent } from '../../src/core/realm.ts';
+import { createVirtualClock } from '../../src/drive/virtual-clock.ts';
+import { type MemoryRealmOptions, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
+
+function world(options: MemoryRealmOptions = {}) {
+  const realm = createMemoryRealm({ ...options, clock: 'virtual' });
+  const [alice, bob] = [realm.swarm(), realm.swarm()];
+  const [a, b] = [alice.localAddrs()[0]!, bob.localAddrs()[0]!];
+  const heard: number[] = [];
+  bob.listen(({ payload }) => void heard.push(payload[0]!));
+  return { realm, alice, bob, a, b, heard };
+}
+
+describe('createMemoryRealm', () => {
+  it('gives decimal addresses, the lowest that was never used, or the one asked for', () => {
+    const realm = createMemoryRealm();
+    assert.deepEqual(
+      [realm.swarm(), realm.swarm(), realm.swarm(7), realm.swarm('9')].map((swarm) => swarm.localAddrs()[0]!.text),
+      ['0', '1', '7', '9'],
+    );
+    assert.equal(realm.size, 4);
+    assert.throws(
+      () => realm.swarm(7),
+      (error) => P2PError.is(error, 'in_use'),
+    );
+    for (const wrong of [-1, 1.5, Number.NaN]) assert.throws(() => realm.swarm(wrong), RangeError);
+    for (const wrong of ['x', '01', '-1', '']) assert.throws(() => realm.swarm(wrong), TypeError);
+    assert.equal(realm.size, 4);
+  });
+
+  it('frees the address of a swarm that was closed or dropped', async () => {
+    const { realm, alice, a, b, heard } = world();
+    realm.drop(b);
+    assert.equal(realm.size, 1);
+    void alice.tell(b, Uint8Array.of(1));
+    await realm.clock.advance(1);
+    assert.equal(alice.counters.drops.get('memory.unreachable'), 1);
+    const again = realm.swarm(b.n);
+    again.listen(({ payload }) => void heard.push(payload[0]! + 100));
+    void alice.tell(b, Uint8Array.of(2));
+    await realm.clock.advance(1);
+    assert.deepEqual(heard, [102]);
+    await alice.close();
+    realm.swarm(a.n);
+  });
+
+  it('drops what is too much for a receiver, and counts it there', async () => {
+    const { realm, alice, bob, b, heard } = world({ maxQueuedMessages: 10 });
+    for (let i = 0; i < 15; i++) void alice.tell(b, Uint8Array.of(i));
+    await realm.clock.advance(1);
+    assert.equal(heard.length, 10);
+    assert.equal(bob.counters.drops.get('queue_full'), 5);
+  });
+
+  it('lets a transform change, drop and redirect tells', async () => {
+    const { realm, alice, b, heard } = world({
+      transform: (message) =>
+        message.payload[0] === 2 ? undefined : { ...message, payload: Uint8Array.of(message.payload[0]! + 10) },
+    });
+    for (let i = 1; i < 4; i++) void alice.tell(b, Uint8Array.of(i));
+    await realm.clock.advance(1);
+    assert.deepEqual(heard, [11, 13]);
+    assert.equal(alice.counters.drops.get('memory.transform'), 1);
+  });
+
+  it('cuts and heals links at run time, one by one or all', async () => {
+    const { realm, alice, a, b, heard } = world();
+    const carol = realm.swarm();
+    const tell = async (byte: number): Promise<void> => {
+      void alice.tell(b, Uint8Array.of(byte));
+      void carol.tell(b, Uint8Array.of(byte + 100));
+      await realm.clock.advance(1);
+    };
+    realm.cut(a, b);
+    await tell(1);
+    realm.cut();
+    await tell(2);
+    realm.heal(a, b);
+    await tell(3);
+    realm.heal();
+    await tell(4);
+    assert.deepEqual(heard, [101, 4, 104]);
+    assert.equal(alice.counters.drops.get('memory.cut'), 3);
+  });
+
+  it('sets the network per realm and per link', async () => {
+    const { realm, alice, a, b } = world({ netem: { latencyMs: 10 } });
+    const at: number[] = [];
+    const carol = realm.swarm();
+    carol.listen(() => void at.push(realm.nowMs()));
+    const told = async (): Promise<number> => {
+      const before = realm.nowMs();
+      void alice.tell(carol.localAddrs()[0]!, Uint8Array.of(1));
+      await realm.clock.advance(1000);
+      return at.at(-1)! - before;
+    };
+    assert.equal(await told(), 10);
+    realm.setNetem({ latencyMs: 20 });
+    assert.equal(await told(), 20);
+    realm.setLink(carol.localAddrs()[0]!, a, { latencyMs: 300 });
+    assert.equal(await told(), 300);
+    realm.setLink(carol.localAddrs()[0]!, a, undefined);
+    assert.equal(await told(), 20);
+    assert.equal(b.text, '1');
+    assert.throws(() => realm.setNetem({ loss: 2 }), RangeError);
+  });
+
+  it('an ask gets the bytes of a Refusal, and unreachable where nobody is or remains', async () => {
+    const { realm, alice, bob, b } = world();
+    bob.serve(() => {
+      throw new Refusal('no', Uint8Array.of(7));
+    });
+    await assert.rejects(
+      realm.clock.run(alice.ask(b, Uint8Array.of(1))),
+      (error) => P2PError.is(error, 'refused') && Refusal.is(error.cause) && error.cause.bytes![0] === 7,
+    );
+    await assert.rejects(realm.clock.run(alice.ask(memoryAddr(99), Uint8Array.of(1))), (error) =>
+      P2PError.is(error, 'unreachable'),
+    );
+    const carol = realm.swarm();
+    carol.serve(() => new Promise(() => {}));
+    const asked = alice.ask(carol.localAddrs()[0]!, Uint8Array.of(1));
+    const outcome = assert.rejects(asked, (error) => P2PError.is(error, 'unreachable'));
+    await realm.clock.advance(1);
+    await carol.close();
+    await outcome;
+  });
+
+  it('remembers the key of a source that has left', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const [alice, bob] = [1, 2].map((i) => realm.secureSwarm({ algorithm: 'my own', spki: Uint8Array.of(i) })) as [
+      ReturnType<typeof realm.secureSwarm>,
+      ReturnType<typeof realm.secureSwarm>,
+    ];
+    const known: unknown[] = [];
+    bob.listen(({ src }) => void known.push(bob.knownPublicKey(src)?.algorithm));
+    void alice.tell(bob.localAddrs()[0]!, Uint8Array.of(1));
+    void alice.close();
+    await realm.clock.advance(1);
+    assert.deepEqual(known, ['my own']);
+    const plain = realm.swarm();
+    await assert.rejects(bob.lookupPublicKey(plain.localAddrs()[0]!), (error) => P2PError.is(error, 'not_found'));
+    // @ts-expect-error no key
+    assert.throws(() => realm.secureSwarm({ algorithm: 'x' }), TypeError);
+  });
+
+  it('takes a clock of one’s own, and checks its options', async () => {
+    const clock = createVirtualClock({ startMs: 500 });
+    const realm = createMemoryRealm({ clock });
+    assert.equal(realm.clock, clock);
+    assert.equal(realm.nowMs(), 500);
+    // @ts-expect-error no such clock
+    assert.throws(() => createMemoryRealm({ clock: 'lunar' }), TypeError);
+    assert.throws(() => createMemoryRealm({ mtu: 0 }), RangeError);
+    // @ts-expect-error not a function
+    assert.throws(() => createMemoryRealm({ transform: 7 }), TypeError);
+  });
+
+  it('works in real time without being told', async () => {
+    const realm = createMemoryRealm();
+    const [alice, bob] = [realm.swarm(), realm.swarm()];
+    bob.serve(({ payload }) => payload);
+    assert.deepEqual(await alice.ask(bob.localAddrs()[0]!, Uint8Array.of(5)), Uint8Array.of(5));
+    assert.notDeepEqual(createMemoryRealm().random(16), createMemoryRealm().random(16));
+    assert.deepEqual(createMemoryRealm({ seed: 1 }).random(16), createMemoryRealm({ seed: 1 }).random(16));
+    await alice.close();
+  });
+
+  it('traces what opens and closes', async () => {
+    const events: TraceEvent[] = [];
+    const { alice, a } = world({ trace: (event) => events.push(event) });
+    await alice.close();
+    assert.deepEqual(
+      events.map(({ layer, type }) => `${layer} ${type}`),
+      ['memory opened', 'memory opened', 'memory closed'],
+    );
+    assert.equal(events[0]!.addr, a);
+  });
+});
