@@ -1,0 +1,33 @@
+/** `shoal/testing`: conformance suites, topologies, virtual time and network emulation, for your tests as for ours. */
+
+export {
+  type SuiteFeatures,
+  type SuiteFixture,
+  type SuiteNet,
+  type SuiteRunner,
+  askSuite,
+  secureSuite,
+  swarmSuite,
+} from './suites/index.ts';
+export { LYING_RULES, lyingSwarm } from './lying-swarm.ts';
+export { testKey } from './test-key.ts';
+export { type Topology, topology } from './topology.ts';
+export { type LeakCheck, type Leaks, watchLeaks } from './leaks.ts';
+export {
+  type RunOptions,
+  type VirtualClock,
+  type VirtualClockOptions,
+  createVirtualClock,
+} from '../drive/virtual-clock.ts';
+export {
+  type Arrival,
+  type Fate,
+  type Mangling,
+  type Netem,
+  type NetemConfig,
+  type NetemPreset,
+  NETEM_PRESETS,
+  mangle,
+} from '../protocols/netem/netem.ts';
+export { netem } from './netem.ts';
+export { type Seed, type SeededRandom, createSeededRandom } from '../core/seeded-random.ts';

@@ -1,0 +1,62 @@
+/** Finds what is left running: handles, timers and listeners that a closed swarm should have taken with it. */
+
+import { getEventListeners } from 'node:events';
+
+import { nextTurn } from '../drive/system-clock.ts';
+
+/** What was found. Empty lists mean that nothing was left. */
+export interface Leaks {
+  /** Kinds of handles and timers that are active now and were not before: `UDPWRAP`, `Timeout` … */
+  readonly resources: readonly string[];
+  /** How many abort listeners the given signal has. */
+  readonly abortListeners: number;
+}
+
+/** Compares what keeps the process alive now with what did then. */
+export interface LeakCheck {
+  /** What is left since {@link watchLeaks}, after a few turns of the event loop: node closes handles late. */
+  leaks(signal?: AbortSignal): Promise<Leaks>;
+}
+
+/**
+ * Remembers what is active now. Node only.
+ *
+ * @example
+ * ```ts
+ * const watch = watchLeaks();
+ * const swarm = await openUdpSwarm();
+ * await swarm.close();
+ * assert.deepEqual((await watch.leaks()).resources, []);
+ * ```
+ */
+export function watchLeaks(): LeakCheck {
+  const before = countResources();
+  return {
+    leaks: async (signal) => {
+      let resources = surplus(before);
+      for (let turns = 0; turns < MAX_TURNS && resources.length > 0; turns++) {
+        await new Promise<void>((resolve) => nextTurn(resolve));
+        resources = surplus(before);
+      }
+      return { resources, abortListeners: signal === undefined ? 0 : getEventListeners(signal, 'abort').length };
+    },
+  };
+}
+
+/** How many turns closing may take: libuv takes two, a child of the test runner's own some more. */
+const MAX_TURNS = 20;
+
+/** What is active now and was not then, by kind. */
+function surplus(before: ReadonlyMap<string, number>): string[] {
+  const kinds: string[] = [];
+  for (const [kind, count] of countResources()) {
+    for (let i = before.get(kind) ?? 0; i < count; i++) kinds.push(kind);
+  }
+  return kinds;
+}
+
+function countResources(): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,58 @@
+/**
+ * Swarms that break one rule of the contract each, to prove that the conformance suites notice. A suite that passes a
+ * liar proves nothing.
+ */
+
+import { type Addr } from '../core/addr.ts';
+import { type AskSwarm } from '../core/ask.ts';
+import { mapAsks, mapSecure } from '../core/keep.ts';
+import { describeValue } from '../core/limits.ts';
+import { type SecureAskSwarm } from '../core/secure.ts';
+import { SAME_ADDRS, composeAsk, composeSecure } from '../kit/compose.ts';
+import { askingLies } from './lies/asking.ts';
+import { handlingLies } from './lies/handling.ts';
+import { type Honest, type Lies } from './lies/lie.ts';
+import { securingLies } from './lies/securing.ts';
+import { tellingLies } from './lies/telling.ts';
+
+const LIES: Lies = { ...tellingLies, ...handlingLies, ...askingLies, ...securingLies };
+
+/** All rules that {@link lyingSwarm} can break, in words. */
+export const LYING_RULES: readonly string[] = Object.keys(LIES);
+
+/**
+ * Makes an honest swarm break one rule of the contract, and only that one.
+ *
+ * @param rule - one of {@link LYING_RULES}.
+ * @param honest - a swarm that passes all suites: a secure memory swarm, say.
+ * @throws {RangeError} for an unknown rule.
+ *
+ * @example
+ * ```ts
+ * const liar = lyingSwarm('close is idempotent', realm.secureSwarm(key));
+ * ```
+ */
+export function lyingSwarm<A extends Addr>(rule: string, honest: SecureAskSwarm<A>): SecureAskSwarm<A> {
+  const lie = LIES[rule];
+  if (lie === undefined) {
+    throw new RangeError(`Cannot lie about ${describeValue(rule)}: expected one of ${LYING_RULES.join('; ')}`);
+  }
+  // Lies only use addresses that the honest swarm made, so they hold for every A.
+  const swarm = honest as unknown as Honest;
+  const asks = composeAsk<Addr, AskSwarm<Addr>>(swarm, mapAsks<Addr, Addr>(swarm, SAME_ADDRS));
+  const whole = composeSecure<Addr, AskSwarm<Addr>>(asks, mapSecure<Addr, Addr>(swarm, SAME_ADDRS));
+  const lied = lie(swarm);
+  const liar = Object.defineProperties(whole, Object.getOwnPropertyDescriptors(lied)) as Honest;
+  if (rule !== HANDLER_RULE) refuseWhatIsNoFunction(liar, swarm);
+  return liar as unknown as SecureAskSwarm<A>;
+}
+
+/** The one lie that is about what handlers are; the others leave that check as it is. */
+const HANDLER_RULE = 'a handler must be a function';
+
+function refuseWhatIsNoFunction(liar: Honest, honest: Honest): void {
+  const listen = liar.listen.bind(liar);
+  const serve = liar.serve.bind(liar);
+  liar.listen = (handler) => (typeof handler === 'function' ? listen(handler) : honest.listen(handler));
+  liar.serve = (handler) => (typeof handler === 'function' ? serve(handler) : honest.serve(handler));
+}

@@ -1,0 +1,176 @@
+/** Tests about ending, and about what a swarm shows of itself. */
+
+import { type Addr } from '../../core/addr.ts';
+import { canAsk } from '../../core/ask.ts';
+import { type Counters } from '../../core/counters.ts';
+import { inspect } from '../../core/describe.ts';
+import { isSecure } from '../../core/secure.ts';
+import { type Swarm } from '../../core/swarm.ts';
+import {
+  Inbox,
+  type SuiteTest,
+  addrOf,
+  check,
+  checkRejects,
+  checkSame,
+  deliver,
+  pass,
+  payloadOf,
+  within,
+} from './suite.ts';
+
+type Pair = readonly [Swarm<Addr>, Swarm<Addr>];
+
+/** The contract's bound on `close()`, with room for the event loop of a busy machine. */
+const CLOSE_MS = 1500;
+
+/** Part of `swarmSuite`. */
+export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
+  {
+    name: 'close() is idempotent, never rejects, and closed says by whom',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const inbox = new Inbox(bob);
+      await deliver(bench, alice, addrOf(bob), payloadOf(1), inbox);
+      const before = alice.realm.nowMs();
+      await within(bench, bob, Promise.all([alice.close(), alice.close()]), 'close()');
+      check(alice.realm.nowMs() - before <= CLOSE_MS, `close() took ${alice.realm.nowMs() - before} ms`);
+      await bench.run(alice.close());
+      checkSame((await within(bench, bob, alice.closed, 'closed')).by, 'local', 'closed by');
+    },
+  },
+  {
+    name: 'a closed swarm has no addresses, and every call on it rejects with closed',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const dst = addrOf(bob);
+      await bench.run(alice.close());
+      checkSame(alice.localAddrs().length, 0, 'local addresses');
+      const told = await checkRejects(bench, bob, alice.tell(dst, payloadOf(1)), 'closed', 'tell()');
+      checkSame(told.sent, 'no', 'sent');
+      await checkRejects(bench, bob, alice.drain(), 'closed', 'drain()');
+      if (canAsk(alice)) await checkRejects(bench, bob, alice.ask(dst, payloadOf(1)), 'closed', 'ask()');
+      if (isSecure(alice)) await checkRejects(bench, bob, alice.lookupPublicKey(dst), 'closed', 'lookupPublicKey()');
+    },
+  },
+  {
+    name: 'await using closes',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      await bench.run(alice[Symbol.asyncDispose]() as Promise<void>);
+      await checkRejects(bench, bob, alice.tell(addrOf(bob), payloadOf(1)), 'closed', 'tell()');
+    },
+  },
+  {
+    name: 'no handler is called once close() has been called',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const inbox = new Inbox(bob);
+      await deliver(bench, alice, addrOf(bob), payloadOf(1), inbox);
+      for (let i = 0; i < 20; i++) void alice.tell(addrOf(bob), payloadOf(i));
+      const before = inbox.messages.length;
+      await bench.run(bob.close());
+      await pass(bench, alice);
+      checkSame(inbox.messages.length, before, 'messages after close()');
+    },
+  },
+  {
+    name: 'messages to a peer that has closed harm nobody',
+    swarms: 3,
+    body: async (bench) => {
+      const [alice, bob, carol] = bench.net.swarms as readonly [Swarm<Addr>, Swarm<Addr>, Swarm<Addr>];
+      const inB = new Inbox(bob);
+      const inC = new Inbox(carol);
+      const dst = addrOf(bob);
+      await deliver(bench, alice, dst, payloadOf(1), inB);
+      await bench.run(bob.close());
+      for (let i = 0; i < 5; i++) void alice.tell(dst, payloadOf(i), { timeoutMs: 500 });
+      await pass(bench, alice, 2000);
+      await deliver(bench, alice, addrOf(carol), payloadOf(2), inC);
+    },
+  },
+  {
+    name: 'drain() resolves, and the swarm stays usable',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const inbox = new Inbox(bob);
+      void alice.tell(addrOf(bob), payloadOf(1));
+      await within(bench, alice, alice.drain(), 'drain()');
+      await within(bench, alice, alice.drain(), 'drain() of nothing');
+      await deliver(bench, alice, addrOf(bob), payloadOf(2), inbox);
+    },
+  },
+  {
+    name: 'close() with messages, handlers and drains under way ends within a second and wakes them all',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      bob.listen(() => new Promise(() => {}));
+      alice.listen(() => new Promise(() => {}));
+      for (let i = 0; i < 50; i++) {
+        void alice.tell(addrOf(bob), payloadOf(i));
+        void bob.tell(addrOf(alice), payloadOf(i));
+      }
+      const drained = alice.drain().catch((error: unknown) => error);
+      const before = alice.realm.nowMs();
+      await bench.run(Promise.all([alice.close(), bob.close()]));
+      check(alice.realm.nowMs() - before <= CLOSE_MS, `close() took ${alice.realm.nowMs() - before} ms`);
+      await within(bench, alice, drained, 'drain() after close()');
+    },
+  },
+  {
+    name: 'bytes from the network never throw: whatever arrives, the swarm goes on',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const { inject } = bench.net;
+      if (inject === undefined) return;
+      const inbox = new Inbox(bob);
+      for (let length = 0; length < 70; length++) {
+        await bench.run(inject(1, payloadOf(length, length)));
+        await bench.run(inject(1, new Uint8Array(length).fill(0xff)));
+        await bench.run(inject(1, new Uint8Array(length)));
+      }
+      await pass(bench, alice);
+      await deliver(bench, alice, addrOf(bob), payloadOf(5), inbox);
+    },
+  },
+  {
+    name: 'counters tell what was sent and received, and inner leads down the stack',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const inbox = new Inbox(bob);
+      const [sent, sentBytes] = [alice.counters.sent, alice.counters.sentBytes];
+      await deliver(bench, alice, addrOf(bob), payloadOf(1, 33), inbox);
+      check(alice.counters.sent > sent, 'sent did not grow');
+      check(alice.counters.sentBytes >= sentBytes + 33, 'sentBytes did not grow by the payload');
+      check(bob.counters.received >= 1 && bob.counters.receivedBytes >= 33, 'received did not grow');
+      for (let at: Counters | undefined = alice.counters; at !== undefined; at = at.inner) {
+        check(/^[a-z0-9_:-]+$/.test(at.layer), `layer name ${at.layer}`);
+        check(at.drops instanceof Map, 'drops is not a Map');
+      }
+    },
+  },
+  {
+    name: 'inspect() tells the stack as plain data',
+    swarms: 1,
+    body: async (bench) => {
+      const [alice] = bench.net.swarms as readonly [Swarm<Addr>];
+      const inspection = inspect(alice);
+      checkSame(inspection.addrs[0], addrOf(alice).text, 'first address');
+      checkSame(inspection.layer, alice.counters.layer, 'layer');
+      checkSame(JSON.stringify(JSON.parse(JSON.stringify(inspection))), JSON.stringify(inspection), 'as JSON');
+    },
+  },
+  {
+    name: 'the realm has time and randomness',
+    swarms: 1,
+    body: async (bench) => {
+      const [alice] = bench.net.swarms as readonly [Swarm<Addr>];
+      const { realm } = alice;
+      const before = realm.nowMs();
+      await pass(bench, alice, 5);
+      check(realm.nowMs() >= before + 5, 'nowMs() did not move on');
+      checkSame(realm.random(20).length, 20, 'random bytes');
+      check(realm.wallMs() > 0, 'wallMs() is not positive');
+    },
+  },
+];
