@@ -1,0 +1,111 @@
+/** The header of mbapp packets: six big-endian words. docs/wire/mbapp.md §1; the same bytes as go-p2p's mbapp. */
+
+import { type Bytes, allocMessage, copyInto, viewFrom } from '../../core/bytes.ts';
+import { decodePhaseTime } from './phase-time.ts';
+
+/** Six words of four bytes. */
+export const HEADER_BYTES = 24;
+
+/** Part index and count are 16 bits wide. */
+export const MAX_PARTS = 65_535;
+
+/** What goes into the timeout word when the sender has no deadline: 2^28 ms, three days. Source: go-p2p. */
+export const NO_DEADLINE_MS = 0x1000_0000;
+
+/** The error code of an answer that the server could not send because it was too large. shoal's own. */
+export const CODE_ANSWER_TOO_LARGE = 0xfe;
+
+/** What a packet belongs to. */
+export type PacketKind = 'tell' | 'request' | 'reply';
+
+/** What all parts of a message share. */
+export interface MessageHeader {
+  readonly kind: PacketKind;
+  /** 0 to 255; 0 is success. Only replies have another. */
+  readonly code: number;
+  /** When the message was sent, as PhaseTime32; a reply has its request's. */
+  readonly origin: number;
+  /** Counts a sender's messages, 32 bits; a reply has its request's. */
+  readonly counter: number;
+  /** Bytes of the whole message. */
+  readonly sizeBytes: number;
+  /** 0 for an empty message, else 1 or more. */
+  readonly parts: number;
+  /** How long the sender waits, in milliseconds; 0 in replies. */
+  readonly timeoutMs: number;
+}
+
+/** A packet as the wire has it. */
+export interface Packet extends MessageHeader {
+  readonly part: number;
+  /** A view into the packet. */
+  readonly data: Bytes;
+}
+
+const ASK_BIT = 0x8000_0000;
+const REPLY_BIT = 0x4000_0000;
+
+function writeWord(bytes: Uint8Array, at: number, word: number): void {
+  bytes[at] = word >>> 24;
+  bytes[at + 1] = word >>> 16;
+  bytes[at + 2] = word >>> 8;
+  bytes[at + 3] = word;
+}
+
+function readWord(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+}
+
+/** A packet in a buffer of its own. */
+export function encodePacket(header: MessageHeader, part: number, data: Uint8Array): Bytes {
+  // Byte by byte: a DataView for each packet costs more than all of its words.
+  const packet = allocMessage(HEADER_BYTES + data.length);
+  const bits = header.kind === 'tell' ? 0 : header.kind === 'request' ? ASK_BIT : ASK_BIT + REPLY_BIT;
+  writeWord(packet, 0, bits + header.code);
+  writeWord(packet, 4, header.origin);
+  writeWord(packet, 8, header.counter);
+  writeWord(packet, 12, header.sizeBytes);
+  writeWord(packet, 16, part * 0x1_0000 + header.parts);
+  writeWord(packet, 20, header.timeoutMs);
+  copyInto(packet, HEADER_BYTES, data);
+  return packet;
+}
+
+/**
+ * The packet in `bytes`; `undefined` when it is too short, a reply to nothing, its part not below its count, or its data
+ * more than its message has.
+ */
+export function decodePacket(bytes: Bytes): Packet | undefined {
+  if (bytes.length < HEADER_BYTES) return undefined;
+  const word = readWord(bytes, 0);
+  const isAsk = word >= ASK_BIT;
+  const isReply = (word & REPLY_BIT) !== 0;
+  if (isReply && !isAsk) return undefined;
+  const dataBytes = bytes.length - HEADER_BYTES;
+  const sizeBytes = readWord(bytes, 12);
+  const place = readWord(bytes, 16);
+  const part = place >>> 16;
+  const parts = place & 0xffff;
+  if (part >= Math.max(parts, 1) || dataBytes > sizeBytes || (parts <= 1 && dataBytes !== sizeBytes)) return undefined;
+  return {
+    kind: isReply ? 'reply' : isAsk ? 'request' : 'tell',
+    code: word & 0xff,
+    origin: readWord(bytes, 4),
+    counter: readWord(bytes, 8),
+    sizeBytes,
+    part,
+    parts,
+    timeoutMs: readWord(bytes, 20),
+    data: viewFrom(bytes, HEADER_BYTES),
+  };
+}
+
+/** When a message was sent, in milliseconds since the Unix epoch, by the sender's clock. */
+export function originMs(header: MessageHeader, wallMs: number): number {
+  return decodePhaseTime(header.origin, wallMs);
+}
+
+/** Into how many parts a message goes: 0 when it is empty. */
+export function partCount(sizeBytes: number, partBytes: number): number {
+  return Math.ceil(sizeBytes / partBytes);
+}
