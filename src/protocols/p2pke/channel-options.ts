@@ -1,0 +1,111 @@
+/** What a channel can be told, and what it says. */
+
+import { quantity, wholeNumber } from '../../core/limits.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type P2pkeDrop } from './drop-reason.ts';
+import { type P2pkeIdentity } from './identity.ts';
+
+/** Times and counts of a channel. Both sides may have their own. */
+export interface ChannelLimits {
+  /**
+   * Age in ms at which the side that began a session replaces it, when it is in use. @default 120000 (go-p2p
+   * `RekeyAfterTime`)
+   */
+  readonly rekeyAfterMs?: number | undefined;
+  /** Messages after which a session is replaced. @default 2147483647 (go-p2p `RekeyAfterMessages`, unused there) */
+  readonly rekeyAfterMessages?: number | undefined;
+  /** Age in ms at which a session ends. @default 180000 (go-p2p `RejectAfterTime`) */
+  readonly rejectAfterMs?: number | undefined;
+  /**
+   * Silence in ms after which the other side is asked with a handshake whether it still has the session.
+   * @default 15000 (go-p2p `KeepAliveTimeout`)
+   */
+  readonly keepAliveTimeoutMs?: number | undefined;
+  /**
+   * How long in ms one who received something waits before it says something empty; Infinity says nothing.
+   * @default 10000: below the time-out with a third to spare, as WireGuard
+   */
+  readonly keepAliveMs?: number | undefined;
+  /** First interval in ms between repetitions of a handshake message; doubles up to eight times itself. @default 250 (go-p2p) */
+  readonly handshakeBackoffMs?: number | undefined;
+  /** How long in ms a handshake is tried. @default 10000: six repetitions */
+  readonly handshakeTimeoutMs?: number | undefined;
+}
+
+/** {@link ChannelLimits}, complete. */
+export type ResolvedChannelLimits = { readonly [K in keyof ChannelLimits]-?: number };
+
+/** Defaults of {@link ChannelLimits}. */
+export const CHANNEL_LIMITS: ResolvedChannelLimits = {
+  rekeyAfterMs: 120_000,
+  rekeyAfterMessages: 2 ** 31 - 1,
+  rejectAfterMs: 180_000,
+  keepAliveTimeoutMs: 15_000,
+  keepAliveMs: 10_000,
+  handshakeBackoffMs: 250,
+  handshakeTimeoutMs: 10_000,
+};
+
+/** @throws {TypeError} {RangeError} when a limit is no number or out of range. */
+export function resolveChannelLimits(limits: ChannelLimits = {}): ResolvedChannelLimits {
+  const ms = (name: Exclude<keyof ChannelLimits, 'rekeyAfterMessages'>): number =>
+    quantity(limits[name], name, CHANNEL_LIMITS[name], 1, Infinity);
+  return {
+    rekeyAfterMs: ms('rekeyAfterMs'),
+    rekeyAfterMessages: wholeNumber(
+      limits.rekeyAfterMessages,
+      'rekeyAfterMessages',
+      CHANNEL_LIMITS.rekeyAfterMessages,
+      1,
+      CHANNEL_LIMITS.rekeyAfterMessages,
+    ),
+    rejectAfterMs: ms('rejectAfterMs'),
+    keepAliveTimeoutMs: ms('keepAliveTimeoutMs'),
+    keepAliveMs: ms('keepAliveMs'),
+    handshakeBackoffMs: ms('handshakeBackoffMs'),
+    handshakeTimeoutMs: ms('handshakeTimeoutMs'),
+  };
+}
+
+/** What makes a channel. */
+export interface ChannelOptions {
+  readonly identity: P2pkeIdentity;
+  /**
+   * Judges the other side's key, whoever began, before any of its data is delivered and before ours is sent. The first
+   * key that completes a handshake is pinned: from then on the channel takes no other.
+   */
+  readonly accept: (publicKey: PublicKey) => boolean;
+  /** What a key that `accept` refuses is called. @default 'not_accepted' */
+  readonly refusal?: 'not_accepted' | 'identity_mismatch' | undefined;
+  readonly limits?: ChannelLimits | undefined;
+}
+
+/** What a channel tells. */
+export type ChannelEvent =
+  /** A handshake has proven the other side's key. */
+  | { readonly type: 'session'; readonly publicKey: PublicKey; readonly initiator: boolean }
+  /** Messages can be sealed (again): `seal` answers a datagram. */
+  | { readonly type: 'ready' }
+  /** The handshake that this side began has come to nothing. */
+  | {
+      readonly type: 'failed';
+      readonly reason: 'timeout' | 'not_accepted' | 'identity_mismatch';
+      /** Who answered instead. */
+      readonly publicKey: PublicKey | undefined;
+    }
+  | { readonly type: 'dropped'; readonly reason: P2pkeDrop }
+  /** No session and no handshake is left; nothing more comes of this channel by itself. */
+  | { readonly type: 'expired' };
+
+/** What a channel can want to be woken for; at most one deadline of each kind is armed. */
+export type ChannelTimer =
+  /** Say the handshake message of the session that this side began again. */
+  | 'retransmit'
+  /** That handshake has been tried long enough. */
+  | 'give_up'
+  /** A responder that waited for the initiator's first data may send now (fault P2). */
+  | 'hold'
+  /** Something was received and nothing sent for a while. */
+  | 'keep_alive'
+  /** The oldest session or half-open handshake ends. */
+  | 'expire';

@@ -1,0 +1,149 @@
+/**
+ * Decides which InitHellos are worth work, before any state is made for them. docs/wire/p2pke.md §8.
+ *
+ * As long as few come, all are let in. When more come than a budget allows, the sender is asked to prove that it can
+ * receive at its address: a cookie goes back, made from the address and a secret of ours, so nothing is kept; an
+ * InitHello that brings its cookie has a budget of its own, per source and in all. A flood from made-up addresses then
+ * costs one hash per datagram, and honest peers are served one round trip later.
+ */
+
+import { hmac } from '#crypto';
+import { concatBytes, copyBytes, encodeText, equalBytes, type Bytes } from '../../core/bytes.ts';
+import { quantity, wholeNumber } from '../../core/limits.ts';
+import { type Millis } from '../../core/machine.ts';
+import { COOKIE_BYTES } from './constants.ts';
+import { sessionIdOf } from './hello.ts';
+import { encodeCookieReply, type InitHelloDatagram } from './messages.ts';
+
+/** How many handshakes of others are worked on. One costs about half a millisecond of a core. */
+export interface DoorkeeperLimits {
+  /** InitHellos a second that need no cookie, from everybody together. @default 100: 5 % of a core */
+  readonly hellosPerSecond?: number | undefined;
+  /** InitHellos a second with a right cookie, from everybody together. @default 500: a quarter of a core */
+  readonly provenHellosPerSecond?: number | undefined;
+  /** InitHellos a second with a right cookie from one source. @default 10 */
+  readonly hellosPerSourcePerSecond?: number | undefined;
+  /** Sources that are remembered, each in about 100 bytes; the one longest unheard is forgotten first. @default 4096 */
+  readonly maxSources?: number | undefined;
+}
+
+/** Defaults of {@link DoorkeeperLimits}. */
+export const DOORKEEPER_LIMITS: { readonly [K in keyof DoorkeeperLimits]-?: number } = {
+  hellosPerSecond: 100,
+  provenHellosPerSecond: 500,
+  hellosPerSourcePerSecond: 10,
+  maxSources: 4096,
+};
+
+/** A budget may be saved up for this long. */
+const BURST_MS = 2000;
+
+/** How long cookies are made with one secret, and how long it counts after that (as WireGuard, §5.4.7). */
+const SECRET_MS = 120_000;
+
+/** A budget that fills with time. */
+class Bucket {
+  readonly #perMs: number;
+  readonly #capacity: number;
+  #tokens: number;
+  #atMs: Millis;
+
+  constructor(perSecond: number, now: Millis) {
+    this.#perMs = perSecond / 1000;
+    this.#capacity = Math.max(1, this.#perMs * BURST_MS);
+    this.#tokens = this.#capacity;
+    this.#atMs = now;
+  }
+
+  /** Takes one, if there is one. */
+  take(now: Millis): boolean {
+    this.#tokens = Math.min(this.#capacity, this.#tokens + (now - this.#atMs) * this.#perMs);
+    this.#atMs = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+}
+
+/** What is done with an InitHello: let in, answered with these bytes, or dropped without a word. */
+export type Admission = 'admit' | 'drop' | Bytes;
+
+/** The door of one swarm. */
+export class Doorkeeper {
+  readonly #random: (length: number) => Uint8Array;
+  readonly #perSource: number;
+  readonly #maxSources: number;
+  readonly #unproven: Bucket;
+  readonly #proven: Bucket;
+  /** Proven sources only, since others can be made up without end. Bounded by maxSources. */
+  readonly #sources = new Map<string, Bucket>();
+  #secret: Bytes;
+  #oldSecret: Bytes | undefined;
+  #secretSinceMs: Millis;
+
+  /**
+   * @param random - bytes fit for keys.
+   * @throws {TypeError} {RangeError} when a limit is no number or out of range.
+   */
+  constructor(now: Millis, random: (length: number) => Uint8Array, limits: DoorkeeperLimits = {}) {
+    const rate = (name: Exclude<keyof DoorkeeperLimits, 'maxSources'>): number =>
+      quantity(limits[name], name, DOORKEEPER_LIMITS[name], 0, Infinity);
+    this.#random = random;
+    this.#perSource = rate('hellosPerSourcePerSecond');
+    this.#maxSources = wholeNumber(limits.maxSources, 'maxSources', DOORKEEPER_LIMITS.maxSources, 1, 2 ** 24);
+    this.#unproven = new Bucket(rate('hellosPerSecond'), now);
+    this.#proven = new Bucket(rate('provenHellosPerSecond'), now);
+    this.#secret = copyBytes(random(32));
+    this.#secretSinceMs = now;
+  }
+
+  /** Proven sources that are remembered now. */
+  get sources(): number {
+    return this.#sources.size;
+  }
+
+  /**
+   * @param address - the whole address the datagram came from: what a cookie proves.
+   * @param source - what shares one budget: the host, say, of which an address is one port.
+   * @param hello - what `decodeInitHello` made of `datagram`.
+   */
+  admit(now: Millis, address: string, source: string, datagram: Uint8Array, hello: InitHelloDatagram): Admission {
+    if (this.#unproven.take(now)) return 'admit';
+    this.#turnSecret(now);
+    const { cookie } = hello.hello;
+    if (cookie === undefined || !this.#isOurs(cookie, address, hello.ephemeral)) {
+      const sessionId = sessionIdOf(datagram).subarray(0, COOKIE_BYTES);
+      return encodeCookieReply({ sessionId, cookie: cookieFor(this.#secret, address, hello.ephemeral) });
+    }
+    return this.#bucketOf(now, source).take(now) && this.#proven.take(now) ? 'admit' : 'drop';
+  }
+
+  #turnSecret(now: Millis): void {
+    const age = now - this.#secretSinceMs;
+    if (age < SECRET_MS) return;
+    this.#oldSecret = age < 2 * SECRET_MS ? this.#secret : undefined;
+    this.#secret = copyBytes(this.#random(32));
+    this.#secretSinceMs = now;
+  }
+
+  #isOurs(cookie: Uint8Array, address: string, ephemeral: Uint8Array): boolean {
+    if (equalBytes(cookie, cookieFor(this.#secret, address, ephemeral))) return true;
+    return this.#oldSecret !== undefined && equalBytes(cookie, cookieFor(this.#oldSecret, address, ephemeral));
+  }
+
+  #bucketOf(now: Millis, source: string): Bucket {
+    let bucket = this.#sources.get(source);
+    if (bucket !== undefined) this.#sources.delete(source);
+    else {
+      bucket = new Bucket(this.#perSource, now);
+      if (this.#sources.size >= this.#maxSources) this.#sources.delete(this.#sources.keys().next().value!);
+    }
+    this.#sources.set(source, bucket); // to the end: the order is that of last use
+    return bucket;
+  }
+}
+
+/** Proves that who has it received it at `address`, for this handshake. */
+function cookieFor(secret: Uint8Array, address: string, ephemeral: Uint8Array): Bytes {
+  return hmac('sha256', secret, concatBytes(ephemeral, encodeText(address))).slice(0, COOKIE_BYTES);
+}

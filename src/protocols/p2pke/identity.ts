@@ -1,0 +1,63 @@
+/** Who a peer is, as its sessions need it: one per swarm, shared by all its channels. */
+
+import { chacha20Poly1305 } from '#crypto';
+import { assertFunction, describeValue } from '../../core/limits.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type ImportAeadKey } from '../../crypto/suite.ts';
+import { createKeyRegistry, ed25519, type KeyRegistry, type Signer } from '../../formats/key-algorithm.ts';
+import { Timestamps } from './tai64n.ts';
+
+/** What an identity is made of. */
+export interface P2pkeIdentityOptions {
+  /** The peer's key; what `generateKey` and `importKey` answer. */
+  readonly privateKey: Signer;
+  /** Seeds of ephemeral keys and keys of cookies. Must be fit for keys, and never answer the same bytes twice. */
+  readonly random: (length: number) => Uint8Array;
+  /** Algorithms of keys that peers may have. @default Ed25519 only, as in go-p2p */
+  readonly registry?: KeyRegistry | undefined;
+  /** The cipher; `loadSodiumAead()` answers a faster one. @default the built-in ChaCha20-Poly1305 */
+  readonly aead?: ImportAeadKey | undefined;
+}
+
+/** An identity, checked and complete. */
+export interface P2pkeIdentity {
+  readonly signer: Signer;
+  readonly publicKey: PublicKey;
+  readonly registry: KeyRegistry;
+  readonly importAead: ImportAeadKey;
+  readonly random: (length: number) => Uint8Array;
+  /** Grows over all channels of this identity. */
+  readonly timestamps: Timestamps;
+}
+
+const ed25519Only = createKeyRegistry([ed25519]);
+
+/**
+ * An identity.
+ *
+ * @throws {TypeError} when the key or a function is none, or the registry does not know the key's algorithm.
+ */
+export function createP2pkeIdentity(options: P2pkeIdentityOptions): P2pkeIdentity {
+  const { privateKey, random, registry = ed25519Only, aead = chacha20Poly1305 } = options;
+  if (typeof privateKey?.sign !== 'function' || !(privateKey.publicKey?.spki instanceof Uint8Array)) {
+    throw new TypeError(
+      `Cannot take privateKey: expected a key of generateKey or importKey, got ${describeValue(privateKey)}`,
+    );
+  }
+  assertFunction(random, 'random');
+  assertFunction(aead, 'aead');
+  if (registry.verifier(privateKey.publicKey.spki) === undefined) {
+    const names = registry.algorithms.map(({ name }) => name).join(', ');
+    throw new TypeError(
+      `Cannot take privateKey: its algorithm is ${privateKey.publicKey.algorithm}, the registry has ${names}`,
+    );
+  }
+  return {
+    signer: privateKey,
+    publicKey: privateKey.publicKey,
+    registry,
+    importAead: aead,
+    random,
+    timestamps: new Timestamps(),
+  };
+}

@@ -1,0 +1,149 @@
+/** The bytes of P2PKE's messages: header, and the protobuf payloads of the handshake. docs/wire/p2pke.md §§2, 4. */
+
+import { concatBytes, type Bytes } from '../../core/bytes.ts';
+import { COOKIE_BYTES, COOKIE_REPLY, HEADER_BYTES, VERSION } from './constants.ts';
+import { bytesField, decodeFields, varintField } from './protobuf.ts';
+import { isTai64n } from './tai64n.ts';
+
+/** Bytes of a Noise ephemeral. */
+export const EPHEMERAL_BYTES = 32;
+/** InitHello ends with the length of its payload. */
+const TRAILER_BYTES = 2;
+/** Field of InitHello that the original does not know and skips. */
+const COOKIE_FIELD = 15;
+
+/** What the initiator claims, in the clear. */
+export interface InitHello {
+  readonly version: number;
+  /** TAI64N, 12 bytes. */
+  readonly timestamp: Uint8Array;
+  readonly spki: Uint8Array;
+  /** Over the timestamp, purpose `p2pke/timestamp`. */
+  readonly signature: Uint8Array;
+  /** What a peer under load asked to have back. */
+  readonly cookie: Uint8Array | undefined;
+}
+
+/** Who the responder is. */
+export interface RespHello {
+  readonly spki: Uint8Array;
+  /** Over the handshake hash after message 1, purpose `p2pke/channel-binding`. */
+  readonly signature: Uint8Array;
+}
+
+/** An InitHello datagram taken apart; views into it. */
+export interface InitHelloDatagram {
+  readonly ephemeral: Uint8Array;
+  /** What Noise hashes as the payload of message 1: protobuf and trailing length. */
+  readonly noisePayload: Uint8Array;
+  readonly hello: InitHello;
+}
+
+/** The counter of a datagram, or `undefined` when it is too short to have one. */
+export function counterOf(datagram: Uint8Array): number | undefined {
+  if (datagram.length < HEADER_BYTES) return undefined;
+  return ((datagram[0]! << 24) | (datagram[1]! << 16) | (datagram[2]! << 8) | datagram[3]!) >>> 0;
+}
+
+/** Writes a counter, big-endian. */
+export function writeCounter(out: Uint8Array, counter: number): void {
+  out[0] = counter >>> 24;
+  out[1] = counter >>> 16;
+  out[2] = counter >>> 8;
+  out[3] = counter;
+}
+
+/** A datagram: header and body. */
+export function withCounter(counter: number, ...body: readonly Uint8Array[]): Bytes {
+  const header = new Uint8Array(HEADER_BYTES);
+  writeCounter(header, counter);
+  return concatBytes(header, ...body);
+}
+
+/** Noise payload of message 1: the protobuf, then its length in two bytes. @throws {RangeError} when it is too long. */
+export function encodeInitHello(hello: Omit<InitHello, 'version'>): Bytes {
+  const fields = [
+    varintField(1, VERSION),
+    bytesField(2, hello.timestamp),
+    bytesField(3, hello.spki),
+    bytesField(4, hello.signature),
+  ];
+  if (hello.cookie !== undefined) fields.push(bytesField(COOKIE_FIELD, hello.cookie));
+  const message = concatBytes(...fields);
+  if (message.length > 0xffff) throw new RangeError(`Cannot write InitHello: ${message.length} bytes, limit is 65535`);
+  return concatBytes(message, Uint8Array.of(message.length >>> 8, message.length & 0xff));
+}
+
+/** An InitHello datagram, or `undefined` when it is none. Its claims are not checked. Never throws. */
+export function decodeInitHello(datagram: Uint8Array): InitHelloDatagram | undefined {
+  const body = datagram.subarray(HEADER_BYTES);
+  const end = body.length - TRAILER_BYTES;
+  if (end < EPHEMERAL_BYTES || end - EPHEMERAL_BYTES !== ((body[end]! << 8) | body[end + 1]!)) return undefined;
+  const fields = decodeFields(body.subarray(EPHEMERAL_BYTES, end));
+  const timestamp = fields?.bytes.get(2);
+  const spki = fields?.bytes.get(3);
+  const signature = fields?.bytes.get(4);
+  if (timestamp === undefined || spki === undefined || signature === undefined || !isTai64n(timestamp)) {
+    return undefined;
+  }
+  return {
+    ephemeral: body.subarray(0, EPHEMERAL_BYTES),
+    noisePayload: body.subarray(EPHEMERAL_BYTES),
+    hello: {
+      version: fields!.varints.get(1) ?? 0,
+      timestamp,
+      spki,
+      signature,
+      cookie: fields!.bytes.get(COOKIE_FIELD),
+    },
+  };
+}
+
+/** Noise payload of message 2. */
+export function encodeRespHello(hello: RespHello): Bytes {
+  return concatBytes(bytesField(1, hello.spki), bytesField(2, hello.signature));
+}
+
+/** The payload of message 2, or `undefined`. Never throws. */
+export function decodeRespHello(payload: Uint8Array): RespHello | undefined {
+  const fields = decodeFields(payload);
+  const spki = fields?.bytes.get(1);
+  const signature = fields?.bytes.get(2);
+  return spki === undefined || signature === undefined ? undefined : { spki, signature };
+}
+
+/** Payload of InitDone. */
+export function encodeInitDone(signature: Uint8Array): Bytes {
+  return bytesField(1, signature);
+}
+
+/** The signature in the payload of InitDone, or `undefined`. Never throws. */
+export function decodeInitDone(payload: Uint8Array): Uint8Array | undefined {
+  return decodeFields(payload)?.bytes.get(1);
+}
+
+/** Version of the cookie reply. */
+const COOKIE_VERSION = 1;
+const COOKIE_REPLY_BYTES: number = HEADER_BYTES + 1 + 2 * COOKIE_BYTES;
+
+/** What a peer under load answers to an InitHello, without keeping anything. */
+export interface CookieReply {
+  /** First 16 bytes of the session id of the InitHello that is answered. */
+  readonly sessionId: Uint8Array;
+  readonly cookie: Uint8Array;
+}
+
+/** A cookie reply, 37 bytes: shorter than what it answers, so it amplifies nothing. */
+export function encodeCookieReply(reply: CookieReply): Bytes {
+  return withCounter(COOKIE_REPLY, Uint8Array.of(COOKIE_VERSION), reply.sessionId, reply.cookie);
+}
+
+/** A cookie reply, or `undefined`. Views. Never throws. */
+export function decodeCookieReply(datagram: Uint8Array): CookieReply | undefined {
+  if (datagram.length !== COOKIE_REPLY_BYTES || datagram[HEADER_BYTES] !== COOKIE_VERSION) return undefined;
+  const start = HEADER_BYTES + 1;
+  return {
+    sessionId: datagram.subarray(start, start + COOKIE_BYTES),
+    cookie: datagram.subarray(start + COOKIE_BYTES),
+  };
+}

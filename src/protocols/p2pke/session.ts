@@ -1,0 +1,291 @@
+/**
+ * One session: its handshake in either role, then its data. No timers, no slots: `channel.ts` has those.
+ *
+ * The handshake is a chain of states that only authentic messages move:
+ *
+ * | role | state | left by | goes to |
+ * | --- | --- | --- | --- |
+ * | initiator | `hello_sent` | RespHello | `done_sent` |
+ * | initiator | `done_sent` | RespDone or any data | `open` |
+ * | responder | `hello_answered` | InitDone | `done_answered` |
+ * | responder | `done_answered` | any data | `open` |
+ */
+
+import { x25519PrivateKey } from '#crypto';
+import { copyBytes, EMPTY_BYTES, equalBytes, type Bytes } from '../../core/bytes.ts';
+import { type Millis } from '../../core/machine.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type X25519PrivateKey } from '../../crypto/suite.ts';
+import { type Verifier } from '../../formats/key-algorithm.ts';
+import {
+  FIRST_DATA_COUNTER,
+  HEADER_BYTES,
+  INIT_DONE,
+  INIT_HELLO,
+  PURPOSE_CHANNEL_BINDING,
+  PURPOSE_TIMESTAMP,
+  RESP_DONE,
+  RESP_HELLO,
+  TAG_BYTES,
+} from './constants.ts';
+import { type P2pkeDrop } from './drop-reason.ts';
+import { sessionIdOf, type VerifiedHello } from './hello.ts';
+import { type P2pkeIdentity } from './identity.ts';
+import {
+  decodeInitDone,
+  decodeRespHello,
+  encodeInitDone,
+  encodeInitHello,
+  encodeRespHello,
+  EPHEMERAL_BYTES,
+  withCounter,
+} from './messages.ts';
+import { hashAfterHello, readReply, writeReply, type Established } from './noise-nn.ts';
+import { signatureInput } from './signature-input.ts';
+import { Transport } from './transport.ts';
+
+/** Where a session is in its handshake. */
+export type SessionState = 'hello_sent' | 'done_sent' | 'hello_answered' | 'done_answered' | 'open';
+
+/** A RespHello whose signature is right; nothing of the session has changed yet. */
+export interface VerifiedReply {
+  readonly publicKey: PublicKey;
+  readonly established: Established;
+}
+
+/** A session of either role. Made by {@link initiateSession} and {@link answerSession}. */
+export class Session {
+  readonly initiator: boolean;
+  readonly createdMs: Millis;
+  /** The initiator's TAI64N. */
+  readonly timestamp: Bytes;
+  #id: Bytes;
+  #state: SessionState;
+  /** The handshake message that this side says again when it must. */
+  #message: Bytes;
+  #transport: Transport | undefined;
+  #publicKey: PublicKey | undefined;
+  readonly #identity: P2pkeIdentity;
+  /** Initiator until `done_sent`. */
+  #ephemeral: X25519PrivateKey | undefined;
+  /** Handshake hash: after message 1 for the initiator, after message 2 for the responder. */
+  #hash: Bytes;
+  /** Responder: checks InitDone. */
+  #verifier: Verifier | undefined;
+  /** Responder: the InitDone that was taken, to know it again. */
+  #initDone: Bytes | undefined;
+  /** Responder: the sealed text of the initiator's confirm, to know it again when it is repeated. */
+  #theirConfirm: Bytes | undefined;
+  /** Initiator: the empty message with counter 16, said behind InitDone and again upon RespDone (cure of fault P1). */
+  #confirm: Bytes | undefined;
+  readonly #helloSignature: Bytes | undefined;
+
+  /** @internal */
+  constructor(
+    identity: P2pkeIdentity,
+    createdMs: Millis,
+    start:
+      | { readonly ephemeral: X25519PrivateKey; readonly timestamp: Bytes }
+      | {
+          readonly hello: VerifiedHello;
+          readonly reply: { readonly body: Bytes; readonly established: Established };
+        },
+  ) {
+    this.#identity = identity;
+    this.createdMs = createdMs;
+    if ('ephemeral' in start) {
+      this.initiator = true;
+      this.#state = 'hello_sent';
+      this.timestamp = start.timestamp;
+      this.#ephemeral = start.ephemeral;
+      this.#helloSignature = identity.signer.sign(signatureInput(PURPOSE_TIMESTAMP, start.timestamp));
+      const { message, hash } = this.#hello(undefined);
+      this.#message = message;
+      this.#hash = hash;
+      this.#id = sessionIdOf(message);
+    } else {
+      const { hello, reply } = start;
+      this.initiator = false;
+      this.#state = 'hello_answered';
+      this.timestamp = hello.timestamp;
+      this.#message = withCounter(RESP_HELLO, reply.body);
+      this.#hash = reply.established.hash;
+      this.#id = hello.sessionId;
+      this.#publicKey = hello.publicKey;
+      this.#verifier = hello.verifier;
+      this.#transport = new Transport(reply.established.keys, false, identity.importAead);
+    }
+  }
+
+  /** BLAKE2b-256 of InitHello. */
+  get id(): Bytes {
+    return this.#id;
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** The other side's key: claimed in state `hello_answered`, proven from then on. */
+  get publicKey(): PublicKey | undefined {
+    return this.#publicKey;
+  }
+
+  /** The handshake message of the current state, to be sent or sent again; the same bytes each time. */
+  get message(): Bytes {
+    return this.#message;
+  }
+
+  /** Initiator: the empty message that moves the responder on. */
+  get confirm(): Bytes | undefined {
+    return this.#confirm;
+  }
+
+  /** Counter of the next data message. */
+  get nextCounter(): number {
+    return this.#transport?.nextCounter ?? FIRST_DATA_COUNTER;
+  }
+
+  /** Whether the handshake has come far enough, on this side, to send data, and counters are left. */
+  get canSeal(): boolean {
+    return this.#state !== 'hello_sent' && this.#state !== 'hello_answered' && this.#transport?.exhausted === false;
+  }
+
+  #hello(cookie: Uint8Array | undefined): { readonly message: Bytes; readonly hash: Bytes } {
+    const { publicKey } = this.#ephemeral!;
+    const payload = encodeInitHello({
+      timestamp: this.timestamp,
+      spki: this.#identity.publicKey.spki,
+      signature: this.#helloSignature!,
+      cookie,
+    });
+    return { message: withCounter(INIT_HELLO, publicKey, payload), hash: hashAfterHello(publicKey, payload) };
+  }
+
+  /** Initiator: puts a cookie into InitHello, which makes it another message with another id. */
+  useCookie(cookie: Uint8Array): void {
+    const { message, hash } = this.#hello(cookie);
+    this.#message = message;
+    this.#hash = hash;
+    this.#id = sessionIdOf(message);
+  }
+
+  /** Initiator in `hello_sent`: reads RespHello. Changes nothing, whatever it is (fault P5). */
+  readRespHello(datagram: Uint8Array): VerifiedReply | P2pkeDrop {
+    const body = datagram.subarray(HEADER_BYTES);
+    if (body.length < EPHEMERAL_BYTES + TAG_BYTES) return 'too_short';
+    const { importAead, registry } = this.#identity;
+    const sealed = body.subarray(EPHEMERAL_BYTES);
+    const read = readReply(this.#hash, this.#ephemeral!, body.subarray(0, EPHEMERAL_BYTES), sealed, importAead);
+    if (read === 'low_order') return read;
+    if (read === 'undecryptable') return 'unexpected';
+    const reply = decodeRespHello(read.payload);
+    if (reply === undefined) return 'malformed';
+    const verifier = registry.verifier(reply.spki);
+    if (verifier === undefined) return 'unknown_key';
+    if (!verifier.verify(signatureInput(PURPOSE_CHANNEL_BINDING, this.#hash), reply.signature)) return 'bad_signature';
+    return { publicKey: verifier.publicKey, established: read.established };
+  }
+
+  /** Initiator: goes on with a reply whose key the caller has accepted. From here on data can be sent and received. */
+  takeReply(reply: VerifiedReply): void {
+    const { hash, keys } = reply.established;
+    const transport = new Transport(keys, true, this.#identity.importAead);
+    const signature = this.#identity.signer.sign(signatureInput(PURPOSE_CHANNEL_BINDING, hash));
+    this.#transport = transport;
+    this.#publicKey = reply.publicKey;
+    this.#message = transport.sealHandshake(INIT_DONE, encodeInitDone(signature));
+    this.#confirm = transport.seal(EMPTY_BYTES);
+    this.#ephemeral = undefined;
+    this.#state = 'done_sent';
+  }
+
+  /** Responder in `hello_answered`: takes InitDone, which proves the initiator's key; `undefined` when it is right. */
+  takeInitDone(datagram: Uint8Array): P2pkeDrop | undefined {
+    const transport = this.#transport!;
+    const payload = transport.openHandshake(INIT_DONE, datagram);
+    if (payload === undefined) return 'unexpected';
+    const signature = decodeInitDone(payload);
+    if (signature === undefined) return 'malformed';
+    if (!this.#verifier!.verify(signatureInput(PURPOSE_CHANNEL_BINDING, this.#hash), signature)) return 'bad_signature';
+    this.#initDone = copyBytes(datagram);
+    this.#message = transport.sealHandshake(RESP_DONE, EMPTY_BYTES);
+    this.#verifier = undefined;
+    this.#state = 'done_answered';
+    return undefined;
+  }
+
+  /** Responder: whether this is the InitDone that was taken: the initiator has not seen RespDone. */
+  isOwnInitDone(datagram: Uint8Array): boolean {
+    return this.#initDone !== undefined && equalBytes(this.#initDone, datagram);
+  }
+
+  /** Initiator in `done_sent`: takes RespDone; false when it is forged or of another session. */
+  takeRespDone(datagram: Uint8Array): boolean {
+    if (this.#transport!.openHandshake(RESP_DONE, datagram)?.length !== 0) return false;
+    this.#state = 'open';
+    return true;
+  }
+
+  /** The datagram of a message. The caller has checked {@link Session.canSeal}. */
+  seal(payload: Uint8Array): Bytes {
+    return this.#transport!.seal(payload);
+  }
+
+  /** An empty message that says only that we live, or `undefined` when no counter is left. */
+  sealKeepAlive(): Bytes | undefined {
+    return this.#transport!.sealKeepAlive();
+  }
+
+  /** Whether data can be received: not before the other side's key is proven. */
+  get canOpen(): boolean {
+    return this.#state !== 'hello_sent' && this.#state !== 'hello_answered';
+  }
+
+  /** Whether a counter is neither received nor too old. */
+  isFresh(counter: number): boolean {
+    return this.#transport!.isFresh(counter);
+  }
+
+  /** Opens data with a fresh counter into `out`; false when it is not of this session. Data is proof: see the table. */
+  open(counter: number, sealed: Uint8Array, out: Uint8Array): boolean {
+    if (!this.#transport!.open(counter, sealed, out)) return false;
+    if (counter === FIRST_DATA_COUNTER && !this.initiator && out.length === 0) this.#theirConfirm = copyBytes(sealed);
+    this.#state = 'open';
+    return true;
+  }
+
+  /** Responder: whether this is the initiator's confirm once more, which is said twice to be heard once. */
+  isTheirConfirm(sealed: Uint8Array): boolean {
+    return this.#theirConfirm !== undefined && equalBytes(this.#theirConfirm, sealed);
+  }
+}
+
+/**
+ * Begins a session; its {@link Session.message} is InitHello.
+ *
+ * @param seed - 32 bytes for the ephemeral key, from a source fit for keys; never the same twice.
+ * @param timestamp - TAI64N; later than that of any earlier session with the peer.
+ */
+export function initiateSession(identity: P2pkeIdentity, now: Millis, timestamp: Bytes, seed: Uint8Array): Session {
+  return new Session(identity, now, { ephemeral: x25519PrivateKey(seed), timestamp });
+}
+
+/**
+ * Answers an InitHello; the {@link Session.message} of the session is RespHello.
+ *
+ * @param seed - as for {@link initiateSession}.
+ * @returns `undefined` when the initiator's ephemeral is of low order.
+ */
+export function answerSession(
+  identity: P2pkeIdentity,
+  now: Millis,
+  hello: VerifiedHello,
+  seed: Uint8Array,
+): Session | undefined {
+  const signature = identity.signer.sign(signatureInput(PURPOSE_CHANNEL_BINDING, hello.hash));
+  const payload = encodeRespHello({ spki: identity.publicKey.spki, signature });
+  const ephemeral = x25519PrivateKey(seed);
+  const reply = writeReply(hello.hash, hello.ephemeral, ephemeral, payload, identity.importAead);
+  return reply === undefined ? undefined : new Session(identity, now, { hello, reply });
+}
