@@ -1,0 +1,34 @@
+/** Addresses of P2PKE swarms: `<PeerID>@<inner>`. */
+
+import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
+import { assertString, describeValue } from '../../core/limits.ts';
+import { parsePeerId, type PeerId } from '../../core/peer-id.ts';
+
+/** A peer, by its key, and where it is. Its text is `<PeerID>@<inner address>`. */
+export interface P2pkeAddr<I extends Addr> extends NestedAddr<I> {
+  readonly net: 'p2pke';
+  readonly id: PeerId;
+}
+
+/** The address of the peer `id` at `inner`. */
+export function p2pkeAddr<I extends Addr>(id: PeerId, inner: I): P2pkeAddr<I> {
+  return makeAddr<P2pkeAddr<I>>({ net: 'p2pke', id, inner, text: `${id}@${inner.text}` });
+}
+
+/** @throws {TypeError} when `text` is not a PeerID, an @ and an address of the swarm below; says which part. */
+export function parseP2pkeAddr<I extends Addr>(text: string, parseInner: (text: string) => I): P2pkeAddr<I> {
+  assertString(text, 'address');
+  const at = text.indexOf('@');
+  if (at < 0) {
+    throw new TypeError(`Cannot parse address: expected <PeerID>@<inner address>, got ${describeValue(text)}`);
+  }
+  return p2pkeAddr(parsePeerId(text.slice(0, at)), parseInner(text.slice(at + 1)));
+}
+
+/** @throws {TypeError} when `value` is not the address of a P2PKE swarm. */
+export function assertP2pkeAddr(value: unknown): asserts value is P2pkeAddr<Addr> {
+  if (typeof value !== 'object' || value === null || !('net' in value) || value.net !== 'p2pke') {
+    const wanted = 'expected a P2PKE address, <PeerID>@<inner address> (see parseAddr)';
+    throw new TypeError(`Cannot take dst: ${wanted}, got ${describeValue(value)}`);
+  }
+}

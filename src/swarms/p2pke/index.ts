@@ -1,0 +1,71 @@
+/**
+ * `shoal/p2pke`: secure messages over any swarm, the same bytes as go-p2p (docs/wire/p2pke.md); and the machines that
+ * it is made of, for those who have no swarm.
+ *
+ * @example
+ * ```ts
+ * await using swarm = p2pke(await openUdpSwarm(), { privateKey: generateKey() });
+ * swarm.listen(({ src, payload }) => console.log(src.id, payload));
+ * await swarm.tell(swarm.parseAddr(`${bobsPeerId}@192.0.2.7:5000`), encodeText('hello'));
+ * ```
+ */
+
+import { type Addr } from '../../core/addr.ts';
+import { type SecureSwarm } from '../../core/secure.ts';
+import { type Swarm } from '../../core/swarm.ts';
+import { type P2pkeAddr } from './address.ts';
+import { type P2pkeOptions, resolveP2pke } from './options.ts';
+import { P2pkeSwarm } from './swarm.ts';
+
+export { p2pkeAddr, type P2pkeAddr } from './address.ts';
+export { type P2pkeLimits, type P2pkeOptions } from './options.ts';
+
+/**
+ * Makes a swarm on which every message is of a known key and nobody on the way can read it, out of any swarm: UDP, memory,
+ * another p2pke. Addresses are `<PeerID>@<inner address>`. Asks and keys of the inner swarm are not passed on.
+ *
+ * A tell makes contact when there is no session yet and waits for it: up to `timeoutMs`, the first message travels after
+ * one and a half round trips. It rejects with `timeout`, `identity_mismatch` when another key answers, `refused` when
+ * `accept` says no, `limit_exceeded` when too much waits, `mtu_exceeded`, `closed`, or what the inner swarm says.
+ *
+ * Messages have 20 bytes less room than on the inner swarm, and at most 65515. The inner MTU must be 166 bytes or more
+ * (with Ed25519 keys; 184 to get to a peer under load): put `frag` below where it is not.
+ *
+ * @throws {TypeError | RangeError} for wrong options; when the inner swarm has a handler.
+ */
+export function p2pke<I extends Addr>(inner: Swarm<I>, options: P2pkeOptions<I>): SecureSwarm<P2pkeAddr<I>> {
+  return new P2pkeSwarm<I>(inner, resolveP2pke(inner.realm, options), { keepInner: options.keepInner });
+}
+
+export {
+  CHANNEL_LIMITS,
+  type ChannelEvent,
+  type ChannelLimits,
+  type ChannelOptions,
+  type ChannelTimer,
+  type ResolvedChannelLimits,
+} from '../../protocols/p2pke/channel-options.ts';
+export { Channel } from '../../protocols/p2pke/channel.ts';
+export {
+  INIT_HELLO_BYTES,
+  INIT_HELLO_WITH_COOKIE_BYTES,
+  MAX_MESSAGE_BYTES,
+  OVERHEAD_BYTES,
+} from '../../protocols/p2pke/constants.ts';
+export {
+  type Admission,
+  Doorkeeper,
+  DOORKEEPER_LIMITS,
+  type DoorkeeperLimits,
+} from '../../protocols/p2pke/doorkeeper.ts';
+export { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
+export { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
+export { createP2pkeIdentity, type P2pkeIdentity, type P2pkeIdentityOptions } from '../../protocols/p2pke/identity.ts';
+export { decodeInitHello, type InitHello, type InitHelloDatagram } from '../../protocols/p2pke/messages.ts';
+export {
+  answerSession,
+  initiateSession,
+  type Session,
+  type SessionState,
+  type VerifiedReply,
+} from '../../protocols/p2pke/session.ts';

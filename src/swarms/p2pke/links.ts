@@ -1,0 +1,125 @@
+/** All links of a swarm: found by address, bounded in number. */
+
+import { type Addr } from '../../core/addr.ts';
+import { type Millis } from '../../core/machine.ts';
+import { type P2pkeAddr } from './address.ts';
+import { type Link } from './link.ts';
+import { type ResolvedP2pke } from './options.ts';
+
+/** A link that nothing was told to or heard from for so long may make room for another: as the keep-alive time-out. */
+const IDLE_MS = 15_000;
+
+/** How many links are looked at to find one that is idle. */
+const MAX_LOOKS = 64;
+
+/** Links by inner address, and by peer at that address. */
+export class Links<I extends Addr> {
+  readonly #counts: ResolvedP2pke<I>['counts'];
+  /** By the text of `<PeerID>@<inner>`; those looked at longest ago come first. Bounded by maxChannels. */
+  readonly #byPeer = new Map<string, Link<I>>();
+  /** By the text of the inner address; each list is bounded by maxChannelsPerAddr, the one that works best comes first. */
+  readonly #bySite = new Map<string, readonly Link<I>[]>();
+  /** Peers that have said hello and proven nothing, oldest first. Bounded by maxHalfOpen. */
+  readonly #halfOpen = new Set<Link<I>>();
+
+  constructor(counts: ResolvedP2pke<I>['counts']) {
+    this.#counts = counts;
+  }
+
+  get size(): number {
+    return this.#byPeer.size;
+  }
+
+  get halfOpen(): number {
+    return this.#halfOpen.size;
+  }
+
+  get(addr: P2pkeAddr<I>): Link<I> | undefined {
+    return this.#byPeer.get(addr.text);
+  }
+
+  /** All links at an inner address. */
+  at(inner: I): readonly Link<I>[] | undefined {
+    return this.#bySite.get(inner.text);
+  }
+
+  /**
+   * Makes room for one more link at an inner address.
+   *
+   * @returns false when there is none: everything is in use.
+   */
+  makeRoom(now: Millis, inner: I): boolean {
+    const site = this.at(inner) ?? [];
+    if (site.length >= this.#counts.maxChannelsPerAddr) {
+      const victim = site.findLast((link) => this.#halfOpen.has(link)) ?? site.find((link) => isIdle(now, link));
+      if (victim === undefined) return false;
+      this.remove(victim);
+    }
+    return this.#byPeer.size < this.#counts.maxChannels || this.#evict(now);
+  }
+
+  /** @param halfOpen - the peer has said hello, and it is not known whether it is there. */
+  add(link: Link<I>, halfOpen: boolean): void {
+    const { inner, text } = link.addr;
+    if (halfOpen) {
+      if (this.#halfOpen.size >= this.#counts.maxHalfOpen) this.remove(this.#halfOpen.values().next().value!);
+      this.#halfOpen.add(link);
+    }
+    this.#byPeer.set(text, link);
+    this.#bySite.set(inner.text, [...(this.at(inner) ?? []), link]);
+  }
+
+  /** The peer has been proven to be there, or somebody here waits for it. */
+  keep(link: Link<I>): void {
+    this.#halfOpen.delete(link);
+  }
+
+  /** The link has a session that works: it is tried first from now on. */
+  prefer(link: Link<I>): void {
+    const site = this.at(link.addr.inner);
+    if (site === undefined || site[0] === link || !site.includes(link)) return;
+    this.#bySite.set(link.addr.inner.text, [link, ...site.filter((other) => other !== link)]);
+  }
+
+  /** Takes a link out and closes it. */
+  remove(link: Link<I>): void {
+    const { inner, text } = link.addr;
+    if (this.#byPeer.get(text) !== link) return;
+    this.#byPeer.delete(text);
+    this.#halfOpen.delete(link);
+    const site = this.at(inner)!.filter((other) => other !== link);
+    if (site.length === 0) this.#bySite.delete(inner.text);
+    else this.#bySite.set(inner.text, site);
+    link.close();
+  }
+
+  close(): void {
+    for (const link of this.#byPeer.values()) link.close();
+    this.#byPeer.clear();
+    this.#bySite.clear();
+    this.#halfOpen.clear();
+  }
+
+  #evict(now: Millis): boolean {
+    const [oldest] = this.#halfOpen;
+    if (oldest !== undefined) {
+      this.remove(oldest);
+      return true;
+    }
+    let looks = 0;
+    for (const [text, link] of this.#byPeer) {
+      if (isIdle(now, link)) {
+        this.remove(link);
+        return true;
+      }
+      if (++looks > MAX_LOOKS) return false;
+      this.#byPeer.delete(text); // to the end, so that the next search begins behind it
+      this.#byPeer.set(text, link);
+    }
+    return false;
+  }
+}
+
+function isIdle<I extends Addr>(now: Millis, link: Link<I>): boolean {
+  return !link.isAwaited && now - link.usedMs > IDLE_MS;
+}

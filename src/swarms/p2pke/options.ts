@@ -1,0 +1,138 @@
+/** How a P2PKE swarm is made. */
+
+import { type Addr } from '../../core/addr.ts';
+import { assertFunction, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
+import { type PeerId } from '../../core/peer-id.ts';
+import { type Realm } from '../../core/realm.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type ImportAeadKey } from '../../crypto/suite.ts';
+import { type KeyRegistry, type Signer } from '../../formats/key-algorithm.ts';
+import { type Fingerprint, fingerprints, peerIdOf } from '../../keys/fingerprints.ts';
+import { type PendingLimits, assertPendingLimits } from '../../kit/pending-budget.ts';
+import { type WrapOptions } from '../../kit/swarm-over.ts';
+import {
+  type ChannelLimits,
+  type ResolvedChannelLimits,
+  resolveChannelLimits,
+} from '../../protocols/p2pke/channel-options.ts';
+import { DOORKEEPER_LIMITS, type DoorkeeperLimits } from '../../protocols/p2pke/doorkeeper.ts';
+import { type P2pkeIdentity, createP2pkeIdentity } from '../../protocols/p2pke/identity.ts';
+import { type P2pkeAddr } from './address.ts';
+
+/** Times, budgets and bounds. */
+export interface P2pkeLimits extends ChannelLimits, DoorkeeperLimits {
+  /**
+   * Peers with whom there are sessions or handshakes, each in 6 KB. A new one takes the place of one that has been idle
+   * for 15 s. @default 4096, as many as QUIC swarms have connections
+   */
+  readonly maxChannels?: number | undefined;
+  /** Keys at one inner address: a peer that came back with another, or somebody who says that it is there. @default 4 */
+  readonly maxChannelsPerAddr?: number | undefined;
+  /** Peers that have said hello and not proven their key; a new one takes the place of the oldest. @default 1024 */
+  readonly maxHalfOpen?: number | undefined;
+  /** Tells to one peer that wait for its handshake. @default 1024 */
+  readonly maxWaitingMessagesPerPeer?: number | undefined;
+  /** Bytes of those. @default 4 194 304 (4 MiB) */
+  readonly maxWaitingBytesPerPeer?: number | undefined;
+  /** Tells to all peers that wait for handshakes. @default 16 384 */
+  readonly maxWaitingMessages?: number | undefined;
+  /** Bytes of those. @default 16 777 216 (16 MiB) */
+  readonly maxWaitingBytes?: number | undefined;
+  /** Peers whose key and last hello are remembered when their sessions have ended, each in 300 bytes. @default 8192 */
+  readonly maxRememberedPeers?: number | undefined;
+}
+
+/** What `p2pke(inner, …)` needs and takes. Pending handlers are bounded by `maxPendingMessages` and `maxPendingBytes`. */
+export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits {
+  /** Who we are: what `generateKey` and `importKey` answer, or whatever can sign (a hardware key, say). */
+  readonly privateKey: Signer;
+  /**
+   * Whether to talk to a peer, dialled or dialling: asked before anything is sent to it or delivered of it, perhaps more
+   * than once. An accept that throws is a no. @default everybody
+   *
+   * @param addr - the peer's address.
+   * @param key - its key; at the last time of asking, the peer has proven it.
+   */
+  readonly accept?: ((addr: P2pkeAddr<I>, key: PublicKey) => boolean) | undefined;
+  /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal and in go-p2p's p2pkeswarm */
+  readonly fingerprint?: Fingerprint | undefined;
+  /** How long in ms a tell or a look-up waits for the peer's handshake. @default 10000 */
+  readonly timeoutMs?: number | undefined;
+  readonly limits?: P2pkeLimits | undefined;
+  /** Algorithms of keys that peers may have. @default Ed25519 only, as in go-p2p */
+  readonly registry?: KeyRegistry | undefined;
+  /** The cipher; `loadSodiumAead()` of `shoal/sodium` answers a faster one. @default the built-in ChaCha20-Poly1305 */
+  readonly aead?: ImportAeadKey | undefined;
+}
+
+/** The limits that are counts, with their defaults. */
+const COUNTS = {
+  maxChannels: 4096,
+  maxChannelsPerAddr: 4,
+  maxHalfOpen: 1024,
+  maxWaitingMessagesPerPeer: 1024,
+  maxWaitingBytesPerPeer: 4_194_304,
+  maxWaitingMessages: 16_384,
+  maxWaitingBytes: 16_777_216,
+  maxRememberedPeers: 8192,
+} as const;
+
+type Count = keyof typeof COUNTS;
+
+/** {@link P2pkeOptions} with nothing left open. */
+export interface ResolvedP2pke<I extends Addr> {
+  readonly identity: P2pkeIdentity;
+  readonly id: PeerId;
+  readonly idOf: (key: PublicKey) => PeerId;
+  readonly accept: P2pkeOptions<I>['accept'];
+  readonly timeoutMs: number;
+  readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
+  readonly channel: ResolvedChannelLimits;
+  readonly door: DoorkeeperLimits;
+  readonly counts: Readonly<Record<Count, number>>;
+  /** All numbers, for `inspect`. */
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** @throws {TypeError | RangeError} for wrong options. */
+export function resolveP2pke<I extends Addr>(realm: Realm, options: P2pkeOptions<I>): ResolvedP2pke<I> {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`Cannot take options: expected { privateKey, … }, got ${describeValue(options)}`);
+  }
+  const { accept, fingerprint = fingerprints.shake256, limits = {} } = options;
+  if (accept !== undefined) assertFunction(accept, 'accept');
+  assertFunction(fingerprint, 'fingerprint');
+  if (typeof limits !== 'object' || limits === null) {
+    throw new TypeError(`Cannot take limits: expected an object, got ${describeValue(limits)}`);
+  }
+  const identity = createP2pkeIdentity({
+    privateKey: options.privateKey,
+    random: (length) => realm.random(length),
+    registry: options.registry,
+    aead: options.aead,
+  });
+  const count = (name: Count): number => wholeNumber(limits[name], name, COUNTS[name], 1, Number.MAX_SAFE_INTEGER);
+  const counts: Record<Count, number> = { ...COUNTS };
+  for (const name of Object.keys(COUNTS) as Count[]) counts[name] = count(name);
+  const timeoutMs = quantity(options.timeoutMs, 'timeoutMs', 10_000, 0, Infinity);
+  const channel = resolveChannelLimits(limits);
+  const pending = assertPendingLimits(options);
+  const door = {
+    hellosPerSecond: limits.hellosPerSecond ?? DOORKEEPER_LIMITS.hellosPerSecond,
+    provenHellosPerSecond: limits.provenHellosPerSecond ?? DOORKEEPER_LIMITS.provenHellosPerSecond,
+    hellosPerSourcePerSecond: limits.hellosPerSourcePerSecond ?? DOORKEEPER_LIMITS.hellosPerSourcePerSecond,
+    maxSources: limits.maxSources ?? DOORKEEPER_LIMITS.maxSources,
+  };
+  return {
+    identity,
+    id: peerIdOf(identity.publicKey, fingerprint),
+    idOf: (key) => peerIdOf(key, fingerprint),
+    accept,
+    timeoutMs,
+    pending,
+    channel,
+    door,
+    counts,
+    limits: { timeoutMs, ...pending, ...channel, ...door, ...counts },
+  };
+}

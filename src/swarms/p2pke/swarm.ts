@@ -1,0 +1,412 @@
+/** The swarm that keeps its messages to whom they are for: datagrams in and out, and whose they are. */
+
+import { type Addr } from '../../core/addr.ts';
+import { copyBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
+import { type LayerDescription } from '../../core/describe.ts';
+import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
+import { type Message, type TellHandler } from '../../core/message.ts';
+import { type PublicKey, type Secure } from '../../core/secure.ts';
+import { type CallOptions, type Swarm } from '../../core/swarm.ts';
+import { later } from '../../kit/later.ts';
+import { PendingBudget } from '../../kit/pending-budget.ts';
+import { RESOLVED, rejection } from '../../kit/rejection.ts';
+import { SwarmOver, type WrapOptions } from '../../kit/swarm-over.ts';
+import { TellSlot } from '../../kit/tell-slot.ts';
+import { Waits, checkCall } from '../../kit/waits.ts';
+import { type ChannelEvent } from '../../protocols/p2pke/channel-options.ts';
+import {
+  FIRST_DATA_COUNTER,
+  INIT_HELLO,
+  MAX_COUNTER,
+  MAX_MESSAGE_BYTES,
+  OVERHEAD_BYTES,
+} from '../../protocols/p2pke/constants.ts';
+import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
+import { counterOf } from '../../protocols/p2pke/messages.ts';
+import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
+import { Door } from './door.ts';
+import { Link, type WaitingTell } from './link.ts';
+import { Links } from './links.ts';
+import { type ResolvedP2pke } from './options.ts';
+import { WaitingRoom } from './waiting.ts';
+
+const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
+
+/** Our own addresses that are remembered as objects. */
+const MAX_LOCAL_ADDRS = 64;
+
+/** P2PKE over any swarm. Made by `p2pke`. */
+export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> implements Secure<P2pkeAddr<I>> {
+  readonly publicKey: PublicKey;
+  readonly #options: ResolvedP2pke<I>;
+  readonly #links: Links<I>;
+  readonly #door: Door<I>;
+  readonly #tells: TellSlot<P2pkeAddr<I>>;
+  readonly #waits: Waits;
+  readonly #waiting: WaitingRoom<I>;
+  readonly #receiving: Disposable;
+  /** What we are at our inner addresses, by text. Bounded by MAX_LOCAL_ADDRS. */
+  readonly #locals = new Map<string, P2pkeAddr<I>>();
+  readonly #user = {
+    accepts: (addr: P2pkeAddr<I>, key: PublicKey) => this.#accepts(addr, key),
+    transmit: (link: Link<I>, datagram: Bytes) => this.#transmit(link, datagram),
+    event: (link: Link<I>, event: LinkEvent) => this.#onEvent(link, event),
+    failed: (bug: Error) => this.latch.fail(bug),
+  };
+
+  constructor(inner: Swarm<I>, options: ResolvedP2pke<I>, wrap: WrapOptions) {
+    super(inner, 'p2pke', wrap);
+    const { realm } = inner;
+    this.#options = options;
+    this.publicKey = options.identity.publicKey;
+    this.#links = new Links(options.counts);
+    this.#door = new Door(realm, options);
+    this.#tells = new TellSlot({ realm, counters: this.counts, budget: new PendingBudget(options.pending) });
+    this.#waits = new Waits(realm);
+    this.#waiting = new WaitingRoom(options.counts);
+    // Always: handshakes come whether or not anybody listens.
+    this.#receiving = inner.listen((message) => this.#receive(message));
+  }
+
+  localAddrs(): readonly P2pkeAddr<I>[] {
+    return this.latch.isClosed ? [] : this.inner.localAddrs().map((inner) => this.#local(inner));
+  }
+
+  parseAddr(text: string): P2pkeAddr<I> {
+    return parseP2pkeAddr(text, (rest) => this.inner.parseAddr(rest));
+  }
+
+  /** The inner MTU less 20 bytes, and at most 65515. The first message of a handshake needs an inner MTU of 166 bytes. */
+  mtu(dst: P2pkeAddr<I>): number {
+    assertP2pkeAddr(dst);
+    return Math.max(Math.min(this.inner.mtu(dst.inner) - OVERHEAD_BYTES, MAX_MESSAGE_BYTES), 0);
+  }
+
+  tell(dst: P2pkeAddr<I>, payload: Uint8Array, options?: CallOptions): Promise<void> {
+    const refused = this.refuseTell(dst, payload, options);
+    if (refused !== undefined) return refused;
+    let link = this.#links.get(dst);
+    if (link === undefined) {
+      if (this.#isSelf(dst)) return this.#tellSelf(dst, payload);
+      link = this.#dial(dst);
+      if (link === undefined) return this.reject('tell.limit_exceeded', this.#noRoom(`tell ${dst.text}`));
+    }
+    const datagram = link.seal(this.realm.nowMs(), payload);
+    if (datagram === undefined) return this.#tellLater(link, payload, options);
+    this.counts.countSent(payload.length);
+    const told = this.inner.tell(link.addr.inner, datagram);
+    link.poll();
+    return told === RESOLVED ? RESOLVED : this.#watched(told);
+  }
+
+  listen(handler: TellHandler<P2pkeAddr<I>>): Disposable {
+    if (this.latch.isClosed) throw this.latch.error('listen');
+    return this.#tells.listen(handler);
+  }
+
+  knownPublicKey(addr: P2pkeAddr<I>): PublicKey | undefined {
+    assertP2pkeAddr(addr);
+    if (addr.id === this.#options.id) return this.publicKey;
+    return this.#links.get(addr)?.publicKey ?? this.#door.peers.keyOf(addr.id);
+  }
+
+  lookupPublicKey(dst: P2pkeAddr<I>, options?: CallOptions): Promise<PublicKey> {
+    const known = this.knownPublicKey(dst);
+    checkCall(options);
+    const what = (): string => `look up the key of ${dst.text}`;
+    if (this.latch.isClosed) return rejection(this.latch.error(what()));
+    if (options?.signal?.aborted === true) return rejection(options.signal.reason);
+    if (known !== undefined) return Promise.resolve(known);
+    const link = this.#links.get(dst) ?? this.#dial(dst);
+    if (link === undefined) return rejection(this.#noRoom(what()));
+    const defaultTimeoutMs = this.#options.timeoutMs;
+    const looked = this.#waits.wait<PublicKey>({ what, call: options, defaultTimeoutMs, sent: () => 'no' }, (wait) => {
+      this.#links.keep(link);
+      link.lookups.add(wait);
+      return () => link.lookups.delete(wait);
+    });
+    looked.catch((error: unknown) => this.#forsaken(link, error));
+    link.open();
+    return looked;
+  }
+
+  /** Waits until no tell waits for a handshake, and for what the inner swarm waits for. */
+  override drain(options?: CallOptions): Promise<void> {
+    checkCall(options);
+    if (this.latch.isClosed || this.#waiting.messages === 0) return super.drain(options);
+    const told = this.#waits.wait<void>(
+      { what: () => 'drain', call: options, defaultTimeoutMs: DEFAULT_DRAIN_TIMEOUT_MS },
+      (wait) => {
+        const empty = (): void => wait.resolve();
+        this.#waiting.onEmpty.add(empty);
+        return () => this.#waiting.onEmpty.delete(empty);
+      },
+    );
+    return told.then(() => super.drain(options));
+  }
+
+  protected describeLayer(): Omit<LayerDescription, 'inner'> {
+    return {
+      limits: this.#options.limits,
+      state: {
+        channels: this.#links.size,
+        halfOpen: this.#links.halfOpen,
+        waitingMessages: this.#waiting.messages,
+        waitingBytes: this.#waiting.bytes,
+        rememberedPeers: this.#door.peers.size,
+        provenSources: this.#door.sources,
+        pendingMessages: this.#tells.budget.messages,
+      },
+    };
+  }
+
+  protected release(): void {
+    this.#receiving[Symbol.dispose]();
+    this.#tells.clear();
+    this.#links.close();
+    this.#waits.close(this.latch.how?.cause);
+  }
+
+  #local(inner: I): P2pkeAddr<I> {
+    const known = this.#locals.get(inner.text);
+    if (known !== undefined) return known;
+    if (this.#locals.size >= MAX_LOCAL_ADDRS) this.#locals.clear();
+    const addr = p2pkeAddr(this.#options.id, inner);
+    this.#locals.set(inner.text, addr);
+    return addr;
+  }
+
+  /** Another process may have our key; it is at another address. */
+  #isSelf(dst: P2pkeAddr<I>): boolean {
+    return dst.id === this.#options.id && this.inner.localAddrs().some(({ text }) => text === dst.inner.text);
+  }
+
+  #tellSelf(dst: P2pkeAddr<I>, payload: Uint8Array): Promise<void> {
+    const message = { src: dst, dst, payload: copyBytes(payload) };
+    this.counts.countSent(payload.length);
+    later(this.realm, () => {
+      if (!this.latch.isClosed) this.#tells.deliver(message);
+    });
+    return RESOLVED;
+  }
+
+  #accepts(addr: P2pkeAddr<I>, key: PublicKey): boolean {
+    const { accept } = this.#options;
+    if (accept === undefined) return true;
+    try {
+      return accept(addr, key);
+    } catch (cause) {
+      this.counts.countDrop('handler_error');
+      this.realm.trace?.({ layer: 'p2pke', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause });
+      return false;
+    }
+  }
+
+  /** A new link, or `undefined` when there is no room. */
+  #link(addr: P2pkeAddr<I>, halfOpen: boolean): Link<I> | undefined {
+    const { realm } = this;
+    if (!this.#links.makeRoom(realm.nowMs(), addr.inner)) return undefined;
+    const link = new Link<I>({ ...this.#user, realm, options: this.#options }, addr);
+    this.#links.add(link, halfOpen);
+    return link;
+  }
+
+  #dial(dst: P2pkeAddr<I>): Link<I> | undefined {
+    return this.#link(dst, false);
+  }
+
+  #noRoom(what: string): P2PError {
+    const { maxChannels, maxChannelsPerAddr } = this.#options.counts;
+    const limits = `limits are ${maxChannels} channels (maxChannels) and ${maxChannelsPerAddr} at one address (maxChannelsPerAddr)`;
+    return new P2PError('limit_exceeded', 'local', `Cannot ${what}: all channels are in use, ${limits}`, {
+      sent: 'no',
+    });
+  }
+
+  #tellLater(link: Link<I>, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
+    const refusal = this.#waiting.refusal(link, payload.length);
+    if (refusal !== undefined) {
+      link.poll();
+      return this.reject('tell.limit_exceeded', refusal);
+    }
+    let tell: WaitingTell | undefined;
+    const told = this.#waits.wait<void>(
+      {
+        what: () => `tell ${link.addr.text}`,
+        call: options,
+        defaultTimeoutMs: this.#options.timeoutMs,
+        sent: () => (tell?.sent === true ? 'maybe' : 'no'),
+      },
+      (wait) => {
+        const waiting: WaitingTell = { payload, wait, sent: false };
+        tell = waiting;
+        this.#links.keep(link);
+        this.#waiting.add(link, waiting);
+        return () => this.#waiting.remove(link, waiting);
+      },
+    );
+    told.catch((error: unknown) => {
+      this.counts.countDrop('p2pke.tell_failed');
+      this.#forsaken(link, error);
+    });
+    link.poll();
+    return told;
+  }
+
+  /** A tell that the inner swarm has yet to accept. */
+  #watched(told: Promise<void>): Promise<void> {
+    told.catch(() => this.counts.countDrop('p2pke.send_failed'));
+    return told;
+  }
+
+  /** Somebody who waited got an error; when nobody waits any more, nothing is tried any more. */
+  #forsaken(link: Link<I>, error: unknown): void {
+    if (link.isAwaited || this.latch.isClosed) return;
+    if (link.abandon()) this.#traceFailure(link, P2PError.is(error) ? error.code : 'aborted');
+    if (link.isSpent) this.#links.remove(link);
+  }
+
+  #traceFailure(link: Link<I>, reason: string): void {
+    const { realm } = this;
+    realm.trace?.({ layer: 'p2pke', type: 'handshake_failed', atMs: realm.nowMs(), addr: link.addr, reason });
+  }
+
+  #transmit(link: Link<I>, datagram: Bytes): void {
+    const told = this.inner.tell(link.addr.inner, datagram);
+    if (told === RESOLVED) return;
+    told.catch((error: unknown) => {
+      this.counts.countDrop('p2pke.send_failed');
+      link.reject((what) => handshakeError(what, error, datagram.length));
+    });
+  }
+
+  #onEvent(link: Link<I>, event: LinkEvent): void {
+    switch (event.type) {
+      case 'session':
+        return this.#onSession(link, event.publicKey, event.initiator);
+      case 'ready':
+        this.#links.prefer(link);
+        return this.#flush(link);
+      case 'failed':
+        return this.#onFailed(link, event);
+      case 'expired':
+        if (link.isSpent) this.#links.remove(link);
+        return undefined;
+    }
+  }
+
+  #onSession(link: Link<I>, publicKey: PublicKey, initiator: boolean): void {
+    const { realm } = this;
+    const { addr } = link;
+    this.#links.keep(link);
+    this.#door.peers.note(realm.nowMs(), addr.id, publicKey, initiator ? undefined : link.helloTimestamp);
+    realm.trace?.({ layer: 'p2pke', type: 'session', atMs: realm.nowMs(), addr });
+    for (const wait of link.lookups) wait.resolve(publicKey);
+  }
+
+  #onFailed(link: Link<I>, { reason, publicKey }: Extract<LinkEvent, { readonly type: 'failed' }>): void {
+    this.#traceFailure(link, reason);
+    if (reason === 'timeout') {
+      if (link.isAwaited) link.open(); // the deadlines of those who wait are longer than one handshake
+      return;
+    }
+    link.abandon();
+    link.reject((what) => {
+      if (reason === 'not_accepted') {
+        return new P2PError('refused', 'local', `Cannot ${what}: accept said no to its key`, { sent: 'no' });
+      }
+      const other = publicKey === undefined ? 'another' : this.#options.idOf(publicKey);
+      return new P2PError('identity_mismatch', 'remote', `Cannot ${what}: ${other} answered there`, { sent: 'no' });
+    });
+    if (link.isSpent) this.#links.remove(link);
+  }
+
+  #flush(link: Link<I>): void {
+    for (const tell of link.tells) {
+      const { payload, wait } = tell;
+      const datagram = link.seal(this.realm.nowMs(), payload);
+      if (datagram === undefined) return;
+      tell.sent = true;
+      this.#waiting.remove(link, tell);
+      this.counts.countSent(payload.length);
+      const told = this.inner.tell(link.addr.inner, datagram);
+      if (told === RESOLVED) wait.resolve();
+      else told.then(wait.resolve, wait.reject);
+    }
+  }
+
+  #drop(reason: P2pkeDrop): void {
+    this.counts.countDrop(`p2pke.${reason}`);
+  }
+
+  #receive({ src, dst, payload: datagram }: Message<I>): void {
+    const links = this.#links.at(src);
+    const counter = counterOf(datagram);
+    if (counter === INIT_HELLO) return this.#receiveHello(src, datagram, links);
+    if (links === undefined) {
+      if (counter === undefined || datagram.length < OVERHEAD_BYTES) return this.#drop('too_short');
+      return this.#drop(counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER ? 'unknown_session' : 'unexpected');
+    }
+    const now = this.realm.nowMs();
+    let reason: P2pkeDrop | undefined;
+    for (const link of links) {
+      const payload = link.handleDatagram(now, datagram);
+      if (payload !== undefined) {
+        this.#tells.deliver({ src: link.addr, dst: this.#local(dst), payload });
+        return undefined;
+      }
+      const { dropped } = link;
+      if (dropped === undefined) return undefined;
+      if (reason === undefined || reason === 'unknown_session' || reason === 'unexpected') reason = dropped;
+    }
+    return this.#drop(reason!);
+  }
+
+  #receiveHello(src: I, datagram: Bytes, links: readonly Link<I>[] | undefined): void {
+    if (datagram.length < OVERHEAD_BYTES) return this.#drop('too_short');
+    const now = this.realm.nowMs();
+    const verdict = this.#door.admit(now, src, datagram);
+    if (verdict.type === 'drop') return this.#drop(verdict.reason);
+    if (verdict.type === 'cookie') {
+      this.#drop('overloaded');
+      void this.inner.tell(src, verdict.datagram);
+      return undefined;
+    }
+    const { spki } = verdict.hello.hello;
+    // Its channel knows a hello that comes again, and answers with the same bytes.
+    const known = links?.find(({ publicKey, claimedKey }) => {
+      const key = publicKey ?? claimedKey;
+      return key !== undefined && equalBytes(key.spki, spki);
+    });
+    if (known !== undefined) {
+      known.handleDatagram(now, datagram);
+      return this.#heard(known);
+    }
+    const verified = this.#door.verify(now, datagram, verdict.hello);
+    if (typeof verified === 'string') return this.#drop(verified);
+    const { id, hello } = verified;
+    const link = links?.find(({ addr }) => addr.id === id) ?? this.#link(p2pkeAddr(id, src), true);
+    if (link === undefined) return this.#drop('overloaded');
+    link.claimedKey = hello.publicKey;
+    link.handleHello(now, hello);
+    return this.#heard(link);
+  }
+
+  /** A hello has been handled: what is left of it. */
+  #heard(link: Link<I>): void {
+    if (link.dropped !== undefined) this.#drop(link.dropped);
+    if (link.isSpent) this.#links.remove(link);
+  }
+}
+
+type LinkEvent = Exclude<ChannelEvent, { readonly type: 'dropped' }>;
+
+/** What those who wait are told when the inner swarm does not take the handshake. */
+function handshakeError(what: string, cause: unknown, bytes: number): P2PError {
+  const code: P2PErrorCode = P2PError.is(cause) ? cause.code : 'unreachable';
+  const side = P2PError.is(cause) ? cause.side : 'local';
+  const why = cause instanceof Error ? cause.message : 'the swarm below does not take it';
+  const remedy = code === 'mtu_exceeded' ? '; wrap the swarm below in frag()' : '';
+  const message = `Cannot ${what}: a handshake message of ${bytes} bytes could not be sent: ${why}${remedy}`;
+  return new P2PError(code, side, message, { cause, sent: 'no' });
+}
