@@ -1,0 +1,257 @@
+/** One QUIC connection: streams, datagrams, and one end. */
+
+import { type Bytes, encodeText } from '../../core/bytes.ts';
+import { wholeNumber } from '../../core/limits.ts';
+import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
+import { type QuicClosed } from './events.ts';
+import { type EnginePort } from './port.ts';
+import { checkCode, QuicStream, type StreamKind } from './stream.ts';
+
+/** How far a connection is. */
+export type ConnectionState = 'handshake' | 'open' | 'closed';
+
+/** What became of a datagram. */
+export type DatagramResult =
+  /** It will leave with the next packets; whether it arrives nobody tells. */
+  | 'sent'
+  /** The queue is full; `datagrams_writable` follows. */
+  | 'blocked'
+  /** Larger than `maxDatagramBytes`. */
+  | 'too_large'
+  /** The peer, or this endpoint, takes none. */
+  | 'unsupported'
+  | 'closed';
+
+/** The longest close reason that is sent, in bytes of UTF-8; longer ones are cut. */
+const MAX_REASON_BYTES = 1000;
+
+/** One connection. Made by a `QuicEndpoint`. */
+export class QuicConnection {
+  /** Who dialled: we, then `client`. */
+  readonly role: 'client' | 'server';
+  /** The engine's number for it. @internal */
+  readonly handle: number;
+  /** @internal */
+  readonly engine: QuicEngine;
+  readonly #port: EnginePort;
+  /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
+  readonly #streams = new Map<number, QuicStream>();
+  #state: ConnectionState = 'handshake';
+  #address: number;
+  #alpn: string | undefined;
+  #serverName: string | undefined;
+  #peerChain: readonly Bytes[] = [];
+  #closed: QuicClosed | undefined;
+  #mtuBytes: number;
+  #drained = false;
+  #released = false;
+
+  /** @internal */
+  constructor(
+    role: 'client' | 'server',
+    handle: number,
+    address: number,
+    mtuBytes: number,
+    port: EnginePort,
+    engine: QuicEngine,
+  ) {
+    this.role = role;
+    this.handle = handle;
+    this.#address = address;
+    this.#mtuBytes = mtuBytes;
+    this.#port = port;
+    this.engine = engine;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Where the peer is now. */
+  get address(): number {
+    return this.#address;
+  }
+
+  /** The application protocol both agreed on; `undefined` before that, and without ALPN. */
+  get alpn(): string | undefined {
+    return this.#alpn;
+  }
+
+  /** The name the client asked for (SNI), on both sides. */
+  get serverName(): string | undefined {
+    return this.#serverName;
+  }
+
+  /** The peer's certificates, DER, end entity first; proven and judged. Empty before that, and for those without. */
+  get peerChain(): readonly Bytes[] {
+    return this.#peerChain;
+  }
+
+  /** How it ended, once it has. */
+  get closed(): QuicClosed | undefined {
+    return this.#closed;
+  }
+
+  /** The largest UDP payload that the path is known to carry. */
+  get mtuBytes(): number {
+    return this.#mtuBytes;
+  }
+
+  /** The streams that are not over on both sides. */
+  get streams(): Iterable<QuicStream> {
+    return this.#streams.values();
+  }
+
+  /** Opens a stream; `undefined` while the peer allows none (`streams_available` follows) or the handshake goes on. */
+  open(kind: StreamKind): QuicStream | undefined {
+    if (this.#state === 'closed') return undefined;
+    const id = this.#port.run<number>(this.engine, REFUSED.UNKNOWN, (engine) =>
+      engine.open(this.handle, kind === 'uni'),
+    );
+    if (id < 0) return undefined;
+    return this.#addStream(id);
+  }
+
+  /**
+   * Sends a datagram (RFC 9221): unordered, unreliable, inside the congestion control.
+   *
+   * @param dropOld - when the queue is full, drop the oldest instead of saying `blocked`.
+   */
+  sendDatagram(bytes: Uint8Array, dropOld = false): DatagramResult {
+    if (this.#state === 'closed') return 'closed';
+    const result = this.#port.run<number>(this.engine, REFUSED.UNKNOWN, (engine) =>
+      engine.sendDatagram(this.handle, bytes, dropOld),
+    );
+    switch (result) {
+      case 0:
+        return 'sent';
+      case REFUSED.BLOCKED:
+        return 'blocked';
+      case REFUSED.TOO_LARGE:
+        return 'too_large';
+      case REFUSED.UNSUPPORTED:
+        return 'unsupported';
+      default:
+        return 'closed';
+    }
+  }
+
+  /** The next datagram that has arrived, the caller's to keep; `undefined` when there is none. */
+  receiveDatagram(): Bytes | undefined {
+    return this.#port.run<Bytes | undefined>(this.engine, undefined, (engine) => engine.receiveDatagram(this.handle));
+  }
+
+  /** The largest datagram that can be sent now, in bytes; `undefined` when none can. Moves with the MTU. */
+  get maxDatagramBytes(): number | undefined {
+    if (this.#state !== 'open') return undefined;
+    return this.#port.run<number | undefined>(this.engine, undefined, (engine) => engine.maxDatagram(this.handle));
+  }
+
+  /** Statistics so far; `undefined` after `forget`. */
+  stats(): ConnectionStats | undefined {
+    return this.#port.run<ConnectionStats | undefined>(this.engine, undefined, (engine) => engine.stats(this.handle));
+  }
+
+  /** Sends a PING, which the peer must acknowledge. */
+  ping(): void {
+    this.#port.run(this.engine, false, (engine) => engine.ping(this.handle));
+  }
+
+  /** Replaces the traffic keys now (RFC 9001 §6). Happens by itself long before they are worn out. */
+  updateKeys(): void {
+    this.#port.run(this.engine, false, (engine) => engine.updateKeys(this.handle));
+  }
+
+  /** As a client, after our own address changed: moves to a fresh connection id and tells the peer where we are. */
+  rebind(): void {
+    this.#port.run(this.engine, false, (engine) => engine.rebind(this.handle));
+  }
+
+  /**
+   * Ends the connection at once; a `closed` event follows. What the peer has not acknowledged is lost.
+   *
+   * @param code - for the peer's application, 0 to 2^53 - 1. @default 0
+   * @param reason - for people; cut at 1000 bytes.
+   */
+  close(code = 0, reason = ''): void {
+    checkCode(code, 'close code');
+    if (this.#state === 'closed') return;
+    const bytes = encodeText(reason).subarray(0, MAX_REASON_BYTES);
+    const now = this.#port.now();
+    this.#port.run(this.engine, false, (engine) => engine.close(now, this.handle, code, bytes));
+    this.handleClosed({ by: 'local', code, alert: undefined, reason });
+  }
+
+  /** After `closed`: drops what had arrived and was not read. Without it, that stays in memory until it is read. */
+  forget(): void {
+    if (this.#closed === undefined) return;
+    for (const stream of this.#streams.values()) stream.handleLost(false);
+    this.#release();
+  }
+
+  #addStream(id: number): QuicStream {
+    const stream = new QuicStream(this, id, this.#port, this.engine);
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #release(): void {
+    if (!this.#drained || this.#released || this.#streams.size > 0) return;
+    this.#released = true;
+    this.#port.run(this.engine, false, (engine) => engine.release(this.handle));
+  }
+
+  /** @internal The peer has shown these, and proven to hold their key. */
+  handleChain(chain: readonly Bytes[]): void {
+    this.#peerChain = chain;
+  }
+
+  /** @internal */
+  handleNegotiated(alpn: string | undefined, serverName: string | undefined): void {
+    this.#alpn = alpn;
+    this.#serverName = serverName;
+  }
+
+  /** @internal */
+  handleConnected(): void {
+    if (this.#state === 'handshake') this.#state = 'open';
+  }
+
+  /** @internal The stream with this id; `make` for one that the peer has just opened. */
+  handleStream(id: number, make: boolean): QuicStream | undefined {
+    return this.#streams.get(id) ?? (make ? this.#addStream(id) : undefined);
+  }
+
+  /** @internal */
+  handleStreamEnd(stream: QuicStream): void {
+    this.#streams.delete(stream.id);
+    this.#release();
+  }
+
+  /** @internal */
+  handlePath(address: number): void {
+    this.#address = address;
+  }
+
+  /** @internal */
+  handleMtu(bytes: number): void {
+    this.#mtuBytes = wholeNumber(bytes, 'mtu', bytes, 0, 65_535);
+  }
+
+  /** @internal Tells the end, once. */
+  handleClosed(closed: QuicClosed): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = closed;
+    this.#state = 'closed';
+    // Those who closed it have no use for what still comes; others may read on.
+    const readable = closed.by !== 'local' && closed.by !== 'engine_failure';
+    for (const stream of this.#streams.values()) stream.handleLost(readable);
+    this.#port.emit({ type: 'closed', connection: this, closed });
+  }
+
+  /** @internal Nothing more will come from the engine. */
+  handleDrained(): void {
+    this.#drained = true;
+    this.#release();
+  }
+}

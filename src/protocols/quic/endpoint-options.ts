@@ -1,0 +1,67 @@
+/** What a QUIC endpoint is made from. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { type Incoming, type Verdict } from './admission.ts';
+import { type QuicConnection } from './connection.ts';
+import { type EngineFactory } from './engine.ts';
+import { type QuicSettings } from './settings.ts';
+
+/** Whom the judge is asked about. */
+export interface Judged {
+  readonly connection: QuicConnection;
+  /** What the peer presented, DER, end entity first; it has proven that it holds the key of the first. Never empty. */
+  readonly chain: readonly Bytes[];
+}
+
+/**
+ * Says who a peer may be: `undefined` lets it in, a TLS alert (RFC 8446 §6.2: 42 to 46, 48, 49; see {@link ALERT}) turns it
+ * away, and the peer learns the alert. Synchronous: nothing of the peer's is delivered, and nothing is sent to it, before
+ * the answer. A judge that throws has refused. It must not use the endpoint.
+ */
+export type Judge = (judged: Judged) => number | undefined;
+
+/** TLS alerts that a judge may answer (RFC 8446 §6.2). Others reach the peer as `ACCESS_DENIED`. */
+export const ALERT = {
+  BAD_CERTIFICATE: 42,
+  UNSUPPORTED_CERTIFICATE: 43,
+  CERTIFICATE_REVOKED: 44,
+  CERTIFICATE_EXPIRED: 45,
+  CERTIFICATE_UNKNOWN: 46,
+  UNKNOWN_CA: 48,
+  ACCESS_DENIED: 49,
+} as const;
+
+/** What a QUIC endpoint is made from. */
+export interface QuicEndpointOptions extends QuicSettings {
+  /** The implementation; `loadQuicEngine()` answers one. */
+  readonly engines: EngineFactory;
+  /** `length` unpredictable bytes: the realm's `random`. A seeded one replays a run. */
+  readonly random: (length: number) => Uint8Array;
+  /** Says who a peer may be. Also asked about servers that we dial. */
+  readonly judge: Judge;
+  /** Decides about those who want to connect, after the limits; `undefined` leaves it to them. */
+  readonly admit?: ((incoming: Incoming) => Verdict | undefined) | undefined;
+  /**
+   * When those who connect must prove their address by a Retry first (RFC 9000 §8.1): `under_load` is from
+   * `retryFromHandshakes` unfinished handshakes. @default 'under_load'
+   */
+  readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
+  /** @default 64 */
+  readonly retryFromHandshakes?: number | undefined;
+  /** Incoming handshakes at a time; more are ignored, so that no state is spent on them. @default 256 */
+  readonly maxHandshakes?: number | undefined;
+  /** Connections at a time, closing ones included; more are refused. @default 4096 */
+  readonly maxConnections?: number | undefined;
+  /** How long a handshake may take; 0 for as long as the idle timeout lets it. @default 10_000 */
+  readonly handshakeTimeoutMs?: number | undefined;
+  /** Told which addresses connections use, so that a table of them knows what to keep. */
+  readonly addresses?: { retain(address: number): void; release(address: number): void } | undefined;
+}
+
+/** Options of one dial. */
+export interface ConnectOptions {
+  /** Sent as SNI when it is a DNS name; an IP is not sent (RFC 6066 §3). @default none sent */
+  readonly serverName?: string | undefined;
+  /** ALPN names for this connection; an empty list offers none. @default the endpoint's */
+  readonly alpn?: readonly string[] | undefined;
+}

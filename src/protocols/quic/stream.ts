@@ -1,0 +1,197 @@
+/** One stream of a connection: bytes in order, each direction with an end of its own. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { describeValue, wholeNumber } from '../../core/limits.ts';
+import { READ, type QuicEngine } from './engine.ts';
+import { type EnginePort } from './port.ts';
+import { type QuicConnection } from './connection.ts';
+
+/** Both ways, or from the one who opens it to the other. */
+export type StreamKind = 'bidi' | 'uni';
+
+/**
+ * Our sending side: `finished` when the end was written, `acknowledged` when the peer's transport has it all, `reset` by
+ * us, `stopped` by the peer, `lost` with the connection, `none` on a unidirectional stream of the peer's.
+ */
+export type SendState = 'open' | 'finished' | 'acknowledged' | 'reset' | 'stopped' | 'lost' | 'none';
+
+/**
+ * Our receiving side: `finished` when everything up to the end was read, `reset` by the peer, `stopped` by us, `lost` with
+ * the connection, `none` on a unidirectional stream of ours.
+ */
+export type ReceiveState = 'open' | 'finished' | 'reset' | 'stopped' | 'lost' | 'none';
+
+/** What one `read` copies at most unless told otherwise, in bytes. */
+const READ_BYTES = 65_536;
+
+/** Error codes are whole numbers up to 2^53 - 1 here; the wire has up to 2^62 (RFC 9000 §16). */
+export function checkCode(code: number, label: string): number {
+  return wholeNumber(code, label, 0, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** One stream. Made by its connection. */
+export class QuicStream {
+  readonly connection: QuicConnection;
+  /** As on the wire (RFC 9000 §2.1): unique within the connection. */
+  readonly id: number;
+  readonly kind: StreamKind;
+  /** Whether we opened it. */
+  readonly opened: 'here' | 'there';
+  readonly #port: EnginePort;
+  readonly #engine: QuicEngine;
+  #send: SendState = 'open';
+  #receive: ReceiveState = 'open';
+  #resetCode: number | undefined;
+  #stopCode: number | undefined;
+
+  /** @internal */
+  constructor(connection: QuicConnection, id: number, port: EnginePort, engine: QuicEngine) {
+    this.connection = connection;
+    this.id = id;
+    this.kind = id % 4 >= 2 ? 'uni' : 'bidi';
+    this.opened = (id % 2 === 0) === (connection.role === 'client') ? 'here' : 'there';
+    this.#port = port;
+    this.#engine = engine;
+    if (this.kind === 'uni') {
+      if (this.opened === 'here') this.#receive = 'none';
+      else this.#send = 'none';
+    }
+  }
+
+  get sendState(): SendState {
+    return this.#send;
+  }
+
+  get receiveState(): ReceiveState {
+    return this.#receive;
+  }
+
+  /** The peer's code, once `receiveState` is `reset`. */
+  get resetCode(): number | undefined {
+    return this.#resetCode;
+  }
+
+  /** The peer's code, once `sendState` is `stopped`. */
+  get stopCode(): number | undefined {
+    return this.#stopCode;
+  }
+
+  /**
+   * Hands bytes to the transport, which copies them, and answers how many it took. When that is less than all, a
+   * `writable` event follows; 0 too when `sendState` is not `open` (any more).
+   *
+   * @param fin - ends our side with the last of these bytes, in the same frame, if all of them were taken.
+   */
+  write(bytes: Uint8Array, fin = false): number {
+    if (this.#send !== 'open') return 0;
+    const { handle } = this.connection;
+    const taken = this.#port.run(this.#engine, 0, (engine) => engine.write(handle, this.id, bytes, fin));
+    if (taken < 0) return 0;
+    if (fin && taken === bytes.length && this.#send === 'open') this.#send = 'finished';
+    return taken;
+  }
+
+  /** Ends our side. */
+  finish(): void {
+    this.write(new Uint8Array(0), true);
+  }
+
+  /**
+   * The next bytes in order, at most `maxBytes`; `undefined` when there are none now, and then `receiveState` tells a
+   * pause from an end. The bytes are the caller's.
+   */
+  read(maxBytes: number = READ_BYTES): Bytes | undefined {
+    if (this.#receive !== 'open') return undefined;
+    const { handle } = this.connection;
+    const result = this.#port.run(this.#engine, undefined, (engine) => engine.read(handle, this.id, maxBytes));
+    if (result === undefined) {
+      this.#endReceive('lost');
+      return undefined;
+    }
+    switch (result.status) {
+      case READ.MORE:
+        break;
+      case READ.BLOCKED:
+        // After the end of the connection nothing more will come.
+        if (result.bytes.length === 0 && this.connection.closed !== undefined) this.#endReceive('lost');
+        break;
+      case READ.FINISHED:
+        this.#endReceive('finished');
+        break;
+      case READ.RESET:
+        this.#resetCode = result.resetCode;
+        this.#endReceive('reset');
+        break;
+      default:
+        this.#endReceive('lost');
+    }
+    return result.bytes.length > 0 ? result.bytes : undefined;
+  }
+
+  /** Gives up our side: what the peer has not got is lost, and it sees `code`. */
+  reset(code: number): void {
+    checkCode(code, 'reset code');
+    if (this.#send !== 'open' && this.#send !== 'finished') return;
+    const { handle } = this.connection;
+    this.#port.run(this.#engine, 0, (engine) => engine.reset(handle, this.id, code));
+    this.#endSend('reset');
+  }
+
+  /** Asks the peer to send no more, with a code; what had arrived and was not read is dropped. */
+  stop(code: number): void {
+    checkCode(code, 'stop code');
+    if (this.#receive !== 'open') return;
+    const { handle } = this.connection;
+    this.#port.run(this.#engine, 0, (engine) => engine.stop(handle, this.id, code));
+    this.#endReceive('stopped');
+  }
+
+  /**
+   * Which streams go first: higher numbers, 0 from the start, equal ones in turn. Holds for what is written from now on.
+   *
+   * @param priority - a whole number of 32 bits.
+   */
+  setPriority(priority: number): void {
+    if (!Number.isInteger(priority) || priority !== (priority | 0)) {
+      throw new RangeError(`Cannot take priority: expected a whole number of 32 bits, got ${describeValue(priority)}`);
+    }
+    const { handle } = this.connection;
+    this.#port.run(this.#engine, 0, (engine) => engine.setPriority(handle, this.id, priority));
+  }
+
+  /** @internal The peer's transport has everything. */
+  handleAcknowledged(): boolean {
+    if (this.#send !== 'finished') return false;
+    this.#endSend('acknowledged');
+    return true;
+  }
+
+  /** @internal */
+  handleStopped(code: number): boolean {
+    if (this.#send !== 'open' && this.#send !== 'finished') return false;
+    this.#stopCode = code;
+    this.#endSend('stopped');
+    return true;
+  }
+
+  /** @internal The connection is over; what has arrived stays readable unless it is gone with the engine. */
+  handleLost(readable: boolean): void {
+    if (this.#send === 'open' || this.#send === 'finished') this.#endSend('lost');
+    if (!readable && this.#receive === 'open') this.#endReceive('lost');
+  }
+
+  #endSend(state: SendState): void {
+    this.#send = state;
+    this.#settle();
+  }
+
+  #endReceive(state: ReceiveState): void {
+    this.#receive = state;
+    this.#settle();
+  }
+
+  #settle(): void {
+    const sending = this.#send === 'open' || this.#send === 'finished';
+    if (!sending && this.#receive !== 'open') this.connection.handleStreamEnd(this);
+  }
+}

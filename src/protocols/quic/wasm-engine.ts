@@ -1,0 +1,421 @@
+/**
+ * The engine as WebAssembly: `engine/src/border.rs` from the other side. `engine/README.md` has the layout.
+ *
+ * One instance holds one engine. A trap (a panic in there) leaves it in no state to go on, so the first one makes every
+ * later call throw {@link EngineFailure}; memory and connections go with the instance.
+ */
+
+import { type Bytes, copyBytes, decodeText, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
+import { type Millis } from '../../core/machine.ts';
+import {
+  type ConnectionStats,
+  EngineFailure,
+  type EngineFactory,
+  type EngineGauges,
+  type EngineHost,
+  type EventSink,
+  type InboundDatagram,
+  type OutboundDatagrams,
+  type QuicEngine,
+  READ,
+  type ReadResult,
+  REFUSED,
+} from './engine.ts';
+import { encodeAlpn, type EngineSettings } from './settings.ts';
+
+/** What the module exports; places are byte offsets into `memory`. */
+export interface WasmExports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  input(): number;
+  input_bytes(): number;
+  output(): number;
+  table(): number;
+  table_words(): number;
+  numbers(): number;
+  create(now: number, length: number): number;
+  receive(now: number, count: number): number;
+  poll(now: number): number;
+  events(): number;
+  next_timeout(): number;
+  handle_timeout(now: number): void;
+  accept(now: number, incoming: number): number;
+  refuse(incoming: number): number;
+  retry(incoming: number): number;
+  ignore(incoming: number): number;
+  connect(now: number, address: number, nameLength: number, alpnLength: number): number;
+  close(now: number, connection: number, code: number, reasonLength: number): number;
+  ping(connection: number): number;
+  update_keys(connection: number): number;
+  rebind(connection: number): number;
+  release(connection: number): number;
+  open(connection: number, uni: number): number;
+  write(connection: number, stream: number, length: number, fin: number): number;
+  read(connection: number, stream: number, max: number): number;
+  reset(connection: number, stream: number, code: number): number;
+  stop(connection: number, stream: number, code: number): number;
+  set_priority(connection: number, stream: number, priority: number): number;
+  send_datagram(connection: number, length: number, dropOld: number): number;
+  receive_datagram(connection: number): number;
+  max_datagram(connection: number): number;
+  stats(connection: number): number;
+  gauges(): void;
+}
+
+/** What the module imports from `host`. */
+export interface WasmImports {
+  /** Fills `length` bytes at `place` with randomness; 0 when it did. */
+  random_fill(place: number, length: number): number;
+  judge(connection: number, place: number, length: number): number;
+  panicked(place: number, length: number): void;
+}
+
+/** Makes an instance of the module; in `src/swarms/quic/load-engine.ts` by `WebAssembly.Instance`. */
+export type Instantiate = (host: WasmImports) => WasmExports;
+
+/** Words in records of the table: inbound datagrams, outbound ones, events. */
+const INBOUND_WORDS = 3;
+const OUTBOUND_WORDS = 4;
+const EVENT_WORDS = 6;
+/** The alert for a judge that threw (RFC 8446 §6: internal trouble is access_denied to the peer). */
+const ACCESS_DENIED = 49;
+/** The most random bytes that one import asks for at a time; more would be a bug. */
+const MAX_RANDOM_BYTES = 65_536;
+
+/** Engines from a compiled module. */
+export function wasmEngines(instantiate: Instantiate): EngineFactory {
+  return (host, settings, now) => new WasmEngine(instantiate, host, settings, now);
+}
+
+class WasmEngine implements QuicEngine {
+  readonly #host: EngineHost;
+  readonly #exports: WasmExports;
+  readonly #input: number;
+  readonly #inputBytes: number;
+  readonly #output: number;
+  readonly #table: number;
+  readonly #tableWords: number;
+  readonly #numbers: number;
+  #memory: ArrayBuffer;
+  #bytes: Bytes;
+  #words: Uint32Array;
+  #broken: EngineFailure | undefined;
+  #panic: string | undefined;
+  #judging = false;
+  readonly #read = { status: READ.CLOSED as number, bytes: EMPTY_BYTES, resetCode: 0 };
+
+  constructor(instantiate: Instantiate, host: EngineHost, settings: EngineSettings, now: Millis) {
+    this.#host = host;
+    const imports: WasmImports = {
+      random_fill: (place, length) => this.#randomFill(place >>> 0, length >>> 0),
+      judge: (connection, place, length) => this.#judge(connection >>> 0, place >>> 0, length >>> 0),
+      panicked: (place, length) => {
+        this.#panic = decodeText(this.#view().slice(place >>> 0, (place >>> 0) + (length >>> 0)));
+      },
+    };
+    this.#memory = new ArrayBuffer(0);
+    this.#bytes = new Uint8Array(this.#memory);
+    this.#words = new Uint32Array(this.#memory);
+    this.#exports = instantiate(imports);
+    const e = this.#exports;
+    this.#input = this.#call(() => e.input());
+    this.#inputBytes = e.input_bytes();
+    this.#output = e.output();
+    this.#table = e.table() >>> 2;
+    this.#tableWords = e.table_words();
+    this.#numbers = e.numbers();
+    const bytes = this.#view();
+    new Float64Array(this.#memory, this.#numbers, settings.numbers.length).set(settings.numbers);
+    bytes.set(settings.blob, this.#input);
+    const reasonLength = this.#call(() => e.create(now, settings.blob.length));
+    if (reasonLength > 0) {
+      const reason = decodeText(this.#view().slice(this.#output, this.#output + reasonLength));
+      throw new TypeError(`Cannot make a QUIC endpoint: ${reason ?? 'unknown reason'}`);
+    }
+  }
+
+  receive(now: Millis, datagrams: readonly InboundDatagram[]): void {
+    const maxCount = Math.floor(this.#tableWords / INBOUND_WORDS);
+    let next = 0;
+    while (next < datagrams.length) {
+      const bytes = this.#view();
+      let used = 0;
+      let count = 0;
+      for (; next < datagrams.length && count < maxCount; next++) {
+        const { address, bytes: datagram } = datagrams[next]!;
+        if (used + datagram.length > this.#inputBytes) {
+          if (used > 0) break;
+          continue; // No datagram is larger than the whole input; whatever this is, QUIC has no use for it.
+        }
+        bytes.set(datagram, this.#input + used);
+        const record = this.#table + count * INBOUND_WORDS;
+        this.#words[record] = address;
+        this.#words[record + 1] = datagram.length;
+        this.#words[record + 2] = 0;
+        used += datagram.length;
+        count++;
+      }
+      if (count > 0) this.#call(() => this.#exports.receive(now, count));
+    }
+  }
+
+  poll(now: Millis): readonly OutboundDatagrams[] {
+    const count = this.#call(() => this.#exports.poll(now));
+    if (count === 0) return [];
+    this.#view();
+    const words = this.#words;
+    let total = 0;
+    for (let i = 0; i < count; i++) total += words[this.#table + i * OUTBOUND_WORDS + 1]!;
+    // One copy for the batch: a socket may hold on to the bytes long after the engine has reused its buffer.
+    const slab = this.#bytes.slice(this.#output, this.#output + total);
+    const out: OutboundDatagrams[] = [];
+    let at = 0;
+    for (let record = this.#table; out.length < count; record += OUTBOUND_WORDS) {
+      const size = words[record + 1]!;
+      out.push({
+        address: words[record]!,
+        bytes: slab.subarray(at, at + size),
+        segmentBytes: words[record + 2]!,
+        ecn: words[record + 3]!,
+      });
+      at += size;
+    }
+    return out;
+  }
+
+  events(sink: EventSink): number {
+    let total = 0;
+    for (;;) {
+      const count = this.#call(() => this.#exports.events());
+      if (count === 0) return total;
+      this.#view();
+      for (let i = 0; i < count; i++) {
+        const record = this.#table + i * EVENT_WORDS;
+        const kind = this.#words[record]!;
+        const length = this.#words[record + 5]!;
+        const place = this.#output + this.#words[record + 4]!;
+        const text = length === 0 ? EMPTY_BYTES : this.#bytes.slice(place, place + length);
+        sink(
+          kind & 0xff,
+          kind >>> 8,
+          this.#words[record + 1]!,
+          this.#words[record + 2]!,
+          this.#words[record + 3]!,
+          text,
+        );
+      }
+      total += count;
+    }
+  }
+
+  nextTimeout(): Millis {
+    return this.#call(() => this.#exports.next_timeout());
+  }
+
+  handleTimeout(now: Millis): void {
+    this.#call(() => this.#exports.handle_timeout(now));
+  }
+
+  accept(now: Millis, incoming: number): number {
+    return this.#call(() => this.#exports.accept(now, incoming));
+  }
+
+  refuse(incoming: number): boolean {
+    return this.#call(() => this.#exports.refuse(incoming)) !== 0;
+  }
+
+  retry(incoming: number): boolean {
+    return this.#call(() => this.#exports.retry(incoming)) !== 0;
+  }
+
+  ignore(incoming: number): boolean {
+    return this.#call(() => this.#exports.ignore(incoming)) !== 0;
+  }
+
+  connect(now: Millis, address: number, serverName: string | undefined, alpn: readonly string[] | undefined): number {
+    const name = serverName === undefined ? EMPTY_BYTES : encodeText(serverName);
+    const names = alpn === undefined ? EMPTY_BYTES : encodeAlpn(alpn);
+    if (name.length + names.length > this.#inputBytes) return REFUSED.INVALID;
+    const bytes = this.#view();
+    bytes.set(name, this.#input);
+    bytes.set(names, this.#input + name.length);
+    const nameLength = serverName === undefined ? -1 : name.length;
+    const alpnLength = alpn === undefined ? -1 : names.length;
+    return this.#call(() => this.#exports.connect(now, address, nameLength, alpnLength));
+  }
+
+  close(now: Millis, connection: number, code: number, reason: Uint8Array): boolean {
+    const length = Math.min(reason.length, this.#inputBytes);
+    this.#view().set(reason.subarray(0, length), this.#input);
+    return this.#call(() => this.#exports.close(now, connection, code, length)) !== 0;
+  }
+
+  ping(connection: number): boolean {
+    return this.#call(() => this.#exports.ping(connection)) !== 0;
+  }
+
+  updateKeys(connection: number): boolean {
+    return this.#call(() => this.#exports.update_keys(connection)) !== 0;
+  }
+
+  rebind(connection: number): boolean {
+    return this.#call(() => this.#exports.rebind(connection)) !== 0;
+  }
+
+  release(connection: number): boolean {
+    return this.#call(() => this.#exports.release(connection)) !== 0;
+  }
+
+  open(connection: number, uni: boolean): number {
+    return this.#call(() => this.#exports.open(connection, uni ? 1 : 0));
+  }
+
+  write(connection: number, stream: number, bytes: Uint8Array, fin: boolean): number {
+    let written = 0;
+    do {
+      const length = Math.min(bytes.length - written, this.#inputBytes);
+      const last = written + length === bytes.length;
+      this.#view().set(length === bytes.length ? bytes : bytes.subarray(written, written + length), this.#input);
+      const taken = this.#call(() => this.#exports.write(connection, stream, length, fin && last ? 1 : 0));
+      if (taken < 0) return taken;
+      written += taken;
+      if (taken < length) break;
+    } while (written < bytes.length);
+    return written;
+  }
+
+  read(connection: number, stream: number, maxBytes: number): ReadResult {
+    const packed = this.#call(() => this.#exports.read(connection, stream, maxBytes)) >>> 0;
+    const length = packed & 0xff_ffff;
+    const result = this.#read;
+    result.status = packed >>> 24;
+    result.bytes = length === 0 ? EMPTY_BYTES : this.#view().slice(this.#output, this.#output + length);
+    result.resetCode = result.status === READ.RESET ? this.#number(0) : 0;
+    return result;
+  }
+
+  reset(connection: number, stream: number, code: number): number {
+    return this.#call(() => this.#exports.reset(connection, stream, code));
+  }
+
+  stop(connection: number, stream: number, code: number): number {
+    return this.#call(() => this.#exports.stop(connection, stream, code));
+  }
+
+  setPriority(connection: number, stream: number, priority: number): number {
+    return this.#call(() => this.#exports.set_priority(connection, stream, priority));
+  }
+
+  sendDatagram(connection: number, bytes: Uint8Array, dropOld: boolean): number {
+    if (bytes.length > this.#inputBytes) return REFUSED.TOO_LARGE;
+    this.#view().set(bytes, this.#input);
+    return this.#call(() => this.#exports.send_datagram(connection, bytes.length, dropOld ? 1 : 0));
+  }
+
+  receiveDatagram(connection: number): Bytes | undefined {
+    const length = this.#call(() => this.#exports.receive_datagram(connection));
+    return length < 0 ? undefined : this.#view().slice(this.#output, this.#output + length);
+  }
+
+  maxDatagram(connection: number): number | undefined {
+    const max = this.#call(() => this.#exports.max_datagram(connection));
+    return max < 0 ? undefined : max;
+  }
+
+  stats(connection: number): ConnectionStats | undefined {
+    if (this.#call(() => this.#exports.stats(connection)) === 0) return undefined;
+    return {
+      rttMs: this.#number(0),
+      minRttMs: this.#number(1),
+      congestionWindowBytes: this.#number(2),
+      mtuBytes: this.#number(3),
+      congestionEvents: this.#number(4),
+      lostPackets: this.#number(5),
+      lostBytes: this.#number(6),
+      sentPackets: this.#number(7),
+      sentDatagrams: this.#number(8),
+      sentBytes: this.#number(9),
+      receivedDatagrams: this.#number(10),
+      receivedBytes: this.#number(11),
+      sentMtuProbes: this.#number(12),
+      lostMtuProbes: this.#number(13),
+      blackHoles: this.#number(14),
+      sentStreamFrames: this.#number(15),
+      receivedStreamFrames: this.#number(16),
+      pings: this.#number(17),
+    };
+  }
+
+  gauges(): EngineGauges {
+    this.#call(() => this.#exports.gauges());
+    return {
+      connections: this.#number(0),
+      incoming: this.#number(1),
+      incomingBufferBytes: this.#number(2),
+      timers: this.#number(3),
+      events: this.#number(4),
+      replies: this.#number(5),
+      droppedReplies: this.#number(6),
+      over: this.#number(7),
+      memoryBytes: this.#view().length,
+    };
+  }
+
+  /** Runs a call into the instance. Nothing that it calls back throws, so whatever comes out is a trap. */
+  #call<T>(act: () => T): T {
+    if (this.#judging) throw new Error('Bug in shoal: the judge of a certificate called the engine');
+    if (this.#broken !== undefined) throw this.#broken;
+    try {
+      return act();
+    } catch (cause) {
+      this.#broken = new EngineFailure(`The QUIC engine has failed: ${this.#panic ?? String(cause)}`, { cause });
+      throw this.#broken;
+    }
+  }
+
+  /** The instance's memory; its views change whenever it grows. */
+  #view(): Bytes {
+    const { buffer } = this.#exports.memory;
+    if (buffer !== this.#memory) {
+      this.#memory = buffer;
+      this.#bytes = new Uint8Array(buffer);
+      this.#words = new Uint32Array(buffer);
+    }
+    return this.#bytes;
+  }
+
+  #number(index: number): number {
+    return new DataView(this.#view().buffer).getFloat64(this.#numbers + 8 * index, true);
+  }
+
+  #randomFill(place: number, length: number): number {
+    if (length > MAX_RANDOM_BYTES) return 1;
+    try {
+      const random = this.#host.random(length);
+      if (random.length !== length) return 1;
+      this.#view().set(random, place);
+      return 0;
+    } catch {
+      // The engine stops with an error of its own; an exception must not cross its frames.
+      return 1;
+    }
+  }
+
+  #judge(connection: number, place: number, length: number): number {
+    const block = copyBytes(this.#view().subarray(place, place + length));
+    const view = new DataView(block.buffer);
+    const chain: Bytes[] = [];
+    for (let at = 0; at < block.length;) {
+      const end = at + 4 + view.getUint32(at, true);
+      chain.push(block.slice(at + 4, end));
+      at = end;
+    }
+    this.#judging = true;
+    try {
+      return this.#host.judge(connection, chain);
+    } catch {
+      return ACCESS_DENIED;
+    } finally {
+      this.#judging = false;
+    }
+  }
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { admitByDefault, type Incoming, type Verdict } from '../../../src/protocols/quic/admission.ts';
+import { Network, type Node, readAll, text } from './network.ts';
+
+describe('admitByDefault', () => {
+  const limits = {
+    addressValidation: 'under_load',
+    retryFromHandshakes: 2,
+    maxHandshakes: 4,
+    maxConnections: 6,
+  } as const;
+  const stranger = { number: 1, address: 1, addressValidated: false, mayRetry: true };
+  const proven = { ...stranger, addressValidated: true, mayRetry: false };
+
+  it('decides by load, limits and proof of the address', () => {
+    const table: [Incoming, { connections?: number; handshakes?: number; closing?: boolean }, object, Verdict][] = [
+      [stranger, {}, {}, 'accept'],
+      [stranger, { handshakes: 1 }, {}, 'accept'],
+      [stranger, { handshakes: 2 }, {}, 'retry'],
+      [proven, { handshakes: 2 }, {}, 'accept'],
+      [proven, { handshakes: 4 }, {}, 'ignore'],
+      [stranger, { handshakes: 4 }, { addressValidation: 'never' }, 'ignore'],
+      [stranger, {}, { addressValidation: 'always' }, 'retry'],
+      [proven, {}, { addressValidation: 'always' }, 'accept'],
+      [proven, { connections: 6 }, {}, 'refuse'],
+      [stranger, { connections: 6 }, { addressValidation: 'always' }, 'retry'],
+      [stranger, { closing: true }, {}, 'refuse'],
+    ];
+    for (const [incoming, load, change, verdict] of table) {
+      const full = { connections: 0, handshakes: 0, closing: false, ...load };
+      assert.equal(
+        admitByDefault(incoming, full, { ...limits, ...change }),
+        verdict,
+        JSON.stringify([incoming, load, change]),
+      );
+    }
+  });
+});
+
+function dial(net: Network, a: Node, b: Node) {
+  const there = a.endpoint.connect(net.now, b.address);
+  net.pass(1000);
+  return there;
+}
+
+describe('admission', () => {
+  it('Retry: with address validation a connection takes a round trip more, and works', () => {
+    const net = new Network(1);
+    const a = net.add('alice');
+    const seen: Incoming[] = [];
+    const b = net.add('bob', { addressValidation: 'always', admit: (incoming) => void seen.push(incoming) });
+    const got = readAll(b);
+    const there = dial(net, a, b);
+    assert.equal(there.state, 'open');
+    assert.deepEqual(
+      b.all('turned_away').map(({ address, how }) => [address, how]),
+      [[a.address, 'retried']],
+    );
+    assert.deepEqual(
+      seen.map(({ addressValidated, mayRetry }) => [addressValidated, mayRetry]),
+      [[true, false]],
+    );
+    there.open('uni')!.write(text('proven'), true);
+    net.pass(100);
+    assert.equal([...got.values()][0]?.bytes.toString(), 'proven');
+  });
+
+  it('a Retry token is good for its address and its time only', () => {
+    for (const spoil of ['address', 'time'] as const) {
+      const net = new Network(1);
+      const a = net.add('alice', { handshakeTimeoutMs: 0 });
+      const b = net.add('bob', { addressValidation: 'always', retryTokenLifetimeMs: 1000 });
+      let retried = false;
+      b.react = (event) => {
+        if (event.type !== 'turned_away' || event.how !== 'retried') return;
+        // The token comes back from elsewhere.
+        if (spoil === 'address') net.tap = (flight) => (flight.from === a.address ? { ...flight, from: 555 } : flight);
+        if (!retried && spoil === 'time') net.link = { ...net.link, latencyMs: 1500 };
+        retried = true;
+      };
+      a.endpoint.connect(net.now, b.address);
+      net.pass(8000);
+      assert.ok(retried);
+      assert.equal(b.saw('connected'), undefined, spoil);
+    }
+  });
+
+  it('admit can accept, refuse, demand proof, ignore', () => {
+    for (const [verdict, outcome, told] of [
+      ['accept', 'open', []],
+      [undefined, 'open', []],
+      ['retry', 'open', ['retried']],
+      ['refuse', 'peer_transport', ['refused']],
+      ['ignore', 'handshake_timeout', ['ignored']],
+    ] as const) {
+      const net = new Network(1);
+      const a = net.add('alice', { handshakeTimeoutMs: 900 });
+      const b = net.add('bob', { admit: () => verdict });
+      const there = dial(net, a, b);
+      assert.equal(there.closed?.by ?? there.state, outcome);
+      if (verdict === 'refuse') assert.equal(there.closed?.code, 2);
+      assert.deepEqual([...new Set(b.all('turned_away').map(({ how }) => how))], told);
+    }
+  });
+
+  it('a full house refuses, and has room again when somebody leaves', () => {
+    const net = new Network(1);
+    const a = net.add('alice');
+    const b = net.add('bob', { maxConnections: 2 });
+    const [first, second, third] = [dial(net, a, b), dial(net, a, b), dial(net, a, b)];
+    assert.deepEqual([first.state, second.state, third.closed?.by], ['open', 'open', 'peer_transport']);
+    first.close();
+    net.pass(5000);
+    assert.equal(dial(net, a, b).state, 'open');
+  });
+
+  it('a flood from forged addresses costs bounded memory, and honest peers get through', () => {
+    const net = new Network(3);
+    const flood = net.add('p256');
+    const b = net.add('bob', { retryFromHandshakes: 8, maxHandshakes: 32, handshakeTimeoutMs: 5000 });
+    const a = net.add('alice');
+    // Initials of real handshakes, each from an address where nobody listens.
+    net.tap = (flight) =>
+      flight.from === flood.address ? { ...flight, from: flood.address * 1000 + flight.order } : flight;
+    for (let wave = 0; wave < 20; wave++) {
+      for (let i = 0; i < 50; i++) flood.endpoint.connect(net.now, b.address);
+      net.pass(20);
+    }
+    const { connections, incoming, incomingBufferBytes, memoryBytes } = b.endpoint.gauges()!;
+    assert.equal(connections, 8);
+    assert.deepEqual([incoming, incomingBufferBytes], [0, 0]);
+    assert.ok(memoryBytes < 8_000_000, String(memoryBytes));
+    assert.ok(b.all('turned_away').filter(({ how }) => how === 'retried').length > 500);
+    const there = a.endpoint.connect(net.now, b.address);
+    assert.ok(net.run(() => there.state === 'open', 1000));
+    // Whoever does not answer is forgotten.
+    net.detach(flood);
+    net.pass(20_000);
+    assert.equal(b.endpoint.gauges()!.connections, 1);
+  });
+
+  it('nothing that is sent to a forged address is more than three times what came from it', () => {
+    const net = new Network(3);
+    const flood = net.add('p256');
+    const b = net.add('bob');
+    net.tap = (flight) => (flight.from === flood.address ? { ...flight, from: 9999 } : flight);
+    flood.endpoint.connect(net.now, b.address);
+    net.pass(30_000);
+    const bytes = (from: number): number =>
+      net.sent.filter((flight) => flight.from === from).reduce((sum, flight) => sum + flight.bytes.length, 0);
+    assert.ok(bytes(b.address) > 0 && bytes(b.address) <= 3 * bytes(9999), `${bytes(b.address)} for ${bytes(9999)}`);
+  });
+});
