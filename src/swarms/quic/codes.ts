@@ -1,0 +1,14 @@
+/** Application codes of the QUIC swarm, in resets and closes. go-p2p knows 0 and 1 for closes and resets nothing. */
+
+export const CODE = {
+  /** Close: the swarm was closed, or the connection is of no use any more. */
+  NONE: 0,
+  /** Reset of an answer: the handler refused, threw, or is not there. */
+  REFUSED: 1,
+  /** A message was larger than this side takes. */
+  OVERSIZE: 2,
+  /** The asker has given up, or the answer came to nothing. */
+  CANCELLED: 3,
+  /** A frame that cannot be. */
+  MALFORMED: 4,
+} as const;

@@ -1,0 +1,38 @@
+/** Keys as QUIC shows them: our certificate, and the key in a peer's. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type Realm } from '../../core/realm.ts';
+import { createSelfSignedCertificate, decodeSpki, defaultKeyRegistry, parseCertificate } from '../../formats/x509.ts';
+import { exportKey } from '../../keys/import-key.ts';
+import { type PrivateKey } from '../../keys/private-key.ts';
+import { type QuicIdentity } from '../../protocols/quic/settings.ts';
+
+/** Random numbers up to 2^127: positive, and never the same twice. */
+const SERIAL_BYTES = 16;
+/** Peers do not look at the dates, tools do: a day back for clocks that are slow, ten years on. */
+const DAY_MS = 86_400_000;
+const VALID_MS = 3650 * DAY_MS;
+
+/** A self-signed certificate of `key`. @throws {TypeError} when the key does not give its secret to TLS. */
+export function identityOf(key: PrivateKey, realm: Realm): QuicIdentity {
+  const now = realm.wallMs();
+  const certificate = createSelfSignedCertificate({
+    signer: key,
+    registry: defaultKeyRegistry,
+    serialNumber: realm.random(SERIAL_BYTES),
+    notBeforeMs: now - DAY_MS,
+    notAfterMs: now + VALID_MS,
+  });
+  return { chain: [certificate], privateKey: exportKey(key, 'pkcs8') };
+}
+
+/** The key of a certificate that has been proven to be its owner's; `undefined` when it cannot be read. */
+export function keyOf(certificate: Bytes): PublicKey | undefined {
+  const spki = parseCertificate(certificate)?.spki;
+  if (spki === undefined) return undefined;
+  const known = defaultKeyRegistry.verifier(spki)?.publicKey;
+  if (known !== undefined) return known;
+  const oid = decodeSpki(spki)?.algorithm.oid;
+  return oid === undefined ? undefined : { algorithm: oid, spki };
+}

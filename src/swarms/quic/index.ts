@@ -1,0 +1,109 @@
+/**
+ * `shoal/quic`: authenticated, encrypted, flow-controlled messages over QUIC, on any swarm that carries 1200 bytes.
+ * Tells of any size up to `maxMessageBytes`, asks, the keys of the peers. Streams are independent: nothing waits for
+ * another message's lost packet, and so messages may overtake each other.
+ *
+ * @example
+ * ```ts
+ * const privateKey = generateKey();
+ * await using swarm = await openQuicSwarm({ bind: '127.0.0.1:0', privateKey });
+ * swarm.serve(({ payload }) => payload);
+ * ```
+ */
+
+import { type Addr } from '../../core/addr.ts';
+import { describeValue } from '../../core/limits.ts';
+import { type SecureAskSwarm } from '../../core/secure.ts';
+import { type Swarm } from '../../core/swarm.ts';
+import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
+import { openUdpSwarm, type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
+import { type QuicAddr } from './address.ts';
+import { identityOf } from './identity.ts';
+import { loadQuicEngine, quicEngine } from './load-engine.ts';
+import { MIN_INNER_MTU, type QuicSwarmOptions, resolveOptions } from './options.ts';
+import { QuicSwarm } from './swarm.ts';
+
+export { type QuicAddr } from './address.ts';
+export { loadQuicEngine } from './load-engine.ts';
+export { type QuicSwarmOptions } from './options.ts';
+
+/** go-p2p's name for the protocol; shoal speaks the same, so that either reaches the other. */
+const ALPN = 'p2p';
+/** The largest datagrams that MTU discovery looks for where the swarm below carries more: jumbo frames. */
+const MAX_MTU_BYTES = 9000;
+/** Requests that can be refused at a time on top of those that pend. */
+const REFUSABLE_STREAMS = 64;
+/** Each allowed stream costs about 130 bytes a connection, used or not. */
+const MAX_BIDI_STREAMS = 4096;
+/** UDP payload that fits IPv6 over Ethernet: 1500 less 48 bytes of headers. */
+const UDP_MTU_BYTES = 1452;
+
+/**
+ * QUIC over a swarm.
+ *
+ * @param inner - carries the datagrams: 1200 bytes and more. It is closed with this one, unless `keepInner` is set.
+ * @throws {TypeError | RangeError} for options out of bounds, and when `inner` carries less than 1200 bytes.
+ */
+export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<I>): SecureAskSwarm<QuicAddr<I>> {
+  if (typeof inner !== 'object' || inner === null || !('tell' in inner)) {
+    throw new TypeError(`Cannot take inner: expected a swarm, got ${describeValue(inner)}`);
+  }
+  if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
+  const resolved = resolveOptions(options);
+  const [local] = inner.localAddrs();
+  const innerMtu = local === undefined ? MIN_INNER_MTU : inner.mtu(local);
+  if (innerMtu < MIN_INNER_MTU) {
+    throw new RangeError(
+      `Cannot make quic: the swarm below carries ${innerMtu} bytes, QUIC needs ${MIN_INNER_MTU}; wrap it in frag()`,
+    );
+  }
+  const engines = quicEngine();
+  const { realm } = inner;
+  return new QuicSwarm(inner, resolved, (judge, addresses) => {
+    const { privateKey: _, accept: __, ...transport } = options;
+    return new QuicEndpoint(
+      {
+        maxMtuBytes: Math.min(innerMtu, MAX_MTU_BYTES),
+        // Requests beyond what may pend must get here, so that they are refused and their askers know.
+        maxBidiStreams: Math.min(resolved.pending.maxPendingMessages + REFUSABLE_STREAMS, MAX_BIDI_STREAMS),
+        ...transport,
+        engines,
+        random: (length) => realm.random(length),
+        judge,
+        identity: identityOf(options.privateKey, realm),
+        alpn: [ALPN],
+        keyLog: options.onKeyLog !== undefined,
+        addresses,
+      },
+      realm.nowMs(),
+    );
+  });
+}
+
+/** How a QUIC swarm on UDP is opened. */
+export interface OpenQuicSwarmOptions
+  extends
+    QuicSwarmOptions<UdpAddr>,
+    Pick<UdpSwarmOptions, 'bind' | 'recvBufferBytes' | 'sendBufferBytes' | 'realm' | 'signal'> {}
+
+/**
+ * QUIC on a UDP socket of its own: dials and listens on one port.
+ *
+ * @throws {TypeError | RangeError} (at once) for options out of bounds.
+ * @throws {P2PError} (by rejection) as `openUdpSwarm`.
+ */
+export async function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
+  resolveOptions(options);
+  const maxMtuBytes = options.maxMtuBytes ?? UDP_MTU_BYTES;
+  const { bind, recvBufferBytes, sendBufferBytes, realm, signal } = options;
+  const [udp] = await Promise.all([
+    openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes }),
+    loadQuicEngine(),
+  ]);
+  try {
+    return quic(udp, { ...options, maxMtuBytes });
+  } catch (error) {
+    await udp.close();
+    throw error;
+  }
+}

@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { P2PError, Refusal } from '../../src/core/errors.ts';
+import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import { fingerprints, generateKey, peerIdOf } from '../../src/keys/keys.ts';
+import {
+  type MemoryAddr,
+  type MemoryRealm,
+  type VirtualClock,
+  createMemoryRealm,
+} from '../../src/swarms/memory/index.ts';
+import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+
+type Quic = SecureAskSwarm<QuicAddr<MemoryAddr>>;
+
+interface World {
+  readonly realm: MemoryRealm<VirtualClock>;
+  readonly swarms: readonly Quic[];
+  readonly run: <T>(promise: Promise<T>) => Promise<T>;
+  readonly pass: (ms: number) => Promise<void>;
+}
+
+function world(n: number, options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): World {
+  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
+  const { clock } = realm;
+  const swarms = Array.from({ length: n }, (_, i) => quic(realm.swarm(), { privateKey: testKey(i), ...options }));
+  return { realm, swarms, run: (promise) => clock.run(promise), pass: (ms) => clock.advance(ms) };
+}
+
+const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.localAddrs()[0]!;
+const drops = (swarm: Quic, reason: string): number =>
+  [...swarm.counters.drops].find(([name]) => name === reason)?.[1] ?? 0;
+const state = (swarm: Quic): Readonly<Record<string, unknown>> =>
+  'describe' in swarm && typeof swarm.describe === 'function' ? swarm.describe().state : {};
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.ok(P2PError.is(error), String(error));
+  return error.code;
+}
+
+describe('quic', () => {
+  it('a thousand asks go over one connection, a hundred at a time and one after the other', async () => {
+    const { swarms, run } = world(2);
+    const [alice, bob] = swarms as [Quic, Quic];
+    bob.serve(({ payload }) => payload);
+    for (let round = 0; round < 10; round++) {
+      const asks = Array.from({ length: 100 }, (_, i) => alice.ask(addrOf(bob), Uint8Array.of(round, i)));
+      const answers = await run(Promise.all(asks));
+      for (const [i, answer] of answers.entries()) assert.deepEqual([...answer], [round, i]);
+    }
+    assert.deepEqual([state(alice)['connections'], state(bob)['connections']], [1, 1]);
+  });
+
+  it('tells beyond the stream limit of the peer wait for credit', async () => {
+    const { swarms, run } = world(2, { maxUniStreams: 3 });
+    const [alice, bob] = swarms as [Quic, Quic];
+    const got = new Set<number>();
+    bob.listen(({ payload }) => void got.add(payload[0]!));
+    await run(Promise.all(Array.from({ length: 200 }, (_, i) => alice.tell(addrOf(bob), Uint8Array.of(i)))));
+    await run(alice.drain());
+    assert.equal(got.size, 200);
+  });
+
+  it('a message of a megabyte goes both ways; one that is larger than the peer takes is refused there', async () => {
+    const { realm, run } = world(0);
+    const alice = quic(realm.swarm(), { privateKey: testKey(0), maxMessageBytes: 3_000_000 });
+    const bob = quic(realm.swarm(), { privateKey: testKey(1) });
+    bob.serve(({ payload }) => payload);
+    let told = 0;
+    bob.listen(({ payload }) => void (told += payload.length));
+    const large = new Uint8Array(1_048_576).fill(9);
+    assert.deepEqual(await run(alice.ask(addrOf(bob), large)), large);
+    await run(alice.tell(addrOf(bob), large));
+    await run(alice.drain());
+    assert.equal(told, large.length);
+    const tooLarge = new Uint8Array(2_000_000);
+    assert.equal(await codeOf(run(alice.ask(addrOf(bob), tooLarge))), 'mtu_exceeded');
+    await run(alice.tell(addrOf(bob), tooLarge).catch(() => {}));
+    await run(alice.drain());
+    assert.equal(told, large.length);
+    assert.equal(drops(bob, 'oversize'), 2);
+    assert.deepEqual([...(await run(alice.ask(addrOf(bob), Uint8Array.of(1))))], [1]);
+  });
+
+  it('every message comes once, whatever pieces it comes in, empty ones too', async () => {
+    const { swarms, run, pass } = world(2);
+    const [alice, bob] = swarms as [Quic, Quic];
+    const got: number[] = [];
+    bob.listen(({ payload }) => void got.push(payload.length));
+    bob.serve(({ payload }) => payload);
+    const sizes = [0, 1, 1200, 5000, 70_000, 300_000];
+    for (const size of sizes) {
+      await run(alice.tell(addrOf(bob), new Uint8Array(size)));
+      assert.equal((await run(alice.ask(addrOf(bob), new Uint8Array(size)))).length, size);
+    }
+    await run(alice.drain());
+    await pass(1000);
+    assert.deepEqual(
+      got.toSorted((a, b) => a - b),
+      sizes,
+    );
+    assert.deepEqual([bob.counters.received, alice.counters.received], [2 * sizes.length, sizes.length]);
+    assert.equal([...bob.counters.drops].length, 0);
+  });
+
+  it('tells that fit go as datagrams by option, others as streams, and all are taken', async () => {
+    const { swarms, run, pass, realm } = world(2, { datagramTells: true });
+    const [alice, bob] = swarms as [Quic, Quic];
+    const got: number[] = [];
+    bob.listen(({ payload }) => void got.push(payload.length));
+    for (const size of [1, 1000, 5000]) await run(alice.tell(addrOf(bob), new Uint8Array(size)));
+    await run(alice.drain());
+    await pass(100);
+    assert.deepEqual(
+      got.toSorted((a, b) => a - b),
+      [1, 1000, 5000],
+    );
+    const plain = quic(realm.swarm(), { privateKey: testKey(7) });
+    await run(bob.tell(addrOf(plain), new Uint8Array(1)));
+    await pass(100);
+    const toPlain: number[] = [];
+    plain.listen(({ payload }) => void toPlain.push(payload.length));
+    await run(bob.tell(addrOf(plain), new Uint8Array(2)));
+    await pass(100);
+    assert.deepEqual(toPlain, [2]);
+    assert.equal(drops(plain, 'no_handler'), 1);
+  });
+
+  it('peers that dial each other at once settle on one connection', async () => {
+    const { swarms, run, pass } = world(2);
+    const [alice, bob] = swarms as [Quic, Quic];
+    for (const swarm of swarms) swarm.serve(({ payload }) => payload);
+    await run(Promise.all([alice.ask(addrOf(bob), Uint8Array.of(1)), bob.ask(addrOf(alice), Uint8Array.of(2))]));
+    await pass(3000);
+    await run(Promise.all([alice.ask(addrOf(bob), Uint8Array.of(1)), bob.ask(addrOf(alice), Uint8Array.of(2))]));
+    assert.deepEqual([state(alice)['sessions'], state(bob)['sessions']], [1, 1]);
+    for (let i = 0; i < 8; i++) {
+      await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
+      await run(bob.ask(addrOf(alice), Uint8Array.of(1)));
+      await pass(5000);
+    }
+    assert.deepEqual([state(alice)['connections'], state(bob)['connections']], [1, 1]);
+  });
+
+  it('many calls to a peer that is not connected share one dial', async () => {
+    const { swarms, run } = world(2);
+    const [alice, bob] = swarms as [Quic, Quic];
+    let count = 0;
+    bob.listen(() => void count++);
+    await run(Promise.all(Array.from({ length: 50 }, () => alice.tell(addrOf(bob), Uint8Array.of(1)))));
+    await run(alice.drain());
+    assert.deepEqual([count, state(bob)['connections']], [50, 1]);
+  });
+
+  it('a peer that restarted is reached again: its new connection takes the place of the dead one', async () => {
+    const { realm, run } = world(0);
+    const alice = quic(realm.swarm(), { privateKey: testKey(0) });
+    const inner = realm.swarm();
+    const first = quic(inner, { privateKey: testKey(1), keepInner: true });
+    const serve = ({ payload }: { payload: Uint8Array }): Uint8Array => payload;
+    alice.serve(serve);
+    first.serve(serve);
+    await run(alice.ask(addrOf(first), Uint8Array.of(1)));
+    // It vanishes without a word.
+    const dst = addrOf(first);
+    const tell = inner.tell.bind(inner);
+    inner.tell = () => Promise.resolve();
+    await run(first.close());
+    inner.tell = tell;
+    const second = quic(inner, { privateKey: testKey(1) });
+    second.serve(serve);
+    await run(second.ask(addrOf(alice), Uint8Array.of(2)));
+    assert.deepEqual([...(await run(alice.ask(dst, Uint8Array.of(3), { timeoutMs: 2000 })))], [3]);
+  });
+
+  it('a closed peer is noticed at once, and the next call dials anew', async () => {
+    const { realm, run, pass } = world(0);
+    const alice = quic(realm.swarm(), { privateKey: testKey(0) });
+    const inner = realm.swarm();
+    const first = quic(inner, { privateKey: testKey(1), keepInner: true });
+    first.serve(() => new Promise(() => {}));
+    const asked = codeOf(alice.ask(addrOf(first), Uint8Array.of(1)));
+    await pass(500);
+    const dst = addrOf(first);
+    await run(first.close());
+    assert.equal(await run(asked), 'disconnected');
+    const second = quic(inner, { privateKey: testKey(1) });
+    second.serve(({ payload }) => payload);
+    assert.deepEqual([...(await run(alice.ask(dst, Uint8Array.of(3))))], [3]);
+  });
+
+  it('accept says who may come, with address and key, before anything is delivered', async () => {
+    const { realm, run } = world(0);
+    const seen: string[] = [];
+    const bob = quic(realm.swarm(), {
+      privateKey: testKey(1),
+      accept: ({ addr, publicKey }) => {
+        seen.push(addr.text, peerIdOf(publicKey));
+        return false;
+      },
+    });
+    const alice = quic(realm.swarm(), { privateKey: testKey(0) });
+    bob.listen(() => assert.fail('delivered'));
+    bob.serve(() => assert.fail('served'));
+    const code = await codeOf(run(alice.ask(addrOf(bob), Uint8Array.of(1))));
+    assert.ok(['refused', 'disconnected'].includes(code), code);
+    assert.deepEqual(seen, [addrOf(alice).text, addrOf(alice).id]);
+  });
+
+  it('a refusal resets the stream with a code, a cancelled ask tells the server', async () => {
+    const { swarms, run, pass } = world(2);
+    const [alice, bob] = swarms as [Quic, Quic];
+    let signal: AbortSignal | undefined;
+    bob.serve(({ payload, signal: given }) => {
+      if (payload.length === 0) throw new Refusal('no');
+      signal = given;
+      return new Promise(() => {});
+    });
+    assert.equal(await codeOf(run(alice.ask(addrOf(bob), new Uint8Array(0)))), 'refused');
+    const controller = new AbortController();
+    const asked = alice.ask(addrOf(bob), Uint8Array.of(1), { signal: controller.signal }).catch(() => 'aborted');
+    await pass(200);
+    controller.abort();
+    assert.equal(await run(asked), 'aborted');
+    await pass(200);
+    assert.equal(signal?.aborted, true);
+  });
+
+  it('the preset go-p2p takes its fingerprint, so that addresses from there fit', async () => {
+    const { realm, run } = world(0);
+    const alice = quic(realm.swarm(), { privateKey: testKey(0), preset: 'go-p2p' });
+    const bob = quic(realm.swarm(), { privateKey: testKey(1), preset: 'go-p2p' });
+    assert.equal(addrOf(bob).id, peerIdOf(bob.publicKey, fingerprints.sha3));
+    bob.serve(({ payload }) => payload);
+    await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
+  });
+
+  it('what is not QUIC is handed out, or counted', async () => {
+    const { realm, pass } = world(0);
+    const [a, b, stranger] = [realm.swarm(), realm.swarm(), realm.swarm()];
+    const other: number[] = [];
+    const alice = quic(a, { privateKey: testKey(0), onOther: ({ payload }) => void other.push(payload.length) });
+    const bob = quic(b, { privateKey: testKey(1) });
+    const stun = new Uint8Array(20);
+    for (const swarm of [alice, bob]) void stranger.tell(addrOf(swarm).inner, stun);
+    await pass(100);
+    assert.deepEqual([other, drops(bob, 'quic.not_quic')], [[20], 1]);
+  });
+
+  it('a peer that was started again elsewhere, a moment after it was met, is told there', async () => {
+    // Whichever of the two has the smaller PeerID.
+    for (const [us, them] of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const { realm, run, pass } = world(0);
+      const alice = quic(realm.swarm(), { privateKey: testKey(us) });
+      const bob = quic(realm.swarm(), { privateKey: testKey(them) });
+      await run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+      realm.drop(addrOf(bob).inner); // without a word, as by kill -9
+      await pass(1000);
+      const again = quic(realm.swarm(), { privateKey: testKey(them) });
+      const got: number[] = [];
+      again.listen(({ payload }) => void got.push(payload[0]!));
+      await run(again.lookupPublicKey(addrOf(alice)));
+      await pass(100);
+      await run(alice.tell(addrOf(again), Uint8Array.of(2)));
+      await pass(100);
+      assert.deepEqual(got, [2]);
+    }
+  });
+
+  it('a swarm below that carries less than 1200 bytes is refused, and frag is named', () => {
+    const realm = createMemoryRealm({ mtu: 300, clock: 'virtual' });
+    assert.throws(
+      () => quic(realm.swarm(), { privateKey: testKey(0) }),
+      /300 bytes, QUIC needs 1200; wrap it in frag\(\)/,
+    );
+  });
+
+  it('keepInner leaves the swarm below open, and free for another', async () => {
+    const { realm, run } = world(0);
+    const inner = realm.swarm();
+    const first = quic(inner, { privateKey: testKey(0), keepInner: true });
+    await run(first.close());
+    quic(inner, { privateKey: generateKey({ random: (n) => realm.random(n) }) });
+    assert.equal(inner.localAddrs().length, 1);
+  });
+
+  it('misuse is told at once', () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const privateKey = testKey(0);
+    // @ts-expect-error no key
+    assert.throws(() => quic(realm.swarm(), {}), TypeError);
+    // @ts-expect-error no swarm
+    assert.throws(() => quic(undefined, { privateKey }), TypeError);
+    // @ts-expect-error unknown preset
+    assert.throws(() => quic(realm.swarm(), { privateKey, preset: 'other' }), TypeError);
+    assert.throws(() => quic(realm.swarm(), { privateKey, maxMessageBytes: 0 }), RangeError);
+    assert.throws(() => quic(realm.swarm(), { privateKey, idleTimeoutMs: -1 }), RangeError);
+  });
+});
