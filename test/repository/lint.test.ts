@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+
+const root = path.join(import.meta.dirname, '..', '..');
+
+const IMPORTS = 'eslint(no-restricted-imports)';
+const GLOBALS = 'eslint(no-restricted-globals)';
+const PROPERTIES = 'eslint(no-restricted-properties)';
+
+/** The layers from the bottom up; those of one line may see each other. */
+const LAYERS = [
+  ['core'],
+  ['formats', 'crypto'],
+  ['keys'],
+  ['protocols'],
+  ['drive'],
+  ['kit'],
+  ['swarms'],
+  ['endpoint', 'node', 'discovery', 'nat'],
+  ['peers'],
+];
+
+interface Planted {
+  readonly file: string;
+  readonly source: string;
+  /** The one rule that has to fire, or undefined for a file without fault. */
+  readonly rule: string | undefined;
+}
+
+const planted: Planted[] = [];
+
+/** What stands for a planted file in a failure. */
+const key = ({ file, source }: Planted): string => `${file}: ${source.slice(0, 80)}`;
+
+/** Files for one rule: each source gets a file of its own in `folder`. */
+function plant(folder: string, rule: string | undefined, ...sources: string[]): void {
+  for (const source of sources) {
+    const name = `planted-${planted.length}${folder.startsWith('test') ? '.test' : ''}.ts`;
+    planted.push({ file: `${folder}/${name}`, source: `${source}\n`, rule });
+  }
+}
+
+const importing = (specifier: string): string => `export { thing } from '${specifier}';`;
+
+for (const [level, names] of LAYERS.entries()) {
+  for (const name of names) {
+    for (const [otherLevel, others] of LAYERS.entries()) {
+      for (const other of others) {
+        if (other === name) continue;
+        plant(`src/${name}`, otherLevel > level ? IMPORTS : undefined, importing(`../${other}/thing.ts`));
+        plant(`src/${name}/part`, otherLevel > level ? IMPORTS : undefined, importing(`../../${other}/thing.ts`));
+      }
+    }
+    plant(`src/${name}`, IMPORTS, importing('../testing/thing.ts'), importing('shoal'), importing('shoal/udp'));
+    if (name !== 'drive') plant(`src/${name}`, GLOBALS, 'export const now: number = Date.now();');
+    if (name !== 'drive') plant(`src/${name}`, GLOBALS, 'setTimeout(String, 1);');
+    plant(`src/${name}`, PROPERTIES, 'export const draw: number = Math.random();');
+    plant(`src/${name}`, PROPERTIES, 'export const signal: AbortSignal = AbortSignal.timeout(1);');
+  }
+}
+plant('src/drive', undefined, 'export const now: number = Date.now();', 'setTimeout(String, 1);');
+plant('src/testing', IMPORTS, importing('../node/thing.ts'), importing('../peers/thing.ts'));
+plant('src/testing', undefined, importing('../swarms/thing.ts'), importing('../core/thing.ts'));
+
+for (const folder of [
+  'core',
+  'formats',
+  'protocols',
+  'protocols/part',
+  'drive',
+  'kit',
+  'swarms/memory',
+  'swarms/frag',
+]) {
+  plant(`src/${folder}`, IMPORTS, importing('node:fs'), importing('@noble/hashes/sha2.js'));
+}
+for (const folder of ['crypto', 'swarms/udp', 'node']) plant(`src/${folder}`, undefined, importing('node:fs'));
+plant('src/swarms/udp', IMPORTS, importing('node:timers/promises'));
+
+for (const folder of ['core', 'protocols', 'protocols/part']) {
+  plant(
+    `src/${folder}`,
+    GLOBALS,
+    'export const at: number = performance.now();',
+    'setInterval(String, 1);',
+    'setImmediate(String);',
+    'queueMicrotask(String);',
+    'export const id: string = crypto.randomUUID();',
+    'export const id: number = process.pid;',
+    'export const page: Promise<Response> = fetch("");',
+    'export const now: number = globalThis.Date.now();',
+  );
+}
+
+plant('src/core', 'eslint(no-console)', 'console.log(1);');
+plant('apps/cli/src', undefined, 'console.log(1);', importing('shoal/udp'));
+plant('apps/cli/src', IMPORTS, importing('../../../src/core/thing.ts'));
+plant('examples', IMPORTS, importing('../src/core/thing.ts'));
+
+plant('test/core', GLOBALS, 'setTimeout(String, 1);', 'setInterval(String, 1);');
+plant('test/core', IMPORTS, importing('node:timers/promises'), importing('timers'));
+plant('test/core', PROPERTIES, 'AbortSignal.timeout(1).throwIfAborted();');
+plant('test/real-network', undefined, 'setTimeout(String, 1);', importing('node:timers/promises'));
+
+plant('src/node', 'typescript(no-floating-promises)', 'Promise.resolve(1);');
+plant('test/core', 'typescript(no-floating-promises)', 'Promise.resolve(1);');
+plant('test/core', undefined, "import { test } from 'node:test';\n\ntest('a', async () => {});");
+plant('src/node', 'typescript(no-misused-promises)', 'export const f = (): void => [1].forEach(async () => {});');
+plant('src/node', 'typescript(no-explicit-any)', 'export const anything = (value: any): unknown => value;');
+plant('src/node', 'typescript(consistent-type-imports)', "export type Thing = import('./planted-0.ts').Thing;");
+plant(
+  'src/node',
+  'typescript(switch-exhaustiveness-check)',
+  "export function f(k: 'a' | 'b'): number {\n  switch (k) {\n    case 'a':\n      return 1;\n  }\n  return 0;\n}",
+);
+plant(
+  'src/node',
+  'eslint(max-lines)',
+  Array.from({ length: 401 }, (_, i) => `export const line${i} = ${i};`).join('\n'),
+);
+planted.push({ file: 'src/node/CamelCase.ts', source: 'export const a = 1;\n', rule: 'unicorn(filename-case)' });
+planted.push({
+  file: 'src/node/ring-a.ts',
+  source: "export { b as a } from './ring-b.ts';\n",
+  rule: 'import(no-cycle)',
+});
+planted.push({
+  file: 'src/node/ring-b.ts',
+  source: "export { a as b } from './ring-a.ts';\n",
+  rule: 'import(no-cycle)',
+});
+
+describe('.oxlintrc.json', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'shoal-lint-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const file of ['.oxlintrc.json', 'tsconfig.json', 'package.json'])
+    cpSync(path.join(root, file), path.join(folder, file));
+  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'), 'junction');
+  for (const { file, source } of planted) {
+    mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+    writeFileSync(path.join(folder, file), source);
+  }
+  const oxlint = path.join(root, 'node_modules', 'oxlint', 'bin', 'oxlint');
+  const ran = spawnSync(
+    process.execPath,
+    [oxlint, '--type-aware', '--format=json', 'src', 'test', 'apps', 'examples'],
+    {
+      cwd: folder,
+      encoding: 'utf8',
+      maxBuffer: 64 << 20,
+    },
+  );
+  const { diagnostics } = JSON.parse(ran.stdout) as {
+    diagnostics: readonly {
+      filename: string;
+      code: string;
+      severity: string;
+    }[];
+  };
+
+  for (const [place, files] of Map.groupBy(planted, ({ file }) => path.dirname(file))) {
+    it(`finds exactly what is planted in ${place}`, () => {
+      const expected = files.map((one) => [key(one), one.rule === undefined ? [] : [one.rule]]);
+      const found = files.map((one) => {
+        const here = diagnostics.filter(({ filename, severity }) => filename === one.file && severity === 'error');
+        return [key(one), [...new Set(here.map(({ code }) => code))]];
+      });
+      assert.deepEqual(Object.fromEntries(found), Object.fromEntries(expected));
+    });
+  }
+
+  it('makes the run fail', () => assert.equal(ran.status, 1));
+});
