@@ -1,0 +1,242 @@
+/**
+ * The demo network: starts the peers, watches them find each other, kills one with kill -9, starts it again, and says at
+ * the end what they counted. It tells no peer of any other but the bootstrap peer.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { exportKey, generateKey } from 'shoal/keys';
+import { type CommandContext } from '../context.ts';
+import { Failure } from '../failure.ts';
+import { type Output } from '../output.ts';
+import { linkOf } from './links.ts';
+import { PeerHandle } from './peer-handle.ts';
+import { type Participant, summarize, summaryLines } from './summary.ts';
+import { LiveLines, tableLines } from './table.ts';
+
+/** How a demo runs. */
+export interface DemoOptions {
+  /** Seconds of traffic, the killing and the recovery within. */
+  readonly seconds: number;
+  /** Runs on until it is interrupted. */
+  readonly keep: boolean;
+  readonly peers: number;
+}
+
+const NAMES = [
+  'anchovy',
+  'bream',
+  'cod',
+  'dab',
+  'eel',
+  'flounder',
+  'goby',
+  'hake',
+  'ide',
+  'jack',
+  'koi',
+  'ling',
+] as const;
+
+/** Longer than any of it takes on a slow machine. */
+const PATIENCE_MS = 20_000;
+const REDRAW_MS = 200;
+const SETTLE_MS = 2000;
+const STOP_MS = 3000;
+
+/** Runs the demo to its end. @throws {Failure} when the network did not form or recover. */
+export async function runDemo(context: CommandContext, options: DemoOptions): Promise<void> {
+  const demo = new Demo(context, options);
+  try {
+    await demo.run();
+  } finally {
+    await demo.end();
+  }
+}
+
+class Demo {
+  readonly #output: Output;
+  readonly #signal: AbortSignal;
+  readonly #options: DemoOptions;
+  /** The processes that run, or were killed and not started again. */
+  #peers: PeerHandle[] = [];
+  /** Killed, and started again since. */
+  readonly #former: PeerHandle[] = [];
+  readonly #keys = new Map<string, string>();
+  readonly #live: LiveLines | undefined;
+  readonly #startedAt = performance.now();
+  /** Who waits for something to become true. Bounded: one at a time. */
+  #recheck: () => void = () => undefined;
+
+  constructor({ output, interrupt }: CommandContext, options: DemoOptions) {
+    this.#output = output;
+    this.#signal = interrupt.signal;
+    this.#options = options;
+    this.#live = !output.json && process.stdout.isTTY ? new LiveLines() : undefined;
+  }
+
+  async run(): Promise<void> {
+    const drawing = this.#live === undefined ? undefined : setInterval(() => this.#draw(), REDRAW_MS);
+    try {
+      await this.#form();
+      await this.#loseAndRecover();
+    } catch (error) {
+      if (!this.#signal.aborted) throw error;
+    } finally {
+      clearInterval(drawing);
+    }
+    await this.#settle();
+  }
+
+  /** Ends every process that is left. */
+  async end(): Promise<void> {
+    await Promise.all(this.#peers.map((peer) => peer.stop(STOP_MS)));
+  }
+
+  /** One peer first; the others know only it, and find each other. */
+  async #form(): Promise<void> {
+    const [first, ...others] = NAMES.slice(0, this.#options.peers);
+    const bootstrap = this.#start(first!);
+    await bootstrap.ready;
+    const [addr] = bootstrap.addrs;
+    const command = `npx shoal demo --join '${addr}'`;
+    this.#say({ event: 'join', addr, command }, `Join from another terminal:  ${command}`);
+    for (const name of others) this.#start(name, addr);
+    await Promise.all(this.#peers.map(({ ready }) => ready));
+    await this.#until('the peers have found each other', () => this.#peers.every((peer) => this.#knowsAll(peer)));
+    const ms = this.#elapsedMs();
+    this.#say(
+      { event: 'formed', peers: this.#peers.length, ms },
+      `${this.#peers.length} peers know each other after ${ms} ms; ${others.length} of them were told of ${first} only`,
+    );
+  }
+
+  async #loseAndRecover(): Promise<void> {
+    const { seconds, keep } = this.#options;
+    const endsAt = performance.now() + seconds * 1000;
+    await this.#pass((seconds * 1000) / 4);
+    const victim = this.#peers.at(-1)!;
+    const survivors = this.#peers.slice(0, -1);
+    const killedAt = this.#elapsedMs();
+    await victim.kill();
+    this.#say(
+      { event: 'killed', name: victim.name, pid: victim.pid, atMs: killedAt },
+      `kill -9 ${victim.pid}: ${victim.name} is gone`,
+    );
+    await this.#until('the others have noticed', () => survivors.every(({ known }) => !known.has(victim.name)));
+    const noticedMs = this.#elapsedMs() - killedAt;
+    this.#say(
+      { event: 'noticed', name: victim.name, ms: noticedMs },
+      `the ${survivors.length} others noticed within ${noticedMs} ms, and go on`,
+    );
+
+    const restartedAt = this.#elapsedMs();
+    this.#former.push(victim);
+    this.#peers = survivors;
+    const again = this.#start(victim.name, survivors[0]!.addrs[0]);
+    await again.ready;
+    await this.#until('it has been found again', () => this.#peers.every((peer) => this.#knowsAll(peer)));
+    const recoveredMs = this.#elapsedMs() - restartedAt;
+    this.#say(
+      { event: 'recovered', name: victim.name, id: again.id, pid: again.pid, ms: recoveredMs },
+      `${victim.name} is back as process ${again.pid}, with the same PeerID on another port; all know it after ${recoveredMs} ms`,
+    );
+    if (keep) {
+      this.#say({ event: 'keeping' }, 'Running on until Ctrl-C');
+      await this.#pass(Infinity);
+    } else await this.#pass(endsAt - performance.now());
+  }
+
+  /** Lets what is under way arrive, takes the last reports, and adds them up. */
+  async #settle(): Promise<void> {
+    const running = this.#peers.filter(({ state }) => state === 'up');
+    for (const peer of running) peer.order({ type: 'quiet' });
+    const deadline = performance.now() + SETTLE_MS;
+    // Two reports and a bit: what was on its way when the peers fell quiet has been counted by then, or is late.
+    do await delay(500);
+    while (performance.now() < deadline && summarize(this.#participants()).lost > 0);
+    await Promise.all(running.map((peer) => peer.stop(STOP_MS)));
+
+    const participants = this.#participants();
+    if (participants.length === 0) throw new Failure('The demo was ended before it began');
+    const summary = summarize(participants);
+    const links = [...new Set(participants.flatMap(({ addrs }) => addrs.map(linkOf)))];
+    const table = this.#output.json ? [] : tableLines(this.#peers);
+    const ms = this.#elapsedMs();
+    this.#say(
+      { event: 'summary', ms, links, ...summary },
+      ['', ...table, '', ...summaryLines(summary, links), `Took       ${(ms / 1000).toFixed(1)} s`].join('\n'),
+    );
+  }
+
+  #participants(): Participant[] {
+    return [...this.#former, ...this.#peers].flatMap(({ name, addrs, state, report }) =>
+      report === undefined ? [] : [{ name, addrs, survived: state !== 'killed', report }],
+    );
+  }
+
+  #start(name: string, bootstrap?: string): PeerHandle {
+    const key = this.#keys.get(name) ?? exportKey(generateKey(), 'pem');
+    this.#keys.set(name, key);
+    const peer = new PeerHandle({ type: 'start', name, key, bootstrap }, (from, news) => {
+      if (news.type === 'ready') {
+        const { pid, id, addrs } = from;
+        this.#say({ event: 'peer', name, pid, id, addrs }, `${name.padEnd(10)} process ${pid}, ${addrs.join(' ')}`);
+      }
+      const visitor = (news.type === 'found' || news.type === 'lost') && !this.#isOurs(news.name);
+      if (visitor && from === this.#peers[0]) {
+        this.#say({ event: 'visitor', what: news.type, name: news.name }, `visitor ${news.name}: ${news.type}`);
+      }
+      this.#recheck();
+    });
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  #isOurs(name: string): boolean {
+    return this.#keys.has(name);
+  }
+
+  #knowsAll({ name, known }: PeerHandle): boolean {
+    return this.#peers.every((other) => other.name === name || known.has(other.name));
+  }
+
+  /** Waits until `test` holds; it is tried at all news. */
+  async #until(what: string, test: () => boolean): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const late = setTimeout(
+      () => reject(new Failure(`The demo failed: ${what} should be true by now, after ${PATIENCE_MS / 1000} s`)),
+      PATIENCE_MS,
+    );
+    const onAbort = (): void => reject(this.#signal.reason);
+    this.#signal.addEventListener('abort', onAbort);
+    this.#recheck = () => test() && resolve();
+    this.#recheck();
+    if (this.#signal.aborted) onAbort();
+    try {
+      await promise;
+    } finally {
+      clearTimeout(late);
+      this.#signal.removeEventListener('abort', onAbort);
+      this.#recheck = () => undefined;
+    }
+  }
+
+  /** Lets the network run; rejects when the user has had enough. */
+  async #pass(ms: number): Promise<void> {
+    // A timer takes no more than 2^31 - 1 ms.
+    await delay(Math.min(Math.max(ms, 0), 2 ** 31 - 1), undefined, { signal: this.#signal });
+  }
+
+  #elapsedMs(): number {
+    return Math.round(performance.now() - this.#startedAt);
+  }
+
+  #say(event: { readonly event: string; readonly [field: string]: unknown }, line: string): void {
+    if (this.#live === undefined) this.#output.show(event, line);
+    else this.#live.keep(line);
+  }
+
+  #draw(): void {
+    this.#live?.draw(tableLines(this.#peers));
+  }
+}

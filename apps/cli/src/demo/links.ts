@@ -1,0 +1,27 @@
+/** The links of a demo peer: every kind of socket that the demo shows, joined into one swarm. */
+
+import { type Addr, type Realm, type SecureAskSwarm } from 'shoal';
+import { type PrivateKey } from 'shoal/keys';
+import { mbapp } from 'shoal/mbapp';
+import { multi } from 'shoal/multi';
+import { p2pke } from 'shoal/p2pke';
+import { openQuicSwarm } from 'shoal/quic';
+import { openUdpSwarm } from 'shoal/udp';
+
+/** A peer's swarm: addresses are `kind://…`, one for each link. */
+export type DemoSwarm = SecureAskSwarm<Addr>;
+
+const bind = '127.0.0.1:0';
+
+/** Opens all links on loopback, each on a port of its own. */
+export async function openLinks(realm: Realm, privateKey: PrivateKey): Promise<DemoSwarm> {
+  const [udp, quic] = await Promise.all([openUdpSwarm({ realm, bind }), openQuicSwarm({ realm, privateKey, bind })]);
+  const swarm = multi({ p2pke: mbapp(p2pke(udp, { privateKey })), quic });
+  // The demo takes addresses from this swarm's own parseAddr, localAddrs and messages only.
+  return swarm as unknown as DemoSwarm;
+}
+
+/** The kind of link that an address belongs to: `quic` of `quic://…`. */
+export function linkOf(addr: string): string {
+  return addr.slice(0, addr.indexOf('://'));
+}

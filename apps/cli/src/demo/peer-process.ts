@@ -1,0 +1,50 @@
+/** The process of one demo peer. It gets its orders over the channel of `fork`, and ends when that does. */
+
+import { systemRealm } from 'shoal';
+import { importKey, peerIdOf } from 'shoal/keys';
+import { DemoPeer, countSessions } from './demo-peer.ts';
+import { openLinks } from './links.ts';
+import { type News, type Order, type StartOrder } from './reports.ts';
+
+const REPORT_EVERY_MS = 200;
+
+function send(news: News): void {
+  // The coordinator may be gone; `disconnect` below ends this process then.
+  if (process.connected) process.send?.(news, undefined, undefined, () => undefined);
+}
+
+/** Runs until `stop`; the rest of the orders go to the peer. */
+async function start({ name, key, bootstrap }: StartOrder): Promise<(order: Order) => Promise<void>> {
+  const privateKey = importKey(key);
+  const { realm, sessions } = countSessions(systemRealm);
+  const swarm = await openLinks(realm, privateKey);
+  const peer = new DemoPeer(swarm, peerIdOf(privateKey.publicKey), {
+    name,
+    bootstrap,
+    onChange: (type, record) => send({ type, id: record.id, name: record.name }),
+  });
+  const report = (): void => send({ type: 'report', report: peer.report(sessions()) });
+  const reporting = setInterval(report, REPORT_EVERY_MS);
+  send({ type: 'ready', id: peer.record.id, addrs: peer.record.addrs });
+  return async (order) => {
+    if (order.type === 'quiet') peer.quiet();
+    if (order.type !== 'stop') return;
+    clearInterval(reporting);
+    peer.quiet();
+    report();
+    await swarm.close();
+    process.disconnect?.();
+  };
+}
+
+let running: Promise<(order: Order) => Promise<void>> | undefined;
+process.on('message', (order: Order) => {
+  const done = order.type === 'start' ? (running = start(order)) : running?.then((handle) => handle(order));
+  done?.catch((error: unknown) => {
+    send({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+    process.exitCode = 1;
+  });
+});
+process.on('disconnect', () => process.exit());
+// Ctrl-C goes to the whole group; the coordinator ends its peers in order.
+process.on('SIGINT', () => undefined);

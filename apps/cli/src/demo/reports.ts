@@ -1,0 +1,55 @@
+/** What goes between the coordinator and the processes it started. */
+
+import { type PeerId } from 'shoal';
+
+/** How a peer process is to begin. */
+export interface StartOrder {
+  readonly type: 'start';
+  readonly name: string;
+  /** PEM. */
+  readonly key: string;
+  /** An address of the one peer that is known beforehand; the bootstrap peer itself has none. */
+  readonly bootstrap?: string | undefined;
+}
+
+/** From the coordinator. `quiet` ends the sending of new messages, `stop` ends the process. */
+export type Order = StartOrder | { readonly type: 'quiet' } | { readonly type: 'stop' };
+
+/** What one peer did with another, by the addresses that both know: a restarted peer has others. */
+export interface PairReport {
+  /** This peer's own address. */
+  readonly here: string;
+  readonly there: string;
+  /** Tells sent, by the last number given. */
+  readonly sent: number;
+  /** Tells that came from there. */
+  readonly received: number;
+  readonly missing: number;
+  readonly repeated: number;
+}
+
+/** Everything a peer has counted since it started. */
+export interface PeerReport {
+  readonly pairs: readonly PairReport[];
+  readonly tells: number;
+  readonly tellBytes: number;
+  readonly receivedTells: number;
+  readonly receivedBytes: number;
+  readonly echoes: number;
+  readonly asks: number;
+  readonly answers: number;
+  readonly asksFailed: number;
+  readonly sessions: number;
+  /** Round trips of the last tells and asks, in milliseconds. */
+  readonly tellMs: readonly number[];
+  readonly askMs: readonly number[];
+  /** Names of the peers that are alive in this one's view. */
+  readonly known: readonly string[];
+}
+
+/** From a peer process. */
+export type News =
+  | { readonly type: 'ready'; readonly id: PeerId; readonly addrs: readonly string[] }
+  | { readonly type: 'found' | 'lost'; readonly id: PeerId; readonly name: string }
+  | { readonly type: 'report'; readonly report: PeerReport }
+  | { readonly type: 'failed'; readonly message: string };

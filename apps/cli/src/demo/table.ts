@@ -1,0 +1,69 @@
+/** The demo's peers as a table that is drawn again in place on a terminal. */
+
+import { styleText } from 'node:util';
+import { quantilesOf } from '../quantiles.ts';
+import { type PeerHandle } from './peer-handle.ts';
+
+const COLUMNS = ['peer', 'pid', 'PeerID', 'knows', 'told', 'got', 'missing', 'asked', 'tell+echo', ''] as const;
+const WIDTHS = [11, 8, 12, 6, 8, 8, 8, 8, 11, 10] as const;
+/** As many characters of a PeerID as tell a few peers apart. */
+const SHOWN_ID = 10;
+
+const STATE_COLOURS = { starting: 'yellow', up: 'green', killed: 'red', ended: 'gray' } as const;
+
+type Colour = 'bold' | (typeof STATE_COLOURS)[keyof typeof STATE_COLOURS];
+
+/** Colours only where a terminal shows them; `NO_COLOR` turns them off. */
+function paint(colour: Colour, text: string): string {
+  return styleText(colour, text, { stream: process.stdout });
+}
+
+function cells(peer: PeerHandle): readonly string[] {
+  const { report } = peer;
+  const missing = report?.pairs.reduce((sum, pair) => sum + pair.missing, 0) ?? 0;
+  const median = quantilesOf(report?.tellMs ?? [])?.medianMs;
+  return [
+    peer.name,
+    String(peer.pid),
+    peer.id?.slice(0, SHOWN_ID) ?? '',
+    String(peer.known.size),
+    String(report?.tells ?? 0),
+    String(report?.receivedTells ?? 0),
+    String(missing),
+    String(report?.asks ?? 0),
+    median === undefined ? '' : `${median.toFixed(2)} ms`,
+  ];
+}
+
+const pad = (texts: readonly string[]): string => texts.map((text, i) => text.padEnd(WIDTHS[i]!)).join('');
+
+/** The table as lines, a header first. */
+export function tableLines(peers: readonly PeerHandle[]): readonly string[] {
+  const rows = peers.map((peer) => pad(cells(peer)) + paint(STATE_COLOURS[peer.state], peer.state));
+  return [paint('bold', pad(COLUMNS).trimEnd()), ...rows];
+}
+
+/** Draws lines that replace each other, under lines that stay. Only for terminals. */
+export class LiveLines {
+  #drawn = 0;
+
+  /** Writes a line that stays, above the live ones. */
+  keep(line: string): void {
+    const live = this.#drawn;
+    this.#erase();
+    process.stdout.write(`${line}\n`);
+    if (live > 0) this.#drawn = 0;
+  }
+
+  draw(lines: readonly string[]): void {
+    this.#erase();
+    process.stdout.write(lines.map((line) => `${line}\n`).join(''));
+    this.#drawn = lines.length;
+  }
+
+  #erase(): void {
+    // Up to the first live line, then clear to the end of the screen (ECMA-48 CPL and ED).
+    if (this.#drawn > 0) process.stdout.write(`\u001b[${this.#drawn}F\u001b[J`);
+    this.#drawn = 0;
+  }
+}

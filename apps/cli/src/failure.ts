@@ -1,0 +1,48 @@
+/** What goes wrong, as one line for people and an exit code. */
+
+import { P2PError } from 'shoal';
+
+/** Exit codes of every command. */
+export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+
+/** The command line asks for something that cannot be. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** It was asked for rightly, and did not work. The message is all that people get to see. */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+}
+
+/** What to do about a failure of the library, in terms of the command. */
+const ADVICE: Readonly<Partial<Record<P2PError['code'], string>>> = {
+  mtu_exceeded: 'add frag to --stack on both sides, or use quic',
+  timeout: 'is the peer there, with the same --stack?',
+  unreachable: 'is the peer there, with the same --stack?',
+  identity_mismatch: 'the peer at that address has another key than the address says',
+};
+
+/** The message of what was thrown, with advice where there is any, on one line. */
+export function explain(error: unknown): string {
+  const advice = P2PError.is(error) ? ADVICE[error.code] : undefined;
+  const text = error instanceof Error ? error.message : String(error);
+  return `${text.replaceAll(/\s*\n\s*/g, ' ')}${advice === undefined ? '' : ` (${advice})`}`;
+}
+
+/** What the process ends with after `error`. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof UsageError ? EXIT.usage : EXIT.failure;
+}
+
+/** Runs what a user's text goes into; the library calls bad text misuse, the command calls it wrong usage. */
+export function asUsage<T>(what: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) {
+      throw new UsageError(`${what}: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}

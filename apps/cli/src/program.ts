@@ -1,0 +1,167 @@
+/** Every command and its options. */
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type CommandContext, type CommonOptions, beginCommand } from './context.ts';
+import { demo, type DemoCommandOptions } from './commands/demo.ts';
+import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
+import { listen, type ListenOptions } from './commands/listen.ts';
+import { ping, type PingOptions } from './commands/ping.ts';
+import { ask, tell, type SendOptions } from './commands/send.ts';
+import { UsageError } from './failure.ts';
+import { LAYERS } from './stack/layers.ts';
+
+/** Encrypted, reliable and with asks, so that nothing has to be chosen at first. */
+const DEFAULT_STACK = 'quic';
+
+/** A number option: whole, and in bounds. */
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/**
+ * One PeerID in 64 begins with a dash, so that an address looks like an option. A space in front keeps the parser from
+ * taking it for one; {@link address} takes it away again.
+ */
+export function shieldAddresses(args: readonly string[]): string[] {
+  return args.map((arg) => (/^-[\w-]{42}@/.test(arg) ? ` ${arg}` : arg));
+}
+
+function address(text: string): string {
+  return text.trim();
+}
+
+/** Runs a command with what every command has, and sees to its end. */
+async function run(options: CommonOptions, body: (context: CommandContext) => Promise<void>): Promise<void> {
+  using context = beginCommand(options);
+  await body(context);
+}
+
+function common(command: Command): Command {
+  return command
+    .option('--json', 'one JSON object a line')
+    .option('--verbose', 'show what every layer does, on standard error')
+    .addOption(new Option('--debug', 'show the stack trace of an error').hideHelp());
+}
+
+function withStack(command: Command, bindDefault: string): Command {
+  return common(command)
+    .option('--stack <LAYERS>', 'layers with commas between, the bottom one first', DEFAULT_STACK)
+    .option('--bind <IP:PORT>', `where the socket binds to; port 0 is any (default: ${bindDefault})`)
+    .option('--key <FILE>', 'private key from `shoal keygen`, for stacks with keys (default: a new one)');
+}
+
+function withPayload(command: Command): Command {
+  return withStack(command, 'any port')
+    .argument('<ADDR>', 'address of the peer, as its `shoal listen` prints it', address)
+    .argument('[-]', 'send what comes on standard input')
+    .option('--data <TEXT>', 'send this text')
+    .option('--file <FILE>', 'send the contents of this file; - is standard input')
+    .option('--timeout <MS>', 'give up after so many milliseconds', whole(1, 86_400_000), 10_000);
+}
+
+/** `-` as an argument is the same as `--file -`. */
+function sendOptions(dash: string | undefined, options: SendOptions): SendOptions {
+  if (dash === undefined) return options;
+  if (dash !== '-') throw new UsageError(`Unexpected argument '${dash}': text to send goes behind --data`);
+  return { ...options, file: options.file ?? '-' };
+}
+
+function layerHelp(): string {
+  const lines = LAYERS.map(({ form, summary }) => `  ${form.padEnd(12)} ${summary}`);
+  return `\nLayers of --stack:\n${lines.join('\n')}\n`;
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ shoal ${line}`).join('\n')}\n`;
+}
+
+/** The whole command line. */
+export function createProgram(): Command {
+  const program = new Command('shoal')
+    .description('Message-based peer-to-peer networking: peers that talk to each other, from the terminal.')
+    .helpCommand(true)
+    .showSuggestionAfterError(true)
+    .addHelpText(
+      'after',
+      examples(
+        'keygen --out alice.pem',
+        'listen --stack udp,p2pke,mbapp --echo',
+        "ask --stack udp,p2pke,mbapp '<PeerID>@127.0.0.1:5000' --data hello",
+        'demo',
+      ),
+    );
+
+  common(program.command('keygen'))
+    .description('Make an Ed25519 key, as PEM PKCS#8.')
+    .option('--out <FILE>', 'write it to a file that only you can read, and print its PeerID')
+    .option('--force', 'replace the file if it exists')
+    .addHelpText('after', examples('keygen --out alice.pem', 'keygen --json'))
+    .action((options: KeygenOptions) => run(options, (context) => keygen(context, options)));
+
+  common(program.command('id'))
+    .description('Show the PeerID of a key file, in every fingerprint.')
+    .argument('<FILE>', 'private key in PEM')
+    .addHelpText('after', examples('id alice.pem'))
+    .action((file: string, options: CommonOptions) => run(options, (context) => identify(context, file)));
+
+  withStack(program.command('listen'), '127.0.0.1:0')
+    .description('Open a stack and show every message that comes, until Ctrl-C.')
+    .option('--echo', 'tell each message back to where it came from, and answer asks with what they brought')
+    .addHelpText(
+      'after',
+      layerHelp() +
+        examples(
+          'listen --stack udp --bind 0.0.0.0:5000',
+          'listen --stack udp,p2pke,mbapp --echo --json',
+          'listen --key alice.pem',
+        ),
+    )
+    .action((options: ListenOptions) => run(options, (context) => listen(context, options)));
+
+  withPayload(program.command('tell'))
+    .description('Send one message.')
+    .addHelpText(
+      'after',
+      layerHelp() +
+        examples('tell --stack udp 127.0.0.1:5000 --data hello', 'tell --stack udp,frag 127.0.0.1:5000 - < photo.jpg'),
+    )
+    .action((addr: string, dash: string | undefined, options: SendOptions) =>
+      run(options, (context) => tell(context, addr, sendOptions(dash, options))),
+    );
+
+  withPayload(program.command('ask'))
+    .description('Send one request and print its answer.')
+    .addHelpText(
+      'after',
+      layerHelp() + examples('ask --stack udp,p2pke,mbapp 127.0.0.1:5000 --data "what time is it?"'),
+    )
+    .action((addr: string, dash: string | undefined, options: SendOptions) =>
+      run(options, (context) => ask(context, addr, sendOptions(dash, options))),
+    );
+
+  withStack(program.command('ping'), 'any port')
+    .description('Measure round trips to a peer that runs `shoal listen --echo`.')
+    .argument('<ADDR>', 'address of the peer', address)
+    .option('--count <N>', 'how many', whole(1, 1_000_000), 5)
+    .option('--interval <MS>', 'milliseconds between two', whole(0, 3_600_000), 200)
+    .option('--timeout <MS>', 'milliseconds to wait for each answer', whole(1, 86_400_000), 1000)
+    .addHelpText('after', layerHelp() + examples('ping --stack udp 127.0.0.1:5000 --count 100 --interval 0'))
+    .action((addr: string, options: PingOptions) => run(options, (context) => ping(context, addr, options)));
+
+  common(program.command('demo'))
+    .description('Run a network of peers on this machine: each a process with a key and sockets of its own.')
+    .option('--peers <N>', 'how many', whole(3, 12), 6)
+    .option('--seconds <N>', 'how long they talk', whole(1, 86_400), 8)
+    .option('--keep', 'run on until Ctrl-C')
+    .option('--join <ADDR>', 'take part in a demo that runs in another terminal')
+    .addHelpText('after', examples('demo', 'demo --keep', "demo --join 'p2pke://<PeerID>@127.0.0.1:5000'"))
+    .action((options: DemoCommandOptions) => run(options, (context) => demo(context, options)));
+
+  return program;
+}

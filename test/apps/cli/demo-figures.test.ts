@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import * as fc from 'fast-check';
+import { encodePeerId } from 'shoal';
+import { decodeHello, decodeNumbered, encodeHello, encodeNumbered } from '../../../apps/cli/src/demo/messages.ts';
+import { type PairReport, type PeerReport } from '../../../apps/cli/src/demo/reports.ts';
+import { SequenceTrack } from '../../../apps/cli/src/demo/sequence.ts';
+import { type Participant, summarize } from '../../../apps/cli/src/demo/summary.ts';
+import { nearest } from '../../../apps/cli/src/nearest.ts';
+import { quantilesOf } from '../../../apps/cli/src/quantiles.ts';
+
+describe('SequenceTrack', () => {
+  it('counts each number once in any order, and the gaps below the highest', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(200), { minLength: 1 }), (numbers) => {
+        const track = new SequenceTrack();
+        for (const seq of numbers) track.handle(seq);
+        const distinct = new Set(numbers).size;
+        assert.equal(track.received, distinct);
+        assert.equal(track.repeated, numbers.length - distinct);
+        assert.equal(track.missing, Math.max(...numbers) + 1 - distinct);
+      }),
+    );
+  });
+
+  it('stays small when a number is absurd', () => {
+    const track = new SequenceTrack();
+    track.handle(2 ** 50);
+    assert.equal(track.received, 1);
+    assert.equal(track.missing, 2 ** 50);
+  });
+});
+
+const nothing: PeerReport = {
+  pairs: [],
+  tells: 0,
+  tellBytes: 0,
+  receivedTells: 0,
+  receivedBytes: 0,
+  echoes: 0,
+  asks: 0,
+  answers: 0,
+  asksFailed: 0,
+  sessions: 0,
+  tellMs: [],
+  askMs: [],
+  known: [],
+};
+
+const pair = (here: string, there: string, sent: number, received: number): PairReport => ({
+  here,
+  there,
+  sent,
+  received,
+  missing: 0,
+  repeated: 0,
+});
+
+const participant = (name: string, survived: boolean, pairs: readonly PairReport[]): Participant => ({
+  name,
+  addrs: [name],
+  survived,
+  report: { ...nothing, pairs, tells: pairs.reduce((sum, { sent }) => sum + sent, 0) },
+});
+
+describe('summarize', () => {
+  it('finds losses by what was sent here and came there, and keeps the killed and visitors apart', () => {
+    const summary = summarize([
+      participant('a', true, [pair('a', 'b', 10, 7), pair('a', 'dead', 5, 1), pair('a', 'guest', 3, 3)]),
+      participant('b', true, [pair('b', 'a', 8, 9), pair('b', 'c', 4, 0)]),
+      participant('c', true, []),
+      participant('dead', false, [pair('dead', 'a', 100, 0)]),
+    ]);
+    // a to b: 10 sent, 9 came; b to a: 8 sent, 7 came; b to c: 4 sent, none came.
+    assert.equal(summary.lost, 1 + 1 + 4);
+    assert.equal(summary.toTheKilled, 5);
+    assert.equal(summary.toVisitors, 3);
+    assert.deepEqual([summary.peers, summary.processes, summary.killed], [4, 4, 1]);
+    assert.equal(summary.tells.sent, 130);
+    assert.equal(summary.tellEchoMs, undefined);
+  });
+});
+
+describe('the messages of the demo', () => {
+  it('come back as they were', () => {
+    const id = encodePeerId(new Uint8Array(32).fill(7));
+    const record = { id, name: 'cod', addrs: [`quic://${id}@127.0.0.1:5`] };
+    assert.deepEqual(decodeHello(encodeHello([record])), [record]);
+    assert.deepEqual(decodeNumbered(encodeNumbered('tell', 300, new Uint8Array(9))), { kind: 'tell', seq: 300 });
+  });
+
+  it('of any bytes are undefined or in order, and never throw', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.constantFrom(0x48, 0x54, 0x45, 0x41, 0), (bytes, first) => {
+        const message = Uint8Array.of(first, ...bytes);
+        decodeNumbered(message);
+        decodeHello(message);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.json(), (json) => {
+        for (const record of decodeHello(Uint8Array.of(0x48, ...Buffer.from(json))) ?? []) {
+          assert(record.addrs.every((addr) => addr.includes(record.id)));
+        }
+      }),
+    );
+  });
+});
+
+describe('quantilesOf', () => {
+  it('takes nearest ranks', () => {
+    const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
+    assert.deepEqual(quantilesOf(hundred), { minMs: 1, medianMs: 50, p99Ms: 99 });
+    assert.deepEqual(quantilesOf([3]), { minMs: 3, medianMs: 3, p99Ms: 3 });
+    assert.equal(quantilesOf([]), undefined);
+  });
+});
+
+describe('nearest', () => {
+  it('finds slips, and nothing for other words', () => {
+    const known = ['udp', 'quic', 'frag', 'mbapp'];
+    assert.equal(nearest('upd', known), 'udp');
+    assert.equal(nearest('qiuc', known), 'quic');
+    assert.equal(nearest('mbap', known), 'mbapp');
+    assert.equal(nearest('websocket', known), undefined);
+  });
+});
