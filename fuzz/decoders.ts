@@ -1,0 +1,150 @@
+/** Every decoder that meets bytes or text from others. A new one gets an entry here. */
+
+import { type Bytes, encodeText } from '../src/core/bytes.ts';
+import { parseEndpoint } from '../src/core/ip.ts';
+import { decodePeerId, encodePeerId } from '../src/core/peer-id.ts';
+import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/core/varint.ts';
+import { createSelfSignedCertificate, parseCertificate } from '../src/formats/certificate.ts';
+import { defaultKeyRegistry } from '../src/formats/ecdsa-p256.ts';
+import { decodeOid } from '../src/formats/oid.ts';
+import { decodePem } from '../src/formats/pem.ts';
+import { decodePkcs8 } from '../src/formats/pkcs8.ts';
+import { decodeSpki } from '../src/formats/spki.ts';
+import { exportKey, generateKey, importKey, importPublicKey } from '../src/keys/keys.ts';
+import { decodePart, encodePart } from '../src/protocols/frag/part.ts';
+import { decodePacket, encodePacket } from '../src/protocols/mbapp/header.ts';
+import { channelKinds } from '../src/protocols/mux/channel-kinds.ts';
+import { verifyInitHello } from '../src/protocols/p2pke/hello.ts';
+import {
+  decodeCookieReply,
+  decodeInitDone,
+  decodeInitHello,
+  decodeRespHello,
+} from '../src/protocols/p2pke/messages.ts';
+import { decodeFields } from '../src/protocols/p2pke/protobuf.ts';
+import { isQuicDatagram } from '../src/protocols/quic/classify.ts';
+import { createMemoryRealm } from '../src/swarms/memory/index.ts';
+import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
+import { parseQuicAddr } from '../src/swarms/quic/address.ts';
+import { parseUdpAddr } from '../src/swarms/udp/address.ts';
+import { p2pkeDatagrams } from './p2pke-datagrams.ts';
+
+/** Something that is fed with hostile inputs. */
+export interface Target {
+  readonly name: string;
+  /** Valid inputs, to be spoilt. */
+  readonly seeds: readonly Uint8Array[];
+  /** Takes one input; throws only when it has a fault. */
+  readonly feed: (input: Bytes) => void;
+  /** Called now and then, for what works in turns. */
+  readonly settle?: (() => Promise<void>) | undefined;
+  /** Of the inputs that were asked for, one in so many: for what does much with each. @default 1 */
+  readonly oneIn?: number | undefined;
+}
+
+/** The contract of what users call: misuse errors, nothing else. */
+function misuseOnly(call: () => unknown): void {
+  try {
+    call();
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+  }
+}
+
+const decoder = new TextDecoder();
+const parsing =
+  (parse: (text: string) => unknown) =>
+  (input: Bytes): void =>
+    misuseOnly(() => parse(decoder.decode(input)));
+
+const keys = [generateKey(), generateKey({ algorithm: 'ecdsa-p256' })];
+const peerId = encodePeerId(new Uint8Array(32).fill(77));
+const endpoints = ['127.0.0.1:5000', '[::1]:80', '[fe80::1%eth0]:9', '1.2.3.4:65536'].map(encodeText);
+const peers = [encodeText(`${peerId}@127.0.0.1:1`), encodeText(peerId)];
+const header = { kind: 'request', code: 0, origin: 5, counter: 7, sizeBytes: 40, parts: 2, timeoutMs: 1000 } as const;
+const certificates = keys.map((signer) =>
+  createSelfSignedCertificate({
+    signer,
+    registry: defaultKeyRegistry,
+    serialNumber: Uint8Array.of(1, 2),
+    notBeforeMs: 1_700_000_000_000,
+    notAfterMs: 1_800_000_000_000,
+  }),
+);
+const spkis = keys.map(({ publicKey }) => publicKey.spki);
+const pkcs8s = keys.map((key) => exportKey(key, 'pkcs8'));
+const memory = createMemoryRealm({ clock: 'virtual' }).swarm();
+const handshake = p2pkeDatagrams();
+
+export const DECODERS: readonly Target[] = [
+  {
+    name: 'varints',
+    seeds: [encodeVarint(300), encodeVarint64(2n ** 63n), new Uint8Array(11).fill(0xff)],
+    feed: (input) => {
+      readVarint(input);
+      readVarint64(input, input.length >> 1);
+    },
+  },
+  { name: 'frag parts', seeds: [encodePart(7, 1, 3, new Uint8Array(20))], feed: (input) => void decodePart(input) },
+  {
+    name: 'mbapp packets',
+    seeds: [encodePacket(header, 1, new Uint8Array(20))],
+    feed: (input) => void decodePacket(input),
+  },
+  {
+    name: 'mux headers',
+    seeds: [channelKinds.string.encode('chat'), channelKinds.u64.encode(9n), channelKinds.varint.encode(300)],
+    feed: (input) => {
+      for (const kind of Object.values(channelKinds)) kind.decode(input);
+    },
+  },
+  {
+    name: 'p2pke messages',
+    seeds: handshake,
+    feed: (input) => {
+      decodeInitHello(input);
+      decodeRespHello(input);
+      decodeInitDone(input);
+      decodeCookieReply(input);
+      decodeFields(input);
+    },
+  },
+  {
+    name: 'p2pke hellos, verified',
+    seeds: handshake,
+    feed: (input) => void verifyInitHello(input, defaultKeyRegistry),
+    oneIn: 10,
+  },
+  { name: 'QUIC or not', seeds: [Uint8Array.of(0xc0, 0, 0, 0, 1, 8)], feed: (input) => void isQuicDatagram(input) },
+  { name: 'SPKI (DER)', seeds: spkis, feed: (input) => void decodeSpki(input) },
+  { name: 'PKCS#8 (DER)', seeds: pkcs8s, feed: (input) => void decodePkcs8(input) },
+  { name: 'certificates (DER)', seeds: certificates, feed: (input) => void parseCertificate(input) },
+  { name: 'OIDs', seeds: [Uint8Array.of(0x2b, 0x65, 0x70)], feed: (input) => void decodeOid(input) },
+  {
+    name: 'PEM',
+    seeds: [encodeText(exportKey(keys[0]!, 'pem'))],
+    feed: (input) => void decodePem(decoder.decode(input)),
+  },
+  {
+    name: 'keys',
+    seeds: [...pkcs8s, ...spkis],
+    feed: (input) => {
+      misuseOnly(() => importKey(input));
+      misuseOnly(() => importPublicKey(input));
+    },
+    oneIn: 10,
+  },
+  {
+    name: 'endpoints and PeerIDs',
+    seeds: [...endpoints, ...peers],
+    feed: (input) => {
+      const text = decoder.decode(input);
+      parseEndpoint(text);
+      decodePeerId(text);
+    },
+  },
+  { name: 'UDP addresses', seeds: endpoints, feed: parsing(parseUdpAddr) },
+  { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },
+  { name: 'QUIC addresses', seeds: peers, feed: parsing((text) => parseQuicAddr(text, parseUdpAddr)) },
+  { name: 'memory addresses', seeds: [encodeText('17')], feed: parsing((text) => memory.parseAddr(text)) },
+];
