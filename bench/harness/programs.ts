@@ -1,0 +1,51 @@
+/** Benches that are programs of their own, because they compare more than two things: run in turn, their words kept. */
+
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+
+/** One program. */
+export interface BenchProgram {
+  readonly name: string;
+  readonly question: string;
+  readonly args: readonly string[];
+  /** In place of `args` with `--quick`. */
+  readonly quickArgs: readonly string[];
+  readonly nodeOptions?: readonly string[] | undefined;
+}
+
+/** What it said, and whether it ended well. */
+export interface ProgramResult {
+  readonly name: string;
+  readonly question: string;
+  readonly ok: boolean;
+  readonly output: readonly string[];
+}
+
+export const PROGRAMS: readonly BenchProgram[] = [
+  {
+    name: 'wrappers',
+    question: 'what each wrapper costs a message, in nanoseconds and heap',
+    args: [],
+    quickArgs: [],
+    nodeOptions: ['--expose-gc'],
+  },
+  { name: 'asks', question: 'asks over p2pke and mbapp against bare dgram, two processes', args: [], quickArgs: [] },
+  { name: 'p2pke-flood', question: 'honest peers beside a flood of spoofed hellos', args: [], quickArgs: [] },
+];
+
+/** Runs it, and shows what it says. */
+export async function runProgram(program: BenchProgram, quick: boolean): Promise<ProgramResult> {
+  const { name, question, args, quickArgs, nodeOptions = [] } = program;
+  console.log(`${name}: ${question}`);
+  const file = path.join(import.meta.dirname, '..', `${name}.ts`);
+  const given = ['--conditions=shoal-source', ...nodeOptions, file, ...(quick ? quickArgs : args)];
+  const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    process.stdout.write(chunk);
+  });
+  const code = await new Promise<number | null>((resolve) => void child.on('close', resolve));
+  console.log();
+  return { name, question, ok: code === 0, output: output.trimEnd().split('\n') };
+}
