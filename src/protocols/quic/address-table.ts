@@ -46,6 +46,11 @@ export class AddressTable<A> {
     return number;
   }
 
+  /** The number of the address that `key` names, if it is known. */
+  find(key: string): number | undefined {
+    return this.#byKey.get(key);
+  }
+
   /** The address with this number, or undefined when it was forgotten. */
   get(number: number): A | undefined {
     return this.#entries.get(number)?.address;

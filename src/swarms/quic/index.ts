@@ -18,9 +18,10 @@ import { type Swarm } from '../../core/swarm.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
 import { openUdpSwarm, type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
 import { type QuicAddr } from './address.ts';
+import { MIN_INNER_MTU } from './connections.ts';
 import { identityOf } from './identity.ts';
 import { loadQuicEngine, quicEngine } from './load-engine.ts';
-import { MIN_INNER_MTU, type QuicSwarmOptions, resolveOptions } from './options.ts';
+import { type QuicSwarmOptions, resolveOptions } from './options.ts';
 import { QuicSwarm } from './swarm.ts';
 
 export { type QuicAddr } from './address.ts';

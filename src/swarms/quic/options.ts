@@ -52,7 +52,6 @@ export interface ResolvedOptions<I extends Addr> {
   readonly peerIdOf: (key: PublicKey) => PeerId;
   readonly accept: QuicSwarmOptions<I>['accept'];
   readonly maxMessageBytes: number;
-  readonly minInnerMtu: number;
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
   readonly onOther: QuicSwarmOptions<I>['onOther'];
   readonly onKeyLog: QuicSwarmOptions<I>['onKeyLog'];
@@ -64,8 +63,6 @@ export interface ResolvedOptions<I extends Addr> {
 
 /** As go-p2p's quicswarm by default. */
 const MAX_MESSAGE_BYTES = 1_048_576;
-/** RFC 9000 §14: every path of QUIC carries datagrams of this size. */
-export const MIN_INNER_MTU = 1200;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */
 export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): ResolvedOptions<I> {
@@ -90,7 +87,6 @@ export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): Re
     peerIdOf: (key) => peerIdOf(key, fingerprint),
     accept: options.accept,
     maxMessageBytes: wholeNumber(options.maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, 2 ** 30),
-    minInnerMtu: MIN_INNER_MTU,
     pending,
     onOther: options.onOther,
     onKeyLog: options.onKeyLog,

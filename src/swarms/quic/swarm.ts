@@ -20,8 +20,9 @@ import { isPending, TellSlot } from '../../kit/tell-slot.ts';
 import { RESOLVED, rejection } from '../../kit/rejection.ts';
 import { checkCall, Waits } from '../../kit/waits.ts';
 import { assertQuicAddr, parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
+import { type MakeEndpoint } from './connections.ts';
 import { type ResolvedOptions } from './options.ts';
-import { type MakeEndpoint, Peers, type PeersUser } from './peers.ts';
+import { Peers, type PeersUser } from './peers.ts';
 
 /** How long a tell may wait for the peer, and a drain for acknowledgements, unless the call says otherwise. */
 const DEFAULT_TIMEOUT_MS = 30_000;

@@ -9,6 +9,7 @@ import { canonicalIp } from '../../core/ip.ts';
 import { assertBytes } from '../../core/limits.ts';
 import { type TellHandler } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
+import { type SendFailures } from '../../core/send-failures.ts';
 import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
 import { AddressCache } from '../../kit/address-cache.ts';
 import { CloseLatch } from '../../kit/close-latch.ts';
@@ -38,7 +39,7 @@ export interface UdpSwarmParts {
   readonly budget: PendingBudget;
 }
 
-export class UdpSwarm implements Swarm<UdpAddr>, Describes {
+export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describes {
   readonly realm: Realm;
   readonly #socket: Socket;
   readonly #bound: UdpAddr;
@@ -53,6 +54,8 @@ export class UdpSwarm implements Swarm<UdpAddr>, Describes {
   #dst6: UdpAddr;
   /** Callers that wait for an empty send queue. Bounded by the calls under way. */
   #flushers: (() => void)[] = [];
+  /** Told what could not be sent. Bounded by those who asked. */
+  readonly #failureListeners = new Set<(dst: UdpAddr, error: unknown) => void>();
 
   constructor(parts: UdpSwarmParts) {
     const { realm, socket } = parts;
@@ -128,6 +131,12 @@ export class UdpSwarm implements Swarm<UdpAddr>, Describes {
     return this.#tells.listen(handler);
   }
 
+  onSendFailed(listener: (dst: UdpAddr, error: unknown) => void): Disposable {
+    const own = (dst: UdpAddr, error: unknown): void => listener(dst, error);
+    this.#failureListeners.add(own);
+    return { [Symbol.dispose]: () => void this.#failureListeners.delete(own) };
+  }
+
   drain(options?: CallOptions): Promise<void> {
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
@@ -197,12 +206,21 @@ export class UdpSwarm implements Swarm<UdpAddr>, Describes {
   }
 
   readonly #onSent = (error: Error | null): void => {
-    if (error !== null) this.#counters.countDrop('udp.send_failed');
+    if (error !== null) this.#failed(error);
     if (this.#flushers.length === 0 || (!this.#latch.isClosed && this.#queued() > 0)) return;
     const flushers = this.#flushers;
     this.#flushers = [];
     for (const flushed of flushers) flushed();
   };
+
+  /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */
+  #failed(error: Error): void {
+    this.#counters.countDrop('udp.send_failed');
+    if (this.#failureListeners.size === 0 || !('address' in error && 'port' in error)) return;
+    if (typeof error.address !== 'string' || typeof error.port !== 'number') return;
+    const dst = this.#sources.get(error.address, error.port);
+    for (const listener of this.#failureListeners) listener(dst, error);
+  }
 
   readonly #onMessage = (data: Buffer<ArrayBuffer>, { address, port }: RemoteInfo): void => {
     const src = this.#sources.get(address, port);
