@@ -22,11 +22,13 @@ import {
   decodeRespHello,
 } from '../src/protocols/p2pke/messages.ts';
 import { decodeFields } from '../src/protocols/p2pke/protobuf.ts';
+import { CipherState, NoiseRecordReader } from '../src/protocols/noise/index.ts';
 import { isQuicDatagram } from '../src/protocols/quic/classify.ts';
 import { createMemoryRealm } from '../src/swarms/memory/index.ts';
 import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
 import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseUdpAddr } from '../src/swarms/udp/address.ts';
+import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 
 /** Something that is fed with hostile inputs. */
@@ -114,6 +116,19 @@ export const DECODERS: readonly Target[] = [
     seeds: handshake,
     feed: (input) => void verifyInitHello(input, defaultKeyRegistry),
     oneIn: 10,
+  },
+  {
+    name: 'Noise handshakes',
+    seeds: noiseMessages,
+    feed: (input) => {
+      for (const end of noiseReaders()) end.read(input);
+    },
+    oneIn: 20,
+  },
+  {
+    name: 'Noise records',
+    seeds: noiseRecords,
+    feed: (input) => void new NoiseRecordReader(new CipherState(NOISE_KEY)).push(input),
   },
   { name: 'QUIC or not', seeds: [Uint8Array.of(0xc0, 0, 0, 0, 1, 8)], feed: (input) => void isQuicDatagram(input) },
   { name: 'SPKI (DER)', seeds: spkis, feed: (input) => void decodeSpki(input) },

@@ -5,6 +5,7 @@
 
 import { type Bytes } from '../../core/bytes.ts';
 import { type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
+import { type TransportKeys } from '../noise/hashing.ts';
 import {
   FIRST_DATA_COUNTER,
   HEADER_BYTES,
@@ -14,7 +15,6 @@ import {
   TAG_BYTES,
 } from './constants.ts';
 import { withCounter, writeCounter } from './messages.ts';
-import { type TransportKeys } from './noise-nn.ts';
 import { ReplayWindow } from './replay-window.ts';
 
 // Shared scratch: safe because every use fills it and is over before the next begins (all of this is synchronous).

@@ -1,0 +1,98 @@
+/**
+ * One direction's cipher: a key and a counter.
+ *
+ * Source: the Noise Protocol Framework, revision 34, §5.1, §4.2 (REKEY), §12.3 (the nonce of ChaChaPoly).
+ */
+
+import { chacha20Poly1305 } from '#crypto';
+import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { wholeNumber } from '../../core/limits.ts';
+import { AEAD_TAG_BYTES, type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
+import { KEY_BYTES } from './hashing.ts';
+
+/** Nonces from here on are not used. Noise ends at 2^64 − 2; nobody gets to 2^53 either. */
+export const MAX_NONCE: number = Number.MAX_SAFE_INTEGER;
+
+/** What can be wrong with a message or a record. */
+export type NoiseFault =
+  /** Shorter than what it must hold. */
+  | 'too_short'
+  /** Longer than 65 535 bytes (§3). */
+  | 'too_long'
+  /** A public key of low order: the secret would be known to everybody. */
+  | 'low_order'
+  /** Forged, cut off, out of order, or sealed for somebody else. */
+  | 'undecryptable'
+  /** No nonce is left under this key. */
+  | 'exhausted';
+
+const NONCE_ZERO: Bytes = new Uint8Array(12);
+/** §4.2: the nonce 2^64 − 1, which is kept for REKEY. */
+const NONCE_REKEY: Bytes = new Uint8Array(12).fill(0xff, 4);
+
+/** Seals or opens, in order; what it gives out is the caller's. */
+export class CipherState {
+  readonly #importAead: ImportAeadKey;
+  #key: AeadKey;
+  #next: number;
+  readonly #nonce = NONCE_ZERO.slice();
+
+  /**
+   * @param key - 32 bytes.
+   * @param nonce - the first one. @default 0
+   * @throws {TypeError | RangeError} for a key of another length, or a nonce that is none.
+   */
+  constructor(key: Uint8Array, importAead: ImportAeadKey = chacha20Poly1305, nonce = 0) {
+    this.#importAead = importAead;
+    this.#key = importAead(key);
+    this.#next = wholeNumber(nonce, 'nonce', 0, 0, MAX_NONCE);
+  }
+
+  /** The nonce of the next message. */
+  get nonce(): number {
+    return this.#next;
+  }
+
+  /** The sealed text, 16 bytes longer than the plaintext. */
+  seal(associated: Uint8Array, plaintext: Uint8Array): Bytes | NoiseFault {
+    const sealed = new Uint8Array(plaintext.length + AEAD_TAG_BYTES);
+    return this.sealInto(associated, plaintext, sealed, 0) ?? sealed;
+  }
+
+  /** Writes the sealed text into `out` at `offset`. @throws {RangeError} when it does not fit. */
+  sealInto(associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): NoiseFault | undefined {
+    if (this.#next >= MAX_NONCE) return 'exhausted';
+    this.#key.seal(this.#nonceOf(this.#next), associated, plaintext, out, offset);
+    this.#next++;
+    return undefined;
+  }
+
+  /** The plaintext. After a fault the state is as before (§5.1). */
+  open(associated: Uint8Array, sealed: Uint8Array): Bytes | NoiseFault {
+    if (this.#next >= MAX_NONCE) return 'exhausted';
+    if (sealed.length < AEAD_TAG_BYTES) return 'too_short';
+    const plaintext = new Uint8Array(sealed.length - AEAD_TAG_BYTES);
+    if (!this.#key.open(this.#nonceOf(this.#next), associated, sealed, plaintext, 0)) return 'undecryptable';
+    this.#next++;
+    return plaintext;
+  }
+
+  /** §4.2: a new key out of the old one, which cannot be had back. The nonce goes on. Both sides do it at the same place. */
+  rekey(): void {
+    const sealed = new Uint8Array(KEY_BYTES + AEAD_TAG_BYTES);
+    this.#key.seal(NONCE_REKEY, EMPTY_BYTES, new Uint8Array(KEY_BYTES), sealed, 0);
+    this.#key = this.#importAead(sealed.subarray(0, KEY_BYTES));
+    sealed.fill(0);
+  }
+
+  /** §12.3: four zeros, then the counter in eight bytes, little-endian. */
+  #nonceOf(counter: number): Bytes {
+    const nonce = this.#nonce;
+    let rest = counter;
+    for (let i = 4; i < nonce.length; i++) {
+      nonce[i] = rest % 0x100;
+      rest = Math.floor(rest / 0x100);
+    }
+    return nonce;
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * A Noise handshake of either role, without I/O: messages in, messages out, two ciphers at the end.
+ *
+ * It draws no randomness (the ephemeral key is given) and never throws over what a peer sends. After a fault it is of no
+ * use any more. Framing is the caller's; `records.ts` has the one that shoal uses.
+ *
+ * Source: the Noise Protocol Framework, revision 34, §5.2, §5.3, §9.
+ */
+
+import { x25519PrivateKey } from '#crypto';
+import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { assertBytes, describeValue } from '../../core/limits.ts';
+import { AEAD_TAG_BYTES, type ImportAeadKey, type X25519PrivateKey } from '../../crypto/suite.ts';
+import { CipherState, type NoiseFault } from './cipher-state.ts';
+import { initialHash, KEY_BYTES, mixHash, mixKey, mixKeyAndHash, split } from './hashing.ts';
+import { NOISE_PATTERNS, type NoiseHash, type NoisePattern, noiseProtocolName, type NoiseToken } from './patterns.ts';
+
+/** The longest Noise message (§3). */
+export const MAX_NOISE_MESSAGE_BYTES = 65_535;
+
+/** What a handshake starts from. */
+export interface NoiseHandshakeOptions {
+  readonly pattern: NoisePattern;
+  readonly hash: NoiseHash;
+  readonly role: 'initiator' | 'responder';
+  /** 32 bytes for the ephemeral key, from a source fit for keys; never the same twice. */
+  readonly ephemeralSeed: Uint8Array;
+  /** 32 bytes: the seed of the static key. Every pattern but NN needs it. */
+  readonly staticSeed?: Uint8Array | undefined;
+  /** 32 bytes: the responder's static public key, which the initiator of IK needs. */
+  readonly remoteStatic?: Uint8Array | undefined;
+  /** 32 bytes that both sides know, for XXpsk3. */
+  readonly psk?: Uint8Array | undefined;
+  /** What both sides have seen before the handshake, and will find out here when it differs. @default empty */
+  readonly prologue?: Uint8Array | undefined;
+  /** @default the built-in ChaCha20-Poly1305 */
+  readonly importAead?: ImportAeadKey | undefined;
+}
+
+/** A message, or a payload out of one; or what is wrong. */
+export type NoiseResult =
+  | { readonly ok: true; readonly bytes: Bytes }
+  | { readonly ok: false; readonly fault: NoiseFault };
+
+/** What a finished handshake leaves. */
+export interface NoiseTransport {
+  readonly send: CipherState;
+  readonly receive: CipherState;
+  /** The handshake hash: the same on both sides, and of this handshake only (§11.2, channel binding). */
+  readonly handshakeHash: Bytes;
+  /** The other side's static public key; it has proven that it holds the secret. `undefined` with NN. */
+  readonly remoteStatic: Bytes | undefined;
+}
+
+/** One handshake. */
+export class NoiseHandshake {
+  readonly #hashName: NoiseHash;
+  readonly #initiator: boolean;
+  readonly #messages: readonly (readonly NoiseToken[])[];
+  readonly #usesPsk: boolean;
+  readonly #psk: Bytes | undefined;
+  readonly #static: X25519PrivateKey | undefined;
+  readonly #ephemeral: X25519PrivateKey;
+  readonly #importAead: ImportAeadKey | undefined;
+  #remoteStatic: Bytes | undefined;
+  #remoteEphemeral: Bytes | undefined;
+  #h: Bytes;
+  #chainingKey: Bytes;
+  #cipher: CipherState | undefined;
+  /** Index of the next message. */
+  #at = 0;
+  #fault: NoiseFault | undefined;
+
+  /** @throws {TypeError | RangeError} when what the pattern needs is missing or of the wrong length. */
+  constructor(options: NoiseHandshakeOptions) {
+    const { pattern, hash, role, prologue = EMPTY_BYTES } = options;
+    if (!Object.hasOwn(NOISE_PATTERNS, pattern)) {
+      const known = Object.keys(NOISE_PATTERNS).join(', ');
+      throw new TypeError(`Cannot take pattern: expected one of ${known}, got ${describeValue(pattern)}`);
+    }
+    const steps = NOISE_PATTERNS[pattern];
+    assertBytes(prologue, 'prologue');
+    this.#hashName = hash;
+    this.#initiator = role === 'initiator';
+    this.#messages = steps.messages;
+    const tokens = steps.messages.flat();
+    this.#usesPsk = tokens.includes('psk');
+    this.#psk = this.#usesPsk ? key32(options.psk, 'psk', pattern) : undefined;
+    this.#ephemeral = x25519PrivateKey(key32(options.ephemeralSeed, 'ephemeralSeed', pattern));
+    if (tokens.includes('s')) this.#static = x25519PrivateKey(key32(options.staticSeed, 'staticSeed', pattern));
+    this.#importAead = options.importAead;
+    this.#chainingKey = initialHash(hash, noiseProtocolName(pattern, hash));
+    this.#h = mixHash(hash, this.#chainingKey, prologue);
+    if (!steps.knowsResponder) return;
+    if (this.#initiator) this.#remoteStatic = key32(options.remoteStatic, 'remoteStatic', pattern);
+    this.#mixHash(this.#initiator ? this.#remoteStatic! : this.#static!.publicKey);
+  }
+
+  /** Whose turn it is: to `write`, to `read`, or nobody's: it is `done`, or has `failed`. */
+  get turn(): 'write' | 'read' | 'done' | 'failed' {
+    if (this.#fault !== undefined) return 'failed';
+    if (this.#at === this.#messages.length) return 'done';
+    return (this.#at % 2 === 0) === this.#initiator ? 'write' : 'read';
+  }
+
+  /** The handshake hash so far: prologue and all messages until now. */
+  get hash(): Bytes {
+    return copyBytes(this.#h);
+  }
+
+  /** Our static public key. */
+  get localStatic(): Bytes | undefined {
+    return this.#static?.publicKey;
+  }
+
+  /** Theirs, as far as it is known; proven only once the message with `se` or `es` has been read. */
+  get remoteStatic(): Bytes | undefined {
+    return this.#remoteStatic;
+  }
+
+  /**
+   * The next message, with `payload` in it: in clear as long as no key is agreed on.
+   *
+   * @throws {TypeError} when it is not our turn.
+   */
+  write(payload: Uint8Array = EMPTY_BYTES): NoiseResult {
+    assertBytes(payload, 'payload');
+    this.#expect('write');
+    const parts: Uint8Array[] = [];
+    for (const token of this.#messages[this.#at]!) {
+      if (token === 'e') {
+        parts.push(this.#ephemeral.publicKey);
+        this.#mixEphemeral(this.#ephemeral.publicKey);
+      } else if (token === 's') {
+        const sealed = this.#seal(this.#static!.publicKey);
+        if (typeof sealed === 'string') return this.#fail(sealed);
+        parts.push(sealed);
+      } else {
+        const fault = this.#mixSecret(token);
+        if (fault !== undefined) return this.#fail(fault);
+      }
+    }
+    const sealed = this.#seal(payload);
+    if (typeof sealed === 'string') return this.#fail(sealed);
+    const bytes = concatBytes(...parts, sealed);
+    if (bytes.length > MAX_NOISE_MESSAGE_BYTES) return this.#fail('too_long');
+    this.#at++;
+    return { ok: true, bytes };
+  }
+
+  /**
+   * Reads the next message, and answers its payload.
+   *
+   * @throws {TypeError} when it is not their turn.
+   */
+  read(message: Uint8Array): NoiseResult {
+    assertBytes(message, 'message');
+    this.#expect('read');
+    if (message.length > MAX_NOISE_MESSAGE_BYTES) return this.#fail('too_long');
+    let rest = message;
+    for (const token of this.#messages[this.#at]!) {
+      if (token === 'e' || token === 's') {
+        const length = KEY_BYTES + (token === 's' && this.#cipher !== undefined ? AEAD_TAG_BYTES : 0);
+        if (rest.length < length) return this.#fail('too_short');
+        const taken = rest.subarray(0, length);
+        rest = rest.subarray(length);
+        if (token === 'e') {
+          this.#remoteEphemeral = copyBytes(taken);
+          this.#mixEphemeral(this.#remoteEphemeral);
+        } else {
+          const key = this.#open(taken);
+          if (typeof key === 'string') return this.#fail(key);
+          this.#remoteStatic = key;
+        }
+      } else {
+        const fault = this.#mixSecret(token);
+        if (fault !== undefined) return this.#fail(fault);
+      }
+    }
+    const payload = this.#open(rest);
+    if (typeof payload === 'string') return this.#fail(payload);
+    this.#at++;
+    return { ok: true, bytes: payload };
+  }
+
+  /** What comes of it. @throws {TypeError} when it is not `done`. */
+  finish(): NoiseTransport {
+    this.#expect('done');
+    const keys = split(this.#hashName, this.#chainingKey);
+    const forward = new CipherState(keys.initiatorToResponder, this.#importAead);
+    const backward = new CipherState(keys.responderToInitiator, this.#importAead);
+    return {
+      send: this.#initiator ? forward : backward,
+      receive: this.#initiator ? backward : forward,
+      handshakeHash: this.#h,
+      remoteStatic: this.#remoteStatic,
+    };
+  }
+
+  #expect(turn: 'write' | 'read' | 'done'): void {
+    if (this.turn === turn) return;
+    throw new TypeError(`Cannot ${turn === 'done' ? 'finish' : turn}: expected turn ${turn}, got ${this.turn}`);
+  }
+
+  #fail(fault: NoiseFault): NoiseResult {
+    this.#fault = fault;
+    return { ok: false, fault };
+  }
+
+  #mixHash(data: Uint8Array): void {
+    this.#h = mixHash(this.#hashName, this.#h, data);
+  }
+
+  #mixKey(material: Uint8Array): void {
+    const { chainingKey, key } = mixKey(this.#hashName, this.#chainingKey, material);
+    this.#chainingKey = chainingKey;
+    this.#cipher = new CipherState(key, this.#importAead);
+  }
+
+  /** §9.2: with a pre-shared key, ephemerals make keys too, so that no two handshakes share one. */
+  #mixEphemeral(publicKey: Uint8Array): void {
+    this.#mixHash(publicKey);
+    if (this.#usesPsk) this.#mixKey(publicKey);
+  }
+
+  #mixSecret(token: Exclude<NoiseToken, 'e' | 's'>): NoiseFault | undefined {
+    if (token === 'psk') {
+      const { chainingKey, toHash, key } = mixKeyAndHash(this.#hashName, this.#chainingKey, this.#psk!);
+      this.#chainingKey = chainingKey;
+      this.#mixHash(toHash);
+      this.#cipher = new CipherState(key, this.#importAead);
+      return undefined;
+    }
+    // The first letter is the initiator's key, the second the responder's.
+    const ours = token[this.#initiator ? 0 : 1] === 'e' ? this.#ephemeral : this.#static!;
+    const theirs = token[this.#initiator ? 1 : 0] === 'e' ? this.#remoteEphemeral! : this.#remoteStatic!;
+    const secret = ours.sharedSecret(theirs);
+    if (secret === undefined) return 'low_order';
+    this.#mixKey(secret);
+    return undefined;
+  }
+
+  /** §5.2 EncryptAndHash. */
+  #seal(plaintext: Uint8Array): Uint8Array | NoiseFault {
+    const sealed = this.#cipher === undefined ? plaintext : this.#cipher.seal(this.#h, plaintext);
+    if (typeof sealed !== 'string') this.#mixHash(sealed);
+    return sealed;
+  }
+
+  /** §5.2 DecryptAndHash. */
+  #open(sealed: Uint8Array): Bytes | NoiseFault {
+    const plaintext = this.#cipher === undefined ? copyBytes(sealed) : this.#cipher.open(this.#h, sealed);
+    if (typeof plaintext !== 'string') this.#mixHash(sealed);
+    return plaintext;
+  }
+}
+
+function key32(value: Uint8Array | undefined, label: string, pattern: NoisePattern): Bytes {
+  if (value === undefined) throw new TypeError(`Cannot make handshake: ${pattern} needs ${label}, 32 bytes`);
+  assertBytes(value, label, KEY_BYTES);
+  return copyBytes(value);
+}

@@ -1,0 +1,118 @@
+/**
+ * Noise messages on a byte stream: each behind its length in two bytes, big-endian; and a stream of bytes in such records.
+ *
+ * Source: docs/wire/noise.md §3.
+ */
+
+import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { AEAD_TAG_BYTES } from '../../crypto/suite.ts';
+import { type CipherState, type NoiseFault } from './cipher-state.ts';
+import { MAX_NOISE_MESSAGE_BYTES } from './handshake.ts';
+
+/** Bytes of the length. */
+export const RECORD_HEADER_BYTES = 2;
+/** The most plaintext that one record holds. */
+export const MAX_RECORD_PLAINTEXT_BYTES: number = MAX_NOISE_MESSAGE_BYTES - AEAD_TAG_BYTES;
+
+/** A Noise message behind its length. @throws {RangeError} when it has more than 65 535 bytes. */
+export function frameNoiseMessage(message: Uint8Array): Bytes {
+  const { length } = message;
+  if (length > MAX_NOISE_MESSAGE_BYTES) {
+    throw new RangeError(`Cannot frame message: expected at most ${MAX_NOISE_MESSAGE_BYTES} bytes, got ${length}`);
+  }
+  const framed = new Uint8Array(RECORD_HEADER_BYTES + length);
+  framed[0] = length >>> 8;
+  framed[1] = length;
+  framed.set(message, RECORD_HEADER_BYTES);
+  return framed;
+}
+
+/**
+ * Cuts a byte stream into Noise messages. Bounded by one message and what was pushed last: take all messages between two
+ * pushes.
+ */
+export class NoiseMessageReader {
+  #rest: Bytes = EMPTY_BYTES;
+
+  /** Bytes that have come and belong to no whole message yet. */
+  get pending(): number {
+    return this.#rest.length;
+  }
+
+  /** Takes what has come; the bytes are the caller's again. */
+  push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#rest = this.#rest.length === 0 ? copyBytes(bytes) : concatBytes(this.#rest, bytes);
+  }
+
+  /** The next whole message, a view that the caller may keep; `undefined` when none is there. */
+  next(): Bytes | undefined {
+    const rest = this.#rest;
+    if (rest.length < RECORD_HEADER_BYTES) return undefined;
+    const end = RECORD_HEADER_BYTES + ((rest[0]! << 8) | rest[1]!);
+    if (rest.length < end) return undefined;
+    this.#rest = rest.subarray(end);
+    return rest.subarray(RECORD_HEADER_BYTES, end);
+  }
+
+  /** Everything that was not taken, and leaves nothing behind. */
+  takeRest(): Bytes {
+    const rest = this.#rest;
+    this.#rest = EMPTY_BYTES;
+    return rest;
+  }
+}
+
+/**
+ * `plaintext` in as few records as it needs, one behind the other: what is written together is sealed together. Nothing
+ * becomes one empty record.
+ */
+export function sealRecords(cipher: CipherState, plaintext: Uint8Array): Bytes | NoiseFault {
+  const records = Math.max(1, Math.ceil(plaintext.length / MAX_RECORD_PLAINTEXT_BYTES));
+  const out = new Uint8Array(plaintext.length + records * (RECORD_HEADER_BYTES + AEAD_TAG_BYTES));
+  let at = 0;
+  for (let i = 0; i < records; i++) {
+    const start = i * MAX_RECORD_PLAINTEXT_BYTES;
+    const chunk = plaintext.subarray(start, start + MAX_RECORD_PLAINTEXT_BYTES);
+    const length = chunk.length + AEAD_TAG_BYTES;
+    out[at] = length >>> 8;
+    out[at + 1] = length;
+    const fault = cipher.sealInto(EMPTY_BYTES, chunk, out, at + RECORD_HEADER_BYTES);
+    if (fault !== undefined) return fault;
+    at += RECORD_HEADER_BYTES + length;
+  }
+  return out;
+}
+
+/** Opens a stream of records. */
+export class NoiseRecordReader {
+  readonly #cipher: CipherState;
+  readonly #messages = new NoiseMessageReader();
+  #fault: NoiseFault | undefined;
+
+  constructor(cipher: CipherState) {
+    this.#cipher = cipher;
+  }
+
+  /** What the records that are whole now hold, one item each; after a fault nothing but the fault. */
+  push(bytes: Uint8Array): readonly Bytes[] | NoiseFault {
+    if (this.#fault !== undefined) return this.#fault;
+    this.#messages.push(bytes);
+    const opened: Bytes[] = [];
+    for (let record; (record = this.#messages.next()) !== undefined;) {
+      const plaintext = this.#cipher.open(EMPTY_BYTES, record);
+      if (typeof plaintext === 'string') {
+        this.#fault = plaintext;
+        // What came before the fault is genuine, but a stream with a hole is of no use to anybody.
+        return plaintext;
+      }
+      opened.push(plaintext);
+    }
+    return opened;
+  }
+
+  /** Bytes of a record that is not whole: at the end of the stream there must be none. */
+  get pending(): number {
+    return this.#messages.pending;
+  }
+}
