@@ -4,6 +4,8 @@ import { type Bytes, encodeText } from '../src/core/bytes.ts';
 import { parseEndpoint } from '../src/core/ip.ts';
 import { decodePeerId, encodePeerId } from '../src/core/peer-id.ts';
 import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/core/varint.ts';
+import { decodeRecords, encodeRecords } from '../src/discovery/exchange-message.ts';
+import { signPeerRecord, verifyPeerRecord } from '../src/discovery/peer-record.ts';
 import { createSelfSignedCertificate, parseCertificate } from '../src/formats/certificate.ts';
 import { defaultKeyRegistry } from '../src/formats/ecdsa-p256.ts';
 import { decodeOid } from '../src/formats/oid.ts';
@@ -75,6 +77,9 @@ const certificates = keys.map((signer) =>
 );
 const spkis = keys.map(({ publicKey }) => publicKey.spki);
 const pkcs8s = keys.map((key) => exportKey(key, 'pkcs8'));
+const records = keys.map(
+  (key) => signPeerRecord(key, { addrs: [], issuedMs: 1_700_000_000_000, lifetimeMs: 1000 }).bytes,
+);
 const memory = createMemoryRealm({ clock: 'virtual' }).swarm();
 const handshake = p2pkeDatagrams();
 
@@ -157,6 +162,12 @@ export const DECODERS: readonly Target[] = [
       parseEndpoint(text);
       decodePeerId(text);
     },
+  },
+  { name: 'peer records', seeds: records, feed: (input) => void verifyPeerRecord(input), oneIn: 10 },
+  {
+    name: 'peer exchange',
+    seeds: [encodeRecords(records, 65_536)],
+    feed: (input) => void decodeRecords(input),
   },
   { name: 'UDP addresses', seeds: endpoints, feed: parsing(parseUdpAddr) },
   { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },

@@ -1,0 +1,25 @@
+/**
+ * `shoal/discovery`: getting to know peers. Signed address records, a bounded book of them, and the exchange by which
+ * peers tell each other of third ones.
+ *
+ * @example
+ * ```ts
+ * const exchange = peerExchange(channels.open('peers'), { privateKey });
+ * await exchange.exchange(bootstrapAddr);
+ * const everybody = exchange.records;
+ * ```
+ */
+
+export { type Candidate } from './candidate.ts';
+export { PeerBook, type PeerBookFault, type PeerBookOptions } from './peer-book.ts';
+export { type PeerExchange, type PeerExchangeOptions, peerExchange } from './peer-exchange.ts';
+export {
+  MAX_LIFETIME_MS,
+  MAX_RECORD_ADDRS,
+  MAX_RECORD_BYTES,
+  type PeerRecord,
+  type PeerRecordFields,
+  type RecordFault,
+  signPeerRecord,
+  verifyPeerRecord,
+} from './peer-record.ts';
