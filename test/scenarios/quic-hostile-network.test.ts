@@ -49,11 +49,19 @@ const echo = ({ payload }: { readonly payload: Uint8Array }): Uint8Array => payl
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Bytes outside of the heap: the engines' memory, and every message. */
-function outsideBytes(): number {
-  collectGarbage();
-  const { arrayBuffers, external } = process.memoryUsage();
-  return Math.max(arrayBuffers, external);
+/**
+ * Bytes outside of the heap: the engines' memory, and every message. The collector gives buffers back on a thread of its
+ * own, so one look would see what is about to go; the least of several counts.
+ */
+async function outsideBytes(): Promise<number> {
+  let least = Infinity;
+  for (let look = 0; look < 5; look++) {
+    collectGarbage();
+    await new Promise((resolve) => void setImmediate(resolve));
+    const { arrayBuffers, external } = process.memoryUsage();
+    least = Math.min(least, Math.max(arrayBuffers, external));
+  }
+  return least;
 }
 
 describe('a network that loses, delays, repeats, reorders, cuts off and flips', () => {
@@ -110,7 +118,7 @@ describe('those who are not who they seem', () => {
     const first = initials.filter((bytes) => bytes.length >= 1200);
     assert.ok(first.length >= 300);
     const sources = Array.from({ length: 1000 }, () => realm.swarm());
-    const before = outsideBytes();
+    const before = await outsideBytes();
     const bob = make(2);
     for (let wave = 0; wave < 5; wave++) {
       for (const [i, source] of sources.entries()) {
@@ -119,7 +127,7 @@ describe('those who are not who they seem', () => {
       assert.deepEqual([...(await run(bob.ask(addrOf(alice), Uint8Array.of(wave), { timeoutMs: 5000 })))], [wave]);
       await pass(50);
     }
-    const grown = outsideBytes() - before;
+    const grown = (await outsideBytes()) - before;
     assert.ok(grown < 64_000_000, `${grown} bytes`);
     assert.ok((alice.counters.drops.get('quic.retried') ?? 0) > 1000);
     await pass(20_000);
@@ -176,11 +184,11 @@ describe('peers with a key and bad intent', () => {
       }
       bad.flush();
       await pass(20);
-      if (round === 50) before = outsideBytes();
+      if (round === 50) before = await outsideBytes();
       if (round % 25 === 0) await run(bob.ask(addrOf(alice), Uint8Array.of(1), { timeoutMs: 1000 }));
     }
     assert.ok(streams > 10_000, `${streams}`);
-    const grown = outsideBytes() - before;
+    const grown = (await outsideBytes()) - before;
     assert.ok(grown < 2_000_000, `${grown} bytes`);
   });
 
@@ -223,7 +231,7 @@ describe('peers with a key and bad intent', () => {
     alice.listen(() => assert.fail('delivered'));
     const bad = new RawQuicPeer(realm, testKey(9));
     const connection = await bad.connected(addrOf(alice).inner);
-    const before = outsideBytes();
+    const before = await outsideBytes();
     const written = new Map<QuicStream, number>();
     const fill = (stream: QuicStream): void => {
       for (let taken = 1; taken > 0 && written.get(stream)! < 1_000_000;) {
@@ -241,7 +249,7 @@ describe('peers with a key and bad intent', () => {
     }
     bad.flush();
     await pass(10_000);
-    const grown = outsideBytes() - before;
+    const grown = (await outsideBytes()) - before;
     assert.ok(grown < 40_000_000, `${grown} bytes`);
     const bob = make(2);
     assert.deepEqual([...(await run(bob.ask(addrOf(alice), Uint8Array.of(5))))], [5]);
