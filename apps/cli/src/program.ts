@@ -6,7 +6,9 @@ import { demo, type DemoCommandOptions } from './commands/demo.ts';
 import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
 import { ping, type PingOptions } from './commands/ping.ts';
-import { ask, tell, type SendOptions } from './commands/send.ts';
+import { ask, tell, type SendOptions } from './commands/message.ts';
+import { type ReceiveOptions } from './commands/receive.ts';
+import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
 import { LAYERS } from './stack/layers.ts';
 
@@ -153,6 +155,28 @@ export function createProgram(): Command {
     .option('--timeout <MS>', 'milliseconds to wait for each answer', whole(1, 86_400_000), 1000)
     .addHelpText('after', layerHelp() + examples('ping --stack udp 127.0.0.1:5000 --count 100 --interval 0'))
     .action((addr: string, options: PingOptions) => run(options, (context) => ping(context, addr, options)));
+
+  common(program.command('send'))
+    .description('Offer a file or a folder, and print the ticket with which others receive it, until Ctrl-C.')
+    .argument('<FILE>', 'file or folder')
+    .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
+    .option('--key <FILE>', 'private key; with it and --bind, the same ticket comes again (default: a new key)')
+    .option('--once', 'end when somebody has received everything')
+    .addHelpText('after', examples('send photos', 'send --once report.pdf'))
+    .action((file: string, options: SendFileOptions) =>
+      run(options, async (context) => (await import('./commands/send.ts')).send(context, file, options)),
+    );
+
+  common(program.command('receive'))
+    .description('Receive what a ticket promises, checked by hash; goes on where it was interrupted.')
+    .argument('<TICKET>', 'the line that `shoal send` prints')
+    .option('--out <DIR>', 'folder to write to, made if it is not there', '.')
+    .option('--force', 'replace what has the same name')
+    .option('--timeout <MS>', 'give up when nothing comes for so long', whole(1, 86_400_000), 30_000)
+    .addHelpText('after', examples('receive shoal1.AbCd…', 'receive shoal1.AbCd… --out downloads'))
+    .action((ticket: string, options: ReceiveOptions) =>
+      run(options, async (context) => (await import('./commands/receive.ts')).receive(context, ticket, options)),
+    );
 
   common(program.command('demo'))
     .description('Run a network of peers on this machine: each a process with a key and sockets of its own.')

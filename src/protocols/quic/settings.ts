@@ -49,6 +49,13 @@ export interface QuicTransportOptions {
   readonly minResetIntervalMs?: number | undefined;
   /** As a server, allow sending before the client has shown who it is (0.5-RTT data). Whoever asked gets it. @default false */
   readonly halfRtt?: boolean | undefined;
+  /**
+   * Secret of at least 32 bytes from which connection ids and stateless reset tokens (RFC 9000 §10.3) are derived. An
+   * endpoint that comes back with the same one, at the same address, tells the peers of its former life at once; those
+   * of another learn by the idle timeout. Never share one between endpoints that live at the same time (§21.11).
+   * @default random
+   */
+  readonly resetKey?: Uint8Array | undefined;
 }
 
 /** What an endpoint is made from, apart from its hooks. */
@@ -64,11 +71,6 @@ export interface QuicSettings extends QuicTransportOptions {
    * @default 'required'
    */
   readonly clientCertificates?: 'required' | 'optional' | 'none' | undefined;
-  /**
-   * Secret of at least 32 bytes from which connection ids and stateless reset tokens (RFC 9000 §10.3) are derived. An
-   * endpoint that comes back with the same one tells the peers of its former life at once. @default random
-   */
-  readonly resetKey?: Uint8Array | undefined;
   /** Hands out TLS secrets as `key_log` events, for Wireshark. Whoever has them reads everything. @default false */
   readonly keyLog?: boolean | undefined;
 }

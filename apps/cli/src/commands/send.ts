@@ -1,45 +1,66 @@
-/** `shoal tell` and `shoal ask`: one message. */
+/** `shoal send`: offers a file or folder, prints the ticket for it, and serves it until it is interrupted. */
 
-import { canAsk } from 'shoal';
-import { type CommandContext, type StackOptions, bindFor, openStackOf } from '../context.ts';
-import { asUsage } from '../failure.ts';
-import { readPayload, toBase64 } from '../payload.ts';
-import { cannotAsk } from '../stack/open.ts';
+import { encodeText } from 'shoal';
+import { generateKey, peerIdOf } from 'shoal/keys';
+import { openQuicSwarm } from 'shoal/quic';
+import { type CommandContext, type CommonOptions, loadKey } from '../context.ts';
+import { printable } from '../output.ts';
+import { totalBytes } from '../transfer/manifest.ts';
+import { makeOffer } from '../transfer/offer.ts';
+import { Progress, sizeText } from '../transfer/progress.ts';
+import { encodeTicket } from '../transfer/ticket.ts';
 
-/** Options of `shoal tell` and `shoal ask`. */
-export interface SendOptions extends StackOptions {
-  readonly data?: string | undefined;
-  readonly file?: string | undefined;
-  /** Milliseconds. */
-  readonly timeout: number;
+/** Options of `shoal send`. */
+export interface SendFileOptions extends CommonOptions {
+  readonly bind?: string | undefined;
+  readonly key?: string | undefined;
+  readonly once?: boolean | undefined;
 }
 
-/** Sends one message, and waits until it is out. */
-export async function tell(context: CommandContext, addr: string, options: SendOptions): Promise<void> {
-  const payload = await readPayload(options);
-  await using stack = await openStackOf(context, options, bindFor(addr));
-  const { swarm } = stack;
-  const dst = asUsage(`Cannot use address over ${stack.text}`, () => swarm.parseAddr(addr));
-  const call = { signal: context.interrupt.signal, timeoutMs: options.timeout };
-  await swarm.tell(dst, payload, call);
-  await swarm.drain(call);
-  context.output.show(
-    { event: 'told', dst: dst.text, bytes: payload.length },
-    `told ${payload.length} bytes to ${dst.text}`,
+/** Serves until Ctrl-C, or with `--once` until somebody has everything. */
+export async function send(context: CommandContext, file: string, options: SendFileOptions): Promise<void> {
+  const { output, interrupt, realm } = context;
+  const privateKey = options.key === undefined ? generateKey() : await loadKey(options.key);
+  const { signal } = interrupt;
+  const leftOut = (left: string): void =>
+    output.note(`shoal: left out ${printable(left)}: neither a file nor a folder`);
+  await using offer = await makeOffer(
+    file,
+    privateKey,
+    signal,
+    leftOut,
+    (name, total) => new Progress(output, name, total),
   );
-}
+  await using swarm = await openQuicSwarm({
+    realm,
+    bind: options.bind ?? '0.0.0.0:0',
+    privateKey,
+    signal,
+    // With a key that stays, receivers notice at once when the sender has been started again.
+    resetKey: privateKey.sign(encodeText('shoal send reset\0')),
+  });
+  let served = 0;
+  swarm.serve(async ({ src, payload }) => {
+    const answer = await offer.answer(payload, () => {
+      output.show({ event: 'delivered', dst: src.text }, `delivered to ${src.text}`);
+      // After the answer is out.
+      if (options.once === true) setImmediate(() => interrupt.fire());
+    });
+    served += answer.length;
+    return answer;
+  });
 
-/** Sends one request, and shows its answer. */
-export async function ask(context: CommandContext, addr: string, options: SendOptions): Promise<void> {
-  const { output, interrupt } = context;
-  const payload = await readPayload(options);
-  await using stack = await openStackOf(context, options, bindFor(addr));
-  const { swarm } = stack;
-  if (!canAsk(swarm)) throw cannotAsk(stack.text);
-  const dst = asUsage(`Cannot use address over ${stack.text}`, () => swarm.parseAddr(addr));
-  const startedAt = performance.now();
-  const answer = await swarm.ask(dst, payload, { signal: interrupt.signal, timeoutMs: options.timeout });
-  const ms = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  if (output.json) output.show({ event: 'answer', src: dst.text, payload: toBase64(answer), ms });
-  else output.raw(answer);
+  const { manifest, hash, secret } = offer;
+  const addrs = swarm.localAddrs().map(({ inner }) => inner.text);
+  const ticket = encodeTicket({ id: peerIdOf(privateKey.publicKey), secret, hash, addrs });
+  const total = totalBytes(manifest);
+  const files = manifest.files.length;
+  const what = manifest.kind === 'file' ? '' : `${files} files, `;
+  if (!output.json) {
+    output.note(`Sending ${printable(manifest.name)}, ${what}${sizeText(total)}, until Ctrl-C. On the other machine:`);
+    output.note(`  shoal receive ${ticket}`);
+  }
+  output.show({ event: 'ticket', ticket, name: manifest.name, files, bytes: total }, ticket);
+  await Promise.race([swarm.closed, interrupt.fired]);
+  output.show({ event: 'closed', servedBytes: served });
 }

@@ -83,6 +83,7 @@ class Demo {
       if (!this.#signal.aborted) throw error;
     } finally {
       clearInterval(drawing);
+      this.#live?.end();
     }
     await this.#settle();
   }

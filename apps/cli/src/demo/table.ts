@@ -1,6 +1,7 @@
 /** The demo's peers as a table that is drawn again in place on a terminal. */
 
 import { styleText } from 'node:util';
+import { createLogUpdate } from 'log-update';
 import { quantilesOf } from '../quantiles.ts';
 import { type PeerHandle } from './peer-handle.ts';
 
@@ -45,25 +46,20 @@ export function tableLines(peers: readonly PeerHandle[]): readonly string[] {
 
 /** Draws lines that replace each other, under lines that stay. Only for terminals. */
 export class LiveLines {
-  #drawn = 0;
+  readonly #update = createLogUpdate(process.stdout);
 
   /** Writes a line that stays, above the live ones. */
   keep(line: string): void {
-    const live = this.#drawn;
-    this.#erase();
-    process.stdout.write(`${line}\n`);
-    if (live > 0) this.#drawn = 0;
+    this.#update.persist(line);
   }
 
   draw(lines: readonly string[]): void {
-    this.#erase();
-    process.stdout.write(lines.map((line) => `${line}\n`).join(''));
-    this.#drawn = lines.length;
+    this.#update(lines.join('\n'));
   }
 
-  #erase(): void {
-    // Up to the first live line, then clear to the end of the screen (ECMA-48 CPL and ED).
-    if (this.#drawn > 0) process.stdout.write(`\u001b[${this.#drawn}F\u001b[J`);
-    this.#drawn = 0;
+  /** Takes the live lines away. */
+  end(): void {
+    this.#update.clear();
+    this.#update.done();
   }
 }
