@@ -32,6 +32,7 @@ import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseUdpAddr } from '../src/swarms/udp/address.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
+import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
 
 /** Something that is fed with hostile inputs. */
 export interface Target {
@@ -136,6 +137,7 @@ export const DECODERS: readonly Target[] = [
     feed: (input) => void new NoiseRecordReader(new CipherState(NOISE_KEY)).push(input),
   },
   { name: 'QUIC or not', seeds: [Uint8Array.of(0xc0, 0, 0, 0, 1, 8)], feed: (input) => void isQuicDatagram(input) },
+  { name: 'TCP swarm frames', seeds: tcpStreams, feed: feedTcpSession, oneIn: 4 },
   { name: 'SPKI (DER)', seeds: spkis, feed: (input) => void decodeSpki(input) },
   { name: 'PKCS#8 (DER)', seeds: pkcs8s, feed: (input) => void decodePkcs8(input) },
   { name: 'certificates (DER)', seeds: certificates, feed: (input) => void parseCertificate(input) },

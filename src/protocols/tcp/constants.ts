@@ -1,0 +1,31 @@
+/** Numbers of the TCP swarm's protocol. Source of all: docs/wire/tcp.md. */
+
+/** §3 */
+export const TCP_VERSION = 1;
+export const MIN_WINDOW_BYTES = 1024;
+export const HELLO_TIMEOUT_MS = 5000;
+
+/** §2: type and fields of a frame. */
+export const MAX_FRAME_BYTES = 65_600;
+
+/** §4: what is sent in one frame, and in one chunk; chunks that come may be larger. */
+export const CHUNK_BYTES = 32_768;
+export const MAX_UNFINISHED = 512;
+
+/** §5: what a message costs beside its size. */
+export const MESSAGE_COST_BYTES = 64;
+
+/** §6 */
+export const REFUSAL_TOO_LARGE = 0;
+export const REFUSAL_PLAIN = 255;
+export const MAX_REFUSAL_BYTES = 32_768;
+
+/** §7 */
+export const PING_AFTER_MS = 15_000;
+export const PING_TIMEOUT_MS = 15_000;
+export const MAX_PING_BYTES = 8;
+
+/** §8 */
+export const BYE_TIMEOUT_MS = 10_000;
+export const MAX_REASON_BYTES = 256;
+export const BYE = { CLOSED: 0, IDLE: 1, REPLACED: 2, FAULT: 3, UNRESPONSIVE: 4, TOO_MANY: 5 } as const;

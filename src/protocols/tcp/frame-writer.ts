@@ -1,0 +1,172 @@
+/** Writes frames behind each other, so that one turn's frames go out as one piece. Source: docs/wire/tcp.md §2. */
+
+import { type Bytes, copyInto, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
+import { varintLength, writeVarint } from '../../core/varint.ts';
+import { FRAME, type MessageHead } from './frames.ts';
+
+/** The first buffer of a quiet connection, and the largest of a busy one. */
+const MIN_BUFFER_BYTES = 1024;
+const MAX_BUFFER_BYTES = 131_072;
+
+const TYPE_OF = {
+  tell: FRAME.TELL,
+  request: FRAME.REQUEST,
+  answer: FRAME.ANSWER,
+  refusal: FRAME.REFUSAL,
+} as const;
+
+/** Each byte of a buffer is written once and never again, so what was taken may stay about. */
+export class FrameWriter {
+  /** Full buffers. Bounded by whoever writes: it looks at `length`. */
+  #full: Bytes[] = [];
+  #fullBytes = 0;
+  #buffer: Bytes = EMPTY_BYTES;
+  #from = 0;
+  #at = 0;
+  #nextBytes = MIN_BUFFER_BYTES;
+
+  /** Bytes that were written and not taken. */
+  get length(): number {
+    return this.#fullBytes + this.#at - this.#from;
+  }
+
+  /** Everything that was written, in order. */
+  take(): readonly Bytes[] {
+    const pieces = this.#full;
+    if (this.#at > this.#from) pieces.push(this.#buffer.subarray(this.#from, this.#at));
+    this.#from = this.#at;
+    this.#full = [];
+    this.#fullBytes = 0;
+    return pieces;
+  }
+
+  /** Lets go of the buffer, so that a quiet connection holds none. */
+  rest(): void {
+    if (this.length > 0) return;
+    this.#buffer = EMPTY_BYTES;
+    this.#from = this.#at = 0;
+    this.#nextBytes = MIN_BUFFER_BYTES;
+  }
+
+  hello(fields: readonly number[]): void {
+    this.#numbers(FRAME.HELLO, fields);
+  }
+
+  /** A whole tell: the hot path. */
+  tell(payload: Uint8Array): void {
+    const { length } = payload;
+    this.#begin(FRAME.TELL, length, length);
+    copyInto(this.#buffer, this.#at, payload);
+    this.#at += length;
+  }
+
+  /** A whole message in one frame. */
+  message(head: MessageHead, payload: Uint8Array): void {
+    if (head.type === 'tell') {
+      this.tell(payload);
+      return;
+    }
+    const fields = headFields(head);
+    this.#begin(TYPE_OF[head.type], headLength(head, fields) + payload.length, 0);
+    this.#head(head, fields);
+    this.#bytes(payload);
+  }
+
+  begin(stream: number, size: number, head: MessageHead): void {
+    const fields = headFields(head);
+    const length = varintLength(stream) + varintLength(size) + 1 + headLength(head, fields);
+    this.#begin(FRAME.BEGIN, length, length);
+    this.#varint(stream);
+    this.#varint(size);
+    this.#buffer[this.#at++] = TYPE_OF[head.type];
+    this.#head(head, fields);
+  }
+
+  chunk(stream: number, bytes: Uint8Array): void {
+    this.#begin(FRAME.CHUNK, varintLength(stream) + bytes.length, 0);
+    this.#varint(stream);
+    this.#bytes(bytes);
+  }
+
+  abort(stream: number): void {
+    this.#numbers(FRAME.ABORT, [stream]);
+  }
+
+  cancel(id: number): void {
+    this.#numbers(FRAME.CANCEL, [id]);
+  }
+
+  credit(tellBytes: number, requestBytes: number): void {
+    this.#numbers(FRAME.CREDIT, [tellBytes, requestBytes]);
+  }
+
+  ping(type: 'ping' | 'pong', token: Uint8Array): void {
+    this.#begin(type === 'ping' ? FRAME.PING : FRAME.PONG, token.length, 0);
+    this.#bytes(token);
+  }
+
+  bye(code: number, reason: string): void {
+    const text = encodeText(reason);
+    this.#begin(FRAME.BYE, varintLength(code) + text.length, 0);
+    this.#varint(code);
+    this.#bytes(text);
+  }
+
+  #numbers(type: number, fields: readonly number[]): void {
+    let length = 0;
+    for (const field of fields) length += varintLength(field);
+    this.#begin(type, length, length);
+    for (const field of fields) this.#varint(field);
+  }
+
+  #head(head: MessageHead, fields: readonly number[]): void {
+    for (const field of fields) this.#varint(field);
+    if (head.type !== 'refusal') return;
+    this.#room(1);
+    this.#buffer[this.#at++] = head.code;
+  }
+
+  /** Length and type of a frame, and room for `room` bytes of its fields in one buffer. */
+  #begin(type: number, fieldBytes: number, room: number): void {
+    const length = 1 + fieldBytes;
+    this.#room(varintLength(length) + 1 + room);
+    this.#varint(length);
+    this.#buffer[this.#at++] = type;
+  }
+
+  #varint(value: number): void {
+    this.#room(varintLength(value));
+    if (value < 0x80) this.#buffer[this.#at++] = value;
+    else this.#at = writeVarint(this.#buffer, this.#at, value);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#room(bytes.length);
+    copyInto(this.#buffer, this.#at, bytes);
+    this.#at += bytes.length;
+  }
+
+  /** Sees to it that `length` bytes can be written without a break. */
+  #room(length: number): void {
+    if (this.#at + length <= this.#buffer.length) return;
+    if (this.#at > this.#from) {
+      this.#full.push(this.#buffer.subarray(this.#from, this.#at));
+      this.#fullBytes += this.#at - this.#from;
+    }
+    const size = Math.max(this.#nextBytes, length);
+    this.#buffer = new Uint8Array(size);
+    this.#from = this.#at = 0;
+    this.#nextBytes = Math.min(4 * size, MAX_BUFFER_BYTES);
+  }
+}
+
+function headFields(head: MessageHead): readonly number[] {
+  if (head.type === 'tell') return [];
+  return head.type === 'request' ? [head.id, head.maxResponseBytes] : [head.id];
+}
+
+function headLength(head: MessageHead, fields: readonly number[]): number {
+  let length = head.type === 'refusal' ? 1 : 0;
+  for (const field of fields) length += varintLength(field);
+  return length;
+}

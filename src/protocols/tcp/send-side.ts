@@ -1,0 +1,150 @@
+/** What one side of a connection sends: messages by turns, as far as credit and the pipe allow, and what goes between. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { type Priority } from '../../core/priority.ts';
+import { CHUNK_BYTES } from './constants.ts';
+import { costOf, SendCredit } from './credit.ts';
+import { FrameWriter } from './frame-writer.ts';
+import { type MessageHead } from './frames.ts';
+import { Lanes, type Outgoing } from './lanes.ts';
+
+/** What may be written and not be in the kernel: what comes later can still go before what is not written. */
+const HIGH_WATER_BYTES = 524_288;
+/** Messages in parts that go in turn; the others wait, so that the peer need not hold the beginnings of all. */
+const MAX_BEGUN = 64;
+
+export class SendSide {
+  readonly writer: FrameWriter = new FrameWriter();
+  readonly tellCredit: SendCredit = new SendCredit();
+  readonly requestCredit: SendCredit = new SendCredit();
+  readonly #lanes = new Lanes();
+  #inFlight = 0;
+  #nextStream = 1;
+  #begun = 0;
+  #unsentAnswerBytes = 0;
+
+  /** Bytes that were given out and are not in the kernel. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Messages, and their bytes, that are not whole on their way. */
+  get queued(): number {
+    return this.#lanes.size;
+  }
+
+  get queuedBytes(): number {
+    return this.#lanes.bytes;
+  }
+
+  get queuedTells(): number {
+    return this.#lanes.tells;
+  }
+
+  /** Tells and requests of them. */
+  get unsaid(): number {
+    return this.#lanes.unsaid;
+  }
+
+  get unsentAnswerBytes(): number {
+    return this.#unsentAnswerBytes;
+  }
+
+  /** Whether the pipe takes more now. */
+  get hasRoom(): boolean {
+    return this.#inFlight + this.writer.length < HIGH_WATER_BYTES;
+  }
+
+  /** Writes a tell on the spot, if nothing is in its way. */
+  tellNow(payload: Uint8Array): boolean {
+    const { length } = payload;
+    if (this.#lanes.size > 0 || length > CHUNK_BYTES || !this.hasRoom) return false;
+    const cost = costOf(length);
+    if (!this.tellCredit.allows(cost)) return false;
+    this.tellCredit.charge(cost);
+    this.writer.tell(payload);
+    return true;
+  }
+
+  add(head: MessageHead, payload: Uint8Array, priority: Priority): Outgoing {
+    const message: Outgoing = { head, payload, priority, offset: 0, stream: undefined };
+    this.#lanes.add(message);
+    if (head.type === 'answer' || head.type === 'refusal') this.#unsentAnswerBytes += payload.length;
+    return message;
+  }
+
+  /** Gives a message up; what has begun is called back. False when it is whole on its way. */
+  giveUp(message: Outgoing): boolean {
+    if (!this.#lanes.remove(message)) return false;
+    this.#forget(message);
+    if (message.stream !== undefined) this.writer.abort(message.stream);
+    return true;
+  }
+
+  /** Writes one frame of whichever message is next; answers it, or `undefined` when none can go on. */
+  step(): Outgoing | undefined {
+    if (!this.hasRoom) return undefined;
+    const message = this.#lanes.next((candidate) => this.#mayGoOn(candidate));
+    if (message === undefined) return undefined;
+    const { head, payload } = message;
+    if (message.stream === undefined) {
+      this.#creditOf(message)?.charge(costOf(payload.length));
+      if (payload.length <= CHUNK_BYTES) {
+        this.writer.message(head, payload);
+        message.offset = payload.length;
+        this.#done(message);
+        return message;
+      }
+      message.stream = this.#nextStream++;
+      this.#begun++;
+      this.#lanes.begun(message);
+      this.writer.begin(message.stream, payload.length, head);
+    }
+    const end = Math.min(message.offset + CHUNK_BYTES, payload.length);
+    this.writer.chunk(message.stream, payload.subarray(message.offset, end));
+    message.offset = end;
+    if (end === payload.length) this.#done(message);
+    return message;
+  }
+
+  /** What is to be sent now. */
+  take(): readonly Bytes[] {
+    this.#inFlight += this.writer.length;
+    return this.writer.take();
+  }
+
+  /** Bytes are in the kernel. */
+  flushed(bytes: number): void {
+    this.#inFlight -= bytes;
+    if (this.#inFlight === 0) this.writer.rest();
+  }
+
+  /** Gives all messages up, without a word. */
+  clear(): readonly Outgoing[] {
+    this.#begun = this.#unsentAnswerBytes = 0;
+    return this.#lanes.clear();
+  }
+
+  #mayGoOn(message: Outgoing): boolean {
+    if (message.stream !== undefined) return true;
+    const size = message.payload.length;
+    if (size > CHUNK_BYTES && this.#begun >= MAX_BEGUN) return false;
+    return this.#creditOf(message)?.allows(costOf(size)) ?? true;
+  }
+
+  /** Answers are not charged. */
+  #creditOf({ head }: Outgoing): SendCredit | undefined {
+    if (head.type === 'tell') return this.tellCredit;
+    return head.type === 'request' ? this.requestCredit : undefined;
+  }
+
+  #done(message: Outgoing): void {
+    this.#lanes.remove(message);
+    this.#forget(message);
+  }
+
+  #forget({ head, payload, stream }: Outgoing): void {
+    if (stream !== undefined) this.#begun--;
+    if (head.type === 'answer' || head.type === 'refusal') this.#unsentAnswerBytes -= payload.length;
+  }
+}

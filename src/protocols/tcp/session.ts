@@ -1,0 +1,488 @@
+/**
+ * One connection of the TCP swarm, without I/O: tells and asks both ways over one stream of bytes that something below has
+ * authenticated. Source: docs/wire/tcp.md.
+ *
+ * Whoever runs it hands in what the pipe reads and how much of what was transmitted is in the kernel, and gives back what
+ * handlers are done with.
+ */
+
+import { type Bytes, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
+import { type Machine, type Millis, type Output } from '../../core/machine.ts';
+import { Outbox } from '../../core/outbox.ts';
+import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
+import { Acknowledgement } from './acknowledgement.ts';
+import {
+  BYE,
+  BYE_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
+  MAX_REASON_BYTES,
+  MAX_REFUSAL_BYTES,
+  MIN_WINDOW_BYTES,
+  PING_AFTER_MS,
+  PING_TIMEOUT_MS,
+  REFUSAL_PLAIN,
+  REFUSAL_TOO_LARGE,
+  TCP_VERSION,
+} from './constants.ts';
+import { type TcpClosed, type TcpEvent, type TcpTicket } from './events.ts';
+import { Fifo } from './fifo.ts';
+import { FrameReader } from './frame-reader.ts';
+import { type MessageHead, type TcpFrame } from './frames.ts';
+import { type Outgoing } from './lanes.ts';
+import { ReceiveSide, type TcpFault } from './receive-side.ts';
+import { SendSide } from './send-side.ts';
+
+/** How a session is made. */
+export interface TcpSessionOptions {
+  /** The largest payload that this side takes. */
+  readonly maxMessageBytes: number;
+  /** What may be under way to this side, of tells and of requests each. */
+  readonly windowBytes: number;
+  /** The port that this side listens on; 0: none. */
+  readonly port: number;
+  /** How long nothing may be said before the connection is given up. Infinity: for ever. */
+  readonly idleTimeoutMs: number;
+}
+
+/**
+ * hello: the peer's hello has not come; watch: is the peer alive, is the connection idle; bye: it has not ended in time.
+ */
+type TcpTimer = 'hello' | 'watch' | 'bye';
+
+/** An ask under way. */
+interface Asked {
+  readonly maxResponseBytes: number;
+  readonly outgoing: Outgoing;
+}
+
+/** A request whose answer is not all written. */
+interface Served {
+  readonly head: MessageHead & { readonly type: 'request' };
+  readonly size: number;
+  answer: Outgoing | undefined;
+}
+
+/** The machine of one connection. */
+export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
+  readonly #options: TcpSessionOptions;
+  readonly #outbox = new Outbox<readonly Bytes[], TcpEvent, TcpTimer>();
+  readonly #reader = new FrameReader();
+  readonly #send = new SendSide();
+  readonly #receive: ReceiveSide;
+  /** Bounded by whoever asks. */
+  readonly #asked = new Map<number, Asked>();
+  /** By ask id. Bounded by the request window. */
+  readonly #served = new Map<number, Served>();
+  /** Requests that wait until earlier answers are out. Bounded by the request window. */
+  #parked = new Fifo<{ readonly id: number; readonly payload: Bytes }>();
+  #state: 'hello' | 'open' | 'retiring' | 'closed' = 'hello';
+  #closed: TcpClosed | undefined;
+  #nextAsk = 1;
+  readonly #acknowledgement = new Acknowledgement();
+  #pong: Bytes | undefined;
+  #saidBye = false;
+  #heardBye = false;
+  #bye: TcpClosed = { by: 'local', code: BYE.CLOSED, reason: '' };
+  /** When something last came, when something of ours last got out, and when a message last came or went. */
+  #heardMs: Millis;
+  #flushedMs: Millis;
+  #saidMs: Millis;
+  #pinged = false;
+
+  constructor(options: TcpSessionOptions, now: Millis) {
+    this.#options = options;
+    this.#heardMs = this.#flushedMs = this.#saidMs = now;
+    this.#receive = new ReceiveSide(options, { limit: (id) => this.#answerLimit(id) });
+    const { maxMessageBytes, windowBytes, port } = options;
+    this.#send.writer.hello([TCP_VERSION, maxMessageBytes, windowBytes, windowBytes, port]);
+    this.#outbox.arm('hello', now + HELLO_TIMEOUT_MS);
+  }
+
+  /** Whether tells and asks may begin. */
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** Tells that the peer is not known to have read. */
+  get unacknowledged(): number {
+    return this.#send.queuedTells + this.#acknowledgement.unread;
+  }
+
+  /** Messages, and their bytes, that wait for their turn. */
+  get queued(): number {
+    return this.#send.queued;
+  }
+
+  get queuedBytes(): number {
+    return this.#send.queuedBytes;
+  }
+
+  /** Whether nothing is under way in either direction. */
+  get isQuiet(): boolean {
+    return (
+      this.#send.queued + this.#send.inFlight + this.#asked.size + this.#served.size + this.#receive.unfinished === 0 &&
+      this.#receive.tells.held === 0
+    );
+  }
+
+  /**
+   * Sends a tell.
+   *
+   * @returns `undefined` when all of it is written; else what `taken` or `tell_failed` will name. Until then `payload` must
+   *   stay as it is.
+   */
+  tell(now: Millis, payload: Uint8Array, priority: Priority = DEFAULT_PRIORITY): TcpTicket | undefined {
+    this.#saidMs = now;
+    if (this.#send.tellNow(payload)) {
+      this.#acknowledgement.wrote();
+      return undefined;
+    }
+    return this.#send.add({ type: 'tell' }, payload, priority);
+  }
+
+  /** Gives a tell up that is not all written. */
+  giveUpTell(ticket: TcpTicket): void {
+    this.#send.giveUp(ticket);
+  }
+
+  /** Sends a request; answers its id. `payload` must stay as it is until the ask is over. */
+  ask(now: Millis, payload: Uint8Array, maxResponseBytes: number, priority: Priority = DEFAULT_PRIORITY): number {
+    this.#saidMs = now;
+    const id = this.#nextAsk++;
+    const outgoing = this.#send.add({ type: 'request', id, maxResponseBytes }, payload, priority);
+    this.#asked.set(id, { maxResponseBytes, outgoing });
+    return id;
+  }
+
+  /** Gives an ask up. Harmless when it is over. */
+  cancelAsk(id: number): void {
+    const asked = this.#asked.get(id);
+    if (asked === undefined) return;
+    this.#asked.delete(id);
+    if (!this.#send.giveUp(asked.outgoing)) this.#send.writer.cancel(id);
+    this.#receive.unwant(id);
+  }
+
+  /** Answers a request; false when the asker does not take as much. `payload` is the session's from now on. */
+  answer(now: Millis, id: number, payload: Uint8Array, priority: Priority = DEFAULT_PRIORITY): boolean {
+    const served = this.#served.get(id);
+    if (served === undefined) return true;
+    if (payload.length > served.head.maxResponseBytes) {
+      this.refuse(now, id, REFUSAL_TOO_LARGE, EMPTY_BYTES, priority);
+      return false;
+    }
+    this.#saidMs = now;
+    served.answer = this.#send.add({ type: 'answer', id }, payload, priority);
+    return true;
+  }
+
+  /** Refuses a request: code 255 plainly, others as the handler says. More than 32 768 bytes are left out. */
+  refuse(
+    now: Millis,
+    id: number,
+    code: number = REFUSAL_PLAIN,
+    bytes: Uint8Array = EMPTY_BYTES,
+    priority: Priority = DEFAULT_PRIORITY,
+  ): void {
+    const served = this.#served.get(id);
+    if (served === undefined) return;
+    this.#saidMs = now;
+    const carried = bytes.length > MAX_REFUSAL_BYTES ? EMPTY_BYTES : bytes;
+    served.answer = this.#send.add({ type: 'refusal', id, code }, carried, priority);
+  }
+
+  /** The handler of a tell of this many bytes is done. */
+  release(sizeBytes: number): void {
+    this.#receive.release({ type: 'tell' }, sizeBytes);
+  }
+
+  /** Asks the peer how far it has read; `acknowledged` tells. */
+  requestAcknowledgement(): void {
+    if (this.unacknowledged > 0) this.#acknowledgement.want();
+  }
+
+  /** Begins nothing more, and ends when nothing is under way; `retiring` tells. */
+  retire(now: Millis, code: number, reason = ''): void {
+    if (this.#state === 'hello') this.close(code, reason);
+    else this.#retire(now, { by: 'local', code, reason });
+  }
+
+  /** Ends at once, with a word to the peer. */
+  close(code: number, reason = ''): void {
+    this.#end({ by: 'local', code, reason }, true);
+  }
+
+  handleBytes(now: Millis, chunk: Bytes): void {
+    if (this.#state === 'closed') return;
+    this.#heardMs = now;
+    this.#pinged = false;
+    this.#reader.push(chunk);
+    for (;;) {
+      const frame = this.#reader.next();
+      if (frame === undefined) return;
+      const fault = frame === 'malformed' ? frame : this.#handleFrame(now, frame);
+      if (fault !== undefined) {
+        this.#end({ by: 'fault', code: BYE.FAULT, reason: fault, fault }, true);
+        return;
+      }
+      if (this.#closed !== undefined) return;
+    }
+  }
+
+  /** This many bytes of what was transmitted are in the kernel. */
+  handleFlushed(now: Millis, bytes: number): void {
+    this.#flushedMs = now;
+    this.#send.flushed(bytes);
+  }
+
+  /** Nothing more comes, or the pipe is gone. */
+  handleEnd(reason = 'the connection ended'): void {
+    this.#end({ by: this.#heardBye ? 'peer' : 'lost', code: this.#bye.code, reason }, false);
+  }
+
+  handleTimeout(now: Millis): void {
+    for (const timer of this.#outbox.takeDue(now)) {
+      if (timer === 'hello') this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no hello' }, true);
+      else if (timer === 'bye') this.#end({ ...this.#bye, by: 'timeout' }, true);
+      else this.#watch(now);
+    }
+  }
+
+  poll(): Output<readonly Bytes[], TcpEvent> {
+    if (this.#closed === undefined) this.#goOn();
+    const told = this.#outbox.poll();
+    if (told.type !== 'wait') return told;
+    if (this.#unpark()) return this.#outbox.poll();
+    if (this.#send.writer.length > 0) return { type: 'transmit', transmit: this.#send.take() };
+    const closed = this.#closed;
+    if (closed === undefined || this.#state === 'closed') return told;
+    this.#state = 'closed';
+    return { type: 'event', event: { type: 'closed', closed } };
+  }
+
+  /** Writes what can be written now. */
+  #goOn(): void {
+    const send = this.#send;
+    for (let message = send.step(); message !== undefined; message = send.step()) this.#written(message);
+    const { tells, requests } = this.#receive;
+    const { writer } = send;
+    // Only as fast as the peer reads, or what it makes us say would have no bound.
+    if (send.hasRoom && (tells.due || requests.due)) writer.credit(tells.takeReleased(), requests.takeReleased());
+    if (send.hasRoom && this.#pong !== undefined) {
+      writer.ping('pong', this.#pong);
+      this.#pong = undefined;
+    }
+    if (send.queuedTells === 0 && this.#acknowledgement.due) this.#ping();
+    if (this.#state === 'retiring') this.#sayBye();
+  }
+
+  #written(message: Outgoing): void {
+    const { head, payload, offset } = message;
+    if (offset < payload.length) return;
+    if (head.type === 'tell') {
+      this.#acknowledgement.wrote();
+      this.#outbox.event({ type: 'taken', ticket: message });
+    } else if (head.type !== 'request') {
+      const served = this.#served.get(head.id);
+      if (served?.answer === message) this.#forgetServed(head.id, served);
+    }
+  }
+
+  #sayBye(): void {
+    if (!this.#saidBye && this.#send.unsaid === 0) {
+      this.#saidBye = true;
+      this.#send.writer.bye(this.#bye.code, cutReason(this.#bye.reason));
+    }
+    const left = this.#asked.size + this.#served.size + this.#send.queued + this.#receive.unfinished;
+    if (this.#saidBye && this.#heardBye && left === 0) this.#finish(this.#bye, []);
+  }
+
+  #handleFrame(now: Millis, frame: TcpFrame): TcpFault | undefined {
+    if (frame.type === 'hello') return this.#handleHello(now, frame);
+    if (this.#state === 'hello') return 'unexpected';
+    const receive = this.#receive;
+    switch (frame.type) {
+      case 'message':
+        return this.#received(receive.handleMessage(frame.head, frame.payload), now);
+      case 'begin':
+        return receive.handleBegin(frame.stream, frame.size, frame.head);
+      case 'chunk':
+        return this.#received(receive.handleChunk(frame.stream, frame.bytes), now);
+      case 'abort': {
+        const given = receive.handleAbort(frame.stream);
+        return typeof given === 'string' ? given : undefined;
+      }
+      case 'credit': {
+        const { tellCredit, requestCredit } = this.#send;
+        const right = tellCredit.give(frame.tellBytes) && requestCredit.give(frame.requestBytes);
+        return right ? undefined : 'over_credit';
+      }
+      case 'pong':
+        return this.#handlePong(frame.bytes);
+      case 'cancel':
+        this.#handleCancel(frame.id);
+        break;
+      case 'ping':
+        this.#pong = frame.bytes;
+        break;
+      case 'bye':
+        this.#handleBye(now, frame.code, frame.reason);
+        break;
+    }
+    return undefined;
+  }
+
+  #handleHello(now: Millis, frame: TcpFrame & { readonly type: 'hello' }): TcpFault | undefined {
+    if (this.#state !== 'hello') return 'unexpected';
+    const { version, maxMessageBytes, tellWindow, requestWindow, port } = frame;
+    if (version < TCP_VERSION || Math.min(tellWindow, requestWindow) < MIN_WINDOW_BYTES) return 'malformed';
+    this.#state = 'open';
+    this.#send.tellCredit.open(tellWindow);
+    this.#send.requestCredit.open(requestWindow);
+    this.#outbox.disarm('hello');
+    this.#outbox.event({ type: 'open', port, maxMessageBytes });
+    this.#saidMs = now;
+    this.#armWatch(now);
+    return undefined;
+  }
+
+  #received(received: ReturnType<ReceiveSide['handleMessage']>, now: Millis): TcpFault | undefined {
+    if (typeof received === 'string' || received === undefined) return received;
+    this.#saidMs = now;
+    const { head, payload } = received;
+    if (head.type === 'tell') this.#outbox.event({ type: 'tell', payload });
+    else if (head.type === 'request') {
+      if (this.#served.has(head.id)) return 'unexpected';
+      this.#served.set(head.id, { head, size: payload.length, answer: undefined });
+      this.#parked.push({ id: head.id, payload });
+    } else {
+      this.#asked.delete(head.id);
+      this.#outbox.event({ ...head, payload });
+    }
+    return undefined;
+  }
+
+  /** Hands one request out, as long as the answers to earlier ones are not too many. */
+  #unpark(): boolean {
+    const { windowBytes, maxMessageBytes } = this.#options;
+    while (this.#parked.length > 0 && this.#send.unsentAnswerBytes <= windowBytes + maxMessageBytes) {
+      const { id, payload } = this.#parked.shift()!;
+      const served = this.#served.get(id);
+      if (served === undefined) continue;
+      this.#outbox.event({ type: 'request', id, maxResponseBytes: served.head.maxResponseBytes, payload });
+      return true;
+    }
+    return false;
+  }
+
+  #handleCancel(id: number): void {
+    const served = this.#served.get(id);
+    if (served === undefined) return;
+    if (served.answer !== undefined) this.#send.giveUp(served.answer);
+    this.#forgetServed(id, served);
+    this.#outbox.event({ type: 'cancelled', id });
+  }
+
+  #forgetServed(id: number, served: Served): void {
+    this.#served.delete(id);
+    this.#receive.release(served.head, served.size);
+  }
+
+  #ping(): void {
+    this.#send.writer.ping('ping', this.#acknowledgement.ask());
+  }
+
+  #handlePong(token: Bytes): TcpFault | undefined {
+    if (!this.#acknowledgement.handlePong(token)) return 'unexpected';
+    this.#outbox.event({ type: 'acknowledged' });
+    return undefined;
+  }
+
+  #handleBye(now: Millis, code: number, reason: string): void {
+    this.#heardBye = true;
+    if (code !== BYE.IDLE && code !== BYE.REPLACED) {
+      this.#end({ by: 'peer', code, reason }, false);
+      return;
+    }
+    if (this.#state === 'open') this.#retire(now, { by: 'peer', code, reason });
+  }
+
+  #answerLimit(id: number): number | undefined | 'never' {
+    if (id >= this.#nextAsk || id === 0) return 'never';
+    return this.#asked.get(id)?.maxResponseBytes;
+  }
+
+  #armWatch(now: Millis): void {
+    const { idleTimeoutMs } = this.#options;
+    const silence = this.#heardMs + PING_AFTER_MS + (this.#pinged ? PING_TIMEOUT_MS : 0);
+    const idle = this.isQuiet ? this.#saidMs + idleTimeoutMs : Infinity;
+    const at = Math.min(silence <= now ? now + PING_AFTER_MS : silence, idle);
+    this.#outbox.arm('watch', Math.max(at, now + 1));
+  }
+
+  #watch(now: Millis): void {
+    if (this.#closed !== undefined || this.#state === 'hello') return;
+    const silentMs = now - this.#heardMs;
+    if (this.isQuiet) {
+      this.#pinged = false;
+      if (now - this.#saidMs >= this.#options.idleTimeoutMs && this.#state === 'open') {
+        this.#retire(now, { by: 'local', code: BYE.IDLE, reason: 'idle' });
+      }
+    } else if (this.#pinged && silentMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
+      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no answer to pings' }, true);
+      return;
+    } else if (this.#send.inFlight > 0 && now - this.#flushedMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
+      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'reads nothing' }, true);
+      return;
+    } else if (silentMs >= PING_AFTER_MS && !this.#pinged) {
+      this.#pinged = true;
+      this.#ping();
+    }
+    this.#armWatch(now);
+  }
+
+  /** Everything under way comes to nothing; `say`: with a bye. */
+  #end(closed: TcpClosed, say: boolean): void {
+    if (this.#closed !== undefined) return;
+    if (say && !this.#saidBye) this.#send.writer.bye(closed.code, cutReason(closed.reason));
+    this.#finish(closed, this.#send.clear());
+  }
+
+  /** @param left - what was not all written. */
+  #finish(closed: TcpClosed, left: readonly Outgoing[]): void {
+    this.#closed = closed;
+    for (const timer of ['hello', 'watch', 'bye'] as const) this.#outbox.disarm(timer);
+    this.#receive.clear();
+    this.#parked = new Fifo();
+    const unsent = new Set(left);
+    for (const ticket of left) {
+      if (ticket.head.type === 'tell') this.#outbox.event({ type: 'tell_failed', ticket, sent: sentOf(ticket) });
+    }
+    for (const [id, { outgoing }] of this.#asked) {
+      this.#outbox.event({ type: 'ask_failed', id, sent: unsent.has(outgoing) ? sentOf(outgoing) : 'maybe' });
+    }
+    for (const id of this.#served.keys()) this.#outbox.event({ type: 'cancelled', id });
+    this.#served.clear();
+    this.#asked.clear();
+  }
+
+  #retire(now: Millis, bye: TcpClosed): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'retiring';
+    this.#bye = bye;
+    this.#outbox.arm('bye', now + BYE_TIMEOUT_MS);
+    this.#outbox.event({ type: 'retiring', code: bye.code, reason: bye.reason });
+  }
+}
+
+/** Whether a byte may have left, of a message that was not all written. */
+function sentOf({ stream }: Outgoing): 'no' | 'maybe' {
+  return stream === undefined ? 'no' : 'maybe';
+}
+
+/** A reason that fits into a bye. */
+function cutReason(reason: string): string {
+  let cut = reason;
+  while (encodeText(cut).length > MAX_REASON_BYTES) cut = cut.slice(0, -1);
+  return cut;
+}
