@@ -1,0 +1,58 @@
+/** Frames with their length as an unsigned LEB128 varint before them, as protobuf streams and libp2p have. */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { assertBytes, wholeNumber } from '../../core/limits.ts';
+import { type Codec, type Encoder } from '../codec.ts';
+import { tooLarge } from './length-delimited.ts';
+import { PrefixedDecoder, type PrefixFormat } from './prefixed-decoder.ts';
+
+/** How frames are delimited. */
+export interface VarintDelimitedOptions {
+  /** Larger frames are refused in both directions, before a byte of them is gathered. @default 16 777 216 (16 MiB) */
+  readonly maxFrameBytes?: number | undefined;
+}
+
+const DEFAULT_MAX_FRAME_BYTES = 16_777_216;
+/** Seven bits each: five bytes say 32 GiB. */
+const MAX_PREFIX_BYTES = 5;
+
+/**
+ * Messages are bytes; each goes as its length, one to five bytes, and itself.
+ *
+ * @throws {TypeError | RangeError} for wrong options.
+ */
+export function varintDelimited(options: VarintDelimitedOptions = {}): Codec<Bytes, Uint8Array> {
+  const maxFrameBytes = wholeNumber(options.maxFrameBytes, 'maxFrameBytes', DEFAULT_MAX_FRAME_BYTES, 0, 0xffff_ffff);
+  const encoder: Encoder<Uint8Array> = {
+    encode: (message, out) => {
+      assertBytes(message, 'message');
+      if (message.length > maxFrameBytes) throw tooLarge(message.length, maxFrameBytes);
+      out.varint(message.length);
+      out.bytes(message);
+    },
+  };
+  const format: PrefixFormat = {
+    maxPrefixBytes: MAX_PREFIX_BYTES,
+    read: readVarint,
+    maxFrameBytes,
+    reasonLength: undefined,
+  };
+  return { decoder: () => new PrefixedDecoder(format), encoder: () => encoder };
+}
+
+const readVarint: PrefixFormat['read'] = (bytes, at, end, into) => {
+  let length = 0;
+  let scale = 1;
+  for (let i = 0; at + i < end; i++) {
+    const byte = bytes[at + i]!;
+    if (i >= MAX_PREFIX_BYTES) throw new Error('Cannot read frame: its length has more than five bytes');
+    length += (byte & 0x7f) * scale;
+    scale *= 0x80;
+    if (byte >= 0x80) continue;
+    into.bytes = i + 1;
+    into.length = length;
+    return;
+  }
+  if (end - at >= MAX_PREFIX_BYTES) throw new Error('Cannot read frame: its length has more than five bytes');
+  into.bytes = 0;
+};

@@ -1,0 +1,132 @@
+/** Where frames are written: small pieces side by side in chunks, large ones left where they are. */
+
+import { varintLength, writeVarint } from '../core/varint.ts';
+import { type FrameWriter } from './codec.ts';
+
+/** Smaller pieces are copied together; from here on a copy costs more than one more piece in a write. */
+const COPY_BELOW_BYTES = 8192;
+/** The first chunk of a quiet connection, and the largest of a busy one. */
+const MIN_CHUNK_BYTES = 1024;
+const MAX_CHUNK_BYTES = 65_536;
+
+/** What has been written so far, as pieces that are complete but for the last. */
+export interface FramePieces {
+  /** Bounded by `bytes`: none is empty. */
+  readonly pieces: Uint8Array[];
+  bytes: number;
+}
+
+const NO_CHUNK: Uint8Array = new Uint8Array(0);
+
+/** Writes into one {@link FramePieces} at a time. A chunk is written once and never again, so pieces may stay about. */
+export class FrameBuffer implements FrameWriter {
+  #target: FramePieces = { pieces: [], bytes: 0 };
+  #chunk: Uint8Array = NO_CHUNK;
+  /** What of the chunk belongs to the target and is no piece yet. */
+  #from = 0;
+  #at = 0;
+  #nextChunkBytes = MIN_CHUNK_BYTES;
+  /** Where {@link FrameBuffer.back} goes back to. */
+  #markChunk: Uint8Array = NO_CHUNK;
+  #markFrom = 0;
+  #markAt = 0;
+  #markPieces = 0;
+  #markBytes = 0;
+
+  /** Frames go to `target` from now on. */
+  aim(target: FramePieces): void {
+    if (target === this.#target) return;
+    this.finish();
+    this.#target = target;
+  }
+
+  /** Makes what was written a piece. */
+  finish(): void {
+    if (this.#at === this.#from) return;
+    this.#target.pieces.push(this.#chunk.subarray(this.#from, this.#at));
+    this.#from = this.#at;
+  }
+
+  /** Lets go of the chunk, so that a quiet connection holds none; the next one is small again. */
+  rest(): void {
+    this.finish();
+    this.#chunk = NO_CHUNK;
+    this.#from = this.#at = 0;
+    this.#markChunk = NO_CHUNK;
+    this.#nextChunkBytes = MIN_CHUNK_BYTES;
+  }
+
+  /** Remembers this place. */
+  mark(): void {
+    this.#markChunk = this.#chunk;
+    this.#markFrom = this.#from;
+    this.#markAt = this.#at;
+    this.#markPieces = this.#target.pieces.length;
+    this.#markBytes = this.#target.bytes;
+  }
+
+  /** Unwrites everything since {@link FrameBuffer.mark}. */
+  back(): void {
+    this.#chunk = this.#markChunk;
+    this.#from = this.#markFrom;
+    this.#at = this.#markAt;
+    this.#target.pieces.length = this.#markPieces;
+    this.#target.bytes = this.#markBytes;
+  }
+
+  uint8(value: number): void {
+    this.#room(1)[this.#at++] = value;
+  }
+
+  uint16(value: number, littleEndian = false): void {
+    const chunk = this.#room(2);
+    chunk[littleEndian ? this.#at + 1 : this.#at] = value >>> 8;
+    chunk[littleEndian ? this.#at : this.#at + 1] = value;
+    this.#at += 2;
+  }
+
+  uint32(value: number, littleEndian = false): void {
+    const chunk = this.#room(4);
+    const at = this.#at;
+    const [first, step] = littleEndian ? [at + 3, -1] : [at, 1];
+    chunk[first] = value >>> 24;
+    chunk[first + step] = value >>> 16;
+    chunk[first + 2 * step] = value >>> 8;
+    chunk[first + 3 * step] = value;
+    this.#at = at + 4;
+  }
+
+  varint(value: number): void {
+    const chunk = this.#room(varintLength(value));
+    this.#at = writeVarint(chunk, this.#at, value);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (length >= COPY_BELOW_BYTES) {
+      this.finish();
+      this.#target.pieces.push(bytes);
+      this.#target.bytes += length;
+      return;
+    }
+    const chunk = this.#room(length);
+    const at = this.#at;
+    if (length > 48) chunk.set(bytes, at);
+    else for (let i = 0; i < length; i++) chunk[at + i] = bytes[i]!;
+    this.#at = at + length;
+  }
+
+  /** The chunk, with room for `length` bytes, which are counted as written. */
+  #room(length: number): Uint8Array {
+    this.#target.bytes += length;
+    if (this.#at + length > this.#chunk.length) {
+      this.finish();
+      const size = Math.max(this.#nextChunkBytes, length);
+      // Not zeroed: every byte is written before it is shown. Small ones come from Node's own pool.
+      this.#chunk = Buffer.allocUnsafe(size);
+      this.#from = this.#at = 0;
+      this.#nextChunkBytes = Math.min(size * 4, MAX_CHUNK_BYTES);
+    }
+    return this.#chunk;
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * What waits to be sent on one connection: frames by priority, bounded in bytes. No I/O and no clock, so it is tested
+ * without either.
+ */
+
+import { type FrameWriter } from './codec.ts';
+import { FrameBuffer, type FramePieces } from './frame-buffer.ts';
+
+/** A unit takes no more frames when it has so many bytes: between two units a more urgent message may go first. */
+const UNIT_BYTES = 65_536;
+
+/** One message whose sender wants to know its fate, or that is not to be sent late. */
+export interface Ticket {
+  /** Not to be sent at this time or later. Infinity: no deadline. */
+  readonly deadlineMs: number;
+  /** Called once: with nothing when the message is in the kernel, else with why it never will be. */
+  readonly settle: (error?: unknown) => void;
+}
+
+/** Whole frames that go out together. */
+interface Unit extends FramePieces {
+  readonly seq: number;
+  frames: number;
+  readonly ticket: Ticket | undefined;
+}
+
+/** Units of one priority, oldest first. */
+interface Level {
+  readonly priority: number;
+  units: Unit[]; // Bounded by the bytes of the queue.
+  head: number;
+}
+
+/** What goes to the pipe in one write. */
+export interface Batch {
+  readonly pieces: Uint8Array[];
+  bytes: number;
+  frames: number;
+  readonly tickets: Ticket[];
+  /** The oldest unit in it. */
+  firstSeq: number;
+}
+
+/** Bounded by `maxBytes`; what is on its way to the kernel counts. */
+export class SendQueue {
+  readonly maxBytes: number;
+  /** By falling priority; an empty one is removed, so they are bounded by the bytes of the queue. */
+  #levels: Level[] = [];
+  readonly #flying = new Set<Batch>(); // Bounded by the writer, which has few under way.
+  readonly #buffer = new FrameBuffer();
+  #queuedBytes = 0;
+  #flyingBytes = 0;
+  #units = 0;
+  #seq = 0;
+  /** The unit that may take the next frame, and its priority. */
+  #open: Unit | undefined;
+  #openPriority = 0;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** All that is not in the kernel. */
+  get bytes(): number {
+    return this.#queuedBytes + this.#flyingBytes;
+  }
+
+  /** What of it has been taken. */
+  get flyingBytes(): number {
+    return this.#flyingBytes;
+  }
+
+  /** Whether there is nothing to take. */
+  get isEmpty(): boolean {
+    return this.#units === 0;
+  }
+
+  /**
+   * Queues what `write` writes, as one frame.
+   *
+   * @returns whether there was room. If not, or if `write` throws, nothing of it is queued.
+   */
+  push<M>(priority: number, message: M, write: (message: M, out: FrameWriter) => void, ticket?: Ticket): boolean {
+    const unit = this.#unitFor(priority, ticket);
+    const buffer = this.#buffer;
+    buffer.aim(unit);
+    const before = unit.bytes;
+    buffer.mark();
+    let fits = false;
+    try {
+      write(message, buffer);
+      fits = this.bytes + unit.bytes - before <= this.maxBytes;
+    } finally {
+      if (!fits) this.#undo(unit);
+    }
+    if (!fits) return false;
+    unit.frames++;
+    this.#queuedBytes += unit.bytes - before;
+    if (ticket !== undefined || unit.bytes >= UNIT_BYTES) this.#open = undefined;
+    return true;
+  }
+
+  /**
+   * Takes whole units, the most urgent first: at least one, and more until there are `wantBytes`.
+   *
+   * @param onLate - gets the tickets whose deadline has passed; their messages are dropped.
+   */
+  take(wantBytes: number, nowMs: number, onLate: (ticket: Ticket) => void): Batch | undefined {
+    this.#open = undefined;
+    this.#buffer.finish();
+    const batch: Batch = { pieces: [], bytes: 0, frames: 0, tickets: [], firstSeq: Infinity };
+    while (batch.frames === 0 || batch.bytes < wantBytes) {
+      const unit = this.#shift();
+      if (unit === undefined) break;
+      if (unit.ticket !== undefined && nowMs >= unit.ticket.deadlineMs) {
+        onLate(unit.ticket);
+        continue;
+      }
+      for (const piece of unit.pieces) batch.pieces.push(piece);
+      batch.bytes += unit.bytes;
+      batch.frames += unit.frames;
+      batch.firstSeq = Math.min(batch.firstSeq, unit.seq);
+      if (unit.ticket !== undefined) batch.tickets.push(unit.ticket);
+    }
+    if (batch.frames === 0) return undefined;
+    this.#flying.add(batch);
+    this.#flyingBytes += batch.bytes;
+    return batch;
+  }
+
+  /** The batch is in the kernel, or lost. */
+  landed(batch: Batch): void {
+    if (!this.#flying.delete(batch)) return;
+    this.#flyingBytes -= batch.bytes;
+    if (this.bytes === 0) this.#buffer.rest();
+  }
+
+  /** Drops the messages whose deadline has passed. @returns their tickets */
+  expire(nowMs: number): readonly Ticket[] {
+    const late: Ticket[] = [];
+    for (const level of this.#levels) {
+      const kept = level.units.slice(level.head).filter(({ ticket, bytes }) => {
+        if (ticket === undefined || nowMs < ticket.deadlineMs) return true;
+        late.push(ticket);
+        this.#queuedBytes -= bytes;
+        this.#units--;
+        return false;
+      });
+      level.units = kept;
+      level.head = 0;
+    }
+    this.#levels = this.#levels.filter(({ units }) => units.length > 0);
+    return late;
+  }
+
+  /** When the next waiting message becomes late; Infinity when none does. */
+  nextDeadline(): number {
+    let next = Infinity;
+    for (const { units, head } of this.#levels) {
+      for (let i = head; i < units.length; i++) next = Math.min(next, units[i]!.ticket?.deadlineMs ?? Infinity);
+    }
+    return next;
+  }
+
+  /** A number that {@link SendQueue.oldest} exceeds once everything queued before has landed. */
+  fence(): number {
+    this.#open = undefined;
+    return this.#seq;
+  }
+
+  /** The number of the oldest unit that has not landed; Infinity when all have. */
+  oldest(): number {
+    let oldest = Infinity;
+    for (const { units, head } of this.#levels) oldest = Math.min(oldest, units[head]?.seq ?? Infinity);
+    for (const { firstSeq } of this.#flying) oldest = Math.min(oldest, firstSeq);
+    return oldest;
+  }
+
+  /** Forgets everything. @returns the tickets of what will not go out, or may not have */
+  clear(): readonly Ticket[] {
+    const tickets: Ticket[] = [];
+    for (const batch of this.#flying) tickets.push(...batch.tickets);
+    for (const { units, head } of this.#levels) {
+      for (const { ticket } of units.slice(head)) if (ticket !== undefined) tickets.push(ticket);
+    }
+    this.#levels = [];
+    this.#flying.clear();
+    this.#queuedBytes = this.#flyingBytes = this.#units = 0;
+    this.#open = undefined;
+    this.#buffer.rest();
+    return tickets;
+  }
+
+  #unitFor(priority: number, ticket: Ticket | undefined): Unit {
+    if (this.#open !== undefined && this.#openPriority === priority && ticket === undefined) return this.#open;
+    let at = 0;
+    while (at < this.#levels.length && this.#levels[at]!.priority > priority) at++;
+    let level = this.#levels[at];
+    if (level?.priority !== priority) {
+      level = { priority, units: [], head: 0 };
+      this.#levels.splice(at, 0, level);
+    }
+    const unit: Unit = { seq: ++this.#seq, pieces: [], bytes: 0, frames: 0, ticket };
+    level.units.push(unit);
+    this.#units++;
+    this.#open = unit;
+    this.#openPriority = priority;
+    return unit;
+  }
+
+  /** Takes back what was written of a frame, and the unit if it was begun for it. */
+  #undo(unit: Unit): void {
+    this.#buffer.back();
+    if (unit.frames > 0) return;
+    const at = this.#levels.findIndex(({ priority }) => priority === this.#openPriority);
+    const level = this.#levels[at]!;
+    level.units.pop();
+    if (level.units.length === level.head) this.#levels.splice(at, 1);
+    this.#units--;
+    this.#open = undefined;
+  }
+
+  #shift(): Unit | undefined {
+    const level = this.#levels[0];
+    if (level === undefined) return undefined;
+    const unit = level.units[level.head]!;
+    level.head++;
+    if (level.head === level.units.length) this.#levels.shift();
+    else if (level.head > 32 && level.head * 2 > level.units.length) {
+      level.units = level.units.slice(level.head);
+      level.head = 0;
+    }
+    this.#units--;
+    this.#queuedBytes -= unit.bytes;
+    return unit;
+  }
+}

@@ -1,0 +1,328 @@
+/** The node on real sockets: connections, limits, views and counts. Names follow the original's list of behaviours. */
+
+import assert from 'node:assert/strict';
+import { connect as rawConnect, createServer, Socket } from 'node:net';
+import { describe, it } from 'node:test';
+
+import {
+  type Connection,
+  createNode,
+  handshake,
+  lengthDelimited,
+  onConnect,
+  reading,
+  writing,
+} from '../../src/node/index.ts';
+import { bare, closing, codeOf, ear, LOOPBACK, until } from './nodes.ts';
+
+describe('node: names and options', () => {
+  it('an unnamed node has a number for a name; a given name is kept', () => {
+    const [first, second] = [createNode(), createNode()];
+    assert.equal(Number(second.name), Number(first.name) + 1);
+    assert.equal(createNode({ name: 'hub' }).name, 'hub');
+  });
+
+  it('limits of zero throw', () => {
+    for (const name of ['maxConnections', 'maxConnectionsPerIp', 'maxConnecting'] as const) {
+      assert.throws(() => createNode({ [name]: 0 }), RangeError);
+    }
+    assert.throws(() => createNode({ bind: 'localhost:1' }), /hostname/);
+  });
+
+  it('a node is raw until a handshake is enabled, and says so', () => {
+    const node = createNode();
+    assert.equal(node.isRaw, true);
+    node.enable(handshake(() => Promise.resolve()));
+    assert.equal(node.isRaw, false);
+  });
+
+  it('enabling a kind of hook twice is an error', () => {
+    const node = createNode();
+    const hook = writing({ codec: lengthDelimited() });
+    node.enable(hook);
+    assert.throws(() => node.enable(hook), /Cannot enable writing: the node has one already/);
+  });
+});
+
+describe('node: listening and connecting', () => {
+  it('the listener goes on and off any number of times; connections survive', async () => {
+    const [node, peer] = [createNode({ bind: LOOPBACK }), await bare()];
+    await using _ = closing(node, peer);
+    let kept: Connection | undefined;
+    for (let i = 0; i < 3; i++) {
+      const addr = await node.listen();
+      assert.equal(node.listeningAddr, addr);
+      assert.equal(await codeOf(node.listen()), 'in_use');
+      if (i === 0) kept = await peer.connect(addr);
+      await node.stopListening();
+      assert.equal(node.listeningAddr, undefined);
+      assert.equal(await codeOf(peer.connect(addr)), i === 0 ? 'in_use' : 'unreachable');
+    }
+    await until(() => node.connected === 1);
+    assert.equal(kept?.state, 'open');
+  });
+
+  it('the port is free as soon as listening has stopped', async () => {
+    await using node = await bare();
+    const addr = node.listeningAddr!;
+    await node.stopListening();
+    assert.equal(await node.listen(addr), addr);
+  });
+
+  it('a port in use is in_use', async () => {
+    const [node, other] = [await bare(), createNode()];
+    await using _ = closing(node, other);
+    assert.equal(await codeOf(other.listen(node.listeningAddr)), 'in_use');
+  });
+
+  it('connects with a source of its own', async () => {
+    const [node, peer] = [await bare(), createNode()];
+    await using _ = closing(node, peer);
+    await peer.connect(node.listeningAddr!, { bind: '127.0.0.77:0' });
+    await until(() => node.connected === 1);
+    assert.equal(node.connections()[0]!.ip, '127.0.0.77');
+  });
+
+  it('connects with a socket of your own', async () => {
+    const [node, peer] = [await bare(), createNode()];
+    await using _ = closing(node, peer);
+    const [host, port] = node.listeningAddr!.split(':');
+    const socket = new Socket({ allowHalfOpen: true });
+    socket.connect({ host: host!, port: Number(port), localAddress: '127.0.0.78' });
+    const connection = await peer.connect(node.listeningAddr!, { socket, tag: 'mine' });
+    await until(() => node.connected === 1);
+    assert.equal(node.connections()[0]!.ip, '127.0.0.78');
+    assert.equal(connection.tag, 'mine');
+  });
+
+  it('does not connect to itself', async () => {
+    const node = await bare();
+    const wild = await bare({ bind: '0.0.0.0:0' });
+    await using _ = closing(node, wild);
+    assert.equal(await codeOf(node.connect(node.listeningAddr!)), 'in_use');
+    const port = wild.listeningAddr!.split(':')[1]!;
+    assert.equal(await codeOf(wild.connect(`127.0.0.1:${port}`)), 'in_use');
+    assert.equal(node.connecting + node.connected, 0);
+  });
+
+  it('a second connection to the same address is refused, one in the other direction is not', async () => {
+    const [a, b] = [await bare(), await bare()];
+    await using _ = closing(a, b);
+    await a.connect(b.listeningAddr!);
+    assert.equal(await codeOf(a.connect(b.listeningAddr!)), 'in_use');
+    await b.connect(a.listeningAddr!);
+    await until(() => a.connected === 2 && b.connected === 2);
+  });
+
+  it('of five parallel calls to one address exactly four fail', async () => {
+    const [a, b] = [createNode(), await bare()];
+    await using _ = closing(a, b);
+    const codes = await Promise.all(Array.from({ length: 5 }, () => codeOf(a.connect(b.listeningAddr!))));
+    assert.deepEqual(codes.toSorted(), ['in_use', 'in_use', 'in_use', 'in_use', 'resolved']);
+    assert.equal(a.connected, 1);
+  });
+
+  it('connecting has a time limit, a signal, and says what is wrong', async () => {
+    await using node = createNode();
+    assert.equal(await codeOf(node.connect('127.0.0.1:1')), 'unreachable');
+    // A listener whose queue is full does not answer.
+    const server = createServer();
+    await new Promise<void>((resolve) => void server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, resolve));
+    const { port } = server.address() as { readonly port: number };
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    const given = new AbortController();
+    const aborted = node.connect(`127.0.0.1:${port}`, { signal: given.signal });
+    given.abort(new Error('changed my mind'));
+    await assert.rejects(aborted, /changed my mind/);
+    assert.equal(node.connecting, 0);
+    assert.throws(() => node.connect('example.org:80'), TypeError);
+    assert.throws(() => node.connect('127.0.0.1:0'), TypeError);
+  });
+});
+
+describe('node: limits', () => {
+  it('maxConnections 1: a second of ours is refused at once, a second that comes is dropped and counted', async () => {
+    const [hub, a, b] = [await bare({ maxConnections: 1 }), await bare(), await bare()];
+    await using _ = closing(hub, a, b);
+    await a.connect(hub.listeningAddr!);
+    await until(() => hub.connected === 1);
+    assert.equal(await codeOf(hub.connect(b.listeningAddr!)), 'limit_exceeded');
+    assert.equal(hub.heuristics.connectRefusals, 1);
+    await b.connect(hub.listeningAddr!);
+    await until(() => hub.heuristics.refused.get('max_connections') === 1);
+    assert.equal(hub.connected, 1);
+    assert.equal(hub.heuristics.acceptErrors, 0);
+  });
+
+  it('maxConnectionsPerIp 1: a second from one IP is dropped, one from another is not', async () => {
+    const [hub, a] = [await bare({ maxConnectionsPerIp: 1 }), createNode()];
+    const [b, c] = [createNode(), createNode()];
+    await using _ = closing(hub, a, b, c);
+    await a.connect(hub.listeningAddr!);
+    await b.connect(hub.listeningAddr!);
+    await until(() => hub.heuristics.refused.get('max_connections_per_ip') === 1);
+    await c.connect(hub.listeningAddr!, { bind: '127.0.0.2:0' });
+    await until(() => hub.connected === 2);
+  });
+
+  it('fifty at once never exceed a limit of three', async () => {
+    const hub = await bare({ maxConnections: 3 });
+    const peers = Array.from({ length: 50 }, () => createNode());
+    await using _ = closing(hub, ...peers);
+    let most = 0;
+    hub.enable(onConnect(() => void (most = Math.max(most, hub.connected + hub.connecting))));
+    await Promise.all(peers.map((peer) => peer.connect(hub.listeningAddr!)));
+    await until(
+      () => hub.heuristics.refused.get('max_connections')! + (hub.heuristics.refused.get('max_connecting') ?? 0) === 47,
+    );
+    assert.equal(most, 3);
+    assert.equal(hub.connected, 3);
+  });
+
+  it('maxConnecting 3 with stalled handshakes: the fourth call is refused at once, and counts do not move', async () => {
+    const [node, target] = [createNode({ maxConnecting: 3 }), await bare()];
+    const others = [await bare(), await bare(), await bare()];
+    await using _ = closing(node, target, ...others);
+    node.enable(
+      handshake(
+        ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('end')))),
+      ),
+    );
+    const stalled = others.map((other) => codeOf(node.connect(other.listeningAddr!)));
+    await until(() => node.running.handshake === 3);
+    assert.equal(await codeOf(node.connect(target.listeningAddr!)), 'limit_exceeded');
+    assert.deepEqual([node.connecting, node.connected], [3, 0]);
+    assert.equal(node.isConnecting(others[0]!.listeningAddr!), true);
+    await node.close();
+    assert.deepEqual(await Promise.all(stalled), ['closed', 'closed', 'closed']);
+  });
+
+  it('a banned IP is refused until its time is up, and what it has is ended', async () => {
+    const [hub, a] = [await bare(), createNode()];
+    await using _ = closing(hub, a);
+    await a.connect(hub.listeningAddr!);
+    await until(() => hub.connected === 1);
+    hub.ban('127.0.0.1');
+    assert.equal(await codeOf(hub.connect('127.0.0.1:9')), 'refused');
+    await until(() => hub.connected === 0);
+    assert.equal(hub.heuristics.ended.get('banned'), 1);
+    const socket = rawConnect(Number(hub.listeningAddr!.split(':')[1]), '127.0.0.1');
+    socket.on('error', () => undefined);
+    await until(() => hub.heuristics.refused.get('banned') === 1);
+    socket.destroy();
+    assert.equal(hub.unban('127.0.0.1'), true);
+    assert.equal(hub.bans.size, 0);
+  });
+});
+
+describe('node: views and counts', () => {
+  it('all views agree while it grows to five and shrinks in another order', async () => {
+    const hub = await ear();
+    const peers = await Promise.all(Array.from({ length: 5 }, () => ear()));
+    await using _ = closing(hub.node, ...peers.map(({ node }) => node));
+    const mine: Connection[] = [];
+    const agree = (): void => {
+      assert.equal(hub.node.connected, mine.length);
+      assert.deepEqual(
+        hub.node
+          .connections()
+          .map(({ addr }) => addr)
+          .toSorted(),
+        mine.map(({ addr }) => addr).toSorted(),
+      );
+      for (const { addr } of mine) assert.equal(hub.node.connection(addr)?.addr, addr);
+    };
+    for (const { node } of peers) {
+      mine.push(await hub.node.connect(node.listeningAddr!));
+      agree();
+    }
+    for (const at of [2, 0, 2, 1, 0]) {
+      const [gone] = mine.splice(at, 1);
+      assert.equal(await hub.node.disconnect(gone!), true);
+      assert.equal(gone!.state, 'closed');
+      agree();
+    }
+    await until(() => peers.every(({ node }) => node.connected === 0));
+  });
+
+  it('a side that does not read does not notice that the peer closes', async () => {
+    const [a, b] = [createNode(), await bare()];
+    await using _ = closing(a, b);
+    const peer = await a.connect(b.listeningAddr!);
+    await until(() => b.connected === 1);
+    assert.equal(await a.disconnect(peer), true);
+    assert.equal(await a.disconnect(peer), false);
+    assert.equal(a.connected, 0);
+    assert.equal(b.connected, 1);
+  });
+
+  it('localRole is our own part on both ends', async () => {
+    const [a, b] = [await bare(), await bare()];
+    await using _ = closing(a, b);
+    const peer = await a.connect(b.listeningAddr!);
+    await until(() => b.connected === 1);
+    assert.equal(peer.localRole, 'initiator');
+    assert.equal(b.connections()[0]!.localRole, 'responder');
+    assert.equal(b.connection('127.0.0.1:1'), undefined);
+  });
+
+  it('counts are exact: messages and wire bytes, of node and connection, on both sides', async () => {
+    const [a, b] = [await ear(), await ear()];
+    await using _ = closing(a.node, b.node);
+    const peer = await a.node.connect(b.node.listeningAddr!);
+    const [count, size] = [37, 1234];
+    for (let i = 0; i < count; i++) a.out.send(peer, new Uint8Array(size));
+    await a.node.flushed(peer);
+    await until(() => b.heard.length === count);
+    const expected = { messages: count, bytes: count * (size + 4) };
+    const there = b.node.connections()[0]!;
+    for (const traffic of [peer.stats.sent, a.node.stats.sent, there.stats.received, b.node.stats.received]) {
+      assert.deepEqual({ ...traffic }, expected);
+    }
+    assert.equal(peer.stats.wire.sent, expected.bytes);
+    assert.equal(there.stats.wire.received, expected.bytes);
+    await a.node.disconnect(peer);
+    const again = await a.node.connect(b.node.listeningAddr!);
+    a.out.send(again, new Uint8Array(1));
+    await a.node.flushed(again);
+    assert.equal(a.node.stats.sent.messages, count + 1);
+    assert.equal(again.stats.sent.messages, 1);
+    assert.deepEqual(a.node.stats.connected, { initiator: 2, responder: 0 });
+  });
+
+  it('closing frees the port, clears every view, and can be done twice; afterwards nothing connects', async () => {
+    const [a, b] = [await bare(), await bare()];
+    await using _ = closing(a, b);
+    await a.connect(b.listeningAddr!);
+    const addr = a.listeningAddr!;
+    await Promise.all([a.close(), a.close()]);
+    await a.close();
+    assert.deepEqual([a.connected, a.connecting, a.listeningAddr, a.connections().length], [0, 0, undefined, 0]);
+    assert.equal(await codeOf(a.connect(b.listeningAddr!)), 'closed');
+    assert.equal(await codeOf(a.listen()), 'closed');
+    assert.deepEqual(await a.closed, { by: 'local' });
+    const next = createNode();
+    assert.equal(await next.listen(addr), addr);
+    await next.close();
+  });
+});
+
+describe('node: hooks in any order', () => {
+  it('a hook that is enabled while running holds for later connections only', async () => {
+    const [a, b] = [createNode(), await bare()];
+    await using _ = closing(a, b);
+    const first = await a.connect(b.listeningAddr!);
+    const out = a.enable(writing({ codec: lengthDelimited() }));
+    assert.throws(() => out.send(first, new Uint8Array(1)), { code: 'unsupported' });
+    assert.equal(await codeOf(a.ready(first)), 'unsupported');
+    const heard: number[] = [];
+    b.enable(reading({ codec: lengthDelimited(), onMessage: (_, message) => void heard.push(message.length) }));
+    await a.disconnect(first);
+    const second = await a.connect(b.listeningAddr!);
+    assert.equal(out.send(second, new Uint8Array(3)), true);
+    await until(() => heard.length === 1);
+    assert.deepEqual(heard, [3]);
+    await a.disconnect(second);
+    assert.throws(() => out.send(second, new Uint8Array(1)), { code: 'disconnected' });
+  });
+});
