@@ -14,6 +14,7 @@ export type Oid = string;
 export type KnownOid =
   | 'ed25519'
   | 'ed448'
+  | 'x25519'
   | 'ecPublicKey'
   | 'prime256v1'
   | 'ecdsaWithSha256'
@@ -29,6 +30,8 @@ export const OIDS: Readonly<Record<KnownOid, Oid>> = {
   ed25519: '1.3.101.112',
   /** RFC 8410 §3; named by go-p2p without a codec. */
   ed448: '1.3.101.113',
+  /** RFC 8410 §3; key agreement: the static keys of Noise. */
+  x25519: '1.3.101.110',
   /** RFC 5480 §2.1.1: an elliptic-curve public key; the curve is the parameter. */
   ecPublicKey: '1.2.840.10045.2.1',
   /** RFC 5480 §2.1.1.1: the curve P-256. */

@@ -21,6 +21,8 @@ export { type Hook, type HookHandle, type HookKind } from './hook.ts';
 export { type ConnectionLimits } from './limits.ts';
 export { type DialOptions, type Link, type Listener, type ListenOptions, type Network } from './network/network.ts';
 export { type BanOptions, type ConnectOptions, createNode, type DisconnectOptions, type Node } from './node.ts';
+export { noise, type NoiseOptions } from './noise.ts';
+export { type NoiseBinding, type NoiseIdentity } from './noise-identity.ts';
 export { onConnect, type OnConnectContext, type OnConnectOptions } from './on-connect.ts';
 export { onDisconnect, type OnDisconnectContext, type OnDisconnectOptions } from './on-disconnect.ts';
 export { type NodeOptions } from './options.ts';

@@ -1,0 +1,250 @@
+/**
+ * Noise on a connection: a handshake that encrypts and authenticates without certificates, with little code behind it.
+ * Source: docs/wire/noise.md.
+ */
+
+import { type Bytes, copyBytes, copyInto, EMPTY_BYTES } from '../core/bytes.ts';
+import { P2PError } from '../core/errors.ts';
+import { assertBytes, assertFunction, describeValue } from '../core/limits.ts';
+import { type Realm } from '../core/realm.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { systemRealm } from '../drive/system-realm.ts';
+import { OIDS } from '../formats/oid.ts';
+import { encodeSpki } from '../formats/spki.ts';
+import { type PrivateKey } from '../keys/private-key.ts';
+import {
+  type CipherState,
+  frameNoiseMessage,
+  MAX_RECORD_PLAINTEXT_BYTES,
+  NOISE_PATTERNS,
+  NoiseHandshake,
+  type NoiseHash,
+  NoiseRecordReader,
+  RECORD_HEADER_BYTES,
+  sealRecords,
+} from '../protocols/noise/index.ts';
+import { type Connection } from './connection.ts';
+import { handshake, type HandshakeContext, type HandshakeStream } from './handshake.ts';
+import { type Hook, type HookHandle } from './hook.ts';
+import { type NoiseBinding, type NoiseIdentity, signedIdentity } from './noise-identity.ts';
+import { type HandshakeResult, type Transform } from './transport.ts';
+
+/** How connections are secured. Both sides need the same pattern, hash, prologue and kind of identity. */
+export interface NoiseOptions {
+  /** `XX`: both show their keys. `XXpsk3`: the same between those who share a secret. `IK`: the dialler knows the key. */
+  readonly pattern: 'XX' | 'XXpsk3' | 'IK';
+  /** @default 'BLAKE2s' */
+  readonly hash?: NoiseHash | undefined;
+  /**
+   * Our own key. Both sides prove theirs, by a signature over the static key.
+   * @default none: peers are known by their static keys alone
+   */
+  readonly privateKey?: PrivateKey | undefined;
+  /** In place of `privateKey`: payloads of another protocol. @default payloads are empty */
+  readonly identity?: NoiseIdentity | undefined;
+  /** 32 bytes, the secret of our static key (X25519). IK needs one that lasts. @default another for each connection */
+  readonly staticSeed?: Uint8Array | undefined;
+  /** XXpsk3: the 32 bytes that both sides share. */
+  readonly psk?: Uint8Array | undefined;
+  /** IK: the static key of whom we dial, 32 bytes. A side that only listens needs none. */
+  readonly remoteStatic?: Uint8Array | ((connection: Connection) => Uint8Array) | undefined;
+  /** What both sides must have in common besides. @default empty */
+  readonly prologue?: Uint8Array | undefined;
+  /**
+   * Whether the peer with this key may connect: a promise is waited for. It has proven to have the key, which is the static
+   * key (algorithm `x25519`) where there is no `privateKey` and no `identity`.
+   * @default everybody may; `connection.publicKey` says who it is
+   */
+  readonly verify?: ((publicKey: PublicKey, connection: Connection) => boolean | Promise<boolean>) | undefined;
+  /** How long it may take. @default 5000 */
+  readonly timeoutMs?: number | undefined;
+  /** Whose randomness keys are made of. @default the system's */
+  readonly realm?: Realm | undefined;
+}
+
+const SEED_BYTES = 32;
+
+/**
+ * A handshake that encrypts and authenticates by Noise (`Noise_XX_25519_ChaChaPoly_BLAKE2s` and its like). Nothing of a peer
+ * is delivered before its key is proven and `verify` has said yes. Messages that are sent together share records.
+ *
+ * @throws {TypeError | RangeError} for wrong options, and where a pattern lacks what it needs.
+ * @example
+ * ```ts
+ * node.enable(noise({ pattern: 'XX', privateKey, verify: (key) => peerIdOf(key) === friend }));
+ * ```
+ */
+export function noise(options: NoiseOptions): Hook<HookHandle> {
+  const settings = resolve(options);
+  return handshake((context) => new Shake(settings, context).perform(), { timeoutMs: options.timeoutMs });
+}
+
+interface Settings extends NoiseOptions {
+  readonly hash: NoiseHash;
+  readonly realm: Realm;
+}
+
+function resolve(options: NoiseOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
+  const { pattern, hash = 'BLAKE2s', privateKey, remoteStatic, prologue, realm = systemRealm } = options;
+  if (pattern !== 'XX' && pattern !== 'XXpsk3' && pattern !== 'IK') {
+    throw new TypeError(`Cannot take pattern: expected XX, XXpsk3 or IK, got ${describeValue(pattern)}`);
+  }
+  if (!['SHA256', 'SHA512', 'BLAKE2s', 'BLAKE2b'].includes(hash)) {
+    throw new TypeError(`Cannot take hash: expected SHA256, SHA512, BLAKE2s or BLAKE2b, got ${describeValue(hash)}`);
+  }
+  if (privateKey !== undefined && options.identity !== undefined) {
+    throw new TypeError('Cannot take identity: expected privateKey or identity, got both');
+  }
+  if (options.verify !== undefined) assertFunction(options.verify, 'verify');
+  for (const name of ['staticSeed', 'psk'] as const) {
+    if (options[name] !== undefined) assertBytes(options[name], name, SEED_BYTES);
+  }
+  if (typeof remoteStatic !== 'function' && remoteStatic !== undefined) {
+    assertBytes(remoteStatic, 'remoteStatic', SEED_BYTES);
+  }
+  if (prologue !== undefined) assertBytes(prologue, 'prologue');
+  if (pattern === 'XXpsk3' && options.psk === undefined) throw new TypeError('Cannot make noise: XXpsk3 needs psk');
+  if (pattern === 'IK' && options.staticSeed === undefined) {
+    throw new TypeError('Cannot make noise: IK needs staticSeed, a static key that lasts');
+  }
+  const identity = privateKey === undefined ? options.identity : signedIdentity(privateKey);
+  return { ...options, hash, realm, identity };
+}
+
+/** One handshake. */
+class Shake {
+  readonly #settings: Settings;
+  readonly #connection: Connection;
+  readonly #stream: HandshakeStream;
+  readonly #machine: NoiseHandshake;
+  /** Index of our last message, and of the peer's: their payloads say who it is. */
+  readonly #last: { readonly ours: number; readonly theirs: number };
+  #publicKey: PublicKey | undefined;
+
+  constructor(settings: Settings, { connection, stream, localRole }: HandshakeContext) {
+    const { pattern, hash, realm, staticSeed, psk, remoteStatic, prologue } = settings;
+    this.#settings = settings;
+    this.#connection = connection;
+    this.#stream = stream;
+    const isInitiator = localRole === 'initiator';
+    this.#machine = new NoiseHandshake({
+      pattern,
+      hash,
+      role: localRole,
+      ephemeralSeed: realm.random(SEED_BYTES),
+      staticSeed: staticSeed ?? realm.random(SEED_BYTES),
+      remoteStatic:
+        isInitiator && typeof remoteStatic === 'function' ? remoteStatic(connection) : bytesOf(remoteStatic),
+      psk,
+      prologue,
+    });
+    const end = NOISE_PATTERNS[pattern].messages.length - 1;
+    const lastOfInitiator = end % 2 === 0 ? end : end - 1;
+    const lastOfResponder = end % 2 === 0 ? end - 1 : end;
+    this.#last = isInitiator
+      ? { ours: lastOfInitiator, theirs: lastOfResponder }
+      : { ours: lastOfResponder, theirs: lastOfInitiator };
+  }
+
+  async perform(): Promise<HandshakeResult> {
+    const machine = this.#machine;
+    for (let index = 0; machine.turn !== 'done'; index++) {
+      if (machine.turn === 'write') await this.#write(index);
+      else await this.#read(index);
+    }
+    const { send, receive } = machine.finish();
+    return { transport: new NoiseTransform(send, receive), publicKey: this.#publicKey };
+  }
+
+  async #write(index: number): Promise<void> {
+    const machine = this.#machine;
+    const binding: NoiseBinding = { staticKey: machine.localStatic!, handshakeHash: machine.hash };
+    const payload = index === this.#last.ours ? this.#settings.identity?.write(binding) : undefined;
+    const written = machine.write(payload ?? EMPTY_BYTES);
+    if (!written.ok) throw this.#refusal(`the handshake failed (${written.fault})`);
+    await this.#stream.write(frameNoiseMessage(written.bytes));
+  }
+
+  async #read(index: number): Promise<void> {
+    const machine = this.#machine;
+    const head = await this.#stream.read(RECORD_HEADER_BYTES);
+    const message = await this.#stream.read((head[0]! << 8) | head[1]!);
+    const handshakeHash = machine.hash;
+    const read = machine.read(message);
+    if (!read.ok) throw this.#refusal(`the handshake failed (${read.fault})`);
+    // Judged before we say more: XX then shows our own key to nobody who is not welcome.
+    if (index === this.#last.theirs) await this.#judge(read.bytes, handshakeHash);
+  }
+
+  async #judge(payload: Bytes, handshakeHash: Bytes): Promise<void> {
+    const { identity, verify } = this.#settings;
+    const staticKey = this.#machine.remoteStatic!;
+    const publicKey =
+      identity === undefined ? x25519Key(staticKey) : identity.read(payload, { staticKey, handshakeHash });
+    if (publicKey === undefined) throw this.#refusal('it has not proven who it is');
+    if (verify !== undefined && !(await verify(publicKey, this.#connection))) {
+      throw this.#refusal('verify refused its key');
+    }
+    this.#publicKey = publicKey;
+  }
+
+  #refusal(why: string): P2PError {
+    return new P2PError('identity_mismatch', 'remote', `Cannot accept ${this.#connection.addr}: ${why}`);
+  }
+}
+
+function bytesOf(remoteStatic: NoiseOptions['remoteStatic']): Uint8Array | undefined {
+  return typeof remoteStatic === 'function' ? undefined : remoteStatic;
+}
+
+/** A static key as other keys are shown (RFC 8410). */
+function x25519Key(staticKey: Uint8Array): PublicKey {
+  return { algorithm: 'x25519', spki: encodeSpki({ algorithm: { oid: OIDS.x25519 }, bits: copyBytes(staticKey) }) };
+}
+
+/** Seals what is flushed together in as few records as it needs. */
+class NoiseTransform implements Transform {
+  readonly #send: CipherState;
+  readonly #reader: NoiseRecordReader;
+
+  constructor(send: CipherState, receive: CipherState) {
+    this.#send = send;
+    this.#reader = new NoiseRecordReader(receive);
+  }
+
+  seal(batch: readonly Uint8Array[]): readonly Uint8Array[] {
+    let left = 0;
+    for (const piece of batch) left += piece.length;
+    const sealed: Uint8Array[] = [];
+    // One record at a time, so that a large batch is not copied as a whole.
+    let record = new Uint8Array(Math.min(left, MAX_RECORD_PLAINTEXT_BYTES));
+    let length = 0;
+    for (const piece of batch) {
+      for (let at = 0; at < piece.length;) {
+        const part = piece.subarray(at, at + record.length - length);
+        copyInto(record, length, part);
+        at += part.length;
+        length += part.length;
+        if (length < record.length) continue;
+        sealed.push(this.#sealRecord(record));
+        left -= length;
+        record = new Uint8Array(Math.min(left, MAX_RECORD_PLAINTEXT_BYTES));
+        length = 0;
+      }
+    }
+    return sealed;
+  }
+
+  open(chunk: Bytes): readonly Bytes[] {
+    const opened = this.#reader.push(chunk);
+    if (typeof opened === 'string') throw new Error(`Cannot open record: ${opened}`);
+    return opened;
+  }
+
+  #sealRecord(plaintext: Uint8Array): Bytes {
+    const sealed = sealRecords(this.#send, plaintext);
+    if (typeof sealed === 'string') throw new Error(`Cannot seal record: ${sealed}`);
+    return sealed;
+  }
+}
