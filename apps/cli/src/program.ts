@@ -2,6 +2,7 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CommandContext, type CommonOptions, beginCommand } from './context.ts';
+import { type ChatOptions } from './commands/chat.ts';
 import { demo, type DemoCommandOptions } from './commands/demo.ts';
 import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
@@ -176,6 +177,17 @@ export function createProgram(): Command {
     .addHelpText('after', examples('receive shoal1.AbCd…', 'receive shoal1.AbCd… --out downloads'))
     .action((ticket: string, options: ReceiveOptions) =>
       run(options, async (context) => (await import('./commands/receive.ts')).receive(context, ticket, options)),
+    );
+
+  common(program.command('chat'))
+    .description('Talk in a room of named peers: lines from standard input go to everybody, until Ctrl-C.')
+    .option('--name <NAME>', 'what others see', process.env['USER'] ?? process.env['USERNAME'] ?? 'somebody')
+    .option('--join <ADDR>', 'enter the room of this peer (default: open one)', address)
+    .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
+    .option('--key <FILE>', 'private key (default: a new one)')
+    .addHelpText('after', examples('chat --name alice', "chat --name bob --join '<PeerID>@192.168.1.5:5000'"))
+    .action((options: ChatOptions) =>
+      run(options, async (context) => (await import('./commands/chat.ts')).chat(context, options)),
     );
 
   common(program.command('demo'))
