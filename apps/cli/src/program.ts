@@ -2,6 +2,7 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CommandContext, type CommonOptions, beginCommand } from './context.ts';
+import { type BenchOptions } from './commands/bench.ts';
 import { type ChatOptions } from './commands/chat.ts';
 import { demo, type DemoCommandOptions } from './commands/demo.ts';
 import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
@@ -116,6 +117,7 @@ export function createProgram(): Command {
   withStack(program.command('listen'), '127.0.0.1:0')
     .description('Open a stack and show every message that comes, until Ctrl-C.')
     .option('--echo', 'tell each message back to where it came from, and answer asks with what they brought')
+    .option('--quiet', 'do not show the messages')
     .addHelpText(
       'after',
       layerHelp() +
@@ -156,6 +158,19 @@ export function createProgram(): Command {
     .option('--timeout <MS>', 'milliseconds to wait for each answer', whole(1, 86_400_000), 1000)
     .addHelpText('after', layerHelp() + examples('ping --stack udp 127.0.0.1:5000 --count 100 --interval 0'))
     .action((addr: string, options: PingOptions) => run(options, (context) => ping(context, addr, options)));
+
+  withStack(program.command('bench'), '127.0.0.1:0')
+    .description(
+      'Measure how fast a stack is: between two processes, or to a peer that runs `shoal listen --echo --quiet`.',
+    )
+    .argument('[ADDR]', 'address of the peer (default: a process that is started for it)', address)
+    .option('--bytes <N>', 'bytes of each message', whole(0, 1 << 24), 64)
+    .option('--seconds <N>', 'how long each of the two measurements takes', whole(1, 3600), 3)
+    .option('--in-flight <N>', 'messages under way at a time, for the throughput', whole(1, 4096), 64)
+    .addHelpText('after', layerHelp() + examples('bench', 'bench --stack udp,p2pke,mbapp --bytes 1000'))
+    .action((addr: string | undefined, options: BenchOptions) =>
+      run(options, async (context) => (await import('./commands/bench.ts')).bench(context, addr, options)),
+    );
 
   common(program.command('send'))
     .description('Offer a file or a folder, and print the ticket with which others receive it, until Ctrl-C.')

@@ -1,6 +1,6 @@
 /** `shoal listen`: shows what comes, and with `--echo` sends it back. */
 
-import { canAsk, encodeText } from 'shoal';
+import { type Addr, type Message, canAsk, encodeText } from 'shoal';
 import { type CommandContext, type StackOptions, openStackOf } from '../context.ts';
 import { Failure } from '../failure.ts';
 import { showPayload, toBase64 } from '../payload.ts';
@@ -8,6 +8,7 @@ import { showPayload, toBase64 } from '../payload.ts';
 /** Options of `shoal listen`. */
 export interface ListenOptions extends StackOptions {
   readonly echo?: boolean | undefined;
+  readonly quiet?: boolean | undefined;
 }
 
 /** What asks get without `--echo`. */
@@ -18,18 +19,21 @@ export async function listen(context: CommandContext, options: ListenOptions): P
   const { output, interrupt } = context;
   await using stack = await openStackOf(context, options, '127.0.0.1:0');
   const { swarm } = stack;
-  const echo = options.echo === true;
+  const { echo = false, quiet = false } = options;
 
+  const show = (event: 'tell' | 'ask', { src, dst, payload }: Message<Addr>): void => {
+    if (quiet) return;
+    const shown = { event, src: src.text, dst: dst.text, payload: toBase64(payload) };
+    output.show(shown, `${event} from ${src.text}: ${showPayload(payload)}`);
+  };
   swarm.listen(async ({ src, dst, payload }) => {
-    const event = { event: 'tell', src: src.text, dst: dst.text, payload: toBase64(payload) };
-    output.show(event, `tell from ${src.text}: ${showPayload(payload)}`);
+    show('tell', { src, dst, payload });
     // A failed echo is counted by the swarm; whoever sent the message sees that nothing comes back.
     if (echo) await swarm.tell(src, payload).catch(() => undefined);
   });
   if (canAsk(swarm)) {
     swarm.serve(({ src, dst, payload }) => {
-      const event = { event: 'ask', src: src.text, dst: dst.text, payload: toBase64(payload) };
-      output.show(event, `ask from ${src.text}: ${showPayload(payload)}`);
+      show('ask', { src, dst, payload });
       return echo ? payload : encodeText(RECEIVED);
     });
   }

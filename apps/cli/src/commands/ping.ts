@@ -1,11 +1,11 @@
-/** `shoal ping`: round trips to a peer that runs `shoal listen --echo`. Asks where the stack can, else tells. */
+/** `shoal ping`: round trips to a peer that runs `shoal listen --echo`. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Addr, type AskSwarm, canAsk, concatBytes, encodeVarint, equalBytes, isSecure, toHex } from 'shoal';
+import { isSecure } from 'shoal';
 import { type CommandContext, type StackOptions, bindFor, openStackOf } from '../context.ts';
 import { Failure, asUsage } from '../failure.ts';
 import { quantilesOf } from '../quantiles.ts';
-import { type AnySwarm } from '../stack/layers.ts';
+import { payloads, roundTripTo } from '../round-trip.ts';
 
 /** Options of `shoal ping`. */
 export interface PingOptions extends StackOptions {
@@ -16,11 +16,6 @@ export interface PingOptions extends StackOptions {
   readonly timeout: number;
 }
 
-/** Sends one payload and waits for its echo; answers whether it came in time. */
-type RoundTrip = (payload: Uint8Array) => Promise<boolean>;
-
-/** What makes the payloads of this run different from those of any other. */
-const NONCE_BYTES = 8;
 /** A handshake may take longer than a round trip. */
 const MIN_CONTACT_MS = 5000;
 
@@ -35,14 +30,14 @@ export async function ping(context: CommandContext, addr: string, options: PingO
   if (isSecure(swarm)) {
     await swarm.lookupPublicKey(dst, { signal, timeoutMs: Math.max(options.timeout, MIN_CONTACT_MS) });
   }
-  const roundTrip = canAsk(swarm) ? byAsk(swarm, dst, options, signal) : byTell(swarm, dst, options, signal);
+  const roundTrip = roundTripTo(swarm, dst, { timeoutMs: options.timeout, signal });
+  const payload = payloads(realm, 0);
 
-  const nonce = realm.random(NONCE_BYTES);
   const times: number[] = [];
   let sent = 0;
   while (sent < options.count && !signal.aborted) {
     const startedAt = performance.now();
-    const came = await roundTrip(concatBytes(nonce, encodeVarint(sent)));
+    const came = await roundTrip(payload(sent));
     const ms = Math.round((performance.now() - startedAt) * 1000) / 1000;
     if (!came && signal.aborted) break;
     sent++;
@@ -64,35 +59,4 @@ export async function ping(context: CommandContext, addr: string, options: PingO
   if (times.length === 0) {
     throw new Failure(`No answer from ${dst.text}: is \`shoal listen --echo --stack ${stack.text}\` running there?`);
   }
-}
-
-function byAsk(swarm: AskSwarm<Addr>, dst: Addr, { timeout }: PingOptions, signal: AbortSignal): RoundTrip {
-  return (payload) =>
-    swarm.ask(dst, payload, { timeoutMs: timeout, signal }).then(
-      (answer) => equalBytes(answer, payload),
-      () => false,
-    );
-}
-
-function byTell(swarm: AnySwarm, dst: Addr, { timeout }: PingOptions, signal: AbortSignal): RoundTrip {
-  /** Who waits for which echo. Bounded: one at a time. */
-  const waiting = new Map<string, () => void>();
-  swarm.listen(({ payload }) => waiting.get(toHex(payload))?.());
-  return async (payload) => {
-    const echoed = Promise.withResolvers<boolean>();
-    const over = new AbortController();
-    const key = toHex(payload);
-    waiting.set(key, () => echoed.resolve(true));
-    // Whatever gives up the wait, the end of the time or the user, means that no echo came.
-    delay(timeout, false, { signal: AbortSignal.any([over.signal, signal]) }).then(echoed.resolve, () =>
-      echoed.resolve(false),
-    );
-    try {
-      swarm.tell(dst, payload, { timeoutMs: timeout, signal }).catch(() => echoed.resolve(false));
-      return await echoed.promise;
-    } finally {
-      waiting.delete(key);
-      over.abort();
-    }
-  };
 }
