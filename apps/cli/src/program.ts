@@ -1,9 +1,10 @@
 /** Every command and its options. */
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { type CommandContext, type CommonOptions, beginCommand } from './context.ts';
 import { type BenchOptions } from './commands/bench.ts';
 import { type ChatOptions } from './commands/chat.ts';
+import { type Shell, SHELLS, completionScript } from './commands/completion.ts';
 import { demo, type DemoCommandOptions } from './commands/demo.ts';
 import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
@@ -12,6 +13,7 @@ import { ask, tell, type SendOptions } from './commands/message.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
+import { jsonSchema } from './schema.ts';
 import { LAYERS } from './stack/layers.ts';
 
 /** Encrypted, reliable and with asks, so that nothing has to be chosen at first. */
@@ -213,6 +215,18 @@ export function createProgram(): Command {
     .option('--join <ADDR>', 'take part in a demo that runs in another terminal')
     .addHelpText('after', examples('demo', 'demo --keep', "demo --join 'p2pke://<PeerID>@127.0.0.1:5000'"))
     .action((options: DemoCommandOptions) => run(options, (context) => demo(context, options)));
+
+  program
+    .command('schema')
+    .description('Print the JSON Schema of what --json shows; docs/cli.md explains it.')
+    .action(() => void process.stdout.write(`${JSON.stringify(jsonSchema(), undefined, 2)}\n`));
+
+  program
+    .command('completion')
+    .description('Print a script that completes commands, options and layers in a shell.')
+    .addArgument(new Argument('<SHELL>', 'which shell').choices(SHELLS))
+    .addHelpText('after', examples('completion bash > ~/.local/share/bash-completion/completions/shoal'))
+    .action((shell: Shell) => void process.stdout.write(completionScript(program, shell)));
 
   return program;
 }

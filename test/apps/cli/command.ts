@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { faultOf } from '../../../apps/cli/src/schema.ts';
 
 const main = path.join(import.meta.dirname, '..', '..', '..', 'apps', 'cli', 'src', 'main.ts');
 
@@ -26,8 +27,10 @@ function spawnShoal(args: readonly string[]): ChildProcess {
 }
 
 function eventsOf(stdout: string): Ended['events'] {
-  const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
-  return lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+  const lines = stdout.split('\n').filter((line) => line.startsWith('{"event"'));
+  const events = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+  for (const event of events) assert.equal(faultOf(event), undefined, JSON.stringify(event));
+  return events;
 }
 
 /** Runs a command to its end, with `input` on standard input. */
@@ -78,8 +81,8 @@ export function startShoal(...args: readonly string[]): Running {
     process: child,
     next: async (event) => {
       for (let got = await line(); got !== undefined; got = await line()) {
-        const parsed = JSON.parse(got) as Readonly<Record<string, unknown>>;
-        if (parsed['event'] === event) return parsed;
+        const [parsed] = eventsOf(got);
+        if (parsed?.['event'] === event) return parsed;
       }
       return assert.fail(`the command ended without ${event}: ${stdout}${stderr}`);
     },

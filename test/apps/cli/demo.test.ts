@@ -20,6 +20,9 @@ describe('shoal demo', () => {
     assert.equal(new Set(peers.map(({ pid }) => pid)).size, 7); // six, and one started again
     assert.equal(new Set(peers.map(({ id }) => id)).size, 6);
     assert.equal(of('formed')[0]?.['peers'], 6);
+    const [transferred] = of('transferred');
+    assert.equal(transferred?.['bytes'], 64 * 1024 * 1024);
+    assert.notEqual(transferred['from'], transferred['to']);
 
     const [killed] = of('killed');
     const [before, after] = peers.filter(({ name }) => name === killed?.['name']);

@@ -8,7 +8,8 @@ import { exportKey, generateKey } from 'shoal/keys';
 import { type CommandContext } from '../context.ts';
 import { Failure } from '../failure.ts';
 import { type Output } from '../output.ts';
-import { linkOf } from './links.ts';
+import { type Fetched } from './blob.ts';
+import { BULK_LINK, linkOf } from './links.ts';
 import { PeerHandle } from './peer-handle.ts';
 import { type Participant, summarize, summaryLines } from './summary.ts';
 import { LiveLines, tableLines } from './table.ts';
@@ -53,6 +54,11 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
   }
 }
 
+interface Transferred extends Fetched {
+  readonly from: string;
+  readonly to: string;
+}
+
 class Demo {
   readonly #output: Output;
   readonly #signal: AbortSignal;
@@ -64,6 +70,7 @@ class Demo {
   readonly #keys = new Map<string, string>();
   readonly #live: LiveLines | undefined;
   readonly #startedAt = performance.now();
+  #transferred: Transferred | undefined;
   /** Who waits for something to become true. Bounded: one at a time. */
   #recheck: () => void = () => undefined;
 
@@ -78,6 +85,7 @@ class Demo {
     const drawing = this.#live === undefined ? undefined : setInterval(() => this.#draw(), REDRAW_MS);
     try {
       await this.#form();
+      await this.#transfer();
       await this.#loseAndRecover();
     } catch (error) {
       if (!this.#signal.aborted) throw error;
@@ -108,6 +116,20 @@ class Demo {
     this.#say(
       { event: 'formed', peers: this.#peers.length, ms },
       `${this.#peers.length} peers know each other after ${ms} ms; ${others.length} of them were told of ${first} only`,
+    );
+  }
+
+  /** One peer fetches from another, both as good as any; the bootstrap peer has no part in it. */
+  async #transfer(): Promise<void> {
+    const [, receiver, sender] = this.#peers;
+    receiver!.order({ type: 'fetch', from: sender!.id! });
+    await this.#until('the transfer is over', () => receiver!.fetched !== undefined);
+    const fetched = receiver!.fetched!;
+    this.#transferred = { from: sender!.name, to: receiver!.name, ...fetched };
+    const rate = `${(fetched.bytes / 1_048_576 / (fetched.ms / 1000)).toFixed(0)} MiB/s`;
+    this.#say(
+      { event: 'transferred', ...this.#transferred },
+      `${receiver!.name} has fetched ${fetched.bytes / 1_048_576} MiB from ${sender!.name} over ${BULK_LINK} in ${fetched.ms} ms (${rate}); the hash is right`,
     );
   }
 
@@ -164,9 +186,22 @@ class Demo {
     const table = this.#output.json ? [] : tableLines(this.#peers);
     const ms = this.#elapsedMs();
     this.#say(
-      { event: 'summary', ms, links, ...summary },
-      ['', ...table, '', ...summaryLines(summary, links), `Took       ${(ms / 1000).toFixed(1)} s`].join('\n'),
+      { event: 'summary', ms, links, transfer: this.#transferred, ...summary },
+      [
+        '',
+        ...table,
+        '',
+        ...summaryLines(summary, links),
+        ...this.#transferLines(),
+        `Took       ${(ms / 1000).toFixed(1)} s`,
+      ].join('\n'),
     );
+  }
+
+  #transferLines(): readonly string[] {
+    if (this.#transferred === undefined) return [];
+    const { from, to, bytes, sha256 } = this.#transferred;
+    return [`Transfer   ${bytes} bytes from ${from} to ${to}, SHA-256 ${sha256.slice(0, 16)}… as promised`];
   }
 
   #participants(): Participant[] {

@@ -1,33 +1,48 @@
 /**
- * One peer of the demo network. It knows one address at most; all others it learns by asking whom it knows whom they
- * know. It tells and asks everybody, counts what comes, and forgets who has fallen silent.
+ * One peer of the demo network. It knows one address at most; all others it learns by peer exchange, from records that
+ * their owners have signed. It greets whom it hears of over every link, tells and asks everybody, counts what comes, and
+ * takes for dead who has fallen silent.
  */
 
 import { type Addr, type Message, type PeerId, type Realm, type Request, Refusal, peerIdOf } from 'shoal';
-import { type DemoSwarm, linkOf } from './links.ts';
+import { type PeerExchange, type PeerRecord, peerExchange } from 'shoal/discovery';
+import { type PrivateKey, peerIdOf as peerIdOfKey } from 'shoal/keys';
+import { mux } from 'shoal/mux';
+import { type Blob, type Fetched, fetchBlob, makeBlob } from './blob.ts';
+import { BULK_LINK, type DemoSwarm, linkOf } from './links.ts';
 import {
-  MAX_PEERS,
-  type PeerRecord,
   asKind,
+  decodeBlobRequest,
   decodeHello,
   decodeNumbered,
   encodeHello,
   encodeNumbered,
+  kindOf,
 } from './messages.ts';
 import { type PeerReport } from './reports.ts';
 import { Tally } from './tally.ts';
+
+/** Who a peer is and where. */
+export interface PeerInfo {
+  readonly id: PeerId;
+  /** For people. */
+  readonly name: string;
+  readonly addrs: readonly string[];
+}
 
 /** What a peer needs to know. */
 export interface DemoPeerOptions {
   readonly name: string;
   /** Where to begin; nowhere for the bootstrap peer. */
   readonly bootstrap?: string | undefined;
-  /** Called when another peer is heard of for the first time, or again, and when one has fallen silent. */
-  readonly onChange?: ((change: 'found' | 'lost', record: PeerRecord) => void) | undefined;
+  /** Called when another peer is met for the first time, or again, and when one has fallen silent. */
+  readonly onChange?: ((change: 'found' | 'lost', peer: PeerInfo) => void) | undefined;
 }
 
+/** A demo has as many peers as one table shows; more are not remembered. */
+const MAX_PEERS = 64;
 /** How often a peer asks another one whom it knows. */
-const HELLO_EVERY_MS = 200;
+const EXCHANGE_EVERY_MS = 200;
 const TELL_EVERY_MS = 20;
 const ASK_EVERY_MS = 50;
 /** A peer that has not been heard for so long is taken for dead: thirty times the time between two messages of it. */
@@ -36,7 +51,7 @@ const CALL_TIMEOUT_MS = 2000;
 const MAX_FILLING_BYTES = 1000;
 
 interface Known {
-  readonly record: PeerRecord;
+  readonly info: PeerInfo;
   /** Where it has been heard: a link is used when both sides have made contact over it. */
   readonly reached: Map<string, Addr>;
   heardAtMs: number;
@@ -44,25 +59,33 @@ interface Known {
 }
 
 export class DemoPeer {
-  readonly record: PeerRecord;
+  readonly info: PeerInfo;
   readonly #swarm: DemoSwarm;
+  readonly #exchange: PeerExchange<Addr>;
   readonly #options: DemoPeerOptions;
   readonly #tally: Tally;
-  /** Peers that were met. Bounded by MAX_PEERS. The dead stay, so that hearsay does not bring them back where they were. */
+  /** Peers that were met. Bounded by {@link MAX_PEERS}. The dead stay: a newer record of them brings them back. */
   readonly #known = new Map<PeerId, Known>();
-  /** Peers that were heard of, and have been greeted without an answer yet. Bounded by MAX_PEERS. */
-  readonly #greeted = new Set<PeerId>();
   readonly #timers: NodeJS.Timeout[] = [];
+  #blob: Blob | undefined;
   #quiet = false;
 
-  constructor(swarm: DemoSwarm, id: PeerId, options: DemoPeerOptions) {
-    this.#swarm = swarm;
+  constructor(links: DemoSwarm, privateKey: PrivateKey, options: DemoPeerOptions) {
+    const channels = mux<Addr, DemoSwarm, 'string'>(links, 'string');
+    this.#swarm = channels.open('demo');
+    this.#exchange = peerExchange(channels.open('peers'), {
+      privateKey,
+      addrs: () => links.localAddrs().map(({ text }) => text),
+      maxPeers: MAX_PEERS,
+      onRecord: (record) => this.#hearOf(record),
+    });
     this.#options = options;
-    this.#tally = new Tally(swarm.realm);
-    this.record = { id, name: options.name, addrs: swarm.localAddrs().map(({ text }) => text) };
-    swarm.listen((message) => this.#onTell(message));
-    swarm.serve((request) => this.#onAsk(request));
-    this.#every(HELLO_EVERY_MS, () => this.#sayHello());
+    this.#tally = new Tally(links.realm);
+    const { name } = options;
+    this.info = { id: peerIdOfKey(privateKey.publicKey), name, addrs: this.#exchange.own.addrs };
+    this.#swarm.listen((message) => this.#onTell(message));
+    this.#swarm.serve((request) => this.#onAsk(request));
+    this.#every(EXCHANGE_EVERY_MS, () => this.#exchangeWithSomebody());
     this.#every(TELL_EVERY_MS, () => this.#tellSomebody());
     this.#every(ASK_EVERY_MS, () => this.#askSomebody());
   }
@@ -75,7 +98,7 @@ export class DemoPeer {
 
   /** Everything counted so far. */
   report(sessions: number): PeerReport {
-    const known = this.#alive().map(({ record }) => record.name);
+    const known = this.#alive().map(({ info }) => info.name);
     return { ...this.#tally.report(), sessions, known };
   }
 
@@ -85,7 +108,15 @@ export class DemoPeer {
    * @throws {P2PError} when it does not answer.
    */
   async join(): Promise<void> {
-    if (this.#options.bootstrap !== undefined) await this.#hello(this.#swarm.parseAddr(this.#options.bootstrap));
+    if (this.#options.bootstrap !== undefined) await this.#exchangeWith(this.#swarm.parseAddr(this.#options.bootstrap));
+  }
+
+  /** Fetches all the bytes that a peer has. @throws when it is not known, does not answer, or the hash is wrong. */
+  async fetch(id: PeerId): Promise<Fetched> {
+    const addrs = this.#exchange.record(id)?.addrs ?? [];
+    const [dst] = addrs.filter((text) => linkOf(text) === BULK_LINK).flatMap((text) => this.#parse(text));
+    if (dst === undefined) throw new Error(`Cannot fetch from ${id}: no address of it over ${BULK_LINK} is known`);
+    return fetchBlob(this.#swarm, dst, this.#swarm.realm);
   }
 
   #every(ms: number, act: () => Promise<void>): void {
@@ -108,54 +139,47 @@ export class DemoPeer {
     return limit === 0 ? 0 : (high * 256 + low) % limit;
   }
 
-  async #sayHello(): Promise<void> {
+  async #exchangeWithSomebody(): Promise<void> {
     const now = this.#swarm.realm.nowMs();
     for (const known of this.#alive()) {
       if (now - known.heardAtMs <= SILENT_MS) continue;
       known.alive = false;
-      this.#options.onChange?.('lost', known.record);
+      this.#options.onChange?.('lost', known.info);
     }
+    // Whoever was heard of and has not answered yet is greeted again.
+    for (const record of this.#exchange.records) if (!this.#known.has(record.id)) this.#hearOf(record);
     const { bootstrap } = this.#options;
     const dst = this.#somebody() ?? (bootstrap === undefined ? undefined : this.#swarm.parseAddr(bootstrap));
-    if (dst !== undefined) await this.#hello(dst);
+    if (dst !== undefined) await this.#exchangeWith(dst);
   }
 
-  /** Says who this is, and learns whom the other one knows. */
-  async #hello(dst: Addr): Promise<void> {
-    const answer = await this.#swarm.ask(dst, encodeHello([this.record]), { timeoutMs: CALL_TIMEOUT_MS });
-    for (const record of decodeHello(answer) ?? []) {
-      if (record.id === peerIdOf(dst)) this.#meet(record, dst);
-      else this.#hearOf(record);
+  async #exchangeWith(dst: Addr): Promise<void> {
+    await this.#exchange.exchange(dst, { timeoutMs: CALL_TIMEOUT_MS });
+  }
+
+  /** A peer has said where it is: greet it over every link of it that this peer has, too. */
+  #hearOf({ id, addrs }: PeerRecord): void {
+    if (this.#known.size >= MAX_PEERS && !this.#known.has(id)) return;
+    for (const dst of addrs.flatMap((text) => this.#parse(text))) {
+      const greeted = this.#swarm.ask(dst, encodeHello(this.info.name), { timeoutMs: CALL_TIMEOUT_MS });
+      greeted.then(
+        (answer) => this.#meet(id, decodeHello(answer), dst),
+        () => undefined, // it stays unknown over this link; the next round is another try
+      );
     }
   }
 
-  /** A peer has said itself who and where it is, from one of its addresses, and its key proves it. */
-  #meet(record: PeerRecord, from: Addr): void {
-    const { id } = record;
+  /** Somebody whose key proves that it is `id` is called `name`, and can be reached over `from`. */
+  #meet(id: PeerId, name: string | undefined, from: Addr): void {
+    const addrs = this.#exchange.record(id)?.addrs;
+    if (name === undefined || addrs === undefined || id === this.info.id) return;
     const before = this.#known.get(id);
-    if (id === this.record.id || (before === undefined && this.#known.size >= MAX_PEERS)) return;
-    const moved = before === undefined || before.record.addrs.join() !== record.addrs.join();
-    if (moved) this.#known.set(id, { record, reached: new Map(), heardAtMs: 0, alive: before?.alive ?? false });
+    if (before === undefined && this.#known.size >= MAX_PEERS) return;
+    if (before === undefined || before.info.addrs.join() !== addrs.join()) {
+      const info = { id, name, addrs };
+      this.#known.set(id, { info, reached: new Map(), heardAtMs: 0, alive: before?.alive ?? false });
+    }
     this.#heard(from);
-    if (!moved) return;
-    const others = record.addrs.filter((text) => text !== from.text);
-    for (const dst of others.flatMap((text) => this.#parse(text))) this.#hello(dst).catch(() => undefined);
-  }
-
-  /** Somebody says that there is such a peer: reason enough to greet it, unless it is known, or known to be gone. */
-  #hearOf(record: PeerRecord): void {
-    const { id } = record;
-    const before = this.#known.get(id);
-    const gone = before !== undefined && !before.alive && before.record.addrs.join() === record.addrs.join();
-    if (id === this.record.id || before?.alive === true || gone) return;
-    if (this.#greeted.has(id) || this.#greeted.size >= MAX_PEERS) return;
-    const [dst] = record.addrs.flatMap((text) => this.#parse(text));
-    if (dst === undefined) return;
-    this.#greeted.add(id);
-    // Without an answer it stays unknown, and may be heard of again.
-    this.#hello(dst)
-      .catch(() => undefined)
-      .finally(() => this.#greeted.delete(id));
   }
 
   /** Addresses of a link that this peer does not have are left out. */
@@ -171,18 +195,18 @@ export class DemoPeer {
   #heard(src: Addr): void {
     const id = peerIdOf(src);
     const known = id === undefined ? undefined : this.#known.get(id);
-    // A peer that was started again says hello before anything else counts.
-    if (known === undefined || !known.record.addrs.includes(src.text)) return;
+    // A peer that was started again is greeted before anything else of it counts.
+    if (known === undefined || !known.info.addrs.includes(src.text)) return;
     known.heardAtMs = this.#swarm.realm.nowMs();
     known.reached.set(src.text, src);
     if (known.alive) return;
     known.alive = true;
-    this.#options.onChange?.('found', known.record);
+    this.#options.onChange?.('found', known.info);
   }
 
   #here(dst: Addr): string {
     const link = linkOf(dst.text);
-    return this.record.addrs.find((addr) => linkOf(addr) === link) ?? '';
+    return this.info.addrs.find((addr) => linkOf(addr) === link) ?? '';
   }
 
   async #tellSomebody(): Promise<void> {
@@ -217,15 +241,22 @@ export class DemoPeer {
   }
 
   #onAsk({ src, payload }: Request<Addr>): Uint8Array {
-    const [caller] = decodeHello(payload) ?? [];
+    const caller = decodeHello(payload);
     if (caller !== undefined) {
-      if (caller.id !== peerIdOf(src)) throw new Refusal('that is not your PeerID');
-      this.#meet(caller, src);
-      return encodeHello([this.record, ...this.#alive().map(({ record }) => record)]);
+      const id = peerIdOf(src);
+      if (id !== undefined) this.#meet(id, caller, src);
+      return encodeHello(this.info.name);
     }
-    if (decodeNumbered(payload)?.kind !== 'ask') throw new Refusal('that is no question');
     this.#heard(src);
+    const wanted = decodeBlobRequest(payload);
+    if (wanted !== undefined) return this.#ownBlob().bytes.slice(wanted.offset, wanted.offset + wanted.length);
+    if (kindOf(payload) === 'hash') return this.#ownBlob().hash.slice();
+    if (decodeNumbered(payload)?.kind !== 'ask') throw new Refusal('that is no question');
     return payload;
+  }
+
+  #ownBlob(): Blob {
+    return (this.#blob ??= makeBlob(this.info.id));
   }
 }
 

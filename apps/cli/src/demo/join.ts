@@ -1,7 +1,7 @@
 /** `shoal demo --join`: a peer of this terminal in a demo network of another one. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { generateKey } from 'shoal/keys';
 import { type CommandContext } from '../context.ts';
 import { UsageError } from '../failure.ts';
 import { quantilesOf } from '../quantiles.ts';
@@ -27,12 +27,11 @@ function checkAddr(swarm: DemoSwarm, addr: string): void {
 /** Takes part until it is interrupted, or everybody else has gone. */
 export async function joinDemo({ output, interrupt, realm: outer }: CommandContext, addr: string): Promise<void> {
   const privateKey = generateKey();
-  const id = peerIdOf(privateKey.publicKey);
   const { realm, sessions } = countSessions(outer);
   await using swarm = await openLinks(realm, privateKey);
   checkAddr(swarm, addr);
   const alive = new Set<string>();
-  const peer = new DemoPeer(swarm, id, {
+  const peer = new DemoPeer(swarm, privateKey, {
     name: `visitor-${process.pid}`,
     bootstrap: addr,
     onChange: (event, record) => {

@@ -11,6 +11,11 @@ import { openUdpSwarm } from 'shoal/udp';
 /** A peer's swarm: addresses are `kind://…`, one for each link. */
 export type DemoSwarm = SecureAskSwarm<Addr>;
 
+/** The link that loses a datagram where a socket's buffer is full; on all others nothing may be lost. */
+const LOSSY = 'p2pke';
+/** The link that large transfers take. */
+export const BULK_LINK = 'quic';
+
 const bind = '127.0.0.1:0';
 
 /** Opens all links on loopback, each on a port of its own. */
@@ -24,4 +29,8 @@ export async function openLinks(realm: Realm, privateKey: PrivateKey): Promise<D
 /** The kind of link that an address belongs to: `quic` of `quic://…`. */
 export function linkOf(addr: string): string {
   return addr.slice(0, addr.indexOf('://'));
+}
+
+export function isReliable(addr: string): boolean {
+  return linkOf(addr) !== LOSSY;
 }

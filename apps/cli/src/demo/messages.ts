@@ -1,24 +1,11 @@
 /** What demo peers say to each other. Everything here comes from other processes, so nothing is taken on trust. */
 
-import { type PeerId, concatBytes, decodeText, encodeText, encodeVarint, isPeerId, readVarint } from 'shoal';
+import { concatBytes, decodeText, encodeText, encodeVarint, readVarint } from 'shoal';
 
-/** Who a peer is and where. The addresses hold the PeerID, so a wrong one reaches nobody else. */
-export interface PeerRecord {
-  readonly id: PeerId;
-  /** For people. */
-  readonly name: string;
-  readonly addrs: readonly string[];
-}
-
-/** A demo has as many peers as one table shows; more are not remembered. */
-export const MAX_PEERS = 64;
-const MAX_ADDRS = 8;
-const MAX_TEXT = 256;
-/** A hello with {@link MAX_PEERS} records, each as large as can be, would be larger; nobody sends one. */
-const MAX_HELLO_BYTES = 65_536;
+const MAX_NAME = 256;
 
 /** The first byte of every message. */
-const KIND = { hello: 0x48, tell: 0x54, echo: 0x45, ask: 0x41 } as const;
+const KIND = { hello: 0x48, tell: 0x54, echo: 0x45, ask: 0x41, blob: 0x42, hash: 0x43 } as const;
 type Kind = keyof typeof KIND;
 
 const KINDS: ReadonlyMap<number, Kind> = new Map(Object.entries(KIND).map(([kind, byte]) => [byte, kind as Kind]));
@@ -27,6 +14,12 @@ const KINDS: ReadonlyMap<number, Kind> = new Map(Object.entries(KIND).map(([kind
 export interface Numbered {
   readonly kind: 'tell' | 'echo' | 'ask';
   readonly seq: number;
+}
+
+/** A piece of the bytes that a peer has for others to fetch. */
+export interface BlobRequest {
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** The kind of a message by its first byte. */
@@ -49,38 +42,34 @@ export function asKind(kind: Numbered['kind'], message: Uint8Array): Uint8Array 
 /** `undefined` when it is no numbered message. */
 export function decodeNumbered(message: Uint8Array): Numbered | undefined {
   const kind = kindOf(message);
+  if (kind !== 'tell' && kind !== 'echo' && kind !== 'ask') return undefined;
   const seq = readVarint(message, 1)?.value;
-  return kind === undefined || kind === 'hello' || seq === undefined ? undefined : { kind, seq };
+  return seq === undefined ? undefined : { kind, seq };
 }
 
-/** A request to know each other: who asks, and as the answer whom the other side knows. */
-export function encodeHello(records: readonly PeerRecord[]): Uint8Array {
-  return concatBytes(Uint8Array.of(KIND.hello), encodeText(JSON.stringify(records)));
+/** Who this is, for people: the question and the answer are the same. */
+export function encodeHello(name: string): Uint8Array {
+  return concatBytes(Uint8Array.of(KIND.hello), encodeText(name));
 }
 
-/** The records of a hello that are in order, the first {@link MAX_PEERS} of them; `undefined` when it is none. */
-export function decodeHello(message: Uint8Array): readonly PeerRecord[] | undefined {
-  if (kindOf(message) !== 'hello' || message.length > MAX_HELLO_BYTES) return undefined;
-  try {
-    const parsed: unknown = JSON.parse(decodeText(message.subarray(1)) ?? '');
-    return Array.isArray(parsed) ? parsed.slice(0, MAX_PEERS).filter(isRecord) : undefined;
-  } catch {
-    return undefined;
-  }
+/** The name in a hello; `undefined` when it is none that can be shown. */
+export function decodeHello(message: Uint8Array): string | undefined {
+  if (kindOf(message) !== 'hello' || message.length > 1 + MAX_NAME) return undefined;
+  const name = decodeText(message.subarray(1));
+  return name !== undefined && /^[\x20-\x7e]+$/.test(name) ? name : undefined;
 }
 
-function isRecord(value: unknown): value is PeerRecord {
-  if (typeof value !== 'object' || value === null) return false;
-  const { id, name, addrs } = value as Partial<Record<keyof PeerRecord, unknown>>;
-  return (
-    isPeerId(id) &&
-    isShortText(name) &&
-    Array.isArray(addrs) &&
-    addrs.length <= MAX_ADDRS &&
-    addrs.every((addr) => isShortText(addr) && addr.includes(id))
-  );
+export function encodeBlobRequest({ offset, length }: BlobRequest): Uint8Array {
+  return concatBytes(Uint8Array.of(KIND.blob), encodeVarint(offset), encodeVarint(length));
 }
 
-function isShortText(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= MAX_TEXT && /^[\x20-\x7e]+$/.test(value);
+/** `undefined` when it is none. */
+export function decodeBlobRequest(message: Uint8Array): BlobRequest | undefined {
+  const offset = readVarint(message, 1);
+  const length = offset && readVarint(message, offset.end);
+  if (kindOf(message) !== 'blob' || length?.end !== message.length) return undefined;
+  return { offset: offset!.value, length: length.value };
 }
+
+/** Asks for the SHA-256 of those bytes. */
+export const HASH_REQUEST: Uint8Array = Uint8Array.of(KIND.hash);

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { type PeerId } from 'shoal';
 import { Failure } from '../failure.ts';
+import { type Fetched } from './blob.ts';
 import { type News, type Order, type PeerReport, type StartOrder } from './reports.ts';
 
 const PROGRAM = path.join(import.meta.dirname, 'peer-process.ts');
@@ -20,6 +21,8 @@ export class PeerHandle {
   /** Names of the peers that are alive in its view. */
   readonly known: Set<string> = new Set();
   report: PeerReport | undefined;
+  /** The last fetch of this peer. */
+  fetched: Fetched | undefined;
   /** Resolves when it listens. */
   readonly ready: Promise<void>;
   readonly #process: ChildProcess;
@@ -80,5 +83,6 @@ export class PeerHandle {
     } else if (news.type === 'found') this.known.add(news.name);
     else if (news.type === 'lost') this.known.delete(news.name);
     else if (news.type === 'report') this.report = news.report;
+    else if (news.type === 'fetched') this.fetched = news.fetched;
   }
 }

@@ -1,7 +1,7 @@
 /** The process of one demo peer. It gets its orders over the channel of `fork`, and ends when that does. */
 
 import { systemRealm } from 'shoal';
-import { importKey, peerIdOf } from 'shoal/keys';
+import { importKey } from 'shoal/keys';
 import { DemoPeer, countSessions } from './demo-peer.ts';
 import { openLinks } from './links.ts';
 import { type News, type Order, type StartOrder } from './reports.ts';
@@ -18,16 +18,17 @@ async function start({ name, key, bootstrap }: StartOrder): Promise<(order: Orde
   const privateKey = importKey(key);
   const { realm, sessions } = countSessions(systemRealm);
   const swarm = await openLinks(realm, privateKey);
-  const peer = new DemoPeer(swarm, peerIdOf(privateKey.publicKey), {
+  const peer = new DemoPeer(swarm, privateKey, {
     name,
     bootstrap,
-    onChange: (type, record) => send({ type, id: record.id, name: record.name }),
+    onChange: (type, { id, name: called }) => send({ type, id, name: called }),
   });
   const report = (): void => send({ type: 'report', report: peer.report(sessions()) });
   const reporting = setInterval(report, REPORT_EVERY_MS);
-  send({ type: 'ready', id: peer.record.id, addrs: peer.record.addrs });
+  send({ type: 'ready', id: peer.info.id, addrs: peer.info.addrs });
   return async (order) => {
     if (order.type === 'quiet') peer.quiet();
+    if (order.type === 'fetch') send({ type: 'fetched', from: order.from, fetched: await peer.fetch(order.from) });
     if (order.type !== 'stop') return;
     clearInterval(reporting);
     peer.quiet();

@@ -1,6 +1,7 @@
 /** What goes between the coordinator and the processes it started. */
 
 import { type PeerId } from 'shoal';
+import { type Fetched } from './blob.ts';
 
 /** How a peer process is to begin. */
 export interface StartOrder {
@@ -12,8 +13,15 @@ export interface StartOrder {
   readonly bootstrap?: string | undefined;
 }
 
-/** From the coordinator. `quiet` ends the sending of new messages, `stop` ends the process. */
-export type Order = StartOrder | { readonly type: 'quiet' } | { readonly type: 'stop' };
+/**
+ * From the coordinator. `fetch` has the peer get all the bytes that another one has, `quiet` ends the sending of new
+ * messages, `stop` ends the process.
+ */
+export type Order =
+  | StartOrder
+  | { readonly type: 'fetch'; readonly from: PeerId }
+  | { readonly type: 'quiet' }
+  | { readonly type: 'stop' };
 
 /** What one peer did with another, by the addresses that both know: a restarted peer has others. */
 export interface PairReport {
@@ -52,4 +60,5 @@ export type News =
   | { readonly type: 'ready'; readonly id: PeerId; readonly addrs: readonly string[] }
   | { readonly type: 'found' | 'lost'; readonly id: PeerId; readonly name: string }
   | { readonly type: 'report'; readonly report: PeerReport }
+  | { readonly type: 'fetched'; readonly from: PeerId; readonly fetched: Fetched }
   | { readonly type: 'failed'; readonly message: string };

@@ -1,6 +1,7 @@
 /** What the demo came to: sums over what the peers have counted, nothing else. */
 
 import { type Quantiles, quantilesOf } from '../quantiles.ts';
+import { isReliable } from './links.ts';
 import { type PeerReport } from './reports.ts';
 
 /** One process of the demo with its last report. */
@@ -22,8 +23,10 @@ export interface Summary {
   readonly bytes: { readonly sent: number; readonly received: number };
   readonly tells: { readonly sent: number; readonly received: number; readonly echoed: number };
   readonly asks: { readonly sent: number; readonly answered: number; readonly failed: number };
-  /** Tells between processes that were there to the end: sent by number, less those that came. */
+  /** Tells between processes that were there to the end, over links where nothing may be lost: sent by number, less those that came. */
   readonly lost: number;
+  /** The same over the link that may lose. */
+  readonly lostOnLossy: number;
   readonly repeated: number;
   /** Tells to processes that were killed; nobody can say how many of them arrived. */
   readonly toTheKilled: number;
@@ -44,12 +47,16 @@ export function summarize(participants: readonly Participant[]): Summary {
     for (const { here, there, received: count } of report.pairs) received.set(`${there} ${here}`, count);
   }
 
-  let [lost, toTheKilled, toVisitors] = [0, 0, 0];
+  let [lost, lostOnLossy, toTheKilled, toVisitors] = [0, 0, 0, 0];
   for (const { report, survived } of participants) {
     for (const { here, there, sent } of report.pairs) {
       if (killed.has(there)) toTheKilled += sent;
       else if (!survivors.has(there)) toVisitors += sent;
-      else if (survived) lost += sent - (received.get(`${here} ${there}`) ?? 0);
+      else if (survived) {
+        const gone = sent - (received.get(`${here} ${there}`) ?? 0);
+        if (isReliable(there)) lost += gone;
+        else lostOnLossy += gone;
+      }
     }
   }
   const tells = sum(({ tells }) => tells);
@@ -66,6 +73,7 @@ export function summarize(participants: readonly Participant[]): Summary {
     tells: { sent: tells, received: sum(({ receivedTells }) => receivedTells), echoed: sum(({ echoes }) => echoes) },
     asks: { sent: asks, answered: sum(({ answers }) => answers), failed: sum(({ asksFailed }) => asksFailed) },
     lost,
+    lostOnLossy,
     repeated: sum(({ pairs }) => pairs.reduce((total, { repeated }) => total + repeated, 0)),
     toTheKilled,
     toVisitors,
@@ -89,7 +97,7 @@ export function summaryLines(summary: Summary, links: readonly string[]): readon
     `Tells      ${tells.sent} sent, ${tells.received} received, ${tells.echoed} echoed`,
     `Asks       ${asks.sent} sent, ${asks.answered} answered, ${asks.failed} without answer`,
     `Bytes      ${bytes.sent} sent, ${bytes.received} received`,
-    `Lost       ${summary.lost} of the tells between peers that were there to the end; ${summary.toTheKilled} went to the killed one`,
+    `Lost       ${summary.lost} of the tells between peers that were there to the end over reliable links, ${summary.lostOnLossy} over UDP; ${summary.toTheKilled} went to the killed one`,
     ...(summary.killed === 0
       ? []
       : ['           (what the killed one did after its last report, up to 0.2 s, is in no figure)']),

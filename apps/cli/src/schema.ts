@@ -1,0 +1,168 @@
+/**
+ * Every event of `--json`, with its fields: what `shoal schema` prints, docs/cli.md explains, and the tests hold all
+ * output against. Fields are only added within a version; a field that goes or changes its meaning makes another one.
+ */
+
+/** The version of the whole. */
+export const SCHEMA_VERSION = 1;
+
+/** JSON types of fields; `?` behind one says that it may be absent. */
+type FieldType = 'string' | 'number' | 'boolean' | 'object' | 'array';
+type Fields = Readonly<Record<string, FieldType | `${FieldType}?`>>;
+
+/** What one kind of event has, and which commands show it. */
+export interface EventSchema {
+  readonly commands: readonly string[];
+  readonly fields: Fields;
+}
+
+const quantiles = { minMs: 'number', medianMs: 'number', p99Ms: 'number' } as const;
+const measured = {
+  stack: 'string',
+  inFlight: 'number',
+  bytes: 'number',
+  perSecond: 'number',
+  bytesPerSecond: 'number',
+  lost: 'number',
+  ...quantiles,
+} as const;
+const message = { src: 'string', dst: 'string', payload: 'string' } as const;
+
+/** By name. `lost` and `closed` mean different things in different commands, so each lists what any of them has. */
+export const EVENTS: Readonly<Record<string, EventSchema>> = {
+  key: { commands: ['keygen'], fields: { id: 'string', pem: 'string?', file: 'string?' } },
+  id: { commands: ['id'], fields: { id: 'string', sha3: 'string', ssh: 'string', algorithm: 'string' } },
+  listening: { commands: ['listen'], fields: { addr: 'string' } },
+  tell: { commands: ['listen'], fields: message },
+  ask: { commands: ['listen'], fields: message },
+  closed: {
+    commands: ['listen', 'send', 'pipe'],
+    fields: {
+      received: 'number?',
+      receivedBytes: 'number?',
+      dropped: 'number?',
+      servedBytes: 'number?',
+      sentBytes: 'number?',
+    },
+  },
+  told: { commands: ['tell'], fields: { dst: 'string', bytes: 'number' } },
+  answer: { commands: ['ask'], fields: { src: 'string', payload: 'string', ms: 'number' } },
+  pong: { commands: ['ping'], fields: { seq: 'number', src: 'string', ms: 'number' } },
+  lost: {
+    commands: ['ping', 'demo'],
+    fields: { seq: 'number?', dst: 'string?', name: 'string?', id: 'string?' },
+  },
+  summary: {
+    commands: ['ping', 'demo'],
+    fields: {
+      sent: 'number?',
+      received: 'number?',
+      lost: 'number',
+      minMs: 'number?',
+      medianMs: 'number?',
+      p99Ms: 'number?',
+      ms: 'number?',
+      links: 'array?',
+      transfer: 'object?',
+      peers: 'number?',
+      processes: 'number?',
+      killed: 'number?',
+      messages: 'object?',
+      bytes: 'object?',
+      tells: 'object?',
+      asks: 'object?',
+      lostOnLossy: 'number?',
+      repeated: 'number?',
+      toTheKilled: 'number?',
+      toVisitors: 'number?',
+      sessions: 'number?',
+      tellEchoMs: 'object?',
+      askMs: 'object?',
+    },
+  },
+  latency: { commands: ['bench'], fields: measured },
+  throughput: { commands: ['bench'], fields: measured },
+  ticket: { commands: ['send'], fields: { ticket: 'string', name: 'string', files: 'number', bytes: 'number' } },
+  delivered: { commands: ['send'], fields: { dst: 'string' } },
+  receiving: {
+    commands: ['receive'],
+    fields: { name: 'string', kind: 'string', files: 'number', bytes: 'number', from: 'number' },
+  },
+  progress: {
+    commands: ['send', 'receive'],
+    fields: { bytes: 'number', total: 'number', bytesPerSecond: 'number', secondsLeft: 'number?' },
+  },
+  cut: { commands: ['receive'], fields: { reason: 'string' } },
+  received: {
+    commands: ['receive'],
+    fields: { path: 'string', files: 'number', bytes: 'number', fetchedBytes: 'number', ms: 'number' },
+  },
+  room: { commands: ['chat'], fields: { addr: 'string', members: 'number', command: 'string' } },
+  joined: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
+  left: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
+  message: { commands: ['chat'], fields: { id: 'string', name: 'string', text: 'string' } },
+  said: { commands: ['chat'], fields: { text: 'string', told: 'number' } },
+  join: { commands: ['demo'], fields: { addr: 'string', command: 'string' } },
+  peer: { commands: ['demo'], fields: { name: 'string', pid: 'number', id: 'string', addrs: 'array' } },
+  formed: { commands: ['demo'], fields: { peers: 'number', ms: 'number' } },
+  transferred: {
+    commands: ['demo'],
+    fields: { from: 'string', to: 'string', bytes: 'number', ms: 'number', sha256: 'string' },
+  },
+  killed: { commands: ['demo'], fields: { name: 'string', pid: 'number', atMs: 'number' } },
+  noticed: { commands: ['demo'], fields: { name: 'string', ms: 'number' } },
+  recovered: { commands: ['demo'], fields: { name: 'string', id: 'string', pid: 'number', ms: 'number' } },
+  visitor: { commands: ['demo'], fields: { what: 'string', name: 'string' } },
+  keeping: { commands: ['demo'], fields: {} },
+  found: { commands: ['demo'], fields: { name: 'string', id: 'string' } },
+  stats: {
+    commands: ['demo'],
+    fields: {
+      known: 'array',
+      tells: 'number',
+      receivedTells: 'number',
+      echoes: 'number',
+      asks: 'number',
+      answers: 'number',
+      medianMs: 'number?',
+    },
+  },
+  alone: { commands: ['demo'], fields: {} },
+};
+
+/** The whole as JSON Schema (2020-12): one of the events, each with its fields. */
+export function jsonSchema(): object {
+  const each = Object.entries(EVENTS).map(([event, { fields, commands }]) => ({
+    title: event,
+    description: `shoal ${commands.join(', shoal ')}`,
+    type: 'object',
+    properties: {
+      event: { const: event },
+      ...Object.fromEntries(Object.entries(fields).map(([name, type]) => [name, { type: type.replace('?', '') }])),
+    },
+    required: ['event', ...Object.keys(fields).filter((name) => !fields[name]!.endsWith('?'))],
+    additionalProperties: false,
+  }));
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'Lines of shoal --json',
+    version: SCHEMA_VERSION,
+    oneOf: each,
+  };
+}
+
+/** What is wrong with an event by this schema; `undefined` when nothing is. */
+export function faultOf(line: Readonly<Record<string, unknown>>): string | undefined {
+  const { event, ...fields } = line;
+  const schema = typeof event === 'string' ? EVENTS[event] : undefined;
+  if (schema === undefined) return `no event is called ${String(event)}`;
+  for (const name of Object.keys(fields)) if (!(name in schema.fields)) return `${String(event)} has no field ${name}`;
+  for (const [name, type] of Object.entries(schema.fields)) {
+    const value = fields[name];
+    const found = Array.isArray(value) ? 'array' : typeof value;
+    if (value === undefined ? !type.endsWith('?') : found !== type.replace('?', '')) {
+      return `${String(event)}.${name} should be ${type}, is ${found}`;
+    }
+  }
+  return undefined;
+}
