@@ -11,25 +11,29 @@ export const MAX_DIAL_WAITERS = 4096;
 export type DialWaiter<S> = (result: S | P2PError) => void;
 
 /** A connection that is being made. */
-export interface Dial<T, S> {
+export interface Dial<T, S, C = QuicConnection> {
   /** Those who want the same share the dial; `undefined`: it is not to be shared. */
   readonly key: string | undefined;
   readonly target: T;
-  readonly connection: QuicConnection;
+  readonly connection: C;
   /** In order. Bounded by `MAX_DIAL_WAITERS`. */
   readonly waiters: Set<DialWaiter<S>>;
   /** Who answered instead, if it was another. */
   found: PeerId | undefined;
 }
 
-/** Dials by what is dialled: those who want the same share one. Bounded by connections in their handshake. */
-export class DialTable<T, S> {
-  readonly #byKey = new Map<string, Dial<T, S>>();
-  readonly #byConnection = new Map<QuicConnection, Dial<T, S>>();
-  readonly #abandoned: ((dial: Dial<T, S>) => void) | undefined;
+/**
+ * Dials by what is dialled: those who want the same share one. Bounded by connections in their handshake.
+ *
+ * @typeParam C - what a connection is; TCP's swarm uses the table as well.
+ */
+export class DialTable<T, S, C = QuicConnection> {
+  readonly #byKey = new Map<string, Dial<T, S, C>>();
+  readonly #byConnection = new Map<C, Dial<T, S, C>>();
+  readonly #abandoned: ((dial: Dial<T, S, C>) => void) | undefined;
 
   /** @param abandoned - told when the last one who waited has given up. */
-  constructor(abandoned?: (dial: Dial<T, S>) => void) {
+  constructor(abandoned?: (dial: Dial<T, S, C>) => void) {
     this.#abandoned = abandoned;
   }
 
@@ -37,27 +41,27 @@ export class DialTable<T, S> {
     return this.#byConnection.size;
   }
 
-  values(): Iterable<Dial<T, S>> {
+  values(): Iterable<Dial<T, S, C>> {
     return this.#byConnection.values();
   }
 
-  get(key: string): Dial<T, S> | undefined {
+  get(key: string): Dial<T, S, C> | undefined {
     return this.#byKey.get(key);
   }
 
-  of(connection: QuicConnection): Dial<T, S> | undefined {
+  of(connection: C): Dial<T, S, C> | undefined {
     return this.#byConnection.get(connection);
   }
 
-  add(key: string | undefined, target: T, connection: QuicConnection): Dial<T, S> {
-    const dial: Dial<T, S> = { key, target, connection, waiters: new Set(), found: undefined };
+  add(key: string | undefined, target: T, connection: C): Dial<T, S, C> {
+    const dial: Dial<T, S, C> = { key, target, connection, waiters: new Set(), found: undefined };
     if (key !== undefined) this.#byKey.set(key, dial);
     this.#byConnection.set(connection, dial);
     return dial;
   }
 
   /** Waits for a dial. Answers what gives up waiting. */
-  join(dial: Dial<T, S>, what: string, waiter: DialWaiter<S>, maxWaiters: number = MAX_DIAL_WAITERS): () => void {
+  join(dial: Dial<T, S, C>, what: string, waiter: DialWaiter<S>, maxWaiters: number = MAX_DIAL_WAITERS): () => void {
     if (dial.waiters.size >= maxWaiters) {
       const full = `Cannot reach ${what}: ${maxWaiters} calls wait for it already`;
       waiter(new P2PError('limit_exceeded', 'local', full, { sent: 'no' }));
@@ -72,7 +76,7 @@ export class DialTable<T, S> {
   }
 
   /** The dial of a connection, taken out: nobody else can join it. */
-  take(connection: QuicConnection): Dial<T, S> | undefined {
+  take(connection: C): Dial<T, S, C> | undefined {
     const dial = this.#byConnection.get(connection);
     if (dial === undefined) return undefined;
     this.#byConnection.delete(connection);
@@ -81,7 +85,7 @@ export class DialTable<T, S> {
   }
 
   /** Tells all who wait, in order. */
-  settle(dial: Dial<T, S>, result: S | P2PError): void {
+  settle(dial: Dial<T, S, C>, result: S | P2PError): void {
     const waiters = [...dial.waiters];
     dial.waiters.clear();
     for (const waiter of waiters) waiter(result);

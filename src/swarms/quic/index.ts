@@ -22,7 +22,7 @@ import { MIN_INNER_MTU } from './connections.ts';
 import { identityOf } from './identity.ts';
 import { loadQuicEngine, quicEngine } from './load-engine.ts';
 import { type QuicSwarmOptions, resolveOptions } from './options.ts';
-import { QuicSwarm } from './swarm.ts';
+import { quicSwarm } from './swarm.ts';
 
 export { type QuicAddr } from './address.ts';
 export { loadQuicEngine } from './load-engine.ts';
@@ -60,7 +60,7 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
   }
   const engines = quicEngine();
   const { realm } = inner;
-  return new QuicSwarm(inner, resolved, (judge, addresses) => {
+  return quicSwarm(inner, resolved, (judge, addresses) => {
     const { privateKey: _, accept: __, ...transport } = options;
     return new QuicEndpoint(
       {

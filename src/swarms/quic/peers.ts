@@ -8,9 +8,8 @@ import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { type Serving } from '../../kit/ask-slot.ts';
 import { type CounterSet } from '../../kit/counter-set.ts';
-import { type PendingBudget } from '../../kit/pending-budget.ts';
+import { type PeerSessions, type SessionsUser } from '../../kit/session-swarm.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicClosed, type QuicEvent } from '../../protocols/quic/events.ts';
@@ -28,27 +27,12 @@ import { Session, type SessionHost } from './session.ts';
 /** Keys of peers without a session that are remembered; the longest unused is forgotten. */
 const MAX_KNOWN_KEYS = 4096;
 
-/** What the swarm does with what comes. */
-export interface PeersUser<I extends Addr> {
-  /** Whether somebody listens. */
-  readonly listening: boolean;
-  deliver(message: Message<QuicAddr<I>>, budget: PendingBudget): void;
-  serve(message: Message<QuicAddr<I>>, budget: PendingBudget): Serving;
-  /** Something was acknowledged, or is lost. */
-  settled(): void;
-  /** The swarm's `closed` error for something attempted, once it is closed. */
-  closedError(what: string): P2PError | undefined;
-  failed(bug: Error): void;
-  /** Runs in a later turn, unless the swarm has closed by then. */
-  later(act: () => void): void;
-}
-
-export class Peers<I extends Addr> {
+export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #realm: Realm;
   readonly #id: PeerId;
   readonly #inner: Swarm<I>;
   readonly #options: ResolvedOptions<I>;
-  readonly #user: PeersUser<I>;
+  readonly #user: SessionsUser<QuicAddr<I>>;
   readonly #counters: CounterSet;
   readonly #connections: Connections<I>;
   readonly #host: SessionHost<I>;
@@ -61,8 +45,7 @@ export class Peers<I extends Addr> {
   constructor(
     inner: Swarm<I>,
     options: ResolvedOptions<I>,
-    counters: CounterSet,
-    user: PeersUser<I>,
+    user: SessionsUser<QuicAddr<I>>,
     makeEndpoint: MakeEndpoint,
   ) {
     const { realm } = inner;
@@ -70,7 +53,7 @@ export class Peers<I extends Addr> {
     this.#id = options.id;
     this.#inner = inner;
     this.#options = options;
-    this.#counters = counters;
+    this.#counters = user.counters;
     this.#user = user;
     this.#host = this.#makeHost();
     this.#retirement = new Retirement({

@@ -7,6 +7,7 @@ import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Answer, type Serving } from '../../kit/ask-slot.ts';
 import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
+import { type PeerSession } from '../../kit/session-swarm.ts';
 import { isPending } from '../../kit/tell-slot.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { type QuicStream } from '../../protocols/quic/stream.ts';
@@ -59,7 +60,7 @@ const ASSEMBLED_MESSAGES = 4;
 /** Answers that a peer does not read before its next requests have to wait, in messages of the largest size. */
 const UNSENT_ANSWERS = 4;
 
-export class Session<I extends Addr> {
+export class Session<I extends Addr> implements PeerSession {
   readonly connection: QuicConnection;
   readonly peer: PeerId;
   readonly publicKey: PublicKey;
@@ -127,39 +128,47 @@ export class Session<I extends Addr> {
   }
 
   /**
-   * Sends a tell. `taken` is called when the transport has all bytes, or with the error; at once, and `true` is
-   * answered, when it takes them all now.
+   * Sends a tell. `taken` is called when the transport has all bytes, or with the error; `true` is answered, and it is not
+   * called, when it takes them all now. Otherwise what gives the tell up.
    */
-  tell(payload: Uint8Array, taken: (error?: P2PError) => void): boolean {
+  tell(payload: Uint8Array, taken: (error?: P2PError) => void): true | (() => void) {
     if (this.#host.datagramTells && this.connection.sendDatagram(payload) === 'sent') {
       this.#host.countSent(payload.length);
       this.#host.kick();
       return true;
     }
     const sending = new Sending([payload]);
-    const begin = (stream: QuicStream): boolean => {
-      this.#unacknowledged.add(stream);
+    let stream: QuicStream | undefined;
+    const begin = (opened: QuicStream): boolean => {
+      stream = opened;
+      this.#unacknowledged.add(opened);
       this.#host.countSent(payload.length);
-      if (sending.write(stream)) return true;
-      this.#telling.set(stream, { sending, taken });
+      if (sending.write(opened)) return true;
+      this.#telling.set(opened, { sending, taken });
       return false;
     };
-    if (this.#waiting.length === 0) {
-      const stream = this.connection.open('uni');
-      if (stream !== undefined) {
-        const done = begin(stream);
-        this.#host.kick();
-        return done;
-      }
+    const opened = this.#waiting.length === 0 ? this.connection.open('uni') : undefined;
+    if (opened !== undefined) {
+      const done = begin(opened);
+      this.#host.kick();
+      if (done) return true;
     }
-    this.#waiting.push({
+    const waiting: Waiting = {
       kind: 'uni',
-      begin: (stream) => {
-        if (begin(stream)) taken();
+      begin: (later) => {
+        if (begin(later)) taken();
       },
       fail: taken,
-    });
-    return false;
+    };
+    if (opened === undefined) this.#waiting.push(waiting);
+    return () => {
+      if (stream === undefined) this.#waiting = this.#waiting.filter((other) => other !== waiting);
+      else if (this.#telling.delete(stream)) {
+        stream.reset(CODE.CANCELLED);
+        this.handleAcknowledged(stream);
+        this.#host.kick();
+      }
+    };
   }
 
   /** Sends a request. Answers what gives it up. */
