@@ -30,6 +30,7 @@ const STEPS: readonly Step[] = [
   { name: 'format', script: ['fmt'] },
   { name: 'unused code', script: ['knip'] },
   { name: 'package', script: ['pack:check'] },
+  { name: 'browser', script: ['test:browser'], counts: true },
   { name: 'API report', script: ['api'] },
   { name: 'changelog', script: ['changelog'] },
   { name: 'doc comments', script: ['docs'] },

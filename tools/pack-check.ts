@@ -2,28 +2,23 @@
  * Checks the package as users get it: `npm run pack:check`.
  *
  * Builds dist/, compares it with the exports map, packs the tarball, looks at what is in it, has publint and attw judge
- * it, installs it in an empty folder, compiles a strict program against it with every supported TypeScript, and loads
- * every subpath under every supported Node.
+ * it, installs it in an empty folder, weighs it, compiles a strict program against it with every supported TypeScript,
+ * and loads every subpath and runs every example under every supported Node.
  */
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build } from './build.ts';
 import { findNode } from './find-node.mjs';
+import { installTarball, pack, run } from './package.ts';
 import { publicModules, root } from './public-modules.ts';
 
 const NODES = [22, 24, 26];
 const COMPILERS = ['typescript-5', 'typescript-6', 'typescript'];
-/** What may lie in the tarball besides dist/. */
-const DOCUMENTS = ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'];
-
-function run(command: string, args: readonly string[], cwd: string): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8' });
-  if (status === 0) return stdout;
-  throw new Error(`${command} ${args.join(' ')}\n${error?.message ?? stdout + stderr}`);
-}
+/** What an installation may come to: shoal and what it brings. */
+const MAX_PACKAGES = 4;
+const MAX_BYTES = 6_000_000;
 
 /** Runs a tool of node_modules under this Node. */
 const tool = (file: string, args: readonly string[], cwd: string = root): string =>
@@ -50,13 +45,17 @@ function compareExports(): string {
   return `${modules.length} subpaths, all built`;
 }
 
-function pack(folder: string): string {
-  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root)) as [
-    { filename: string; files: readonly { path: string }[] },
-  ];
-  const stray = packed.files.filter((file) => !file.path.startsWith('dist/') && !DOCUMENTS.includes(file.path));
-  if (stray.length > 0) throw new Error(`these do not belong into the tarball: ${stray.map((f) => f.path).join(', ')}`);
-  return path.join(folder, packed.filename);
+/** @throws when an installation is more than users should have to carry. */
+function weigh(folder: string): string {
+  const modules = path.join(folder, 'node_modules');
+  const packages = globSync('{*,@*/*}/package.json', { cwd: modules }).length;
+  const files = globSync('**/*', { cwd: modules }).map((file) => statSync(path.join(modules, file)));
+  const bytes = files.reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0);
+  const weight = `${packages} packages, ${(bytes / 1e6).toFixed(2)} MB on disk`;
+  if (packages > MAX_PACKAGES || bytes > MAX_BYTES) {
+    throw new Error(`An installation has ${weight}: more than ${MAX_PACKAGES} packages or ${MAX_BYTES / 1e6} MB`);
+  }
+  return `an installation has ${weight}`;
 }
 
 /** A program that imports every subpath. */
@@ -67,18 +66,31 @@ const consumer = (): string =>
     )
     .join('\n');
 
-function useTarball(tarball: string, folder: string): string[] {
-  writeFileSync(path.join(folder, 'package.json'), '{ "private": true, "type": "module" }\n');
-  run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, '@types/node@22'], folder);
+const FLAGS = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--skipLibCheck', 'false'];
+const SETTING = ['--module', 'nodenext', '--target', 'es2022', '--lib', 'es2024,esnext.disposable', '--types', 'node'];
+
+function compileAndLoad(folder: string): string[] {
   writeFileSync(path.join(folder, 'consumer.ts'), consumer());
   writeFileSync(path.join(folder, 'consumer.mjs'), consumer());
-  const flags = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
-  const setting = ['--module', 'nodenext', '--target', 'es2022', '--lib', 'es2024,esnext.disposable'];
   for (const compiler of COMPILERS) {
-    tool(`${compiler}/bin/tsc`, [...flags, ...setting, '--types', 'node', 'consumer.ts'], folder);
+    tool(`${compiler}/bin/tsc`, ['--noEmit', ...FLAGS, ...SETTING, 'consumer.ts'], folder);
   }
   for (const major of NODES) run(findNode(major), ['consumer.mjs'], folder);
   return [`compiles with ${COMPILERS.join(', ')}`, `loads under Node ${NODES.join(', ')}`];
+}
+
+/** The examples, lowered as a user's build would lower them; Node 22 knows no `await using`. */
+function runExamples(folder: string): string {
+  const examples = globSync('examples/*.ts', { cwd: root }).toSorted();
+  for (const example of examples) {
+    writeFileSync(path.join(folder, path.basename(example)), readFileSync(path.join(root, example)));
+  }
+  const names = examples.map((example) => path.basename(example));
+  tool('typescript/bin/tsc', [...FLAGS, ...SETTING, ...names], folder);
+  for (const name of names) {
+    for (const major of NODES) run(findNode(major), [name.replace(/\.ts$/, '.js')], folder);
+  }
+  return `${examples.length} examples run under Node ${NODES.join(', ')}`;
 }
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-pack-'));
@@ -91,7 +103,11 @@ try {
   console.log('publint finds nothing');
   tool('@arethetypeswrong/cli/dist/index.js', [tarball, '--profile', 'esm-only', '--no-emoji', '--no-color']);
   console.log('attw finds nothing');
-  for (const line of useTarball(tarball, folder)) console.log(line);
+  installTarball(tarball, folder);
+  console.log(weigh(folder));
+  run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '@types/node@22'], folder);
+  for (const line of compileAndLoad(folder)) console.log(line);
+  console.log(runExamples(folder));
 } catch (error) {
   console.log(error instanceof Error ? error.message : error);
   process.exitCode = 1;

@@ -1,7 +1,5 @@
 /** Finds what is left running: handles, timers and listeners that a closed swarm should have taken with it. */
 
-import { getEventListeners } from 'node:events';
-
 import { nextTurn } from '../drive/system-clock.ts';
 
 /** What was found. Empty lists mean that nothing was left. */
@@ -19,7 +17,7 @@ export interface LeakCheck {
 }
 
 /**
- * Remembers what is active now. Node only.
+ * Remembers what is active now. Node only; the module loads elsewhere, too.
  *
  * @example
  * ```ts
@@ -38,9 +36,14 @@ export function watchLeaks(): LeakCheck {
         await new Promise<void>((resolve) => nextTurn(resolve));
         resources = surplus(before);
       }
-      return { resources, abortListeners: signal === undefined ? 0 : getEventListeners(signal, 'abort').length };
+      return { resources, abortListeners: signal === undefined ? 0 : listenersOf(signal) };
     },
   };
+}
+
+function listenersOf(signal: AbortSignal): number {
+  // Not imported: where there is no node:events the suites beside this have to load.
+  return process.getBuiltinModule('node:events').getEventListeners(signal, 'abort').length;
 }
 
 /** How many turns closing may take: libuv takes two, a child of the test runner's own some more. */

@@ -11,12 +11,13 @@
  * ```
  */
 
+import { openUdpSwarm } from '#udp';
 import { type Addr } from '../../core/addr.ts';
 import { describeValue } from '../../core/limits.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
-import { openUdpSwarm, type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
+import { type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
 import { type QuicAddr } from './address.ts';
 import { MIN_INNER_MTU } from './connections.ts';
 import { identityOf } from './identity.ts';
@@ -91,7 +92,7 @@ export interface OpenQuicSwarmOptions
  * QUIC on a UDP socket of its own: dials and listens on one port.
  *
  * @throws {TypeError | RangeError} (at once) for options out of bounds.
- * @throws {P2PError} (by rejection) as `openUdpSwarm`.
+ * @throws {P2PError} (by rejection) as `openUdpSwarm`; `unsupported` in browsers.
  */
 export async function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
   resolveOptions(options);
