@@ -99,6 +99,11 @@ export function canonicalIp(text: string): string | undefined {
   return isMapped(parsed.bytes) ? format(parsed.bytes.subarray(12), undefined) : format(parsed.bytes, parsed.zone);
 }
 
+/** The 4 or 16 bytes of an IP, without its zone; `undefined` when the text is none. */
+export function ipBytes(text: string): Uint8Array | undefined {
+  return parse(text)?.bytes;
+}
+
 /** 4 or 6, or `undefined` when `ip` is no IP. */
 export function ipVersion(ip: string): 4 | 6 | undefined {
   const parsed = parse(ip);

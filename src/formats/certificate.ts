@@ -53,21 +53,25 @@ export interface Certificate {
   readonly signature: Bytes;
 }
 
-/** What {@link createSelfSignedCertificate} needs. There is no clock and no randomness here: both come in. */
-export interface SelfSignedOptions {
-  /** Whose certificate; `importKey` and `generateKey` make these, and so does a registry. */
-  readonly signer: Signer;
-  /** Knows the signer's algorithm. */
-  readonly registry: KeyRegistry;
+/** Fields of every new certificate. There is no clock and no randomness here: both come in. */
+export interface NewCertificate {
   /** 1 to 20 bytes, read as a positive number (RFC 5280 §4.1.2.2); random ones keep certificates apart. */
   readonly serialNumber: Uint8Array;
   /** Milliseconds since the Unix epoch; whole seconds are kept. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
-  /** Common name of subject and issuer. @default none: the empty name, as go-p2p's certificates have */
+  /** Common name of the subject. @default none: the empty name, as go-p2p's certificates have */
   readonly commonName?: string | undefined;
   /** @default none */
   readonly extensions?: readonly CertificateExtension[] | undefined;
+}
+
+/** What {@link createSelfSignedCertificate} needs. */
+export interface SelfSignedOptions extends NewCertificate {
+  /** Whose certificate; `importKey` and `generateKey` make these, and so does a registry. */
+  readonly signer: Signer;
+  /** Knows the signer's algorithm. */
+  readonly registry: KeyRegistry;
 }
 
 /** RFC 5280 §4.1.2.5: two-digit years reach to 2049. */
@@ -107,7 +111,8 @@ function readTime(reader: DerReader): number {
   return unixMs;
 }
 
-function encodeName(commonName: string | undefined): Bytes {
+/** DER of a name with at most a common name. @internal */
+export function encodeName(commonName: string | undefined): Bytes {
   if (commonName === undefined) return derSequence();
   const attribute = derSequence(derOid(OIDS.commonName), der(TAG.utf8String, encodeText(commonName)));
   return derSequence(der(TAG.set, attribute));
@@ -120,13 +125,18 @@ function encodeExtension(extension: CertificateExtension): Bytes {
     : derSequence(derOid(extension.oid), value);
 }
 
-/**
- * A self-signed certificate, DER.
- *
- * @throws {TypeError} when the registry does not know the signer's algorithm.
- * @throws {RangeError} when the serial number is empty or longer than 20 bytes, or a time is not from 1950 to 9999.
- */
-export function createSelfSignedCertificate(options: SelfSignedOptions): Bytes {
+/** What is signed, and who signs it. @internal */
+export interface Signing extends NewCertificate {
+  readonly signer: Signer;
+  readonly registry: KeyRegistry;
+  readonly subjectSpki: Bytes;
+  /** DER of the names. */
+  readonly issuer: Uint8Array;
+  readonly subject: Uint8Array;
+}
+
+/** A certificate, DER. @throws {TypeError | RangeError} as {@link createSelfSignedCertificate}. @internal */
+export function signCertificate(options: Signing): Bytes {
   const { signer, registry, serialNumber, extensions = [] } = options;
   assertBytes(serialNumber, 'serialNumber');
   if (serialNumber.length < 1 || serialNumber.length > MAX_SERIAL_BYTES) {
@@ -139,18 +149,28 @@ export function createSelfSignedCertificate(options: SelfSignedOptions): Bytes {
   const serial = copyBytes(serialNumber);
   serial[0]! &= 0x7f; // twenty bytes stay twenty, and the number positive
   const signatureAlgorithm = encodeAlgorithmIdentifier(algorithm.signatureIdentifier);
-  const name = encodeName(options.commonName);
   const toBeSigned = derSequence(
     der(contextTag(0, true), derUnsigned(Uint8Array.of(2))),
     derUnsigned(serial),
     signatureAlgorithm,
-    name,
+    options.issuer,
     derSequence(encodeTime('notBeforeMs', options.notBeforeMs), encodeTime('notAfterMs', options.notAfterMs)),
-    name,
-    signer.publicKey.spki,
+    options.subject,
+    options.subjectSpki,
     ...(extensions.length === 0 ? [] : [der(contextTag(3, true), derSequence(...extensions.map(encodeExtension)))]),
   );
   return derSequence(toBeSigned, signatureAlgorithm, derBitString(signer.sign(toBeSigned)));
+}
+
+/**
+ * A self-signed certificate, DER.
+ *
+ * @throws {TypeError} when the registry does not know the signer's algorithm.
+ * @throws {RangeError} when the serial number is empty or longer than 20 bytes, or a time is not from 1950 to 9999.
+ */
+export function createSelfSignedCertificate(options: SelfSignedOptions): Bytes {
+  const name = encodeName(options.commonName);
+  return signCertificate({ ...options, subjectSpki: options.signer.publicKey.spki, issuer: name, subject: name });
 }
 
 function readExtensions(reader: DerReader): CertificateExtension[] {

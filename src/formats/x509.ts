@@ -6,6 +6,7 @@ export {
   verifySelfSigned,
   type Certificate,
   type CertificateExtension,
+  type NewCertificate,
   type SelfSignedOptions,
 } from './certificate.ts';
 export { defaultKeyRegistry, ecdsaP256 } from './ecdsa-p256.ts';
@@ -19,6 +20,7 @@ export {
   type Signer,
   type Verifier,
 } from './key-algorithm.ts';
+export { createCertificate, type CertificateOptions } from './issue.ts';
 export { decodeOid, encodeOid, isOid, OIDS, type KnownOid, type Oid } from './oid.ts';
 export { decodePem, encodePem, type PemBlock } from './pem.ts';
 export { decodePkcs8, encodePkcs8, type PrivateKeyInfo } from './pkcs8.ts';

@@ -19,6 +19,11 @@ export class ConnectionTable<K, S extends OverConnection> {
   readonly #byConnection = new Map<QuicConnection, { readonly key: K; readonly value: S }>();
   /** The one to use, then the others, newest first. Bounded by the same. */
   readonly #byKey = new Map<K, S[]>();
+  readonly #maxPerKey: number;
+
+  constructor(maxPerKey: number = MAX_CONNECTIONS_PER_PEER) {
+    this.#maxPerKey = maxPerKey;
+  }
 
   /** Connections. */
   get size(): number {
@@ -62,16 +67,17 @@ export class ConnectionTable<K, S extends OverConnection> {
       return undefined;
     }
     values.splice(preferred ? 0 : 1, 0, value);
-    return values.length > MAX_CONNECTIONS_PER_PEER ? values.at(-1) : undefined;
+    return values.length > this.#maxPerKey ? values.at(-1) : undefined;
   }
 
-  /** Forgets one; where it was the one to use, the newest of the others is. */
-  remove(connection: QuicConnection): void {
+  /** Forgets one; where it was the one to use, the newest of the others is. Answers whether it was there. */
+  remove(connection: QuicConnection): boolean {
     const entry = this.#byConnection.get(connection);
-    if (entry === undefined) return;
+    if (entry === undefined) return false;
     this.#byConnection.delete(connection);
     const values = this.#byKey.get(entry.key)!;
     values.splice(values.indexOf(entry.value), 1);
     if (values.length === 0) this.#byKey.delete(entry.key);
+    return true;
   }
 }

@@ -6,7 +6,7 @@ import { type PeerId } from '../../core/peer-id.ts';
 import { type QuicClosed } from '../../protocols/quic/events.ts';
 
 /** Why a dial came to nothing, for its callers; nothing of theirs was sent. */
-export function dialError(addr: Addr, closed: QuicClosed, found: PeerId | undefined): P2PError {
+export function dialError(addr: Pick<Addr, 'text'>, closed: QuicClosed, found: PeerId | undefined): P2PError {
   const cause = { sent: 'no', cause: closed.cause } as const;
   const cannot = `Cannot reach ${addr.text}: `;
   if (found !== undefined) {

@@ -3,7 +3,13 @@
 import { type Bytes } from '../../core/bytes.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Realm } from '../../core/realm.ts';
-import { createSelfSignedCertificate, decodeSpki, defaultKeyRegistry, parseCertificate } from '../../formats/x509.ts';
+import {
+  type CertificateExtension,
+  createSelfSignedCertificate,
+  decodeSpki,
+  defaultKeyRegistry,
+  parseCertificate,
+} from '../../formats/x509.ts';
 import { exportKey } from '../../keys/import-key.ts';
 import { type PrivateKey } from '../../keys/private-key.ts';
 import { type QuicIdentity } from '../../protocols/quic/settings.ts';
@@ -15,7 +21,7 @@ const DAY_MS = 86_400_000;
 const VALID_MS = 3650 * DAY_MS;
 
 /** A self-signed certificate of `key`. @throws {TypeError} when the key does not give its secret to TLS. */
-export function identityOf(key: PrivateKey, realm: Realm): QuicIdentity {
+export function identityOf(key: PrivateKey, realm: Realm, extensions?: readonly CertificateExtension[]): QuicIdentity {
   const now = realm.wallMs();
   const certificate = createSelfSignedCertificate({
     signer: key,
@@ -23,6 +29,7 @@ export function identityOf(key: PrivateKey, realm: Realm): QuicIdentity {
     serialNumber: realm.random(SERIAL_BYTES),
     notBeforeMs: now - DAY_MS,
     notAfterMs: now + VALID_MS,
+    extensions,
   });
   return { chain: [certificate], privateKey: exportKey(key, 'pkcs8') };
 }

@@ -1,6 +1,6 @@
 /** One message on its way out: a tell on a stream of its own, or a request or an answer behind its length. */
 
-import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES, viewFrom } from '../../core/bytes.ts';
 import { type QuicStream } from '../../protocols/quic/stream.ts';
 
 /** Bytes of the length before requests and answers: u32, big-endian, as go-p2p's quicswarm has it. */
@@ -10,14 +10,21 @@ const JOINED_BYTES = 16_384;
 /** What one read copies at most, in bytes. */
 const READ_BYTES = 65_536;
 
-/** Writes `chunks` and the end of the stream, as fast as the stream takes them. */
+/** Writes `chunks` and, unless told otherwise, the end of the stream, as fast as the stream takes them. */
 export class Sending {
   readonly #chunks: readonly Uint8Array[];
+  readonly #end: boolean;
   #chunk = 0;
   #offset = 0;
 
-  constructor(chunks: readonly Uint8Array[]) {
+  constructor(chunks: readonly Uint8Array[], end = true) {
     this.#chunks = chunks;
+    this.#end = end;
+  }
+
+  /** Whether the stream ends with it. */
+  get ends(): boolean {
+    return this.#end;
   }
 
   /** A message behind its length. */
@@ -39,10 +46,11 @@ export class Sending {
       const chunk = this.#chunks[this.#chunk]!;
       const last = this.#chunk === this.#chunks.length - 1;
       const rest = this.#offset === 0 ? chunk : chunk.subarray(this.#offset);
-      this.#offset += stream.write(rest, last);
+      const end = last && this.#end;
+      this.#offset += stream.write(rest, end);
       if (this.#offset < chunk.length) return false;
       // An empty last chunk is written for its end alone, which a stream that is not open does not take.
-      if (last) return stream.sendState !== 'open';
+      if (end) return stream.sendState !== 'open';
       this.#offset = 0;
     }
     return true;
@@ -58,6 +66,8 @@ const MIN_ROOM_BYTES = 2048;
  */
 export class Assembly {
   #room: Bytes = EMPTY_BYTES;
+  /** What was dropped from the front and still takes room. */
+  #from = 0;
   #length = 0;
 
   get length(): number {
@@ -77,13 +87,23 @@ export class Assembly {
 
   /** What has come so far. It may be a view of something larger, not twice as large. */
   bytes(): Bytes {
-    return this.#room.length === this.#length ? this.#room : this.#room.subarray(0, this.#length);
+    if (this.#from === 0 && this.#room.length === this.#length) return this.#room;
+    return viewFrom(this.#room, this.#from, this.#from + this.#length);
+  }
+
+  /** Forgets so many bytes from the front. Views of them stay what they are. */
+  drop(bytes: number): void {
+    this.#from += bytes;
+    this.#length -= bytes;
+    if (this.#length > 0) return;
+    this.#room = EMPTY_BYTES;
+    this.#from = 0;
   }
 
   /** The announced length of a framed message, once its header is there. */
   frameLength(): number | undefined {
     if (this.#length < FRAME_HEADER_BYTES) return undefined;
-    const room = this.#room;
+    const room = this.bytes();
     return room[0]! * 2 ** 24 + ((room[1]! << 16) | (room[2]! << 8) | room[3]!);
   }
 
@@ -91,12 +111,13 @@ export class Assembly {
     const length = this.#length + bytes.length;
     if (this.#length === 0) this.#room = bytes;
     else {
-      if (length > this.#room.length) {
-        const room = new Uint8Array(Math.min(most, Math.max(length, 2 * this.#length, MIN_ROOM_BYTES)));
+      if (this.#from + length > this.#room.length) {
+        const room = new Uint8Array(Math.max(length, Math.min(most, Math.max(2 * this.#length, MIN_ROOM_BYTES))));
         room.set(this.bytes());
         this.#room = room;
+        this.#from = 0;
       }
-      this.#room.set(bytes, this.#length);
+      this.#room.set(bytes, this.#from + this.#length);
     }
     this.#length = length;
   }

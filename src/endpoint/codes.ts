@@ -1,0 +1,22 @@
+/** Application codes of the endpoint. Source: docs/wire/endpoint.md. */
+
+/** Of resets and STOP_SENDING on streams. */
+export const STREAM_CODE = {
+  /** All that was asked for is there. */
+  DONE: 0,
+  REFUSED: 1,
+  OVERSIZE: 2,
+  CANCELLED: 3,
+  MALFORMED: 4,
+  VERSION: 5,
+  TIMEOUT: 6,
+} as const;
+
+/** Of closes. */
+export const CLOSE_CODE = {
+  NORMAL: 0,
+  REPLACED: 1,
+  TOO_MANY: 2,
+  REFUSED: 3,
+  MALFORMED: 4,
+} as const;

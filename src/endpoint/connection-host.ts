@@ -1,0 +1,46 @@
+/** What a connection needs of its endpoint. */
+
+import { type Addr } from '../core/addr.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { type Waits } from '../kit/waits.ts';
+import { type Framing } from '../protocols/endpoint/frame.ts';
+import { type LiveConnection } from './live-connection.ts';
+import { type MemoryBudget } from './memory-budget.ts';
+import { type StreamFault } from './stream-reader.ts';
+
+/** Bounds of one connection, resolved. */
+export interface ConnectionLimits {
+  readonly maxMessageBytes: number;
+  readonly maxPendingMessages: number;
+  readonly maxPendingBytes: number;
+  readonly maxConnectionBytes: number;
+  readonly maxQueuedMessages: number;
+}
+
+/** Who the peer is. */
+export interface Peer {
+  readonly authenticated: boolean;
+  readonly id: PeerId | undefined;
+  readonly publicKey: PublicKey | undefined;
+}
+
+/** What a connection needs of its endpoint. */
+export interface ConnectionHost<A extends Addr> {
+  readonly framing: Framing;
+  readonly limits: ConnectionLimits;
+  readonly memory: MemoryBudget;
+  readonly waits: Waits;
+  nowMs(): number;
+  kick(): void;
+  /** Sends what is to be sent now: closing waits for no turn. */
+  poll(): void;
+  /** Messages can be taken that nobody takes here, or no more will come. */
+  wake(connection: LiveConnection<A>): void;
+  welcomed(connection: LiveConnection<A>): void;
+  dropped(fault: StreamFault | 'timeout'): void;
+  countSent(bytes: number): void;
+  countReceived(bytes: number): void;
+  /** Everything was taken after the end. */
+  over(connection: LiveConnection<A>): void;
+}

@@ -1,0 +1,39 @@
+/** How ends of connections and streams look to those who wanted something of them. */
+
+import { P2PError } from '../core/errors.ts';
+import { type QuicClosed } from '../protocols/quic/events.ts';
+import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
+import { type ConnectionClosed } from './connection.ts';
+
+/** How a connection ended, in the words of the application. */
+export function closedOf(closed: QuicClosed): ConnectionClosed {
+  const { by, code, reason, cause } = closed;
+  const ordinary = code === CLOSE_CODE.NORMAL || code === CLOSE_CODE.REPLACED;
+  const benign = by === 'local' || by === 'idle_timeout' || (by === 'peer' && ordinary);
+  return cause === undefined ? { by, code, reason, benign } : { by, code, reason, benign, cause };
+}
+
+/** The `disconnected` error of something on a connection that has ended. */
+export function connectionError(what: string, closed: ConnectionClosed, sent: 'no' | 'maybe'): P2PError {
+  const { by, code, reason } = closed;
+  const side = by === 'local' ? 'local' : by === 'peer' || by === 'peer_transport' ? 'remote' : 'path';
+  const why = `${by}${code === 0 ? '' : `, code ${code}`}${reason === '' ? '' : `: ${reason}`}`;
+  return new P2PError('disconnected', side, `Cannot ${what}: the connection has ended (${why})`, {
+    sent,
+    cause: closed.cause,
+  });
+}
+
+/** Why the peer gave up a stream, in our error. */
+export function streamError(what: string, code: number | undefined): P2PError {
+  if (code === STREAM_CODE.OVERSIZE) {
+    return new P2PError('mtu_exceeded', 'remote', `Cannot ${what}: the message is larger than the peer takes`);
+  }
+  if (code === STREAM_CODE.TIMEOUT) {
+    return new P2PError('timeout', 'remote', `Cannot ${what}: the stream stood still for longer than the peer waits`);
+  }
+  if (code === STREAM_CODE.VERSION) {
+    return new P2PError('unsupported', 'remote', `Cannot ${what}: the peer does not know this version of the framing`);
+  }
+  return new P2PError('refused', 'remote', `Cannot ${what}: the peer has given up the stream (code ${code ?? 0})`);
+}

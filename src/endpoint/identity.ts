@@ -1,0 +1,84 @@
+/** Who we are: a key with a certificate made on the spot, or a chain from elsewhere. */
+
+import { type Bytes, copyBytes, equalBytes } from '../core/bytes.ts';
+import { describeValue } from '../core/limits.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { type Realm } from '../core/realm.ts';
+import { parseCertificate } from '../formats/certificate.ts';
+import { subjectAltName } from '../formats/issue.ts';
+import { decodePem } from '../formats/pem.ts';
+import { generateKey } from '../keys/generate-key.ts';
+import { exportKey, importKey } from '../keys/import-key.ts';
+import { type PrivateKey } from '../keys/private-key.ts';
+import { type QuicIdentity } from '../protocols/quic/settings.ts';
+import { identityOf, keyOf } from '../swarms/quic/identity.ts';
+
+/** One certificate in DER, or one and more in PEM. */
+export type CertificateSource = Uint8Array | string;
+
+/** A chain from elsewhere: of an authority that the peers trust, say. */
+export interface CertificateIdentity {
+  /** End entity first, in as many pieces as one likes. */
+  readonly certificate: CertificateSource | readonly CertificateSource[];
+  /** The key of the first certificate; as a key, or as PKCS#8 in PEM or DER. */
+  readonly key: PrivateKey | Uint8Array | string;
+}
+
+/** An identity with nothing left open. */
+export interface ResolvedIdentity {
+  readonly publicKey: PublicKey;
+  readonly quic: QuicIdentity;
+}
+
+/** The DER of certificates. @throws {TypeError} when there are none. */
+export function certificatesOf(source: CertificateSource, label: string): readonly Bytes[] {
+  if (source instanceof Uint8Array) {
+    const text = source[0] === PEM_DASH ? new TextDecoder().decode(source) : undefined;
+    return text === undefined ? [copyBytes(source)] : certificatesOf(text, label);
+  }
+  if (typeof source !== 'string') {
+    throw new TypeError(`Cannot take ${label}: expected a certificate in PEM or DER, got ${describeValue(source)}`);
+  }
+  const ders = decodePem(source).filter(({ label: kind }) => kind === 'CERTIFICATE');
+  if (ders.length === 0) throw new TypeError(`Cannot take ${label}: the text holds no PEM block "CERTIFICATE"`);
+  return ders.map(({ der: bytes }) => bytes);
+}
+
+const PEM_DASH = 0x2d;
+
+/** The name that qp2p's certificates have; its TLS library takes none without an extension. */
+const QP2P_NAME = 'maidsafe.net';
+
+/** @throws {TypeError} for what is no identity, and for a key that is not the certificate's. */
+export function resolveIdentity(
+  identity: PrivateKey | CertificateIdentity | undefined,
+  realm: Realm,
+  qp2p: boolean,
+): ResolvedIdentity {
+  const given = identity ?? generateKey({ random: (length) => realm.random(length) });
+  if (typeof given !== 'object' || given === null) {
+    throw new TypeError(`Cannot take identity: expected a key or { certificate, key }, got ${describeValue(given)}`);
+  }
+  if ('certificate' in given) return fromCertificate(given);
+  if (!('publicKey' in given)) {
+    throw new TypeError('Cannot take identity: expected a key (see generateKey) or { certificate, key }');
+  }
+  const extensions = qp2p ? [subjectAltName([QP2P_NAME])] : undefined;
+  return { publicKey: given.publicKey, quic: identityOf(given, realm, extensions) };
+}
+
+function fromCertificate({ certificate, key }: CertificateIdentity): ResolvedIdentity {
+  const sources: readonly CertificateSource[] =
+    typeof certificate === 'string' || certificate instanceof Uint8Array ? [certificate] : certificate;
+  const chain = sources.flatMap((source) => certificatesOf(source, 'identity.certificate'));
+  const first = chain[0] === undefined ? undefined : parseCertificate(chain[0]);
+  const publicKey = chain[0] === undefined ? undefined : keyOf(chain[0]);
+  if (first === undefined || publicKey === undefined) {
+    throw new TypeError('Cannot take identity.certificate: expected an X.509 version 3 certificate');
+  }
+  const own = typeof key === 'string' || key instanceof Uint8Array ? importKey(key) : key;
+  if (!equalBytes(own.publicKey.spki, first.spki)) {
+    throw new TypeError('Cannot take identity.key: it is not the key of identity.certificate');
+  }
+  return { publicKey, quic: { chain, privateKey: exportKey(own, 'pkcs8') } };
+}

@@ -1,0 +1,170 @@
+/**
+ * `shoal/endpoint`: connections and streams over QUIC, for those who think in them; `shoal/quic` is the same transport for
+ * those who think in messages to peers. Everything that qp2p does, and its wire in a mode of its own.
+ *
+ * @example
+ * ```ts
+ * await using endpoint = await openEndpoint({ bind: '127.0.0.1:0' });
+ * const connection = await endpoint.connect('127.0.0.1:5000');
+ * await connection.send(encodeText('marco'), { acked: true });
+ * ```
+ */
+
+import { type Addr } from '../core/addr.ts';
+import { describeValue } from '../core/limits.ts';
+import { type Swarm } from '../core/swarm.ts';
+import { peerIdOf } from '../keys/fingerprints.ts';
+import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
+import { MIN_INNER_MTU } from '../swarms/quic/connections.ts';
+import { loadQuicEngine, quicEngine } from '../swarms/quic/load-engine.ts';
+import { openUdpSwarm, type UdpAddr } from '../swarms/udp/index.ts';
+import { type Endpoint } from './endpoint.ts';
+import { resolveIdentity } from './identity.ts';
+import { LiveEndpoint } from './live-endpoint.ts';
+import {
+  type EndpointOverOptions,
+  type OpenEndpointOptions,
+  type OpenEndpointOverOptions,
+  resolveEndpointOptions,
+} from './options.ts';
+
+export { CLOSE_CODE, STREAM_CODE } from './codes.ts';
+export {
+  type CloseOptions,
+  type Connection,
+  type ConnectionClosed,
+  type OpenStreamOptions,
+  type RequestOptions,
+  type SendOptions,
+} from './connection.ts';
+export {
+  type Candidate,
+  type ConnectOptions,
+  type ConnectToAnyOptions,
+  type Endpoint,
+  type EndpointEvent,
+  type EventFeed,
+  type EventOptions,
+  type PeerTarget,
+  type SendToOptions,
+} from './endpoint.ts';
+export { type Feed, type FeedOptions } from './feed.ts';
+export { type CertificateIdentity, type CertificateSource } from './identity.ts';
+export { type IncomingMessage, type OutgoingMessage, type ReceivedMessage, type ThreePartMessage } from './message.ts';
+export {
+  type EndpointOptions,
+  type EndpointOverOptions,
+  type EndpointRetry,
+  type EndpointWindows,
+  type OpenEndpointOptions,
+  type OpenEndpointOverOptions,
+} from './options.ts';
+export {
+  type BiStream,
+  type IncomingStream,
+  type ReceiveStream,
+  type SendStream,
+  type StreamId,
+  type WriteOptions,
+} from './stream.ts';
+export { type PeerToTrust, type Trust } from './trust.ts';
+
+/** The largest datagrams that MTU discovery looks for where the swarm below carries more: jumbo frames. */
+const MAX_MTU_BYTES = 9000;
+/** UDP payload that fits IPv6 over Ethernet: 1500 less 48 bytes of headers. */
+const UDP_MTU_BYTES = 1452;
+
+/**
+ * An endpoint over a datagram swarm: over a memory realm's for tests in virtual time, say.
+ *
+ * @param inner - carries the datagrams: 1200 bytes and more. It is closed with the endpoint, unless `keepInner` is set.
+ * @throws {TypeError | RangeError} for options out of bounds, and when `inner` carries less than 1200 bytes.
+ */
+export function endpoint<A extends Addr>(inner: Swarm<A>, options: EndpointOverOptions<A> = {}): Endpoint<A> {
+  if (typeof inner !== 'object' || inner === null || !('tell' in inner)) {
+    throw new TypeError(`Cannot take inner: expected a swarm, got ${describeValue(inner)}`);
+  }
+  const resolved = resolveEndpointOptions(options);
+  const [local] = inner.localAddrs();
+  const innerMtu = local === undefined ? MIN_INNER_MTU : inner.mtu(local);
+  if (innerMtu < MIN_INNER_MTU) {
+    throw new RangeError(
+      `Cannot make endpoint: the swarm below carries ${innerMtu} bytes, QUIC needs ${MIN_INNER_MTU}; wrap it in frag()`,
+    );
+  }
+  const { realm } = inner;
+  const { trust, qp2p, connectTimeoutMs } = resolved;
+  const { publicKey, quic } = resolveIdentity(options.identity ?? options.privateKey, realm, qp2p);
+  const engines = quicEngine();
+  return new LiveEndpoint({
+    inner,
+    resolved,
+    publicKey,
+    peerId: peerIdOf(publicKey, resolved.fingerprint),
+    keepInner: options.keepInner ?? false,
+    makeEndpoint: (judge, addresses) =>
+      new QuicEndpoint(
+        {
+          maxMtuBytes: Math.min(innerMtu, MAX_MTU_BYTES),
+          ...resolved.transport,
+          engines,
+          random: (length) => realm.random(length),
+          judge,
+          identity: quic,
+          listen: resolved.listen,
+          alpn: resolved.alpn,
+          clientCertificates: qp2p ? 'none' : trust.authenticates ? 'required' : 'optional',
+          addressValidation: options.addressValidation,
+          maxConnections: options.maxConnections,
+          // Calls give up earlier; this is for those who connect and say no more.
+          handshakeTimeoutMs: 2 * Math.max(connectTimeoutMs, MIN_HANDSHAKE_MS),
+          keyLog: options.onKeyLog !== undefined,
+          addresses,
+        },
+        realm.nowMs(),
+      ),
+  });
+}
+
+const MIN_HANDSHAKE_MS = 5000;
+
+/**
+ * An endpoint on a UDP socket of its own, or with `over` on any swarm: dials and listens on one port.
+ *
+ * @throws {TypeError | RangeError} (at once) for options out of bounds.
+ * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when the address is not this machine's.
+ */
+export function openEndpoint(options?: OpenEndpointOptions): Promise<Endpoint<UdpAddr>>;
+export function openEndpoint<A extends Addr>(options: OpenEndpointOverOptions<A>): Promise<Endpoint<A>>;
+export function openEndpoint<A extends Addr>(
+  options: OpenEndpointOptions | OpenEndpointOverOptions<A> = {},
+): Promise<Endpoint<UdpAddr> | Endpoint<A>> {
+  if (options.over === undefined) {
+    resolveEndpointOptions(options);
+    return openUdp(options);
+  }
+  resolveEndpointOptions(options);
+  if (options.bind !== undefined) throw new TypeError('Cannot take bind: over is there too');
+  return openOver(options);
+}
+
+async function openOver<A extends Addr>(options: OpenEndpointOverOptions<A>): Promise<Endpoint<A>> {
+  options.signal?.throwIfAborted();
+  await loadQuicEngine();
+  return endpoint(options.over, options);
+}
+
+async function openUdp(options: OpenEndpointOptions): Promise<Endpoint<UdpAddr>> {
+  const maxMtuBytes = options.transport?.maxMtuBytes ?? UDP_MTU_BYTES;
+  const { bind, recvBufferBytes, sendBufferBytes, realm, signal } = options;
+  const [udp] = await Promise.all([
+    openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes }),
+    loadQuicEngine(),
+  ]);
+  try {
+    return endpoint(udp, { ...options, transport: { ...options.transport, maxMtuBytes } });
+  } catch (error) {
+    await udp.close();
+    throw error;
+  }
+}

@@ -1,0 +1,75 @@
+/** How much of what peers send an endpoint holds at a time. */
+
+/** Whoever holds some of it: a stream of a connection. */
+export interface Holder {
+  /** There is room again: go on reading. */
+  resume(): void;
+}
+
+/**
+ * A budget in which the eldest holder may always go on: otherwise many unfinished messages could fill it, and none of them
+ * could ever be finished. So it is exceeded by at most what one holder takes.
+ */
+export class MemoryBudget {
+  readonly maxBytes: number;
+  readonly #parent: MemoryBudget | undefined;
+  /** Eldest first. Bounded by the streams that are open. */
+  readonly #holders = new Set<Holder>();
+  /** Those who wait for room. Bounded likewise. */
+  readonly #waiting = new Set<Holder>();
+  #bytes = 0;
+
+  /** @param parent - the budget of which this one is a part. */
+  constructor(maxBytes: number, parent?: MemoryBudget) {
+    this.maxBytes = maxBytes;
+    this.#parent = parent;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes part from now on; the order counts. */
+  enter(holder: Holder): void {
+    this.#holders.add(holder);
+    this.#parent?.enter(holder);
+  }
+
+  /** Takes part no more. */
+  leave(holder: Holder): void {
+    const wasEldest = this.#isEldest(holder);
+    this.#holders.delete(holder);
+    this.#waiting.delete(holder);
+    this.#parent?.leave(holder);
+    // The next one is the eldest now.
+    if (wasEldest && this.#waiting.size > 0) this.#resume();
+  }
+
+  /** Whether a holder may read on; if not, it is told when it may. */
+  admits(holder: Holder): boolean {
+    if (this.#bytes >= this.maxBytes && !this.#isEldest(holder)) {
+      this.#waiting.add(holder);
+      return false;
+    }
+    return this.#parent?.admits(holder) ?? true;
+  }
+
+  /** So many bytes more are held, or fewer. */
+  change(bytes: number): void {
+    const wasFull = this.#bytes >= this.maxBytes;
+    this.#bytes += bytes;
+    this.#parent?.change(bytes);
+    if (wasFull && this.#bytes < this.maxBytes) this.#resume();
+  }
+
+  #isEldest(holder: Holder): boolean {
+    const [eldest] = this.#holders;
+    return eldest === holder;
+  }
+
+  #resume(): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const holder of waiting) holder.resume();
+  }
+}

@@ -1,0 +1,229 @@
+/** How an endpoint is made. */
+
+import { type Addr } from '../core/addr.ts';
+import { assertFunction, describeValue, wholeNumber } from '../core/limits.ts';
+import { type Message } from '../core/message.ts';
+import { type Realm } from '../core/realm.ts';
+import { type Swarm } from '../core/swarm.ts';
+import { type RetryOptions } from '../drive/retry.ts';
+import { type Fingerprint, fingerprints } from '../keys/fingerprints.ts';
+import { type PrivateKey } from '../keys/private-key.ts';
+import { assertPendingLimits, type PendingLimits } from '../kit/pending-budget.ts';
+import { type Framing, MAX_PART_BYTES, qp2pFraming, shoalFraming } from '../protocols/endpoint/frame.ts';
+import { type QuicTransportOptions } from '../protocols/quic/settings.ts';
+import { type UdpAddr } from '../swarms/udp/index.ts';
+import { type CertificateIdentity } from './identity.ts';
+import { type ConnectionLimits } from './connection-host.ts';
+import { type ResolvedTrust, resolveTrust, type Trust } from './trust.ts';
+
+/** How much may be under way before it is read or acknowledged. */
+export interface EndpointWindows {
+  /** Bytes that the peer may send on one stream before they are read. @default 1 MiB */
+  readonly streamBytes?: number | undefined;
+  /** The same on all streams of a connection. @default 4 MiB */
+  readonly connectionBytes?: number | undefined;
+  /** Bytes that we hold because the peer has not acknowledged them; `send` waits beyond. @default 4 MiB */
+  readonly sendBytes?: number | undefined;
+}
+
+/** How often and how patiently something is tried again. */
+export type EndpointRetry = Pick<RetryOptions, 'maxAttempts' | 'timeoutMs' | 'backoff' | 'jitter' | 'shouldRetry'>;
+
+/** What every endpoint takes; sizes in bytes, durations in milliseconds. */
+export interface EndpointOptions<A extends Addr> extends PendingLimits {
+  /** Who we are: a key, or a chain with its key. @default a key that is generated and forgotten */
+  readonly identity?: PrivateKey | CertificateIdentity | undefined;
+  /** The same as `identity`, by the name that swarms have for it. Not both. @default none */
+  readonly privateKey?: PrivateKey | undefined;
+  /**
+   * Whom to talk to. Without it: anyone who proves a key, and `connection.peerId` says whose; nobody can take another's
+   * PeerID. Give `expect` with `connect` to insist on one. @default anyone who proves a key
+   */
+  readonly trust?: Trust | undefined;
+  /** Whether to take connections. @default true */
+  readonly listen?: boolean | undefined;
+  /** Names of the application protocol, best first. Both sides must have one in common. @default 'shoal-endpoint/1' */
+  readonly alpn?: string | readonly string[] | undefined;
+  /** Without anything from the peer for so long, a connection is over; 0 for never. @default 30_000 */
+  readonly idleTimeoutMs?: number | undefined;
+  /** After so long without traffic a PING goes out; 0 for none. @default 0 */
+  readonly keepAliveMs?: number | undefined;
+  /** Unidirectional streams that a peer may have open, from 1 on. @default 100 */
+  readonly maxConcurrentUniStreams?: number | undefined;
+  /** Bidirectional ones. @default 100 */
+  readonly maxConcurrentBidiStreams?: number | undefined;
+  /** The largest message, its three parts together, that is sent and taken. @default 16 MiB */
+  readonly maxMessageBytes?: number | undefined;
+  /** Unfinished and unread bytes of a connection; then all but its eldest stream wait. @default 32 MiB */
+  readonly maxConnectionBytes?: number | undefined;
+  /** The same of all connections. @default 256 MiB */
+  readonly maxEndpointBytes?: number | undefined;
+  /** Messages that wait for a connection to be made or for a stream, for each peer; more fail at once. @default 16_384 */
+  readonly maxQueuedMessages?: number | undefined;
+  /** A message that has begun moves by 64 KiB or ends within this time, or its stream is reset. @default 30_000 */
+  readonly streamTimeoutMs?: number | undefined;
+  /** How long connecting may take unless the call says otherwise. @default 10_000 */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Connections at a time. @default 4096 */
+  readonly maxConnections?: number | undefined;
+  /** Connections of one PeerID at a time; then the eldest is closed. @default 16 */
+  readonly maxConnectionsPerPeer?: number | undefined;
+  /** @default see {@link EndpointWindows} */
+  readonly windows?: EndpointWindows | undefined;
+  /** Whether `connect` and `send` use the connections that are there; without, each `connect` dials anew. @default true */
+  readonly pool?: boolean | undefined;
+  /** How `connect` and `send` are tried again unless the call says otherwise; true for 30 s. @default false */
+  readonly retry?: boolean | EndpointRetry | undefined;
+  /** `qp2p`: speaks with qp2p 0.35 and 0.36, which authenticate nobody. @default none */
+  readonly compat?: 'qp2p' | undefined;
+  /** When those who connect must prove their address first. @default 'under_load' */
+  readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
+  /** Everything else that QUIC can be told. Options with a name of their own above count first. @default none */
+  readonly transport?: QuicTransportOptions | undefined;
+  /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
+  readonly fingerprint?: Fingerprint | undefined;
+  /** Gets what comes on the swarm below and is not QUIC. @default counted as `endpoint.not_quic` */
+  readonly onOther?: ((message: Message<A>) => void) | undefined;
+  /** Gets TLS secrets as lines in NSS key log format. @default none are made */
+  readonly onKeyLog?: ((line: string) => void) | undefined;
+}
+
+/** How an endpoint over a swarm is made. */
+export interface EndpointOverOptions<A extends Addr> extends EndpointOptions<A> {
+  /** Leaves the swarm below open when the endpoint closes. @default false */
+  readonly keepInner?: boolean | undefined;
+}
+
+/** How an endpoint on a UDP socket is opened. */
+export interface OpenEndpointOptions extends EndpointOptions<UdpAddr> {
+  /** IP and UDP port to bind to, port 0 for any. @default '0.0.0.0:0' */
+  readonly bind?: string | undefined;
+  /** Kernel buffer asked for. @default as `openUdpSwarm` */
+  readonly recvBufferBytes?: number | undefined;
+  /** Kernel buffer asked for. @default as `openUdpSwarm` */
+  readonly sendBufferBytes?: number | undefined;
+  /** Whose time and randomness. @default the system's */
+  readonly realm?: Realm | undefined;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal | undefined;
+  readonly over?: undefined;
+}
+
+/** How an endpoint on another swarm is opened. */
+export interface OpenEndpointOverOptions<A extends Addr> extends EndpointOverOptions<A> {
+  /** A datagram swarm to use in place of a UDP socket: 1200 bytes and more. */
+  readonly over: Swarm<A>;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal | undefined;
+  readonly bind?: undefined;
+}
+
+/** Options with nothing left open, as far as the endpoint itself needs them. */
+export interface ResolvedEndpointOptions<A extends Addr> {
+  readonly options: EndpointOptions<A>;
+  readonly framing: Framing;
+  readonly qp2p: boolean;
+  readonly trust: ResolvedTrust;
+  readonly fingerprint: Fingerprint;
+  readonly listen: boolean;
+  readonly alpn: readonly string[];
+  readonly limits: ConnectionLimits;
+  readonly maxEndpointBytes: number;
+  readonly maxConnectionsPerPeer: number;
+  readonly streamTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly pool: boolean;
+  readonly retry: EndpointRetry | undefined;
+  readonly transport: QuicTransportOptions;
+}
+
+/** What both sides call the protocol; its number is that of docs/wire/endpoint.md. */
+const ALPN = 'shoal-endpoint/1';
+const MIB = 2 ** 20;
+/** What `retry: true` means: as long as qp2p tried. */
+const RETRY: EndpointRetry = { timeoutMs: 30_000 };
+/** The longest duration that QUIC takes. */
+const MAX_MS = 2 ** 32 - 1;
+
+/** @throws {TypeError | RangeError} for what is out of bounds. */
+export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<A>): ResolvedEndpointOptions<A> {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
+  }
+  const { compat, windows = {} } = options;
+  if (compat !== undefined && compat !== 'qp2p') {
+    throw new TypeError(`Cannot take compat: expected 'qp2p', got ${describeValue(compat)}`);
+  }
+  if (options.identity !== undefined && options.privateKey !== undefined) {
+    throw new TypeError('Cannot take privateKey: identity is there too, and both say who we are');
+  }
+  if (typeof windows !== 'object' || windows === null) throw new TypeError('Cannot take windows: expected an object');
+  for (const name of ['onOther', 'onKeyLog', 'fingerprint'] as const) {
+    if (options[name] !== undefined) assertFunction(options[name], name);
+  }
+  const qp2p = compat === 'qp2p';
+  if (qp2p && options.trust !== undefined && options.trust !== 'anyone') {
+    throw new TypeError(
+      "Cannot take trust: compat: 'qp2p' shows no client certificates and checks none, so nobody is known",
+    );
+  }
+  const whole = (name: NumberOption, fallback: number, min: number, max: number): number =>
+    wholeNumber(options[name], name, fallback, min, max);
+  const maxMessageBytes = whole('maxMessageBytes', 16 * MIB, 1, MAX_PART_BYTES);
+  const maxConnectionBytes = whole('maxConnectionBytes', Math.max(32 * MIB, 2 * maxMessageBytes), 1, 2 ** 40);
+  return {
+    options,
+    framing: qp2p ? qp2pFraming : shoalFraming,
+    qp2p,
+    trust: resolveTrust(qp2p ? 'anyone' : options.trust),
+    fingerprint: options.fingerprint ?? fingerprints.shake256,
+    listen: options.listen ?? true,
+    alpn: resolveAlpn(options.alpn, qp2p),
+    limits: {
+      maxMessageBytes,
+      maxConnectionBytes,
+      maxQueuedMessages: whole('maxQueuedMessages', 16_384, 1, 2 ** 24),
+      ...assertPendingLimits(options),
+    },
+    maxEndpointBytes: whole('maxEndpointBytes', Math.max(256 * MIB, maxConnectionBytes), 1, 2 ** 40),
+    maxConnectionsPerPeer: whole('maxConnectionsPerPeer', 16, 1, 2 ** 20),
+    streamTimeoutMs: whole('streamTimeoutMs', 30_000, 1, MAX_MS),
+    connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, MAX_MS),
+    pool: options.pool ?? true,
+    retry: resolveRetry(options.retry),
+    transport: {
+      ...options.transport,
+      idleTimeoutMs: whole('idleTimeoutMs', options.transport?.idleTimeoutMs ?? 30_000, 0, MAX_MS),
+      keepAliveMs: whole('keepAliveMs', options.transport?.keepAliveMs ?? 0, 0, MAX_MS),
+      maxUniStreams: whole('maxConcurrentUniStreams', options.transport?.maxUniStreams ?? 100, 1, MIB),
+      maxBidiStreams: whole('maxConcurrentBidiStreams', options.transport?.maxBidiStreams ?? 100, 0, MIB),
+      streamWindowBytes: windows.streamBytes ?? options.transport?.streamWindowBytes,
+      connectionWindowBytes: windows.connectionBytes ?? options.transport?.connectionWindowBytes,
+      sendWindowBytes: windows.sendBytes ?? options.transport?.sendWindowBytes,
+    },
+  };
+}
+
+type NumberOption = {
+  [K in keyof EndpointOptions<Addr>]-?: EndpointOptions<Addr>[K] extends number | undefined ? K : never;
+}[keyof EndpointOptions<Addr>];
+
+function resolveAlpn(alpn: string | readonly string[] | undefined, qp2p: boolean): readonly string[] {
+  if (qp2p && alpn !== undefined) throw new TypeError("Cannot take alpn: compat: 'qp2p' has none");
+  if (qp2p) return [];
+  const names = typeof alpn === 'string' ? [alpn] : (alpn ?? [ALPN]);
+  if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== 'string')) {
+    throw new TypeError(`Cannot take alpn: expected a name or a list of names, got ${describeValue(alpn)}`);
+  }
+  return names;
+}
+
+/** What a call or an endpoint says about trying again. */
+export function resolveRetry(retry: boolean | EndpointRetry | undefined): EndpointRetry | undefined {
+  if (retry === undefined || retry === false) return undefined;
+  if (retry === true) return RETRY;
+  if (typeof retry !== 'object' || retry === null) {
+    throw new TypeError(`Cannot take retry: expected true or an object, got ${describeValue(retry)}`);
+  }
+  return { ...RETRY, ...retry };
+}

@@ -1,0 +1,280 @@
+/**
+ * The receiving half of a connection: streams that the peer opens, each read for itself, and the messages that come of
+ * them, until they are taken.
+ */
+
+import { type PendingBudget } from '../kit/pending-budget.ts';
+import { type Framing, type MessageParts } from '../protocols/endpoint/frame.ts';
+import { type QuicStream } from '../protocols/quic/stream.ts';
+import { STREAM_CODE } from './codes.ts';
+import { type Holder, type MemoryBudget } from './memory-budget.ts';
+import { type StreamContent, StreamFailure, type StreamFault, StreamReader } from './stream-reader.ts';
+
+/** A stream must get on by as much, or end, within the deadline. */
+const PROGRESS_BYTES = 65_536;
+
+/** What a receiver needs of its connection. */
+export interface ReceiverHost {
+  readonly framing: Framing;
+  readonly maxMessageBytes: number;
+  /** Bounds messages that are not taken. */
+  readonly pending: PendingBudget;
+  /** Bounds bytes that are held, unfinished or not taken. */
+  readonly memory: MemoryBudget;
+  nowMs(): number;
+  kick(): void;
+  /** Messages or streams can be taken, or nothing more will come. */
+  wake(): void;
+  /** The peer has let us in. */
+  welcomed(): void;
+  dropped(fault: StreamFault | 'timeout'): void;
+}
+
+/** A message that waits to be taken. */
+export interface Unread {
+  readonly message: MessageParts;
+  readonly stream: QuicStream;
+}
+
+/** A stream of the peer's. */
+class Arrival implements Holder {
+  readonly reader: StreamReader;
+  readonly #resume: (arrival: Arrival) => void;
+  /** When it last got on, and how far it was. */
+  movedMs: number;
+  moved = 0;
+  /** Bytes of it in the budget. */
+  held = 0;
+  /** Waits for us, not for the peer. */
+  parked = false;
+
+  constructor(reader: StreamReader, nowMs: number, resume: (arrival: Arrival) => void) {
+    this.reader = reader;
+    this.movedMs = nowMs;
+    this.#resume = resume;
+  }
+
+  resume(): void {
+    this.#resume(this);
+  }
+}
+
+export class Receiver {
+  readonly #host: ReceiverHost;
+  /** Eldest first. Bounded by our stream limits. */
+  readonly #arrivals = new Map<QuicStream, Arrival>();
+  /** Streams that wait for room among the messages, in order. Bounded likewise. */
+  readonly #parked = new Set<Arrival>();
+  /** Bounded by `pending`. */
+  #unread: Unread[] = [];
+  #taken = 0;
+  /** Streams of bytes that wait to be taken. Bounded by our stream limits. */
+  readonly #bodies: StreamReader[] = [];
+  #ended = false;
+
+  constructor(host: ReceiverHost) {
+    this.#host = host;
+    host.pending.onRoom = () => this.#unpark();
+  }
+
+  /** Messages that wait to be taken. */
+  get unread(): number {
+    return this.#unread.length - this.#taken;
+  }
+
+  /** Whether a message is on its way, or waits. */
+  get busy(): boolean {
+    return this.#arrivals.size > 0 || this.unread > 0;
+  }
+
+  /** Whether nothing more will be given out. */
+  get over(): boolean {
+    return this.#ended && !this.busy;
+  }
+
+  /** Streams that are not over, for those who look for what stands still. */
+  get arrivals(): Iterable<Arrival> {
+    return this.#arrivals.values();
+  }
+
+  /** The next message, taken out. */
+  take(): Unread | undefined {
+    const first = this.#unread[this.#taken];
+    if (first === undefined) return undefined;
+    this.#taken++;
+    if (this.#taken > 32 && this.#taken * 2 > this.#unread.length) {
+      this.#unread = this.#unread.slice(this.#taken);
+      this.#taken = 0;
+    }
+    const size = sizeOf(first.message);
+    this.#host.memory.change(-size);
+    this.#host.pending.give(size);
+    return first;
+  }
+
+  /** The next stream of bytes, taken out: it is read by whoever takes it from now on. */
+  takeBody(): StreamReader | undefined {
+    const reader = this.#bodies.shift();
+    if (reader !== undefined) this.#forget(this.#arrivals.get(reader.stream));
+    return reader;
+  }
+
+  handleOpened(stream: QuicStream): void {
+    const reader = new StreamReader(stream, this.#host.framing);
+    const arrival = new Arrival(reader, this.#host.nowMs(), (resumed) => this.#read(resumed));
+    this.#arrivals.set(stream, arrival);
+    this.#host.memory.enter(arrival);
+    this.#read(arrival);
+  }
+
+  /** @returns whether it is a stream of ours to read. */
+  handleReadable(stream: QuicStream): boolean {
+    const arrival = this.#arrivals.get(stream);
+    if (arrival === undefined) return false;
+    this.#read(arrival);
+    return true;
+  }
+
+  /** Resets streams that have stood still for too long, though we would have read on. */
+  expire(nowMs: number, timeoutMs: number): void {
+    for (const arrival of this.#arrivals.values()) {
+      const body = this.#bodies.indexOf(arrival.reader);
+      if (nowMs - arrival.movedMs < timeoutMs || (arrival.parked && body < 0)) continue;
+      if (body >= 0) this.#bodies.splice(body, 1);
+      arrival.reader.stop(STREAM_CODE.TIMEOUT);
+      arrival.reader.stream.reset(STREAM_CODE.TIMEOUT);
+      this.#drop(arrival, 'timeout');
+      this.#host.kick();
+    }
+  }
+
+  /** Nothing more comes from the peer; what has arrived can still be taken, unless it is dropped. */
+  handleClosed(drop: boolean): void {
+    this.#ended = true;
+    if (drop) this.#clear();
+    else {
+      this.#bodies.length = 0;
+      for (const arrival of this.#arrivals.values()) this.#read(arrival);
+    }
+    this.#host.wake();
+  }
+
+  #clear(): void {
+    while (this.take() !== undefined);
+    this.#parked.clear();
+    for (const arrival of this.#arrivals.values()) this.#forget(arrival);
+    this.#bodies.length = 0;
+  }
+
+  #read(arrival: Arrival): void {
+    const { reader } = arrival;
+    const { pending, memory } = this.#host;
+    if (this.#bodies.includes(reader)) return;
+    for (;;) {
+      if (pending.full) {
+        this.#parked.add(arrival);
+        arrival.parked = true;
+        return;
+      }
+      if (!memory.admits(arrival)) {
+        arrival.parked = true;
+        return;
+      }
+      if (arrival.parked) {
+        arrival.parked = false;
+        arrival.movedMs = this.#host.nowMs();
+      }
+      const content = reader.content();
+      if (content === 'welcome' || content === 'bytes') {
+        this.#special(arrival, content);
+        return;
+      }
+      const got = reader.next(this.#host.maxMessageBytes);
+      this.#account(arrival);
+      if (got === undefined) break;
+      if (got === 'end') {
+        this.#finish(arrival);
+        break;
+      }
+      if (got instanceof StreamFailure) {
+        this.#drop(arrival, got.fault);
+        break;
+      }
+      this.#deliver(arrival, got);
+      if (reader.held === 0 && reader.stream.receiveState === 'finished') {
+        this.#finish(arrival);
+        break;
+      }
+    }
+    this.#host.kick();
+  }
+
+  #special(arrival: Arrival, content: StreamContent): void {
+    const { reader } = arrival;
+    if (content === 'welcome') {
+      this.#forget(arrival);
+      reader.discard();
+      this.#host.welcomed();
+    } else if (this.#ended) this.#forget(arrival);
+    else {
+      this.#account(arrival);
+      arrival.parked = true;
+      this.#bodies.push(reader);
+      this.#host.wake();
+    }
+    this.#host.kick();
+  }
+
+  #deliver(arrival: Arrival, message: MessageParts): void {
+    arrival.movedMs = this.#host.nowMs();
+    arrival.moved = 0;
+    const size = sizeOf(message);
+    this.#host.pending.take(size);
+    this.#host.memory.change(size);
+    this.#unread.push({ message, stream: arrival.reader.stream });
+    this.#host.wake();
+  }
+
+  /** Keeps the budget's idea of what the stream holds. */
+  #account(arrival: Arrival): void {
+    const held = arrival.reader.held;
+    const grown = held - arrival.held;
+    arrival.held = held;
+    if (grown !== 0) this.#host.memory.change(grown);
+    if (held - arrival.moved >= PROGRESS_BYTES) {
+      arrival.moved = held;
+      arrival.movedMs = this.#host.nowMs();
+    }
+  }
+
+  #finish(arrival: Arrival): void {
+    this.#forget(arrival);
+    if (this.#ended) this.#host.wake();
+  }
+
+  #drop(arrival: Arrival, fault: StreamFault | 'timeout'): void {
+    if (fault !== 'lost') this.#host.dropped(fault);
+    this.#finish(arrival);
+  }
+
+  #forget(arrival: Arrival | undefined): void {
+    if (arrival === undefined) return;
+    this.#arrivals.delete(arrival.reader.stream);
+    this.#parked.delete(arrival);
+    if (arrival.held > 0) this.#host.memory.change(-arrival.held);
+    arrival.held = 0;
+    this.#host.memory.leave(arrival);
+  }
+
+  #unpark(): void {
+    // Reading may park a stream again, behind the others: each is looked at once.
+    const parked = [...this.#parked];
+    this.#parked.clear();
+    for (const arrival of parked) if (this.#arrivals.has(arrival.reader.stream)) this.#read(arrival);
+    this.#host.kick();
+  }
+}
+
+function sizeOf({ header, dst, payload }: MessageParts): number {
+  return header.length + dst.length + payload.length;
+}

@@ -1,0 +1,171 @@
+/** Reads one direction of one stream: what kind it is, and then its messages or its bytes. */
+
+import { type Bytes, viewFrom } from '../core/bytes.ts';
+import { P2PError } from '../core/errors.ts';
+import { type FrameFault, type Framing, type MessageParts, PREFACE } from '../protocols/endpoint/frame.ts';
+import { type QuicStream } from '../protocols/quic/stream.ts';
+import { Assembly } from '../swarms/quic/sending.ts';
+import { STREAM_CODE } from './codes.ts';
+import { streamError } from './errors.ts';
+
+/** Why nothing more comes. `lost`: the connection ended first. */
+export type StreamFault = FrameFault | 'reset' | 'stopped' | 'lost' | 'not_messages' | 'not_bytes';
+
+/** What a direction carries. */
+export type StreamContent = 'welcome' | 'messages' | 'bytes';
+
+/** What is read to learn what a stream carries: with luck, all of it. */
+const FIRST_BYTES = 16_384;
+
+const CODE_OF_FAULT: Readonly<Record<FrameFault, number>> = {
+  oversize: STREAM_CODE.OVERSIZE,
+  malformed: STREAM_CODE.MALFORMED,
+  version: STREAM_CODE.VERSION,
+  empty_payload: STREAM_CODE.MALFORMED,
+};
+
+/** A fault that can say itself. */
+export class StreamFailure {
+  readonly fault: StreamFault;
+  readonly #resetCode: number | undefined;
+
+  constructor(fault: StreamFault, resetCode?: number) {
+    this.fault = fault;
+    this.#resetCode = resetCode;
+  }
+
+  error(what: string): P2PError {
+    switch (this.fault) {
+      case 'reset':
+        return streamError(what, this.#resetCode);
+      case 'oversize':
+        return new P2PError('mtu_exceeded', 'remote', `Cannot ${what}: the message is over the limit; raise it`);
+      case 'stopped':
+        return new P2PError('disconnected', 'local', `Cannot ${what}: it was stopped here`);
+      case 'lost':
+        return new P2PError('disconnected', 'path', `Cannot ${what}: the connection has ended`);
+      case 'not_messages':
+        return new P2PError('unsupported', 'remote', `Cannot ${what}: it carries bytes; take them from readable`);
+      case 'not_bytes':
+        return new P2PError('unsupported', 'remote', `Cannot ${what}: it carries messages; take them from next()`);
+      case 'malformed':
+      case 'version':
+      case 'empty_payload':
+        break;
+    }
+    return new P2PError('unsupported', 'remote', `Cannot ${what}: the peer sent no message (${this.fault})`);
+  }
+}
+
+export class StreamReader {
+  readonly stream: QuicStream;
+  readonly #framing: Framing;
+  readonly #assembly = new Assembly();
+  #content: StreamContent | undefined;
+  #failure: StreamFailure | undefined;
+
+  constructor(stream: QuicStream, framing: Framing) {
+    this.stream = stream;
+    this.#framing = framing;
+    if (!framing.prefaced) this.#content = 'messages';
+  }
+
+  /** Bytes that have been read and not been given out. */
+  get held(): number {
+    return this.#assembly.length;
+  }
+
+  /** What the stream carries; `undefined` before its first byte. */
+  content(): StreamContent | undefined {
+    if (this.#content !== undefined || this.#failure !== undefined) return this.#content;
+    this.#assembly.take(this.stream, FIRST_BYTES);
+    if (this.#assembly.length === 0) return undefined;
+    const [preface] = this.#assembly.bytes();
+    this.#assembly.drop(1);
+    if (preface === PREFACE.MESSAGES) this.#content = 'messages';
+    else if (preface === PREFACE.BYTES) this.#content = 'bytes';
+    else if (preface === PREFACE.WELCOME) this.#content = 'welcome';
+    else this.#fail('version');
+    return this.#content;
+  }
+
+  /** The next message, the end, a failure, or `undefined` while more has to come. */
+  next(maxBytes: number): MessageParts | 'end' | StreamFailure | undefined {
+    const content = this.content();
+    if (this.#failure !== undefined) return this.#failure;
+    if (content === undefined) return this.#ended();
+    if (content !== 'messages') return new StreamFailure('not_messages');
+    const { single, maxHeadBytes } = this.#framing;
+    const assembly = this.#assembly;
+    let decoded = this.#framing.decode(assembly.bytes(), maxBytes);
+    if (decoded === undefined || single) {
+      assembly.take(this.stream, maxBytes + maxHeadBytes);
+      decoded = this.#framing.decode(assembly.bytes(), maxBytes);
+    }
+    if (typeof decoded === 'string') return this.#fail(decoded);
+    if (decoded === undefined) {
+      if (this.stream.receiveState === 'finished' && assembly.length > 0) return this.#fail('malformed');
+      return this.#ended();
+    }
+    const { message, length } = decoded;
+    if (single) {
+      if (assembly.length > length) return this.#fail('malformed');
+      if (this.stream.receiveState === 'open') return undefined;
+      if (this.stream.receiveState !== 'finished') return this.#ended();
+    }
+    assembly.drop(length);
+    return message;
+  }
+
+  /** The next bytes, at most so many, the end, a failure, or `undefined` while more has to come. */
+  bytes(maxBytes: number): Bytes | 'end' | StreamFailure | undefined {
+    const content = this.content();
+    if (this.#failure !== undefined) return this.#failure;
+    if (content === undefined) return this.#ended();
+    if (content !== 'bytes') return new StreamFailure('not_bytes');
+    if (this.#assembly.length === 0) this.#assembly.take(this.stream, maxBytes - 1);
+    const { length } = this.#assembly;
+    if (length === 0) return this.#ended();
+    const bytes = viewFrom(this.#assembly.bytes(), 0, length);
+    this.#assembly.drop(length);
+    return bytes;
+  }
+
+  /** Wants no more. */
+  stop(code: number): void {
+    this.stream.stop(code);
+    this.#failure ??= new StreamFailure('stopped');
+    this.#assembly.drop(this.#assembly.length);
+  }
+
+  /** Reads what is of no use, up to the end that frees the stream. */
+  discard(): void {
+    if (this.stream.read(1) !== undefined) this.stream.stop(STREAM_CODE.DONE);
+  }
+
+  #ended(): 'end' | StreamFailure | undefined {
+    switch (this.stream.receiveState) {
+      case 'open':
+        return undefined;
+      case 'finished':
+        return 'end';
+      case 'reset':
+        return (this.#failure = new StreamFailure('reset', this.stream.resetCode));
+      case 'stopped':
+        return (this.#failure ??= new StreamFailure('stopped'));
+      case 'lost':
+      case 'none':
+        break;
+    }
+    return (this.#failure = new StreamFailure('lost'));
+  }
+
+  /** Stops the stream, and gives up its other direction where there is one. */
+  #fail(fault: FrameFault): StreamFailure {
+    const code = CODE_OF_FAULT[fault];
+    this.stream.stop(code);
+    if (this.stream.kind === 'bidi') this.stream.reset(code);
+    this.#assembly.drop(this.#assembly.length);
+    return (this.#failure = new StreamFailure(fault));
+  }
+}

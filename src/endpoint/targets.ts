@@ -1,0 +1,74 @@
+/** Whom a call means: addresses, texts, PeerIDs, connections. */
+
+import { type Addr } from '../core/addr.ts';
+import { P2PError } from '../core/errors.ts';
+import { isUnspecifiedIp } from '../core/ip.ts';
+import { describeValue } from '../core/limits.ts';
+import { isPeerId, PEER_ID_CHARACTERS, parsePeerId, type PeerId } from '../core/peer-id.ts';
+import { type Candidate } from './endpoint.ts';
+
+/** An address to dial and whom one expects there. */
+export interface Target<A extends Addr> {
+  readonly addr: A;
+  readonly expect: PeerId | undefined;
+}
+
+/** Reads addresses. */
+export type ParseAddr<A extends Addr> = (text: string) => A;
+
+/**
+ * What a target means; a `P2PError` for an address that nobody can be reached at.
+ *
+ * @throws {TypeError} for what is no address.
+ */
+export function targetOf<A extends Addr>(
+  target: Candidate<A> | A | string,
+  expect: PeerId | undefined,
+  parse: ParseAddr<A>,
+): Target<A> | P2PError {
+  if (expect !== undefined) parsePeerId(expect);
+  if (typeof target === 'string') return parseTarget(target, expect, parse);
+  if (typeof target !== 'object' || target === null) {
+    throw new TypeError(
+      `Cannot take address: expected one, its text, or { addr, expect }, got ${describeValue(target)}`,
+    );
+  }
+  if ('text' in target && typeof target.text === 'string') return unroutable(target) ?? { addr: target, expect };
+  if ('addr' in target) return targetOf(target.addr, target.expect ?? expect, parse);
+  throw new TypeError(`Cannot take address: expected one, its text, or { addr, expect }, got ${describeValue(target)}`);
+}
+
+function parseTarget<A extends Addr>(
+  text: string,
+  expect: PeerId | undefined,
+  parse: ParseAddr<A>,
+): Target<A> | P2PError {
+  const id = text.slice(0, PEER_ID_CHARACTERS);
+  if (isPeerId(id) && text[PEER_ID_CHARACTERS] === '@') {
+    if (expect !== undefined && expect !== id) {
+      throw new TypeError(`Cannot take expect: ${expect} is another PeerID than the one in the address`);
+    }
+    return parseTarget(text.slice(PEER_ID_CHARACTERS + 1), parsePeerId(id), parse);
+  }
+  // A port of 0 is a failure and no misuse: it comes in lists of addresses that others have made.
+  if (/[\]\d]:0$/.test(text)) {
+    return new P2PError('unreachable', 'local', `Cannot reach ${text}: nobody has port 0`, { sent: 'no' });
+  }
+  const addr = parse(text);
+  return unroutable(addr) ?? { addr, expect };
+}
+
+/** Addresses of IP that belong to nobody one could connect to. */
+function unroutable(addr: Addr): P2PError | undefined {
+  if (!('ip' in addr && 'port' in addr) || typeof addr.ip !== 'string') return undefined;
+  const refuse = (why: string): P2PError =>
+    new P2PError('unreachable', 'local', `Cannot reach ${addr.text}: ${why}`, { sent: 'no' });
+  if (addr.port === 0) return refuse('nobody has port 0');
+  if (isUnspecifiedIp(addr.ip)) return refuse('the unspecified address is for binding only');
+  const first = Number(/^(\d+)\./.exec(addr.ip)?.[1] ?? Number.NaN);
+  // RFC 1112 §4, RFC 4291 §2.7; RFC 1112 §4 and RFC 919 for what lies above.
+  if (first >= MULTICAST_V4 || /^ff/i.test(addr.ip)) return refuse('it is no address of a single host');
+  return undefined;
+}
+
+const MULTICAST_V4 = 224;

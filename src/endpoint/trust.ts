@@ -1,0 +1,141 @@
+/** Whom to talk to: decided inside the handshake, before a byte of the peer's is delivered. */
+
+import { type Bytes, equalBytes } from '../core/bytes.ts';
+import { type P2PErrorCode } from '../core/errors.ts';
+import { assertString, describeValue } from '../core/limits.ts';
+import { parsePeerId, type PeerId } from '../core/peer-id.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { type ChainFault, verifyChain } from '../formats/chain.ts';
+import { type Certificate, parseCertificate } from '../formats/certificate.ts';
+import { ALERT } from '../protocols/quic/endpoint-options.ts';
+import { certificatesOf, type CertificateSource } from './identity.ts';
+
+/** Somebody who wants to talk to us, or whom we dial; it has proven that it holds the key of its first certificate. */
+export interface PeerToTrust {
+  readonly peerId: PeerId;
+  readonly publicKey: PublicKey;
+  /** DER, end entity first. */
+  readonly certificates: readonly Bytes[];
+  /** Its address, as text. */
+  readonly addr: string;
+  /** Who dialled: we, then `dialler`. */
+  readonly role: 'dialler' | 'acceptor';
+}
+
+/**
+ * Whom to talk to:
+ *
+ * - `{ peerIds }`: these peers;
+ * - `{ certificates }`: peers that present one of these, agreed on beforehand; byte for byte, dates are not looked at;
+ * - `{ ca, serverName }`: peers with a chain to one of these authorities: signatures, dates, usage, and of those we dial the
+ *   name (`serverName` here or of the call). Revocation is not looked at, name constraints are refused;
+ * - a function that answers true for those it trusts; synchronous, and what it throws is a no;
+ * - `'anyone'`: whoever comes, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
+ *   `authenticated: false`.
+ */
+export type Trust =
+  | { readonly peerIds: Iterable<PeerId | string> }
+  | { readonly certificates: readonly CertificateSource[] }
+  | { readonly ca: CertificateSource | readonly CertificateSource[]; readonly serverName?: string | undefined }
+  | ((peer: PeerToTrust) => boolean)
+  | 'anyone';
+
+/** Why a peer is turned away: what it hears, and what we do. */
+export interface Distrust {
+  readonly alert: number;
+  readonly code: P2PErrorCode;
+  readonly why: string;
+}
+
+/** Trust with nothing left open. */
+export interface ResolvedTrust {
+  /** Whether we know who those are that pass. */
+  readonly authenticates: boolean;
+  /** The name that those we dial must have. */
+  readonly serverName: string | undefined;
+  /** @returns why not, or nothing. */
+  judge(peer: PeerToTrust, serverName: string | undefined, wallMs: number): Distrust | undefined;
+}
+
+const ALERT_OF_FAULT: Readonly<Record<ChainFault, number>> = {
+  malformed: ALERT.BAD_CERTIFICATE,
+  unknown_ca: ALERT.UNKNOWN_CA,
+  expired: ALERT.CERTIFICATE_EXPIRED,
+  not_yet_valid: ALERT.CERTIFICATE_EXPIRED,
+  usage: ALERT.UNSUPPORTED_CERTIFICATE,
+  name: ALERT.BAD_CERTIFICATE,
+  constraints: ALERT.UNSUPPORTED_CERTIFICATE,
+};
+
+/** @throws {TypeError} for what is no trust. */
+export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
+  const base = { authenticates: true, serverName: undefined };
+  // Whoever proves a key is who that key says: PeerIDs are names that nobody else can have.
+  if (trust === undefined) return { ...base, judge: () => undefined };
+  if (trust === 'anyone') return { ...base, authenticates: false, judge: () => undefined };
+  if (typeof trust === 'function') {
+    const refused: Distrust = { alert: ALERT.ACCESS_DENIED, code: 'refused', why: 'it is not trusted' };
+    // A promise, say, is no yes.
+    const asks = (peer: PeerToTrust): unknown => trust(peer);
+    return { ...base, judge: (peer) => (asks(peer) === true ? undefined : refused) };
+  }
+  if (typeof trust === 'object' && trust !== null) {
+    if ('peerIds' in trust) return { ...base, judge: judgePeerIds(trust.peerIds) };
+    if ('certificates' in trust) return { ...base, judge: judgeCertificates(trust.certificates) };
+    if ('ca' in trust) {
+      const { serverName } = trust;
+      if (serverName !== undefined) assertString(serverName, 'trust.serverName');
+      return { ...base, serverName, judge: judgeChains(trust.ca) };
+    }
+  }
+  throw new TypeError(
+    `Cannot take trust: expected { peerIds }, { certificates }, { ca, serverName }, a function or 'anyone', got ${describeValue(trust)}`,
+  );
+}
+
+function judgePeerIds(peerIds: Iterable<string>): ResolvedTrust['judge'] {
+  if (typeof peerIds === 'string' || typeof peerIds !== 'object' || !(Symbol.iterator in peerIds)) {
+    throw new TypeError(`Cannot take trust.peerIds: expected a list of PeerIDs, got ${describeValue(peerIds)}`);
+  }
+  const known = new Set([...peerIds].map((text) => parsePeerId(text)));
+  const refused: Distrust = {
+    alert: ALERT.ACCESS_DENIED,
+    code: 'identity_mismatch',
+    why: 'its PeerID is none of trust.peerIds',
+  };
+  return ({ peerId }) => (known.has(peerId) ? undefined : refused);
+}
+
+function judgeCertificates(sources: readonly CertificateSource[]): ResolvedTrust['judge'] {
+  if (!Array.isArray(sources)) throw new TypeError('Cannot take trust.certificates: expected a list of certificates');
+  const known = sources.flatMap((source: CertificateSource) => certificatesOf(source, 'trust.certificates'));
+  const refused: Distrust = {
+    alert: ALERT.BAD_CERTIFICATE,
+    code: 'identity_mismatch',
+    why: 'its certificate is none of trust.certificates',
+  };
+  return ({ certificates }) => (known.some((der) => equalBytes(der, certificates[0]!)) ? undefined : refused);
+}
+
+function judgeChains(source: CertificateSource | readonly CertificateSource[]): ResolvedTrust['judge'] {
+  const sources: readonly CertificateSource[] = isList(source) ? source : [source];
+  const anchors = sources.flatMap((one) => certificatesOf(one, 'trust.ca')).map((der) => parsed(der, 'trust.ca'));
+  if (anchors.length === 0) throw new TypeError('Cannot take trust.ca: expected at least one certificate');
+  return ({ certificates, role }, serverName, wallMs) => {
+    const usage = role === 'dialler' ? 'server' : 'client';
+    const fault = verifyChain({ chain: certificates, anchors, wallMs, usage, serverName });
+    if (fault === undefined) return undefined;
+    const code = fault.fault === 'name' ? 'identity_mismatch' : 'refused';
+    return { alert: ALERT_OF_FAULT[fault.fault], code, why: fault.why };
+  };
+}
+
+function isList(source: CertificateSource | readonly CertificateSource[]): source is readonly CertificateSource[] {
+  return Array.isArray(source);
+}
+
+function parsed(der: Bytes, label: string): Certificate {
+  const certificate = parseCertificate(der);
+  if (certificate === undefined) throw new TypeError(`Cannot take ${label}: expected an X.509 version 3 certificate`);
+  return certificate;
+}

@@ -1,0 +1,298 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { decodeText } from '../../src/core/bytes.ts';
+import { bytes, drops, echo, errorOf, pair, take, world } from './world.ts';
+
+describe('endpoint: messages', () => {
+  it('Q09: a unidirectional message arrives whole; send resolves when handed over, acked when acknowledged', async () => {
+    const w = world({ latencyMs: 50 });
+    const { here, there } = await pair(w);
+    const sentAt = w.realm.nowMs();
+    await w.run(here.send(new Uint8Array(1024).fill(7)));
+    assert.equal(w.realm.nowMs(), sentAt, 'handed over at once');
+    await w.run(here.send(bytes('acked'), { acked: true }));
+    assert.ok(w.realm.nowMs() - sentAt >= 100, 'a round trip');
+    const got = await w.run(take(there.messages(), 2));
+    assert.deepEqual(
+      got.map(({ payload }) => payload.length).toSorted((a, b) => a - b),
+      [5, 1024],
+    );
+    assert.ok(got.every(({ reply, header, dst }) => reply === undefined && header.length === 0 && dst.length === 0));
+    await w.run(here.close());
+  });
+
+  it('Q09: acked does not mean read: nobody has taken the message', async () => {
+    const w = world();
+    const { here } = await pair(w);
+    await w.run(here.send(bytes('hi'), { acked: true }));
+    assert.equal(here.closeReason, undefined);
+  });
+
+  it('Q10: a request gets the answer on the same stream, whatever its size', async () => {
+    const w = world();
+    const { here, bob } = await pair(w);
+    void echo(bob);
+    for (const size of [0, 1, 1200, 70_000, 1_048_576]) {
+      const { payload } = await w.run(here.request(new Uint8Array(size).fill(3)));
+      assert.equal(payload.length, size);
+      assert.ok(payload.every((byte) => byte === 3));
+    }
+    const many = Array.from({ length: 500 }, (_, i) => i % 256);
+    const answers = await w.run(Promise.all(many.map((i) => here.request(Uint8Array.of(i)))));
+    assert.deepEqual(
+      answers.map(({ payload }) => payload[0]),
+      many,
+    );
+  });
+
+  it('Q10: a request fails when the stream is ended or reset without an answer, and when nobody answers', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    const feed = there.messages();
+    const ended = errorOf(here.request(bytes('end')));
+    const [first] = await w.run(take(feed, 1));
+    await first!.reply!.finish();
+    assert.equal((await w.run(ended)).code, 'refused');
+    const reset = errorOf(here.request(bytes('reset')));
+    const [second] = await w.run(take(feed, 1));
+    second!.reply!.reset(300);
+    assert.match((await w.run(reset)).message, /code 300/);
+    const silent = await w.run(errorOf(here.request(bytes('silent'), { timeoutMs: 500 })));
+    assert.deepEqual([silent.code, silent.sent], ['timeout', 'maybe']);
+    await w.pass(10);
+    const [third] = await w.run(take(feed, 1));
+    assert.equal((await w.run(errorOf(third!.reply!.finish(bytes('late'))))).code, 'refused');
+  });
+
+  it('Q11: messages come with the stream to answer on, those of unidirectional ones without', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    void here.request(bytes('ask')).catch(() => {});
+    await w.run(here.send(bytes('tell')));
+    const got = await w.run(take(there.messages(), 2));
+    assert.deepEqual(got.map(({ payload, reply }) => `${decodeText(payload)} ${reply !== undefined}`).toSorted(), [
+      'ask true',
+      'tell false',
+    ]);
+    assert.ok(got.every(({ connection }) => connection === there));
+  });
+
+  it('Q12: three parts arrive as three parts, and go back as three', async () => {
+    const w = world();
+    const { here, bob } = await pair(w);
+    void echo(bob);
+    const parts = { header: bytes('header'), dst: bytes('dst'), payload: bytes('payload') };
+    const back = await w.run(here.request(parts));
+    assert.deepEqual([back.header, back.dst, back.payload].map(decodeText), ['header', 'dst', 'payload']);
+    const empty = await w.run(here.request({ header: bytes('only'), payload: new Uint8Array(0) }));
+    assert.deepEqual([empty.header.length, empty.dst.length, empty.payload.length], [4, 0, 0]);
+  });
+
+  it('Q13: several messages of one stream arrive in order, both ways', async () => {
+    const w = world('lossy');
+    const { here, there } = await pair(w);
+    const stream = await w.run(here.openBi());
+    const feed = there.messages();
+    for (let i = 0; i < 50; i++) await w.run(stream.send.send(Uint8Array.of(i)));
+    const got = await w.run(take(feed, 50));
+    assert.deepEqual(
+      got.map(({ payload }) => payload[0]),
+      Array.from({ length: 50 }, (_, i) => i),
+    );
+    assert.equal(new Set(got.map(({ reply }) => reply)).size, 1, 'they share the stream to answer on');
+    const reply = got[0]!.reply!;
+    for (let i = 0; i < 50; i++) await w.run(reply.send(Uint8Array.of(i, i)));
+    await w.run(reply.finish());
+    const back: number[] = [];
+    await w.run(
+      (async () => {
+        for await (const { payload } of stream.receive) back.push(payload[0]!);
+      })(),
+    );
+    assert.deepEqual(
+      back,
+      Array.from({ length: 50 }, (_, i) => i),
+    );
+    await w.run(stream.send.finish(bytes('last'), { acked: true }));
+    assert.equal(decodeText((await w.run(take(feed, 1)))[0]!.payload), 'last');
+  });
+
+  it('Q14: a stream that does not end delays nothing else, though the original reads one after the other', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    const held = await w.run(here.openUni());
+    await w.run(held.send(bytes('whole, and its stream goes on')));
+    const cut = await w.run(here.openUni());
+    const writer = cut.writable.getWriter();
+    await w.run(writer.write(new Uint8Array(10)));
+    await w.run(here.send(bytes('later'), { acked: true }));
+    const got = await w.run(take(there.messages(), 2));
+    assert.deepEqual(
+      got.map(({ payload }) => decodeText(payload)),
+      ['whole, and its stream goes on', 'later'],
+    );
+  });
+
+  it('Q14: a small message overtakes a large one', async () => {
+    const w = world({ latencyMs: 20, bytesPerSecond: 1_000_000 });
+    const { here, there } = await pair(w);
+    const large = here.send(new Uint8Array(12 * 2 ** 20), { timeoutMs: 120_000 });
+    await w.pass(500);
+    await w.run(here.send(bytes('small'), { priority: 1 }));
+    const got = await w.run(take(there.messages(), 2));
+    assert.deepEqual(
+      got.map(({ payload }) => payload.length),
+      [5, 12 * 2 ** 20],
+    );
+    await w.run(large);
+  });
+
+  it('Q15: what has the higher priority goes first', async () => {
+    const w = world({ latencyMs: 20, bytesPerSecond: 200_000 });
+    const { here, there } = await pair(w);
+    const sizes = [1, 2, 3].map((n) => 100_000 + n);
+    const sends = [-5, 0, 5].map((priority, i) =>
+      here.send(new Uint8Array(sizes[i]!), { priority, timeoutMs: 60_000 }),
+    );
+    const got = await w.run(take(there.messages(), 3));
+    assert.deepEqual(
+      got.map(({ payload }) => payload.length),
+      sizes.toReversed(),
+    );
+    await w.run(Promise.all(sends));
+    assert.throws(() => here.send(bytes('x'), { priority: 0.5 }), TypeError);
+  });
+
+  it('Q16: a stream has an id that both ends agree on', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    const [uni, bi] = await w.run(Promise.all([here.openUni(), here.openBi()]));
+    await w.run(Promise.all([uni.send(bytes('u')), bi.send.send(bytes('b'))]));
+    const got = await w.run(take(there.messages(), 2));
+    for (const { stream } of got) {
+      const ours = stream.kind === 'uni' ? uni.id : bi.id;
+      assert.deepEqual(
+        [stream.initiator, stream.kind, stream.index, stream.number],
+        [ours.initiator, ours.kind, ours.index, ours.number],
+      );
+      assert.match(stream.text, /^dialler (uni|bidi) stream 0 of /);
+    }
+    const back = await w.run(there.openUni());
+    assert.equal(back.id.initiator, 'acceptor');
+  });
+
+  it('Q24: unread messages stop the sender after 256 messages and 100 streams, and it goes on when they are read', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    let handedOver = 0;
+    for (let i = 0; i < 400; i++) void here.send(Uint8Array.of(1), { timeoutMs: Infinity }).then(() => handedOver++);
+    await w.pass(5000);
+    assert.equal(handedOver, 356);
+    const got = await w.run(take(there.messages(), 400));
+    assert.equal(got.length, 400);
+    await w.pass(1000);
+    assert.equal(handedOver, 400);
+  });
+
+  it('Q24: unread bytes stop the sender too', async () => {
+    const w = world();
+    const { here, there } = await pair(w, { windows: { sendBytes: 65_536 } });
+    let handedOver = 0;
+    for (let i = 0; i < 40; i++)
+      void here.send(new Uint8Array(2 ** 20), { timeoutMs: Infinity }).then(() => handedOver++);
+    await w.pass(5000);
+    // 4 MiB of messages that are not taken, and the window of the connection.
+    assert.ok(handedOver >= 4 && handedOver <= 9, String(handedOver));
+    await w.run(take(there.messages(), 40));
+  });
+
+  it('Q24: stream limits are what the options say', async () => {
+    const w = world();
+    const { here, there } = await pair(w, {}, { maxConcurrentUniStreams: 3, maxConcurrentBidiStreams: 2 });
+    for (let i = 0; i < 3; i++) await w.run(here.openUni());
+    for (let i = 0; i < 2; i++) await w.run(here.openBi());
+    for (const opening of [here.openUni({ timeoutMs: 100 }), here.openBi({ timeoutMs: 100 })]) {
+      const error = await w.run(errorOf(opening));
+      assert.deepEqual([error.code, error.sent], ['timeout', 'no']);
+    }
+    assert.equal(there.closeReason, undefined);
+  });
+
+  it('Q30: one iterator gets the messages of all connections, in turn, and each says whose it is', async () => {
+    const w = world();
+    const bob = w.open();
+    const peers = [w.open(), w.open(), w.open()];
+    const connections = await w.run(Promise.all(peers.map((peer) => peer.connect(bob.localAddrs()[0]!))));
+    await w.run(
+      Promise.all(
+        connections.flatMap((connection) =>
+          Array.from({ length: 20 }, () => connection.send(bytes('x'), { acked: true })),
+        ),
+      ),
+    );
+    const got = await w.run(take(bob.messages(), 60));
+    assert.deepEqual(
+      new Set(got.map(({ connection }) => connection.peerId)),
+      new Set(peers.map(({ peerId }) => peerId)),
+    );
+    assert.equal(
+      new Set(got.slice(0, 3).map(({ connection }) => connection.peerId)).size,
+      3,
+      'nobody has to wait for all of another',
+    );
+  });
+
+  it('Q30: who iterates over one connection takes its messages from the iterator over all', async () => {
+    const w = world();
+    const { here, there, bob } = await pair(w);
+    const all = bob.messages();
+    const own = there.messages();
+    await w.run(here.send(bytes('own'), { acked: true }));
+    assert.equal(all.tryNext(), undefined);
+    assert.equal(decodeText((await w.run(own.next())).value!.payload), 'own');
+    await own.return();
+    await w.run(here.send(bytes('all'), { acked: true }));
+    assert.equal(decodeText((await w.run(all.next())).value!.payload), 'all');
+  });
+
+  it('Q47: a message over the limit is refused before it is sent, and before it is buffered', async () => {
+    const w = world();
+    const { here, bob, there } = await pair(w, { maxMessageBytes: 1000 }, { maxMessageBytes: 100 });
+    const local = await w.run(errorOf(here.send(new Uint8Array(1001))));
+    assert.deepEqual([local.code, local.side, local.sent], ['mtu_exceeded', 'local', 'no']);
+    const remote = await w.run(errorOf(here.request(new Uint8Array(101))));
+    assert.deepEqual([remote.code, remote.side], ['mtu_exceeded', 'remote']);
+    assert.equal(drops(bob, 'endpoint.oversize'), 1);
+    void echo(bob);
+    assert.equal((await w.run(here.request(new Uint8Array(100)))).payload.length, 100, 'the connection lives');
+    const answer = await w.run(errorOf(here.request(new Uint8Array(100), { maxResponseBytes: 99 })));
+    assert.equal(answer.code, 'mtu_exceeded');
+    assert.equal(there.closeReason, undefined);
+  });
+
+  it('ten thousand messages sent at once all arrive', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    const sends = Array.from({ length: 10_000 }, (_, i) =>
+      here.send(Uint8Array.of(i >> 8, i & 255), { timeoutMs: Infinity }),
+    );
+    const got = await w.run(take(there.messages(), 10_000));
+    await w.run(Promise.all(sends));
+    assert.equal(new Set(got.map(({ payload }) => payload[0]! * 256 + payload[1]!)).size, 10_000);
+  });
+
+  it('messages wait for a stream up to maxQueuedMessages, and more fail at once', async () => {
+    const w = world();
+    const { here } = await pair(w, { maxQueuedMessages: 5, maxConcurrentUniStreams: 2, maxPendingMessages: 1 });
+    const sends = Array.from({ length: 12 }, () =>
+      here.send(bytes('x'), { timeoutMs: 1000 }).then(
+        () => 'sent',
+        (error: unknown) => (error as { code: string }).code,
+      ),
+    );
+    const results = await w.run(Promise.all(sends));
+    assert.deepEqual(results.filter((result) => result === 'limit_exceeded').length, 5);
+    assert.deepEqual(results.filter((result) => result === 'sent').length, 2 + 1);
+  });
+});

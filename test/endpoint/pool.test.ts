@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { P2PError } from '../../src/core/errors.ts';
+import { type ConnectionClosed } from '../../src/endpoint/index.ts';
+import {
+  addrOf,
+  bytes,
+  echo,
+  errorOf,
+  idOf,
+  nowhere,
+  pair,
+  take,
+  type TestConnection,
+  type TestEndpoint,
+  world,
+} from './world.ts';
+
+describe('endpoint: pool', () => {
+  it('Q26: a connection is used again by address and by identity, accepted ones too', async () => {
+    const w = world();
+    const { alice, bob, here, there } = await pair(w);
+    assert.equal(await w.run(alice.connect(addrOf(bob))), here);
+    assert.equal(await w.run(alice.connect(addrOf(bob).text)), here);
+    assert.equal(await w.run(alice.connect(nowhere(w), { expect: bob.peerId })), here, 'an address is a hint');
+    assert.equal(await w.run(bob.connect(addrOf(alice))), there);
+    assert.equal(alice.openConnections().length, 1);
+    await w.run(here.close());
+    await w.run(there.closed);
+    for (const [end, other] of [
+      [alice, bob],
+      [bob, alice],
+    ] as const) {
+      assert.equal(end.connectionTo(addrOf(other)), undefined);
+      assert.equal(end.connectionTo(other.peerId), undefined);
+    }
+  });
+
+  it('Q26: who has no identity is found by address, both indices forget together', async () => {
+    const w = world();
+    const { alice, bob, here } = await pair(w, { trust: 'anyone' });
+    assert.deepEqual([here.authenticated, here.peerId, here.publicKey], [false, undefined, undefined]);
+    assert.equal(await w.run(alice.connect(addrOf(bob))), here);
+    assert.equal(alice.connectionTo(bob.peerId), undefined);
+    await w.run(here.close());
+    assert.equal(alice.connectionTo(addrOf(bob)), undefined);
+  });
+
+  it('Q26: fresh dials anew and keeps both; pool: false always does', async () => {
+    const w = world();
+    const { alice, bob, here } = await pair(w);
+    const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    assert.notEqual(fresh, here);
+    await w.pass(20_000);
+    await w.run(Promise.all([here.send(bytes('1'), { acked: true }), fresh.send(bytes('2'), { acked: true })]));
+    assert.equal(await w.run(alice.connect(addrOf(bob))), here);
+    const poolless = w.open({ pool: false });
+    const [one, two] = await w.run(Promise.all([poolless.connect(addrOf(bob)), poolless.connect(addrOf(bob))]));
+    assert.notEqual(one, two);
+  });
+
+  it('Q26: a peer with too many connections loses the eldest', async () => {
+    const w = world();
+    const bob = w.open({ maxConnectionsPerPeer: 3 });
+    const alice = w.open();
+    const all: TestConnection[] = [];
+    for (let i = 0; i < 5; i++) all.push(await w.run(alice.connect(addrOf(bob), { fresh: true })));
+    await w.pass(100);
+    assert.equal(bob.openConnections().length, 3);
+    const ended = all.filter(({ closeReason }) => closeReason?.code === 2);
+    assert.equal(ended.length, 2);
+  });
+
+  it('Q27: calls for the same address share a dial, and any of them may give up', async () => {
+    const w = world({ latencyMs: 10 });
+    const [alice, bob] = [w.open(), w.open()];
+    const stop = new AbortController();
+    const first = alice.connect(addrOf(bob), { signal: stop.signal }).catch((error: unknown) => error);
+    const others = Array.from({ length: 5 }, () => alice.connect(addrOf(bob)));
+    await w.pass(5);
+    stop.abort('not me');
+    assert.equal(await w.run(first), 'not me');
+    const got = await w.run(Promise.all(others));
+    assert.equal(new Set(got).size, 1);
+    await w.pass(100);
+    assert.equal(bob.openConnections().length, 1);
+    const dead = nowhere(w);
+    const failing = await w.run(Promise.all([errorOf(alice.connect(dead)), errorOf(alice.connect(dead))]));
+    assert.deepEqual(
+      failing.map(({ code }) => code),
+      ['timeout', 'timeout'],
+    );
+  });
+
+  it('Q27: a dial that nobody waits for is given up', async () => {
+    const w = world({ latencyMs: 10 });
+    const [alice, bob] = [w.open(), w.open()];
+    const error = await w.run(errorOf(alice.connect(addrOf(bob), { timeoutMs: 15 })));
+    assert.equal(error.code, 'timeout');
+    await w.pass(5000);
+    assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
+  });
+
+  it('Q28: disconnectFrom closes every connection with a peer, by PeerID or address', async () => {
+    const w = world();
+    const { alice, bob, here } = await pair(w);
+    const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    assert.equal(await w.run(alice.disconnectFrom(bob.peerId, { code: 500, reason: 'go away' })), 2);
+    assert.deepEqual([here.closeReason?.code, fresh.closeReason?.code], [500, 500]);
+    assert.equal(await w.run(alice.disconnectFrom(addrOf(bob))), 0);
+    await w.run(alice.connect(addrOf(bob)));
+    assert.equal(await w.run(alice.disconnectFrom(addrOf(bob).text)), 1);
+  });
+
+  it('Q29: connections and disconnections are told, once each', async () => {
+    const w = world();
+    const [alice, bob] = [w.open(), w.open()];
+    const events = bob.events();
+    const here = await w.run(alice.connect(addrOf(bob)));
+    await w.run(here.close({ code: 700 }));
+    const [first, second] = await w.run(take(events, 2));
+    assert.deepEqual([first?.type, second?.type], ['connected', 'disconnected']);
+    assert.ok(second?.type === 'disconnected');
+    const { closed }: { closed: ConnectionClosed } = second;
+    assert.deepEqual([closed.by, closed.code], ['peer', 700]);
+    assert.equal(second.connection.peerId, alice.peerId);
+    await w.pass(60_000);
+    assert.equal(events.tryNext(), undefined);
+  });
+});
+
+describe('endpoint: sending to peers', () => {
+  it('Q31: send connects where that is needed, trySend only uses what is there', async () => {
+    const w = world();
+    const [alice, bob] = [w.open(), w.open()];
+    const unsent = await w.run(errorOf(alice.trySend(addrOf(bob), bytes('no'))));
+    assert.deepEqual([unsent.code, unsent.sent], ['unreachable', 'no']);
+    await w.run(alice.send(addrOf(bob), bytes('one'), { acked: true }));
+    await w.run(alice.trySend(bob.peerId, bytes('two'), { acked: true }));
+    await w.run(alice.send(`${bob.peerId}@${addrOf(bob).text}`, bytes('three'), { acked: true }));
+    assert.equal((await w.run(take(bob.messages(), 3))).length, 3);
+    assert.equal(bob.openConnections().length, 1);
+    const stranger = await w.run(errorOf(alice.send(idOf(77), bytes('who?'))));
+    assert.deepEqual([stranger.code, stranger.sent], ['unreachable', 'no']);
+  });
+
+  it('Q31: a peer that was here is reached again by its PeerID alone', async () => {
+    const w = world();
+    const { alice, bob, here } = await pair(w);
+    await w.run(here.close());
+    await w.run(alice.send(bob.peerId, bytes('back'), { acked: true }));
+    assert.equal((await w.run(take(bob.messages(), 1))).length, 1);
+  });
+
+  it('Q32: connecting is tried again with growing pauses, per call', async () => {
+    const w = world();
+    const [alice, bob] = [w.open({ connectTimeoutMs: 1000 }), w.open()];
+    w.realm.cut();
+    const connecting = alice.connect(addrOf(bob), { retry: { timeoutMs: 60_000 } });
+    await w.pass(5000);
+    w.realm.heal();
+    await w.run(connecting);
+    const gone = await w.run(errorOf(alice.connect(nowhere(w), { retry: { maxAttempts: 3 } })));
+    assert.equal(gone.code, 'timeout');
+    const mallory = w.open();
+    const startedMs = w.realm.nowMs();
+    const wrong = await w.run(errorOf(alice.connect(addrOf(mallory), { expect: idOf(50), retry: true })));
+    assert.deepEqual([wrong.code, w.realm.nowMs()], ['identity_mismatch', startedMs], 'not worth another try');
+  });
+
+  it('Q43: what was sent is told when it is acknowledged, what was not comes back', async () => {
+    const w = world({ latencyMs: 10 });
+    const [alice, bob] = [w.open(), w.open()];
+    const events = alice.events();
+    const good = bytes('good');
+    await w.run(alice.send(addrOf(bob), good, { token: 17 }));
+    const bad = bytes('bad');
+    const dead = nowhere(w);
+    await w.run(errorOf(alice.send(dead, bad, { token: 'x', timeoutMs: 500 })));
+    const got = await w.run(take(events, 3));
+    assert.equal(got[0]?.type, 'connected');
+    assert.ok(got[1]?.type === 'sent' && got[1].message === good && got[1].token === 17);
+    assert.ok(got[2]?.type === 'unsent' && got[2].message === bad && got[2].token === 'x');
+    assert.deepEqual([got[2].error.code, got[2].error.sent], ['timeout', 'no']);
+  });
+
+  it('Q43: what was handed over and is lost with the connection comes back as perhaps sent', async () => {
+    const w = world();
+    const { alice, bob, here } = await pair(w, { idleTimeoutMs: 2000 });
+    const events = alice.events();
+    w.realm.cut();
+    await w.run(alice.send(bob.peerId, bytes('into the dark'), { token: 1 }));
+    await w.pass(10_000);
+    assert.equal(here.closeReason?.by, 'idle_timeout');
+    const got = await w.run(take(events, 2));
+    const unsent = got.find(({ type }) => type === 'unsent');
+    assert.ok(unsent?.type === 'unsent' && unsent.token === 1 && unsent.error.sent === 'maybe');
+  });
+
+  it('Q44: messages before the handshake ends wait, in order, and up to maxQueuedMessages', async () => {
+    const w = world({ latencyMs: 20 });
+    const [alice, bob] = [w.open({ maxQueuedMessages: 10 }), w.open()];
+    const results = await w.run(
+      Promise.all(
+        Array.from({ length: 12 }, (_, i) =>
+          alice.send(addrOf(bob), Uint8Array.of(i)).then(
+            () => 'sent',
+            (error: unknown) => (P2PError.is(error) ? error.code : 'bug'),
+          ),
+        ),
+      ),
+    );
+    assert.deepEqual(results, [...Array.from({ length: 10 }, () => 'sent'), 'limit_exceeded', 'limit_exceeded']);
+    const got = await w.run(take(bob.messages(), 10));
+    assert.deepEqual(
+      got.map(({ stream }) => stream.index),
+      Array.from({ length: 10 }, (_, i) => i),
+    );
+    assert.deepEqual(
+      got.map(({ payload }) => payload[0]),
+      Array.from({ length: 10 }, (_, i) => i),
+    );
+    assert.equal(bob.openConnections().length, 1);
+  });
+
+  it('an endpoint can talk to itself', async () => {
+    const w = world();
+    const alice = w.open();
+    void echo(alice);
+    const here = await w.run(alice.connect(addrOf(alice)));
+    assert.equal((await w.run(here.request(bytes('me')))).payload.length, 2);
+  });
+
+  it('await using closes a connection and an endpoint', async () => {
+    const w = world();
+    let here: TestConnection;
+    let alice: TestEndpoint;
+    {
+      await using bob = w.open();
+      alice = w.open();
+      await using connection = await w.run(alice.connect(addrOf(bob)));
+      here = connection;
+    }
+    assert.equal(here.closeReason?.by, 'local');
+  });
+});

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { type CertificateIdentity, type Trust } from '../../src/endpoint/index.ts';
+import { createCertificate, type Certificate, parseCertificate } from '../../src/formats/x509.ts';
+import { type PrivateKey } from '../../src/keys/keys.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { addrOf, bytes, echo, errorOf, idOf, type TestEndpoint, type TestOptions, type World, world } from './world.ts';
+
+/** When tests happen. */
+const NOW_MS = world().realm.wallMs();
+const YEAR_MS = 365 * 86_400_000;
+
+interface Authority {
+  readonly certificate: Uint8Array;
+  readonly parsed: Certificate;
+  readonly key: PrivateKey;
+}
+
+function issue(
+  key: PrivateKey,
+  by: Authority | undefined,
+  options: Partial<Parameters<typeof createCertificate>[0]> = {},
+): Authority {
+  const certificate = createCertificate({
+    subjectKey: key.publicKey,
+    issuer: by === undefined ? { key } : { key: by.key, certificate: by.parsed },
+    commonName: `key ${key.publicKey.spki[43]}`,
+    serialNumber: Uint8Array.of(1),
+    notBeforeMs: NOW_MS - YEAR_MS,
+    notAfterMs: NOW_MS + YEAR_MS,
+    ...options,
+  });
+  return { certificate, parsed: parseCertificate(certificate)!, key };
+}
+
+const root = issue(testKey(50), undefined, { isAuthority: true });
+const leaf = (i: number, options: Partial<Parameters<typeof createCertificate>[0]> = {}): CertificateIdentity => {
+  const { certificate, key } = issue(testKey(i), root, { dnsNames: [`peer${i}.test`], ...options });
+  return { certificate, key };
+};
+
+/** What comes of dialling, and whether anything was delivered. */
+async function dial(
+  w: World,
+  mine: TestOptions,
+  theirs: TestOptions,
+): Promise<{ readonly code: string; readonly side?: string; readonly bob: TestEndpoint; readonly delivered: number }> {
+  const [alice, bob] = [w.open(mine), w.open(theirs)];
+  void echo(bob);
+  const outcome = alice.connect(addrOf(bob)).then(
+    async (connection) => {
+      await connection.request(bytes('hi'));
+      return { code: 'ok' };
+    },
+    (error: unknown) => error as { code: string; side: string },
+  );
+  const { code, side } = { side: undefined, ...(await w.run(outcome)) };
+  await w.pass(100);
+  return { code, ...(side !== undefined && { side }), bob, delivered: bob.counters.received };
+}
+
+async function refused(mine: TestOptions, theirs: TestOptions, code: string, side?: string): Promise<void> {
+  const result = await dial(world(), mine, theirs);
+  assert.equal(result.code, code);
+  if (side !== undefined) assert.equal(result.side, side);
+  assert.equal(result.delivered, 0, 'not a byte was delivered');
+  assert.equal(result.bob.openConnections().length, 0);
+}
+
+async function accepted(mine: TestOptions, theirs: TestOptions): Promise<void> {
+  assert.equal((await dial(world(), mine, theirs)).code, 'ok');
+}
+
+describe('endpoint: trust', () => {
+  it('by default anyone who proves a key is let in, and known by PeerID; expect insists on one', async () => {
+    const w = world();
+    const { bob } = await dial(w, {}, {});
+    const [there] = bob.openConnections();
+    assert.deepEqual([there?.authenticated, there?.peerId], [true, idOf(0)]);
+    const carol = w.open();
+    const wrong = await w.run(errorOf(carol.connect(addrOf(bob), { expect: idOf(42) })));
+    assert.deepEqual([wrong.code, wrong.sent], ['identity_mismatch', 'no']);
+    assert.match(wrong.message, new RegExp(`there is ${idOf(1)} instead`));
+    await w.run(carol.connect(addrOf(bob), { expect: idOf(1) }));
+    await w.run(carol.connect(`${idOf(1)}@${addrOf(bob).text}`));
+  });
+
+  it('peerIds: a wrong pin is refused by either side, before a byte is delivered', async () => {
+    await accepted({ trust: { peerIds: [idOf(1)] } }, { trust: { peerIds: [idOf(0)] } });
+    await refused({ trust: { peerIds: [idOf(7)] } }, {}, 'identity_mismatch');
+    await refused({}, { trust: { peerIds: [idOf(7)] } }, 'refused', 'remote');
+    await refused({}, { trust: { peerIds: [] } }, 'refused', 'remote');
+  });
+
+  it('certificates: those agreed on beforehand, and no others of the same key', async () => {
+    const [mine, theirs] = [issue(testKey(0), undefined), issue(testKey(1), undefined)];
+    const other = issue(testKey(1), undefined, { serialNumber: Uint8Array.of(9) });
+    const [a, b, c] = [mine, theirs, other].map(({ certificate, key }) => ({ certificate, key }));
+    await accepted(
+      { identity: a, trust: { certificates: [theirs.certificate] } },
+      { identity: b, trust: { certificates: [mine.certificate] } },
+    );
+    await refused({ identity: a, trust: { certificates: [theirs.certificate] } }, { identity: c }, 'identity_mismatch');
+    await refused({ identity: a }, { identity: b, trust: { certificates: [other.certificate] } }, 'refused', 'remote');
+  });
+
+  it('ca: both sides with a chain, and the name that was asked for', async () => {
+    const trust: Trust = { ca: root.certificate, serverName: 'peer1.test' };
+    await accepted({ identity: leaf(0), trust }, { identity: leaf(1), trust });
+    const middle = issue(testKey(60), root, { isAuthority: true });
+    const below = issue(testKey(1), middle, { dnsNames: ['peer1.test'] });
+    const chain = { certificate: [below.certificate, middle.certificate], key: below.key };
+    await accepted({ identity: leaf(0), trust }, { identity: chain, trust });
+    await refused({ identity: leaf(0), trust }, { identity: { ...chain, certificate: below.certificate } }, 'refused');
+  });
+
+  it('ca: an unknown authority, an expired certificate, one not valid yet, a wrong name, a wrong usage: each is refused', async () => {
+    const trust: Trust = { ca: [root.certificate], serverName: 'peer1.test' };
+    const other = issue(testKey(51), undefined, { isAuthority: true });
+    const stranger = issue(testKey(1), other, { dnsNames: ['peer1.test'] });
+    const mine = { identity: leaf(0), trust };
+    await refused(mine, { identity: { certificate: stranger.certificate, key: stranger.key } }, 'refused', 'local');
+    await refused(mine, {}, 'refused', 'local');
+    await refused(mine, { identity: leaf(1, { notAfterMs: NOW_MS - 1000 }) }, 'refused', 'local');
+    await refused(mine, { identity: leaf(1, { notBeforeMs: NOW_MS + 1000 }) }, 'refused', 'local');
+    await refused(mine, { identity: leaf(2) }, 'identity_mismatch');
+    await refused(mine, { identity: leaf(1, { dnsNames: [] }) }, 'identity_mismatch');
+    await refused(mine, { identity: leaf(1, { usages: ['client'] }) }, 'refused', 'local');
+    // The same from the other side: the client is turned away by the server.
+    const server = { identity: leaf(1), trust };
+    await refused({}, server, 'refused', 'remote');
+    await refused({ identity: leaf(0, { usages: ['server'] }) }, server, 'refused', 'remote');
+    await refused({ identity: leaf(0, { notAfterMs: NOW_MS - 1000 }) }, server, 'refused', 'remote');
+  });
+
+  it('ca: a leaf cannot sign for others', async () => {
+    const trust: Trust = { ca: root.certificate, serverName: 'peer1.test' };
+    const signer = issue(testKey(61), root);
+    const below = issue(testKey(1), signer, { dnsNames: ['peer1.test'] });
+    const identity = { certificate: [below.certificate, signer.certificate], key: below.key };
+    await refused({ identity: leaf(0), trust }, { identity }, 'refused', 'local');
+  });
+
+  it('ca: the name can come with the call', async () => {
+    const w = world();
+    const alice = w.open({ identity: leaf(0), trust: { ca: root.certificate } });
+    const bob = w.open({ identity: leaf(1), trust: { ca: root.certificate } });
+    await w.run(alice.connect(addrOf(bob), { serverName: 'peer1.test' }));
+    const wrong = await w.run(errorOf(alice.connect(addrOf(bob), { serverName: 'peer2.test', fresh: true })));
+    assert.equal(wrong.code, 'identity_mismatch');
+  });
+
+  it('a function decides, and one that throws or answers a promise has refused', async () => {
+    const seen: string[] = [];
+    const asks = (peer: { readonly peerId: string; readonly role: string }): boolean => {
+      seen.push(`${peer.role} ${peer.peerId}`);
+      return true;
+    };
+    await accepted({ trust: asks }, { trust: asks });
+    assert.deepEqual(seen, [`dialler ${idOf(1)}`, `acceptor ${idOf(0)}`]);
+    const fails = (): boolean => {
+      throw new Error('no');
+    };
+    await refused({}, { trust: fails }, 'refused', 'remote');
+    const promises = (async () => true) as unknown as () => boolean;
+    await refused({}, { trust: promises }, 'refused', 'remote');
+  });
+
+  it("'anyone' lets everybody in, and says that nobody is known", async () => {
+    const w = world();
+    const { bob, code } = await dial(w, { trust: 'anyone' }, { trust: 'anyone' });
+    const [there] = bob.openConnections();
+    assert.deepEqual([code, there?.authenticated, there?.peerId], ['ok', false, undefined]);
+  });
+
+  it('what is no trust and no identity is misuse', () => {
+    const w = world();
+    assert.throws(() => w.open({ trust: 'everyone' as never }), TypeError);
+    assert.throws(() => w.open({ trust: { peerIds: ['x'] } }), TypeError);
+    assert.throws(() => w.open({ trust: { ca: 'no certificate' } }), TypeError);
+    assert.throws(() => w.open({ identity: { certificate: root.certificate, key: testKey(1) } }), /not the key/);
+    assert.throws(() => w.open({ identity: testKey(1), privateKey: testKey(1) }), TypeError);
+  });
+
+  it('another application protocol is refused', async () => {
+    await refused({ alpn: 'chat/1' }, { alpn: 'chat/2' }, 'refused', 'remote');
+    await accepted({ alpn: ['chat/2', 'chat/1'] }, { alpn: 'chat/1' });
+  });
+});
