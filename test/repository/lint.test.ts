@@ -80,6 +80,9 @@ for (const folder of [
 }
 for (const folder of ['crypto', 'swarms/udp', 'node']) plant(`src/${folder}`, undefined, importing('node:fs'));
 plant('src/swarms/udp', IMPORTS, importing('node:timers/promises'));
+plant('src/swarms/tcp', undefined, importing('../../node/thing.ts'), importing('../quic/thing.ts'));
+plant('src/swarms/tcp', IMPORTS, importing('../../endpoint/thing.ts'), importing('../../peers/thing.ts'));
+plant('src/swarms/quic', IMPORTS, importing('../../node/thing.ts'));
 
 for (const folder of ['core', 'protocols', 'protocols/part']) {
   plant(

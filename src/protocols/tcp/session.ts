@@ -103,6 +103,11 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return this.#state === 'open';
   }
 
+  /** How it ended, once it has. */
+  get end(): TcpClosed | undefined {
+    return this.#closed;
+  }
+
   /** Tells that the peer is not known to have read. */
   get unacknowledged(): number {
     return this.#send.queuedTells + this.#acknowledgement.unread;

@@ -1,8 +1,9 @@
 /** Addresses of P2PKE swarms: `<PeerID>@<inner>`. */
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { assertString, describeValue } from '../../core/limits.ts';
-import { parsePeerId, type PeerId } from '../../core/peer-id.ts';
+import { describeValue } from '../../core/limits.ts';
+import { type PeerId } from '../../core/peer-id.ts';
+import { splitPeerAddr } from '../peer-addr.ts';
 
 /** A peer, by its key, and where it is. Its text is `<PeerID>@<inner address>`. */
 export interface P2pkeAddr<I extends Addr> extends NestedAddr<I> {
@@ -17,12 +18,8 @@ export function p2pkeAddr<I extends Addr>(id: PeerId, inner: I): P2pkeAddr<I> {
 
 /** @throws {TypeError} when `text` is not a PeerID, an @ and an address of the swarm below; says which part. */
 export function parseP2pkeAddr<I extends Addr>(text: string, parseInner: (text: string) => I): P2pkeAddr<I> {
-  assertString(text, 'address');
-  const at = text.indexOf('@');
-  if (at < 0) {
-    throw new TypeError(`Cannot parse address: expected <PeerID>@<inner address>, got ${describeValue(text)}`);
-  }
-  return p2pkeAddr(parsePeerId(text.slice(0, at)), parseInner(text.slice(at + 1)));
+  const { id, inner } = splitPeerAddr(text);
+  return p2pkeAddr(id, parseInner(inner));
 }
 
 /** @throws {TypeError} when `value` is not the address of a P2PKE swarm. */

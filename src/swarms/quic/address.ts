@@ -1,8 +1,9 @@
 /** Addresses of QUIC swarms: `<PeerID>@<inner>`. */
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { assertString, describeValue } from '../../core/limits.ts';
-import { isPeerId, PEER_ID_CHARACTERS, type PeerId } from '../../core/peer-id.ts';
+import { describeValue } from '../../core/limits.ts';
+import { type PeerId } from '../../core/peer-id.ts';
+import { splitPeerAddr } from '../peer-addr.ts';
 
 /** A peer, by its key, and where it is. */
 export interface QuicAddr<I extends Addr> extends NestedAddr<I> {
@@ -16,12 +17,8 @@ export function quicAddr<I extends Addr>(id: PeerId, inner: I): QuicAddr<I> {
 
 /** @throws {TypeError} when `text` is not a PeerID, an @ and an address of the swarm below. */
 export function parseQuicAddr<I extends Addr>(text: string, parseInner: (text: string) => I): QuicAddr<I> {
-  assertString(text, 'address');
-  const id = text.slice(0, PEER_ID_CHARACTERS);
-  if (!isPeerId(id) || text[PEER_ID_CHARACTERS] !== '@') {
-    throw new TypeError(`Cannot parse address: expected <PeerID>@<inner address>, got ${describeValue(text)}`);
-  }
-  return quicAddr(id, parseInner(text.slice(PEER_ID_CHARACTERS + 1)));
+  const { id, inner } = splitPeerAddr(text);
+  return quicAddr(id, parseInner(inner));
 }
 
 /** @throws {TypeError} when `value` is not the address of a QUIC swarm. */

@@ -2,9 +2,8 @@
 
 import { networkInterfaces } from 'node:os';
 
-import { expandUnspecified, isGlobal, isLinkLocal, isLoopback, isPrivate } from '../../core/addr.ts';
+import { type Addr, expandUnspecified, isGlobal, isLinkLocal, isLoopback, isPrivate } from '../../core/addr.ts';
 import { canonicalIp } from '../../core/ip.ts';
-import { type UdpAddr } from './address.ts';
 
 /** The IPs of this machine, canonical; IPv6 link-local ones with their zone. */
 export function interfaceIps(): string[] {
@@ -19,7 +18,7 @@ export function interfaceIps(): string[] {
 }
 
 /** How far an address reaches: larger is farther. */
-function reach(addr: UdpAddr): number {
+function reach(addr: Addr): number {
   if (isGlobal(addr)) return 3;
   if (isPrivate(addr)) return 2;
   if (isLinkLocal(addr)) return -1;
@@ -27,6 +26,6 @@ function reach(addr: UdpAddr): number {
 }
 
 /** The bound address, or for a wildcard one address per interface, those that reach farthest first. */
-export function localUdpAddrs(bound: UdpAddr): readonly UdpAddr[] {
+export function addrsOfBound<A extends Addr>(bound: A): readonly A[] {
   return expandUnspecified([bound], interfaceIps()).toSorted((a, b) => reach(b) - reach(a));
 }

@@ -19,7 +19,7 @@ import { RESOLVED, rejection } from '../../kit/rejection.ts';
 import { TellSlot } from '../../kit/tell-slot.ts';
 import { Waits, checkCall } from '../../kit/waits.ts';
 import { type UdpAddr, assertUdpAddr, parseUdpAddr, udpAddr } from './address.ts';
-import { localUdpAddrs } from './local-addrs.ts';
+import { addrsOfBound } from './local-addrs.ts';
 
 /** The largest UDP payloads: 65535 less the IP and UDP headers (IPv4 20 + 8, IPv6 8 inside the payload length). */
 export const MAX_UDP4_BYTES = 65_507;
@@ -86,7 +86,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   /** Read anew at each call, since interfaces come and go. */
   localAddrs(): readonly UdpAddr[] {
     if (this.#latch.isClosed) return [];
-    const addrs = localUdpAddrs(this.#bound);
+    const addrs = addrsOfBound(this.#bound);
     this.#dst4 = addrs.find(({ ip }) => !ip.includes(':')) ?? this.#bound;
     this.#dst6 = addrs.find(({ ip }) => ip.includes(':')) ?? this.#bound;
     return addrs;

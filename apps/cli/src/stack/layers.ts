@@ -93,6 +93,18 @@ export const LAYERS: readonly Layer[] = [
     }),
   },
   {
+    name: 'tcp',
+    form: 'tcp',
+    summary: 'encrypted, reliable, ordered, up to 16 MiB, asks; opens a TCP socket',
+    place: 'bottom',
+    asks: true,
+    keys: true,
+    configure: plain('tcp', async ({ realm, bind, signal, privateKey }) => {
+      const { openTcpSwarm } = await import('shoal/tcp');
+      return { swarm: anySwarm(await openTcpSwarm({ realm, bind, signal, privateKey: await privateKey() })) };
+    }),
+  },
+  {
     name: 'quic',
     form: 'quic',
     summary: 'encrypted, reliable, up to 1 MiB, asks; at the bottom it opens a UDP socket of its own',

@@ -1,0 +1,47 @@
+/** Addresses of TCP swarms: `<PeerID>@127.0.0.1:5000`. */
+
+import { type IpAddr, makeAddr, type NestedAddr } from '../../core/addr.ts';
+import { type Endpoint, formatEndpoint } from '../../core/ip.ts';
+import { describeValue } from '../../core/limits.ts';
+import { type PeerId } from '../../core/peer-id.ts';
+import { splitPeerAddr } from '../peer-addr.ts';
+import { parseIpEndpoint } from '../udp/address.ts';
+
+/** An IP and a TCP port. */
+export interface TcpSocketAddr extends IpAddr {
+  readonly net: 'tcp';
+}
+
+/** A peer, by its key, and where it listens. */
+export interface TcpAddr extends NestedAddr<TcpSocketAddr> {
+  readonly net: 'tcp';
+  readonly id: PeerId;
+}
+
+/** @param endpoint - its IP is canonical, and not IPv4-mapped. */
+export function tcpAddr(id: PeerId, { ip, port }: Endpoint): TcpAddr {
+  const inner = makeAddr<TcpSocketAddr>({ net: 'tcp', ip, port, text: formatEndpoint(ip, port) });
+  return makeAddr<TcpAddr>({ net: 'tcp', id, inner, text: `${id}@${inner.text}` });
+}
+
+/** @throws {TypeError | RangeError} when `text` is not a PeerID, an @, an IP and a port from 1 to 65535. */
+export function parseTcpAddr(text: string): TcpAddr {
+  const { id, inner } = splitPeerAddr(text);
+  const endpoint = parseIpEndpoint(inner, 'address');
+  if (endpoint.port === 0)
+    throw new TypeError(`Cannot parse address: port 0 of ${describeValue(text)} cannot be dialled`);
+  return tcpAddr(id, endpoint);
+}
+
+/** @throws {TypeError} when `value` is not the address of a TCP swarm. */
+export function assertTcpAddr(value: unknown): asserts value is TcpAddr {
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    !('net' in value) ||
+    value.net !== 'tcp' ||
+    !('inner' in value && 'id' in value)
+  ) {
+    throw new TypeError(`Cannot take dst: expected a TCP address (see parseAddr), got ${describeValue(value)}`);
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * `shoal/tcp`: authenticated, encrypted, flow-controlled messages over TCP and TLS 1.3. Tells of any size up to
+ * `maxMessageBytes`, asks, the keys of the peers; one connection for each pair of peers, whoever dialled. Tells of one
+ * priority arrive in order; large messages go in parts, and hold nothing else up.
+ *
+ * @example
+ * ```ts
+ * const privateKey = generateKey();
+ * await using swarm = await openTcpSwarm({ bind: '127.0.0.1:0', privateKey });
+ * swarm.serve(({ payload }) => payload);
+ * ```
+ */
+
+import { type AskOptions } from '../../core/ask.ts';
+import { type Bytes } from '../../core/bytes.ts';
+import { parseEndpoint } from '../../core/ip.ts';
+import { type SecureAskSwarm } from '../../core/secure.ts';
+import { type CallOptions } from '../../core/swarm.ts';
+import { type PriorityOptions, SessionSwarm } from '../../kit/session-swarm.ts';
+import { checkCall } from '../../kit/waits.ts';
+import { createNode } from '../../node/index.ts';
+import { addrsOfBound } from '../udp/local-addrs.ts';
+import { assertTcpAddr, parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
+import { Links } from './links.ts';
+import { NodeCounters } from './node-counters.ts';
+import { resolveOptions, type TcpSwarmOptions } from './options.ts';
+
+export { type TcpAddr, type TcpSocketAddr } from './address.ts';
+export { type TcpSwarmOptions } from './options.ts';
+export { type PriorityOptions } from '../../kit/session-swarm.ts';
+
+/** A swarm whose messages have priorities. */
+export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {
+  tell(dst: TcpAddr, payload: Uint8Array, options?: CallOptions & PriorityOptions): Promise<void>;
+  ask(dst: TcpAddr, request: Uint8Array, options?: AskOptions & PriorityOptions): Promise<Bytes>;
+}
+
+/**
+ * Opens a TCP swarm: it listens, and dials whom it is told to talk to.
+ *
+ * A tell or an ask makes a connection where there is none and waits for it. It rejects with `identity_mismatch` when another
+ * key answers, `refused` when either side's `accept` says no, `unreachable`, `timeout`; `mtu_exceeded`, also when the peer
+ * takes less than we do; `limit_exceeded` when too much waits; `disconnected` when the connection ends first.
+ *
+ * @throws {TypeError | RangeError} (at once) for options out of bounds.
+ * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when there is no such address here.
+ */
+export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
+  const resolved = resolveOptions(options);
+  checkCall({ signal: options.signal });
+  const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, idleTimeoutMs, pending } = resolved;
+  const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
+  const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
+  const node = createNode({ ...limits, name: id, bind, connectTimeoutMs, reusePort, realm });
+  let links: Links | undefined;
+  const swarm = new SessionSwarm<TcpAddr>({
+    layer: 'tcp',
+    realm,
+    id,
+    publicKey,
+    inner: new NodeCounters(node),
+    maxMessageBytes,
+    limits: { maxQueueBytes, idleTimeoutMs, ...pending },
+    localAddrs: () => {
+      const bound = parseEndpoint(node.listeningAddr ?? '');
+      return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound));
+    },
+    parseAddr: parseTcpAddr,
+    assertAddr: assertTcpAddr,
+    mtu: (dst) => Math.min(maxMessageBytes, links?.session(dst.id)?.peerMaxBytes ?? Infinity),
+    sessions: (user) => (links = new Links(node, resolved, options, user)),
+    release: () => node.close(),
+  });
+  return listening(swarm, node.listen(), options.signal);
+}
+
+/** The swarm once it listens; closed when it cannot, or when nobody wants it any more. */
+async function listening(
+  swarm: TcpSwarm,
+  listens: Promise<string>,
+  signal: AbortSignal | undefined,
+): Promise<TcpSwarm> {
+  try {
+    await listens;
+    signal?.throwIfAborted();
+    return swarm;
+  } catch (error) {
+    await swarm.close();
+    throw error;
+  }
+}

@@ -1,0 +1,37 @@
+/** What the node below did, as counters of a layer. */
+
+import { type Counters, type DropReason } from '../../core/counters.ts';
+import { type Node } from '../../node/index.ts';
+
+/** Live: bytes are those of the wire, messages are what was read and written at once. */
+export class NodeCounters implements Counters {
+  readonly layer = 'node';
+  readonly #node: Node;
+
+  constructor(node: Node) {
+    this.#node = node;
+  }
+
+  get sent(): number {
+    return this.#node.stats.sent.messages;
+  }
+
+  get received(): number {
+    return this.#node.stats.received.messages;
+  }
+
+  get sentBytes(): number {
+    return this.#node.stats.wire.sent;
+  }
+
+  get receivedBytes(): number {
+    return this.#node.stats.wire.received;
+  }
+
+  /** Connections that were not let in, by reason. */
+  get drops(): ReadonlyMap<DropReason, number> {
+    const drops = new Map<DropReason, number>(); // Bounded by the node's reasons.
+    for (const [reason, count] of this.#node.heuristics.refused) drops.set(`node.${reason}`, count);
+    return drops;
+  }
+}

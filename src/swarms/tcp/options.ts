@@ -1,0 +1,92 @@
+/** How a TCP swarm is opened. */
+
+import { assertFunction, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
+import { type PeerId } from '../../core/peer-id.ts';
+import { type Realm } from '../../core/realm.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { systemRealm } from '../../drive/system-realm.ts';
+import { type Fingerprint, fingerprints, peerIdOf } from '../../keys/fingerprints.ts';
+import { type PrivateKey } from '../../keys/private-key.ts';
+import { assertPendingLimits, type PendingLimits } from '../../kit/pending-budget.ts';
+import { type ConnectionLimits } from '../../node/index.ts';
+import { type TcpAddr } from './address.ts';
+
+/** What `openTcpSwarm` needs and takes. */
+export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
+  /** Who we are. Its certificate is made on the spot. */
+  readonly privateKey: PrivateKey;
+  /**
+   * IP and port to listen on, port 0 for any. `0.0.0.0` is all of IPv4, `[::]` all of IPv6 and IPv4. A single IP is also
+   * the one that we dial from.
+   * @default '0.0.0.0:0'
+   */
+  readonly bind?: string | undefined;
+  /**
+   * Whether to talk to a peer, dialled or dialling: asked once for each connection, after the peer has proven its key
+   * and before anything of it is delivered. The port in the address of one that dials is not the one it listens on.
+   * @default everybody
+   */
+  readonly accept?: ((peer: { readonly addr: TcpAddr; readonly publicKey: PublicKey }) => boolean) | undefined;
+  /** The largest tell, request and answer that is sent and taken. @default 16_777_216 (16 MiB) */
+  readonly maxMessageBytes?: number | undefined;
+  /** What may wait to be sent to one peer, in bytes; what comes on top is refused. @default 67_108_864 (64 MiB) */
+  readonly maxQueueBytes?: number | undefined;
+  /** A connection on which nothing is said for so long is closed; the next message dials anew. Infinity: never. @default 60_000 */
+  readonly idleTimeoutMs?: number | undefined;
+  /** How long TLS may take; then the connection counts as refused. @default 5000 */
+  readonly handshakeTimeoutMs?: number | undefined;
+  /** How long TCP may take to connect. @default 5000 */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Several swarms, of this or other processes, on one port, where the system can. @default false */
+  readonly reusePort?: boolean | undefined;
+  /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
+  readonly fingerprint?: Fingerprint | undefined;
+  /** Whose time and randomness. @default the system's */
+  readonly realm?: Realm | undefined;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options with nothing left open. */
+export interface ResolvedOptions {
+  readonly id: PeerId;
+  readonly publicKey: PublicKey;
+  readonly peerIdOf: (key: PublicKey) => PeerId;
+  readonly accept: TcpSwarmOptions['accept'];
+  readonly maxMessageBytes: number;
+  readonly maxQueueBytes: number;
+  readonly idleTimeoutMs: number;
+  readonly realm: Realm;
+  readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
+}
+
+/** Source: the issue of large messages: files of a few megabytes go as one. */
+const MAX_MESSAGE_BYTES = 16_777_216;
+/** What the wire can say of sizes is more; this is what a process can hold a few of. */
+const MAX_MESSAGE_BYTES_LIMIT = 1_073_741_824;
+const MAX_QUEUE_BYTES = 67_108_864;
+const IDLE_TIMEOUT_MS = 60_000;
+
+/** @throws {TypeError | RangeError} for what is out of bounds. */
+export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
+  if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
+  const { privateKey, accept, fingerprint = fingerprints.shake256, realm = systemRealm } = options;
+  if (typeof privateKey !== 'object' || privateKey === null || !('publicKey' in privateKey)) {
+    throw new TypeError(`Cannot take privateKey: expected a key (see generateKey), got ${describeValue(privateKey)}`);
+  }
+  if (accept !== undefined) assertFunction(accept, 'accept');
+  assertFunction(fingerprint, 'fingerprint');
+  const { publicKey } = privateKey;
+  const { maxMessageBytes, maxQueueBytes, idleTimeoutMs } = options;
+  return {
+    id: peerIdOf(publicKey, fingerprint),
+    publicKey,
+    peerIdOf: (key) => peerIdOf(key, fingerprint),
+    accept,
+    maxMessageBytes: wholeNumber(maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, MAX_MESSAGE_BYTES_LIMIT),
+    maxQueueBytes: wholeNumber(maxQueueBytes, 'maxQueueBytes', MAX_QUEUE_BYTES, 1, Number.MAX_SAFE_INTEGER),
+    idleTimeoutMs: quantity(idleTimeoutMs, 'idleTimeoutMs', IDLE_TIMEOUT_MS, 1, Infinity),
+    realm,
+    pending: assertPendingLimits(options),
+  };
+}
