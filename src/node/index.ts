@@ -15,11 +15,14 @@ export { lengthDelimited, type LengthDelimitedOptions } from './codecs/length-de
 export { lines, type LinesOptions } from './codecs/lines.ts';
 export { varintDelimited, type VarintDelimitedOptions } from './codecs/varint-delimited.ts';
 export { type Codec, type CodecMap, type Decoder, type Encoder, type FrameWriter, mapCodec } from './codec.ts';
+export { connectNodes } from './connect-nodes.ts';
+export { topology, type Topology } from '../kit/topology.ts';
 export { type Connection, type Disconnect, type DisconnectOrigin, type LocalRole } from './connection.ts';
 export { handshake, type HandshakeContext, type HandshakeOptions, type HandshakeStream } from './handshake.ts';
 export { type Hook, type HookHandle, type HookKind } from './hook.ts';
 export { type ConnectionLimits } from './limits.ts';
 export { type DialOptions, type Link, type Listener, type ListenOptions, type Network } from './network/network.ts';
+export { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './network/memory.ts';
 export { type BanOptions, type ConnectOptions, createNode, type DisconnectOptions, type Node } from './node.ts';
 export { noise, type NoiseOptions } from './noise.ts';
 export { type NoiseBinding, type NoiseIdentity } from './noise-identity.ts';

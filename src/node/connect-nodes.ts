@@ -1,0 +1,36 @@
+/** Many nodes at once, for tests and examples. */
+
+import { describeValue } from '../core/limits.ts';
+import { type Topology } from '../kit/topology.ts';
+import { type Connection } from './connection.ts';
+import { type Node } from './node.ts';
+
+/**
+ * Connects nodes that listen: for each edge of the topology the lower one dials the higher. On loopback all have one IP, so
+ * `maxConnectionsPerIp` has to allow for the neighbours.
+ *
+ * @param topology - a shape, or what makes one for so many nodes: `topology.ring`.
+ * @returns the connections that were made, in the order of the edges; the ends that were dialled may take a moment more.
+ * @throws {RangeError} when there are fewer than two nodes, or the shape is for another number of nodes.
+ * @throws {TypeError} when one does not listen.
+ * @throws {P2PError} as `connect` does; what was connected before stays.
+ */
+export async function connectNodes(
+  nodes: readonly Node[],
+  topology: Topology | ((size: number) => Topology),
+): Promise<readonly Connection[]> {
+  if (nodes.length < 2) throw new RangeError(`Cannot connect nodes: expected two or more, got ${nodes.length}`);
+  const { name, size, edges } = typeof topology === 'function' ? topology(nodes.length) : topology;
+  if (size !== nodes.length) {
+    throw new RangeError(`Cannot connect nodes: the ${name} is for ${size} nodes, got ${nodes.length}`);
+  }
+  const addrs = nodes.map((node, i) => node.listeningAddr ?? refuse(node, i));
+  const connections: Connection[] = []; // Bounded by the edges.
+  for (const [lower, higher] of edges) connections.push(await nodes[lower]!.connect(addrs[higher]!));
+  return connections;
+}
+
+function refuse(node: Node, i: number): never {
+  const what = node?.name === undefined ? describeValue(node) : `node ${node.name}`;
+  throw new TypeError(`Cannot connect nodes: number ${i}, ${what}, does not listen`);
+}

@@ -1,0 +1,184 @@
+/** How connections end: nothing that was flushed is lost, and reasons reach the peer where the codec can carry them. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { type Bytes } from '../../src/core/bytes.ts';
+import { type Disconnect, lengthDelimited, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
+import { never, World } from './world.ts';
+
+/** A handler that takes a millisecond for each message. */
+function slowly(world: World, heard: string[]) {
+  return async (_: unknown, text: string): Promise<void> => {
+    await new Promise<void>((resolve) => void world.clock.setTimer(world.clock.nowMs() + 1, resolve));
+    heard.push(text);
+  };
+}
+
+describe('a polite end', () => {
+  it('fifty messages and an end: all fifty are processed by a slow handler', async () => {
+    for (const end of ['disconnect', 'drain', 'close'] as const) {
+      const world = new World();
+      const heard: string[] = [];
+      const [a, b] = [await world.talker(), await world.talker({}, { onMessage: slowly(world, heard) })];
+      const peer = await world.connect(a.node, b.addr);
+      for (let i = 0; i < 50; i++) a.out.send(peer, String(i));
+      await world.run(a.node.flushed(peer));
+      if (end === 'disconnect') await world.run(a.node.disconnect(peer));
+      else if (end === 'drain') await world.run(a.node.drain());
+      else await world.run(a.node.close());
+      await world.clock.advance(100);
+      assert.equal(heard.length, 50, end);
+      await world.close(a.node, b.node);
+    }
+  });
+
+  it('drain flushes what still waits, however much it is', async () => {
+    const world = new World({ windowBytes: 2000 });
+    const heard: string[] = [];
+    const [a, b] = [await world.talker(), await world.talker({}, { onMessage: slowly(world, heard) })];
+    const peer = await world.connect(a.node, b.addr);
+    for (let i = 0; i < 1000; i++) a.out.send(peer, String(i).padEnd(100));
+    await world.run(a.node.drain());
+    assert.equal(heard.length, 1000);
+    assert.equal(peer.state, 'closed');
+    await world.close(a.node, b.node);
+  });
+
+  it('both drain at once, and both get everything', async () => {
+    const world = new World();
+    const [left, right]: string[][] = [[], []];
+    const a = await world.talker({}, { onMessage: slowly(world, left!) });
+    const b = await world.talker({}, { onMessage: slowly(world, right!) });
+    const peer = await world.connect(a.node, b.addr);
+    const [there] = b.node.connections();
+    for (let i = 0; i < 100; i++) {
+      a.out.send(peer, String(i));
+      b.out.send(there!, String(i));
+    }
+    await world.run(Promise.all([a.node.drain(), b.node.drain()]));
+    assert.deepEqual([left!.length, right!.length], [100, 100]);
+    await world.close(a.node, b.node);
+  });
+
+  it('answers that are still made when the other side has ended go out', async () => {
+    const world = new World();
+    const b = world.node();
+    const codec = { codec: lengthDelimited() };
+    const out = b.enable(writing(codec));
+    const onMessage = async (peer: Parameters<typeof out.send>[0], message: Bytes): Promise<void> => {
+      await new Promise<void>((resolve) => void world.clock.setTimer(world.clock.nowMs() + 50, resolve));
+      out.send(peer, message);
+    };
+    b.enable(reading({ ...codec, onMessage }));
+    const a = world.node();
+    const asking = a.enable(writing(codec));
+    let answers = 0;
+    a.enable(reading({ ...codec, onMessage: () => void answers++ }));
+    const peer = await world.connect(a, await b.listen());
+    for (let i = 0; i < 10; i++) asking.send(peer, new Uint8Array(1));
+    await world.run(a.drain());
+    assert.equal(answers, 10);
+    await world.close(a, b);
+  });
+
+  it('a peer that does not end in time: drain rejects, and the connection is gone', async () => {
+    const world = new World({ windowBytes: 100 });
+    const [a, b] = [await world.talker({}, {}, { timeoutMs: Infinity }), world.node()];
+    const peer = await world.connect(a.node, await b.listen());
+    a.out.send(peer, 'x'.repeat(1000));
+    assert.equal(await world.codeOf(a.node.drain({ timeoutMs: 500 })), 'timeout');
+    await world.clock.advance(1);
+    assert.equal(a.node.connected, 0);
+    await world.close(a.node, b);
+  });
+
+  it('the node stays usable after drain', async () => {
+    const world = new World();
+    const [a, b] = [await world.talker(), await world.talker()];
+    await world.connect(a.node, b.addr);
+    await world.run(a.node.drain());
+    assert.equal(a.node.listeningAddr, undefined);
+    const peer = await world.connect(a.node, b.addr);
+    a.out.send(peer, 'again');
+    await world.run(a.node.drain());
+    assert.deepEqual(b.heard, ['again']);
+    await world.close(a.node, b.node);
+  });
+});
+
+describe('reasons', () => {
+  const codec = lengthDelimited({ reasons: true });
+
+  it('what disconnect, drain and close say reaches the peer, behind all messages', async () => {
+    const world = new World();
+    const seen: (string | undefined)[] = [];
+    const heard: number[] = [];
+    const b = world.node();
+    b.enable(reading({ codec, onMessage: (_, message) => void heard.push(message.length) }));
+    b.enable(onDisconnect((_, { said }) => void seen.push(said)));
+    await b.listen();
+    for (const end of ['disconnect', 'drain', 'close'] as const) {
+      const a = world.node();
+      const out = a.enable(writing({ codec }));
+      const peer = await world.connect(a, b.listeningAddr!);
+      out.send(peer, new Uint8Array(7));
+      if (end === 'disconnect') await world.run(a.disconnect(peer, { reason: 'no more potatoes' }));
+      else if (end === 'drain') await world.run(a.drain({ reason: 'going home' }));
+      await world.close(a);
+      await world.clock.advance(10);
+    }
+    assert.deepEqual(seen, ['no more potatoes', 'going home', 'shutdown']);
+    assert.deepEqual(heard, [7, 7, 7]);
+    await world.close(b);
+  });
+
+  it('a peer at fault is told why', async () => {
+    const world = new World();
+    const [a, b] = [world.node(), world.node()];
+    a.enable(writing({ codec }));
+    a.enable(reading({ codec, onMessage: () => undefined, idleTimeoutMs: 100 }));
+    b.enable(reading({ codec, onMessage: () => undefined }));
+    const peer = await world.connect(b, await a.listen());
+    const how: Disconnect = await world.run(peer.closed);
+    assert.equal(how.said, 'idle');
+    await world.close(a, b);
+  });
+
+  it('a codec that cannot carry reasons puts nothing on the wire', async () => {
+    const world = new World();
+    const [a, b] = [await world.talker(), await world.talker()];
+    const peer = await world.connect(a.node, b.addr);
+    await world.run(a.node.disconnect(peer, { reason: 'secret' }));
+    assert.equal(peer.stats.wire.sent, 0);
+    await world.close(a.node, b.node);
+  });
+});
+
+describe('close', () => {
+  it('ends within a second, whatever peers and hooks do', async () => {
+    const world = new World({ windowBytes: 100 });
+    const [a, b] = [await world.talker(), world.node()];
+    a.node.enable(onDisconnect(() => never()));
+    a.node.enable(onConnect(() => never()));
+    const peer = await world.connect(a.node, await b.listen());
+    a.out.send(peer, 'x'.repeat(10_000));
+    const waiting = world.codeOf(a.node.flushed(peer));
+    const from = world.clock.nowMs();
+    await world.close(a.node);
+    assert.ok(world.clock.nowMs() - from <= 1000);
+    assert.equal(await waiting, 'closed');
+    assert.deepEqual([a.node.connected, a.node.connections().length], [0, 0]);
+    await world.close(b);
+  });
+
+  it('gives up what is being set up', async () => {
+    const world = new World({ latencyMs: 1000 });
+    const [a, b] = [world.node(), world.node()];
+    const connecting = world.codeOf(a.connect(await b.listen()));
+    await world.clock.advance(500);
+    await world.close(a);
+    assert.equal(await connecting, 'closed');
+    await world.close(b);
+  });
+});

@@ -1,0 +1,242 @@
+/** The parts of the node that have no I/O: places, bans, rates, the queue of what is to be sent. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { concatBytes, toHex } from '../../src/core/bytes.ts';
+import { Bans } from '../../src/node/bans.ts';
+import { type FrameWriter } from '../../src/node/codec.ts';
+import { Admission, type Reservation } from '../../src/node/limits.ts';
+import { RateMeter } from '../../src/node/rate.ts';
+import { SendQueue, type Ticket } from '../../src/node/send-queue.ts';
+
+const taken = (place: Reservation | string): Reservation => {
+  if (typeof place === 'string') assert.fail(place);
+  return place;
+};
+
+describe('admission', () => {
+  it('any order of reserving, establishing and releasing keeps all limits, and ends at nothing', () => {
+    const step = fc.record({ act: fc.constantFrom('reserve', 'establish', 'release'), at: fc.nat(30), ip: fc.nat(3) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+        const admission = new Admission({ maxConnections: 7, maxConnectionsPerIp: 3, maxConnecting: 4 });
+        const places: { readonly place: Reservation; readonly ip: number; open: boolean; setting: boolean }[] = [];
+        for (const { act, at, ip } of steps) {
+          const one = places[at % Math.max(places.length, 1)];
+          if (act === 'reserve') {
+            const place = admission.reserve(`10.0.0.${ip}`);
+            if (typeof place !== 'string') places.push({ place, ip, open: true, setting: true });
+          } else if (one !== undefined && act === 'establish') {
+            one.place.establish();
+            one.setting = false;
+          } else if (one !== undefined) {
+            one.place.release();
+            one.open = false;
+          }
+          const open = places.filter((each) => each.open);
+          assert.equal(admission.total, open.length);
+          assert.equal(admission.connecting, open.filter(({ setting }) => setting).length);
+          assert.ok(admission.total <= 7 && admission.connecting <= 4);
+          for (let each = 0; each < 4; each++) assert.ok(open.filter((one) => one.ip === each).length <= 3);
+        }
+        for (const { place } of places) place.release();
+        assert.deepEqual([admission.total, admission.connecting], [0, 0]);
+        // Every place is free again, for every IP.
+        for (let i = 0; i < 3; i++) taken(admission.reserve('10.0.0.1')).establish();
+        assert.equal(admission.reserve('10.0.0.1'), 'max_connections_per_ip');
+      }),
+    );
+  });
+
+  it('says which limit is reached', () => {
+    const admission = new Admission({ maxConnections: 3, maxConnectionsPerIp: 2, maxConnecting: 2 });
+    const [first] = [taken(admission.reserve('a')), taken(admission.reserve('b'))];
+    assert.equal(admission.reserve('c'), 'max_connecting');
+    first.establish();
+    taken(admission.reserve('a')).establish();
+    assert.equal(admission.reserve('d'), 'max_connections');
+  });
+
+  it('maxConnecting is at most maxConnections', () => {
+    assert.equal(new Admission({ maxConnections: 5 }).maxConnecting, 5);
+    assert.equal(new Admission({ maxConnections: 5, maxConnecting: 9 }).maxConnecting, 5);
+  });
+
+  it('groups IPv6 by its first 64 bits only when told to', () => {
+    const [plain, grouped] = [false, true].map((groupIpv6) => new Admission({ maxConnectionsPerIp: 1, groupIpv6 }));
+    for (const admission of [plain!, grouped!]) taken(admission.reserve('2001:db8::1'));
+    taken(plain!.reserve('2001:db8::2'));
+    assert.equal(grouped!.reserve('2001:db8::2'), 'max_connections_per_ip');
+    taken(grouped!.reserve('2001:db8:0:1::2'));
+  });
+});
+
+describe('bans', () => {
+  it('expire, can be lifted, and are bounded: the one that ends soonest makes room', () => {
+    const bans = new Bans(2, false);
+    bans.add('a', 100, 0);
+    assert.deepEqual([bans.has('a', 99), bans.has('a', 100), bans.list(100).size], [true, false, 0]);
+    bans.add('a', 100, 0);
+    bans.add('b', 50, 0);
+    bans.add('c', Infinity, 0);
+    assert.deepEqual([...bans.list(0).keys()], ['a', 'c']);
+    assert.deepEqual([bans.lift('a'), bans.lift('a')], [true, false]);
+  });
+});
+
+describe('rate', () => {
+  it('lets the burst through, then the rate', () => {
+    const meter = new RateMeter({ messagesPerSecond: 100, burstSeconds: 0.5 });
+    let passed = 0;
+    for (let now = 0; now < 10_000; now++) for (let i = 0; i < 3; i++) if (meter.take(1, now)) passed++;
+    assert.ok(passed >= 1049 && passed <= 1051, String(passed));
+    assert.ok(meter.waitMs(9999) > 0 && meter.waitMs(9999) <= 10);
+    assert.equal(meter.waitMs(10_020), 0);
+  });
+
+  it('a message larger than the burst passes once, and is paid for', () => {
+    const meter = new RateMeter({ bytesPerSecond: 1000 });
+    assert.equal(meter.take(5000, 0), true);
+    assert.equal(meter.take(1, 3000), false);
+    assert.equal(meter.take(1, 4001), true);
+  });
+
+  it('refuses rates that are none', () => {
+    assert.throws(() => new RateMeter({ messagesPerSecond: 0 }), RangeError);
+    assert.throws(() => new RateMeter({ bytesPerSecond: Number.NaN }), TypeError);
+  });
+});
+
+describe('send queue', () => {
+  const write = (bytes: Uint8Array, out: FrameWriter): void => {
+    out.uint32(bytes.length);
+    out.bytes(bytes);
+  };
+  const never = (): void => assert.fail('nothing is late');
+
+  it('all that is pushed comes out: by priority, in order, whole frames, exact counts', () => {
+    const frame = fc.record({ size: fc.oneof(fc.nat(100), fc.nat(20_000)), priority: fc.integer({ min: -1, max: 1 }) });
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 60 }), fc.integer({ min: 1, max: 100_000 }), (pushed, wantBytes) => {
+        const queue = new SendQueue(Infinity);
+        const expected = new Map<number, string[]>([-1, 0, 1].map((priority) => [priority, []]));
+        for (const [i, { size, priority }] of pushed.entries()) {
+          const message = new Uint8Array(size).fill(i);
+          expected.get(priority)!.push(toHex(message));
+          assert.equal(queue.push(priority, message, write), true);
+        }
+        assert.equal(
+          queue.bytes,
+          pushed.reduce((sum, { size }) => sum + size + 4, 0),
+        );
+        const out: Uint8Array[] = [];
+        let frames = 0;
+        for (
+          let batch = queue.take(wantBytes, 0, never);
+          batch !== undefined;
+          batch = queue.take(wantBytes, 0, never)
+        ) {
+          assert.equal(
+            batch.bytes,
+            batch.pieces.reduce((sum, { length }) => sum + length, 0),
+          );
+          out.push(...batch.pieces);
+          frames += batch.frames;
+          queue.landed(batch);
+        }
+        assert.equal(frames, pushed.length);
+        const wanted = [1, 0, -1].flatMap((priority) => expected.get(priority)!);
+        const stream = concatBytes(...out);
+        const seen: string[] = [];
+        for (let at = 0; at < stream.length;) {
+          const length = new DataView(stream.buffer).getUint32(at);
+          seen.push(toHex(stream.subarray(at + 4, at + 4 + length)));
+          at += 4 + length;
+        }
+        assert.deepEqual(seen, wanted);
+        assert.deepEqual([queue.bytes, queue.isEmpty, queue.oldest()], [0, true, Infinity]);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('never holds more than its bound, and what is refused leaves no trace', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(9000), fc.boolean()), { maxLength: 80 }), (steps) => {
+        const queue = new SendQueue(20_000);
+        let held = 0;
+        let count = 0;
+        for (const [size, fails] of steps) {
+          const bytes = new Uint8Array(size);
+          if (fails) {
+            assert.throws(() =>
+              queue.push(0, bytes, (message, out) => {
+                write(message, out);
+                throw new Error('bug');
+              }),
+            );
+          } else if (queue.push(0, bytes, write)) {
+            held += size + 4;
+            count++;
+          } else assert.ok(held + size + 4 > 20_000);
+          assert.equal(queue.bytes, held);
+          assert.ok(held <= 20_000);
+        }
+        let [bytes, frames] = [0, 0];
+        for (let batch = queue.take(1, 0, never); batch !== undefined; batch = queue.take(1, 0, never)) {
+          bytes += batch.pieces.reduce((sum, { length }) => sum + length, 0);
+          frames += batch.frames;
+        }
+        assert.deepEqual([bytes, frames], [held, count]);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('small frames share a piece, large ones are pieces of their own', () => {
+    const queue = new SendQueue(Infinity);
+    for (let i = 0; i < 10; i++) queue.push(0, new Uint8Array(10), write);
+    const large = new Uint8Array(10_000);
+    queue.push(0, large, write);
+    const { pieces } = queue.take(Infinity, 0, never)!;
+    assert.deepEqual(
+      pieces.map(({ length }) => length),
+      [144, 10_000],
+    );
+    assert.equal(pieces[1]!.buffer, large.buffer);
+  });
+
+  it('late messages are dropped when taken, or when somebody looks; tickets tell', () => {
+    const queue = new SendQueue(Infinity);
+    const told: string[] = [];
+    const ticket = (name: string, deadlineMs: number): Ticket => ({ deadlineMs, settle: () => void told.push(name) });
+    queue.push(0, new Uint8Array(1), write, ticket('soon', 10));
+    queue.push(0, new Uint8Array(1), write, ticket('later', 20));
+    queue.push(0, new Uint8Array(1), write, ticket('never', Infinity));
+    assert.equal(queue.nextDeadline(), 10);
+    assert.equal(queue.expire(10).length, 1);
+    const late: Ticket[] = [];
+    const batch = queue.take(Infinity, 30, (each) => late.push(each))!;
+    assert.deepEqual([batch.frames, late.length, batch.tickets.length], [1, 1, 1]);
+    assert.equal(queue.bytes, 5);
+    assert.equal(queue.clear().length, 1);
+    assert.deepEqual([queue.bytes, queue.isEmpty], [0, true]);
+  });
+
+  it('a fence is passed when everything before it has landed, whatever came after', () => {
+    const queue = new SendQueue(Infinity);
+    queue.push(0, new Uint8Array(1), write);
+    const fence = queue.fence();
+    queue.push(5, new Uint8Array(1), write);
+    const urgent = queue.take(1, 0, never)!;
+    queue.landed(urgent);
+    assert.ok(queue.oldest() <= fence);
+    const rest = queue.take(1, 0, never)!;
+    assert.ok(queue.oldest() <= fence);
+    queue.landed(rest);
+    assert.ok(queue.oldest() > fence);
+  });
+});

@@ -1,0 +1,110 @@
+/** How long peers may be silent, and how fast they may send, in virtual time. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { writing } from '../../src/node/index.ts';
+import { rawTexts, World } from './world.ts';
+
+describe('time limits of reading', () => {
+  it('a silent peer is idle, not sooner than said, and is counted as that only; Infinity is never', async () => {
+    const world = new World();
+    const [a, b, c] = [
+      await world.talker({}, { idleTimeoutMs: 250 }),
+      await world.talker(),
+      await world.talker({}, { idleTimeoutMs: Infinity }),
+    ];
+    await world.connect(b.node, a.addr);
+    const kept = await world.connect(b.node, c.addr);
+    const [here] = a.node.connections();
+    await world.clock.advance(200);
+    assert.equal(here!.state, 'open');
+    await world.clock.advance(100);
+    assert.equal(here!.state, 'closed');
+    assert.deepEqual([...a.node.heuristics.ended], [['idle', 1]]);
+    await world.clock.advance(40_000);
+    assert.equal(kept.state, 'open');
+    await world.close(a.node, b.node, c.node);
+  });
+
+  it('a large frame that keeps arriving is not idle', async () => {
+    const world = new World();
+    const [a, b] = [await world.talker({}, { idleTimeoutMs: 300, progressTimeoutMs: 300 }), world.node()];
+    const raw = b.enable(writing({ codec: rawTexts }));
+    const peer = await world.connect(b, a.addr);
+    raw.send(peer, '\u0000\u0001\u0000\u0000'); // 65 536 bytes follow
+    for (let i = 0; i < 32; i++) {
+      await world.clock.advance(200);
+      raw.send(peer, 'x'.repeat(2048));
+    }
+    await world.clock.advance(10);
+    assert.deepEqual(
+      a.heard.map(({ length }) => length),
+      [65_536],
+    );
+    await world.close(a.node, b);
+  });
+
+  it('a frame whose bytes drip in is slow', async () => {
+    const world = new World();
+    const [a, b] = [await world.talker(), world.node()];
+    const raw = b.enable(writing({ codec: rawTexts }));
+    const peer = await world.connect(b, a.addr);
+    raw.send(peer, '\u0000\u0000\u0001\u0000');
+    for (let i = 0; i < 60 && a.node.connected > 0; i++) {
+      raw.send(peer, 'x');
+      await world.clock.advance(100);
+    }
+    assert.equal(a.node.heuristics.ended.get('slow'), 1);
+    assert.ok(world.clock.nowMs() < 5300, 'five seconds by default');
+    await world.close(a.node, b);
+  });
+
+  it('a peer that waits for our own handler is not idle', async () => {
+    const world = new World();
+    const onMessage = (): Promise<void> =>
+      new Promise((resolve) => void world.clock.setTimer(world.clock.nowMs() + 5000, resolve));
+    const [a, b] = [await world.talker({}, { onMessage, idleTimeoutMs: 200 }), await world.talker()];
+    const peer = await world.connect(b.node, a.addr);
+    b.out.send(peer, 'x');
+    b.out.send(peer, 'y');
+    await world.clock.advance(6000);
+    assert.equal(peer.state, 'open');
+    await world.close(a.node, b.node);
+  });
+});
+
+describe('rates', () => {
+  it("'delay' lets a peer through at its rate, 'drop' and 'disconnect' do as they say", async () => {
+    const world = new World();
+    const rate = { messagesPerSecond: 10, burstSeconds: 1 } as const;
+    const slow = await world.talker({}, { rate });
+    const dropping = await world.talker({}, { rate: { ...rate, exceeded: 'drop' } });
+    const strict = await world.talker({}, { rate: { ...rate, exceeded: 'disconnect' } });
+    const a = await world.talker();
+    for (const { addr } of [slow, dropping, strict]) {
+      const peer = await world.connect(a.node, addr);
+      for (let i = 0; i < 30; i++) a.out.send(peer, String(i));
+    }
+    await world.clock.advance(1000);
+    assert.ok(slow.heard.length >= 19 && slow.heard.length <= 21, `${slow.heard.length} heard`);
+    await world.clock.advance(1000);
+    assert.equal(slow.heard.length, 30);
+    assert.equal(dropping.heard.length, 10);
+    assert.equal(dropping.node.heuristics.droppedMessages, 20);
+    assert.equal(strict.node.heuristics.ended.get('rate_exceeded'), 1);
+    await world.close(a.node, slow.node, dropping.node, strict.node);
+  });
+
+  it('bytes have a rate of their own', async () => {
+    const world = new World();
+    const [a, b] = [await world.talker(), await world.talker({}, { rate: { bytesPerSecond: 1000 } })];
+    const peer = await world.connect(a.node, b.addr);
+    for (let i = 0; i < 30; i++) a.out.send(peer, 'x'.repeat(96));
+    await world.clock.advance(500);
+    assert.ok(b.heard.length >= 14 && b.heard.length <= 17, `${b.heard.length} heard`);
+    await world.clock.advance(2000);
+    assert.equal(b.heard.length, 30);
+    await world.close(a.node, b.node);
+  });
+});

@@ -1,0 +1,108 @@
+/** What tests of the node in virtual time share: hosts on a network in memory. */
+
+import { type Bytes, decodeText, encodeText } from '../../src/core/bytes.ts';
+import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
+import { type VirtualClock } from '../../src/drive/virtual-clock.ts';
+import {
+  type Codec,
+  type Connection,
+  createMemoryNetwork,
+  createNode,
+  lengthDelimited,
+  mapCodec,
+  type MemoryNetwork,
+  type Node,
+  type NodeOptions,
+  reading,
+  type ReadingOptions,
+  writing,
+  type WritingHandle,
+  type WritingOptions,
+} from '../../src/node/index.ts';
+import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
+
+/** Texts in frames with four bytes of length. */
+export const texts: Codec<string, string> = mapCodec(lengthDelimited({ maxFrameBytes: 1_000_000 }), {
+  decode: (bytes: Bytes): string => decodeText(bytes)!,
+  encode: (text: string) => encodeText(text),
+});
+
+/** A node that reads and writes texts, and listens. */
+export interface Talker {
+  readonly node: Node;
+  readonly out: WritingHandle<string>;
+  readonly heard: string[];
+  readonly addr: string;
+}
+
+export class World {
+  readonly realm: MemoryRealm<VirtualClock>;
+  readonly net: MemoryNetwork;
+  #hosts = 0;
+
+  constructor(options: { readonly seed?: number; readonly latencyMs?: number; readonly windowBytes?: number } = {}) {
+    const { seed = 1, latencyMs = 1, windowBytes } = options;
+    this.realm = createMemoryRealm({ clock: 'virtual', seed });
+    this.net = createMemoryNetwork({ realm: this.realm, seed, latencyMs, windowBytes });
+  }
+
+  get clock(): VirtualClock {
+    return this.realm.clock;
+  }
+
+  /** A node on a host of its own, or on the one with this IP. */
+  node(options: NodeOptions = {}, ip = `10.0.0.${++this.#hosts}`): Node {
+    return createNode({ realm: this.realm, network: this.net.host(ip), bind: `${ip}:0`, ...options });
+  }
+
+  /** A node that reads and writes texts, and listens. */
+  async talker(
+    options: NodeOptions = {},
+    read: Partial<ReadingOptions<string>> = {},
+    write: Partial<WritingOptions<string>> = {},
+  ): Promise<Talker> {
+    const node = this.node(options);
+    const heard: string[] = [];
+    const out = node.enable(writing({ codec: texts, ...write }));
+    node.enable(reading({ codec: texts, onMessage: (_, text) => void heard.push(text), ...read }));
+    return { node, out, heard, addr: await node.listen() };
+  }
+
+  run<T>(promise: Promise<T>): Promise<T> {
+    return this.clock.run(promise);
+  }
+
+  /** Connects, and gives the other end time to know. */
+  async connect(from: Node, addr: string): Promise<Connection> {
+    const connection = await this.run(from.connect(addr));
+    await this.clock.advance(10);
+    return connection;
+  }
+
+  async codeOf(promise: Promise<unknown>): Promise<P2PErrorCode | 'resolved'> {
+    try {
+      await this.run(promise);
+      return 'resolved';
+    } catch (error) {
+      if (!P2PError.is(error)) throw error;
+      return error.code;
+    }
+  }
+
+  async close(...nodes: readonly Node[]): Promise<void> {
+    await this.run(Promise.all(nodes.map((node) => node.close())));
+  }
+}
+
+/** A hook's wait for nothing, until its signal. */
+export function never(signal?: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
+}
+
+/** Text as it is, without frames: for frames by hand. */
+export const rawTexts: Pick<Codec<never, string>, 'encoder'> = {
+  encoder: () => ({
+    encode: (text: string, out: { bytes(bytes: Uint8Array): void }): void =>
+      out.bytes(Uint8Array.from(text, (character) => character.codePointAt(0)!)),
+  }),
+};

@@ -1,0 +1,157 @@
+/** TLS on real sockets: who may come in is known before a byte is delivered. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as rawConnect } from 'node:net';
+import { describe, it } from 'node:test';
+import { connect as tlsConnect } from 'node:tls';
+
+import { peerIdOf } from '../../src/keys/keys.ts';
+import { createNode, lengthDelimited, reading, tls, writing } from '../../src/node/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { closing, codeOf, ear, LOOPBACK, until } from './nodes.ts';
+
+const [alice, bob, mallory] = [testKey(1), testKey(2), testKey(3)];
+
+const portOf = (addr: string): number => Number(addr.split(':')[1]);
+
+describe('tls', () => {
+  it('both know each other by key, messages of every size go both ways, and a drain loses nothing', async () => {
+    const [a, b] = [await ear(), await ear()];
+    await using _ = closing(a.node, b.node);
+    a.node.enable(tls({ privateKey: alice }));
+    b.node.enable(tls({ privateKey: bob }));
+    assert.equal(a.node.isRaw, false);
+    const peer = await a.node.connect(b.node.listeningAddr!);
+    assert.equal(peerIdOf(peer.publicKey!), peerIdOf(bob.publicKey));
+    for (const size of [0, 1, 64, 16_384, 100_000, 1_000_000]) a.out.send(peer, new Uint8Array(size).fill(size));
+    await until(() => b.heard.length > 0);
+    const there = b.heard[0]!.peer;
+    assert.equal(peerIdOf(there.publicKey!), peerIdOf(alice.publicKey));
+    for (let i = 0; i < 100; i++) b.out.send(there, new Uint8Array(1000).fill(i));
+    await Promise.all([a.node.drain(), b.node.drain()]);
+    assert.deepEqual(
+      b.heard.map(({ message }) => message.length),
+      [0, 1, 64, 16_384, 100_000, 1_000_000],
+    );
+    assert.ok(b.heard.every(({ message }) => message.every((byte) => byte === message.length % 256)));
+    assert.deepEqual(
+      a.heard.map(({ message }) => message[0]),
+      Array.from({ length: 100 }, (_, i) => i),
+    );
+  });
+
+  it('many small messages share a record', async () => {
+    const [a, b] = [await ear(), await ear()];
+    await using _ = closing(a.node, b.node);
+    a.node.enable(tls({ privateKey: alice }));
+    b.node.enable(tls({ privateKey: bob }));
+    const peer = await a.node.connect(b.node.listeningAddr!);
+    const before = peer.stats.wire.sent;
+    for (let i = 0; i < 1000; i++) a.out.send(peer, new Uint8Array(60));
+    await a.node.flushed(peer);
+    await until(() => b.heard.length === 1000);
+    // 64 000 bytes of frames; a record each would add 22 000.
+    assert.ok(peer.stats.wire.sent - before < 64_000 + 500, `${peer.stats.wire.sent - before} bytes`);
+  });
+
+  it('verify refuses a key: the initiator learns it, no message is delivered, the place is free', async () => {
+    const [a, b] = [await ear(), await ear()];
+    await using _ = closing(a.node, b.node);
+    a.node.enable(tls({ privateKey: alice, verify: (key) => peerIdOf(key) === peerIdOf(mallory.publicKey) }));
+    b.node.enable(tls({ privateKey: bob }));
+    assert.equal(await codeOf(a.node.connect(b.node.listeningAddr!)), 'identity_mismatch');
+    assert.deepEqual([a.node.connected, a.node.connecting], [0, 0]);
+    assert.equal(a.node.heuristics.refused.get('identity'), 1);
+  });
+
+  it('the responder judges too, and may take its time; what the initiator sent meanwhile is not delivered', async () => {
+    const [a, b] = [await ear(), await ear()];
+    await using _ = closing(a.node, b.node);
+    a.node.enable(tls({ privateKey: alice }));
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    b.node.enable(tls({ privateKey: bob, verify: () => promise }));
+    const peer = await a.node.connect(b.node.listeningAddr!);
+    a.out.send(peer, new Uint8Array(5));
+    await a.node.flushed(peer);
+    resolve(false);
+    await peer.closed;
+    assert.deepEqual(b.heard, []);
+    assert.equal(b.node.heuristics.refused.get('identity'), 1);
+    assert.deepEqual([b.node.connected, b.node.connecting], [0, 0]);
+  });
+
+  it('a client without a certificate is refused', async () => {
+    const b = await ear();
+    await using _ = closing(b.node);
+    b.node.enable(tls({ privateKey: bob }));
+    const socket = tlsConnect({ host: '127.0.0.1', port: portOf(b.node.listeningAddr!), rejectUnauthorized: false });
+    socket.on('error', () => undefined);
+    await until(() => b.node.heuristics.refused.get('identity') === 1);
+    socket.destroy();
+    assert.deepEqual([b.node.connected, b.node.connecting], [0, 0]);
+  });
+
+  it('who speaks no TLS is refused, and so is a raw node', async () => {
+    const b = await ear();
+    await using _ = closing(b.node);
+    b.node.enable(tls({ privateKey: bob }));
+    const socket = rawConnect(portOf(b.node.listeningAddr!), '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    await once(socket, 'close');
+    await until(() => b.node.connecting === 0);
+    const a = await ear();
+    await using __ = closing(a.node);
+    a.node.enable(tls({ privateKey: alice, timeoutMs: 200 }));
+    const raw = createNode({ bind: LOOPBACK });
+    await using ___ = closing(raw);
+    raw.enable(reading({ codec: lengthDelimited(), onMessage: () => undefined }));
+    await raw.listen();
+    assert.ok(['timeout', 'identity_mismatch'].includes(await codeOf(a.node.connect(raw.listeningAddr!))));
+    assert.equal(
+      [...b.node.heuristics.refused.values()].reduce((sum, count) => sum + count),
+      1,
+    );
+  });
+
+  it('a TLS handshake that stalls ends in its time', async () => {
+    const b = await ear();
+    await using _ = closing(b.node);
+    b.node.enable(tls({ privateKey: bob, timeoutMs: 100 }));
+    const socket = rawConnect(portOf(b.node.listeningAddr!), '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'close');
+    assert.equal(b.node.heuristics.refused.get('handshake_timeout'), 1);
+    assert.equal(b.node.connecting, 0);
+  });
+
+  it('refuses wrong options', () => {
+    // @ts-expect-error no key
+    assert.throws(() => tls({}), TypeError);
+    // @ts-expect-error no function
+    assert.throws(() => tls({ privateKey: alice, verify: 1 }), TypeError);
+  });
+});
+
+describe('writing over tls', () => {
+  it('a peer that never reads fills the queue, then is dropped', async () => {
+    const a = await ear({}, {}, { timeoutMs: 300, maxQueueBytes: 2_000_000 });
+    const b = createNode({ bind: LOOPBACK });
+    await using _ = closing(a.node, b);
+    a.node.enable(tls({ privateKey: alice }));
+    b.enable(tls({ privateKey: bob }));
+    b.enable(writing({ codec: lengthDelimited() }));
+    const peer = await a.node.connect(await b.listen());
+    let refused = 0;
+    while (peer.state === 'open' && refused < 3) {
+      try {
+        a.out.send(peer, new Uint8Array(500_000));
+      } catch {
+        refused++;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal((await peer.closed).reason, 'write_timeout');
+  });
+});
