@@ -83,11 +83,9 @@ for (const base of ['udp', 'udp,p2pke']) {
         }
       });
 
-      it('asks are answered in both directions, and refused', async (t) => {
-        if (!canAsk(swarm)) {
-          t.skip('this stack cannot ask');
-          return;
-        }
+      if (!go.includes('mbapp')) return; // nothing else of these brings asks
+      it('asks are answered in both directions, and refused', async () => {
+        assert(canAsk(swarm));
         const asks: AskSwarm<Addr> = swarm;
         for (const size of sizes(asks.maxRequestBytes(dst)).map((each) => Math.max(each - ECHO_BYTES, 0))) {
           const answer = await asks.ask(dst, payloadOf(size), { timeoutMs: 15_000 });

@@ -51,12 +51,13 @@ export function goMissing(): string | false {
 
 let built = false;
 
-/** Builds the peer, once a process; Go's own cache makes it fast after the first time. */
-export function buildGoPeer(): void {
-  if (built) return;
+/** Builds the peer, once a process; Go's own cache makes it fast after the first time. @returns its path. */
+export function buildGoPeer(): string {
+  if (built) return binary;
   mkdirSync(path.dirname(binary), { recursive: true });
   execFileSync('go', ['build', '-o', binary, '.'], { cwd: source, stdio: ['ignore', 'ignore', 'inherit'] });
   built = true;
+  return binary;
 }
 
 /** How long to wait for an event before the test fails; everything is on loopback. */
@@ -72,9 +73,11 @@ export class GoPeer implements AsyncDisposable {
 
   /** @param options - more of the peer's own options, `--echo` say. */
   constructor(stack: string, seedByte: number, options: readonly string[] = []) {
-    buildGoPeer();
+    const program = buildGoPeer();
     const seed = seedByte.toString(16).padStart(2, '0').repeat(32);
-    this.#child = spawn(binary, ['--stack', stack, '--seed', seed, ...options], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(program, ['--stack', stack, '--seed', seed, ...options], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     createInterface(this.#child.stdout).on('line', (line) => {
       this.events.push(JSON.parse(line) as GoEvent);
       for (const wake of this.#waiters.splice(0)) wake();

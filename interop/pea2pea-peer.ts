@@ -56,14 +56,15 @@ export function cargoMissing(): string | false {
 
 let built = false;
 
-/** Builds the peer, once a process; cargo's own cache makes it fast after the first time. */
-export function buildPea2PeaPeer(): void {
-  if (built) return;
+/** Builds the peer, once a process; cargo's own cache makes it fast after the first time. @returns its path. */
+export function buildPea2PeaPeer(): string {
+  if (built) return binary;
   execFileSync('cargo', ['build', '--release', '--locked', '--quiet', '--target-dir', target], {
     cwd: source,
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   built = true;
+  return binary;
 }
 
 /** How long to wait for an event before the test fails; everything is on loopback. */
@@ -77,8 +78,7 @@ export class Pea2PeaPeer implements AsyncDisposable {
   #waiters: (() => void)[] = [];
 
   constructor(era: Era, role: Pea2PeaRole, prefixBytes: 1 | 2 | 4 = 4) {
-    buildPea2PeaPeer();
-    this.#child = spawn(binary, [era, role, String(prefixBytes)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(buildPea2PeaPeer(), [era, role, String(prefixBytes)], { stdio: ['pipe', 'pipe', 'inherit'] });
     createInterface(this.#child.stdout).on('line', (line) => {
       this.#events.push(JSON.parse(line) as Pea2PeaEvent);
       for (const wake of this.#waiters.splice(0)) wake();

@@ -94,9 +94,12 @@ for (const era of ERAS) {
     it('its disconnect is our onDisconnect; ours ends its connection', async () => {
       await using peer = new Pea2PeaPeer(era, 'echo');
       const addr = await peer.address();
-      const { node } = ours();
+      const { node, out, next } = ours();
       await using _ = node;
       const connection = await node.connect(addr);
+      // A dial is over here before it is there; an echo shows that it is over there, too.
+      out.send(connection, Uint8Array.of(1));
+      await next();
       peer.tell('disconnect');
       assert.equal((await connection.closed).reason, 'closed_by_peer');
       const again = await node.connect(addr);

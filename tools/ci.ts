@@ -24,7 +24,7 @@ interface Step {
 const STEPS: readonly Step[] = [
   { name: 'tests, Node 26', script: ['test'], counts: true },
   { name: 'tests, Node 24', script: ['test:24'] },
-  { name: 'interop', script: ['test:interop'], counts: true, folder: 'interop' },
+  { name: 'interop', script: ['interop'], counts: true, folder: 'interop' },
   { name: 'types', script: ['check'] },
   { name: 'lint', script: ['lint'] },
   { name: 'format', script: ['fmt'] },

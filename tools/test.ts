@@ -6,11 +6,12 @@
  * must end by itself: what keeps it alive is a leak, and after two minutes of silence fails the run.
  */
 
-import { globSync } from 'node:fs';
+import { globSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
 import { inspect, parseArgs } from 'node:util';
+import { type TestOutcome } from './test-outcome.ts';
 
 const GROUPS = {
   unit: ['test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
@@ -22,7 +23,7 @@ const SILENCE_MS = 120_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { name: { type: 'string' }, interop: { type: 'boolean', default: false } },
+  options: { name: { type: 'string' }, interop: { type: 'boolean', default: false }, report: { type: 'string' } },
 });
 
 const root = path.dirname(import.meta.dirname);
@@ -51,6 +52,7 @@ const above = new Map<string, string[]>();
 /** What each file wrote itself; shown only when it fails. */
 const written = new Map<string, string>();
 const skipped: string[] = [];
+const outcomes: TestOutcome[] = [];
 let failed = false;
 let totals: { passed: number; failed: number; cancelled: number; skipped: number; todo: number } | undefined;
 
@@ -89,6 +91,16 @@ function reportFile(file: string, counts: Record<string, number>, success: boole
   );
 }
 
+/** Takes a test down, not a group of tests. */
+function note(
+  test: Ended & { readonly details?: { readonly type?: string | undefined } },
+  outcome: TestOutcome['outcome'],
+): void {
+  if (values.report === undefined || test.details?.type === 'suite' || test.name === test.file) return;
+  const why = typeof test.skip === 'string' ? test.skip : undefined;
+  outcomes.push({ file: shortFile(test.file), name: fullName(test), outcome, why });
+}
+
 console.log(`Node ${process.version}, ${files.length} test files\n`);
 
 const unfinished = new Set(files);
@@ -116,10 +128,12 @@ for await (const event of stream) {
     above.set(event.data.file ?? '', names);
   } else if (event.type === 'test:pass') {
     const { skip } = event.data;
+    note(event.data, skip === undefined || skip === false ? 'passed' : 'skipped');
     if (skip !== undefined && skip !== false)
       skipped.push(`${fullName(event.data)}${typeof skip === 'string' ? `: ${skip}` : ''}`);
   } else if (event.type === 'test:fail') {
     failed = true;
+    note(event.data, 'failed');
     reportFailure(event.data, event.data.details.error);
   } else if (event.type === 'test:stdout' || event.type === 'test:stderr') {
     const { file, message } = event.data;
@@ -134,6 +148,7 @@ for await (const event of stream) {
 }
 
 clearTimeout(watchdog);
+if (values.report !== undefined) writeFileSync(values.report, JSON.stringify(outcomes));
 
 if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join('\n')}`);
 if (totals === undefined) throw new Error('Bug in the test tool: the run ended without a summary');

@@ -1,0 +1,63 @@
+/**
+ * Who talks to whom over what, by test: the rows of docs/interop.md. `npm run interop` counts the tests of each row, and
+ * complains about a test that belongs to none.
+ */
+
+/** Who dials, or asks first. */
+export type Direction = 'we dial' | 'it dials' | 'both ways';
+
+/** One row. A test belongs to the first one that matches. */
+export interface Row {
+  readonly peer: string;
+  readonly protocol: string;
+  readonly direction: Direction;
+  /** The file in interop/. */
+  readonly file: string;
+  /** The test's full name. @default every test of the file */
+  readonly name?: RegExp | undefined;
+}
+
+const GO_NOISE = 'independent Go peer (flynn/noise)';
+const GO_QUIC = 'independent Go peer (quic-go)';
+
+/** A protocol of which each direction has tests of its own, and the rest goes both ways. */
+function threeWays(
+  peer: string,
+  protocol: string,
+  file: string,
+  within: string,
+  weDial: string,
+  itDials: string,
+): readonly Row[] {
+  return [
+    { peer, protocol, direction: 'we dial', file, name: new RegExp(`${within}.*(${weDial})`) },
+    { peer, protocol, direction: 'it dials', file, name: new RegExp(`${within}.*(${itDials})`) },
+    { peer, protocol, direction: 'both ways', file, name: new RegExp(within) },
+  ];
+}
+
+export const ROWS: readonly Row[] = [
+  ...threeWays(GO_NOISE, 'p2pke, machines', 'p2pke.test.ts', '', '> we begin', '> Go begins'),
+  ...threeWays(GO_NOISE, 'p2pke, swarm', 'p2pke-swarm.test.ts', '', '> (finds|looks)', '> is dialled'),
+  ...['udp', 'udp,p2pke'].flatMap((base) =>
+    ['frag', 'mux', 'mbapp'].map((layer): Row => ({
+      peer: GO_NOISE,
+      protocol: `${layer} over ${base}`,
+      direction: 'both ways',
+      file: 'composition.test.ts',
+      name: new RegExp(`^${base},${layer}`),
+    })),
+  ),
+  { peer: GO_QUIC, protocol: 'quic', direction: 'we dial', file: 'quic.test.ts', name: /: we dial/ },
+  { peer: GO_QUIC, protocol: 'quic', direction: 'it dials', file: 'quic.test.ts', name: /: Go dials/ },
+  ...['57', '50'].flatMap((era) =>
+    threeWays(
+      `pea2pea 0.${era === '57' ? '57.4' : '50.0'} (the real crate)`,
+      'length-delimited frames, simple_rpc',
+      'pea2pea.test.ts',
+      `pea2pea 0\\.${era}`,
+      '> we dial',
+      '> it dials',
+    ),
+  ),
+];

@@ -1,0 +1,30 @@
+/** Every peer that shoal is tried with, and how it is built and started. */
+
+import { buildGoPeer, goMissing } from './go-peer.ts';
+import { buildPea2PeaPeer, cargoMissing } from './pea2pea-peer.ts';
+
+/** A peer as a program. */
+export interface Peer {
+  readonly name: string;
+  /** One line for people. */
+  readonly what: string;
+  /** Why it cannot be had here, or false. */
+  readonly missing: () => string | false;
+  /** Builds it. @returns the command that starts it, before arguments. */
+  readonly build: () => readonly string[];
+}
+
+export const PEERS: readonly Peer[] = [
+  {
+    name: 'go',
+    what: 'independent Go peer: --stack udp,p2pke[,frag|mux:KIND:ID|mbapp] or udp,quic [--echo]',
+    missing: goMissing,
+    build: () => [buildGoPeer()],
+  },
+  {
+    name: 'pea2pea',
+    what: 'the real pea2pea: 57|50 echo|sink|show|rpc [1|2|4]',
+    missing: cargoMissing,
+    build: () => [buildPea2PeaPeer()],
+  },
+];
