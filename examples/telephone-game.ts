@@ -1,0 +1,41 @@
+/** The telephone game: twenty nodes in a line pass a sentence on, and each may mishear a letter. */
+
+import { connectNodes, createNode, lines, reading, topology, writing } from 'shoal/node';
+
+const PLAYERS = 20;
+const SENTENCE = 'the quick brown fox jumps over the lazy dog';
+
+function mishear(text: string): string {
+  if (Math.random() < 0.5) return text;
+  const at = Math.floor(Math.random() * text.length);
+  const letter = String.fromCodePoint(97 + Math.floor(Math.random() * 26));
+  return `${text.slice(0, at)}${letter}${text.slice(at + 1)}`;
+}
+
+const { promise: end, resolve } = Promise.withResolvers<string>();
+
+const players = Array.from({ length: PLAYERS }, (_, number) => {
+  const node = createNode({ name: `player ${number}`, bind: '127.0.0.1:0' });
+  const out = node.enable(writing({ codec: lines() }));
+  node.enable(
+    reading({
+      codec: lines(),
+      onMessage: (source, text) => {
+        const heard = mishear(text);
+        console.log(`${node.name} heard "${heard}"`);
+        // To the neighbour it did not come from.
+        const next = node.connections().find((peer) => peer !== source);
+        if (next === undefined) resolve(heard);
+        else out.send(next, heard);
+      },
+    }),
+  );
+  return { node, out };
+});
+
+const nodes = players.map(({ node }) => node);
+await Promise.all(nodes.map((node) => node.listen()));
+const [first] = await connectNodes(nodes, topology.line);
+players[0]!.out.send(first!, SENTENCE);
+console.log(`it began as "${SENTENCE}" and ended as "${await end}"`);
+await Promise.all(nodes.map((node) => node.close()));
