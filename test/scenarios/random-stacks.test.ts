@@ -5,106 +5,14 @@
 
 import { describe, it } from 'node:test';
 
-import { type Addr, makeAddr } from '../../src/core/addr.ts';
+import { type Addr } from '../../src/core/addr.ts';
 import { type AskSwarm, canAsk } from '../../src/core/ask.ts';
-import { type SecureAskSwarm, type SecureSwarm, isSecure } from '../../src/core/secure.ts';
-import { type SeededRandom, createSeededRandom } from '../../src/core/seeded-random.ts';
+import { type SecureAskSwarm, isSecure } from '../../src/core/secure.ts';
+import { createSeededRandom } from '../../src/core/seeded-random.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
-import { allow } from '../../src/swarms/allow.ts';
-import { frag } from '../../src/swarms/frag.ts';
-import { mapAddrs } from '../../src/swarms/map.ts';
-import { mbapp } from '../../src/swarms/mbapp/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { multi } from '../../src/swarms/multi.ts';
-import { mux } from '../../src/swarms/mux.ts';
-import { p2pke } from '../../src/swarms/p2pke/index.ts';
-import { quic } from '../../src/swarms/quic/index.ts';
-import { testKey } from '../../src/testing/test-key.ts';
-import {
-  type SuiteFeatures,
-  type SuiteFixture,
-  askSuite,
-  secureSuite,
-  swarmSuite,
-} from '../../src/testing/suites/index.ts';
-
-interface Layer {
-  readonly name: string;
-  /** Whether the layer may come on top of such a swarm. */
-  readonly fits: (inner: Swarm<Addr>) => boolean;
-  readonly wrap: (inner: Swarm<Addr>, index: number) => Swarm<Addr>;
-}
-
-interface Wrapped extends Addr {
-  readonly below: Addr;
-}
-const wrapped = (below: Addr): Wrapped => makeAddr<Wrapped>({ below, text: `map(${below.text})` });
-
-const always = (): boolean => true;
-// Stacks are made at run time, so their address types are known only as Addr.
-const any = <S>(swarm: S): Swarm<Addr> => swarm as unknown as Swarm<Addr>;
-
-/** Whether the inner swarm's messages are large enough. */
-const carries =
-  (bytes: number) =>
-  (inner: Swarm<Addr>): boolean =>
-    inner.mtu(inner.localAddrs()[0]!) >= bytes;
-
-const LAYERS: readonly Layer[] = [
-  { name: 'frag', fits: always, wrap: (inner) => frag(inner) },
-  { name: 'mux:string', fits: always, wrap: (inner) => mux(inner, 'string').open('channel') },
-  { name: 'mux:varint', fits: always, wrap: (inner) => mux(inner, 'varint').open(300) },
-  { name: 'multi', fits: always, wrap: (inner) => any(multi({ only: inner })) },
-  { name: 'allow', fits: isSecure, wrap: (inner) => allow(inner as SecureSwarm<Addr>, { accept: () => true }) },
-  { name: 'mbapp', fits: always, wrap: (inner) => mbapp(inner) },
-  { name: 'p2pke', fits: carries(200), wrap: (inner, i) => any(p2pke(inner, { privateKey: testKey(i) })) },
-  { name: 'quic', fits: carries(1200), wrap: (inner, i) => any(quic(inner, { privateKey: testKey(i) })) },
-  {
-    name: 'map',
-    fits: always,
-    wrap: (inner) =>
-      any(
-        mapAddrs<Addr, Wrapped, Swarm<Addr>>(inner, {
-          up: wrapped,
-          down: (addr) => {
-            if (typeof addr !== 'object' || addr === null || !('below' in addr))
-              throw new TypeError('Cannot take dst: expected a mapped address');
-            return addr.below;
-          },
-          parse: (text) => {
-            const below = /^map\(([^]*)\)$/.exec(text)?.[1];
-            if (below === undefined) throw new TypeError(`Cannot parse address: expected map(…), got ${text}`);
-            return wrapped(inner.parseAddr(below));
-          },
-        }),
-      ),
-  },
-];
-
-/** Which layers go on top of each other, bottom first; the same for every swarm of the network. */
-function chooseStack(random: SeededRandom): readonly Layer[] {
-  const probe = createMemoryRealm({ clock: 'virtual' });
-  let top: Swarm<Addr> = any(probe.secureSwarm({ algorithm: 'test', spki: Uint8Array.of(1) }));
-  const stack: Layer[] = [];
-  const depth = 2 + Math.floor(random.next() * 4);
-  while (stack.length < depth) {
-    const layer = LAYERS[Math.floor(random.next() * LAYERS.length)]!;
-    if (!layer.fits(top)) continue;
-    top = layer.wrap(top, 0);
-    stack.push(layer);
-  }
-  return stack;
-}
-
-/** QUIC stops reading and keeps no order; layers with a budget of their own end what QUIC hands up. */
-function featuresOf(stack: readonly Layer[]): Pick<SuiteFeatures, 'flowControlled' | 'ordered'> {
-  let flowControlled = false;
-  for (const { name } of stack) {
-    if (name === 'quic') flowControlled = true;
-    else if (['mux:string', 'mux:varint', 'mbapp', 'p2pke'].includes(name)) flowControlled = false;
-  }
-  return { flowControlled, ordered: stack.every(({ name }) => name !== 'quic') };
-}
+import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
+import { any, chooseStack, featuresOf, type Layer } from './stacks.ts';
 
 function fixture(stack: readonly Layer[], seed: number, mtu: number): SuiteFixture<Swarm<Addr>> {
   return {

@@ -32,6 +32,9 @@ import { type Outgoing } from './lanes.ts';
 import { ReceiveSide, type TcpFault } from './receive-side.ts';
 import { SendSide } from './send-side.ts';
 
+/** However short the idle timeout, it is not looked at more often. */
+const MIN_WATCH_MS = 10;
+
 /** How a session is made. */
 export interface TcpSessionOptions {
   /** The largest payload that this side takes. */
@@ -419,10 +422,11 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   #armWatch(now: Millis): void {
     const { idleTimeoutMs } = this.#options;
-    const silence = this.#heardMs + PING_AFTER_MS + (this.#pinged ? PING_TIMEOUT_MS : 0);
-    const idle = this.isQuiet ? this.#saidMs + idleTimeoutMs : Infinity;
-    const at = Math.min(silence <= now ? now + PING_AFTER_MS : silence, idle);
-    this.#outbox.arm('watch', Math.max(at, now + 1));
+    const silent = this.#heardMs + PING_AFTER_MS + (this.#pinged ? PING_TIMEOUT_MS : 0);
+    const at = Math.min(silent, this.#saidMs + idleTimeoutMs);
+    // Past that time something is under way, so look again in a while.
+    const again = Math.max(Math.min(PING_AFTER_MS, idleTimeoutMs), MIN_WATCH_MS);
+    this.#outbox.arm('watch', at > now ? at : now + again);
   }
 
   #watch(now: Millis): void {

@@ -78,6 +78,8 @@ export class Links implements PeerSessions<TcpAddr> {
   /** Bounded by `MAX_KNOWN_KEYS`. */
   readonly #known = new Map<PeerId, PublicKey>();
   #isClosed = false;
+  /** Whether somebody has waited for acknowledgements since a dial began. */
+  #isDraining = false;
 
   constructor(node: Node, options: ResolvedOptions, given: TcpSwarmOptions, user: SessionsUser<TcpAddr>) {
     this.#node = node;
@@ -109,14 +111,16 @@ export class Links implements PeerSessions<TcpAddr> {
     return this.#current.get(id)?.publicKey ?? this.#known.get(id);
   }
 
+  /** Calls that wait for a dial may be tells. */
   get acknowledged(): boolean {
+    if (this.#dials.size > 0) return false;
     for (const link of this.#links.values()) if (link.unacknowledged > 0) return false;
     return true;
   }
 
   get state(): Readonly<Record<string, number>> {
     let queuedBytes = 0;
-    for (const link of this.#links.values()) ({ queuedBytes } = { queuedBytes: queuedBytes + link.queuedBytes });
+    for (const link of this.#links.values()) queuedBytes += link.queuedBytes;
     return {
       peers: this.#current.size,
       connections: this.#node.connected,
@@ -127,6 +131,7 @@ export class Links implements PeerSessions<TcpAddr> {
   }
 
   requestAcknowledgements(): void {
+    this.#isDraining = true;
     for (const link of this.#links.values()) link.requestAcknowledgement();
   }
 
@@ -203,6 +208,12 @@ export class Links implements PeerSessions<TcpAddr> {
     if (this.#dials.take(dial.connection) === undefined) return;
     this.#trace('handshake_failed', dial.target, error.code, error);
     this.#dials.settle(dial, dial.found === undefined ? error : foundError(dial.target, dial.found));
+    this.#dialsChanged();
+  }
+
+  #dialsChanged(): void {
+    if (this.#dials.size === 0) this.#isDraining = false;
+    this.#user.settled();
   }
 
   #dialOf({ tag }: Connection): TcpDial | undefined {
@@ -250,6 +261,8 @@ export class Links implements PeerSessions<TcpAddr> {
     // Others may wait for the same peer at another of its addresses, or be dialling while it dialled us.
     for (const other of this.#dials.values()) if (other.target.id === peer) this.#dials.settle(other, chosen);
     if (dial !== undefined) this.#dials.settle(dial, chosen);
+    if (this.#isDraining) chosen.requestAcknowledgement();
+    this.#dialsChanged();
     if (current === undefined) return;
     (preferred ? current : link).retire(BYE.REPLACED);
     this.#boundLinks(peer, chosen);
