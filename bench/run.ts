@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { type Bench, type BenchResult, runBench } from './harness/bench.ts';
 import { PROGRAMS, type ProgramResult, runProgram } from './harness/programs.ts';
 import { resultLines } from './harness/table.ts';
+import { endpointBench } from './endpoint.ts';
 import { memoryTell } from './memory-tell.ts';
 import { p2pkeMachine } from './p2pke-machine.ts';
 import { p2pkeUdp } from './p2pke-udp.ts';
@@ -19,7 +20,16 @@ import { quicSwarm } from './quic-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
 import { virtualRing } from './virtual-ring.ts';
 
-const BENCHES: readonly Bench[] = [memoryTell, udpPackets, virtualRing, p2pkeMachine, p2pkeUdp, quicEngine, quicSwarm];
+const BENCHES: readonly Bench[] = [
+  memoryTell,
+  udpPackets,
+  virtualRing,
+  p2pkeMachine,
+  p2pkeUdp,
+  quicEngine,
+  quicSwarm,
+  endpointBench,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

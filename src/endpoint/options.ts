@@ -66,7 +66,7 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
   readonly connectTimeoutMs?: number | undefined;
   /** Connections at a time. @default 4096 */
   readonly maxConnections?: number | undefined;
-  /** Connections of one PeerID at a time; then the eldest is closed. @default 16 */
+  /** Connections of one PeerID at a time; then the eldest is closed. @default 64 */
   readonly maxConnectionsPerPeer?: number | undefined;
   /** @default see {@link EndpointWindows} */
   readonly windows?: EndpointWindows | undefined;
@@ -186,7 +186,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
       ...assertPendingLimits(options),
     },
     maxEndpointBytes: whole('maxEndpointBytes', Math.max(256 * MIB, maxConnectionBytes), 1, 2 ** 40),
-    maxConnectionsPerPeer: whole('maxConnectionsPerPeer', 16, 1, 2 ** 20),
+    maxConnectionsPerPeer: whole('maxConnectionsPerPeer', 64, 1, 2 ** 20),
     streamTimeoutMs: whole('streamTimeoutMs', 30_000, 1, MAX_MS),
     connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, MAX_MS),
     pool: options.pool ?? true,

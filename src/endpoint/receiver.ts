@@ -13,6 +13,9 @@ import { type StreamContent, StreamFailure, type StreamFault, StreamReader } fro
 /** A stream must get on by as much, or end, within the deadline. */
 const PROGRESS_BYTES = 65_536;
 
+/** What every stream may hold, however little memory is left: so unfinished messages do not delay small ones. */
+const SMALL_BYTES = 4096;
+
 /** What a receiver needs of its connection. */
 export interface ReceiverHost {
   readonly framing: Framing;
@@ -176,20 +179,22 @@ export class Receiver {
         arrival.parked = true;
         return;
       }
-      if (!memory.admits(arrival)) {
+      const admitted = memory.admits(arrival);
+      if (!admitted && reader.held >= SMALL_BYTES) {
         arrival.parked = true;
         return;
       }
+      const room = admitted ? Infinity : SMALL_BYTES;
       if (arrival.parked) {
         arrival.parked = false;
         arrival.movedMs = this.#host.nowMs();
       }
-      const content = reader.content();
+      const content = reader.content(room);
       if (content === 'welcome' || content === 'bytes') {
         this.#special(arrival, content);
         return;
       }
-      const got = reader.next(this.#host.maxMessageBytes);
+      const got = reader.next(this.#host.maxMessageBytes, room);
       this.#account(arrival);
       if (got === undefined) break;
       if (got === 'end') {

@@ -75,10 +75,10 @@ export class StreamReader {
     return this.#assembly.length;
   }
 
-  /** What the stream carries; `undefined` before its first byte. */
-  content(): StreamContent | undefined {
+  /** What the stream carries; `undefined` before its first byte. At most so many bytes are read. */
+  content(roomBytes: number = Infinity): StreamContent | undefined {
     if (this.#content !== undefined || this.#failure !== undefined) return this.#content;
-    this.#assembly.take(this.stream, FIRST_BYTES);
+    this.#assembly.take(this.stream, Math.min(FIRST_BYTES, roomBytes));
     if (this.#assembly.length === 0) return undefined;
     const [preface] = this.#assembly.bytes();
     this.#assembly.drop(1);
@@ -89,9 +89,13 @@ export class StreamReader {
     return this.#content;
   }
 
-  /** The next message, the end, a failure, or `undefined` while more has to come. */
-  next(maxBytes: number): MessageParts | 'end' | StreamFailure | undefined {
-    const content = this.content();
+  /**
+   * The next message, the end, a failure, or `undefined` while more has to come.
+   *
+   * @param roomBytes - how much may be held at most; with less than a message needs, it does not come.
+   */
+  next(maxBytes: number, roomBytes: number = Infinity): MessageParts | 'end' | StreamFailure | undefined {
+    const content = this.content(roomBytes);
     if (this.#failure !== undefined) return this.#failure;
     if (content === undefined) return this.#ended();
     if (content !== 'messages') return new StreamFailure('not_messages');
@@ -99,7 +103,7 @@ export class StreamReader {
     const assembly = this.#assembly;
     let decoded = this.#framing.decode(assembly.bytes(), maxBytes);
     if (decoded === undefined || single) {
-      assembly.take(this.stream, maxBytes + maxHeadBytes);
+      assembly.take(this.stream, Math.min(maxBytes + maxHeadBytes, roomBytes));
       decoded = this.#framing.decode(assembly.bytes(), maxBytes);
     }
     if (typeof decoded === 'string') return this.#fail(decoded);
