@@ -60,6 +60,12 @@ export {
   type OpenEndpointOverOptions,
 } from './options.ts';
 export {
+  type EndpointArgs,
+  endpointOptionsFromArgs,
+  endpointOptionsFromJson,
+  type TextEndpointOptions,
+} from './options-text.ts';
+export {
   type BiStream,
   type IncomingStream,
   type ReceiveStream,
