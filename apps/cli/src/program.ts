@@ -10,6 +10,7 @@ import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
 import { ping, type PingOptions } from './commands/ping.ts';
 import { ask, tell, type SendOptions } from './commands/message.ts';
+import { type PipeOptions } from './commands/pipe.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
@@ -194,6 +195,26 @@ export function createProgram(): Command {
     .addHelpText('after', examples('receive shoal1.AbCd…', 'receive shoal1.AbCd… --out downloads'))
     .action((ticket: string, options: ReceiveOptions) =>
       run(options, async (context) => (await import('./commands/receive.ts')).receive(context, ticket, options)),
+    );
+
+  common(program.command('pipe'))
+    .description('Join standard input and output of two machines, or TCP ports in either direction, until Ctrl-C.')
+    .argument('[ADDR]', 'the address that the other `shoal pipe` prints (default: wait for one)', address)
+    .option('--listen-tcp <IP:PORT>', 'carry connections to this TCP port to the other side')
+    .option('--connect-tcp <IP:PORT>', 'carry what comes from the other side to this TCP port')
+    .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
+    .option('--key <FILE>', 'private key (default: a new one)')
+    .addHelpText(
+      'after',
+      examples(
+        'pipe > backup.tar          # here',
+        'pipe ADDR < backup.tar     # there',
+        'pipe --connect-tcp 127.0.0.1:22        # a port of this machine for the other one',
+        'pipe ADDR --listen-tcp 127.0.0.1:2222  # … which reaches it here',
+      ),
+    )
+    .action((addr: string | undefined, options: PipeOptions) =>
+      run(options, async (context) => (await import('./commands/pipe.ts')).pipe(context, addr, options)),
     );
 
   common(program.command('chat'))

@@ -19,7 +19,8 @@ export interface Ended {
   readonly events: readonly Readonly<Record<string, unknown>>[];
 }
 
-function spawnShoal(args: readonly string[]): ChildProcess {
+/** Starts a command with pipes for all its streams. */
+export function spawnShoal(args: readonly string[]): ChildProcess {
   return spawn(process.execPath, ['--conditions=shoal-source', main, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
