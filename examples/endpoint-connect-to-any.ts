@@ -1,0 +1,22 @@
+/** Any of several contacts will do: the first that answers wins, and when none does, each says why. */
+
+import { P2PError } from 'shoal';
+import { openEndpoint } from 'shoal/endpoint';
+
+const bind = '127.0.0.1:0';
+await using alice = await openEndpoint({ bind });
+await using bob = await openEndpoint({ bind });
+const gone = await openEndpoint({ bind });
+const dead = gone.localAddrs()[0]!.text;
+await gone.close();
+
+const contacts = [dead, { addr: bob.localAddrs()[0]!, expect: bob.peerId }];
+const connection = await alice.connectToAny(contacts, { staggerMs: 250, maxParallel: 2, timeoutMs: 3000 });
+console.log(`connected to ${connection.remoteAddr.text}`);
+
+try {
+  await alice.connectToAny([dead, '127.0.0.1:0'], { timeoutMs: 300 });
+} catch (error) {
+  if (!P2PError.is(error) || !(error.cause instanceof AggregateError)) throw error;
+  for (const cause of error.cause.errors) console.log(`${(cause as P2PError).code}: ${(cause as P2PError).message}`);
+}

@@ -1,0 +1,41 @@
+/**
+ * A node that answers "polo" to every "marco", and says "marco" to each address it is given:
+ *
+ *     node examples/endpoint-marco-polo.ts                   one that listens, and another that calls it
+ *     node examples/endpoint-marco-polo.ts 127.0.0.1:5000    calls the one there, and listens on
+ *
+ * Options go before the addresses as `--idle-timeout-ms 3600000`, `--trust-peer-id ID`, `--bind 127.0.0.1:5000`.
+ */
+
+import { decodeText, encodeText } from 'shoal';
+import { type Endpoint, endpointOptionsFromArgs, openEndpoint } from 'shoal/endpoint';
+import { type UdpAddr } from 'shoal/udp';
+
+const { options, rest: peers } = endpointOptionsFromArgs(process.argv.slice(2));
+
+async function answer(node: Endpoint<UdpAddr>): Promise<void> {
+  for await (const { connection, payload, reply } of node.messages()) {
+    console.log(`from ${connection.remoteAddr.text}: ${decodeText(payload)}`);
+    // A marco that came as a request is answered on its stream, one that came alone with a message of its own.
+    if (decodeText(payload) !== 'marco') continue;
+    if (reply === undefined) await connection.send(encodeText('polo'));
+    else await reply.finish(encodeText('polo'));
+  }
+}
+
+async function call(node: Endpoint<UdpAddr>, address: string): Promise<void> {
+  const connection = await node.connect(address);
+  const { payload } = await connection.request(encodeText('marco'));
+  console.log(`${address} (${connection.peerId}) says ${decodeText(payload)}`);
+}
+
+await using node = await openEndpoint({ bind: '127.0.0.1:0', ...options });
+console.log(`listening on ${node.localAddrs()[0]!.text} as ${node.peerId}`);
+const answering = answer(node);
+
+for (const peer of peers) await call(node, peer);
+if (peers.length > 0) await answering; // until Ctrl-C
+else {
+  await using other = await openEndpoint({ bind: '127.0.0.1:0' });
+  await call(other, node.localAddrs()[0]!.text);
+}

@@ -1,0 +1,71 @@
+/**
+ * Clients find each other through one node, and each sends the others a large message and then a small one, both with a
+ * checksum. Streams are independent, so the small one is there first.
+ */
+
+import { crc32 } from 'node:zlib';
+import { decodeText, encodeText } from 'shoal';
+import { type Endpoint, openEndpoint } from 'shoal/endpoint';
+import { type UdpAddr } from 'shoal/udp';
+
+const CLIENTS = 3;
+const LARGE_BYTES = 10_000_000;
+const SMALL_BYTES = 16_384;
+const bind = '127.0.0.1:0';
+
+/** A message whose header is the checksum of its payload. */
+function checked(bytes: number): { readonly header: Uint8Array; readonly payload: Uint8Array } {
+  const payload = crypto.getRandomValues(new Uint8Array(65_536));
+  const whole = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; at += payload.length) whole.set(payload.subarray(0, bytes - at), at);
+  return { header: encodeText(String(crc32(whole))), payload: whole };
+}
+
+/** Tells those who come of all who came before. */
+async function bootstrap(node: Endpoint<UdpAddr>): Promise<void> {
+  const known: string[] = [];
+  for await (const { payload, reply } of node.messages()) {
+    await reply?.finish(encodeText(JSON.stringify(known)));
+    known.push(decodeText(payload)!);
+  }
+}
+
+/** Waits for both messages of each of the others, and says whether the small ones were first. */
+async function receive(client: Endpoint<UdpAddr>, others: number): Promise<boolean> {
+  const sizes = new Map<string, number[]>();
+  let got = 0;
+  for await (const { connection, header, payload } of client.messages()) {
+    if (decodeText(header) !== String(crc32(payload))) throw new Error('the checksum is wrong');
+    sizes.set(connection.peerId!, [...(sizes.get(connection.peerId!) ?? []), payload.length]);
+    if (++got === 2 * others) break;
+  }
+  return [...sizes.values()].every(([first, second]) => first === SMALL_BYTES && second === LARGE_BYTES);
+}
+
+await using node = await openEndpoint({ bind });
+void bootstrap(node);
+await using stack = new AsyncDisposableStack();
+const clients: Endpoint<UdpAddr>[] = [];
+for (let i = 0; i < CLIENTS; i++) {
+  const client = stack.use(await openEndpoint({ bind }));
+  clients.push(client);
+  const contact = await client.connect(node.localAddrs()[0]!);
+  const { payload } = await contact.request(encodeText(client.localAddrs()[0]!.text));
+  const known = JSON.parse(decodeText(payload)!) as string[];
+  await Promise.all(known.map((address) => client.connect(address)));
+}
+const receiving = clients.map((client) => receive(client, CLIENTS - 1));
+const ids = new Set(clients.map(({ peerId }) => peerId));
+const sends = clients.flatMap((client) =>
+  client.openConnections().flatMap((connection) => {
+    if (!ids.has(connection.peerId!)) return [];
+    const large = connection.send(checked(LARGE_BYTES), { acked: true });
+    return [large, connection.send(checked(SMALL_BYTES), { acked: true, priority: 1 })];
+  }),
+);
+const smallFirst = await Promise.all(receiving);
+await Promise.all(sends);
+console.log(
+  `${sends.length} messages between ${CLIENTS} clients, all intact; small ones first: ${smallFirst.join(', ')}`,
+);
+if (smallFirst.includes(false)) throw new Error('a small message waited for a large one');
