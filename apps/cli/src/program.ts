@@ -231,7 +231,7 @@ export function createProgram(): Command {
   common(program.command('demo'))
     .description('Run a network of peers on this machine: each a process with a key and sockets of its own.')
     .option('--peers <N>', 'how many', whole(3, 12), 6)
-    .option('--seconds <N>', 'how long they talk', whole(1, 86_400), 8)
+    .option('--seconds <N>', 'how long they talk', whole(1, 86_400), 6)
     .option('--keep', 'run on until Ctrl-C')
     .option('--join <ADDR>', 'take part in a demo that runs in another terminal')
     .addHelpText('after', examples('demo', 'demo --keep', "demo --join 'p2pke://<PeerID>@127.0.0.1:5000'"))

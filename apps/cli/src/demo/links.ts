@@ -6,6 +6,7 @@ import { mbapp } from 'shoal/mbapp';
 import { multi } from 'shoal/multi';
 import { p2pke } from 'shoal/p2pke';
 import { openQuicSwarm } from 'shoal/quic';
+import { openTcpSwarm } from 'shoal/tcp';
 import { openUdpSwarm } from 'shoal/udp';
 
 /** A peer's swarm: addresses are `kind://…`, one for each link. */
@@ -20,8 +21,12 @@ const bind = '127.0.0.1:0';
 
 /** Opens all links on loopback, each on a port of its own. */
 export async function openLinks(realm: Realm, privateKey: PrivateKey): Promise<DemoSwarm> {
-  const [udp, quic] = await Promise.all([openUdpSwarm({ realm, bind }), openQuicSwarm({ realm, privateKey, bind })]);
-  const swarm = multi({ p2pke: mbapp(p2pke(udp, { privateKey })), quic });
+  const [udp, quic, tcp] = await Promise.all([
+    openUdpSwarm({ realm, bind }),
+    openQuicSwarm({ realm, privateKey, bind }),
+    openTcpSwarm({ realm, privateKey, bind }),
+  ]);
+  const swarm = multi({ p2pke: mbapp(p2pke(udp, { privateKey })), quic, tcp });
   // The demo takes addresses from this swarm's own parseAddr, localAddrs and messages only.
   return swarm as unknown as DemoSwarm;
 }
