@@ -13,6 +13,9 @@ import { PROGRAMS, type ProgramResult, runProgram } from './harness/programs.ts'
 import { resultLines } from './harness/table.ts';
 import { endpointBench } from './endpoint.ts';
 import { memoryTell } from './memory-tell.ts';
+import { nodeLife } from './node-life.ts';
+import { nodeMany } from './node-many.ts';
+import { nodeMessages } from './node-messages.ts';
 import { p2pkeMachine } from './p2pke-machine.ts';
 import { p2pkeUdp } from './p2pke-udp.ts';
 import { quicEngine } from './quic-engine.ts';
@@ -29,6 +32,9 @@ const BENCHES: readonly Bench[] = [
   quicEngine,
   quicSwarm,
   endpointBench,
+  nodeMessages,
+  nodeMany,
+  nodeLife,
 ];
 
 const { values, positionals } = parseArgs({

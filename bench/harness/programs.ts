@@ -30,6 +30,13 @@ export const PROGRAMS: readonly BenchProgram[] = [
     nodeOptions: ['--expose-gc'],
   },
   { name: 'asks', question: 'asks over p2pke and mbapp against bare dgram, two processes', args: [], quickArgs: [] },
+  {
+    name: 'node-memory',
+    question: 'memory of idle connections of the node, and of a dense mesh, against pea2pea',
+    args: [],
+    quickArgs: ['--connections=2000', '--mesh=50'],
+    nodeOptions: ['--expose-gc'],
+  },
   { name: 'p2pke-flood', question: 'honest peers beside a flood of spoofed hellos', args: [], quickArgs: [] },
 ];
 

@@ -22,6 +22,13 @@ export interface Decoder<out M> {
   readonly bufferedBytes: number;
   /** Why the peer is about to close, once it has said so. */
   readonly reason?: string | undefined;
+  /**
+   * Where the next bytes belong, when they are part of a large message whose buffer is there: then they are read to it,
+   * and not pushed. @default all bytes are pushed
+   */
+  space?(): Uint8Array | undefined;
+  /** So many bytes were read to `space()`. */
+  filled?(bytes: number): void;
 }
 
 /** Where an encoder writes its frame. Borrowed for the one call. */
@@ -32,6 +39,8 @@ export interface FrameWriter {
   varint(value: number): void;
   /** Small ones are copied; large ones go out from where they are, so they must stay as they are until flushed. */
   bytes(bytes: Uint8Array): void;
+  /** Their length in four bytes, and the bytes: what many frames are, in one step. */
+  prefixed(bytes: Uint8Array, littleEndian?: boolean): void;
 }
 
 /** Writes the messages of one connection as bytes. */
@@ -104,6 +113,14 @@ class MappedDecoder<In, NewIn> implements Decoder<NewIn> {
 
   push(chunk: Bytes): void {
     this.#inner.push(chunk);
+  }
+
+  space(): Uint8Array | undefined {
+    return this.#inner.space?.();
+  }
+
+  filled(bytes: number): void {
+    this.#inner.filled?.(bytes);
   }
 
   next(): NewIn | undefined {

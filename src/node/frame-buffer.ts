@@ -5,9 +5,15 @@ import { type FrameWriter } from './codec.ts';
 
 /** Smaller pieces are copied together; from here on a copy costs more than one more piece in a write. */
 const COPY_BELOW_BYTES = 8192;
+/** Up to this many bytes a loop copies faster than `set` begins. */
+const LOOP_COPY_BYTES = 48;
 /** The first chunk of a quiet connection, and the largest of a busy one. */
 const MIN_CHUNK_BYTES = 1024;
 const MAX_CHUNK_BYTES = 65_536;
+/** A chunk of the largest size with so much in one piece has no other piece: it is used again when that is in the kernel. */
+const WHOLE_CHUNK_BYTES = 57_344;
+/** Chunks that wait to be used again. */
+const MAX_SPARE_CHUNKS = 16;
 
 /** What has been written so far, as pieces that are complete but for the last. */
 export interface FramePieces {
@@ -18,7 +24,7 @@ export interface FramePieces {
 
 const NO_CHUNK: Uint8Array = new Uint8Array(0);
 
-/** Writes into one {@link FramePieces} at a time. A chunk is written once and never again, so pieces may stay about. */
+/** Writes into one {@link FramePieces} at a time. What is a piece is not written again until it has landed. */
 export class FrameBuffer implements FrameWriter {
   #target: FramePieces = { pieces: [], bytes: 0 };
   #chunk: Uint8Array = NO_CHUNK;
@@ -26,6 +32,9 @@ export class FrameBuffer implements FrameWriter {
   #from = 0;
   #at = 0;
   #nextChunkBytes = MIN_CHUNK_BYTES;
+  /** Pieces that are all there is in their chunks. Bounded by the bytes that wait. */
+  readonly #lent = new Map<Uint8Array, Uint8Array>();
+  #spare: Uint8Array[] = []; // Bounded by MAX_SPARE_CHUNKS.
   /** Where {@link FrameBuffer.back} goes back to. */
   #markChunk: Uint8Array = NO_CHUNK;
   #markFrom = 0;
@@ -43,8 +52,24 @@ export class FrameBuffer implements FrameWriter {
   /** Makes what was written a piece. */
   finish(): void {
     if (this.#at === this.#from) return;
-    this.#target.pieces.push(this.#chunk.subarray(this.#from, this.#at));
+    const piece = this.#chunk.subarray(this.#from, this.#at);
+    this.#target.pieces.push(piece);
+    if (piece.length >= WHOLE_CHUNK_BYTES && this.#chunk.length === MAX_CHUNK_BYTES) {
+      this.#lent.set(piece, this.#chunk);
+      this.#chunk = NO_CHUNK;
+      this.#at = 0;
+    }
     this.#from = this.#at;
+  }
+
+  /** These pieces are in the kernel: their chunks may be written again. */
+  landed(pieces: readonly Uint8Array[]): void {
+    for (const piece of pieces) {
+      const chunk = this.#lent.get(piece);
+      if (chunk === undefined) continue;
+      this.#lent.delete(piece);
+      if (this.#spare.length < MAX_SPARE_CHUNKS) this.#spare.push(chunk);
+    }
   }
 
   /** Lets go of the chunk, so that a quiet connection holds none; the next one is small again. */
@@ -53,7 +78,14 @@ export class FrameBuffer implements FrameWriter {
     this.#chunk = NO_CHUNK;
     this.#from = this.#at = 0;
     this.#markChunk = NO_CHUNK;
+    this.#spare = [];
     this.#nextChunkBytes = MIN_CHUNK_BYTES;
+  }
+
+  /** Forgets everything; what is on its way stays as it is. */
+  clear(): void {
+    this.rest();
+    this.#lent.clear();
   }
 
   /** Remembers this place. */
@@ -70,7 +102,9 @@ export class FrameBuffer implements FrameWriter {
     this.#chunk = this.#markChunk;
     this.#from = this.#markFrom;
     this.#at = this.#markAt;
-    this.#target.pieces.length = this.#markPieces;
+    const { pieces } = this.#target;
+    for (let i = this.#markPieces; i < pieces.length; i++) this.#lent.delete(pieces[i]!);
+    pieces.length = this.#markPieces;
     this.#target.bytes = this.#markBytes;
   }
 
@@ -101,6 +135,26 @@ export class FrameBuffer implements FrameWriter {
     this.#at = writeVarint(chunk, this.#at, value);
   }
 
+  prefixed(bytes: Uint8Array, littleEndian = false): void {
+    const { length } = bytes;
+    if (length >= COPY_BELOW_BYTES || littleEndian) {
+      this.uint32(length, littleEndian);
+      this.bytes(bytes);
+      return;
+    }
+    let chunk = this.#chunk;
+    if (this.#at + length + 4 > chunk.length) chunk = this.#room(length + 4);
+    else this.#target.bytes += length + 4;
+    const at = this.#at;
+    chunk[at] = 0;
+    chunk[at + 1] = 0; // Shorter than COPY_BELOW_BYTES.
+    chunk[at + 2] = length >>> 8;
+    chunk[at + 3] = length;
+    if (length > LOOP_COPY_BYTES) chunk.set(bytes, at + 4);
+    else for (let i = 0; i < length; i++) chunk[at + 4 + i] = bytes[i]!;
+    this.#at = at + 4 + length;
+  }
+
   bytes(bytes: Uint8Array): void {
     const { length } = bytes;
     if (length >= COPY_BELOW_BYTES) {
@@ -111,7 +165,7 @@ export class FrameBuffer implements FrameWriter {
     }
     const chunk = this.#room(length);
     const at = this.#at;
-    if (length > 48) chunk.set(bytes, at);
+    if (length > LOOP_COPY_BYTES) chunk.set(bytes, at);
     else for (let i = 0; i < length; i++) chunk[at + i] = bytes[i]!;
     this.#at = at + length;
   }
@@ -123,7 +177,7 @@ export class FrameBuffer implements FrameWriter {
       this.finish();
       const size = Math.max(this.#nextChunkBytes, length);
       // Not zeroed: every byte is written before it is shown. Small ones come from Node's own pool.
-      this.#chunk = Buffer.allocUnsafe(size);
+      this.#chunk = (size === MAX_CHUNK_BYTES && this.#spare.pop()) || Buffer.allocUnsafe(size);
       this.#from = this.#at = 0;
       this.#nextChunkBytes = Math.min(size * 4, MAX_CHUNK_BYTES);
     }

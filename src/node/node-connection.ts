@@ -125,12 +125,14 @@ export class NodeConnection implements Connection, PipeSink {
     this.#onDisconnect = hooks.onDisconnect;
     this.pipe.sink = this;
     if (hooks.onConnect !== undefined) void this.#runOnConnect(hooks.onConnect);
-    if (this.reader === undefined) return;
+    const { reader } = this;
+    if (reader === undefined) return;
+    if (this.transform === undefined) this.pipe.readInto?.(reader);
     // In a turn of its own: no message is processed before the node knows of the connection.
     queueMicrotask(() => {
       if (left !== undefined && left.rest.length > 0) this.onData(left.rest);
       if (left?.hasEnded === true) this.onEnd();
-      else if (this.state === 'open' && !this.reader!.isPaused) this.pipe.resume();
+      else if (this.state === 'open' && !reader.isPaused) this.pipe.resume();
     });
   }
 

@@ -140,6 +140,10 @@ export interface Reader {
   /** Whether the pipe was told to pause. */
   readonly isPaused: boolean;
   push(chunk: Bytes): void;
+  /** Where the next bytes may be read to. */
+  space(): Uint8Array | undefined;
+  /** So many bytes were read there. */
+  filled(bytes: number): void;
   /** The peer has closed its half. */
   end(): void;
   /** Processes nothing more. */
@@ -185,18 +189,34 @@ class MessageReader<In> implements Reader {
 
   push(chunk: Bytes): void {
     if (this.#isStopped) return;
-    const { received } = this.#connection.stats;
-    const before = received.messages;
+    const before = this.#connection.stats.received.messages;
     try {
       this.#decoder.push(chunk);
     } catch (error) {
       this.#reject(error);
       return;
     }
+    this.#took(chunk.length, before);
+  }
+
+  space(): Uint8Array | undefined {
+    return this.#isStopped ? undefined : this.#decoder.space?.();
+  }
+
+  filled(bytes: number): void {
+    if (this.#isStopped) return;
+    const before = this.#connection.stats.received.messages;
+    this.#decoder.filled?.(bytes);
+    this.#took(bytes, before);
+  }
+
+  /** Processes what came, and notes that the peer is alive. */
+  #took(bytes: number, messagesBefore: number): void {
     this.#loop();
     if (this.#isStopped) return;
-    this.#progressBytes += chunk.length;
-    if (received.messages !== before || this.#progressBytes >= this.#settings.minProgressBytes) {
+    this.#progressBytes += bytes;
+    const { messages } = this.#connection.stats.received;
+    if (messages !== messagesBefore || this.#progressBytes >= this.#settings.minProgressBytes) {
       this.#aliveAtMs = this.#connection.realm.nowMs();
       this.#progressBytes = 0;
     }

@@ -6,8 +6,11 @@
 import { type FrameWriter } from './codec.ts';
 import { FrameBuffer, type FramePieces } from './frame-buffer.ts';
 
-/** A unit takes no more frames when it has so many bytes: between two units a more urgent message may go first. */
-const UNIT_BYTES = 65_536;
+/**
+ * A unit takes no more frames when it has so many bytes: between two units a more urgent message may go first. A little less
+ * than a chunk, so that units of small frames are chunks of their own.
+ */
+const UNIT_BYTES = 61_440;
 
 /** One message whose sender wants to know its fate, or that is not to be sent late. */
 export interface Ticket {
@@ -96,7 +99,10 @@ export class SendQueue {
     if (!fits) return false;
     unit.frames++;
     this.#queuedBytes += unit.bytes - before;
-    if (ticket !== undefined || unit.bytes >= UNIT_BYTES) this.#open = undefined;
+    if (ticket !== undefined || unit.bytes >= UNIT_BYTES) {
+      this.#open = undefined;
+      buffer.finish();
+    }
     return true;
   }
 
@@ -132,6 +138,7 @@ export class SendQueue {
   landed(batch: Batch): void {
     if (!this.#flying.delete(batch)) return;
     this.#flyingBytes -= batch.bytes;
+    this.#buffer.landed(batch.pieces);
     if (this.bytes === 0) this.#buffer.rest();
   }
 
@@ -187,7 +194,7 @@ export class SendQueue {
     this.#flying.clear();
     this.#queuedBytes = this.#flyingBytes = this.#units = 0;
     this.#open = undefined;
-    this.#buffer.rest();
+    this.#buffer.clear();
     return tickets;
   }
 

@@ -56,6 +56,14 @@ export interface PipeSink {
   onClose(error: Error | undefined): void;
 }
 
+/** Where bytes may be read to, without a copy. */
+export interface PipeSpace {
+  /** Where the next bytes belong, when they are part of a large message; `undefined`: anywhere. */
+  space(): Uint8Array | undefined;
+  /** So many bytes are there now, in place of `onData`. */
+  filled(bytes: number): void;
+}
+
 /**
  * A stream of bytes to one peer, as the node uses it: over a socket, over a {@link Transform}, or in memory. It starts
  * paused.
@@ -70,6 +78,10 @@ export interface Pipe {
   readonly wireSent: number;
   /** Bytes that were written and are not in the kernel yet, as far as one can know. */
   readonly unsentBytes: number;
+  /**
+   * Lets the pipe read large messages to where they belong. Called once, after the handshake; a pipe need not have it.
+   */
+  readInto?(space: PipeSpace): void;
   /**
    * Writes the pieces in order.
    *

@@ -113,6 +113,9 @@ export function writing<Out>(options: WritingOptions<Out>): Hook<WritingHandle<O
 class Sender<Out> implements WritingHandle<Out> {
   readonly #node: Node;
   readonly #hook: Hook;
+  /** The peer that was sent to last: most are sent to many times, and looking costs as much as sending. */
+  #lastPeer: Connection | undefined;
+  #lastWriter: MessageWriter<Out> | undefined;
 
   constructor(node: Node, hook: Hook) {
     this.#node = node;
@@ -122,7 +125,7 @@ class Sender<Out> implements WritingHandle<Out> {
   send(peer: Connection, message: Out, options?: SendOptions & { readonly delivery?: false | undefined }): boolean;
   send(peer: Connection, message: Out, options: SendOptions & { readonly delivery: true }): Promise<void>;
   send(peer: Connection, message: Out, options?: SendOptions): boolean | Promise<void> {
-    const writer = this.#writerOf(peer);
+    const writer = peer === this.#lastPeer ? this.#lastWriter! : this.#writerOf(peer);
     return options === undefined ? writer.send(message) : writer.sendWith(message, options);
   }
 
@@ -145,7 +148,11 @@ class Sender<Out> implements WritingHandle<Out> {
       throw new TypeError(`Cannot send: expected a connection of this node, got ${describeValue(peer)}`);
     }
     const { writer } = peer;
-    if (writer instanceof MessageWriter && writer.hook === this.#hook && peer.host.node === this.#node) return writer;
+    if (writer instanceof MessageWriter && writer.hook === this.#hook && peer.host.node === this.#node) {
+      this.#lastPeer = peer;
+      this.#lastWriter = writer;
+      return writer;
+    }
     if (peer.state === 'closed' || peer.state === 'connecting') throw disconnected(peer);
     const why = peer.host.node === this.#node ? 'writing was not enabled when it connected' : 'it is of another node';
     throw new P2PError('unsupported', 'local', `Cannot send to ${peer.addr}: ${why}`, { sent: 'no' });

@@ -1,7 +1,6 @@
 /** TLS on real sockets: who may come in is known before a byte is delivered. */
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { connect as rawConnect } from 'node:net';
 import { describe, it } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
@@ -9,7 +8,7 @@ import { connect as tlsConnect } from 'node:tls';
 import { peerIdOf } from '../../src/keys/keys.ts';
 import { createNode, lengthDelimited, reading, tls, writing } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { closing, codeOf, ear, LOOPBACK, until } from './nodes.ts';
+import { closing, codeOf, ear, gone, LOOPBACK, until } from './nodes.ts';
 
 const [alice, bob, mallory] = [testKey(1), testKey(2), testKey(3)];
 
@@ -99,7 +98,7 @@ describe('tls', () => {
     const socket = rawConnect(portOf(b.node.listeningAddr!), '127.0.0.1');
     socket.on('error', () => undefined);
     socket.write('GET / HTTP/1.1\r\n\r\n');
-    await once(socket, 'close');
+    await gone(socket);
     await until(() => b.node.connecting === 0);
     const a = await ear();
     await using __ = closing(a.node);
@@ -121,7 +120,7 @@ describe('tls', () => {
     b.node.enable(tls({ privateKey: bob, timeoutMs: 100 }));
     const socket = rawConnect(portOf(b.node.listeningAddr!), '127.0.0.1');
     socket.on('error', () => undefined);
-    await once(socket, 'close');
+    await gone(socket);
     assert.equal(b.node.heuristics.refused.get('handshake_timeout'), 1);
     assert.equal(b.node.connecting, 0);
   });

@@ -1,5 +1,6 @@
 /** What tests of the node on real sockets share. Everything is on loopback, and ends with the test. */
 
+import { type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { type Bytes } from '../../src/core/bytes.ts';
@@ -25,6 +26,15 @@ export async function until(holds: () => boolean, what: string = String(holds)):
     await delay(turn < 100 ? 1 : 5);
   }
   throw new Error(`Never so: ${what}`);
+}
+
+/** Resolves when a socket is closed, however. */
+export function gone(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.on('error', () => undefined);
+    if (socket.closed) resolve();
+    else socket.once('close', () => resolve());
+  });
 }
 
 /** A node that keeps what it gets. */

@@ -54,6 +54,10 @@ export function lengthDelimited(options: LengthDelimitedOptions = {}): Codec<Byt
     assertBytes(message, 'message');
     const { length } = message;
     if (length > maxFrameBytes) throw tooLarge(length, maxFrameBytes);
+    if (prefixBytes === 4) {
+      out.prefixed(message, little);
+      return;
+    }
     write(out, length, little);
     out.bytes(message);
   };

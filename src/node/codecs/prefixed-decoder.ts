@@ -25,6 +25,8 @@ export interface PrefixFormat {
 
 /** A frame is gathered in a buffer that grows with what has really come; so much is given on credit. */
 const CREDIT_BYTES = 1_048_576;
+/** So much must be missing of a frame for it to be read to its place. */
+const SPACE_BYTES = 16_384;
 /** Longer reasons are cut. */
 const MAX_REASON_BYTES = 1024;
 
@@ -70,6 +72,19 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     this.#at = 0;
   }
 
+  space(): Uint8Array | undefined {
+    const frame = this.#frame;
+    if (frame === undefined || this.#at < this.#chunk.length) return undefined;
+    const missing = this.#frameLength - this.#gathered;
+    if (missing < SPACE_BYTES) return undefined;
+    if (this.#gathered === frame.length) this.#grow(this.#gathered + 1);
+    return this.#frame!.subarray(this.#gathered);
+  }
+
+  filled(bytes: number): void {
+    this.#gathered += bytes;
+  }
+
   next(): Bytes | undefined {
     for (;;) {
       const frame = this.#frame === undefined ? this.#begin() : this.#gather();
@@ -110,7 +125,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
       this.#at = from + length;
       return new Uint8Array(chunk.buffer, chunk.byteOffset + from, length);
     }
-    this.#frame = new Uint8Array(Math.min(length, CREDIT_BYTES));
+    this.#frame = unwritten(Math.min(length, CREDIT_BYTES));
     this.#frameLength = length;
     this.#framePrefixBytes = prefixBytes;
     this.#gathered = 0;
@@ -122,18 +137,22 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     const chunk = this.#chunk;
     const take = Math.min(chunk.length - this.#at, this.#frameLength - this.#gathered);
     const needed = this.#gathered + take;
-    let frame = this.#frame!;
-    if (needed > frame.length) {
-      const larger = new Uint8Array(Math.min(this.#frameLength, Math.max(needed, frame.length * 2)));
-      larger.set(frame.subarray(0, this.#gathered));
-      this.#frame = frame = larger;
-    }
-    frame.set(take === chunk.length ? chunk : chunk.subarray(this.#at, this.#at + take), this.#gathered);
+    if (needed > this.#frame!.length) this.#grow(needed);
+    const frame = this.#frame!;
+    if (take > 0) frame.set(chunk.subarray(this.#at, this.#at + take), this.#gathered);
     this.#gathered = needed;
     this.#at += take;
     if (needed < this.#frameLength) return this.#rest();
     this.#frame = undefined;
     return frame;
+  }
+
+  /** Makes room for more of the frame than it was given on credit. */
+  #grow(needed: number): void {
+    const frame = this.#frame!;
+    const larger = unwritten(Math.min(this.#frameLength, Math.max(needed, frame.length * 2)));
+    larger.set(frame.subarray(0, this.#gathered));
+    this.#frame = larger;
   }
 
   /** Lets go of a chunk that is used up, so that a quiet connection holds none. */
@@ -144,4 +163,10 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     }
     return undefined;
   }
+}
+
+/** A buffer that is written to its end before anybody sees it, so it need not be zeroed. */
+function unwritten(length: number): Bytes {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(length);
+  return new Uint8Array(buffer, byteOffset, length);
 }

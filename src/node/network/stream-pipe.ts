@@ -3,8 +3,12 @@
 import { Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 
-import { type Bytes } from '../../core/bytes.ts';
-import { type Pipe, type PipeSink } from '../transport.ts';
+import { type Bytes, copyMessage } from '../../core/bytes.ts';
+import { type Pipe, type PipeSink, type PipeSpace } from '../transport.ts';
+import { canReadInto, readWith, SCRATCH, SCRATCH_CORNER } from './socket-buffer.ts';
+
+/** Messages of which so much is read to its place at once are likely to be followed by others of their kind. */
+const LARGE_BYTES = 131_072;
 
 export class StreamPipe implements Pipe {
   sink: PipeSink | undefined;
@@ -47,6 +51,30 @@ export class StreamPipe implements Pipe {
     for (let i = 0; i < last; i++) stream.write(pieces[i]);
     stream.write(pieces[last] ?? new Uint8Array(0), done);
     if (last > 0) stream.uncork();
+  }
+
+  readInto(space: PipeSpace): void {
+    const { stream } = this;
+    if (!canReadInto(stream)) return;
+    stream.off('data', this.#onData);
+    if (!this.#isReading) stream.on('end', this.#onEnd);
+    this.#isReading = true;
+    let wasLarge = false;
+    readWith(stream, {
+      next: () => {
+        const place = space.space();
+        if (place === undefined && wasLarge) {
+          wasLarge = false;
+          return SCRATCH_CORNER;
+        }
+        if (place !== undefined) wasLarge = place.length >= LARGE_BYTES;
+        return place ?? SCRATCH;
+      },
+      read: (buffer, bytes) => {
+        if (buffer !== SCRATCH && buffer !== SCRATCH_CORNER) space.filled(bytes);
+        else this.sink?.onData(copyOf(buffer, bytes));
+      },
+    });
   }
 
   pause(): void {
@@ -97,4 +125,13 @@ export class StreamPipe implements Pipe {
   };
 
   readonly #onClose = (): void => this.sink?.onClose(this.#error);
+}
+
+/** The first bytes of the scratch buffer, for good. */
+function copyOf(buffer: Uint8Array, length: number): Bytes {
+  const source = buffer.subarray(0, length);
+  if (length <= 2048) return copyMessage(source);
+  const copy = Buffer.allocUnsafeSlow(length);
+  copy.set(source);
+  return new Uint8Array(copy.buffer, copy.byteOffset, length);
 }

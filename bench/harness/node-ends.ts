@@ -1,0 +1,203 @@
+/** The two ends of a bench of the node: shoal, bare node:net, or the real pea2pea, each a process of its own. */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import path from 'node:path';
+import { Pea2PeaPeer } from '../../interop/pea2pea-peer.ts';
+import { type Carrier, type NodeAnswer, type NodeOrder } from '../node-process.ts';
+
+/** What an end is made of. */
+export type Kind = Carrier | 'pea2pea';
+
+/** One end. */
+export interface End extends AsyncDisposable {
+  readonly addr: string;
+  connect(addr: string, connections: number): Promise<void>;
+  /** From now on: resolves when so many messages have been processed. */
+  expect(count: number): Promise<{ readonly processed: Promise<void> }>;
+  /** Sends so many messages over each connection. */
+  flood(bytes: number, count: number): Promise<void>;
+  /** Nanoseconds for the median and the slowest hundredth. */
+  ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }>;
+  /** Nanoseconds for so many connections, one after the other. */
+  cycle(addr: string, count: number): Promise<number>;
+  /** Nanoseconds for so many nodes that are started and closed. */
+  nodes(count: number): Promise<number>;
+  /** Resident memory. */
+  memory(): Promise<number>;
+}
+
+/** An end on Node. */
+export class NodeEnd implements End {
+  readonly #child: ChildProcess;
+  readonly #answers: NodeAnswer[] = [];
+  #waiters: {
+    readonly type: NodeAnswer['type'];
+    readonly resolve: (answer: NodeAnswer) => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
+  addr = '';
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    child.once('exit', () => {
+      for (const { reject } of this.#waiters.splice(0)) reject(new Error('a process of the bench has ended'));
+    });
+    child.on('message', (answer: NodeAnswer) => {
+      const at = this.#waiters.findIndex(({ type }) => type === answer.type);
+      if (at === -1) this.#answers.push(answer);
+      else this.#waiters.splice(at, 1)[0]!.resolve(answer);
+    });
+  }
+
+  static async start(carrier: Carrier, echo = false, bind?: string): Promise<NodeEnd> {
+    const script = path.join(import.meta.dirname, '..', 'node-process.ts');
+    const end = new NodeEnd(
+      fork(script, {
+        execArgv: [...process.execArgv, '--expose-gc'],
+      }),
+    );
+    const reusePort = bind !== undefined;
+    end.addr = (
+      await end.call({ type: 'open', carrier, echo, reusePort, ...(bind === undefined ? {} : { bind }) })
+    ).addr!;
+    return end;
+  }
+
+  call(order: NodeOrder): Promise<NodeAnswer> {
+    this.#child.send(order);
+    return this.#next('done');
+  }
+
+  async connect(addr: string, connections: number): Promise<void> {
+    await this.call({ type: 'connect', addr, connections });
+  }
+
+  async expect(count: number): Promise<{ readonly processed: Promise<void> }> {
+    await this.call({ type: 'expect', count });
+    return { processed: this.#next('received').then(() => undefined) };
+  }
+
+  async flood(bytes: number, count: number, batch?: number): Promise<void> {
+    await this.call({ type: 'flood', bytes, count, ...(batch === undefined ? {} : { batch }) });
+  }
+
+  async ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }> {
+    const { p50, p99 } = await this.call({ type: 'ping', bytes, count });
+    return { p50: p50!, p99: p99! };
+  }
+
+  async cycle(addr: string, count: number): Promise<number> {
+    return (await this.call({ type: 'cycle', addr, count })).ns!;
+  }
+
+  async nodes(count: number): Promise<number> {
+    return (await this.call({ type: 'nodes', count })).ns!;
+  }
+
+  async memory(): Promise<number> {
+    return (await this.call({ type: 'memory' })).bytes!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const exited = new Promise<void>((resolve) => void this.#child.once('exit', () => resolve()));
+    this.#child.disconnect();
+    await exited;
+  }
+
+  #next(type: NodeAnswer['type']): Promise<NodeAnswer> {
+    const at = this.#answers.findIndex((answer) => answer.type === type);
+    if (at !== -1) return Promise.resolve(this.#answers.splice(at, 1)[0]!);
+    return new Promise((resolve, reject) => this.#waiters.push({ type, resolve, reject }));
+  }
+}
+
+/** An end on the real pea2pea. */
+class RustEnd implements End {
+  readonly #peer: Pea2PeaPeer;
+  readonly addr: string;
+
+  private constructor(peer: Pea2PeaPeer, addr: string) {
+    this.#peer = peer;
+    this.addr = addr;
+  }
+
+  static async start(echo: boolean): Promise<RustEnd> {
+    const peer = new Pea2PeaPeer('57', echo ? 'echo' : 'sink');
+    return new RustEnd(peer, await peer.address());
+  }
+
+  async connect(addr: string, connections: number): Promise<void> {
+    await this.#peer.ask('connected', 'connect', addr, connections);
+  }
+
+  async expect(count: number): Promise<{ readonly processed: Promise<void> }> {
+    await this.#peer.ask('expecting', 'expect', count);
+    return { processed: this.#peer.next('received').then(() => undefined) };
+  }
+
+  async flood(bytes: number, count: number): Promise<void> {
+    await this.#peer.ask('flooded', 'flood', bytes, count);
+  }
+
+  async ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }> {
+    const { p50, p99 } = await this.#peer.ask('pinged', 'ping', bytes, count);
+    return { p50: p50!, p99: p99! };
+  }
+
+  async cycle(addr: string, count: number): Promise<number> {
+    return (await this.#peer.ask('cycled', 'cycle', addr, count)).ns!;
+  }
+
+  async nodes(count: number): Promise<number> {
+    return (await this.#peer.ask('cycled', 'nodes', count)).ns!;
+  }
+
+  async memory(): Promise<number> {
+    return (await this.#peer.ask('memory', 'memory')).bytes!;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#peer[Symbol.asyncDispose]();
+  }
+}
+
+/** Starts an end. */
+export function startEnd(kind: Kind, echo = false): Promise<End> {
+  return kind === 'pea2pea' ? RustEnd.start(echo) : NodeEnd.start(kind, echo);
+}
+
+/** Two ends, connected. */
+export class Pair implements AsyncDisposable {
+  readonly sender: End;
+  readonly receiver: End;
+  readonly #connections: number;
+
+  private constructor(sender: End, receiver: End, connections: number) {
+    this.sender = sender;
+    this.receiver = receiver;
+    this.#connections = connections;
+  }
+
+  static async start(from: Kind, to: Kind, connections = 1, echo = false): Promise<Pair> {
+    const [sender, receiver] = await Promise.all([startEnd(from), startEnd(to, echo)]);
+    await sender.connect(receiver.addr, connections);
+    return new Pair(sender, receiver, connections);
+  }
+
+  /** Messages a second, from before the first is sent until the last is processed. */
+  async rate(bytes: number, count: number): Promise<number> {
+    const all = count * this.#connections;
+    const { processed } = await this.receiver.expect(all);
+    const from = performance.now();
+    const flooded = this.sender.flood(bytes, count);
+    await processed;
+    const ms = performance.now() - from;
+    await flooded;
+    return (all * 1000) / ms;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.sender[Symbol.asyncDispose]();
+    await this.receiver[Symbol.asyncDispose]();
+  }
+}

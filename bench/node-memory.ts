@@ -1,0 +1,79 @@
+/**
+ * What connections cost in memory: 10 000 idle ones held by one node (`--connections=N` for more), and a dense mesh of 200
+ * nodes in one process; against the real pea2pea where cargo is. Prints tables.
+ */
+
+import { parseArgs } from 'node:util';
+import { cargoMissing } from '../interop/pea2pea-peer.ts';
+import { connectNodes, createNode, lengthDelimited, reading, topology, writing } from '../src/node/index.ts';
+import { type Kind, NodeEnd, startEnd } from './harness/node-ends.ts';
+
+const { values } = parseArgs({
+  options: { connections: { type: 'string', default: '10000' }, mesh: { type: 'string', default: '200' } },
+});
+const [connections, mesh] = [Number(values.connections), Number(values.mesh)];
+/** Each process that dials holds so many; the limit of open files is per process. */
+const PER_DIALLER = 5000;
+
+async function idle(kind: Kind): Promise<number> {
+  await using holder = await startEnd(kind);
+  const before = await holder.memory();
+  const diallers: NodeEnd[] = [];
+  for (let left = connections; left > 0; left -= PER_DIALLER) {
+    const dialler = await NodeEnd.start('raw');
+    diallers.push(dialler);
+    await dialler.connect(holder.addr, Math.min(left, PER_DIALLER));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const after = await holder.memory();
+  for (const dialler of diallers) await dialler[Symbol.asyncDispose]();
+  return (after - before) / connections;
+}
+
+async function denseMesh(): Promise<readonly [number, number]> {
+  const collect: unknown = Reflect.get(globalThis, 'gc');
+  const resident = (): number => {
+    if (typeof collect === 'function') collect();
+    return process.memoryUsage.rss();
+  };
+  const before = resident();
+  const codec = lengthDelimited();
+  let heard = 0;
+  const nodes = Array.from({ length: mesh }, () => {
+    const node = createNode({ bind: '127.0.0.1:0', maxConnectionsPerIp: 1000 });
+    node.enable(reading({ codec, onMessage: () => void heard++ }));
+    return { node, out: node.enable(writing({ codec })) };
+  });
+  for (const { node } of nodes) await node.listen();
+  const alone = resident();
+  await connectNodes(
+    nodes.map(({ node }) => node),
+    topology.mesh,
+  );
+  const ends = mesh * (mesh - 1);
+  while (nodes.reduce((sum, { node }) => sum + node.connected, 0) < ends)
+    await new Promise((resolve) => setImmediate(resolve));
+  const connected = resident();
+  const from = performance.now();
+  for (const { out } of nodes) out.broadcast(new Uint8Array(1024));
+  while (heard < ends) await new Promise((resolve) => setImmediate(resolve));
+  const ms = performance.now() - from;
+  console.log(`mesh of ${mesh}: ${ends} ends, a broadcast of 1 KiB by all took ${ms.toFixed(0)} ms`);
+  await Promise.all(nodes.map(({ node }) => node.close()));
+  return [(alone - before) / mesh, (connected - alone) / ends];
+}
+
+const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
+const missing = cargoMissing();
+const figures = new Map<Kind, number>();
+for (const kind of missing === false ? (['shoal', 'raw', 'pea2pea'] as const) : (['shoal', 'raw'] as const)) {
+  figures.set(kind, await idle(kind));
+  console.log(`${connections} idle connections, ${kind}: ${kib(figures.get(kind)!)} each`);
+}
+const theirs = figures.get('pea2pea');
+if (theirs !== undefined) {
+  const ratio = figures.get('shoal')! / theirs;
+  console.log(`shoal to pea2pea: ${ratio.toFixed(2)}×, the goal is ≤ 1.2×: ${ratio <= 1.2 ? 'met' : 'missed'}`);
+} else console.log(`pea2pea is left out: ${missing}`);
+const [perNode, perEnd] = await denseMesh();
+console.log(`mesh of ${mesh}: ${kib(perNode)} a node that listens, ${kib(perEnd)} an end of a connection`);

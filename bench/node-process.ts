@@ -1,0 +1,260 @@
+/** One end of the node's benches, as a process of its own: told what to do in messages. */
+
+import { type Socket } from 'node:net';
+import {
+  type Connection,
+  createNode,
+  lengthDelimited,
+  type Node,
+  reading,
+  tls,
+  writing,
+  type WritingHandle,
+} from '../src/node/index.ts';
+import { testKey } from '../src/testing/test-key.ts';
+import { rawConnect, rawListen, rawReader, RawSender } from './node-raw.ts';
+
+/** What carries messages. */
+export type Carrier = 'shoal' | 'shoal-tls' | 'raw';
+
+/** What an end can be told. */
+export type NodeOrder =
+  | {
+      readonly type: 'open';
+      readonly carrier: Carrier;
+      readonly echo: boolean;
+      readonly reusePort?: boolean;
+      readonly bind?: string;
+    }
+  | { readonly type: 'connect'; readonly addr: string; readonly connections: number }
+  | { readonly type: 'expect'; readonly count: number }
+  | { readonly type: 'flood'; readonly bytes: number; readonly count: number; readonly batch?: number }
+  | { readonly type: 'ping'; readonly bytes: number; readonly count: number }
+  | { readonly type: 'cycle'; readonly addr: string; readonly count: number }
+  | { readonly type: 'nodes'; readonly count: number }
+  | { readonly type: 'hops'; readonly nodes: number; readonly count: number }
+  | { readonly type: 'memory' }
+  | { readonly type: 'close' };
+
+/** What it answers; `received` comes by itself, when all that was expected is processed. */
+export interface NodeAnswer {
+  readonly type: 'done' | 'received';
+  readonly addr?: string;
+  readonly ns?: number;
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly bytes?: number;
+  readonly connections?: number;
+}
+
+/** A way to send to one peer. */
+interface Outlet {
+  send(message: Uint8Array): boolean;
+  room(): Promise<void>;
+}
+
+let node: Node | undefined;
+let out: WritingHandle<Uint8Array> | undefined;
+let isRaw = false;
+let count = 0;
+let expected = Infinity;
+let onPong: (() => void) | undefined;
+const outlets: Outlet[] = [];
+const sockets: Socket[] = [];
+const codec = lengthDelimited();
+
+function arrived(): void {
+  if (++count === expected) process.send!({ type: 'received' } satisfies NodeAnswer);
+  onPong?.();
+}
+
+function fullNode(tlsKey?: number, options: { reusePort?: boolean; bind?: string; echo?: boolean } = {}): Node {
+  const made = createNode({
+    bind: options.bind ?? '127.0.0.1:0',
+    maxConnections: 200_000,
+    maxConnectionsPerIp: 200_000,
+    maxConnecting: 200_000,
+    reusePort: options.reusePort,
+  });
+  if (tlsKey !== undefined) made.enable(tls({ privateKey: testKey(tlsKey) }));
+  out = made.enable(writing({ codec }));
+  const sender = out;
+  const onMessage =
+    options.echo === true ? (peer: Connection, message: Uint8Array) => void sender.send(peer, message) : arrived;
+  made.enable(reading({ codec, onMessage }));
+  return made;
+}
+
+async function open(order: Extract<NodeOrder, { type: 'open' }>): Promise<NodeAnswer> {
+  isRaw = order.carrier === 'raw';
+  if (!isRaw) {
+    node = fullNode(order.carrier === 'shoal-tls' ? process.pid % 200 : undefined, order);
+    return { type: 'done', addr: await node.listen() };
+  }
+  const { addr } = await rawListen((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => undefined);
+    const sender = new RawSender(socket);
+    rawReader(socket, order.echo ? (message) => void sender.send(message) : arrived);
+  });
+  return { type: 'done', addr };
+}
+
+async function connectMany(addr: string, connections: number): Promise<NodeAnswer> {
+  for (let i = 0; i < connections; i++) {
+    if (isRaw) {
+      const socket = await rawConnect(addr);
+      socket.on('error', () => undefined);
+      sockets.push(socket);
+      rawReader(socket, arrived);
+      const sender = new RawSender(socket);
+      outlets.push({ send: (message) => sender.send(message), room: () => sender.drained() });
+    } else {
+      // A node of its own for each further connection, as a node has one to each address.
+      const from = i === 0 ? node! : fullNode();
+      const handle = out!;
+      const peer = await from.connect(addr);
+
+      outlets.push({ send: (message) => handle.send(peer, message), room: () => from.ready(peer) });
+    }
+  }
+  return { type: 'done' };
+}
+
+async function flood(bytes: number, each: number, batch?: number): Promise<NodeAnswer> {
+  const message = new Uint8Array(bytes).fill(7);
+  await Promise.all(
+    outlets.map(async (outlet) => {
+      for (let i = 0; i < each; i++) {
+        if (!outlet.send(message)) await outlet.room();
+        else if (batch !== undefined && i % batch === batch - 1) await new Promise((resolve) => setImmediate(resolve));
+      }
+    }),
+  );
+  return { type: 'done' };
+}
+
+async function ping(bytes: number, times: number): Promise<NodeAnswer> {
+  const message = new Uint8Array(bytes).fill(7);
+  const [outlet] = outlets;
+  const took = new Float64Array(times);
+  await new Promise<void>((resolve) => {
+    let i = 0;
+    let from = performance.now();
+    onPong = () => {
+      const now = performance.now();
+      took[i] = now - from;
+      if (++i === times) {
+        onPong = undefined;
+        resolve();
+        return;
+      }
+      from = now;
+      outlet!.send(message);
+    };
+    outlet!.send(message);
+  });
+  took.sort();
+  const at = (share: number): number => took[Math.floor((times - 1) * share)]! * 1e6;
+  return { type: 'done', p50: at(0.5), p99: at(0.99) };
+}
+
+async function cycle(addr: string, times: number): Promise<NodeAnswer> {
+  const from = performance.now();
+  for (let i = 0; i < times; i++) {
+    if (isRaw) {
+      const socket = await rawConnect(addr);
+      await new Promise<void>((resolve) => void socket.once('close', resolve).destroy());
+    } else await node!.disconnect(await node!.connect(addr));
+  }
+  return { type: 'done', ns: (performance.now() - from) * 1e6 };
+}
+
+async function nodes(times: number): Promise<NodeAnswer> {
+  const from = performance.now();
+  for (let i = 0; i < times; i++) {
+    const one = fullNode();
+    await one.listen();
+    await one.close();
+  }
+  return { type: 'done', ns: (performance.now() - from) * 1e6 };
+}
+
+/** One message along a line of nodes in this process. */
+async function hops(length: number, times: number): Promise<NodeAnswer> {
+  const line: Node[] = [];
+  let arrive: (() => void) | undefined;
+  for (let i = 0; i < length; i++) {
+    const one = createNode({ bind: '127.0.0.1:0', maxConnectionsPerIp: 10 });
+    const next = one.enable(writing({ codec }));
+    const onMessage = (peer: Connection, message: Uint8Array): void => {
+      const onward = one.connections().find((other) => other !== peer);
+      if (onward === undefined) arrive?.();
+      else next.send(onward, message);
+    };
+    one.enable(reading({ codec, onMessage }));
+    await one.listen();
+    line.push(one);
+    if (i === 0) out = next;
+  }
+  const peers: Connection[] = [];
+  for (let i = 1; i < length; i++) peers.push(await line[i - 1]!.connect(line[i]!.listeningAddr!));
+  const from = performance.now();
+  for (let i = 0; i < times; i++) {
+    await new Promise<void>((resolve) => {
+      arrive = resolve;
+      out!.send(peers[0]!, new Uint8Array(5));
+    });
+  }
+  const ns = (performance.now() - from) * 1e6;
+  await Promise.all(line.map((one) => one.close()));
+  return { type: 'done', ns };
+}
+
+function memory(): NodeAnswer {
+  const collect: unknown = Reflect.get(globalThis, 'gc');
+  if (typeof collect === 'function') collect();
+  return { type: 'done', bytes: process.memoryUsage.rss(), connections: node?.connected ?? sockets.length };
+}
+
+async function closeAll(): Promise<NodeAnswer> {
+  for (const socket of sockets) socket.destroy();
+  await node?.close();
+  return { type: 'done' };
+}
+
+function expect(messages: number): NodeAnswer {
+  count = 0;
+  expected = messages;
+  return { type: 'done' };
+}
+
+async function handle(order: NodeOrder): Promise<NodeAnswer> {
+  switch (order.type) {
+    case 'open':
+      return open(order);
+    case 'connect':
+      return connectMany(order.addr, order.connections);
+    case 'expect':
+      return expect(order.count);
+    case 'flood':
+      return flood(order.bytes, order.count, order.batch);
+    case 'ping':
+      return ping(order.bytes, order.count);
+    case 'cycle':
+      return cycle(order.addr, order.count);
+    case 'nodes':
+      return nodes(order.count);
+    case 'hops':
+      return hops(order.nodes, order.count);
+    case 'memory':
+      return memory();
+    case 'close':
+      return closeAll();
+    default:
+      return { type: 'done' };
+  }
+}
+
+process.on('message', (order: NodeOrder) => void handle(order).then((answer) => process.send!(answer)));
+process.on('disconnect', () => process.exit());
