@@ -14,7 +14,7 @@ import { cargoMissing, Qp2pPeer } from '../interop/qp2p-peer.ts';
 import { type EndpointOrder, type EndpointReport } from './endpoint-process.ts';
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
 
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 const CONNECTS = 20;
 const MIB = 2 ** 20;
 

@@ -63,7 +63,7 @@ export function buildQp2pPeer(): void {
 }
 
 /** How long to wait for an event before the test fails; everything is on loopback. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 /** A running qp2p peer. */
 export class Qp2pPeer implements AsyncDisposable {

@@ -33,6 +33,8 @@ export interface ConnectionHost<A extends Addr> {
   readonly waits: Waits;
   nowMs(): number;
   kick(): void;
+  /** Runs in a later turn, unless the endpoint has closed by then. */
+  later(act: () => void): void;
   /** Sends what is to be sent now: closing waits for no turn. */
   poll(): void;
   /** Messages can be taken that nobody takes here, or no more will come. */

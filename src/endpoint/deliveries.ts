@@ -2,7 +2,7 @@
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { rejection } from '../kit/rejection.ts';
+import { markHandled, rejection } from '../kit/rejection.ts';
 import { type Waits } from '../kit/waits.ts';
 import { type DialWaiter } from '../swarms/quic/dials.ts';
 import { type SendOptions } from './connection.ts';
@@ -79,7 +79,7 @@ export class Deliveries<A extends Addr> {
         : new P2PError('refused', 'local', `Cannot ${what()}: given up`, { sent: 'no', cause: error });
       this.#events.emit({ type: 'unsent', message, token: options.token, error: failed });
     });
-    return sending;
+    return markHandled(sending);
   }
 
   /** Tells of a message that cannot be sent. */

@@ -381,6 +381,7 @@ export class Hub<A extends Addr> {
       waits,
       nowMs: () => this.#realm.nowMs(),
       kick: () => this.#connections.kick(),
+      later: (act) => this.#user.later(act),
       poll: () => this.#connections.poll(),
       wake: (live) => this.#user.wake(live),
       welcomed: (live) => this.#welcomed(live),

@@ -8,7 +8,7 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { PendingBudget } from '../kit/pending-budget.ts';
-import { RESOLVED, rejection } from '../kit/rejection.ts';
+import { markHandled, RESOLVED, rejection } from '../kit/rejection.ts';
 import { checkCall } from '../kit/waits.ts';
 import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
@@ -80,6 +80,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     this.#sender = new Sender(
       {
         kick: () => host.kick(),
+        later: (act) => host.later(act),
         settled: () => this.#settled(),
         stopped: (code) => streamError(`send to ${this.id}`, code),
       },
@@ -205,7 +206,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     let began = stream !== undefined;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     const wait = { what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS, sent };
-    return this.#host.waits.wait<void>(wait, ({ resolve, reject }) => {
+    const told = this.#host.waits.wait<void>(wait, ({ resolve, reject }) => {
       settle = (error) => (error === undefined ? resolve() : reject(error));
       if (began) return undefined;
       const use = (opened: QuicStream): void => {
@@ -214,6 +215,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
       };
       return sender.waitFor('uni', { priority, use, fail: reject });
     });
+    return markHandled(told);
   }
 
   request(message: OutgoingMessage, options?: RequestOptions): Promise<ReceivedMessage> {

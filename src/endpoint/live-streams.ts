@@ -4,7 +4,7 @@ import { type Bytes, copyBytes, EMPTY_BYTES } from '../core/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertBytes } from '../core/limits.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { rejection } from '../kit/rejection.ts';
+import { markHandled, rejection } from '../kit/rejection.ts';
 import { checkCall, type Wait, type Waits } from '../kit/waits.ts';
 import { encodeMessage, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
 import { checkCode, type QuicStream } from '../protocols/quic/stream.ts';
@@ -77,7 +77,7 @@ export class LiveSendStream implements SendStream {
   }
 
   setPriority(priority: number): void {
-    this.#stream.setPriority(priority);
+    this.#host.sender.setPriority(this.#stream, priority);
   }
 
   get writable(): WritableStream<Uint8Array> {
@@ -133,11 +133,12 @@ export class LiveSendStream implements SendStream {
         : rejection(new P2PError('disconnected', 'local', `Cannot ${what()}: it is finished`, { sent: 'no' }));
     }
     this.#finished = sending.ends;
-    return waits.wait<void>({ what, call, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
+    const written = waits.wait<void>({ what, call, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
       const settle = (error?: P2PError): void => (error === undefined ? wait.resolve() : wait.reject(error));
       if (acked) sender.write(this.#stream, sending, ignore, settle);
       else if (sender.write(this.#stream, sending, settle)) wait.resolve();
     });
+    return markHandled(written);
   }
 }
 

@@ -54,9 +54,9 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
   readonly maxConcurrentBidiStreams?: number | undefined;
   /** The largest message, its three parts together, that is sent and taken. @default 16 MiB */
   readonly maxMessageBytes?: number | undefined;
-  /** Unfinished and unread bytes of a connection; then all but its eldest stream wait. @default 32 MiB */
+  /** Unfinished and unread bytes of a connection; then all but its eldest stream wait. @default 32 MiB, 128 MiB for qp2p */
   readonly maxConnectionBytes?: number | undefined;
-  /** The same of all connections. @default 256 MiB */
+  /** The same of all connections. @default 256 MiB, 1 GiB for qp2p */
   readonly maxEndpointBytes?: number | undefined;
   /** Messages that wait for a connection to be made or for a stream, for each peer; more fail at once. @default 16_384 */
   readonly maxQueuedMessages?: number | undefined;
@@ -170,7 +170,9 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
   const whole = (name: NumberOption, fallback: number, min: number, max: number): number =>
     wholeNumber(options[name], name, fallback, min, max);
   const maxMessageBytes = whole('maxMessageBytes', 16 * MIB, 1, MAX_PART_BYTES);
-  const maxConnectionBytes = whole('maxConnectionBytes', Math.max(32 * MIB, 2 * maxMessageBytes), 1, 2 ** 40);
+  // qp2p sends a hundred messages at once, each a bit at a time, and they must all be held.
+  const heldBytes = qp2p ? 128 * MIB : 32 * MIB;
+  const maxConnectionBytes = whole('maxConnectionBytes', Math.max(heldBytes, 2 * maxMessageBytes), 1, 2 ** 40);
   return {
     options,
     framing: qp2p ? qp2pFraming : shoalFraming,
@@ -185,7 +187,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
       maxQueuedMessages: whole('maxQueuedMessages', 16_384, 1, 2 ** 24),
       ...assertPendingLimits(options),
     },
-    maxEndpointBytes: whole('maxEndpointBytes', Math.max(256 * MIB, maxConnectionBytes), 1, 2 ** 40),
+    maxEndpointBytes: whole('maxEndpointBytes', Math.max(8 * heldBytes, maxConnectionBytes), 1, 2 ** 40),
     maxConnectionsPerPeer: whole('maxConnectionsPerPeer', 64, 1, 2 ** 20),
     streamTimeoutMs: whole('streamTimeoutMs', 30_000, 1, MAX_MS),
     connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, MAX_MS),

@@ -9,11 +9,16 @@ import { type Sending } from '../swarms/quic/sending.ts';
 export interface SenderHost {
   /** Something was given to the transport: take its outputs soon. */
   kick(): void;
+  /** Runs in a later turn, unless the endpoint has closed by then. */
+  later(act: () => void): void;
   /** Something was acknowledged, or is lost: `drain` looks again. */
   settled(): void;
   /** The error of a stream that the peer has stopped with a code. */
   stopped(code: number | undefined): P2PError;
 }
+
+/** Messages up to here do not wait for large ones that wait for room: they are a few packets. */
+const OVERTAKING_BYTES = 16_384;
 
 /** Gets nothing when all went well. */
 export type Settle = (error?: P2PError) => void;
@@ -27,6 +32,8 @@ interface Opening {
 
 /** What is under way on a stream. */
 interface Outgoing {
+  /** In order of beginning. */
+  readonly number: number;
   /** In order. Bounded by the calls under way. */
   readonly queue: { readonly sending: Sending; readonly taken: Settle }[];
   acked: Settle | undefined;
@@ -40,6 +47,12 @@ export class Sender {
   readonly #openings: Record<StreamKind, Opening[]> = { uni: [], bidi: [] };
   /** Streams with bytes that are not taken, or with somebody who waits for the acknowledgement. */
   readonly #outgoing = new Map<QuicStream, Outgoing>();
+  /** Those with bytes that are not taken. */
+  readonly #blocked = new Set<QuicStream>();
+  /** Those of them that can go on, until they do. */
+  readonly #writable = new Set<QuicStream>();
+  readonly #priorities = new WeakMap<QuicStream, number>();
+  #numbers = 0;
   /** Ended by us and not acknowledged. Bounded by the peer's stream limits. */
   readonly #ending = new Set<QuicStream>();
 
@@ -103,17 +116,26 @@ export class Sender {
   write(stream: QuicStream, sending: Sending, taken: Settle, acked?: Settle): boolean {
     this.#host.kick();
     if (sending.ends) this.#ending.add(stream);
-    const behind = this.#outgoing.get(stream)?.queue.length ?? 0;
-    if (behind === 0 && sending.write(stream)) {
+    const behind = this.#blocked.has(stream);
+    const inTurn = this.#blocked.size > 0 && sending.length > OVERTAKING_BYTES;
+    if (!behind && !inTurn && sending.write(stream)) {
       if (acked !== undefined) this.#of(stream).acked = acked;
       return true;
     }
     const own = this.#of(stream);
     own.queue.push({ sending, taken });
     if (acked !== undefined) own.acked = acked;
+    this.#blocked.add(stream);
     // A stream that does not go on takes nothing, and no event will follow.
     if (stream.sendState !== 'open') this.#fail(stream, this.#host.stopped(stream.stopCode));
+    else if (!behind && inTurn) this.#goOnLater(stream);
     return false;
+  }
+
+  /** As of the stream, and for the order in which waiting messages are written. */
+  setPriority(stream: QuicStream, priority: number): void {
+    stream.setPriority(priority);
+    this.#priorities.set(stream, priority);
   }
 
   /** Gives a stream up. */
@@ -124,11 +146,9 @@ export class Sender {
   }
 
   handleWritable(stream: QuicStream): void {
-    const outgoing = this.#outgoing.get(stream);
-    if (outgoing === undefined) return;
-    while (outgoing.queue[0]?.sending.write(stream) === true) outgoing.queue.shift()!.taken();
-    if (outgoing.queue.length === 0 && outgoing.acked === undefined) this.#outgoing.delete(stream);
-    if (this.#outgoing.size === 0) this.#host.settled();
+    if (!this.#blocked.has(stream)) return;
+    if (this.#blocked.size === 1) this.#goOn(stream);
+    else this.#goOnLater(stream);
   }
 
   handleAcknowledged(stream: QuicStream): void {
@@ -154,13 +174,42 @@ export class Sender {
 
   #opened(kind: StreamKind, priority: number): QuicStream | undefined {
     const stream = this.#connection.open(kind);
-    if (priority !== 0) stream?.setPriority(priority);
+    if (priority !== 0 && stream !== undefined) this.setPriority(stream, priority);
     return stream;
+  }
+
+  /**
+   * Several streams can go on when there is room again, and only one of them gets it: the eldest of the highest priority, so
+   * that messages are finished in turn. Were all to share, a hundred large ones would be half sent at a time, and half of
+   * each in the peer's memory.
+   */
+  #goOnLater(stream: QuicStream): void {
+    this.#writable.add(stream);
+    if (this.#writable.size > 1) return;
+    this.#host.later(() => {
+      const rank = (one: QuicStream): number => this.#priorities.get(one) ?? 0;
+      const order = (one: QuicStream): number => this.#outgoing.get(one)?.number ?? 0;
+      const inTurn = [...this.#writable].toSorted((a, b) => rank(b) - rank(a) || order(a) - order(b));
+      this.#writable.clear();
+      for (const one of inTurn) this.#goOn(one);
+      this.#host.kick();
+    });
+  }
+
+  #goOn(stream: QuicStream): void {
+    const outgoing = this.#outgoing.get(stream);
+    if (outgoing === undefined) return;
+    while (outgoing.queue[0]?.sending.write(stream) === true) outgoing.queue.shift()!.taken();
+    if (outgoing.queue.length > 0) return;
+    this.#blocked.delete(stream);
+    if (outgoing.acked === undefined) this.#outgoing.delete(stream);
+    if (this.#outgoing.size === 0) this.#host.settled();
   }
 
   #of(stream: QuicStream): Outgoing {
     let outgoing = this.#outgoing.get(stream);
-    if (outgoing === undefined) this.#outgoing.set(stream, (outgoing = { queue: [], acked: undefined }));
+    if (outgoing === undefined)
+      this.#outgoing.set(stream, (outgoing = { number: ++this.#numbers, queue: [], acked: undefined }));
     return outgoing;
   }
 
@@ -174,6 +223,8 @@ export class Sender {
 
   #forget(stream: QuicStream): void {
     this.#outgoing.delete(stream);
+    this.#blocked.delete(stream);
+    this.#writable.delete(stream);
     this.#ending.delete(stream);
     this.#host.settled();
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/core/bytes.ts';
-import { bytes, drops, echo, errorOf, pair, take, world } from './world.ts';
+import { bytes, drops, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: messages', () => {
   it('Q09: a unidirectional message arrives whole; send resolves when handed over, acked when acknowledged', async () => {
@@ -269,6 +269,43 @@ describe('endpoint: messages', () => {
     const answer = await w.run(errorOf(here.request(new Uint8Array(100), { maxResponseBytes: 99 })));
     assert.equal(answer.code, 'mtu_exceeded');
     assert.equal(there.closeReason, undefined);
+  });
+
+  it('a hundred large messages sent at once arrive in turn, though only a few fit into the memory of the peer', async () => {
+    const w = world({ latencyMs: 5 });
+    const { here, there } = await pair(
+      w,
+      { keepAliveMs: 1000 },
+      { maxMessageBytes: 2 ** 20, maxConnectionBytes: 2 ** 21 },
+    );
+    const sends = Array.from({ length: 100 }, (_, i) =>
+      here.send(new Uint8Array(300_000).fill(i), { timeoutMs: Infinity }),
+    );
+    const got: number[] = [];
+    void (async () => {
+      for await (const { payload } of there.messages()) got.push(payload[0]!);
+    })();
+    for (let i = 0; i < 200 && got.length < 100; i++) await w.pass(1000);
+    assert.deepEqual(
+      got.toSorted((a, b) => a - b),
+      Array.from({ length: 100 }, (_, i) => i),
+    );
+    await w.run(Promise.all(sends));
+  });
+
+  it('a send that nobody awaits may fail without ending the process', async () => {
+    const w = world();
+    const { here, alice } = await pair(w);
+    const stream = await w.run(here.openUni());
+    w.realm.cut();
+    for (let i = 0; i < 200; i++) void here.send(bytes('x'));
+    void stream.send(bytes('x'), { acked: true });
+    void alice.send(nowhere(w), bytes('x'));
+    await w.run(here.close());
+    void here.send(bytes('x'));
+    void stream.finish(bytes('x'));
+    void alice.trySend(nowhere(w), bytes('x'));
+    await w.pass(60_000);
   });
 
   it('ten thousand messages sent at once all arrive', async () => {

@@ -22,6 +22,13 @@ export class Sending {
     this.#end = end;
   }
 
+  /** Bytes altogether. */
+  get length(): number {
+    let length = 0;
+    for (const chunk of this.#chunks) length += chunk.length;
+    return length;
+  }
+
   /** Whether the stream ends with it. */
   get ends(): boolean {
     return this.#end;

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { type TraceEvent } from '../../src/core/realm.ts';
+import { endpoint } from '../../src/endpoint/index.ts';
+import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { addrOf, bytes, echo, errorOf, nowhere, take, world } from './world.ts';
+
+describe('endpoint: for those who test and watch', () => {
+  it('Q46: a network of endpoints in memory runs in virtual time, and the same seed runs the same', async () => {
+    const run = async (): Promise<readonly unknown[]> => {
+      const trace: TraceEvent[] = [];
+      const realm = createMemoryRealm({
+        clock: 'virtual',
+        mtu: 1500,
+        seed: 'same',
+        netem: 'cellular',
+        trace: (event) => trace.push(event),
+      });
+      const ends = Array.from({ length: 4 }, (_, i) => endpoint(realm.swarm(), { identity: testKey(i) }));
+      for (const end of ends) void echo(end);
+      const answers = ends.slice(1).map(async (end) => {
+        const connection = await end.connect(ends[0]!.localAddrs()[0]!, { timeoutMs: 60_000 });
+        return (await connection.request(new Uint8Array(20_000), { timeoutMs: 60_000 })).payload.length;
+      });
+      const sizes = await realm.clock.run(Promise.all(answers));
+      return [sizes, realm.nowMs(), trace.map(({ layer, type, atMs }) => `${layer} ${type} ${atMs}`)];
+    };
+    const first = await run();
+    assert.deepEqual(first[0], [20_000, 20_000, 20_000]);
+    assert.ok((first[1] as number) > 100, 'time has passed, and nobody has waited for it');
+    assert.deepEqual(await run(), first);
+  });
+
+  it('Q48: connections, failures and moves are traced with their addresses; the library writes nothing', async () => {
+    const trace: TraceEvent[] = [];
+    const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, trace: (event) => trace.push(event) });
+    const [alice, bob] = [0, 1].map((i) => endpoint(realm.swarm(), { identity: testKey(i) }));
+    await realm.clock.run(alice!.connect(bob!.localAddrs()[0]!));
+    const strict = endpoint(realm.swarm(), { identity: testKey(2), trust: () => false });
+    await realm.clock.run(errorOf(alice!.connect(strict.localAddrs()[0]!)));
+    await realm.clock.run(alice!.close());
+    const own = trace.filter(({ layer }) => layer === 'endpoint').map(({ type, reason }) => `${type} ${reason}`);
+    assert.deepEqual(own.toSorted(), [
+      'closed local',
+      'handshake_failed refused',
+      'session acceptor',
+      'session dialler',
+    ]);
+  });
+
+  it('what an endpoint holds can be looked at', async () => {
+    const w = world();
+    const [alice, bob] = [w.open(), w.open()];
+    await w.run(alice.send(addrOf(bob), bytes('hi'), { acked: true }));
+    const described = 'describe' in bob && typeof bob.describe === 'function' ? bob.describe() : undefined;
+    const { state, limits } = described as { state: Record<string, number>; limits: Record<string, number> };
+    assert.deepEqual([state['connections'], state['peers'], state['dials'], state['heldBytes']], [1, 1, 0, 2]);
+    assert.ok(limits['maxEndpointBytes']! > 0);
+    await w.run(take(bob.messages(), 1));
+    assert.equal(bob.counters.received, 1);
+    assert.equal(alice.counters.sent, 1);
+  });
+
+  it('Q20: a peer that vanishes is noticed by the idle timeout, and what was under way fails', async () => {
+    const w = world();
+    const [alice, bob] = [w.open({ idleTimeoutMs: 3000 }), w.open()];
+    const connection = await w.run(alice.connect(addrOf(bob)));
+    w.realm.cut();
+    const request = errorOf(connection.request(bytes('hello?')));
+    const error = await w.run(request);
+    assert.deepEqual([error.code, error.side, error.sent], ['disconnected', 'path', 'maybe']);
+    assert.equal((await connection.closed).by, 'idle_timeout');
+    assert.equal((await w.run(errorOf(alice.connect(nowhere(w), { timeoutMs: 10 })))).code, 'timeout');
+  });
+});

@@ -1,0 +1,122 @@
+/** Endpoints on real UDP sockets, on loopback. */
+
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+
+import { P2PError } from '../../src/core/errors.ts';
+import { type Endpoint, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
+import { watchLeaks } from '../../src/testing/leaks.ts';
+import { type UdpAddr } from '../../src/swarms/udp/index.ts';
+
+type Udp = Endpoint<UdpAddr>;
+const bind = '127.0.0.1:0';
+
+async function serve(endpoint: Udp): Promise<void> {
+  for await (const { connection, payload, reply } of endpoint.messages()) {
+    if (reply === undefined) await connection.send(payload, { timeoutMs: Infinity });
+    else await reply.finish(payload);
+  }
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<P2PError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(P2PError.is(error), String(error));
+  return error;
+}
+
+describe('endpoint on UDP', () => {
+  it('Q04: says where it listens; the other side sees that very address', async () => {
+    await using alice = await openEndpoint({ bind });
+    await using bob = await openEndpoint({ bind });
+    const accepted = bob.connections();
+    const here = await alice.connect(bob.localAddrs()[0]!.text);
+    const { value: there } = await accepted.next();
+    assert.equal(there!.remoteAddr.text, alice.localAddrs()[0]!.text);
+    assert.equal(here.remoteAddr.text, bob.localAddrs()[0]!.text);
+  });
+
+  it('options from JSON open an endpoint', async () => {
+    await using endpoint = await openEndpoint(endpointOptionsFromJson('{ "bind": "127.0.0.1:0", "listen": false }'));
+    assert.equal(endpoint.localAddrs().length, 1);
+  });
+
+  it('50 clients send 50 messages each and get each of them back', async () => {
+    await using bob = await openEndpoint({ bind });
+    void serve(bob);
+    await using stack = new AsyncDisposableStack();
+    const clients: Udp[] = [];
+    for (let i = 0; i < 50; i++) clients.push(stack.use(await openEndpoint({ bind, listen: false })));
+    const counts = await Promise.all(
+      clients.map(async (client) => {
+        const connection = await client.connect(bob.localAddrs()[0]!, { timeoutMs: 60_000 });
+        for (let i = 0; i < 50; i++) void connection.send(new Uint8Array(200).fill(i));
+        let got = 0;
+        for await (const { payload } of connection.messages()) {
+          got += payload.length === 200 ? 1 : 0;
+          if (got === 50) break;
+        }
+        return got;
+      }),
+    );
+    assert.equal(
+      counts.reduce((sum, count) => sum + count),
+      2500,
+    );
+  });
+
+  it('a dead port costs the time of the attempt; another address family and a used port fail at once', async () => {
+    const dead = createSocket('udp4');
+    dead.bind(0, '127.0.0.1');
+    await once(dead, 'listening');
+    const deadAddr = `127.0.0.1:${dead.address().port}`;
+    await using alice = await openEndpoint({ bind });
+    await using bob = await openEndpoint({ bind });
+    assert.equal((await failureOf(alice.connect(deadAddr, { timeoutMs: 200 }))).code, 'timeout');
+    const connection = await alice.connectToAny([deadAddr, bob.localAddrs()[0]!], { timeoutMs: 5000 });
+    assert.equal(connection.peerId, bob.peerId);
+    // Far less than the ten seconds of an attempt: the deadline of the call would be another code.
+    const family = await failureOf(alice.connect('[::1]:9', { timeoutMs: 9000 }));
+    assert.deepEqual([family.code, family.side], ['unreachable', 'local']);
+    const taken = await failureOf(openEndpoint({ bind: deadAddr }));
+    assert.equal(taken.code, 'in_use');
+    dead.close();
+  });
+
+  it('IPv6 is an address like others', async (t) => {
+    const opened = await openEndpoint({ bind: '[::1]:0' }).catch(() => undefined);
+    if (opened === undefined) {
+      t.skip('no IPv6 here');
+      return;
+    }
+    await using bob = opened;
+    await using alice = await openEndpoint({ bind: '[::1]:0' });
+    void serve(bob);
+    const connection = await alice.connect(bob.localAddrs()[0]!.text);
+    assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
+  });
+
+  it('a closed endpoint leaves nothing running, and no listener on a signal', async () => {
+    const watch = watchLeaks();
+    const stop = new AbortController();
+    const alice = await openEndpoint({ bind, signal: stop.signal });
+    const bob = await openEndpoint({ bind, keepAliveMs: 1000 });
+    void serve(bob);
+    const connection = await alice.connect(bob.localAddrs()[0]!, { signal: stop.signal });
+    await connection.request(new Uint8Array(100), { signal: stop.signal });
+    const pending = connection.request(new Uint8Array(1), { signal: stop.signal }).catch(() => {});
+    await Promise.all([alice.close(), bob.close()]);
+    await pending;
+    const { resources, abortListeners } = await watch.leaks(stop.signal);
+    assert.deepEqual([resources, abortListeners], [[], 0]);
+  });
+
+  it('a process that opens an endpoint and does nothing with it can end', async () => {
+    await using endpoint = await openEndpoint({ bind });
+    assert.equal(endpoint.openConnections().length, 0);
+  });
+});
