@@ -142,7 +142,9 @@ export class Receiver {
   expire(nowMs: number, timeoutMs: number): void {
     for (const arrival of this.#arrivals.values()) {
       const body = this.#bodies.indexOf(arrival.reader);
-      if (nowMs - arrival.movedMs < timeoutMs || (arrival.parked && body < 0)) continue;
+      // Between messages a stream may rest, and before its first byte it may wait for its turn at the sender.
+      if (body < 0 && (arrival.parked || arrival.reader.held === 0)) continue;
+      if (nowMs - arrival.movedMs < timeoutMs) continue;
       if (body >= 0) this.#bodies.splice(body, 1);
       arrival.reader.stop(STREAM_CODE.TIMEOUT);
       arrival.reader.stream.reset(STREAM_CODE.TIMEOUT);
@@ -246,7 +248,8 @@ export class Receiver {
     const grown = held - arrival.held;
     arrival.held = held;
     if (grown !== 0) this.#host.memory.change(grown);
-    if (held - arrival.moved >= PROGRESS_BYTES) {
+    if (held < arrival.moved || held === grown) arrival.moved = 0;
+    if (held === grown || held - arrival.moved >= PROGRESS_BYTES) {
       arrival.moved = held;
       arrival.movedMs = this.#host.nowMs();
     }

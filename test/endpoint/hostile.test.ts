@@ -190,6 +190,25 @@ describe('endpoint: bad input', () => {
     assert.equal(got?.payload.length, 1_000_000);
   });
 
+  it('a stream may rest between messages, and before its first byte', async () => {
+    const w = world();
+    const { raw, bob, connection } = await mallory(w, { streamTimeoutMs: 2000, keepAliveMs: 500 });
+    // The last of them opens the others, too, as far as the receiver can see.
+    const streams = Array.from({ length: 10 }, () => connection.open('uni')!);
+    const [first] = streams;
+    streams.at(-1)!.write(message(bytes('last')));
+    raw.flush();
+    await w.pass(30_000);
+    first!.write(message(bytes('first')), true);
+    streams.at(-1)!.write(message(bytes('last')).subarray(1), true);
+    raw.flush();
+    assert.equal((await w.run(take(bob.messages(), 3))).length, 3);
+    assert.deepEqual(
+      streams.map(({ stopCode }) => stopCode),
+      streams.map(() => undefined),
+    );
+  });
+
   it('a stream of bytes that nobody takes is reset after the deadline', async () => {
     const w = world();
     const { raw, bob, connection } = await mallory(w, { streamTimeoutMs: 4000 });

@@ -276,16 +276,16 @@ describe('endpoint: messages', () => {
     const { here, there } = await pair(
       w,
       { keepAliveMs: 1000 },
-      { maxMessageBytes: 2 ** 20, maxConnectionBytes: 2 ** 21 },
+      { maxMessageBytes: 2 ** 20, maxConnectionBytes: 2 ** 21, windows: { connectionBytes: 2 ** 20 } },
     );
     const sends = Array.from({ length: 100 }, (_, i) =>
-      here.send(new Uint8Array(300_000).fill(i), { timeoutMs: Infinity }),
+      here.send(new Uint8Array(1_000_000).fill(i), { timeoutMs: Infinity }),
     );
     const got: number[] = [];
     void (async () => {
       for await (const { payload } of there.messages()) got.push(payload[0]!);
     })();
-    for (let i = 0; i < 200 && got.length < 100; i++) await w.pass(1000);
+    for (let i = 0; i < 20 && got.length < 100; i++) await w.pass(1000);
     assert.deepEqual(
       got.toSorted((a, b) => a - b),
       Array.from({ length: 100 }, (_, i) => i),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import { assert as check, nat, property, uint8Array } from 'fast-check';
 
 import { type Bytes, concatBytes, encodeText, fromHex, toHex } from '../../../src/core/bytes.ts';
 import {
@@ -28,42 +28,33 @@ describe('endpoint frames', () => {
   it('are those of the vectors in docs/wire/endpoint.md', () => {
     const hi = encodeText('hi');
     assert.equal(toHex(encoded(shoalFraming, parts('', '', hi), PREFACE.MESSAGES)), '110000026869');
-    assert.equal(toHex(encoded(shoalFraming, parts('01', '0203', hi), PREFACE.MESSAGES)), '11010202010203' + '6869');
+    assert.equal(toHex(encoded(shoalFraming, parts('01', '0203', hi), PREFACE.MESSAGES)), '110102020102036869');
     const long = encoded(shoalFraming, parts('', '', new Uint8Array(300).fill(0xaa)), PREFACE.MESSAGES);
     assert.equal(toHex(long.subarray(0, 6)), '110000ac02aa');
-    assert.equal(
-      toHex(encoded(qp2pFraming, parts('01', '0203', hi))),
-      '0002' + '00000001' + '00000002' + '00000002' + '0000' + '010203' + '6869',
-    );
+    assert.equal(toHex(encoded(qp2pFraming, parts('01', '0203', hi))), '000200000001000000020000000200000102036869');
   });
 
   for (const [name, framing] of FRAMINGS) {
     it(`${name}: what is encoded decodes to itself, in whatever pieces it comes`, () => {
-      const some = fc.uint8Array({ maxLength: 300 });
-      fc.assert(
-        fc.property(
-          some,
-          some,
-          fc.uint8Array({ minLength: 1, maxLength: 20_000 }),
-          fc.nat(),
-          (header, dst, payload, cut) => {
-            const bytes = encoded(framing, { header, dst, payload });
-            const decoded = framing.decode(bytes, 30_000);
-            assert.ok(typeof decoded === 'object');
-            assert.equal(decoded.length, bytes.length);
-            assert.deepEqual(
-              [decoded.message.header, decoded.message.dst, decoded.message.payload].map(toHex),
-              [header, dst, payload].map(toHex),
-            );
-            assert.equal(framing.decode(bytes.subarray(0, cut % bytes.length), 30_000), undefined);
-          },
-        ),
+      const some = uint8Array({ maxLength: 300 });
+      check(
+        property(some, some, uint8Array({ minLength: 1, maxLength: 20_000 }), nat(), (header, dst, payload, cut) => {
+          const bytes = encoded(framing, { header, dst, payload });
+          const decoded = framing.decode(bytes, 30_000);
+          assert.ok(typeof decoded === 'object');
+          assert.equal(decoded.length, bytes.length);
+          assert.deepEqual(
+            [decoded.message.header, decoded.message.dst, decoded.message.payload].map(toHex),
+            [header, dst, payload].map(toHex),
+          );
+          assert.equal(framing.decode(bytes.subarray(0, cut % bytes.length), 30_000), undefined);
+        }),
       );
     });
 
     it(`${name}: any bytes decode, fail or want more, and never throw or go over the limit`, () => {
-      fc.assert(
-        fc.property(fc.uint8Array({ maxLength: 64 }), fc.nat(100), (bytes, limit) => {
+      check(
+        property(uint8Array({ maxLength: 64 }), nat(100), (bytes, limit) => {
           const decoded = framing.decode(concatBytes(bytes), limit);
           if (typeof decoded !== 'object') return;
           const { header, dst, payload } = decoded.message;
@@ -88,10 +79,10 @@ describe('endpoint frames', () => {
     assert.equal(fault('0000ffffffff1f'), 'malformed');
     assert.equal(fault('000080'), undefined);
     assert.equal(fault('00008000'), 'malformed');
-    assert.equal(fault('0000e807' + 'aa'.repeat(1000), 999), 'oversize');
+    assert.equal(fault(`0000e807${'aa'.repeat(1000)}`, 999), 'oversize');
     const qp2p = (hex: string): unknown => qp2pFraming.decode(fromHex(hex), 1000);
-    assert.equal(qp2p('0001' + '00'.repeat(14)), 'version');
-    assert.equal(qp2p('0002' + '00'.repeat(14)), 'empty_payload');
-    assert.equal(qp2p('0002' + '00'.repeat(11) + '010001'), 'malformed');
+    assert.equal(qp2p(`0001${'00'.repeat(14)}`), 'version');
+    assert.equal(qp2p(`0002${'00'.repeat(14)}`), 'empty_payload');
+    assert.equal(qp2p(`0002${'00'.repeat(11)}010001`), 'malformed');
   });
 });
