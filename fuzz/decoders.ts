@@ -1,18 +1,21 @@
 /** Every decoder that meets bytes or text from others. A new one gets an entry here. */
 
-import { type Bytes, encodeText } from '../src/core/bytes.ts';
+import { type Bytes, concatBytes, encodeText } from '../src/core/bytes.ts';
 import { parseEndpoint } from '../src/core/ip.ts';
 import { decodePeerId, encodePeerId } from '../src/core/peer-id.ts';
 import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/core/varint.ts';
 import { decodeRecords, encodeRecords } from '../src/discovery/exchange-message.ts';
 import { signPeerRecord, verifyPeerRecord } from '../src/discovery/peer-record.ts';
 import { createSelfSignedCertificate, parseCertificate } from '../src/formats/certificate.ts';
+import { verifyChain } from '../src/formats/chain.ts';
 import { defaultKeyRegistry } from '../src/formats/ecdsa-p256.ts';
+import { createCertificate } from '../src/formats/issue.ts';
 import { decodeOid } from '../src/formats/oid.ts';
 import { decodePem } from '../src/formats/pem.ts';
 import { decodePkcs8 } from '../src/formats/pkcs8.ts';
 import { decodeSpki } from '../src/formats/spki.ts';
 import { exportKey, generateKey, importKey, importPublicKey } from '../src/keys/keys.ts';
+import { encodeMessage, qp2pFraming, shoalFraming } from '../src/protocols/endpoint/frame.ts';
 import { decodePart, encodePart } from '../src/protocols/frag/part.ts';
 import { decodePacket, encodePacket } from '../src/protocols/mbapp/header.ts';
 import { channelKinds } from '../src/protocols/mux/channel-kinds.ts';
@@ -76,6 +79,26 @@ const certificates = keys.map((signer) =>
     notAfterMs: 1_800_000_000_000,
   }),
 );
+/** An authority, and a certificate of it with everything that is looked at. */
+const authority = createCertificate({
+  subjectKey: keys[0]!.publicKey,
+  issuer: { key: keys[0]! },
+  serialNumber: Uint8Array.of(1),
+  notBeforeMs: 0,
+  notAfterMs: 1_800_000_000_000,
+  commonName: 'a',
+  isAuthority: true,
+});
+const authorities = [parseCertificate(authority)!];
+const certified = createCertificate({
+  subjectKey: keys[1]!.publicKey,
+  issuer: { key: keys[0]!, certificate: authorities[0] },
+  serialNumber: Uint8Array.of(2),
+  notBeforeMs: 0,
+  notAfterMs: 1_800_000_000_000,
+  dnsNames: ['a.test', '*.b.test'],
+});
+const endpointMessage = { header: new Uint8Array(3), dst: new Uint8Array(2), payload: new Uint8Array(40) };
 const spkis = keys.map(({ publicKey }) => publicKey.spki);
 const pkcs8s = keys.map((key) => exportKey(key, 'pkcs8'));
 const records = keys.map(
@@ -137,6 +160,23 @@ export const DECODERS: readonly Target[] = [
     feed: (input) => void new NoiseRecordReader(new CipherState(NOISE_KEY)).push(input),
   },
   { name: 'QUIC or not', seeds: [Uint8Array.of(0xc0, 0, 0, 0, 1, 8)], feed: (input) => void isQuicDatagram(input) },
+  {
+    name: 'endpoint frames',
+    seeds: [shoalFraming, qp2pFraming].flatMap((framing) =>
+      encodeMessage(framing, endpointMessage, undefined).map((chunk) => concatBytes(chunk)),
+    ),
+    feed: (input) => {
+      shoalFraming.decode(input, 65_536);
+      qp2pFraming.decode(input, 65_536);
+    },
+  },
+  {
+    name: 'certificate chains',
+    seeds: [certified, authority],
+    feed: (input) =>
+      void verifyChain({ chain: [input], anchors: authorities, wallMs: 0, usage: 'server', serverName: 'a.test' }),
+    oneIn: 4,
+  },
   { name: 'TCP swarm frames', seeds: tcpStreams, feed: feedTcpSession, oneIn: 4 },
   { name: 'SPKI (DER)', seeds: spkis, feed: (input) => void decodeSpki(input) },
   { name: 'PKCS#8 (DER)', seeds: pkcs8s, feed: (input) => void decodePkcs8(input) },
