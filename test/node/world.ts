@@ -51,8 +51,13 @@ export class World {
   }
 
   /** A node on a host of its own, or on the one with this IP. */
-  node(options: NodeOptions = {}, ip = `10.0.0.${++this.#hosts}`): Node {
+  node(options: NodeOptions = {}, ip: string = this.#newIp()): Node {
     return createNode({ realm: this.realm, network: this.net.host(ip), bind: `${ip}:0`, ...options });
+  }
+
+  #newIp(): string {
+    this.#hosts++;
+    return `10.0.${this.#hosts >> 8}.${this.#hosts & 255}`;
   }
 
   /** A node that reads and writes texts, and listens. */
