@@ -20,6 +20,7 @@ import { p2pkeMachine } from './p2pke-machine.ts';
 import { p2pkeUdp } from './p2pke-udp.ts';
 import { quicEngine } from './quic-engine.ts';
 import { quicSwarm } from './quic-swarm.ts';
+import { tcpSwarm } from './tcp-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
 import { virtualRing } from './virtual-ring.ts';
 
@@ -35,6 +36,7 @@ const BENCHES: readonly Bench[] = [
   nodeMessages,
   nodeMany,
   nodeLife,
+  tcpSwarm,
 ];
 
 const { values, positionals } = parseArgs({

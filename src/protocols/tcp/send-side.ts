@@ -9,7 +9,7 @@ import { type MessageHead } from './frames.ts';
 import { Lanes, type Outgoing } from './lanes.ts';
 
 /** What may be written and not be in the kernel: what comes later can still go before what is not written. */
-const HIGH_WATER_BYTES = 524_288;
+const HIGH_WATER_BYTES = 1_048_576;
 /** Messages in parts that go in turn; the others wait, so that the peer need not hold the beginnings of all. */
 const MAX_BEGUN = 64;
 

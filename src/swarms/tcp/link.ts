@@ -64,6 +64,7 @@ export class Link implements PeerSession {
   readonly #served = new Map<number, Serving>(); // Bounded by the window that the peer was given.
   #peerMaxBytes = Infinity;
   #kicked = false;
+  #turnMs = 0;
   #closed: TcpClosed | undefined;
 
   constructor(
@@ -130,7 +131,9 @@ export class Link implements PeerSession {
       taken(refused);
       return () => {};
     }
-    const ticket = this.#machine.tell(this.#nowMs(), payload, priority);
+    // One look at the clock for all tells of a turn.
+    if (!this.#kicked) this.#turnMs = this.#nowMs();
+    const ticket = this.#machine.tell(this.#turnMs, payload, priority);
     this.#host.user.counters.countSent(payload.length);
     this.#kick();
     if (ticket === undefined) return true;
