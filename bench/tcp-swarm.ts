@@ -52,26 +52,28 @@ async function ours(kind: string, bytes: number): Promise<Contender> {
 
 const LIBP2P = new URL('../interop/js/libp2p/', import.meta.url);
 
-/** js-libp2p, by lines of JSON. */
-async function libp2p(bytes: number): Promise<Contender> {
-  const start = (): {
-    readonly child: ChildProcess;
-    readonly order: (order: object) => Promise<Record<string, string>>;
-  } => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL('peer.mjs', LIBP2P))], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const answer = async (): Promise<Record<string, string>> => JSON.parse(String((await lines.next()).value));
-    return {
-      child,
-      order: (order) => {
-        child.stdin.write(`${JSON.stringify(order)}\n`);
-        return answer();
-      },
-    };
+/** A js-libp2p process, told what to do in lines of JSON. */
+function startLibp2p(): {
+  readonly child: ChildProcess;
+  readonly order: (order: object) => Promise<Record<string, string>>;
+} {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('peer.mjs', LIBP2P))], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async (): Promise<Record<string, string>> => JSON.parse(String((await lines.next()).value));
+  return {
+    child,
+    order: (order) => {
+      child.stdin.write(`${JSON.stringify(order)}\n`);
+      return answer();
+    },
   };
-  const [receiver, sender] = [start(), start()];
+}
+
+/** js-libp2p: messages are writes to one stream. */
+async function libp2p(bytes: number): Promise<Contender> {
+  const [receiver, sender] = [startLibp2p(), startLibp2p()];
   const { addr, peer } = await receiver.order({ do: 'listen' });
   const to = `${addr}/p2p/${peer}`;
   return {

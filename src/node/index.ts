@@ -24,7 +24,7 @@ export { type ConnectionLimits } from './limits.ts';
 export { type DialOptions, type Link, type Listener, type ListenOptions, type Network } from './network/network.ts';
 export { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './network/memory.ts';
 export { type BanOptions, type ConnectOptions, createNode, type DisconnectOptions, type Node } from './node.ts';
-export { noise, type NoiseOptions } from './noise.ts';
+export { noise, noiseHandshake, type NoiseOptions } from './noise.ts';
 export { type NoiseBinding, type NoiseIdentity } from './noise-identity.ts';
 export { onConnect, type OnConnectContext, type OnConnectOptions } from './on-connect.ts';
 export { onDisconnect, type OnDisconnectContext, type OnDisconnectOptions } from './on-disconnect.ts';

@@ -75,8 +75,25 @@ const SEED_BYTES = 32;
  * ```
  */
 export function noise(options: NoiseOptions): Hook<HookHandle> {
+  return handshake(noiseHandshake(options), { timeoutMs: options.timeoutMs });
+}
+
+/**
+ * The same as a part of a larger handshake, where something else is said before.
+ *
+ * @throws {TypeError | RangeError} as {@link noise}.
+ * @example
+ * ```ts
+ * const secure = noiseHandshake({ pattern: 'XX', privateKey });
+ * node.enable(handshake(async (context) => {
+ *   await negotiate(context.stream);
+ *   return secure(context);
+ * }));
+ * ```
+ */
+export function noiseHandshake(options: NoiseOptions): (context: HandshakeContext) => Promise<HandshakeResult> {
   const settings = resolve(options);
-  return handshake((context) => new Shake(settings, context).perform(), { timeoutMs: options.timeoutMs });
+  return (context) => new Shake(settings, context).perform();
 }
 
 interface Settings extends NoiseOptions {
