@@ -18,7 +18,18 @@ const ROUND_MS = 700;
 interface Contender {
   /** Sends and answers how long it took in ms until all were processed. */
   readonly run: (count: number) => Promise<number>;
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
+}
+
+/** Ends processes, and lets go of what leads to them. */
+async function end(...children: readonly ChildProcess[]): Promise<void> {
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+    for (const pipe of [child.stdin, child.stdout]) pipe?.destroy();
+  }
 }
 
 /** A process of ours, by IPC. */
@@ -43,10 +54,7 @@ async function ours(kind: string, bytes: number): Promise<Contender> {
       await done;
       return performance.now() - startMs;
     },
-    close: () => {
-      receiver.kill();
-      sender.kill();
-    },
+    close: () => end(receiver, sender),
   };
 }
 
@@ -85,10 +93,7 @@ async function libp2p(bytes: number): Promise<Contender> {
       await sent;
       return performance.now() - startMs;
     },
-    close: () => {
-      receiver.child.kill();
-      sender.child.kill();
-    },
+    close: () => end(receiver.child, sender.child),
   };
 }
 
@@ -153,7 +158,7 @@ export const tcpSwarm: Bench = {
       },
       notes: () => (hasRival ? [] : ['js-libp2p is not installed, and left out']),
       [Symbol.asyncDispose]: async () => {
-        for (const contender of open) contender.close();
+        for (const contender of open) await contender.close();
       },
     };
   },
