@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeText } from '../../src/core/bytes.ts';
-import { handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
+import { type Connection, handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
 import { never, rawTexts, texts, World } from './world.ts';
 
 describe('handshake', () => {
@@ -156,6 +156,48 @@ describe('handshake', () => {
     await world.clock.advance(10);
     assert.equal(b.node.heuristics.ended.get('malformed'), 1);
     await world.close(a.node, b.node);
+  });
+});
+
+describe('connecting', () => {
+  it('isConnecting holds while a gated handshake lasts, then the connection is there', async () => {
+    const world = new World();
+    const [a, b] = [world.node(), world.node()];
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    a.enable(handshake(() => gate));
+    const connecting = a.connect(await b.listen());
+    await world.clock.advance(10);
+    const addr = b.listeningAddr!;
+    assert.deepEqual([a.isConnecting(addr), a.connection(addr), a.connecting], [true, undefined, 1]);
+    open();
+    const peer = await world.run(connecting);
+    assert.deepEqual([a.isConnecting(addr), a.connection(addr), a.connecting], [false, peer, 0]);
+    await world.close(a, b);
+  });
+
+  it('a host that does not answer in time is a timeout, then, and leaves no place taken', async () => {
+    const world = new World({ latencyMs: 60_000 });
+    const [a, b] = [world.node({ connectTimeoutMs: 300 }), world.node()];
+    assert.equal(await world.codeOf(a.connect(await b.listen())), 'timeout');
+    assert.equal(world.clock.nowMs(), 300);
+    assert.deepEqual([a.connecting, a.connected], [0, 0]);
+    assert.equal(await world.codeOf(a.connect(b.listeningAddr!, { timeoutMs: 100 })), 'timeout');
+    assert.equal(world.clock.nowMs(), 400);
+    await world.close(a, b);
+  });
+
+  it('ending one of three leaves the others as they are', async () => {
+    const world = new World();
+    const [hub, ...others] = [world.node(), world.node(), world.node(), world.node()];
+    const peers: Connection[] = [];
+    for (const other of others) peers.push(await world.connect(hub, await other.listen()));
+    await world.run(hub.disconnect(peers[1]!));
+    assert.deepEqual(hub.connections(), [peers[0], peers[2]]);
+    assert.deepEqual(
+      peers.map(({ state }) => state),
+      ['open', 'closed', 'open'],
+    );
+    await world.close(hub, ...others);
   });
 });
 
