@@ -94,6 +94,8 @@ export class Hub<A extends Addr> {
     this.#memory = new MemoryBudget(resolved.maxEndpointBytes);
     this.pool = new Pool(own, resolved.maxConnectionsPerPeer);
     this.#dials = new DialTable((dial) => {
+      // Out of the table first: whoever calls next must not join what is given up.
+      this.#dials.take(dial.connection);
       dial.connection.close(CLOSE_CODE.NORMAL, 'given up');
       this.#connections.kick();
     });

@@ -308,7 +308,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     if (unread === undefined) return undefined;
     const { message, stream } = unread;
     this.#host.countReceived(message.payload.length);
-    if (this.#receiver.over) this.#host.over(this);
+    this.#checkOver();
     const reply = stream.kind === 'bidi' ? this.#replyOn(stream) : undefined;
     const id = reply?.id ?? this.#idOf(stream);
     return { ...message, connection: this, stream: id, reply };
@@ -351,7 +351,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     for (const feed of this.#bodyFeeds) feed.wake();
     this.#settled();
     this.#ended.resolve(this.#closed);
-    if (this.#receiver.over) this.#host.over(this);
+    this.#checkOver();
   }
 
   /** Drops what was not taken. */
@@ -396,9 +396,10 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
 
   #receiveStream(reader: StreamReader): LiveReceiveStream {
     const { stream } = reader;
-    const receive = new LiveReceiveStream(reader, this.#idOf(stream), this.#streams, () =>
-      this.#reading.delete(stream),
-    );
+    const receive = new LiveReceiveStream(reader, this.#idOf(stream), this.#streams, () => {
+      this.#reading.delete(stream);
+      this.#checkOver();
+    });
     this.#reading.set(stream, receive);
     return receive;
   }
@@ -428,6 +429,11 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     for (const feed of this.#messageFeeds) feed.wake();
     for (const feed of this.#bodyFeeds) feed.wake();
     this.#host.wake(this);
+  }
+
+  /** After the end: whether all that has come was taken, and nothing has to be kept any more. */
+  #checkOver(): void {
+    if (this.#closed !== undefined && this.#receiver.over && this.#reading.size === 0) this.#host.over(this);
   }
 
   #settled(): void {

@@ -102,6 +102,18 @@ describe('endpoint: pool', () => {
     assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
   });
 
+  it('Q27: who dials right after everybody gave up gets a dial of its own', async () => {
+    const w = world({ latencyMs: 10 });
+    const [alice, bob] = [w.open(), w.open()];
+    const stop = new AbortController();
+    const first = alice.connect(addrOf(bob), { signal: stop.signal }).catch((error: unknown) => error);
+    await w.pass(1);
+    stop.abort('not me');
+    const second = alice.connect(addrOf(bob));
+    assert.equal(await w.run(first), 'not me');
+    assert.equal((await w.run(second)).peerId, bob.peerId);
+  });
+
   it('Q28: disconnectFrom closes every connection with a peer, by PeerID or address', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);

@@ -41,6 +41,23 @@ describe('endpoint: exact semantics', () => {
     assert.equal(got.length, 300, 'those that waited for room too');
   });
 
+  it('a body that has come survives the close of the peer too', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    const stream = await w.run(here.openUni());
+    const writer = stream.writable.getWriter();
+    await w.run(writer.write(new Uint8Array(300_000)));
+    const incoming = (await w.run(there.streams().next())).value!;
+    const closing = writer.close();
+    await w.run(here.drain());
+    await w.run(closing);
+    await w.run(here.close());
+    await w.run(there.closed);
+    let total = 0;
+    for await (const chunk of incoming.receive.readable) total += chunk.length;
+    assert.equal(total, 300_000);
+  });
+
   it('a close loses what was not acknowledged; drain first, and nothing is lost', async () => {
     const w = world({ latencyMs: 50 });
     const first = await pair(w);
