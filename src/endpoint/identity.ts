@@ -5,6 +5,7 @@ import { describeValue } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Realm } from '../core/realm.ts';
 import { parseCertificate } from '../formats/certificate.ts';
+import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
 import { subjectAltName } from '../formats/issue.ts';
 import { decodePem } from '../formats/pem.ts';
 import { generateKey } from '../keys/generate-key.ts';
@@ -76,9 +77,25 @@ function fromCertificate({ certificate, key }: CertificateIdentity): ResolvedIde
   if (first === undefined || publicKey === undefined) {
     throw new TypeError('Cannot take identity.certificate: expected an X.509 version 3 certificate');
   }
-  const own = typeof key === 'string' || key instanceof Uint8Array ? importKey(key) : key;
-  if (!equalBytes(own.publicKey.spki, first.spki)) {
+  return { publicKey, quic: { chain, privateKey: privateKeyOf(key, first.spki) } };
+}
+
+/** PKCS#8 of the key. Of algorithms that only TLS knows (RSA, P-384), TLS itself finds out whether it fits. */
+function privateKeyOf(key: PrivateKey | Uint8Array | string, spki: Bytes): Bytes {
+  let own = key;
+  if (typeof own === 'string' || own instanceof Uint8Array) {
+    if (defaultKeyRegistry.verifier(spki) === undefined) return pkcs8Of(own);
+    own = importKey(own);
+  }
+  if (!equalBytes(own.publicKey.spki, spki)) {
     throw new TypeError('Cannot take identity.key: it is not the key of identity.certificate');
   }
-  return { publicKey, quic: { chain, privateKey: exportKey(own, 'pkcs8') } };
+  return exportKey(own, 'pkcs8');
+}
+
+function pkcs8Of(source: Uint8Array | string): Bytes {
+  if (typeof source !== 'string') return copyBytes(source);
+  const block = decodePem(source).find(({ label }) => label === 'PRIVATE KEY');
+  if (block === undefined) throw new TypeError('Cannot take identity.key: the text holds no PEM block "PRIVATE KEY"');
+  return block.der;
 }

@@ -1,15 +1,15 @@
 /**
  * Chains of certificates to an authority: RFC 5280 §6 as far as peers need it. Signatures, dates, basic constraints, key
- * usage, extended key usage, and names as in RFC 9525. Not: revocation, policies, and name constraints, which are refused.
+ * usage, extended key usage, and names as in RFC 9525. Not: revocation, policies, and name
+ * constraints, which are refused.
  */
 
 import { equalBytes } from '../core/bytes.ts';
 import { canonicalIp, ipBytes } from '../core/ip.ts';
 import { type Certificate, type CertificateExtension, parseCertificate } from './certificate.ts';
 import { contextTag, type DerReader, readDer, TAG } from './der.ts';
-import { defaultKeyRegistry } from './ecdsa-p256.ts';
+import { issued } from './issued.ts';
 import { OIDS, type Oid } from './oid.ts';
-import { encodeAlgorithmIdentifier } from './spki.ts';
 
 /** What can be wrong with a chain. `constraints`: an extension that must be understood and is not, or one that forbids it. */
 export type ChainFault = 'malformed' | 'unknown_ca' | 'expired' | 'not_yet_valid' | 'usage' | 'name' | 'constraints';
@@ -94,17 +94,6 @@ function climb(
     }
   }
   return problem ?? { fault: 'unknown_ca', why: 'its chain leads to no authority of trust.ca' };
-}
-
-/** Whether one certificate's key has signed the other. */
-function issued(issuer: Certificate, child: Certificate): boolean {
-  if (!equalBytes(issuer.subject, child.issuer)) return false;
-  const verifier = defaultKeyRegistry.verifier(issuer.spki);
-  if (verifier === undefined) return false;
-  const algorithm = defaultKeyRegistry.byName(verifier.publicKey.algorithm)!;
-  const expected = encodeAlgorithmIdentifier(algorithm.signatureIdentifier);
-  if (!equalBytes(encodeAlgorithmIdentifier(child.signatureAlgorithm), expected)) return false;
-  return verifier.verify(child.toBeSigned, child.signature);
 }
 
 function checkDates(certificate: Certificate, wallMs: number): ChainProblem | undefined {

@@ -234,6 +234,86 @@ describe('chains of certificates', () => {
     }
   });
 
+  it(
+    'RSA and P-384 authorities of openssl sign too, and a broken signature of theirs does not',
+    { skip: openssl() },
+    () => {
+      const folder = mkdtempSync(path.join(tmpdir(), 'shoal-chain-'));
+      const file = (name: string): string => path.join(folder, name);
+      const run = (...args: string[]): unknown => execFileSync('openssl', args, { stdio: 'ignore' });
+      const der = (name: string): Uint8Array => decodePem(readFileSync(file(name), 'utf8'))[0]!.der;
+      try {
+        for (const [kind, ...hash] of [
+          ['rsa:2048', '-sha256'],
+          ['rsa:3072', '-sha512'],
+          ['ec -pkeyopt ec_paramgen_curve:P-384', '-sha384'],
+        ] as const) {
+          run(
+            'req',
+            '-x509',
+            '-newkey',
+            ...kind.split(' '),
+            '-nodes',
+            '-keyout',
+            file('ca.key'),
+            '-out',
+            file('ca.pem'),
+            '-days',
+            '2',
+            '-subj',
+            '/CN=ca',
+            ...hash,
+          );
+          run(
+            'req',
+            '-newkey',
+            'ed25519',
+            '-nodes',
+            '-keyout',
+            file('end.key'),
+            '-out',
+            file('end.csr'),
+            '-subj',
+            '/CN=end',
+          );
+          writeFileSync(file('ext'), 'subjectAltName=DNS:end.example.test\n');
+          run(
+            'x509',
+            '-req',
+            '-in',
+            file('end.csr'),
+            '-CA',
+            file('ca.pem'),
+            '-CAkey',
+            file('ca.key'),
+            '-CAcreateserial',
+            '-out',
+            file('end.pem'),
+            '-days',
+            '1',
+            '-extfile',
+            file('ext'),
+            ...hash,
+          );
+          const anchors = [parseCertificate(der('ca.pem'))!];
+          const question = {
+            anchors,
+            wallMs: Date.now() + 60_000,
+            usage: 'server',
+            serverName: 'end.example.test',
+          } as const;
+          const good = der('end.pem');
+          assert.equal(verifyChain({ ...question, chain: [good] }), undefined, kind);
+          const bad = good.slice();
+          bad[bad.length - 20]! ^= 1;
+          assert.equal(verifyChain({ ...question, chain: [bad] })?.fault, 'unknown_ca', kind);
+        }
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  );
+
   it('P-256 authorities sign too', () => {
     const p256 = issue(generateKey({ algorithm: 'ecdsa-p256' }), undefined, authority);
     assert.equal(fault([issue(testKey(3), p256)], { anchors: [p256] }), undefined);

@@ -1,8 +1,12 @@
 /** Endpoints on real UDP sockets, on loopback. */
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
@@ -12,6 +16,15 @@ import { type UdpAddr } from '../../src/swarms/udp/index.ts';
 
 type Udp = Endpoint<UdpAddr>;
 const bind = '127.0.0.1:0';
+
+function opensslMissing(): string | false {
+  try {
+    execFileSync('openssl', ['version'], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return 'openssl is not installed';
+  }
+}
 
 async function serve(endpoint: Udp): Promise<void> {
   for await (const { connection, payload, reply } of endpoint.messages()) {
@@ -99,6 +112,90 @@ describe('endpoint on UDP', () => {
     const connection = await alice.connect(bob.localAddrs()[0]!.text);
     assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
   });
+
+  it(
+    'certificates from openssl, RSA and others, are identities and authorities',
+    { skip: opensslMissing() },
+    async () => {
+      const folder = mkdtempSync(path.join(tmpdir(), 'shoal-endpoint-'));
+      const file = (name: string): string => path.join(folder, name);
+      const run = (...args: string[]): unknown => execFileSync('openssl', args, { stdio: 'ignore' });
+      const text = (name: string): string => readFileSync(file(name), 'utf8');
+      const issue = (name: string, kind: string): { certificate: string; key: string } => {
+        run(
+          'req',
+          '-newkey',
+          ...kind.split(' '),
+          '-nodes',
+          '-keyout',
+          file(`${name}.key`),
+          '-out',
+          file('csr'),
+          '-subj',
+          '/CN=x',
+        );
+        writeFileSync(file('ext'), `subjectAltName=DNS:${name}.example.test\n`);
+        run(
+          'x509',
+          '-req',
+          '-in',
+          file('csr'),
+          '-CA',
+          file('ca.pem'),
+          '-CAkey',
+          file('ca.key'),
+          '-CAcreateserial',
+          '-out',
+          file(`${name}.pem`),
+          '-days',
+          '1',
+          '-extfile',
+          file('ext'),
+        );
+        return { certificate: text(`${name}.pem`), key: text(`${name}.key`) };
+      };
+      try {
+        run(
+          'req',
+          '-x509',
+          '-newkey',
+          'rsa:2048',
+          '-nodes',
+          '-keyout',
+          file('ca.key'),
+          '-out',
+          file('ca.pem'),
+          '-days',
+          '1',
+          '-subj',
+          '/CN=ca',
+        );
+        const trust = { ca: text('ca.pem'), serverName: 'server.example.test' };
+        for (const kind of [
+          'rsa:2048',
+          'ec -pkeyopt ec_paramgen_curve:P-256',
+          'ec -pkeyopt ec_paramgen_curve:P-384',
+          'ed25519',
+        ]) {
+          await using server = await openEndpoint({ bind, trust, identity: issue('server', kind) });
+          await using client = await openEndpoint({ bind, trust, identity: issue('client', 'rsa:2048') });
+          void serve(server);
+          const connection = await client.connect(server.localAddrs()[0]!);
+          assert.deepEqual([connection.authenticated, connection.peerId], [true, server.peerId], kind);
+          assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
+          await using stranger = await openEndpoint({ bind });
+          assert.equal((await failureOf(stranger.connect(server.localAddrs()[0]!))).code, 'refused');
+        }
+        const [one, other] = [issue('one', 'rsa:2048'), issue('other', 'rsa:2048')];
+        await assert.rejects(
+          openEndpoint({ bind, identity: { certificate: one.certificate, key: other.key } }),
+          TypeError,
+        );
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  );
 
   it('a closed endpoint leaves nothing running, and no listener on a signal', async () => {
     const watch = watchLeaks();
