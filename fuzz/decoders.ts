@@ -34,6 +34,7 @@ import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
 import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseUdpAddr } from '../src/swarms/udp/address.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
+import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
 
@@ -108,6 +109,7 @@ const memory = createMemoryRealm({ clock: 'virtual' }).swarm();
 const handshake = p2pkeDatagrams();
 
 export const DECODERS: readonly Target[] = [
+  { name: 'frames of the node', seeds: nodeFrames, feed: feedNodeCodecs, oneIn: 4 },
   {
     name: 'varints',
     seeds: [encodeVarint(300), encodeVarint64(2n ** 63n), new Uint8Array(11).fill(0xff)],

@@ -144,6 +144,37 @@ describe('reading and writing', () => {
     await world.close(a.node, b.node);
   });
 
+  it('isFatal lets bad messages pass whose end the codec has found, and they are counted', async () => {
+    const world = new World();
+    const a = await world.talker();
+    const node = world.node();
+    const heard: string[] = [];
+    const picky = {
+      decoder: (connection: Connection) => {
+        const inner = texts.decoder(connection);
+        return {
+          push: (chunk: Parameters<typeof inner.push>[0]) => inner.push(chunk),
+          next: () => {
+            const text = inner.next();
+            if (text === 'bad') throw new Error('bad');
+            return text;
+          },
+          get bufferedBytes() {
+            return inner.bufferedBytes;
+          },
+        };
+      },
+    };
+    const isFatal = (error: unknown): boolean => !(error instanceof Error && error.message === 'bad');
+    node.enable(reading({ codec: picky, onMessage: (_, text) => void heard.push(text), isFatal }));
+    const peer = await world.connect(a.node, await node.listen());
+    for (const text of ['one', 'bad', 'two', 'bad', 'three']) a.out.send(peer, text);
+    await world.run(a.node.drain());
+    assert.deepEqual(heard, ['one', 'two', 'three']);
+    assert.equal(node.heuristics.toleratedErrors, 2);
+    await world.close(a.node, node);
+  });
+
   it('pause and resume of the handle', async () => {
     const world = new World();
     const [a, node] = [await world.talker(), world.node()];

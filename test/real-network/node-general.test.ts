@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { connect as rawConnect, createServer, Socket } from 'node:net';
 import { describe, it } from 'node:test';
 
+import { P2PError } from '../../src/core/errors.ts';
 import {
   type Connection,
   createNode,
@@ -93,6 +94,36 @@ describe('node: listening and connecting', () => {
     await until(() => node.connected === 1);
     assert.equal(node.connections()[0]!.ip, '127.0.0.78');
     assert.equal(connection.tag, 'mine');
+  });
+
+  it('several nodes share a port with reusePort, where the system can', async () => {
+    const first = createNode({ bind: LOOPBACK, reusePort: true });
+    await using _ = closing(first);
+    const addr = await first.listen().catch((error: unknown) => {
+      if (P2PError.is(error, 'unsupported')) return undefined;
+      throw error;
+    });
+    if (addr === undefined) return; // Such a system says so, and that is all there is to test.
+    const second = createNode({ reusePort: true });
+    const dialler = createNode();
+    await using __ = closing(second, dialler);
+    assert.equal(await second.listen(addr), addr);
+    await dialler.connect(addr);
+    await until(() => first.connected + second.connected === 1);
+  });
+
+  it('IPv6: a listener on all addresses takes IPv4 too, and shows it as such', async (test) => {
+    const node = createNode({ bind: '[::]:0' });
+    const dialler = createNode();
+    await using _ = closing(node, dialler);
+    const addr = await node.listen().catch(() => undefined);
+    if (addr === undefined) {
+      test.skip('this machine has no IPv6');
+      return;
+    }
+    await dialler.connect(`127.0.0.1:${addr.split(':').at(-1)}`);
+    await until(() => node.connected === 1);
+    assert.equal(node.connections()[0]!.ip, '127.0.0.1');
   });
 
   it('does not connect to itself', async () => {
