@@ -10,8 +10,9 @@ const messages: readonly Uint8Array[] = [0, 1, 5, 200, 300].map((size) => new Ui
 function framesOf(codec: Codec<unknown, Uint8Array>): Bytes {
   const queue = new SendQueue(Infinity);
   const encoder = codec.encoder(nobody);
-  for (const message of messages) queue.push(0, message, (each, out) => encoder.encode(each, out));
-  if (encoder.encodeReason !== undefined) queue.push(0, 'bye', (text, out) => encoder.encodeReason!(text, out));
+  for (const message of messages) queue.push(0, message, encoder);
+  if (encoder.encodeReason !== undefined)
+    queue.push(0, 'bye', { encode: (text, out) => encoder.encodeReason!(text, out) });
   return concatBytes(...queue.take(Infinity, 0, () => undefined)!.pieces);
 }
 

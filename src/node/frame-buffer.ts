@@ -6,14 +6,25 @@ import { type FrameWriter } from './codec.ts';
 /** Smaller pieces are copied together; from here on a copy costs more than one more piece in a write. */
 const COPY_BELOW_BYTES = 8192;
 /** Up to this many bytes a loop copies faster than `set` begins. */
-const LOOP_COPY_BYTES = 48;
+const LOOP_COPY_BYTES = 16;
 /** The first chunk of a quiet connection, and the largest of a busy one. */
 const MIN_CHUNK_BYTES = 1024;
 const MAX_CHUNK_BYTES = 65_536;
 /** A chunk of the largest size with so much in one piece has no other piece: it is used again when that is in the kernel. */
 const WHOLE_CHUNK_BYTES = 57_344;
-/** Chunks that wait to be used again. */
-const MAX_SPARE_CHUNKS = 16;
+/** A burst that used less of a large chunk is followed by a small one. */
+const SMALL_BURST_BYTES = 4096;
+
+/**
+ * Chunks that wait to be used again, by any connection: a burst takes many, and a quiet connection holds none. As Node's own
+ * pool of buffers, it is a matter of speed only. Bounded by MAX_SPARE_CHUNKS, 4 MiB.
+ */
+const spare: Uint8Array[] = [];
+const MAX_SPARE_CHUNKS = 64;
+
+function giveBack(chunk: Uint8Array): void {
+  if (chunk.length === MAX_CHUNK_BYTES && spare.length < MAX_SPARE_CHUNKS) spare.push(chunk);
+}
 
 /** What has been written so far, as pieces that are complete but for the last. */
 export interface FramePieces {
@@ -26,6 +37,7 @@ const NO_CHUNK: Uint8Array = new Uint8Array(0);
 
 /** Writes into one {@link FramePieces} at a time. What is a piece is not written again until it has landed. */
 export class FrameBuffer implements FrameWriter {
+  readonly #reuses: boolean;
   #target: FramePieces = { pieces: [], bytes: 0 };
   #chunk: Uint8Array = NO_CHUNK;
   /** What of the chunk belongs to the target and is no piece yet. */
@@ -34,13 +46,19 @@ export class FrameBuffer implements FrameWriter {
   #nextChunkBytes = MIN_CHUNK_BYTES;
   /** Pieces that are all there is in their chunks. Bounded by the bytes that wait. */
   readonly #lent = new Map<Uint8Array, Uint8Array>();
-  #spare: Uint8Array[] = []; // Bounded by MAX_SPARE_CHUNKS.
+  /** Whether more than one chunk was used since the last rest. */
+  #isBurst = false;
   /** Where {@link FrameBuffer.back} goes back to. */
   #markChunk: Uint8Array = NO_CHUNK;
   #markFrom = 0;
   #markAt = 0;
   #markPieces = 0;
   #markBytes = 0;
+
+  /** @param reuses - whether pieces that have landed are nobody's: then their chunks are written again. */
+  constructor(reuses: boolean) {
+    this.#reuses = reuses;
+  }
 
   /** Frames go to `target` from now on. */
   aim(target: FramePieces): void {
@@ -62,29 +80,30 @@ export class FrameBuffer implements FrameWriter {
     this.#from = this.#at;
   }
 
-  /** These pieces are in the kernel: their chunks may be written again. */
+  /** These pieces are in the kernel, or will never be sent. */
   landed(pieces: readonly Uint8Array[]): void {
     for (const piece of pieces) {
       const chunk = this.#lent.get(piece);
       if (chunk === undefined) continue;
       this.#lent.delete(piece);
-      if (this.#spare.length < MAX_SPARE_CHUNKS) this.#spare.push(chunk);
+      if (this.#reuses) giveBack(chunk);
     }
   }
 
-  /** Lets go of the chunk, so that a quiet connection holds none; the next one is small again. */
+  /** Everything has landed: lets go of the chunk, so that a quiet connection holds none. */
   rest(): void {
     this.finish();
-    this.#chunk = NO_CHUNK;
+    if (!this.#isBurst && this.#at < SMALL_BURST_BYTES) this.#nextChunkBytes = MIN_CHUNK_BYTES;
+    this.#isBurst = false;
+    if (this.#reuses) giveBack(this.#chunk);
+    this.#chunk = this.#markChunk = NO_CHUNK;
     this.#from = this.#at = 0;
-    this.#markChunk = NO_CHUNK;
-    this.#spare = [];
-    this.#nextChunkBytes = MIN_CHUNK_BYTES;
   }
 
-  /** Forgets everything; what is on its way stays as it is. */
+  /** Forgets everything. What is on its way stays as it is, so its chunks are not used again. */
   clear(): void {
-    this.rest();
+    this.#chunk = this.#markChunk = NO_CHUNK;
+    this.#from = this.#at = 0;
     this.#lent.clear();
   }
 
@@ -177,7 +196,8 @@ export class FrameBuffer implements FrameWriter {
       this.finish();
       const size = Math.max(this.#nextChunkBytes, length);
       // Not zeroed: every byte is written before it is shown. Small ones come from Node's own pool.
-      this.#chunk = (size === MAX_CHUNK_BYTES && this.#spare.pop()) || Buffer.allocUnsafe(size);
+      this.#isBurst ||= this.#from > 0 || this.#lent.size > 0;
+      this.#chunk = (size === MAX_CHUNK_BYTES && spare.pop()) || Buffer.allocUnsafe(size);
       this.#from = this.#at = 0;
       this.#nextChunkBytes = Math.min(size * 4, MAX_CHUNK_BYTES);
     }

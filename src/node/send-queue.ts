@@ -3,7 +3,7 @@
  * without either.
  */
 
-import { type FrameWriter } from './codec.ts';
+import { type Encoder } from './codec.ts';
 import { FrameBuffer, type FramePieces } from './frame-buffer.ts';
 
 /**
@@ -50,7 +50,7 @@ export class SendQueue {
   /** By falling priority; an empty one is removed, so they are bounded by the bytes of the queue. */
   #levels: Level[] = [];
   readonly #flying = new Set<Batch>(); // Bounded by the writer, which has few under way.
-  readonly #buffer = new FrameBuffer();
+  readonly #buffer: FrameBuffer;
   #queuedBytes = 0;
   #flyingBytes = 0;
   #units = 0;
@@ -59,8 +59,10 @@ export class SendQueue {
   #open: Unit | undefined;
   #openPriority = 0;
 
-  constructor(maxBytes: number) {
+  /** @param reuses - whether pieces that have landed are nobody's, so that their memory can be used again. */
+  constructor(maxBytes: number, reuses = false) {
     this.maxBytes = maxBytes;
+    this.#buffer = new FrameBuffer(reuses);
   }
 
   /** All that is not in the kernel. */
@@ -79,26 +81,31 @@ export class SendQueue {
   }
 
   /**
-   * Queues what `write` writes, as one frame.
+   * Queues a message as one frame.
    *
-   * @returns whether there was room. If not, or if `write` throws, nothing of it is queued.
+   * @returns whether there was room. If not, or if the encoder throws, nothing of it is queued.
    */
-  push<M>(priority: number, message: M, write: (message: M, out: FrameWriter) => void, ticket?: Ticket): boolean {
-    const unit = this.#unitFor(priority, ticket);
+  push<M>(priority: number, message: M, encoder: Pick<Encoder<M>, 'encode'>, ticket?: Ticket): boolean {
+    const open = this.#open;
+    const joins = open !== undefined && ticket === undefined && this.#openPriority === priority;
+    const unit = joins ? open : this.#newUnit(priority, ticket);
     const buffer = this.#buffer;
     buffer.aim(unit);
-    const before = unit.bytes;
     buffer.mark();
-    let fits = false;
+    const before = unit.bytes;
     try {
-      write(message, buffer);
-      fits = this.bytes + unit.bytes - before <= this.maxBytes;
-    } finally {
-      if (!fits) this.#undo(unit);
+      encoder.encode(message, buffer);
+    } catch (error) {
+      this.#undo(unit);
+      throw error;
     }
-    if (!fits) return false;
+    const bytes = unit.bytes - before;
+    if (this.#queuedBytes + this.#flyingBytes + bytes > this.maxBytes) {
+      this.#undo(unit);
+      return false;
+    }
     unit.frames++;
-    this.#queuedBytes += unit.bytes - before;
+    this.#queuedBytes += bytes;
     if (ticket !== undefined || unit.bytes >= UNIT_BYTES) {
       this.#open = undefined;
       buffer.finish();
@@ -119,6 +126,7 @@ export class SendQueue {
       const unit = this.#shift();
       if (unit === undefined) break;
       if (unit.ticket !== undefined && nowMs >= unit.ticket.deadlineMs) {
+        this.#buffer.landed(unit.pieces);
         onLate(unit.ticket);
         continue;
       }
@@ -146,9 +154,10 @@ export class SendQueue {
   expire(nowMs: number): readonly Ticket[] {
     const late: Ticket[] = [];
     for (const level of this.#levels) {
-      const kept = level.units.slice(level.head).filter(({ ticket, bytes }) => {
+      const kept = level.units.slice(level.head).filter(({ ticket, bytes, pieces }) => {
         if (ticket === undefined || nowMs < ticket.deadlineMs) return true;
         late.push(ticket);
+        this.#buffer.landed(pieces);
         this.#queuedBytes -= bytes;
         this.#units--;
         return false;
@@ -198,8 +207,7 @@ export class SendQueue {
     return tickets;
   }
 
-  #unitFor(priority: number, ticket: Ticket | undefined): Unit {
-    if (this.#open !== undefined && this.#openPriority === priority && ticket === undefined) return this.#open;
+  #newUnit(priority: number, ticket: Ticket | undefined): Unit {
     let at = 0;
     while (at < this.#levels.length && this.#levels[at]!.priority > priority) at++;
     let level = this.#levels[at];

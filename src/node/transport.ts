@@ -76,6 +76,8 @@ export interface Pipe {
   /** Bytes that came from the wire and went there, with all that any layer adds. */
   readonly wireReceived: number;
   readonly wireSent: number;
+  /** Whether nobody looks at written pieces after `done`: true of sockets, not of streams that hand them on. */
+  readonly releases: boolean;
   /** Bytes that were written and are not in the kernel yet, as far as one can know. */
   readonly unsentBytes: number;
   /**

@@ -12,7 +12,7 @@ import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { clockOf } from '../drive/system-realm.ts';
 import { markHandled, RESOLVED } from '../kit/rejection.ts';
-import { type Codec, type Encoder, type FrameWriter } from './codec.ts';
+import { type Codec, type Encoder } from './codec.ts';
 import { type Connection } from './connection.ts';
 import { type ConnectionPart, type Hook } from './hook.ts';
 import { NodeConnection } from './node-connection.ts';
@@ -190,7 +190,6 @@ class MessageWriter<Out> implements Writer {
   readonly hook: Hook;
   readonly #connection: NodeConnection;
   readonly #encoder: Encoder<Out>;
-  readonly #encode: (message: Out, out: FrameWriter) => void;
   readonly #settings: Settings;
   readonly #queue: SendQueue;
   /** Bounded by the calls under way. */
@@ -207,10 +206,9 @@ class MessageWriter<Out> implements Writer {
   constructor(connection: NodeConnection, encoder: Encoder<Out>, settings: Settings, hook: Hook) {
     this.#connection = connection;
     this.#encoder = encoder;
-    this.#encode = (message, out) => encoder.encode(message, out);
     this.#settings = settings;
     this.hook = hook;
-    this.#queue = new SendQueue(settings.maxQueueBytes);
+    this.#queue = new SendQueue(settings.maxQueueBytes, connection.pipe.releases);
   }
 
   get queuedBytes(): number {
@@ -263,7 +261,7 @@ class MessageWriter<Out> implements Writer {
   explain(reason: string): void {
     if (this.#encoder.encodeReason === undefined || this.#isStopped) return;
     try {
-      this.#queue.push(-Infinity, reason, (text, out) => this.#encoder.encodeReason!(text, out));
+      this.#queue.push(-Infinity, reason, { encode: (text, out) => this.#encoder.encodeReason!(text, out) });
       this.#pump();
     } catch {
       // The codec's own fault, at the end of the connection: the peer sees a plain end.
@@ -283,7 +281,7 @@ class MessageWriter<Out> implements Writer {
 
   #push(priority: number, message: Out, ticket?: Ticket): void {
     if (this.#isStopped) throw disconnected(this.#connection, 'no', this.#cause);
-    if (!this.#queue.push(priority, message, this.#encode, ticket)) {
+    if (!this.#queue.push(priority, message, this.#encoder, ticket)) {
       throw new P2PError(
         'limit_exceeded',
         'local',

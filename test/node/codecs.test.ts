@@ -15,7 +15,7 @@ const nobody = {} as Connection;
 function encodeAll<Out>(codec: Codec<unknown, Out>, messages: readonly Out[]): Bytes {
   const queue = new SendQueue(Infinity);
   const encoder = codec.encoder(nobody);
-  for (const message of messages) queue.push(0, message, (each, out) => encoder.encode(each, out));
+  for (const message of messages) queue.push(0, message, encoder);
   const pieces: Uint8Array[] = [];
   for (let batch = queue.take(1, 0, () => undefined); batch !== undefined; batch = queue.take(1, 0, () => undefined)) {
     pieces.push(...batch.pieces);

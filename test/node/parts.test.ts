@@ -111,9 +111,11 @@ describe('rate', () => {
 });
 
 describe('send queue', () => {
-  const write = (bytes: Uint8Array, out: FrameWriter): void => {
-    out.uint32(bytes.length);
-    out.bytes(bytes);
+  const write = {
+    encode: (bytes: Uint8Array, out: FrameWriter): void => {
+      out.uint32(bytes.length);
+      out.bytes(bytes);
+    },
   };
   const never = (): void => assert.fail('nothing is late');
 
@@ -173,9 +175,11 @@ describe('send queue', () => {
           const bytes = new Uint8Array(size);
           if (fails) {
             assert.throws(() =>
-              queue.push(0, bytes, (message, out) => {
-                write(message, out);
-                throw new Error('bug');
+              queue.push(0, bytes, {
+                encode: (message, out) => {
+                  write.encode(message, out);
+                  throw new Error('bug');
+                },
               }),
             );
           } else if (queue.push(0, bytes, write)) {
@@ -194,6 +198,25 @@ describe('send queue', () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it('memory that is used again holds nothing that is still on its way', () => {
+    const queue = new SendQueue(Infinity, true);
+    const flying: { readonly batch: NonNullable<ReturnType<SendQueue['take']>>; readonly copy: string }[] = [];
+    for (let i = 0; i < 3000; i++) {
+      queue.push(i % 3, new Uint8Array(50 + (i % 700)).fill(i), write);
+      if (i % 97 === 0) {
+        const batch = queue.take(100_000, 0, never);
+        if (batch !== undefined) flying.push({ batch, copy: toHex(concatBytes(...batch.pieces)) });
+      }
+      // They land in another order than they were taken in, and some late.
+      if (i % 211 === 0 && flying.length > 2) {
+        const [{ batch, copy }] = flying.splice(flying.length >> 1, 1) as [(typeof flying)[number]];
+        assert.equal(toHex(concatBytes(...batch.pieces)), copy);
+        queue.landed(batch);
+      }
+    }
+    for (const { batch, copy } of flying) assert.equal(toHex(concatBytes(...batch.pieces)), copy);
   });
 
   it('small frames share a piece, large ones are pieces of their own', () => {

@@ -26,6 +26,7 @@ interface Write {
 export class MemoryPipe implements Pipe {
   sink: PipeSink | undefined;
   readonly stream: undefined = undefined;
+  readonly releases = true;
   wireReceived = 0;
   wireSent = 0;
   readonly #path: Path;

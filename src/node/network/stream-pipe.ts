@@ -25,6 +25,10 @@ export class StreamPipe implements Pipe {
     stream.on('close', this.#onClose);
   }
 
+  get releases(): boolean {
+    return this.stream instanceof Socket;
+  }
+
   get wireReceived(): number {
     return this.#wire instanceof Socket ? this.#wire.bytesRead : 0;
   }
