@@ -15,7 +15,7 @@ import { type EndpointOrder, type EndpointReport } from './endpoint-process.ts';
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
 
 const PATIENCE_MS = 600_000;
-const CONNECTS = 20;
+const CONNECTS = 50;
 const WARM_UP_MS = 4000;
 const MIB = 2 ** 20;
 
@@ -170,6 +170,7 @@ export const endpointBench: Bench = {
       for (const system of systems) {
         await system.requests(64, 1);
         await system.acknowledged(64, 100);
+        await system.connects();
       }
     }
     const times = new Map<string, number>();

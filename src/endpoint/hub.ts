@@ -56,6 +56,9 @@ const LOOKS_PER_DEADLINE = 4;
 /** The name that qp2p asks for. */
 const QP2P_SERVER_NAME = 'maidsafe.net';
 
+/** Whoever showed no certificate, or is not asked who it is. */
+const NOBODY: Peer = { authenticated: false, id: undefined, publicKey: undefined };
+
 export class Hub<A extends Addr> {
   readonly pool: Pool<A>;
   readonly #realm: Realm;
@@ -73,6 +76,8 @@ export class Hub<A extends Addr> {
   readonly #lingering = new Set<LiveConnection<A>>();
   /** Bounded by `MAX_KNOWN_ADDRS`. */
   readonly #known = new Map<PeerId, A>();
+  /** Who has proven to be who, and is judged. */
+  readonly #proven = new WeakMap<QuicConnection, Peer>();
   /** Why peers were turned away, until their connections have ended. */
   readonly #distrusted = new WeakMap<QuicConnection, Distrust>();
   #looking: Timer | undefined;
@@ -181,6 +186,7 @@ export class Hub<A extends Addr> {
     if (key === undefined) return ALERT.UNSUPPORTED_CERTIFICATE;
     const { trust, fingerprint } = this.#resolved;
     const peerId = peerIdOf(key, fingerprint);
+    if (trust.authenticates) this.#proven.set(connection, { authenticated: true, id: peerId, publicKey: key });
     const dial = this.#dials.of(connection);
     if (dial?.target.expect !== undefined && dial.target.expect !== peerId) {
       dial.found = peerId;
@@ -247,23 +253,18 @@ export class Hub<A extends Addr> {
     const number = ++this.#numbers;
     const addr = this.#connections.placeOf(connection)!.src;
     const fresh = dial?.target.fresh ?? false;
-    const live = new LiveConnection(this.#host, connection, { ...this.#peerOf(connection), number, fresh, addr });
+    const live = new LiveConnection(this.#host, connection, {
+      ...(this.#proven.get(connection) ?? NOBODY),
+      number,
+      fresh,
+      addr,
+    });
     this.#live.set(connection, live);
     if (connection.role === 'client' && this.#resolved.framing.prefaced) return;
     if (connection.role === 'server' && this.#resolved.framing.prefaced) {
       connection.open('uni')?.write(Uint8Array.of(PREFACE.WELCOME), true);
     }
     this.#admit(live);
-  }
-
-  #peerOf(connection: QuicConnection): Peer {
-    const [certificate] = connection.peerChain;
-    const { trust, fingerprint } = this.#resolved;
-    if (!trust.authenticates || certificate === undefined) {
-      return { authenticated: false, id: undefined, publicKey: undefined };
-    }
-    const publicKey = keyOf(certificate)!;
-    return { authenticated: true, id: peerIdOf(publicKey, fingerprint), publicKey };
   }
 
   #welcomed(live: LiveConnection<A>): void {

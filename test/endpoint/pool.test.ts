@@ -72,6 +72,19 @@ describe('endpoint: pool', () => {
     assert.equal(ended.length, 2);
   });
 
+  it('an endpoint that is full refuses, and takes connections again when others have ended', async () => {
+    const w = world();
+    const bob = w.open({ maxConnections: 2 });
+    const [one, two, three] = [w.open(), w.open(), w.open()];
+    const first = await w.run(one.connect(addrOf(bob)));
+    await w.run(two.connect(addrOf(bob)));
+    const refused = await w.run(errorOf(three.connect(addrOf(bob))));
+    assert.deepEqual([refused.code, refused.side, refused.sent], ['refused', 'remote', 'no']);
+    await w.run(first.close());
+    await w.pass(5000);
+    await w.run(three.connect(addrOf(bob)));
+  });
+
   it('Q27: calls for the same address share a dial, and any of them may give up', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { endpoint } from '../../src/endpoint/index.ts';
+import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { addrOf, bytes, echo, errorOf, nowhere, take, world } from './world.ts';
@@ -31,6 +31,25 @@ describe('endpoint: for those who test and watch', () => {
     assert.deepEqual(first[0], [20_000, 20_000, 20_000]);
     assert.ok((first[1] as number) > 100, 'time has passed, and nobody has waited for it');
     assert.deepEqual(await run(), first);
+  });
+
+  it('Q46: openEndpoint takes any swarm of 1200 bytes and more, closes it, and leaves it open where told so', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
+    const [mine, kept] = [realm.swarm(), realm.swarm()];
+    const alice = await openEndpoint({ over: mine, identity: testKey(0) });
+    const bob = await openEndpoint({ over: kept, identity: testKey(1), keepInner: true });
+    await realm.clock.run(alice.connect(bob.localAddrs()[0]!));
+    await realm.clock.run(Promise.all([alice.close(), bob.close()]));
+    assert.equal(mine.localAddrs().length, 0);
+    assert.equal(kept.localAddrs().length, 1);
+    const again = endpoint(kept, { identity: testKey(2) });
+    await realm.clock.run(kept.close());
+    assert.equal((await realm.clock.run(again.closed)).by, 'failure');
+    const narrow = createMemoryRealm({ clock: 'virtual', mtu: 1199 }).swarm();
+    assert.throws(() => endpoint(narrow), /needs 1200/);
+    await assert.rejects(openEndpoint({ over: narrow }), RangeError);
+    const stopped = AbortSignal.abort('no');
+    await assert.rejects(openEndpoint({ over: realm.swarm(), signal: stopped }), (reason) => reason === 'no');
   });
 
   it('Q48: connections, failures and moves are traced with their addresses; the library writes nothing', async () => {
