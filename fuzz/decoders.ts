@@ -32,6 +32,7 @@ import { isQuicDatagram } from '../src/protocols/quic/classify.ts';
 import { createMemoryRealm } from '../src/swarms/memory/index.ts';
 import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
 import { parseQuicAddr } from '../src/swarms/quic/address.ts';
+import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/swarms/udp/address.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
@@ -216,5 +217,6 @@ export const DECODERS: readonly Target[] = [
   { name: 'UDP addresses', seeds: endpoints, feed: parsing(parseUdpAddr) },
   { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },
   { name: 'QUIC addresses', seeds: peers, feed: parsing((text) => parseQuicAddr(text, parseUdpAddr)) },
+  { name: 'TCP addresses', seeds: peers, feed: parsing(parseTcpAddr) },
   { name: 'memory addresses', seeds: [encodeText('17')], feed: parsing((text) => memory.parseAddr(text)) },
 ];

@@ -9,6 +9,9 @@ import { isInstalled } from '../tools/install.mjs';
 
 const folder = path.join(import.meta.dirname, 'js', 'libp2p');
 
+/** What runs it. */
+export const LIBP2P_PROGRAM: string = path.join(folder, 'peer.mjs');
+
 /** A reason to skip what needs js-libp2p, or false. Installs it where it can be had. */
 export function libp2pMissing(): string | false {
   if (isInstalled(folder)) return false;
@@ -27,7 +30,7 @@ export class Libp2pProcess implements AsyncDisposable {
   readonly #ended: Promise<unknown>;
 
   constructor() {
-    this.#child = spawn(process.execPath, [path.join(folder, 'peer.mjs')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(process.execPath, [LIBP2P_PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
     this.#ended = new Promise((resolve) => this.#child.once('close', resolve));
   }

@@ -1,17 +1,16 @@
 /** The Noise example, live with snow, the library that pea2pea's own uses: the same bytes in both directions. */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Readable, type Writable } from 'node:stream';
 import { before, describe, it } from 'node:test';
 
 import { cargoMissing } from './pea2pea-peer.ts';
+import { buildSnowPeer } from './snow-peer.ts';
 
-const source = path.join(import.meta.dirname, 'rust', 'noise-xxpsk3');
-const target = path.join(import.meta.dirname, '..', 'build', 'rust');
-const binary = path.join(target, 'release', 'noise-xxpsk3-peer');
+let binary = '';
 const example = [
   process.execPath,
   '--conditions=shoal-source',
@@ -49,10 +48,7 @@ class Program implements AsyncDisposable {
 
 describe('Noise XXpsk3, live with snow', { skip: cargoMissing() }, () => {
   before(() => {
-    execFileSync('cargo', ['build', '--release', '--locked', '--quiet', '--target-dir', target], {
-      cwd: source,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    binary = buildSnowPeer();
   });
 
   it('we dial', async () => {

@@ -1,7 +1,9 @@
 /** Every peer that shoal is tried with, and how it is built and started. */
 
 import { buildGoPeer, goMissing } from './go-peer.ts';
+import { LIBP2P_PROGRAM, libp2pMissing } from './libp2p-peer.ts';
 import { buildPea2PeaPeer, cargoMissing } from './pea2pea-peer.ts';
+import { buildSnowPeer } from './snow-peer.ts';
 
 /** A peer as a program. */
 export interface Peer {
@@ -26,5 +28,17 @@ export const PEERS: readonly Peer[] = [
     what: 'the real pea2pea: 57|50 echo|sink|show|rpc [1|2|4]',
     missing: cargoMissing,
     build: () => [buildPea2PeaPeer()],
+  },
+  {
+    name: 'snow',
+    what: "pea2pea's Noise example by snow: listen | dial ADDR",
+    missing: cargoMissing,
+    build: () => [buildSnowPeer()],
+  },
+  {
+    name: 'libp2p',
+    what: 'js-libp2p on TCP, Noise and yamux; orders are lines of JSON on standard input',
+    missing: libp2pMissing,
+    build: () => [process.execPath, LIBP2P_PROGRAM],
   },
 ];

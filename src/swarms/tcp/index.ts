@@ -51,7 +51,8 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, idleTimeoutMs, pending } = resolved;
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
-  const node = createNode({ ...limits, name: id, bind, connectTimeoutMs, reusePort, realm });
+  const { network } = options;
+  const node = createNode({ ...limits, name: id, bind, connectTimeoutMs, reusePort, realm, network });
   let links: Links | undefined;
   const swarm = new SessionSwarm<TcpAddr>({
     layer: 'tcp',

@@ -11,6 +11,7 @@ import {
   type Codec,
   type Connection,
   type Node,
+  noise,
   onConnect,
   onDisconnect,
   reading,
@@ -87,9 +88,10 @@ export class Links implements PeerSessions<TcpAddr> {
     this.#user = user;
     this.#host = this.#makeHost();
     const { privateKey, handshakeTimeoutMs } = given;
-    const { realm } = options;
+    const { realm, security } = options;
     const verify = (key: PublicKey, connection: Connection): boolean => this.#verify(key, connection);
-    node.enable(tls({ privateKey, verify, timeoutMs: handshakeTimeoutMs, realm }));
+    const common = { privateKey, verify, timeoutMs: handshakeTimeoutMs, realm };
+    node.enable(security === 'tls' ? tls(common) : noise({ ...common, pattern: 'XX' }));
     this.#out = node.enable(writing({ codec: RAW, timeoutMs: WRITE_TIMEOUT_MS, maxQueueBytes: WRITE_QUEUE_BYTES }));
     node.enable(
       reading({

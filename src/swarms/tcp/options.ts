@@ -8,7 +8,7 @@ import { systemRealm } from '../../drive/system-realm.ts';
 import { type Fingerprint, fingerprints, peerIdOf } from '../../keys/fingerprints.ts';
 import { type PrivateKey } from '../../keys/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../../kit/pending-budget.ts';
-import { type ConnectionLimits } from '../../node/index.ts';
+import { type ConnectionLimits, type Network } from '../../node/index.ts';
 import { type TcpAddr } from './address.ts';
 
 /** What `openTcpSwarm` needs and takes. */
@@ -39,6 +39,14 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   readonly connectTimeoutMs?: number | undefined;
   /** Several swarms, of this or other processes, on one port, where the system can. @default false */
   readonly reusePort?: boolean | undefined;
+  /**
+   * What encrypts and authenticates: TLS 1.3, or Noise XX, for networks without sockets and programs without certificates.
+   * Both sides need the same.
+   * @default 'tls'
+   */
+  readonly security?: 'tls' | 'noise' | undefined;
+  /** What connects hosts: a host of `createMemoryNetwork` for tests, with `security: 'noise'`. @default this system's TCP */
+  readonly network?: Network | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
   /** Whose time and randomness. @default the system's */
@@ -56,11 +64,12 @@ export interface ResolvedOptions {
   readonly maxMessageBytes: number;
   readonly maxQueueBytes: number;
   readonly idleTimeoutMs: number;
+  readonly security: 'tls' | 'noise';
   readonly realm: Realm;
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
 }
 
-/** Source: the issue of large messages: files of a few megabytes go as one. */
+/** Files of a few megabytes go as one. */
 const MAX_MESSAGE_BYTES = 16_777_216;
 /** What the wire can say of sizes is more; this is what a process can hold a few of. */
 const MAX_MESSAGE_BYTES_LIMIT = 1_073_741_824;
@@ -75,6 +84,10 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
     throw new TypeError(`Cannot take privateKey: expected a key (see generateKey), got ${describeValue(privateKey)}`);
   }
   if (accept !== undefined) assertFunction(accept, 'accept');
+  const { security = 'tls' } = options;
+  if (security !== 'tls' && security !== 'noise') {
+    throw new TypeError(`Cannot take security: expected 'tls' or 'noise', got ${describeValue(security)}`);
+  }
   assertFunction(fingerprint, 'fingerprint');
   const { publicKey } = privateKey;
   const { maxMessageBytes, maxQueueBytes, idleTimeoutMs } = options;
@@ -86,6 +99,7 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
     maxMessageBytes: wholeNumber(maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, MAX_MESSAGE_BYTES_LIMIT),
     maxQueueBytes: wholeNumber(maxQueueBytes, 'maxQueueBytes', MAX_QUEUE_BYTES, 1, Number.MAX_SAFE_INTEGER),
     idleTimeoutMs: quantity(idleTimeoutMs, 'idleTimeoutMs', IDLE_TIMEOUT_MS, 1, Infinity),
+    security,
     realm,
     pending: assertPendingLimits(options),
   };
