@@ -29,6 +29,8 @@ async function end(...children: readonly ChildProcess[]): Promise<void> {
     child.kill('SIGKILL');
     await ended;
     for (const pipe of [child.stdin, child.stdout]) pipe?.destroy();
+    child.channel?.unref();
+    child.unref();
   }
 }
 
