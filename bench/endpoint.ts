@@ -10,7 +10,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-import { cargoMissing, Qp2pPeer } from '../interop/qp2p-peer.ts';
+import { cargoMissing } from '../interop/pea2pea-peer.ts';
+import { Qp2pPeer } from '../interop/qp2p-peer.ts';
 import { type EndpointOrder, type EndpointReport } from './endpoint-process.ts';
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
 

@@ -60,4 +60,12 @@ export const ROWS: readonly Row[] = [
       '> it dials',
     ),
   ),
+  ...threeWays(
+    'qp2p 0.36.4 (the real crate)',
+    'endpoint, qp2p framing',
+    'qp2p.test.ts',
+    'qp2p 0\\.36\\.4',
+    '> shoal dials|> a connection made by|clients of shoal|no words for|without the mode',
+    '> qp2p dials|> 100 clients of qp2p',
+  ),
 ];

@@ -3,6 +3,7 @@
 import { buildGoPeer, goMissing } from './go-peer.ts';
 import { LIBP2P_PROGRAM, libp2pMissing } from './libp2p-peer.ts';
 import { buildPea2PeaPeer, cargoMissing } from './pea2pea-peer.ts';
+import { buildQp2pPeer } from './qp2p-peer.ts';
 import { buildSnowPeer } from './snow-peer.ts';
 
 /** A peer as a program. */
@@ -28,6 +29,12 @@ export const PEERS: readonly Peer[] = [
     what: 'the real pea2pea: 57|50 echo|sink|show|rpc [1|2|4]',
     missing: cargoMissing,
     build: () => [buildPea2PeaPeer()],
+  },
+  {
+    name: 'qp2p',
+    what: 'the real qp2p 0.36.4: [--echo] [--bind ADDR] [--idle MS] [--keep-alive MS]; commands on standard input',
+    missing: cargoMissing,
+    build: () => [buildQp2pPeer()],
   },
   {
     name: 'snow',

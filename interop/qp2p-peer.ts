@@ -40,26 +40,17 @@ export interface Qp2pEvent {
 const crate = path.join(import.meta.dirname, 'rust', 'qp2p');
 const binary = path.join(crate, 'target', 'release', process.platform === 'win32' ? 'qp2p-peer.exe' : 'qp2p-peer');
 
-/** A reason to skip what needs Rust, or false. */
-export function cargoMissing(): string | false {
-  try {
-    execFileSync('cargo', ['--version'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'cargo is not installed';
-  }
-}
-
 let built = false;
 
-/** Builds the peer, once a process; cargo's own cache makes it fast after the first minute. */
-export function buildQp2pPeer(): void {
-  if (built) return;
+/** Builds the peer, once a process; cargo's own cache makes it fast after the first minute. @returns its path. */
+export function buildQp2pPeer(): string {
+  if (built) return binary;
   execFileSync('cargo', ['build', '--release', '--locked', '--quiet'], {
     cwd: crate,
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   built = true;
+  return binary;
 }
 
 /** How long to wait for an event before the test fails; everything is on loopback. */
@@ -74,8 +65,7 @@ export class Qp2pPeer implements AsyncDisposable {
 
   /** @param options - the peer's own options, `--echo` say. */
   constructor(...options: readonly string[]) {
-    buildQp2pPeer();
-    this.#child = spawn(binary, options, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(buildQp2pPeer(), options, { stdio: ['pipe', 'pipe', 'inherit'] });
     createInterface(this.#child.stdout).on('line', (line) => {
       this.events.push(JSON.parse(line) as Qp2pEvent);
       for (const wake of this.#waiters.splice(0)) wake();

@@ -6,7 +6,8 @@ import { describe, it } from 'node:test';
 import { encodeText, P2PError, toHex } from 'shoal';
 import { type Connection, openEndpoint, type Endpoint, type OpenEndpointOptions } from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
-import { cargoMissing, Qp2pPeer } from './qp2p-peer.ts';
+import { cargoMissing } from './pea2pea-peer.ts';
+import { Qp2pPeer } from './qp2p-peer.ts';
 
 type Udp = Endpoint<UdpAddr>;
 
