@@ -10,10 +10,10 @@
 import { diffieHellman, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto';
 import { chacha20Poly1305 as nobleAead } from '../src/crypto/noble.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
-import { sodiumAead, type SodiumLibrary } from '../src/crypto/sodium.ts';
 import { type ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/keys/keys.ts';
 import { type Bench, median } from './harness/bench.ts';
+import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
 import { Channel, createP2pkeIdentity, type P2pkeIdentity } from '../src/swarms/p2pke/index.ts';
 
 const [ROUND_MS, QUICK_ROUND_MS] = [200, 50];
@@ -112,15 +112,6 @@ function handshakePair(): Pair {
   return { channel, bare };
 }
 
-async function loadSodium(): Promise<SodiumLibrary | undefined> {
-  const path = new URL('rivals/sodium/node_modules/sodium-native/index.js', import.meta.url).href;
-  try {
-    return ((await import(path)) as { readonly default: SodiumLibrary }).default;
-  } catch {
-    return undefined;
-  }
-}
-
 const bareOf = (subject: string): string => `${subject}, bare`;
 
 export const p2pkeMachine: Bench = {
@@ -131,7 +122,7 @@ export const p2pkeMachine: Bench = {
     const ciphers: readonly (readonly [string, ImportAeadKey])[] = [
       ['node:crypto', chacha20Poly1305],
       ['@noble/ciphers', nobleAead],
-      ...(sodium === undefined ? [] : [['sodium-native', sodiumAead(sodium)] as const]),
+      ...(sodium === undefined ? [] : [['sodium-native', sodium] as const]),
     ];
     const pairs = new Map<string, Pair>();
     for (const [name, aead] of ciphers) {
@@ -156,8 +147,7 @@ export const p2pkeMachine: Bench = {
           what: `${subject}: not faster than what it is made of`,
           ok: median(figures.get(subject)!) <= 1.05 * median(figures.get(bareOf(subject))!),
         })),
-      notes: () =>
-        sodium === undefined ? ['sodium-native: not installed (npm install --prefix bench/rivals/sodium)'] : [],
+      notes: () => (sodium === undefined ? [SODIUM_MISSING] : []),
     };
   },
 };

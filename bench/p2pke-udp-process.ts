@@ -4,11 +4,11 @@ import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { type Counters } from '../src/core/counters.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
-import { sodiumAead, type SodiumLibrary } from '../src/crypto/sodium.ts';
 import { type ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/keys/keys.ts';
 import { OVERHEAD_BYTES, p2pke } from '../src/swarms/p2pke/index.ts';
 import { openUdpSwarm } from '../src/swarms/udp/index.ts';
+import { loadSodium } from './harness/sodium.ts';
 
 export const BYTES: number = 1000;
 export const WARM_MS = 700;
@@ -16,16 +16,6 @@ export const MEASURE_MS = 1300;
 const BURST = 64;
 /** Kernels grant less by default; all contenders ask for the same. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
-
-const sodiumPath = new URL('rivals/sodium/node_modules/sodium-native/index.js', import.meta.url).href;
-
-export async function loadSodium(): Promise<SodiumLibrary | undefined> {
-  try {
-    return ((await import(sodiumPath)) as { readonly default: SodiumLibrary }).default;
-  } catch {
-    return undefined;
-  }
-}
 
 export interface Result {
   readonly received: number;
@@ -146,7 +136,7 @@ export function socketDrops(port: number): number {
 async function openEnd(contender: string): Promise<End> {
   if (contender === 'raw') return openRaw();
   if (contender === 'bare') return openBare();
-  return openShoal(contender === 'sodium' ? sodiumAead((await loadSodium())!) : undefined);
+  return openShoal(contender === 'sodium' ? await loadSodium() : undefined);
 }
 
 async function receive(contender: string): Promise<void> {

@@ -15,7 +15,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { GoPeer, goMissing } from '../interop/go-peer.ts';
 import { type Bench, median } from './harness/bench.ts';
-import { BYTES, MEASURE_MS, type Result, WARM_MS, loadSodium, socketDrops } from './p2pke-udp-process.ts';
+import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
+import { BYTES, MEASURE_MS, type Result, WARM_MS, socketDrops } from './p2pke-udp-process.ts';
 
 async function message<T>(child: ChildProcess): Promise<T> {
   const [value] = (await once(child, 'message')) as [T];
@@ -106,7 +107,7 @@ export const p2pkeUdp: Bench = {
         })),
       notes: () => [
         ...[...rounds].map(([contender, each]) => losses(NAMES[contender], each)),
-        ...(sodium ? [] : ['sodium-native: not installed (npm install --prefix bench/rivals/sodium)']),
+        ...(sodium ? [] : [SODIUM_MISSING]),
       ],
     };
   },

@@ -1,4 +1,4 @@
-/** Benches that are programs of their own, because they compare more than two things: run in turn, their words kept. */
+/** Benches that are programs of their own, because they answer with a story and not with a figure: run in turn, their words kept. */
 
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -23,13 +23,12 @@ export interface ProgramResult {
 
 export const PROGRAMS: readonly BenchProgram[] = [
   {
-    name: 'wrappers',
-    question: 'what each wrapper costs a message, in nanoseconds and heap',
+    name: 'p2pke-flood',
+    question: 'honest peers beside a flood of spoofed hellos',
     args: [],
-    quickArgs: [],
+    quickArgs: ['--hellos', '20000'],
     nodeOptions: ['--expose-gc'],
   },
-  { name: 'asks', question: 'asks over p2pke and mbapp against bare dgram, two processes', args: [], quickArgs: [] },
   {
     name: 'node-memory',
     question: 'memory of idle connections of the node, and of a dense mesh, against pea2pea',
@@ -37,7 +36,6 @@ export const PROGRAMS: readonly BenchProgram[] = [
     quickArgs: ['--connections=2000', '--mesh=50'],
     nodeOptions: ['--expose-gc'],
   },
-  { name: 'p2pke-flood', question: 'honest peers beside a flood of spoofed hellos', args: [], quickArgs: [] },
 ];
 
 /** Runs it, and shows what it says. */

@@ -1,0 +1,53 @@
+/** One table over everything that was measured, what missed its goal first. */
+
+import { type BenchResult, type Row, rounded } from './bench.ts';
+import { recordedOf } from './recorded.ts';
+
+/** A row with the bench it is of. */
+export interface SummaryRow extends Row {
+  readonly bench: string;
+  readonly recorded: string;
+}
+
+const RANK = { missed: 0, met: 1, '': 2 } as const;
+
+/** All rows: missed goals, then met ones, then what is only reported; within each as the benches are. */
+export function summaryOf(results: readonly BenchResult[]): readonly SummaryRow[] {
+  return results
+    .flatMap(({ name, rows }) => rows.map((row) => ({ ...row, bench: name, recorded: recordedOf(name, row.subject) })))
+    .toSorted((a, b) => RANK[a.verdict] - RANK[b.verdict]);
+}
+
+const HEADER = [
+  'Bench',
+  'Measured',
+  'Figure',
+  'Against, in the same run',
+  'Ratio',
+  'Half within',
+  'Goal',
+  'Verdict',
+  'Original go-p2p, recorded elsewhere',
+];
+
+function cells(row: SummaryRow): readonly string[] {
+  return [
+    row.bench,
+    row.subject,
+    `${rounded(row.figure)} ${row.unit}`,
+    row.baseline,
+    `${row.ratio.toFixed(2)}×`,
+    row.spread.map((ratio) => ratio.toFixed(2)).join('–'),
+    row.goal,
+    row.verdict === 'missed' ? '**missed**' : row.verdict,
+    row.recorded,
+  ];
+}
+
+/** The table as Markdown, which reads well on a terminal, too. */
+export function summaryTable(rows: readonly SummaryRow[]): string {
+  const table = [HEADER, ...rows.map(cells)];
+  const widths = HEADER.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]): string => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`;
+  return [line(HEADER), line(widths.map((width) => '-'.repeat(width))), ...table.slice(1).map(line)].join('\n');
+}
