@@ -1,28 +1,7 @@
 /** One end of the endpoint bench, as a process of its own; `bench/endpoint.ts` starts it and talks to it. */
 
 import { type Connection, openEndpoint, type OpenEndpointOptions } from 'shoal/endpoint';
-
-/** What the process can be told. */
-export type EndpointOrder =
-  | { readonly do: 'serve'; readonly echo: boolean }
-  | { readonly do: 'connect'; readonly addr: string }
-  | { readonly do: 'bidi' | 'uni'; readonly bytes: number; readonly inFlight: number; readonly forMs: number }
-  | { readonly do: 'connects' | 'anys'; readonly addrs: readonly string[]; readonly count: number }
-  | {
-      readonly do: 'clients';
-      readonly addr: string;
-      readonly clients: number;
-      readonly count: number;
-      readonly bytes: number;
-    };
-
-/** What it answers. */
-export interface EndpointReport {
-  readonly addr?: string;
-  readonly count?: number;
-  readonly ms?: number;
-  readonly error?: string;
-}
+import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
 
 /** What is not measured just now must not end: others take turns for longer than the idle timeout. */
 const base = { bind: '127.0.0.1:0', keepAliveMs: 5000 };

@@ -12,7 +12,7 @@ import { once } from 'node:events';
 
 import { cargoMissing } from '../interop/pea2pea-peer.ts';
 import { Qp2pPeer } from '../interop/qp2p-peer.ts';
-import { type EndpointOrder, type EndpointReport } from './endpoint-process.ts';
+import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
 
 const PATIENCE_MS = 600_000;

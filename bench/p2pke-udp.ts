@@ -16,7 +16,7 @@ import path from 'node:path';
 import { GoPeer, goMissing } from '../interop/go-peer.ts';
 import { type Bench, median } from './harness/bench.ts';
 import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
-import { BYTES, MEASURE_MS, type Result, WARM_MS, socketDrops } from './p2pke-udp-process.ts';
+import { BYTES, QUICK_TIMES, type Result, TIMES, type Times, socketDrops } from './p2pke-udp-process.ts';
 
 async function message<T>(child: ChildProcess): Promise<T> {
   const [value] = (await once(child, 'message')) as [T];
@@ -27,12 +27,13 @@ interface Round extends Result {
   readonly sent: number;
 }
 
-async function measure(contender: string): Promise<Round> {
-  if (contender === 'go') return measureGo();
+async function measure(contender: string, quick: boolean): Promise<Round> {
+  if (contender === 'go') return measureGo(quick ? QUICK_TIMES : TIMES);
+  const pace = quick ? 'quick' : 'full';
   const script = path.join(import.meta.dirname, 'p2pke-udp-process.ts');
-  const receiver = fork(script, ['receive', contender]);
+  const receiver = fork(script, ['receive', contender, pace]);
   const addr = await message<string>(receiver);
-  const sender = fork(script, ['send', contender, addr]);
+  const sender = fork(script, ['send', contender, pace, addr]);
   const sent = await message<number>(sender);
   await new Promise((resolve) => setTimeout(resolve, 300)); // what is in the receiver's buffer
   const result = message<Result>(receiver);
@@ -40,11 +41,11 @@ async function measure(contender: string): Promise<Round> {
   return { ...(await result), sent };
 }
 
-async function measureGo(): Promise<Round> {
-  await using receiver = new GoPeer('udp,p2pke', 1, ['--count', String(WARM_MS)]);
+async function measureGo({ warmMs, measureMs }: Times): Promise<Round> {
+  await using receiver = new GoPeer('udp,p2pke', 1, ['--count', String(warmMs)]);
   await using sender = new GoPeer('udp,p2pke', 2);
   const dst = await receiver.address();
-  sender.command({ cmd: 'flood', dst, bytes: BYTES, ms: WARM_MS + MEASURE_MS });
+  sender.command({ cmd: 'flood', dst, bytes: BYTES, ms: warmMs + measureMs });
   const { sent } = await sender.next('flooded');
   await new Promise((resolve) => setTimeout(resolve, 300));
   receiver.command({ cmd: 'count' });
@@ -76,7 +77,7 @@ const GOALS: Partial<Record<Contender, number>> = { shoal: 0.35, sodium: 0.45 };
 export const p2pkeUdp: Bench = {
   name: 'p2pke-udp',
   question: 'How many tells of 1000 B a second arrive through p2pke over UDP, compared with raw datagrams?',
-  prepare: async () => {
+  prepare: async (quick) => {
     const sodium = (await loadSodium()) !== undefined;
     const contenders: readonly Contender[] = [
       'raw',
@@ -91,7 +92,7 @@ export const p2pkeUdp: Bench = {
         name: NAMES[contender],
         unit: 'messages/s',
         round: async () => {
-          const round = await measure(contender);
+          const round = await measure(contender, quick);
           rounds.get(contender)!.push(round);
           return round.received / round.seconds;
         },

@@ -25,6 +25,7 @@ import { p2pkeMachine } from './p2pke-machine.ts';
 import { p2pkeUdp } from './p2pke-udp.ts';
 import { quicEngine } from './quic-engine.ts';
 import { quicSwarm } from './quic-swarm.ts';
+import { requests } from './requests.ts';
 import { tcpSwarm } from './tcp-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
 import { virtualRing } from './virtual-ring.ts';
@@ -45,6 +46,7 @@ const BENCHES: readonly Bench[] = [
   nodeMany,
   nodeLife,
   tcpSwarm,
+  requests,
 ];
 
 const { values, positionals } = parseArgs({
