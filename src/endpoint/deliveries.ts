@@ -2,17 +2,50 @@
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { markHandled, rejection } from '../kit/rejection.ts';
+import { markHandled } from '../kit/rejection.ts';
 import { type Waits } from '../kit/waits.ts';
 import { type DialWaiter } from '../swarms/quic/dials.ts';
-import { type SendOptions } from './connection.ts';
 import { type SendToOptions } from './endpoint.ts';
 import { type EventHub } from './events.ts';
-import { type LiveConnection } from './live-connection.ts';
+import { type LiveConnection, type Tracking } from './live-connection.ts';
 import { type OutgoingMessage } from './message.ts';
 
 /** How long a send may take, connecting included, unless the call says otherwise. */
 const SEND_TIMEOUT_MS = 30_000;
+
+/** One message, until it is known what became of it. */
+class Delivery<A extends Addr> implements Tracking {
+  readonly #events: EventHub<A>;
+  readonly #message: OutgoingMessage;
+  readonly #token: unknown;
+  #began = false;
+  #told = false;
+
+  constructor(events: EventHub<A>, message: OutgoingMessage, token: unknown) {
+    this.#events = events;
+    this.#message = message;
+    this.#token = token;
+  }
+
+  begin(): void {
+    this.#began = true;
+  }
+
+  settle(error?: P2PError): void {
+    if (this.#told) return;
+    this.#told = true;
+    const [message, token] = [this.#message, this.#token];
+    if (error === undefined) this.#events.emit({ type: 'sent', message, token });
+    else this.#events.emit({ type: 'unsent', message, token, error });
+  }
+
+  /** The call has failed. What is under way is left to its fate, which is told when it is known. */
+  giveUp(error: unknown): void {
+    if (this.#began) return;
+    const why = 'Cannot send: given up before anything was sent';
+    this.settle(P2PError.is(error) ? error : new P2PError('refused', 'local', why, { sent: 'no', cause: error }));
+  }
+}
 
 export class Deliveries<A extends Addr> {
   readonly #waits: Waits;
@@ -23,26 +56,16 @@ export class Deliveries<A extends Addr> {
     this.#events = events;
   }
 
-  /** Sends on a connection, and tells what becomes of it. */
-  sendOn(
-    connection: LiveConnection<A>,
+  /** Sends, once or again and again, and tells what becomes of the message; nothing is kept where nobody listens. */
+  deliver(
     message: OutgoingMessage,
-    options: SendOptions & { readonly token?: unknown },
+    token: unknown,
+    send: (tracking: Tracking | undefined) => Promise<void>,
   ): Promise<void> {
-    if (!this.#events.heard) return connection.send(message, options);
-    const { token } = options;
-    let told = false;
-    const tell = (error?: P2PError): void => {
-      if (told) return;
-      told = true;
-      if (error === undefined) this.#events.emit({ type: 'sent', message, token });
-      else this.#events.emit({ type: 'unsent', message, token, error });
-    };
-    const sent = connection.sendTracked(message, options, tell);
-    sent.catch((error: unknown) => {
-      // Giving up waiting leaves what is under way to its fate, which is told when it is known.
-      if (P2PError.is(error) && error.sent === 'no') tell(error);
-    });
+    if (!this.#events.heard) return markHandled(send(undefined));
+    const delivery = new Delivery(this.#events, message, token);
+    const sent = send(delivery);
+    sent.catch((error: unknown) => delivery.giveUp(error));
     return sent;
   }
 
@@ -56,35 +79,22 @@ export class Deliveries<A extends Addr> {
     to: string,
     message: OutgoingMessage,
     options: SendToOptions,
+    tracking: Tracking | undefined,
     dial: (waiter: DialWaiter<LiveConnection<A>>) => () => void,
   ): Promise<void> {
     const what = (): string => `send to ${to}`;
     let began = false;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     const wait = { what, call: options, defaultTimeoutMs: SEND_TIMEOUT_MS, sent };
-    const sending = this.#waits.wait<void>(wait, ({ resolve, reject }) =>
+    return this.#waits.wait<void>(wait, ({ resolve, reject }) =>
       dial((result) => {
         if (result instanceof P2PError) {
           reject(result);
           return;
         }
         began = true;
-        this.sendOn(result, message, options).then(resolve, reject);
+        result.sendTracked(message, options, tracking).then(resolve, reject);
       }),
     );
-    sending.catch((error: unknown) => {
-      if (began || !this.#events.heard) return;
-      const failed = P2PError.is(error)
-        ? error
-        : new P2PError('refused', 'local', `Cannot ${what()}: given up`, { sent: 'no', cause: error });
-      this.#events.emit({ type: 'unsent', message, token: options.token, error: failed });
-    });
-    return markHandled(sending);
-  }
-
-  /** Tells of a message that cannot be sent. */
-  unsent(message: OutgoingMessage, token: unknown, error: P2PError): Promise<never> {
-    this.#events.emit({ type: 'unsent', message, token, error });
-    return rejection(error);
   }
 }

@@ -38,6 +38,14 @@ import { Sender, type Settle } from './sender.ts';
 import { type BiStream, type IncomingStream, type SendStream, type StreamId } from './stream.ts';
 import { StreamReader } from './stream-reader.ts';
 
+/** Follows a message beyond what its sender waits for. */
+export interface Tracking {
+  /** Bytes of it may leave from now on. */
+  begin(): void;
+  /** The peer's transport has acknowledged it, or never will. */
+  settle(error?: P2PError): void;
+}
+
 export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   readonly id: string;
   readonly connection: QuicConnection;
@@ -174,7 +182,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   }
 
   /** Sends, and tells when it is acknowledged, whatever the caller waits for; nothing is told of what rejects before. */
-  sendTracked(message: OutgoingMessage, options?: SendOptions, track?: Settle): Promise<void> {
+  sendTracked(message: OutgoingMessage, options?: SendOptions, tracking?: Tracking): Promise<void> {
     const prepared = this.#prepare(message, options, 'send to');
     if (prepared instanceof Promise) return prepared;
     const { sending, size, priority } = prepared;
@@ -188,13 +196,14 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
       settle?.(error);
     };
     const acked: Settle | undefined =
-      wantsAck || track !== undefined
+      wantsAck || tracking !== undefined
         ? (error) => {
             if (wantsAck) done(error);
-            track?.(error);
+            tracking?.settle(error);
           }
         : undefined;
     const write = (stream: QuicStream): boolean => {
+      tracking?.begin();
       this.#host.countSent(size);
       return sender.write(stream, sending, wantsAck ? ignore : done, acked) && !wantsAck;
     };

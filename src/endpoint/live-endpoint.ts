@@ -4,7 +4,7 @@ import { type Addr } from '../core/addr.ts';
 import { type Counters } from '../core/counters.ts';
 import { type Describes, inspect, type LayerDescription } from '../core/describe.ts';
 import { P2PError } from '../core/errors.ts';
-import { quantity, wholeNumber } from '../core/limits.ts';
+import { assertString, quantity, wholeNumber } from '../core/limits.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
@@ -34,7 +34,7 @@ import { Deliveries } from './deliveries.ts';
 import { EventHub } from './events.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
 import { describeTarget, Hub, type HubUser } from './hub.ts';
-import { LiveConnection } from './live-connection.ts';
+import { LiveConnection, type Tracking } from './live-connection.ts';
 import { type IncomingMessage, type OutgoingMessage, partsOf } from './message.ts';
 import { type EndpointRetry, type ResolvedEndpointOptions, resolveRetry } from './options.ts';
 import { Race } from './race.ts';
@@ -73,6 +73,8 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   /** Bounded by those who iterate. */
   readonly #connectionFeeds = new Set<LiveFeed<Connection<A>>>();
   readonly #messageFeeds = new Set<LiveFeed<IncomingMessage<Connection<A>>>>();
+  /** Fires when the endpoint closes. */
+  readonly #endSignal = new AbortController();
   #closing: { readonly code: number; readonly reason: string } = { code: CLOSE_CODE.NORMAL, reason: 'closed' };
 
   constructor(parts: EndpointParts<A>) {
@@ -110,6 +112,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   connect(target: Candidate<A> | A | string, options: ConnectOptions = {}): Promise<Connection<A>> {
     const resolved = this.#target(target, options.expect);
     checkCall(options);
+    if (options.serverName !== undefined) assertString(options.serverName, 'serverName');
     const tries = this.#tries(options);
     if (resolved instanceof P2PError) return rejection(resolved);
     return this.#retrying(tries, options.signal, () => this.#connect(resolved, options));
@@ -191,18 +194,9 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     partsOf(message);
     checkCall(options);
     const tries = this.#tries(options);
-    const there = this.#connectionOf(peer);
-    if (there !== undefined && tries === undefined) return this.#deliveries.sendOn(there, message, options);
-    const once = (): Promise<void> => {
-      const connection = this.#connectionOf(peer);
-      if (connection !== undefined) return this.#deliveries.sendOn(connection, message, options);
-      const target = this.#targetOfPeer(peer, options.expect);
-      if (target instanceof P2PError) return this.#deliveries.unsent(message, options.token, target);
-      return this.#deliveries.sendWhenConnected(describeTarget(target), message, options, (waiter) =>
-        this.#dial(target, options, waiter),
-      );
-    };
-    return markHandled(this.#retrying(tries, options.signal, once));
+    return this.#deliveries.deliver(message, options.token, (tracking) =>
+      this.#retrying(tries, options.signal, () => this.#sendOnce(peer, message, options, tracking)),
+    );
   }
 
   trySend(
@@ -213,13 +207,13 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     partsOf(message);
     checkCall(options);
     const connection = this.#connectionOf(peer);
-    if (connection !== undefined) return this.#deliveries.sendOn(connection, message, options);
-    const what = `try to send to ${peerName(peer)}`;
-    const why = `Cannot ${what}: there is no connection; send() makes one`;
-    const error = this.#latch.isClosed
-      ? this.#latch.error(what)
-      : new P2PError('unreachable', 'local', why, { sent: 'no' });
-    return this.#deliveries.unsent(message, options.token, error);
+    return this.#deliveries.deliver(message, options.token, (tracking) => {
+      if (connection !== undefined) return connection.sendTracked(message, options, tracking);
+      const what = `try to send to ${peerName(peer)}`;
+      if (this.#latch.isClosed) return rejection(this.#latch.error(what));
+      const why = `Cannot ${what}: there is no connection; send() makes one`;
+      return rejection(new P2PError('unreachable', 'local', why, { sent: 'no' }));
+    });
   }
 
   connectionTo(peer: PeerTarget<A>): Connection<A> | undefined {
@@ -230,10 +224,11 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     return [...this.#hub.pool.values()];
   }
 
-  async disconnectFrom(peer: PeerTarget<A>, options: CloseOptions = {}): Promise<number> {
+  disconnectFrom(peer: PeerTarget<A>, options: CloseOptions = {}): Promise<number> {
+    checkCode(options.code ?? CLOSE_CODE.NORMAL, 'code');
+    // The list shrinks as they close.
     const all = [...this.#connectionsOf(peer)];
-    await Promise.all(all.map((connection) => connection.close(options)));
-    return all.length;
+    return Promise.all(all.map((connection) => connection.close(options))).then(() => all.length);
   }
 
   drain(options?: CallOptions): Promise<void> {
@@ -300,6 +295,23 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     );
   }
 
+  #sendOnce(
+    peer: PeerTarget<A>,
+    message: OutgoingMessage,
+    options: SendToOptions,
+    tracking: Tracking | undefined,
+  ): Promise<void> {
+    const connection = this.#connectionOf(peer);
+    if (connection !== undefined) return connection.sendTracked(message, options, tracking);
+    const target = this.#targetOfPeer(peer, options.expect);
+    if (target instanceof P2PError) return rejection(target);
+    // Messages that wait for the same peer share a dial, with a pool and without.
+    const shared = { ...options, fresh: false };
+    return this.#deliveries.sendWhenConnected(describeTarget(target), message, options, tracking, (waiter) =>
+      this.#dial(target, shared, waiter),
+    );
+  }
+
   #pooled(targets: readonly (Target<A> | P2PError)[]): LiveConnection<A> | undefined {
     for (const target of targets) {
       const found = target instanceof P2PError ? undefined : this.#hub.pool.find(target);
@@ -319,9 +331,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     return signal === undefined ? own : AbortSignal.any([signal, own]);
   }
 
-  readonly #endSignal = new AbortController();
-
-  /** Whether two ways lead to a connection: itself, or what it is known by. */
+  /** All open connections that a call means. */
   #connectionsOf(peer: PeerTarget<A>): readonly LiveConnection<A>[] {
     if (peer instanceof LiveConnection) return peer.closeReason === undefined ? [peer] : [];
     const { pool } = this.#hub;

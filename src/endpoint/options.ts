@@ -70,7 +70,7 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
   readonly maxConnectionsPerPeer?: number | undefined;
   /** @default see {@link EndpointWindows} */
   readonly windows?: EndpointWindows | undefined;
-  /** Whether `connect` and `send` use the connections that are there; without, each `connect` dials anew. @default true */
+  /** Whether `connect` uses the connections that are there; without, each call dials anew. `send` always does. @default true */
   readonly pool?: boolean | undefined;
   /** How `connect` and `send` are tried again unless the call says otherwise; true for 30 s. @default false */
   readonly retry?: boolean | EndpointRetry | undefined;

@@ -58,6 +58,9 @@ describe('endpoint: pool', () => {
     const poolless = w.open({ pool: false });
     const [one, two] = await w.run(Promise.all([poolless.connect(addrOf(bob)), poolless.connect(addrOf(bob))]));
     assert.notEqual(one, two);
+    const carol = w.open();
+    await w.run(Promise.all([1, 2, 3].map((n) => poolless.send(addrOf(carol), Uint8Array.of(n), { acked: true }))));
+    assert.equal(carol.openConnections().length, 1, 'what is sent shares a dial all the same');
   });
 
   it('Q26: a peer with too many connections loses the eldest', async () => {
@@ -208,6 +211,27 @@ describe('endpoint: sending to peers', () => {
     assert.ok(got[1]?.type === 'sent' && got[1].message === good && got[1].token === 17);
     assert.ok(got[2]?.type === 'unsent' && got[2].message === bad && got[2].token === 'x');
     assert.deepEqual([got[2].error.code, got[2].error.sent], ['timeout', 'no']);
+  });
+
+  it('Q43: a message that is tried again and again is told of once', async () => {
+    const w = world();
+    const alice = w.open({ connectTimeoutMs: 500 });
+    const events = alice.events();
+    const dead = nowhere(w);
+    const retry = { maxAttempts: 4 };
+    await w.run(errorOf(alice.send(dead, bytes('x'), { token: 1, retry, timeoutMs: 500 })));
+    const stop = new AbortController();
+    const given = alice.send(dead, bytes('y'), { token: 2, signal: stop.signal }).catch((error: unknown) => error);
+    await w.pass(10);
+    stop.abort('enough');
+    assert.equal(await w.run(given), 'enough');
+    const got = await w.run(take(events, 2));
+    assert.deepEqual(
+      got.map((event) => (event.type === 'unsent' ? event.token : event.type)),
+      [1, 2],
+    );
+    await w.pass(10_000);
+    assert.equal(events.tryNext(), undefined);
   });
 
   it('Q43: what was handed over and is lost with the connection comes back as perhaps sent', async () => {
