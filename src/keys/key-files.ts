@@ -3,7 +3,7 @@
  * `shoal/keys` runs where there are no files.
  */
 
-import { open, type FileHandle } from 'node:fs/promises';
+import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { exportKey, importKey } from './import-key.ts';
 import { type PrivateKey } from './private-key.ts';
 
@@ -51,17 +51,36 @@ export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}
 }
 
 /**
- * Writes a private key as PEM with mode 0600.
+ * Writes a private key as PEM with mode 0600. The name appears, or leads to the new key, only when all of it is on the disk.
  *
  * @throws {Error} (by rejection) what node:fs says: `EEXIST` when there is such a file and `overwrite` is not set.
  */
 export async function writeKeyFile(path: string, key: PrivateKey, options: WriteKeyFileOptions = {}): Promise<void> {
   const pem = exportKey(key, 'pem');
-  const file = await open(path, options.overwrite === true ? 'w' : 'wx', 0o600);
+  const part = `${path}.${process.pid}.part`;
   try {
-    await file.chmod(0o600); // the mode above counts for new files only
-    await file.writeFile(pem);
+    const file = await open(part, 'wx', 0o600);
+    try {
+      await file.writeFile(pem);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    if (options.overwrite === true) await rename(part, path);
+    else await claim(part, path);
   } finally {
-    await file.close();
+    await rm(part, { force: true });
+  }
+}
+
+/** Gives a file its name, which must be free: a link fails where there is one, a rename would replace it. */
+async function claim(part: string, path: string): Promise<void> {
+  try {
+    await link(part, path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw error;
+    // A file system without links: the name is taken first, so that nobody else's file is replaced.
+    await (await open(path, 'wx', 0o600)).close();
+    await rename(part, path);
   }
 }

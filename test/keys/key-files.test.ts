@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -29,6 +29,10 @@ describe('key files', () => {
     await writeFile(path, 'precious', { mode: 0o644 });
     await assert.rejects(writeKeyFile(path, generateKey()), { code: 'EEXIST' });
     assert.equal(await readFile(path, 'utf8'), 'precious');
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => name.endsWith('.part')),
+      [],
+    );
     await writeKeyFile(path, generateKey(), { overwrite: true });
     if (posix) assert.equal((await stat(path)).mode & 0o777, 0o600);
     await readKeyFile(path);

@@ -95,7 +95,8 @@ export class Fetcher<A extends Addr> {
         throw new Failure('Cannot receive: the sender does not know this ticket');
       } catch (error) {
         if (signal.aborted) throw error;
-        if (!P2PError.is(error) || performance.now() - this.#lastMs > patienceMs) throw error;
+        const over = performance.now() - this.#lastMs > patienceMs;
+        if (!P2PError.is(error) || error.code === 'closed' || over) throw error;
         onCut(error);
         await delay(backoff(attempt), undefined, { signal });
       }
