@@ -28,7 +28,8 @@ export interface PeerToTrust {
  * - `{ peerIds }`: these peers;
  * - `{ certificates }`: peers that present one of these, agreed on beforehand; byte for byte, dates are not looked at;
  * - `{ ca, serverName }`: peers with a chain to one of these authorities: signatures, dates, usage, and of those we dial the
- *   name (`serverName` here or of the call). Revocation is not looked at, name constraints are refused;
+ *   name (`serverName` here or of the call; without one, any certificate of the authority will do). Revocation is not looked
+ *   at, name constraints are refused. Authorities sign by Ed25519, ECDSA on P-256 or P-384, or RSA;
  * - a function that answers true for those it trusts; synchronous, and what it throws is a no;
  * - `'anyone'`: whoever comes, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
  *   `authenticated: false`.

@@ -149,6 +149,9 @@ describe('endpoint: trust', () => {
     await w.run(alice.connect(addrOf(bob), { serverName: 'peer1.test' }));
     const wrong = await w.run(errorOf(alice.connect(addrOf(bob), { serverName: 'peer2.test', fresh: true })));
     assert.equal(wrong.code, 'identity_mismatch');
+    await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const outside = await w.run(errorOf(alice.connect(addrOf(w.open()))));
+    assert.equal(outside.code, 'refused', 'without a name, any certificate of the authority will do, and no other');
   });
 
   it('a function decides, and one that throws or answers a promise has refused', async () => {

@@ -100,6 +100,18 @@ describe('endpoint on UDP', () => {
     dead.close();
   });
 
+  it(
+    'an address that the kernel refuses to send to is unreachable at once',
+    { skip: process.platform === 'linux' ? false : 'which addresses those are is known for Linux' },
+    async () => {
+      await using alice = await openEndpoint({ bind });
+      // The broadcast address of loopback: a socket that has not asked for it may not send there.
+      const refused = await failureOf(alice.connect('127.255.255.255:9', { timeoutMs: 9000 }));
+      assert.deepEqual([refused.code, refused.side, refused.sent], ['unreachable', 'local', 'no']);
+      assert.match(String(refused.cause), /EACCES/);
+    },
+  );
+
   it('IPv6 is an address like others', async (t) => {
     const opened = await openEndpoint({ bind: '[::1]:0' }).catch(() => undefined);
     if (opened === undefined) {
