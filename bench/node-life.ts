@@ -5,7 +5,7 @@
 
 import { buildPea2PeaPeer, cargoMissing } from '../interop/pea2pea-peer.ts';
 import { type Bench, type Claim, type Measure } from './harness/bench.ts';
-import { type Kind, NodeEnd, Pair, startEnd } from './harness/node-ends.ts';
+import { type Kind, NodeEnd, Pair, RustEnd, startEnd } from './harness/node-ends.ts';
 
 export const nodeLife: Bench = {
   name: 'node-life',
@@ -60,12 +60,22 @@ export const nodeLife: Bench = {
         return (messages * 99 * 1e9) / ns!;
       },
     });
+    const hops = { subject: 'hops along 100 nodes, shoal', baseline: 'hops along 100 nodes, pea2pea' };
+    if (missing === false) {
+      const theirs = keep(await RustEnd.start('pea2pea', 'relay'));
+      measures.push({
+        name: hops.baseline,
+        unit: 'hops/s',
+        round: async () => (times(200) * 99 * 1e9) / (await theirs.hops(100, times(200))),
+      });
+      claims.push(hops);
+    }
     for (const what of ['round trips', 'connect and disconnect', 'start and stop', 'one byte']) {
       const subject = `${what}, shoal`;
       if (missing === false) claims.push({ subject, baseline: `${what}, pea2pea`, goal: { ratio: 1 } });
       if (what.startsWith('round') || what.startsWith('connect')) claims.push({ subject, baseline: `${what}, raw` });
     }
-    claims.push({ subject: 'hops along 100 nodes, shoal', baseline: 'round trips, shoal' });
+    claims.push({ subject: hops.subject, baseline: 'round trips, shoal' });
     return {
       measures,
       claims,

@@ -3,6 +3,7 @@
  * nodes in one process; against the real pea2pea where cargo is. Prints tables.
  */
 
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { cargoMissing } from '../interop/pea2pea-peer.ts';
 import { connectNodes, createNode, lengthDelimited, reading, topology, writing } from '../src/node/index.ts';
@@ -11,9 +12,19 @@ import { type Kind, NodeEnd, startEnd } from './harness/node-ends.ts';
 const { values } = parseArgs({
   options: { connections: { type: 'string', default: '10000' }, mesh: { type: 'string', default: '200' } },
 });
-const [connections, mesh] = [Number(values.connections), Number(values.mesh)];
+const connections = Number(values.connections);
+/** Both ends of the mesh are in this process, so its files may not be enough. */
+const mesh = Math.min(Number(values.mesh), Math.floor(Math.sqrt(0.9 * maxOpenFiles())));
 /** Each process that dials holds so many; the limit of open files is per process. */
 const PER_DIALLER = 5000;
+
+function maxOpenFiles(): number {
+  try {
+    return Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
+  } catch {
+    return 10_000; // No /proc: what most systems allow at least.
+  }
+}
 
 async function idle(kind: Kind): Promise<number> {
   await using holder = await startEnd(kind);
@@ -75,5 +86,6 @@ if (theirs !== undefined) {
   const ratio = figures.get('shoal')! / theirs;
   console.log(`shoal to pea2pea: ${ratio.toFixed(2)}×, the goal is ≤ 1.2×: ${ratio <= 1.2 ? 'met' : 'missed'}`);
 } else console.log(`pea2pea is left out: ${missing}`);
+if (mesh < Number(values.mesh)) console.log(`the mesh has ${mesh} nodes: this process may not open files for more`);
 const [perNode, perEnd] = await denseMesh();
 console.log(`mesh of ${mesh}: ${kib(perNode)} a node that listens, ${kib(perEnd)} an end of a connection`);

@@ -38,7 +38,7 @@ export interface Pea2PeaEvent {
 export type Era = '57' | '50';
 
 /** What is done with messages. */
-export type Pea2PeaRole = 'echo' | 'sink' | 'show' | 'rpc';
+export type Pea2PeaRole = 'echo' | 'sink' | 'show' | 'rpc' | 'relay';
 
 const source = path.join(import.meta.dirname, 'rust', 'pea2pea');
 const target = path.join(import.meta.dirname, '..', 'build', 'rust');
@@ -77,7 +77,8 @@ export class Pea2PeaPeer implements AsyncDisposable {
   readonly #events: Pea2PeaEvent[] = [];
   #waiters: (() => void)[] = [];
 
-  constructor(era: Era, role: Pea2PeaRole, prefixBytes: 1 | 2 | 4 = 4) {
+  /** @param era - `sockets` for threads on bare sockets, without pea2pea. */
+  constructor(era: Era | 'sockets', role: Pea2PeaRole, prefixBytes: 1 | 2 | 4 = 4) {
     this.#child = spawn(buildPea2PeaPeer(), [era, role, String(prefixBytes)], { stdio: ['pipe', 'pipe', 'inherit'] });
     createInterface(this.#child.stdout).on('line', (line) => {
       this.#events.push(JSON.parse(line) as Pea2PeaEvent);

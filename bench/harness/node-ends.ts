@@ -1,4 +1,7 @@
-/** The two ends of a bench of the node: shoal, bare node:net, or the real pea2pea, each a process of its own. */
+/**
+ * The two ends of a bench of the node, each a process of its own: shoal, bare node:net, the real pea2pea, or threads on bare
+ * sockets in Rust, which do what iperf3 does.
+ */
 
 import { type ChildProcess, fork } from 'node:child_process';
 import path from 'node:path';
@@ -6,7 +9,7 @@ import { Pea2PeaPeer } from '../../interop/pea2pea-peer.ts';
 import { type Carrier, type NodeAnswer, type NodeOrder } from '../node-process.ts';
 
 /** What an end is made of. */
-export type Kind = Carrier | 'pea2pea';
+export type Kind = Carrier | 'pea2pea' | 'sockets';
 
 /** One end. */
 export interface End extends AsyncDisposable {
@@ -111,23 +114,33 @@ export class NodeEnd implements End {
   }
 }
 
-/** An end on the real pea2pea. */
-class RustEnd implements End {
+/** An end on the real pea2pea, or on bare sockets. */
+export class RustEnd implements End {
   readonly #peer: Pea2PeaPeer;
+  readonly #isBare: boolean;
   readonly addr: string;
 
-  private constructor(peer: Pea2PeaPeer, addr: string) {
+  private constructor(peer: Pea2PeaPeer, addr: string, isBare: boolean) {
     this.#peer = peer;
     this.addr = addr;
+    this.#isBare = isBare;
   }
 
-  static async start(echo: boolean): Promise<RustEnd> {
-    const peer = new Pea2PeaPeer('57', echo ? 'echo' : 'sink');
-    return new RustEnd(peer, await peer.address());
+  static async start(kind: 'pea2pea' | 'sockets', role: 'echo' | 'sink' | 'relay'): Promise<RustEnd> {
+    const peer = new Pea2PeaPeer(kind === 'pea2pea' ? '57' : 'sockets', role);
+    return new RustEnd(peer, await peer.address(), kind === 'sockets');
   }
 
   async connect(addr: string, connections: number): Promise<void> {
-    await this.#peer.ask('connected', 'connect', addr, connections);
+    // One more node for each connection but the first, which is the peer's own: it is the one that pings.
+    if (!this.#isBare) await this.#peer.ask('connected', 'connect', addr);
+    const more = this.#isBare ? connections : connections - 1;
+    if (more > 0) await this.#peer.ask('connected', 'spawn', addr, more);
+  }
+
+  /** Nanoseconds for so many messages along a line of nodes. */
+  async hops(nodes: number, count: number): Promise<number> {
+    return (await this.#peer.ask('cycled', 'hops', nodes, count)).ns!;
   }
 
   async expect(count: number): Promise<{ readonly processed: Promise<void> }> {
@@ -163,7 +176,9 @@ class RustEnd implements End {
 
 /** Starts an end. */
 export function startEnd(kind: Kind, echo = false): Promise<End> {
-  return kind === 'pea2pea' ? RustEnd.start(echo) : NodeEnd.start(kind, echo);
+  return kind === 'pea2pea' || kind === 'sockets'
+    ? RustEnd.start(kind, echo ? 'echo' : 'sink')
+    : NodeEnd.start(kind, echo);
 }
 
 /** Two ends, connected. */
@@ -171,23 +186,26 @@ export class Pair implements AsyncDisposable {
   readonly sender: End;
   readonly receiver: End;
   readonly #connections: number;
+  /** Bare sockets count bytes. */
+  readonly #countsBytes: boolean;
 
-  private constructor(sender: End, receiver: End, connections: number) {
+  private constructor(sender: End, receiver: End, connections: number, countsBytes: boolean) {
     this.sender = sender;
     this.receiver = receiver;
     this.#connections = connections;
+    this.#countsBytes = countsBytes;
   }
 
   static async start(from: Kind, to: Kind, connections = 1, echo = false): Promise<Pair> {
     const [sender, receiver] = await Promise.all([startEnd(from), startEnd(to, echo)]);
     await sender.connect(receiver.addr, connections);
-    return new Pair(sender, receiver, connections);
+    return new Pair(sender, receiver, connections, to === 'sockets');
   }
 
   /** Messages a second, from before the first is sent until the last is processed. */
   async rate(bytes: number, count: number): Promise<number> {
     const all = count * this.#connections;
-    const { processed } = await this.receiver.expect(all);
+    const { processed } = await this.receiver.expect(this.#countsBytes ? all * bytes : all);
     const from = performance.now();
     const flooded = this.sender.flood(bytes, count);
     await processed;

@@ -42,6 +42,8 @@ macro_rules! run {
         let addr = peer.node().toggle_listener().await.unwrap().unwrap();
         say(&format!("\"listening\",\"addr\":\"{addr}\""));
 
+        // Further nodes of this process, each with one connection to flood.
+        let mut others = Vec::new();
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -52,6 +54,15 @@ macro_rules! run {
                     Ok(()) => say(&format!("\"connected\",\"addr\":\"{}\"", words[1])),
                     Err(error) => say(&format!("\"error\",\"message\":\"{error}\"")),
                 },
+                "spawn" => {
+                    let target = words[1].parse().unwrap();
+                    for _ in 0..number(2) {
+                        let other = $new(Arc::new(state())).await;
+                        other.node().connect(target).await.unwrap();
+                        others.push(other);
+                    }
+                    say("\"connected\"");
+                }
                 "disconnect" => {
                     for addr in peers() {
                         peer.node().disconnect(addr).await;
@@ -72,10 +83,13 @@ macro_rules! run {
                 // To every connection, each from a task of its own.
                 "flood" => {
                     let (size, count) = (number(1) as usize, number(2));
-                    let tasks: Vec<_> = peers()
+                    let mut outlets: Vec<_> = peers().into_iter().map(|addr| (peer.clone(), addr)).collect();
+                    for other in &others {
+                        outlets.extend(other.node().connected_addrs().into_iter().map(|addr| (other.clone(), addr)));
+                    }
+                    let tasks: Vec<_> = outlets
                         .into_iter()
-                        .map(|addr| {
-                            let peer = peer.clone();
+                        .map(|(peer, addr)| {
                             tokio::spawn(async move {
                                 let bytes = Bytes::from(vec![7u8; size]);
                                 let mut waiting = VecDeque::new();
@@ -145,6 +159,29 @@ macro_rules! run {
                         node.node().shut_down().await;
                     }
                     say(&format!("\"cycled\",\"ns\":{}", start.elapsed().as_nanos()));
+                }
+                // One message at a time along a line of nodes in this process.
+                "hops" => {
+                    let mut line = Vec::new();
+                    for _ in 0..number(1) {
+                        let one = $new(Arc::new(state())).await;
+                        let addr = one.node().toggle_listener().await.unwrap().unwrap();
+                        line.push((one, addr));
+                    }
+                    for at in 1..line.len() {
+                        line[at - 1].0.node().connect(line[at].1).await.unwrap();
+                    }
+                    // The dialled ends may take a moment more.
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    let start = Instant::now();
+                    for _ in 0..number(2) {
+                        let _ = line[0].0.unicast(line[1].1, Bytes::from(vec![7u8; 5]));
+                        arrived.recv().await;
+                    }
+                    say(&format!("\"cycled\",\"ns\":{}", start.elapsed().as_nanos()));
+                    for (one, _) in line {
+                        one.node().shut_down().await;
+                    }
                 }
                 "memory" => {
                     let connections = peer.node().num_connected();

@@ -18,6 +18,7 @@ pub enum Role {
     Sink,
     Show,
     Rpc,
+    Relay,
 }
 
 impl Role {
@@ -27,6 +28,7 @@ impl Role {
             "sink" => Self::Sink,
             "show" => Self::Show,
             "rpc" => Self::Rpc,
+            "relay" => Self::Relay,
             _ => return None,
         })
     }
@@ -69,6 +71,11 @@ impl State {
                 None
             }
             Role::Rpc => answer(&message),
+            // At the end of the line.
+            Role::Relay => {
+                let _ = self.arrivals.send(message);
+                None
+            }
         }
     }
 
@@ -142,7 +149,11 @@ macro_rules! peer {
                 }
 
                 async fn process_message(&self, source: SocketAddr, message: BytesMut) -> $result {
-                    if let Some(reply) = self.state.handle(message) {
+                    if self.state.role == Role::Relay
+                        && let Some(next) = self.node.connected_addrs().into_iter().find(|addr| *addr != source)
+                    {
+                        let _ = self.unicast(next, message.freeze());
+                    } else if let Some(reply) = self.state.handle(message) {
                         let _ = self.unicast(source, reply);
                     }
                     $done
