@@ -81,7 +81,8 @@ function fullNode(tlsKey?: number, options: { reusePort?: boolean; bind?: string
   const sender = out;
   const onMessage =
     options.echo === true ? (peer: Connection, message: Uint8Array) => void sender.send(peer, message) : arrived;
-  made.enable(reading({ codec, onMessage }));
+  // Between two rounds others are measured, for as long as that takes.
+  made.enable(reading({ codec, onMessage, idleTimeoutMs: Infinity }));
   return made;
 }
 

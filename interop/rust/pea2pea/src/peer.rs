@@ -105,7 +105,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 macro_rules! peer {
-    ($era:ident, $lib:ident, $config:expr, $result:ty, $done:expr) => {
+    ($era:ident, $lib:ident, $config:expr, $result:ty, $done:expr, { $($reading:tt)* }) => {
         pub mod $era {
             use std::{io, net::SocketAddr, sync::Arc};
 
@@ -141,6 +141,7 @@ macro_rules! peer {
 
             impl Reading for Peer {
                 const MESSAGE_QUEUE_DEPTH: usize = 1024;
+                $($reading)*
                 type Message = BytesMut;
                 type Codec = LengthDelimitedCodec;
 
@@ -202,6 +203,8 @@ peer!(
         ..config
     },
     (),
-    ()
+    (),
+    // Benches leave connections alone for longer than the minute it would give them.
+    { const IDLE_TIMEOUT_MS: u64 = 0; }
 );
-peer!(era50, pea2pea_050, |config: Config| config, io::Result<()>, Ok(()));
+peer!(era50, pea2pea_050, |config: Config| config, io::Result<()>, Ok(()), {});
