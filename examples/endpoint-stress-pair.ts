@@ -44,10 +44,9 @@ async function receive(client: Endpoint<UdpAddr>, others: number): Promise<boole
 
 await using node = await openEndpoint({ bind });
 void bootstrap(node);
-await using stack = new AsyncDisposableStack();
 const clients: Endpoint<UdpAddr>[] = [];
 for (let i = 0; i < CLIENTS; i++) {
-  const client = stack.use(await openEndpoint({ bind }));
+  const client = await openEndpoint({ bind });
   clients.push(client);
   const contact = await client.connect(node.localAddrs()[0]!);
   const { payload } = await contact.request(encodeText(client.localAddrs()[0]!.text));
@@ -68,4 +67,5 @@ await Promise.all(sends);
 console.log(
   `${sends.length} messages between ${CLIENTS} clients, all intact; small ones first: ${smallFirst.join(', ')}`,
 );
+await Promise.all(clients.map((client) => client.close()));
 if (smallFirst.includes(false)) throw new Error('a small message waited for a large one');

@@ -6,7 +6,7 @@
  * and loads every subpath and runs every example under every supported Node.
  */
 
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build } from './build.ts';
@@ -82,11 +82,14 @@ function compileAndLoad(folder: string): string[] {
 /** The examples, lowered as a user's build would lower them; Node 22 knows no `await using`. */
 function runExamples(folder: string): string {
   const examples = globSync('examples/*.ts', { cwd: root }).toSorted();
-  for (const example of examples) {
-    writeFileSync(path.join(folder, path.basename(example)), readFileSync(path.join(root, example)));
+  // With the parts that some of them have in folders of their own.
+  for (const file of globSync('examples/**/*.ts', { cwd: root })) {
+    const target = path.join(folder, path.relative('examples', file));
+    mkdirSync(path.dirname(target), { recursive: true });
+    writeFileSync(target, readFileSync(path.join(root, file)));
   }
   const names = examples.map((example) => path.basename(example));
-  tool('typescript/bin/tsc', [...FLAGS, ...SETTING, ...names], folder);
+  tool('typescript/bin/tsc', [...FLAGS, ...SETTING, '--rewriteRelativeImportExtensions', ...names], folder);
   for (const name of names) {
     for (const major of NODES) run(findNode(major), [name.replace(/\.ts$/, '.js')], folder);
   }
