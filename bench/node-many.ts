@@ -9,7 +9,7 @@
 
 import { buildPea2PeaPeer, cargoMissing } from '../interop/pea2pea-peer.ts';
 import { type Bench, type Claim, type Measure } from './harness/bench.ts';
-import { Pair } from './harness/node-ends.ts';
+import { NodeEnd, Pair } from './harness/node-ends.ts';
 
 const SENDERS = [1, 10, 20, 50, 100];
 const BYTES = 32_768;
@@ -19,6 +19,44 @@ const TLS = [
   { label: '64 B', bytes: 64, count: 1_000_000, goal: 0.13 },
   { label: '1 KiB', bytes: 1024, count: 300_000, goal: 0.46 },
 ];
+
+/** Several receiving processes on one port, among which the kernel shares the connections. */
+class SharedPort implements AsyncDisposable {
+  readonly #receivers: readonly NodeEnd[];
+  readonly #sender: NodeEnd;
+
+  private constructor(receivers: readonly NodeEnd[], sender: NodeEnd) {
+    this.#receivers = receivers;
+    this.#sender = sender;
+  }
+
+  static async start(processes: number, connections: number): Promise<SharedPort> {
+    const first = await NodeEnd.start('shoal', false, '127.0.0.1:0');
+    const receivers = [first];
+    while (receivers.length < processes) receivers.push(await NodeEnd.start('shoal', false, first.addr));
+    const sender = await NodeEnd.start('shoal');
+    await sender.connect(first.addr, connections);
+    return new SharedPort(receivers, sender);
+  }
+
+  async rate(bytes: number, count: number, connections: number): Promise<number> {
+    const all = count * connections;
+    for (const receiver of this.#receivers) await receiver.call({ type: 'expect', count: Number.MAX_SAFE_INTEGER });
+    const from = performance.now();
+    const flooded = this.#sender.flood(bytes, count);
+    for (let got = 0; got < all;) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      const counts = await Promise.all(this.#receivers.map((receiver) => receiver.count()));
+      got = counts.reduce((sum, each) => sum + each, 0);
+    }
+    await flooded;
+    return (all * 1000) / (performance.now() - from);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const end of [...this.#receivers, this.#sender]) await end[Symbol.asyncDispose]();
+  }
+}
 
 export const nodeMany: Bench = {
   name: 'node-many',
@@ -56,6 +94,14 @@ export const nodeMany: Bench = {
     for (const senders of SENDERS) await contest(`${senders} × 32 KiB`, BYTES, COUNT, senders, 1);
     for (const senders of [10, 50]) await contest(`${senders} × 64 B`, 64, 2_000_000, senders, 1);
     await contest('1 × 1 MiB', 1_048_576, 1500, 1, undefined);
+    const shared = await SharedPort.start(2, 50);
+    const split = '50 × 32 KiB into 2 processes, shoal';
+    measures.push({
+      name: split,
+      unit: 'messages/s',
+      round: () => shared.rate(BYTES, Math.ceil((quick ? COUNT / 4 : COUNT) / 50), 50),
+    });
+    claims.push({ subject: split, baseline: '50 × 32 KiB, shoal' });
     for (const { label, bytes, count, goal } of TLS) {
       const [subject, baseline] = [`${label}, shoal with TLS`, `${label}, raw without`];
       add(baseline, await Pair.start('raw', 'raw'), bytes, count * 3);
@@ -71,6 +117,7 @@ export const nodeMany: Bench = {
       notes: () => (missing === false ? [] : [`pea2pea is left out: ${missing}`]),
       [Symbol.asyncDispose]: async () => {
         for (const pair of pairs) await pair[Symbol.asyncDispose]();
+        await shared[Symbol.asyncDispose]();
       },
     };
   },

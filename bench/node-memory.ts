@@ -33,7 +33,8 @@ async function idle(kind: Kind): Promise<number> {
   for (let left = connections; left > 0; left -= PER_DIALLER) {
     const dialler = await NodeEnd.start('raw');
     diallers.push(dialler);
-    await dialler.connect(holder.addr, Math.min(left, PER_DIALLER));
+    // Each from an IP of its own, since an IP has 28 000 ports for one address.
+    await dialler.connect(holder.addr, Math.min(left, PER_DIALLER), `127.0.0.${diallers.length + 1}`);
   }
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const after = await holder.memory();

@@ -26,13 +26,14 @@ export type NodeOrder =
       readonly reusePort?: boolean;
       readonly bind?: string;
     }
-  | { readonly type: 'connect'; readonly addr: string; readonly connections: number }
+  | { readonly type: 'connect'; readonly addr: string; readonly connections: number; readonly from?: string }
   | { readonly type: 'expect'; readonly count: number }
   | { readonly type: 'flood'; readonly bytes: number; readonly count: number; readonly batch?: number }
   | { readonly type: 'ping'; readonly bytes: number; readonly count: number }
   | { readonly type: 'cycle'; readonly addr: string; readonly count: number }
   | { readonly type: 'nodes'; readonly count: number }
   | { readonly type: 'hops'; readonly nodes: number; readonly count: number }
+  | { readonly type: 'count' }
   | { readonly type: 'memory' }
   | { readonly type: 'close' };
 
@@ -45,6 +46,7 @@ export interface NodeAnswer {
   readonly p99?: number;
   readonly bytes?: number;
   readonly connections?: number;
+  readonly count?: number;
 }
 
 /** A way to send to one peer. */
@@ -101,10 +103,10 @@ async function open(order: Extract<NodeOrder, { type: 'open' }>): Promise<NodeAn
   return { type: 'done', addr };
 }
 
-async function connectMany(addr: string, connections: number): Promise<NodeAnswer> {
+async function connectMany(addr: string, connections: number, source?: string): Promise<NodeAnswer> {
   for (let i = 0; i < connections; i++) {
     if (isRaw) {
-      const socket = await rawConnect(addr);
+      const socket = await rawConnect(addr, source);
       socket.on('error', () => undefined);
       sockets.push(socket);
       rawReader(socket, arrived);
@@ -235,7 +237,7 @@ async function handle(order: NodeOrder): Promise<NodeAnswer> {
     case 'open':
       return open(order);
     case 'connect':
-      return connectMany(order.addr, order.connections);
+      return connectMany(order.addr, order.connections, order.from);
     case 'expect':
       return expect(order.count);
     case 'flood':
@@ -248,6 +250,8 @@ async function handle(order: NodeOrder): Promise<NodeAnswer> {
       return nodes(order.count);
     case 'hops':
       return hops(order.nodes, order.count);
+    case 'count':
+      return { type: 'done', count };
     case 'memory':
       return memory();
     case 'close':

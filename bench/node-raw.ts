@@ -128,9 +128,9 @@ export async function rawListen(
 }
 
 /** A raw connection. */
-export async function rawConnect(addr: string): Promise<Socket> {
+export async function rawConnect(addr: string, localAddress: string = '127.0.0.1'): Promise<Socket> {
   const [host, port] = addr.split(':');
-  const socket = connect({ host: host!, port: Number(port), noDelay: true });
+  const socket = connect({ host: host!, port: Number(port), noDelay: true, localAddress });
   await new Promise<void>((resolve) => void socket.once('connect', resolve));
   return socket;
 }

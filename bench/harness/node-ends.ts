@@ -71,8 +71,14 @@ export class NodeEnd implements End {
     return this.#next('done');
   }
 
-  async connect(addr: string, connections: number): Promise<void> {
-    await this.call({ type: 'connect', addr, connections });
+  /** @param from - an IP of this machine; each has its own ports. */
+  async connect(addr: string, connections: number, from?: string): Promise<void> {
+    await this.call({ type: 'connect', addr, connections, ...(from === undefined ? {} : { from }) });
+  }
+
+  /** How many messages have come since `expect`. */
+  async count(): Promise<number> {
+    return (await this.call({ type: 'count' })).count!;
   }
 
   async expect(count: number): Promise<{ readonly processed: Promise<void> }> {

@@ -27,15 +27,15 @@ async function chaos(seed: number, durationMs: number): Promise<ChaosReport> {
 }
 
 describe('chaos in virtual time', () => {
-  it('half a minute: everything balances, and a lot has happened', async () => {
-    const { log, actions, ...report } = await chaos(1, 30_000);
-    assert.ok(report.connected > 500 && report.received > 1000 && report.spawned > 50, JSON.stringify(report));
+  it('ten seconds of it: everything balances, and a lot has happened', async () => {
+    const { log, actions, ...report } = await chaos(1, 10_000);
+    assert.ok(report.connected > 150 && report.received > 300 && report.spawned > 20, JSON.stringify(report));
     assert.ok(Object.keys(actions).length >= 8);
-    assert.ok(log.length > 5000);
+    assert.ok(log.length > 2000);
   });
 
   it('a seed replays its run, event for event; another seed has another', async () => {
-    const [first, second, other] = [await chaos(7, 8000), await chaos(7, 8000), await chaos(8, 8000)];
+    const [first, second, other] = [await chaos(7, 3000), await chaos(7, 3000), await chaos(8, 3000)];
     assert.deepEqual(second, first);
     assert.notDeepEqual(other.log, first.log);
   });

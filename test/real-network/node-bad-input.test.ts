@@ -194,8 +194,8 @@ describe('nothing is left', () => {
       }
       return process.memoryUsage().heapUsed;
     };
-    const heaps = [await heapAfter(500)];
-    for (let i = 0; i < 10; i++) heaps.push(await heapAfter(100));
+    const heaps = [await heapAfter(300)];
+    for (let i = 0; i < 7; i++) heaps.push(await heapAfter(100));
     // What the runtime compiles and caches meanwhile moves the figure by some kibibytes; a leak grows in each hundred.
     const growth = heaps.slice(1).map((heap, i) => heap - heaps[i]!);
     assert.ok(Math.min(...growth) < 100 * 32, `grew by ${growth.join(', ')} bytes in a hundred peers each`);
