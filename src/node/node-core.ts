@@ -40,7 +40,8 @@ export class NodeCore implements Node, ConnectionHost {
   readonly name: string;
   readonly realm: Realm;
   readonly count: NodeCount;
-  readonly waits: Waits;
+  /** What users wait for; once the node closes, what its connections wait for to the end. */
+  waits: Waits;
   readonly running: { handshake: number; onConnect: number; onDisconnect: number } = {
     handshake: 0,
     onConnect: 0,
@@ -206,6 +207,7 @@ export class NodeCore implements Node, ConnectionHost {
 
   drain(options: DisconnectOptions = {}): Promise<void> {
     checkCall(options);
+    if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
     const timeoutMs = options.timeoutMs ?? DRAIN_TIMEOUT_MS;
     const peers = Array.from(this.#connections.values());
     return this.waits.wait<void>(
@@ -404,6 +406,7 @@ export class NodeCore implements Node, ConnectionHost {
 
   async #release(): Promise<void> {
     this.waits.close();
+    this.waits = new Waits(this.realm);
     const stopped = this.#stopListening();
     for (const { abort } of this.#settingUp) abort.abort(closedError('connect'));
     const manners: Manners = { flushMs: CLOSE_GRACE_MS, lingerMs: 0 };

@@ -172,6 +172,18 @@ describe('close', () => {
     await world.close(b);
   });
 
+  it('what was sent goes out, if the peer takes it at once', async () => {
+    const world = new World({ windowBytes: 5000 });
+    const [a, b] = [await world.talker(), await world.talker()];
+    const peer = await world.connect(a.node, b.addr);
+    for (let i = 0; i < 200; i++) a.out.send(peer, String(i).padEnd(100));
+    await world.close(a.node);
+    await world.clock.advance(10);
+    assert.equal(b.heard.length, 200);
+    assert.equal(await world.codeOf(a.node.drain()), 'closed');
+    await world.close(b.node);
+  });
+
   it('gives up what is being set up', async () => {
     const world = new World({ latencyMs: 1000 });
     const [a, b] = [world.node(), world.node()];
