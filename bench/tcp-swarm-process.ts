@@ -41,8 +41,9 @@ function processed(messages: number): void {
   process.send?.({ received: true, last: last?.length });
 }
 
-/** Messages that are sent before the loop looks whether there is room. */
-const BURST = 500;
+/** Messages that are sent before the loop looks whether there is room; fewer of large ones. */
+const BURST_BYTES = 512_000;
+const BURST = Math.max(1, Math.min(500, Math.floor(BURST_BYTES / Number(process.argv[3]))));
 const HEADER_BYTES = 4;
 
 /** The ceiling: frames written side by side into large buffers by hand, and no encryption. */

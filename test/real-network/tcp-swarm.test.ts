@@ -66,6 +66,21 @@ describe('openTcpSwarm', () => {
     assert.equal(carol.knownPublicKey(sources[0]!)?.spki, carol.knownPublicKey(addrOf(alice))?.spki);
   });
 
+  it('listens on IPv6, and on all addresses at once', async () => {
+    for (const bind of ['[::1]:0', '0.0.0.0:0']) {
+      await using alice = await open(0, { bind });
+      await using bob = await open(1, { bind });
+      const sources: string[] = [];
+      bob.serve(({ src, payload }) => {
+        sources.push(src.text);
+        return payload;
+      });
+      const near = bob.localAddrs().find(({ inner }) => ['127.0.0.1', '::1'].includes(inner.ip));
+      await alice.ask(near!, bytes(1));
+      assert.ok(alice.localAddrs().some(({ text }) => text === sources[0]));
+    }
+  });
+
   it('an announced port where another key answers is found out when it is used', async () => {
     await using alice = await open(0);
     await using mallory = await open(1);

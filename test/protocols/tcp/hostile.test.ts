@@ -237,6 +237,17 @@ describe('TcpSession: hostile peers', () => {
     assert.ok(kept < 2_000_000, `${kept} bytes`);
   });
 
+  it('a large frame that comes byte by byte is read all the same', () => {
+    const pair = new Pair();
+    const stream = concatBytes(
+      hello(),
+      written((w) => w.tell(bytes(60_000))),
+    );
+    for (const byte of stream) pair.bob.session.handleBytes(pair.now, Uint8Array.of(byte));
+    pair.bob.poll();
+    assert.deepEqual(pair.bob.told, [bytes(60_000)]);
+  });
+
   it('noise never throws, and ends by a fault or waits for more', () => {
     const random = createSeededRandom(77);
     for (let round = 0; round < 3000; round++) {
