@@ -19,6 +19,8 @@ export interface Row {
 
 const GO_NOISE = 'independent Go peer (flynn/noise)';
 const GO_QUIC = 'independent Go peer (quic-go)';
+const SNOW = 'snow 0.9.6 (as pea2pea uses it)';
+const NOISE = 'noise-xxpsk3.test.ts';
 
 /** A protocol of which each direction has tests of its own, and the rest goes both ways. */
 function threeWays(
@@ -67,5 +69,15 @@ export const ROWS: readonly Row[] = [
     'qp2p 0\\.36\\.4',
     '> shoal dials|> a connection made by|clients of shoal|no words for|without the mode',
     '> qp2p dials|> 100 clients of qp2p',
+  ),
+  { peer: SNOW, protocol: 'Noise XXpsk3, one record a message', direction: 'we dial', file: NOISE, name: /> we dial/ },
+  { peer: SNOW, protocol: 'Noise XXpsk3, one record a message', direction: 'it dials', file: NOISE },
+  ...threeWays(
+    'js-libp2p 3.3.11',
+    'Noise, yamux, ping, identify',
+    'libp2p.test.ts',
+    'live with js-libp2p',
+    '> dials it',
+    '> (is dialled by it|takes more)',
   ),
 ];
