@@ -28,6 +28,8 @@ export interface ReceiverHost {
   kick(): void;
   /** Messages or streams can be taken, or nothing more will come. */
   wake(): void;
+  /** A message is whole, and nothing of ours goes back that the acknowledgement could go with. */
+  acknowledge(): void;
   /** The peer has let us in. */
   welcomed(): void;
   dropped(fault: StreamFault | 'timeout'): void;
@@ -256,6 +258,8 @@ export class Receiver {
   }
 
   #finish(arrival: Arrival): void {
+    const { kind, receiveState } = arrival.reader.stream;
+    if (kind === 'uni' && receiveState === 'finished') this.#host.acknowledge();
     this.#forget(arrival);
     if (this.#ended) this.#host.wake();
   }

@@ -22,6 +22,15 @@ describe('endpoint: messages', () => {
     await w.run(here.close());
   });
 
+  it('Q09: messages that are awaited one by one cost a round trip each, and not the delay of acknowledgements', async () => {
+    const w = world({ latencyMs: 5 });
+    const { here, there } = await pair(w);
+    void take(there.messages(), 20);
+    const startedMs = w.realm.nowMs();
+    for (let i = 0; i < 20; i++) await w.run(here.send(bytes('x'), { acked: true }));
+    assert.ok(w.realm.nowMs() - startedMs <= 20 * 11, `${w.realm.nowMs() - startedMs} ms`);
+  });
+
   it('Q09: acked does not mean read: nobody has taken the message', async () => {
     const w = world();
     const { here } = await pair(w);
