@@ -1,6 +1,7 @@
 /** What a connection needs of its endpoint. */
 
 import { type Addr } from '../core/addr.ts';
+import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Waits } from '../kit/waits.ts';
@@ -45,4 +46,12 @@ export interface ConnectionHost<A extends Addr> {
   countReceived(bytes: number): void;
   /** Everything was taken after the end. */
   over(connection: LiveConnection<A>): void;
+}
+
+/** Follows a message beyond what its sender waits for. */
+export interface Tracking {
+  /** Bytes of it may leave from now on. */
+  begin(): void;
+  /** The peer's transport has acknowledged it, or never will. */
+  settle(error?: P2PError): void;
 }

@@ -5,9 +5,10 @@ import { P2PError } from '../core/errors.ts';
 import { markHandled } from '../kit/rejection.ts';
 import { type Waits } from '../kit/waits.ts';
 import { type DialWaiter } from '../swarms/quic/dials.ts';
+import { type Tracking } from './connection-host.ts';
 import { type SendToOptions } from './endpoint.ts';
 import { type EventHub } from './events.ts';
-import { type LiveConnection, type Tracking } from './live-connection.ts';
+import { type LiveConnection } from './live-connection.ts';
 import { type OutgoingMessage } from './message.ts';
 
 /** How long a send may take, connecting included, unless the call says otherwise. */

@@ -17,7 +17,7 @@ import { type QuicClosed } from '../protocols/quic/events.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { type Rival } from '../swarms/quic/rivalry.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHost, type Peer } from './connection-host.ts';
+import { type ConnectionHost, type Peer, type Tracking } from './connection-host.ts';
 import {
   type CloseOptions,
   type Connection,
@@ -37,14 +37,6 @@ import { Requests } from './requests.ts';
 import { Sender, type Settle } from './sender.ts';
 import { type BiStream, type IncomingStream, type SendStream, type StreamId } from './stream.ts';
 import { StreamReader } from './stream-reader.ts';
-
-/** Follows a message beyond what its sender waits for. */
-export interface Tracking {
-  /** Bytes of it may leave from now on. */
-  begin(): void;
-  /** The peer's transport has acknowledged it, or never will. */
-  settle(error?: P2PError): void;
-}
 
 export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   readonly id: string;

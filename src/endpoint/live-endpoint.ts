@@ -20,6 +20,7 @@ import { type DialWaiter } from '../swarms/quic/dials.ts';
 import { type MakeEndpoint } from '../swarms/quic/connections.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type CloseOptions, type Connection, type SendOptions } from './connection.ts';
+import { type Tracking } from './connection-host.ts';
 import {
   type Candidate,
   type ConnectOptions,
@@ -34,7 +35,7 @@ import { Deliveries } from './deliveries.ts';
 import { EventHub } from './events.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
 import { describeTarget, Hub, type HubUser } from './hub.ts';
-import { LiveConnection, type Tracking } from './live-connection.ts';
+import { LiveConnection } from './live-connection.ts';
 import { type IncomingMessage, type OutgoingMessage, partsOf } from './message.ts';
 import { type EndpointRetry, type ResolvedEndpointOptions, resolveRetry } from './options.ts';
 import { Race } from './race.ts';
