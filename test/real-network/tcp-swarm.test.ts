@@ -263,6 +263,23 @@ describe('openTcpSwarm', () => {
     assert.equal(tooLarge.code, 'limit_exceeded');
   });
 
+  it('Noise in place of TLS: the same in all, but each side needs it', async () => {
+    await using alice = await open(0, { security: 'noise' });
+    await using bob = await open(1, { security: 'noise' });
+    await using carol = await open(2, { handshakeTimeoutMs: 200 });
+    let heard = 0;
+    bob.listen(({ payload }) => void (heard += payload.length));
+    bob.serve(({ payload }) => payload);
+    assert.deepEqual(await alice.ask(addrOf(bob), bytes(MIB)), bytes(MIB));
+    for (let i = 0; i < 1000; i++) void alice.tell(addrOf(bob), bytes(64));
+    await alice.drain();
+    assert.equal(heard, 64_000);
+    const { code } = await failureOf(carol.ask(addrOf(bob), bytes(1)));
+    assert.ok(['timeout', 'refused', 'identity_mismatch', 'unreachable'].includes(code), code);
+    // @ts-expect-error there is no other
+    assert.throws(() => openTcpSwarm({ privateKey: testKey(1), security: 'plain' }), TypeError);
+  });
+
   it('drain() waits until the peers have read everything', async () => {
     await using alice = await open(0);
     await using bob = await open(1);
