@@ -7,6 +7,14 @@ import { buildPea2PeaPeer, cargoMissing } from '../interop/pea2pea-peer.ts';
 import { type Bench, type Claim, type Measure } from './harness/bench.ts';
 import { type Kind, NodeEnd, Pair, RustEnd, startEnd } from './harness/node-ends.ts';
 
+/** Messages that are sent before their sender waits until they are in the kernel, and how many in a round. */
+const BATCHES = [
+  { batch: 1, count: 20_000 },
+  { batch: 10, count: 150_000 },
+  { batch: 100, count: 800_000 },
+  { batch: 1000, count: 1_500_000 },
+];
+
 export const nodeLife: Bench = {
   name: 'node-life',
   question: 'round trips, connections, nodes and tiny messages a second, against bare node:net and pea2pea 0.57',
@@ -49,6 +57,10 @@ export const nodeLife: Bench = {
       });
       const tiny = keep(await Pair.start(kind, kind));
       measures.push({ name: `one byte, ${kind}`, unit: 'messages/s', round: () => tiny.rate(1, times(2_000_000)) });
+      for (const { batch, count } of BATCHES) {
+        const name = `one byte, batches of ${batch}, ${kind}`;
+        measures.push({ name, unit: 'messages/s', round: () => tiny.rate(1, times(count), batch) });
+      }
     }
     const line = keep(await NodeEnd.start('shoal'));
     measures.push({
@@ -70,7 +82,8 @@ export const nodeLife: Bench = {
       });
       claims.push(hops);
     }
-    for (const what of ['round trips', 'connect and disconnect', 'start and stop', 'one byte']) {
+    const batches = BATCHES.map(({ batch }) => `one byte, batches of ${batch}`);
+    for (const what of ['round trips', 'connect and disconnect', 'start and stop', 'one byte', ...batches]) {
       const subject = `${what}, shoal`;
       if (missing === false) claims.push({ subject, baseline: `${what}, pea2pea`, goal: { ratio: 1 } });
       if (what.startsWith('round') || what.startsWith('connect')) claims.push({ subject, baseline: `${what}, raw` });

@@ -53,6 +53,8 @@ export interface NodeAnswer {
 interface Outlet {
   send(message: Uint8Array): boolean;
   room(): Promise<void>;
+  /** Until what was sent is in the kernel, where one can know. */
+  flushed?(): Promise<void>;
 }
 
 let node: Node | undefined;
@@ -118,7 +120,11 @@ async function connectMany(addr: string, connections: number, source?: string): 
       const handle = out!;
       const peer = await from.connect(addr);
 
-      outlets.push({ send: (message) => handle.send(peer, message), room: () => from.ready(peer) });
+      outlets.push({
+        send: (message) => handle.send(peer, message),
+        room: () => from.ready(peer),
+        flushed: () => from.flushed(peer),
+      });
     }
   }
   return { type: 'done' };
@@ -130,7 +136,7 @@ async function flood(bytes: number, each: number, batch?: number): Promise<NodeA
     outlets.map(async (outlet) => {
       for (let i = 0; i < each; i++) {
         if (!outlet.send(message)) await outlet.room();
-        else if (batch !== undefined && i % batch === batch - 1) await new Promise((resolve) => setImmediate(resolve));
+        else if (batch !== undefined && i % batch === batch - 1) await outlet.flushed?.();
       }
     }),
   );

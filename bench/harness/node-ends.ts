@@ -17,8 +17,12 @@ export interface End extends AsyncDisposable {
   connect(addr: string, connections: number): Promise<void>;
   /** From now on: resolves when so many messages have been processed. */
   expect(count: number): Promise<{ readonly processed: Promise<void> }>;
-  /** Sends so many messages over each connection. */
-  flood(bytes: number, count: number): Promise<void>;
+  /**
+   * Sends so many messages over each connection.
+   *
+   * @param batch - waits until so many are in the kernel before it sends the next. @default it only waits for room
+   */
+  flood(bytes: number, count: number, batch?: number): Promise<void>;
   /** Nanoseconds for the median and the slowest hundredth. */
   ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }>;
   /** Nanoseconds for so many connections, one after the other. */
@@ -154,8 +158,8 @@ export class RustEnd implements End {
     return { processed: this.#peer.next('received').then(() => undefined) };
   }
 
-  async flood(bytes: number, count: number): Promise<void> {
-    await this.#peer.ask('flooded', 'flood', bytes, count);
+  async flood(bytes: number, count: number, batch = 0): Promise<void> {
+    await this.#peer.ask('flooded', 'flood', bytes, count, batch);
   }
 
   async ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }> {
@@ -209,11 +213,11 @@ export class Pair implements AsyncDisposable {
   }
 
   /** Messages a second, from before the first is sent until the last is processed. */
-  async rate(bytes: number, count: number): Promise<number> {
+  async rate(bytes: number, count: number, batch?: number): Promise<number> {
     const all = count * this.#connections;
     const { processed } = await this.receiver.expect(this.#countsBytes ? all * bytes : all);
     const from = performance.now();
-    const flooded = this.sender.flood(bytes, count);
+    const flooded = this.sender.flood(bytes, count, batch);
     await processed;
     const ms = performance.now() - from;
     await flooded;

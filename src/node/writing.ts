@@ -255,6 +255,7 @@ class MessageWriter<Out> implements Writer {
   flushed(options: CallOptions | undefined): Promise<void> {
     if (!this.#isStopped && this.#queue.bytes === 0 && this.#queue.isEmpty) return RESOLVED;
     const fence = this.#queue.fence();
+    this.#pump(); // Who waits need not wait for the turn as well.
     return this.#wait('flush', options, () => this.#queue.oldest() > fence);
   }
 

@@ -88,7 +88,8 @@ macro_rules! run {
                 }
                 // To every connection, each from a task of its own.
                 "flood" => {
-                    let (size, count) = (number(1) as usize, number(2));
+                    // With a third number, the fate of the last of so many is awaited before the next is sent.
+                    let (size, count, batch) = (number(1) as usize, number(2), number(3));
                     let mut outlets: Vec<_> = peers().into_iter().map(|addr| (peer.clone(), addr)).collect();
                     for other in &others {
                         outlets.extend(other.node().connected_addrs().into_iter().map(|addr| (other.clone(), addr)));
@@ -104,7 +105,10 @@ macro_rules! run {
                                         say("\"error\",\"message\":\"the queue is full\"");
                                         return;
                                     };
-                                    if i % BATCH as u64 == BATCH as u64 - 1 {
+                                    if batch > 0 && i % batch == batch - 1 {
+                                        let _ = fate.await;
+                                        waiting.clear();
+                                    } else if i % BATCH as u64 == BATCH as u64 - 1 {
                                         waiting.push_back(fate);
                                     }
                                     // Two batches of the four may wait, so there is always room.
