@@ -38,8 +38,8 @@ const NAMES = [
   'ling',
 ] as const;
 
-/** Longer than any of it takes on a slow machine. */
-const PATIENCE_MS = 20_000;
+/** Longer than any of it takes on a slow machine that does much else. */
+const PATIENCE_MS = 60_000;
 const REDRAW_MS = 200;
 const SETTLE_MS = 2000;
 const STOP_MS = 3000;

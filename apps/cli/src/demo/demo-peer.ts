@@ -48,6 +48,8 @@ const ASK_EVERY_MS = 50;
 /** A peer that has not been heard for so long is taken for dead: thirty times the time between two messages of it. */
 const SILENT_MS = 1500;
 const CALL_TIMEOUT_MS = 2000;
+/** The first one brings a handshake with it. */
+const GREETING_TIMEOUT_MS = 5000;
 const MAX_FILLING_BYTES = 1000;
 
 interface Known {
@@ -66,6 +68,8 @@ export class DemoPeer {
   readonly #tally: Tally;
   /** Peers that were met. Bounded by {@link MAX_PEERS}. The dead stay: a newer record of them brings them back. */
   readonly #known = new Map<PeerId, Known>();
+  /** Addresses that a greeting is under way to, so that a slow machine is not greeted into the ground. Bounded as the peers. */
+  readonly #greeting = new Set<string>();
   readonly #timers: NodeJS.Timeout[] = [];
   #blob: Blob | undefined;
   #quiet = false;
@@ -161,11 +165,13 @@ export class DemoPeer {
   #hearOf({ id, addrs }: PeerRecord): void {
     if (this.#known.size >= MAX_PEERS && !this.#known.has(id)) return;
     for (const dst of addrs.flatMap((text) => this.#parse(text))) {
-      const greeted = this.#swarm.ask(dst, encodeHello(this.info.name), { timeoutMs: CALL_TIMEOUT_MS });
-      greeted.then(
-        (answer) => this.#meet(id, decodeHello(answer), dst),
-        () => undefined, // it stays unknown over this link; the next round is another try
-      );
+      if (this.#greeting.has(dst.text)) continue;
+      this.#greeting.add(dst.text);
+      this.#swarm
+        .ask(dst, encodeHello(this.info.name), { timeoutMs: GREETING_TIMEOUT_MS })
+        .then((answer) => this.#meet(id, decodeHello(answer), dst))
+        .catch(() => undefined) // it stays unknown over this link; the next round is another try
+        .finally(() => this.#greeting.delete(dst.text));
     }
   }
 
