@@ -338,6 +338,35 @@ describe('node: views and counts', () => {
   });
 });
 
+describe('node: bytes', () => {
+  it('a flood of messages of all sizes arrives byte for byte, though memory is used again meanwhile', async () => {
+    const [a, c] = [await ear(), await ear()];
+    let [next, wrong] = [0, 0];
+    const sizeOf = (i: number): number => (i % 500 === 0 ? 300_000 : i % 50 === 0 ? 20_000 : (i * 7919) % 1500);
+    const onMessage = (_: Connection, message: Uint8Array): Promise<void> | undefined => {
+      const i = next++;
+      const fits = message.length === sizeOf(i) && message.every((byte) => byte === i % 251);
+      if (!fits) wrong++;
+      // Now and then the sender has to wait, so that frames pile up.
+      return i % 1000 === 999 ? new Promise((resolve) => setImmediate(resolve)) : undefined;
+    };
+    const b = await ear({}, { onMessage });
+    await using _ = closing(a.node, b.node, c.node);
+    const [peer, other] = [await a.node.connect(b.node.listeningAddr!), await a.node.connect(c.node.listeningAddr!)];
+    const count = 20_000;
+    for (let i = 0; i < count; i++) {
+      const room = a.out.send(peer, new Uint8Array(sizeOf(i)).fill(i % 251));
+      // Another connection writes to memory of the same pool.
+      if (i % 3 === 0) a.out.send(other, new Uint8Array(100).fill(255));
+      if (!room) await a.node.ready(peer);
+    }
+    await a.node.drain();
+    assert.deepEqual([next, wrong], [count, 0]);
+    assert.ok(c.heard.every(({ message }) => message.length === 100 && message.every((byte) => byte === 255)));
+    assert.equal(c.heard.length, Math.ceil(count / 3));
+  });
+});
+
 describe('node: hooks in any order', () => {
   it('a hook that is enabled while running holds for later connections only', async () => {
     const [a, b] = [createNode(), await bare()];
