@@ -14,7 +14,7 @@ import { NodeEnd, Pair } from './harness/node-ends.ts';
 const SENDERS = [1, 10, 20, 50, 100];
 const BYTES = 32_768;
 const COUNT = 30_000;
-/** What the issue asks of TLS where plain bare node:net makes 7.8 M and 1.1 M messages a second. */
+/** One million and 500 000 messages a second, where bare node:net makes 7.8 and 1.1 million without TLS. */
 const TLS = [
   { label: '64 B', bytes: 64, count: 1_000_000, goal: 0.13 },
   { label: '1 KiB', bytes: 1024, count: 300_000, goal: 0.46 },
