@@ -6,10 +6,12 @@ import { createProgram, shieldAddresses } from './program.ts';
 
 /** Usage errors on one line: commander writes its suggestion on a second one. */
 function oneLine(text: string): string {
-  return `shoal: ${text
+  const line = text
     .trim()
     .replace(/^error: /, '')
-    .replaceAll(/\s*\n\s*/g, ' ')}\n`;
+    .replaceAll(/\s*\n\s*/g, ' ');
+  const lost = /^unknown (command|option) '[^']*'$/.test(line) ? '; --help lists what there is' : '';
+  return `shoal: ${line}${lost}\n`;
 }
 
 /** Makes every command throw instead of ending the process, and complain on one line. */

@@ -16,6 +16,7 @@ import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
 import { jsonSchema } from './schema.ts';
 import { LAYERS } from './stack/layers.ts';
+import manifest from '../package.json' with { type: 'json' };
 
 /** Encrypted, reliable and with asks, so that nothing has to be chosen at first. */
 const DEFAULT_STACK = 'quic';
@@ -92,6 +93,7 @@ function examples(...lines: readonly string[]): string {
 export function createProgram(): Command {
   const program = new Command('shoal')
     .description('Message-based peer-to-peer networking: peers that talk to each other, from the terminal.')
+    .version(manifest.version)
     .helpCommand(true)
     .showSuggestionAfterError(true)
     .addHelpText(

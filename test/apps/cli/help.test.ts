@@ -11,20 +11,54 @@ describe('shoal --help', { concurrency: 2 }, () => {
     const { code, stdout, stderr } = await shoal(['--help']);
     assert.equal(code, 0);
     assert.equal(stderr, '');
-    for (const command of ['keygen', 'id', 'listen', 'tell', 'ask', 'ping']) {
+    for (const command of [
+      'keygen',
+      'id',
+      'listen',
+      'tell',
+      'ask',
+      'ping',
+      'bench',
+      'send',
+      'receive',
+      'pipe',
+      'chat',
+      'demo',
+    ]) {
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
     }
     assert.match(stdout, /Examples:\n {2}\$ shoal keygen/);
   });
 
   it('explains each command, and the layers where there are any', async () => {
-    for (const command of ['keygen', 'id', 'listen', 'tell', 'ask', 'ping']) {
+    for (const command of [
+      'keygen',
+      'id',
+      'listen',
+      'tell',
+      'ask',
+      'ping',
+      'bench',
+      'send',
+      'receive',
+      'pipe',
+      'chat',
+      'demo',
+    ]) {
       const { code, stdout } = await shoal([command, '--help']);
       assert.equal(code, 0);
       assert.match(stdout, /--json/);
       assert.match(stdout, /Examples:\n/);
-      if (!['keygen', 'id'].includes(command)) assert.match(stdout, /Layers of --stack:\n {2}udp +/);
+      if (['listen', 'tell', 'ask', 'ping', 'bench'].includes(command))
+        assert.match(stdout, /Layers of --stack:\n {2}udp +/);
     }
+  });
+
+  it('says its version, and where to look when nothing is near to what was meant', async () => {
+    const { code, stdout } = await shoal(['--version']);
+    assert.deepEqual([code, /^\d+\.\d+\.\d+\n$/.test(stdout)], [0, true]);
+    const { stderr } = await shoal(['frobnicate']);
+    assert.equal(stderr, "shoal: unknown command 'frobnicate'; --help lists what there is\n");
   });
 
   it('says how it is used when it is given nothing', async () => {
