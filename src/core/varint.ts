@@ -4,12 +4,18 @@
  */
 
 import { type Bytes } from './bytes.ts';
+import { describeValue } from './limits.ts';
 
 /** The most bytes a 64-bit varint takes. */
 export const MAX_VARINT_BYTES = 10;
 
-/** How many bytes `value` takes. Values are whole numbers from 0 to 2^53 − 1. */
+/**
+ * How many bytes `value` takes.
+ *
+ * @throws {TypeError | RangeError} when `value` is not a whole number from 0 to 2^53 − 1.
+ */
 export function varintLength(value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) refuse(value);
   if (value < 0x80) return 1;
   if (value < 0x4000) return 2;
   let length = 1;
@@ -20,15 +26,17 @@ export function varintLength(value: number): number {
   return length;
 }
 
+function refuse(value: unknown): never {
+  const why = `Cannot write varint: expected a whole number from 0 to 2^53 - 1, got ${describeValue(value)}`;
+  throw typeof value === 'number' ? new RangeError(why) : new TypeError(why);
+}
+
 /**
  * Writes `value` at `offset` and returns the offset behind it.
  *
- * @throws {RangeError} when `value` is not a whole number from 0 to 2^53 − 1, or does not fit.
+ * @throws {TypeError | RangeError} when `value` is not a whole number from 0 to 2^53 − 1, or does not fit.
  */
 export function writeVarint(out: Uint8Array, offset: number, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`Cannot write varint: expected a whole number from 0 to 2^53 - 1, got ${value}`);
-  }
   const length = varintLength(value);
   if (offset + length > out.length) {
     throw new RangeError(`Cannot write varint: ${length} bytes needed, ${out.length - offset} left`);
@@ -45,15 +53,18 @@ export function writeVarint(out: Uint8Array, offset: number, value: number): num
   return offset;
 }
 
-/** `value` as a varint in a buffer of its own. @throws {RangeError} as {@link writeVarint}. */
+/** `value` as a varint in a buffer of its own. @throws {TypeError | RangeError} as {@link writeVarint}. */
 export function encodeVarint(value: number): Bytes {
   const bytes = new Uint8Array(varintLength(value));
   writeVarint(bytes, 0, value);
   return bytes;
 }
 
-/** `value`, 0 to 2^64 − 1, as a varint in a buffer of its own. @throws {RangeError} when it is out of range. */
+/** `value`, 0 to 2^64 − 1, as a varint in a buffer of its own. @throws {TypeError | RangeError} when it is no such bigint. */
 export function encodeVarint64(value: bigint): Bytes {
+  if (typeof value !== 'bigint') {
+    throw new TypeError(`Cannot write varint: expected a bigint, got ${describeValue(value)}`);
+  }
   if (value < 0n || value > 0xffff_ffff_ffff_ffffn) {
     throw new RangeError(`Cannot write varint: expected 0 to 2^64 - 1, got ${value}`);
   }

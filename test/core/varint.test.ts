@@ -36,6 +36,16 @@ describe('varint', () => {
     );
   });
 
+  it('throws at once for what is no such number, and never hangs', () => {
+    for (const write of [varintLength, encodeVarint, (value: number) => writeVarint(new Uint8Array(10), 0, value)]) {
+      for (const wrong of [-1, 1.5, Number.NaN, Infinity, -Infinity, 2 ** 53])
+        assert.throws(() => write(wrong), RangeError);
+      for (const wrong of ['7', undefined, null, 7n]) assert.throws(() => write(wrong as unknown as number), TypeError);
+    }
+    assert.throws(() => encodeVarint64(-1n), RangeError);
+    assert.throws(() => encodeVarint64(5 as unknown as bigint), TypeError);
+  });
+
   it('reads back every 64-bit number', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value) => {
