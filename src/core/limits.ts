@@ -33,6 +33,13 @@ export function assertFunction(value: unknown, label: string): asserts value is 
   }
 }
 
+/** @throws {TypeError} when `value` is neither undefined nor an `AbortSignal`, of whichever platform. */
+export function assertSignal(value: unknown): asserts value is AbortSignal | undefined {
+  if (value === undefined) return;
+  const isSignal = typeof value === 'object' && value !== null && 'addEventListener' in value && 'aborted' in value;
+  if (!isSignal) throw new TypeError(`Cannot take signal: expected an AbortSignal, got ${describeValue(value)}`);
+}
+
 /** @throws {TypeError} when `value` is not a string. */
 export function assertString(value: unknown, label: string): asserts value is string {
   if (typeof value !== 'string')

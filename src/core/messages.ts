@@ -2,7 +2,7 @@
 
 import { type Addr } from './addr.ts';
 import { P2PError } from './errors.ts';
-import { describeValue, wholeNumber } from './limits.ts';
+import { assertSignal, describeValue, wholeNumber } from './limits.ts';
 import { type Message } from './message.ts';
 import { type Swarm } from './swarm.ts';
 
@@ -57,9 +57,7 @@ export function messages<A extends Addr>(swarm: Swarm<A>, options: MessagesOptio
     );
   }
   const { signal } = options;
-  if (signal !== undefined && (typeof signal !== 'object' || typeof signal.addEventListener !== 'function')) {
-    throw new TypeError(`Cannot take signal: expected an AbortSignal, got ${describeValue(signal)}`);
-  }
+  assertSignal(signal);
   const capacity = wholeNumber(options.capacity, 'capacity', 256, 1, Number.MAX_SAFE_INTEGER);
   return new MessageQueue(swarm, capacity, overflow, signal);
 }

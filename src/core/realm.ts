@@ -5,6 +5,7 @@
 
 import { type Addr } from './addr.ts';
 import { type Bytes } from './bytes.ts';
+import { describeValue } from './limits.ts';
 
 /** A world. {@link systemRealm} is this machine's; `createMemoryRealm` makes virtual ones. */
 export interface Realm {
@@ -16,6 +17,16 @@ export interface Realm {
   random(length: number): Bytes;
   /** Gets every event of every layer, when present. Must not throw; costs nothing when absent. */
   readonly trace?: ((event: TraceEvent) => void) | undefined;
+}
+
+/** @throws {TypeError} when `value` has not what every realm has. */
+export function assertRealm(value: unknown): asserts value is Realm {
+  const realm = value as Realm | null | undefined;
+  for (const verb of [realm?.nowMs, realm?.wallMs, realm?.random]) {
+    if (typeof verb !== 'function') {
+      throw new TypeError(`Cannot take realm: expected { nowMs, wallMs, random }, got ${describeValue(value)}`);
+    }
+  }
 }
 
 /** What happened, for logs and tests. Layers narrow `type` and add fields of their own. */

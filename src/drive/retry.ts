@@ -1,8 +1,8 @@
 /** Tries again, with back-off. */
 
 import { P2PError } from '../core/errors.ts';
-import { assertFunction, quantity, wholeNumber } from '../core/limits.ts';
-import { type Realm } from '../core/realm.ts';
+import { assertFunction, assertSignal, describeValue, quantity, wholeNumber } from '../core/limits.ts';
+import { type Realm, assertRealm } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { clockOf, systemRealm } from './system-realm.ts';
 
@@ -91,6 +91,7 @@ const FINAL_CODES: readonly string[] = ['closed', 'mtu_exceeded', 'unsupported',
  * Calls `operation` until it succeeds or is not worth another try.
  *
  * @param operation - gets the number of the call, from 0.
+ * @throws {TypeError | RangeError} (at once) for wrong options.
  * @throws (by rejection) the error of the last call; `signal.reason` when given up.
  *
  * @example
@@ -98,18 +99,37 @@ const FINAL_CODES: readonly string[] = ['closed', 'mtu_exceeded', 'unsupported',
  * const answer = await retry(() => swarm.ask(bob, request), { maxAttempts: 5 });
  * ```
  */
-export async function retry<T>(operation: (attempt: number) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
+export function retry<T>(operation: (attempt: number) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
   assertFunction(operation, 'operation');
-  const realm = options.realm ?? systemRealm;
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
+  }
+  const { realm = systemRealm, backoff = exponentialBackoff(), shouldRetry = wasNotSent, signal } = options;
+  assertRealm(realm);
+  assertFunction(backoff, 'backoff');
+  assertFunction(shouldRetry, 'shouldRetry');
+  assertSignal(signal);
   const maxAttempts =
     options.maxAttempts === Infinity
       ? Infinity
       : wholeNumber(options.maxAttempts, 'maxAttempts', Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER);
   const deadlineMs = realm.nowMs() + quantity(options.timeoutMs, 'timeoutMs', DEFAULT_TIMEOUT_MS, 0, Infinity);
   const jitter = quantity(options.jitter, 'jitter', DEFAULT_JITTER, 0, 1);
-  const backoff = options.backoff ?? exponentialBackoff();
-  const shouldRetry = options.shouldRetry ?? wasNotSent;
-  const { signal } = options;
+  return repeat(operation, { realm, backoff, shouldRetry, signal, maxAttempts, deadlineMs, jitter });
+}
+
+/** {@link RetryOptions}, checked. */
+interface Checked extends Required<Pick<RetryOptions, 'signal'>> {
+  readonly realm: Realm;
+  readonly backoff: Backoff;
+  readonly shouldRetry: (error: unknown, attempt: number) => boolean;
+  readonly maxAttempts: number;
+  readonly deadlineMs: number;
+  readonly jitter: number;
+}
+
+async function repeat<T>(operation: (attempt: number) => T | Promise<T>, checked: Checked): Promise<T> {
+  const { realm, backoff, shouldRetry, signal, maxAttempts, deadlineMs, jitter } = checked;
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted();
     try {

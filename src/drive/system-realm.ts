@@ -33,6 +33,8 @@ export function clockOf(realm: Realm): Clock {
   return 'clock' in realm && isClock(realm.clock) ? realm.clock : systemClock;
 }
 
-function isClock(value: unknown): value is Clock {
-  return typeof value === 'object' && value !== null && 'setTimer' in value && typeof value.setTimer === 'function';
+/** Whether `value` can tell the time and set timers. */
+export function isClock(value: unknown): value is Clock {
+  const clock = value as Partial<Clock> | null | undefined;
+  return typeof clock?.setTimer === 'function' && typeof clock.nowMs === 'function';
 }

@@ -113,6 +113,9 @@ class VirtualClockLoop implements VirtualClock {
   }
 
   run<T>(promise: PromiseLike<T>, options: RunOptions = {}): Promise<T> {
+    if (typeof (promise as Partial<PromiseLike<T>> | undefined)?.then !== 'function') {
+      throw new TypeError(`Cannot run: expected a promise, got ${describeValue(promise)}`);
+    }
     const limitMs = quantity(options.limitMs, 'limitMs', DEFAULT_RUN_LIMIT_MS, 0, Infinity);
     return new Promise<T>((resolve, reject) => {
       const goal: Goal = {

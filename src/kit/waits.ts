@@ -5,7 +5,7 @@
 
 import { type AskOptions } from '../core/ask.ts';
 import { P2PError, closedError } from '../core/errors.ts';
-import { quantity, wholeNumber } from '../core/limits.ts';
+import { assertSignal, quantity, wholeNumber } from '../core/limits.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { clockOf } from '../drive/system-realm.ts';
@@ -38,10 +38,7 @@ export function checkCall(call: CallOptions | undefined): void {
   if (call === undefined) return;
   if (typeof call !== 'object' || call === null) throw new TypeError('Cannot take options: expected an object');
   quantity(call.timeoutMs, 'timeoutMs', 0, 0, Infinity);
-  const { signal } = call;
-  if (signal !== undefined && (typeof signal !== 'object' || typeof signal.addEventListener !== 'function')) {
-    throw new TypeError('Cannot take signal: expected an AbortSignal');
-  }
+  assertSignal(call.signal);
 }
 
 /** Checks the options that every ask has. @throws {TypeError | RangeError} as {@link checkCall}, and for a wrong limit. */

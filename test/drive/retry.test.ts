@@ -87,17 +87,24 @@ describe('retry', () => {
     assert.equal(realm.nowMs(), 50);
   });
 
-  it('checks its options at once', async () => {
-    await assert.rejects(
-      retry(() => 1, { jitter: 2 }),
-      RangeError,
-    );
-    await assert.rejects(
-      retry(() => 1, { maxAttempts: 0 }),
-      RangeError,
-    );
+  it('throws at once for wrong options, and calls nothing', () => {
+    let calls = 0;
+    const retrying = (options: unknown) => () => void retry(() => calls++, options as RetryOptions);
+    for (const wrong of [{ jitter: 2 }, { maxAttempts: 0 }, { timeoutMs: -1 }])
+      assert.throws(retrying(wrong), RangeError);
+    for (const wrong of [
+      { backoff: 5 },
+      { shouldRetry: true },
+      { signal: {} },
+      { realm: {} },
+      { maxAttempts: '3' },
+      null,
+    ]) {
+      assert.throws(retrying(wrong), TypeError);
+    }
     // @ts-expect-error not a function
-    await assert.rejects(retry(7), TypeError);
+    assert.throws(() => void retry(7), TypeError);
+    assert.equal(calls, 0);
   });
 });
 

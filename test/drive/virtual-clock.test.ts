@@ -122,6 +122,8 @@ describe('createVirtualClock', () => {
     assert.throws(() => clock.setTimer(Number.NaN, () => {}), TypeError);
     // @ts-expect-error not a function
     assert.throws(() => clock.setTimer(1, 'x'), TypeError);
+    // @ts-expect-error not a promise
+    assert.throws(() => void clock.run(5), TypeError);
     assert.throws(() => clock.advance(-1), RangeError);
     assert.throws(() => createVirtualClock({ startMs: -1 }), RangeError);
   });

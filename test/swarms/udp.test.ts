@@ -34,6 +34,8 @@ describe('openUdpSwarm', () => {
     assert.throws(() => openUdpSwarm({ bind: 'localhost:5' }), /hostname; resolve it first/);
     // @ts-expect-error not a string
     assert.throws(() => openUdpSwarm({ bind: 5 }), TypeError);
+    // @ts-expect-error not a realm
+    for (const realm of [5, {}, null]) assert.throws(() => openUdpSwarm({ bind, realm }), TypeError);
     for (const options of [
       { maxDatagramBytes: 0 },
       { maxDatagramBytes: 65_528 },

@@ -9,7 +9,7 @@
  */
 
 import { wholeNumber } from '../../core/limits.ts';
-import { type Realm } from '../../core/realm.ts';
+import { type Realm, assertRealm } from '../../core/realm.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { systemRealm } from '../../drive/system-realm.ts';
 import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
@@ -66,6 +66,7 @@ const MAX_BUFFER_BYTES = 0x7fff_ffff;
 export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAddr>> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { realm = systemRealm, signal } = options;
+  assertRealm(realm);
   const bind = parseIpEndpoint(options.bind ?? '0.0.0.0:0', 'bind');
   const size = (name: 'recvBufferBytes' | 'sendBufferBytes', fallback: number): number =>
     wholeNumber(options[name], name, fallback, 1, MAX_BUFFER_BYTES);
