@@ -109,6 +109,21 @@ describe('createMemoryRealm', () => {
     assert.throws(() => realm.setNetem({ loss: 2 }), RangeError);
   });
 
+  it('takes addresses for links and nothing else: one alone, or a number, is a TypeError and changes nothing', async () => {
+    const { realm, alice, a, b, heard } = world();
+    assert.throws(() => realm.cut(a), TypeError);
+    assert.throws(() => realm.heal(a), TypeError);
+    // @ts-expect-error numbers
+    assert.throws(() => realm.cut(0, 1), TypeError);
+    // @ts-expect-error numbers
+    assert.throws(() => realm.setLink(0, 1, 'lossy'), TypeError);
+    // @ts-expect-error not an address
+    assert.throws(() => realm.drop({}), TypeError);
+    void alice.tell(b, Uint8Array.of(9));
+    await realm.clock.advance(1);
+    assert.deepEqual(heard, [9]);
+  });
+
   it('an ask gets the bytes of a Refusal, and unreachable where nobody is or remains', async () => {
     const { realm, alice, bob, b } = world();
     bob.serve(() => {
@@ -155,6 +170,9 @@ describe('createMemoryRealm', () => {
     assert.equal(realm.nowMs(), 500);
     // @ts-expect-error no such clock
     assert.throws(() => createMemoryRealm({ clock: 'lunar' }), TypeError);
+    // @ts-expect-error no clock either
+    for (const wrong of [null, {}, { nowMs: () => 0 }])
+      assert.throws(() => createMemoryRealm({ clock: wrong }), TypeError);
     assert.throws(() => createMemoryRealm({ mtu: 0 }), RangeError);
     // @ts-expect-error not a function
     assert.throws(() => createMemoryRealm({ transform: 7 }), TypeError);

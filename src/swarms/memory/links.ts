@@ -2,7 +2,7 @@
 
 import { type SeededRandom } from '../../core/seeded-random.ts';
 import { Netem, type NetemConfig, type NetemPreset, resolveNetem } from '../../protocols/netem/netem.ts';
-import { type MemoryAddr } from './address.ts';
+import { type MemoryAddr, assertMemoryAddr } from './address.ts';
 
 /** What links are made of: a preset's name or numbers. */
 export type LinkConfig = NetemConfig | NetemPreset;
@@ -18,6 +18,14 @@ const CUT: Way = { type: 'cut' };
 /** An unordered pair of addresses. */
 function pairKey(a: MemoryAddr, b: MemoryAddr): string {
   return a.n < b.n ? `${a.n}-${b.n}` : `${b.n}-${a.n}`;
+}
+
+/** The key of a link, or `undefined` without addresses: all links. @throws {TypeError} for one address, or what is none. */
+function pairOf(a: unknown, b: unknown): string | undefined {
+  if (a === undefined && b === undefined) return undefined;
+  assertMemoryAddr(a);
+  assertMemoryAddr(b);
+  return pairKey(a, b);
 }
 
 /** Bounded by the pairs of addresses that were configured, and those that talked since the last reconfiguration. */
@@ -45,6 +53,8 @@ export class Links {
   }
 
   set(a: MemoryAddr, b: MemoryAddr, config: LinkConfig | undefined): void {
+    assertMemoryAddr(a);
+    assertMemoryAddr(b);
     if (config === undefined) this.#configs.delete(pairKey(a, b));
     else {
       resolveNetem(config);
@@ -54,13 +64,15 @@ export class Links {
   }
 
   cut(a?: MemoryAddr, b?: MemoryAddr): void {
-    if (a !== undefined && b !== undefined) this.#cut.add(pairKey(a, b));
+    const pair = pairOf(a, b);
+    if (pair !== undefined) this.#cut.add(pair);
     else this.#allCut = true;
     this.#changed();
   }
 
   heal(a?: MemoryAddr, b?: MemoryAddr): void {
-    if (a !== undefined && b !== undefined) this.#cut.delete(pairKey(a, b));
+    const pair = pairOf(a, b);
+    if (pair !== undefined) this.#cut.delete(pair);
     else {
       this.#allCut = false;
       this.#cut.clear();

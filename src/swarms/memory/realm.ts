@@ -2,18 +2,18 @@
 
 import { type Bytes } from '../../core/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { assertFunction, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeValue, wholeNumber } from '../../core/limits.ts';
 import { type Message } from '../../core/message.ts';
 import { type Clock, type ClockedRealm, type TraceEvent } from '../../core/realm.ts';
 import { type AskSwarm } from '../../core/ask.ts';
 import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
 import { type Seed, createSeededRandom } from '../../core/seeded-random.ts';
 import { systemClock } from '../../drive/system-clock.ts';
-import { systemRealm } from '../../drive/system-realm.ts';
+import { isClock, systemRealm } from '../../drive/system-realm.ts';
 import { type VirtualClock, createVirtualClock } from '../../drive/virtual-clock.ts';
 import { composeSecure } from '../../kit/compose.ts';
 import { type PendingLimits } from '../../kit/pending-budget.ts';
-import { type MemoryAddr, memoryAddr, parseMemoryAddr } from './address.ts';
+import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from './address.ts';
 import { Carrier } from './carrier.ts';
 import { type LinkConfig } from './links.ts';
 import { MemorySecure, assertPublicKey } from './secure.ts';
@@ -91,8 +91,8 @@ export function createMemoryRealm<C extends Clock>(options: MemoryRealmOptions &
 export function createMemoryRealm(options?: MemoryRealmOptions): MemoryRealm;
 export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm {
   const { clock: kind = 'system', transform, trace } = options;
-  if (kind !== 'system' && kind !== 'virtual' && typeof kind !== 'object') {
-    throw new TypeError(`Cannot take clock: expected 'system', 'virtual' or a clock, got ${String(kind)}`);
+  if (kind !== 'system' && kind !== 'virtual' && !isClock(kind)) {
+    throw new TypeError(`Cannot take clock: expected 'system', 'virtual' or a clock, got ${describeValue(kind)}`);
   }
   if (transform !== undefined) assertFunction(transform, 'transform');
   if (trace !== undefined) assertFunction(trace, 'trace');
@@ -141,10 +141,12 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
       const swarm = open(new MemorySwarm(carrier, take(addr), limits));
       return composeSecure<MemoryAddr, AskSwarm<MemoryAddr>>(swarm, new MemorySecure(carrier, swarm, publicKey));
     },
-    drop: (addr) =>
+    drop: (addr) => {
+      if (typeof addr === 'object') assertMemoryAddr(addr);
       carrier.drop(
         typeof addr === 'object' ? addr : typeof addr === 'string' ? parseMemoryAddr(addr) : memoryAddr(addr),
-      ),
+      );
+    },
     setNetem: (config) => carrier.links.setDefault(config),
     setLink: (a, b, config) => carrier.links.set(a, b, config),
     cut: (a, b) => carrier.links.cut(a, b),
