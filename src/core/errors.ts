@@ -6,6 +6,8 @@
  * - **bug**: ours; {@link assert}, never caught inside the library.
  */
 
+import { assertBytes } from './limits.ts';
+
 /**
  * Every code a {@link P2PError} can have. A minor release may add one, so a `switch` needs a `default:`.
  *
@@ -76,9 +78,14 @@ export class P2PError extends Error {
 
   /** Whether `value` is a P2PError (of this `code`, when given). Structural: a second copy of the package matches too. */
   static is(value: unknown, code?: P2PErrorCode): value is P2PError {
-    if (!(value instanceof Error) || value.name !== 'P2PError' || !('code' in value)) return false;
+    if (!isError(value) || value.name !== 'P2PError' || !('code' in value)) return false;
     return code === undefined ? (P2P_ERROR_CODES as readonly unknown[]).includes(value.code) : value.code === code;
   }
+}
+
+/** Whether `value` is an error; one of another JavaScript realm (a `vm` context, as some test runners use) counts too. */
+function isError(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }
 
 /** The failure of an operation on something that is closed; nothing was sent. */
@@ -124,11 +131,12 @@ export class Refusal extends Error {
   /** A number for the asker, 1 to 255, where the wire can carry it. */
   readonly code: number;
 
-  /** @throws {RangeError} when `code` is not a whole number from 1 to 255. */
+  /** @throws {TypeError | RangeError} when `bytes` are none, or `code` is not a whole number from 1 to 255. */
   constructor(message = 'refused', bytes?: Uint8Array, code: number = REFUSAL_CODE) {
     if (!Number.isInteger(code) || code < 1 || code > 255) {
       throw new RangeError(`Cannot make Refusal: expected a code from 1 to 255, got ${code}`);
     }
+    if (bytes !== undefined) assertBytes(bytes, 'bytes');
     super(message);
     this.bytes = bytes;
     this.code = code;
@@ -136,7 +144,7 @@ export class Refusal extends Error {
 
   /** Structural, like {@link P2PError.is}. */
   static is(value: unknown): value is Refusal {
-    return value instanceof Error && value.name === 'Refusal';
+    return isError(value) && value.name === 'Refusal';
   }
 }
 

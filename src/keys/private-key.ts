@@ -4,6 +4,7 @@
  */
 
 import { copyBytes, type Bytes } from '../core/bytes.ts';
+import { assertBytes } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type KeyRegistry, type Signer } from '../formats/key-algorithm.ts';
 
@@ -33,7 +34,10 @@ class OpaquePrivateKey implements PrivateKey {
   constructor(signer: Signer) {
     this.algorithm = signer.publicKey.algorithm;
     this.publicKey = signer.publicKey;
-    this.#sign = (message) => signer.sign(message);
+    this.#sign = (message) => {
+      assertBytes(message, 'message');
+      return signer.sign(message);
+    };
   }
 
   sign(message: Uint8Array): Bytes {

@@ -33,7 +33,7 @@ export const LYING_RULES: readonly string[] = Object.keys(LIES);
  * ```
  */
 export function lyingSwarm<A extends Addr>(rule: string, honest: SecureAskSwarm<A>): SecureAskSwarm<A> {
-  const lie = LIES[rule];
+  const lie = Object.hasOwn(LIES, rule) ? LIES[rule] : undefined;
   if (lie === undefined) {
     throw new RangeError(`Cannot lie about ${describeValue(rule)}: expected one of ${LYING_RULES.join('; ')}`);
   }

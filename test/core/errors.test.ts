@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { runInNewContext } from 'node:vm';
 
 import {
   P2PError,
@@ -33,6 +34,13 @@ describe('P2PError', () => {
     assert.ok(!P2PError.is(Object.assign(new Error('x'), { name: 'P2PError', code: 'ENOENT' })));
   });
 
+  it('is() knows the errors of another JavaScript realm, as test runners with vm contexts make them', () => {
+    const foreign = runInNewContext("Object.assign(new Error('x'), { name: 'P2PError', code: 'closed' })") as unknown;
+    assert.ok(!(foreign instanceof Error));
+    assert.ok(P2PError.is(foreign, 'closed'));
+    assert.ok(!P2PError.is(runInNewContext("new Error('x')")));
+  });
+
   it('has a closed list of codes without repetition', () => {
     assert.equal(new Set(P2P_ERROR_CODES).size, P2P_ERROR_CODES.length);
     for (const code of P2P_ERROR_CODES) assert.match(code, /^[a-z_]+$/);
@@ -51,6 +59,8 @@ describe('Refusal', () => {
     assert.deepEqual(new Refusal('no', Uint8Array.of(1)).bytes, Uint8Array.of(1));
     assert.ok(Refusal.is(Object.assign(new Error('no'), { name: 'Refusal', bytes: undefined })));
     assert.ok(!Refusal.is(new Error('no')));
+    // @ts-expect-error text is no bytes
+    assert.throws(() => new Refusal('no', 'text'), TypeError);
   });
 });
 

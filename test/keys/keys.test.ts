@@ -66,6 +66,8 @@ describe('importKey()', () => {
     assert.throws(() => importKey('hello'), /holds no PEM block/);
     assert.throws(() => importKey(block('PRIVATE KEY')), /expected PKCS#8 of ed25519 or ecdsa-p256/);
     assert.throws(() => importKey(new Uint8Array(31)), TypeError);
+    // @ts-expect-error text is no bytes
+    assert.throws(() => generateKey().sign('text'), TypeError);
     assert.throws(() => importKey(new Uint8Array(31), { format: 'seed' }), /a seed has 32 bytes, got 31/);
     assert.throws(() => importKey(new Uint8Array(32), { format: 'pem' }), /pem is text, got bytes/);
     assert.throws(() => importKey(block('PRIVATE KEY'), { format: 'seed' }), /seed is bytes, got text/);
