@@ -21,9 +21,9 @@ export interface Realm {
 
 /** @throws {TypeError} when `value` has not what every realm has. */
 export function assertRealm(value: unknown): asserts value is Realm {
-  const realm = value as Realm | null | undefined;
-  for (const verb of [realm?.nowMs, realm?.wallMs, realm?.random]) {
-    if (typeof verb !== 'function') {
+  const realm = value as Partial<Record<'nowMs' | 'wallMs' | 'random', unknown>> | null | undefined;
+  for (const verb of ['nowMs', 'wallMs', 'random'] as const) {
+    if (typeof realm?.[verb] !== 'function') {
       throw new TypeError(`Cannot take realm: expected { nowMs, wallMs, random }, got ${describeValue(value)}`);
     }
   }
