@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import { type Clock, type TraceEvent } from '../../src/core/realm.ts';
 import { createVirtualClock } from '../../src/drive/virtual-clock.ts';
 import { type MemoryRealmOptions, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
 
@@ -170,9 +170,9 @@ describe('createMemoryRealm', () => {
     assert.equal(realm.nowMs(), 500);
     // @ts-expect-error no such clock
     assert.throws(() => createMemoryRealm({ clock: 'lunar' }), TypeError);
-    // @ts-expect-error no clock either
-    for (const wrong of [null, {}, { nowMs: () => 0 }])
-      assert.throws(() => createMemoryRealm({ clock: wrong }), TypeError);
+    for (const wrong of [null, {}, { nowMs: () => 0 }]) {
+      assert.throws(() => createMemoryRealm({ clock: wrong as unknown as Clock }), TypeError);
+    }
     assert.throws(() => createMemoryRealm({ mtu: 0 }), RangeError);
     // @ts-expect-error not a function
     assert.throws(() => createMemoryRealm({ transform: 7 }), TypeError);
