@@ -9,7 +9,7 @@ import { type Millis } from '../../core/machine.ts';
 export interface AnswerCacheLimits {
   /** Requests that were answered; the oldest is forgotten for a new one. */
   readonly maxAnswers: number;
-  /** Bytes of their answers. */
+  /** Bytes of their answers; beyond it the oldest answers are given up, and their requests stay known. */
   readonly maxBytes: number;
 }
 
@@ -19,16 +19,23 @@ export type Known<Answer> =
   /** Its handler is at work. */
   | { readonly type: 'busy' }
   | { readonly type: 'answered'; readonly entry: AnsweredEntry<Answer> }
-  /** Sent before one of its source that was forgotten: it may have been executed, so it must not be now. */
+  /** Executed, or sent before one of its source that was forgotten; either way it must not be executed now. */
   | { readonly type: 'stale' };
 
 /** An answer that may be asked for again. */
 export interface AnsweredEntry<Answer> {
   readonly answer: Answer;
   readonly bytes: number;
-  readonly sentAtMs: Millis;
   /** When it was last sent. */
   lastSentMs: Millis;
+}
+
+/** A request that was answered. */
+interface Executed<Answer> {
+  readonly source: string;
+  readonly sentAtMs: Millis;
+  /** `undefined` when it was given up. */
+  entry: AnsweredEntry<Answer> | undefined;
 }
 
 /** What an answer costs beyond its bytes. An estimate, on the high side. */
@@ -42,8 +49,10 @@ export class AnswerCache<Answer> {
   readonly #limits: AnswerCacheLimits;
   /** Bounded by what handlers have in hand, which the swarm's budgets bound. */
   readonly #busy = new Set<string>();
-  /** Oldest first. Bounded by the limits. */
-  readonly #answered = new Map<string, AnsweredEntry<Answer> & { readonly source: string }>();
+  /** Oldest first. Bounded by `maxAnswers`. */
+  readonly #executed = new Map<string, Executed<Answer>>();
+  /** Those of them that have their answer, oldest first. Bounded by both limits. */
+  readonly #answered = new Set<Executed<Answer>>();
   /** The latest sending time of a request that was forgotten, by source. Bounded by {@link MAX_FORGOTTEN_SOURCES}. */
   readonly #forgotten = new Map<string, Millis>();
   #bytes = 0;
@@ -64,8 +73,10 @@ export class AnswerCache<Answer> {
   lookUp(source: string, id: string, sentAtMs: Millis): Known<Answer> {
     const key = `${id} ${source}`;
     if (this.#busy.has(key)) return { type: 'busy' };
-    const entry = this.#answered.get(key);
-    if (entry !== undefined) return { type: 'answered', entry };
+    const executed = this.#executed.get(key);
+    if (executed !== undefined) {
+      return executed.entry === undefined ? { type: 'stale' } : { type: 'answered', entry: executed.entry };
+    }
     const forgottenMs = this.#forgotten.get(source);
     return forgottenMs !== undefined && sentAtMs <= forgottenMs ? { type: 'stale' } : { type: 'new' };
   }
@@ -85,15 +96,27 @@ export class AnswerCache<Answer> {
     const { source, id, sentAtMs } = request;
     const key = `${id} ${source}`;
     this.#busy.delete(key);
-    this.#answered.set(key, { answer, bytes, sentAtMs, lastSentMs: now, source });
+    const executed: Executed<Answer> = { source, sentAtMs, entry: { answer, bytes, lastSentMs: now } };
+    this.#executed.set(key, executed);
+    this.#answered.add(executed);
     this.#bytes += bytes + ENTRY_COST_BYTES;
     const { maxAnswers, maxBytes } = this.#limits;
-    for (const [oldestKey, oldest] of this.#answered) {
-      if (this.#answered.size <= maxAnswers && this.#bytes <= maxBytes) break;
-      this.#answered.delete(oldestKey);
-      this.#bytes -= oldest.bytes + ENTRY_COST_BYTES;
+    for (const oldest of this.#answered) {
+      if (this.#bytes <= maxBytes) break;
+      this.#giveUp(oldest);
+    }
+    for (const [oldestKey, oldest] of this.#executed) {
+      if (this.#executed.size <= maxAnswers) break;
+      this.#executed.delete(oldestKey);
+      this.#giveUp(oldest);
       this.#forget(oldest.source, oldest.sentAtMs);
     }
+  }
+
+  #giveUp(executed: Executed<Answer>): void {
+    if (!this.#answered.delete(executed)) return;
+    this.#bytes -= executed.entry!.bytes + ENTRY_COST_BYTES;
+    executed.entry = undefined;
   }
 
   #forget(source: string, sentAtMs: Millis): void {

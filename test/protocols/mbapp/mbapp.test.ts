@@ -297,6 +297,16 @@ describe('mbapp asks', () => {
     assert.deepEqual([...new Set(executions.values())], [1]);
   });
 
+  it('answers that do not fit into the cache keep no other request from being executed', async () => {
+    const { realm, alice, bob, dst } = world({ maxCachedBytes: 10_000 });
+    bob.serve(() => new Uint8Array(4000));
+    const answers = await realm.clock.run(
+      Promise.all(Array.from({ length: 50 }, () => alice.ask(dst, Uint8Array.of(1)))),
+    );
+    assert.equal(answers.length, 50);
+    assert.ok(Number(inspect(bob).state['cachedBytes']) <= 10_000);
+  });
+
   it('large requests and answers survive a lossy link too', async () => {
     const { realm, alice, bob, dst } = world({}, { netem: 'lossy', seed: 4, mtu: 1212 });
     bob.serve(({ payload }) => payload);
