@@ -141,7 +141,6 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
       (wait) => {
         const reader = { wait, maxBytes };
         const message = this.#unread ?? this.#queue.shift();
-        this.#unread = undefined;
         if (message !== undefined) {
           this.#give(reader, message);
           return undefined;
@@ -153,22 +152,24 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
   }
 
   #take(message: Message<A>): void {
-    for (const reader of this.#readers) {
-      this.#give(reader, message);
-      return;
-    }
+    // A reader whose buffer is too small leaves the message to the next one; after the last, nobody waits any more.
+    for (const reader of this.#readers) if (this.#give(reader, message)) return;
+    if (this.#unread === message) return;
     if (!this.#queue.push(message)) this.dropped++;
   }
 
-  #give({ wait, maxBytes }: Reader<A>, message: Message<A>): void {
+  /** Answers whether the reader took it; else it is the next to be read. */
+  #give({ wait, maxBytes }: Reader<A>, message: Message<A>): boolean {
     const { payload: data, src } = message;
+    this.#unread = undefined;
     if (data.length <= maxBytes) {
       wait.resolve({ data, src });
-      return;
+      return true;
     }
     this.#unread = message;
     const sizes = `the datagram has ${data.length} bytes, the buffer ${maxBytes} bytes`;
     wait.reject(new P2PError('limit_exceeded', 'local', `Cannot read: ${sizes}; it stays unread`, { sent: 'no' }));
+    return false;
   }
 }
 

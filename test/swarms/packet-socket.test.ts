@@ -38,6 +38,19 @@ describe('packetSocket', () => {
     assert.deepEqual((await bob.readFrom()).data, Uint8Array.of(4));
   });
 
+  it('with several readers whose buffers are too small nothing is lost, and the order stays', async () => {
+    const { realm, alice, bob } = pair();
+    const reading = [bob.readInto(new Uint8Array(1)), bob.readInto(new Uint8Array(2)), bob.readInto(new Uint8Array(9))];
+    const outcomes = Promise.allSettled(reading);
+    for (const size of [5, 6, 7]) await alice.writeTo(new Uint8Array(size), bob.localAddr);
+    const ends = await realm.clock.run(outcomes);
+    assert.deepEqual(
+      ends.map((end) => (end.status === 'fulfilled' ? end.value.bytes : end.reason.code)),
+      ['limit_exceeded', 'limit_exceeded', 5],
+    );
+    for (const size of [6, 7]) assert.equal((await realm.clock.run(bob.readFrom())).data.length, size);
+  });
+
   it('a deadline ends reads that wait already, and can be moved', async () => {
     const { realm, alice, bob } = pair();
     const waiting = bob.readFrom();
