@@ -3,7 +3,7 @@
 import { type Addr } from './addr.ts';
 import { type AskOptions, type Asks } from './ask.ts';
 import { type Bytes } from './bytes.ts';
-import { wholeNumber } from './limits.ts';
+import { assertBytes, wholeNumber } from './limits.ts';
 
 /** How {@link askMany} goes about it; the rest goes to each ask. */
 export interface AskManyOptions extends AskOptions {
@@ -35,6 +35,7 @@ export function askMany<A extends Addr>(
   options: AskManyOptions = {},
 ): AsyncIterableIterator<AskResult<A>> {
   const { concurrency, ...askOptions } = options;
+  assertBytes(request, 'request');
   const limit = wholeNumber(concurrency, 'concurrency', 16, 1, Number.MAX_SAFE_INTEGER);
   return scatter(swarm, dsts[Symbol.iterator](), request, askOptions, limit);
 }
@@ -51,16 +52,16 @@ async function* scatter<A extends Addr>(
   const onAbort = (): void => over.abort(signal?.reason);
   if (signal?.aborted === true) onAbort();
   else signal?.addEventListener('abort', onAbort);
-  const running = new Map<A, Promise<AskResult<A>>>(); // Bounded by `limit`.
+  const running = new Set<Promise<AskResult<A>>>(); // Bounded by `limit`.
   const ended: AskResult<A>[] = []; // Bounded by `limit`.
   const begin = (dst: A): void => {
     const asked = swarm.ask(dst, request, { ...options, signal: over.signal }).then(
       (answer): AskResult<A> => ({ dst, ok: true, answer }),
       (error: unknown): AskResult<A> => ({ dst, ok: false, error }),
     );
-    running.set(dst, asked);
+    running.add(asked);
     void asked.then((result) => {
-      running.delete(dst);
+      running.delete(asked);
       ended.push(result);
     });
   };
@@ -71,7 +72,7 @@ async function* scatter<A extends Addr>(
         if (next.done === true) more = false;
         else begin(next.value);
       }
-      if (ended.length === 0 && running.size > 0) await Promise.race(running.values());
+      if (ended.length === 0 && running.size > 0) await Promise.race(running);
       signal?.throwIfAborted();
       const result = ended.shift();
       if (result !== undefined) yield result;

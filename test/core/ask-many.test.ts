@@ -44,6 +44,29 @@ describe('askMany', () => {
     assert.equal(results[0], '4 refused'); // the quickest of the first four
   });
 
+  it('somebody who is asked twice answers twice, whichever answer comes first', async () => {
+    const { realm, asker } = world(0);
+    const server = realm.swarm();
+    let served = 0;
+    server.serve(async ({ payload }) => {
+      const pauseMs = 300 - 100 * served++;
+      await new Promise<void>((resolve) => void realm.clock.setTimer(realm.nowMs() + pauseMs, resolve));
+      return payload;
+    });
+    const [dst] = server.localAddrs();
+    const loop = async (): Promise<number> => {
+      let answers = 0;
+      for await (const { ok } of askMany(asker, [dst!, dst!, dst!], Uint8Array.of(1))) if (ok) answers++;
+      return answers;
+    };
+    assert.equal(await realm.clock.run(loop()), 3);
+  });
+
+  it('a request that is none is told at once', () => {
+    const { asker, servers } = world(1);
+    assert.throws(() => askMany(asker, servers, 'hello' as unknown as Uint8Array), TypeError);
+  });
+
   it('leaving the loop gives up the asks under way', async () => {
     const { realm, asker, servers } = world(3);
     const signals: AbortSignal[] = [];
