@@ -23,13 +23,13 @@ import { type CallOptions } from '../core/swarm.ts';
 import { SAME_ADDRS } from '../kit/compose.ts';
 import { markHandled, rejection } from '../kit/rejection.ts';
 import { SwarmOver, type WrapOptions } from '../kit/swarm-over.ts';
-import { TellSlot } from '../kit/tell-slot.ts';
+import { TellSlot, isPending } from '../kit/tell-slot.ts';
 import { checkAsk } from '../kit/waits.ts';
 
 /** Whom to let through. */
 export interface AllowOptions<A extends Addr> extends WrapOptions {
   /**
-   * Asked for every message in either direction, so that a change counts at once. An accept that throws is a no.
+   * Asked for every message in either direction, answers included, so that a change counts at once. An accept that throws is a no.
    *
    * @param addr - the peer's address.
    * @param key - the key it has proven.
@@ -91,8 +91,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
 
   listen(handler: TellHandler<A>): Disposable {
     if (this.latch.isClosed) throw this.latch.error('listen');
-    return this.joined(
-      this.#tells.listen(handler),
+    return this.joined(this.#tells.listen(handler), () =>
       this.inner.listen((message) => (this.#acceptsSource(message.src) ? this.#tells.pass(message) : undefined)),
     );
   }
@@ -109,7 +108,11 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
         if (request.length > limit) return rejection(mtuError(`ask ${dst.text}`, request.length, limit));
         const send = (): Promise<Bytes> => {
           this.counts.countSent(request.length);
-          return inner.ask(dst, request, options);
+          return inner.ask(dst, request, options).then((answer) => {
+            // The list may have changed while the answer was on its way.
+            if (this.#acceptsSource(dst)) return answer;
+            throw this.#refusal('take the answer of', dst, 'maybe');
+          });
         };
         const key = this.#secure.knownPublicKey(dst);
         if (key === undefined) return this.#afterLookup(dst, options, send);
@@ -123,7 +126,13 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
         return inner.serve((request) => {
           if (!this.#acceptsSource(request.src)) throw new Refusal('not accepted');
           this.counts.countReceived(request.payload.length);
-          return handler(request);
+          const answer = handler(request);
+          if (!isPending(answer)) return answer;
+          // The list may have changed while the handler was at work.
+          return answer.then((bytes) => {
+            if (this.#acceptsSource(request.src)) return bytes;
+            throw new Refusal('not accepted any more');
+          });
         });
       },
     };
@@ -163,8 +172,8 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     }
   }
 
-  #refusal(verb: string, dst: A): P2PError {
-    return new P2PError('refused', 'local', `Cannot ${verb} ${dst.text}: not accepted by allow()`, { sent: 'no' });
+  #refusal(verb: string, dst: A, sent: 'no' | 'maybe' = 'no'): P2PError {
+    return new P2PError('refused', 'local', `Cannot ${verb} ${dst.text}: not accepted by allow()`, { sent });
   }
 }
 

@@ -3,13 +3,17 @@ import { describe, it } from 'node:test';
 
 import { type NestedAddr, makeAddr } from '../../src/core/addr.ts';
 import { P2PError } from '../../src/core/errors.ts';
+import { type AskHandler } from '../../src/core/message.ts';
 import { type PeerId, encodePeerId } from '../../src/core/peer-id.ts';
 import { type PublicKey, type SecureAskSwarm } from '../../src/core/secure.ts';
 import { allow, createPeerList } from '../../src/swarms/allow.ts';
 import { mapAddrs } from '../../src/swarms/map.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
 
-function world(accept: (addr: MemoryAddr, key: PublicKey) => boolean) {
+function world(
+  accept: (addr: MemoryAddr, key: PublicKey) => boolean,
+  serve: AskHandler<MemoryAddr> = ({ payload }) => payload,
+) {
   const realm = createMemoryRealm({ clock: 'virtual' });
   const [a, bob] = [1, 2].map((i) => realm.secureSwarm({ algorithm: 'test', spki: Uint8Array.of(i) })) as [
     SecureAskSwarm<MemoryAddr>,
@@ -19,8 +23,8 @@ function world(accept: (addr: MemoryAddr, key: PublicKey) => boolean) {
   const heard = { alice: 0, bob: 0 };
   alice.listen(() => void heard.alice++);
   bob.listen(() => void heard.bob++);
-  alice.serve(({ payload }) => payload);
-  bob.serve(({ payload }) => payload);
+  alice.serve(serve);
+  bob.serve(serve);
   return { realm, alice, bob, heard, toAlice: memoryAddr(0), toBob: memoryAddr(1) };
 }
 const refused = (error: unknown): boolean => P2PError.is(error, 'refused');
@@ -63,6 +67,20 @@ describe('allow', () => {
     open = true;
     await both();
     assert.deepEqual(heard, { alice: 2, bob: 2 });
+  });
+
+  it('a change counts for answers under way', async () => {
+    let open = true;
+    const answered = Promise.withResolvers<void>();
+    const { realm, alice, bob, toAlice, toBob } = world(
+      () => open,
+      ({ payload }) => answered.promise.then(() => payload),
+    );
+    const asks = Promise.allSettled([alice.ask(toBob, Uint8Array.of(1)), bob.ask(toAlice, Uint8Array.of(2))]);
+    await realm.clock.advance(50);
+    open = false;
+    answered.resolve();
+    for (const end of await realm.clock.run(asks)) assert.ok(end.status === 'rejected' && refused(end.reason));
   });
 
   it('an accept that throws is a no', async () => {
