@@ -58,7 +58,9 @@ export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> 
           );
         });
   const tryAll = async (): Promise<void> => {
-    for await (const addr of candidates(race, over.signal)) {
+    let tried = 0;
+    for await (const addr of candidates(race, over.signal, (error) => errors.push(error))) {
+      tried++;
       const unfit = race.check(addr);
       if (unfit !== undefined) {
         errors.push(unfit);
@@ -76,8 +78,8 @@ export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> 
     }
     await Promise.all(running);
     const cause = new AggregateError(errors, 'one error per address tried');
-    const tried = errors.length === 0 ? 'no address is known' : `none of ${errors.length} addresses worked`;
-    reject(new P2PError('unreachable', 'path', `Cannot reach ${race.what}: ${tried}`, { cause, sent: 'no' }));
+    const why = tried === 0 ? 'no address is known' : `none of ${tried} addresses worked`;
+    reject(new P2PError('unreachable', 'path', `Cannot reach ${race.what}: ${why}`, { cause, sent: 'no' }));
   };
   tryAll().catch(reject);
   try {
@@ -89,18 +91,26 @@ export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> 
   }
 }
 
-/** Each address once, at most `maxCandidates`. A source that fails ends its addresses. */
-async function* candidates<A extends Addr>({ first, source, limits }: Race<A>, over: AbortSignal): AsyncGenerator<A> {
+/** Each address once, at most `maxCandidates`. A source that fails ends its addresses, and is one more cause. */
+async function* candidates<A extends Addr>(
+  { first, source, limits }: Race<A>,
+  over: AbortSignal,
+  failed: (error: unknown) => void,
+): AsyncGenerator<A> {
   const seen = new Set<string>(); // Bounded by maxCandidates.
   for (const addr of first) {
     seen.add(addr.text);
     yield addr;
   }
-  for await (const addr of await source()) {
-    if (over.aborted || seen.size >= limits.maxCandidates) return;
-    if (seen.has(addr.text)) continue;
-    seen.add(addr.text);
-    yield addr;
+  try {
+    for await (const addr of await source()) {
+      if (over.aborted || seen.size >= limits.maxCandidates) return;
+      if (seen.has(addr.text)) continue;
+      seen.add(addr.text);
+      yield addr;
+    }
+  } catch (error) {
+    failed(error);
   }
 }
 

@@ -114,6 +114,20 @@ describe('peerSwarm', () => {
     await assert.rejects(realm.clock.run(swarms[0]!.tell(peerAddr(idOf(50)), Uint8Array.of(1))), /no address is known/);
   });
 
+  it('a source that fails ends its addresses, not the search, and is one of the causes', async () => {
+    const source = async function* (): AsyncGenerator<Keyed> {
+      yield keyed(1);
+      throw new Error('the book burns');
+    };
+    const { realm, inner, swarms } = world(2, { source });
+    await realm.clock.run(swarms[0]!.tell(peerAddr(idOf(1)), Uint8Array.of(1)));
+    await inner[1]!.close();
+    await assert.rejects(realm.clock.run(swarms[0]!.lookupPublicKey(peerAddr(idOf(9)))), (error) => {
+      assert.ok(P2PError.is(error, 'unreachable') && error.cause instanceof AggregateError);
+      return error.cause.errors.some((cause) => String(cause).includes('the book burns'));
+    });
+  });
+
   it('ends a search at the deadline, at an abort, and at close', async () => {
     const never: AddrSource<Keyed> = async function* () {
       yield* await new Promise<Keyed[]>(() => {});
