@@ -67,6 +67,18 @@ describe('quic', () => {
     assert.equal(got.size, 200);
   });
 
+  it('drain after a tell that came alone does not wait for the delayed acknowledgement', async () => {
+    const { realm, swarms, run } = world(2);
+    const [alice, bob] = [swarms[0]!, swarms[1]!];
+    bob.listen(() => {});
+    for (let i = 0; i < 10; i++) {
+      const beganMs = realm.nowMs();
+      await run(alice.tell(addrOf(bob), Uint8Array.of(i)));
+      await run(alice.drain());
+      assert.equal(realm.nowMs() - beganMs, 0, `tell ${i}`);
+    }
+  });
+
   it('a message of a megabyte goes both ways; one that is larger than the peer takes is refused there', async () => {
     const { realm, run } = world(0);
     const alice = quic(realm.swarm(), { privateKey: testKey(0), maxMessageBytes: 3_000_000 });

@@ -65,10 +65,11 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
     const { privateKey: _, accept: __, ...transport } = options;
     return new QuicEndpoint(
       {
-        maxMtuBytes: Math.min(innerMtu, MAX_MTU_BYTES),
-        // Requests beyond what may pend must get here, so that they are refused and their askers know.
-        maxBidiStreams: Math.min(resolved.pending.maxPendingMessages + REFUSABLE_STREAMS, MAX_BIDI_STREAMS),
         ...transport,
+        maxMtuBytes: options.maxMtuBytes ?? Math.min(innerMtu, MAX_MTU_BYTES),
+        // Requests beyond what may pend must get here, so that they are refused and their askers know.
+        maxBidiStreams:
+          options.maxBidiStreams ?? Math.min(resolved.pending.maxPendingMessages + REFUSABLE_STREAMS, MAX_BIDI_STREAMS),
         engines,
         random: (length) => realm.random(length),
         judge,
