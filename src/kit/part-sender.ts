@@ -7,6 +7,7 @@ import { quantity } from '../core/limits.ts';
 import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { Pacer } from './pacer.ts';
 import { RESOLVED, markHandled } from './rejection.ts';
+import { Waits, checkCall } from './waits.ts';
 
 /** How fast parts go out. */
 export interface PacingOptions {
@@ -42,18 +43,15 @@ export class PartSender<A extends Addr> {
   readonly #inner: Swarm<A>;
   readonly #pacer: Pacer;
   readonly #burstBytes: number;
+  readonly #waits: Waits;
   /** Messages of which parts are still to go. Bounded by the calls under way. */
   readonly #sending = new Set<Promise<void>>();
 
   constructor(inner: Swarm<A>, burstBytes: number) {
     this.#inner = inner;
     this.#burstBytes = burstBytes;
+    this.#waits = new Waits(inner.realm);
     this.#pacer = new Pacer({ realm: inner.realm, burstBytes: burstBytes / 4, pauseMs: PAUSE_MS });
-  }
-
-  /** Messages of which parts are still to go. */
-  get sending(): number {
-    return this.#sending.size;
   }
 
   /** Sends all parts, in order. Settles when the last has been handed down, or one could not be. */
@@ -66,14 +64,24 @@ export class PartSender<A extends Addr> {
     return sending;
   }
 
-  /** Resolves when all parts of the messages under way have been handed down. */
-  async idle(): Promise<void> {
-    await Promise.allSettled(this.#sending);
+  /**
+   * Waits until all parts of the messages under way have been handed down, and then for the swarm below.
+   *
+   * @param below - drains the swarm below.
+   */
+  drain(options: CallOptions | undefined, below: () => Promise<void>): Promise<void> {
+    checkCall(options);
+    if (this.#sending.size === 0) return below();
+    const wait = { what: () => 'drain', call: options, defaultTimeoutMs: Infinity };
+    return this.#waits.wait<void>(wait, ({ resolve, reject }) => {
+      void Promise.allSettled(this.#sending).then(below).then(resolve, reject);
+    });
   }
 
   /** Gives up what is still to go. */
   close(error: unknown): void {
     this.#pacer.close(error);
+    this.#waits.close();
   }
 
   async #sendAll(dst: A, { count, partAt }: PartSource, options: CallOptions | undefined): Promise<void> {

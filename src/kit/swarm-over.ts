@@ -10,6 +10,7 @@ import { type Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
 import { CloseLatch } from './close-latch.ts';
 import { CounterSet } from './counter-set.ts';
+import { joinListening } from './join-listening.ts';
 import { rejection } from './rejection.ts';
 import { checkCall } from './waits.ts';
 
@@ -103,14 +104,13 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     return rejection(error);
   }
 
-  /** The listening of a wrapper and that of its inner swarm, as one. */
-  protected joined(own: Disposable, below: Disposable): Disposable {
-    return {
-      [Symbol.dispose]: () => {
-        own[Symbol.dispose]();
-        below[Symbol.dispose]();
-      },
-    };
+  /**
+   * The listening of a wrapper and that of its inner swarm, as one.
+   *
+   * @param below - begins the inner one; when it throws, the wrapper does not listen either.
+   */
+  protected joined(own: Disposable, below: Disposable | (() => Disposable)): Disposable {
+    return joinListening([() => own, typeof below === 'function' ? below : () => below]);
   }
 
   #end(): Promise<void> | void {

@@ -139,16 +139,12 @@ class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
 
   /** Also waits for the parts that are still to go. */
   override drain(options?: CallOptions): Promise<void> {
-    const drained = super.drain(options);
-    return this.#sender.sending === 0 ? drained : this.#sender.idle().then(() => super.drain(options));
+    return this.#sender.drain(options, () => super.drain(options));
   }
 
   listen(handler: TellHandler<A>): Disposable {
     if (this.latch.isClosed) throw this.latch.error('listen');
-    return this.joined(
-      this.#tells.listen(handler),
-      this.inner.listen((message) => this.#receive(message)),
-    );
+    return this.joined(this.#tells.listen(handler), () => this.inner.listen((message) => this.#receive(message)));
   }
 
   protected describeLayer(): Omit<LayerDescription, 'inner'> {
@@ -182,7 +178,11 @@ class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
       this.counts.countDrop('malformed');
       return undefined;
     }
-    if (part.total === 1) return this.#tells.pass({ src, dst, payload: part.data });
+    if (part.total === 1) {
+      if (part.data.length <= this.#maxMessageBytes) return this.#tells.pass({ src, dst, payload: part.data });
+      this.counts.countDrop('frag.too_large');
+      return undefined;
+    }
     const outcome = this.#reassembly.handlePart(this.realm.nowMs(), src.text, part);
     for (let evicted = this.#reassembly.takeEvicted(); evicted > 0; evicted--) this.counts.countDrop('frag.evicted');
     if (outcome.type === 'message') return this.#tells.pass({ src, dst, payload: outcome.payload satisfies Bytes });

@@ -73,8 +73,7 @@ class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B> {
   listen(handler: TellHandler<B>): Disposable {
     if (this.latch.isClosed) throw this.latch.error('listen');
     const map = this.#map;
-    return this.joined(
-      this.#tells.listen(handler),
+    return this.joined(this.#tells.listen(handler), () =>
       this.inner.listen(({ src, dst, payload }) => this.#tells.pass({ src: map.up(src), dst: map.up(dst), payload })),
     );
   }

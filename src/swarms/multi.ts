@@ -24,6 +24,7 @@ import { type PublicKey, type Secure, type SecureSwarm, isSecure } from '../core
 import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
 import { CloseLatch } from '../kit/close-latch.ts';
 import { CounterSet } from '../kit/counter-set.ts';
+import { joinListening } from '../kit/join-listening.ts';
 import { rejection } from '../kit/rejection.ts';
 import { type WrapOptions } from '../kit/swarm-over.ts';
 import { TellSlot } from '../kit/tell-slot.ts';
@@ -65,6 +66,9 @@ export function multi<M extends Readonly<Record<string, AnySwarm>>>(
       throw new TypeError(
         `Cannot make multi: ${describeValue(scheme)} is no scheme; expected a letter, then letters, digits, +, . or -`,
       );
+    }
+    if (typeof swarm !== 'object' || swarm === null || typeof swarm.tell !== 'function') {
+      throw new TypeError(`Cannot make multi: expected a swarm as member ${scheme}, got ${describeValue(swarm)}`);
     }
     if (swarm.realm !== first.realm) throw new TypeError(`Cannot make multi: member ${scheme} lives in another realm`);
   }
@@ -164,21 +168,14 @@ class MultiSwarm implements Swarm<Multi>, Describes {
 
   listen(handler: TellHandler<Multi>): Disposable {
     if (this.#latch.isClosed) throw this.#latch.error('listen');
-    const own = this.#tells.listen(handler);
-    const below: Disposable[] = [];
-    for (const [scheme, member] of this.#members) {
-      if (member.localAddrs().length === 0) continue;
-      below.push(
-        member.listen(({ src, dst, payload }) =>
-          this.#tells.pass({ src: this.#up(scheme, src), dst: this.#up(scheme, dst), payload }),
-        ),
-      );
-    }
-    return {
-      [Symbol.dispose]: () => {
-        for (const each of [own, ...below]) each[Symbol.dispose]();
-      },
-    };
+    const below = this.#open().map(
+      ([scheme, member]) =>
+        () =>
+          member.listen(({ src, dst, payload }) =>
+            this.#tells.pass({ src: this.#up(scheme, src), dst: this.#up(scheme, dst), payload }),
+          ),
+    );
+    return joinListening([() => this.#tells.listen(handler), ...below]);
   }
 
   async drain(options?: CallOptions): Promise<void> {
@@ -222,27 +219,20 @@ class MultiSwarm implements Swarm<Multi>, Describes {
       serve: (handler) => {
         assertFunction(handler, 'handler');
         if (this.#latch.isClosed) throw this.#latch.error('serve');
-        const below: Disposable[] = [];
-        for (const [scheme, member] of this.#open()) {
-          if (!canAsk(member)) continue;
-          below.push(
-            member.serve((request) =>
-              handler({
-                src: this.#up(scheme, request.src),
-                dst: this.#up(scheme, request.dst),
-                payload: request.payload,
-                get signal() {
-                  return request.signal;
-                },
-              }),
-            ),
+        const below = this.#open().map(([scheme, member]) => () => {
+          if (!canAsk(member)) throw new TypeError(`Cannot serve: member ${scheme} has no asks`);
+          return member.serve((request) =>
+            handler({
+              src: this.#up(scheme, request.src),
+              dst: this.#up(scheme, request.dst),
+              payload: request.payload,
+              get signal() {
+                return request.signal;
+              },
+            }),
           );
-        }
-        return {
-          [Symbol.dispose]: () => {
-            for (const each of below) each[Symbol.dispose]();
-          },
-        };
+        });
+        return joinListening(below);
       },
     };
   }

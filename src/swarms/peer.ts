@@ -150,8 +150,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
 
   listen(handler: TellHandler<PeerAddr>): Disposable {
     if (this.latch.isClosed) throw this.latch.error('listen');
-    return this.joined(
-      this.#tells.listen(handler),
+    return this.joined(this.#tells.listen(handler), () =>
       this.inner.listen(({ src, dst, payload }) => {
         this.#tells.deliver({ src: this.#learn(src), dst: this.up(dst), payload });
       }),

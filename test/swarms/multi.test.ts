@@ -97,9 +97,22 @@ describe('multi', () => {
     assert.equal(member.localAddrs().length, 1);
   });
 
+  it('listens and serves on all members or on none', () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const [a, b] = [realm.swarm(), realm.swarm()];
+    const swarm = multi({ a, b });
+    const taken = [b.listen(() => {}), b.serve(({ payload }) => payload)];
+    assert.throws(() => swarm.listen(() => {}), TypeError);
+    assert.throws(() => swarm.serve(({ payload }) => payload), TypeError);
+    for (const each of taken) each[Symbol.dispose]();
+    swarm.listen(() => {});
+    swarm.serve(({ payload }) => payload);
+  });
+
   it('refuses members that do not go together', () => {
     const [one, two] = [createMemoryRealm(), createMemoryRealm()];
     assert.throws(() => multi({}), TypeError);
+    assert.throws(() => multi({ a: {} as never }), /expected a swarm as member a/);
     assert.throws(() => multi({ a: one.swarm(), b: two.swarm() }), /another realm/);
     assert.throws(() => multi({ a: one.secureSwarm(key(1)), b: one.secureSwarm(key(2)) }), /different keys/);
     for (const scheme of ['', 'a b', 'a:b', '1a', 'a/b'])

@@ -132,8 +132,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
 
   /** Also waits for the parts that are still to go. */
   override drain(options?: CallOptions): Promise<void> {
-    const drained = super.drain(options);
-    return this.#sender.sending === 0 ? drained : this.#sender.idle().then(() => super.drain(options));
+    return this.#sender.drain(options, () => super.drain(options));
   }
 
   protected describeLayer(): Omit<LayerDescription, 'inner'> {

@@ -200,6 +200,39 @@ describe('frag pacing', () => {
     assert.ok(realm.nowMs() >= 6, `took ${realm.nowMs()} ms`);
   });
 
+  it('drain keeps its deadline and its signal while parts are still to go', async () => {
+    const { realm, alice, dst } = world(1200, { maxMessageBytes: 10_000_000 });
+    const told = alice.tell(dst, new Uint8Array(8_000_000));
+    await assert.rejects(realm.clock.run(alice.drain({ timeoutMs: 5 })), (error) => P2PError.is(error, 'timeout'));
+    const given = new AbortController();
+    const drained = assert.rejects(alice.drain({ signal: given.signal }), /enough/);
+    given.abort(new Error('enough'));
+    await realm.clock.run(drained);
+    assert.throws(() => alice.drain({ timeoutMs: -1 }), RangeError);
+    await realm.clock.run(told);
+  });
+
+  it('takes no larger message than it says, in one part either', async () => {
+    const { bob, heard, raw, drops } = world(2000, { maxMessageBytes: 100 });
+    await raw(`000001${'aa'.repeat(100)}`, `010001${'aa'.repeat(101)}`);
+    assert.equal(bob.mtu(memoryAddr(0)), 100);
+    assert.deepEqual(
+      heard.map(({ length }) => length),
+      [100],
+    );
+    assert.deepEqual(drops(), { 'frag.too_large': 1 });
+  });
+
+  it('listens only where the swarm below does: when that is taken, another try is free to succeed', () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const inner = realm.swarm();
+    const swarm = frag(inner);
+    const taken = inner.listen(() => {});
+    assert.throws(() => swarm.listen(() => {}), TypeError);
+    taken[Symbol.dispose]();
+    swarm.listen(() => {});
+  });
+
   it('an abort stops the rest, and close wakes who waits', async () => {
     const { realm, alice, dst, packets } = world(64, { burstBytes: 64 });
     const controller = new AbortController();
