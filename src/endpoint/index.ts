@@ -12,19 +12,23 @@
 
 import { type Addr } from '../core/addr.ts';
 import { describeValue } from '../core/limits.ts';
+import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
+import { systemRealm } from '../drive/system-realm.ts';
 import { peerIdOf } from '../keys/fingerprints.ts';
 import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
 import { MIN_INNER_MTU } from '../swarms/quic/connections.ts';
 import { loadQuicEngine, quicEngine } from '../swarms/quic/load-engine.ts';
 import { openUdpSwarm, type UdpAddr } from '../swarms/udp/index.ts';
 import { type Endpoint } from './endpoint.ts';
-import { resolveIdentity } from './identity.ts';
+import { type ResolvedIdentity, resolveIdentity } from './identity.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
 import {
+  type EndpointOptions,
   type EndpointOverOptions,
   type OpenEndpointOptions,
   type OpenEndpointOverOptions,
+  type ResolvedEndpointOptions,
   resolveEndpointOptions,
 } from './options.ts';
 
@@ -87,10 +91,34 @@ const UDP_MTU_BYTES = 1452;
  * @throws {TypeError | RangeError} for options out of bounds, and when `inner` carries less than 1200 bytes.
  */
 export function endpoint<A extends Addr>(inner: Swarm<A>, options: EndpointOverOptions<A> = {}): Endpoint<A> {
-  if (typeof inner !== 'object' || inner === null || !('tell' in inner)) {
-    throw new TypeError(`Cannot take inner: expected a swarm, got ${describeValue(inner)}`);
+  assertSwarm(inner, 'inner');
+  return endpointOn(inner, options, prepare(options, inner.realm));
+}
+
+function assertSwarm(value: unknown, label: string): void {
+  if (typeof value !== 'object' || value === null || !('tell' in value)) {
+    throw new TypeError(`Cannot take ${label}: expected a swarm, got ${describeValue(value)}`);
   }
+}
+
+/** Options that have been checked, all that can be without a socket. */
+interface Prepared<A extends Addr> {
+  readonly resolved: ResolvedEndpointOptions<A>;
+  readonly identity: ResolvedIdentity;
+}
+
+/** @throws {TypeError | RangeError} for options out of bounds. */
+function prepare<A extends Addr>(options: EndpointOptions<A>, realm: Realm): Prepared<A> {
   const resolved = resolveEndpointOptions(options);
+  const identity = resolveIdentity(options.identity ?? options.privateKey, realm, resolved.qp2p);
+  return { resolved, identity };
+}
+
+function endpointOn<A extends Addr>(
+  inner: Swarm<A>,
+  options: EndpointOverOptions<A>,
+  { resolved, identity }: Prepared<A>,
+): Endpoint<A> {
   const [local] = inner.localAddrs();
   const innerMtu = local === undefined ? MIN_INNER_MTU : inner.mtu(local);
   if (innerMtu < MIN_INNER_MTU) {
@@ -100,7 +128,7 @@ export function endpoint<A extends Addr>(inner: Swarm<A>, options: EndpointOverO
   }
   const { realm } = inner;
   const { trust, qp2p, connectTimeoutMs } = resolved;
-  const { publicKey, quic } = resolveIdentity(options.identity ?? options.privateKey, realm, qp2p);
+  const { publicKey, quic } = identity;
   const engines = quicEngine();
   return new LiveEndpoint({
     inner,
@@ -145,30 +173,36 @@ export function openEndpoint<A extends Addr>(options: OpenEndpointOverOptions<A>
 export function openEndpoint<A extends Addr>(
   options: OpenEndpointOptions | OpenEndpointOverOptions<A> = {},
 ): Promise<Endpoint<UdpAddr> | Endpoint<A>> {
-  if (options.over === undefined) {
-    resolveEndpointOptions(options);
-    return openUdp(options);
+  if (options.over !== undefined) {
+    assertSwarm(options.over, 'over');
+    if (options.bind !== undefined) throw new TypeError('Cannot take bind: over is there too');
+    return openOver(options, prepare(options, options.over.realm));
   }
-  resolveEndpointOptions(options);
-  if (options.bind !== undefined) throw new TypeError('Cannot take bind: over is there too');
-  return openOver(options);
-}
-
-async function openOver<A extends Addr>(options: OpenEndpointOverOptions<A>): Promise<Endpoint<A>> {
-  options.signal?.throwIfAborted();
-  await loadQuicEngine();
-  return endpoint(options.over, options);
-}
-
-async function openUdp(options: OpenEndpointOptions): Promise<Endpoint<UdpAddr>> {
+  const prepared = prepare(options, options.realm ?? systemRealm);
   const maxMtuBytes = options.transport?.maxMtuBytes ?? UDP_MTU_BYTES;
   const { bind, recvBufferBytes, sendBufferBytes, realm, signal } = options;
-  const [udp] = await Promise.all([
-    openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes }),
-    loadQuicEngine(),
-  ]);
+  const udp = openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes });
+  return openOn(udp, options, prepared);
+}
+
+async function openOver<A extends Addr>(
+  options: OpenEndpointOverOptions<A>,
+  prepared: Prepared<A>,
+): Promise<Endpoint<A>> {
+  options.signal?.throwIfAborted();
+  await loadQuicEngine();
+  return endpointOn(options.over, options, prepared);
+}
+
+async function openOn(
+  opening: Promise<Swarm<UdpAddr>>,
+  options: EndpointOptions<UdpAddr>,
+  prepared: Prepared<UdpAddr>,
+): Promise<Endpoint<UdpAddr>> {
+  const udp = await opening;
   try {
-    return endpoint(udp, { ...options, transport: { ...options.transport, maxMtuBytes } });
+    await loadQuicEngine();
+    return endpointOn(udp, options, prepared);
   } catch (error) {
     await udp.close();
     throw error;

@@ -10,7 +10,7 @@ import { type Fingerprint, fingerprints } from '../keys/fingerprints.ts';
 import { type PrivateKey } from '../keys/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../kit/pending-budget.ts';
 import { type Framing, MAX_PART_BYTES, qp2pFraming, shoalFraming } from '../protocols/endpoint/frame.ts';
-import { type QuicTransportOptions } from '../protocols/quic/settings.ts';
+import { type QuicTransportOptions, resolveSettings } from '../protocols/quic/settings.ts';
 import { type UdpAddr } from '../swarms/udp/index.ts';
 import { type CertificateIdentity } from './identity.ts';
 import { type ConnectionLimits } from './connection-host.ts';
@@ -172,6 +172,18 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
   const maxMessageBytes = whole('maxMessageBytes', 16 * MIB, 1, MAX_PART_BYTES);
   // qp2p sends a hundred messages at once, each a bit at a time, and they must all be held.
   const heldBytes = qp2p ? 128 * MIB : 32 * MIB;
+  const alpn = resolveAlpn(options.alpn, qp2p);
+  const transport: QuicTransportOptions = {
+    ...options.transport,
+    idleTimeoutMs: whole('idleTimeoutMs', options.transport?.idleTimeoutMs ?? 30_000, 0, MAX_MS),
+    keepAliveMs: whole('keepAliveMs', options.transport?.keepAliveMs ?? 0, 0, MAX_MS),
+    maxUniStreams: whole('maxConcurrentUniStreams', options.transport?.maxUniStreams ?? 100, 1, MIB),
+    maxBidiStreams: whole('maxConcurrentBidiStreams', options.transport?.maxBidiStreams ?? 100, 0, MIB),
+    streamWindowBytes: windows.streamBytes ?? options.transport?.streamWindowBytes,
+    connectionWindowBytes: windows.connectionBytes ?? options.transport?.connectionWindowBytes,
+    sendWindowBytes: windows.sendBytes ?? options.transport?.sendWindowBytes,
+  };
+  resolveSettings({ ...transport, alpn, listen: false }); // The engine takes them much later: complain now.
   const maxConnectionBytes = whole('maxConnectionBytes', Math.max(heldBytes, 2 * maxMessageBytes), 1, 2 ** 40);
   return {
     options,
@@ -180,7 +192,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
     trust: resolveTrust(qp2p ? 'anyone' : options.trust),
     fingerprint: options.fingerprint ?? fingerprints.shake256,
     listen: options.listen ?? true,
-    alpn: resolveAlpn(options.alpn, qp2p),
+    alpn,
     limits: {
       maxMessageBytes,
       maxConnectionBytes,
@@ -193,16 +205,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
     connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, MAX_MS),
     pool: options.pool ?? true,
     retry: resolveRetry(options.retry),
-    transport: {
-      ...options.transport,
-      idleTimeoutMs: whole('idleTimeoutMs', options.transport?.idleTimeoutMs ?? 30_000, 0, MAX_MS),
-      keepAliveMs: whole('keepAliveMs', options.transport?.keepAliveMs ?? 0, 0, MAX_MS),
-      maxUniStreams: whole('maxConcurrentUniStreams', options.transport?.maxUniStreams ?? 100, 1, MIB),
-      maxBidiStreams: whole('maxConcurrentBidiStreams', options.transport?.maxBidiStreams ?? 100, 0, MIB),
-      streamWindowBytes: windows.streamBytes ?? options.transport?.streamWindowBytes,
-      connectionWindowBytes: windows.connectionBytes ?? options.transport?.connectionWindowBytes,
-      sendWindowBytes: windows.sendBytes ?? options.transport?.sendWindowBytes,
-    },
+    transport,
   };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { endpointOptionsFromArgs, endpointOptionsFromJson } from '../../src/endpoint/index.ts';
+import { endpointOptionsFromArgs, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
 import { resolveEndpointOptions } from '../../src/endpoint/options.ts';
 import { idOf, world } from './world.ts';
 
@@ -36,6 +36,21 @@ describe('endpoint: options', () => {
       { retry: 5 as never },
     ]) {
       assert.throws(() => w.open(wrong), /Cannot/, JSON.stringify(wrong));
+    }
+  });
+
+  it('misuse of openEndpoint throws at once, whatever would find it later', () => {
+    for (const wrong of [
+      { bind: 'nowhere' },
+      { bind: 7 as never },
+      { alpn: '' },
+      { windows: { sendBytes: -1 } },
+      { identity: 'me' as never },
+      { identity: { certificate: 'none', key: 'none' } },
+      { transport: { maxMtuBytes: 1 } },
+      { over: {} as never },
+    ]) {
+      assert.throws(() => openEndpoint(wrong), /^(TypeError|RangeError): Cannot/, JSON.stringify(wrong));
     }
   });
 

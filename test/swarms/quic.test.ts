@@ -10,7 +10,7 @@ import {
   type VirtualClock,
   createMemoryRealm,
 } from '../../src/swarms/memory/index.ts';
-import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
+import { openQuicSwarm, type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 type Quic = SecureAskSwarm<QuicAddr<MemoryAddr>>;
@@ -316,5 +316,9 @@ describe('quic', () => {
     assert.throws(() => quic(realm.swarm(), { privateKey, preset: 'other' }), TypeError);
     assert.throws(() => quic(realm.swarm(), { privateKey, maxMessageBytes: 0 }), RangeError);
     assert.throws(() => quic(realm.swarm(), { privateKey, idleTimeoutMs: -1 }), RangeError);
+    // @ts-expect-error no key
+    assert.throws(() => openQuicSwarm({}), TypeError);
+    assert.throws(() => openQuicSwarm({ privateKey, bind: 'nowhere' }), TypeError);
+    assert.throws(() => openQuicSwarm({ privateKey, idleTimeoutMs: -1 }), RangeError);
   });
 });

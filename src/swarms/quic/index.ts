@@ -17,6 +17,7 @@ import { describeValue } from '../../core/limits.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
+import { resolveSettings } from '../../protocols/quic/settings.ts';
 import { type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
 import { type QuicAddr } from './address.ts';
 import { MIN_INNER_MTU } from './connections.ts';
@@ -95,16 +96,24 @@ export interface OpenQuicSwarmOptions
  * @throws {TypeError | RangeError} (at once) for options out of bounds.
  * @throws {P2PError} (by rejection) as `openUdpSwarm`; `unsupported` in browsers.
  */
-export async function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
+export function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
+  if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   resolveOptions(options);
+  resolveSettings({ ...options, alpn: [ALPN], listen: false }); // The engine takes them much later: complain now.
   const maxMtuBytes = options.maxMtuBytes ?? UDP_MTU_BYTES;
   const { bind, recvBufferBytes, sendBufferBytes, realm, signal } = options;
-  const [udp] = await Promise.all([
-    openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes }),
-    loadQuicEngine(),
-  ]);
+  const udp = openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes });
+  return openOn(udp, { ...options, maxMtuBytes });
+}
+
+async function openOn(
+  opening: Promise<Swarm<UdpAddr>>,
+  options: QuicSwarmOptions<UdpAddr>,
+): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
+  const udp = await opening;
   try {
-    return quic(udp, { ...options, maxMtuBytes });
+    await loadQuicEngine();
+    return quic(udp, options);
   } catch (error) {
     await udp.close();
     throw error;
