@@ -1,6 +1,6 @@
 /** Keys from files and other programs, and back. */
 
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes, decodeText, encodeText, equalBytes } from '../core/bytes.ts';
 import { describeValue } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
@@ -23,7 +23,7 @@ export type PrivateKeyFormat = 'pem' | 'pkcs8' | 'seed' | 'go-p2p';
 
 /** How a key is read. */
 export interface ImportKeyOptions {
-  /** @default text is `pem`; 32 bytes are `seed`; other bytes are `pkcs8`. `go-p2p` must be named */
+  /** @default text is `pem`, as bytes too; 32 bytes are `seed`; other bytes are `pkcs8`. `go-p2p` must be named */
   readonly format?: PrivateKeyFormat | undefined;
   /** @default Ed25519 and ECDSA on P-256 */
   readonly registry?: KeyRegistry | undefined;
@@ -50,6 +50,12 @@ function fromPem(text: string): Bytes {
   const label = blocks[0]?.label ?? /-----BEGIN ([A-Z0-9 ]+)-----/.exec(text)?.[1];
   if (label === undefined) refuse('the text holds no PEM block');
   return refuse(`expected a PEM block "PRIVATE KEY", got "${label}"${PEM_HINTS[label] ? `: ${PEM_HINTS[label]}` : ''}`);
+}
+
+/** Whether bytes are a text file: what `readFile` answers without an encoding. No DER begins so, nor does a whole seed. */
+function startsAsPem(source: Uint8Array): boolean {
+  const start = encodeText('-----BEGIN ');
+  return source.length > 32 && equalBytes(source.subarray(0, start.length), start);
 }
 
 function fromPkcs8(registry: KeyRegistry, der: Uint8Array): PrivateKey {
@@ -82,6 +88,8 @@ export function importKey(source: string | Uint8Array, options: ImportKeyOptions
     return fromPkcs8(registry, fromPem(source));
   }
   if (!(source instanceof Uint8Array)) refuse(`expected text or bytes, got ${describeValue(source)}`);
+  if (options.format === undefined && startsAsPem(source))
+    return fromPkcs8(registry, fromPem(decodeText(source) ?? ''));
   const format = options.format ?? (source.length === 32 ? 'seed' : 'pkcs8');
   switch (format) {
     case 'pem':

@@ -41,7 +41,8 @@ describe('importKey()', () => {
   for (const algorithm of ['ed25519', 'ecdsa-p256']) {
     it(`undoes exportKey() for ${algorithm}`, () => {
       const key = generateKey({ algorithm });
-      for (const back of [importKey(exportKey(key, 'pem')), importKey(exportKey(key, 'pkcs8'))]) {
+      const pem = exportKey(key, 'pem');
+      for (const back of [importKey(pem), importKey(encodeText(pem)), importKey(exportKey(key, 'pkcs8'))]) {
         assert.deepEqual(back.publicKey, key.publicKey);
         assert.deepEqual(back.sign(encodeText('x')), key.sign(encodeText('x')));
       }
@@ -60,6 +61,7 @@ describe('importKey()', () => {
 
   it('says what other formats are and what to do', () => {
     assert.throws(() => importKey(block('OPENSSH PRIVATE KEY')), /format of OpenSSH; `ssh-keygen -p -m PKCS8/);
+    assert.throws(() => importKey(encodeText(block('OPENSSH PRIVATE KEY'))), /format of OpenSSH/, 'as bytes too');
     assert.throws(() => importKey(block('ENCRYPTED PRIVATE KEY')), /openssl pkcs8/);
     assert.throws(() => importKey(block('PUBLIC KEY')), /importPublicKey/);
     assert.throws(() => importKey(block('CERTIFICATE')), /got "CERTIFICATE"/);
