@@ -406,7 +406,7 @@ function handshakeError(what: string, cause: unknown, bytes: number): P2PError {
   const code: P2PErrorCode = P2PError.is(cause) ? cause.code : 'unreachable';
   const side = P2PError.is(cause) ? cause.side : 'local';
   const why = cause instanceof Error ? cause.message : 'the swarm below does not take it';
-  const remedy = code === 'mtu_exceeded' ? '; wrap the swarm below in frag()' : '';
+  const remedy = code === 'mtu_exceeded' && !why.includes('frag()') ? '; wrap the swarm below in frag()' : '';
   const message = `Cannot ${what}: a handshake message of ${bytes} bytes could not be sent: ${why}${remedy}`;
   return new P2PError(code, side, message, { cause, sent: 'no' });
 }
