@@ -96,3 +96,29 @@ describe('lyingSwarm', () => {
       assert.throws(() => lyingSwarm(rule, honest), RangeError);
   });
 });
+
+describe('fixture.run', () => {
+  it('is how suites wait, where the network does not say', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    let waits = 0;
+    const [first] = collect({
+      make: async (n) => {
+        const swarms = Array.from({ length: n }, (_, i) =>
+          realm.secureSwarm({ algorithm: 'test', spki: Uint8Array.of(i) }),
+        );
+        return {
+          swarms,
+          [Symbol.asyncDispose]: async () => {
+            await Promise.all(swarms.map((swarm) => swarm.close()));
+          },
+        };
+      },
+      run: (promise) => {
+        waits++;
+        return realm.clock.run(promise, { limitMs: 60_000 });
+      },
+    });
+    await first!.body();
+    assert.ok(waits > 0);
+  });
+});

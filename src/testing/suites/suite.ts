@@ -43,7 +43,7 @@ export interface SuiteFeatures {
 /** Some swarms that can reach each other, made for one test. */
 export interface SuiteNet<S> extends AsyncDisposable {
   readonly swarms: readonly S[];
-  /** Waits; in virtual time it moves the clock. @default awaiting */
+  /** Waits; in virtual time it moves the clock. @default as the fixture says */
   readonly run?: (<T>(promise: Promise<T>) => Promise<T>) | undefined;
   /** An address in proper form where nobody is. @default a test about it is skipped */
   readonly unknownAddr?: (() => AddrOf<S>) | undefined;
@@ -56,6 +56,8 @@ export interface SuiteNet<S> extends AsyncDisposable {
 /** Makes what a suite works on. */
 export interface SuiteFixture<S> {
   readonly features?: SuiteFeatures | undefined;
+  /** Waits, for all networks that do not say how themselves. @default awaiting */
+  readonly run?: (<T>(promise: Promise<T>) => Promise<T>) | undefined;
   /** Makes `n` swarms. Everything made is gone when what it returns is disposed of. */
   make(n: number): Promise<SuiteNet<S>>;
 }
@@ -113,7 +115,7 @@ function skipByName(it: SuiteRunner['it'], name: string): void {
 async function runTest<S>(fixture: SuiteFixture<S>, features: ResolvedFeatures, test: SuiteTest<S>): Promise<void> {
   const wanted = test.swarms ?? 2;
   const net = await fixture.make(typeof wanted === 'number' ? wanted : wanted(features));
-  const run: Run = net.run ?? ((promise) => promise);
+  const run: Run = net.run ?? fixture.run ?? ((promise) => promise);
   try {
     await test.body({ net, features, run });
   } finally {
