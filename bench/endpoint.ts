@@ -119,7 +119,7 @@ function measuresOf(system: System, dead: string, quick: boolean, once: Map<stri
     if (!once.has(name)) once.set(name, await act());
     return 1000 / once.get(name)!;
   };
-  const large = quick ? 10 : 100;
+  const large = quick ? 4 : 100;
   const crowd = '100 clients × 100 × 200 B, there and back';
   const bulk = `10 clients × ${large} × 1 MiB, there and back`;
   return [
@@ -161,13 +161,14 @@ export const endpointBench: Bench = {
   name: 'endpoint',
   question: 'how does the endpoint compare with the real qp2p, two processes each?',
   prepare: async (quick) => {
-    const forMs = quick ? 300 : 1000;
+    const forMs = quick ? 200 : 1000;
     const missing = cargoMissing();
     const dead = await deadAddress();
-    const systems = [await shoal('shoal', 'plain', forMs), await shoal('shoal, 9000', 'jumbo', forMs)];
+    const systems = [await shoal('shoal', 'plain', forMs)];
+    if (!quick) systems.push(await shoal('shoal, 9000', 'jumbo', forMs));
     if (missing === false) systems.push(await qp2p(forMs));
     // Node compiles what is hot after seconds; both systems get the same time for it.
-    for (let rounds = 0; rounds < WARM_UP_MS / forMs; rounds++) {
+    for (let rounds = 0; rounds < (quick ? WARM_UP_MS / 4 : WARM_UP_MS) / forMs; rounds++) {
       for (const system of systems) {
         await system.requests(64, 1);
         await system.acknowledged(64, 100);

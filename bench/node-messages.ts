@@ -48,7 +48,7 @@ export const nodeMessages: Bench = {
     const measures: Measure[] = [];
     const claims: Claim[] = [];
     for (const { label, bytes, count, toRust, toRaw } of CASES) {
-      const messages = quick ? Math.ceil(count / 4) : count;
+      const messages = quick ? Math.ceil(count / 8) : count;
       for (const [name, pair] of pairs) {
         measures.push({ name: `${label}, ${name}`, unit: 'messages/s', round: () => pair.rate(bytes, messages) });
       }
