@@ -21,42 +21,25 @@ export interface Race<A extends Addr> {
     readonly staggerMs: number;
     readonly maxParallel: number;
     readonly maxCandidates: number;
-    readonly timeoutMs: number;
   };
-  /** Each gives the race up with its reason. */
-  readonly signals: readonly AbortSignal[];
+  /** Why addresses did not work, so far: filled while the race goes on. Bounded by maxCandidates. */
+  readonly errors: unknown[];
+  /** Gives the race up with its reason. */
+  readonly signal: AbortSignal;
 }
 
 /**
  * @returns the first address that works.
  * @throws (by rejection) {P2PError} `unreachable` with an AggregateError of one error per address as its cause;
- *   `timeout`; the reason of a signal.
+ *   the signal's reason.
  */
 export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> {
-  const { realm, limits, signals } = race;
-  for (const signal of signals) signal.throwIfAborted();
+  const { realm, limits, errors, signal } = race;
   const over = new AbortController();
-  const errors: unknown[] = [];
   const running = new Set<Promise<void>>(); // Bounded by maxParallel.
   const { promise, resolve, reject } = Promise.withResolvers<A>();
-  const giveUp = (): void => reject(signals.find(({ aborted }) => aborted)?.reason);
-  for (const signal of signals) signal.addEventListener('abort', giveUp);
-  const deadline =
-    limits.timeoutMs === Infinity
-      ? undefined
-      : clockOf(realm).setTimer(realm.nowMs() + limits.timeoutMs, () => {
-          reject(
-            new P2PError(
-              'timeout',
-              'path',
-              `Cannot reach ${race.what}: no address worked within ${limits.timeoutMs} ms`,
-              {
-                cause: new AggregateError(errors, 'one error per address tried'),
-                sent: 'no',
-              },
-            ),
-          );
-        });
+  const giveUp = (): void => reject(signal.reason);
+  signal.addEventListener('abort', giveUp);
   const tryAll = async (): Promise<void> => {
     let tried = 0;
     for await (const addr of candidates(race, over.signal, (error) => errors.push(error))) {
@@ -77,7 +60,7 @@ export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> 
       if (over.signal.aborted) return;
     }
     await Promise.all(running);
-    const cause = new AggregateError(errors, 'one error per address tried');
+    const cause = causeOf(errors);
     const why = tried === 0 ? 'no address is known' : `none of ${tried} addresses worked`;
     reject(new P2PError('unreachable', 'path', `Cannot reach ${race.what}: ${why}`, { cause, sent: 'no' }));
   };
@@ -86,9 +69,13 @@ export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> 
     return await promise;
   } finally {
     over.abort();
-    deadline?.cancel();
-    for (const signal of signals) signal.removeEventListener('abort', giveUp);
+    signal.removeEventListener('abort', giveUp);
   }
+}
+
+/** All that went wrong, as one. */
+export function causeOf(errors: readonly unknown[]): AggregateError {
+  return new AggregateError(errors, 'one error per address tried');
 }
 
 /** Each address once, at most `maxCandidates`. A source that fails ends its addresses, and is one more cause. */

@@ -21,8 +21,8 @@ import { type CallOptions } from '../core/swarm.ts';
 import { markHandled, rejection } from '../kit/rejection.ts';
 import { SwarmOver, type WrapOptions } from '../kit/swarm-over.ts';
 import { TellSlot } from '../kit/tell-slot.ts';
-import { checkAsk, checkCall } from '../kit/waits.ts';
-import { raceCandidates } from './peer-race.ts';
+import { Waits, checkAsk, checkCall } from '../kit/waits.ts';
+import { causeOf, raceCandidates } from './peer-race.ts';
 
 /** The address of a peer: its PeerID. */
 export interface PeerAddr extends Addr {
@@ -79,6 +79,16 @@ export function peerSwarm<A extends Addr, S extends SecureSwarm<A>>(
   return Object.assign(kept, base.secure());
 }
 
+/** A search that calls share. */
+interface Search<A extends Addr> {
+  readonly found: Promise<A>;
+  /** Why addresses did not work, so far. */
+  readonly errors: readonly unknown[];
+  readonly over: AbortController;
+  /** Calls that wait for it. */
+  waiting: number;
+}
+
 class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
   readonly #secure: SecureSwarm<A>;
   readonly #options: PeerSwarmOptions<A>;
@@ -93,8 +103,8 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
   /** Where each peer was last. Bounded by `maxRememberedPeers`: the one unused for longest is forgotten. */
   readonly #last = new Map<PeerId, A>();
   /** Searches under way; calls for one peer share one. Bounded by the calls under way. */
-  readonly #searches = new Map<PeerId, Promise<A>>();
-  readonly #closing = new AbortController();
+  readonly #searches = new Map<PeerId, Search<A>>();
+  readonly #waits: Waits;
 
   constructor(inner: SecureSwarm<A>, options: PeerSwarmOptions<A>) {
     const limits = {
@@ -115,6 +125,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     this.#options = options;
     this.#limits = limits;
     this.#tells = new TellSlot({ realm: this.realm, counters: this.counts });
+    this.#waits = new Waits(this.realm);
   }
 
   localAddrs(): readonly PeerAddr[] {
@@ -142,7 +153,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     checkCall(options);
     if (this.latch.isClosed) return this.reject('tell.closed', this.latch.error(`tell ${dst.text}`));
     this.counts.countSent(payload.length);
-    const send = (addr: A): Promise<void> => this.inner.tell(addr, payload, options);
+    const send = (addr: A, rest = options): Promise<void> => this.inner.tell(addr, payload, rest);
     const known = this.#known(dst.id);
     if (known === undefined) return markHandled(this.#withAddr(dst, options, send));
     return send(known);
@@ -176,7 +187,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
         const error = this.guard(`ask ${dst.text}`);
         if (error !== undefined) return rejection(error);
         this.counts.countSent(request.length);
-        return this.#withAddr(dst, options, (addr) => inner.ask(addr, request, options));
+        return this.#withAddr(dst, options, (addr, rest) => inner.ask(addr, request, rest));
       },
       serve: (handler) => {
         assertFunction(handler, 'handler');
@@ -210,7 +221,9 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
         checkCall(options);
         const error = this.guard(`look up the key of ${dst.text}`);
         if (error !== undefined) return rejection(error);
-        return this.#withAddr(dst, options, (addr): Promise<PublicKey> => this.#secure.lookupPublicKey(addr, options));
+        return this.#withAddr(dst, options, (addr, rest): Promise<PublicKey> =>
+          this.#secure.lookupPublicKey(addr, rest),
+        );
       },
     };
   }
@@ -221,7 +234,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
 
   protected release(): void {
     this.#tells.clear();
-    this.#closing.abort(this.latch.error('search'));
+    this.#waits.close(this.latch.how?.cause);
   }
 
   #idOf(addr: A): PeerId {
@@ -259,32 +272,64 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     }
   }
 
-  /** Does `call` with an address of the peer; when a remembered one fails without anything sent, with a searched one. */
-  async #withAddr<T>(dst: PeerAddr, options: CallOptions | undefined, call: (addr: A) => Promise<T>): Promise<T> {
+  /**
+   * Does `call` with an address of the peer; when a remembered one fails without anything sent, with a searched one.
+   * What the search takes is taken from the call's deadline.
+   */
+  async #withAddr<T, O extends CallOptions>(
+    dst: PeerAddr,
+    options: O | undefined,
+    call: (addr: A, rest: O | undefined) => Promise<T>,
+  ): Promise<T> {
     options?.signal?.throwIfAborted();
+    const beganMs = this.realm.nowMs();
+    const rest = (): O | undefined =>
+      options?.timeoutMs === undefined
+        ? options
+        : { ...options, timeoutMs: Math.max(options.timeoutMs - (this.realm.nowMs() - beganMs), 0) };
     const known = this.#known(dst.id);
     if (known !== undefined) {
       try {
-        return await call(known);
+        return await call(known, options);
       } catch (error) {
         if (!P2PError.is(error) || error.sent !== 'no' || error.code === 'mtu_exceeded' || this.latch.isClosed)
           throw error;
         this.#last.delete(dst.id);
       }
     }
-    return call(await this.#search(dst.id, options));
+    return call(await this.#search(dst.id, rest()), rest());
   }
 
-  #search(id: PeerId, options: CallOptions | undefined): Promise<A> {
-    const under = this.#searches.get(id);
-    if (under !== undefined && options?.signal === undefined && options?.timeoutMs === undefined) return under;
-    const { source } = this.#options;
+  /** Waits for the search that calls for this peer share; the last one that gives up ends it. */
+  async #search(id: PeerId, options: CallOptions | undefined): Promise<A> {
+    const search = this.#searches.get(id) ?? this.#beginSearch(id);
+    search.waiting++;
+    const { searchTimeoutMs: defaultTimeoutMs } = this.#limits;
+    const what = (): string => `reach peer ${id}`;
+    try {
+      return await this.#waits.wait<A>({ what, call: options, defaultTimeoutMs, sent: () => 'no' }, (wait) => {
+        search.found.then(wait.resolve, wait.reject);
+        return () => {
+          if (--search.waiting > 0) return;
+          search.over.abort(new Error('Nobody waits for the search any more'));
+          if (this.#searches.get(id) === search) this.#searches.delete(id);
+        };
+      });
+    } catch (error) {
+      if (!P2PError.is(error, 'timeout') || search.errors.length === 0) throw error;
+      throw new P2PError('timeout', 'path', error.message, { sent: 'no', cause: causeOf([...search.errors]) });
+    }
+  }
+
+  #beginSearch(id: PeerId): Search<A> {
     const last = this.#last.get(id);
-    const search = raceCandidates<A>({
+    const over = new AbortController();
+    const errors: unknown[] = [];
+    const found = raceCandidates<A>({
       realm: this.realm,
       what: `peer ${id}`,
       first: last === undefined ? [] : [last],
-      source: () => source(id),
+      source: () => this.#options.source(id),
       check: (addr) =>
         peerIdOf(addr) === id
           ? undefined
@@ -296,16 +341,14 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
             ),
       attempt: async (addr, signal) => {
         await this.#secure.lookupPublicKey(addr, { signal, timeoutMs: this.#limits.searchTimeoutMs });
+        this.#remember(id, addr);
       },
-      limits: { ...this.#limits, timeoutMs: options?.timeoutMs ?? this.#limits.searchTimeoutMs },
-      signals: options?.signal === undefined ? [this.#closing.signal] : [options.signal, this.#closing.signal],
-    }).then((addr) => {
-      this.#remember(id, addr);
-      return addr;
+      limits: this.#limits,
+      errors,
+      signal: over.signal,
     });
+    const search: Search<A> = { found: markHandled(found), errors, over, waiting: 0 };
     this.#searches.set(id, search);
-    const done = (): void => void (this.#searches.get(id) === search && this.#searches.delete(id));
-    search.then(done, done);
     return search;
   }
 }

@@ -149,6 +149,42 @@ describe('peerSwarm', () => {
     await assert.rejects(closed, (error) => P2PError.is(error, 'closed'));
   });
 
+  it('one call that gives up a shared search leaves it to the others', async () => {
+    const { realm, book, swarms } = world(2, {
+      source: async (id) => {
+        await new Promise<void>((resolve) => void realm.clock.setTimer(realm.nowMs() + 400, resolve));
+        return book.get(id) ?? [];
+      },
+    });
+    const [alice, bob] = swarms as [(typeof swarms)[0], (typeof swarms)[0]];
+    bob.serve(({ payload }) => payload);
+    const dst = peerAddr(idOf(1));
+    const given = new AbortController();
+    const ends = Promise.allSettled([
+      alice.ask(dst, Uint8Array.of(1), { signal: given.signal }),
+      alice.ask(dst, Uint8Array.of(2), { timeoutMs: 100 }),
+      alice.ask(dst, Uint8Array.of(3)),
+    ]);
+    given.abort(new Error('given up'));
+    const [aborted, late, answered] = await realm.clock.run(ends);
+    assert.match(String(aborted?.status === 'rejected' && aborted.reason), /given up/);
+    assert.ok(late?.status === 'rejected' && P2PError.is(late.reason, 'timeout'));
+    assert.deepEqual(answered?.status === 'fulfilled' && answered.value, Uint8Array.of(3));
+  });
+
+  it('what the search takes is taken from the deadline of the call', async () => {
+    const { realm, book, swarms } = world(2, {
+      source: async (id) => {
+        await new Promise<void>((resolve) => void realm.clock.setTimer(realm.nowMs() + 900, resolve));
+        return book.get(id) ?? [];
+      },
+    });
+    swarms[1]!.serve(() => new Promise<Uint8Array>(() => {}));
+    const asked = swarms[0]!.ask(peerAddr(idOf(1)), Uint8Array.of(1), { timeoutMs: 1000 });
+    await assert.rejects(realm.clock.run(asked), (error) => P2PError.is(error, 'timeout'));
+    assert.equal(realm.nowMs(), 1000);
+  });
+
   it('finds a peer that has moved', async () => {
     const { realm, book, inner, swarms } = world(2);
     const [alice] = swarms as [(typeof swarms)[0]];
