@@ -181,7 +181,7 @@ const NOT_GLOBAL = [
   '203.0.113.0/24', // documentation
   '224.0.0.0/4', // multicast
   '240.0.0.0/4', // reserved, and the broadcast address
-  '2001:2::/48', // benchmarking
+  '2001::/23', // protocol assignments: Teredo, benchmarking, ORCHID
   '2001:db8::/32', // documentation
   '3fff::/20', // documentation, RFC 9637
 ].map(block);
