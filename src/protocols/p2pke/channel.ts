@@ -5,6 +5,7 @@
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
+import { assertFunction } from '../../core/limits.ts';
 import { type Machine, type Millis, type Output } from '../../core/machine.ts';
 import { Outbox } from '../../core/outbox.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -76,8 +77,12 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   #held: Session | undefined;
   #closed = false;
 
-  /** @throws {TypeError} {RangeError} when a limit is no number or out of range. */
+  /** @throws {TypeError} {RangeError} when a limit is no number or out of range, or the identity or accept is none. */
   constructor(options: ChannelOptions) {
+    if (typeof options?.identity?.random !== 'function') {
+      throw new TypeError('Cannot make channel: expected an identity of createP2pkeIdentity');
+    }
+    assertFunction(options.accept, 'accept');
     this.#options = options;
     this.#limits = resolveChannelLimits(options.limits);
     this.#slots = new Slots(this.#limits.rejectAfterMs);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
+import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { channelFor, channelPair, Pair, testIdentity, seededRandom } from './pair.ts';
 
 describe('a channel', () => {
@@ -223,6 +224,8 @@ describe('a channel', () => {
   it('refuses limits that make no sense', () => {
     assert.throws(() => channelPair(1, { rekeyAfterMs: 0 }), /Cannot take rekeyAfterMs: expected 1 to Infinity, got 0/);
     assert.throws(() => channelPair(1, { rekeyAfterMessages: 1.5 }), TypeError);
+    // @ts-expect-error no identity
+    assert.throws(() => new Channel({ accept: () => true }), /expected an identity of createP2pkeIdentity/);
   });
 
   it('delivers at most once and never sticks, whatever the link does', () => {
