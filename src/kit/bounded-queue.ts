@@ -1,6 +1,6 @@
 /** A first-in first-out queue that refuses instead of growing. */
 
-import { wholeNumber } from '../core/limits.ts';
+import { quantity, wholeNumber } from '../core/limits.ts';
 
 /** What a {@link BoundedQueue} holds at most. */
 export interface QueueLimits {
@@ -17,9 +17,11 @@ export class BoundedQueue<T> {
   #head = 0;
   #bytes = 0;
 
+  /** @throws {TypeError | RangeError} when a limit is no number, or below 1 item. */
   constructor(limits: QueueLimits) {
-    this.maxItems = wholeNumber(limits.maxItems, 'maxItems', 0, 1, Number.MAX_SAFE_INTEGER);
-    this.maxBytes = limits.maxBytes ?? Infinity;
+    // NaN stands for what was not given: there is no default.
+    this.maxItems = wholeNumber(limits.maxItems ?? Number.NaN, 'maxItems', 0, 1, Number.MAX_SAFE_INTEGER);
+    this.maxBytes = quantity(limits.maxBytes, 'maxBytes', Infinity, 0, Infinity);
   }
 
   get length(): number {

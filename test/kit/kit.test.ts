@@ -94,6 +94,13 @@ describe('CloseLatch', () => {
 });
 
 describe('BoundedQueue', () => {
+  it('has no bound that is none', () => {
+    // @ts-expect-error maxItems is missing
+    assert.throws(() => new BoundedQueue({}), TypeError);
+    assert.throws(() => new BoundedQueue({ maxItems: 0 }), RangeError);
+    assert.throws(() => new BoundedQueue({ maxItems: 1, maxBytes: -1 }), RangeError);
+  });
+
   it('behaves as an array that refuses', () => {
     const operation = fc.oneof(fc.record({ push: fc.nat(30) }), fc.constant('shift' as const));
     fc.assert(
