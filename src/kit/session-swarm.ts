@@ -147,6 +147,7 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     this.#latch = new CloseLatch({ realm, layer, release: () => this.#release() });
     this.#sessions = parts.sessions(this.#user());
     this.#tells.onListen = () => this.#later(() => this.#sessions.unpark());
+    realm.trace?.({ layer, type: 'opened', atMs: realm.nowMs() });
   }
 
   get counters(): Counters {

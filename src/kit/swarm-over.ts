@@ -38,6 +38,8 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     void inner.closed.then((how) =>
       this.latch.fail(how.cause ?? new P2PError('closed', 'local', `The swarm under ${layer} was closed`)),
     );
+    // Without an address: those of the layer above are not made yet.
+    this.realm.trace?.({ layer, type: 'opened', atMs: this.realm.nowMs() });
   }
 
   get counters(): Counters {

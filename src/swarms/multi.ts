@@ -118,6 +118,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
           new P2PError('closed', 'local', 'All members of multi were closed'),
       ),
     );
+    this.realm.trace?.({ layer: 'multi', type: 'opened', atMs: this.realm.nowMs() });
   }
 
   get counters(): Counters {

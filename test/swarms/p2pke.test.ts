@@ -331,6 +331,9 @@ describe('p2pke', () => {
       .filter(({ addr }) => addr?.text.startsWith(idOf(2)) === true || addr?.text.startsWith(idOf(9)) === true)
       .map(({ type, reason }) => `${type} ${reason ?? ''}`.trim());
     assert.deepEqual(seen, ['session', 'handshake_failed identity_mismatch', 'handshake_failed timeout']);
+    await alice.close();
+    const ends = events.filter(({ layer }) => layer === 'p2pke').map(({ type }) => type);
+    assert.deepEqual([ends.filter((type) => type === 'opened').length, ends.at(-1)], [2, 'closed']);
   });
 
   it('p2pke keeps the inner swarm open when asked to', async () => {
