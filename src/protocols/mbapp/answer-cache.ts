@@ -53,6 +53,12 @@ export class AnswerCache<Answer> {
   readonly #executed = new Map<string, Executed<Answer>>();
   /** Those of them that have their answer, oldest first. Bounded by both limits. */
   readonly #answered = new Set<Executed<Answer>>();
+  /**
+   * Where the oldest of both stand. One iterator for good: what is deleted leaves a hole, and a new iterator would walk over
+   * all of them. Each has yielded nothing that is still there, and is asked only when there is something.
+   */
+  readonly #oldestExecuted = this.#executed.entries();
+  readonly #oldestAnswered = this.#answered.values();
   /** The latest sending time of a request that was forgotten, by source. Bounded by {@link MAX_FORGOTTEN_SOURCES}. */
   readonly #forgotten = new Map<string, Millis>();
   #bytes = 0;
@@ -101,12 +107,9 @@ export class AnswerCache<Answer> {
     this.#answered.add(executed);
     this.#bytes += bytes + ENTRY_COST_BYTES;
     const { maxAnswers, maxBytes } = this.#limits;
-    for (const oldest of this.#answered) {
-      if (this.#bytes <= maxBytes) break;
-      this.#giveUp(oldest);
-    }
-    for (const [oldestKey, oldest] of this.#executed) {
-      if (this.#executed.size <= maxAnswers) break;
+    while (this.#bytes > maxBytes) this.#giveUp(this.#oldestAnswered.next().value!);
+    while (this.#executed.size > maxAnswers) {
+      const [oldestKey, oldest] = this.#oldestExecuted.next().value!;
       this.#executed.delete(oldestKey);
       this.#giveUp(oldest);
       this.#forget(oldest.source, oldest.sentAtMs);

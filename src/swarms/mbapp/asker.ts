@@ -58,6 +58,8 @@ export class Asker<A extends Addr> {
   readonly #pending = new Map<number, PendingAsk<A>>();
   /** Counters, oldest first. Bounded by {@link MAX_FINISHED}. */
   readonly #finished = new Set<number>();
+  /** One iterator for good: a new one would walk over the holes that all the deleted ones have left. */
+  readonly #oldestFinished = this.#finished.values();
 
   constructor(link: MbappLink<A>, options: ResolvedMbapp) {
     this.#link = link;
@@ -165,10 +167,6 @@ export class Asker<A extends Addr> {
 
   #finish(counter: number): void {
     this.#finished.add(counter);
-    if (this.#finished.size <= MAX_FINISHED) return;
-    for (const oldest of this.#finished) {
-      this.#finished.delete(oldest);
-      break;
-    }
+    if (this.#finished.size > MAX_FINISHED) this.#finished.delete(this.#oldestFinished.next().value!);
   }
 }
