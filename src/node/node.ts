@@ -87,7 +87,7 @@ export interface Node extends AsyncDisposable {
    * @throws {TypeError} (at once) when `addr` is none.
    * @throws {P2PError} (by rejection) `in_use` when it is this node itself, or there is a connection to that address, or one
    *   being set up; `limit_exceeded`; `refused` by a ban or the handshake; `unreachable`, `timeout`, `identity_mismatch`,
-   *   `closed`; the signal's reason.
+   *   `disconnected` when the peer goes away meanwhile, `closed`; the signal's reason.
    */
   connect(addr: string, options?: ConnectOptions): Promise<Connection>;
 

@@ -105,8 +105,7 @@ function secured(
       stop();
       socket.on('error', () => undefined); // Nobody waits for it any more.
       socket.destroy();
-      const why = cause instanceof Error ? cause.message : 'the peer closed the connection';
-      reject(new P2PError('identity_mismatch', 'remote', `Cannot secure connection: ${why}`, { cause }));
+      reject(secureError(cause));
     };
     const onAbort = (): void => {
       onError();
@@ -121,6 +120,18 @@ function secured(
     signal.addEventListener('abort', onAbort);
     if (signal.aborted) onAbort();
   });
+}
+
+/** A peer that closes may only be full; only what is said of certificates is about who we or they are. */
+function secureError(cause: Error | boolean | undefined): P2PError {
+  const cannot = 'Cannot secure connection: ';
+  if (!(cause instanceof Error)) {
+    return new P2PError('disconnected', 'remote', `${cannot}the peer closed the connection`, { sent: 'no' });
+  }
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const isSsl = code.startsWith('ERR_SSL_');
+  const found = isSsl ? (/CERT|UNKNOWN_CA/.test(code) ? 'identity_mismatch' : 'refused') : 'disconnected';
+  return new P2PError(found, 'remote', cannot + cause.message, { sent: 'no', cause });
 }
 
 /** The key that the peer has proven to have. */

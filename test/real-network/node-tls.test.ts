@@ -107,11 +107,23 @@ describe('tls', () => {
     await using ___ = closing(raw);
     raw.enable(reading({ codec: lengthDelimited(), onMessage: () => undefined }));
     await raw.listen();
-    assert.ok(['timeout', 'identity_mismatch'].includes(await codeOf(a.node.connect(raw.listeningAddr!))));
-    assert.equal(
-      [...b.node.heuristics.refused.values()].reduce((sum, count) => sum + count),
-      1,
-    );
+    assert.ok(['timeout', 'disconnected'].includes(await codeOf(a.node.connect(raw.listeningAddr!))));
+    assert.deepEqual([...b.node.heuristics.refused], [['handshake_failed', 1]]);
+  });
+
+  it('a peer that is full is gone for who dials it, and not somebody else', async () => {
+    const b = createNode({ bind: LOOPBACK, maxConnecting: 1 });
+    await using _ = closing(b);
+    b.enable(tls({ privateKey: bob }));
+    const addr = await b.listen();
+    const silent = rawConnect(portOf(addr), '127.0.0.1');
+    silent.on('error', () => undefined);
+    await until(() => b.connecting === 1);
+    const a = await ear();
+    await using __ = closing(a.node);
+    a.node.enable(tls({ privateKey: alice }));
+    assert.equal(await codeOf(a.node.connect(addr)), 'disconnected');
+    silent.destroy();
   });
 
   it('a TLS handshake that stalls ends in its time', async () => {
