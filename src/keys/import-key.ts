@@ -135,7 +135,7 @@ export function exportKey(key: PrivateKey, format: PrivateKeyFormat): string | B
 }
 
 /**
- * A public key from PEM (`-----BEGIN PUBLIC KEY-----`) or the DER in it. Keys of unknown algorithms are read too; their
+ * A public key from PEM (`-----BEGIN PUBLIC KEY-----`), as text or bytes, or the DER in it. Keys of unknown algorithms are read too; their
  * `algorithm` is the OID.
  *
  * @throws {TypeError} when it is none.
@@ -148,7 +148,8 @@ export function importPublicKey(
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
     throw new TypeError(`Cannot import public key: expected text or bytes, got ${describeValue(source)}`);
   }
-  const der = typeof source === 'string' ? decodePem(source).find(({ label }) => label === 'PUBLIC KEY')?.der : source;
+  const text = typeof source !== 'string' && startsAsPem(source) ? (decodeText(source) ?? '') : source;
+  const der = typeof text === 'string' ? decodePem(text).find(({ label }) => label === 'PUBLIC KEY')?.der : text;
   const key = der === undefined ? undefined : registry.parsePublicKey(der);
   if (key === undefined)
     throw new TypeError('Cannot import public key: expected a PEM block "PUBLIC KEY" or SPKI in DER');

@@ -56,6 +56,7 @@ describe('importKey()', () => {
     assert.equal(toHex(spki), toHex(key.publicKey.spki));
     const publicPem = pair.publicKey.export({ type: 'spki', format: 'pem' });
     assert.deepEqual(importPublicKey(publicPem), key.publicKey);
+    assert.deepEqual(importPublicKey(Buffer.from(publicPem)), key.publicKey);
     assert.equal(exportPublicKey(key.publicKey), publicPem);
   });
 
