@@ -1,5 +1,6 @@
 /** The clock of this machine. The only place in the library that sets timers. */
 
+import { assertFunction, describeValue } from '../core/limits.ts';
 import { type Clock, type Timer, type TimerOptions } from '../core/realm.ts';
 
 /** The longest delay that timers of browsers and Node take: 2^31 − 1 ms. Longer ones are armed again. */
@@ -60,6 +61,14 @@ class SystemTimer implements Timer {
   }
 }
 
+/** @throws {TypeError} when `atMs` is no time, or `callback` no function. */
+export function checkTimer(atMs: number, callback: () => void): void {
+  if (typeof atMs !== 'number' || Number.isNaN(atMs)) {
+    throw new TypeError(`Cannot set timer: expected a time in milliseconds, got ${describeValue(atMs)}`);
+  }
+  assertFunction(callback, 'callback');
+}
+
 /** In Node a timer keeps the process alive unless told not to; in browsers a timer is a number. */
 function letProcessEnd(handle: unknown): void {
   if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
@@ -70,6 +79,8 @@ function letProcessEnd(handle: unknown): void {
 /** Real time: `performance.now`, `setTimeout`, `setImmediate`. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
-  setTimer: (atMs: number, callback: () => void, options?: TimerOptions): Timer =>
-    new SystemTimer(atMs, callback, options?.background ?? false),
+  setTimer: (atMs: number, callback: () => void, options?: TimerOptions): Timer => {
+    checkTimer(atMs, callback);
+    return new SystemTimer(atMs, callback, options?.background ?? false);
+  },
 };

@@ -6,9 +6,9 @@
  * streams settle, looks again at the same instant, and only then moves to the next one.
  */
 
-import { assertFunction, describeValue, quantity } from '../core/limits.ts';
+import { describeValue, quantity } from '../core/limits.ts';
 import { type Clock, type Timer, type TimerOptions } from '../core/realm.ts';
-import { nextTurn } from './system-clock.ts';
+import { checkTimer, nextTurn } from './system-clock.ts';
 import { type TimerEntry, TimerQueue } from './timer-queue.ts';
 
 /** A clock for tests. */
@@ -87,10 +87,7 @@ class VirtualClockLoop implements VirtualClock {
   }
 
   setTimer(atMs: number, callback: () => void, options?: TimerOptions): Timer {
-    if (typeof atMs !== 'number' || Number.isNaN(atMs)) {
-      throw new TypeError(`Cannot set timer: expected a time in milliseconds, got ${describeValue(atMs)}`);
-    }
-    assertFunction(callback, 'callback');
+    checkTimer(atMs, callback);
     return this.#timers.arm(Math.max(atMs, this.#nowMs), callback, options?.background ?? false);
   }
 

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 
 import { TimerQueue } from '../../src/drive/timer-queue.ts';
+import { systemRealm } from '../../src/drive/system-realm.ts';
 import { createVirtualClock } from '../../src/drive/virtual-clock.ts';
 
 describe('createVirtualClock', () => {
@@ -117,11 +118,13 @@ describe('createVirtualClock', () => {
     await clock.advance(5);
   });
 
-  it('checks what it is given', () => {
+  it('checks what it is given, as the system clock does', () => {
     const clock = createVirtualClock();
-    assert.throws(() => clock.setTimer(Number.NaN, () => {}), TypeError);
-    // @ts-expect-error not a function
-    assert.throws(() => clock.setTimer(1, 'x'), TypeError);
+    for (const each of [clock, systemRealm.clock]) {
+      assert.throws(() => each.setTimer(Number.NaN, () => {}), TypeError);
+      // @ts-expect-error not a function
+      assert.throws(() => each.setTimer(1, 'x'), TypeError);
+    }
     // @ts-expect-error not a promise
     assert.throws(() => void clock.run(5), TypeError);
     assert.throws(() => clock.advance(-1), RangeError);
