@@ -257,9 +257,14 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
     const { signal } = request;
     const onAbort = (): void => serving.abort(signal.reason);
     signal.addEventListener('abort', onAbort);
-    return serving.answer.then((answer) => {
-      signal.removeEventListener('abort', onAbort);
-      return given(answer);
+    const what = (): string => `answer ${request.src.text}`;
+    // An asker need not wait for a handler that does not hear that its channel is closed.
+    const answered = this.#waits.wait<Answer>({ what, defaultTimeoutMs: Infinity }, ({ resolve, reject }) => {
+      void Promise.resolve(serving.answer).then(resolve, reject);
+      return () => signal.removeEventListener('abort', onAbort);
+    });
+    return answered.then(given, (error: unknown) => {
+      throw P2PError.is(error, 'closed') ? new Refusal('closed') : error;
     });
   }
 

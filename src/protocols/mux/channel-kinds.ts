@@ -55,6 +55,9 @@ const string: ChannelKind<string> = {
   encode: (id) => {
     if (typeof id !== 'string')
       throw new TypeError(`Cannot take string channel id: expected a string, got ${describeValue(id)}`);
+    if (!id.isWellFormed()) {
+      throw new TypeError(`Cannot take string channel id: ${describeValue(id)} has half a surrogate pair`);
+    }
     const text = encodeText(id);
     const header = new Uint8Array(varintLength(text.length) + text.length);
     header.set(text, writeVarint(header, 0, text.length));

@@ -86,6 +86,7 @@ describe('mux', () => {
     assert.throws(() => wide.open(-1n), RangeError);
     assert.throws(() => wide.open(2n ** 64n), RangeError);
     assert.throws(() => wide.open(2 ** 53), RangeError);
+    assert.throws(() => world('string').alice.open('\ud800'), TypeError);
     // @ts-expect-error no such kind
     assert.throws(() => mux(createMemoryRealm().swarm(), 'u8'), TypeError);
   });
@@ -121,6 +122,17 @@ describe('mux', () => {
       () => alice.open('z'),
       (error) => P2PError.is(error, 'closed'),
     );
+  });
+
+  it('closing a channel refuses what its handler still has in hand', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const [alice, bob] = [mux(realm.swarm(), 'u16').open(1), mux(realm.swarm(), 'u16').open(1)];
+    bob.serve(() => new Promise<Uint8Array>(() => {}));
+    const asked = alice.ask(memoryAddr(1), Uint8Array.of(1));
+    await realm.clock.advance(1);
+    await bob.close();
+    await assert.rejects(realm.clock.run(asked), (error) => P2PError.is(error, 'refused'));
+    assert.equal(realm.nowMs(), 1);
   });
 
   it('a channel that nobody reads blocks no other, and asks go side by side (M2)', async () => {
