@@ -15,7 +15,7 @@ import { type Bytes } from '../core/bytes.ts';
 import { type LayerDescription } from '../core/describe.ts';
 import { P2PError, Refusal, mtuError } from '../core/errors.ts';
 import { type Like, keep } from '../core/keep.ts';
-import { assertBytes, assertFunction } from '../core/limits.ts';
+import { assertBytes, assertFunction, describeValue } from '../core/limits.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
@@ -207,6 +207,9 @@ export function createPeerList(options: PeerListOptions = {}): PeerList {
   };
   set(options.allow, true);
   set(options.deny, false);
+  if (options.others !== undefined && options.others !== 'allow' && options.others !== 'deny') {
+    throw new TypeError(`Cannot take others: expected 'allow' or 'deny', got ${describeValue(options.others)}`);
+  }
   const others = (options.others ?? (options.allow === undefined ? 'allow' : 'deny')) === 'allow';
   return {
     accept: (addr) => {

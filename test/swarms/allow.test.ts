@@ -120,6 +120,12 @@ describe('createPeerList', () => {
     assert.equal(createPeerList({ others: 'deny' }).accept(at(id(9)), key), false);
   });
 
+  it('tells misuse at once', () => {
+    assert.throws(() => createPeerList({ allow: ['nobody'] }), TypeError);
+    // @ts-expect-error neither allow nor deny
+    assert.throws(() => createPeerList({ others: 'maybe' }), TypeError);
+  });
+
   it('can be changed at any time, and serves allow()', async () => {
     const list = createPeerList({ deny: [] });
     const realm = createMemoryRealm({ clock: 'virtual' });
