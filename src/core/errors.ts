@@ -88,14 +88,13 @@ function isError(value: unknown): value is Error {
   return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }
 
-/** The failure of an operation on something that is closed; nothing was sent. */
-export function closedError(what: string, cause?: unknown): P2PError {
-  return new P2PError(
-    'closed',
-    'local',
-    `Cannot ${what}: closed`,
-    cause === undefined ? { sent: 'no' } : { sent: 'no', cause },
-  );
+/**
+ * The failure of an operation on something that is closed.
+ *
+ * @param sent - `'maybe'` when it was closed while the operation was under way.
+ */
+export function closedError(what: string, cause?: unknown, sent: 'no' | 'maybe' = 'no'): P2PError {
+  return new P2PError('closed', 'local', `Cannot ${what}: closed`, cause === undefined ? { sent } : { sent, cause });
 }
 
 /**

@@ -199,13 +199,16 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
       undo = told;
     }
     const what = (): string => `tell ${dst.text}`;
-    const told = this.#waits.wait<void>({ what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS }, (wait) => {
+    let began = session !== undefined;
+    const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
+    const told = this.#waits.wait<void>({ what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS, sent }, (wait) => {
       settle = (error) => (error === undefined ? wait.resolve() : wait.reject(error));
       if (session !== undefined) {
         if (failed !== undefined) wait.reject(failed);
         return undo;
       }
       const waiting = this.#sessions.withSession(dst, wait.reject, (found) => {
+        began = true;
         const taken = found.tell(payload, (error) => settle!(error), options?.priority);
         if (taken === true) wait.resolve();
         else undo = taken;

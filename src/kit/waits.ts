@@ -18,7 +18,7 @@ export interface WaitOptions {
   readonly call?: CallOptions | undefined;
   /** Deadline when the call names none. `Infinity`: none. */
   readonly defaultTimeoutMs: number;
-  /** Whether bytes of the call may have left by now, for the `timeout` error. @default always `'maybe'` */
+  /** Whether bytes of the call may have left by now, for `timeout` and `closed`. @default always `'maybe'` */
   readonly sent?: (() => 'no' | 'maybe') | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface Wait<T> {
 }
 
 interface Pending {
-  readonly what: () => string;
+  readonly options: WaitOptions;
   readonly reject: (error: unknown) => void;
 }
 
@@ -94,12 +94,12 @@ export class Waits {
         reject: (error) => end() && reject(error),
       };
       const onAbort = (): void => wait.reject(signal?.reason);
-      const pending: Pending = { what, reject: wait.reject };
+      const pending: Pending = { options, reject: wait.reject };
       this.#pending.add(pending);
       signal?.addEventListener('abort', onAbort);
       if (timeoutMs !== Infinity) {
         timer = clock.setTimer(this.#realm.nowMs() + timeoutMs, () => {
-          const sent = options.sent?.() ?? 'maybe';
+          const sent = sentOf(options);
           wait.reject(new P2PError('timeout', 'path', `Cannot ${what()}: no result within ${timeoutMs} ms`, { sent }));
         });
       }
@@ -116,6 +116,10 @@ export class Waits {
   /** Ends every wait with `closed`, and all later ones at once. */
   close(cause?: unknown): void {
     this.#closed = true;
-    for (const { what, reject } of this.#pending) reject(closedError(what(), cause));
+    for (const { options, reject } of this.#pending) reject(closedError(options.what(), cause, sentOf(options)));
   }
+}
+
+function sentOf({ sent }: WaitOptions): 'no' | 'maybe' {
+  return sent?.() ?? 'maybe';
 }

@@ -137,7 +137,7 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
     checkCall(options);
     if (this.#isOverdue) return rejection(overdue());
     return this.#waits.wait<Datagram<A>>(
-      { what: () => 'read a datagram', call: options, defaultTimeoutMs: Infinity },
+      { what: () => 'read a datagram', call: options, defaultTimeoutMs: Infinity, sent: nothing },
       (wait) => {
         const reader = { wait, maxBytes };
         const message = this.#unread ?? this.#queue.shift();
@@ -171,6 +171,10 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
     wait.reject(new P2PError('limit_exceeded', 'local', `Cannot read: ${sizes}; it stays unread`, { sent: 'no' }));
     return false;
   }
+}
+
+function nothing(): 'no' {
+  return 'no';
 }
 
 function overdue(): P2PError {

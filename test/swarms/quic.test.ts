@@ -35,6 +35,8 @@ const drops = (swarm: Quic, reason: string): number =>
 const state = (swarm: Quic): Readonly<Record<string, unknown>> =>
   'describe' in swarm && typeof swarm.describe === 'function' ? swarm.describe().state : {};
 
+const fingerprintOf = (n: number): string => peerIdOf(testKey(n).publicKey);
+
 async function codeOf(promise: Promise<unknown>): Promise<string> {
   const error: unknown = await promise.then(
     () => undefined,
@@ -77,6 +79,28 @@ describe('quic', () => {
       await run(alice.drain());
       assert.equal(realm.nowMs() - beganMs, 0, `tell ${i}`);
     }
+  });
+
+  it('errors say whether anything may have been sent', async () => {
+    const { swarms, run, pass } = world(2);
+    const [alice, bob] = [swarms[0]!, swarms[1]!];
+    const sentOf = async (promise: Promise<unknown>): Promise<string> => {
+      const error: unknown = await promise.then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      return P2PError.is(error) ? `${error.code} ${error.sent}` : String(error);
+    };
+    const nowhere = alice.parseAddr(`${addrOf(bob).id}@99`);
+    assert.equal(await run(sentOf(alice.tell(nowhere, Uint8Array.of(1), { timeoutMs: 50 }))), 'timeout no');
+    assert.equal(await run(sentOf(alice.ask(nowhere, Uint8Array.of(1), { timeoutMs: 50 }))), 'timeout no');
+    bob.serve(() => new Promise<Uint8Array>(() => {}));
+    const asked = sentOf(alice.ask(addrOf(bob), Uint8Array.of(1)));
+    await pass(10);
+    const dialling = sentOf(alice.tell(alice.parseAddr(`${fingerprintOf(7)}@99`), Uint8Array.of(1)));
+    await alice.close();
+    assert.equal(await asked, 'closed maybe');
+    assert.equal(await dialling, 'closed no');
   });
 
   it('a message of a megabyte goes both ways; one that is larger than the peer takes is refused there', async () => {
