@@ -11,20 +11,32 @@ import { type Node } from './node.ts';
  *
  * @param topology - a shape, or what makes one for so many nodes: `topology.ring`.
  * @returns the connections that were made, in the order of the edges; the ends that were dialled may take a moment more.
- * @throws {RangeError} when there are fewer than two nodes, or the shape is for another number of nodes.
- * @throws {TypeError} when one does not listen.
- * @throws {P2PError} as `connect` does; what was connected before stays.
+ * @throws {RangeError} (at once) when there are fewer than two nodes, or the shape is for another number of nodes.
+ * @throws {TypeError} (at once) when one does not listen, or `topology` is none.
+ * @throws {P2PError} (by rejection) as `connect` does; what was connected before stays.
  */
-export async function connectNodes(
+export function connectNodes(
   nodes: readonly Node[],
   topology: Topology | ((size: number) => Topology),
 ): Promise<readonly Connection[]> {
   if (nodes.length < 2) throw new RangeError(`Cannot connect nodes: expected two or more, got ${nodes.length}`);
-  const { name, size, edges } = typeof topology === 'function' ? topology(nodes.length) : topology;
+  const shape: Topology = typeof topology === 'function' ? topology(nodes.length) : topology;
+  if (typeof shape !== 'object' || shape === null) {
+    throw new TypeError(`Cannot take topology: expected a shape, or what makes one, got ${describeValue(shape)}`);
+  }
+  const { name, size, edges } = shape;
   if (size !== nodes.length) {
     throw new RangeError(`Cannot connect nodes: the ${name} is for ${size} nodes, got ${nodes.length}`);
   }
   const addrs = nodes.map((node, i) => node.listeningAddr ?? refuse(node, i));
+  return connectAlong(edges, nodes, addrs);
+}
+
+async function connectAlong(
+  edges: Topology['edges'],
+  nodes: readonly Node[],
+  addrs: readonly string[],
+): Promise<readonly Connection[]> {
   const connections: Connection[] = []; // Bounded by the edges.
   for (const [lower, higher] of edges) connections.push(await nodes[lower]!.connect(addrs[higher]!));
   return connections;

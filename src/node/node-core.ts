@@ -15,7 +15,7 @@ import { type Connection, type Disconnect, type LocalRole } from './connection.t
 import { type Hook, type HookKind, type Hooks } from './hook.ts';
 import { Admission, type Reservation } from './limits.ts';
 import { type Link, type Listener } from './network/network.ts';
-import { adopt } from './network/system.ts';
+import { adopt, assertSocket } from './network/system.ts';
 import { type ConnectionHost, type Manners, NodeConnection } from './node-connection.ts';
 import { type BanOptions, type ConnectOptions, type DisconnectOptions, type Node } from './node.ts';
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts';
@@ -160,11 +160,13 @@ export class NodeCore implements Node, ConnectionHost {
     const remote = parseIpEndpoint(addr, 'addr');
     if (remote.port === 0) throw new TypeError(`Cannot connect to ${addr}: port 0 cannot be connected to`);
     checkCall(options);
+    const { socket } = options;
+    if (socket !== undefined) assertSocket(socket);
     const bind = options.bind === undefined ? undefined : parseIpEndpoint(options.bind, 'bind');
     const text = formatEndpoint(remote.ip, remote.port);
     const place = this.#reserveFor(remote, text);
     if (place instanceof P2PError) {
-      options.socket?.destroy();
+      socket?.destroy();
       return rejection(place);
     }
     return this.#dial(remote, text, place, { ...options, bind });

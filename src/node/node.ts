@@ -15,8 +15,8 @@ export interface ConnectOptions extends CallOptions {
   /** IP and port to dial from; port 0 for any. @default the system's choice */
   readonly bind?: string | undefined;
   /**
-   * A socket of your own, connected or connecting to the address. The node owns it from now on. It should be made with
-   * `allowHalfOpen: true`.
+   * A socket of your own: connected or connecting to the address, or new, and then the node connects it. The node owns it
+   * from now on. It should be made with `allowHalfOpen: true`.
    */
   readonly socket?: Socket | undefined;
   /** Anything; shown as `connection.tag` to all hooks, from the handshake on. */

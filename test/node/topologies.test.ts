@@ -60,11 +60,12 @@ describe('connectNodes', () => {
   it('refuses fewer than two nodes, a shape of another size, and nodes that do not listen', async () => {
     const world = new World();
     const nodes = await listening(world, 3);
-    await assert.rejects(connectNodes([], topology.ring), RangeError);
-    await assert.rejects(connectNodes(nodes.slice(1, 2), topology.ring), RangeError);
-    await assert.rejects(connectNodes(nodes, topology.grid(2, 2)), /the grid is for 4 nodes, got 3/);
+    assert.throws(() => connectNodes([], topology.ring), RangeError);
+    assert.throws(() => connectNodes(nodes.slice(1, 2), topology.ring), RangeError);
+    assert.throws(() => connectNodes(nodes, 'ring' as never), TypeError);
+    assert.throws(() => connectNodes(nodes, topology.grid(2, 2)), /the grid is for 4 nodes, got 3/);
     await nodes[1]!.stopListening();
-    await assert.rejects(connectNodes(nodes, topology.mesh), /number 1, node .* does not listen/);
+    assert.throws(() => connectNodes(nodes, topology.mesh), /number 1, node .* does not listen/);
     await world.close(...nodes);
   });
 });

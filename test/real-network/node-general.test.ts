@@ -96,6 +96,34 @@ describe('node: listening and connecting', () => {
     assert.equal(connection.tag, 'mine');
   });
 
+  it('connects a socket of your own that is new; what is none is misuse, and a destroyed one rejects', async () => {
+    const [node, peer] = [await bare(), createNode()];
+    await using _ = closing(node, peer);
+    const addr = node.listeningAddr!;
+    const connection = await peer.connect(addr, { socket: new Socket() });
+    assert.equal(connection.addr, addr);
+    await until(() => node.connected === 1);
+    await peer.disconnect(connection);
+    assert.throws(() => peer.connect(addr, { socket: {} as never }), TypeError);
+    await assert.rejects(peer.connect(addr, { socket: new Socket().destroy() }), { code: 'unreachable' });
+  });
+
+  it('sockets send at once and find dead peers out, unless told otherwise', async (t) => {
+    const noDelay = t.mock.method(Socket.prototype, 'setNoDelay');
+    const keepAlive = t.mock.method(Socket.prototype, 'setKeepAlive');
+    const node = await bare();
+    const [eager, lazy] = [createNode(), createNode({ noDelay: false, keepAliveMs: Infinity })];
+    await using _ = closing(node, eager, lazy);
+    await lazy.connect(node.listeningAddr!);
+    assert.deepEqual([noDelay.mock.callCount(), keepAlive.mock.callCount()], [0, 0]);
+    await eager.connect(node.listeningAddr!);
+    assert.equal(noDelay.mock.callCount(), 1);
+    assert.deepEqual(
+      keepAlive.mock.calls.map(({ arguments: args }) => args),
+      [[true, 60_000]],
+    );
+  });
+
   it('several nodes share a port with reusePort, where the system can', async () => {
     const first = createNode({ bind: LOOPBACK, reusePort: true });
     await using _ = closing(first);

@@ -4,6 +4,7 @@ import { type Server, Socket, createServer } from 'node:net';
 
 import { P2PError } from '../../core/errors.ts';
 import { type Endpoint, canonicalIp, formatEndpoint } from '../../core/ip.ts';
+import { describeValue } from '../../core/limits.ts';
 import { nextTurn } from '../../drive/system-clock.ts';
 import { interfaceIps } from '../../swarms/udp/local-addrs.ts';
 import { type DialOptions, type Link, type ListenOptions, type Listener, type Network } from './network.ts';
@@ -23,10 +24,12 @@ export function systemNetwork(options: SocketOptions): Network {
   return {
     dial: ({ remote, bind, signal }: DialOptions) => {
       const socket = new Socket({ allowHalfOpen: true });
+      // Not as options of `connect`: a socket that is there already takes no heed of them.
+      if (noDelay) socket.setNoDelay();
+      if (keepAliveMs !== undefined) socket.setKeepAlive(true, keepAliveMs);
       socket.connect({
         host: remote.ip,
         port: remote.port,
-        ...settings,
         ...(bind === undefined ? {} : { localAddress: bind.ip, localPort: bind.port }),
       });
       return adopt(socket, remote, signal);
@@ -36,10 +39,16 @@ export function systemNetwork(options: SocketOptions): Network {
   };
 }
 
+/** @throws {TypeError} when it is none of node:net. */
+export function assertSocket(socket: Socket): void {
+  if (typeof socket?.connect === 'function') return;
+  throw new TypeError(`Cannot take socket: expected one of node:net, got ${describeValue(socket)}`);
+}
+
 /**
  * A link over a socket that somebody else has made, once it is connected.
  *
- * @param remote - where it leads, for messages.
+ * @param remote - where it leads; one that does not connect yet is connected.
  */
 export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Promise<Link> {
   // Set here as well: a socket of the user's may have been made without.
@@ -71,7 +80,8 @@ export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Pr
     }
     signal.addEventListener('abort', onAbort);
     socket.once('error', onError);
-    if (socket.connecting || socket.pending) socket.once('connect', onConnect);
+    if (socket.pending && !socket.connecting && !socket.destroyed) socket.connect(remote.port, remote.ip);
+    if (socket.connecting) socket.once('connect', onConnect);
     else if (socket.destroyed) onError(new Error('the socket is closed'));
     else onConnect();
   });
