@@ -33,7 +33,10 @@ export interface VirtualClock extends Clock {
 
 /** How long {@link VirtualClock.run} goes on. */
 export interface RunOptions {
-  /** Virtual milliseconds after which it gives up. @default 86 400 000 (a day) */
+  /**
+   * Virtual milliseconds after which it gives up.
+   * @default a day, and longer as long as fewer than 100 000 timers have fired: a long wait is no hang
+   */
   readonly limitMs?: number | undefined;
 }
 
@@ -44,6 +47,8 @@ export interface VirtualClockOptions {
 }
 
 const DEFAULT_RUN_LIMIT_MS = 86_400_000;
+/** So many firings without an end are taken for a hang, once {@link DEFAULT_RUN_LIMIT_MS} have passed. */
+const MAX_FIRINGS_PER_RUN = 100_000;
 
 /**
  * How many timers may fire at one instant before the clock calls it a loop of zero-length timers. A thousand nodes that
@@ -59,7 +64,9 @@ export function createVirtualClock(options: VirtualClockOptions = {}): VirtualCl
 /** What somebody wants the loop to reach: an instant, or the settling of a promise. */
 interface Goal {
   /** The instant for `advance`, the last one allowed for `run`. */
-  readonly untilMs: number;
+  untilMs: number;
+  /** Until so many timers have fired in all, a `run` that has come to its last instant goes on. */
+  readonly untilFired: number;
   readonly kind: 'advance' | 'run';
   done: boolean;
   finish(error?: Error): void;
@@ -102,6 +109,7 @@ class VirtualClockLoop implements VirtualClock {
     return new Promise((resolve, reject) => {
       this.#pursue({
         untilMs,
+        untilFired: 0,
         kind: 'advance',
         done: false,
         finish: (error) => (error === undefined ? resolve() : reject(error)),
@@ -117,6 +125,7 @@ class VirtualClockLoop implements VirtualClock {
     return new Promise<T>((resolve, reject) => {
       const goal: Goal = {
         untilMs: this.#nowMs + limitMs,
+        untilFired: options.limitMs === undefined ? this.#fired + MAX_FIRINGS_PER_RUN : 0,
         kind: 'run',
         done: false,
         finish: (error) => error !== undefined && reject(error),
@@ -173,6 +182,8 @@ class VirtualClockLoop implements VirtualClock {
   }
 
   #firedAtInstant = 0;
+  /** How many timers have fired in all. */
+  #fired = 0;
 
   /** A timer that throws is a bug of whoever armed it: the loop stops and every goal learns of it. */
   #fireDue(): number {
@@ -184,6 +195,7 @@ class VirtualClockLoop implements VirtualClock {
       entry.callback();
     }
     this.#firedAtInstant += fired;
+    this.#fired += fired;
     return fired;
   }
 
@@ -198,7 +210,7 @@ class VirtualClockLoop implements VirtualClock {
   /** Nothing is due now. Moves to the next instant, or finishes goals. @returns whether there is more to do. */
   #step(): boolean {
     if (this.#holds > 0) return true;
-    const reached = Array.from(this.#goals).filter(({ untilMs }) => untilMs <= this.#nowMs);
+    const reached = Array.from(this.#goals).filter((goal) => goal.untilMs <= this.#nowMs && !this.#prolong(goal));
     for (const goal of reached) this.#finish(goal, goal.kind === 'run' ? this.#overdue() : undefined);
     if (this.#goals.size === 0) return false;
     // Whoever waited for this instant acts at this instant, before time moves on for the others.
@@ -213,6 +225,15 @@ class VirtualClockLoop implements VirtualClock {
     for (const goal of this.#goals) next = Math.min(next, goal.untilMs);
     this.#nowMs = next;
     this.#firedAtInstant = 0;
+    return true;
+  }
+
+  /** @returns whether the goal is given more time. */
+  #prolong(goal: Goal): boolean {
+    if (goal.done || this.#fired >= goal.untilFired) return false;
+    const nextMs = this.#timers.nextAtMs();
+    if (nextMs === undefined || nextMs === Infinity) return false;
+    goal.untilMs = Math.max(nextMs, this.#nowMs + DEFAULT_RUN_LIMIT_MS);
     return true;
   }
 

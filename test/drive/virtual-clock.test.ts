@@ -75,6 +75,20 @@ describe('createVirtualClock', () => {
     assert.equal(clock.nowMs(), 10_000);
   });
 
+  it('run takes a wait of years for no hang, and a timer that is armed again and again for one', async () => {
+    const clock = createVirtualClock();
+    const years = 10 * 365 * 86_400_000;
+    await clock.run(new Promise<void>((resolve) => void clock.setTimer(years, resolve)));
+    assert.equal(clock.nowMs(), years);
+    const busy = (): void => void clock.setTimer(clock.nowMs() + 1000, busy);
+    busy();
+    await assert.rejects(clock.run(new Promise(() => {})), /and the promise is still pending/);
+    assert.equal(clock.nowMs(), years + 2 * 86_400_000);
+    const never = createVirtualClock();
+    never.setTimer(Infinity, () => {});
+    await assert.rejects(never.run(new Promise(() => {})), /still pending/);
+  });
+
   it('advance fires housekeeping too', async () => {
     const clock = createVirtualClock();
     let ticks = 0;
