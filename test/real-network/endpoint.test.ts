@@ -1,14 +1,16 @@
 /** Endpoints on real UDP sockets, on loopback. */
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, fork } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 
+import { type EndpointOrder, type EndpointReport } from '../../bench/endpoint-orders.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type Endpoint, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
@@ -16,6 +18,9 @@ import { type UdpAddr } from '../../src/swarms/udp/index.ts';
 
 type Udp = Endpoint<UdpAddr>;
 const bind = '127.0.0.1:0';
+const runFile = promisify(execFile);
+const ROOT = path.join(import.meta.dirname, '..', '..');
+const SOURCE = '--conditions=shoal-source';
 
 function opensslMissing(): string | false {
   try {
@@ -227,5 +232,43 @@ describe('endpoint on UDP', () => {
   it('a process that opens an endpoint and does nothing with it can end', async () => {
     await using endpoint = await openEndpoint({ bind });
     assert.equal(endpoint.openConnections().length, 0);
+  });
+
+  for (const [example, said] of [
+    ['endpoint-marco-polo', /says polo/],
+    ['endpoint-chat', /alice reads .*: hello, room/],
+    ['endpoint-stress-pair', /all intact/],
+  ] as const) {
+    it(`Q49: the example ${example} runs and ends`, async () => {
+      const { stdout } = await runFile(process.execPath, [SOURCE, path.join(ROOT, 'examples', `${example}.ts`)]);
+      assert.match(stdout, said);
+    });
+  }
+
+  it('Q50: the ends of the bench measure every kind of work', async () => {
+    const peers = [0, 1].map(() => fork(path.join(ROOT, 'bench/endpoint-process.ts'), { execArgv: [SOURCE] }));
+    const tell = async (peer: ChildProcess, order: EndpointOrder): Promise<EndpointReport> => {
+      peer.send(order);
+      const [report] = (await once(peer, 'message')) as [EndpointReport];
+      assert.equal(report.error, undefined);
+      return report;
+    };
+    const [server, client] = [peers[0]!, peers[1]!];
+    try {
+      const addr = (await tell(server, { do: 'serve', echo: true })).addr!;
+      await tell(client, { do: 'connect', addr });
+      for (const order of [
+        { do: 'bidi', bytes: 64, inFlight: 2, forMs: 1 },
+        { do: 'connects', addrs: [addr], count: 3 },
+        { do: 'anys', addrs: [addr], count: 3 },
+        { do: 'clients', addr, clients: 2, count: 3, bytes: 2000 },
+      ] satisfies EndpointOrder[]) {
+        const { count, ms } = await tell(client, order);
+        assert.ok(count! > 0 && ms! > 0, order.do);
+      }
+    } finally {
+      for (const peer of peers) peer.disconnect();
+      await Promise.all(peers.map((peer) => once(peer, 'exit')));
+    }
   });
 });

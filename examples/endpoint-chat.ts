@@ -1,0 +1,65 @@
+/**
+ * A chat: the host passes each line on to everybody else, and says who comes and goes.
+ *
+ *     node examples/endpoint-chat.ts                  a host and two guests who talk in one process
+ *     node examples/endpoint-chat.ts --host           a host alone; it prints its address
+ *     node examples/endpoint-chat.ts 127.0.0.1:5000   a guest; type lines, Ctrl-D to leave
+ */
+
+import { createInterface } from 'node:readline';
+
+import { decodeText, encodeText } from 'shoal';
+import { type Connection, type Endpoint, openEndpoint } from 'shoal/endpoint';
+
+const [argument] = process.argv.slice(2);
+const bind = '127.0.0.1:0';
+const nameOf = ({ peerId }: Connection): string => peerId?.slice(0, 6) ?? 'somebody';
+
+async function host(room: Endpoint): Promise<void> {
+  const say = (line: string, from?: Connection): void => {
+    // Who cannot be reached is gone, and the others hear of it soon.
+    for (const guest of room.openConnections()) if (guest !== from) void guest.send(encodeText(line)).catch(() => {});
+  };
+  const comings = async (): Promise<void> => {
+    for await (const event of room.events()) {
+      if (event.type === 'connected') say(`* ${nameOf(event.connection)} is here`, event.connection);
+      if (event.type === 'disconnected') say(`* ${nameOf(event.connection)} has left`);
+    }
+  };
+  const lines = async (): Promise<void> => {
+    for await (const { connection, payload } of room.messages()) {
+      say(`${nameOf(connection)}: ${decodeText(payload) ?? '?'}`, connection);
+    }
+  };
+  await Promise.all([comings(), lines()]);
+}
+
+async function listen(guest: Connection, show: (line: string) => void): Promise<void> {
+  for await (const { payload } of guest.messages()) show(decodeText(payload) ?? '?');
+}
+
+if (argument === undefined || argument === '--host') {
+  await using room = await openEndpoint({ bind });
+  const address = room.localAddrs()[0]!;
+  console.log(`the room is at ${address.text}`);
+  const hosting = host(room);
+  if (argument === '--host') await hosting; // until Ctrl-C
+  await using alice = await openEndpoint({ bind });
+  await using bob = await openEndpoint({ bind });
+  const atAlice = await alice.connect(address, { expect: room.peerId });
+  const heard = Promise.withResolvers<string>();
+  void listen(atAlice, (line) => {
+    console.log(`alice reads ${line}`);
+    if (!line.startsWith('*')) heard.resolve(line);
+  });
+  const atBob = await bob.connect(address, { expect: room.peerId });
+  await atBob.send(encodeText('hello, room'));
+  await heard.promise;
+  await atBob.close({ reason: 'good night' });
+} else {
+  await using guest = await openEndpoint({ bind });
+  const connection = await guest.connect(argument);
+  void listen(connection, console.log);
+  for await (const line of createInterface({ input: process.stdin })) await connection.send(encodeText(line));
+  await connection.drain();
+}
