@@ -4,7 +4,7 @@ import { type Addr } from './addr.ts';
 import { canAsk } from './ask.ts';
 import { type Counters } from './counters.ts';
 import { isSecure } from './secure.ts';
-import { type Swarm } from './swarm.ts';
+import { type Swarm, assertSwarm } from './swarm.ts';
 
 /** The ability to name one's limits and what one stands on. A swarm without it is described by its counters alone. */
 export interface Describes {
@@ -41,6 +41,7 @@ export interface Inspection {
 
 /** The stack of a swarm with its addresses, limits and counters as one plain object, outermost layer first. */
 export function inspect<A extends Addr>(swarm: Swarm<A>): Inspection {
+  assertSwarm(swarm, 'swarm');
   const addrs = swarm.localAddrs();
   const [first] = addrs;
   const described: LayerDescription = describes(swarm) ? swarm.describe() : { limits: {} };

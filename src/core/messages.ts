@@ -4,7 +4,7 @@ import { type Addr } from './addr.ts';
 import { P2PError } from './errors.ts';
 import { assertSignal, describeValue, wholeNumber } from './limits.ts';
 import { type Message } from './message.ts';
-import { type Swarm } from './swarm.ts';
+import { type Swarm, assertSwarm } from './swarm.ts';
 
 /** What happens to a message that comes when `capacity` are waiting. */
 export type Overflow =
@@ -50,6 +50,7 @@ const OVERFLOWS: readonly Overflow[] = ['wait', 'drop-oldest', 'drop-newest', 't
  * ```
  */
 export function messages<A extends Addr>(swarm: Swarm<A>, options: MessagesOptions = {}): MessageIterator<A> {
+  assertSwarm(swarm, 'swarm');
   const overflow = options.overflow ?? 'wait';
   if (!OVERFLOWS.includes(overflow)) {
     throw new TypeError(

@@ -7,6 +7,7 @@
 
 import { type Addr } from './addr.ts';
 import { type Counters } from './counters.ts';
+import { describeValue } from './limits.ts';
 import { type TellHandler } from './message.ts';
 import { type Realm } from './realm.ts';
 
@@ -95,4 +96,12 @@ export interface Swarm<in out A extends Addr> extends AsyncDisposable {
    * second. A wrapper also closes what it wraps, unless it was made with `{ keepInner: true }`.
    */
   close(): Promise<void>;
+}
+
+/** @throws {TypeError} when `value` is no swarm: nothing, or one that has not been awaited yet. */
+export function assertSwarm(value: unknown, label: string): void {
+  const swarm = value as Partial<Record<'tell' | 'listen' | 'then', unknown>> | null | undefined;
+  if (typeof swarm?.tell === 'function' && typeof swarm.listen === 'function') return;
+  const remedy = typeof swarm?.then === 'function' ? '; await it first' : '';
+  throw new TypeError(`Cannot take ${label}: expected a swarm, got ${describeValue(value)}${remedy}`);
 }

@@ -7,7 +7,7 @@ import { P2PError, mtuError } from '../core/errors.ts';
 import { assertBytes } from '../core/limits.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
-import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
+import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
 import { CloseLatch } from './close-latch.ts';
 import { CounterSet } from './counter-set.ts';
 import { joinListening } from './join-listening.ts';
@@ -30,6 +30,7 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
 
   /** @param layer - the layer's name: it begins its drop reasons. */
   constructor(inner: Swarm<A>, layer: string, options: WrapOptions) {
+    assertSwarm(inner, 'inner');
     this.realm = inner.realm;
     this.inner = inner;
     this.#keepInner = options.keepInner ?? false;

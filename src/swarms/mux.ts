@@ -19,7 +19,7 @@ import { P2PError, Refusal, mtuError } from '../core/errors.ts';
 import { type Like, keep } from '../core/keep.ts';
 import { assertBytes, describeValue } from '../core/limits.ts';
 import { type Message, type Request, type TellHandler } from '../core/message.ts';
-import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
+import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
 import { type Answer, AskSlot } from '../kit/ask-slot.ts';
 import { CloseLatch } from '../kit/close-latch.ts';
 import { SAME_ADDRS } from '../kit/compose.ts';
@@ -107,6 +107,7 @@ class SwarmMux<A extends Addr, S extends Swarm<A>, Id> implements Mux<Id, Like<S
   readonly #handlers: Disposable[] = [];
 
   constructor(inner: S & Swarm<A>, kind: ChannelKind<Id>, options: MuxOptions) {
+    assertSwarm(inner, 'inner');
     assertPendingLimits(options);
     this.#inner = inner;
     this.#kind = kind;

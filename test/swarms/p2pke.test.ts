@@ -358,5 +358,12 @@ describe('p2pke', () => {
     });
     assert.throws(make({ privateKey: testKey(1), limits: 7 }), { name: 'TypeError', message: /limits/ });
     assert.throws(make({ privateKey: testKey(1), aead: {} }), { name: 'TypeError', message: /aead/ });
+    assert.throws(make({ privateKey: testKey(1), registry: 7 }), { name: 'TypeError', message: /registry/ });
+    for (const inner of [null, undefined, {}, Promise.resolve()]) {
+      const over = (): unknown => Reflect.apply(p2pke, undefined, [inner, { privateKey: testKey(1) }]);
+      assert.throws(over, { name: 'TypeError', message: /Cannot take inner: expected a swarm/ });
+    }
+    const unawaited = (): unknown => Reflect.apply(frag, undefined, [Promise.resolve()]);
+    assert.throws(unawaited, /await it first/);
   });
 });

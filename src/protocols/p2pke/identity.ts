@@ -46,6 +46,9 @@ export function createP2pkeIdentity(options: P2pkeIdentityOptions): P2pkeIdentit
   }
   assertFunction(random, 'random');
   assertFunction(aead, 'aead');
+  if (typeof registry?.verifier !== 'function') {
+    throw new TypeError(`Cannot take registry: expected one of createKeyRegistry, got ${describeValue(registry)}`);
+  }
   if (registry.verifier(privateKey.publicKey.spki) === undefined) {
     const names = registry.algorithms.map(({ name }) => name).join(', ');
     throw new TypeError(

@@ -12,7 +12,7 @@
 
 import { type Addr } from '../../core/addr.ts';
 import { type SecureSwarm } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import { type Swarm, assertSwarm } from '../../core/swarm.ts';
 import { type P2pkeAddr } from './address.ts';
 import { type P2pkeOptions, resolveP2pke } from './options.ts';
 import { P2pkeSwarm } from './swarm.ts';
@@ -34,6 +34,7 @@ export { type P2pkeLimits, type P2pkeOptions } from './options.ts';
  * @throws {TypeError | RangeError} for wrong options; when the inner swarm has a handler.
  */
 export function p2pke<I extends Addr>(inner: Swarm<I>, options: P2pkeOptions<I>): SecureSwarm<P2pkeAddr<I>> {
+  assertSwarm(inner, 'inner');
   return new P2pkeSwarm<I>(inner, resolveP2pke(inner.realm, options), { keepInner: options.keepInner });
 }
 
