@@ -4,7 +4,7 @@ import { type Addr } from '../core/addr.ts';
 import { type Asks } from '../core/ask.ts';
 import { EMPTY_BYTES } from '../core/bytes.ts';
 import { P2PError, closedError } from '../core/errors.ts';
-import { quantity } from '../core/limits.ts';
+import { describeValue, quantity } from '../core/limits.ts';
 import { type Message } from '../core/message.ts';
 import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
@@ -12,22 +12,32 @@ import { clockOf } from './system-realm.ts';
 /**
  * The next message. The handler slot is taken for as long as it waits.
  *
- * @throws {TypeError} (at once) when the swarm has a handler.
+ * @throws {TypeError | RangeError} (at once) when the swarm has a handler, or for wrong options.
  * @throws (by rejection) {P2PError} `closed`, `timeout` (no deadline by default); `signal.reason`.
  */
 export function receiveOne<A extends Addr>(swarm: Swarm<A>, options: CallOptions = {}): Promise<Message<A>> {
   const { signal } = options;
   const timeoutMs = quantity(options.timeoutMs, 'timeoutMs', Infinity, 0, Infinity);
+  if (signal !== undefined && (typeof signal !== 'object' || typeof signal.addEventListener !== 'function')) {
+    throw new TypeError(`Cannot take signal: expected an AbortSignal, got ${describeValue(signal)}`);
+  }
   const { promise, resolve, reject } = Promise.withResolvers<Message<A>>();
   if (signal?.aborted === true) {
     reject(signal.reason);
     return promise;
   }
   const { realm } = swarm;
-  const listening = swarm.listen((message) => {
-    end();
-    resolve(message);
-  });
+  let listening: Disposable;
+  try {
+    listening = swarm.listen((message) => {
+      end();
+      resolve(message);
+    });
+  } catch (error) {
+    if (!P2PError.is(error, 'closed')) throw error;
+    reject(error);
+    return promise;
+  }
   const onAbort = (): void => {
     end();
     reject(signal?.reason);

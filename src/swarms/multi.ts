@@ -179,10 +179,10 @@ class MultiSwarm implements Swarm<Multi>, Describes {
     return joinListening([() => this.#tells.listen(handler), ...below]);
   }
 
-  async drain(options?: CallOptions): Promise<void> {
+  drain(options?: CallOptions): Promise<void> {
     checkCall(options);
-    if (this.#latch.isClosed) throw this.#latch.error('drain');
-    await Promise.all(this.#open().map(([, member]) => member.drain(options)));
+    if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
+    return Promise.all(this.#open().map(([, member]) => member.drain(options))).then(() => {});
   }
 
   close(): Promise<void> {

@@ -117,6 +117,15 @@ describe('receiveOne, discardTells, discardAsks', () => {
     await assert.rejects(open, (error) => P2PError.is(error, 'closed'));
   });
 
+  it('receiveOne of a closed swarm rejects, and misuse leaves the slot free', async () => {
+    const swarm = createMemoryRealm({ clock: 'virtual' }).swarm();
+    // @ts-expect-error no signal
+    assert.throws(() => receiveOne(swarm, { signal: 5 }), TypeError);
+    swarm.listen(() => {})[Symbol.dispose]();
+    await swarm.close();
+    await assert.rejects(receiveOne(swarm), (error) => P2PError.is(error, 'closed'));
+  });
+
   it('discards what nobody wants', async () => {
     const realm = createMemoryRealm({ clock: 'virtual' });
     const [alice, bob] = [realm.swarm(), realm.swarm()];

@@ -112,6 +112,7 @@ describe('multi', () => {
   it('refuses members that do not go together', () => {
     const [one, two] = [createMemoryRealm(), createMemoryRealm()];
     assert.throws(() => multi({}), TypeError);
+    assert.throws(() => void multi({ a: one.swarm() }).drain({ timeoutMs: -1 }), RangeError);
     assert.throws(() => multi({ a: {} as never }), /expected a swarm as member a/);
     assert.throws(() => multi({ a: one.swarm(), b: two.swarm() }), /another realm/);
     assert.throws(() => multi({ a: one.secureSwarm(key(1)), b: one.secureSwarm(key(2)) }), /different keys/);
