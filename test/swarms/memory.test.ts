@@ -109,6 +109,30 @@ describe('createMemoryRealm', () => {
     assert.throws(() => realm.setNetem({ loss: 2 }), RangeError);
   });
 
+  it('keeps the order and the queue of a link while another is cut, healed or set', async () => {
+    const { realm, alice, b, heard } = world({
+      seed: 3,
+      netem: { latencyMs: 10, jitterMs: 100, bytesPerSecond: 1000 },
+    });
+    const [carol, dave] = [realm.swarm(), realm.swarm()].map((swarm) => swarm.localAddrs()[0]!);
+    for (let i = 0; i < 60; i += 3) {
+      void alice.tell(b, Uint8Array.of(i));
+      realm.cut(carol, dave);
+      void alice.tell(b, Uint8Array.of(i + 1));
+      realm.heal(carol, dave);
+      void alice.tell(b, Uint8Array.of(i + 2));
+      realm.setLink(carol!, dave!, 'lossy');
+      await realm.clock.advance(1);
+    }
+    await realm.clock.advance(50);
+    assert.ok(heard.length < 60, 'the link carries a byte in a millisecond');
+    await realm.clock.advance(1000);
+    assert.deepEqual(
+      heard,
+      Array.from({ length: 60 }, (_, i) => i),
+    );
+  });
+
   it('takes addresses for links and nothing else: one alone, or a number, is a TypeError and changes nothing', async () => {
     const { realm, alice, a, b, heard } = world();
     assert.throws(() => realm.cut(a), TypeError);

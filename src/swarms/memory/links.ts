@@ -20,6 +20,11 @@ function pairKey(a: MemoryAddr, b: MemoryAddr): string {
   return a.n < b.n ? `${a.n}-${b.n}` : `${b.n}-${a.n}`;
 }
 
+/** One direction of a link. */
+function wayKey(from: MemoryAddr, to: MemoryAddr): string {
+  return `${from.n}>${to.n}`;
+}
+
 /** The key of a link, or `undefined` without addresses: all links. @throws {TypeError} for one address, or what is none. */
 function pairOf(a: unknown, b: unknown): string | undefined {
   if (a === undefined && b === undefined) return undefined;
@@ -28,14 +33,14 @@ function pairOf(a: unknown, b: unknown): string | undefined {
   return pairKey(a, b);
 }
 
-/** Bounded by the pairs of addresses that were configured, and those that talked since the last reconfiguration. */
+/** Bounded by the pairs of addresses that were configured, and those that have talked over an emulated network. */
 export class Links {
   #default: LinkConfig | undefined;
   readonly #configs = new Map<string, LinkConfig>();
   readonly #cut = new Set<string>();
   #allCut = false;
   /** Emulators in use, one per direction; made when a pair first talks. */
-  readonly #netems = new Map<string, Netem>();
+  readonly #netems = new Map<string, { readonly pair: string; readonly netem: Netem }>();
   readonly #random: SeededRandom;
 
   constructor(config: LinkConfig | undefined, random: SeededRandom) {
@@ -49,6 +54,7 @@ export class Links {
   setDefault(config: LinkConfig | undefined): void {
     if (config !== undefined) resolveNetem(config);
     this.#default = config === 'perfect' ? undefined : config;
+    for (const [key, { pair }] of this.#netems) if (!this.#configs.has(pair)) this.#netems.delete(key);
     this.#changed();
   }
 
@@ -60,6 +66,8 @@ export class Links {
       resolveNetem(config);
       this.#configs.set(pairKey(a, b), config);
     }
+    this.#netems.delete(wayKey(a, b));
+    this.#netems.delete(wayKey(b, a));
     this.#changed();
   }
 
@@ -86,17 +94,16 @@ export class Links {
     if (this.#allCut || this.#cut.has(pair)) return CUT;
     const config = this.#configs.get(pair) ?? this.#default;
     if (config === undefined || config === 'perfect') return STRAIGHT;
-    const key = `${from.n}>${to.n}`;
-    let netem = this.#netems.get(key);
+    const key = wayKey(from, to);
+    let netem = this.#netems.get(key)?.netem;
     if (netem === undefined) {
       netem = new Netem(config, () => this.#random.next());
-      this.#netems.set(key, netem);
+      this.#netems.set(key, { pair, netem });
     }
     return { type: 'netem', netem };
   }
 
   #changed(): void {
-    this.#netems.clear();
     this.plain = this.#default === undefined && this.#configs.size === 0 && this.#cut.size === 0 && !this.#allCut;
   }
 }
