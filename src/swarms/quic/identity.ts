@@ -1,6 +1,7 @@
-/** Keys as QUIC shows them: our certificate, and the key in a peer's. */
+/** Keys as QUIC shows them: our certificate, and the key in a peer's; and what is derived from ours. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { hmac } from '#crypto';
+import { type Bytes, encodeText } from '../../core/bytes.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Realm } from '../../core/realm.ts';
 import {
@@ -32,6 +33,14 @@ export function identityOf(key: PrivateKey, realm: Realm, extensions?: readonly 
     extensions,
   });
   return { chain: [certificate], privateKey: exportKey(key, 'pkcs8') };
+}
+
+/**
+ * A secret of `key` at one address, the same in every life: who comes back there tells the peers of its former life at
+ * once. Only for an address that nobody else has at the same time (RFC 9000 §21.11).
+ */
+export function resetKeyOf(key: PrivateKey, addr: string): Bytes {
+  return hmac('sha512', exportKey(key, 'pkcs8'), encodeText(`shoal quic stateless reset ${addr}`));
 }
 
 /** The key of a certificate that has been proven to be its owner's; `undefined` when it cannot be read. */

@@ -21,7 +21,7 @@ import { resolveSettings } from '../../protocols/quic/settings.ts';
 import { type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
 import { type QuicAddr } from './address.ts';
 import { MIN_INNER_MTU } from './connections.ts';
-import { identityOf } from './identity.ts';
+import { identityOf, resetKeyOf } from './identity.ts';
 import { loadQuicEngine, quicEngine } from './load-engine.ts';
 import { type QuicSwarmOptions, resolveOptions } from './options.ts';
 import { quicSwarm } from './swarm.ts';
@@ -91,7 +91,8 @@ export interface OpenQuicSwarmOptions
     Pick<UdpSwarmOptions, 'bind' | 'recvBufferBytes' | 'sendBufferBytes' | 'realm' | 'signal'> {}
 
 /**
- * QUIC on a UDP socket of its own: dials and listens on one port.
+ * QUIC on a UDP socket of its own: dials and listens on one port. `resetKey` is derived from the key and the address, so
+ * that peers of one that was started again at the same port notice at once.
  *
  * @throws {TypeError | RangeError} (at once) for options out of bounds.
  * @throws {P2PError} (by rejection) as `openUdpSwarm`; `unsupported` in browsers.
@@ -113,7 +114,9 @@ async function openOn(
   const udp = await opening;
   try {
     await loadQuicEngine();
-    return quic(udp, options);
+    // The socket is ours alone, so no other endpoint has this address.
+    const resetKey = options.resetKey ?? resetKeyOf(options.privateKey, udp.localAddrs()[0]!.text);
+    return quic(udp, { ...options, resetKey });
   } catch (error) {
     await udp.close();
     throw error;
