@@ -10,7 +10,7 @@ export interface PemBlock {
 }
 
 const LINE_CHARACTERS = 64;
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----\s*?\n([A-Za-z0-9+/=\s]*?)-----END \1-----/g;
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^\S\n]*\n([A-Za-z0-9+/=\s]*)-----END \1-----/g;
 
 /** `der` as a PEM block with a final line end. */
 export function encodePem(label: string, der: Uint8Array): string {

@@ -115,4 +115,13 @@ describe('key registry', () => {
       }),
     );
   });
+
+  it('decodePem() takes spaces and blank lines, and is done with a hostile mass of them', () => {
+    const [block] = decodePem('-----BEGIN THING----- \t\n\n AQID \n\n-----END THING-----');
+    assert.deepEqual(block, { label: 'THING', der: Uint8Array.of(1, 2, 3) });
+    // Millions of line ends: anything worse than linear would not come back.
+    for (const mass of ['\n', ' ', 'A', '-----BEGIN A-----\n']) {
+      assert.deepEqual(decodePem(`-----BEGIN A-----${mass.repeat(2_000_000)}`), []);
+    }
+  });
 });
