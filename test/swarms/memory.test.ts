@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { type Clock, type TraceEvent } from '../../src/core/realm.ts';
+import { retry } from '../../src/drive/retry.ts';
 import { createVirtualClock } from '../../src/drive/virtual-clock.ts';
 import { type MemoryRealmOptions, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
 
@@ -157,16 +158,24 @@ describe('createMemoryRealm', () => {
       realm.clock.run(alice.ask(b, Uint8Array.of(1))),
       (error) => P2PError.is(error, 'refused') && Refusal.is(error.cause) && error.cause.bytes![0] === 7,
     );
-    await assert.rejects(realm.clock.run(alice.ask(memoryAddr(99), Uint8Array.of(1))), (error) =>
-      P2PError.is(error, 'unreachable'),
+    await assert.rejects(
+      realm.clock.run(alice.ask(memoryAddr(99), Uint8Array.of(1))),
+      (error) => P2PError.is(error, 'unreachable') && error.sent === 'no',
     );
     const carol = realm.swarm();
     carol.serve(() => new Promise(() => {}));
     const asked = alice.ask(carol.localAddrs()[0]!, Uint8Array.of(1));
-    const outcome = assert.rejects(asked, (error) => P2PError.is(error, 'unreachable'));
+    const outcome = assert.rejects(asked, (error) => P2PError.is(error, 'unreachable') && error.sent === 'maybe');
     await realm.clock.advance(1);
     await carol.close();
     await outcome;
+  });
+
+  it('an ask is retried until somebody is there', async () => {
+    const { realm, alice } = world();
+    realm.clock.setTimer(500, () => realm.swarm(99).serve(({ payload }) => payload));
+    const answer = await realm.clock.run(retry(() => alice.ask(memoryAddr(99), Uint8Array.of(5)), { realm }));
+    assert.deepEqual(answer, Uint8Array.of(5));
   });
 
   it('remembers the key of a source that has left', async () => {

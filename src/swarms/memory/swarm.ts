@@ -129,8 +129,13 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS }, (wait) => {
       let serving: Serving | undefined;
       let server: MemorySwarm | undefined;
-      const gone = (): void =>
-        wait.reject(new P2PError('unreachable', 'path', `Cannot ${what()}: nobody has that address`));
+      let lost = false;
+      const gone = (): void => {
+        lost = true;
+        // Nobody has seen the request, nor will anybody: it can be asked again.
+        const sent = serving === undefined ? 'no' : 'maybe';
+        wait.reject(new P2PError('unreachable', 'path', `Cannot ${what()}: nobody has that address`, { sent }));
+      };
       const answer = (from: MemorySwarm, answered: Answer): void =>
         this.#answer(from, answered, { wait, what, maxResponseBytes });
       this.#carrier.carry({
@@ -139,7 +144,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
         payload: copyMessage(request),
         gone,
         arrive: (receiver, payload) => {
-          if (serving !== undefined) return; // The network brought the request twice.
+          if (serving !== undefined || lost) return; // The network brought the request twice.
           server = receiver;
           serving = receiver.#asks.handle({ src: this.addr, dst, payload });
           if (!isPending(serving.answer)) {
