@@ -4,7 +4,7 @@ import { type Addr } from '../core/addr.ts';
 import { type Asks } from '../core/ask.ts';
 import { EMPTY_BYTES } from '../core/bytes.ts';
 import { P2PError, closedError } from '../core/errors.ts';
-import { describeValue, quantity } from '../core/limits.ts';
+import { assertSignal, quantity } from '../core/limits.ts';
 import { type Message } from '../core/message.ts';
 import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
@@ -18,9 +18,7 @@ import { clockOf } from './system-realm.ts';
 export function receiveOne<A extends Addr>(swarm: Swarm<A>, options: CallOptions = {}): Promise<Message<A>> {
   const { signal } = options;
   const timeoutMs = quantity(options.timeoutMs, 'timeoutMs', Infinity, 0, Infinity);
-  if (signal !== undefined && (typeof signal !== 'object' || typeof signal.addEventListener !== 'function')) {
-    throw new TypeError(`Cannot take signal: expected an AbortSignal, got ${describeValue(signal)}`);
-  }
+  assertSignal(signal);
   const { promise, resolve, reject } = Promise.withResolvers<Message<A>>();
   if (signal?.aborted === true) {
     reject(signal.reason);
