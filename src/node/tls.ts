@@ -99,7 +99,9 @@ function secured(
     const stop = (): void => {
       signal.removeEventListener('abort', onAbort);
       socket.off('error', onError);
+      socket.off('end', onEnd);
       socket.off('close', onError);
+      socket.pause(); // Before any message is there to be missed.
     };
     const onError = (cause?: Error | boolean): void => {
       stop();
@@ -107,12 +109,15 @@ function secured(
       socket.destroy();
       reject(secureError(cause));
     };
+    const onEnd = (): void => onError();
     const onAbort = (): void => {
       onError();
       reject(signal.reason);
     };
     socket.once('error', onError);
+    socket.once('end', onEnd);
     socket.once('close', onError);
+    socket.resume(); // A stream that nobody reads does not say that it has ended.
     socket.once(isClient ? 'secureConnect' : 'secure', () => {
       stop();
       resolve(socket);

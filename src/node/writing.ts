@@ -23,7 +23,10 @@ import { type Batch, SendQueue, type Ticket } from './send-queue.ts';
 export interface WritingOptions<Out> {
   /** What makes bytes of messages: a codec, or the encoding half of one. */
   readonly codec: Pick<Codec<never, Out>, 'encoder'>;
-  /** Bytes that may wait for one peer; `send` throws `limit_exceeded` for what comes on top. @default 16 777 216 (16 MiB) */
+  /**
+   * Bytes that may wait for one peer; `send` throws `limit_exceeded` for what comes on top.
+   * @default 33 554 432 (32 MiB), two of the largest frames of `lengthDelimited`
+   */
   readonly maxQueueBytes?: number | undefined;
   /** Above so many waiting bytes `send` answers `false`, and `ready` waits. @default 1 048 576 (1 MiB) */
   readonly highWaterBytes?: number | undefined;
@@ -69,7 +72,7 @@ export interface WritingHandle<in Out> {
 }
 
 /** Source: reference node for the time; it bounds messages, we bound bytes. */
-const DEFAULTS = { maxQueueBytes: 16_777_216, highWaterBytes: 1_048_576, timeoutMs: 10_000 } as const;
+const DEFAULTS = { maxQueueBytes: 33_554_432, highWaterBytes: 1_048_576, timeoutMs: 10_000 } as const;
 /** What one write takes, and what may be on its way to the kernel: a second batch fills the socket while it empties. */
 const BATCH_BYTES = 262_144;
 const MAX_FLYING_BYTES = 524_288;
@@ -287,7 +290,8 @@ class MessageWriter<Out> implements Writer {
         'limit_exceeded',
         'local',
         `Cannot send to ${this.#connection.addr}: ${this.#queue.bytes} bytes wait, and the message does not fit into ` +
-          `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; await node.ready(peer), or raise the limit`,
+          `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; ` +
+          (this.#queue.bytes === 0 ? 'raise the limit' : 'await node.ready(peer), or raise the limit'),
         { sent: 'no' },
       );
     }

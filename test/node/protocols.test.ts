@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Connection, onConnect, reading, writing } from '../../src/node/index.ts';
+import { type Connection, lengthDelimited, onConnect, reading, writing } from '../../src/node/index.ts';
 import { texts, World } from './world.ts';
 
 describe('reading and writing', () => {
@@ -194,6 +194,17 @@ describe('reading and writing', () => {
 });
 
 describe('sending', () => {
+  it('the largest message that lengthDelimited takes by default can be sent by default', async () => {
+    const world = new World();
+    const [a, b] = [world.node(), world.node()];
+    const out = a.enable(writing({ codec: lengthDelimited() }));
+    const peer = await world.connect(a, await b.listen());
+    const largest = new Uint8Array(16 * 2 ** 20);
+    assert.equal(out.send(peer, largest), false);
+    assert.throws(() => out.send(peer, new Uint8Array(largest.length + 1)), { code: 'mtu_exceeded' });
+    await world.close(a, b);
+  });
+
   it('true, then false above the high-water mark, then limit_exceeded; ready and flushed wait', async () => {
     const world = new World({ windowBytes: 1000 });
     const a = await world.talker({}, {}, { maxQueueBytes: 3000, highWaterBytes: 1500, timeoutMs: Infinity });

@@ -126,6 +126,26 @@ describe('tls', () => {
     silent.destroy();
   });
 
+  it('who hangs up in the handshake frees its place at once', async () => {
+    const b = await ear();
+    await using _ = closing(b.node);
+    b.node.enable(tls({ privateKey: bob, timeoutMs: 60_000 }));
+    const port = portOf(b.node.listeningAddr!);
+    for (const hello of ['', '\x16\x03\x01\x02\x00\x01']) {
+      const socket = rawConnect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      await until(() => b.node.connecting === 1);
+      socket.end(Buffer.from(hello, 'latin1'));
+      await until(() => b.node.connecting === 0);
+    }
+    const a = createNode();
+    await using __ = closing(a);
+    a.enable(tls({ privateKey: alice, verify: () => false }));
+    await codeOf(a.connect(b.node.listeningAddr!));
+    await until(() => b.node.connecting + b.node.connected === 0);
+    assert.deepEqual([...b.node.heuristics.refused], [['handshake_failed', 3]]);
+  });
+
   it('a TLS handshake that stalls ends in its time', async () => {
     const b = await ear();
     await using _ = closing(b.node);
