@@ -12,7 +12,7 @@
 
 import { type Addr } from '../core/addr.ts';
 import { type Bytes } from '../core/bytes.ts';
-import { describeValue, quantity } from '../core/limits.ts';
+import { assertBytes, describeValue, quantity } from '../core/limits.ts';
 import { type MessagesOptions } from '../core/messages.ts';
 import { type Message } from '../core/message.ts';
 import { type Timer } from '../core/realm.ts';
@@ -98,10 +98,12 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
     return this.#read(Infinity, options);
   }
 
-  async readInto(buffer: Uint8Array, options?: CallOptions): Promise<{ readonly bytes: number; readonly src: A }> {
-    const { data, src } = await this.#read(buffer.length, options);
-    buffer.set(data);
-    return { bytes: data.length, src };
+  readInto(buffer: Uint8Array, options?: CallOptions): Promise<{ readonly bytes: number; readonly src: A }> {
+    assertBytes(buffer, 'buffer');
+    return this.#read(buffer.length, options).then(({ data, src }) => {
+      buffer.set(data);
+      return { bytes: data.length, src };
+    });
   }
 
   writeTo(data: Uint8Array, dst: A, options?: CallOptions): Promise<void> {

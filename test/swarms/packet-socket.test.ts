@@ -51,6 +51,17 @@ describe('packetSocket', () => {
     for (const size of [6, 7]) assert.equal((await realm.clock.run(bob.readFrom())).data.length, size);
   });
 
+  it('misuse is told at once and costs no datagram', async () => {
+    const { realm, alice, bob } = pair();
+    await alice.writeTo(Uint8Array.of(7), bob.localAddr);
+    await realm.clock.advance(0);
+    // @ts-expect-error no buffer
+    assert.throws(() => bob.readInto('buffer'), TypeError);
+    assert.throws(() => void bob.readFrom({ timeoutMs: -1 }), RangeError);
+    assert.throws(() => bob.setReadDeadline(-1), RangeError);
+    assert.deepEqual((await realm.clock.run(bob.readFrom())).data, Uint8Array.of(7));
+  });
+
   it('a deadline ends reads that wait already, and can be moved', async () => {
     const { realm, alice, bob } = pair();
     const waiting = bob.readFrom();
