@@ -103,6 +103,26 @@ describe('quic', () => {
     assert.equal(await dialling, 'closed no');
   });
 
+  it('a peer that reads nothing gathers no heap: what waits is bounded, and given up without ado', async () => {
+    const { swarms, run } = world(2);
+    const [alice, bob] = [swarms[0]!, swarms[1]!];
+    await run(alice.lookupPublicKey(addrOf(bob)));
+    // 100 streams are allowed, and 65 536 messages may wait for more of them.
+    for (let i = 0; i < 65_636; i++) void alice.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 500 });
+    assert.equal(await codeOf(alice.tell(addrOf(bob), Uint8Array.of(1))), 'limit_exceeded');
+    assert.equal(await run(codeOf(alice.drain({ timeoutMs: 1000 }))), 'timeout');
+    assert.equal(drops(alice, 'quic.tell_failed'), 65_537);
+  });
+
+  it('says why it ended when the swarm below is closed', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
+    const inner = realm.swarm();
+    const swarm = quic(inner, { privateKey: testKey(0) });
+    await inner.close();
+    const { by, cause } = await swarm.closed;
+    assert.ok(by === 'failure' && P2PError.is(cause, 'closed'));
+  });
+
   it('a message of a megabyte goes both ways; one that is larger than the peer takes is refused there', async () => {
     const { realm, run } = world(0);
     const alice = quic(realm.swarm(), { privateKey: testKey(0), maxMessageBytes: 3_000_000 });

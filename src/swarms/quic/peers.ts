@@ -172,9 +172,9 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     }
     const place = this.#connections.placeOf(connection);
     if (place === undefined) return ALERT.ACCESS_DENIED;
-    return this.#options.accept?.({ addr: quicAddr(id, place.src), publicKey: key }) === false
-      ? ALERT.ACCESS_DENIED
-      : undefined;
+    const { accept } = this.#options;
+    if (accept === undefined || accept({ addr: quicAddr(id, place.src), publicKey: key })) return undefined;
+    return ALERT.ACCESS_DENIED;
   }
 
   #event(event: QuicEvent): void {

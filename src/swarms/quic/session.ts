@@ -42,7 +42,6 @@ interface Asked {
 
 /** A message that waits for a stream. */
 interface Waiting {
-  readonly kind: 'uni' | 'bidi';
   readonly begin: (stream: QuicStream) => void;
   readonly fail: (error: P2PError) => void;
 }
@@ -57,6 +56,8 @@ interface Served {
 
 /** Bytes of unfinished messages of one peer before all but the eldest have to wait, in messages of the largest size. */
 const ASSEMBLED_MESSAGES = 4;
+/** Messages of each kind that wait for a stream; more fail at once, so that a peer that reads nothing gathers no heap. */
+const MAX_WAITING = 65_536;
 /** Answers that a peer does not read before its next requests have to wait, in messages of the largest size. */
 const UNSENT_ANSWERS = 4;
 
@@ -70,8 +71,8 @@ export class Session<I extends Addr> implements PeerSession {
   readonly #host: SessionHost<I>;
   readonly #tellBudget: PendingBudget;
   readonly #askBudget: PendingBudget;
-  /** In order. Bounded by the swarm's bound on calls under way. */
-  #waiting: Waiting[] = [];
+  /** For each kind of stream, in order. Bounded by {@link MAX_WAITING}. */
+  readonly #waiting = { uni: new Set<Waiting>(), bidi: new Set<Waiting>() };
   /** Tells whose bytes are not all taken, and what to do then. */
   readonly #telling = new Map<QuicStream, { readonly sending: Sending; readonly taken: (error?: P2PError) => void }>();
   /** Tells that are not acknowledged. Bounded by the peer's stream limit. */
@@ -114,12 +115,12 @@ export class Session<I extends Addr> implements PeerSession {
 
   /** Messages that wait for a stream. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.uni.size + this.#waiting.bidi.size;
   }
 
   /** Tells of which the peer has not acknowledged everything. */
   get unacknowledged(): number {
-    return this.#unacknowledged.size + this.#waiting.length;
+    return this.#unacknowledged.size + this.waiting;
   }
 
   /** Whether something is under way on it. */
@@ -147,22 +148,21 @@ export class Session<I extends Addr> implements PeerSession {
       this.#telling.set(opened, { sending, taken });
       return false;
     };
-    const opened = this.#waiting.length === 0 ? this.connection.open('uni') : undefined;
+    const opened = this.#waiting.uni.size === 0 ? this.connection.open('uni') : undefined;
     if (opened !== undefined) {
       const done = begin(opened);
       this.#host.kick();
       if (done) return true;
     }
     const waiting: Waiting = {
-      kind: 'uni',
       begin: (later) => {
         if (begin(later)) taken();
       },
       fail: taken,
     };
-    if (opened === undefined) this.#waiting.push(waiting);
+    if (opened === undefined) this.#wait('uni', waiting);
     return () => {
-      if (stream === undefined) this.#waiting = this.#waiting.filter((other) => other !== waiting);
+      if (stream === undefined) this.#waiting.uni.delete(waiting);
       else if (this.#telling.delete(stream)) {
         stream.reset(CODE.CANCELLED);
         this.handleAcknowledged(stream);
@@ -175,7 +175,6 @@ export class Session<I extends Addr> implements PeerSession {
   ask(request: Uint8Array, maxResponseBytes: number, settle: (result: Bytes | P2PError) => void): () => void {
     let stream: QuicStream | undefined;
     const waiting: Waiting = {
-      kind: 'bidi',
       begin: (opened) => {
         stream = opened;
         this.#asked.set(opened, { assembly: new Assembly(), maxResponseBytes, settle });
@@ -185,11 +184,11 @@ export class Session<I extends Addr> implements PeerSession {
       },
       fail: settle,
     };
-    this.#waiting.push(waiting);
+    this.#wait('bidi', waiting);
     this.flush();
     return () => {
       if (stream === undefined) {
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        this.#waiting.bidi.delete(waiting);
         return;
       }
       this.#requests.delete(stream);
@@ -202,17 +201,14 @@ export class Session<I extends Addr> implements PeerSession {
 
   /** Gives streams to those who wait, as far as the peer allows. */
   flush(): void {
-    const full = new Set<string>();
-    this.#waiting = this.#waiting.filter((waiting) => {
-      if (full.has(waiting.kind)) return true;
-      const stream = this.connection.open(waiting.kind);
-      if (stream === undefined) {
-        full.add(waiting.kind);
-        return true;
+    for (const kind of ['uni', 'bidi'] as const) {
+      for (const waiting of this.#waiting[kind]) {
+        const stream = this.connection.open(kind);
+        if (stream === undefined) break;
+        this.#waiting[kind].delete(waiting);
+        waiting.begin(stream);
       }
-      waiting.begin(stream);
-      return false;
-    });
+    }
     this.#host.kick();
   }
 
@@ -273,8 +269,9 @@ export class Session<I extends Addr> implements PeerSession {
 
   /** The connection is over: everything under way fails. */
   handleClosed(error: (sent: 'no' | 'maybe') => P2PError): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const waiting = [...this.#waiting.uni, ...this.#waiting.bidi];
+    this.#waiting.uni.clear();
+    this.#waiting.bidi.clear();
     for (const { fail } of waiting) fail(error('no'));
     for (const { taken } of this.#telling.values()) taken(error('maybe'));
     for (const { settle } of this.#asked.values()) settle(error('maybe'));
@@ -285,6 +282,15 @@ export class Session<I extends Addr> implements PeerSession {
     this.#requests.clear();
     this.#unacknowledged.clear();
     this.#host.settled();
+  }
+
+  #wait(kind: 'uni' | 'bidi', waiting: Waiting): void {
+    const waits = this.#waiting[kind];
+    if (waits.size < MAX_WAITING) waits.add(waiting);
+    else {
+      const full = `Cannot reach ${this.peer}: ${MAX_WAITING} messages wait for it to read`;
+      waiting.fail(new P2PError('limit_exceeded', 'remote', full, { sent: 'no' }));
+    }
   }
 
   #readMessage(stream: QuicStream): void {

@@ -2,6 +2,7 @@
 
 import { type Addr } from '../../core/addr.ts';
 import { inspect } from '../../core/describe.ts';
+import { P2PError } from '../../core/errors.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { SessionSwarm } from '../../kit/session-swarm.ts';
@@ -31,7 +32,9 @@ export function quicSwarm<I extends Addr>(
     assertAddr: assertQuicAddr,
     mtu: () => maxMessageBytes,
     sessions: (user) => {
-      void inner.closed.then((how) => user.failed(how.cause ?? how));
+      void inner.closed.then(({ cause }) =>
+        user.failed(cause ?? new P2PError('closed', 'local', 'The swarm under quic was closed')),
+      );
       return new Peers(inner, options, user, makeEndpoint);
     },
     release: async () => {
