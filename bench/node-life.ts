@@ -15,6 +15,9 @@ const BATCHES = [
   { batch: 1000, count: 1_500_000 },
 ];
 
+/** Clients that come and go at once. */
+const CLIENTS = 50;
+
 export const nodeLife: Bench = {
   name: 'node-life',
   question: 'round trips, connections, nodes and tiny messages a second, against bare node:net and pea2pea 0.57',
@@ -55,6 +58,11 @@ export const nodeLife: Bench = {
         unit: 'nodes/s',
         round: async () => (times(1000) * 1e9) / (await from.nodes(times(1000))),
       });
+      measures.push({
+        name: `churn of ${CLIENTS} clients, ${kind}`,
+        unit: 'cycles/s',
+        round: async () => (CLIENTS * times(20) * 1e9) / (await from.churn(to.addr, CLIENTS, times(20))),
+      });
       const tiny = keep(await Pair.start(kind, kind));
       measures.push({ name: `one byte, ${kind}`, unit: 'messages/s', round: () => tiny.rate(1, times(2_000_000)) });
       for (const { batch, count } of BATCHES) {
@@ -83,9 +91,17 @@ export const nodeLife: Bench = {
       claims.push(hops);
     }
     const batches = BATCHES.map(({ batch }) => `one byte, batches of ${batch}`);
-    for (const what of ['round trips', 'connect and disconnect', 'start and stop', 'one byte', ...batches]) {
+    for (const what of [
+      'round trips',
+      'connect and disconnect',
+      'start and stop',
+      `churn of ${CLIENTS} clients`,
+      'one byte',
+      ...batches,
+    ]) {
       const subject = `${what}, shoal`;
-      if (missing === false) claims.push({ subject, baseline: `${what}, pea2pea`, goal: { ratio: 1 } });
+      const goal = what.startsWith('churn') ? undefined : { ratio: 1 };
+      if (missing === false) claims.push({ subject, baseline: `${what}, pea2pea`, ...(goal && { goal }) });
       if (what.startsWith('round') || what.startsWith('connect')) claims.push({ subject, baseline: `${what}, raw` });
     }
     claims.push({ subject: hops.subject, baseline: 'round trips, shoal' });

@@ -31,6 +31,7 @@ export type NodeOrder =
   | { readonly type: 'flood'; readonly bytes: number; readonly count: number; readonly batch?: number }
   | { readonly type: 'ping'; readonly bytes: number; readonly count: number }
   | { readonly type: 'cycle'; readonly addr: string; readonly count: number }
+  | { readonly type: 'churn'; readonly addr: string; readonly clients: number; readonly count: number }
   | { readonly type: 'nodes'; readonly count: number }
   | { readonly type: 'hops'; readonly nodes: number; readonly count: number }
   | { readonly type: 'count' }
@@ -179,6 +180,25 @@ async function cycle(addr: string, times: number): Promise<NodeAnswer> {
   return { type: 'done', ns: (performance.now() - from) * 1e6 };
 }
 
+/** Many clients at once, each of which connects, says something and leaves, again and again. */
+async function churn(addr: string, clients: number, times: number): Promise<NodeAnswer> {
+  const all = Array.from({ length: clients }, () => createNode());
+  const from = performance.now();
+  await Promise.all(
+    all.map(async (client) => {
+      const out = client.enable(writing({ codec: lengthDelimited() }));
+      for (let i = 0; i < times; i++) {
+        const peer = await client.connect(addr);
+        out.send(peer, new Uint8Array(32));
+        await client.disconnect(peer);
+      }
+    }),
+  );
+  const ns = (performance.now() - from) * 1e6;
+  await Promise.all(all.map((client) => client.close()));
+  return { type: 'done', ns };
+}
+
 async function nodes(times: number): Promise<NodeAnswer> {
   const from = performance.now();
   for (let i = 0; i < times; i++) {
@@ -252,6 +272,8 @@ async function handle(order: NodeOrder): Promise<NodeAnswer> {
       return ping(order.bytes, order.count);
     case 'cycle':
       return cycle(order.addr, order.count);
+    case 'churn':
+      return churn(order.addr, order.clients, order.count);
     case 'nodes':
       return nodes(order.count);
     case 'hops':

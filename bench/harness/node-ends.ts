@@ -27,6 +27,8 @@ export interface End extends AsyncDisposable {
   ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }>;
   /** Nanoseconds for so many connections, one after the other. */
   cycle(addr: string, count: number): Promise<number>;
+  /** The same by many clients, each of which says something before it leaves. @returns nanoseconds. */
+  churn(addr: string, clients: number, count: number): Promise<number>;
   /** Nanoseconds for so many nodes that are started and closed. */
   nodes(count: number): Promise<number>;
   /** Resident memory. */
@@ -103,6 +105,10 @@ export class NodeEnd implements End {
     return (await this.call({ type: 'cycle', addr, count })).ns!;
   }
 
+  async churn(addr: string, clients: number, count: number): Promise<number> {
+    return (await this.call({ type: 'churn', addr, clients, count })).ns!;
+  }
+
   async nodes(count: number): Promise<number> {
     return (await this.call({ type: 'nodes', count })).ns!;
   }
@@ -169,6 +175,10 @@ export class RustEnd implements End {
 
   async cycle(addr: string, count: number): Promise<number> {
     return (await this.#peer.ask('cycled', 'cycle', addr, count)).ns!;
+  }
+
+  async churn(addr: string, clients: number, count: number): Promise<number> {
+    return (await this.#peer.ask('cycled', 'churn', addr, clients, count)).ns!;
   }
 
   async nodes(count: number): Promise<number> {

@@ -161,6 +161,36 @@ macro_rules! run {
                     }
                     say(&format!("\"cycled\",\"ns\":{}", start.elapsed().as_nanos()));
                 }
+                // Many clients at once, each of which connects, says something and leaves, again and again.
+                "churn" => {
+                    let target: std::net::SocketAddr = words[1].parse().unwrap();
+                    let count = number(3);
+                    let mut clients = Vec::new();
+                    for _ in 0..number(2) {
+                        clients.push($new(Arc::new(state())).await);
+                    }
+                    let start = Instant::now();
+                    let tasks: Vec<_> = clients
+                        .into_iter()
+                        .map(|client| {
+                            tokio::spawn(async move {
+                                for _ in 0..count {
+                                    if client.node().connect(target).await.is_ok() {
+                                        if let Ok(fate) = client.unicast(target, Bytes::from(vec![7u8; 32])) {
+                                            let _ = fate.await;
+                                        }
+                                        client.node().disconnect(target).await;
+                                    }
+                                }
+                                client.node().shut_down().await;
+                            })
+                        })
+                        .collect();
+                    for task in tasks {
+                        let _ = task.await;
+                    }
+                    say(&format!("\"cycled\",\"ns\":{}", start.elapsed().as_nanos()));
+                }
                 "nodes" => {
                     let start = Instant::now();
                     for _ in 0..number(1) {
