@@ -19,7 +19,7 @@ import { loadSodium } from './harness/sodium.ts';
 const bind = '127.0.0.1:0';
 /** Longer than any round trip on loopback. */
 const LOST_MS = 200;
-const WARM_UP_MS = 1500;
+const WARM_UP_MS = 800;
 
 type Kind = 'dgram' | 'node:crypto' | 'sodium';
 

@@ -15,7 +15,7 @@ import { type Order, type Report } from './quic-system.ts';
 /** Servers that a client dials one after the other for the handshakes. */
 const HANDSHAKES = 24;
 const IDLE_CONNECTIONS = 40;
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 6000;
 
 interface System {
   readonly label: string;
@@ -163,7 +163,7 @@ export const quicSwarm: Bench = {
     const memory = new Map<string, number>();
     const failures = new Map<string, string>();
     const measures: Measure[] = [];
-    for (const system of there) measures.push(...(await pairOf(system, quick ? 300 : 1000, open, memory, failures)));
+    for (const system of there) measures.push(...(await pairOf(system, quick ? 150 : 1000, open, memory, failures)));
     const claims: Claim[] = [];
     for (const { label } of there.filter(({ rival }) => rival === undefined)) {
       for (const rival of there.filter((other) => other.rival !== undefined)) {

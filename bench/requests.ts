@@ -26,7 +26,7 @@ const RIVALS = [
   { kind: 'hyperdht', label: 'hyperdht' },
 ] as const;
 
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 5000;
 
 function message<T>(child: ChildProcess, what: string): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -14,7 +14,12 @@ const RANK = { missed: 0, met: 1, '': 2 } as const;
 /** All rows: missed goals, then met ones, then what is only reported; within each as the benches are. */
 export function summaryOf(results: readonly BenchResult[]): readonly SummaryRow[] {
   return results
-    .flatMap(({ name, rows }) => rows.map((row) => ({ ...row, bench: name, recorded: recordedOf(name, row.subject) })))
+    .flatMap(({ name, rows }) =>
+      // A rival that broke or hung has no figure to be compared with; the notes of its bench say so.
+      rows
+        .filter(({ baselineFigure }) => baselineFigure > 0)
+        .map((row) => ({ ...row, bench: name, recorded: recordedOf(name, row.subject) })),
+    )
     .toSorted((a, b) => RANK[a.verdict] - RANK[b.verdict]);
 }
 
@@ -37,7 +42,8 @@ function cells(row: SummaryRow): readonly string[] {
     `${rounded(row.figure)} ${row.unit}`,
     row.baseline,
     `${row.ratio.toFixed(2)}×`,
-    row.spread.map((ratio) => ratio.toFixed(2)).join('–'),
+    // A rival that answered in some rounds only makes ratios without bound.
+    row.spread.map((ratio) => (Number.isFinite(ratio) ? ratio.toFixed(2) : '∞')).join('–'),
     row.goal,
     row.verdict === 'missed' ? '**missed**' : row.verdict,
     row.recorded,
