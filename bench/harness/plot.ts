@@ -1,4 +1,4 @@
-/** The summary as a picture: one bar a row, as long as its ratio to the baseline of the same run, on a logarithmic scale. */
+/** What has a goal as a picture: one bar a row, as long as its ratio to the baseline of the same run, on a logarithmic scale. */
 
 import { type SummaryRow } from './summary.ts';
 
@@ -42,7 +42,8 @@ function bar(row: SummaryRow, index: number): string {
 }
 
 /** The picture. @param title - what and where: machine, Node, rounds. */
-export function plot(rows: readonly SummaryRow[], title: string): string {
+export function plot(all: readonly SummaryRow[], title: string): string {
+  const rows = all.filter(({ goal }) => goal !== '');
   const height = TOP + rows.length * ROW_HEIGHT + 16;
   const grid = TICKS.map((ratio) => {
     const x = scale(ratio).toFixed(1);
@@ -52,7 +53,7 @@ export function plot(rows: readonly SummaryRow[], title: string): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="11">`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="12" y="18" font-size="14" font-weight="bold">shoal beside its baselines, in the same run</text>`,
-    `<text x="12" y="34">${escaped(title)}; red: goal missed, green: met, grey: reported; the black mark is the goal</text>`,
+    `<text x="12" y="34">${escaped(title)}; red: goal missed, green: met; the black mark is the goal, where it is a ratio</text>`,
     ...grid,
     ...rows.map(bar),
     '</svg>',
