@@ -10,6 +10,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ROWS, type Row } from '../interop/matrix.ts';
+import { PEERS } from '../interop/peers.ts';
 import { root } from './public-modules.ts';
 import { type TestOutcome } from './test-outcome.ts';
 
@@ -67,6 +68,12 @@ function withTable(page: string, matrix: string): string {
   return `${page.slice(0, begin + MARKS[0].length)}\n\n${matrix}\n\n${page.slice(end)}`;
 }
 
+// Before the tests, whose runner takes a compiler's silence for a test that hangs.
+for (const { name, missing, build } of PEERS) {
+  if (missing() !== false) continue;
+  console.log(`Building ${name} …`);
+  build();
+}
 const { code, outcomes } = runTests();
 const counted = count(outcomes);
 const matrix = table(counted);
