@@ -148,7 +148,7 @@ export const p2pkeMachine: Bench = {
       controls: (figures) =>
         subjects.map((subject) => ({
           what: `${subject}: not faster than what it is made of`,
-          ok: median(figures.get(subject)!) <= 1.35 * median(figures.get(bareOf(subject))!),
+          ok: median(figures.get(subject)!) <= 1.05 * median(figures.get(bareOf(subject))!),
         })),
       notes: () => (sodium === undefined ? [SODIUM_MISSING] : []),
     };
