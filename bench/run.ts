@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: every bench; `npm run bench -- udp ring` those whose name has one of these parts; `--quick` for a first
- * impression, within three minutes. Prints a table for each and one over all, and writes them with every figure to
+ * impression, in about three minutes. Prints a table for each and one over all, and writes them with every figure to
  * bench/results/latest.local.json; `--publish` also updates docs/benchmarks.json, docs/benchmarks.svg and the table in
  * docs/benchmarks.md. Exit code 1 when a control failed: then the run cannot be trusted. A missed goal is a result, not an
  * error.

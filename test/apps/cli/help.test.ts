@@ -6,45 +6,21 @@ import { shoal } from './command.ts';
 
 const root = path.join(import.meta.dirname, '..', '..', '..');
 
+const COMMANDS = ['keygen', 'id', 'listen', 'tell', 'ask', 'ping', 'bench', 'send', 'receive', 'pipe', 'chat', 'demo'];
+
 describe('shoal --help', { concurrency: 2 }, () => {
   it('lists the commands, with examples', async () => {
     const { code, stdout, stderr } = await shoal(['--help']);
     assert.equal(code, 0);
     assert.equal(stderr, '');
-    for (const command of [
-      'keygen',
-      'id',
-      'listen',
-      'tell',
-      'ask',
-      'ping',
-      'bench',
-      'send',
-      'receive',
-      'pipe',
-      'chat',
-      'demo',
-    ]) {
+    for (const command of COMMANDS) {
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
     }
     assert.match(stdout, /Examples:\n {2}\$ shoal keygen/);
   });
 
   it('explains each command, and the layers where there are any', async () => {
-    for (const command of [
-      'keygen',
-      'id',
-      'listen',
-      'tell',
-      'ask',
-      'ping',
-      'bench',
-      'send',
-      'receive',
-      'pipe',
-      'chat',
-      'demo',
-    ]) {
+    for (const command of COMMANDS) {
       const { code, stdout } = await shoal([command, '--help']);
       assert.equal(code, 0);
       assert.match(stdout, /--json/);
