@@ -1,0 +1,150 @@
+/**
+ * Shares of a bounded table, so that one source cannot take the places of all others.
+ *
+ * A source is a network that one customer of a provider has: a /24 of IPv4 or a /64 of IPv6. Inside a network each host is
+ * counted too. When the table is full, the oldest item of the busiest host of the busiest network makes room.
+ */
+
+import { ipBytes, ipNetwork } from './ip.ts';
+
+/**
+ * The network that an IP is counted with: `192.0.2.0/24` or `2001:db8::/64`. A text that is no IP is its own source, so
+ * that addresses without IPs can be counted as well.
+ *
+ * @param ip - canonical, as `canonicalIp` and `ipOf` return it.
+ */
+export function sourceOf(ip: string): string {
+  if (ip.includes(':')) return ipNetwork(ip);
+  return ipBytes(ip) === undefined ? ip : `${ip.slice(0, ip.lastIndexOf('.'))}.0/24`;
+}
+
+/** Groups by name, and which of them is the largest. All operations take constant time. */
+class Ranking<G extends { readonly size: number }> {
+  /** Bounded by the items in all groups: empty groups are removed. */
+  readonly groups = new Map<string, G>();
+  /** Names by the size of their group; in each set the one that has had this size for longest comes first. */
+  readonly #bySize = new Map<number, Set<string>>();
+  #largest = 0;
+
+  sizeOf(name: string): number {
+    return this.groups.get(name)?.size ?? 0;
+  }
+
+  /** The largest group's name; of equals the one that has had its size for longest. */
+  get largest(): string | undefined {
+    return this.#bySize.get(this.#largest)?.values().next().value;
+  }
+
+  /** Notes that the group `name` has `size` items now, one more or one less than `before`. */
+  moved(name: string, before: number, size: number): void {
+    const old = this.#bySize.get(before);
+    old?.delete(name);
+    if (old?.size === 0) this.#bySize.delete(before);
+    if (size === 0) this.groups.delete(name);
+    else {
+      const now = this.#bySize.get(size);
+      if (now === undefined) this.#bySize.set(size, new Set([name]));
+      else now.add(name);
+    }
+    if (size > this.#largest) this.#largest = size;
+    // The group that shrank was the only one of the largest size, so it is the largest still.
+    else if (!this.#bySize.has(this.#largest)) this.#largest = size;
+  }
+}
+
+/** The items of one network: a ranking of its hosts, each with its items in the order in which they were added. */
+class Network<T> {
+  readonly hosts = new Ranking<Set<T>>();
+  size = 0;
+}
+
+/**
+ * Items of a bounded table, counted per network and host. It holds no bound itself: the owner of the table calls `add`
+ * and `delete` along with its own, and asks {@link SourceShares.victimFor} when the table is full.
+ */
+export class SourceShares<T> {
+  readonly #networks = new Ranking<Network<T>>();
+  /** Bounded by the owner's table. */
+  readonly #hosts = new Map<T, string>();
+
+  /** Items in all. */
+  get size(): number {
+    return this.#hosts.size;
+  }
+
+  has(item: T): boolean {
+    return this.#hosts.has(item);
+  }
+
+  /** How many items the network of `host` holds. */
+  countOf(host: string): number {
+    return this.#networks.sizeOf(sourceOf(host));
+  }
+
+  /** Adds an item as the newest of its host. @param host - an IP, or any text that names where an item is from */
+  add(host: string, item: T): void {
+    this.delete(item);
+    const name = sourceOf(host);
+    const { groups } = this.#networks;
+    const network = groups.get(name) ?? new Network<T>();
+    groups.set(name, network);
+    const items = network.hosts.groups.get(host) ?? new Set<T>();
+    network.hosts.groups.set(host, items);
+    this.#hosts.set(item, host);
+    items.add(item);
+    network.hosts.moved(host, items.size - 1, items.size);
+    network.size++;
+    this.#networks.moved(name, network.size - 1, network.size);
+  }
+
+  /** @returns whether the item was there */
+  delete(item: T): boolean {
+    const host = this.#hosts.get(item);
+    if (host === undefined) return false;
+    const name = sourceOf(host);
+    const network = this.#networks.groups.get(name)!;
+    const items = network.hosts.groups.get(host)!;
+    this.#hosts.delete(item);
+    items.delete(item);
+    network.hosts.moved(host, items.size + 1, items.size);
+    network.size--;
+    this.#networks.moved(name, network.size + 1, network.size);
+    return true;
+  }
+
+  /** The oldest item of the busiest host of the busiest network; `undefined` when there is no item. */
+  get oldestOfBusiest(): T | undefined {
+    const name = this.#networks.largest;
+    return name === undefined ? undefined : this.#oldestIn(this.#networks.groups.get(name)!);
+  }
+
+  /**
+   * Which item makes room for a newcomer from `host`: the oldest of a network that holds more than the newcomer's, else
+   * the oldest of another host of the same network that holds more, else the oldest of the newcomer's own host.
+   *
+   * @returns `undefined` when the newcomer's network holds nothing and no other holds more than one item: then nobody has
+   *   taken more than a share, and the owner decides by other means, or refuses the newcomer.
+   */
+  victimFor(host: string): T | undefined {
+    const own = sourceOf(host);
+    const { groups, largest } = this.#networks;
+    if (largest === undefined) return undefined;
+    const held = this.#networks.sizeOf(own);
+    const most = groups.get(largest)!;
+    if (most.size > Math.max(held, 1)) return this.#oldestIn(most);
+    const network = groups.get(own);
+    if (network === undefined) return undefined;
+    const { hosts } = network;
+    const busiest = hosts.largest!;
+    const from = hosts.sizeOf(busiest) > hosts.sizeOf(host) ? busiest : host;
+    return hosts.groups.get(from)?.values().next().value;
+  }
+
+  clear(): void {
+    for (const item of [...this.#hosts.keys()]) this.delete(item);
+  }
+
+  #oldestIn({ hosts }: Network<T>): T {
+    return hosts.groups.get(hosts.largest!)!.values().next().value!;
+  }
+}
