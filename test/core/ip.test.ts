@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { describe, it } from 'node:test';
 
-import * as fc from 'fast-check';
+import * as fc from '../support/fast-check.ts';
 
 import { canonicalIp, formatEndpoint, ipVersion, parseEndpoint } from '../../src/core/ip.ts';
 import { isGlobal, isLinkLocal, isLoopback, isPrivate, isUnspecified } from '../../src/core/addr.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
+import * as fc from '../support/fast-check.ts';
 import { compareBytes } from '../../src/core/bytes.ts';
 import { comparePeerIds, decodePeerId, encodePeerId, isPeerId, parsePeerId } from '../../src/core/peer-id.ts';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
-import * as fc from 'fast-check';
+import * as fc from '../support/fast-check.ts';
 import { fromHex, toHex } from '../../src/core/bytes.ts';
 import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
 import { suites } from './suites.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 
-import * as fc from 'fast-check';
+import * as fc from '../support/fast-check.ts';
 
 import { TimerQueue } from '../../src/drive/timer-queue.ts';
 import { systemRealm } from '../../src/drive/system-realm.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
-import * as fc from 'fast-check';
+import * as fc from '../support/fast-check.ts';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { AddressCache } from '../../src/kit/address-cache.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import * as fc from 'fast-check';
+import * as fc from '../support/fast-check.ts';
 
 import { type Bytes, concatBytes, toHex } from '../../src/core/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';

@@ -105,7 +105,7 @@ plant('apps/cli/src', IMPORTS, importing('../../../src/core/thing.ts'));
 plant('examples', IMPORTS, importing('../src/core/thing.ts'));
 
 plant('test/core', GLOBALS, 'setTimeout(String, 1);', 'setInterval(String, 1);');
-plant('test/core', IMPORTS, importing('node:timers/promises'), importing('timers'));
+plant('test/core', IMPORTS, importing('node:timers/promises'), importing('timers'), importing('fast-check'));
 plant('test/core', PROPERTIES, 'AbortSignal.timeout(1).throwIfAborted();');
 plant('test/real-network', undefined, 'setTimeout(String, 1);', importing('node:timers/promises'));
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
-import * as fc from 'fast-check';
+import * as fc from '../../support/fast-check.ts';
 
 import { encodeText, fromHex, toHex } from '../../../src/core/bytes.ts';
 import { P2PError } from '../../../src/core/errors.ts';

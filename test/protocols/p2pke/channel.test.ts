@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
+import * as fc from '../../support/fast-check.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { channelFor, channelPair, Pair, testIdentity, seededRandom } from './pair.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
+import * as fc from '../../support/fast-check.ts';
 import { toHex } from '../../../src/core/bytes.ts';
 import { type AeadKey } from '../../../src/crypto/suite.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';

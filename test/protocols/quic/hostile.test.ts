@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
+import * as fc from '../../support/fast-check.ts';
 import { READ, REFUSED } from '../../../src/protocols/quic/engine.ts';
 import { resolveSettings } from '../../../src/protocols/quic/settings.ts';
 import { engines, identity, join, Network, pattern, readAll, text, writeAll } from './network.ts';
