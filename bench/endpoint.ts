@@ -10,8 +10,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-import { cargoMissing } from '../interop/pea2pea-peer.ts';
-import { Qp2pPeer } from '../interop/qp2p-peer.ts';
+import { Qp2pPeer, qp2pMissing } from '../interop/qp2p-peer.ts';
 import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
 
@@ -162,7 +161,7 @@ export const endpointBench: Bench = {
   question: 'how does the endpoint compare with the real qp2p, two processes each?',
   prepare: async (quick) => {
     const forMs = quick ? 200 : 1000;
-    const missing = cargoMissing();
+    const missing = qp2pMissing();
     const dead = await deadAddress();
     const systems = [await shoal('shoal', 'plain', forMs)];
     if (!quick) systems.push(await shoal('shoal, 9000', 'jumbo', forMs));

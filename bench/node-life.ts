@@ -3,7 +3,7 @@
  * in batches. Against bare node:net and the real pea2pea; all figures are rates, so that more is better.
  */
 
-import { buildPea2PeaPeer, cargoMissing } from '../interop/pea2pea-peer.ts';
+import { buildPea2PeaPeer, pea2peaMissing } from '../interop/pea2pea-peer.ts';
 import { type Bench, type Claim, type Measure } from './harness/bench.ts';
 import { type Kind, NodeEnd, Pair, RustEnd, startEnd } from './harness/node-ends.ts';
 
@@ -22,7 +22,7 @@ export const nodeLife: Bench = {
   name: 'node-life',
   question: 'round trips, connections, nodes and tiny messages a second, against bare node:net and pea2pea 0.57',
   prepare: async (quick) => {
-    const missing = cargoMissing();
+    const missing = pea2peaMissing();
     if (missing === false) buildPea2PeaPeer();
     const kinds: Kind[] = missing === false ? ['raw', 'shoal', 'pea2pea'] : ['raw', 'shoal'];
     const scale = quick ? 0.25 : 1;

@@ -7,7 +7,7 @@
  * sockets in Rust that read and forget, as iperf3 does.
  */
 
-import { buildPea2PeaPeer, cargoMissing } from '../interop/pea2pea-peer.ts';
+import { buildPea2PeaPeer, pea2peaMissing } from '../interop/pea2pea-peer.ts';
 import { type Bench, type Claim, type Measure } from './harness/bench.ts';
 import { NodeEnd, Pair } from './harness/node-ends.ts';
 
@@ -63,7 +63,7 @@ export const nodeMany: Bench = {
   name: 'node-many',
   question: 'messages a second from many senders into one receiver, and with TLS',
   prepare: async (quick) => {
-    const missing = cargoMissing();
+    const missing = pea2peaMissing();
     if (missing === false) buildPea2PeaPeer();
     const measures: Measure[] = [];
     const claims: Claim[] = [];

@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { cargoMissing } from '../interop/pea2pea-peer.ts';
+import { pea2peaMissing } from '../interop/pea2pea-peer.ts';
 import { connectNodes, createNode, lengthDelimited, reading, topology, writing } from '../src/node/index.ts';
 import { type Kind, NodeEnd, startEnd } from './harness/node-ends.ts';
 
@@ -76,7 +76,7 @@ async function denseMesh(): Promise<readonly [number, number]> {
 }
 
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
-const missing = cargoMissing();
+const missing = pea2peaMissing();
 const figures = new Map<Kind, number>();
 for (const kind of missing === false ? (['shoal', 'raw', 'pea2pea'] as const) : (['shoal', 'raw'] as const)) {
   figures.set(kind, await idle(kind));

@@ -7,7 +7,7 @@
  * round would not end.
  */
 
-import { buildPea2PeaPeer, cargoMissing } from '../interop/pea2pea-peer.ts';
+import { buildPea2PeaPeer, pea2peaMissing } from '../interop/pea2pea-peer.ts';
 import { type Bench, type Claim, type Measure } from './harness/bench.ts';
 import { type Kind, Pair } from './harness/node-ends.ts';
 
@@ -40,7 +40,7 @@ export const nodeMessages: Bench = {
   name: 'node-messages',
   question: 'messages a second processed over one TCP connection, against bare node:net and pea2pea 0.57',
   prepare: async (quick) => {
-    const missing = cargoMissing();
+    const missing = pea2peaMissing();
     if (missing === false) buildPea2PeaPeer();
     const kinds = PAIRS.filter(([from, to]) => missing === false || (from !== 'pea2pea' && to !== 'pea2pea'));
     const pairs = new Map<string, Pair>();

@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Readable, type Writable } from 'node:stream';
+import { missing } from './toolchains.ts';
 
 /** What the peer prints. */
 export interface GoEvent {
@@ -40,14 +41,7 @@ const source = path.join(import.meta.dirname, 'go');
 const binary = path.join(import.meta.dirname, '..', 'build', process.platform === 'win32' ? 'go-peer.exe' : 'go-peer');
 
 /** A reason to skip tests that need Go, or false. */
-export function goMissing(): string | false {
-  try {
-    execFileSync('go', ['version'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'Go is not installed';
-  }
-}
+export const goMissing = (): string | false => missing('go', ['mod', 'download'], source);
 
 let built = false;
 

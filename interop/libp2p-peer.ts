@@ -1,11 +1,12 @@
 /** A js-libp2p node as a process of its own: installed on first use, told what to do in lines of JSON. */
 
-import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Readable, type Writable } from 'node:stream';
 
 import { isInstalled } from '../tools/install.mjs';
+import { missing } from './toolchains.ts';
 
 const folder = path.join(import.meta.dirname, 'js', 'libp2p');
 
@@ -15,12 +16,7 @@ export const LIBP2P_PROGRAM: string = path.join(folder, 'peer.mjs');
 /** A reason to skip what needs js-libp2p, or false. Installs it where it can be had. */
 export function libp2pMissing(): string | false {
   if (isInstalled(folder)) return false;
-  try {
-    execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder, stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'js-libp2p cannot be installed';
-  }
+  return missing('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], folder);
 }
 
 /** A running node; `peer.mjs` has the orders. */

@@ -7,8 +7,7 @@ import { createInterface } from 'node:readline';
 import { type Readable, type Writable } from 'node:stream';
 import { before, describe, it } from 'node:test';
 
-import { cargoMissing } from './pea2pea-peer.ts';
-import { buildSnowPeer } from './snow-peer.ts';
+import { buildSnowPeer, snowMissing } from './snow-peer.ts';
 
 let binary = '';
 const example = [
@@ -46,7 +45,7 @@ class Program implements AsyncDisposable {
   }
 }
 
-describe('Noise XXpsk3, live with snow', { skip: cargoMissing() }, () => {
+describe('Noise XXpsk3, live with snow', { skip: snowMissing() }, () => {
   before(() => {
     binary = buildSnowPeer();
   });

@@ -7,6 +7,7 @@ import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_proces
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Readable, type Writable } from 'node:stream';
+import { missing } from './toolchains.ts';
 
 /** What the peer prints. */
 export interface Pea2PeaEvent {
@@ -44,15 +45,8 @@ const source = path.join(import.meta.dirname, 'rust', 'pea2pea');
 const target = path.join(import.meta.dirname, '..', 'build', 'rust');
 const binary = path.join(target, 'release', process.platform === 'win32' ? 'pea2pea-peer.exe' : 'pea2pea-peer');
 
-/** A reason to skip tests that need Rust, or false. */
-export function cargoMissing(): string | false {
-  try {
-    execFileSync('cargo', ['--version'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'cargo is not installed';
-  }
-}
+/** A reason to skip what needs pea2pea, or false. */
+export const pea2peaMissing = (): string | false => missing('cargo', ['fetch', '--locked'], source);
 
 let built = false;
 

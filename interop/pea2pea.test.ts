@@ -13,7 +13,7 @@ import {
   writing,
   type WritingHandle,
 } from '../src/node/index.ts';
-import { cargoMissing, type Era, Pea2PeaPeer } from './pea2pea-peer.ts';
+import { pea2peaMissing, type Era, Pea2PeaPeer } from './pea2pea-peer.ts';
 
 const ERAS: readonly Era[] = ['57', '50'];
 
@@ -44,7 +44,7 @@ function ours(prefixBytes: 1 | 2 | 4 = 4, onMessage?: (peer: Connection, message
 }
 
 for (const era of ERAS) {
-  describe(`pea2pea 0.${era}`, { skip: cargoMissing() }, () => {
+  describe(`pea2pea 0.${era}`, { skip: pea2peaMissing() }, () => {
     it('we dial, and frames of every size come back as they were', async () => {
       for (const prefixBytes of [4, 2] as const) {
         await using peer = new Pea2PeaPeer(era, 'echo', prefixBytes);

@@ -2,9 +2,9 @@
 
 import { buildGoPeer, goMissing } from './go-peer.ts';
 import { LIBP2P_PROGRAM, libp2pMissing } from './libp2p-peer.ts';
-import { buildPea2PeaPeer, cargoMissing } from './pea2pea-peer.ts';
-import { buildQp2pPeer } from './qp2p-peer.ts';
-import { buildSnowPeer } from './snow-peer.ts';
+import { buildPea2PeaPeer, pea2peaMissing } from './pea2pea-peer.ts';
+import { buildQp2pPeer, qp2pMissing } from './qp2p-peer.ts';
+import { buildSnowPeer, snowMissing } from './snow-peer.ts';
 
 /** A peer as a program. */
 export interface Peer {
@@ -27,19 +27,19 @@ export const PEERS: readonly Peer[] = [
   {
     name: 'pea2pea',
     what: 'the real pea2pea: 57|50 echo|sink|show|rpc [1|2|4]',
-    missing: cargoMissing,
+    missing: pea2peaMissing,
     build: () => [buildPea2PeaPeer()],
   },
   {
     name: 'qp2p',
     what: 'the real qp2p 0.36.4: [--echo] [--bind ADDR] [--idle MS] [--keep-alive MS]; commands on standard input',
-    missing: cargoMissing,
+    missing: qp2pMissing,
     build: () => [buildQp2pPeer()],
   },
   {
     name: 'snow',
     what: "pea2pea's Noise example by snow: listen | dial ADDR",
-    missing: cargoMissing,
+    missing: snowMissing,
     build: () => [buildSnowPeer()],
   },
   {

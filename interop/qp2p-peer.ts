@@ -7,6 +7,7 @@ import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_proces
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Readable, type Writable } from 'node:stream';
+import { missing } from './toolchains.ts';
 
 /** What the peer prints. */
 export interface Qp2pEvent {
@@ -39,6 +40,9 @@ export interface Qp2pEvent {
 
 const crate = path.join(import.meta.dirname, 'rust', 'qp2p');
 const binary = path.join(crate, 'target', 'release', process.platform === 'win32' ? 'qp2p-peer.exe' : 'qp2p-peer');
+
+/** A reason to skip what needs qp2p, or false. */
+export const qp2pMissing = (): string | false => missing('cargo', ['fetch', '--locked'], crate);
 
 let built = false;
 

@@ -6,8 +6,7 @@ import { describe, it } from 'node:test';
 import { encodeText, P2PError, toHex } from 'shoal';
 import { type Connection, openEndpoint, type Endpoint, type OpenEndpointOptions } from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
-import { cargoMissing } from './pea2pea-peer.ts';
-import { Qp2pPeer } from './qp2p-peer.ts';
+import { Qp2pPeer, qp2pMissing } from './qp2p-peer.ts';
 
 type Udp = Endpoint<UdpAddr>;
 
@@ -25,7 +24,7 @@ async function dialledBy(peer: Qp2pPeer, ours: Udp): Promise<{ there: Connection
   return { there: value!, conn: conn! };
 }
 
-describe('qp2p 0.36.4', { skip: cargoMissing() }, () => {
+describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
   it('shoal dials: uni messages in three parts, and 1 MiB', async () => {
     await using peer = new Qp2pPeer();
     await using ours = await open();

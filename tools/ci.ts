@@ -47,7 +47,7 @@ const LOGS = path.join(root, 'build', 'ci');
 interface Result {
   readonly ok: boolean;
   readonly output: string;
-  readonly seconds: string;
+  readonly seconds: number;
 }
 
 async function run({ name, script }: Step): Promise<Result> {
@@ -64,11 +64,22 @@ async function run({ name, script }: Step): Promise<Result> {
     child.on('close', resolve);
   });
   writeFileSync(path.join(LOGS, `${name.replaceAll(/\W+/g, '-')}.log`), output);
-  return { ok: code === 0, output, seconds: ((performance.now() - startedAt) / 1000).toFixed(1) };
+  return { ok: code === 0, output, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** The last line of an output that says something. */
 const lastLine = (output: string): string => output.trimEnd().split('\n').at(-1)?.trim() ?? '';
+
+/** What a step left out: tests by name in a list, or all or a part of the step in a line of its own. */
+function skippedIn(output: string): readonly string[] {
+  const tests = /^Skipped:\n((?: {2}.*\n)+)/m.exec(output)?.[1]?.trimEnd().split('\n') ?? [];
+  const parts = output.matchAll(/^skipped: (.*)$/gm);
+  return [...tests.map((line) => line.trim()), ...[...parts].map(([, what]) => what!)];
+}
+
+/** The test files of an output with their milliseconds. */
+const filesIn = (output: string): readonly (readonly [name: string, ms: number])[] =>
+  [...output.matchAll(/^ok {4} {2}(\S+) +\d+ of \d+ +(\d+) ms$/gm)].map(([, name, ms]) => [name!, Number(ms)]);
 
 rmSync(LOGS, { recursive: true, force: true });
 mkdirSync(LOGS, { recursive: true });
@@ -76,25 +87,42 @@ console.log(`Checks on Node ${process.version}, ${process.platform} ${process.ar
 
 const failures: string[] = [];
 const counts = { passed: 0, failed: 0, skipped: 0 };
-const skips: string[] = [];
+const skips = new Map<string, string>();
+const steps: (readonly [name: string, ms: number])[] = [];
+const files: (readonly [name: string, ms: number])[] = [];
 for (const step of STEPS) {
   if (step.folder !== undefined && !existsSync(path.join(root, step.folder))) continue;
   const { ok, output, seconds } = await run(step);
-  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${step.name.padEnd(16)} ${seconds.padStart(6)} s   ${lastLine(output)}`);
+  const last = lastLine(output);
+  const word = ok ? (last.startsWith('skipped: ') ? 'skipped' : 'ok') : 'FAILED';
+  console.log(`${word.padEnd(7)} ${step.name.padEnd(16)} ${seconds.toFixed(1).padStart(6)} s   ${last}`);
+  steps.push([step.name, seconds * 1000]);
   if (!ok) {
     failures.push(step.name);
     console.log(`\n${output.trimEnd().replaceAll(/^/gm, '  | ')}\n`);
   }
+  // The same test is skipped under each Node: it is named once.
+  for (const what of skippedIn(output)) if (!skips.has(what)) skips.set(what, step.name);
   if (step.counts !== true) continue;
-  const [, passed, failed, skipped] = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(output) ?? [];
+  files.push(...filesIn(output));
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed, \d+ skipped$/m.exec(output) ?? [];
   counts.passed += Number(passed ?? 0);
   counts.failed += Number(failed ?? 0);
-  counts.skipped += Number(skipped ?? 0);
-  skips.push(...(/^Skipped:\n((?: {2}.*\n)+)/m.exec(output)?.[1]?.trimEnd().split('\n') ?? []));
 }
+counts.skipped = skips.size;
+
+/** The slowest of some, for people. */
+const slowest = (all: typeof steps, most: number): string =>
+  all
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, most)
+    .map(([name, ms]) => `${name} ${(ms / 1000).toFixed(1)} s`)
+    .join(', ');
 
 console.log(`\n${countLines()}`);
-if (skips.length > 0) console.log(`Skipped tests:\n${skips.join('\n')}`);
+console.log(`Slowest steps: ${slowest(steps, 5)}`);
+console.log(`Slowest test files: ${slowest(files, 5)}`);
+if (skips.size > 0) console.log(`Skipped:\n${[...skips].map(([what, step]) => `  ${step}: ${what}`).join('\n')}`);
 console.log(failures.length === 0 ? 'Everything holds.' : `Failed: ${failures.join('; ')}.`);
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exitCode = failures.length === 0 ? 0 : 1;

@@ -38,10 +38,12 @@ try {
   };
   // No npm_* variables of the run that started this one: a user has none.
   const inherited = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
-  const env = { ...Object.fromEntries(inherited), PATH: pathOfTheMachine() };
+  // And an empty cache of npm: every package comes from the registry, as on a machine that never saw one.
+  const cache = path.join(folder, '.npm-cache');
+  const env = { ...Object.fromEntries(inherited), PATH: pathOfTheMachine(), npm_config_cache: cache };
   for (const command of ['start', 'test'].filter((name) => name in scripts)) {
-    for (const modules of ['node_modules', 'tools/node/26/node_modules']) {
-      rmSync(path.join(folder, modules), { recursive: true, force: true });
+    for (const fetched of ['node_modules', 'tools/node/26/node_modules', '.npm-cache']) {
+      rmSync(path.join(folder, fetched), { recursive: true, force: true });
     }
     const startedAt = performance.now();
     const ended = spawnSync('npm', [command], { cwd: folder, env, encoding: 'utf8', maxBuffer: 64 << 20 });

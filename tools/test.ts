@@ -104,6 +104,8 @@ function note(
 console.log(`Node ${process.version}, ${files.length} test files\n`);
 
 const unfinished = new Set(files);
+/** A file that ran no test is a mistake: its tests were lost, or never begun. The runner calls it passed. */
+const withTests = new Set<string>();
 const given = new AbortController();
 /** The runner's own timeout does not end a file whose tests are over, but which something keeps alive. */
 const watchdog = setTimeout(() => {
@@ -142,12 +144,19 @@ for await (const event of stream) {
     const { file, counts, success, duration_ms: durationMs } = event.data;
     if (!success) failed = true;
     if (file === undefined) totals = counts;
-    else unfinished.delete(shortFile(file));
-    if (file !== undefined) reportFile(file, counts, success, durationMs);
+    else {
+      unfinished.delete(shortFile(file));
+      if (counts.tests > 0) withTests.add(shortFile(file));
+      reportFile(file, counts, success, durationMs);
+    }
   }
 }
 
 clearTimeout(watchdog);
+for (const file of values.name === undefined ? files.filter((each) => !withTests.has(each)) : []) {
+  failed = true;
+  console.log(`\nFAILED  ${file} ran no test\n`);
+}
 if (values.report !== undefined) writeFileSync(values.report, JSON.stringify(outcomes));
 
 if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join('\n')}`);
