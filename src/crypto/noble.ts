@@ -2,20 +2,23 @@
 
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
+import { p256, p384 } from '@noble/curves/nist.js';
 import { blake2b, blake2s } from '@noble/hashes/blake2.js';
 import { sha1 } from '@noble/hashes/legacy.js';
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import { sha3_256, sha3_512, shake256 as nobleShake256 } from '@noble/hashes/sha3.js';
-import { copyBytes, type Bytes } from '../core/bytes.ts';
+import { concatBytes, copyBytes, equalBytes, type Bytes } from '../core/bytes.ts';
 import { assertBytes } from '../core/limits.ts';
 import { hkdfOver, hmacOver } from './hmac.ts';
-import { isLowOrderEd25519 } from './low-order.ts';
+import { isEd25519PublicKey, isLowOrderEd25519, littleEndian } from './ed25519-points.ts';
 import {
   AEAD_TAG_BYTES,
   type AeadKey,
+  ECDSA_POINT_BYTES,
+  type EcdsaCurve,
   type Ed25519PrivateKey,
-  type Ed25519PublicKey,
   type HashName,
+  type SignatureKey,
   type X25519PrivateKey,
 } from './suite.ts';
 
@@ -59,9 +62,6 @@ export function hkdf(
   return hkdfOver(hash, name, secret, salt, info, outputBytes);
 }
 
-/** RFC 8032 and not ZIP-215, so that both implementations refuse the same encodings. */
-const STRICT = { zip215: false };
-
 class NobleEd25519PrivateKey implements Ed25519PrivateKey {
   readonly publicKey: Bytes;
   readonly #seed: Bytes;
@@ -76,20 +76,30 @@ class NobleEd25519PrivateKey implements Ed25519PrivateKey {
   }
 }
 
-class NobleEd25519PublicKey implements Ed25519PublicKey {
+/** ℓ, the order of the base point (RFC 8032 §5.1). */
+const ORDER = ed25519.Point.Fn.ORDER;
+
+/**
+ * The equation without the cofactor, by the bytes of R, as OpenSSL and libsodium compute it; noble's own `verify` multiplies
+ * by the cofactor and so accepts more.
+ */
+class NobleEd25519PublicKey implements SignatureKey {
   readonly #bytes: Bytes;
+  readonly #negated: typeof ed25519.Point.BASE;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = copyBytes(bytes);
+    this.#negated = ed25519.Point.fromBytes(this.#bytes).negate();
   }
 
   verify(message: Uint8Array, signature: Uint8Array): boolean {
-    if (signature.length !== 64) return false;
-    try {
-      return ed25519.verify(signature, message, this.#bytes, STRICT);
-    } catch {
-      return false;
-    }
+    if (signature.length !== 64 || isLowOrderEd25519(signature)) return false;
+    const r = signature.subarray(0, 32);
+    const s = littleEndian(signature.subarray(32));
+    if (s >= ORDER) return false;
+    const k = littleEndian(sha512(concatBytes(r, this.#bytes, message))) % ORDER;
+    const { BASE } = ed25519.Point;
+    return equalBytes(BASE.multiplyUnsafe(s).add(this.#negated.multiplyUnsafe(k)).toBytes(), r);
   }
 }
 
@@ -117,14 +127,33 @@ export function ed25519PrivateKey(seed: Uint8Array): Ed25519PrivateKey {
   return new NobleEd25519PrivateKey(seed);
 }
 
-export function ed25519PublicKey(bytes: Uint8Array): Ed25519PublicKey | undefined {
-  if (bytes.length !== 32 || isLowOrderEd25519(bytes)) return undefined;
-  return new NobleEd25519PublicKey(bytes);
+export function ed25519PublicKey(bytes: Uint8Array): SignatureKey | undefined {
+  return isEd25519PublicKey(bytes) ? new NobleEd25519PublicKey(bytes) : undefined;
 }
 
 export function x25519PrivateKey(seed: Uint8Array): X25519PrivateKey {
   assertBytes(seed, 'seed', 32);
   return new NobleX25519PrivateKey(seed);
+}
+
+const CURVES = { 'p-256': p256, 'p-384': p384 } as const;
+
+/** X.509 wants ECDSA signatures as DER, and does not ask for the lower of the two (RFC 5758 §3.2). */
+const ECDSA_FORM = { format: 'der', prehash: true, lowS: false } as const;
+
+export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined {
+  const { utils, verify } = CURVES[curve];
+  if (point.length !== ECDSA_POINT_BYTES[curve] || !utils.isValidPublicKey(point, false)) return undefined;
+  const own = copyBytes(point);
+  return {
+    verify: (message, signature) => {
+      try {
+        return verify(signature, message, own, ECDSA_FORM);
+      } catch {
+        return false; // no strict DER, or numbers out of range
+      }
+    },
+  };
 }
 
 class NobleAeadKey implements AeadKey {

@@ -4,13 +4,15 @@ import * as crypto from 'node:crypto';
 import { type Bytes } from '../core/bytes.ts';
 import { assertBytes } from '../core/limits.ts';
 import { hmacOver } from './hmac.ts';
-import { isLowOrderEd25519 } from './low-order.ts';
+import { isEd25519PublicKey, isLowOrderEd25519 } from './ed25519-points.ts';
 import {
   AEAD_TAG_BYTES,
   type AeadKey,
+  ECDSA_POINT_BYTES,
+  type EcdsaCurve,
   type Ed25519PrivateKey,
-  type Ed25519PublicKey,
   type HashName,
+  type SignatureKey,
   type X25519PrivateKey,
 } from './suite.ts';
 
@@ -55,10 +57,13 @@ function importSeed(prefix: Buffer, seed: Uint8Array): crypto.KeyObject {
   return key;
 }
 
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
+}
+
 /** JWK, because importing and exporting DER goes through OpenSSL's decoders: 50 µs and more where JWK takes 5. */
 function importPoint(curve: 'Ed25519' | 'X25519', bytes: Uint8Array): crypto.KeyObject {
-  const x = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
-  return crypto.createPublicKey({ key: { kty: 'OKP', crv: curve, x }, format: 'jwk' });
+  return crypto.createPublicKey({ key: { kty: 'OKP', crv: curve, x: base64url(bytes) }, format: 'jwk' });
 }
 
 function publicPoint(privateKey: crypto.KeyObject): Bytes {
@@ -80,7 +85,7 @@ class NodeEd25519PrivateKey implements Ed25519PrivateKey {
   }
 }
 
-class NodeEd25519PublicKey implements Ed25519PublicKey {
+class NodeEd25519PublicKey implements SignatureKey {
   readonly #key: crypto.KeyObject;
 
   constructor(key: crypto.KeyObject) {
@@ -88,7 +93,10 @@ class NodeEd25519PublicKey implements Ed25519PublicKey {
   }
 
   verify(message: Uint8Array, signature: Uint8Array): boolean {
-    return signature.length === 64 && crypto.verify(null, message, this.#key, signature);
+    // OpenSSL compares R as bytes with S·B − k·A, but only some versions of it refuse an R of low order.
+    return (
+      signature.length === 64 && !isLowOrderEd25519(signature) && crypto.verify(null, message, this.#key, signature)
+    );
   }
 }
 
@@ -116,17 +124,27 @@ export function ed25519PrivateKey(seed: Uint8Array): Ed25519PrivateKey {
   return new NodeEd25519PrivateKey(importSeed(PKCS8_ED25519, seed));
 }
 
-export function ed25519PublicKey(bytes: Uint8Array): Ed25519PublicKey | undefined {
-  if (bytes.length !== 32 || isLowOrderEd25519(bytes)) return undefined;
-  try {
-    return new NodeEd25519PublicKey(importPoint('Ed25519', bytes));
-  } catch {
-    return undefined;
-  }
+export function ed25519PublicKey(bytes: Uint8Array): SignatureKey | undefined {
+  return isEd25519PublicKey(bytes) ? new NodeEd25519PublicKey(importPoint('Ed25519', bytes)) : undefined;
 }
 
 export function x25519PrivateKey(seed: Uint8Array): X25519PrivateKey {
   return new NodeX25519PrivateKey(importSeed(PKCS8_X25519, seed));
+}
+
+const ECDSA = { 'p-256': { crv: 'P-256', hash: 'sha256' }, 'p-384': { crv: 'P-384', hash: 'sha384' } } as const;
+
+export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined {
+  if (point.length !== ECDSA_POINT_BYTES[curve] || point[0] !== 4) return undefined;
+  const { crv, hash: name } = ECDSA[curve];
+  const half = (point.length + 1) / 2;
+  const [x, y] = [base64url(point.subarray(1, half)), base64url(point.subarray(half))];
+  try {
+    const key = crypto.createPublicKey({ key: { kty: 'EC', crv, x, y }, format: 'jwk' });
+    return { verify: (message, signature) => crypto.verify(name, message, key, signature) };
+  } catch {
+    return undefined; // OpenSSL refuses a point that is not on the curve
+  }
 }
 
 const CIPHER = 'chacha20-poly1305';

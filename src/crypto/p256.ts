@@ -1,6 +1,6 @@
 /**
- * ECDSA on P-256 with SHA-256, by @noble/curves everywhere: its signatures are deterministic (RFC 6979), while
- * node:crypto would draw a random number for each.
+ * Private keys of ECDSA on P-256 with SHA-256, by @noble/curves everywhere: its signatures are deterministic (RFC 6979),
+ * while node:crypto would draw a random number for each. Signatures are checked by the suite (`ecdsaPublicKey`).
  */
 
 import { p256 } from '@noble/curves/nist.js';
@@ -22,21 +22,7 @@ export function p256PublicKey(secret: Uint8Array): Bytes {
   return p256.getPublicKey(secret, false);
 }
 
-/** Whether `point` is an uncompressed point on the curve. */
-export function isP256Point(point: Uint8Array): boolean {
-  return point.length === 65 && point[0] === 4 && p256.utils.isValidPublicKey(point, false);
-}
-
 /** DER signature over `message`; the same bytes for the same message. */
 export function p256Sign(secret: Uint8Array, message: Uint8Array): Bytes {
   return p256.sign(message, secret, FORM);
-}
-
-/** Whether `signature` is DER and right; false for anything else. Never throws. */
-export function p256Verify(point: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  try {
-    return p256.verify(signature, message, point, FORM);
-  } catch {
-    return false;
-  }
 }

@@ -4,7 +4,7 @@
  */
 
 import { hash } from '#crypto';
-import { concatBytes, equalBytes, fromHex, type Bytes } from '../core/bytes.ts';
+import { concatBytes, equalBytes, fromHex, toHex, type Bytes } from '../core/bytes.ts';
 
 /** The hashes that certificates are signed over. */
 export type RsaHash = 'sha256' | 'sha384' | 'sha512';
@@ -12,6 +12,11 @@ export type RsaHash = 'sha256' | 'sha384' | 'sha512';
 /** Shorter keys are broken, longer ones are only work. */
 const MIN_BITS = 2048;
 const MAX_BITS = 8192;
+/** Bytes of the longest modulus and exponent as DER writes them, with a zero in front. */
+const MAX_MODULUS_BYTES = MAX_BITS / 8 + 1;
+const MAX_EXPONENT_BYTES = 3;
+/** What practically every key has; larger ones only cost time. */
+const MAX_EXPONENT = 65_537n;
 
 /** DER in front of each hash (RFC 8017 §9.2, notes). */
 const DIGEST_INFO: Readonly<Record<RsaHash, Bytes>> = {
@@ -21,18 +26,11 @@ const DIGEST_INFO: Readonly<Record<RsaHash, Bytes>> = {
 };
 
 function toBigInt(bytes: Uint8Array): bigint {
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return value;
+  return BigInt(`0x0${toHex(bytes)}`);
 }
 
 function toBytes(value: bigint, length: number): Bytes {
-  const bytes = new Uint8Array(length);
-  for (let i = length - 1; i >= 0; i--) {
-    bytes[i] = Number(value & 0xffn);
-    value >>= 8n;
-  }
-  return bytes;
+  return fromHex(value.toString(16).padStart(2 * length, '0'));
 }
 
 function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
@@ -51,14 +49,25 @@ export function rsaVerify(
   message: Uint8Array,
   signature: Uint8Array,
 ): boolean {
+  // Lengths first: numbers are made of no more bytes than a key can have.
+  if (key.modulus.length > MAX_MODULUS_BYTES || key.exponent.length > MAX_EXPONENT_BYTES) return false;
   const [n, e] = [toBigInt(key.modulus), toBigInt(key.exponent)];
   const bits = n.toString(2).length;
-  // RFC 8017 §3.1; exponents beyond 32 bits exist only to cost time.
-  if (bits < MIN_BITS || bits > MAX_BITS || (n & 1n) === 0n || e < 3n || e > 0xffff_ffffn || (e & 1n) === 0n)
+  // RFC 8017 §3.1; lengths that are no whole bytes are asked for by nobody, and CAs may not use them.
+  if (
+    bits < MIN_BITS ||
+    bits > MAX_BITS ||
+    bits % 8 !== 0 ||
+    (n & 1n) === 0n ||
+    e < 3n ||
+    e > MAX_EXPONENT ||
+    (e & 1n) === 0n
+  )
     return false;
-  const length = Math.ceil(bits / 8);
+  const length = bits / 8;
+  if (signature.length !== length) return false;
   const s = toBigInt(signature);
-  if (signature.length !== length || s >= n) return false;
+  if (s >= n) return false;
   const digest = concatBytes(DIGEST_INFO[name], hash(name, message));
   const padding = new Uint8Array(length - digest.length - 3).fill(0xff);
   const expected = concatBytes(Uint8Array.of(0, 1), padding, Uint8Array.of(0), digest);

@@ -65,11 +65,17 @@ export interface Ed25519PrivateKey {
   sign(message: Uint8Array): Bytes;
 }
 
-/** An Ed25519 public key, imported once. */
-export interface Ed25519PublicKey {
-  /** Whether `signature` is this key's over `message`; false for any signature of the wrong length or form. */
+/** A public key that checks signatures, imported once. */
+export interface SignatureKey {
+  /** Whether `signature` is this key's over `message`; false for any signature of the wrong length or form. Never throws. */
   verify(message: Uint8Array, signature: Uint8Array): boolean;
 }
+
+/** The curves whose ECDSA signatures can be checked: P-256 with SHA-256, P-384 with SHA-384 (RFC 5480, RFC 5758). */
+export type EcdsaCurve = 'p-256' | 'p-384';
+
+/** Bytes of an uncompressed point (SEC 1 §2.3.3): 4, then x and y. */
+export const ECDSA_POINT_BYTES: Readonly<Record<EcdsaCurve, number>> = { 'p-256': 65, 'p-384': 97 };
 
 /** An X25519 private key (RFC 7748), imported once. */
 export interface X25519PrivateKey {
@@ -92,8 +98,13 @@ export interface CryptoSuite {
   hkdf(name: HashName, secret: Uint8Array, salt: Uint8Array, info: Uint8Array, outputBytes: number): Bytes;
   /** @throws {RangeError} when `seed` is not 32 bytes. */
   ed25519PrivateKey(seed: Uint8Array): Ed25519PrivateKey;
-  /** The key of these 32 bytes, or `undefined` when they are no usable key: wrong length, no point, or low order. */
-  ed25519PublicKey(bytes: Uint8Array): Ed25519PublicKey | undefined;
+  /**
+   * The key of these 32 bytes, or `undefined` when they are no usable key: wrong length, no point in
+   * its only encoding, or low order. Signatures are judged by one rule everywhere: `ed25519-points.ts`.
+   */
+  ed25519PublicKey(bytes: Uint8Array): SignatureKey | undefined;
+  /** The key of an uncompressed point, or `undefined` when it is none of the curve. Signatures are strict DER. */
+  ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined;
   /** @throws {RangeError} when `seed` is not 32 bytes. */
   x25519PrivateKey(seed: Uint8Array): X25519PrivateKey;
   /** @throws {RangeError} when `key` is not 32 bytes. */

@@ -1,7 +1,8 @@
 /** ECDSA on P-256 as a key algorithm; in a file of its own, so that who needs Ed25519 only does not load it. */
 
+import { ecdsaPublicKey } from '#crypto';
 import { copyBytes } from '../core/bytes.ts';
-import { isP256Point, isP256Secret, p256PublicKey, p256Sign, p256Verify } from '../crypto/p256.ts';
+import { isP256Secret, p256PublicKey, p256Sign } from '../crypto/p256.ts';
 import { contextTag, der, derBitString, derOid, derSequence, derUnsigned, readDer, TAG } from './der.ts';
 import { createKeyRegistry, ed25519, type KeyAlgorithm, type KeyRegistry } from './key-algorithm.ts';
 import { OIDS } from './oid.ts';
@@ -19,9 +20,8 @@ export const ecdsaP256: KeyAlgorithm = {
     return (message) => p256Sign(own, message);
   },
   verify: (bits) => {
-    if (!isP256Point(bits)) return undefined;
-    const point = copyBytes(bits);
-    return (message, signature) => p256Verify(point, message, signature);
+    const key = ecdsaPublicKey('p-256', bits);
+    return key === undefined ? undefined : (message, signature) => key.verify(message, signature);
   },
   encodeSecret: (secret) =>
     derSequence(

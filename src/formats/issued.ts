@@ -1,7 +1,7 @@
 /** Whether a certificate's signature is that of another one's key: by Ed25519, ECDSA on P-256 and P-384, and RSA. */
 
+import { ecdsaPublicKey } from '#crypto';
 import { equalBytes } from '../core/bytes.ts';
-import { p384Verify } from '../crypto/p384.ts';
 import { type RsaHash, rsaVerify } from '../crypto/rsa-verify.ts';
 import { type Certificate } from './certificate.ts';
 import { derOid, readDer } from './der.ts';
@@ -38,7 +38,7 @@ export function issued(issuer: Certificate, child: Certificate): boolean {
 function isP384({ algorithm, bits }: SubjectPublicKeyInfo, child: Certificate): boolean {
   if (child.signatureAlgorithm.oid !== ECDSA_WITH_SHA384) return false;
   if (algorithm.parameters === undefined || !equalBytes(algorithm.parameters, derOid(SECP384R1))) return false;
-  return p384Verify(bits, child.toBeSigned, child.signature);
+  return ecdsaPublicKey('p-384', bits)?.verify(child.toBeSigned, child.signature) === true;
 }
 
 function isRsa({ bits }: SubjectPublicKeyInfo, child: Certificate): boolean {
@@ -49,7 +49,7 @@ function isRsa({ bits }: SubjectPublicKeyInfo, child: Certificate): boolean {
     const modulus = inner.integer();
     const exponent = inner.integer();
     inner.end();
-    return { modulus, exponent };
+    return modulus[0]! < 0x80 && exponent[0]! < 0x80 ? { modulus, exponent } : undefined; // negative numbers
   });
   return key !== undefined && rsaVerify(key, name, child.toBeSigned, child.signature);
 }

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
+import { ed25519, ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
 import * as fc from '../support/fast-check.ts';
-import { fromHex, toHex } from '../../src/core/bytes.ts';
+import { encodeText, fromHex, toHex } from '../../src/core/bytes.ts';
+import { p256PublicKey, p256Sign } from '../../src/crypto/p256.ts';
 import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
 import { suites } from './suites.ts';
 
@@ -21,6 +22,52 @@ const LOW_ORDER_U = [
   `ed${'ff'.repeat(30)}7f`,
   `ee${'ff'.repeat(30)}7f`,
 ];
+
+/** Of the CCTV set (C2SP): A, R or what is left of the equation has a component of low order. */
+const MIXED: readonly {
+  readonly valid: boolean;
+  readonly key: string;
+  readonly message: string;
+  readonly signature: string;
+}[] = [
+  {
+    valid: true, // number 7: components of A and R that cancel out
+    key: '10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f',
+    message: 'ed25519vectors',
+    signature:
+      '36684ea91032ba5b1dbab2d02f4debc74c3327f2b3802e2e4d371aa42b12b56bbbfd00bd9c259d8d222d15e67a3d8228585050dbb9b9585be20d8fadc721da03',
+  },
+  {
+    valid: false, // number 267: right only when both sides are multiplied by the cofactor
+    key: 'ef75b20e7540e3dff77404193652ba2bd13df99c1508eee1515e27ae25f28076',
+    message: 'ed25519vectors 3',
+    signature:
+      '36684ea91032ba5b1dbab2d02f4debc74c3327f2b3802e2e4d371aa42b12b56b2d471882773a677af1e3824e757a33f8ddf7bbeaf3d28a09595eb8daa0d74a03',
+  },
+  {
+    valid: false, // number 304: R is the neutral point, and the equation holds
+    key: 'ef75b20e7540e3dff77404193652ba2bd13df99c1508eee1515e27ae25f28076',
+    message: 'ed25519vectors 7',
+    signature:
+      '0100000000000000000000000000000000000000000000000000000000000000330b30d6c1f07511e2208d233b6a34d4ed7109da2dea615bcd97daee3a842704',
+  },
+  {
+    valid: false, // number 5: R is the point of order 4, and the equation holds
+    key: '10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f',
+    message: 'ed25519vectors 3',
+    signature:
+      '00000000000000000000000000000000000000000000000000000000000000009472a69cd9a701a50d130ed52189e2455b23767db52cacb8716fb896ffeeac09',
+  },
+];
+
+function canDecode(point: Uint8Array): boolean {
+  try {
+    ed25519.Point.fromBytes(point);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 for (const suite of suites) {
   describe(`hostile input to crypto on ${suite.cryptoName}`, () => {
@@ -39,6 +86,83 @@ for (const suite of suites) {
         assert.equal(suite.ed25519PublicKey(encoded), undefined);
       }
       for (const length of [0, 31, 33]) assert.equal(suite.ed25519PublicKey(new Uint8Array(length)), undefined);
+    });
+
+    it('ed25519 refuses keys that are no point of the curve, and encodings of one that are not the only one', () => {
+      const key = (y: number, ...end: readonly number[]): Uint8Array => {
+        const bytes = new Uint8Array(32).fill(end.length === 0 ? 0 : 0xff);
+        bytes[0] = y;
+        if (end.length > 0) bytes[31] = end[0]!;
+        return bytes;
+      };
+      assert.notEqual(suite.ed25519PublicKey(key(3)), undefined);
+      assert.equal(suite.ed25519PublicKey(key(2)), undefined, 'no point has y = 2');
+      for (let y = 0; y < 19; y++) {
+        for (const sign of [0x7f, 0xff]) {
+          assert.equal(suite.ed25519PublicKey(key(0xed + y, sign)), undefined, `y = p + ${y}`);
+        }
+      }
+      let points = 0;
+      for (let i = 0; i < 200; i++) {
+        const bytes = suite.hash('sha256', Uint8Array.of(i));
+        const isPoint = canDecode(bytes);
+        points += isPoint ? 1 : 0;
+        assert.equal(suite.ed25519PublicKey(bytes) !== undefined, isPoint);
+      }
+      assert.ok(points > 50 && points < 150);
+    });
+
+    it('ed25519 judges by the equation without the cofactor, and refuses an R of low order', () => {
+      for (const { valid, key, message, signature } of MIXED) {
+        const verifier = suite.ed25519PublicKey(fromHex(key))!;
+        assert.equal(verifier.verify(encodeText(message), fromHex(signature)), valid, message);
+      }
+    });
+
+    it('ed25519 leaves keys and signatures that are Buffers as they are', () => {
+      const { key, message, signature } = MIXED[0]!;
+      const [point, proof] = [Buffer.from(key, 'hex'), Buffer.from(signature, 'hex')];
+      point[31]! |= 0x80;
+      proof[31]! |= 0x80;
+      const before = [point.toString('hex'), proof.toString('hex')];
+      suite.ed25519PublicKey(point)?.verify(encodeText(message), proof);
+      assert.deepEqual([point.toString('hex'), proof.toString('hex')], before);
+    });
+
+    it('ecdsa takes uncompressed points of the curve only, and answers false to every changed bit', () => {
+      const { secret, message } = { secret: new Uint8Array(32).fill(9), message: Uint8Array.of(1, 2, 3) };
+      const point = p256PublicKey(secret);
+      const signature = p256Sign(secret, message);
+      const key = suite.ecdsaPublicKey('p-256', point)!;
+      assert.equal(key.verify(message, signature), true);
+      assert.equal(key.verify(Uint8Array.of(1, 2), signature), false);
+      for (let bit = 0; bit < 8 * signature.length; bit++) {
+        const forged = signature.slice();
+        forged[bit >> 3]! ^= 1 << (bit & 7);
+        assert.equal(key.verify(message, forged), false, `bit ${bit}`);
+      }
+      for (const trailing of [signature.subarray(1), Uint8Array.of(...signature, 0), new Uint8Array(0)]) {
+        assert.equal(key.verify(message, trailing), false);
+      }
+      const off = point.slice();
+      off[64]! ^= 1;
+      const hybrid = point.slice();
+      hybrid[0] = 6 + (point[64]! & 1);
+      const compressed = Uint8Array.of(2 + (point[64]! & 1), ...point.subarray(1, 33));
+      const infinity = new Uint8Array(65);
+      infinity[0] = 4;
+      for (const wrong of [
+        off,
+        hybrid,
+        compressed,
+        infinity,
+        new Uint8Array(1),
+        new Uint8Array(0),
+        point.subarray(1),
+      ]) {
+        assert.equal(suite.ecdsaPublicKey('p-256', wrong), undefined);
+      }
+      assert.equal(suite.ecdsaPublicKey('p-384', point), undefined);
     });
 
     it('ed25519 refuses a signature whose scalar is not reduced', () => {
