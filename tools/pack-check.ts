@@ -9,6 +9,7 @@
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { vectorsOf } from '../test/vectors/public.ts';
 import { build } from './build.ts';
 import { findNode } from './find-node.mjs';
 import { installTarball, pack, run } from './package.ts';
@@ -96,6 +97,25 @@ function runExamples(folder: string): string {
   return `${examples.length} examples run under Node ${NODES.join(', ')}`;
 }
 
+/** Every Node has another OpenSSL, and all of them accept the same Ed25519 signatures. */
+function judgeVectors(folder: string): string {
+  const file = 'cctv-ed25519.json';
+  const vectors = vectorsOf(file);
+  if (vectors === undefined) return 'public Ed25519 vectors are skipped: SHOAL_VECTORS names no folder with them';
+  writeFileSync(path.join(folder, file), vectors);
+  writeFileSync(path.join(folder, 'cctv.ts'), readFileSync(path.join(root, 'test', 'browser', 'cctv.ts')));
+  tool('typescript/bin/tsc', [...FLAGS, ...SETTING, 'cctv.ts'], folder);
+  const program = `import { readFileSync } from 'node:fs';
+import { cctvVerdicts } from './cctv.js';
+console.log(cctvVerdicts(JSON.parse(readFileSync('${file}', 'utf8'))));`;
+  writeFileSync(path.join(folder, 'judge.mjs'), program);
+  const verdicts = new Set(NODES.map((major) => run(findNode(major), ['judge.mjs'], folder).trim()));
+  const [first] = verdicts;
+  const accepted = first!.split('1').length - 1;
+  if (verdicts.size !== 1 || accepted === 0) throw new Error('Node versions disagree on public Ed25519 vectors');
+  return `${accepted} of ${first!.length} public Ed25519 vectors are accepted under Node ${NODES.join(', ')}`;
+}
+
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-pack-'));
 try {
   build();
@@ -110,6 +130,7 @@ try {
   console.log(weigh(folder));
   run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '@types/node@22'], folder);
   for (const line of compileAndLoad(folder)) console.log(line);
+  console.log(judgeVectors(folder));
   console.log(runExamples(folder));
 } catch (error) {
   console.log(error instanceof Error ? error.message : error);

@@ -12,7 +12,12 @@ const folder = process.env['SHOAL_VECTORS'];
 export const skip: string | false =
   folder === undefined || folder === '' ? 'SHOAL_VECTORS names no folder with the public vectors' : false;
 
+/** The bytes of one file, or `undefined` without the folder. */
+export function vectorsOf(file: string): Uint8Array | undefined {
+  return skip === false ? readFileSync(path.join(folder!, file)) : undefined;
+}
+
 /** The vectors of one file; call it inside a test that is skipped without them. */
 export function publicVectors<T>(file: string): T {
-  return JSON.parse(readFileSync(path.join(folder!, file), 'utf8')) as T;
+  return JSON.parse(new TextDecoder().decode(vectorsOf(file))) as T;
 }

@@ -12,6 +12,8 @@ import { peerIdOf } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
 import { build as bundle } from 'esbuild';
 import { build } from '../build.ts';
+import { cctvVerdicts, type CctvVector } from '../../test/browser/cctv.ts';
+import { vectorsOf } from '../../test/vectors/public.ts';
 import { installTarball, pack } from '../package.ts';
 import { root } from '../public-modules.ts';
 import { findChromium, runPage } from './chromium.ts';
@@ -44,11 +46,16 @@ interface Report {
   readonly skipped: number;
   readonly failures: readonly { readonly name: string; readonly why: string }[];
   readonly ids: readonly string[];
+  /** A digit for each public Ed25519 vector, where there are some. */
+  readonly verdicts?: string | undefined;
 }
 
 async function runSuites(folder: string, chromium: string): Promise<void> {
   const suites = path.join(folder, 'suites.ts');
-  writeFileSync(suites, readFileSync(path.join(root, 'test', 'browser', 'suites.ts')));
+  for (const name of ['suites.ts', 'cctv.ts']) {
+    writeFileSync(path.join(folder, name), readFileSync(path.join(root, 'test', 'browser', name)));
+  }
+  const vectors = vectorsOf('cctv-ed25519.json');
   const wasm = readFileSync(path.join(root, 'dist', 'swarms', 'quic', 'engine.wasm'));
   const page =
     '<!doctype html><meta charset="utf-8"><title>shoal</title><script type="module" src="/bundle.js"></script>';
@@ -56,12 +63,20 @@ async function runSuites(folder: string, chromium: string): Promise<void> {
     ['/', { type: 'text/html', bytes: new TextEncoder().encode(page) }],
     ['/bundle.js', { type: 'text/javascript', bytes: await bundled(folder, suites, false) }],
     ['/engine.wasm', { type: 'application/wasm', bytes: wasm }],
+    ...(vectors === undefined ? [] : [['/cctv-ed25519.json', { type: 'application/json', bytes: vectors }] as const]),
   ]);
-  const { passed, skipped, failures, ids } = (await runPage(chromium, files)) as Report;
+  const { passed, skipped, failures, ids, verdicts } = (await runPage(chromium, files)) as Report;
   for (const { name, why } of failures) console.log(`FAILED  ${name}\n${why.replaceAll(/^/gm, '    ')}`);
   const ours = [1, 2, 3].map((i) => peerIdOf(testKey(i).publicKey));
   if (ids.join() !== ours.join())
     throw new Error(`The browser makes other PeerIDs: ${ids.join()} instead of ${ours.join()}`);
+  if (vectors === undefined) {
+    console.log(
+      'Skipped:\n  public Ed25519 vectors in Chromium: SHOAL_VECTORS names no folder with the public vectors',
+    );
+  } else if (verdicts !== cctvVerdicts(JSON.parse(new TextDecoder().decode(vectors)) as readonly CctvVector[])) {
+    throw new Error('The browser judges public Ed25519 vectors otherwise than Node');
+  }
   console.log(`\n${passed} passed, ${failures.length} failed, ${skipped} skipped`);
   if (failures.length > 0 || passed === 0) process.exitCode = 1;
 }
