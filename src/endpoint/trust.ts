@@ -61,6 +61,8 @@ export interface ResolvedTrust {
 const ALERT_OF_FAULT: Readonly<Record<ChainFault, number>> = {
   malformed: ALERT.BAD_CERTIFICATE,
   unknown_ca: ALERT.UNKNOWN_CA,
+  unsupported: ALERT.UNSUPPORTED_CERTIFICATE,
+  too_complex: ALERT.BAD_CERTIFICATE,
   expired: ALERT.CERTIFICATE_EXPIRED,
   not_yet_valid: ALERT.CERTIFICATE_EXPIRED,
   usage: ALERT.UNSUPPORTED_CERTIFICATE,

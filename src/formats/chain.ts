@@ -1,18 +1,29 @@
 /**
  * Chains of certificates to an authority: RFC 5280 §6 as far as peers need it. Signatures, dates, basic constraints, key
- * usage, extended key usage, and names as in RFC 9525. Not: revocation, policies, and name
- * constraints, which are refused.
+ * usage, extended key usage along the chain, and names as in RFC 9525. Not: revocation, policies, and name constraints,
+ * which are refused.
+ *
+ * The work is bounded, whatever certificates a peer makes up: sizes and numbers first, then what costs little (names, dates,
+ * extensions), then signatures, of which there are few.
  */
 
 import { equalBytes } from '../core/bytes.ts';
-import { canonicalIp, ipBytes } from '../core/ip.ts';
-import { type Certificate, type CertificateExtension, parseCertificate } from './certificate.ts';
-import { contextTag, type DerReader, readDer, TAG } from './der.ts';
+import { matchesServerName } from './certificate-names.ts';
+import { type CertificateUsage, type Profile, profileOf } from './certificate-profile.ts';
+import { type Certificate, parseCertificate } from './certificate.ts';
 import { issued } from './issued.ts';
-import { OIDS, type Oid } from './oid.ts';
 
 /** What can be wrong with a chain. `constraints`: an extension that must be understood and is not, or one that forbids it. */
-export type ChainFault = 'malformed' | 'unknown_ca' | 'expired' | 'not_yet_valid' | 'usage' | 'name' | 'constraints';
+export type ChainFault =
+  | 'malformed'
+  | 'unknown_ca'
+  | 'unsupported'
+  | 'too_complex'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'usage'
+  | 'name'
+  | 'constraints';
 
 /** What is asked of a chain. */
 export interface ChainQuestion {
@@ -23,9 +34,11 @@ export interface ChainQuestion {
   /** Milliseconds since the Unix epoch. */
   readonly wallMs: number;
   /** What the end entity is to be. */
-  readonly usage: 'server' | 'client';
+  readonly usage: CertificateUsage;
   /** A DNS name or an IP that the end entity must have. */
   readonly serverName: string | undefined;
+  /** Where the operations are counted. @default nowhere that the caller sees */
+  readonly cost?: ChainCost | undefined;
 }
 
 /** What is wrong, for machines and for people. */
@@ -34,169 +47,179 @@ export interface ChainProblem {
   readonly why: string;
 }
 
-/** Certificates between the end entity and the authority. */
-const MAX_INTERMEDIATES = 8;
+/** Operations that one verification takes; each is bounded by a limit below. */
+export interface ChainCost {
+  /** Certificates that were tried as the issuer of another one. */
+  steps: number;
+  signatureChecks: number;
+  /** Bytes of signed parts that were hashed. */
+  hashedBytes: number;
+}
 
-const SERVER_AUTH: Oid = '1.3.6.1.5.5.7.3.1';
-const CLIENT_AUTH: Oid = '1.3.6.1.5.5.7.3.2';
-const ANY_EXTENDED_KEY_USAGE: Oid = '2.5.29.37.0';
-/** Bits of keyUsage (RFC 5280 §4.2.1.3), from the first. */
-const DIGITAL_SIGNATURE = 0;
-const KEY_CERT_SIGN = 5;
-/** Critical ones that are looked at. */
-const UNDERSTOOD: readonly Oid[] = [OIDS.basicConstraints, OIDS.keyUsage, OIDS.extendedKeyUsage, OIDS.subjectAltName];
-const NAME_CONSTRAINTS: Oid = '2.5.29.30';
+/** Certificates between the end entity and the authority. */
+export const MAX_INTERMEDIATES = 14;
+/** Certificates that a peer sends: its own, those between, and the authority's, which many send along. */
+export const MAX_CHAIN_CERTIFICATES = 16;
+/** Bytes of all certificates of a chain. A handshake of TLS brings at most 64 KiB in practice. */
+export const MAX_CHAIN_BYTES: number = 192 * 1024;
+/** Issuers that are tried. */
+export const MAX_CHAIN_STEPS = 100;
+/** Signatures that are checked: one for each certificate of the longest path, and one for a wrong turn. */
+export const MAX_SIGNATURE_CHECKS = 16;
+
+const TOO_COMPLEX: ChainProblem = {
+  fault: 'too_complex',
+  why: `its chain takes more than ${MAX_CHAIN_STEPS} steps or ${MAX_SIGNATURE_CHECKS} signature checks`,
+};
+
+function malformed(why: string): ChainProblem {
+  return { fault: 'malformed', why };
+}
 
 /** What speaks against a chain, or nothing. Never throws. */
 export function verifyChain(question: ChainQuestion): ChainProblem | undefined {
-  const { chain, anchors, wallMs } = question;
-  if (chain.length > MAX_INTERMEDIATES + 1) return { fault: 'malformed', why: 'its chain is too long' };
-  const parsed = chain.map((der) => parseCertificate(der));
-  const leaf = parsed[0];
-  if (leaf === undefined) return { fault: 'malformed', why: 'its certificate is none that is strict version 3' };
-  const others = parsed.slice(1).filter((one) => one !== undefined);
-  const own = checkDates(leaf, wallMs) ?? checkCritical(leaf) ?? checkUsage(leaf, question.usage);
-  if (own !== undefined) return own;
+  const { chain, anchors, serverName } = question;
+  if (chain.length > MAX_CHAIN_CERTIFICATES) return malformed('its chain has too many certificates');
+  if (chain.reduce((bytes, der) => bytes + der.length, 0) > MAX_CHAIN_BYTES) return malformed('its chain is too large');
+  const [leaf, ...others] = chain.map((der) => parseCertificate(der));
+  if (leaf === undefined) return malformed('its certificate is none that is strict version 3');
   // Who the authority has named itself is trusted as it is.
-  if (!anchors.some((anchor) => equalBytes(anchor.der, leaf.der))) {
-    const problem = climb(leaf, others, anchors, wallMs, 0);
-    if (problem !== undefined) return problem;
-  }
-  return question.serverName === undefined ? undefined : checkName(leaf, question.serverName);
-}
-
-/** Looks for a way up from `child`; answers the problem of the most promising one. */
-function climb(
-  child: Certificate,
-  others: readonly Certificate[],
-  anchors: readonly Certificate[],
-  wallMs: number,
-  below: number,
-): ChainProblem | undefined {
-  let problem: ChainProblem | undefined;
-  for (const anchor of anchors) {
-    if (!issued(anchor, child)) continue;
-    const wrong = checkDates(anchor, wallMs) ?? checkCritical(anchor) ?? checkAuthority(anchor, below, true);
-    if (wrong === undefined) return undefined;
-    problem ??= wrong;
-  }
-  if (below < MAX_INTERMEDIATES) {
-    for (const issuer of others) {
-      if (!issued(issuer, child)) continue;
-      const rest = others.filter((other) => other !== issuer);
-      const wrong =
-        checkDates(issuer, wallMs) ??
-        checkCritical(issuer) ??
-        checkAuthority(issuer, below, false) ??
-        climb(issuer, rest, anchors, wallMs, below + 1);
-      if (wrong === undefined) return undefined;
-      problem ??= wrong;
-    }
-  }
-  return problem ?? { fault: 'unknown_ca', why: 'its chain leads to no authority of trust.ca' };
-}
-
-function checkDates(certificate: Certificate, wallMs: number): ChainProblem | undefined {
-  if (wallMs > certificate.notAfterMs) return { fault: 'expired', why: 'a certificate of its chain has expired' };
-  if (wallMs < certificate.notBeforeMs) {
-    return { fault: 'not_yet_valid', why: 'a certificate of its chain is not valid yet; are the clocks right?' };
-  }
-  return undefined;
-}
-
-function extensionOf(certificate: Certificate, oid: Oid): CertificateExtension | undefined {
-  return certificate.extensions.find((extension) => extension.oid === oid);
-}
-
-function checkCritical(certificate: Certificate): ChainProblem | undefined {
-  const unknown = certificate.extensions.find(
-    ({ critical, oid }) => oid === NAME_CONSTRAINTS || (critical && !UNDERSTOOD.includes(oid)),
+  const isNamed = anchors.some((anchor) => equalBytes(anchor.der, leaf.der));
+  const search = new ChainSearch(
+    question,
+    others.filter((other) => other !== undefined),
   );
-  if (unknown === undefined) return undefined;
-  return {
-    fault: 'constraints',
-    why: `a certificate of its chain has the extension ${unknown.oid}, which is not understood`,
-  };
-}
-
-function forbidden(why: string): ChainProblem {
-  return { fault: 'constraints', why };
-}
-
-function unfit(why: string): ChainProblem {
-  return { fault: 'usage', why };
-}
-
-/** Whether a certificate may sign others, with so many below it that do. */
-function checkAuthority(certificate: Certificate, below: number, anchor: boolean): ChainProblem | undefined {
-  const constraints = extensionOf(certificate, OIDS.basicConstraints);
-  if (constraints === undefined)
-    return anchor ? undefined : forbidden('a certificate that may not sign others has done so');
-  const read = readDer(constraints.value, (reader) => {
-    const inner = reader.sequence();
-    const ca = inner.tag === TAG.boolean && inner.boolean();
-    const most = inner.tag === TAG.integer ? inner.smallInteger() : Infinity;
-    inner.end();
-    return { ca, most };
-  });
-  if (read?.ca !== true) return forbidden('a certificate that may not sign others has done so');
-  if (below > read.most) return forbidden('its chain is longer than a certificate in it allows');
-  return hasKeyUsage(certificate, KEY_CERT_SIGN)
+  const problem = search.checkLeaf(leaf) ?? (isNamed ? undefined : search.climb(leaf, 0, 0));
+  if (problem !== undefined || serverName === undefined) return problem;
+  return matchesServerName(search.profile(leaf), serverName)
     ? undefined
-    : forbidden('a key that may not sign certificates has done so');
+    : { fault: 'name', why: `its certificate is not for ${serverName}` };
 }
 
-function checkUsage(leaf: Certificate, usage: 'server' | 'client'): ChainProblem | undefined {
-  if (!hasKeyUsage(leaf, DIGITAL_SIGNATURE)) return unfit('its key may not sign');
-  const extended = extensionOf(leaf, OIDS.extendedKeyUsage);
-  if (extended === undefined) return undefined;
-  const purposes = readDer(extended.value, (reader) => readAll(reader.sequence(), (inner) => inner.oid()));
-  const wanted = usage === 'server' ? SERVER_AUTH : CLIENT_AUTH;
-  if (purposes?.some((oid) => oid === wanted || oid === ANY_EXTENDED_KEY_USAGE) === true) return undefined;
-  return unfit(`its certificate is not for a ${usage}`);
-}
+/** One search for a way up. */
+class ChainSearch {
+  readonly #question: ChainQuestion;
+  /** The certificates between, each once; bounded by MAX_CHAIN_CERTIFICATES. */
+  readonly #others: readonly Certificate[];
+  readonly #cost: ChainCost;
+  /** What was read in each certificate; bounded by those of the chain and the authorities. */
+  readonly #profiles = new Map<Certificate, Profile>();
+  /** Signatures that have been checked, by issuer and child; bounded by MAX_SIGNATURE_CHECKS. */
+  readonly #signatures = new Map<Certificate, Map<Certificate, ReturnType<typeof issued>>>();
+  /** Certificates on the way from the end entity to where the search is; bounded by MAX_INTERMEDIATES. */
+  readonly #path = new Set<Certificate>();
+  /** What this search has spent of its limits. */
+  #steps = 0;
+  #checks = 0;
+  #isSpent = false;
 
-/** Whether the key may be used so; where nothing is said, it may. */
-function hasKeyUsage(certificate: Certificate, bit: number): boolean {
-  const extension = extensionOf(certificate, OIDS.keyUsage);
-  if (extension === undefined) return true;
-  // The first byte of a bit string counts unused bits, so the bits begin behind it.
-  const bits = readDer(extension.value, (reader) => reader.contents(TAG.bitString));
-  return ((bits?.[1 + (bit >> 3)] ?? 0) & (0x80 >> (bit & 7))) !== 0;
-}
+  constructor(question: ChainQuestion, others: readonly Certificate[]) {
+    this.#question = question;
+    this.#cost = question.cost ?? { steps: 0, signatureChecks: 0, hashedBytes: 0 };
+    this.#others = others.filter((one, i) => !others.slice(0, i).some((before) => equalBytes(before.der, one.der)));
+  }
 
-function readAll<T>(reader: DerReader, read: (reader: DerReader) => T): T[] {
-  const all: T[] = []; // bounded by the certificate's own bytes
-  while (!reader.done) all.push(read(reader));
-  return all;
-}
+  profile(certificate: Certificate): Profile {
+    let profile = this.#profiles.get(certificate);
+    if (profile === undefined) this.#profiles.set(certificate, (profile = profileOf(certificate)));
+    return profile;
+  }
 
-/** RFC 9525: names are those of subjectAltName alone; a `*` may be the whole first label. */
-function checkName(leaf: Certificate, serverName: string): ChainProblem | undefined {
-  const problem: ChainProblem = { fault: 'name', why: `its certificate is not for ${serverName}` };
-  const names = extensionOf(leaf, OIDS.subjectAltName);
-  if (names === undefined) return problem;
-  const ip = canonicalIp(serverName);
-  const wantedTag = contextTag(ip === undefined ? 2 : 7, false);
-  const found = readDer(names.value, (reader) =>
-    readAll(reader.sequence(), (inner) => {
-      const { tag } = inner;
-      if (tag !== wantedTag) {
-        inner.any();
-        return false;
+  checkLeaf(leaf: Certificate): ChainProblem | undefined {
+    const { usage } = this.#question;
+    const profile = this.profile(leaf);
+    const wrong = this.#checkDates(leaf) ?? profile.problem;
+    if (wrong !== undefined) return wrong;
+    if (!profile.maySign) return { fault: 'usage', why: 'its key may not sign' };
+    return profile.usages[usage] ? undefined : { fault: 'usage', why: `its certificate is not for a ${usage}` };
+  }
+
+  /**
+   * Looks for a way up from `child`; answers the problem of the most promising one.
+   *
+   * @param depth - certificates between the end entity and `child`'s issuer.
+   * @param counted - those of them that count for a path length: not self-issued (RFC 5280 §6.1.4 (l)).
+   */
+  climb(child: Certificate, depth: number, counted: number): ChainProblem | undefined {
+    let problem: ChainProblem | undefined;
+    for (const anchor of this.#question.anchors) {
+      const wrong = this.#tryIssuer(anchor, child, counted);
+      if (wrong === undefined) return undefined;
+      problem ??= wrong === 'no' ? undefined : wrong;
+    }
+    for (const issuer of depth < MAX_INTERMEDIATES ? this.#others : []) {
+      if (this.#path.has(issuer)) continue;
+      let wrong = this.#tryIssuer(issuer, child, counted);
+      if (wrong === undefined) {
+        this.#path.add(issuer);
+        wrong = this.climb(issuer, depth + 1, counted + (isSelfIssued(issuer) ? 0 : 1));
+        this.#path.delete(issuer);
+        if (wrong === undefined) return undefined;
       }
-      const value = inner.contents(wantedTag);
-      if (ip !== undefined) return equalBytes(value, ipBytes(ip)!);
-      return matchesName(String.fromCharCode(...value), serverName);
-    }).some(Boolean),
-  );
-  return found === true ? undefined : problem;
+      problem ??= wrong === 'no' ? undefined : wrong;
+    }
+    if (this.#isSpent) return TOO_COMPLEX;
+    return problem ?? { fault: 'unknown_ca', why: 'its chain leads to no authority of trust.ca' };
+  }
+
+  /** Whether `issuer` has signed `child` and may do so: nothing, `no`, or what speaks against it. */
+  #tryIssuer(issuer: Certificate, child: Certificate, counted: number): ChainProblem | 'no' | undefined {
+    if (this.#isSpent || !equalBytes(issuer.subject, child.issuer)) return 'no';
+    if (++this.#steps > MAX_CHAIN_STEPS) {
+      this.#isSpent = true;
+      return 'no';
+    }
+    this.#cost.steps++;
+    const wrong = this.#checkDates(issuer) ?? this.#checkAuthority(issuer, counted);
+    if (wrong !== undefined) return wrong;
+    const verdict = this.#checkSignature(issuer, child);
+    if (verdict === 'yes') return undefined;
+    if (verdict === 'no') return 'no';
+    return {
+      fault: 'unsupported',
+      why: `a certificate of its chain is signed by an algorithm that is not supported (${child.signatureAlgorithm.oid})`,
+    };
+  }
+
+  #checkSignature(issuer: Certificate, child: Certificate): ReturnType<typeof issued> {
+    let verdicts = this.#signatures.get(issuer);
+    if (verdicts === undefined) this.#signatures.set(issuer, (verdicts = new Map()));
+    let verdict = verdicts.get(child);
+    if (verdict !== undefined) return verdict;
+    if (++this.#checks > MAX_SIGNATURE_CHECKS) {
+      this.#isSpent = true;
+      return 'no';
+    }
+    this.#cost.signatureChecks++;
+    this.#cost.hashedBytes += child.toBeSigned.length;
+    verdict = issued(issuer, child);
+    verdicts.set(child, verdict);
+    return verdict;
+  }
+
+  #checkDates({ notBeforeMs, notAfterMs }: Certificate): ChainProblem | undefined {
+    const { wallMs } = this.#question;
+    if (wallMs > notAfterMs) return { fault: 'expired', why: 'a certificate of its chain has expired' };
+    if (wallMs < notBeforeMs) {
+      return { fault: 'not_yet_valid', why: 'a certificate of its chain is not valid yet; are the clocks right?' };
+    }
+    return undefined;
+  }
+
+  /** Whether a certificate may sign others, with so many below it that do; the same for those between and authorities. */
+  #checkAuthority(certificate: Certificate, counted: number): ChainProblem | undefined {
+    const profile = this.profile(certificate);
+    if (profile.problem !== undefined) return profile.problem;
+    const { usage } = this.#question;
+    const forbidden = (why: string): ChainProblem => ({ fault: 'constraints', why });
+    if (!profile.isAuthority) return forbidden('a certificate that may not sign others has done so');
+    if (!profile.mayCertify) return forbidden('a key that may not sign certificates has done so');
+    if (counted > profile.pathLength) return forbidden('its chain is longer than a certificate in it allows');
+    if (profile.usages[usage]) return undefined;
+    return { fault: 'usage', why: `a certificate of its chain is not for those that sign a ${usage}` };
+  }
 }
 
-function matchesName(pattern: string, name: string): boolean {
-  const [wanted, actual] = [pattern.toLowerCase(), name.toLowerCase().replace(/\.$/, '')];
-  if (!wanted.startsWith('*.')) return wanted === actual;
-  const dot = actual.indexOf('.');
-  // A wildcard stands for one label, and not for all of a top-level domain.
-  return dot > 0 && actual.slice(dot) === wanted.slice(1) && wanted.slice(2).includes('.');
+function isSelfIssued(certificate: Certificate): boolean {
+  return equalBytes(certificate.subject, certificate.issuer);
 }

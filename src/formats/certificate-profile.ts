@@ -1,0 +1,156 @@
+/**
+ * What the extensions of a certificate allow (RFC 5280 §4.2.1), read once and strictly: an extension that is understood here
+ * and cannot be read makes the certificate useless, critical or not.
+ */
+
+import { type Bytes } from '../core/bytes.ts';
+import { type Certificate } from './certificate.ts';
+import { type DerReader, readDer, TAG } from './der.ts';
+import { OIDS, type Oid } from './oid.ts';
+
+/** What an end entity can be. */
+export type CertificateUsage = 'server' | 'client';
+
+/** What a certificate may be used for, as far as it says. */
+export interface Profile {
+  /** Why it cannot be used at all. */
+  readonly problem: { readonly fault: 'malformed' | 'constraints'; readonly why: string } | undefined;
+  /** basicConstraints says that it is an authority's. */
+  readonly isAuthority: boolean;
+  /** How many authorities may follow below it; Infinity where nothing is said. */
+  readonly pathLength: number;
+  /** keyUsage has `digitalSignature`, or there is none. */
+  readonly maySign: boolean;
+  /** keyUsage has `keyCertSign`, or there is none. */
+  readonly mayCertify: boolean;
+  /** extendedKeyUsage, or true where there is none. */
+  readonly usages: Readonly<Record<CertificateUsage, boolean>>;
+  /** subjectAltName: tag and contents of each; bounded by the certificate's own bytes. */
+  readonly names: readonly GeneralName[];
+}
+
+/** One name of a subjectAltName. */
+export interface GeneralName {
+  readonly tag: number;
+  /** A view into the certificate. */
+  readonly value: Uint8Array;
+}
+
+/** RFC 5280 §4.2.1.12. */
+const USAGES: Readonly<Record<CertificateUsage, Oid>> = {
+  server: '1.3.6.1.5.5.7.3.1',
+  client: '1.3.6.1.5.5.7.3.2',
+};
+const ANY_EXTENDED_KEY_USAGE: Oid = '2.5.29.37.0';
+/** Bits of keyUsage (RFC 5280 §4.2.1.3), from the first. */
+const DIGITAL_SIGNATURE = 0;
+const KEY_CERT_SIGN = 5;
+/** Critical ones that are looked at. */
+const UNDERSTOOD: readonly Oid[] = [OIDS.basicConstraints, OIDS.keyUsage, OIDS.extendedKeyUsage, OIDS.subjectAltName];
+const NAME_CONSTRAINTS: Oid = '2.5.29.30';
+/** No certificate in use has nearly as many purposes; more are only work. */
+const MAX_PURPOSES = 64;
+/** RFC 5280 §4.1.2.2. */
+const MAX_SERIAL_BYTES = 20;
+
+const NOTHING: Omit<Profile, 'problem'> = {
+  isAuthority: false,
+  pathLength: 0,
+  maySign: false,
+  mayCertify: false,
+  usages: { server: false, client: false },
+  names: [],
+};
+
+function useless(fault: 'malformed' | 'constraints', why: string): Profile {
+  return { ...NOTHING, problem: { fault, why } };
+}
+
+/** What a certificate may be used for. Never throws. */
+export function profileOf(certificate: Certificate): Profile {
+  const strange = certificate.extensions.find(
+    ({ critical, oid }) => oid === NAME_CONSTRAINTS || (critical && !UNDERSTOOD.includes(oid)),
+  );
+  if (strange !== undefined) {
+    return useless(
+      'constraints',
+      `a certificate of its chain has the extension ${strange.oid}, which is not understood`,
+    );
+  }
+  const read = <T>(oid: Oid, absent: T, reader: (reader: DerReader) => T): T | undefined => {
+    const value = certificate.extensions.find((extension) => extension.oid === oid)?.value;
+    return value === undefined ? absent : readDer(value, reader);
+  };
+  const constraints = read(OIDS.basicConstraints, { isAuthority: false, pathLength: Infinity }, readConstraints);
+  const keyUsage = read(OIDS.keyUsage, () => true, readKeyUsage);
+  const usages = read(OIDS.extendedKeyUsage, { server: true, client: true }, readPurposes);
+  const names = read(OIDS.subjectAltName, [], readNames);
+  if (constraints === undefined || keyUsage === undefined || usages === undefined || names === undefined) {
+    return useless('malformed', 'a certificate of its chain has an extension that cannot be read');
+  }
+  if (!isSerial(certificate.serialNumber)) {
+    return useless('malformed', 'a certificate of its chain has a serial number that is not from 1 to 20 bytes');
+  }
+  const hasKeyUsage = certificate.extensions.some(({ oid }) => oid === OIDS.keyUsage);
+  // RFC 5280 §4.2.1.9: who may sign certificates is an authority.
+  if (hasKeyUsage && keyUsage(KEY_CERT_SIGN) && !constraints.isAuthority) {
+    return useless('constraints', 'a certificate that may not sign others has a key that may');
+  }
+  return {
+    problem: undefined,
+    ...constraints,
+    maySign: keyUsage(DIGITAL_SIGNATURE),
+    mayCertify: keyUsage(KEY_CERT_SIGN),
+    usages,
+    names,
+  };
+}
+
+/** Positive, and at most 20 bytes. */
+function isSerial(serial: Bytes): boolean {
+  return serial.length <= MAX_SERIAL_BYTES && serial[0]! < 0x80 && serial.some((byte) => byte !== 0);
+}
+
+function readConstraints(reader: DerReader): { readonly isAuthority: boolean; readonly pathLength: number } | undefined {
+  const inner = reader.sequence();
+  const isAuthority = inner.tag === TAG.boolean && inner.boolean();
+  let pathLength = Infinity;
+  if (inner.tag === TAG.integer) {
+    const value = inner.integer();
+    if (value[0]! >= 0x80) return undefined;
+    // Beyond six bytes it is larger than any chain, and than what a number holds.
+    if (value.length <= 6) pathLength = value.reduce((sum, byte) => sum * 256 + byte, 0);
+  }
+  inner.end();
+  return { isAuthority, pathLength };
+}
+
+/** A bit string with at least one bit (RFC 5280 §4.2.1.3); DER writes its unused bits as zeros (X.690 §11.2.1). */
+function readKeyUsage(reader: DerReader): ((bit: number) => boolean) | undefined {
+  const [unused = 8, ...bits] = reader.contents(TAG.bitString);
+  const last = bits.at(-1);
+  if (unused > 7 || last === undefined || (last & ((1 << unused) - 1)) !== 0) return undefined;
+  if (bits.length > 2 || bits.every((byte) => byte === 0)) return undefined;
+  return (bit) => ((bits[bit >> 3] ?? 0) & (0x80 >> (bit & 7))) !== 0;
+}
+
+function readPurposes(reader: DerReader): Profile['usages'] | undefined {
+  const inner = reader.sequence();
+  const purposes: Oid[] = []; // bounded by MAX_PURPOSES
+  while (!inner.done && purposes.length < MAX_PURPOSES) purposes.push(inner.oid());
+  if (!inner.done || purposes.length === 0) return undefined;
+  const any = purposes.includes(ANY_EXTENDED_KEY_USAGE);
+  return { server: any || purposes.includes(USAGES.server), client: any || purposes.includes(USAGES.client) };
+}
+
+/** RFC 5280 §4.2.1.6: at least one name, each of a context-specific tag from 0 to 8. */
+function readNames(reader: DerReader): GeneralName[] | undefined {
+  const inner = reader.sequence();
+  const names: GeneralName[] = [];
+  while (!inner.done) {
+    const tag = inner.tag!;
+    if ((tag & 0xc0) !== 0x80 || (tag & 0x1f) > 8) return undefined;
+    names.push({ tag, value: inner.contents(tag) });
+  }
+  return names.length === 0 ? undefined : names;
+}
