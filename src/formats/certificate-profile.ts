@@ -3,7 +3,6 @@
  * and cannot be read makes the certificate useless, critical or not.
  */
 
-import { type Bytes } from '../core/bytes.ts';
 import { type Certificate } from './certificate.ts';
 import { type DerReader, readDer, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
@@ -50,8 +49,6 @@ const UNDERSTOOD: readonly Oid[] = [OIDS.basicConstraints, OIDS.keyUsage, OIDS.e
 const NAME_CONSTRAINTS: Oid = '2.5.29.30';
 /** No certificate in use has nearly as many purposes; more are only work. */
 const MAX_PURPOSES = 64;
-/** RFC 5280 §4.1.2.2. */
-const MAX_SERIAL_BYTES = 20;
 
 const NOTHING: Omit<Profile, 'problem'> = {
   isAuthority: false,
@@ -88,9 +85,6 @@ export function profileOf(certificate: Certificate): Profile {
   if (constraints === undefined || keyUsage === undefined || usages === undefined || names === undefined) {
     return useless('malformed', 'a certificate of its chain has an extension that cannot be read');
   }
-  if (!isSerial(certificate.serialNumber)) {
-    return useless('malformed', 'a certificate of its chain has a serial number that is not from 1 to 20 bytes');
-  }
   const hasKeyUsage = certificate.extensions.some(({ oid }) => oid === OIDS.keyUsage);
   // RFC 5280 §4.2.1.9: who may sign certificates is an authority.
   if (hasKeyUsage && keyUsage(KEY_CERT_SIGN) && !constraints.isAuthority) {
@@ -106,12 +100,9 @@ export function profileOf(certificate: Certificate): Profile {
   };
 }
 
-/** Positive, and at most 20 bytes. */
-function isSerial(serial: Bytes): boolean {
-  return serial.length <= MAX_SERIAL_BYTES && serial[0]! < 0x80 && serial.some((byte) => byte !== 0);
-}
-
-function readConstraints(reader: DerReader): { readonly isAuthority: boolean; readonly pathLength: number } | undefined {
+function readConstraints(
+  reader: DerReader,
+): { readonly isAuthority: boolean; readonly pathLength: number } | undefined {
   const inner = reader.sequence();
   const isAuthority = inner.tag === TAG.boolean && inner.boolean();
   let pathLength = Infinity;

@@ -62,6 +62,8 @@ export const MAX_INTERMEDIATES = 14;
 export const MAX_CHAIN_CERTIFICATES = 16;
 /** Bytes of all certificates of a chain. A handshake of TLS brings at most 64 KiB in practice. */
 export const MAX_CHAIN_BYTES: number = 192 * 1024;
+/** RFC 5280 §4.1.2.2. */
+const MAX_SERIAL_BYTES = 20;
 /** Issuers that are tried. */
 export const MAX_CHAIN_STEPS = 100;
 /** Signatures that are checked: one for each certificate of the longest path, and one for a wrong turn. */
@@ -128,7 +130,7 @@ class ChainSearch {
   checkLeaf(leaf: Certificate): ChainProblem | undefined {
     const { usage } = this.#question;
     const profile = this.profile(leaf);
-    const wrong = this.#checkDates(leaf) ?? profile.problem;
+    const wrong = this.#checkDates(leaf) ?? profile.problem ?? checkSerial(leaf);
     if (wrong !== undefined) return wrong;
     if (!profile.maySign) return { fault: 'usage', why: 'its key may not sign' };
     return profile.usages[usage] ? undefined : { fault: 'usage', why: `its certificate is not for a ${usage}` };
@@ -145,18 +147,18 @@ class ChainSearch {
     for (const anchor of this.#question.anchors) {
       const wrong = this.#tryIssuer(anchor, child, counted);
       if (wrong === undefined) return undefined;
-      problem ??= wrong === 'no' ? undefined : wrong;
+      problem = morePromising(problem, wrong);
     }
     for (const issuer of depth < MAX_INTERMEDIATES ? this.#others : []) {
       if (this.#path.has(issuer)) continue;
-      let wrong = this.#tryIssuer(issuer, child, counted);
+      let wrong = checkSerial(issuer) ?? this.#tryIssuer(issuer, child, counted);
       if (wrong === undefined) {
         this.#path.add(issuer);
         wrong = this.climb(issuer, depth + 1, counted + (isSelfIssued(issuer) ? 0 : 1));
         this.#path.delete(issuer);
         if (wrong === undefined) return undefined;
       }
-      problem ??= wrong === 'no' ? undefined : wrong;
+      problem = morePromising(problem, wrong);
     }
     if (this.#isSpent) return TOO_COMPLEX;
     return problem ?? { fault: 'unknown_ca', why: 'its chain leads to no authority of trust.ca' };
@@ -218,6 +220,19 @@ class ChainSearch {
     if (profile.usages[usage]) return undefined;
     return { fault: 'usage', why: `a certificate of its chain is not for those that sign a ${usage}` };
   }
+}
+
+/** RFC 5280 §4.1.2.2: positive, and at most 20 bytes. Authorities are as they are: some have 0. */
+function checkSerial({ serialNumber }: Certificate): ChainProblem | undefined {
+  const isPositive = serialNumber[0]! < 0x80 && serialNumber.some((byte) => byte !== 0);
+  if (isPositive && serialNumber.length <= MAX_SERIAL_BYTES) return undefined;
+  return malformed('a certificate of its chain has a serial number that is not from 1 to 20 bytes');
+}
+
+/** The first problem that says more than that a way leads nowhere. */
+function morePromising(first: ChainProblem | undefined, next: ChainProblem | 'no'): ChainProblem | undefined {
+  if (next === 'no') return first;
+  return first === undefined || first.fault === 'unknown_ca' ? next : first;
 }
 
 function isSelfIssued(certificate: Certificate): boolean {
