@@ -29,7 +29,9 @@ export interface PeerToTrust {
  * - `{ certificates }`: peers that present one of these, agreed on beforehand; byte for byte, dates are not looked at;
  * - `{ ca, serverName }`: peers with a chain to one of these authorities: signatures, dates, usage, and of those we dial the
  *   name (`serverName` here or of the call; without one, any certificate of the authority will do). Revocation is not looked
- *   at, name constraints are refused. Authorities sign by Ed25519, ECDSA on P-256 or P-384, or RSA;
+ *   at, name constraints are refused. An authority's certificate says that it is one (`basicConstraints`); any other one in
+ *   the list is trusted itself and signs nobody. Authorities sign by Ed25519, ECDSA on P-256 with SHA-256 or P-384 with
+ *   SHA-384, or RSA with PKCS #1 v1.5, SHA-2 and 2048 to 8192 bits. At most 16 certificates and 192 KiB are looked at;
  * - a function that answers true for those it trusts; synchronous, and what it throws is a no;
  * - `'anyone'`: whoever comes, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
  *   `authenticated: false`.

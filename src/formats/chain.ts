@@ -74,6 +74,10 @@ const TOO_COMPLEX: ChainProblem = {
   why: `its chain takes more than ${MAX_CHAIN_STEPS} steps or ${MAX_SIGNATURE_CHECKS} signature checks`,
 };
 
+function forbidden(why: string): ChainProblem {
+  return { fault: 'constraints', why };
+}
+
 function malformed(why: string): ChainProblem {
   return { fault: 'malformed', why };
 }
@@ -115,10 +119,10 @@ class ChainSearch {
   #checks = 0;
   #isSpent = false;
 
-  constructor(question: ChainQuestion, others: readonly Certificate[]) {
+  constructor(question: ChainQuestion, sent: readonly Certificate[]) {
     this.#question = question;
     this.#cost = question.cost ?? { steps: 0, signatureChecks: 0, hashedBytes: 0 };
-    this.#others = others.filter((one, i) => !others.slice(0, i).some((before) => equalBytes(before.der, one.der)));
+    this.#others = sent.filter((one, i) => !sent.slice(0, i).some((before) => equalBytes(before.der, one.der)));
   }
 
   profile(certificate: Certificate): Profile {
@@ -149,8 +153,9 @@ class ChainSearch {
       if (wrong === undefined) return undefined;
       problem = morePromising(problem, wrong);
     }
-    for (const issuer of depth < MAX_INTERMEDIATES ? this.#others : []) {
-      if (this.#path.has(issuer)) continue;
+    const others = this.#others;
+    for (const issuer of others) {
+      if (depth === MAX_INTERMEDIATES || this.#path.has(issuer)) continue;
       let wrong = checkSerial(issuer) ?? this.#tryIssuer(issuer, child, counted);
       if (wrong === undefined) {
         this.#path.add(issuer);
@@ -213,7 +218,6 @@ class ChainSearch {
     const profile = this.profile(certificate);
     if (profile.problem !== undefined) return profile.problem;
     const { usage } = this.#question;
-    const forbidden = (why: string): ChainProblem => ({ fault: 'constraints', why });
     if (!profile.isAuthority) return forbidden('a certificate that may not sign others has done so');
     if (!profile.mayCertify) return forbidden('a key that may not sign certificates has done so');
     if (counted > profile.pathLength) return forbidden('its chain is longer than a certificate in it allows');
