@@ -101,7 +101,7 @@ function runExamples(folder: string): string {
 function judgeVectors(folder: string): string {
   const file = 'cctv-ed25519.json';
   const vectors = vectorsOf(file);
-  if (vectors === undefined) return 'public Ed25519 vectors are skipped: SHOAL_VECTORS names no folder with them';
+  if (vectors === undefined) return 'skipped: public Ed25519 vectors: SHOAL_VECTORS names no folder with them';
   writeFileSync(path.join(folder, file), vectors);
   writeFileSync(path.join(folder, 'cctv.ts'), readFileSync(path.join(root, 'test', 'browser', 'cctv.ts')));
   tool('typescript/bin/tsc', [...FLAGS, ...SETTING, 'cctv.ts'], folder);
