@@ -3,8 +3,10 @@
  * brings its own wire format.
  */
 
+import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes, concatBytes } from '../core/bytes.ts';
 import { type Millis } from '../core/machine.ts';
+import { sourceOf } from '../core/source-shares.ts';
 
 /** What half-built messages may cost. */
 export interface ReassemblyLimits {
@@ -58,7 +60,7 @@ export type PartOutcome =
   | { readonly type: 'dropped'; readonly reason: ReassemblyDrop };
 
 interface HalfBuilt {
-  readonly source: string;
+  readonly source: Source;
   readonly id: number | string;
   readonly total: number;
   readonly sizeBytes: number | undefined;
@@ -69,8 +71,18 @@ interface HalfBuilt {
 }
 
 interface Source {
+  readonly text: string;
+  readonly network: Network;
   /** Oldest first. Bounded by `maxMessagesPerSource`. */
   readonly messages: Map<number | string, HalfBuilt>;
+  bytes: number;
+}
+
+/** What the sources of one network (/24, /64) have half-built: one host with many ports or keys takes one share. */
+interface Network {
+  readonly name: string;
+  /** Oldest first. Bounded by `maxMessages`. */
+  readonly messages: Set<HalfBuilt>;
   bytes: number;
 }
 
@@ -85,6 +97,8 @@ export class Reassembly {
   readonly #limits: ReassemblyLimits;
   /** Bounded by `maxMessages`: a source without messages is forgotten. */
   readonly #sources = new Map<string, Source>();
+  /** Bounded by `maxMessages`: a network without messages is forgotten. */
+  readonly #networks = new Map<string, Network>();
   /** All half-built messages, oldest first. Bounded by `maxMessages`. */
   readonly #all = new Set<HalfBuilt>();
   /** When messages were finished, oldest first. Bounded by {@link MAX_FINISHED}. */
@@ -131,7 +145,7 @@ export class Reassembly {
   }
 
   /** Takes a part. `part.data` is kept. */
-  handlePart(now: Millis, source: string, part: MessagePart): PartOutcome {
+  handlePart(now: Millis, source: Addr, part: MessagePart): PartOutcome {
     const { maxParts, maxMessageBytes } = this.#limits;
     if (part.total > maxParts || (part.sizeBytes ?? 0) > maxMessageBytes) return dropped('too_large');
     const half = this.#find(now, source, part);
@@ -148,38 +162,58 @@ export class Reassembly {
     }
     half.parts.set(part.part, part.data);
     half.payloadBytes += part.data.length;
-    this.#bytes += part.data.length + PART_COST_BYTES;
-    this.#sources.get(source)!.bytes += part.data.length + PART_COST_BYTES;
+    this.#charge(half.source, part.data.length + PART_COST_BYTES);
     if (half.parts.size === half.total) return { type: 'message', payload: this.#finish(now, half) };
     this.#keepBounds(half);
     return this.#all.has(half) ? WAITING : dropped('evicted');
   }
 
   /** The message a part belongs to, begun if need be; `undefined` when it is finished. */
-  #find(now: Millis, source: string, { id, total, sizeBytes }: MessagePart): HalfBuilt | undefined {
-    const known = this.#sources.get(source)?.messages.get(id);
+  #find(now: Millis, addr: Addr, { id, total, sizeBytes }: MessagePart): HalfBuilt | undefined {
+    const known = this.#sources.get(addr.text)?.messages.get(id);
     if (known !== undefined) return known;
-    const finishedMs = this.#finished.get(`${id} ${source}`);
+    const finishedMs = this.#finished.get(`${id} ${addr.text}`);
     if (finishedMs !== undefined && now - finishedMs < FINISHED_MS) return undefined;
+    const source = this.#sources.get(addr.text) ?? this.#addSource(addr);
     const half: HalfBuilt = { source, id, total, sizeBytes, bornMs: now, parts: new Map(), payloadBytes: 0 };
-    let from = this.#sources.get(source);
-    if (from === undefined) {
-      from = { messages: new Map(), bytes: 0 };
-      this.#sources.set(source, from);
-    }
-    from.messages.set(id, half);
+    source.messages.set(id, half);
+    source.network.messages.add(half);
     this.#all.add(half);
     return half;
   }
 
-  /** A source that asks for too much pays with its own oldest message; all together, with the oldest of all. */
+  #addSource(addr: Addr): Source {
+    const name = sourceOf(ipOf(addr) ?? addr.text);
+    const network = this.#networks.get(name) ?? { name, messages: new Set(), bytes: 0 };
+    this.#networks.set(name, network);
+    const source: Source = { text: addr.text, network, messages: new Map(), bytes: 0 };
+    this.#sources.set(addr.text, source);
+    return source;
+  }
+
+  #charge(source: Source, bytes: number): void {
+    this.#bytes += bytes;
+    source.bytes += bytes;
+    source.network.bytes += bytes;
+  }
+
+  /** A source that asks for too much pays with its own oldest message; all together, the network that takes the most. */
   #keepBounds({ source }: HalfBuilt): void {
     const { maxMessages, maxMessagesPerSource, maxBytes, maxBytesPerSource } = this.#limits;
-    for (let from = this.#sources.get(source); from !== undefined; from = this.#sources.get(source)) {
-      if (from.messages.size <= maxMessagesPerSource && from.bytes <= maxBytesPerSource) break;
-      this.#evict(from.messages.values());
+    while (source.messages.size > maxMessagesPerSource || source.bytes > maxBytesPerSource) {
+      this.#evict(source.messages.values());
     }
-    while (this.#all.size > maxMessages || this.#bytes > maxBytes) this.#evict(this.#all.values());
+    while (this.#all.size > maxMessages) this.#evict(this.#greediest(({ messages }) => messages.size));
+    while (this.#bytes > maxBytes) this.#evict(this.#greediest(({ bytes }) => bytes));
+  }
+
+  /** The messages, oldest first, of the network that takes the most; of equals the one that is there for longest. */
+  #greediest(taken: (network: Network) => number): Iterable<HalfBuilt> {
+    let greediest: Network | undefined;
+    for (const network of this.#networks.values()) {
+      if (greediest === undefined || taken(network) > taken(greediest)) greediest = network;
+    }
+    return greediest?.messages ?? [];
   }
 
   #evict(oldestFirst: Iterable<HalfBuilt>): void {
@@ -191,18 +225,19 @@ export class Reassembly {
   }
 
   #remove(half: HalfBuilt): void {
-    const from = this.#sources.get(half.source)!;
-    const cost = half.payloadBytes + half.parts.size * PART_COST_BYTES;
-    this.#bytes -= cost;
-    from.bytes -= cost;
-    from.messages.delete(half.id);
-    if (from.messages.size === 0) this.#sources.delete(half.source);
+    const { source } = half;
+    const { network } = source;
+    this.#charge(source, -(half.payloadBytes + half.parts.size * PART_COST_BYTES));
+    source.messages.delete(half.id);
+    if (source.messages.size === 0) this.#sources.delete(source.text);
+    network.messages.delete(half);
+    if (network.messages.size === 0) this.#networks.delete(network.name);
     this.#all.delete(half);
   }
 
   #finish(now: Millis, half: HalfBuilt): Bytes {
     this.#remove(half);
-    const key = `${half.id} ${half.source}`;
+    const key = `${half.id} ${half.source.text}`;
     this.#finished.delete(key);
     this.#finished.set(key, now);
     if (this.#finished.size > MAX_FINISHED) {

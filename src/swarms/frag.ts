@@ -183,7 +183,7 @@ class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
       this.counts.countDrop('frag.too_large');
       return undefined;
     }
-    const outcome = this.#reassembly.handlePart(this.realm.nowMs(), src.text, part);
+    const outcome = this.#reassembly.handlePart(this.realm.nowMs(), src, part);
     for (let evicted = this.#reassembly.takeEvicted(); evicted > 0; evicted--) this.counts.countDrop('frag.evicted');
     if (outcome.type === 'message') return this.#tells.pass({ src, dst, payload: outcome.payload satisfies Bytes });
     if (outcome.type === 'dropped' && outcome.reason !== 'evicted') this.counts.countDrop(`frag.${outcome.reason}`);

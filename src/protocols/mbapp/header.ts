@@ -12,8 +12,18 @@ export const MAX_PARTS = 65_535;
 /** What goes into the timeout word when the sender has no deadline: 2^28 ms, three days. Source: go-p2p. */
 export const NO_DEADLINE_MS = 0x1000_0000;
 
-/** The error code of an answer that the server could not send because it was too large. shoal's own. */
+/**
+ * The error code of an answer that the server could not send because it was too large. shoal's own. With
+ * {@link TOKEN_BYTES} of data it is too large only for a source that has not proven its address: the asker sends the
+ * token back in a request with the same code. docs/wire/mbapp.md §4.
+ */
 export const CODE_ANSWER_TOO_LARGE = 0xfe;
+
+/** The error code of a plain refusal. Source: go-p2p. */
+export const CODE_REFUSED = 0xff;
+
+/** Bytes of the token that proves an address; 2^64 cannot be guessed in the life of a request. */
+export const TOKEN_BYTES = 8;
 
 /** What a packet belongs to. */
 export type PacketKind = 'tell' | 'request' | 'reply';

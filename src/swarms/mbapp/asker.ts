@@ -14,6 +14,7 @@ import {
   type MessageHeader,
   NO_DEADLINE_MS,
   type Packet,
+  TOKEN_BYTES,
 } from '../../protocols/mbapp/header.ts';
 import { type ResolvedMbapp } from './options.ts';
 
@@ -22,6 +23,8 @@ export interface MbappLink<A extends Addr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
   readonly send: (dst: A, header: MessageHeader, payload: Uint8Array) => Promise<void>;
+  /** What a message of so many bytes takes on the wire below, headers included. */
+  readonly wireBytes: (dst: A, payloadBytes: number) => number;
 }
 
 /** One call of `ask`. */
@@ -36,8 +39,10 @@ export interface AskCall<A extends Addr> {
 
 interface PendingAsk<A extends Addr> {
   readonly dst: A;
-  readonly origin: number;
   readonly maxResponseBytes: number;
+  /** What goes out, first and again: the request, or once the server has asked for it the proof of our address. */
+  header: MessageHeader;
+  payload: Uint8Array;
   readonly wait: Wait<Bytes>;
 }
 
@@ -80,9 +85,10 @@ export class Asker<A extends Addr> {
       const header = call.header(Math.min(Math.ceil(timeoutMs), NO_DEADLINE_MS));
       // The request outlives the call's first turn, and the caller may not write to it before the ask settles.
       const request = this.#options.resends ? copyBytes(call.request) : call.request;
-      this.#pending.set(header.counter, { dst, origin: header.origin, maxResponseBytes, wait });
+      const pending = { dst, maxResponseBytes, header, payload: request, wait };
+      this.#pending.set(header.counter, pending);
       this.#link.counters.countSent(request.length);
-      const resending = this.#sendUntilAnswered(dst, header, request, wait);
+      const resending = this.#sendUntilAnswered(pending);
       return () => {
         resending.stop();
         this.#pending.delete(header.counter);
@@ -95,7 +101,7 @@ export class Asker<A extends Addr> {
   expects(src: A, { counter, origin, sizeBytes }: Packet): boolean {
     const { counters } = this.#link;
     const pending = this.#pending.get(counter);
-    if (pending === undefined || pending.origin !== origin) {
+    if (pending === undefined || pending.header.origin !== origin) {
       counters.countDrop(this.#finished.has(counter) ? 'mbapp.duplicate_reply' : 'mbapp.unexpected_reply');
       return false;
     }
@@ -118,6 +124,11 @@ export class Asker<A extends Addr> {
     if (code === 0) {
       this.#link.counters.countReceived(payload.length);
       wait.resolve(payload);
+    } else if (code === CODE_ANSWER_TOO_LARGE && payload.length === TOKEN_BYTES) {
+      pending.header = { ...pending.header, code, sizeBytes: TOKEN_BYTES, parts: 1 };
+      pending.payload = payload;
+      const failed = (): void => this.#link.counters.countDrop('mbapp.proof_not_sent');
+      this.#link.send(dst, pending.header, payload).catch(failed);
     } else if (code === CODE_ANSWER_TOO_LARGE) {
       wait.reject(
         new P2PError('limit_exceeded', 'remote', `Cannot ask ${dst.text}: the answer is too large to be sent`),
@@ -134,12 +145,7 @@ export class Asker<A extends Addr> {
   }
 
   /** Sends a request, and again with growing pauses, until it is stopped. A first sending that fails ends the ask. */
-  #sendUntilAnswered(
-    dst: A,
-    header: MessageHeader,
-    request: Uint8Array,
-    wait: Wait<Bytes>,
-  ): { readonly stop: () => void } {
+  #sendUntilAnswered(pending: PendingAsk<A>): { readonly stop: () => void } {
     const { realm, send } = this.#link;
     const { resendAfterMs, maxResendMs } = this.#options.limits;
     let stopped = false;
@@ -150,13 +156,13 @@ export class Asker<A extends Addr> {
       timer = clockOf(realm).setTimer(realm.nowMs() + shortened, () => {
         const next = Math.min(2 * pauseMs, maxResendMs);
         // What fails now may work at the next try; the first sending has told of what never will.
-        send(dst, header, request).then(
+        send(pending.dst, pending.header, pending.payload).then(
           () => again(next),
           () => again(next),
         );
       });
     };
-    send(dst, header, request).then(() => again(resendAfterMs), wait.reject);
+    send(pending.dst, pending.header, pending.payload).then(() => again(resendAfterMs), pending.wait.reject);
     return {
       stop: () => {
         stopped = true;

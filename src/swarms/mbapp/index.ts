@@ -33,6 +33,7 @@ export function mbapp<A extends Addr>(inner: Swarm<A>, options: MbappOptions = {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
   }
-  const swarm = new MbappSwarm<A>(inner, resolveMbapp(options));
+  const secure = isSecure<A>(inner);
+  const swarm = new MbappSwarm<A>(inner, resolveMbapp(options, secure));
   return isSecure<A>(inner) ? Object.assign(swarm, mapSecure<A, A>(inner, SAME_ADDRS, swarm.guard)) : swarm;
 }

@@ -14,6 +14,13 @@ export interface MbappOptions extends WrapOptions, PendingLimits, PacingOptions 
    * @default requests are sent again until they are answered
    */
   readonly preset?: 'go-p2p' | undefined;
+  /**
+   * Whether the inner swarm proves that a message comes from its source. Where it does not, as on bare UDP, anybody can ask
+   * in the name of a victim: an answer that takes more than three times the bytes of its request then waits until the
+   * asker has sent a token back, one round trip. go-p2p's mbapp cannot do that and sees the code 254.
+   * @default true on secure swarms, else false
+   */
+  readonly provenSources?: boolean | undefined;
   /** When a request is first sent again; then after twice as long each time. @default 250, p2pke's handshake interval */
   readonly resendAfterMs?: number | undefined;
   /** The longest pause between two sendings. @default 4000 */
@@ -44,12 +51,19 @@ const MIB = 1_048_576;
 export type ResolvedMbapp = ReturnType<typeof resolveMbapp>;
 
 /** @throws {TypeError | RangeError} for wrong options. */
-export function resolveMbapp(options: MbappOptions): {
+export function resolveMbapp(
+  options: MbappOptions,
+  isInnerSecure: boolean,
+): {
   readonly keepInner: boolean | undefined;
+  readonly provenSources: boolean;
   readonly resends: boolean;
   readonly limits: Readonly<Record<MbappLimit, number>>;
 } {
-  const { preset } = options;
+  const { preset, provenSources = isInnerSecure } = options;
+  if (typeof provenSources !== 'boolean') {
+    throw new TypeError(`Cannot take provenSources: expected true or false, got ${describeValue(provenSources)}`);
+  }
   if (preset !== undefined && preset !== 'go-p2p') {
     throw new TypeError(`Cannot take preset: expected 'go-p2p', got ${describeValue(preset)}`);
   }
@@ -60,6 +74,7 @@ export function resolveMbapp(options: MbappOptions): {
   const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', MIB, 1, 0xffff_ffff);
   return {
     keepInner: options.keepInner,
+    provenSources,
     resends: preset === undefined,
     limits: {
       ...assertPendingLimits(options),
@@ -81,4 +96,4 @@ export function resolveMbapp(options: MbappOptions): {
 }
 
 /** The options that are numbers. */
-type MbappLimit = Exclude<keyof MbappOptions, 'keepInner' | 'preset'>;
+type MbappLimit = Exclude<keyof MbappOptions, 'keepInner' | 'preset' | 'provenSources'>;

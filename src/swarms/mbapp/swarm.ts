@@ -56,9 +56,11 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
       realm: this.realm,
       counters: this.counts,
       send: (dst: A, header: MessageHeader, payload: Uint8Array) => this.#send(dst, header, payload),
+      wireBytes: (dst: A, payloadBytes: number) =>
+        payloadBytes + HEADER_BYTES * Math.max(partCount(payloadBytes, this.#partBytes(dst)), 1),
     };
     this.#asker = new Asker<A>(link, options);
-    this.#server = new Server<A>(link, limits);
+    this.#server = new Server<A>(link, options);
     this.#reassembly = new Reassembly({
       maxParts: MAX_PARTS,
       maxMessageBytes: limits.maxMessageBytes,
@@ -216,7 +218,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
   #assemble(src: A, packet: Packet): Bytes | undefined {
     const { kind, origin, counter, part, parts, sizeBytes, data } = packet;
     const id = `${kind} ${origin} ${counter}`;
-    const outcome = this.#reassembly.handlePart(this.realm.nowMs(), src.text, {
+    const outcome = this.#reassembly.handlePart(this.realm.nowMs(), src, {
       id,
       part,
       total: parts,

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../../support/fast-check.ts';
 
+import { type Addr, type IpAddr, makeAddr } from '../../../src/core/addr.ts';
 import { type Bytes, fromHex, toHex } from '../../../src/core/bytes.ts';
 import { decodePart, encodePart } from '../../../src/protocols/frag/part.ts';
 import { PART_COST_BYTES, Reassembly, type ReassemblyLimits } from '../../../src/protocols/reassembly.ts';
@@ -247,6 +248,9 @@ describe('frag pacing', () => {
   });
 });
 
+const named = (text: string): Addr => makeAddr({ text });
+const socketAddr = (ip: string, port: number): Addr => makeAddr<IpAddr>({ text: `${ip}:${port}`, ip, port });
+
 describe('Reassembly', () => {
   it('puts any message together whatever the order of its parts, and stays within its bounds whatever comes', () => {
     const part = fc.record({
@@ -263,7 +267,11 @@ describe('Reassembly', () => {
         let now = 0;
         for (const each of parts) {
           now = Math.max(now, each.now);
-          reassembly.handlePart(now, each.source, { ...each, part: each.part % each.total, data: each.data.slice() });
+          reassembly.handlePart(now, named(each.source), {
+            ...each,
+            part: each.part % each.total,
+            data: each.data.slice(),
+          });
           reassembly.handleTimeout(now);
           assert.ok(
             reassembly.messages <= LIMITS.maxMessages && reassembly.bytes <= LIMITS.maxBytes && reassembly.bytes >= 0,
@@ -283,7 +291,7 @@ describe('Reassembly', () => {
           const order = datas.map((_, i) => i).toSorted((a, b) => ((a * 7919 + seed) % 31) - ((b * 7919 + seed) % 31));
           let payload: Bytes | undefined;
           for (const i of order) {
-            const outcome = reassembly.handlePart(0, 'a', {
+            const outcome = reassembly.handlePart(0, named('a'), {
               id: 1,
               part: i,
               total: datas.length,
@@ -301,19 +309,34 @@ describe('Reassembly', () => {
   it('makes a greedy source pay with its own oldest message', () => {
     const reassembly = new Reassembly(LIMITS);
     const give = (source: string, id: number, bytes: number) =>
-      reassembly.handlePart(0, source, { id, part: 0, total: 2, data: new Uint8Array(bytes) });
+      reassembly.handlePart(0, named(source), { id, part: 0, total: 2, data: new Uint8Array(bytes) });
     give('honest', 1, 100);
     for (let id = 0; id < 50; id++) give('greedy', id, 3000);
     assert.ok(reassembly.takeEvicted() >= 45);
     assert.ok(reassembly.bytes <= LIMITS.maxBytesPerSource + 100 + PART_COST_BYTES);
-    const outcome = reassembly.handlePart(0, 'honest', { id: 1, part: 1, total: 2, data: Uint8Array.of(1) });
+    const outcome = reassembly.handlePart(0, named('honest'), { id: 1, part: 1, total: 2, data: Uint8Array.of(1) });
     assert.equal(outcome.type, 'message');
   });
+
+  for (const [what, limits, bytes] of [
+    ['messages', { ...LIMITS, maxMessages: 20, maxMessagesPerSource: 5 }, 1],
+    ['bytes', { ...LIMITS, maxMessages: 1000, maxBytes: 20_000, maxBytesPerSource: 5000 }, 900],
+  ] as const) {
+    it(`one host with many ports takes the ${what} of its own network only`, () => {
+      const reassembly = new Reassembly(limits);
+      const give = (ip: string, port: number, part: number) =>
+        reassembly.handlePart(0, socketAddr(ip, port), { id: 1, part, total: 2, data: new Uint8Array(bytes) });
+      for (let host = 1; host <= 5; host++) assert.equal(give(`192.0.${host}.1`, 1, 0).type, 'waiting');
+      for (let port = 1; port <= 400; port++) give(`203.0.113.${port % 200}`, port, 0);
+      assert.ok(reassembly.takeEvicted() >= 380);
+      for (let host = 1; host <= 5; host++) assert.equal(give(`192.0.${host}.1`, 1, 1).type, 'message');
+    });
+  }
 
   it('drops a message whose parts do not add up to its announced size', () => {
     const reassembly = new Reassembly(LIMITS);
     const give = (part: number, sizeBytes: number, bytes: number) =>
-      reassembly.handlePart(0, 'a', { id: 1, part, total: 3, sizeBytes, data: new Uint8Array(bytes) });
+      reassembly.handlePart(0, named('a'), { id: 1, part, total: 3, sizeBytes, data: new Uint8Array(bytes) });
     assert.equal(give(0, 30, 10).type, 'waiting');
     assert.deepEqual(give(1, 31, 10), { type: 'dropped', reason: 'inconsistent_total' });
     assert.equal(give(0, 30, 10).type, 'waiting');
