@@ -119,29 +119,27 @@ export class SourceShares<T> {
   }
 
   /**
-   * Which item makes room for a newcomer from `host`: the oldest of a network that holds more than the newcomer's, else
-   * the oldest of another host of the same network that holds more, else the oldest of the newcomer's own host.
+   * Which item makes room for a newcomer from `host`: the oldest of a network that holds more than the newcomer's; when
+   * that one holds the most, the oldest of another of its hosts that holds more, else the oldest of the newcomer's own host.
    *
-   * @returns `undefined` when the newcomer's network holds nothing and no other holds more than one item: then nobody has
-   *   taken more than a share, and the owner decides by other means, or refuses the newcomer.
+   * @param fair - how many items any network may hold. Above 1 where newcomers have not proven their address: otherwise
+   *   forged ones could push out whoever shares a network with another peer.
+   * @returns `undefined` when no network holds more than `fair`: then the owner decides by other means, or refuses.
    */
-  victimFor(host: string): T | undefined {
-    const own = sourceOf(host);
+  victimFor(host: string, fair = 1): T | undefined {
     const { groups, largest } = this.#networks;
-    if (largest === undefined) return undefined;
-    const held = this.#networks.sizeOf(own);
-    const most = groups.get(largest)!;
-    if (most.size > Math.max(held, 1)) return this.#oldestIn(most);
-    const network = groups.get(own);
-    if (network === undefined) return undefined;
-    const { hosts } = network;
+    const most = largest === undefined ? undefined : groups.get(largest)!;
+    if (most === undefined || most.size <= fair) return undefined;
+    const own = groups.get(sourceOf(host));
+    if (own === undefined || own.size < most.size) return this.#oldestIn(most);
+    const { hosts } = own;
     const busiest = hosts.largest!;
     const from = hosts.sizeOf(busiest) > hosts.sizeOf(host) ? busiest : host;
-    return hosts.groups.get(from)?.values().next().value;
+    return hosts.groups.get(from)!.values().next().value;
   }
 
   clear(): void {
-    for (const item of [...this.#hosts.keys()]) this.delete(item);
+    for (const item of this.#hosts.keys()) this.delete(item);
   }
 
   #oldestIn({ hosts }: Network<T>): T {

@@ -18,6 +18,8 @@ export interface WaitOptions {
   readonly call?: CallOptions | undefined;
   /** Deadline when the call names none. `Infinity`: none. */
   readonly defaultTimeoutMs: number;
+  /** What is known about why it takes so long, for the message of `timeout`: `its clock differs`. Called only then. */
+  readonly why?: (() => string | undefined) | undefined;
   /** Whether bytes of the call may have left by now, for `timeout` and `closed`. @default always `'maybe'` */
   readonly sent?: (() => 'no' | 'maybe') | undefined;
 }
@@ -100,7 +102,9 @@ export class Waits {
       if (timeoutMs !== Infinity) {
         timer = clock.setTimer(this.#realm.nowMs() + timeoutMs, () => {
           const sent = sentOf(options);
-          wait.reject(new P2PError('timeout', 'path', `Cannot ${what()}: no result within ${timeoutMs} ms`, { sent }));
+          const why = options.why?.();
+          const message = `Cannot ${what()}: no result within ${timeoutMs} ms${why === undefined ? '' : `; ${why}`}`;
+          wait.reject(new P2PError('timeout', 'path', message, { sent }));
         });
       }
       try {

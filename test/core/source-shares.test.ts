@@ -72,11 +72,22 @@ describe('SourceShares', () => {
     for (let i = 0; i < 3; i++) take(`192.0.${i}.1`, `item ${i}`);
     assert.equal(take('198.51.100.1', 'newcomer'), false);
     assert.equal(shares.oldestOfBusiest, 'item 0');
-    assert.equal(take('192.0.1.1', 'second of its host'), true);
-    assert.deepEqual(
-      ['item 0', 'item 1', 'item 2'].map((item) => shares.has(item)),
-      [true, false, true],
-    );
+    assert.equal(take('192.0.1.1', 'second of its host'), false);
+  });
+
+  it('a network may hold a fair number before it makes room, also for newcomers of its own', () => {
+    const shares = new SourceShares<string>();
+    for (const item of ['a', 'b', 'c']) shares.add('192.0.2.1', item);
+    shares.add('198.51.100.1', 'other');
+    for (const host of ['192.0.2.1', '192.0.2.2', '198.51.100.1', '203.0.113.1']) {
+      assert.equal(shares.victimFor(host, 3), undefined, host);
+      assert.equal(shares.victimFor(host, 2), 'a', host);
+    }
+    shares.add('198.51.100.2', 'neighbour');
+    shares.add('198.51.100.1', 'second');
+    assert.equal(shares.victimFor('198.51.100.1'), 'other', 'of equals the newcomer gives way to itself');
+    assert.equal(shares.victimFor('198.51.100.2'), 'other');
+    assert.equal(shares.victimFor('192.0.2.9'), 'a');
   });
 
   it('an item that is added again counts once, as the newest of its new host', () => {

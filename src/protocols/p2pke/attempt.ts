@@ -1,17 +1,26 @@
 /** What a channel counts and keeps about the one handshake that it has begun. */
 
 import { type Bytes } from '../../core/bytes.ts';
+import { type Millis } from '../../core/machine.ts';
+import { Bucket } from './bucket.ts';
 
 /** A handshake message is repeated at intervals up to this many times the first. */
 const MAX_BACKOFF_FACTOR = 8;
 
-/** Replies that are looked at between two repetitions: each costs a key agreement and perhaps a signature check. */
-const MAX_REPLIES = 64;
+/**
+ * Replies that are looked at: each costs a key agreement and perhaps a signature check. The rate lies above what somebody
+ * who cannot see the path may send without wasting a core (about a third of one), so that the honest reply gets its turn.
+ */
+const REPLIES_PER_SECOND = 4000;
+const REPLIES_BURST = 256;
 
-/** Cookies that are taken in one handshake; a peer changes its cookies every two minutes. */
-const MAX_COOKIES = 3;
+/** Cookies that are taken between two repetitions. Each makes one more InitHello, so forged ones do not replace others. */
+const MAX_COOKIES = 32;
 
-/** What is kept of the data that was sent right behind InitDone, to be said again with it. */
+/** After how long in ms a repeated InitHello gets a new timestamp. */
+const RENEW_MS = 1000;
+
+/** The data that is sent right behind InitDone, and kept to be said again. What is beyond waits for RespDone. */
 const MAX_EARLY_DATAGRAMS = 32;
 const MAX_EARLY_BYTES = 64 * 1024;
 
@@ -20,11 +29,37 @@ export class Attempt {
   /** It was answered by a key that is not accepted. */
   refused = false;
   #repetitions = 0;
-  #replies = 0;
+  readonly #replies: Bucket;
   #cookies = 0;
   /** Bounded by MAX_EARLY_DATAGRAMS and MAX_EARLY_BYTES. */
   readonly early: Bytes[] = [];
   #earlyBytes = 0;
+  /** When InitHello got its timestamp. */
+  #stampedMs: Millis;
+  /** The other side has named a time that ours was put behind. */
+  #moved = false;
+
+  constructor(now: Millis) {
+    this.#replies = new Bucket(REPLIES_PER_SECOND, REPLIES_BURST, now);
+    this.#stampedMs = now;
+  }
+
+  /**
+   * Whether InitHello gets a new timestamp before it is repeated: a responder that refuses the old one as not newer than
+   * the last would refuse it each time.
+   */
+  mayRenew(now: Millis): boolean {
+    if (now - this.#stampedMs < RENEW_MS) return false;
+    this.#stampedMs = now;
+    return true;
+  }
+
+  /** Whether the time that a responder names is taken: once in a handshake. */
+  mayMoveTime(): boolean {
+    const first = !this.#moved;
+    this.#moved = true;
+    return first;
+  }
 
   /**
    * How long in ms to wait before the message is said again: doubles each time, and up to a quarter more by chance, so
@@ -35,7 +70,7 @@ export class Attempt {
   nextIntervalMs(firstMs: number, sessionId: Uint8Array): number {
     const chance = sessionId[this.#repetitions % sessionId.length]! / 1024;
     const factor = Math.min(2 ** this.#repetitions++, MAX_BACKOFF_FACTOR);
-    this.#replies = 0;
+    this.#cookies = 0;
     return firstMs * factor * (1 + chance);
   }
 
@@ -45,8 +80,8 @@ export class Attempt {
   }
 
   /** Whether one more reply may be looked at now. */
-  mayRead(): boolean {
-    return this.#replies++ < MAX_REPLIES;
+  mayRead(now: Millis): boolean {
+    return this.#replies.take(now);
   }
 
   /** Whether one more cookie may be taken. */
@@ -54,9 +89,13 @@ export class Attempt {
     return this.#cookies++ < MAX_COOKIES;
   }
 
-  /** Keeps a datagram that was sent before the handshake was confirmed; beyond the bounds it is only sent once. */
+  /** Whether one more datagram of so many bytes can be kept. */
+  hasRoom(bytes: number): boolean {
+    return this.early.length < MAX_EARLY_DATAGRAMS && this.#earlyBytes + bytes <= MAX_EARLY_BYTES;
+  }
+
+  /** Keeps a datagram that is sent before the handshake is confirmed; after {@link Attempt.hasRoom}. */
   keep(datagram: Bytes): void {
-    if (this.early.length >= MAX_EARLY_DATAGRAMS || this.#earlyBytes + datagram.length > MAX_EARLY_BYTES) return;
     this.early.push(datagram);
     this.#earlyBytes += datagram.length;
   }

@@ -72,7 +72,7 @@ export interface ChannelOptions {
   readonly identity: P2pkeIdentity;
   /**
    * Judges the other side's key, whoever began, before any of its data is delivered and before ours is sent. The first
-   * key that completes a handshake is pinned: from then on the channel takes no other.
+   * key that completes a handshake is pinned: from then on the channel takes no other. Only `true` is a yes.
    */
   readonly accept: (publicKey: PublicKey) => boolean;
   /** What a key that `accept` refuses is called. @default 'not_accepted' */
@@ -93,9 +93,19 @@ export type ChannelEvent =
       /** Who answered instead. */
       readonly publicKey: PublicKey | undefined;
     }
+  /** The other side's clock differs from ours by a minute or more. The initiator learns it from a message that proves nothing. */
+  | {
+      readonly type: 'clock';
+      /** Theirs less ours. */
+      readonly differenceMs: number;
+      /** Our hellos are refused because of it, by more than can be made up for. */
+      readonly refused: boolean;
+    }
   | { readonly type: 'dropped'; readonly reason: P2pkeDrop }
   /** No session and no handshake is left; nothing more comes of this channel by itself. */
   | { readonly type: 'expired' };
+
+export const READY: ChannelEvent = { type: 'ready' };
 
 /** What a channel can want to be woken for; at most one deadline of each kind is armed. */
 export type ChannelTimer =
@@ -105,6 +115,8 @@ export type ChannelTimer =
   | 'give_up'
   /** A responder that waited for the initiator's first data may send now (fault P2). */
   | 'hold'
+  /** Say early data again when the other side has not shown that it missed none. */
+  | 'repeat'
   /** Something was received and nothing sent for a while. */
   | 'keep_alive'
   /** The oldest session or half-open handshake ends. */

@@ -5,12 +5,13 @@
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
+import { askFilter } from '../../core/filter.ts';
 import { assertFunction } from '../../core/limits.ts';
 import { type Machine, type Millis, type Output } from '../../core/machine.ts';
 import { Outbox } from '../../core/outbox.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { Attempt } from './attempt.ts';
 import {
+  READY,
   resolveChannelLimits,
   type ChannelEvent,
   type ChannelOptions,
@@ -18,8 +19,7 @@ import {
   type ResolvedChannelLimits,
 } from './channel-options.ts';
 import {
-  COOKIE_BYTES,
-  COOKIE_REPLY,
+  EXTENSION,
   FIRST_DATA_COUNTER,
   HEADER_BYTES,
   INIT_DONE,
@@ -32,9 +32,12 @@ import {
 } from './constants.ts';
 import { type P2pkeDrop } from './drop-reason.ts';
 import { sessionIdOf, verifyInitHello, type VerifiedHello } from './hello.ts';
-import { counterOf, decodeCookieReply, decodeInitHello } from './messages.ts';
-import { answerSession, initiateSession, type Session } from './session.ts';
+import { counterOf, decodeInitHello } from './messages.ts';
+import { OwnHandshake } from './own-handshake.ts';
+import { answerSession, type Session } from './session.ts';
 import { Slots } from './slots.ts';
+import { tai64nMs } from './tai64n.ts';
+import { CLOCK_TOLERANCE_MS, RefusedHellos, timeReply } from './time-reply.ts';
 
 /**
  * How long in ms a responder waits for the initiator's first data after it said RespDone. The original goes wrong when
@@ -43,10 +46,18 @@ import { Slots } from './slots.ts';
  */
 const HOLD_MS = 400;
 
+/**
+ * The part of `keepAliveTimeoutMs` after which a session with the original is replaced when something is to be sent: the
+ * original forgets a channel 15 s after the last handshake, however much it is used. 14.5 s by default.
+ */
+const FORGETTING_SHARE = 29 / 30;
+
+/** Hellos that were refused as too old and are known again. */
+const MAX_REFUSED = 8;
+
 /** The side that did not begin a session replaces it when the other has had this much time in ms to, and 15 s are left. */
 const RESPONDER_REKEY_MARGIN_MS = 15_000;
 
-const READY: ChannelEvent = { type: 'ready' };
 const EXPIRED: ChannelEvent = { type: 'expired' };
 
 /** The sessions with one peer. */
@@ -60,19 +71,18 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   #pinned: PublicKey | undefined;
   /** Timestamp of the last handshake that the other side began and completed. */
   #lastTimestamp: Bytes | undefined;
+  readonly #refused = new RefusedHellos(MAX_REFUSED);
 
   #lastReceivedMs: Millis = -Infinity;
   #lastSentMs: Millis = -Infinity;
   /** When the first message came that nothing was sent after; undefined when we owe nothing. */
   #owedSinceMs: Millis | undefined;
-  /** Silence that is taken for absence; doubles as long as handshakes are all that is ever heard. */
-  #staleMs: Millis;
-  #heardData = false;
   /** A `seal` was refused because of silence: the next sign of life makes the current session good again. */
   #stalled = false;
+  /** Milliseconds since the Unix epoch less those of `now`, as last told. */
+  #wallOffsetMs = 0;
 
-  /** Of the handshake begun here last. */
-  #attempt = new Attempt();
+  readonly #own: OwnHandshake;
   /** A handshake begun there that waits for its first data, or for long enough (fault P2). */
   #held: Session | undefined;
   #closed = false;
@@ -86,7 +96,19 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#options = options;
     this.#limits = resolveChannelLimits(options.limits);
     this.#slots = new Slots(this.#limits.rejectAfterMs);
-    this.#staleMs = this.#limits.keepAliveTimeoutMs;
+    this.#own = new OwnHandshake({
+      slots: this.#slots,
+      outbox: this.#outbox,
+      identity: options.identity,
+      limits: this.#limits,
+      wallMs: (now) => now + this.#wallOffsetMs,
+      judge: (publicKey) => this.#judge(publicKey),
+      pin: (publicKey) => void (this.#pinned = publicKey),
+      heard: (now) => void (this.#lastReceivedMs = now),
+      isStale: (now) => this.#isStale(now),
+      promote: (now, session) => this.#promote(now, session),
+      drop: (reason) => this.#drop(reason),
+    });
   }
 
   /** The other side's key, once a handshake has proven it; stays when sessions end. */
@@ -136,36 +158,38 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
       this.open(now, wallMs);
       return undefined;
     }
-    if (mine === undefined && this.#isWorn(now, current)) this.#begin(now, wallMs);
+    if (current === mine && !this.#own.mayGoEarly(payload.length)) return undefined;
+    if (mine === undefined && this.#isWorn(now, current)) this.#own.begin(now, wallMs);
     this.#lastSentMs = now;
     this.#owedSinceMs = undefined;
     const datagram = current.seal(payload);
-    if (current === mine) this.#attempt.keep(datagram);
+    if (current === mine) this.#own.keep(datagram);
     return datagram;
   }
 
   /** Sees to it that messages can be sealed: begins a handshake unless that is so, or one is under way. */
   open(now: Millis, wallMs: number): void {
+    this.#wallOffsetMs = wallMs - now;
     if (this.#closed || this.isReady(now) || this.#held !== undefined) return;
-    if (this.#slots.mine !== undefined && !this.#attempt.refused) return;
-    this.#begin(now, wallMs, this.#slots.theirs.length > 0);
+    if (this.#slots.mine !== undefined && !this.#own.isRefused) return;
+    this.#own.begin(now, wallMs, this.#slots.theirs.length > 0);
   }
 
   /** Nobody waits any more: a handshake that has no answer yet is given up, without an event. */
   abandon(): void {
     const { mine, current } = this.#slots;
     if (mine?.state !== 'hello_sent' || (current !== undefined && !this.#stalled)) return;
-    this.#endMine();
+    this.#own.end();
   }
 
   /** Forgets all sessions. Nothing comes out of a closed channel. */
   close(): void {
     this.#closed = true;
     const slots = this.#slots;
-    slots.current = slots.previous = slots.mine = undefined;
+    slots.current = slots.previous = undefined;
     slots.theirs = [];
     this.#held = undefined;
-    this.#attempt = new Attempt();
+    this.#own.close();
     this.#outbox.clear();
   }
 
@@ -178,25 +202,28 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
    */
   handleDatagram(now: Millis, wallMs: number, datagram: Uint8Array): Bytes | undefined {
     if (this.#closed) return undefined;
+    this.#wallOffsetMs = wallMs - now;
     if (now >= this.#nextEndMs) this.#expire(now);
     const counter = counterOf(datagram);
     if (counter === undefined || datagram.length < OVERHEAD_BYTES) this.#drop('too_short');
     else if (counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER) {
       return this.#receive(now, wallMs, counter, datagram);
     } else if (counter === INIT_HELLO) this.#handleInitHello(now, datagram);
-    else if (counter === RESP_HELLO) this.#handleRespHello(now, datagram);
+    else if (counter === RESP_HELLO) this.#own.handleRespHello(now, datagram);
     else if (counter === INIT_DONE) this.#handleInitDone(now, datagram);
-    else if (counter === RESP_DONE) this.#handleRespDone(now, datagram);
-    else if (counter === COOKIE_REPLY) this.#handleCookie(now, datagram);
-    else this.#drop('malformed');
+    else if (counter === RESP_DONE) this.#own.handleRespDone(now, datagram);
+    else if (counter !== EXTENSION) this.#drop('malformed');
+    else if (datagram.length === OVERHEAD_BYTES) this.#own.handleAcknowledgement(now, datagram);
+    else this.#own.handleHint(now, datagram);
     return undefined;
   }
 
   handleTimeout(now: Millis): void {
     for (const timer of this.#outbox.takeDue(now)) {
-      if (timer === 'retransmit') this.#retransmit(now);
+      if (timer === 'retransmit') this.#own.retransmit(now);
       else if (timer === 'give_up') this.#giveUp(now);
       else if (timer === 'hold') this.#release(now);
+      else if (timer === 'repeat') this.#own.repeatEarly();
       else if (timer === 'keep_alive') this.#keepAlive(now);
       else this.#expire(now);
     }
@@ -210,9 +237,17 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#outbox.event({ type: 'dropped', reason });
   }
 
-  /** Silence on both sides for so long that the other may have forgotten us: better ask before sending. */
+  /** Whether nothing has come for so long that the other side may have gone. */
+  #isSilent(now: Millis): boolean {
+    return now - this.#lastReceivedMs > this.#limits.keepAliveTimeoutMs;
+  }
+
+  /** Whether the other side may have forgotten the session: then a handshake comes before the next message. */
   #isStale(now: Millis): boolean {
-    return now - this.#lastReceivedMs > this.#staleMs && (this.#stalled || now - this.#lastSentMs > this.#staleMs);
+    const { keepAliveTimeoutMs } = this.#limits;
+    const { current } = this.#slots;
+    const isDue = current?.isOurKind === false && now - current.provenMs >= keepAliveTimeoutMs * FORGETTING_SHARE;
+    return isDue || (this.#isSilent(now) && (this.#stalled || now - this.#lastSentMs > keepAliveTimeoutMs));
   }
 
   /** Whether a session in use should be replaced: old, full, or never answered. */
@@ -222,7 +257,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     return (
       now - session.createdMs >= age ||
       session.nextCounter - FIRST_DATA_COUNTER >= rekeyAfterMessages ||
-      now - this.#lastReceivedMs > this.#staleMs
+      this.#isSilent(now)
     );
   }
 
@@ -241,6 +276,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
         seen = true;
       } else if (session.open(counter, sealed, out)) return this.#opened(now, wallMs, session, counter, out);
     }
+    if (early && !seen) for (const session of theirs) if (!session.canOpen) session.missedEarly = true;
     this.#drop(seen ? 'replayed' : early ? 'early_data' : 'unknown_session');
     return undefined;
   }
@@ -248,22 +284,23 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   #opened(now: Millis, wallMs: number, session: Session, counter: number, message: Bytes): Bytes | undefined {
     const slots = this.#slots;
     this.#lastReceivedMs = now;
-    this.#heardData = true;
-    if (session === slots.mine) this.#confirmed(now, session);
+    const isConfirm = message.length === 0 && counter === FIRST_DATA_COUNTER && !session.initiator;
+    const isKeepAlive = message.length === 0 && counter % KEEP_ALIVE_STRIDE === 0;
+    if (isConfirm || isKeepAlive) session.isOurKind = true;
+    if (session === slots.mine) this.#own.confirmed(now, session);
     else if (session !== slots.current && session !== slots.previous) this.#promote(now, session);
-    else if (this.#stalled) {
+    else if (this.#stalled && !this.#isStale(now)) {
       this.#stalled = false;
       this.#outbox.event(READY);
     }
-    if (message.length === 0) {
-      const confirm = counter === FIRST_DATA_COUNTER && !session.initiator;
-      if (confirm || counter % KEEP_ALIVE_STRIDE === 0) return undefined;
-    }
+    if (isConfirm && !session.missedEarly) this.#outbox.transmit(session.acknowledgement());
+    if (isConfirm || isKeepAlive) return undefined;
     if (this.#owedSinceMs === undefined) {
       this.#owedSinceMs = now;
       if (!this.#outbox.isArmed('keep_alive')) this.#outbox.arm('keep_alive', now + this.#limits.keepAliveMs);
     }
-    if (slots.mine === undefined && session === slots.current && this.#isWorn(now, session)) this.#begin(now, wallMs);
+    if (slots.mine === undefined && session === slots.current && this.#isWorn(now, session))
+      this.#own.begin(now, wallMs);
     return message;
   }
 
@@ -285,82 +322,42 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     if (this.#pinned !== undefined) {
       return equalBytes(this.#pinned.spki, publicKey.spki) ? undefined : 'identity_mismatch';
     }
-    return this.#options.accept(publicKey) ? undefined : (this.#options.refusal ?? 'not_accepted');
-  }
-
-  /** Begins a handshake; `later` leaves one that the other side has begun the time of a repetition. */
-  #begin(now: Millis, wallMs: number, later = false): void {
-    const { identity } = this.#options;
-    const timestamp = identity.timestamps.next(wallMs);
-    const session = initiateSession(identity, now, timestamp, identity.random(32));
-    this.#slots.mine = session;
-    this.#attempt = new Attempt();
-    this.#outbox.arm('give_up', now + this.#limits.handshakeTimeoutMs);
-    if (later) this.#armRepetition(now, session);
-    else this.#retransmit(now);
-  }
-
-  #armRepetition(now: Millis, session: Session): void {
-    this.#outbox.arm('retransmit', now + this.#attempt.nextIntervalMs(this.#limits.handshakeBackoffMs, session.id));
-  }
-
-  #retransmit(now: Millis): void {
-    const { mine } = this.#slots;
-    if (mine === undefined) return;
-    this.#outbox.transmit(mine.message);
-    if (mine.confirm !== undefined) this.#outbox.transmit(mine.confirm);
-    for (const datagram of this.#attempt.early) this.#outbox.transmit(datagram);
-    this.#armRepetition(now, mine);
-  }
-
-  #endMine(): void {
-    this.#slots.mine = undefined;
-    this.#attempt = new Attempt();
-    this.#outbox.disarm('retransmit');
-    this.#outbox.disarm('give_up');
+    if (askFilter(() => this.#options.accept(publicKey)) === true) return undefined;
+    return this.#options.refusal ?? 'not_accepted';
   }
 
   #giveUp(now: Millis): void {
     const slots = this.#slots;
     const { mine } = slots;
     if (mine === undefined) return;
-    this.#endMine();
+    this.#own.end();
     // Not a word all this time: what is left of older sessions can still be read, but is not written to.
-    const silent = now - this.#lastReceivedMs > this.#staleMs;
     if (slots.current === mine) slots.current = undefined;
-    else if (slots.current !== undefined && silent) {
+    else if (slots.current !== undefined && this.#isSilent(now)) {
       slots.previous = slots.current;
       slots.current = undefined;
-    }
+    } else if (slots.current !== undefined) slots.current.provenMs = now; // it is heard of, so it is used on
     this.#armEnd();
     this.#outbox.event({ type: 'failed', reason: 'timeout', publicKey: undefined });
+    if (this.#stalled && slots.current?.canSeal === true) {
+      this.#stalled = false;
+      this.#outbox.event(READY);
+    }
     if (!slots.any) this.#outbox.event(EXPIRED);
   }
 
   #promote(now: Millis, session: Session): void {
     const slots = this.#slots;
-    const { keepAliveTimeoutMs, rekeyAfterMs } = this.#limits;
-    const mute = slots.current !== undefined && !this.#heardData;
-    this.#staleMs = mute ? Math.min(2 * this.#staleMs, rekeyAfterMs) : keepAliveTimeoutMs;
     slots.promote(session);
     if (session === this.#held) this.#endHold();
     if (!session.initiator) {
       slots.theirs = slots.theirs.filter((other) => compareBytes(other.timestamp, session.timestamp) > 0);
-      if (slots.mine?.state === 'hello_sent') this.#endMine();
+      if (slots.mine?.state === 'hello_sent') this.#own.end();
     }
-    this.#heardData = false;
     this.#lastReceivedMs = now;
     this.#stalled = false;
     this.#armEnd();
     this.#outbox.event(READY);
-  }
-
-  /** The responder has answered InitDone, with RespDone or with data. */
-  #confirmed(now: Millis, session: Session): void {
-    this.#outbox.transmit(session.confirm!); // again, the same bytes: should the first have been lost, the original would storm (P1)
-    this.#endMine();
-    this.#lastReceivedMs = now;
-    if (this.#slots.current !== session) this.#promote(now, session);
   }
 
   #handleInitHello(now: Millis, datagram: Uint8Array): void {
@@ -374,10 +371,16 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     if (this.#pinned !== undefined && !equalBytes(this.#pinned.spki, parsed.hello.spki)) {
       return this.#drop('identity_mismatch');
     }
-    if (this.#isOld(parsed.hello.timestamp)) return this.#drop('stale_hello');
+    if (this.#isOld(parsed.hello.timestamp)) return this.#refuseOld(now, id);
     const hello = verifyInitHello(datagram, this.#options.identity.registry, parsed);
     if (typeof hello === 'string') return this.#drop(hello);
-    return this.handleHello(now, hello);
+    return this.handleHello(now, now + this.#wallOffsetMs, hello);
+  }
+
+  /** Tells a peer whose clock went back which time its hellos have to exceed. */
+  #refuseOld(now: Millis, id: Uint8Array): void {
+    this.#drop('stale_hello');
+    if (this.#refused.isAgain(id)) this.#outbox.transmit(timeReply(id, now + this.#wallOffsetMs, this.#lastTimestamp));
   }
 
   #isOld(timestamp: Uint8Array): boolean {
@@ -388,44 +391,22 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
    * Answers an InitHello that has been verified already; for who makes a channel only when a first message deserves it.
    * Poll after it.
    */
-  handleHello(now: Millis, hello: VerifiedHello): void {
+  handleHello(now: Millis, wallMs: number, hello: VerifiedHello): void {
     if (this.#closed) return;
+    this.#wallOffsetMs = wallMs - now;
     const refusal = this.#judge(hello.publicKey);
     if (refusal !== undefined) return this.#drop(refusal);
-    if (this.#isOld(hello.timestamp)) return this.#drop('stale_hello');
+    if (this.#isOld(hello.timestamp)) return this.#refuseOld(now, hello.sessionId);
     // Both began: the lower id goes on, on both sides. Ours is repeated by the timer only (fault P1).
     const { mine } = this.#slots;
     if (mine !== undefined && compareBytes(mine.id, hello.sessionId) < 0) return this.#drop('unexpected');
+    if (!this.#slots.makeRoom(hello.timestamp)) return this.#drop('overloaded');
     const { identity } = this.#options;
     const session = answerSession(identity, now, hello, identity.random(32));
     if (session === undefined) return this.#drop('low_order');
     this.#slots.addTheirs(session);
     this.#armEnd();
     this.#outbox.transmit(session.message);
-  }
-
-  #handleRespHello(now: Millis, datagram: Uint8Array): void {
-    const { mine, current } = this.#slots;
-    if (mine?.state !== 'hello_sent') return this.#drop('unexpected');
-    if (!this.#attempt.mayRead()) return this.#drop('overloaded');
-    const reply = mine.readRespHello(datagram);
-    if (typeof reply === 'string') return this.#drop(reply);
-    const reason = this.#judge(reply.publicKey);
-    if (reason !== undefined) {
-      this.#drop(reason);
-      if (this.#attempt.refused) return;
-      this.#attempt.refused = true; // the handshake goes on: the right one may still answer
-      this.#outbox.event({ type: 'failed', reason, publicKey: reply.publicKey });
-      return;
-    }
-    mine.takeReply(reply);
-    this.#attempt.refused = false;
-    this.#pinned = reply.publicKey;
-    this.#attempt.restart();
-    this.#retransmit(now);
-    this.#outbox.event({ type: 'session', publicKey: reply.publicKey, initiator: true });
-    // Messages go right behind InitDone, unless there is a session that is known to work: then they wait for RespDone.
-    if (current?.canSeal !== true || this.#stalled) this.#promote(now, mine);
   }
 
   #handleInitDone(now: Millis, datagram: Uint8Array): void {
@@ -454,11 +435,18 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
       return this.#drop(refusal);
     }
     this.#pinned = publicKey;
+    session.provenMs = now;
     if (!this.#isOld(session.timestamp)) this.#lastTimestamp = session.timestamp;
     this.#held = session;
     this.#outbox.arm('hold', now + HOLD_MS);
     this.#armEnd();
     this.#outbox.transmit(session.message);
+    const wallMs = now + this.#wallOffsetMs;
+    const differenceMs = tai64nMs(session.timestamp) - wallMs;
+    if (Math.abs(differenceMs) >= CLOCK_TOLERANCE_MS) {
+      this.#outbox.transmit(timeReply(session.id, wallMs, undefined));
+      this.#outbox.event({ type: 'clock', differenceMs, refused: false });
+    }
     this.#outbox.event({ type: 'session', publicKey, initiator: false });
   }
 
@@ -471,23 +459,6 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     if (this.#held === undefined) return;
     this.#outbox.transmit(this.#held.message); // RespDone once more, so that no data comes before it
     this.#promote(now, this.#held);
-  }
-
-  #handleRespDone(now: Millis, datagram: Uint8Array): void {
-    const { mine } = this.#slots;
-    if (mine?.state !== 'done_sent' || !mine.takeRespDone(datagram)) return this.#drop('unexpected');
-    return this.#confirmed(now, mine);
-  }
-
-  #handleCookie(now: Millis, datagram: Uint8Array): void {
-    const { mine } = this.#slots;
-    const reply = decodeCookieReply(datagram);
-    if (reply === undefined) return this.#drop('malformed');
-    const ours = mine?.state === 'hello_sent' && equalBytes(mine.id.subarray(0, COOKIE_BYTES), reply.sessionId);
-    if (!ours || !this.#attempt.mayTakeCookie()) return this.#drop('unexpected');
-    mine.useCookie(reply.cookie);
-    this.#attempt.restart();
-    return this.#retransmit(now);
   }
 
   #keepAlive(now: Millis): void {

@@ -15,8 +15,11 @@ export const FIRST_DATA_COUNTER = 16;
 /** Counters from here on are never used (go-p2p `MaxNonce`): the last usable one is 2^32 − 3. */
 export const MAX_COUNTER = 0xffff_fffe;
 
-/** Counter of a cookie reply. The original ignores it: it is not below `MAX_COUNTER`. */
-export const COOKIE_REPLY = 0xffff_ffff;
+/**
+ * Counter of what only this library says: cookie reply, time reply, acknowledgement of the confirm; told apart by length.
+ * The original ignores it: it is not below `MAX_COUNTER`.
+ */
+export const EXTENSION = 0xffff_ffff;
 
 /** An empty message whose counter is a multiple of this says only that its sender lives. */
 export const KEEP_ALIVE_STRIDE = 4096;

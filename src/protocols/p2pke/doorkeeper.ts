@@ -11,6 +11,7 @@ import { hmac } from '#crypto';
 import { concatBytes, copyBytes, encodeText, equalBytes, type Bytes } from '../../core/bytes.ts';
 import { quantity, wholeNumber } from '../../core/limits.ts';
 import { type Millis } from '../../core/machine.ts';
+import { Bucket } from './bucket.ts';
 import { COOKIE_BYTES } from './constants.ts';
 import { sessionIdOf } from './hello.ts';
 import { encodeCookieReply, type InitHelloDatagram } from './messages.ts';
@@ -35,34 +36,14 @@ export const DOORKEEPER_LIMITS: { readonly [K in keyof DoorkeeperLimits]-?: numb
   maxSources: 4096,
 };
 
-/** A budget may be saved up for this long. */
-const BURST_MS = 2000;
+/** How long in s a budget may be saved up. */
+const BURST_SECONDS = 2;
 
 /** How long cookies are made with one secret, and how long it counts after that (as WireGuard, §5.4.7). */
 const SECRET_MS = 120_000;
 
-/** A budget that fills with time. */
-class Bucket {
-  readonly #perMs: number;
-  readonly #capacity: number;
-  #tokens: number;
-  #atMs: Millis;
-
-  constructor(perSecond: number, now: Millis) {
-    this.#perMs = perSecond / 1000;
-    this.#capacity = Math.max(1, this.#perMs * BURST_MS);
-    this.#tokens = this.#capacity;
-    this.#atMs = now;
-  }
-
-  /** Takes one, if there is one. */
-  take(now: Millis): boolean {
-    this.#tokens = Math.min(this.#capacity, this.#tokens + (now - this.#atMs) * this.#perMs);
-    this.#atMs = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
-  }
+function bucket(perSecond: number, now: Millis): Bucket {
+  return new Bucket(perSecond, perSecond * BURST_SECONDS, now);
 }
 
 /** What is done with an InitHello: let in, answered with these bytes, or dropped without a word. */
@@ -91,8 +72,8 @@ export class Doorkeeper {
     this.#random = random;
     this.#perSource = rate('hellosPerSourcePerSecond');
     this.#maxSources = wholeNumber(limits.maxSources, 'maxSources', DOORKEEPER_LIMITS.maxSources, 1, 2 ** 24);
-    this.#unproven = new Bucket(rate('hellosPerSecond'), now);
-    this.#proven = new Bucket(rate('provenHellosPerSecond'), now);
+    this.#unproven = bucket(rate('hellosPerSecond'), now);
+    this.#proven = bucket(rate('provenHellosPerSecond'), now);
     this.#secret = copyBytes(random(32));
     this.#secretSinceMs = now;
   }
@@ -132,14 +113,14 @@ export class Doorkeeper {
   }
 
   #bucketOf(now: Millis, source: string): Bucket {
-    let bucket = this.#sources.get(source);
-    if (bucket !== undefined) this.#sources.delete(source);
+    let found = this.#sources.get(source);
+    if (found !== undefined) this.#sources.delete(source);
     else {
-      bucket = new Bucket(this.#perSource, now);
+      found = bucket(this.#perSource, now);
       if (this.#sources.size >= this.#maxSources) this.#sources.delete(this.#sources.keys().next().value!);
     }
-    this.#sources.set(source, bucket); // to the end: the order is that of last use
-    return bucket;
+    this.#sources.set(source, found); // to the end: the order is that of last use
+    return found;
   }
 }
 

@@ -1,7 +1,7 @@
 /** The bytes of P2PKE's messages: header, and the protobuf payloads of the handshake. docs/wire/p2pke.md §§2, 4. */
 
 import { concatBytes, type Bytes } from '../../core/bytes.ts';
-import { COOKIE_BYTES, COOKIE_REPLY, HEADER_BYTES, VERSION } from './constants.ts';
+import { COOKIE_BYTES, EXTENSION, HEADER_BYTES, TIMESTAMP_BYTES, VERSION } from './constants.ts';
 import { bytesField, decodeFields, varintField } from './protobuf.ts';
 import { isTai64n } from './tai64n.ts';
 
@@ -135,7 +135,7 @@ export interface CookieReply {
 
 /** A cookie reply, 37 bytes: shorter than what it answers, so it amplifies nothing. */
 export function encodeCookieReply(reply: CookieReply): Bytes {
-  return withCounter(COOKIE_REPLY, Uint8Array.of(COOKIE_VERSION), reply.sessionId, reply.cookie);
+  return withCounter(EXTENSION, Uint8Array.of(COOKIE_VERSION), reply.sessionId, reply.cookie);
 }
 
 /** A cookie reply, or `undefined`. Views. Never throws. */
@@ -146,4 +146,30 @@ export function decodeCookieReply(datagram: Uint8Array): CookieReply | undefined
     sessionId: datagram.subarray(start, start + COOKIE_BYTES),
     cookie: datagram.subarray(start + COOKIE_BYTES),
   };
+}
+
+/** Version of the time reply, where a cookie reply has its own. */
+const TIME_VERSION = 2;
+const TIME_REPLY_BYTES: number = HEADER_BYTES + 1 + COOKIE_BYTES + TIMESTAMP_BYTES;
+
+/** What a responder answers to an InitHello of a peer whose clock differs from its own, or went back. Not authenticated. */
+export interface TimeReply {
+  /** First 16 bytes of the session id of the InitHello that is answered. */
+  readonly sessionId: Uint8Array;
+  /** The responder's time, or the timestamp that the next InitHello has to exceed, whichever is later. TAI64N. */
+  readonly timestamp: Uint8Array;
+}
+
+/** A time reply, 33 bytes: shorter than what it answers, so it amplifies nothing. */
+export function encodeTimeReply(reply: TimeReply): Bytes {
+  const sessionId = reply.sessionId.subarray(0, COOKIE_BYTES);
+  return withCounter(EXTENSION, Uint8Array.of(TIME_VERSION), sessionId, reply.timestamp);
+}
+
+/** A time reply, or `undefined`. Views. Never throws. */
+export function decodeTimeReply(datagram: Uint8Array): TimeReply | undefined {
+  if (datagram.length !== TIME_REPLY_BYTES || datagram[HEADER_BYTES] !== TIME_VERSION) return undefined;
+  const start = HEADER_BYTES + 1;
+  const timestamp = datagram.subarray(start + COOKIE_BYTES);
+  return isTai64n(timestamp) ? { sessionId: datagram.subarray(start, start + COOKIE_BYTES), timestamp } : undefined;
 }

@@ -52,19 +52,31 @@ export function writeReply(
   };
 }
 
-/** The initiator reads message 2: `'low_order'` or `'undecryptable'` when it is not for this handshake. */
+/**
+ * The initiator reads message 2: `'low_order'` or `'undecryptable'` when it is not for this handshake.
+ *
+ * @param helloHashes - of the messages 1 with this ephemeral that it may be an answer to.
+ * @returns with the index of the one that it is an answer to.
+ */
 export function readReply(
-  helloHash: Uint8Array,
+  helloHashes: readonly Uint8Array[],
   ephemeral: X25519PrivateKey,
   theirEphemeral: Uint8Array,
   sealed: Uint8Array,
   importAead: ImportAeadKey,
-): { readonly payload: Bytes; readonly established: Established } | 'low_order' | 'undecryptable' {
+):
+  | { readonly payload: Bytes; readonly established: Established; readonly index: number }
+  | 'low_order'
+  | 'undecryptable' {
   const secret = ephemeral.sharedSecret(theirEphemeral);
   if (secret === undefined) return 'low_order';
-  const h = mixHash(HASH, helloHash, theirEphemeral);
   const { chainingKey, key } = mixKey(HASH, CHAINING_KEY, secret);
+  const aead = importAead(key);
   const payload = new Uint8Array(sealed.length - TAG_BYTES);
-  if (!importAead(key).open(NONCE_ZERO, h, sealed, payload, 0)) return 'undecryptable';
-  return { payload, established: { hash: mixHash(HASH, h, sealed), keys: split(HASH, chainingKey) } };
+  for (const [index, helloHash] of helloHashes.entries()) {
+    const h = mixHash(HASH, helloHash, theirEphemeral);
+    if (!aead.open(NONCE_ZERO, h, sealed, payload, 0)) continue;
+    return { payload, established: { hash: mixHash(HASH, h, sealed), keys: split(HASH, chainingKey) }, index };
+  }
+  return 'undecryptable';
 }

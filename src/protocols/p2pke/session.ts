@@ -18,6 +18,7 @@ import { type PublicKey } from '../../core/secure.ts';
 import { type X25519PrivateKey } from '../../crypto/suite.ts';
 import { type Verifier } from '../../formats/key-algorithm.ts';
 import {
+  EXTENSION,
   FIRST_DATA_COUNTER,
   HEADER_BYTES,
   INIT_DONE,
@@ -47,18 +48,41 @@ import { Transport } from './transport.ts';
 /** Where a session is in its handshake. */
 export type SessionState = 'hello_sent' | 'done_sent' | 'hello_answered' | 'done_answered' | 'open';
 
+/**
+ * InitHellos of one handshake whose answers are read: that with the newest timestamp and one for each cookie, which are
+ * repeated, and older ones whose answers may be on their way.
+ */
+const MAX_HELLOS = 64;
+
+/** Cookies of one handshake; all are said, since anybody who has seen InitHello can forge one. */
+const MAX_COOKIES = 32;
+
 /** A RespHello whose signature is right; nothing of the session has changed yet. */
 export interface VerifiedReply {
   readonly publicKey: PublicKey;
   readonly established: Established;
+  /** The id of the session that it makes: that of the InitHello that it answers. */
+  readonly sessionId: Bytes;
+}
+
+/** One InitHello. Those of one handshake have the same ephemeral, and differ in timestamp or cookie. */
+interface Hello {
+  readonly message: Bytes;
+  readonly id: Bytes;
+  readonly hash: Bytes;
 }
 
 /** A session of either role. Made by {@link initiateSession} and {@link answerSession}. */
 export class Session {
   readonly initiator: boolean;
   readonly createdMs: Millis;
-  /** The initiator's TAI64N. */
-  readonly timestamp: Bytes;
+  /** When the other side's key was proven here: the earliest time at which it may count the handshake as complete. */
+  provenMs: Millis = Infinity;
+  /** The other side has said something that only this library says: it keeps a session that is in use. */
+  isOurKind = false;
+  /** Data came before InitDone and was dropped. */
+  missedEarly = false;
+  #timestamp: Bytes;
   #id: Bytes;
   #state: SessionState;
   /** The handshake message that this side says again when it must. */
@@ -78,7 +102,12 @@ export class Session {
   #theirConfirm: Bytes | undefined;
   /** Initiator: the empty message with counter 16, said behind InitDone and again upon RespDone (cure of fault P1). */
   #confirm: Bytes | undefined;
-  readonly #helloSignature: Bytes | undefined;
+  /** Initiator until `done_sent`: over the timestamp. */
+  #helloSignature: Bytes | undefined;
+  /** Initiator until `done_sent`, oldest first. Bounded by MAX_HELLOS. */
+  #hellos: Hello[] = [];
+  /** Initiator until `done_sent`, oldest first. Bounded by MAX_COOKIES. */
+  #cookies: Bytes[] = [];
 
   /** @internal */
   constructor(
@@ -96,18 +125,18 @@ export class Session {
     if ('ephemeral' in start) {
       this.initiator = true;
       this.#state = 'hello_sent';
-      this.timestamp = start.timestamp;
+      this.#timestamp = start.timestamp;
       this.#ephemeral = start.ephemeral;
       this.#helloSignature = identity.signer.sign(signatureInput(PURPOSE_TIMESTAMP, start.timestamp));
-      const { message, hash } = this.#hello(undefined);
+      const { message, hash, id } = this.#hello(undefined);
       this.#message = message;
       this.#hash = hash;
-      this.#id = sessionIdOf(message);
+      this.#id = id;
     } else {
       const { hello, reply } = start;
       this.initiator = false;
       this.#state = 'hello_answered';
-      this.timestamp = hello.timestamp;
+      this.#timestamp = hello.timestamp;
       this.#message = withCounter(RESP_HELLO, reply.body);
       this.#hash = reply.established.hash;
       this.#id = hello.sessionId;
@@ -117,9 +146,14 @@ export class Session {
     }
   }
 
-  /** BLAKE2b-256 of InitHello. */
+  /** BLAKE2b-256 of InitHello; of the initiator's last one until an answer to any of them is taken. */
   get id(): Bytes {
     return this.#id;
+  }
+
+  /** The initiator's TAI64N; its last one until an answer is taken. */
+  get timestamp(): Bytes {
+    return this.#timestamp;
   }
 
   get state(): SessionState {
@@ -134,6 +168,12 @@ export class Session {
   /** The handshake message of the current state, to be sent or sent again; the same bytes each time. */
   get message(): Bytes {
     return this.#message;
+  }
+
+  /** What is sent when the handshake message has to be repeated: more than one InitHello when there are cookies. */
+  get repeats(): readonly Bytes[] {
+    if (this.#state !== 'hello_sent') return [this.#message];
+    return this.#hellos.slice(-(1 + this.#cookies.length)).map(({ message }) => message);
   }
 
   /** Initiator: the empty message that moves the responder on. */
@@ -151,23 +191,53 @@ export class Session {
     return this.#state !== 'hello_sent' && this.#state !== 'hello_answered' && this.#transport?.exhausted === false;
   }
 
-  #hello(cookie: Uint8Array | undefined): { readonly message: Bytes; readonly hash: Bytes } {
+  /** Makes one more InitHello, whose answers are read from now on. */
+  #hello(cookie: Uint8Array | undefined): Hello {
     const { publicKey } = this.#ephemeral!;
     const payload = encodeInitHello({
-      timestamp: this.timestamp,
+      timestamp: this.#timestamp,
       spki: this.#identity.publicKey.spki,
       signature: this.#helloSignature!,
       cookie,
     });
-    return { message: withCounter(INIT_HELLO, publicKey, payload), hash: hashAfterHello(publicKey, payload) };
+    const message = withCounter(INIT_HELLO, publicKey, payload);
+    const hello = { message, id: sessionIdOf(message), hash: hashAfterHello(publicKey, payload) };
+    if (this.#hellos.length >= MAX_HELLOS) this.#hellos.shift();
+    this.#hellos.push(hello);
+    return hello;
   }
 
-  /** Initiator: puts a cookie into InitHello, which makes it another message with another id. */
-  useCookie(cookie: Uint8Array): void {
-    const { message, hash } = this.#hello(cookie);
+  #useHello({ message, id, hash }: Hello): void {
     this.#message = message;
+    this.#id = id;
     this.#hash = hash;
-    this.#id = sessionIdOf(message);
+  }
+
+  /**
+   * Initiator in `hello_sent`: puts a cookie into InitHello, which makes it another message with another id. Answers to
+   * earlier ones are still taken.
+   *
+   * @returns false when this cookie is used already.
+   */
+  useCookie(cookie: Uint8Array): boolean {
+    if (this.#cookies.some((known) => equalBytes(known, cookie))) return false;
+    if (this.#cookies.length >= MAX_COOKIES) this.#cookies.shift();
+    this.#cookies.push(copyBytes(cookie));
+    this.#useHello(this.#hello(cookie));
+    return true;
+  }
+
+  /** Initiator in `hello_sent`: says InitHello with a newer timestamp from now on. Answers to earlier ones are still taken. */
+  renew(timestamp: Bytes): void {
+    this.#timestamp = timestamp;
+    this.#helloSignature = this.#identity.signer.sign(signatureInput(PURPOSE_TIMESTAMP, timestamp));
+    this.#useHello(this.#hello(undefined));
+    for (const cookie of this.#cookies) this.#useHello(this.#hello(cookie));
+  }
+
+  /** Initiator in `hello_sent`: whether one of its InitHellos has an id that begins so. */
+  isOwnHello(idPrefix: Uint8Array): boolean {
+    return this.#hellos.some(({ id }) => equalBytes(id.subarray(0, idPrefix.length), idPrefix));
   }
 
   /** Initiator in `hello_sent`: reads RespHello. Changes nothing, whatever it is (fault P5). */
@@ -176,15 +246,18 @@ export class Session {
     if (body.length < EPHEMERAL_BYTES + TAG_BYTES) return 'too_short';
     const { importAead, registry } = this.#identity;
     const sealed = body.subarray(EPHEMERAL_BYTES);
-    const read = readReply(this.#hash, this.#ephemeral!, body.subarray(0, EPHEMERAL_BYTES), sealed, importAead);
+    const hellos = this.#hellos.toReversed(); // the newest is the likeliest
+    const hashes = hellos.map(({ hash }) => hash);
+    const read = readReply(hashes, this.#ephemeral!, body.subarray(0, EPHEMERAL_BYTES), sealed, importAead);
     if (read === 'low_order') return read;
     if (read === 'undecryptable') return 'unexpected';
     const reply = decodeRespHello(read.payload);
     if (reply === undefined) return 'malformed';
     const verifier = registry.verifier(reply.spki);
     if (verifier === undefined) return 'unknown_key';
-    if (!verifier.verify(signatureInput(PURPOSE_CHANNEL_BINDING, this.#hash), reply.signature)) return 'bad_signature';
-    return { publicKey: verifier.publicKey, established: read.established };
+    const { hash, id } = hellos[read.index]!;
+    if (!verifier.verify(signatureInput(PURPOSE_CHANNEL_BINDING, hash), reply.signature)) return 'bad_signature';
+    return { publicKey: verifier.publicKey, established: read.established, sessionId: id };
   }
 
   /** Initiator: goes on with a reply whose key the caller has accepted. From here on data can be sent and received. */
@@ -194,6 +267,10 @@ export class Session {
     const signature = this.#identity.signer.sign(signatureInput(PURPOSE_CHANNEL_BINDING, hash));
     this.#transport = transport;
     this.#publicKey = reply.publicKey;
+    this.#id = reply.sessionId;
+    this.#hellos = [];
+    this.#cookies = [];
+    this.#helloSignature = undefined;
     this.#message = transport.sealHandshake(INIT_DONE, encodeInitDone(signature));
     this.#confirm = transport.seal(EMPTY_BYTES);
     this.#ephemeral = undefined;
@@ -224,6 +301,19 @@ export class Session {
   takeRespDone(datagram: Uint8Array): boolean {
     if (this.#transport!.openHandshake(RESP_DONE, datagram)?.length !== 0) return false;
     this.#state = 'open';
+    return true;
+  }
+
+  /** Responder: answers the confirm; the same bytes each time. */
+  acknowledgement(): Bytes {
+    return this.#transport!.sealHandshake(EXTENSION, EMPTY_BYTES);
+  }
+
+  /** Initiator from `done_sent` on: takes the answer to the confirm; false when it is forged or of another session. */
+  takeAcknowledgement(datagram: Uint8Array): boolean {
+    if (this.#transport?.openHandshake(EXTENSION, datagram)?.length !== 0) return false;
+    this.#state = 'open';
+    this.isOurKind = true;
     return true;
   }
 

@@ -1,14 +1,14 @@
 /**
  * The sessions of a channel: `previous` and `current`, which are complete; and the next, of which there can be one that
- * this side began (`mine`) and a few that others did (`theirs`), so that nobody can push a handshake out by beginning
- * another (fault P7).
+ * this side began (`mine`) and a few that others did (`theirs`). An observer can copy the claim of an InitHello into others
+ * with ephemerals of its own, but cannot make a later timestamp, so only a later one makes room (fault P7).
  */
 
-import { equalBytes } from '../../core/bytes.ts';
+import { compareBytes, equalBytes } from '../../core/bytes.ts';
 import { type Millis } from '../../core/machine.ts';
 import { type Session } from './session.ts';
 
-/** How many half-open handshakes of others are kept; the oldest goes first. */
+/** How many half-open handshakes of others are kept. */
 export const MAX_THEIRS = 4;
 
 /** How long in ms a half-open handshake of others is kept; far longer than one takes that is meant. */
@@ -56,9 +56,24 @@ export class Slots {
     this.theirs = this.theirs.filter((session) => now < this.endOf(session));
   }
 
-  /** Adds a handshake that the other side began. */
+  /**
+   * Makes room for a handshake that the other side has begun at `timestamp`: the half-open one with the earliest timestamp
+   * goes, when that is earlier.
+   *
+   * @returns false when there is none.
+   */
+  makeRoom(timestamp: Uint8Array): boolean {
+    if (this.theirs.length < MAX_THEIRS) return true;
+    const first = this.theirs
+      .filter(({ state }) => state === 'hello_answered')
+      .toSorted((a, b) => compareBytes(a.timestamp, b.timestamp))[0];
+    if (first === undefined || compareBytes(first.timestamp, timestamp) >= 0) return false;
+    this.theirs = this.theirs.filter((session) => session !== first);
+    return true;
+  }
+
+  /** Adds a handshake that the other side began; after {@link Slots.makeRoom}. */
   addTheirs(session: Session): void {
-    if (this.theirs.length >= MAX_THEIRS) this.theirs.shift();
     this.theirs.push(session);
   }
 

@@ -40,6 +40,19 @@ export function encodeTai64n(unixSeconds: number, nanoseconds: number): Bytes {
   return bytes;
 }
 
+/** Milliseconds since the Unix epoch of a timestamp; the part of a millisecond is cut off. */
+export function tai64nMs(timestamp: Uint8Array): number {
+  const view = new DataView(timestamp.buffer, timestamp.byteOffset);
+  const tai = (view.getUint32(0) - 0x4000_0000) * 0x1_0000_0000 + view.getUint32(4);
+  let seconds = tai - FIRST_OFFSET;
+  for (let leaps = LEAPS.length; leaps > 0; leaps--) {
+    if (tai - FIRST_OFFSET - leaps < LEAPS[leaps - 1]!) continue;
+    seconds = tai - FIRST_OFFSET - leaps;
+    break;
+  }
+  return seconds * 1000 + Math.floor(view.getUint32(8) / 1e6);
+}
+
 /** Whether these bytes are a timestamp: twelve, with less than a second of nanoseconds. */
 export function isTai64n(bytes: Uint8Array): boolean {
   if (bytes.length !== TIMESTAMP_BYTES) return false;

@@ -1,15 +1,16 @@
 /** Which hellos are worth a signature check, and which claims are worth an answer. docs/wire/p2pke.md §8. */
 
 import { type Addr, ipOf } from '../../core/addr.ts';
-import { type Bytes } from '../../core/bytes.ts';
-import { ipNetwork } from '../../core/ip.ts';
+import { type Bytes, compareBytes } from '../../core/bytes.ts';
 import { type Millis } from '../../core/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
+import { sourceOf } from '../../core/source-shares.ts';
 import { Doorkeeper } from '../../protocols/p2pke/doorkeeper.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
 import { type InitHelloDatagram, decodeInitHello } from '../../protocols/p2pke/messages.ts';
+import { RefusedHellos, timeReply } from '../../protocols/p2pke/time-reply.ts';
 import { type ResolvedP2pke } from './options.ts';
 import { PeerMemory } from './peer-memory.ts';
 
@@ -20,14 +21,27 @@ export type Verdict =
   /** The sender shall prove first that it is where it says. */
   | { readonly type: 'cookie'; readonly datagram: Bytes };
 
+/** A hello whose signature has been checked. */
+export type Claim =
+  | { readonly type: 'claim'; readonly id: PeerId; readonly hello: VerifiedHello }
+  | { readonly type: 'drop'; readonly reason: P2pkeDrop }
+  /** Not newer than the last of this peer; `reply` tells it which time its hellos have to exceed. */
+  | { readonly type: 'old'; readonly reply: Bytes | undefined };
+
+/** Hellos that were refused as too old and are known again. */
+const MAX_REFUSED = 256;
+
 /** The door of one swarm. */
 export class Door<I extends Addr> {
   readonly peers: PeerMemory;
   readonly #options: ResolvedP2pke<I>;
   readonly #keeper: Doorkeeper;
+  readonly #realm: Realm;
+  readonly #refused = new RefusedHellos(MAX_REFUSED);
 
   constructor(realm: Realm, options: ResolvedP2pke<I>) {
     this.#options = options;
+    this.#realm = realm;
     this.#keeper = new Doorkeeper(realm.nowMs(), (length) => realm.random(length), options.door);
     this.peers = new PeerMemory(options.counts.maxRememberedPeers);
   }
@@ -41,26 +55,24 @@ export class Door<I extends Addr> {
   admit(now: Millis, src: I, datagram: Bytes): Verdict {
     const hello = decodeInitHello(datagram);
     if (hello === undefined) return { type: 'drop', reason: 'malformed' };
-    const admission = this.#keeper.admit(now, src.text, sourceOf(src), datagram, hello);
+    const admission = this.#keeper.admit(now, src.text, sourceOf(hostOf(src)), datagram, hello);
     if (admission === 'admit') return { type: 'hello', hello };
     return admission === 'drop' ? { type: 'drop', reason: 'overloaded' } : { type: 'cookie', datagram: admission };
   }
 
   /** Checks the claim of a hello. */
-  verify(
-    now: Millis,
-    datagram: Bytes,
-    parsed: InitHelloDatagram,
-  ): { readonly id: PeerId; readonly hello: VerifiedHello } | P2pkeDrop {
+  verify(now: Millis, datagram: Bytes, parsed: InitHelloDatagram): Claim {
     const hello = verifyInitHello(datagram, this.#options.identity.registry, parsed);
-    if (typeof hello === 'string') return hello;
+    if (typeof hello === 'string') return { type: 'drop', reason: hello };
     const id = this.#options.idOf(hello.publicKey);
-    return this.peers.isOld(now, id, hello.timestamp) ? 'stale_hello' : { id, hello };
+    const last = this.peers.lastTimestamp(now, id);
+    if (last === undefined || compareBytes(hello.timestamp, last) > 0) return { type: 'claim', id, hello };
+    const isMeant = this.#refused.isAgain(hello.sessionId);
+    return { type: 'old', reply: isMeant ? timeReply(hello.sessionId, this.#realm.wallMs(), last) : undefined };
   }
 }
 
-/** What shares one budget: a host; where there are no hosts, an address. */
-function sourceOf(addr: Addr): string {
-  const ip = ipOf(addr);
-  return ip === undefined ? addr.text : ipNetwork(ip);
+/** Where an address is counted: its IP; where there are no IPs, the address itself. */
+export function hostOf(addr: Addr): string {
+  return ipOf(addr) ?? addr.text;
 }

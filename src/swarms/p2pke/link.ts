@@ -46,6 +46,8 @@ export class Link<I extends Addr> {
   readonly lookups: Set<Wait<PublicKey>> = new Set();
   /** The key that a hello has claimed: not proven, and only good for knowing the same claim again. */
   claimedKey: PublicKey | undefined;
+  /** What is known about why its handshakes fail, for error messages. */
+  trouble: string | undefined;
   /** When something was last told to or heard from this peer. */
   usedMs: Millis;
   readonly #user: LinkUser<I>;
@@ -138,7 +140,7 @@ export class Link<I extends Addr> {
   /** Takes a hello that has been checked. */
   handleHello(now: Millis, hello: VerifiedHello): void {
     this.#dropped = undefined;
-    this.#channel.handleHello(now, hello);
+    this.#channel.handleHello(now, this.#user.realm.wallMs(), hello);
     this.#driver.poll();
   }
 

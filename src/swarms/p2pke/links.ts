@@ -3,6 +3,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { type Millis } from '../../core/machine.ts';
 import { type P2pkeAddr } from './address.ts';
+import { SourceShares } from '../../core/source-shares.ts';
 import { type Link } from './link.ts';
 import { type ResolvedP2pke } from './options.ts';
 
@@ -12,6 +13,12 @@ const IDLE_MS = 15_000;
 /** How many links are looked at to find one that is idle. */
 const MAX_LOOKS = 64;
 
+/** The part of `maxChannels` that strangers do not get: it is for those whom we call, or have called. */
+const RESERVE = 1 / 8;
+
+/** The part of the strangers' places that a source may hold when they are all taken. */
+const FAIR_SHARE = 1 / 32;
+
 /** Links by inner address, and by peer at that address. */
 export class Links<I extends Addr> {
   readonly #counts: ResolvedP2pke<I>['counts'];
@@ -19,11 +26,15 @@ export class Links<I extends Addr> {
   readonly #byPeer = new Map<string, Link<I>>();
   /** By the text of the inner address; each list is bounded by maxChannelsPerAddr, the one that works best comes first. */
   readonly #bySite = new Map<string, readonly Link<I>[]>();
-  /** Peers that have said hello and proven nothing, oldest first. Bounded by maxHalfOpen. */
-  readonly #halfOpen = new Set<Link<I>>();
+  /** Peers that have said hello and proven nothing. Bounded by maxHalfOpen. */
+  readonly #halfOpen = new SourceShares<Link<I>>();
+  /** Peers that have called us, and that we have never called. Bounded by maxChannels less the reserve. */
+  readonly #strangers = new SourceShares<Link<I>>();
+  readonly #maxStrangers: number;
 
   constructor(counts: ResolvedP2pke<I>['counts']) {
     this.#counts = counts;
+    this.#maxStrangers = counts.maxChannels - Math.floor(counts.maxChannels * RESERVE);
   }
 
   get size(): number {
@@ -46,25 +57,37 @@ export class Links<I extends Addr> {
   /**
    * Makes room for one more link at an inner address.
    *
-   * @returns false when there is none: everything is in use.
+   * @param host - what the address is counted as.
+   * @param isStranger - it calls us, and we have never called it.
+   * @returns false when there is none: everything is in use, and no source has more than its share.
    */
-  makeRoom(now: Millis, inner: I): boolean {
+  makeRoom(now: Millis, inner: I, host: string, isStranger: boolean): boolean {
     const site = this.at(inner) ?? [];
     if (site.length >= this.#counts.maxChannelsPerAddr) {
       const victim = site.findLast((link) => this.#halfOpen.has(link)) ?? site.find((link) => isIdle(now, link));
       if (victim === undefined) return false;
       this.remove(victim);
     }
-    return this.#byPeer.size < this.#counts.maxChannels || this.#evict(now);
+    const hasRoom = (): boolean =>
+      this.#byPeer.size < this.#counts.maxChannels && (!isStranger || this.#strangers.size < this.#maxStrangers);
+    return hasRoom() || (this.#evict(now, host, isStranger) && hasRoom());
   }
 
-  /** @param halfOpen - the peer has said hello, and it is not known whether it is there. */
-  add(link: Link<I>, halfOpen: boolean): void {
+  /**
+   * @param halfOpen - the peer has said hello, and it is not known whether it is there.
+   * @param isStranger - as for {@link Links.makeRoom}.
+   */
+  add(
+    link: Link<I>,
+    host: string,
+    { halfOpen, isStranger }: { readonly halfOpen: boolean; readonly isStranger: boolean },
+  ): void {
     const { inner, text } = link.addr;
     if (halfOpen) {
-      if (this.#halfOpen.size >= this.#counts.maxHalfOpen) this.remove(this.#halfOpen.values().next().value!);
-      this.#halfOpen.add(link);
+      if (this.#halfOpen.size >= this.#counts.maxHalfOpen) this.remove(this.#halfOpen.oldestOfBusiest!);
+      this.#halfOpen.add(host, link);
     }
+    if (isStranger) this.#strangers.add(host, link);
     this.#byPeer.set(text, link);
     this.#bySite.set(inner.text, [...(this.at(inner) ?? []), link]);
   }
@@ -87,6 +110,7 @@ export class Links<I extends Addr> {
     if (this.#byPeer.get(text) !== link) return;
     this.#byPeer.delete(text);
     this.#halfOpen.delete(link);
+    this.#strangers.delete(link);
     const site = this.at(inner)!.filter((other) => other !== link);
     if (site.length === 0) this.#bySite.delete(inner.text);
     else this.#bySite.set(inner.text, site);
@@ -98,17 +122,29 @@ export class Links<I extends Addr> {
     this.#byPeer.clear();
     this.#bySite.clear();
     this.#halfOpen.clear();
+    this.#strangers.clear();
   }
 
-  #evict(now: Millis): boolean {
-    const [oldest] = this.#halfOpen;
-    if (oldest !== undefined) {
-      this.remove(oldest);
+  /**
+   * First goes a half-open peer of a source that has several, then a stranger of a source that has more than its share, then
+   * another half-open peer, then who is idle. Sources of half-open peers may be forged.
+   */
+  #evict(now: Millis, host: string, isStranger: boolean): boolean {
+    const mustBeStranger = isStranger && this.#strangers.size >= this.#maxStrangers;
+    const mayGo = (link: Link<I> | undefined): boolean =>
+      link !== undefined && (!mustBeStranger || this.#strangers.has(link));
+    const victim = [
+      this.#halfOpen.victimFor(host),
+      this.#strangers.victimFor(host, Math.max(1, this.#maxStrangers * FAIR_SHARE)),
+      this.#halfOpen.oldestOfBusiest,
+    ].find(mayGo);
+    if (victim !== undefined) {
+      this.remove(victim);
       return true;
     }
     let looks = 0;
     for (const [text, link] of this.#byPeer) {
-      if (isIdle(now, link)) {
+      if (isIdle(now, link) && mayGo(link)) {
         this.remove(link);
         return true;
       }

@@ -1,9 +1,10 @@
 /** What is kept of peers when their sessions have ended: their keys, and how far their hellos have come. */
 
-import { compareBytes, type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../core/bytes.ts';
 import { type Millis } from '../../core/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
+import { SourceShares } from '../../core/source-shares.ts';
 
 /**
  * How long in ms a hello stands in the way of older ones at other addresses. A claim that was overheard is of no use to
@@ -16,12 +17,27 @@ interface Remembered {
   /** TAI64N of the last handshake that the peer began and completed, at whatever address. */
   readonly timestamp: Bytes | undefined;
   readonly atMs: Millis;
+  /** We have called it. */
+  readonly isDialled: boolean;
 }
 
-/** Proven keys by PeerID. Bounded by `maxPeers`; the one whose last handshake is longest ago is forgotten first. */
+/** Of a handshake that has proven a key. */
+export interface Meeting {
+  /** Where the peer is, as `sourceOf` takes it. */
+  readonly host: string;
+  /** Of the peer's hello; `undefined` when it was we who began. */
+  readonly timestamp: Bytes | undefined;
+}
+
+/**
+ * Proven keys by PeerID. Bounded by `maxPeers`; of peers that have called us, the busiest source's are forgotten first, then
+ * whoever's last handshake is longest ago.
+ */
 export class PeerMemory {
   readonly #maxPeers: number;
   readonly #peers = new Map<PeerId, Remembered>();
+  /** Those that have called us and were not called by us. Bounded by `maxPeers`. */
+  readonly #strangers = new SourceShares<PeerId>();
 
   constructor(maxPeers: number) {
     this.#maxPeers = maxPeers;
@@ -35,19 +51,30 @@ export class PeerMemory {
     return this.#peers.get(id)?.publicKey;
   }
 
-  /** Whether a hello is not newer than one that this peer has completed lately. */
-  isOld(now: Millis, id: PeerId, timestamp: Uint8Array): boolean {
-    const known = this.#peers.get(id);
-    if (known?.timestamp === undefined || now - known.atMs > HELLO_MEMORY_MS) return false;
-    return compareBytes(timestamp, known.timestamp) <= 0;
+  /** Whether we have called this peer lately. */
+  wasDialled(id: PeerId): boolean {
+    return this.#peers.get(id)?.isDialled === true;
   }
 
-  /** A handshake has proven a key. @param timestamp - of the peer's hello, when it was the peer that began. */
-  note(now: Millis, id: PeerId, publicKey: PublicKey, timestamp: Bytes | undefined): void {
+  /** The timestamp that hellos of this peer have to exceed, if any. */
+  lastTimestamp(now: Millis, id: PeerId): Bytes | undefined {
+    const known = this.#peers.get(id);
+    return known === undefined || now - known.atMs > HELLO_MEMORY_MS ? undefined : known.timestamp;
+  }
+
+  /** A handshake has proven a key. */
+  note(now: Millis, id: PeerId, publicKey: PublicKey, { host, timestamp }: Meeting): void {
     const known = this.#peers.get(id);
     if (known !== undefined) this.#peers.delete(id);
-    else if (this.#peers.size >= this.#maxPeers) this.#peers.delete(this.#peers.keys().next().value!);
-    const kept = timestamp === undefined && known !== undefined;
-    this.#peers.set(id, kept ? known : { publicKey, timestamp, atMs: now });
+    else if (this.#peers.size >= this.#maxPeers) {
+      const victim = this.#strangers.victimFor(host) ?? this.#peers.keys().next().value!;
+      this.#peers.delete(victim);
+      this.#strangers.delete(victim);
+    }
+    const isDialled = timestamp === undefined || known?.isDialled === true;
+    const kept = timestamp === undefined && known !== undefined ? known : { publicKey, timestamp, atMs: now };
+    this.#peers.set(id, { ...kept, isDialled });
+    if (isDialled) this.#strangers.delete(id);
+    else this.#strangers.add(host, id);
   }
 }

@@ -4,6 +4,7 @@ import { type Addr } from '../../core/addr.ts';
 import { copyBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
 import { type LayerDescription } from '../../core/describe.ts';
 import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
+import { askFilter } from '../../core/filter.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
 import { type CallOptions, type Swarm } from '../../core/swarm.ts';
@@ -23,14 +24,17 @@ import {
 } from '../../protocols/p2pke/constants.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { counterOf } from '../../protocols/p2pke/messages.ts';
+import { describeDuration } from './duration.ts';
 import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
-import { Door } from './door.ts';
+import { Door, hostOf } from './door.ts';
 import { Link, type WaitingTell } from './link.ts';
 import { Links } from './links.ts';
 import { type ResolvedP2pke } from './options.ts';
 import { WaitingRoom } from './waiting.ts';
 
 const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
+
+const REFUSAL_REMEDY = 'set the clock, or wait for ten minutes after the last handshake';
 
 /** Our own addresses that are remembered as objects. */
 const MAX_LOCAL_ADDRS = 64;
@@ -120,11 +124,15 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     const link = this.#links.get(dst) ?? this.#dial(dst);
     if (link === undefined) return rejection(this.#noRoom(what()));
     const defaultTimeoutMs = this.#options.timeoutMs;
-    const looked = this.#waits.wait<PublicKey>({ what, call: options, defaultTimeoutMs, sent: () => 'no' }, (wait) => {
-      this.#links.keep(link);
-      link.lookups.add(wait);
-      return () => link.lookups.delete(wait);
-    });
+    const why = (): string | undefined => link.trouble;
+    const looked = this.#waits.wait<PublicKey>(
+      { what, why, call: options, defaultTimeoutMs, sent: () => 'no' },
+      (wait) => {
+        this.#links.keep(link);
+        link.lookups.add(wait);
+        return () => link.lookups.delete(wait);
+      },
+    );
     looked.catch((error: unknown) => this.#forsaken(link, error));
     link.open();
     return looked;
@@ -193,21 +201,21 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
   #accepts(addr: P2pkeAddr<I>, key: PublicKey): boolean {
     const { accept } = this.#options;
     if (accept === undefined) return true;
-    try {
-      return accept(addr, key);
-    } catch (cause) {
-      this.counts.countDrop('handler_error');
-      this.realm.trace?.({ layer: 'p2pke', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause });
-      return false;
-    }
+    const answer = askFilter(() => accept(addr, key));
+    if (typeof answer === 'boolean') return answer;
+    this.counts.countDrop('handler_error');
+    this.realm.trace?.({ layer: 'p2pke', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause: answer });
+    return false;
   }
 
   /** A new link, or `undefined` when there is no room. */
   #link(addr: P2pkeAddr<I>, halfOpen: boolean): Link<I> | undefined {
     const { realm } = this;
-    if (!this.#links.makeRoom(realm.nowMs(), addr.inner)) return undefined;
+    const host = hostOf(addr.inner);
+    const isStranger = halfOpen && !this.#door.peers.wasDialled(addr.id);
+    if (!this.#links.makeRoom(realm.nowMs(), addr.inner, host, isStranger)) return undefined;
     const link = new Link<I>({ ...this.#user, realm, options: this.#options }, addr);
-    this.#links.add(link, halfOpen);
+    this.#links.add(link, host, { halfOpen, isStranger });
     return link;
   }
 
@@ -233,6 +241,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     const told = this.#waits.wait<void>(
       {
         what: () => `tell ${link.addr.text}`,
+        why: () => link.trouble,
         call: options,
         defaultTimeoutMs: this.#options.timeoutMs,
         sent: () => (tell?.sent === true ? 'maybe' : 'no'),
@@ -289,6 +298,8 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
         return this.#flush(link);
       case 'failed':
         return this.#onFailed(link, event);
+      case 'clock':
+        return this.#onClock(link, event.differenceMs, event.refused);
       case 'expired':
         if (link.isSpent) this.#links.remove(link);
         return undefined;
@@ -299,9 +310,21 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     const { realm } = this;
     const { addr } = link;
     this.#links.keep(link);
-    this.#door.peers.note(realm.nowMs(), addr.id, publicKey, initiator ? undefined : link.helloTimestamp);
+    link.trouble = undefined;
+    this.#door.peers.note(realm.nowMs(), addr.id, publicKey, {
+      host: hostOf(addr.inner),
+      timestamp: initiator ? undefined : link.helloTimestamp,
+    });
     realm.trace?.({ layer: 'p2pke', type: 'session', atMs: realm.nowMs(), addr });
     for (const wait of link.lookups) wait.resolve(publicKey);
+  }
+
+  #onClock(link: Link<I>, differenceMs: number, refused: boolean): void {
+    const { realm } = this;
+    const reason = `the other side's clock differs by about ${describeDuration(Math.abs(differenceMs))}`;
+    if (refused)
+      link.trouble = `${reason}, and it refuses handshakes that are older than our last one (${REFUSAL_REMEDY})`;
+    realm.trace?.({ layer: 'p2pke', type: 'clock_differs', atMs: realm.nowMs(), addr: link.addr, reason });
   }
 
   #onFailed(link: Link<I>, { reason, publicKey }: Extract<LinkEvent, { readonly type: 'failed' }>): void {
@@ -383,7 +406,12 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
       return this.#heard(known);
     }
     const verified = this.#door.verify(now, datagram, verdict.hello);
-    if (typeof verified === 'string') return this.#drop(verified);
+    if (verified.type === 'drop') return this.#drop(verified.reason);
+    if (verified.type === 'old') {
+      this.#drop('stale_hello');
+      if (verified.reply !== undefined) void this.inner.tell(src, verified.reply);
+      return undefined;
+    }
     const { id, hello } = verified;
     const link = links?.find(({ addr }) => addr.id === id) ?? this.#link(p2pkeAddr(id, src), true);
     if (link === undefined) return this.#drop('overloaded');

@@ -84,7 +84,8 @@ describe('a channel', () => {
     assert.equal(pair.b.drops('early_data'), 2);
     pair.send('a', 'later');
     pair.run(200);
-    assert.deepEqual(pair.b.texts, ['later'], 'RespDone came in time, so nothing was said again');
+    assert.deepEqual(pair.b.texts, ['early', 'later'], 'it is said again after RespDone');
+    assert.equal(pair.a.sentWith(17), 2);
 
     const { pair: lossy } = channelPair();
     lossy.link = (from, counter, index) => !(from === 'a' && counter === 2 && index === 0);

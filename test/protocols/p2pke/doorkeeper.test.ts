@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { type Admission, Doorkeeper, type DoorkeeperLimits } from '../../../src/protocols/p2pke/doorkeeper.ts';
-import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
+import { sessionIdOf, verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { decodeCookieReply, decodeInitHello } from '../../../src/protocols/p2pke/messages.ts';
 import { channelPair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
 
@@ -37,6 +37,12 @@ class Caller {
     this.datagram = this.#next()!;
     assert.notEqual(this.datagram, undefined);
   }
+}
+
+/** A cookie reply to an InitHello that is no answer of its responder. */
+function cookieFor(initHello: Uint8Array, value: number): Uint8Array {
+  const id = sessionIdOf(initHello);
+  return Uint8Array.of(255, 255, 255, 255, 1, ...id.subarray(0, 16), ...new Uint8Array(16).fill(value));
 }
 
 function door(limits: DoorkeeperLimits): Doorkeeper {
@@ -136,7 +142,7 @@ describe('the doorkeeper', () => {
 });
 
 describe('a channel that is sent cookies', () => {
-  it('takes those for its own InitHello, three of them, and goes on with any handshake', () => {
+  it('takes those for its own InitHello, and goes on with any handshake', () => {
     const { pair } = channelPair(10);
     pair.send('a', 'x');
     const junk = Uint8Array.of(255, 255, 255, 255, 1, ...new Uint8Array(32));
@@ -145,15 +151,41 @@ describe('a channel that is sent cookies', () => {
     pair.deliver('a', junk.subarray(0, 36));
     assert.equal(pair.a.drops('malformed'), 1);
     for (let i = 0; i < 5; i++) {
-      const hello = verifyInitHello(pair.a.sent.at(-1)!.bytes, alice.registry);
-      assert.ok(typeof hello === 'object');
-      pair.deliver(
-        'a',
-        Uint8Array.of(255, 255, 255, 255, 1, ...hello.sessionId.subarray(0, 16), ...new Uint8Array(16)),
-      );
+      pair.deliver('a', cookieFor(pair.a.sent.at(-1)!.bytes, i));
+      pair.deliver('a', cookieFor(pair.a.sent[0]!.bytes, i));
     }
-    assert.equal(pair.a.sentWith(0), 4);
+    assert.equal(pair.a.sentWith(0), 6, 'each once');
     pair.run(1000);
     assert.deepEqual(pair.b.texts, ['x']);
+  });
+
+  it('forged cookies do not count against the genuine one, and the answer to any of its InitHellos is taken', () => {
+    const { pair } = channelPair(100);
+    const keeper = busy();
+    pair.link = (from, counter, index) => from === 'b' || counter !== 0 || index === 6;
+    pair.send('a', 'x');
+    const [first] = pair.a.sent;
+    for (let i = 0; i < 5; i++) pair.deliver('a', cookieFor(first!.bytes, i));
+    const hello = decodeInitHello(first!.bytes)!;
+    const reply = keeper.admit(10, '192.0.2.1:1', '192.0.2.1', first!.bytes, hello);
+    assert.ok(reply instanceof Uint8Array);
+    pair.deliver('a', reply);
+    for (let i = 10; i < 20; i++) pair.deliver('a', cookieFor(first!.bytes, i));
+    const genuine = pair.a.sent[6]!.bytes;
+    assert.equal(keeper.admit(20, '192.0.2.1:1', '192.0.2.1', genuine, decodeInitHello(genuine)!), 'admit');
+    pair.run(1000);
+    assert.deepEqual(pair.b.texts, ['x']);
+  });
+
+  it('takes a bounded number of them between two repetitions', () => {
+    const { pair } = channelPair(100);
+    pair.link = () => false;
+    pair.send('a', 'x');
+    for (let i = 0; i < 200; i++) pair.deliver('a', cookieFor(pair.a.sent[0]!.bytes, i));
+    assert.equal(pair.a.sentWith(0), 1 + 32);
+    assert.equal(pair.a.drops('overloaded'), 200 - 32);
+    const before = pair.a.sent.length;
+    pair.run(400);
+    assert.equal(pair.a.sent.length - before, 1 + 32, 'one repetition of each');
   });
 });

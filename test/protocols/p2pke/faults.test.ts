@@ -211,9 +211,29 @@ describe('P5: one forged packet kills a handshake', () => {
     pair.send('a', 'still arrives');
     const junk = withCounter(1, seededRandom(4)(160));
     for (let i = 0; i < 500; i++) pair.deliver('a', junk);
-    assert.equal(pair.a.drops('overloaded'), 500 - 64);
+    assert.equal(pair.a.drops('overloaded'), 500 - 256);
+    pair.run(10);
+    for (let i = 0; i < 500; i++) pair.deliver('a', junk);
+    assert.equal(pair.a.drops('overloaded'), 1000 - 256 - 40, 'four a millisecond come back');
     pair.run(5000);
     assert.deepEqual(pair.b.texts, ['still arrives']);
+  });
+
+  it('3000 forged ones a second do not keep the honest one out', () => {
+    for (const rtt of [20, 150, 400]) {
+      const { pair } = channelPair(rtt / 2);
+      pair.send('a', 'arrives');
+      const junk = withCounter(1, seededRandom(4)(160));
+      while (pair.now < 2 * rtt) {
+        for (let i = 0; i < 30; i++) pair.deliver('a', junk);
+        pair.run(10);
+      }
+      assert.deepEqual(
+        pair.b.received.map(({ at }) => at),
+        [1.5 * rtt],
+        `round trip of ${rtt} ms`,
+      );
+    }
   });
 });
 

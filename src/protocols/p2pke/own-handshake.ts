@@ -1,0 +1,231 @@
+/**
+ * The handshake that a channel has begun itself, and what answers it: repetition, cookies, time, early data.
+ * docs/wire/p2pke.md §6.
+ */
+
+import { equalBytes, type Bytes } from '../../core/bytes.ts';
+import { type Millis } from '../../core/machine.ts';
+import { type Outbox } from '../../core/outbox.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { Attempt } from './attempt.ts';
+import { READY, type ChannelEvent, type ChannelTimer, type ResolvedChannelLimits } from './channel-options.ts';
+import { COOKIE_BYTES, OVERHEAD_BYTES } from './constants.ts';
+import { type P2pkeDrop } from './drop-reason.ts';
+import { type P2pkeIdentity } from './identity.ts';
+import { decodeCookieReply, decodeTimeReply, type TimeReply } from './messages.ts';
+import { initiateSession, type Session } from './session.ts';
+import { type Slots } from './slots.ts';
+import { tai64nMs } from './tai64n.ts';
+import { CLOCK_TOLERANCE_MS } from './time-reply.ts';
+
+/**
+ * How long in ms an initiator waits after RespDone for a sign that the other side is of this library and missed no early
+ * data. Without it, the data is said once more: the original drops data that overtakes InitDone, and data that comes twice.
+ */
+const REPEAT_MS = 100;
+
+/** How far in ms ahead of our clock a timestamp is made because a responder asked for it; it cannot prove that it needs to. */
+const MAX_AHEAD_MS = 86_400_000;
+
+/** What a channel does for its own handshake. */
+export interface HandshakeUser {
+  readonly slots: Slots;
+  readonly outbox: Outbox<Bytes, ChannelEvent, ChannelTimer>;
+  readonly identity: P2pkeIdentity;
+  readonly limits: ResolvedChannelLimits;
+  /** Milliseconds since the Unix epoch. */
+  wallMs(now: Millis): number;
+  /** Why a proven key is not the channel's, or `undefined` when it is. */
+  judge(publicKey: PublicKey): 'not_accepted' | 'identity_mismatch' | undefined;
+  pin(publicKey: PublicKey): void;
+  /** Something came from the other side. */
+  heard(now: Millis): void;
+  /** Whether the current session may be forgotten there. */
+  isStale(now: Millis): boolean;
+  promote(now: Millis, session: Session): void;
+  drop(reason: P2pkeDrop): void;
+}
+
+/** What is known of the session in `slots.mine`, which this class sets and clears. */
+export class OwnHandshake {
+  readonly #user: HandshakeUser;
+  readonly #slots: Slots;
+  readonly #outbox: Outbox<Bytes, ChannelEvent, ChannelTimer>;
+  #attempt = new Attempt(0);
+  /** A message was refused because enough early data is under way: it waits for RespDone. */
+  #crowded = false;
+  /** The session confirmed last, and its early data until it is said again or known to have come. Bounded as in {@link Attempt}. */
+  #early: { readonly session: Session; readonly datagrams: readonly Bytes[] } | undefined;
+
+  /** The session whose other side's time was told. */
+  #timed: Session | undefined;
+
+  constructor(user: HandshakeUser) {
+    this.#user = user;
+    this.#slots = user.slots;
+    this.#outbox = user.outbox;
+  }
+
+  /** Whether it was answered by a key that is not accepted. */
+  get isRefused(): boolean {
+    return this.#attempt.refused;
+  }
+
+  /** Whether one more message of so many bytes may go before RespDone: as many as are kept to be said again. */
+  mayGoEarly(bytes: number): boolean {
+    if (this.#attempt.hasRoom(bytes + OVERHEAD_BYTES)) return true;
+    this.#crowded = true;
+    return false;
+  }
+
+  /** Keeps a datagram that goes before RespDone. */
+  keep(datagram: Bytes): void {
+    this.#attempt.keep(datagram);
+  }
+
+  /** Forgets everything; the outbox is cleared by the channel. */
+  close(): void {
+    this.#early = this.#timed = undefined;
+    this.end();
+  }
+
+  /** Begins a handshake; `later` leaves one that the other side has begun the time of a repetition. */
+  begin(now: Millis, wallMs: number, later = false): void {
+    const { identity } = this.#user;
+    const timestamp = identity.timestamps.next(wallMs);
+    const session = initiateSession(identity, now, timestamp, identity.random(32));
+    this.#slots.mine = session;
+    this.#attempt = new Attempt(now);
+    this.#outbox.arm('give_up', now + this.#user.limits.handshakeTimeoutMs);
+    if (later) this.#armRepetition(now, session);
+    else this.retransmit(now);
+  }
+
+  #armRepetition(now: Millis, session: Session): void {
+    this.#outbox.arm(
+      'retransmit',
+      now + this.#attempt.nextIntervalMs(this.#user.limits.handshakeBackoffMs, session.id),
+    );
+  }
+
+  /** Says the handshake message of the session again, with what follows it. */
+  retransmit(now: Millis): void {
+    const { mine } = this.#slots;
+    if (mine === undefined) return;
+    if (mine.state === 'hello_sent' && this.#attempt.mayRenew(now)) {
+      mine.renew(this.#user.identity.timestamps.next(this.#user.wallMs(now)));
+    }
+    for (const message of mine.repeats) this.#outbox.transmit(message);
+    if (mine.confirm !== undefined) this.#outbox.transmit(mine.confirm);
+    for (const datagram of this.#attempt.early) this.#outbox.transmit(datagram);
+    this.#armRepetition(now, mine);
+  }
+
+  /** Ends the handshake, whatever came of it. */
+  end(): void {
+    this.#slots.mine = undefined;
+    this.#crowded = false;
+    this.#attempt = new Attempt(0);
+    this.#outbox.disarm('retransmit');
+    this.#outbox.disarm('give_up');
+  }
+
+  handleRespHello(now: Millis, datagram: Uint8Array): void {
+    const { mine, current } = this.#slots;
+    if (mine?.state !== 'hello_sent') return this.#user.drop('unexpected');
+    if (!this.#attempt.mayRead(now)) return this.#user.drop('overloaded');
+    const reply = mine.readRespHello(datagram);
+    if (typeof reply === 'string') return this.#user.drop(reply);
+    const reason = this.#user.judge(reply.publicKey);
+    if (reason !== undefined) {
+      this.#user.drop(reason);
+      if (this.#attempt.refused) return;
+      this.#attempt.refused = true; // the handshake goes on: the right one may still answer
+      this.#outbox.event({ type: 'failed', reason, publicKey: reply.publicKey });
+      return;
+    }
+    mine.takeReply(reply);
+    mine.provenMs = now;
+    this.#attempt.refused = false;
+    this.#user.pin(reply.publicKey);
+    this.#attempt.restart();
+    this.retransmit(now);
+    this.#outbox.event({ type: 'session', publicKey: reply.publicKey, initiator: true });
+    // Messages go right behind InitDone, unless there is a session that is known to work: then they wait for RespDone.
+    if (current?.canSeal !== true || this.#user.isStale(now)) this.#user.promote(now, mine);
+  }
+
+  handleRespDone(now: Millis, datagram: Uint8Array): void {
+    const { mine } = this.#slots;
+    if (mine?.state !== 'done_sent' || !mine.takeRespDone(datagram)) return this.#user.drop('unexpected');
+    return this.confirmed(now, mine);
+  }
+
+  /** The responder is of this library: it keeps the session in use, and has missed no early data. */
+  handleAcknowledgement(now: Millis, datagram: Uint8Array): void {
+    const { mine, current, previous } = this.#slots;
+    for (const session of [mine, current, previous]) {
+      if (session?.initiator !== true || session.isOurKind || !session.takeAcknowledgement(datagram)) continue;
+      if (session === mine) this.confirmed(now, session);
+      return;
+    }
+    this.#user.drop('malformed');
+  }
+
+  /** A cookie reply or a time reply. Neither is authenticated: anybody who has seen InitHello can make one. */
+  handleHint(now: Millis, datagram: Uint8Array): void {
+    const { mine } = this.#slots;
+    const time = decodeTimeReply(datagram);
+    if (time !== undefined) return this.#handleTime(now, time);
+    const reply = decodeCookieReply(datagram);
+    if (reply === undefined) return this.#user.drop('malformed');
+    if (mine?.state !== 'hello_sent' || !mine.isOwnHello(reply.sessionId)) return this.#user.drop('unexpected');
+    if (!this.#attempt.mayTakeCookie()) return this.#user.drop('overloaded');
+    if (mine.useCookie(reply.cookie)) this.#outbox.transmit(mine.message);
+  }
+
+  #handleTime(now: Millis, { sessionId, timestamp }: TimeReply): void {
+    const { mine, current } = this.#slots;
+    const wallMs = this.#user.wallMs(now);
+    const differenceMs = tai64nMs(timestamp) - wallMs;
+    const isDifferent = Math.abs(differenceMs) >= CLOCK_TOLERANCE_MS;
+    if (mine?.state === 'hello_sent' && mine.isOwnHello(sessionId)) {
+      if (!this.#attempt.mayMoveTime()) return this.#user.drop('unexpected');
+      const isTooFar = differenceMs > MAX_AHEAD_MS;
+      if (isDifferent) this.#outbox.event({ type: 'clock', differenceMs, refused: isTooFar });
+      if (isTooFar) return;
+      mine.renew(this.#user.identity.timestamps.next(Math.max(wallMs, wallMs + differenceMs + 1)));
+      for (const message of mine.repeats) this.#outbox.transmit(message);
+      return;
+    }
+    const session = [mine, current].find(
+      (each) => each?.initiator === true && equalBytes(each.id.subarray(0, COOKIE_BYTES), sessionId),
+    );
+    if (session === undefined || session === this.#timed || !isDifferent) return this.#user.drop('unexpected');
+    this.#timed = session;
+    this.#outbox.event({ type: 'clock', differenceMs, refused: false });
+  }
+
+  /** The responder has answered InitDone, with RespDone or with data. */
+  confirmed(now: Millis, session: Session): void {
+    this.#outbox.transmit(session.confirm!); // again, the same bytes: should the first have been lost, the original would storm (P1)
+    const { early } = this.#attempt;
+    const crowded = this.#crowded;
+    this.end();
+    this.#user.heard(now);
+    if (early.length > 0) {
+      this.#early = { session, datagrams: early };
+      this.#outbox.arm('repeat', now + REPEAT_MS);
+    }
+    if (this.#slots.current !== session) this.#user.promote(now, session);
+    else if (crowded) this.#outbox.event(READY);
+  }
+
+  /** Says early data again when the other side has not shown that it missed none. */
+  repeatEarly(): void {
+    const early = this.#early;
+    this.#early = undefined;
+    if (early === undefined || early.session.isOurKind) return;
+    for (const datagram of early.datagrams) this.#outbox.transmit(datagram);
+  }
+}
