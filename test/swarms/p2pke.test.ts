@@ -142,6 +142,31 @@ describe('p2pke', () => {
     assert.ok((bob.counters.drops.get('handler_error') ?? 0) > 0);
   });
 
+  it('p2pke takes anything but true of an accept for a no, counts it and traces it', async () => {
+    const answers: readonly (() => unknown)[] = [
+      () => Promise.resolve(true),
+      () => Promise.reject(new Error('late')),
+      () => undefined,
+      () => 1,
+      () => ({}),
+      () => 'yes',
+    ];
+    for (const answer of answers) {
+      const events: TraceEvent[] = [];
+      await using net = network({ trace: (event) => void events.push(event) });
+      const accept = answer as () => boolean;
+      const [alice, bob] = [net.peer(1), net.peer(2, { accept })];
+      let heard = 0;
+      bob.listen(() => void heard++);
+      assert.equal(await net.run(codeOf(alice.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
+      assert.ok((bob.counters.drops.get('handler_error') ?? 0) > 0);
+      const [fault] = events.filter(({ type }) => type === 'handler_error');
+      assert.match(String(fault!.cause), /must return true or false/);
+      assert.equal(await net.run(codeOf(bob.tell(addrOf(alice), Uint8Array.of(1)))), 'refused');
+      assert.equal(heard, 0);
+    }
+  });
+
   it('p2pke has the PeerIDs of the fingerprint it is given', async () => {
     await using net = network();
     const fingerprint = fingerprints.sha3;

@@ -1,0 +1,182 @@
+/** Each check of a key, a signature or a claim: what somebody without it would get through. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../../../src/core/bytes.ts';
+import { type PublicKey } from '../../../src/core/secure.ts';
+import { Channel } from '../../../src/protocols/p2pke/channel.ts';
+import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
+import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
+import { decodeInitHello } from '../../../src/protocols/p2pke/messages.ts';
+import { initiateSession, type Session } from '../../../src/protocols/p2pke/session.ts';
+import { signatureInput } from '../../../src/protocols/p2pke/signature-input.ts';
+import { encodeTai64n } from '../../../src/protocols/p2pke/tai64n.ts';
+import { channelFor, channelPair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
+
+const alice = testIdentity(1);
+const bob = testIdentity(2);
+const mallory = testIdentity(3);
+
+/** What comes out of a channel now. */
+function outputs(channel: Channel): { readonly sent: Bytes[]; readonly drops: string[]; readonly events: string[] } {
+  const all = { sent: [] as Bytes[], drops: [] as string[], events: [] as string[] };
+  for (let output = channel.poll(); output.type !== 'wait'; output = channel.poll()) {
+    if (output.type === 'transmit') all.sent.push(output.transmit);
+    else if (output.event.type === 'dropped') all.drops.push(output.event.reason);
+    else all.events.push(output.event.type);
+  }
+  return all;
+}
+
+/** Mallory with a hello that `victim` has signed: she says it with an ephemeral of her own, and signs the rest herself. */
+function impersonator(victim: P2pkeIdentity, overheard: Uint8Array): P2pkeIdentity {
+  const { timestamp, signature } = decodeInitHello(overheard)!.hello;
+  const claim = signatureInput('p2pke/timestamp', timestamp);
+  const sign = (input: Uint8Array): Bytes =>
+    equalBytes(input, claim) ? new Uint8Array(signature) : mallory.signer.sign(input);
+  return { ...mallory, publicKey: victim.publicKey, signer: { publicKey: victim.publicKey, sign } };
+}
+
+/** The initiator's part of a handshake with a channel: the session after InitDone, and what the channel answers to it. */
+function handshake(identity: P2pkeIdentity, timestamp: Bytes, channel: Channel, seed: number): Session {
+  const session = initiateSession(identity, 0, timestamp, seededRandom(seed)(32));
+  channel.handleDatagram(0, WALL_MS, session.message);
+  const { sent } = outputs(channel);
+  const reply = session.readRespHello(sent.at(-1)!);
+  assert.ok(typeof reply === 'object', String(reply));
+  session.takeReply(reply);
+  return session;
+}
+
+describe('the signature of InitDone', () => {
+  it('a peer that replays a signed hello with an ephemeral of its own does not pass for who signed it', () => {
+    const timestamp = encodeTai64n(1_700_000_000, 0);
+    const overheard = initiateSession(alice, 0, timestamp, seededRandom(5)(32)).message;
+    const channel = channelFor(bob, alice);
+    const session = handshake(impersonator(alice, overheard), timestamp, channel, 6);
+    channel.handleDatagram(0, WALL_MS, session.message);
+    assert.deepEqual(outputs(channel), { sent: [], drops: ['bad_signature'], events: [] });
+    assert.equal(channel.handleDatagram(0, WALL_MS, session.confirm!), undefined);
+    assert.equal(channel.handleDatagram(0, WALL_MS, session.seal(encodeText('I am Alice'))), undefined);
+    assert.deepEqual(outputs(channel).drops, ['early_data', 'early_data']);
+    assert.equal(channel.publicKey, undefined);
+
+    const genuine = handshake(alice, encodeTai64n(1_700_000_000, 1), channel, 7);
+    channel.handleDatagram(0, WALL_MS, genuine.message);
+    assert.deepEqual(outputs(channel).events, ['session']);
+    const message = channel.handleDatagram(0, WALL_MS, genuine.seal(encodeText('I am Alice')));
+    assert.equal(decodeText(message!), 'I am Alice');
+  });
+});
+
+describe('a key that completes its handshake after another was pinned', () => {
+  it('is judged again: it makes no session, and nothing of it is delivered', () => {
+    const channel = new Channel({ identity: bob, accept: () => true });
+    const first = handshake(alice, encodeTai64n(1_700_000_000, 0), channel, 6);
+    const second = handshake(mallory, encodeTai64n(1_700_000_000, 1), channel, 7);
+    channel.handleDatagram(0, WALL_MS, first.message);
+    assert.deepEqual(outputs(channel).events, ['session']);
+    channel.handleDatagram(0, WALL_MS, second.message);
+    assert.deepEqual(outputs(channel), { sent: [], drops: ['identity_mismatch'], events: [] });
+    assert.equal(channel.handleDatagram(0, WALL_MS, second.seal(encodeText('for Alice'))), undefined);
+    assert.deepEqual(outputs(channel).drops, ['unknown_session']);
+    assert.deepEqual(channel.publicKey, alice.publicKey);
+  });
+
+  it('is asked about again before it is pinned, since the answer may have changed', () => {
+    let isWelcome = true;
+    const channel = new Channel({ identity: bob, accept: () => isWelcome });
+    const session = handshake(alice, encodeTai64n(1_700_000_000, 0), channel, 6);
+    isWelcome = false;
+    channel.handleDatagram(0, WALL_MS, session.message);
+    assert.deepEqual(outputs(channel), { sent: [], drops: ['not_accepted'], events: [] });
+    assert.equal(channel.publicKey, undefined);
+    assert.equal(channel.isEmpty, true);
+  });
+});
+
+describe('accept of a channel', () => {
+  const answers: readonly [string, () => unknown][] = [
+    ['a promise', () => Promise.resolve(true)],
+    ['a promise that rejects', () => Promise.reject(new Error('late'))],
+    ['undefined', () => undefined],
+    ['1', () => 1],
+    ['an object', () => ({})],
+    [
+      'a throw',
+      () => {
+        throw new Error('thrown by accept');
+      },
+    ],
+  ];
+  for (const [name, answer] of answers) {
+    it(`takes ${name} for a no, on both sides`, () => {
+      const accept = answer as (key: PublicKey) => boolean;
+      const responder = new Channel({ identity: bob, accept });
+      const hello = initiateSession(alice, 0, encodeTai64n(1_700_000_000, 0), seededRandom(5)(32)).message;
+      responder.handleDatagram(0, WALL_MS, hello);
+      assert.deepEqual(outputs(responder), { sent: [], drops: ['not_accepted'], events: [] });
+
+      const initiator = new Channel({ identity: alice, accept });
+      initiator.open(0, WALL_MS);
+      const other = new Channel({ identity: bob, accept: () => true });
+      for (const datagram of outputs(initiator).sent) other.handleDatagram(0, WALL_MS, datagram);
+      for (const datagram of outputs(other).sent) initiator.handleDatagram(0, WALL_MS, datagram);
+      assert.deepEqual(outputs(initiator), { sent: [], drops: ['not_accepted'], events: ['failed'] });
+      assert.equal(initiator.publicKey, undefined);
+    });
+  }
+});
+
+describe('claims that are copied into other InitHellos', () => {
+  it('evict nothing: the handshake of the peer goes on, whether they come before or after it', () => {
+    for (const before of [0, 3]) {
+      const { pair } = channelPair(100);
+      pair.send('a', 'arrives');
+      const overheard = pair.a.sent[0]!.bytes;
+      const copy = (seed: number): Bytes => {
+        const { timestamp } = decodeInitHello(overheard)!.hello;
+        return initiateSession(impersonator(alice, overheard), 0, copyBytes(timestamp), seededRandom(seed)(32)).message;
+      };
+      for (let i = 0; i < before; i++) pair.deliver('b', copy(50 + i));
+      pair.run(110);
+      for (let i = 0; i < 40; i++) pair.deliver('b', copy(100 + i));
+      assert.equal(pair.b.drops('overloaded'), 40 - (3 - before));
+      pair.run(1000);
+      assert.deepEqual(pair.b.received, [{ at: 300, text: 'arrives' }]);
+    }
+  });
+
+  it('claims that are older than the handshake evict it neither, and a newer one takes the place of the oldest', () => {
+    const channel = channelFor(bob, alice);
+    const at = (seconds: number): Session =>
+      handshake(alice, encodeTai64n(1_700_000_000 + seconds, 0), channel, seconds);
+    const sessions = [5, 6, 7, 8].map(at);
+    for (const seconds of [1, 2, 3, 4, 5]) {
+      const hello = initiateSession(alice, 0, encodeTai64n(1_700_000_000 + seconds, 0), seededRandom(90 + seconds)(32));
+      channel.handleDatagram(0, WALL_MS, hello.message);
+      assert.deepEqual(outputs(channel), { sent: [], drops: ['overloaded'], events: [] }, `${seconds}`);
+    }
+    at(9);
+    channel.handleDatagram(0, WALL_MS, sessions[0]!.message);
+    assert.deepEqual(outputs(channel).drops, ['unexpected'], 'the oldest has gone');
+    channel.handleDatagram(0, WALL_MS, sessions[1]!.message);
+    assert.deepEqual(outputs(channel).events, ['session']);
+  });
+});
+
+describe('a hello', () => {
+  it('of a key that is not pinned is told from one with a wrong signature, before the signature is looked at', () => {
+    const { pair } = channelPair(10);
+    pair.send('a', 'x');
+    pair.run(100);
+    const later = encodeTai64n(1_800_000_000, 0);
+    const stranger = initiateSession(mallory, 0, later, seededRandom(5)(32)).message;
+    pair.deliver('b', stranger);
+    assert.equal(pair.b.drops('identity_mismatch'), 1);
+    const forged = initiateSession(impersonator(alice, stranger), 0, later, seededRandom(6)(32)).message;
+    assert.equal(verifyInitHello(forged, bob.registry), 'bad_signature');
+    pair.deliver('b', forged);
+    assert.equal(pair.b.drops('bad_signature'), 1);
+  });
+});

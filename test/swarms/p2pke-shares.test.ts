@@ -1,0 +1,118 @@
+/** What one source can take of a p2pke swarm: its share. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { inspect } from '../../src/core/describe.ts';
+import { type SecureSwarm } from '../../src/core/secure.ts';
+import { addressedRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { type P2pkeAddr, type P2pkeOptions, p2pke } from '../../src/swarms/p2pke/index.ts';
+import { PeerMemory } from '../../src/swarms/p2pke/peer-memory.ts';
+import { type UdpAddr, parseUdpAddr } from '../../src/swarms/udp/address.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { codeOf, idOf } from './p2pke-network.ts';
+
+type Peer = SecureSwarm<P2pkeAddr<UdpAddr>>;
+
+/** Peers at IP addresses, in virtual time. */
+function ipNetwork() {
+  const memory = createMemoryRealm({ mtu: 1500, clock: 'virtual', netem: { latencyMs: 10 } });
+  const realm = addressedRealm(memory, parseUdpAddr);
+  return {
+    clock: memory.clock,
+    realm: memory,
+    peer: (key: number, at: string, more: Partial<P2pkeOptions<UdpAddr>> = {}): Peer =>
+      p2pke(realm.swarm(parseUdpAddr(at)), { privateKey: testKey(key), ...more }),
+  };
+}
+
+const addrOf = (swarm: Peer): P2pkeAddr<UdpAddr> => swarm.localAddrs()[0]!;
+
+describe('p2pke channels', () => {
+  for (const attackers of ['one host', 'a network of hosts'] as const) {
+    it(`keep places for others when ${attackers} fills them with live keys`, async () => {
+      const { clock, peer } = ipNetwork();
+      const limits = { maxChannels: 64, hellosPerSecond: 10_000 };
+      const hub = peer(1, '198.18.0.1:1', { limits });
+      const heard: string[] = [];
+      hub.listen(({ src }) => void heard.push(src.id));
+      const old = peer(2, '203.0.113.7:1');
+      await clock.run(old.tell(addrOf(hub), Uint8Array.of(0)));
+      await clock.advance(20_000); // quiet, and so idle
+
+      const swarms: Peer[] = [];
+      for (let i = 0; i < 80; i++) {
+        const host = attackers === 'one host' ? 9 : i + 1;
+        const attacker = peer(100 + i, `192.0.2.${host}:${1000 + i}`);
+        swarms.push(attacker);
+        await clock.run(attacker.tell(addrOf(hub), Uint8Array.of(1)));
+        for (const live of swarms.slice(-40)) void live.tell(addrOf(hub), Uint8Array.of(2));
+        await clock.advance(20);
+      }
+      assert.equal(inspect(hub).state['channels'], 64 - 8, 'the reserve is empty');
+
+      heard.length = 0;
+      for (let i = 0; i < 10; i++) {
+        const newcomer = peer(300 + i, `203.0.${i}.1:1`);
+        assert.equal(await clock.run(codeOf(newcomer.tell(addrOf(hub), Uint8Array.of(3)))), 'resolved');
+        await clock.advance(100);
+        assert.ok(heard.includes(idOf(300 + i)), `newcomer ${i}`);
+        for (const live of swarms) void live.tell(addrOf(hub), Uint8Array.of(2));
+        await clock.advance(50);
+      }
+      heard.length = 0;
+      assert.equal(hub.tell(addrOf(old), Uint8Array.of(4)) instanceof Promise, true);
+      const answered = new Promise<void>((resolve) => old.listen(() => resolve()));
+      await clock.run(hub.tell(addrOf(old), Uint8Array.of(5)));
+      await clock.run(answered);
+      const dialled = peer(400, '203.0.200.1:1');
+      assert.equal(await clock.run(codeOf(hub.tell(addrOf(dialled), Uint8Array.of(6)))), 'resolved');
+      assert.ok((inspect(hub).state['channels'] as number) <= 64);
+      await Promise.all([hub, old, dialled, ...swarms].map((swarm) => swarm.close()));
+    });
+  }
+
+  it('of peers that were called go on when strangers fill the rest', async () => {
+    const { clock, peer } = ipNetwork();
+    const hub = peer(1, '198.18.0.1:1', { limits: { maxChannels: 16, hellosPerSecond: 10_000 } });
+    const called = peer(2, '192.0.2.1:1');
+    await clock.run(hub.tell(addrOf(called), Uint8Array.of(0)));
+    await clock.advance(20_000);
+    const strangers = Array.from({ length: 40 }, (_, i) => peer(100 + i, `192.0.2.1:${1000 + i}`));
+    for (const stranger of strangers) await clock.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+    assert.equal(inspect(hub).state['channels'], 1 + 14);
+    let heard = 0;
+    hub.listen(({ src }) => void (heard += src.id === idOf(2) ? 1 : 0));
+    await clock.run(called.tell(addrOf(hub), Uint8Array.of(2)));
+    await clock.advance(100);
+    assert.equal(heard, 1);
+    await Promise.all([hub, called, ...strangers].map((swarm) => swarm.close()));
+  });
+});
+
+describe('the memory of peers', () => {
+  const key = testKey(1).publicKey;
+  const stamp = Uint8Array.of(1);
+
+  it('one source with many keys does not push others out, nor those that were called', () => {
+    const memory = new PeerMemory(100);
+    memory.note(0, idOf(1), key, { host: '203.0.113.1', timestamp: stamp });
+    memory.note(0, idOf(2), key, { host: '192.0.2.1', timestamp: undefined });
+    for (let i = 0; i < 300; i++) memory.note(1, idOf(100 + i), key, { host: '192.0.2.1', timestamp: stamp });
+    assert.equal(memory.size, 100);
+    assert.notEqual(memory.keyOf(idOf(1)), undefined);
+    assert.equal(memory.wasDialled(idOf(2)), true);
+    assert.equal(memory.wasDialled(idOf(399)), false);
+    assert.equal(memory.keyOf(idOf(100)), undefined);
+    assert.notEqual(memory.keyOf(idOf(399)), undefined);
+  });
+
+  it('a timestamp stands in the way of older ones for ten minutes', () => {
+    const memory = new PeerMemory(10);
+    memory.note(0, idOf(1), key, { host: '192.0.2.1', timestamp: stamp });
+    memory.note(300_000, idOf(1), key, { host: '192.0.2.1', timestamp: undefined });
+    assert.equal(memory.lastTimestamp(600_000, idOf(1)), stamp);
+    assert.equal(memory.lastTimestamp(600_001, idOf(1)), undefined);
+    assert.equal(memory.lastTimestamp(0, idOf(2)), undefined);
+  });
+});
