@@ -3,7 +3,7 @@
  * Source: docs/wire/noise.md.
  */
 
-import { type Bytes, copyBytes, copyInto, EMPTY_BYTES } from '../core/bytes.ts';
+import { type Bytes, concatBytes, copyBytes, copyInto, EMPTY_BYTES } from '../core/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertBytes, assertFunction, describeValue } from '../core/limits.ts';
 import { type Realm } from '../core/realm.ts';
@@ -51,8 +51,8 @@ export interface NoiseOptions {
   /** What both sides must have in common besides. @default empty */
   readonly prologue?: Uint8Array | undefined;
   /**
-   * Whether the peer with this key may connect: a promise is waited for. It has proven to have the key, which is the static
-   * key (algorithm `x25519`) where there is no `privateKey` and no `identity`.
+   * Whether the peer with this key may connect: a promise is waited for, and only `true` is a yes. It has proven to have the
+   * key in this handshake; it is the static key (algorithm `x25519`) where there is no `privateKey` and no `identity`.
    * @default everybody may; `connection.publicKey` says who it is
    */
   readonly verify?: ((publicKey: PublicKey, connection: Connection) => boolean | Promise<boolean>) | undefined;
@@ -137,6 +137,11 @@ class Shake {
   readonly #machine: NoiseHandshake;
   /** Index of our last message, and of the peer's: their payloads say who it is. */
   readonly #last: { readonly ours: number; readonly theirs: number };
+  readonly #isInitiator: boolean;
+  /** Whether the initiator sends the last message, which only it can make in this handshake. */
+  readonly #isConfirmed: boolean;
+  /** The key that the peer's payload has proven, if the handshake is no recorded one. */
+  #proven: PublicKey | undefined;
   #publicKey: PublicKey | undefined;
 
   constructor(settings: Settings, { connection, stream, localRole }: HandshakeContext) {
@@ -159,6 +164,8 @@ class Shake {
     const end = NOISE_PATTERNS[pattern].messages.length - 1;
     const lastOfInitiator = end % 2 === 0 ? end : end - 1;
     const lastOfResponder = end % 2 === 0 ? end - 1 : end;
+    this.#isInitiator = isInitiator;
+    this.#isConfirmed = end % 2 === 0;
     this.#last = isInitiator
       ? { ours: lastOfInitiator, theirs: lastOfResponder }
       : { ours: lastOfResponder, theirs: lastOfInitiator };
@@ -171,7 +178,27 @@ class Shake {
       else await this.#read(index);
     }
     const { send, receive } = machine.finish();
-    return { transport: new NoiseTransform(send, receive), publicKey: this.#publicKey };
+    const rest = this.#isConfirmed ? EMPTY_BYTES : await this.#confirm(send, receive);
+    return { transport: new NoiseTransform(send, receive), publicKey: this.#publicKey, rest };
+  }
+
+  /**
+   * The first message of IK can be a recorded one. Only who holds the keys of this handshake can seal a record: the
+   * initiator sends one at once, an empty one, and the responder takes nobody in before one has come.
+   */
+  async #confirm(send: CipherState, receive: CipherState): Promise<Bytes> {
+    if (this.#isInitiator) {
+      const record = sealRecords(send, EMPTY_BYTES);
+      if (typeof record === 'string') throw this.#refusal(`the handshake failed (${record})`);
+      await this.#stream.write(record);
+      return EMPTY_BYTES;
+    }
+    const head = await this.#stream.read(RECORD_HEADER_BYTES);
+    const record = await this.#stream.read((head[0]! << 8) | head[1]!);
+    const opened = receive.peek(EMPTY_BYTES, record);
+    if (typeof opened === 'string') throw this.#refusal('its first record is not of this handshake');
+    await this.#admit(this.#proven!);
+    return concatBytes(head, record); // it may hold messages: it is opened where all records are
   }
 
   async #write(index: number): Promise<void> {
@@ -195,12 +222,19 @@ class Shake {
   }
 
   async #judge(payload: Bytes, handshakeHash: Bytes): Promise<void> {
-    const { identity, verify } = this.#settings;
+    const { identity } = this.#settings;
     const staticKey = this.#machine.remoteStatic!;
     const publicKey =
       identity === undefined ? x25519Key(staticKey) : identity.read(payload, { staticKey, handshakeHash });
     if (publicKey === undefined) throw this.#refusal('it has not proven who it is');
-    if (verify !== undefined && !(await verify(publicKey, this.#connection))) {
+    this.#proven = publicKey;
+    if (this.#isInitiator || this.#isConfirmed) await this.#admit(publicKey);
+  }
+
+  async #admit(publicKey: PublicKey): Promise<void> {
+    const { verify } = this.#settings;
+    // Only true is a yes.
+    if (verify !== undefined && (await verify(publicKey, this.#connection)) !== true) {
       throw this.#refusal('verify refused its key');
     }
     this.#publicKey = publicKey;

@@ -1,7 +1,8 @@
 /** From a link to a connection: the handshake, in its time. */
 
-import { type Bytes, EMPTY_BYTES } from '../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES } from '../core/bytes.ts';
 import { P2PError } from '../core/errors.ts';
+import { assertBytes } from '../core/limits.ts';
 import { type Realm } from '../core/realm.ts';
 import { clockOf } from '../drive/system-realm.ts';
 import { ByteStream } from './handshake.ts';
@@ -44,11 +45,12 @@ export async function shake(
         });
   try {
     const result = await untilAborted(hook.perform({ connection, stream, localRole, signal }), signal);
-    const { transport, publicKey } = checked(result);
+    const { transport, publicKey, rest: before = EMPTY_BYTES } = checked(result);
     if (stream.isTaken && (transport === undefined || 'seal' in transport)) {
       throw new TypeError('Cannot finish handshake: it has taken the socket and returned no stream in its place');
     }
-    const rest = stream.isTaken ? EMPTY_BYTES : stream.rest();
+    const behind = stream.isTaken ? EMPTY_BYTES : stream.rest();
+    const rest = before.length === 0 ? behind : concatBytes(before, behind);
     if (transport !== undefined) {
       if ('seal' in transport) connection.transform = transport;
       else connection.pipe = new StreamPipe(transport, connection.pipe.stream);
@@ -69,8 +71,9 @@ export async function shake(
 function checked(result: HandshakeResult | void): HandshakeResult {
   if (result === undefined) return {};
   if (typeof result !== 'object' || result === null) {
-    throw new TypeError('Cannot finish handshake: expected nothing or { transport, publicKey }');
+    throw new TypeError('Cannot finish handshake: expected nothing or { transport, publicKey, rest }');
   }
+  if (result.rest !== undefined) assertBytes(result.rest, 'rest');
   return result;
 }
 

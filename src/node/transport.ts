@@ -44,6 +44,8 @@ export interface HandshakeResult {
   readonly transport?: Transport | undefined;
   /** The peer's key, when the handshake has proven it; shown as `connection.publicKey`. */
   readonly publicKey?: PublicKey | undefined;
+  /** Bytes that the handshake has read and that belong to what comes after it: they go through `transport` first. */
+  readonly rest?: Bytes | undefined;
 }
 
 /** Gets what happens on a {@link Pipe}. Never called inside a call to the pipe. */

@@ -6,12 +6,15 @@
 
 import { chacha20Poly1305 } from '#crypto';
 import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
-import { wholeNumber } from '../../core/limits.ts';
+import { assertBytes, wholeNumber } from '../../core/limits.ts';
 import { AEAD_TAG_BYTES, type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
 import { KEY_BYTES } from './hashing.ts';
 
 /** Nonces from here on are not used. Noise ends at 2^64 − 2; nobody gets to 2^53 either. */
 export const MAX_NONCE: number = Number.MAX_SAFE_INTEGER;
+
+/** The longest Noise message (§3). */
+export const MAX_NOISE_MESSAGE_BYTES = 65_535;
 
 /** What can be wrong with a message or a record. */
 export type NoiseFault =
@@ -53,14 +56,20 @@ export class CipherState {
     return this.#next;
   }
 
-  /** The sealed text, 16 bytes longer than the plaintext. */
+  /**
+   * The sealed text, 16 bytes longer than the plaintext.
+   *
+   * @throws {RangeError} for more than 65 519 bytes, which no Noise message holds.
+   */
   seal(associated: Uint8Array, plaintext: Uint8Array): Bytes | NoiseFault {
+    checkPlaintext(plaintext); // before memory is taken for it
     const sealed = new Uint8Array(plaintext.length + AEAD_TAG_BYTES);
     return this.sealInto(associated, plaintext, sealed, 0) ?? sealed;
   }
 
-  /** Writes the sealed text into `out` at `offset`. @throws {RangeError} when it does not fit. */
+  /** Writes the sealed text into `out` at `offset`. @throws {RangeError} when it does not fit, and as {@link seal}. */
   sealInto(associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): NoiseFault | undefined {
+    checkPlaintext(plaintext);
     if (this.#next >= MAX_NONCE) return 'exhausted';
     this.#key.seal(this.#nonceOf(this.#next), associated, plaintext, out, offset);
     this.#next++;
@@ -69,12 +78,19 @@ export class CipherState {
 
   /** The plaintext. After a fault the state is as before (§5.1). */
   open(associated: Uint8Array, sealed: Uint8Array): Bytes | NoiseFault {
+    const plaintext = this.peek(associated, sealed);
+    if (typeof plaintext !== 'string') this.#next++;
+    return plaintext;
+  }
+
+  /** What {@link open} would answer; the state stays as it is. */
+  peek(associated: Uint8Array, sealed: Uint8Array): Bytes | NoiseFault {
+    assertBytes(sealed, 'sealed');
     if (this.#next >= MAX_NONCE) return 'exhausted';
     if (sealed.length < AEAD_TAG_BYTES) return 'too_short';
+    if (sealed.length > MAX_NOISE_MESSAGE_BYTES) return 'too_long';
     const plaintext = new Uint8Array(sealed.length - AEAD_TAG_BYTES);
-    if (!this.#key.open(this.#nonceOf(this.#next), associated, sealed, plaintext, 0)) return 'undecryptable';
-    this.#next++;
-    return plaintext;
+    return this.#key.open(this.#nonceOf(this.#next), associated, sealed, plaintext, 0) ? plaintext : 'undecryptable';
   }
 
   /** §4.2: a new key out of the old one, which cannot be had back. The nonce goes on. Both sides do it at the same place. */
@@ -94,5 +110,13 @@ export class CipherState {
       rest = Math.floor(rest / 0x100);
     }
     return nonce;
+  }
+}
+
+function checkPlaintext(plaintext: Uint8Array): void {
+  assertBytes(plaintext, 'plaintext');
+  const most = MAX_NOISE_MESSAGE_BYTES - AEAD_TAG_BYTES;
+  if (plaintext.length > most) {
+    throw new RangeError(`Cannot take plaintext: expected at most ${most} bytes, got ${plaintext.length}`);
   }
 }

@@ -9,14 +9,11 @@
 
 import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../core/bytes.ts';
-import { assertBytes, describeValue } from '../../core/limits.ts';
+import { assertBytes, assertFunction, describeValue } from '../../core/limits.ts';
 import { AEAD_TAG_BYTES, type ImportAeadKey, type X25519PrivateKey } from '../../crypto/suite.ts';
-import { CipherState, type NoiseFault } from './cipher-state.ts';
-import { initialHash, KEY_BYTES, mixHash, mixKey, mixKeyAndHash, split } from './hashing.ts';
+import { CipherState, MAX_NOISE_MESSAGE_BYTES, type NoiseFault } from './cipher-state.ts';
+import { initialHash, isNoiseHash, KEY_BYTES, mixHash, mixKey, mixKeyAndHash, split } from './hashing.ts';
 import { NOISE_PATTERNS, type NoiseHash, type NoisePattern, noiseProtocolName, type NoiseToken } from './patterns.ts';
-
-/** The longest Noise message (§3). */
-export const MAX_NOISE_MESSAGE_BYTES = 65_535;
 
 /** What a handshake starts from. */
 export interface NoiseHandshakeOptions {
@@ -69,6 +66,7 @@ export class NoiseHandshake {
   #cipher: CipherState | undefined;
   /** Index of the next message. */
   #at = 0;
+  #isFinished = false;
   #fault: NoiseFault | undefined;
 
   /** @throws {TypeError | RangeError} when what the pattern needs is missing or of the wrong length. */
@@ -78,6 +76,13 @@ export class NoiseHandshake {
       const known = Object.keys(NOISE_PATTERNS).join(', ');
       throw new TypeError(`Cannot take pattern: expected one of ${known}, got ${describeValue(pattern)}`);
     }
+    if (!isNoiseHash(hash)) {
+      throw new TypeError(`Cannot take hash: expected SHA256, SHA512, BLAKE2s or BLAKE2b, got ${describeValue(hash)}`);
+    }
+    if (role !== 'initiator' && role !== 'responder') {
+      throw new TypeError(`Cannot take role: expected initiator or responder, got ${describeValue(role)}`);
+    }
+    if (options.importAead !== undefined) assertFunction(options.importAead, 'importAead');
     const steps = NOISE_PATTERNS[pattern];
     assertBytes(prologue, 'prologue');
     this.#hashName = hash;
@@ -96,8 +101,9 @@ export class NoiseHandshake {
     this.#mixHash(this.#initiator ? this.#remoteStatic! : this.#static!.publicKey);
   }
 
-  /** Whose turn it is: to `write`, to `read`, or nobody's: it is `done`, or has `failed`. */
-  get turn(): 'write' | 'read' | 'done' | 'failed' {
+  /** Whose turn it is: to `write`, to `read`, or nobody's: it is `done`, has `failed`, or is `finished`. */
+  get turn(): 'write' | 'read' | 'done' | 'failed' | 'finished' {
+    if (this.#isFinished) return 'finished';
     if (this.#fault !== undefined) return 'failed';
     if (this.#at === this.#messages.length) return 'done';
     return (this.#at % 2 === 0) === this.#initiator ? 'write' : 'read';
@@ -108,24 +114,30 @@ export class NoiseHandshake {
     return copyBytes(this.#h);
   }
 
-  /** Our static public key. */
+  /** Our static public key, a copy. */
   get localStatic(): Bytes | undefined {
-    return this.#static?.publicKey;
+    return this.#static && copyBytes(this.#static.publicKey);
   }
 
   /** Theirs, as far as it is known; proven only once the message with `se` or `es` has been read. */
   get remoteStatic(): Bytes | undefined {
-    return this.#remoteStatic;
+    return this.#remoteStatic && copyBytes(this.#remoteStatic);
   }
 
   /**
    * The next message, with `payload` in it: in clear as long as no key is agreed on.
    *
    * @throws {TypeError} when it is not our turn.
+   * @throws {RangeError} for a payload of more than 65 535 bytes.
    */
   write(payload: Uint8Array = EMPTY_BYTES): NoiseResult {
     assertBytes(payload, 'payload');
     this.#expect('write');
+    if (payload.length > MAX_NOISE_MESSAGE_BYTES) {
+      throw new RangeError(
+        `Cannot write: expected a payload of at most ${MAX_NOISE_MESSAGE_BYTES} bytes, got ${payload.length}`,
+      );
+    }
     const parts: Uint8Array[] = [];
     for (const token of this.#messages[this.#at]!) {
       if (token === 'e') {
@@ -140,10 +152,12 @@ export class NoiseHandshake {
         if (fault !== undefined) return this.#fail(fault);
       }
     }
+    let length = payload.length + (this.#cipher === undefined ? 0 : AEAD_TAG_BYTES);
+    for (const part of parts) length += part.length;
+    if (length > MAX_NOISE_MESSAGE_BYTES) return this.#fail('too_long');
     const sealed = this.#seal(payload);
     if (typeof sealed === 'string') return this.#fail(sealed);
     const bytes = concatBytes(...parts, sealed);
-    if (bytes.length > MAX_NOISE_MESSAGE_BYTES) return this.#fail('too_long');
     this.#at++;
     return { ok: true, bytes };
   }
@@ -183,17 +197,23 @@ export class NoiseHandshake {
     return { ok: true, bytes: payload };
   }
 
-  /** What comes of it. @throws {TypeError} when it is not `done`. */
+  /**
+   * What comes of it, once: a second pair of ciphers would use the same nonces again. After IK the responder knows who the
+   * initiator is, but a recorded first message says the same: it announces nobody before a first record opens.
+   *
+   * @throws {TypeError} when it is not `done`, also when this was called before.
+   */
   finish(): NoiseTransport {
     this.#expect('done');
+    this.#isFinished = true;
     const keys = split(this.#hashName, this.#chainingKey);
     const forward = new CipherState(keys.initiatorToResponder, this.#importAead);
     const backward = new CipherState(keys.responderToInitiator, this.#importAead);
     return {
       send: this.#initiator ? forward : backward,
       receive: this.#initiator ? backward : forward,
-      handshakeHash: this.#h,
-      remoteStatic: this.#remoteStatic,
+      handshakeHash: this.hash,
+      remoteStatic: this.remoteStatic,
     };
   }
 

@@ -19,6 +19,11 @@ const HASHES: Readonly<Record<NoiseHash, { readonly name: HashName; readonly byt
   BLAKE2b: { name: 'blake2b512', bytes: 64 },
 };
 
+/** Whether there is a hash of that name. */
+export function isNoiseHash(name: unknown): name is NoiseHash {
+  return typeof name === 'string' && Object.hasOwn(HASHES, name);
+}
+
 /** The first value of both the hash and the chaining key: the name, padded or hashed. Source: §5.2 InitializeSymmetric. */
 export function initialHash(noiseHash: NoiseHash, protocolName: string): Bytes {
   const { name, bytes } = HASHES[noiseHash];

@@ -10,14 +10,8 @@
  * ```
  */
 
-export { CipherState, MAX_NONCE, type NoiseFault } from './cipher-state.ts';
-export {
-  MAX_NOISE_MESSAGE_BYTES,
-  NoiseHandshake,
-  type NoiseHandshakeOptions,
-  type NoiseResult,
-  type NoiseTransport,
-} from './handshake.ts';
+export { CipherState, MAX_NOISE_MESSAGE_BYTES, MAX_NONCE, type NoiseFault } from './cipher-state.ts';
+export { NoiseHandshake, type NoiseHandshakeOptions, type NoiseResult, type NoiseTransport } from './handshake.ts';
 export {
   NOISE_PATTERNS,
   noiseProtocolName,

@@ -6,8 +6,7 @@
 
 import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../core/bytes.ts';
 import { AEAD_TAG_BYTES } from '../../crypto/suite.ts';
-import { type CipherState, type NoiseFault } from './cipher-state.ts';
-import { MAX_NOISE_MESSAGE_BYTES } from './handshake.ts';
+import { type CipherState, MAX_NOISE_MESSAGE_BYTES, type NoiseFault } from './cipher-state.ts';
 
 /** Bytes of the length. */
 export const RECORD_HEADER_BYTES = 2;

@@ -1,0 +1,116 @@
+/** What callers of the Noise machines can do wrong, and what they get into their hands. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { EMPTY_BYTES } from '../../../src/core/bytes.ts';
+import {
+  CipherState,
+  MAX_NOISE_MESSAGE_BYTES,
+  MAX_RECORD_PLAINTEXT_BYTES,
+  NoiseHandshake,
+  type NoiseHandshakeOptions,
+  type NoiseTransport,
+} from '../../../src/protocols/noise/index.ts';
+
+const seed = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
+
+const XX: NoiseHandshakeOptions = {
+  pattern: 'XX',
+  hash: 'SHA256',
+  role: 'initiator',
+  ephemeralSeed: seed(1),
+  staticSeed: seed(2),
+};
+
+function finished(): { readonly alice: NoiseHandshake; readonly bob: NoiseHandshake } {
+  const alice = new NoiseHandshake(XX);
+  const bob = new NoiseHandshake({ ...XX, role: 'responder', ephemeralSeed: seed(3), staticSeed: seed(4) });
+  for (let [from, to] = [alice, bob]; from.turn === 'write'; [from, to] = [to, from]) {
+    const message = from.write();
+    assert.ok(message.ok && to.read(message.bytes).ok);
+  }
+  return { alice, bob };
+}
+
+describe('misuse of a Noise handshake', () => {
+  it('finish() works once: another pair of ciphers would use the same nonces again', () => {
+    const { alice } = finished();
+    alice.finish();
+    assert.equal(alice.turn, 'finished');
+    assert.throws(() => alice.finish(), TypeError);
+    assert.throws(() => alice.write(), TypeError);
+  });
+
+  it('what it hands out is a copy', () => {
+    const { alice, bob } = finished();
+    const expected = alice.hash;
+    for (const bytes of [alice.hash, alice.localStatic!, alice.remoteStatic!]) bytes.fill(0);
+    const [ours, theirs]: NoiseTransport[] = [alice.finish(), bob.finish()];
+    assert.deepEqual(ours!.handshakeHash, expected);
+    assert.deepEqual(ours!.remoteStatic, bob.localStatic);
+    assert.deepEqual(theirs!.remoteStatic, alice.localStatic);
+    ours!.handshakeHash.fill(0);
+    ours!.remoteStatic!.fill(0);
+    assert.deepEqual(alice.hash, expected);
+    assert.deepEqual(alice.remoteStatic, bob.localStatic);
+    assert.deepEqual(theirs!.handshakeHash, expected);
+  });
+
+  it('a role, a hash or a cipher that is none throws at once', () => {
+    for (const wrong of [
+      { role: 'bogus' },
+      { role: undefined },
+      { hash: 'MD5' },
+      { hash: 'toString' },
+      { hash: undefined },
+      { importAead: 'chacha' },
+    ]) {
+      assert.throws(() => new NoiseHandshake({ ...XX, ...wrong } as NoiseHandshakeOptions), TypeError);
+    }
+  });
+
+  it('a payload that no message holds throws at once, and the handshake goes on', () => {
+    const alice = new NoiseHandshake(XX);
+    assert.throws(() => alice.write(new Uint8Array(MAX_NOISE_MESSAGE_BYTES + 1)), RangeError);
+    assert.throws(() => alice.write('payload' as unknown as Uint8Array), TypeError);
+    assert.equal(alice.turn, 'write');
+    assert.ok(alice.write().ok);
+  });
+});
+
+describe('misuse of a CipherState', () => {
+  it('plaintexts that no message holds throw at once, and use up no nonce', () => {
+    const cipher = new CipherState(seed(1));
+    for (const bytes of [MAX_RECORD_PLAINTEXT_BYTES + 1, 70_000]) {
+      assert.throws(() => cipher.seal(EMPTY_BYTES, new Uint8Array(bytes)), RangeError);
+      assert.throws(() => cipher.sealInto(EMPTY_BYTES, new Uint8Array(bytes), new Uint8Array(100_000), 0), RangeError);
+    }
+    assert.throws(() => cipher.seal(EMPTY_BYTES, 'text' as unknown as Uint8Array), TypeError);
+    assert.equal(cipher.nonce, 0);
+    assert.equal((cipher.seal(EMPTY_BYTES, new Uint8Array(MAX_RECORD_PLAINTEXT_BYTES)) as Uint8Array).length, 65_535);
+  });
+
+  it('a sealed text that is longer than a message is a fault', () => {
+    const cipher = new CipherState(seed(1));
+    assert.equal(cipher.open(EMPTY_BYTES, new Uint8Array(MAX_NOISE_MESSAGE_BYTES + 1)), 'too_long');
+    assert.equal(cipher.open(EMPTY_BYTES, new Uint8Array(MAX_NOISE_MESSAGE_BYTES)), 'undecryptable');
+  });
+
+  it('peek() opens without going on', () => {
+    const sealed = new CipherState(seed(1)).seal(EMPTY_BYTES, Uint8Array.of(7)) as Uint8Array;
+    const cipher = new CipherState(seed(1));
+    assert.deepEqual(cipher.peek(EMPTY_BYTES, sealed), Uint8Array.of(7));
+    assert.equal(cipher.nonce, 0);
+    assert.equal(cipher.peek(Uint8Array.of(1), sealed), 'undecryptable');
+    assert.deepEqual(cipher.open(EMPTY_BYTES, sealed), Uint8Array.of(7));
+    assert.equal(cipher.peek(EMPTY_BYTES, sealed), 'undecryptable');
+  });
+
+  it('a nonce is a whole number that leaves room for one more', () => {
+    for (const nonce of [-1, 0.5, Number.MAX_SAFE_INTEGER + 1]) {
+      assert.throws(() => new CipherState(seed(1), undefined, nonce));
+    }
+    assert.throws(() => new CipherState(new Uint8Array(31)), RangeError);
+  });
+});
