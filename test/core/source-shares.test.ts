@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
 
 import { SourceShares, sourceOf } from '../../src/core/source-shares.ts';
+import * as fc from '../support/fast-check.ts';
 
 /** A table of at most `max` items that makes room as {@link SourceShares} says. */
 function table(max: number): {

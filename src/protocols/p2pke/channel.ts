@@ -286,7 +286,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#lastReceivedMs = now;
     const isConfirm = message.length === 0 && counter === FIRST_DATA_COUNTER && !session.initiator;
     const isKeepAlive = message.length === 0 && counter % KEEP_ALIVE_STRIDE === 0;
-    if (isConfirm || isKeepAlive) session.isOurKind = true;
+    if (isKeepAlive) session.isOurKind = true;
     if (session === slots.mine) this.#own.confirmed(now, session);
     else if (session !== slots.current && session !== slots.previous) this.#promote(now, session);
     else if (this.#stalled && !this.#isStale(now)) {

@@ -161,11 +161,15 @@ export class OwnHandshake {
     return this.confirmed(now, mine);
   }
 
-  /** The responder is of this library: it keeps the session in use, and has missed no early data. */
+  /**
+   * The other side is of this library: it keeps the session that is in use. When it is the responder, it has missed no early
+   * data, and is told the same of us.
+   */
   handleAcknowledgement(now: Millis, datagram: Uint8Array): void {
     const { mine, current, previous } = this.#slots;
     for (const session of [mine, current, previous]) {
-      if (session?.initiator !== true || session.isOurKind || !session.takeAcknowledgement(datagram)) continue;
+      if (session === undefined || session.isOurKind || !session.takeAcknowledgement(datagram)) continue;
+      if (session.initiator) this.#outbox.transmit(session.acknowledgement());
       if (session === mine) this.confirmed(now, session);
       return;
     }

@@ -304,15 +304,15 @@ export class Session {
     return true;
   }
 
-  /** Responder: answers the confirm; the same bytes each time. */
+  /** Says that this side is of this library, and as a responder that no data came before InitDone; the same bytes each time. */
   acknowledgement(): Bytes {
     return this.#transport!.sealHandshake(EXTENSION, EMPTY_BYTES);
   }
 
-  /** Initiator from `done_sent` on: takes the answer to the confirm; false when it is forged or of another session. */
+  /** Takes the other side's acknowledgement; false when it is forged or of another session. */
   takeAcknowledgement(datagram: Uint8Array): boolean {
-    if (this.#transport?.openHandshake(EXTENSION, datagram)?.length !== 0) return false;
-    this.#state = 'open';
+    if (!this.canOpen || this.#transport!.openHandshake(EXTENSION, datagram)?.length !== 0) return false;
+    if (this.initiator) this.#state = 'open';
     this.isOurKind = true;
     return true;
   }

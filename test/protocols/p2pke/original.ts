@@ -1,6 +1,6 @@
 /**
  * A model of the original's channel, faults included, to try ours against: go-p2p's `Session` and `Channel` as
- * docs/wire/p2pke.md describes them. Only what matters for faults P1, P2 and P8 is here.
+ * docs/wire/p2pke.md describes them. What matters for faults P1, P2 and P8 is here, and that its swarm forgets channels.
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../../src/core/bytes.ts';
@@ -15,6 +15,9 @@ import { type End } from './pair.ts';
 const BACKOFF_MS = 250;
 const REJECT_AFTER_MS = 180_000;
 const KEEP_ALIVE_TIMEOUT_MS = 15_000;
+/** Its swarm looks at its channels so often, and forgets those that are this old and whose last handshake is 15 s ago. */
+const CLEANUP_MS = 7500;
+const FORGET_AGE_MS = 30_000;
 
 /** `hsIndex` is the original's: 0, 2, 4, 8 for the initiator, 1, 3, 8 for the responder. */
 class OriginalSession {
@@ -73,12 +76,28 @@ export class Original implements End {
   next: OriginalSession | undefined;
   #lastReadyMs = -Infinity;
   #timerMs: number | undefined;
+  #createdMs: number | undefined;
+  #cleanupMs = CLEANUP_MS;
+  /** How often the channel was forgotten. */
+  forgotten = 0;
 
   constructor(identity: P2pkeIdentity) {
     this.#identity = identity;
   }
 
+  /** Data does not count, only handshakes do. */
+  #cleanUp(now: number): void {
+    if (now < this.#cleanupMs) return;
+    this.#cleanupMs = now + CLEANUP_MS;
+    const isOld = this.#createdMs !== undefined && now - this.#createdMs >= FORGET_AGE_MS;
+    if (!isOld || now - this.#lastReadyMs < KEEP_ALIVE_TIMEOUT_MS) return;
+    this.forgotten++;
+    this.previous = this.current = this.next = this.#createdMs = this.#timerMs = undefined;
+    this.#lastReadyMs = -Infinity;
+  }
+
   seal(now: number, wallMs: number, payload: Uint8Array): Bytes | undefined {
+    this.#createdMs ??= now;
     if (this.next !== undefined && now > this.next.session.createdMs + REJECT_AFTER_MS) this.next = undefined;
     if (this.current !== undefined && now - this.#lastReadyMs > KEEP_ALIVE_TIMEOUT_MS) {
       this.previous = this.current;
@@ -94,6 +113,8 @@ export class Original implements End {
   }
 
   handleTimeout(now: number): void {
+    this.#cleanUp(now);
+    if ((this.#timerMs ?? Infinity) > now) return;
     this.#timerMs = undefined;
     for (const each of [this.previous, this.current, this.next]) {
       if (each?.message === undefined || each.canSend) continue;
@@ -103,6 +124,7 @@ export class Original implements End {
   }
 
   handleDatagram(now: number, _wallMs: number, datagram: Uint8Array): Bytes | undefined {
+    this.#createdMs ??= now;
     for (const each of [this.previous, this.current, this.next]) {
       const result = each?.deliver(datagram);
       if (each === undefined || result === undefined || result === false) continue;
@@ -141,6 +163,7 @@ export class Original implements End {
     const transmit = this.#out.shift();
     if (transmit !== undefined) return { type: 'transmit', transmit };
     const event = this.#events.shift();
-    return event === undefined ? { type: 'wait', until: this.#timerMs } : { type: 'event', event };
+    const until = Math.min(this.#timerMs ?? Infinity, this.#createdMs === undefined ? Infinity : this.#cleanupMs);
+    return event === undefined ? { type: 'wait', until } : { type: 'event', event };
   }
 }
