@@ -17,7 +17,7 @@ export interface Message<out A extends Addr> {
   readonly payload: Bytes;
 }
 
-/** A message that wants an answer. */
+/** A message that wants an answer. All its properties are its own: a spread copy has them, `signal` too. */
 export interface Request<out A extends Addr> extends Message<A> {
   /**
    * Fires when the answer is of no use any more: at the asker's deadline, when the asker gives up (where the wire can

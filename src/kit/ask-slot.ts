@@ -1,7 +1,6 @@
 /** The place for a swarm's one serve handler. */
 
 import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../core/bytes.ts';
 import { Refusal } from '../core/errors.ts';
 import { assertFunction, describeValue } from '../core/limits.ts';
 import { type AskHandler, type Message, type Request } from '../core/message.ts';
@@ -26,31 +25,36 @@ export interface Serving {
   abort(reason: unknown): void;
 }
 
-/** A request whose signal is made when somebody looks at it. */
-class ServedRequest<A extends Addr> implements Request<A> {
-  readonly src: A;
-  readonly dst: A;
-  readonly payload: Bytes;
+/** A request with its end; the signal is made when somebody looks at it. */
+class ServedRequest<A extends Addr> {
+  /** All its properties are its own, so that a spread copy has them too. */
+  readonly request: Request<A>;
   #controller: AbortController | undefined;
   #aborted: { readonly reason: unknown } | undefined;
 
-  constructor(message: Message<A>) {
-    this.src = message.src;
-    this.dst = message.dst;
-    this.payload = message.payload;
-  }
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
-    }
-    return this.#controller.signal;
+  constructor({ src, dst, payload }: Message<A>) {
+    const signal = (): AbortSignal => this.#signal();
+    this.request = {
+      src,
+      dst,
+      payload,
+      get signal() {
+        return signal();
+      },
+    };
   }
 
   abort(reason: unknown): void {
     this.#aborted ??= { reason };
     this.#controller?.abort(reason);
+  }
+
+  #signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
+    }
+    return this.#controller.signal;
   }
 }
 
@@ -109,16 +113,16 @@ export class AskSlot<A extends Addr> {
     }
     const bytes = message.payload.length;
     this.#counters.countReceived(bytes);
-    const request = new ServedRequest(message);
-    const abort = (reason: unknown): void => request.abort(reason);
+    const served = new ServedRequest(message);
+    const abort = (reason: unknown): void => served.abort(reason);
     try {
-      const result = handler(request);
+      const result = handler(served.request);
       if (!isPending(result)) return { answer: this.#answered(result, message.src), abort };
       budget.take(bytes);
-      this.#serving.add(request);
+      this.#serving.add(served);
       const done = (answer: Answer): Answer => {
         budget.give(bytes);
-        this.#serving.delete(request);
+        this.#serving.delete(served);
         return answer;
       };
       const answer = result.then(

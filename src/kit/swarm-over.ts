@@ -28,13 +28,16 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
   protected readonly latch: CloseLatch;
   readonly #keepInner: boolean;
 
-  /** @param layer - the layer's name: it begins its drop reasons. */
-  constructor(inner: Swarm<A>, layer: string, options: WrapOptions) {
+  /**
+   * @param layer - the layer's name: it begins its drop reasons.
+   * @param below - the counters of what it stands on, where that is not the inner swarm alone.
+   */
+  constructor(inner: Swarm<A>, layer: string, options: WrapOptions, below?: Counters) {
     assertSwarm(inner, 'inner');
     this.realm = inner.realm;
     this.inner = inner;
     this.#keepInner = options.keepInner ?? false;
-    this.counts = new CounterSet(layer, inner.counters);
+    this.counts = new CounterSet(layer, below ?? inner.counters);
     this.latch = new CloseLatch({ realm: inner.realm, layer, release: () => this.#end() });
     void inner.closed.then((how) =>
       this.latch.fail(how.cause ?? new P2PError('closed', 'local', `The swarm under ${layer} was closed`)),

@@ -132,7 +132,9 @@ class SwarmMux<A extends Addr, S extends Swarm<A>, Id> implements Mux<Id, Like<S
     if (this.#channels.find(header) !== undefined) {
       throw new P2PError('in_use', 'local', `Cannot open ${name}: it is open; close it first`, { sent: 'no' });
     }
-    const channel = new Channel<A>(this.#inner, header, this.#options, () => this.#channels.delete(channel));
+    const channel = new Channel<A>(this.#inner, this.counters, header, this.#options, () =>
+      this.#channels.delete(channel),
+    );
     this.#channels.add(channel);
     return keep<A, S, A>(this.#inner, channel, SAME_ADDRS, {
       asks: (inner) => channel.asksOver(inner),
@@ -191,8 +193,8 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
   readonly #forget: () => void;
   readonly #waits: Waits;
 
-  constructor(inner: Swarm<A>, header: Bytes, limits: PendingLimits, forget: () => void) {
-    super(inner, 'mux', { keepInner: true });
+  constructor(inner: Swarm<A>, mux: Counters, header: Bytes, limits: PendingLimits, forget: () => void) {
+    super(inner, 'mux', { keepInner: true }, mux);
     this.header = header;
     this.#forget = forget;
     this.#waits = new Waits(this.realm);

@@ -10,6 +10,9 @@ export const askingLies: Lies = {
     const payload = request.payload.map((byte) => byte ^ 1);
     return handler({ ...request, payload, signal: request.signal, src: request.src, dst: request.dst });
   }),
+  'a spread copy of a request is whole': serving(
+    (handler) => (request) => handler(Object.create(request) as typeof request),
+  ),
   'answers arrive unchanged': asking(async (honest, dst, request, options) =>
     (await honest.ask(dst, request, options)).map((byte) => byte ^ 1),
   ),

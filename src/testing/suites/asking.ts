@@ -64,6 +64,23 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
+    name: 'a spread copy of a request has its src, dst, payload and signal',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      let seen: Request<Addr> | undefined;
+      let copy: Partial<Request<Addr>> | undefined;
+      bob.serve((request) => {
+        seen = request;
+        copy = { ...request };
+        return EMPTY_BYTES;
+      });
+      await askOf(bench, alice, addrOf(bob), payloadOf(1));
+      for (const property of ['src', 'dst', 'payload', 'signal'] as const)
+        checkSame(copy?.[property], seen?.[property], `${property} of the copy`);
+      check(copy?.signal instanceof AbortSignal, 'the copy has no signal');
+    },
+  },
+  {
     name: 'asks go between all ordered pairs, several rounds',
     swarms: ({ manySwarms }) => manySwarms,
     body: async (bench) => {
@@ -167,9 +184,9 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
       });
       await askOf(bench, alice, addrOf(bob), payloadOf(1));
       const limit = alice.maxRequestBytes(addrOf(bob));
-      await askOf(bench, alice, addrOf(bob), new Uint8Array(Math.min(limit, bench.features.maxTriedBytes)));
+      await askOf(bench, alice, addrOf(bob), payloadOf(2, Math.min(limit, bench.features.maxTriedBytes)));
       const before = served;
-      const asked = alice.ask(addrOf(bob), new Uint8Array(limit + 1));
+      const asked = alice.ask(addrOf(bob), payloadOf(3, limit + 1));
       const error = await checkRejects(bench, alice, asked, 'mtu_exceeded', 'ask() of maxRequestBytes + 1');
       checkSame(error.sent, 'no', 'sent');
       await pass(bench, alice);

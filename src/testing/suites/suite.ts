@@ -9,6 +9,7 @@ import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
 import { describeValue } from '../../core/limits.ts';
 import { type Message } from '../../core/message.ts';
 import { type DropReason } from '../../core/counters.ts';
+import { type Realm } from '../../core/realm.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { clockOf } from '../../drive/system-realm.ts';
 
@@ -115,12 +116,39 @@ function skipByName(it: SuiteRunner['it'], name: string): void {
 async function runTest<S>(fixture: SuiteFixture<S>, features: ResolvedFeatures, test: SuiteTest<S>): Promise<void> {
   const wanted = test.swarms ?? 2;
   const net = await fixture.make(typeof wanted === 'number' ? wanted : wanted(features));
-  const run: Run = net.run ?? fixture.run ?? ((promise) => promise);
+  const waiting: Run = net.run ?? fixture.run ?? ((promise) => promise);
+  const [first] = net.swarms as readonly unknown[] as readonly Swarm<Addr>[];
+  const run: Run = first === undefined ? waiting : (promise) => waiting(bounded(first.realm, promise));
   try {
     await test.body({ net, features, run });
+  } catch (error) {
+    const seen = error instanceof Error ? error.message : describeValue(error);
+    throw new Error(`Expected: ${test.name}\nSeen: ${seen}`, { cause: error });
   } finally {
     await run(net[Symbol.asyncDispose]() as Promise<void>);
   }
+}
+
+/** The longest single wait of a suite, in the realm's time: many times what the slowest honest swarm takes. */
+const LIMIT_MS = 600_000;
+
+/**
+ * Fails when so much of the realm's time has passed. A swarm that waits for a real timer or for real I/O in a virtual realm
+ * would else let the clock run on for as long as anything is armed.
+ */
+function bounded<T>(realm: Realm, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void =>
+      reject(
+        new Error(
+          `nothing came of it within ${LIMIT_MS / 1000} s of the realm's time. In a virtual realm a swarm that uses real ` +
+            'timers or real I/O must wrap them in clock.hold(); timers come from the realm',
+        ),
+      );
+    // In the background: alone it keeps no clock running, so a clock with nothing else to do says so at once.
+    const timer = clockOf(realm).setTimer(realm.nowMs() + LIMIT_MS, late, { background: true });
+    promise.then(resolve, reject).finally(() => timer.cancel());
+  });
 }
 
 type Run = <T>(promise: Promise<T>) => Promise<T>;
@@ -294,19 +322,29 @@ export function dropsOf<A extends Addr>(swarm: Swarm<A>): number {
   return total;
 }
 
-/** Drops for one reason on any layer of the stack: wrappers that hand messages on leave some counting to the layers below. */
-export function dropsInStack<A extends Addr>(swarm: Swarm<A>, reason: DropReason): number {
+/** Drops on any layer of the stack, for one reason or all: wrappers that hand messages on leave some counting to the layers below. */
+export function dropsInStack<A extends Addr>(swarm: Swarm<A>, reason?: DropReason): number {
   let total = 0;
   for (let at: Swarm<A>['counters'] | undefined = swarm.counters; at !== undefined; at = at.inner) {
-    total += at.drops.get(reason) ?? 0;
+    for (const [name, count] of at.drops) if (reason === undefined || reason === name) total += count;
   }
   return total;
 }
 
-/** A payload that tells itself apart from others: `length` bytes that depend on `seed`. */
+/**
+ * A payload that tells itself apart from others: `length` bytes that depend on `seed`. No layer can compress them, so one
+ * that would take more than it says is found out.
+ */
 export function payloadOf(seed: number, length = 16): Bytes {
   const payload = new Uint8Array(length);
-  for (let i = 0; i < length; i++) payload[i] = (i * 31 + seed * 7 + (i >> 8) * 13) & 0xff;
+  // xorshift32 (Marsaglia 2003): fast, and without a pattern that a compressor could use.
+  let state = (seed ^ 0x9e37_79b9) | 1;
+  for (let i = 0; i < length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    payload[i] = state;
+  }
   if (length >= 4) new DataView(payload.buffer).setUint32(0, seed);
   return payload;
 }

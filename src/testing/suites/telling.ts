@@ -120,7 +120,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
       const inbox = new Inbox(bob);
       const mtu = alice.mtu(addrOf(bob));
       const before = dropsOf(alice);
-      const told = alice.tell(addrOf(bob), new Uint8Array(mtu + 1));
+      const told = alice.tell(addrOf(bob), payloadOf(1, mtu + 1));
       const error = await checkRejects(bench, alice, told, 'mtu_exceeded', 'tell() of mtu + 1 bytes');
       checkSame(error.sent, 'no', 'sent');
       check(
