@@ -233,10 +233,9 @@ class Shake {
 
   async #admit(publicKey: PublicKey): Promise<void> {
     const { verify } = this.#settings;
+    const verdict: unknown = verify === undefined ? true : await verify(publicKey, this.#connection);
     // Only true is a yes.
-    if (verify !== undefined && (await verify(publicKey, this.#connection)) !== true) {
-      throw this.#refusal('verify refused its key');
-    }
+    if (verdict !== true) throw this.#refusal('verify refused its key');
     this.#publicKey = publicKey;
   }
 
