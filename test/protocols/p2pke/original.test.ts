@@ -13,7 +13,7 @@ const bob: P2pkeIdentity = testIdentity(2);
 const MINUTES = 140_000;
 
 /** Every so often a message from `a`, and when it asks, an answer of `b` to each; then time for what is under way. */
-function use(pair: Pair<End>, everyMs: number, ask: boolean): number {
+function use(pair: Pair, everyMs: number, ask: boolean): number {
   let sent = 0;
   let answered = 0;
   const answer = (): void => {
