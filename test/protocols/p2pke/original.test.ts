@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { type Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { Original } from './original.ts';
-import { channelFor, channelPair, type End, Pair, seededRandom, testIdentity } from './pair.ts';
+import { channelFor, channelPair, Pair, seededRandom, testIdentity } from './pair.ts';
 
 const alice: P2pkeIdentity = testIdentity(1);
 const bob: P2pkeIdentity = testIdentity(2);
