@@ -14,12 +14,30 @@ export function describeValue(value: unknown): string {
 }
 
 /**
- * @throws {TypeError} when `value` is not a `Uint8Array` over an unshared buffer.
+ * Options that hold secrets, by their last name, and those that a secret is easily passed for by mistake. What was passed
+ * for them is never quoted: a message ends in logs and reports. {@link assertBytes} quotes nothing for any option.
+ */
+export const SECRET_OPTIONS: readonly string[] = ['identity', 'key', 'options', 'privateKey', 'publicKey'];
+
+/** What a value is, without any of it. */
+export function describeKind(value: unknown): string {
+  if (typeof value === 'string') return `a string of ${value.length} characters`;
+  return typeof value === 'object' || value === undefined ? describeValue(value) : `a ${typeof value}`;
+}
+
+/** As {@link describeValue}; of what may be a secret by its label only the kind. */
+export function describeOption(label: string, value: unknown): string {
+  const name = label.slice(label.lastIndexOf('.') + 1);
+  return SECRET_OPTIONS.includes(name) ? describeKind(value) : describeValue(value);
+}
+
+/**
+ * @throws {TypeError} when `value` is not a `Uint8Array` over an unshared buffer. The message quotes nothing of it.
  * @throws {RangeError} when `length` is given and the value has another.
  */
 export function assertBytes(value: unknown, label: string, length?: number): asserts value is Uint8Array {
   if (!(value instanceof Uint8Array)) {
-    throw new TypeError(`Cannot take ${label}: expected a Uint8Array, got ${describeValue(value)}`);
+    throw new TypeError(`Cannot take ${label}: expected a Uint8Array, got ${describeKind(value)}`);
   }
   if (length !== undefined && value.length !== length) {
     throw new RangeError(`Cannot take ${label}: expected ${length} bytes, got ${value.length}`);
@@ -29,7 +47,7 @@ export function assertBytes(value: unknown, label: string, length?: number): ass
 /** @throws {TypeError} when `value` is not a function. */
 export function assertFunction(value: unknown, label: string): asserts value is (...args: never[]) => unknown {
   if (typeof value !== 'function') {
-    throw new TypeError(`Cannot take ${label}: expected a function, got ${describeValue(value)}`);
+    throw new TypeError(`Cannot take ${label}: expected a function, got ${describeKind(value)}`);
   }
 }
 

@@ -13,7 +13,7 @@ import { type AskSwarm } from '../core/ask.ts';
 import { type Bytes } from '../core/bytes.ts';
 import { type Counters } from '../core/counters.ts';
 import { P2PError, Refusal, closedError } from '../core/errors.ts';
-import { assertFunction, describeValue, wholeNumber } from '../core/limits.ts';
+import { assertFunction, describeOption, describeValue, wholeNumber } from '../core/limits.ts';
 import { type Request } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -96,7 +96,9 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   constructor(swarm: AskSwarm<A>, options: PeerExchangeOptions) {
     const { privateKey, addrs, onRecord } = options;
     if (typeof privateKey?.sign !== 'function') {
-      throw new TypeError(`Cannot take privateKey: expected a private key, got ${describeValue(privateKey)}`);
+      throw new TypeError(
+        `Cannot take privateKey: expected a private key, got ${describeOption('privateKey', privateKey)}`,
+      );
     }
     if (addrs !== undefined) assertFunction(addrs, 'addrs');
     if (onRecord !== undefined) assertFunction(onRecord, 'onRecord');

@@ -1,7 +1,7 @@
 /** Tries again, with back-off. */
 
 import { P2PError } from '../core/errors.ts';
-import { assertFunction, assertSignal, describeValue, quantity, wholeNumber } from '../core/limits.ts';
+import { assertFunction, assertSignal, describeOption, quantity, wholeNumber } from '../core/limits.ts';
 import { type Realm, assertRealm } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { clockOf, systemRealm } from './system-realm.ts';
@@ -102,7 +102,7 @@ const FINAL_CODES: readonly string[] = ['closed', 'mtu_exceeded', 'unsupported',
 export function retry<T>(operation: (attempt: number) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
   assertFunction(operation, 'operation');
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
+    throw new TypeError(`Cannot take options: expected an object, got ${describeOption('options', options)}`);
   }
   const { realm = systemRealm, backoff = exponentialBackoff(), shouldRetry = wasNotSent, signal } = options;
   assertRealm(realm);

@@ -1,6 +1,6 @@
 /** Async iterators over what comes, without a queue of their own: what is not taken stays where its bounds are. */
 
-import { describeValue } from '../core/limits.ts';
+import { describeOption } from '../core/limits.ts';
 import { checkCall, type Wait, type Waits } from '../kit/waits.ts';
 
 /** How something is iterated. */
@@ -43,7 +43,7 @@ export class LiveFeed<T> implements Feed<T> {
 
   constructor(source: FeedSource<T>, options: FeedOptions = {}) {
     if (typeof options !== 'object' || options === null) {
-      throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
+      throw new TypeError(`Cannot take options: expected an object, got ${describeOption('options', options)}`);
     }
     checkCall(options);
     this.#source = source;

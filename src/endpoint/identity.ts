@@ -1,7 +1,7 @@
 /** Who we are: a key with a certificate made on the spot, or a chain from elsewhere. */
 
 import { type Bytes, copyBytes, equalBytes } from '../core/bytes.ts';
-import { describeValue } from '../core/limits.ts';
+import { describeOption, describeValue } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Realm } from '../core/realm.ts';
 import { parseCertificate } from '../formats/certificate.ts';
@@ -58,7 +58,9 @@ export function resolveIdentity(
 ): ResolvedIdentity {
   const given = identity ?? generateKey({ random: (length) => realm.random(length) });
   if (typeof given !== 'object' || given === null) {
-    throw new TypeError(`Cannot take identity: expected a key or { certificate, key }, got ${describeValue(given)}`);
+    throw new TypeError(
+      `Cannot take identity: expected a key or { certificate, key }, got ${describeOption('identity', given)}`,
+    );
   }
   if ('certificate' in given) return fromCertificate(given);
   if (!('publicKey' in given)) {

@@ -1,6 +1,6 @@
 /** Options of endpoints from JSON and from command lines: for programs that let their users choose. */
 
-import { describeValue } from '../core/limits.ts';
+import { describeKind, describeOption } from '../core/limits.ts';
 import { type UdpAddr } from '../swarms/udp/index.ts';
 import { type OpenEndpointOptions, resolveEndpointOptions } from './options.ts';
 import { type Trust } from './trust.ts';
@@ -91,14 +91,15 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function checkNames(value: unknown, label: string, names: readonly string[]): void {
-  if (!isObject(value)) throw new TypeError(`Cannot take ${label}: expected an object, got ${describeValue(value)}`);
+  if (!isObject(value))
+    throw new TypeError(`Cannot take ${label}: expected an object, got ${describeOption(label, value)}`);
   for (const name of Object.keys(value))
     if (!names.includes(name)) unknownOption(name, names, (own) => `${label}.${own}`);
 }
 
 function checkKind(name: keyof TextEndpointOptions, value: unknown): void {
   const wrong = (expected: string): never => {
-    throw new TypeError(`Cannot take ${name}: expected ${expected}, got ${describeValue(value)}`);
+    throw new TypeError(`Cannot take ${name}: expected ${expected}, got ${describeOption(name, value)}`);
   };
   switch (KINDS[name]) {
     case 'text':
@@ -141,7 +142,7 @@ function checkKind(name: keyof TextEndpointOptions, value: unknown): void {
 export function endpointOptionsFromJson(json: string | object): TextEndpointOptions {
   const parsed: unknown = typeof json === 'string' ? parseJson(json) : json;
   if (!isObject(parsed)) {
-    throw new TypeError(`Cannot take options: expected a JSON object, got ${describeValue(parsed)}`);
+    throw new TypeError(`Cannot take options: expected a JSON object, got ${describeOption('options', parsed)}`);
   }
   const options: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(parsed)) {
@@ -159,11 +160,14 @@ function isName(name: string): name is keyof TextEndpointOptions {
 }
 
 function parseJson(text: string): unknown {
+  let place: string | undefined;
   try {
     return JSON.parse(text);
-  } catch (cause) {
-    throw new TypeError(`Cannot take options: ${cause instanceof Error ? cause.message : 'no JSON'}`, { cause });
+  } catch (error) {
+    // What the platform says quotes the text around the fault, which may be a key: only the place is told.
+    place = error instanceof Error ? /position \d+/.exec(error.message)?.[0] : undefined;
   }
+  throw new TypeError(`Cannot take options: the text is no JSON${place === undefined ? '' : `, from ${place} on`}`);
 }
 
 /** What a command line came to. */
@@ -186,7 +190,7 @@ const undashed = (flag: string): string => flag.replaceAll(/-([a-z])/g, (_, lett
  */
 export function endpointOptionsFromArgs(argv: readonly string[]): EndpointArgs {
   if (!Array.isArray(argv))
-    throw new TypeError(`Cannot take argv: expected a list of texts, got ${describeValue(argv)}`);
+    throw new TypeError(`Cannot take argv: expected a list of texts, got ${describeKind(argv)}`);
   const options: Record<string, unknown> = {};
   const rest: string[] = [];
   const peerIds: string[] = [];
@@ -223,7 +227,7 @@ export function endpointOptionsFromArgs(argv: readonly string[]): EndpointArgs {
 
 function fromWord(name: keyof TextEndpointOptions, before: unknown, value: () => string, attached: boolean): unknown {
   const wrong = (expected: string, got: string): never => {
-    throw new TypeError(`Cannot take ${dashed(name)}: expected ${expected}, got ${describeValue(got)}`);
+    throw new TypeError(`Cannot take ${dashed(name)}: expected ${expected}, got ${describeOption(name, got)}`);
   };
   const kind = KINDS[name];
   if (kind === 'flag') {

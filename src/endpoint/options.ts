@@ -1,7 +1,7 @@
 /** How an endpoint is made. */
 
 import { type Addr } from '../core/addr.ts';
-import { assertFunction, describeValue, wholeNumber } from '../core/limits.ts';
+import { assertFunction, describeOption, describeValue, wholeNumber } from '../core/limits.ts';
 import { type Message } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
@@ -148,7 +148,7 @@ const MAX_MS = 2 ** 32 - 1;
 /** @throws {TypeError | RangeError} for what is out of bounds. */
 export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<A>): ResolvedEndpointOptions<A> {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
+    throw new TypeError(`Cannot take options: expected an object, got ${describeOption('options', options)}`);
   }
   const { compat, windows = {} } = options;
   if (compat !== undefined && compat !== 'qp2p') {

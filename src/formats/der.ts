@@ -148,9 +148,9 @@ export class DerReader {
     return value[0]!;
   }
 
-  /** BIT STRING of whole bytes. */
-  bitString(): Bytes {
-    const value = this.contents(TAG.bitString);
+  /** BIT STRING of whole bytes. @param tag - another one in its place. */
+  bitString(tag: number = TAG.bitString): Bytes {
+    const value = this.contents(tag);
     if (value[0] !== 0) refuse('bit string with unused bits');
     return copyBytes(value.subarray(1));
   }

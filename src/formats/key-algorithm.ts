@@ -5,7 +5,7 @@
 
 import { ed25519PrivateKey, ed25519PublicKey } from '#crypto';
 import { copyBytes, equalBytes, type Bytes } from '../core/bytes.ts';
-import { assertBytes } from '../core/limits.ts';
+import { assertBytes, describeKind } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { der, readDer, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
@@ -124,7 +124,9 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
     const algorithm = byName(name);
     if (algorithm !== undefined) return algorithm;
     const names = known.map((each) => each.name).join(', ');
-    throw new TypeError(`Cannot take key algorithm: expected one of ${names}, got ${JSON.stringify(name)}`);
+    // Longer than any name: a secret in the wrong place, say.
+    const shown = typeof name === 'string' && name.length <= 16 ? JSON.stringify(name) : describeKind(name);
+    throw new TypeError(`Cannot take key algorithm: expected one of ${names}, got ${shown}`);
   };
   const nameOf = (oid: Oid, algorithm: KeyAlgorithm | undefined): string => algorithm?.name ?? oid;
 
@@ -158,6 +160,9 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
       const algorithm = info === undefined ? undefined : find(info.algorithm);
       const secret = algorithm?.decodeSecret(info!.privateKey);
       if (algorithm === undefined || secret === undefined || !algorithm.isSecret(secret)) return undefined;
+      // A file whose two parts are of two keys is damaged, or made to deceive.
+      const { publicKey } = info!;
+      if (publicKey !== undefined && !equalBytes(publicKey, algorithm.publicBits(secret))) return undefined;
       return { algorithm, secret };
     },
   };

@@ -2,7 +2,7 @@
 
 import { hash, shake256 } from '#crypto';
 import { concatBytes, encodeText, type Bytes } from '../core/bytes.ts';
-import { assertFunction, describeValue } from '../core/limits.ts';
+import { assertFunction, describeOption } from '../core/limits.ts';
 import { encodePeerId, type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { OIDS } from '../formats/oid.ts';
@@ -31,7 +31,9 @@ export const fingerprints: {
  */
 export function peerIdOf(publicKey: PublicKey, fingerprint: Fingerprint = fingerprints.shake256): PeerId {
   if (!(publicKey?.spki instanceof Uint8Array)) {
-    throw new TypeError(`Cannot take publicKey: expected { algorithm, spki }, got ${describeValue(publicKey)}`);
+    throw new TypeError(
+      `Cannot take publicKey: expected { algorithm, spki }, got ${describeOption('publicKey', publicKey)}`,
+    );
   }
   assertFunction(fingerprint, 'fingerprint');
   return encodePeerId(fingerprint(publicKey));

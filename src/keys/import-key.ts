@@ -1,12 +1,13 @@
 /** Keys from files and other programs, and back. */
 
-import { type Bytes, decodeText, encodeText, equalBytes } from '../core/bytes.ts';
+import { type Bytes, decodeText } from '../core/bytes.ts';
 import { describeValue } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
 import { type KeyRegistry } from '../formats/key-algorithm.ts';
 import { OIDS } from '../formats/oid.ts';
-import { decodePem, encodePem } from '../formats/pem.ts';
+import { decodePem, encodePem, pemFault } from '../formats/pem.ts';
+import { decodePkcs8 } from '../formats/pkcs8.ts';
 import { decodeSpki, encodeSpki } from '../formats/spki.ts';
 import { privateKeyOf, secretOf, type PrivateKey } from './private-key.ts';
 
@@ -39,23 +40,28 @@ const PEM_HINTS: Readonly<Record<string, string>> = {
   'PUBLIC KEY': 'this is a public key; importPublicKey reads it',
 };
 
+const SEED_BYTES = 32;
+
 function refuse(why: string): never {
   throw new TypeError(`Cannot import key: ${why}`);
 }
 
 function fromPem(text: string): Bytes {
-  const blocks = decodePem(text);
-  const block = blocks.find(({ label }) => label === 'PRIVATE KEY');
+  const block = decodePem(text).find(({ label }) => label === 'PRIVATE KEY');
   if (block !== undefined) return block.der;
-  const label = blocks[0]?.label ?? /-----BEGIN ([A-Z0-9 ]+)-----/.exec(text)?.[1];
-  if (label === undefined) refuse('the text holds no PEM block');
-  return refuse(`expected a PEM block "PRIVATE KEY", got "${label}"${PEM_HINTS[label] ? `: ${PEM_HINTS[label]}` : ''}`);
+  const fault = pemFault(text, 'PRIVATE KEY');
+  const label = /got "(.*)"$/.exec(fault)?.[1];
+  return refuse(label !== undefined && PEM_HINTS[label] !== undefined ? `${fault}: ${PEM_HINTS[label]}` : fault);
 }
 
-/** Whether bytes are a text file: what `readFile` answers without an encoding. No DER begins so, nor does a whole seed. */
-function startsAsPem(source: Uint8Array): boolean {
-  const start = encodeText('-----BEGIN ');
-  return source.length > 32 && equalBytes(source.subarray(0, start.length), start);
+/**
+ * The text of bytes that are a text file with PEM, what `readFile` answers without an encoding: a byte order mark and other
+ * text may come before. DER holds no such line, nor does a whole seed.
+ */
+function pemTextOf(source: Uint8Array): string | undefined {
+  if (source.length <= SEED_BYTES) return undefined;
+  const text = decodeText(source);
+  return text?.includes('-----BEGIN ') === true ? text : undefined;
 }
 
 function fromPkcs8(registry: KeyRegistry, der: Uint8Array): PrivateKey {
@@ -64,7 +70,10 @@ function fromPkcs8(registry: KeyRegistry, der: Uint8Array): PrivateKey {
   if (decodeSpki(der) !== undefined) {
     refuse('the bytes have the form of a public key; if they are a private key of go-p2p, say format: "go-p2p"');
   }
-  return refuse(`expected PKCS#8 of ${registry.algorithms.map(({ name }) => name).join(' or ')}`);
+  const names = registry.algorithms.map(({ name }) => name).join(' or ');
+  const isPkcs8 = decodePkcs8(der) !== undefined;
+  const why = isPkcs8 ? ': it is of another algorithm or curve, no key, or has the public key of another one' : '';
+  return refuse(`expected PKCS#8 of ${names}${why}`);
 }
 
 function fromGoP2p(registry: KeyRegistry, der: Uint8Array): PrivateKey {
@@ -88,16 +97,16 @@ export function importKey(source: string | Uint8Array, options: ImportKeyOptions
     return fromPkcs8(registry, fromPem(source));
   }
   if (!(source instanceof Uint8Array)) refuse(`expected text or bytes, got ${describeValue(source)}`);
-  if (options.format === undefined && startsAsPem(source))
-    return fromPkcs8(registry, fromPem(decodeText(source) ?? ''));
-  const format = options.format ?? (source.length === 32 ? 'seed' : 'pkcs8');
+  const text = options.format === undefined ? pemTextOf(source) : undefined;
+  if (text !== undefined) return fromPkcs8(registry, fromPem(text));
+  const format = options.format ?? (source.length === SEED_BYTES ? 'seed' : 'pkcs8');
   switch (format) {
     case 'pem':
       return refuse('pem is text, got bytes');
     case 'pkcs8':
       return fromPkcs8(registry, source);
     case 'seed':
-      if (source.length !== 32) refuse(`a seed has 32 bytes, got ${source.length}`);
+      if (source.length !== SEED_BYTES) refuse(`a seed has 32 bytes, got ${source.length}`);
       return privateKeyOf(registry, 'ed25519', source);
     case 'go-p2p':
       return fromGoP2p(registry, source);
@@ -138,7 +147,8 @@ export function exportKey(key: PrivateKey, format: PrivateKeyFormat): string | B
  * A public key from PEM (`-----BEGIN PUBLIC KEY-----`), as text or bytes, or the DER in it. Keys of unknown algorithms are read too; their
  * `algorithm` is the OID.
  *
- * @throws {TypeError} when it is none.
+ * @throws {TypeError} when it is none, and when it is of a known algorithm and could never verify a signature: of the wrong
+ *   length, not on the curve, of low order.
  */
 export function importPublicKey(
   source: string | Uint8Array,
@@ -148,11 +158,23 @@ export function importPublicKey(
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
     throw new TypeError(`Cannot import public key: expected text or bytes, got ${describeValue(source)}`);
   }
-  const text = typeof source !== 'string' && startsAsPem(source) ? (decodeText(source) ?? '') : source;
-  const der = typeof text === 'string' ? decodePem(text).find(({ label }) => label === 'PUBLIC KEY')?.der : text;
-  const key = der === undefined ? undefined : registry.parsePublicKey(der);
-  if (key === undefined)
+  const text = typeof source === 'string' ? source : pemTextOf(source);
+  const der = text === undefined ? source : decodePem(text).find(({ label }) => label === 'PUBLIC KEY')?.der;
+  if (!(der instanceof Uint8Array)) {
+    throw new TypeError(`Cannot import public key: ${pemFault(text!, 'PUBLIC KEY')}`);
+  }
+  const key = registry.parsePublicKey(der);
+  if (key === undefined) {
     throw new TypeError('Cannot import public key: expected a PEM block "PUBLIC KEY" or SPKI in DER');
+  }
+  // One whose algorithm is known must be able to verify.
+  const oid = decodeSpki(der)?.algorithm.oid;
+  const isKnown = registry.algorithms.some(({ name, identifier }) => {
+    return name === key.algorithm || (identifier.oid === oid && identifier.parameters === undefined);
+  });
+  if (isKnown && registry.verifier(der) === undefined) {
+    throw new TypeError('Cannot import public key: no signature can be checked by it, its bits are no key');
+  }
   return key;
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { describeKind } from '../core/limits.ts';
 import { exportKey, importKey } from './import-key.ts';
 import { type PrivateKey } from './private-key.ts';
 
@@ -42,6 +43,7 @@ async function readText(file: FileHandle, path: string, options: ReadKeyFileOpti
  * @throws {Error} (by rejection) what node:fs says when it cannot be opened.
  */
 export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}): Promise<PrivateKey> {
+  checkPath(path);
   const file = await open(path, 'r');
   try {
     return importKey(await readText(file, path, options));
@@ -56,6 +58,7 @@ export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}
  * @throws {Error} (by rejection) what node:fs says: `EEXIST` when there is such a file and `overwrite` is not set.
  */
 export async function writeKeyFile(path: string, key: PrivateKey, options: WriteKeyFileOptions = {}): Promise<void> {
+  checkPath(path);
   const pem = exportKey(key, 'pem');
   const part = `${path}.${process.pid}.part`;
   try {
@@ -71,6 +74,12 @@ export async function writeKeyFile(path: string, key: PrivateKey, options: Write
   } finally {
     await rm(part, { force: true });
   }
+}
+
+/** The system's own messages quote the path, so no key may be taken for one. */
+function checkPath(path: string): void {
+  if (typeof path !== 'string') throw new TypeError(`Cannot use key file: expected a path, got ${describeKind(path)}`);
+  if (path.includes('-----BEGIN ')) throw new TypeError('Cannot use key file: expected a path, got a key in PEM');
 }
 
 /** Gives a file its name, which must be free: a link fails where there is one, a rename would replace it. */

@@ -9,7 +9,7 @@ import { connect, createSecureContext, type SecureContext, TLSSocket } from 'nod
 
 import { copyBytes } from '../core/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertFunction, describeValue } from '../core/limits.ts';
+import { assertFunction, describeOption } from '../core/limits.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { systemRealm } from '../drive/system-realm.ts';
@@ -57,7 +57,8 @@ export function tls(options: TlsOptions): Hook<HookHandle> {
     const socket = await secured(stream.takeSocket(), context, localRole === 'initiator', signal);
     try {
       const publicKey = peerKey(socket, connection);
-      if (verify !== undefined && !(await verify(publicKey, connection))) {
+      const answer: unknown = verify === undefined || (await verify(publicKey, connection));
+      if (answer !== true) {
         throw new P2PError('identity_mismatch', 'remote', `Cannot accept ${connection.addr}: verify refused its key`);
       }
       return { transport: socket, publicKey };
@@ -71,7 +72,9 @@ export function tls(options: TlsOptions): Hook<HookHandle> {
 
 function contextOf(privateKey: PrivateKey, realm: Realm): SecureContext {
   if (typeof privateKey !== 'object' || privateKey === null) {
-    throw new TypeError(`Cannot take privateKey: expected a private key, got ${describeValue(privateKey)}`);
+    throw new TypeError(
+      `Cannot take privateKey: expected a private key, got ${describeOption('privateKey', privateKey)}`,
+    );
   }
   const [certificate] = identityOf(privateKey, realm).chain;
   return createSecureContext({

@@ -146,6 +146,20 @@ describe('tls', () => {
     assert.deepEqual([...b.node.heuristics.refused], [['handshake_failed', 3]]);
   });
 
+  it('verify that answers anything but true refuses', async () => {
+    for (const answer of ['yes', 1, {}, undefined, null]) {
+      const b = await ear();
+      await using _ = closing(b.node);
+      b.node.enable(tls({ privateKey: bob, verify: (() => answer) as unknown as () => boolean }));
+      const a = createNode();
+      await using __ = closing(a);
+      a.enable(tls({ privateKey: alice }));
+      await codeOf(a.connect(b.node.listeningAddr!));
+      await until(() => b.node.connecting + b.node.connected === 0);
+      assert.equal(b.node.heuristics.refused.get('identity'), 1);
+    }
+  });
+
   it('a TLS handshake that stalls ends in its time', async () => {
     const b = await ear();
     await using _ = closing(b.node);

@@ -1,7 +1,7 @@
 /** Who a peer is, as its sessions need it: one per swarm, shared by all its channels. */
 
 import { chacha20Poly1305 } from '#crypto';
-import { assertFunction, describeValue } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue } from '../../core/limits.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type ImportAeadKey } from '../../crypto/suite.ts';
 import { createKeyRegistry, ed25519, type KeyRegistry, type Signer } from '../../formats/key-algorithm.ts';
@@ -41,7 +41,7 @@ export function createP2pkeIdentity(options: P2pkeIdentityOptions): P2pkeIdentit
   const { privateKey, random, registry = ed25519Only, aead = chacha20Poly1305 } = options;
   if (typeof privateKey?.sign !== 'function' || !(privateKey.publicKey?.spki instanceof Uint8Array)) {
     throw new TypeError(
-      `Cannot take privateKey: expected a key of generateKey or importKey, got ${describeValue(privateKey)}`,
+      `Cannot take privateKey: expected a key of generateKey or importKey, got ${describeOption('privateKey', privateKey)}`,
     );
   }
   assertFunction(random, 'random');

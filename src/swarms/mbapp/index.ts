@@ -13,7 +13,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
 import { mapSecure } from '../../core/keep.ts';
-import { describeValue } from '../../core/limits.ts';
+import { describeOption } from '../../core/limits.ts';
 import { type SecureAskSwarm, type SecureSwarm, isSecure } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { SAME_ADDRS } from '../../kit/compose.ts';
@@ -31,7 +31,7 @@ export function mbapp<A extends Addr>(inner: SecureSwarm<A>, options?: MbappOpti
 export function mbapp<A extends Addr>(inner: Swarm<A>, options?: MbappOptions): AskSwarm<A>;
 export function mbapp<A extends Addr>(inner: Swarm<A>, options: MbappOptions = {}): AskSwarm<A> {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
+    throw new TypeError(`Cannot take options: expected an object, got ${describeOption('options', options)}`);
   }
   const secure = isSecure<A>(inner);
   const swarm = new MbappSwarm<A>(inner, resolveMbapp(options, secure));

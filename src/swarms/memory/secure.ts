@@ -1,7 +1,7 @@
 /** The secure half of a memory swarm: everybody in a realm knows everybody's key. */
 
 import { P2PError, closedError } from '../../core/errors.ts';
-import { assertBytes, assertString, describeValue } from '../../core/limits.ts';
+import { assertBytes, assertString, describeOption } from '../../core/limits.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';
 import { rejection } from '../../kit/rejection.ts';
@@ -13,7 +13,9 @@ import { type MemorySwarm } from './swarm.ts';
 /** @throws {TypeError} when `value` is not a public key. */
 export function assertPublicKey(value: unknown): asserts value is PublicKey {
   if (typeof value !== 'object' || value === null || !('algorithm' in value) || !('spki' in value)) {
-    throw new TypeError(`Cannot take publicKey: expected { algorithm, spki }, got ${describeValue(value)}`);
+    throw new TypeError(
+      `Cannot take publicKey: expected { algorithm, spki }, got ${describeOption('publicKey', value)}`,
+    );
   }
   assertString(value.algorithm, 'publicKey.algorithm');
   assertBytes(value.spki, 'publicKey.spki');

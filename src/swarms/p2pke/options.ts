@@ -1,7 +1,7 @@
 /** How a P2PKE swarm is made. */
 
 import { type Addr } from '../../core/addr.ts';
-import { assertFunction, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -97,7 +97,7 @@ export interface ResolvedP2pke<I extends Addr> {
 /** @throws {TypeError | RangeError} for wrong options. */
 export function resolveP2pke<I extends Addr>(realm: Realm, options: P2pkeOptions<I>): ResolvedP2pke<I> {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`Cannot take options: expected { privateKey, … }, got ${describeValue(options)}`);
+    throw new TypeError(`Cannot take options: expected { privateKey, … }, got ${describeOption('options', options)}`);
   }
   const { accept, fingerprint = fingerprints.shake256, limits = {} } = options;
   if (accept !== undefined) assertFunction(accept, 'accept');

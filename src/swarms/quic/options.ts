@@ -1,7 +1,7 @@
 /** How a QUIC swarm is made. */
 
 import { type Addr } from '../../core/addr.ts';
-import { assertFunction, describeValue, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue, wholeNumber } from '../../core/limits.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -68,7 +68,9 @@ const MAX_MESSAGE_BYTES = 1_048_576;
 export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): ResolvedOptions<I> {
   const { privateKey, preset } = options;
   if (typeof privateKey !== 'object' || privateKey === null || !('publicKey' in privateKey)) {
-    throw new TypeError(`Cannot take privateKey: expected a key (see generateKey), got ${describeValue(privateKey)}`);
+    throw new TypeError(
+      `Cannot take privateKey: expected a key (see generateKey), got ${describeOption('privateKey', privateKey)}`,
+    );
   }
   if (preset !== undefined && preset !== 'go-p2p') {
     throw new TypeError(`Cannot take preset: expected 'go-p2p', got ${describeValue(preset)}`);

@@ -1,6 +1,6 @@
 /** How a TCP swarm is opened. */
 
-import { assertFunction, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -81,7 +81,9 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { privateKey, accept, fingerprint = fingerprints.shake256, realm = systemRealm } = options;
   if (typeof privateKey !== 'object' || privateKey === null || !('publicKey' in privateKey)) {
-    throw new TypeError(`Cannot take privateKey: expected a key (see generateKey), got ${describeValue(privateKey)}`);
+    throw new TypeError(
+      `Cannot take privateKey: expected a key (see generateKey), got ${describeOption('privateKey', privateKey)}`,
+    );
   }
   if (accept !== undefined) assertFunction(accept, 'accept');
   const { security = 'tls' } = options;

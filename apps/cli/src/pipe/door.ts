@@ -32,7 +32,8 @@ export function parsePipeAddress(text: string): PipeAddress {
   const [id, place, secret] = [text.slice(0, at), text.slice(at + 1, hash), text.slice(hash + 1)];
   if (at !== -1 && hash > at && isPeerId(id) && SECRET_FORM.test(secret)) return { id, place, secret };
   throw new UsageError(
-    `Cannot use pipe address ${JSON.stringify(text)}: expected the whole line that \`shoal pipe\` prints, <PeerID>@IP:PORT#SECRET`,
+    // It ends in a secret, so it is not repeated.
+    `Cannot use this pipe address: expected the whole line that \`shoal pipe\` prints, <PeerID>@IP:PORT#SECRET`,
   );
 }
 

@@ -47,7 +47,7 @@ export function decodeTicket(text: string): Ticket {
   const ticket = tryDecode(text.trim());
   if (ticket !== undefined) return ticket;
   throw new UsageError(
-    `Cannot use this ticket: expected the whole line that \`shoal send\` prints, ${PREFIX}…, got ${JSON.stringify(text.slice(0, 24))}${text.length > 24 ? '…' : ''}`,
+    `Cannot use this ticket: expected the whole line that \`shoal send\` prints, ${PREFIX}…, got ${text.length} characters of something else`,
   );
 }
 

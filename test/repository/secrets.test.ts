@@ -1,0 +1,157 @@
+/** What is passed for a secret, in whatever wrong form, stands in no message: not in its cause, not in its stack. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import { SECRET_OPTIONS } from '../../src/core/limits.ts';
+import { chacha20Poly1305, ed25519PrivateKey, x25519PrivateKey } from '#crypto';
+import { parsePipeAddress } from '../../apps/cli/src/pipe/door.ts';
+import { decodeTicket } from '../../apps/cli/src/transfer/ticket.ts';
+import { sodiumAead } from '../../src/crypto/sodium.ts';
+import { peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
+import { endpointOptionsFromArgs, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
+import {
+  createCertificate,
+  createSelfSignedCertificate,
+  defaultKeyRegistry,
+  encodePkcs8,
+} from '../../src/formats/x509.ts';
+import { readKeyFile, writeKeyFile } from '../../src/keys/key-files.ts';
+import {
+  exportKey,
+  exportPublicKey,
+  generateKey,
+  importKey,
+  importPublicKey,
+  peerIdOf,
+  sshFingerprint,
+} from '../../src/keys/keys.ts';
+import { noise, tls } from '../../src/node/index.ts';
+import { CipherState, NoiseHandshake } from '../../src/protocols/noise/index.ts';
+import { createP2pkeIdentity } from '../../src/protocols/p2pke/identity.ts';
+import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { p2pke } from '../../src/swarms/p2pke/index.ts';
+import { quic } from '../../src/swarms/quic/index.ts';
+import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+
+/** Secrets as people have them at hand: digits, PEM, a pass phrase. None is of the right form for the options below. */
+const SECRETS = [
+  '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60',
+  exportKey(testKey(99), 'pem'),
+  'correct horse battery staple',
+];
+
+/** Whether `text` has eight characters in a row of the secret. */
+function shows(text: string, secret: string): boolean {
+  const plain = secret.replaceAll(/-----[A-Z ]+-----/g, '').trim();
+  for (let i = 0; i + 8 <= plain.length; i++) if (text.includes(plain.slice(i, i + 8))) return true;
+  return false;
+}
+
+const realm = createMemoryRealm({ clock: 'virtual' });
+const noiseOptions = { pattern: 'XXpsk3', hash: 'SHA256', role: 'initiator' } as const;
+const seed = new Uint8Array(32);
+const certificate = { serialNumber: Uint8Array.of(1), notBeforeMs: 0, notAfterMs: 1 };
+
+/** Every public function and option that takes a secret, or a key that a secret is easily passed for. */
+const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
+  'p2pke options': (secret) => p2pke(realm.swarm(), secret),
+  'p2pke privateKey': (privateKey) => p2pke(realm.swarm(), { privateKey }),
+  'createP2pkeIdentity privateKey': (privateKey) => createP2pkeIdentity({ privateKey, random: () => seed }),
+  'quic options': (secret) => quic(realm.swarm(), secret),
+  'quic privateKey': (privateKey) => quic(realm.swarm(), { privateKey }),
+  'openTcpSwarm options': (secret) => openTcpSwarm(secret),
+  'openTcpSwarm privateKey': (privateKey) => openTcpSwarm({ privateKey }),
+  'openEndpoint options': (secret) => openEndpoint(secret),
+  'openEndpoint privateKey': (privateKey) => openEndpoint({ privateKey }),
+  'openEndpoint identity': (identity) => openEndpoint({ identity }),
+  'openEndpoint identity.key': (key) => openEndpoint({ identity: { certificate: Uint8Array.of(1), key } }),
+  'openEndpoint identity.certificate': (own) => openEndpoint({ identity: { certificate: own, key: testKey(1) } }),
+  'openEndpoint trust.ca': (ca) => openEndpoint({ trust: { ca } }),
+  'openEndpoint trust.certificates': (own) => openEndpoint({ trust: { certificates: [own] } }),
+  'JSON options': (secret) => endpointOptionsFromJson(secret),
+  'JSON options, cut off': (secret) => endpointOptionsFromJson(`{"identity":{"key":${JSON.stringify(secret)},`),
+  'JSON options, unquoted': (secret) => endpointOptionsFromJson(`{"identity":{"key":${String(secret)}}}`),
+  'JSON identity': (identity) => endpointOptionsFromJson({ identity }),
+  'arguments identity': (secret) => endpointOptionsFromArgs(['--identity', secret]),
+  'arguments identity, attached': (secret) => endpointOptionsFromArgs([`--identity=${String(secret)}`]),
+  'arguments themselves': (secret) => endpointOptionsFromArgs(secret),
+  'tls options': (secret) => tls(secret),
+  'tls privateKey': (privateKey) => tls({ privateKey }),
+  'noise options': (secret) => noise(secret),
+  'noise privateKey': (privateKey) => noise({ pattern: 'XX', privateKey }),
+  'noise psk': (psk) => noise({ pattern: 'XXpsk3', psk }),
+  'noise staticSeed': (staticSeed) => noise({ pattern: 'IK', staticSeed }),
+  'noise remoteStatic': (remoteStatic) => noise({ pattern: 'IK', staticSeed: seed, remoteStatic }),
+  'noise prologue': (prologue) => noise({ pattern: 'XX', prologue }),
+  'NoiseHandshake psk': (psk) => new NoiseHandshake({ ...noiseOptions, psk, ephemeralSeed: seed, staticSeed: seed }),
+  'NoiseHandshake ephemeralSeed': (own) => new NoiseHandshake({ ...noiseOptions, psk: seed, ephemeralSeed: own }),
+  'NoiseHandshake staticSeed': (staticSeed) =>
+    new NoiseHandshake({ ...noiseOptions, psk: seed, ephemeralSeed: seed, staticSeed }),
+  'CipherState key': (key) => new CipherState(key),
+  'chacha20Poly1305 key': (key) => chacha20Poly1305(key),
+  'sodiumAead key': (key) => sodiumAead({} as never)(key),
+  'ed25519PrivateKey seed': (own) => ed25519PrivateKey(own),
+  'x25519PrivateKey seed': (own) => x25519PrivateKey(own),
+  'peerExchange options': (secret) => peerExchange(realm.swarm() as never, secret),
+  'peerExchange privateKey': (privateKey) => peerExchange(realm.secureSwarm(testKey(1).publicKey), { privateKey }),
+  'signPeerRecord signer': (signer) => signPeerRecord(signer, { addrs: ['a'], issuedMs: 1, lifetimeMs: 1000 }),
+  'importKey source': (source) => importKey(`-----BEGIN PRIVATE KEY-----\n${String(source).slice(40)}`),
+  'importKey text': (source) => importKey(String(source).replaceAll('PRIVATE', 'SECRET')),
+  'importKey bytes': (source) => importKey(Buffer.from(String(source)).subarray(0, 40)),
+  'importKey format': (source) => importKey(source, { format: 'seed' }),
+  'importPublicKey source': (source) => importPublicKey(source),
+  'exportKey key': (key) => exportKey(key, 'pem'),
+  'exportPublicKey key': (key) => exportPublicKey(key),
+  'peerIdOf publicKey': (key) => peerIdOf(key),
+  'sshFingerprint publicKey': (key) => sshFingerprint(key),
+  'generateKey random': (random) => generateKey({ random }),
+  'readKeyFile path': (path) => readKeyFile(path),
+  'writeKeyFile path': (path) => writeKeyFile(path, testKey(1)),
+  'writeKeyFile key': (key) => writeKeyFile('/nowhere/there', key),
+  'registry.signer name': (name) => defaultKeyRegistry.signer(name, seed),
+  'registry.signer secret': (secret) => defaultKeyRegistry.signer('ed25519', secret),
+  'registry.encodePrivateKey': (secret) => defaultKeyRegistry.encodePrivateKey(secret, seed),
+  'encodePkcs8 privateKey': (privateKey) => encodePkcs8({ algorithm: { oid: '1.3.101.112' }, privateKey }),
+  'createCertificate key': (key) =>
+    createCertificate({ ...certificate, subjectKey: testKey(1).publicKey, issuer: { key } }),
+  'createSelfSignedCertificate signer': (signer) =>
+    createSelfSignedCertificate({ ...certificate, signer, registry: defaultKeyRegistry }),
+  'PrivateKey.sign message': (message) => testKey(1).sign(message),
+  'secureSwarm publicKey': (publicKey) => realm.secureSwarm(publicKey),
+  'shoal pipe ADDR': (text) => parsePipeAddress(`somebody@127.0.0.1:1#${String(text)}`),
+  'shoal receive TICKET': (text) => decodeTicket(`shoal${String(text)}`),
+};
+
+/** These paths are made by users and quoted by the system: only what is plainly a key is kept out. */
+const PATHS = new Set(['readKeyFile path', 'writeKeyFile path']);
+
+describe('secrets in messages', () => {
+  for (const [name, take] of Object.entries(TAKES)) {
+    it(`${name}: no message repeats it`, async () => {
+      for (const secret of SECRETS) {
+        if (PATHS.has(name) && !secret.startsWith('-----BEGIN')) continue;
+        let thrown: unknown;
+        try {
+          const taken = await take(secret as never);
+          assert.fail(`it was taken: ${inspect(taken)}`);
+        } catch (error) {
+          thrown = error;
+        }
+        assert.ok(thrown instanceof Error && thrown.name !== 'AssertionError', inspect(thrown));
+        // With causes, and all that hangs on the error.
+        assert.ok(!shows(inspect(thrown, { depth: 8 }), secret), `${name}: ${thrown.message}`);
+      }
+    });
+  }
+
+  it('every option of the list is tried', () => {
+    for (const option of SECRET_OPTIONS) {
+      assert.ok(
+        Object.keys(TAKES).some((name) => name.endsWith(option)),
+        option,
+      );
+    }
+  });
+});
