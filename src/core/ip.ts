@@ -207,6 +207,29 @@ export function isUnspecifiedIp(ip: string): boolean {
   return bytesOf(ip)?.every((byte) => byte === 0) ?? false;
 }
 
+/**
+ * Why nothing can be sent to an IP as one host, or `undefined` when it can: it is unspecified, or multicast, broadcast or
+ * reserved (RFC 1112 §4, RFC 919, RFC 4291 §2.7). Broadcast addresses of single networks cannot be told from others.
+ *
+ * @param ip - canonical. Cheap: it is asked for every message.
+ */
+export function whyNoHost(ip: string): string | undefined {
+  const first = ip.charCodeAt(0);
+  if (first === COLON) return ip === '::' ? UNSPECIFIED : undefined;
+  if (first === LETTER_F) return MULTICAST_IPV6.test(ip) ? NO_SINGLE_HOST : undefined;
+  if (first === DIGIT_0) return ip.charCodeAt(1) === DOT ? UNSPECIFIED : undefined;
+  if (first !== DIGIT_2 || ip.charCodeAt(3) !== DOT) return undefined;
+  return Number(ip.slice(0, 3)) >= MULTICAST_IPV4 ? NO_SINGLE_HOST : undefined;
+}
+
+const [COLON, LETTER_F, DIGIT_0, DIGIT_2, DOT] = [0x3a, 0x66, 0x30, 0x32, 0x2e];
+/** ff00::/8: canonical text writes all four digits. */
+const MULTICAST_IPV6 = /^ff[0-9a-f]{2}:/;
+/** 224.0.0.0/4 is multicast; what lies above is reserved, and the broadcast address. */
+const MULTICAST_IPV4 = 224;
+const UNSPECIFIED = 'the unspecified address is for binding only';
+const NO_SINGLE_HOST = 'it is no address of a single host';
+
 /** Whether the IP stays on this machine: 127.0.0.0/8, `::1`. */
 export function isLoopbackIp(ip: string): boolean {
   return isIn(ip, LOOPBACK);

@@ -7,6 +7,7 @@ import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
+import { sendFailures } from '../../core/send-failures.ts';
 import { type CallOptions, type Swarm } from '../../core/swarm.ts';
 import { later } from '../../kit/later.ts';
 import { PendingBudget } from '../../kit/pending-budget.ts';
@@ -49,6 +50,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
   readonly #waits: Waits;
   readonly #waiting: WaitingRoom<I>;
   readonly #receiving: Disposable;
+  readonly #failures: Disposable | undefined;
   /** What we are at our inner addresses, by text. Bounded by MAX_LOCAL_ADDRS. */
   readonly #locals = new Map<string, P2pkeAddr<I>>();
   readonly #user = {
@@ -70,6 +72,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     this.#waiting = new WaitingRoom(options.counts);
     // Always: handshakes come whether or not anybody listens.
     this.#receiving = inner.listen((message) => this.#receive(message));
+    this.#failures = sendFailures(inner)?.onSendFailed((dst, error) => this.#cannotSend(dst, error));
   }
 
   localAddrs(): readonly P2pkeAddr<I>[] {
@@ -170,6 +173,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
 
   protected release(): void {
     this.#receiving[Symbol.dispose]();
+    this.#failures?.[Symbol.dispose]();
     this.#tells.clear();
     this.#links.close();
     this.#waits.close(this.latch.how?.cause);
@@ -287,6 +291,14 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
       this.counts.countDrop('p2pke.send_failed');
       link.reject((what) => handshakeError(what, error, datagram.length));
     });
+  }
+
+  /** The swarm below has learnt afterwards that it cannot send there. Nobody waits any longer; sessions may have other ways. */
+  #cannotSend(inner: I, error: unknown): void {
+    if (!isNoRoute(error)) return;
+    for (const link of this.#links.at(inner) ?? []) {
+      link.reject((what) => handshakeError(what, error, 0));
+    }
   }
 
   #onEvent(link: Link<I>, event: LinkEvent): void {
@@ -429,12 +441,20 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
 
 type LinkEvent = Exclude<ChannelEvent, { readonly type: 'dropped' }>;
 
+/** System errors that say that there is no way to a destination; others may pass. */
+const NO_ROUTE: ReadonlySet<unknown> = new Set(['EACCES', 'EADDRNOTAVAIL', 'EHOSTUNREACH', 'EINVAL', 'ENETUNREACH']);
+
+function isNoRoute(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && NO_ROUTE.has(error.code);
+}
+
 /** What those who wait are told when the inner swarm does not take the handshake. */
 function handshakeError(what: string, cause: unknown, bytes: number): P2PError {
   const code: P2PErrorCode = P2PError.is(cause) ? cause.code : 'unreachable';
   const side = P2PError.is(cause) ? cause.side : 'local';
   const why = cause instanceof Error ? cause.message : 'the swarm below does not take it';
   const remedy = code === 'mtu_exceeded' && !why.includes('frag()') ? '; wrap the swarm below in frag()' : '';
-  const message = `Cannot ${what}: a handshake message of ${bytes} bytes could not be sent: ${why}${remedy}`;
+  const size = bytes === 0 ? '' : ` of ${bytes} bytes`;
+  const message = `Cannot ${what}: a handshake message${size} could not be sent: ${why}${remedy}`;
   return new P2PError(code, side, message, { cause, sent: 'no' });
 }

@@ -5,7 +5,7 @@ import { type RemoteInfo, type Socket } from 'node:dgram';
 import { type Counters } from '../../core/counters.ts';
 import { type Describes, type LayerDescription } from '../../core/describe.ts';
 import { P2PError, mtuError } from '../../core/errors.ts';
-import { canonicalIp } from '../../core/ip.ts';
+import { canonicalIp, whyNoHost } from '../../core/ip.ts';
 import { assertBytes } from '../../core/limits.ts';
 import { type TellHandler } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
@@ -109,6 +109,11 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
       if (options.signal?.aborted === true) return this.#rejected('tell.aborted', options.signal.reason);
     }
     if (this.#latch.isClosed) return this.#rejected('tell.closed', this.#latch.error(`tell ${dst.text}`));
+    const why = whyNoHost(dst.ip);
+    if (why !== undefined) {
+      const message = `Cannot tell ${dst.text}: ${why}`;
+      return this.#rejected('tell.unreachable', new P2PError('unreachable', 'local', message, { sent: 'no' }));
+    }
     const host = this.#hostOf(dst);
     if (host === undefined) {
       const message = `Cannot tell ${dst.text}: this socket is bound to ${this.#bound.text}, another address family`;
