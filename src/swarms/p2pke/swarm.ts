@@ -3,7 +3,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { copyBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
 import { type LayerDescription } from '../../core/describe.ts';
-import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
+import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
@@ -28,6 +28,7 @@ import { counterOf } from '../../protocols/p2pke/messages.ts';
 import { describeDuration } from './duration.ts';
 import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
 import { Door, hostOf } from './door.ts';
+import { handshakeError, isNoRoute } from './errors.ts';
 import { Link, type WaitingTell } from './link.ts';
 import { Links } from './links.ts';
 import { type ResolvedP2pke } from './options.ts';
@@ -440,21 +441,3 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
 }
 
 type LinkEvent = Exclude<ChannelEvent, { readonly type: 'dropped' }>;
-
-/** System errors that say that there is no way to a destination; others may pass. */
-const NO_ROUTE: ReadonlySet<unknown> = new Set(['EACCES', 'EADDRNOTAVAIL', 'EHOSTUNREACH', 'EINVAL', 'ENETUNREACH']);
-
-function isNoRoute(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && NO_ROUTE.has(error.code);
-}
-
-/** What those who wait are told when the inner swarm does not take the handshake. */
-function handshakeError(what: string, cause: unknown, bytes: number): P2PError {
-  const code: P2PErrorCode = P2PError.is(cause) ? cause.code : 'unreachable';
-  const side = P2PError.is(cause) ? cause.side : 'local';
-  const why = cause instanceof Error ? cause.message : 'the swarm below does not take it';
-  const remedy = code === 'mtu_exceeded' && !why.includes('frag()') ? '; wrap the swarm below in frag()' : '';
-  const size = bytes === 0 ? '' : ` of ${bytes} bytes`;
-  const message = `Cannot ${what}: a handshake message${size} could not be sent: ${why}${remedy}`;
-  return new P2PError(code, side, message, { cause, sent: 'no' });
-}
