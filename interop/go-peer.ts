@@ -11,7 +11,17 @@ import { missing } from './toolchains.ts';
 
 /** What the peer prints. */
 export interface GoEvent {
-  readonly event: 'listening' | 'tell' | 'ask' | 'answer' | 'session' | 'error' | 'closed' | 'flooded' | 'count';
+  readonly event:
+    | 'listening'
+    | 'tell'
+    | 'ask'
+    | 'answer'
+    | 'session'
+    | 'error'
+    | 'closed'
+    | 'flooded'
+    | 'forgotten'
+    | 'count';
   readonly addr?: string;
   readonly src?: string;
   readonly dst?: string;

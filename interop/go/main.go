@@ -1,10 +1,10 @@
 // shoal-go-peer is an independent peer for interoperability tests. It is written from docs/wire/*.md on the libraries
 // that go-p2p is built on; it is not go-p2p.
 //
-//	shoal-go-peer --stack udp,p2pke,frag|mbapp|mux:KIND:ID --bind 127.0.0.1:0 [--seed HEX] [--echo] [--count MS]
+//	shoal-go-peer --stack udp,p2pke,frag|mbapp|mux:KIND:ID --bind 127.0.0.1:0 [--seed HEX] [--echo] [--count MS] [--scale PART]
 //
 // It prints one JSON object a line: {"event":"listening","addr":…}, {"event":"tell","src":…,"dst":…,"payload":<base64>},
-// {"event":"ask",…}, {"event":"answer","src":…,"payload":…}, {"event":"session","peer":…,"initiator":…}, {"event":"error","message":…}. It reads commands, one JSON object a line:
+// {"event":"ask",…}, {"event":"answer","src":…,"payload":…}, {"event":"session","peer":…,"initiator":…}, {"event":"forgotten","addr":…}, {"event":"error","message":…}. It reads commands, one JSON object a line:
 // {"cmd":"tell","dst":…,"payload":<base64>}, {"cmd":"ask",…}, {"cmd":"open","dst":…}, {"cmd":"lose","counter":N,"times":N} (loses its next
 // N datagrams with that counter), {"cmd":"flood","dst":…,"bytes":N,"ms":N}, and with --count {"cmd":"count"}. It ends when its input
 // does. The stack udp,quic has commands of its own, see quic.go.
@@ -80,6 +80,7 @@ func main() {
 	alpn := flag.String("alpn", "p2p", "application protocol of QUIC")
 	noCert := flag.Bool("no-cert", false, "dial QUIC without a certificate")
 	count := flag.Int("count", 0, "count messages instead of printing them, after this many milliseconds to warm up")
+	scale := flag.Float64("scale", 1, "part of the times after which P2PKE forgets sessions and channels")
 	flag.Parse()
 	counter := &counting{warm: time.Duration(*count) * time.Millisecond}
 
@@ -98,7 +99,7 @@ func main() {
 		case name == "udp" && top == nil:
 			top, err = openUDP(*bind)
 		case name == "p2pke" && top != nil:
-			secure = newP2pke(top, seedBytes)
+			secure = newP2pke(top, seedBytes, *scale)
 			top = secure
 		case name == "frag" && top != nil:
 			top = newFrag(top)

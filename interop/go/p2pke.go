@@ -13,7 +13,9 @@ import (
 	"golang.org/x/crypto/blake2b"
 )
 
-// docs/wire/p2pke.md §6, as far as a peer for tests needs it: rekeying is left to the other side.
+// docs/wire/p2pke.md §6, as far as a peer for tests needs it. Like the original it counts handshakes only: it uses a session
+// for 15 s after its handshake, and forgets a channel that is 30 s old when its last handshake is 15 s ago, however much data
+// there was. Data that comes before InitDone is dropped.
 
 const (
 	backoff       = 250 * time.Millisecond
@@ -21,6 +23,9 @@ const (
 	giveUpAfter   = 10 * time.Second
 	holdTime      = 400 * time.Millisecond
 	rejectAfter   = 180 * time.Second
+	keepAlive     = 15 * time.Second
+	forgetAge     = 30 * time.Second
+	cleanupEvery  = 7500 * time.Millisecond
 	maxHalfOpen   = 4
 	errorTimeout  = "timeout"
 	errorMismatch = "identity_mismatch"
@@ -33,12 +38,16 @@ type P2pke struct {
 	mu       sync.Mutex
 	channels map[string]*channel
 	lose     map[uint32]int
+	scale    float64 // of the times that the original forgets after
+	closed   chan struct{}
 	handle   func(src string, payload []byte)
 }
 
 type channel struct {
 	swarm             *P2pke
 	addr              string
+	created           time.Time
+	lastReady         time.Time // when the last handshake was complete
 	previous, current *session
 	mine              *session
 	theirs            []*session
@@ -49,10 +58,39 @@ type channel struct {
 	failed            error
 }
 
-func newP2pke(inner Layer, seed []byte) *P2pke {
+func newP2pke(inner Layer, seed []byte, scale float64) *P2pke {
 	s := &P2pke{inner: inner, local: ed25519.NewKeyFromSeed(seed), channels: map[string]*channel{}, lose: map[uint32]int{}}
+	s.scale, s.closed = scale, make(chan struct{})
 	inner.Receive(s.receive)
+	go s.cleanUp()
 	return s
+}
+
+func (s *P2pke) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * s.scale)
+}
+
+// cleanUp forgets channels until the swarm is closed.
+func (s *P2pke) cleanUp() {
+	ticker := time.NewTicker(s.scaled(cleanupEvery))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closed:
+			return
+		case now := <-ticker.C:
+			s.mu.Lock()
+			for addr, c := range s.channels {
+				if now.Sub(c.created) >= s.scaled(forgetAge) && now.Sub(c.lastReady) >= s.scaled(keepAlive) {
+					delete(s.channels, addr)
+					c.mine = nil // ends its repetitions
+					c.wake()
+					emit(event{Event: "forgotten", Addr: addr})
+				}
+			}
+			s.mu.Unlock()
+		}
+	}
 }
 
 func (s *P2pke) LocalAddr() string {
@@ -68,7 +106,10 @@ func (s *P2pke) Receive(handle func(src string, payload []byte)) {
 	s.handle = handle
 }
 
-func (s *P2pke) Close() { s.inner.Close() }
+func (s *P2pke) Close() {
+	close(s.closed)
+	s.inner.Close()
+}
 
 // Lose loses the next datagrams with a counter.
 func (s *P2pke) Lose(counter uint32, times int) {
@@ -89,7 +130,7 @@ func (s *P2pke) send(addr string, datagram []byte) {
 func (s *P2pke) channelFor(addr string) *channel {
 	c := s.channels[addr]
 	if c == nil {
-		c = &channel{swarm: s, addr: addr, ready: make(chan struct{})}
+		c = &channel{swarm: s, addr: addr, created: time.Now(), ready: make(chan struct{})}
 		s.channels[addr] = c
 	}
 	return c
@@ -112,6 +153,9 @@ func (s *P2pke) channelTo(dst string) (*channel, error) {
 		c := s.channelFor(addr)
 		c.failed = nil
 		c.expire(time.Now())
+		if c.current != nil && time.Since(c.lastReady) > s.scaled(keepAlive) {
+			c.previous, c.current = c.current, nil
+		}
 		if c.current != nil {
 			defer s.mu.Unlock()
 			if peerIDOf(c.current.remote) != id {
@@ -243,6 +287,7 @@ func (c *channel) promote(session *session) {
 
 func (c *channel) proven(session *session) {
 	c.pinned = session.remote
+	c.lastReady = time.Now()
 	initiator := session.initiator
 	emit(event{Event: "session", Peer: peerIDOf(session.remote) + "@" + c.addr, Initiator: &initiator})
 }
