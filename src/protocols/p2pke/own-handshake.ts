@@ -24,6 +24,12 @@ import { CLOCK_TOLERANCE_MS } from './time-reply.ts';
  */
 const REPEAT_MS = 100;
 
+/**
+ * How long in ms InitDone is repeated, beyond two round trips, before the handshake begins anew: the original may forget a
+ * channel between RespHello and InitDone, and would never answer.
+ */
+const UNANSWERED_MS = 1000;
+
 /** How far in ms ahead of our clock a timestamp is made because a responder asked for it; it cannot prove that it needs to. */
 const MAX_AHEAD_MS = 86_400_000;
 
@@ -91,14 +97,16 @@ export class OwnHandshake {
 
   /** Begins a handshake; `later` leaves one that the other side has begun the time of a repetition. */
   begin(now: Millis, wallMs: number, later = false): void {
-    const { identity } = this.#user;
-    const timestamp = identity.timestamps.next(wallMs);
-    const session = initiateSession(identity, now, timestamp, identity.random(32));
-    this.#slots.mine = session;
-    this.#attempt = new Attempt(now);
+    this.#initiate(now, wallMs);
     this.#outbox.arm('give_up', now + this.#user.limits.handshakeTimeoutMs);
-    if (later) this.#armRepetition(now, session);
+    if (later) this.#armRepetition(now, this.#slots.mine!);
     else this.retransmit(now);
+  }
+
+  #initiate(now: Millis, wallMs: number): void {
+    const { identity } = this.#user;
+    this.#slots.mine = initiateSession(identity, now, identity.timestamps.next(wallMs), identity.random(32));
+    this.#attempt = new Attempt(now);
   }
 
   #armRepetition(now: Millis, session: Session): void {
@@ -112,6 +120,7 @@ export class OwnHandshake {
   retransmit(now: Millis): void {
     const { mine } = this.#slots;
     if (mine === undefined) return;
+    if (this.#isForgotten(now, mine)) return this.#beginAgain(now);
     if (mine.state === 'hello_sent' && this.#attempt.mayRenew(now)) {
       mine.renew(this.#user.identity.timestamps.next(this.#user.wallMs(now)));
     }
@@ -119,6 +128,18 @@ export class OwnHandshake {
     if (mine.confirm !== undefined) this.#outbox.transmit(mine.confirm);
     for (const datagram of this.#attempt.early) this.#outbox.transmit(datagram);
     this.#armRepetition(now, mine);
+  }
+
+  /** Not when data went along with InitDone: that would be lost, or come twice. */
+  #isForgotten(now: Millis, mine: Session): boolean {
+    if (mine.state !== 'done_sent' || this.#slots.current === mine) return false;
+    return now - mine.provenMs > UNANSWERED_MS + 2 * (mine.provenMs - mine.createdMs);
+  }
+
+  /** Begins with another InitHello; the deadline stays. */
+  #beginAgain(now: Millis): void {
+    this.#initiate(now, this.#user.wallMs(now));
+    this.retransmit(now);
   }
 
   /** Ends the handshake, whatever came of it. */
@@ -151,8 +172,10 @@ export class OwnHandshake {
     this.#attempt.restart();
     this.retransmit(now);
     this.#outbox.event({ type: 'session', publicKey: reply.publicKey, initiator: true });
-    // Messages go right behind InitDone, unless there is a session that is known to work: then they wait for RespDone.
-    if (current?.canSeal !== true || this.#user.isStale(now)) this.#user.promote(now, mine);
+    // Messages go right behind InitDone, unless there is a session that is known to work, or to be the original's, which may
+    // forget the channel before InitDone comes: then they wait for RespDone.
+    const isLost = this.#user.isStale(now) && current?.isOurKind === true;
+    if (current?.canSeal !== true || isLost) this.#user.promote(now, mine);
   }
 
   handleRespDone(now: Millis, datagram: Uint8Array): void {

@@ -87,6 +87,33 @@ describe('towards the original, which forgets a channel 15 s after its last hand
     assert.ok(pair.b.end.forgotten > 0);
   });
 
+  it('a channel that is forgotten between RespHello and InitDone costs less than three seconds and no message', () => {
+    const pair = new Pair(channelFor(alice, bob), new Original(bob), 50);
+    pair.send('a', 'first');
+    pair.run(37_440); // the original looks at its channels every 7.5 s: 10 ms after InitHello has come
+    for (let i = 0; i < 5; i++) pair.send('a', `m${i}`);
+    pair.run(110);
+    assert.equal(pair.b.end.forgotten, 1);
+    assert.deepEqual([pair.a.sentWith(2), pair.a.waiting.length], [2, 5], 'InitDone has gone, nothing else');
+    pair.run(3000);
+    assert.deepEqual(pair.b.texts, ['first', 'm0', 'm1', 'm2', 'm3', 'm4']);
+    pair.run(20_000);
+    assert.equal(pair.a.count('failed'), 0);
+  });
+
+  it('a peer that answers InitHello and never InitDone makes the handshake fail in time', () => {
+    const pair = new Pair(channelFor(alice, bob), new Original(bob), 50);
+    pair.send('a', 'first');
+    pair.run(20_000);
+    pair.link = (from, counter) => from === 'b' || counter === 0;
+    pair.send('a', 'second');
+    pair.run(9999);
+    assert.equal(pair.a.count('failed'), 0);
+    pair.run(1);
+    assert.equal(pair.a.count('failed'), 1);
+    assert.ok(pair.a.sentWith(0) <= 8 && pair.a.sentWith(2) <= 20, `${pair.a.sentWith(0)}, ${pair.a.sentWith(2)}`);
+  });
+
   it('a handshake that gets no answer leaves a session in use that still carries data', () => {
     const pair = new Pair(channelFor(alice, bob, { handshakeTimeoutMs: 2000 }), new Original(bob), 10);
     pair.send('a', 'x');
