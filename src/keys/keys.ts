@@ -1,4 +1,4 @@
-/** `shoal/keys`: private and public keys, fingerprints, PeerIDs. Names only. */
+/** `shoal/keys`: private and public keys, fingerprints, PeerIDs, signatures for applications. Names only. */
 
 export { fingerprints, peerIdOf, sshFingerprint, sshWireKey, type Fingerprint } from './fingerprints.ts';
 export { generateKey, type GenerateKeyOptions } from './generate-key.ts';
@@ -11,3 +11,4 @@ export {
   type PrivateKeyFormat,
 } from './import-key.ts';
 export { type PrivateKey } from './private-key.ts';
+export { verifyText } from './signed-text.ts';

@@ -7,13 +7,28 @@ import { copyBytes, type Bytes } from '../core/bytes.ts';
 import { assertBytes } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type KeyRegistry, type Signer } from '../formats/key-algorithm.ts';
+import { signedTextBytes } from './signed-text.ts';
 
 /** A private key. Whatever has these members can stand in for one where only signing is needed (a hardware key, say). */
 export interface PrivateKey extends Signer {
   /** The same as `publicKey.algorithm`. */
   readonly algorithm: string;
   readonly publicKey: PublicKey;
+  /**
+   * Signs exactly these bytes, as protocols need it. **Not for bytes that somebody else chooses**: an application that
+   * signs a challenge so hands out whatever the challenger has made of it, a valid peer record for instance, which says
+   * where this peer can be reached. Use {@link PrivateKey.signText}.
+   */
   sign(message: Uint8Array): Bytes;
+  /**
+   * Signs bytes for an application, whoever has chosen them: nothing that shoal itself signs can come of it. `verifyText`
+   * checks it.
+   *
+   * @param context - what the signature is for: 1 to 255 bytes of UTF-8, another one for each purpose and version, as in
+   *   `example.org/login 1`.
+   * @throws {TypeError | RangeError} for a context or bytes that are none.
+   */
+  signText(context: string, bytes: Uint8Array): Bytes;
   /** For people; without the secret. */
   toString(): string;
 }
@@ -42,6 +57,10 @@ class OpaquePrivateKey implements PrivateKey {
 
   sign(message: Uint8Array): Bytes {
     return this.#sign(message);
+  }
+
+  signText(context: string, bytes: Uint8Array): Bytes {
+    return this.#sign(signedTextBytes(context, bytes));
   }
 
   toString(): string {

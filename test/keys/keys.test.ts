@@ -150,7 +150,12 @@ describe('the secret of a key', () => {
 
   it('cannot be exported from an object that only looks like a key', () => {
     const key = generateKey();
-    const lookalike: PrivateKey = { algorithm: key.algorithm, publicKey: key.publicKey, sign: (m) => key.sign(m) };
+    const lookalike: PrivateKey = {
+      algorithm: key.algorithm,
+      publicKey: key.publicKey,
+      sign: (m) => key.sign(m),
+      signText: (context, m) => key.signText(context, m),
+    };
     assert.throws(() => exportKey(lookalike, 'seed'), /was not made by generateKey or importKey/);
   });
 });
