@@ -198,6 +198,8 @@ export class Hub<A extends Addr> {
     const peer = { peerId, publicKey: key, certificates: chain, addr, role } as const;
     const distrust = trust.judge(peer, serverName, this.#realm.wallMs());
     if (distrust === undefined) return undefined;
+    this.#counters.countDrop('endpoint.not_trusted');
+    this.#trace('refused', this.#connections.placeOf(connection)?.src, distrust.why, distrust.cause);
     this.#distrusted.set(connection, distrust);
     return distrust.alert;
   }

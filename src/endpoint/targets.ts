@@ -2,9 +2,9 @@
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { isUnspecifiedIp } from '../core/ip.ts';
 import { describeValue } from '../core/limits.ts';
 import { isPeerId, PEER_ID_CHARACTERS, parsePeerId, type PeerId } from '../core/peer-id.ts';
+import { unroutable } from '../core/unroutable.ts';
 import { type Candidate } from './endpoint.ts';
 
 /** An address to dial and whom one expects there. */
@@ -57,18 +57,3 @@ function parseTarget<A extends Addr>(
   const addr = parse(text);
   return unroutable(addr) ?? { addr, expect };
 }
-
-/** Addresses of IP that belong to nobody one could connect to. */
-function unroutable(addr: Addr): P2PError | undefined {
-  if (!('ip' in addr && 'port' in addr) || typeof addr.ip !== 'string') return undefined;
-  const refuse = (why: string): P2PError =>
-    new P2PError('unreachable', 'local', `Cannot reach ${addr.text}: ${why}`, { sent: 'no' });
-  if (addr.port === 0) return refuse('nobody has port 0');
-  if (isUnspecifiedIp(addr.ip)) return refuse('the unspecified address is for binding only');
-  const first = Number(/^(\d+)\./.exec(addr.ip)?.[1] ?? Number.NaN);
-  // RFC 1112 §4, RFC 4291 §2.7; RFC 1112 §4 and RFC 919 for what lies above.
-  if (first >= MULTICAST_V4 || /^ff/i.test(addr.ip)) return refuse('it is no address of a single host');
-  return undefined;
-}
-
-const MULTICAST_V4 = 224;

@@ -7,6 +7,7 @@ import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type ChainFault, verifyChain } from '../formats/chain.ts';
 import { type Certificate, parseCertificate } from '../formats/certificate.ts';
+import { refusalOf } from '../kit/predicate.ts';
 import { ALERT } from '../protocols/quic/endpoint-options.ts';
 import { certificatesOf, type CertificateSource } from './identity.ts';
 
@@ -32,7 +33,7 @@ export interface PeerToTrust {
  *   at, name constraints are refused. An authority's certificate says that it is one (`basicConstraints`); any other one in
  *   the list is trusted itself and signs nobody. Authorities sign by Ed25519, ECDSA on P-256 with SHA-256 or P-384 with
  *   SHA-384, or RSA with PKCS #1 v1.5, SHA-2 and 2048 to 8192 bits. At most 16 certificates and 192 KiB are looked at;
- * - a function that answers true for those it trusts; synchronous, and what it throws is a no;
+ * - a function that answers true for those it trusts; only `true` counts: a promise, anything else and a throw are a no;
  * - `'anyone'`: whoever comes, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
  *   `authenticated: false`.
  */
@@ -48,6 +49,8 @@ export interface Distrust {
   readonly alert: number;
   readonly code: P2PErrorCode;
   readonly why: string;
+  /** What a function threw, or what is wrong with its answer. */
+  readonly cause?: unknown;
 }
 
 /** Trust with nothing left open. */
@@ -80,9 +83,13 @@ export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
   if (trust === 'anyone') return { ...base, authenticates: false, judge: () => undefined };
   if (typeof trust === 'function') {
     const refused: Distrust = { alert: ALERT.ACCESS_DENIED, code: 'refused', why: 'it is not trusted' };
-    // A promise, say, is no yes.
-    const asks = (peer: PeerToTrust): unknown => trust(peer);
-    return { ...base, judge: (peer) => (asks(peer) === true ? undefined : refused) };
+    return {
+      ...base,
+      judge: (peer) => {
+        const refusal = refusalOf(trust, peer);
+        return refusal && { ...refused, cause: refusal.cause };
+      },
+    };
   }
   if (typeof trust === 'object' && trust !== null) {
     if ('peerIds' in trust) return { ...base, judge: judgePeerIds(trust.peerIds) };

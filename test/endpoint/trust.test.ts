@@ -2,10 +2,22 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type CertificateIdentity, type Trust } from '../../src/endpoint/index.ts';
+import { type TraceEvent } from '../../src/core/realm.ts';
 import { createCertificate, type Certificate, parseCertificate } from '../../src/formats/x509.ts';
 import { type PrivateKey } from '../../src/keys/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, bytes, echo, errorOf, idOf, type TestEndpoint, type TestOptions, type World, world } from './world.ts';
+import {
+  addrOf,
+  bytes,
+  drops,
+  echo,
+  errorOf,
+  idOf,
+  type TestEndpoint,
+  type TestOptions,
+  type World,
+  world,
+} from './world.ts';
 
 /** When tests happen. */
 const NOW_MS = world().realm.wallMs();
@@ -168,6 +180,37 @@ describe('endpoint: trust', () => {
     await refused({}, { trust: fails }, 'refused', 'remote');
     const promises = (async () => true) as unknown as () => boolean;
     await refused({}, { trust: promises }, 'refused', 'remote');
+  });
+
+  it('only true from a function is trust, on either side; all else is counted and traced, with what went wrong', async () => {
+    const answers: Record<string, () => unknown> = {
+      'a promise that rejects': async () => Promise.reject(new Error('later')),
+      undefined: () => undefined,
+      'an object': () => ({}),
+      'a throw': () => {
+        throw new Error('broken');
+      },
+      false: () => false,
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      for (const side of ['dialler', 'acceptor']) {
+        const traced: TraceEvent[] = [];
+        const w = world(undefined, (event) => {
+          if (event.layer === 'endpoint' && event.type === 'refused') traced.push(event);
+        });
+        const trust = { trust: answer as () => boolean };
+        const [alice, bob] = [w.open(side === 'dialler' ? trust : {}), w.open(side === 'acceptor' ? trust : {})];
+        assert.equal((await w.run(errorOf(alice.connect(addrOf(bob))))).code, 'refused');
+        await w.pass(100);
+        const [asked, other] = side === 'dialler' ? [alice, bob] : [bob, alice];
+        assert.equal(drops(asked, 'endpoint.not_trusted'), 1, `${name}, ${side}`);
+        assert.deepEqual(
+          traced.map(({ reason, addr, cause }) => [reason, addr?.text, cause !== undefined]),
+          [['it is not trusted', addrOf(other).text, name !== 'false']],
+          `${name}, ${side}`,
+        );
+      }
+    }
   });
 
   it("'anyone' lets everybody in, and says that nobody is known", async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
+import { type TraceEvent } from '../../src/core/realm.ts';
 import { encodeText } from '../../src/core/bytes.ts';
 import { type Connection, type Endpoint, endpoint, type EndpointOptions } from '../../src/endpoint/index.ts';
 import { type NetemConfig, type NetemPreset } from '../../src/protocols/netem/netem.ts';
@@ -28,8 +29,8 @@ export interface World {
   readonly pass: (ms: number) => Promise<void>;
 }
 
-export function world(netem?: NetemConfig | NetemPreset): World {
-  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, seed: 'endpoint', ...(netem && { netem }) });
+export function world(netem?: NetemConfig | NetemPreset, trace?: (event: TraceEvent) => void): World {
+  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, seed: 'endpoint', trace, ...(netem && { netem }) });
   let made = 0;
   return {
     realm,

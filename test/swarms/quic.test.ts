@@ -269,6 +269,40 @@ describe('quic', () => {
     assert.deepEqual(seen, [addrOf(alice).text, addrOf(alice).id]);
   });
 
+  it('only true from accept lets a peer in, dialled or dialling: all else is a counted, traced no', async () => {
+    const answers: Record<string, () => unknown> = {
+      'a promise of true': async () => true,
+      'a promise that rejects': async () => Promise.reject(new Error('later')),
+      undefined: () => undefined,
+      'a number': () => 1,
+      'a throw': () => {
+        throw new Error('broken');
+      },
+      false: () => false,
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      for (const side of ['dialler', 'acceptor']) {
+        const traced: unknown[] = [];
+        const realm = createMemoryRealm({
+          clock: 'virtual',
+          mtu: 1500,
+          trace: (event) => {
+            if (event.layer === 'quic' && event.type === 'refused') traced.push(event.reason, event.addr?.text);
+          },
+        });
+        const open = (i: number, asks: boolean): Quic =>
+          quic(realm.swarm(), { privateKey: testKey(i), ...(asks && { accept: answer as () => boolean }) });
+        const alice = open(0, side === 'dialler');
+        const bob = open(1, side === 'acceptor');
+        bob.serve(() => assert.fail('served'));
+        await realm.clock.run(codeOf(alice.ask(addrOf(bob), Uint8Array.of(1))));
+        const [asked, other] = side === 'dialler' ? [alice, bob] : [bob, alice];
+        assert.equal(drops(asked, 'quic.not_accepted'), 1, `${name}, ${side}`);
+        assert.deepEqual(traced, ['not_accepted', addrOf(other).text], `${name}, ${side}`);
+      }
+    }
+  });
+
   it('a refusal resets the stream with a code, a cancelled ask tells the server', async () => {
     const { swarms, run, pass } = world(2);
     const [alice, bob] = swarms as [Quic, Quic];

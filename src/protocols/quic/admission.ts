@@ -17,6 +17,11 @@ export interface Incoming {
  */
 export type Verdict = 'accept' | 'refuse' | 'retry' | 'ignore';
 
+/** Whether something that a hook answered is a verdict. */
+export function isVerdict(value: unknown): value is Verdict {
+  return value === 'accept' || value === 'refuse' || value === 'retry' || value === 'ignore';
+}
+
 /** @internal */
 export interface AdmissionLimits {
   readonly addressValidation: 'never' | 'under_load' | 'always';

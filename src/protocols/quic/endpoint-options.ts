@@ -39,7 +39,10 @@ export interface QuicEndpointOptions extends QuicSettings {
   readonly random: (length: number) => Uint8Array;
   /** Says who a peer may be. Also asked about servers that we dial. */
   readonly judge: Judge;
-  /** Decides about those who want to connect, after the limits; `undefined` leaves it to them. */
+  /**
+   * Decides about those who want to connect, after the limits; `undefined` leaves it to them. Anything else
+   * than a verdict, and a throw, refuse.
+   */
   readonly admit?: ((incoming: Incoming) => Verdict | undefined) | undefined;
   /**
    * When those who connect must prove their address by a Retry first (RFC 9000 §8.1): `under_load` is from

@@ -9,7 +9,7 @@ import { type Bytes, copyBytes, decodeText } from '../../core/bytes.ts';
 import { assert } from '../../core/errors.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../core/limits.ts';
 import { type Machine, type Millis, type Output } from '../../core/machine.ts';
-import { admitByDefault, type AdmissionLimits, type Incoming } from './admission.ts';
+import { admitByDefault, type AdmissionLimits, type Incoming, isVerdict, type Verdict } from './admission.ts';
 import { QuicConnection } from './connection.ts';
 import { ALERT, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
 import {
@@ -435,10 +435,20 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     }
   }
 
+  /** What the application's hook says; an answer that is no verdict, and a throw, admit nobody. */
+  #admit(incoming: Incoming): Verdict {
+    try {
+      const verdict: unknown = this.#options.admit?.(incoming);
+      return verdict === undefined ? 'accept' : isVerdict(verdict) ? verdict : 'refuse';
+    } catch {
+      return 'refuse';
+    }
+  }
+
   #decide(incoming: Incoming): void {
     const load = { connections: this.#connections.size, handshakes: this.#handshaking.size, closing: this.#closing };
     let verdict = admitByDefault(incoming, load, this.#limits);
-    if (verdict === 'accept') verdict = this.#options.admit?.(incoming) ?? verdict;
+    if (verdict === 'accept') verdict = this.#admit(incoming);
     const { number, address } = incoming;
     const turnAway = (how: 'refused' | 'retried' | 'ignored' | 'failed'): void =>
       this.#emit({ type: 'turned_away', address, how });

@@ -9,6 +9,7 @@ import { type Message } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
 import { sendFailures } from '../../core/send-failures.ts';
 import { type Swarm } from '../../core/swarm.ts';
+import { unroutable } from '../../core/unroutable.ts';
 import { Driver } from '../../drive/driver.ts';
 import { RESOLVED } from '../../kit/rejection.ts';
 import { AddressTable } from '../../protocols/quic/address-table.ts';
@@ -93,6 +94,8 @@ export class Connections<I extends Addr> {
    * @param what - for error messages: `<PeerID>@127.0.0.1:5000`.
    */
   dial(inner: I, what: string, options?: ConnectOptions): QuicConnection | P2PError {
+    const nowhere = unroutable(inner, what);
+    if (nowhere !== undefined) return nowhere;
     const mtu = this.#inner.mtu(inner);
     if (mtu < MIN_INNER_MTU) {
       const why = `the swarm below carries ${mtu} bytes, QUIC needs ${MIN_INNER_MTU}; wrap it in frag()`;

@@ -17,7 +17,8 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   readonly privateKey: PrivateKey;
   /**
    * Whether to talk to a peer, dialled or dialling: asked once for each connection, after the peer has proven its key
-   * and before anything of it is delivered. @default everybody
+   * and before anything of it is delivered. Only `true` lets it in: a promise, anything else and a throw are a no, counted
+   * as `quic.not_accepted` and traced. @default everybody
    */
   readonly accept?: ((peer: { readonly addr: QuicAddr<I>; readonly publicKey: PublicKey }) => boolean) | undefined;
   /** The largest tell, request and answer that is sent and taken. @default 1 MiB */

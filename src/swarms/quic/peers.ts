@@ -9,6 +9,7 @@ import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { type CounterSet } from '../../kit/counter-set.ts';
+import { refusalOf } from '../../kit/predicate.ts';
 import { type PeerSessions, type SessionsUser } from '../../kit/session-swarm.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
@@ -173,7 +174,12 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     const place = this.#connections.placeOf(connection);
     if (place === undefined) return ALERT.ACCESS_DENIED;
     const { accept } = this.#options;
-    if (accept === undefined || accept({ addr: quicAddr(id, place.src), publicKey: key })) return undefined;
+    if (accept === undefined) return undefined;
+    const addr = quicAddr(id, place.src);
+    const refusal = refusalOf(accept, { addr, publicKey: key });
+    if (refusal === undefined) return undefined;
+    this.#counters.countDrop('quic.not_accepted');
+    this.#trace('refused', addr, 'not_accepted', refusal.cause);
     return ALERT.ACCESS_DENIED;
   }
 

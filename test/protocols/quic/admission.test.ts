@@ -104,6 +104,26 @@ describe('admission', () => {
     }
   });
 
+  it('an admit hook that answers no verdict, or throws, admits nobody', () => {
+    for (const admit of [
+      () => Promise.resolve('accept'),
+      () => true,
+      () => null,
+      () => {
+        throw new Error('broken');
+      },
+    ]) {
+      const net = new Network(1);
+      const a = net.add('alice');
+      const b = net.add('bob', { admit: admit as unknown as () => Verdict });
+      assert.equal(dial(net, a, b).closed?.by, 'peer_transport');
+      assert.deepEqual(
+        b.all('turned_away').map(({ how }) => how),
+        ['refused'],
+      );
+    }
+  });
+
   it('a full house refuses, and has room again when somebody leaves', () => {
     const net = new Network(1);
     const a = net.add('alice');
