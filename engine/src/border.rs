@@ -6,8 +6,10 @@
 
 use crate::{Config, Engine, Judge, NUMBERS, ReadStatus, Refused};
 use rustls::pki_types::CertificateDer;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes from the host: datagrams, stream data, names.
 const INPUT_BYTES: usize = 1 << 18;
@@ -23,6 +25,42 @@ unsafe extern "C" {
     /// Tells the text of a panic, just before the trap.
     fn panicked(ptr: *const u8, len: usize);
 }
+
+/// The system's allocator, with a count of the bytes in use: linear memory never shrinks, so its size says nothing of them.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        IN_USE.fetch_add(size, Ordering::Relaxed);
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(place, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 struct HostJudge;
 
@@ -241,6 +279,16 @@ extern "C" fn rebind(connection: u32) -> bool {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn set_windows(connection: u32, receive: u32, send: u32) -> bool {
+    engine(false, |engine, _| engine.set_windows(connection, receive, send))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn abandon(connection: u32) -> bool {
+    engine(false, |engine, _| engine.abandon(connection))
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn release(connection: u32) -> bool {
     engine(false, |engine, _| engine.release(connection))
 }
@@ -335,6 +383,11 @@ extern "C" fn stats(connection: u32) -> bool {
         }
         None => false,
     })
+}
+/// Bytes in use, of which linear memory is the high-water mark.
+#[unsafe(no_mangle)]
+extern "C" fn bytes_in_use() -> usize {
+    IN_USE.load(Ordering::Relaxed)
 }
 /// Fills the numbers with what the engine holds.
 #[unsafe(no_mangle)]

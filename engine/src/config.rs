@@ -5,7 +5,7 @@ use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::time::Duration;
 
 /// How many numbers a configuration has; see [`Config::decode`].
-pub const NUMBERS: usize = 20;
+pub const NUMBERS: usize = 21;
 
 /// The most certificates in our own chain.
 const MAX_CHAIN: usize = 16;
@@ -65,6 +65,7 @@ pub struct Config {
     pub initial_rtt_ms: u64,
     pub retry_token_lifetime_ms: u64,
     pub min_reset_interval_ms: u64,
+    pub instance: u8,
     pub key: Vec<u8>,
     pub chain: Vec<Vec<u8>>,
     pub alpn: Vec<Vec<u8>>,
@@ -100,6 +101,7 @@ impl Default for Config {
             initial_rtt_ms: 333,
             retry_token_lifetime_ms: 15_000,
             min_reset_interval_ms: 20,
+            instance: 0,
             key: Vec::new(),
             chain: Vec::new(),
             alpn: Vec::new(),
@@ -147,6 +149,7 @@ impl Config {
             initial_rtt_ms: number("initial rtt", 1, 10_000)?.into(),
             retry_token_lifetime_ms: number("retry token lifetime", 1000, u32::MAX)?.into(),
             min_reset_interval_ms: number("min reset interval", 0, u32::MAX)?.into(),
+            instance: number("instance", 0, 3)? as u8,
             key: take(&mut rest)?.to_vec(),
             chain: Vec::new(),
             alpn: Vec::new(),

@@ -83,6 +83,43 @@ fn from_socket(socket: SocketAddr) -> u32 {
     }
 }
 
+/// Connection ids whose first two bits say which instance made them, so that a caller with several engines on one socket
+/// finds the right one. Engines with one reset key accept each other's.
+struct MarkedIds {
+    ids: q::HashedConnectionIdGenerator,
+    instance: u8,
+}
+
+impl MarkedIds {
+    fn new(key: u64, instance: u8) -> Self {
+        Self { ids: q::HashedConnectionIdGenerator::from_key(key), instance }
+    }
+}
+
+impl q::ConnectionIdGenerator for MarkedIds {
+    fn generate_cid(&mut self) -> q::ConnectionId {
+        // One in four fits.
+        loop {
+            let id = self.ids.generate_cid();
+            if id.first().is_some_and(|byte| byte >> 6 == self.instance) {
+                return id;
+            }
+        }
+    }
+
+    fn validate(&self, id: &q::ConnectionId) -> Result<(), q::InvalidCid> {
+        self.ids.validate(id)
+    }
+
+    fn cid_len(&self) -> usize {
+        self.ids.cid_len()
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        self.ids.cid_lifetime()
+    }
+}
+
 fn client_config(
     tls: &Tls,
     transport: &Arc<q::TransportConfig>,
@@ -115,13 +152,14 @@ impl Engine {
         // From the same key, so that an engine that replaces this one knows its connection ids and can reset them.
         let tag = ring::hmac::sign(&hmac, b"connection ids");
         let cid_key = tag.as_ref().first_chunk().copied().map_or(0, u64::from_le_bytes);
+        let instance = config.instance;
         let mut endpoint_config = q::EndpointConfig::new(Arc::new(hmac));
         endpoint_config
             .supported_versions(vec![1])
             // The fixed bit is what tells QUIC from STUN and punching datagrams on a shared socket (RFC 9443).
             .grease_quic_bit(false)
             .min_reset_interval(Duration::from_millis(config.min_reset_interval_ms))
-            .cid_generator(move || Box::new(q::HashedConnectionIdGenerator::from_key(cid_key)))
+            .cid_generator(move || Box::new(MarkedIds::new(cid_key, instance)))
             .max_udp_payload_size(config.max_receive_datagram)
             .map_err(|e| e.to_string())?;
         let server = if config.flags.has(Flags::LISTEN) {
@@ -314,9 +352,30 @@ impl Engine {
         self.with(handle, |quic| quic.force_key_update())
     }
 
+    /// Sets how many bytes the peer may send before they are read, and how many of ours may be on their way. A smaller
+    /// receive window takes effect as bytes are read: credit that the peer has stays its own.
+    pub fn set_windows(&mut self, handle: u32, receive: u32, send: u32) -> bool {
+        self.with(handle, |quic| {
+            quic.set_receive_window(VarInt::from_u32(receive));
+            quic.set_send_window(send.into());
+        })
+    }
+
     /// Says that datagrams leave from another address of ours from now on.
     pub fn rebind(&mut self, handle: u32) -> bool {
         self.with(handle, |quic| quic.local_address_changed())
+    }
+
+    /// Forgets a connection at once, without a word to the peer and without its closing period.
+    pub fn abandon(&mut self, handle: u32) -> bool {
+        let index = index_of(handle);
+        if self.connections.at(index).is_none_or(|connection| connection.handle != handle) {
+            return self.connections.release(handle);
+        }
+        let _ = self.endpoint.handle_event(ConnectionHandle(index), q::EndpointEvent::drained());
+        self.docket.forget(handle);
+        self.connections.end(index);
+        self.connections.release(handle)
     }
 
     /// Forgets a connection that is over ([`Kind::Drained`]), and what was not read from it.
