@@ -226,8 +226,8 @@ extern "C" fn handle_timeout(now: f64) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn accept(now: f64, incoming: u32) -> f64 {
-    engine(-1.0, |engine, _| number(engine.accept(now, incoming).map(u64::from)))
+extern "C" fn accept(now: f64, incoming: u32, window: u32) -> f64 {
+    engine(-1.0, |engine, _| number(engine.accept(now, incoming, window).map(u64::from)))
 }
 #[unsafe(no_mangle)]
 extern "C" fn refuse(incoming: u32) -> bool {
@@ -244,7 +244,7 @@ extern "C" fn ignore(incoming: u32) -> bool {
 
 /// Connects; the input holds the server name, then the ALPN names, of these lengths, where -1 means none given.
 #[unsafe(no_mangle)]
-extern "C" fn connect(now: f64, address: u32, name_length: i32, alpn_length: i32) -> f64 {
+extern "C" fn connect(now: f64, address: u32, name_length: i32, alpn_length: i32, window: u32) -> f64 {
     engine(-1.0, |engine, b| {
         let name_end = usize::try_from(name_length).unwrap_or(0);
         let alpn_end = name_end + usize::try_from(alpn_length).unwrap_or(0);
@@ -254,7 +254,7 @@ extern "C" fn connect(now: f64, address: u32, name_length: i32, alpn_length: i32
         let Ok(name) = str::from_utf8(name) else { return f64::from(Refused::Invalid as i32) };
         let name = (name_length >= 0).then_some(name);
         let alpn = (alpn_length >= 0).then_some(alpn);
-        number(engine.connect(now, address, name, alpn).map(u64::from))
+        number(engine.connect(now, address, name, alpn, window).map(u64::from))
     })
 }
 

@@ -50,7 +50,9 @@ impl Transmit {
 pub struct Engine {
     endpoint: q::Endpoint,
     tls: Tls,
+    config: Config,
     transport: Arc<q::TransportConfig>,
+    server: Option<Arc<q::ServerConfig>>,
     alpn: Vec<Vec<u8>>,
     /// Client configurations with our ALPN names, without and with a server name.
     clients: [ClientConfig; 2],
@@ -181,9 +183,11 @@ impl Engine {
             client_config(&tls, &transport, &config.alpn, true)?,
         ];
         Ok(Self {
-            endpoint: q::Endpoint::new(Arc::new(endpoint_config), server, true, None),
+            endpoint: q::Endpoint::new(Arc::new(endpoint_config), server.clone(), true, None),
             tls,
+            config: config.clone(),
             transport,
+            server,
             alpn: config.alpn.clone(),
             clients,
             half_rtt: config.flags.has(Flags::HALF_RTT),
@@ -239,11 +243,18 @@ impl Engine {
         }
     }
 
-    /// Lets a connection attempt in and answers its handle.
+    /// The transport with another receive window to begin with; `None` for 0 and where it is the configured one.
+    fn transport_with(&self, window: u32) -> Option<Arc<q::TransportConfig>> {
+        (window != 0 && window != self.config.connection_window)
+            .then(|| Arc::new(Config { connection_window: window, ..self.config.clone() }.transport()))
+    }
+
+    /// Lets a connection attempt in, with so many bytes that its peer may send before they are read, and answers its
+    /// handle.
     ///
     /// # Errors
     /// [`Refused::Unknown`] when it was decided before, [`Refused::Failed`] when its first packet was no good.
-    pub fn accept(&mut self, now_ms: f64, number: u32) -> Result<u32, Refused> {
+    pub fn accept(&mut self, now_ms: f64, number: u32, window: u32) -> Result<u32, Refused> {
         let now = self.clock.advance(now_ms);
         let incoming = self.incoming.remove(&number).ok_or(Refused::Unknown)?;
         let remote = from_socket(incoming.remote_address());
@@ -253,7 +264,12 @@ impl Engine {
             self.reply(&transmit);
             return Err(Refused::Failed);
         }
-        match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
+        let server = self.transport_with(window).zip(self.server.as_deref()).map(|(transport, server)| {
+            let mut server = server.clone();
+            server.transport_config(transport);
+            Arc::new(server)
+        });
+        match self.endpoint.accept(incoming, now, &mut self.scratch, server) {
             Ok((at, quic)) => Ok(self.connections.insert(at, quic, remote)),
             Err(error) => {
                 if let Some(transmit) = error.response {
@@ -296,7 +312,7 @@ impl Engine {
         true
     }
 
-    /// Begins a connection and answers its handle. `server_name` is sent when it is a DNS name; `alpn` (names behind
+    /// Begins a connection, with a window as in [`Self::accept`], and answers its handle. `server_name` is sent when it is a DNS name; `alpn` (names behind
     /// length bytes) replaces the configured names.
     ///
     /// # Errors
@@ -307,11 +323,12 @@ impl Engine {
         address: u32,
         server_name: Option<&str>,
         alpn: Option<&[u8]>,
+        window: u32,
     ) -> Result<u32, Refused> {
         let now = self.clock.advance(now_ms);
         let send_name = server_name.is_some();
         let alpn = alpn.map(|bytes| decode_alpn(bytes).ok_or(Refused::Invalid)).transpose()?;
-        let config = match alpn {
+        let mut config = match alpn {
             Some(alpn) if alpn != self.alpn => {
                 client_config(&self.tls, &self.transport, &alpn, send_name).map_err(|_| Refused::Invalid)?
             }
@@ -320,6 +337,9 @@ impl Engine {
                 if send_name { with.clone() } else { without.clone() }
             }
         };
+        if let Some(transport) = self.transport_with(window) {
+            config.transport_config(transport);
+        }
         if !self.connections.takes() {
             return Err(Refused::Failed);
         }

@@ -8,7 +8,7 @@ use shoal_quic_engine::{Kind, ReadStatus, Refused};
 
 fn joined() -> Pair {
     let mut pair = Pair::new(Peer::new(1, 10, |_| {}), Peer::new(2, 20, |_| {}));
-    pair.a.engine.connect(pair.now, 20, None, None).unwrap();
+    pair.a.engine.connect(pair.now, 20, None, None, 0).unwrap();
     pair.run();
     pair
 }
@@ -25,7 +25,7 @@ fn both_sides_judge_the_proven_chain_of_the_other_before_connected() {
 #[test]
 fn a_refusing_client_sends_its_alert_and_never_its_certificate() {
     let mut pair = Pair::new(Peer::judging(1, 10, 48, |_| {}), Peer::new(2, 20, |_| {}));
-    pair.a.engine.connect(1.0, 20, None, None).unwrap();
+    pair.a.engine.connect(1.0, 20, None, None, 0).unwrap();
     pair.run();
     let lost = pair.b.saw(Kind::Lost).unwrap();
     assert_eq!((lost.detail, lost.value), (3, 0x100 + 48));
@@ -37,7 +37,7 @@ fn a_refusing_client_sends_its_alert_and_never_its_certificate() {
 fn a_refusing_server_sends_its_alert() {
     for (alert, sent) in [(42, 42), (43, 43), (44, 44), (45, 45), (46, 46), (48, 48), (49, 49), (7, 49), (255, 49)] {
         let mut pair = Pair::new(Peer::new(1, 10, |_| {}), Peer::judging(2, 20, alert, |_| {}));
-        pair.a.engine.connect(1.0, 20, None, None).unwrap();
+        pair.a.engine.connect(1.0, 20, None, None, 0).unwrap();
         pair.run();
         let lost = pair.a.saw(Kind::Lost).unwrap();
         assert_eq!((lost.detail, lost.value), (3, 0x100 + sent));
@@ -59,7 +59,7 @@ fn handles_of_the_dead_mean_nothing() {
     assert!(pair.a.saw(Kind::Drained).is_some() && pair.b.saw(Kind::Drained).is_some());
     assert_eq!(pair.a.engine.gauges()[0], 0.0);
     assert!(pair.a.engine.release(handle) && !pair.a.engine.release(handle));
-    let next = pair.a.engine.connect(pair.now, 20, None, None).unwrap();
+    let next = pair.a.engine.connect(pair.now, 20, None, None, 0).unwrap();
     assert_ne!(next, handle);
     assert_eq!(pair.a.engine.open(handle, true), Err(Refused::Unknown));
     assert!(!pair.a.engine.close(pair.now, handle, 0, b""));
@@ -79,7 +79,7 @@ fn what_arrived_before_the_end_can_be_read_until_the_handle_is_released() {
         pair.run();
     }
     assert!(pair.b.saw(Kind::Drained).is_some());
-    let next = pair.a.engine.connect(pair.now, 20, None, None).unwrap();
+    let next = pair.a.engine.connect(pair.now, 20, None, None, 0).unwrap();
     pair.run();
     let mut out = [0; 16];
     assert_eq!(pair.b.engine.read(b, id, &mut out), (10, ReadStatus::Finished));
@@ -104,7 +104,7 @@ fn misuse_is_answered_and_not_asserted() {
     assert_eq!(e.stop(handle, own, 0), Err(Refused::Invalid));
     assert_eq!(e.reset(handle, own, u64::MAX), Err(Refused::Invalid));
     assert!(!e.close(1.0, handle, u64::MAX, b""));
-    assert_eq!(e.connect(1.0, 20, Some("not a name!"), None), Err(Refused::Invalid));
+    assert_eq!(e.connect(1.0, 20, Some("not a name!"), None, 0), Err(Refused::Invalid));
     assert_eq!(e.connect(1.0, 20, None, Some(&[5, 1])), Err(Refused::Invalid));
     assert_eq!(e.accept(1.0, 77), Err(Refused::Unknown));
     assert!(!e.refuse(77) && !e.retry(77) && !e.ignore(77));

@@ -60,12 +60,19 @@ fn act(rng: &mut Rng, peer: &mut Peer, now: f64, other: u32) {
     let bytes = vec![7; rng.below(3000) as usize];
     let e = &mut peer.engine;
     match rng.below(20) {
-        0 => drop(e.connect(now, other, Some(["peer", "", "a.example", "..", "1.2.3.4"][rng.below(5) as usize]), None)),
+        0 => drop(e.connect(
+            now,
+            other,
+            Some(["peer", "", "a.example", "..", "1.2.3.4"][rng.below(5) as usize]),
+            None,
+            0,
+        )),
         1 => drop(e.connect(
             now,
             some(rng, Some(other.into())) as u32,
             None,
             Some(&bytes[..rng.below(9).min(bytes.len() as u64) as usize]),
+            rng.below(1 << 20) as u32,
         )),
         2..=4 => {
             if let Ok(id) = e.open(handle, rng.below(2) == 0) {
@@ -80,9 +87,11 @@ fn act(rng: &mut Rng, peer: &mut Peer, now: f64, other: u32) {
         13 => drop(e.send_datagram(handle, &bytes, rng.below(2) == 0)),
         14 => drop(e.receive_datagram(handle, &mut vec![0; rng.below(2000) as usize])),
         15 => drop((e.ping(handle), e.update_keys(handle), e.rebind(handle))),
+        17 if rng.below(8) == 1 => drop(e.abandon(handle)),
+        18 if rng.below(2) == 0 => drop(e.set_windows(handle, rng.below(1 << 22) as u32, rng.below(1 << 22) as u32)),
         16 => drop((e.stats(handle), e.max_datagram(handle), e.gauges())),
         17 if rng.below(8) == 0 => drop(e.close(now, handle, some(rng, Some(1)), &bytes)),
-        18 => drop((e.accept(now, handle), e.refuse(handle), e.release(handle))),
+        18 => drop((e.accept(now, handle, 0), e.refuse(handle), e.release(handle))),
         19 => drop((e.retry(handle), e.ignore(handle))),
         _ => {}
     }
@@ -111,7 +120,7 @@ fn a_hostile_network_and_a_careless_caller() {
         };
         let mut pair = Pair::new(Peer::new(1, 10, change), Peer::new(2, 20, change));
         let mut seen = Vec::new();
-        pair.a.engine.connect(pair.now, 20, None, None).unwrap();
+        pair.a.engine.connect(pair.now, 20, None, None, 0).unwrap();
         for _ in 0..60 {
             for _ in 0..rng.below(6) {
                 let now = pair.now;

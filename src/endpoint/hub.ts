@@ -199,7 +199,9 @@ export class Hub<A extends Addr> {
     const distrust = trust.judge(peer, serverName, this.#realm.wallMs());
     if (distrust === undefined) return undefined;
     this.#counters.countDrop('endpoint.not_trusted');
-    this.#trace('refused', this.#connections.placeOf(connection)?.src, distrust.why, distrust.cause);
+    if (distrust.cause !== undefined) {
+      this.#trace('refused', this.#connections.placeOf(connection)?.src, distrust.why, distrust.cause);
+    }
     this.#distrusted.set(connection, distrust);
     return distrust.alert;
   }

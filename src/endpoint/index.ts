@@ -18,8 +18,10 @@ import { systemRealm } from '../drive/system-realm.ts';
 import { peerIdOf } from '../keys/fingerprints.ts';
 import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
 import { MIN_INNER_MTU } from '../swarms/quic/connections.ts';
+import { resetKeyOf } from '../swarms/quic/identity.ts';
 import { loadQuicEngine, quicEngine } from '../swarms/quic/load-engine.ts';
 import { openUdpSwarm, type UdpAddr } from '../swarms/udp/index.ts';
+import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
 import { type Endpoint } from './endpoint.ts';
 import { type ResolvedIdentity, resolveIdentity } from './identity.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
@@ -32,7 +34,7 @@ import {
   resolveEndpointOptions,
 } from './options.ts';
 
-export { CLOSE_CODE, STREAM_CODE } from './codes.ts';
+export { CLOSE_CODE, STREAM_CODE };
 export {
   type CloseOptions,
   type Connection,
@@ -136,14 +138,13 @@ function endpointOn<A extends Addr>(
     publicKey,
     peerId: peerIdOf(publicKey, resolved.fingerprint),
     keepInner: options.keepInner ?? false,
-    makeEndpoint: (judge, addresses) =>
+    makeEndpoint: (hooks) =>
       new QuicEndpoint(
         {
           maxMtuBytes: Math.min(innerMtu, MAX_MTU_BYTES),
           ...resolved.transport,
           engines,
           random: (length) => realm.random(length),
-          judge,
           identity: quic,
           listen: resolved.listen,
           alpn: resolved.alpn,
@@ -153,7 +154,8 @@ function endpointOn<A extends Addr>(
           // Calls give up earlier; this is for those who connect and say no more.
           handshakeTimeoutMs: 2 * Math.max(connectTimeoutMs, MIN_HANDSHAKE_MS),
           keyLog: options.onKeyLog !== undefined,
-          addresses,
+          displacedCode: CLOSE_CODE.TOO_MANY,
+          ...hooks,
         },
         realm.nowMs(),
       ),
@@ -202,7 +204,11 @@ async function openOn(
   const udp = await opening;
   try {
     await loadQuicEngine();
-    return endpointOn(udp, options, prepared);
+    // The socket is ours alone, so no other endpoint has this address (RFC 9000 §21.11).
+    const { resolved, identity } = prepared;
+    const resetKey = options.transport?.resetKey ?? resetKeyOf(identity.quic.privateKey, udp.localAddrs()[0]!.text);
+    const transport = { ...resolved.transport, resetKey };
+    return endpointOn(udp, options, { identity, resolved: { ...resolved, transport } });
   } catch (error) {
     await udp.close();
     throw error;

@@ -28,7 +28,14 @@ import {
 } from './connection.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
-import { LiveReceiveStream, LiveSendStream, STREAM_TIMEOUT_MS, type StreamHost, streamIdOf } from './live-streams.ts';
+import {
+  ignore,
+  LiveReceiveStream,
+  LiveSendStream,
+  STREAM_TIMEOUT_MS,
+  type StreamHost,
+  streamIdOf,
+} from './live-streams.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type IncomingMessage, type OutgoingMessage, type ReceivedMessage } from './message.ts';
 import { type Prepared, prepareMessage, priorityOf, refusal } from './prepared.ts';
@@ -107,6 +114,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
       sender: this.#sender,
       maxMessageBytes: limits.maxMessageBytes,
       kick: () => host.kick(),
+      later: (act) => host.later(act),
       ended: (what, sent) => this.#error(what, sent),
     };
     this.#requests = new Requests(
@@ -236,13 +244,13 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   }
 
   openUni(options?: OpenStreamOptions): Promise<SendStream> {
-    return this.#open('uni', options, (stream) => this.#sendStream(stream));
+    return this.#open('uni', options, (stream) => this.#sendStream(stream).announced());
   }
 
   openBi(options?: OpenStreamOptions): Promise<BiStream> {
     return this.#open('bidi', options, (stream) => {
       const receive = this.#receiveStream(new StreamReader(stream, this.#host.framing));
-      return { id: receive.id, send: this.#sendStream(stream), receive };
+      return { id: receive.id, send: this.#sendStream(stream).announced(), receive };
     });
   }
 
@@ -466,6 +474,3 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     return this.#closed === undefined ? undefined : connectionError(what, this.#closed, sent);
   }
 }
-
-/** Who waits for the acknowledgement is told of errors there. */
-function ignore(): void {}

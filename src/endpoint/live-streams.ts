@@ -27,6 +27,8 @@ export interface StreamHost {
   readonly sender: Sender;
   readonly maxMessageBytes: number;
   kick(): void;
+  /** Runs in a later turn, unless the endpoint has closed by then. */
+  later(act: () => void): void;
   /** Why nothing can be done on the connection any more, if so. */
   ended(what: string, sent: 'no' | 'maybe'): P2PError | undefined;
 }
@@ -51,6 +53,16 @@ export class LiveSendStream implements SendStream {
     this.#stream = stream;
     this.id = id;
     this.#host = host;
+  }
+
+  /** Has the peer see the stream after this turn, unless something is written in it, which shows the stream as well. */
+  announced(): this {
+    if (!this.#host.framing.prefaced) return this;
+    this.#host.later(() => {
+      if (this.#mode !== 'fresh' || this.#stream.sendState !== 'open') return;
+      this.#host.sender.write(this.#stream, new Sending([Uint8Array.of(PREFACE.OPENED)], false), ignore);
+    });
+    return this;
   }
 
   send(message: OutgoingMessage, options?: WriteOptions): Promise<void> {
@@ -87,7 +99,16 @@ export class LiveSendStream implements SendStream {
       throw new P2PError('unsupported', 'local', `Cannot write bytes on ${this.id.text}: ${why}`, { sent: 'no' });
     }
     // With the default strategy one chunk waits at a time, and `write` resolves when the transport has it.
+    let aborted = false;
     this.#writable = new WritableStream<Uint8Array>({
+      // `abort` waits for the write or close under way: the signal comes at once, and the reset ends those.
+      start: ({ signal }) => {
+        const give = (): void => {
+          aborted = true;
+          this.reset();
+        };
+        signal.addEventListener('abort', give, { once: true });
+      },
       write: (chunk) => {
         assertBytes(chunk, 'chunk');
         const fresh = this.#mode === 'fresh';
@@ -96,7 +117,9 @@ export class LiveSendStream implements SendStream {
       },
       close: () => {
         const last = this.#mode === 'fresh' ? this.#preface(PREFACE.BYTES) : EMPTY_BYTES;
-        return this.#write(new Sending([last]), 'finish', { timeoutMs: Infinity }, false);
+        return this.#write(new Sending([last]), 'finish', { timeoutMs: Infinity }, false).catch((error: unknown) => {
+          if (!aborted) throw error;
+        });
       },
       abort: () => this.reset(),
     });
@@ -237,4 +260,4 @@ export class LiveReceiveStream implements ReceiveStream {
 }
 
 /** Who waits for the acknowledgement is told of errors there. */
-function ignore(): void {}
+export function ignore(): void {}

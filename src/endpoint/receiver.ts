@@ -52,6 +52,8 @@ class Arrival implements Holder {
   held = 0;
   /** Waits for us, not for the peer. */
   parked = false;
+  /** Once it is known. */
+  content: StreamContent | undefined;
 
   constructor(reader: StreamReader, nowMs: number, resume: (arrival: Arrival) => void) {
     this.reader = reader;
@@ -143,7 +145,7 @@ export class Receiver {
   /** Resets streams that have stood still for too long, though we would have read on. */
   expire(nowMs: number, timeoutMs: number): void {
     for (const arrival of this.#arrivals.values()) {
-      const body = this.#bodies.indexOf(arrival.reader);
+      const body = arrival.content === undefined ? -1 : this.#bodies.indexOf(arrival.reader);
       // Between messages a stream may rest, and before its first byte it may wait for its turn at the sender.
       if (body < 0 && (arrival.parked || arrival.reader.held === 0)) continue;
       if (nowMs - arrival.movedMs < timeoutMs) continue;
@@ -176,7 +178,7 @@ export class Receiver {
   #read(arrival: Arrival): void {
     const { reader } = arrival;
     const { pending, memory } = this.#host;
-    if (this.#bodies.includes(reader)) return;
+    if (arrival.content === 'bytes') return;
     for (;;) {
       if (pending.full) {
         this.#parked.add(arrival);
@@ -194,6 +196,9 @@ export class Receiver {
         arrival.movedMs = this.#host.nowMs();
       }
       const content = reader.content(room);
+      arrival.content = content;
+      if (content === undefined && reader.announced) this.#offer(reader);
+      else if (content === 'messages' && reader.announced) this.#withdraw(reader);
       if (content === 'welcome' || content === 'bytes') {
         this.#special(arrival, content);
         return;
@@ -218,6 +223,18 @@ export class Receiver {
     this.#host.kick();
   }
 
+  /** A stream that is there and has said nothing yet can be taken, so that we may speak first on it. */
+  #offer(reader: StreamReader): void {
+    if (reader.stream.receiveState !== 'open' || this.#bodies.includes(reader)) return;
+    this.#bodies.push(reader);
+    this.#host.wake();
+  }
+
+  #withdraw(reader: StreamReader): void {
+    const at = this.#bodies.indexOf(reader);
+    if (at >= 0) this.#bodies.splice(at, 1);
+  }
+
   #special(arrival: Arrival, content: StreamContent): void {
     const { reader } = arrival;
     if (content === 'welcome') {
@@ -228,7 +245,7 @@ export class Receiver {
     else {
       this.#account(arrival);
       arrival.parked = true;
-      this.#bodies.push(reader);
+      if (!this.#bodies.includes(reader)) this.#bodies.push(reader);
       this.#host.wake();
     }
     this.#host.kick();
@@ -258,6 +275,7 @@ export class Receiver {
   }
 
   #finish(arrival: Arrival): void {
+    this.#withdraw(arrival.reader);
     const { kind, receiveState } = arrival.reader.stream;
     if (kind === 'uni' && receiveState === 'finished') this.#host.acknowledge();
     this.#forget(arrival);

@@ -62,6 +62,7 @@ export class StreamReader {
   readonly #framing: Framing;
   readonly #assembly = new Assembly();
   #content: StreamContent | undefined;
+  #announced = false;
   #failure: StreamFailure | undefined;
 
   constructor(stream: QuicStream, framing: Framing) {
@@ -75,13 +76,24 @@ export class StreamReader {
     return this.#assembly.length;
   }
 
-  /** What the stream carries; `undefined` before its first byte. At most so many bytes are read. */
+  /** Whether the peer has said that the stream is there, before what it carries. */
+  get announced(): boolean {
+    return this.#announced;
+  }
+
+  /** What the stream carries; `undefined` before that is known. At most so many bytes are read. */
   content(roomBytes: number = Infinity): StreamContent | undefined {
     if (this.#content !== undefined || this.#failure !== undefined) return this.#content;
     this.#assembly.take(this.stream, Math.min(FIRST_BYTES, roomBytes));
     if (this.#assembly.length === 0) return undefined;
-    const [preface] = this.#assembly.bytes();
+    let [preface] = this.#assembly.bytes();
     this.#assembly.drop(1);
+    if (preface === PREFACE.OPENED && !this.#announced) {
+      this.#announced = true;
+      if (this.#assembly.length === 0) return undefined;
+      [preface] = this.#assembly.bytes();
+      this.#assembly.drop(1);
+    }
     if (preface === PREFACE.MESSAGES) this.#content = 'messages';
     else if (preface === PREFACE.BYTES) this.#content = 'bytes';
     else if (preface === PREFACE.WELCOME) this.#content = 'welcome';

@@ -92,7 +92,7 @@ impl Peer {
     pub fn take_events(&mut self, now: f64) {
         while let Some(event) = self.engine.next_event() {
             if event.kind == Kind::Incoming {
-                let _ = self.engine.accept(now, event.subject);
+                let _ = self.engine.accept(now, event.subject, 0);
             }
             self.events.push(event);
         }

@@ -30,8 +30,8 @@ export interface Framing {
   decode(bytes: Bytes, maxBytes: number): Decoded;
 }
 
-/** The first byte of a direction of a stream. */
-export const PREFACE = { WELCOME: 0x10, MESSAGES: 0x11, BYTES: 0x12 } as const;
+/** The first byte of a direction of a stream. `OPENED` says that the stream is there; another one follows it. */
+export const PREFACE = { WELCOME: 0x10, MESSAGES: 0x11, BYTES: 0x12, OPENED: 0x13 } as const;
 
 /** The longest part: what u32 and five groups of seven bits hold alike. */
 export const MAX_PART_BYTES = 0xffff_ffff;

@@ -1,4 +1,7 @@
-/** Who is let in: the part that depends on load and not on identity. */
+/** Who is let in: the part that depends on load and on the source, and not on identity. */
+
+import { SourceShares } from '../../core/source-shares.ts';
+import { type QuicConnection } from './connection.ts';
 
 /** Somebody who wants to connect. Nothing is known of it but an address, which it may have forged. */
 export interface Incoming {
@@ -35,14 +38,93 @@ export interface Load {
   readonly connections: number;
   readonly handshakes: number;
   readonly closing: boolean;
+  /** Handshakes from the newcomer's own network. @default 0 */
+  readonly fromSource?: number | undefined;
+  /** A handshake of a busier source makes room for the newcomer. @default false */
+  readonly handshakeGivesWay?: boolean | undefined;
+  /** A connection of a busier source does. @default false */
+  readonly connectionGivesWay?: boolean | undefined;
 }
+
+/** One network has to prove its addresses from this part of `retryFromHandshakes` on. */
+const RETRY_SHARE = 1 / 8;
 
 /** @internal What the limits say. Proof of the address comes before refusals, so that those cannot be aimed at others. */
 export function admitByDefault(incoming: Incoming, load: Load, limits: AdmissionLimits): Verdict {
   if (load.closing) return 'refuse';
-  const busy = load.handshakes >= limits.retryFromHandshakes;
+  const { retryFromHandshakes: retryFrom } = limits;
+  const busySource = (load.fromSource ?? 0) >= Math.max(1, Math.floor(retryFrom * RETRY_SHARE));
+  const busy = load.handshakes >= retryFrom || busySource;
   const prove = limits.addressValidation === 'always' || (limits.addressValidation === 'under_load' && busy);
   if (prove && !incoming.addressValidated && incoming.mayRetry) return 'retry';
-  if (load.connections >= limits.maxConnections) return 'refuse';
-  return load.handshakes >= limits.maxHandshakes ? 'ignore' : 'accept';
+  if (load.connections >= limits.maxConnections && load.connectionGivesWay !== true) return 'refuse';
+  return load.handshakes >= limits.maxHandshakes && load.handshakeGivesWay !== true ? 'ignore' : 'accept';
+}
+
+/** @internal What the limits say, and who makes room if the newcomer is let in. */
+export interface Admission {
+  readonly verdict: Verdict;
+  readonly handshake: QuicConnection | undefined;
+  readonly connection: QuicConnection | undefined;
+}
+
+/** @internal Connections that others have made, counted by source, so that no source takes the places of all. */
+export class Arrivals {
+  readonly #limits: AdmissionLimits;
+  readonly #hostOf: (address: number) => string;
+  /** In their handshake. Bounded by `maxHandshakes`. */
+  readonly #handshakes = new SourceShares<QuicConnection>();
+  /** Past it and open. Bounded by `maxConnections`. */
+  readonly #open = new SourceShares<QuicConnection>();
+
+  /** @param hostOf - the host behind an address, for shares. @default each address is a host of its own */
+  constructor(limits: AdmissionLimits, hostOf: ((address: number) => string | undefined) | undefined) {
+    this.#limits = limits;
+    this.#hostOf = (address) => hostOf?.(address) ?? String(address);
+  }
+
+  /** Those in their handshake. */
+  get handshakes(): number {
+    return this.#handshakes.size;
+  }
+
+  /** @param connections - all that the endpoint has, closing ones and those that it dialled included. */
+  judge(incoming: Incoming, connections: number, closing: boolean): Admission {
+    const { maxHandshakes, maxConnections } = this.#limits;
+    const host = this.#hostOf(incoming.address);
+    const handshakes = this.#handshakes.size;
+    const handshake = handshakes >= maxHandshakes ? this.#handshakes.victimFor(host) : undefined;
+    const connection = connections >= maxConnections ? this.#busier(host) : undefined;
+    // Those that are closing are not gone yet: with many of them nobody else has to go.
+    const room = connections < maxConnections + maxHandshakes;
+    const load = {
+      connections,
+      handshakes,
+      closing,
+      fromSource: this.#handshakes.countOf(host),
+      handshakeGivesWay: handshake !== undefined,
+      connectionGivesWay: connection !== undefined && room,
+    };
+    return { verdict: admitByDefault(incoming, load, this.#limits), handshake, connection };
+  }
+
+  begun(connection: QuicConnection): void {
+    this.#handshakes.add(this.#hostOf(connection.address), connection);
+  }
+
+  connected(connection: QuicConnection): void {
+    if (this.#handshakes.delete(connection)) this.#open.add(this.#hostOf(connection.address), connection);
+  }
+
+  ended(connection: QuicConnection): void {
+    this.#handshakes.delete(connection);
+    this.#open.delete(connection);
+  }
+
+  /** The oldest open connection of the busiest source, where that has at least two more than the newcomer's. */
+  #busier(host: string): QuicConnection | undefined {
+    const oldest = this.#open.oldestOfBusiest;
+    if (oldest === undefined) return undefined;
+    return this.#open.countOf(this.#hostOf(oldest.address)) > this.#open.countOf(host) + 1 ? oldest : undefined;
+  }
 }

@@ -6,6 +6,7 @@ import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
 import { type QuicClosed } from './events.ts';
 import { type EnginePort } from './port.ts';
 import { checkCode, QuicStream, type StreamKind } from './stream.ts';
+import { type Windows } from './window-budget.ts';
 
 /** How far a connection is. */
 export type ConnectionState = 'handshake' | 'open' | 'closed';
@@ -33,6 +34,8 @@ export class QuicConnection {
   readonly handle: number;
   /** @internal */
   readonly engine: QuicEngine;
+  /** @internal */
+  readonly windows: Windows;
   readonly #port: EnginePort;
   /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
   readonly #streams = new Map<number, QuicStream>();
@@ -54,6 +57,7 @@ export class QuicConnection {
     mtuBytes: number,
     port: EnginePort,
     engine: QuicEngine,
+    windows: Windows,
   ) {
     this.role = role;
     this.handle = handle;
@@ -61,6 +65,7 @@ export class QuicConnection {
     this.#mtuBytes = mtuBytes;
     this.#port = port;
     this.engine = engine;
+    this.windows = windows;
   }
 
   get state(): ConnectionState {

@@ -49,14 +49,31 @@ export interface QuicEndpointOptions extends QuicSettings {
    * `retryFromHandshakes` unfinished handshakes. @default 'under_load'
    */
   readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
-  /** @default 64 */
+  /** Unfinished handshakes from which newcomers prove their address; an eighth of it for one source. @default 64 */
   readonly retryFromHandshakes?: number | undefined;
-  /** Incoming handshakes at a time; more are ignored, so that no state is spent on them. @default 256 */
+  /**
+   * Incoming handshakes at a time. One more takes the place of the oldest from the busiest source (/24, /64); where no source
+   * has more than its share it is ignored. @default 256
+   */
   readonly maxHandshakes?: number | undefined;
-  /** Connections at a time, closing ones included; more are refused. @default 4096 */
+  /**
+   * Connections at a time, closing ones included. One more takes the place of the oldest accepted one of a source that has
+   * at least two more than its own; otherwise it is refused. @default 4096
+   */
   readonly maxConnections?: number | undefined;
+  /** The application code of a close that makes room for another source. @default 0 */
+  readonly displacedCode?: number | undefined;
   /** How long a handshake may take; 0 for as long as the idle timeout lets it. @default 10_000 */
   readonly handshakeTimeoutMs?: number | undefined;
+  /**
+   * What all connections together may have their peers send before it is read, in bytes, beyond 16 KiB for each. A connection
+   * gets an eighth of what is free, at most the window of the settings, and more as its data is read. @default 48 MiB
+   */
+  readonly windowBudgetBytes?: number | undefined;
+  /** Bytes that are held elsewhere and count as part of that budget. @default none */
+  readonly heldElsewhere?: (() => number) | undefined;
+  /** The host behind an address, for shares per source. @default each address is a host of its own */
+  readonly hostOf?: ((address: number) => string | undefined) | undefined;
   /** Told which addresses connections use, so that a table of them knows what to keep. */
   readonly addresses?: { retain(address: number): void; release(address: number): void } | undefined;
 }

@@ -6,23 +6,20 @@
  */
 
 import { type Bytes, copyBytes, decodeText } from '../../core/bytes.ts';
-import { assert } from '../../core/errors.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../core/limits.ts';
+import { sourceOf } from '../../core/source-shares.ts';
 import { type Machine, type Millis, type Output } from '../../core/machine.ts';
-import { admitByDefault, type AdmissionLimits, type Incoming, isVerdict, type Verdict } from './admission.ts';
+import { Arrivals, type Incoming, isVerdict, type Verdict } from './admission.ts';
 import { QuicConnection } from './connection.ts';
 import { ALERT, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
-import {
-  EngineFailure,
-  type EngineGauges,
-  EVENT,
-  type InboundDatagram,
-  type OutboundDatagrams,
-  type QuicEngine,
-} from './engine.ts';
-import { type ClosedBy, type QuicClosed, type QuicEvent } from './events.ts';
+import { EngineFailure, type EngineGauges, EVENT, type InboundDatagram, type OutboundDatagrams } from './engine.ts';
+import { Engines, type Instance } from './engines.ts';
+import { type QuicClosed, type QuicEvent } from './events.ts';
 import { type EnginePort } from './port.ts';
-import { encodeAlpn, type EngineSettings, resolveSettings } from './settings.ts';
+import { relieve } from './relief.ts';
+import { tell, type Teller } from './translate.ts';
+import { encodeAlpn, type EngineSettings, limitsOf, resolveSettings, settingsFor } from './settings.ts';
+import { WindowBudget, Windows } from './window-budget.ts';
 
 const MAX_ADDRESS = 2 ** 32 - 1;
 /** A server name as DNS has it (RFC 1035 §2.3.4). */
@@ -30,18 +27,10 @@ const MAX_SERVER_NAME = 253;
 /** Bytes of a reset key that we draw ourselves: one HMAC-SHA-256 block. */
 const RESET_KEY_BYTES = 64;
 
-/** In the order of `lost_detail` in `engine/src/events.rs`. */
-const CLOSED_BY: readonly ClosedBy[] = [
-  'engine_failure',
-  'version',
-  'local_transport',
-  'peer_transport',
-  'peer',
-  'stateless_reset',
-  'idle_timeout',
-  'local',
-  'local_transport',
-];
+/** Windows beyond the first ones that all connections may have together. */
+const WINDOW_BUDGET_BYTES = 48 * 2 ** 20;
+/** Unfinished incoming handshakes up to which connections get a window in their handshake and not only after it. */
+const EAGER_HANDSHAKES = 16;
 
 interface Deadline {
   readonly at: Millis;
@@ -52,28 +41,26 @@ interface Deadline {
 export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #options: QuicEndpointOptions;
   readonly #settings: EngineSettings;
-  readonly #limits: AdmissionLimits;
   readonly #handshakeTimeoutMs: number;
   readonly #port: EnginePort;
-  /** None after one broke, until the next call makes another. */
-  #engine: QuicEngine | undefined;
+  readonly #engines: Engines;
+  readonly #teller: Teller;
+  readonly #windows: WindowBudget;
+  readonly #budgetBytes: number;
+  /** Connections by their windows, for those whose windows change. */
+  readonly #byWindows = new WeakMap<Windows, QuicConnection>();
   #now: Millis;
-  /** By handle, drained ones excepted. Bounded by `maxConnections` and what we dial. */
-  readonly #connections = new Map<number, QuicConnection>();
-  /** Incoming connections in their handshake. */
-  readonly #handshaking = new Set<QuicConnection>();
+  readonly #arrivals: Arrivals;
   /** Handshakes to give up, earliest first; finished ones are skipped. Bounded by connections made within the timeout. */
   #deadlines: Deadline[] = [];
   /** Bounded by what one batch of datagrams causes: all are taken before the next input. */
   #events: QuicEvent[] = [];
   #nextEvent = 0;
-  #transmits: readonly OutboundDatagrams[] = [];
+  #transmits: OutboundDatagrams[] = [];
   #nextTransmit = 0;
   /** What the judge threw, until the connection it was about is closed. */
   readonly #verdicts = new Map<QuicConnection, unknown>();
   #closing = false;
-  /** The last one, for those who cannot be served. */
-  #failure: EngineFailure | undefined;
 
   /**
    * @throws {TypeError | RangeError} for settings out of bounds, and for a certificate or key that TLS cannot use.
@@ -89,12 +76,13 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       );
     }
     this.#options = options;
-    this.#limits = {
+    const limits = {
       addressValidation,
       retryFromHandshakes: wholeNumber(options.retryFromHandshakes, 'retryFromHandshakes', 64, 0, 2 ** 20),
       maxHandshakes: wholeNumber(options.maxHandshakes, 'maxHandshakes', 256, 0, 2 ** 20),
       maxConnections: wholeNumber(options.maxConnections, 'maxConnections', 4096, 0, 2 ** 20),
     };
+    this.#arrivals = new Arrivals(limits, options.hostOf);
     this.#handshakeTimeoutMs = wholeNumber(options.handshakeTimeoutMs, 'handshakeTimeoutMs', 10_000, 0, 2 ** 31);
     // A key of our own, so that an engine that replaces a broken one can reset the connections of that one.
     const resetKey = options.resetKey ?? copyBytes(options.random(RESET_KEY_BYTES));
@@ -102,37 +90,64 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     this.#now = now;
     this.#port = {
       now: () => this.#now,
-      run: (engine, otherwise, act) => this.#run(engine, otherwise, act),
+      run: (engine, otherwise, act) => this.#engines.run(engine, otherwise, act),
       emit: (event) => this.#emit(event),
+      read: (windows, bytes) => this.#windows.handleRead(windows, bytes, this.#now),
     };
-    this.#engine = this.#makeEngine();
+    const { heldElsewhere = () => 0 } = options;
+    const budget = wholeNumber(options.windowBudgetBytes, 'windowBudgetBytes', WINDOW_BUDGET_BYTES, 0, 2 ** 40);
+    this.#budgetBytes = budget;
+    this.#windows = new WindowBudget(budget, heldElsewhere, (windows) => this.#setWindows(windows));
+    this.#teller = {
+      emit: (event) => this.#emit(event),
+      end: (connection, closed) => this.#end(connection, closed),
+      moved: (to, from) => {
+        options.addresses?.retain(to);
+        options.addresses?.release(from);
+      },
+    };
+    this.#engines = new Engines({
+      make: (mark, judge) =>
+        options.engines({ random: options.random, judge }, settingsFor(this.#settings, mark), this.#now),
+      judge: (connection, chain) => this.#judge(connection, chain),
+      lost: (instance, failure) => this.#loseEngine(instance, failure),
+    });
   }
 
   /** Connections that are not drained yet, closing ones included. */
   get connections(): Iterable<QuicConnection> {
-    return this.#connections.values();
+    return this.#engines.all.flatMap(({ connections }) => [...connections.values()]);
+  }
+
+  /** Windows beyond the first ones, granted to connections, in bytes. */
+  get grantedBytes(): number {
+    return this.#windows.granted;
   }
 
   /** Whether nothing is left to send or to wait for after `close`. */
   get drained(): boolean {
-    return this.#closing && this.#connections.size === 0;
+    return this.#closing && this.#engines.connections === 0;
   }
 
-  /** What the engine holds, for those who watch memory. */
+  /** What the engines hold together, for those who watch memory. */
   gauges(): EngineGauges | undefined {
-    return this.#withEngine<EngineGauges | undefined>(undefined, (engine) => engine.gauges());
+    return this.#engines.gauges();
   }
 
   /** Takes datagrams; what is wrong with them is dropped. Sort out others with `isQuicDatagram` first. */
   handleDatagrams(now: Millis, datagrams: readonly InboundDatagram[]): void {
     this.#advance(now);
-    this.#withEngine(undefined, (engine) => engine.receive(this.#now, datagrams));
+    this.#engines.receive(datagrams, (engine, own) =>
+      this.#engines.run(engine, undefined, () => engine.receive(this.#now, own)),
+    );
     this.#takeEvents();
   }
 
   handleTimeout(now: Millis): void {
     this.#advance(now);
-    this.#withEngine(undefined, (engine) => engine.handleTimeout(this.#now));
+    for (const { engine } of this.#engines.all) {
+      this.#engines.run(engine, undefined, () => engine.handleTimeout(this.#now));
+    }
     this.#takeEvents();
     this.#giveUpHandshakes();
   }
@@ -153,11 +168,18 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
         this.#nextTransmit++;
         return { type: 'transmit', transmit };
       }
-      this.#transmits = this.#withEngine<readonly OutboundDatagrams[]>([], (engine) => engine.poll(this.#now));
+      this.#transmits = this.#engines.all.flatMap(({ engine }) =>
+        this.#engines.run<readonly OutboundDatagrams[]>(engine, [], () => engine.poll(this.#now)),
+      );
       this.#nextTransmit = 0;
       this.#takeEvents();
-      if (this.#transmits.length === 0 && this.#events.length === 0)
-        return { type: 'wait', until: this.#nextTimeout() };
+      if (this.#transmits.length > 0 || this.#events.length > 0) continue;
+      this.#engines.tidy();
+      relieve(this.#engines, this.#windows, this.#budgetBytes, (connection) => {
+        this.#emit({ type: 'turned_away', address: connection.address, how: 'displaced' });
+        connection.close(this.#options.displacedCode ?? 0, 'holds too much memory');
+      });
+      return { type: 'wait', until: this.#nextTimeout() };
     }
   }
 
@@ -179,19 +201,30 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     }
     if (alpn !== undefined) encodeAlpn(alpn);
     if (this.#closing) throw new Error('Cannot connect: the QUIC endpoint is closed');
-    const attempt = (): number =>
-      this.#withEngine<number>(Number.NaN, (engine) => engine.connect(this.#now, address, serverName, alpn));
+    const windows = this.#beginWindows(address);
+    let instance = this.#engines.current;
+    const attempt = (): number | undefined =>
+      instance &&
+      this.#engines.run(instance.engine, undefined, (engine) =>
+        engine.connect(this.#now, address, serverName, alpn, windows.receive),
+      );
     let handle = attempt();
-    // Where the engine broke in this very call, a fresh one can do it.
-    if (Number.isNaN(handle)) handle = attempt();
-    if (Number.isNaN(handle)) throw this.#failure ?? new EngineFailure('The QUIC engine fails again and again');
+    if (handle === undefined) {
+      // Where the engine broke in this very call, a fresh one can do it.
+      instance = this.#engines.current;
+      handle = attempt();
+    }
+    if (handle === undefined || instance === undefined || handle < 0) this.#windows.forget(windows);
+    if (handle === undefined || instance === undefined) {
+      throw this.#engines.failure ?? new EngineFailure('The QUIC engine fails again and again');
+    }
     if (handle < 0) {
       if (serverName !== undefined) {
         throw new RangeError(`Cannot take serverName: expected a DNS name or an IP, got ${describeValue(serverName)}`);
       }
       throw new Error(`Cannot connect: the QUIC engine has no room for another connection (answered ${handle})`);
     }
-    const connection = this.#addConnection('client', handle, address);
+    const connection = this.#addConnection('client', instance, handle, address, windows);
     if (serverName !== undefined) connection.handleNegotiated(undefined, serverName);
     return connection;
   }
@@ -200,7 +233,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   close(now: Millis, code = 0, reason = ''): void {
     this.#advance(now);
     this.#closing = true;
-    for (const connection of this.#connections.values()) connection.close(code, reason);
+    for (const connection of this.connections) connection.close(code, reason);
   }
 
   #advance(now: Millis): void {
@@ -208,22 +241,27 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   }
 
   #emit(event: QuicEvent): void {
-    if (event.type === 'connected' || event.type === 'closed') this.#handshaking.delete(event.connection);
-    if (event.type === 'closed') this.#verdicts.delete(event.connection);
+    if (event.type === 'connected') {
+      this.#arrivals.connected(event.connection);
+      this.#windows.open(event.connection.windows, this.#now);
+    }
+    if (event.type === 'closed') {
+      this.#arrivals.ended(event.connection);
+      this.#windows.forget(event.connection.windows);
+      this.#verdicts.delete(event.connection);
+    }
     this.#events.push(event);
   }
 
-  #makeEngine(): QuicEngine {
-    const { random } = this.#options;
-    return this.#options.engines(
-      { random, judge: (handle, chain) => this.#judge(handle, chain) },
-      this.#settings,
-      this.#now,
+  #setWindows(windows: Windows): void {
+    const connection = this.#byWindows.get(windows);
+    if (connection === undefined) return;
+    this.#engines.run(connection.engine, false, (engine) =>
+      engine.setWindows(connection.handle, windows.receive, windows.send),
     );
   }
 
-  #judge(handle: number, chain: readonly Bytes[]): number {
-    const connection = this.#connections.get(handle);
+  #judge(connection: QuicConnection | undefined, chain: readonly Bytes[]): number {
     if (connection === undefined) return ALERT.ACCESS_DENIED;
     try {
       const verdict: unknown = this.#options.judge({ connection, chain });
@@ -238,36 +276,10 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     }
   }
 
-  /** Calls the engine, a fresh one where the last one broke. */
-  #withEngine<T>(otherwise: T, act: (engine: QuicEngine) => T): T {
-    try {
-      this.#engine ??= this.#makeEngine();
-    } catch (error) {
-      if (!(error instanceof EngineFailure)) throw error;
-      this.#failure = error;
-      return otherwise;
-    }
-    return this.#run(this.#engine, otherwise, act);
-  }
-
-  #run<T>(engine: QuicEngine, otherwise: T, act: (engine: QuicEngine) => T): T {
-    if (engine !== this.#engine) return otherwise;
-    try {
-      return act(engine);
-    } catch (error) {
-      if (!(error instanceof EngineFailure)) throw error;
-      this.#loseEngine(error);
-      return otherwise;
-    }
-  }
-
-  /** The engine is no more, and its connections with it. The next call makes another. */
-  #loseEngine(failure: EngineFailure): void {
-    this.#failure = failure;
-    this.#engine = undefined;
-    const lost = [...this.#connections.values()];
-    this.#connections.clear();
-    this.#deadlines = [];
+  /** An engine is no more, and its connections with it. The next call makes another. */
+  #loseEngine({ connections }: Instance, failure: EngineFailure): void {
+    const lost = [...connections.values()];
+    connections.clear();
     this.#transmits = [];
     this.#nextTransmit = 0;
     for (const connection of lost) {
@@ -284,11 +296,17 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   }
 
   #nextTimeout(): Millis | undefined {
-    const engine = this.#withEngine<number>(Infinity, (engine) => engine.nextTimeout());
+    let engines = Infinity;
+    for (const { engine } of this.#engines.all) {
+      engines = Math.min(
+        engines,
+        this.#engines.run(engine, Infinity, () => engine.nextTimeout()),
+      );
+    }
     while (this.#deadlines[0] !== undefined && this.#deadlines[0].connection.state !== 'handshake') {
       this.#deadlines.shift();
     }
-    const until = Math.min(engine, this.#deadlines[0]?.at ?? Infinity);
+    const until = Math.min(engines, this.#deadlines[0]?.at ?? Infinity);
     return until === Infinity ? undefined : until;
   }
 
@@ -297,18 +315,35 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       const { connection } = this.#deadlines.shift()!;
       if (connection.state !== 'handshake') continue;
       const reason = `no handshake within ${this.#handshakeTimeoutMs} ms`;
-      this.#withEngine(false, (engine) => engine.close(this.#now, connection.handle, 0, new Uint8Array(0)));
+      this.#engines.run(connection.engine, false, (engine) =>
+        engine.close(this.#now, connection.handle, 0, new Uint8Array(0)),
+      );
       this.#end(connection, { by: 'handshake_timeout', code: 0, alert: undefined, reason });
     }
   }
 
-  #addConnection(role: 'client' | 'server', handle: number, address: number): QuicConnection {
-    assert(this.#engine !== undefined, 'the engine has just answered');
-    const mtuBytes = this.#settings.numbers[10]!;
-    const connection = new QuicConnection(role, handle, address, mtuBytes, this.#port, this.#engine);
-    this.#connections.set(handle, connection);
+  #beginWindows(address: number): Windows {
+    const { maxReceiveBytes, maxSendBytes } = limitsOf(this.#settings);
+    const source = sourceOf(this.#options.hostOf?.(address) ?? String(address));
+    const windows = new Windows(source, maxReceiveBytes, maxSendBytes);
+    // Those who have not shown who they are do not use up what is there for others.
+    if (this.#arrivals.handshakes < EAGER_HANDSHAKES) this.#windows.begin(windows, this.#now);
+    return windows;
+  }
+
+  #addConnection(
+    role: 'client' | 'server',
+    instance: Instance,
+    handle: number,
+    address: number,
+    windows: Windows,
+  ): QuicConnection {
+    const { mtuBytes } = limitsOf(this.#settings);
+    const connection = new QuicConnection(role, handle, address, mtuBytes, this.#port, instance.engine, windows);
+    this.#byWindows.set(windows, connection);
+    instance.connections.set(handle, connection);
     this.#options.addresses?.retain(address);
-    if (role === 'server') this.#handshaking.add(connection);
+    if (role === 'server') this.#arrivals.begun(connection);
     if (this.#handshakeTimeoutMs > 0) {
       this.#deadlines.push({ at: this.#now + this.#handshakeTimeoutMs, connection });
     }
@@ -323,116 +358,36 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
 
   /** Turns what the engine has to tell into events. Incoming attempts are decided afterwards, since that calls the engine. */
   #takeEvents(): void {
-    const incoming: Incoming[] = [];
-    const ended: QuicConnection[] = [];
-    this.#withEngine(0, (engine) =>
-      engine.events((kind, detail, subject, low, high, text) => {
-        if (kind === EVENT.INCOMING) {
-          const addressValidated = (detail & 1) !== 0;
-          incoming.push({ number: subject, address: low, addressValidated, mayRetry: (detail & 2) !== 0 });
-        } else if (kind === EVENT.KEY_LOG) {
-          this.#emit({ type: 'key_log', line: decodeText(text) ?? '' });
-        } else {
-          const connection = this.#connections.get(subject);
-          if (connection === undefined) return;
-          if (kind === EVENT.DRAINED) ended.push(connection);
-          else this.#connectionEvent(connection, kind, detail, low, high, text);
-        }
-      }),
-    );
-    for (const connection of ended) this.#drop(connection);
-    for (const attempt of incoming) this.#decide(attempt);
+    for (const instance of this.#engines.all) {
+      const incoming: Incoming[] = [];
+      const ended: QuicConnection[] = [];
+      this.#engines.run(instance.engine, 0, (engine) =>
+        engine.events((kind, detail, subject, low, high, text) => {
+          if (kind === EVENT.INCOMING) {
+            const addressValidated = (detail & 1) !== 0;
+            incoming.push({ number: subject, address: low, addressValidated, mayRetry: (detail & 2) !== 0 });
+          } else if (kind === EVENT.KEY_LOG) {
+            this.#emit({ type: 'key_log', line: decodeText(text) ?? '' });
+          } else {
+            const connection = instance.connections.get(subject);
+            if (connection === undefined) return;
+            if (kind === EVENT.DRAINED) ended.push(connection);
+            else tell(this.#teller, connection, { kind, detail, low, high, text });
+          }
+        }),
+      );
+      for (const connection of ended) this.#drop(connection);
+      for (const attempt of incoming) this.#decide(instance, attempt);
+    }
   }
 
   #drop(connection: QuicConnection): void {
-    if (this.#connections.get(connection.handle) !== connection) return;
-    this.#connections.delete(connection.handle);
+    const { engine, handle } = connection;
+    const connections = this.#engines.connectionsOf(engine);
+    if (connections?.get(handle) !== connection) return;
+    connections.delete(handle);
     this.#options.addresses?.release(connection.address);
     connection.handleDrained();
-  }
-
-  #connectionEvent(
-    connection: QuicConnection,
-    kind: number,
-    detail: number,
-    low: number,
-    high: number,
-    text: Uint8Array,
-  ): void {
-    switch (kind) {
-      case EVENT.NEGOTIATED: {
-        const alpnLength = text[0] ?? 0;
-        const alpn = decodeText(text.subarray(1, 1 + alpnLength)) ?? '';
-        const name = decodeText(text.subarray(1 + alpnLength)) ?? '';
-        connection.handleNegotiated(
-          alpn === '' ? undefined : alpn,
-          connection.role === 'client' ? connection.serverName : name === '' ? undefined : name,
-        );
-        this.#emit({ type: 'negotiated', connection });
-        return;
-      }
-      case EVENT.CONNECTED:
-        if (connection.state !== 'handshake') return;
-        connection.handleConnected();
-        this.#emit({ type: 'connected', connection });
-        return;
-      case EVENT.LOST: {
-        const by = CLOSED_BY[detail] ?? 'local_transport';
-        const code = low + high * 2 ** 32;
-        const transport = by === 'local_transport' || by === 'peer_transport';
-        const alert = transport && code >= 0x100 && code < 0x200 ? code - 0x100 : undefined;
-        this.#end(connection, { by, code, alert, reason: decodeText(text) ?? '' });
-        return;
-      }
-      case EVENT.AVAILABLE:
-        this.#emit({ type: 'streams_available', connection, kind: detail === 1 ? 'uni' : 'bidi' });
-        return;
-      case EVENT.DATAGRAM:
-        this.#emit({ type: 'datagrams', connection });
-        return;
-      case EVENT.DATAGRAMS_UNBLOCKED:
-        this.#emit({ type: 'datagrams_writable', connection });
-        return;
-      case EVENT.PATH:
-        this.#options.addresses?.retain(low);
-        this.#options.addresses?.release(high);
-        connection.handlePath(low);
-        this.#emit({ type: 'path_changed', connection, previous: high });
-        return;
-      case EVENT.MTU:
-        connection.handleMtu(low);
-        this.#emit({ type: 'mtu_changed', connection });
-        return;
-      default:
-        this.#streamEvent(connection, kind, low + high * 2 ** 32, text);
-    }
-  }
-
-  #streamEvent(connection: QuicConnection, kind: number, id: number, text: Uint8Array): void {
-    if (connection.state === 'closed' && kind === EVENT.OPENED) return;
-    const stream = connection.handleStream(id, kind === EVENT.OPENED);
-    if (stream === undefined) return;
-    switch (kind) {
-      case EVENT.OPENED:
-        this.#emit({ type: 'stream', stream });
-        return;
-      case EVENT.READABLE:
-        this.#emit({ type: 'readable', stream });
-        return;
-      case EVENT.WRITABLE:
-        if (stream.sendState === 'open') this.#emit({ type: 'writable', stream });
-        return;
-      case EVENT.FINISHED:
-        if (stream.handleAcknowledged()) this.#emit({ type: 'acknowledged', stream });
-        return;
-      case EVENT.STOPPED: {
-        const view = new DataView(text.buffer, text.byteOffset, text.byteLength);
-        const code = text.length === 8 ? Number(view.getBigUint64(0, true)) : 0;
-        if (stream.handleStopped(code)) this.#emit({ type: 'stopped', stream });
-        return;
-      }
-      default:
-    }
   }
 
   /** What the application's hook says; an answer that is no verdict, and a throw, admit nobody. */
@@ -445,9 +400,10 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     }
   }
 
-  #decide(incoming: Incoming): void {
-    const load = { connections: this.#connections.size, handshakes: this.#handshaking.size, closing: this.#closing };
-    let verdict = admitByDefault(incoming, load, this.#limits);
+  #decide(instance: Instance, incoming: Incoming): void {
+    const { engine } = instance;
+    const admission = this.#arrivals.judge(incoming, this.#engines.connections, this.#closing);
+    let { verdict } = admission;
     if (verdict === 'accept') verdict = this.#admit(incoming);
     const { number, address } = incoming;
     const turnAway = (how: 'refused' | 'retried' | 'ignored' | 'failed'): void =>
@@ -456,18 +412,39 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       case 'accept':
         break;
       case 'refuse':
-        this.#withEngine(false, (engine) => engine.refuse(number));
+        this.#engines.run(engine, false, () => engine.refuse(number));
         return turnAway('refused');
       case 'retry':
-        if (this.#withEngine(false, (engine) => engine.retry(number))) return turnAway('retried');
+        if (this.#engines.run(engine, false, () => engine.retry(number))) return turnAway('retried');
         break; // It has proven its address already: nothing stands in its way.
       case 'ignore':
-        this.#withEngine(false, (engine) => engine.ignore(number));
+        this.#engines.run(engine, false, () => engine.ignore(number));
         return turnAway('ignored');
     }
-    const handle = this.#withEngine<number>(-1, (engine) => engine.accept(this.#now, number));
-    if (handle < 0) return turnAway('failed');
-    this.#addConnection('server', handle, address);
+    const windows = this.#beginWindows(address);
+    const handle = this.#engines.run<number>(engine, -1, () => engine.accept(this.#now, number, windows.receive));
+    if (handle < 0) {
+      this.#windows.forget(windows);
+      return turnAway('failed');
+    }
+    this.#displace(admission.handshake);
+    this.#displace(admission.connection);
+    this.#addConnection('server', instance, handle, address, windows);
     return undefined;
+  }
+
+  /** Ends an accepted connection that makes room for one of a source with less. */
+  #displace(connection: QuicConnection | undefined): void {
+    if (connection === undefined) return;
+    this.#emit({ type: 'turned_away', address: connection.address, how: 'displaced' });
+    if (connection.state === 'handshake') this.#abandon(connection);
+    else connection.close(this.#options.displacedCode ?? 0, 'made room for another source');
+  }
+
+  /** Ends a handshake without a closing period, so that handshakes that were given up hold nothing. */
+  #abandon(connection: QuicConnection): void {
+    this.#engines.run(connection.engine, false, (engine) => engine.abandon(connection.handle));
+    this.#end(connection, { by: 'handshake_timeout', code: 0, alert: undefined, reason: 'made room for another' });
+    this.#drop(connection);
   }
 }

@@ -152,8 +152,12 @@ export interface QuicEngine {
   nextTimeout(): Millis;
   handleTimeout(now: Millis): void;
 
-  /** Lets an incoming attempt in: its connection, or a negative refusal. */
-  accept(now: Millis, incoming: number): number;
+  /**
+   * Lets an incoming attempt in: its connection, or a negative refusal.
+   *
+   * @param windowBytes - what the peer may send before it is read; 0 for what the settings say. @default 0
+   */
+  accept(now: Millis, incoming: number, windowBytes?: number): number;
   /** Turns it away with CONNECTION_REFUSED. */
   refuse(incoming: number): boolean;
   /** Has it prove its address with a Retry packet; false when it has done so, and it still waits. */
@@ -161,8 +165,14 @@ export interface QuicEngine {
   /** Forgets it without a word. */
   ignore(incoming: number): boolean;
 
-  /** Begins a connection, or answers a negative refusal. `alpn` replaces the configured names. */
-  connect(now: Millis, address: number, serverName: string | undefined, alpn: readonly string[] | undefined): number;
+  /** Begins a connection, or answers a negative refusal. `alpn` replaces the configured names; the window is as for `accept`. */
+  connect(
+    now: Millis,
+    address: number,
+    serverName: string | undefined,
+    alpn: readonly string[] | undefined,
+    windowBytes?: number,
+  ): number;
   close(now: Millis, connection: number, code: number, reason: Uint8Array): boolean;
   /** Sends something that must be acknowledged. */
   ping(connection: number): boolean;
@@ -171,8 +181,16 @@ export interface QuicEngine {
   /** Our own address has changed: new connection id, probe of the path. */
   rebind(connection: number): boolean;
 
+  /**
+   * Sets how many bytes the peer may send before they are read, and how many of ours may be on their way. A smaller receive
+   * window takes effect as bytes are read: credit that the peer has stays its own.
+   */
+  setWindows(connection: number, receiveBytes: number, sendBytes: number): boolean;
+
   /** Forgets a connection after its DRAINED, and what was not read from it. */
   release(connection: number): boolean;
+  /** Forgets a connection at once, without a word to the peer; no event follows. */
+  abandon(connection: number): boolean;
 
   /** Opens a stream: its id, or BLOCKED without credit or before the handshake is over. */
   open(connection: number, uni: boolean): number;
@@ -192,6 +210,12 @@ export interface QuicEngine {
 
   stats(connection: number): ConnectionStats | undefined;
   gauges(): EngineGauges;
+  /** Memory of the engine as a whole, in bytes. */
+  memoryBytes(): number;
+  /** Bytes in use of it; where memory never shrinks, it is their high-water mark. */
+  bytesInUse(): number;
+  /** Gives the engine up, and its memory with it. Every later call fails. */
+  dispose(): void;
 }
 
 /** Makes engines. A fresh one replaces one that broke. */

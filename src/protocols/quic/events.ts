@@ -39,8 +39,11 @@ export type QuicEvent =
   /** The engine broke and was replaced; every connection was closed with `engine_failure` before this. */
   | { readonly type: 'engine_failed'; readonly failure: EngineFailure };
 
-/** What became of an incoming attempt that was not accepted; `failed`: its first packet was no good. */
-export type TurnedAway = 'refused' | 'retried' | 'ignored' | 'failed';
+/**
+ * What became of an incoming attempt that was not accepted; `failed`: its first packet was no good; `displaced`: it was, and
+ * its handshake or connection then made room for another source.
+ */
+export type TurnedAway = 'refused' | 'retried' | 'ignored' | 'failed' | 'displaced';
 
 /**
  * Who or what ended a connection.

@@ -3,6 +3,7 @@
 import { type Millis } from '../../core/machine.ts';
 import { type QuicEngine } from './engine.ts';
 import { type QuicEvent } from './events.ts';
+import { type Windows } from './window-budget.ts';
 
 /** @internal */
 export interface EnginePort {
@@ -14,4 +15,6 @@ export interface EnginePort {
    */
   run<T>(engine: QuicEngine, otherwise: T, act: (engine: QuicEngine) => T): T;
   emit(event: QuicEvent): void;
+  /** Bytes were read: the window may grow. */
+  read(windows: Windows, bytes: number): void;
 }

@@ -151,6 +151,7 @@ export function resolveSettings(settings: QuicSettings): EngineSettings {
     wholeNumber(settings.initialRttMs, 'initialRttMs', 333, 1, 10_000),
     wholeNumber(settings.retryTokenLifetimeMs, 'retryTokenLifetimeMs', 15_000, 1000, MAX_MS),
     wholeNumber(settings.minResetIntervalMs, 'minResetIntervalMs', 20, 0, MAX_MS),
+    0, // The mark of the engine: see `settingsFor`.
   ];
   const blob = concatBytes(
     prefixed(identity === undefined ? EMPTY : checked(identity.privateKey, 'identity.privateKey')),
@@ -162,6 +163,32 @@ export function resolveSettings(settings: QuicSettings): EngineSettings {
     throw new RangeError(`Cannot take identity: ${blob.length} bytes, limit is ${MAX_BLOB_BYTES} bytes`);
   }
   return { numbers, blob };
+}
+
+/** Places in {@link EngineSettings.numbers}. */
+const CONNECTION_WINDOW = 6;
+const SEND_WINDOW = 7;
+const INITIAL_MTU = 10;
+const MARK = 20;
+
+/** What an endpoint needs to know of resolved settings. */
+export function limitsOf({ numbers }: EngineSettings): {
+  readonly maxReceiveBytes: number;
+  readonly maxSendBytes: number;
+  readonly mtuBytes: number;
+} {
+  return {
+    maxReceiveBytes: numbers[CONNECTION_WINDOW]!,
+    maxSendBytes: numbers[SEND_WINDOW]!,
+    mtuBytes: numbers[INITIAL_MTU]!,
+  };
+}
+
+/** The settings of one engine, with its mark in connection ids. */
+export function settingsFor(settings: EngineSettings, mark: number): EngineSettings {
+  const numbers = [...settings.numbers];
+  numbers[MARK] = mark;
+  return { ...settings, numbers };
 }
 
 const EMPTY = new Uint8Array(0);

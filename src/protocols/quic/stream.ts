@@ -108,24 +108,26 @@ export class QuicStream {
       this.#endReceive('lost');
       return undefined;
     }
-    switch (result.status) {
+    const { bytes, status, resetCode } = result;
+    if (bytes.length > 0) this.#port.read(this.connection.windows, bytes.length);
+    switch (status) {
       case READ.MORE:
         break;
       case READ.BLOCKED:
         // After the end of the connection nothing more will come.
-        if (result.bytes.length === 0 && this.connection.closed !== undefined) this.#endReceive('lost');
+        if (bytes.length === 0 && this.connection.closed !== undefined) this.#endReceive('lost');
         break;
       case READ.FINISHED:
         this.#endReceive('finished');
         break;
       case READ.RESET:
-        this.#resetCode = result.resetCode;
+        this.#resetCode = resetCode;
         this.#endReceive('reset');
         break;
       default:
         this.#endReceive('lost');
     }
-    return result.bytes.length > 0 ? result.bytes : undefined;
+    return bytes.length > 0 ? bytes : undefined;
   }
 
   /** Gives up our side: what the peer has not got is lost, and it sees `code`. */

@@ -38,16 +38,18 @@ export interface WasmExports {
   events(): number;
   next_timeout(): number;
   handle_timeout(now: number): void;
-  accept(now: number, incoming: number): number;
+  accept(now: number, incoming: number, window: number): number;
   refuse(incoming: number): number;
   retry(incoming: number): number;
   ignore(incoming: number): number;
-  connect(now: number, address: number, nameLength: number, alpnLength: number): number;
+  connect(now: number, address: number, nameLength: number, alpnLength: number, window: number): number;
   close(now: number, connection: number, code: number, reasonLength: number): number;
   ping(connection: number): number;
   update_keys(connection: number): number;
   rebind(connection: number): number;
+  set_windows(connection: number, receive: number, send: number): number;
   release(connection: number): number;
+  abandon(connection: number): number;
   open(connection: number, uni: number): number;
   write(connection: number, stream: number, length: number, fin: number): number;
   read(connection: number, stream: number, max: number): number;
@@ -59,6 +61,7 @@ export interface WasmExports {
   max_datagram(connection: number): number;
   stats(connection: number): number;
   gauges(): void;
+  bytes_in_use(): number;
 }
 
 /** What the module imports from `host`. */
@@ -81,6 +84,9 @@ const ACCESS_DENIED = 49;
 /** The most random bytes that one import asks for at a time; more would be a bug. */
 const MAX_RANDOM_BYTES = 65_536;
 
+/** What an engine that was given up has in place of its exports: it is broken, so nobody calls them. */
+const GONE = { memory: { buffer: new ArrayBuffer(0) } } as WasmExports;
+
 /** Engines from a compiled module. */
 export function wasmEngines(instantiate: Instantiate): EngineFactory {
   return (host, settings, now) => new WasmEngine(instantiate, host, settings, now);
@@ -88,7 +94,7 @@ export function wasmEngines(instantiate: Instantiate): EngineFactory {
 
 class WasmEngine implements QuicEngine {
   readonly #host: EngineHost;
-  readonly #exports: WasmExports;
+  #exports: WasmExports;
   readonly #input: number;
   readonly #inputBytes: number;
   readonly #output: number;
@@ -215,8 +221,8 @@ class WasmEngine implements QuicEngine {
     this.#call(() => this.#exports.handle_timeout(now));
   }
 
-  accept(now: Millis, incoming: number): number {
-    return this.#call(() => this.#exports.accept(now, incoming));
+  accept(now: Millis, incoming: number, windowBytes = 0): number {
+    return this.#call(() => this.#exports.accept(now, incoming, windowBytes));
   }
 
   refuse(incoming: number): boolean {
@@ -231,7 +237,13 @@ class WasmEngine implements QuicEngine {
     return this.#call(() => this.#exports.ignore(incoming)) !== 0;
   }
 
-  connect(now: Millis, address: number, serverName: string | undefined, alpn: readonly string[] | undefined): number {
+  connect(
+    now: Millis,
+    address: number,
+    serverName: string | undefined,
+    alpn: readonly string[] | undefined,
+    windowBytes = 0,
+  ): number {
     const name = serverName === undefined ? EMPTY_BYTES : encodeText(serverName);
     const names = alpn === undefined ? EMPTY_BYTES : encodeAlpn(alpn);
     if (name.length + names.length > this.#inputBytes) return REFUSED.INVALID;
@@ -240,7 +252,7 @@ class WasmEngine implements QuicEngine {
     bytes.set(names, this.#input + name.length);
     const nameLength = serverName === undefined ? -1 : name.length;
     const alpnLength = alpn === undefined ? -1 : names.length;
-    return this.#call(() => this.#exports.connect(now, address, nameLength, alpnLength));
+    return this.#call(() => this.#exports.connect(now, address, nameLength, alpnLength, windowBytes));
   }
 
   close(now: Millis, connection: number, code: number, reason: Uint8Array): boolean {
@@ -263,6 +275,14 @@ class WasmEngine implements QuicEngine {
 
   release(connection: number): boolean {
     return this.#call(() => this.#exports.release(connection)) !== 0;
+  }
+
+  setWindows(connection: number, receiveBytes: number, sendBytes: number): boolean {
+    return this.#call(() => this.#exports.set_windows(connection, receiveBytes, sendBytes)) !== 0;
+  }
+
+  abandon(connection: number): boolean {
+    return this.#call(() => this.#exports.abandon(connection)) !== 0;
   }
 
   open(connection: number, uni: boolean): number {
@@ -358,6 +378,21 @@ class WasmEngine implements QuicEngine {
       over: this.#number(7),
       memoryBytes: this.#view().length,
     };
+  }
+
+  memoryBytes(): number {
+    return this.#exports.memory.buffer.byteLength;
+  }
+
+  dispose(): void {
+    this.#broken ??= new EngineFailure('The QUIC engine was given up');
+    // Whoever still holds this object must not hold the instance.
+    this.#exports = GONE;
+    this.#view();
+  }
+
+  bytesInUse(): number {
+    return this.#call(() => this.#exports.bytes_in_use()) >>> 0;
   }
 
   /** Runs a call into the instance. Nothing that it calls back throws, so whatever comes out is a trap. */

@@ -3,7 +3,7 @@
  * swarm (`shoal/quic`) and the endpoint (`shoal/endpoint`), which add who is who and what goes over a connection.
  */
 
-import { type Addr } from '../../core/addr.ts';
+import { type Addr, ipOf } from '../../core/addr.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type Message } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
@@ -15,7 +15,7 @@ import { RESOLVED } from '../../kit/rejection.ts';
 import { AddressTable } from '../../protocols/quic/address-table.ts';
 import { isQuicDatagram } from '../../protocols/quic/classify.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
-import { type ConnectOptions, type Judge } from '../../protocols/quic/endpoint-options.ts';
+import { type ConnectOptions, type Judge, type QuicEndpointOptions } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicEndpoint } from '../../protocols/quic/endpoint.ts';
 import { type InboundDatagram, type OutboundDatagrams } from '../../protocols/quic/engine.ts';
 import { type QuicEvent } from '../../protocols/quic/events.ts';
@@ -42,8 +42,11 @@ export interface ConnectionsUser<I extends Addr> {
   later(act: () => void): void;
 }
 
-/** Makes the endpoint for a judge, with a table to tell which addresses it uses. */
-export type MakeEndpoint = (judge: Judge, addresses: AddressTable<unknown>) => QuicEndpoint;
+/** What the machine needs of those who drive it. */
+export type EndpointHooks = Pick<QuicEndpointOptions, 'judge' | 'addresses' | 'hostOf'>;
+
+/** Makes the endpoint. */
+export type MakeEndpoint = (hooks: EndpointHooks) => QuicEndpoint;
 
 export class Connections<I extends Addr> {
   readonly #realm: Realm;
@@ -62,7 +65,14 @@ export class Connections<I extends Addr> {
     this.#realm = realm;
     this.#inner = inner;
     this.#user = user;
-    this.#endpoint = makeEndpoint(user.judge, this.#places);
+    this.#endpoint = makeEndpoint({
+      judge: user.judge,
+      addresses: this.#places,
+      hostOf: (address) => {
+        const src = this.#places.get(address)?.src;
+        return src && (ipOf(src) ?? src.text);
+      },
+    });
     this.#driver = new Driver(this.#endpoint, {
       realm,
       transmit: (transmit) => this.#transmit(transmit),

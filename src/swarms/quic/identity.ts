@@ -36,11 +36,11 @@ export function identityOf(key: PrivateKey, realm: Realm, extensions?: readonly 
 }
 
 /**
- * A secret of `key` at one address, the same in every life: who comes back there tells the peers of its former life at
+ * A secret of a key (PKCS#8) at one address, the same in every life: who comes back there tells the peers of its former life at
  * once. Only for an address that nobody else has at the same time (RFC 9000 §21.11).
  */
-export function resetKeyOf(key: PrivateKey, addr: string): Bytes {
-  return hmac('sha512', exportKey(key, 'pkcs8'), encodeText(`shoal quic stateless reset ${addr}`));
+export function resetKeyOf(pkcs8: Uint8Array, addr: string): Bytes {
+  return hmac('sha512', pkcs8, encodeText(`shoal quic stateless reset ${addr}`));
 }
 
 /** The key of a certificate that has been proven to be its owner's; `undefined` when it cannot be read. */

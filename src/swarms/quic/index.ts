@@ -16,6 +16,7 @@ import { type Addr } from '../../core/addr.ts';
 import { describeValue } from '../../core/limits.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
+import { exportKey } from '../../keys/import-key.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
 import { resolveSettings } from '../../protocols/quic/settings.ts';
 import { type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
@@ -62,7 +63,7 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
   }
   const engines = quicEngine();
   const { realm } = inner;
-  return quicSwarm(inner, resolved, (judge, addresses) => {
+  return quicSwarm(inner, resolved, (hooks) => {
     const { privateKey: _, accept: __, ...transport } = options;
     return new QuicEndpoint(
       {
@@ -73,11 +74,10 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
           options.maxBidiStreams ?? Math.min(resolved.pending.maxPendingMessages + REFUSABLE_STREAMS, MAX_BIDI_STREAMS),
         engines,
         random: (length) => realm.random(length),
-        judge,
         identity: identityOf(options.privateKey, realm),
         alpn: [ALPN],
         keyLog: options.onKeyLog !== undefined,
-        addresses,
+        ...hooks,
       },
       realm.nowMs(),
     );
@@ -115,7 +115,7 @@ async function openOn(
   try {
     await loadQuicEngine();
     // The socket is ours alone, so no other endpoint has this address.
-    const resetKey = options.resetKey ?? resetKeyOf(options.privateKey, udp.localAddrs()[0]!.text);
+    const resetKey = options.resetKey ?? resetKeyOf(exportKey(options.privateKey, 'pkcs8'), udp.localAddrs()[0]!.text);
     return quic(udp, { ...options, resetKey });
   } catch (error) {
     await udp.close();

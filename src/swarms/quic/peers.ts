@@ -179,7 +179,7 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     const refusal = refusalOf(accept, { addr, publicKey: key });
     if (refusal === undefined) return undefined;
     this.#counters.countDrop('quic.not_accepted');
-    this.#trace('refused', addr, 'not_accepted', refusal.cause);
+    if (refusal.cause !== undefined) this.#trace('refused', addr, 'not_accepted', refusal.cause);
     return ALERT.ACCESS_DENIED;
   }
 

@@ -160,6 +160,85 @@ describe('admission', () => {
     assert.equal(b.endpoint.gauges()!.connections, 1);
   });
 
+  /** Keeps `count` handshakes half open: it proves its address where it must, and answers nothing else. */
+  function halfOpen(net: Network, flood: Node, victim: Node, count: number): () => void {
+    const isRetry = (bytes: Uint8Array): boolean => (bytes[0]! & 0xf0) === 0xf0;
+    net.tap = (flight) =>
+      flight.from === victim.address && flight.to === flood.address && !isRetry(flight.bytes) ? undefined : flight;
+    return () => {
+      const open = [...flood.endpoint.connections].filter(({ state }) => state === 'handshake').length;
+      for (let i = open; i < count; i++) flood.endpoint.connect(net.now, victim.address);
+    };
+  }
+
+  it('300 half-open handshakes of one host: peers of other hosts, and of the same one, get in meanwhile', () => {
+    for (const honestHost of ['192.0.2.7', '198.51.100.1', '198.51.100.77']) {
+      const net = new Network(7);
+      const flood = net.add('p256', { handshakeTimeoutMs: 20_000 });
+      const hosts = new Map([[flood.address, '198.51.100.1']]);
+      const b = net.add('bob', { hostOf: (address) => hosts.get(address) });
+      const attack = halfOpen(net, flood, b, 300);
+      attack();
+      net.pass(2000);
+      let open = 0;
+      for (let i = 0; i < 20; i++) {
+        attack();
+        const a = net.add('alice');
+        hosts.set(a.address, honestHost);
+        const there = a.endpoint.connect(net.now, b.address);
+        if (net.run(() => there.state === 'open' && b.all('connected').length > open, 3000)) open++;
+        there.close();
+        net.pass(500);
+        net.detach(a);
+      }
+      assert.ok(
+        b.all('turned_away').some(({ how }) => how === 'displaced'),
+        'the bound was reached',
+      );
+      assert.ok(open >= 19, `${open} of 20 from ${honestHost}`);
+      assert.ok(b.endpoint.gauges()!.connections <= 256 + 20);
+    }
+  });
+
+  it('a network proves its addresses from an eighth of retryFromHandshakes on, others at the whole', () => {
+    const limits = {
+      addressValidation: 'under_load',
+      retryFromHandshakes: 64,
+      maxHandshakes: 256,
+      maxConnections: 9,
+    } as const;
+    const stranger = { number: 1, address: 1, addressValidated: false, mayRetry: true };
+    const load = { connections: 0, closing: false };
+    assert.equal(admitByDefault(stranger, { ...load, handshakes: 63, fromSource: 7 }, limits), 'accept');
+    assert.equal(admitByDefault(stranger, { ...load, handshakes: 8, fromSource: 8 }, limits), 'retry');
+    assert.equal(admitByDefault(stranger, { ...load, handshakes: 64, fromSource: 0 }, limits), 'retry');
+  });
+
+  it('one source that holds every connection makes room for others, one at a time, and is refused itself', () => {
+    const net = new Network(1);
+    const [a, c] = [net.add('alice'), net.add('p256')];
+    const hosts = new Map([
+      [a.address, '198.51.100.1'],
+      [c.address, '203.0.113.9'],
+    ]);
+    const b = net.add('bob', { maxConnections: 4, displacedCode: 77, hostOf: (address) => hosts.get(address) });
+    const held = Array.from({ length: 4 }, () => dial(net, a, b));
+    assert.equal(dial(net, a, b).closed?.by, 'peer_transport');
+    assert.equal(dial(net, c, b).state, 'open');
+    assert.deepEqual(
+      held.map(({ closed }) => closed?.code),
+      [77, undefined, undefined, undefined],
+    );
+    net.pass(5000);
+    assert.equal(dial(net, c, b).state, 'open', 'three against one: the oldest goes');
+    net.pass(5000);
+    assert.equal(dial(net, c, b).closed?.by, 'peer_transport', 'two against two: nobody goes');
+    assert.deepEqual(
+      held.map(({ state }) => state),
+      ['closed', 'closed', 'open', 'open'],
+    );
+  });
+
   it('nothing that is sent to a forged address is more than three times what came from it', () => {
     const net = new Network(3);
     const flood = net.add('p256');

@@ -1,0 +1,211 @@
+/**
+ * The engines of an endpoint: one that takes new connections, and older ones until their connections have gone.
+ *
+ * The memory of a WebAssembly instance never shrinks. So one that has grown large and holds little takes no new
+ * connections any more, and is given up with its last one. Connection ids carry the mark of their engine.
+ */
+
+import { type Bytes } from '../../core/bytes.ts';
+import { type QuicConnection } from './connection.ts';
+import { EngineFailure, type EngineGauges, type InboundDatagram, type QuicEngine } from './engine.ts';
+
+/** Marks of engines, two bits of a connection id; one is left for the engine that replaces a retired one. */
+const MARKS = 4;
+/** Engines at a time, the current one included. */
+const MAX_ENGINES = 3;
+/** An engine with less memory is not worth replacing. A fresh one has about 2 MiB. */
+const RETIRE_BYTES = 16 * 2 ** 20;
+/** The most that may be in use of the memory of an engine that is replaced. */
+const RETIRE_USE = 1 / 2;
+/** Bytes of our connection ids: see `MarkedIds` in `engine/src/engine.rs`. */
+const ID_BYTES = 8;
+const LONG_HEADER = 0x80;
+
+/** An engine and the connections that were made on it. */
+export interface Instance {
+  readonly engine: QuicEngine;
+  readonly mark: number;
+  /** By handle, drained ones excepted. Bounded by `maxConnections` and what we dial. */
+  readonly connections: Map<number, QuicConnection>;
+}
+
+/** What makes an engine and sees it end. */
+export interface EnginesUser {
+  /** @throws {EngineFailure} when none can be made. */
+  make(mark: number, judge: (handle: number, chain: readonly Bytes[]) => number): QuicEngine;
+  judge(connection: QuicConnection | undefined, chain: readonly Bytes[]): number;
+  /** An engine broke; it is out of the list already. */
+  lost(instance: Instance, failure: EngineFailure): void;
+}
+
+export class Engines {
+  readonly #user: EnginesUser;
+  /** Oldest first. Bounded by `MAX_ENGINES`. */
+  readonly #all = new Map<QuicEngine, Instance>();
+  #current: Instance | undefined;
+  /** The last one, for those who cannot be served. */
+  #failure: EngineFailure | undefined;
+
+  /** @throws {EngineFailure} when no engine can be made. */
+  constructor(user: EnginesUser) {
+    this.#user = user;
+    this.#current = this.#make();
+  }
+
+  get failure(): EngineFailure | undefined {
+    return this.#failure;
+  }
+
+  get all(): readonly Instance[] {
+    return [...this.#all.values()];
+  }
+
+  /** The one for new connections; another where the last one broke, `undefined` when none can be made. */
+  get current(): Instance | undefined {
+    try {
+      return (this.#current ??= this.#make());
+    } catch (error) {
+      if (!(error instanceof EngineFailure)) throw error;
+      this.#failure = error;
+      return undefined;
+    }
+  }
+
+  /** The connections of an engine; `undefined` when it is no more. */
+  connectionsOf(engine: QuicEngine): Map<number, QuicConnection> | undefined {
+    return this.#all.get(engine)?.connections;
+  }
+
+  get connections(): number {
+    let size = 0;
+    for (const { connections } of this.#all.values()) size += connections.size;
+    return size;
+  }
+
+  /** What all hold together. */
+  gauges(): EngineGauges | undefined {
+    let sum: EngineGauges | undefined;
+    for (const { engine } of this.all) {
+      const gauges = this.run<EngineGauges | undefined>(engine, undefined, () => engine.gauges());
+      sum = sum === undefined || gauges === undefined ? (sum ?? gauges) : addGauges(sum, gauges);
+    }
+    return sum;
+  }
+
+  /** Memory of all, in bytes. */
+  get memoryBytes(): number {
+    let bytes = 0;
+    for (const { engine } of this.all) bytes += this.run(engine, 0, () => engine.memoryBytes());
+    return bytes;
+  }
+
+  /** What they have in use of it. */
+  inUseBytes(): number {
+    let bytes = 0;
+    for (const { engine } of this.all) bytes += this.run(engine, 0, () => engine.bytesInUse());
+    return bytes;
+  }
+
+  /** Calls an engine; `otherwise` where it is no more, or breaks in the call. */
+  run<T>(engine: QuicEngine, otherwise: T, act: (engine: QuicEngine) => T): T {
+    const instance = this.#all.get(engine);
+    if (instance === undefined) return otherwise;
+    try {
+      return act(engine);
+    } catch (error) {
+      if (!(error instanceof EngineFailure)) throw error;
+      this.#failure = error;
+      this.#remove(instance);
+      this.#user.lost(instance, error);
+      return otherwise;
+    }
+  }
+
+  /** Hands datagrams to the engines whose they are. */
+  receive(
+    datagrams: readonly InboundDatagram[],
+    hand: (engine: QuicEngine, own: readonly InboundDatagram[]) => void,
+  ): void {
+    const current = this.current;
+    if (this.#all.size <= 1) {
+      if (current !== undefined) hand(current.engine, datagrams);
+      return;
+    }
+    const shares = new Map<QuicEngine, InboundDatagram[]>();
+    for (const datagram of datagrams) {
+      const { engine } = this.#ownerOf(datagram.bytes) ?? current ?? {};
+      if (engine === undefined) continue;
+      const share = shares.get(engine);
+      if (share === undefined) shares.set(engine, [datagram]);
+      else share.push(datagram);
+    }
+    for (const [engine, own] of shares) hand(engine, own);
+  }
+
+  /** Replaces an engine that has grown large and holds little, and gives up those that hold nothing any more. */
+  tidy(): void {
+    const { all } = this;
+    for (const { engine, connections } of all) {
+      const memoryBytes = this.run(engine, 0, () => engine.memoryBytes());
+      if (memoryBytes < RETIRE_BYTES) continue;
+      if (this.#current?.engine === engine) {
+        const inUse = this.run(engine, Infinity, () => engine.bytesInUse());
+        // Datagrams of a handshake may carry an id that the peer chose: it is over before its engine is replaced.
+        const settled = [...connections.values()].every(({ state }) => state !== 'handshake');
+        if (all.length >= MAX_ENGINES || inUse > memoryBytes * RETIRE_USE || !settled) continue;
+        this.#current = undefined;
+      }
+      if (connections.size === 0 && this.run(engine, 0, () => engine.gauges().over) === 0) this.#dispose(engine);
+    }
+  }
+
+  /** Gives up all of them. */
+  dispose(): void {
+    this.#current = undefined;
+    for (const engine of this.#all.keys()) this.#dispose(engine);
+  }
+
+  #dispose(engine: QuicEngine): void {
+    const instance = this.#all.get(engine);
+    if (instance !== undefined) this.#remove(instance);
+    engine.dispose();
+  }
+
+  #remove(instance: Instance): void {
+    this.#all.delete(instance.engine);
+    if (this.#current === instance) this.#current = undefined;
+  }
+
+  #make(): Instance {
+    const used = new Set([...this.#all.values()].map(({ mark }) => mark));
+    let mark = 0;
+    while (used.has(mark)) mark = (mark + 1) % MARKS;
+    const connections = new Map<number, QuicConnection>();
+    const engine = this.#user.make(mark, (handle, chain) => this.#user.judge(connections.get(handle), chain));
+    const instance = { engine, mark, connections };
+    this.#all.set(engine, instance);
+    return instance;
+  }
+
+  /** By the mark in the destination connection id (RFC 9000 §17), where that may be one of ours. */
+  #ownerOf(datagram: Uint8Array): Instance | undefined {
+    const long = (datagram[0]! & LONG_HEADER) !== 0;
+    if (long && datagram[5] !== ID_BYTES) return undefined;
+    const mark = (datagram[long ? 6 : 1] ?? 0) >> 6;
+    return this.all.find((instance) => instance.mark === mark);
+  }
+}
+
+function addGauges(a: EngineGauges, b: EngineGauges): EngineGauges {
+  return {
+    connections: a.connections + b.connections,
+    incoming: a.incoming + b.incoming,
+    incomingBufferBytes: a.incomingBufferBytes + b.incomingBufferBytes,
+    timers: a.timers + b.timers,
+    events: a.events + b.events,
+    replies: a.replies + b.replies,
+    droppedReplies: a.droppedReplies + b.droppedReplies,
+    over: a.over + b.over,
+    memoryBytes: a.memoryBytes + b.memoryBytes,
+  };
+}
