@@ -39,6 +39,7 @@ import {
 import { MemoryBudget } from './memory-budget.ts';
 import { type IncomingMessage, type OutgoingMessage, type ReceivedMessage } from './message.ts';
 import { type Prepared, prepareMessage, priorityOf, refusal } from './prepared.ts';
+import { promptly } from './prompt-ack.ts';
 import { Receiver } from './receiver.ts';
 import { Requests } from './requests.ts';
 import { Sender, type Settle } from './sender.ts';
@@ -70,8 +71,6 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   #addr: A;
   #closed: ConnectionClosed | undefined;
   #lossTold = false;
-  /** In this turn. */
-  #acknowledged = false;
 
   constructor(
     host: ConnectionHost<A>,
@@ -104,7 +103,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
       nowMs: () => host.nowMs(),
       kick: () => host.kick(),
       wake: () => this.#wake(),
-      acknowledge: () => this.#acknowledge(),
+      acknowledge: promptly(connection, (act) => host.later(act)),
       welcomed: () => host.welcomed(this),
       dropped: (fault) => host.dropped(fault),
     });
@@ -441,17 +440,6 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     for (const feed of this.#messageFeeds) feed.wake();
     for (const feed of this.#bodyFeeds) feed.wake();
     this.#host.wake(this);
-  }
-
-  /**
-   * Has the acknowledgement sent at once, with a PING: alone it would wait for 25 ms or a second packet (RFC 9000 §13.2.1), and
-   * a peer that awaits each message would get no more than forty a second through. Once a turn is enough for all.
-   */
-  #acknowledge(): void {
-    if (this.#acknowledged || this.#closed !== undefined) return;
-    this.#acknowledged = true;
-    this.connection.ping();
-    this.#host.later(() => (this.#acknowledged = false));
   }
 
   /** After the end: whether all that has come was taken, and nothing has to be kept any more. */
