@@ -26,7 +26,8 @@ export interface LayerDescription {
 export interface Inspection {
   readonly layer: string;
   readonly addrs: readonly string[];
-  readonly abilities: readonly ('tell' | 'ask' | 'secure')[];
+  /** What can be done with it; `streams`: an endpoint. */
+  readonly abilities: readonly ('tell' | 'ask' | 'secure' | 'streams')[];
   readonly limits: Readonly<Record<string, number | string | boolean>>;
   readonly state: Readonly<Record<string, number | string | boolean>>;
   readonly counters: {
@@ -39,29 +40,47 @@ export interface Inspection {
   readonly inner: readonly Inspection[];
 }
 
-/** The stack of a swarm with its addresses, limits and counters as one plain object, outermost layer first. */
-export function inspect<A extends Addr>(swarm: Swarm<A>): Inspection {
+/** What can be inspected beside swarms: an endpoint. */
+export interface Describable {
+  readonly counters: Counters;
+  localAddrs(): readonly Addr[];
+}
+
+/** The stack of a swarm or an endpoint with its addresses, limits and counters as one plain object, outermost layer first. */
+export function inspect<A extends Addr>(target: Swarm<A> | Describable): Inspection {
+  if (typeof target === 'object' && target !== null && !('tell' in target) && describes(target)) {
+    return inspection(target, target.describe(), ['streams']);
+  }
+  const swarm = target as Swarm<A>;
   assertSwarm(swarm, 'swarm');
-  const addrs = swarm.localAddrs();
-  const [first] = addrs;
+  const [first] = swarm.localAddrs();
   const described: LayerDescription = describes(swarm) ? swarm.describe() : { limits: {} };
   const limits: Record<string, number | string | boolean> = { ...described.limits };
   if (first !== undefined) {
     limits['mtu'] = swarm.mtu(first);
     if (canAsk(swarm)) limits['maxRequestBytes'] = swarm.maxRequestBytes(first);
   }
+  const abilities = [
+    'tell',
+    ...(canAsk(swarm) ? (['ask'] as const) : []),
+    ...(isSecure(swarm) ? (['secure'] as const) : []),
+  ] as const;
+  return inspection(swarm, { ...described, limits }, abilities);
+}
+
+function inspection(
+  target: Describable,
+  { limits, state, inner }: LayerDescription,
+  abilities: Inspection['abilities'],
+): Inspection {
   return {
-    layer: swarm.counters.layer,
-    addrs: addrs.map((addr) => addr.text),
-    abilities: [
-      'tell',
-      ...(canAsk(swarm) ? (['ask'] as const) : []),
-      ...(isSecure(swarm) ? (['secure'] as const) : []),
-    ],
-    limits,
-    state: { ...described.state },
-    counters: plainCounters(swarm.counters),
-    inner: described.inner ?? [],
+    layer: target.counters.layer,
+    addrs: target.localAddrs().map((addr) => addr.text),
+    abilities,
+    limits: { ...limits },
+    state: { ...state },
+    counters: plainCounters(target.counters),
+    inner: inner ?? [],
   };
 }
 

@@ -44,6 +44,8 @@ export interface ConnectionHost<A extends Addr> {
   dropped(fault: StreamFault | 'timeout'): void;
   countSent(bytes: number): void;
   countReceived(bytes: number): void;
+  /** Something was taken after the end. */
+  taken(connection: LiveConnection<A>): void;
   /** Everything was taken after the end. */
   over(connection: LiveConnection<A>): void;
 }

@@ -49,6 +49,11 @@ export interface HubUser<A extends Addr> {
 
 /** Connections that have ended with messages that were not taken; the eldest is forgotten. */
 const MAX_LINGERING = 1024;
+/** Where memory is short, what nobody takes is kept for so long after the end of its connection. */
+const LINGER_MS = 10_000;
+/** Memory is short when messages, or engines, hold so much. */
+const LINGER_BYTES = 8 * 2 ** 20;
+const LINGER_ENGINE_BYTES = 16 * 2 ** 20;
 /** Peers without a connection whose address is remembered; the longest unused is forgotten. */
 const MAX_KNOWN_ADDRS = 4096;
 /** How often in each deadline streams are looked at that stand still: they live a quarter longer at most. */
@@ -72,8 +77,8 @@ export class Hub<A extends Addr> {
   readonly #retirement: Retirement<LiveConnection<A>>;
   /** Those whose handshake is over on our side. Bounded by `maxConnections` and what we dial. */
   readonly #live = new Map<QuicConnection, LiveConnection<A>>();
-  /** Bounded by `MAX_LINGERING`. */
-  readonly #lingering = new Set<LiveConnection<A>>();
+  /** With when something of it was last taken, longest ago first. Bounded by `MAX_LINGERING`. */
+  readonly #lingering = new Map<LiveConnection<A>, number>();
   /** Bounded by `MAX_KNOWN_ADDRS`. */
   readonly #known = new Map<PeerId, A>();
   /** Who has proven to be who, and is judged. */
@@ -124,7 +129,7 @@ export class Hub<A extends Addr> {
         failed: (bug) => user.failed(bug),
         later: (act) => user.later(act),
       },
-      makeEndpoint,
+      (hooks) => makeEndpoint({ ...hooks, heldElsewhere: () => this.#memory.bytes }),
     );
   }
 
@@ -135,6 +140,7 @@ export class Hub<A extends Addr> {
       peers: this.pool.peers,
       dials: this.#dials.size,
       heldBytes: this.#memory.bytes,
+      windowBytes: this.#connections.grantedBytes,
       engineBytes: this.#connections.engineBytes,
     };
   }
@@ -165,7 +171,7 @@ export class Hub<A extends Addr> {
     this.#looking?.cancel();
     this.#connections.close(code, reason);
     this.#retirement.stop();
-    for (const connection of this.#lingering) connection.forget();
+    for (const connection of this.#lingering.keys()) connection.forget();
   }
 
   #dial(key: string | undefined, target: Dialled<A>, what: string): Dial<Dialled<A>, LiveConnection<A>> | P2PError {
@@ -359,11 +365,27 @@ export class Hub<A extends Addr> {
   }
 
   #linger(live: LiveConnection<A>): void {
-    this.#lingering.add(live);
-    if (this.#lingering.size <= MAX_LINGERING) return;
-    const [eldest] = this.#lingering;
-    this.#lingering.delete(eldest!);
-    eldest!.forget();
+    this.#lingering.delete(live);
+    this.#lingering.set(live, this.#realm.nowMs());
+    const [eldest] = this.#lingering.keys();
+    if (this.#lingering.size > MAX_LINGERING) this.#letGo(eldest!);
+  }
+
+  #letGo(live: LiveConnection<A>): void {
+    this.#lingering.delete(live);
+    live.forget();
+    this.#counters.countDrop('endpoint.untaken');
+  }
+
+  /** Gives up what nobody takes of connections that have ended, where memory is short. */
+  #letGoUntaken(): void {
+    const nowMs = this.#realm.nowMs();
+    const short = this.#memory.bytes > LINGER_BYTES || this.#connections.engineBytes > LINGER_ENGINE_BYTES;
+    for (const [live, sinceMs] of this.#lingering) {
+      if (!short || nowMs - sinceMs < LINGER_MS) return;
+      this.#letGo(live);
+      this.#connections.kick();
+    }
   }
 
   /** Looks for streams that stand still, as long as there are connections. */
@@ -374,7 +396,8 @@ export class Hub<A extends Addr> {
     const look = (): void => {
       this.#looking = undefined;
       for (const live of this.pool.values()) live.expire(streamTimeoutMs);
-      if (this.pool.size > 0) this.#look();
+      this.#letGoUntaken();
+      if (this.pool.size > 0 || this.#lingering.size > 0) this.#look();
     };
     this.#looking = clockOf(this.#realm).setTimer(atMs, look, { background: true });
   }
@@ -395,6 +418,9 @@ export class Hub<A extends Addr> {
       dropped: (fault) => this.#counters.countDrop(`endpoint.${fault}`),
       countSent: (bytes) => this.#counters.countSent(bytes),
       countReceived: (bytes) => this.#counters.countReceived(bytes),
+      taken: (live) => {
+        if (this.#lingering.has(live)) this.#linger(live);
+      },
       over: (live) => {
         if (this.#lingering.delete(live)) live.forget();
       },

@@ -154,6 +154,7 @@ function endpointOn<A extends Addr>(
           // Calls give up earlier; this is for those who connect and say no more.
           handshakeTimeoutMs: 2 * Math.max(connectTimeoutMs, MIN_HANDSHAKE_MS),
           keyLog: options.onKeyLog !== undefined,
+          windowBudgetBytes: resolved.maxEndpointBytes,
           displacedCode: CLOSE_CODE.TOO_MANY,
           ...hooks,
         },

@@ -3,14 +3,12 @@
 import { type Addr } from '../core/addr.ts';
 import { type Bytes } from '../core/bytes.ts';
 import { type P2PError } from '../core/errors.ts';
-import { wholeNumber } from '../core/limits.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { PendingBudget } from '../kit/pending-budget.ts';
 import { markHandled, RESOLVED, rejection } from '../kit/rejection.ts';
 import { checkCall } from '../kit/waits.ts';
-import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type QuicClosed } from '../protocols/quic/events.ts';
@@ -41,7 +39,7 @@ import { type IncomingMessage, type OutgoingMessage, type ReceivedMessage } from
 import { type Prepared, prepareMessage, priorityOf, refusal } from './prepared.ts';
 import { promptly } from './prompt-ack.ts';
 import { Receiver } from './receiver.ts';
-import { Requests } from './requests.ts';
+import { maxResponseOf, Requests } from './requests.ts';
 import { Sender, type Settle } from './sender.ts';
 import { type BiStream, type IncomingStream, type SendStream, type StreamId } from './stream.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -230,14 +228,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   }
 
   request(message: OutgoingMessage, options?: RequestOptions): Promise<ReceivedMessage> {
-    const { maxMessageBytes } = this.#host.limits;
-    const maxResponseBytes = wholeNumber(
-      options?.maxResponseBytes,
-      'maxResponseBytes',
-      maxMessageBytes,
-      0,
-      MAX_PART_BYTES,
-    );
+    const maxResponseBytes = maxResponseOf(options, this.#host.limits.maxMessageBytes);
     const prepared = this.#prepare(message, options, 'request from');
     return prepared instanceof Promise ? prepared : this.#requests.begin(prepared, maxResponseBytes, options);
   }
@@ -319,6 +310,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     if (unread === undefined) return undefined;
     const { message, stream } = unread;
     this.#host.countReceived(message.payload.length);
+    if (this.#closed !== undefined) this.#host.taken(this);
     this.#checkOver();
     const reply = stream.kind === 'bidi' ? this.#replyOn(stream) : undefined;
     const id = reply?.id ?? this.#idOf(stream);

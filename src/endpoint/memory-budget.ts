@@ -6,6 +6,11 @@ export interface Holder {
   resume(): void;
 }
 
+/** How much more than the budget small beginnings of messages may take. */
+const SLACK_BYTES = 4 * 2 ** 20;
+/** What something that is held takes beyond its bytes. */
+const ITEM_BYTES = 512;
+
 /**
  * A budget in which the eldest holder may always go on: otherwise many unfinished messages could fill it, and none of them
  * could ever be finished. So it is exceeded by at most what one holder takes.
@@ -18,6 +23,7 @@ export class MemoryBudget {
   /** Those who wait for room. Bounded likewise. */
   readonly #waiting = new Set<Holder>();
   #bytes = 0;
+  #items = 0;
 
   /** @param parent - the budget of which this one is a part. */
   constructor(maxBytes: number, parent?: MemoryBudget) {
@@ -27,6 +33,11 @@ export class MemoryBudget {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Whether so much is held that not even a bit more can be, but for the eldest. */
+  get exhausted(): boolean {
+    return this.#taken >= this.maxBytes + SLACK_BYTES || (this.#parent?.exhausted ?? false);
   }
 
   /** Takes part from now on; the order counts. */
@@ -47,19 +58,24 @@ export class MemoryBudget {
 
   /** Whether a holder may read on; if not, it is told when it may. */
   admits(holder: Holder): boolean {
-    if (this.#bytes >= this.maxBytes && !this.#isEldest(holder)) {
+    if (this.#taken >= this.maxBytes && !this.#isEldest(holder)) {
       this.#waiting.add(holder);
       return false;
     }
     return this.#parent?.admits(holder) ?? true;
   }
 
-  /** So many bytes more are held, or fewer. */
-  change(bytes: number): void {
-    const wasFull = this.#bytes >= this.maxBytes;
+  /** So many bytes more are held, or fewer; and so many messages, which take something by themselves. */
+  change(bytes: number, items = 0): void {
+    const wasFull = this.#taken >= this.maxBytes;
     this.#bytes += bytes;
-    this.#parent?.change(bytes);
-    if (wasFull && this.#bytes < this.maxBytes) this.#resume();
+    this.#items += items;
+    this.#parent?.change(bytes, items);
+    if (wasFull && this.#taken < this.maxBytes) this.#resume();
+  }
+
+  get #taken(): number {
+    return this.#bytes + ITEM_BYTES * this.#items;
   }
 
   #isEldest(holder: Holder): boolean {

@@ -114,7 +114,7 @@ export class Receiver {
       this.#taken = 0;
     }
     const size = sizeOf(first.message);
-    this.#host.memory.change(-size);
+    this.#host.memory.change(-size, -1);
     this.#host.pending.give(size);
     return first;
   }
@@ -186,7 +186,7 @@ export class Receiver {
         return;
       }
       const admitted = memory.admits(arrival);
-      if (!admitted && reader.held >= SMALL_BYTES) {
+      if (!admitted && (reader.held >= SMALL_BYTES || memory.exhausted)) {
         arrival.parked = true;
         return;
       }
@@ -256,7 +256,7 @@ export class Receiver {
     arrival.moved = 0;
     const size = sizeOf(message);
     this.#host.pending.take(size);
-    this.#host.memory.change(size);
+    this.#host.memory.change(size, 1);
     this.#unread.push({ message, stream: arrival.reader.stream });
     this.#host.wake();
   }

@@ -1,15 +1,23 @@
 /** Requests of a connection whose answers have not come. */
 
 import { P2PError } from '../core/errors.ts';
+import { wholeNumber } from '../core/limits.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type Wait } from '../kit/waits.ts';
+import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
+import { type RequestOptions } from './connection.ts';
 import { streamError } from './errors.ts';
 import { STREAM_TIMEOUT_MS, type StreamHost } from './live-streams.ts';
 import { type ReceivedMessage } from './message.ts';
 import { type Prepared } from './prepared.ts';
 import { StreamFailure, StreamReader } from './stream-reader.ts';
+
+/** The largest answer that a request takes. @throws {TypeError | RangeError} for a wrong limit. */
+export function maxResponseOf(options: RequestOptions | undefined, fallback: number): number {
+  return wholeNumber(options?.maxResponseBytes, 'maxResponseBytes', fallback, 0, MAX_PART_BYTES);
+}
 
 export class Requests {
   readonly #host: StreamHost;

@@ -66,7 +66,7 @@ export interface QuicEndpointOptions extends QuicSettings {
   /** How long a handshake may take; 0 for as long as the idle timeout lets it. @default 10_000 */
   readonly handshakeTimeoutMs?: number | undefined;
   /**
-   * What all connections together may have their peers send before it is read, in bytes, beyond 16 KiB for each. A connection
+   * What all connections together may have their peers send before it is read, in bytes, beyond 8 KiB for each. A connection
    * gets an eighth of what is free, at most the window of the settings, and more as its data is read. @default 48 MiB
    */
   readonly windowBudgetBytes?: number | undefined;

@@ -3,8 +3,8 @@
  * are. A connection has a small window for certain, more of it while there is plenty, and yet more as it is read.
  */
 
-/** What every connection has in each direction without asking: a first flight (RFC 9002 §7.2: 14 720 bytes) and a bit. */
-export const FIRST_WINDOW_BYTES = 16_384;
+/** What every connection has in each direction without asking: half of a first flight (RFC 9002 §7.2: 14 720 bytes). */
+export const FIRST_WINDOW_BYTES = 8192;
 /** A window that is used grows by as much. */
 const GROWTH = 4;
 /** A receive window grows when so much of it has been read since it last did. */

@@ -43,7 +43,7 @@ export interface ConnectionsUser<I extends Addr> {
 }
 
 /** What the machine needs of those who drive it. */
-export type EndpointHooks = Pick<QuicEndpointOptions, 'judge' | 'addresses' | 'hostOf'>;
+export type EndpointHooks = Pick<QuicEndpointOptions, 'judge' | 'addresses' | 'hostOf' | 'heldElsewhere'>;
 
 /** Makes the endpoint. */
 export type MakeEndpoint = (hooks: EndpointHooks) => QuicEndpoint;
@@ -96,6 +96,11 @@ export class Connections<I extends Addr> {
   /** What the engine holds, in bytes. */
   get engineBytes(): number {
     return this.#endpoint.gauges()?.memoryBytes ?? 0;
+  }
+
+  /** Receive windows beyond the first ones, granted to connections, in bytes. */
+  get grantedBytes(): number {
+    return this.#endpoint.grantedBytes;
   }
 
   /**
