@@ -41,6 +41,7 @@ function threeWays(
 export const ROWS: readonly Row[] = [
   ...threeWays(GO_NOISE, 'p2pke, machines', 'p2pke.test.ts', '', '> we begin', '> Go begins'),
   ...threeWays(GO_NOISE, 'p2pke, swarm', 'p2pke-swarm.test.ts', '', '> (finds|looks)', '> is dialled'),
+  ...threeWays(GO_NOISE, 'p2pke, as it forgets', 'p2pke-original.test.ts', '', '> first', '> is told'),
   ...['udp', 'udp,p2pke'].flatMap((base) =>
     ['frag', 'mux', 'mbapp'].map((layer): Row => ({
       peer: GO_NOISE,
