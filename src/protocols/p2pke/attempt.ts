@@ -1,6 +1,5 @@
 /** What a channel counts and keeps about the one handshake that it has begun. */
 
-import { type Bytes } from '../../core/bytes.ts';
 import { type Millis } from '../../core/machine.ts';
 import { Bucket } from './bucket.ts';
 
@@ -20,10 +19,6 @@ const MAX_COOKIES = 32;
 /** After how long in ms a repeated InitHello gets a new timestamp. */
 const RENEW_MS = 1000;
 
-/** The data that is sent right behind InitDone, and kept to be said again. What is beyond waits for RespDone. */
-const MAX_EARLY_DATAGRAMS = 32;
-const MAX_EARLY_BYTES = 64 * 1024;
-
 /** One handshake, from InitHello until the responder has confirmed it. */
 export class Attempt {
   /** It was answered by a key that is not accepted. */
@@ -31,9 +26,6 @@ export class Attempt {
   #repetitions = 0;
   readonly #replies: Bucket;
   #cookies = 0;
-  /** Bounded by MAX_EARLY_DATAGRAMS and MAX_EARLY_BYTES. */
-  readonly early: Bytes[] = [];
-  #earlyBytes = 0;
   /** When InitHello got its timestamp. */
   #stampedMs: Millis;
   /** The other side has named a time that ours was put behind. */
@@ -87,16 +79,5 @@ export class Attempt {
   /** Whether one more cookie may be taken. */
   mayTakeCookie(): boolean {
     return this.#cookies++ < MAX_COOKIES;
-  }
-
-  /** Whether one more datagram of so many bytes can be kept. */
-  hasRoom(bytes: number): boolean {
-    return this.early.length < MAX_EARLY_DATAGRAMS && this.#earlyBytes + bytes <= MAX_EARLY_BYTES;
-  }
-
-  /** Keeps a datagram that is sent before the handshake is confirmed; after {@link Attempt.hasRoom}. */
-  keep(datagram: Bytes): void {
-    this.early.push(datagram);
-    this.#earlyBytes += datagram.length;
   }
 }

@@ -5,6 +5,7 @@ import { assertFunction, describeOption, describeValue } from '../../core/limits
 import { type PublicKey } from '../../core/secure.ts';
 import { type ImportAeadKey } from '../../crypto/suite.ts';
 import { createKeyRegistry, ed25519, type KeyRegistry, type Signer } from '../../formats/key-algorithm.ts';
+import { EarlyBudget } from './early-data.ts';
 import { Timestamps } from './tai64n.ts';
 
 /** What an identity is made of. */
@@ -28,6 +29,8 @@ export interface P2pkeIdentity {
   readonly random: (length: number) => Uint8Array;
   /** Grows over all channels of this identity. */
   readonly timestamps: Timestamps;
+  /** What all channels of this identity keep of data that went before RespDone. */
+  readonly earlyBudget: EarlyBudget;
 }
 
 const ed25519Only = createKeyRegistry([ed25519]);
@@ -62,5 +65,6 @@ export function createP2pkeIdentity(options: P2pkeIdentityOptions): P2pkeIdentit
     importAead: aead,
     random,
     timestamps: new Timestamps(),
+    earlyBudget: new EarlyBudget(),
   };
 }

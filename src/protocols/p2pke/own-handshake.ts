@@ -11,6 +11,7 @@ import { Attempt } from './attempt.ts';
 import { READY, type ChannelEvent, type ChannelTimer, type ResolvedChannelLimits } from './channel-options.ts';
 import { COOKIE_BYTES, OVERHEAD_BYTES } from './constants.ts';
 import { type P2pkeDrop } from './drop-reason.ts';
+import { EarlyData } from './early-data.ts';
 import { type P2pkeIdentity } from './identity.ts';
 import { decodeCookieReply, decodeTimeReply, type TimeReply } from './messages.ts';
 import { initiateSession, type Session } from './session.ts';
@@ -60,8 +61,10 @@ export class OwnHandshake {
   #attempt = new Attempt(0);
   /** A message was refused because enough early data is under way: it waits for RespDone. */
   #crowded = false;
-  /** The session confirmed last, and its early data until it is said again or known to have come. Bounded as in {@link Attempt}. */
-  #early: { readonly session: Session; readonly datagrams: readonly Bytes[] } | undefined;
+  /** What has gone before RespDone. */
+  #early: EarlyData;
+  /** The session confirmed last, and its early data until it is said again or known to have come. */
+  #unseen: { readonly session: Session; readonly early: EarlyData } | undefined;
 
   /** The session whose other side's time was told. */
   #timed: Session | undefined;
@@ -70,6 +73,7 @@ export class OwnHandshake {
     this.#user = user;
     this.#slots = user.slots;
     this.#outbox = user.outbox;
+    this.#early = new EarlyData(user.identity.earlyBudget);
   }
 
   /** Whether it was answered by a key that is not accepted. */
@@ -79,19 +83,20 @@ export class OwnHandshake {
 
   /** Whether one more message of so many bytes may go before RespDone: as many as are kept to be said again. */
   mayGoEarly(bytes: number): boolean {
-    if (this.#attempt.hasRoom(bytes + OVERHEAD_BYTES)) return true;
+    if (this.#early.hasRoom(bytes + OVERHEAD_BYTES)) return true;
     this.#crowded = true;
     return false;
   }
 
   /** Keeps a datagram that goes before RespDone. */
   keep(datagram: Bytes): void {
-    this.#attempt.keep(datagram);
+    this.#early.keep(datagram);
   }
 
   /** Forgets everything; the outbox is cleared by the channel. */
   close(): void {
-    this.#early = this.#timed = undefined;
+    this.#unseen?.early.release();
+    this.#unseen = this.#timed = undefined;
     this.end();
   }
 
@@ -126,7 +131,7 @@ export class OwnHandshake {
     }
     for (const message of mine.repeats) this.#outbox.transmit(message);
     if (mine.confirm !== undefined) this.#outbox.transmit(mine.confirm);
-    for (const datagram of this.#attempt.early) this.#outbox.transmit(datagram);
+    for (const datagram of this.#early.datagrams) this.#outbox.transmit(datagram);
     this.#armRepetition(now, mine);
   }
 
@@ -146,6 +151,7 @@ export class OwnHandshake {
   end(): void {
     this.#slots.mine = undefined;
     this.#crowded = false;
+    this.#early.release();
     this.#attempt = new Attempt(0);
     this.#outbox.disarm('retransmit');
     this.#outbox.disarm('give_up');
@@ -236,12 +242,14 @@ export class OwnHandshake {
   /** The responder has answered InitDone, with RespDone or with data. */
   confirmed(now: Millis, session: Session): void {
     this.#outbox.transmit(session.confirm!); // again, the same bytes: should the first have been lost, the original would storm (P1)
-    const { early } = this.#attempt;
+    const early = this.#early;
     const crowded = this.#crowded;
+    this.#early = new EarlyData(this.#user.identity.earlyBudget);
     this.end();
     this.#user.heard(now);
-    if (early.length > 0) {
-      this.#early = { session, datagrams: early };
+    if (early.datagrams.length > 0) {
+      this.#unseen?.early.release();
+      this.#unseen = { session, early };
       this.#outbox.arm('repeat', now + REPEAT_MS);
     }
     if (this.#slots.current !== session) this.#user.promote(now, session);
@@ -250,9 +258,10 @@ export class OwnHandshake {
 
   /** Says early data again when the other side has not shown that it missed none. */
   repeatEarly(): void {
-    const early = this.#early;
-    this.#early = undefined;
-    if (early === undefined || early.session.isOurKind) return;
-    for (const datagram of early.datagrams) this.#outbox.transmit(datagram);
+    const unseen = this.#unseen;
+    this.#unseen = undefined;
+    if (unseen === undefined) return;
+    if (!unseen.session.isOurKind) for (const datagram of unseen.early.datagrams) this.#outbox.transmit(datagram);
+    unseen.early.release();
   }
 }
