@@ -80,6 +80,8 @@ const GENERALIZED_FROM_YEAR = 2050;
 const FIRST_MS = -631_152_000_000;
 const END_MS = 253_402_300_800_000;
 const MAX_SERIAL_BYTES = 20;
+/** Several times what any certificate in use has. Each is compared with all before it. */
+const MAX_EXTENSIONS = 32;
 
 function refuse(why: string): never {
   throw new DerSyntaxError(why);
@@ -174,8 +176,9 @@ export function createSelfSignedCertificate(options: SelfSignedOptions): Bytes {
 }
 
 function readExtensions(reader: DerReader): CertificateExtension[] {
-  const extensions: CertificateExtension[] = []; // bounded by the certificate's own bytes
+  const extensions: CertificateExtension[] = []; // bounded by MAX_EXTENSIONS
   while (!reader.done) {
+    if (extensions.length === MAX_EXTENSIONS) refuse('too many extensions');
     const inner = reader.sequence();
     const oid = inner.oid();
     let critical = false;

@@ -73,13 +73,23 @@ function refuse(why: string): never {
   throw new DerSyntaxError(why);
 }
 
+/** Elements that one {@link readDer} reads: many times what a certificate in use has. */
+export const MAX_DER_ELEMENTS = 2048;
+
+/** What a reader and those it has opened inside may still read. */
+interface Budget {
+  elements: number;
+}
+
 /** Reads elements one after the other. All methods throw {@link DerSyntaxError}. @internal */
 export class DerReader {
   readonly #bytes: Uint8Array;
+  readonly #budget: Budget;
   #offset = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, budget: Budget = { elements: MAX_DER_ELEMENTS }) {
     this.#bytes = bytes;
+    this.#budget = budget;
   }
 
   get done(): boolean {
@@ -94,6 +104,7 @@ export class DerReader {
   /** Contents of the next element, which must have this tag; a view. */
   contents(tag: number): Uint8Array {
     if (this.tag !== tag) refuse(`expected tag ${tag}`);
+    if (--this.#budget.elements < 0) refuse('too many elements');
     const bytes = this.#bytes;
     let at = this.#offset + 1;
     let length = bytes[at++] ?? refuse('no length');
@@ -124,7 +135,7 @@ export class DerReader {
   }
 
   sequence(): DerReader {
-    return new DerReader(this.contents(TAG.sequence));
+    return new DerReader(this.contents(TAG.sequence), this.#budget);
   }
 
   oid(): Oid {

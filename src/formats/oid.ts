@@ -53,6 +53,8 @@ export const OIDS: Readonly<Record<KnownOid, Oid>> = {
 /** Arcs are at most 64 bits wide here, as in go-p2p; that is ten bytes of seven bits. */
 const MAX_ARC_BYTES = 10;
 const MAX_ARC = 0xffff_ffff_ffff_ffffn;
+/** 2^28: what is left of 35 bits when seven more come. */
+const LOW_REST = 0x1000_0000;
 /** Longest content that is read: no identifier in use comes near. */
 const MAX_OID_BYTES = 128;
 
@@ -93,16 +95,16 @@ export function encodeOid(oid: Oid): Bytes {
 export function decodeOid(content: Uint8Array): Oid | undefined {
   if (content.length === 0 || content.length > MAX_OID_BYTES) return undefined;
   const values: bigint[] = [];
-  let value = 0n;
+  let [high, low] = [0, 0]; // 35 bits each: numbers, since a bigint for each byte costs ten times as much
   let groups = 0;
   for (const byte of content) {
     if (groups === 0 && byte === 0x80) return undefined; // a leading zero group: not the shortest form
     if (++groups > MAX_ARC_BYTES) return undefined;
-    value = (value << 7n) | BigInt(byte & 0x7f);
+    high = high * 0x80 + Math.floor(low / LOW_REST);
+    low = (low % LOW_REST) * 0x80 + (byte & 0x7f);
     if ((byte & 0x80) === 0) {
-      values.push(value);
-      value = 0n;
-      groups = 0;
+      values.push((BigInt(high) << 35n) | BigInt(low));
+      [high, low, groups] = [0, 0, 0];
     }
   }
   if (groups !== 0) return undefined;

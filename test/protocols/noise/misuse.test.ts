@@ -3,12 +3,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { chacha20Poly1305 } from '#crypto';
 import { EMPTY_BYTES } from '../../../src/core/bytes.ts';
+import { type ImportAeadKey } from '../../../src/crypto/suite.ts';
 import {
   CipherState,
   MAX_NOISE_MESSAGE_BYTES,
   MAX_RECORD_PLAINTEXT_BYTES,
   NoiseHandshake,
+  NoiseRecordReader,
   type NoiseHandshakeOptions,
   type NoiseTransport,
 } from '../../../src/protocols/noise/index.ts';
@@ -76,6 +79,39 @@ describe('misuse of a Noise handshake', () => {
     assert.throws(() => alice.write('payload' as unknown as Uint8Array), TypeError);
     assert.equal(alice.turn, 'write');
     assert.ok(alice.write().ok);
+  });
+});
+
+describe('the cost of a Noise message', () => {
+  it('of whatever kind is that of the two seals it holds at most, and of one record the one seal', () => {
+    let opens = 0;
+    const importAead: ImportAeadKey = (key) => {
+      const inner = chacha20Poly1305(key);
+      return {
+        seal: (...args) => inner.seal(...args),
+        open: (...args) => (opens++, inner.open(...args)),
+      };
+    };
+    for (const pattern of ['NN', 'XX', 'XXpsk3', 'IK'] as const) {
+      for (const bytes of [0, 31, 32, 80, 96, 65_535, 65_536]) {
+        const options = { ...XX, pattern, importAead, psk: seed(9), remoteStatic: new Uint8Array(32).fill(9) };
+        const responder = new NoiseHandshake({ ...options, role: 'responder' });
+        const initiator = new NoiseHandshake(options);
+        assert.ok(initiator.write().ok);
+        for (const machine of [responder, initiator]) {
+          opens = 0;
+          machine.read(new Uint8Array(bytes).fill(9));
+          assert.ok(opens <= 2, `${pattern}: ${opens}`);
+        }
+      }
+    }
+    opens = 0;
+    new NoiseRecordReader(new CipherState(seed(1), importAead)).push(new Uint8Array(65_000));
+    assert.equal(opens, 0, 'records of no length are a fault without a look');
+    new NoiseRecordReader(new CipherState(seed(1), importAead)).push(
+      Uint8Array.from({ length: 18 * 1000 }, (_, i) => (i % 18 === 1 ? 16 : 0)),
+    );
+    assert.equal(opens, 1, 'the first forged record is the last');
   });
 });
 
