@@ -17,7 +17,8 @@ export interface ChannelLimits {
   /** Age in ms at which a session ends. @default 180000 (go-p2p `RejectAfterTime`) */
   readonly rejectAfterMs?: number | undefined;
   /**
-   * Silence in ms after which the other side is asked with a handshake whether it still has the session.
+   * Silence in ms after which the other side is asked with a handshake whether it still has the session. With the original,
+   * which counts handshakes only, one is due after 29/30 of it whatever was heard.
    * @default 15000 (go-p2p `KeepAliveTimeout`)
    */
   readonly keepAliveTimeoutMs?: number | undefined;

@@ -22,8 +22,9 @@ import { type P2pkeAddr } from './address.ts';
 /** Times, budgets and bounds. */
 export interface P2pkeLimits extends ChannelLimits, DoorkeeperLimits {
   /**
-   * Peers with whom there are sessions or handshakes, each in 6 KB. A new one takes the place of one that has been idle
-   * for 15 s. @default 4096, as many as QUIC swarms have connections
+   * Peers with whom there are sessions or handshakes, each in 6 KB. An eighth is a reserve for peers that are called from
+   * here, or have been. A new one takes the place of the oldest of a source (/24, /64) that holds more than its share, or of
+   * one that has been idle for 15 s. @default 4096, as many as QUIC swarms have connections
    */
   readonly maxChannels?: number | undefined;
   /** Keys at one inner address: a peer that came back with another, or somebody who says that it is there. @default 4 */
@@ -48,7 +49,8 @@ export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits
   readonly privateKey: Signer;
   /**
    * Whether to talk to a peer, dialled or dialling: asked before anything is sent to it or delivered of it, perhaps more
-   * than once. An accept that throws is a no. @default everybody
+   * than once. Only `true` admits: anything else, a promise or a throw included, is a no, counted as `handler_error` and
+   * traced. @default everybody
    *
    * @param addr - the peer's address.
    * @param key - its key; at the last time of asking, the peer has proven it.
