@@ -90,27 +90,79 @@ describe('p2pke channels', () => {
   });
 });
 
+describe('tells of p2pke that wait for handshakes', () => {
+  it('of strangers of one source take an eighth, of all strangers a half, and the rest is for peers that are called', async () => {
+    const { clock, peer } = ipNetwork();
+    const limits = { maxWaitingMessages: 64, keepAliveTimeoutMs: 1000, hellosPerSecond: 10_000 };
+    const hub = peer(1, '198.18.0.1:1', { limits, timeoutMs: 5000 });
+    hub.listen(() => {});
+    const strangers: P2pkeAddr<UdpAddr>[] = [];
+    for (let i = 0; i < 20; i++) {
+      const stranger = peer(10 + i, `192.0.${Math.floor(i / 2)}.${i}:1`, { limits });
+      strangers.push(addrOf(stranger));
+      await clock.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+      await clock.advance(50);
+      await stranger.close(); // whatever is said to it waits for a handshake
+    }
+    await clock.advance(3000);
+    const refused = new Map<string, number>();
+    const told: Promise<unknown>[] = [];
+    for (let round = 0; round < 10; round++) {
+      for (const to of strangers) {
+        told.push(
+          hub.tell(to, Uint8Array.of(2)).catch((error: Error) => refused.set(error.message.replaceAll(/\d+ /g, ''), 1)),
+        );
+      }
+    }
+    await clock.advance(1);
+    assert.equal(inspect(hub).state['waitingMessages'], 32);
+    assert.ok([...refused.keys()].some((text) => text.includes('peers that called us, which is their share')));
+    for (const to of strangers.slice(0, 2))
+      told.push(hub.tell(to, Uint8Array.of(2)).catch((error: Error) => refused.set(error.message, 2)));
+    const other = peer(99, '203.0.113.9:1');
+    assert.equal(await clock.run(codeOf(hub.tell(addrOf(other), Uint8Array.of(3)))), 'resolved');
+    await clock.advance(6000);
+    await Promise.all(told);
+    assert.deepEqual([inspect(hub).state['waitingMessages'], inspect(hub).state['waitingBytes']], [0, 0]);
+
+    const first = strangers.filter(({ text }) => text.includes('@192.0.9.'));
+    for (let i = 0; i < 20; i++)
+      told.push(hub.tell(first[i % 2]!, Uint8Array.of(2)).catch((error: Error) => refused.set(error.message, 3)));
+    await clock.advance(1);
+    assert.equal(inspect(hub).state['waitingMessages'], 8);
+    await hub.close();
+    assert.equal(inspect(hub).state['waitingMessages'], 0);
+    await Promise.all(told);
+    await other.close();
+  });
+});
+
 describe('the memory of peers', () => {
   const key = testKey(1).publicKey;
   const stamp = Uint8Array.of(1);
 
   it('one source with many keys does not push others out, nor those that were called', () => {
     const memory = new PeerMemory(100);
-    memory.note(0, idOf(1), key, { host: '203.0.113.1', timestamp: stamp });
-    memory.note(0, idOf(2), key, { host: '192.0.2.1', timestamp: undefined });
-    for (let i = 0; i < 300; i++) memory.note(1, idOf(100 + i), key, { host: '192.0.2.1', timestamp: stamp });
+    memory.note(0, idOf(1), key, { host: '203.0.113.1', timestamp: stamp, isStranger: true });
+    memory.note(0, idOf(2), key, { host: '192.0.2.1', timestamp: undefined, isStranger: false });
+    for (let i = 0; i < 300; i++)
+      memory.note(1, idOf(100 + i), key, { host: '192.0.2.1', timestamp: stamp, isStranger: true });
     assert.equal(memory.size, 100);
     assert.notEqual(memory.keyOf(idOf(1)), undefined);
     assert.equal(memory.wasDialled(idOf(2)), true);
     assert.equal(memory.wasDialled(idOf(399)), false);
+    memory.note(2, idOf(399), key, { host: '192.0.2.1', timestamp: undefined, isStranger: true });
+    assert.equal(memory.wasDialled(idOf(399)), false, 'a handshake that we made to answer it');
+    memory.note(2, idOf(2), key, { host: '192.0.2.1', timestamp: stamp, isStranger: true });
+    assert.equal(memory.wasDialled(idOf(2)), true, 'it calls back');
     assert.equal(memory.keyOf(idOf(100)), undefined);
     assert.notEqual(memory.keyOf(idOf(399)), undefined);
   });
 
   it('a timestamp stands in the way of older ones for ten minutes', () => {
     const memory = new PeerMemory(10);
-    memory.note(0, idOf(1), key, { host: '192.0.2.1', timestamp: stamp });
-    memory.note(300_000, idOf(1), key, { host: '192.0.2.1', timestamp: undefined });
+    memory.note(0, idOf(1), key, { host: '192.0.2.1', timestamp: stamp, isStranger: true });
+    memory.note(300_000, idOf(1), key, { host: '192.0.2.1', timestamp: undefined, isStranger: true });
     assert.equal(memory.lastTimestamp(600_000, idOf(1)), stamp);
     assert.equal(memory.lastTimestamp(600_001, idOf(1)), undefined);
     assert.equal(memory.lastTimestamp(0, idOf(2)), undefined);

@@ -34,6 +34,8 @@ export interface WaitingTell {
   readonly wait: Wait<void>;
   /** Whether it has been sealed and handed down. */
   sent: boolean;
+  /** The source that it counts for, when it is for a stranger. */
+  source: string | undefined;
 }
 
 /** The sessions with one peer at one inner address. */

@@ -49,6 +49,11 @@ export class Links<I extends Addr> {
     return this.#byPeer.get(addr.text);
   }
 
+  /** Whether a peer has only ever called us. */
+  isStranger(link: Link<I>): boolean {
+    return this.#strangers.has(link);
+  }
+
   /** All links at an inner address. */
   at(inner: I): readonly Link<I>[] | undefined {
     return this.#bySite.get(inner.text);

@@ -35,9 +35,12 @@ export interface P2pkeLimits extends ChannelLimits, DoorkeeperLimits {
   readonly maxWaitingMessagesPerPeer?: number | undefined;
   /** Bytes of those. @default 4 194 304 (4 MiB) */
   readonly maxWaitingBytesPerPeer?: number | undefined;
-  /** Tells to all peers that wait for handshakes. @default 16 384 */
+  /**
+   * Tells to all peers that wait for handshakes. Those to peers that have only called us get half of it, and an eighth for each
+   * source (/24, /64). @default 16 384
+   */
   readonly maxWaitingMessages?: number | undefined;
-  /** Bytes of those. @default 16 777 216 (16 MiB) */
+  /** Bytes of those, with the same shares. @default 16 777 216 (16 MiB) */
   readonly maxWaitingBytes?: number | undefined;
   /** Peers whose key and last hello are remembered when their sessions have ended, each in 300 bytes. @default 8192 */
   readonly maxRememberedPeers?: number | undefined;

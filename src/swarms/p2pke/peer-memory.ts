@@ -27,6 +27,8 @@ export interface Meeting {
   readonly host: string;
   /** Of the peer's hello; `undefined` when it was we who began. */
   readonly timestamp: Bytes | undefined;
+  /** It has only ever called us: handshakes that we make to answer it do not count. */
+  readonly isStranger: boolean;
 }
 
 /**
@@ -63,7 +65,7 @@ export class PeerMemory {
   }
 
   /** A handshake has proven a key. */
-  note(now: Millis, id: PeerId, publicKey: PublicKey, { host, timestamp }: Meeting): void {
+  note(now: Millis, id: PeerId, publicKey: PublicKey, { host, timestamp, isStranger }: Meeting): void {
     const known = this.#peers.get(id);
     if (known !== undefined) this.#peers.delete(id);
     else if (this.#peers.size >= this.#maxPeers) {
@@ -71,7 +73,7 @@ export class PeerMemory {
       this.#peers.delete(victim);
       this.#strangers.delete(victim);
     }
-    const isDialled = timestamp === undefined || known?.isDialled === true;
+    const isDialled = !isStranger || known?.isDialled === true;
     const kept = timestamp === undefined && known !== undefined ? known : { publicKey, timestamp, atMs: now };
     this.#peers.set(id, { ...kept, isDialled });
     if (isDialled) this.#strangers.delete(id);

@@ -70,7 +70,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     this.#door = new Door(realm, options);
     this.#tells = new TellSlot({ realm, counters: this.counts, budget: new PendingBudget(options.pending) });
     this.#waits = new Waits(realm);
-    this.#waiting = new WaitingRoom(options.counts);
+    this.#waiting = new WaitingRoom(options.counts, (link) => this.#links.isStranger(link));
     // Always: handshakes come whether or not anybody listens.
     this.#receiving = inner.listen((message) => this.#receive(message));
     this.#failures = sendFailures(inner)?.onSendFailed((dst, error) => this.#cannotSend(dst, error));
@@ -252,7 +252,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
         sent: () => (tell?.sent === true ? 'maybe' : 'no'),
       },
       (wait) => {
-        const waiting: WaitingTell = { payload, wait, sent: false };
+        const waiting: WaitingTell = { payload, wait, sent: false, source: undefined };
         tell = waiting;
         this.#links.keep(link);
         this.#waiting.add(link, waiting);
@@ -327,6 +327,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     this.#door.peers.note(realm.nowMs(), addr.id, publicKey, {
       host: hostOf(addr.inner),
       timestamp: initiator ? undefined : link.helloTimestamp,
+      isStranger: this.#links.isStranger(link),
     });
     realm.trace?.({ layer: 'p2pke', type: 'session', atMs: realm.nowMs(), addr });
     for (const wait of link.lookups) wait.resolve(publicKey);

@@ -1,5 +1,6 @@
 /**
- * `shoal/udp`: one tell is one UDP datagram. Insecure, lossy, unordered: put `p2pke` or `quic` on top.
+ * `shoal/udp`: one tell is one UDP datagram. Insecure, lossy, unordered: put `p2pke` or `quic` on top. A tell to an address of no
+ * single host (unspecified, multicast, broadcast, reserved) rejects with `unreachable`.
  *
  * @example
  * ```ts
