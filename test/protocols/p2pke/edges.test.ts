@@ -76,6 +76,54 @@ describe('a session', () => {
     }
   });
 
+  it('is not read at the moment at which it ends', () => {
+    for (const [now, isRead] of [
+      [4999, true],
+      [5000, false],
+    ] as const) {
+      const { pair } = channelPair(10, { rejectAfterMs: 5000 });
+      pair.link = (from, counter) => !(from === 'b' && counter >= 16); // kept for later
+      pair.send('a', 'x');
+      pair.run(1000);
+      pair.send('b', 'y');
+      const message = pair.a.end.handleDatagram(now, WALL_MS + now, pair.b.sent.at(-1)!.bytes);
+      assert.equal(message !== undefined, isRead, String(now));
+    }
+  });
+
+  it('in use is not waited for when the other side is silent, while a handshake asks for it', () => {
+    const { pair } = channelPair(10, { keepAliveMs: Infinity });
+    pair.send('a', 'x');
+    let most = 0;
+    for (let i = 0; i < 60; i++) {
+      pair.run(500);
+      pair.send('a', `m${i}`);
+      most = Math.max(most, pair.a.waiting.length);
+    }
+    pair.run(1000);
+    assert.equal(most, 0);
+    assert.equal(pair.b.texts.length, 61);
+    assert.equal(pair.a.sentWith(0), 2, 'one after 15 s');
+  });
+
+  it('that was refused because of silence is used again when the other side is heard of', () => {
+    const { pair } = channelPair(10, { keepAliveMs: Infinity });
+    pair.send('a', 'x');
+    pair.run(16_000);
+    pair.link = (from, counter) => counter >= 16 || from === 'b'; // the handshake does not get through
+    pair.send('a', 'waits');
+    assert.equal(pair.a.waiting.length, 1);
+    const { current } = { current: pair.b.sent.length };
+    pair.b.end.abandon();
+    pair.run(100);
+    assert.equal(pair.b.sent.length, current);
+    const said = pair.b.end.seal(pair.now - 15_900, pair.wallMs, encodeText('here')); // as if b had not noticed the silence
+    assert.ok(said !== undefined);
+    pair.deliver('a', said);
+    pair.run(100);
+    assert.deepEqual(pair.b.texts, ['x', 'waits']);
+  });
+
   it('that is complete carries data when the budget for early data is used up; one that is not waits', () => {
     const { pair, alice } = channelPair(10);
     pair.send('a', 'x');
