@@ -9,6 +9,7 @@ import {
   MAX_CHAIN_STEPS,
   MAX_INTERMEDIATES,
   MAX_SIGNATURE_CHECKS,
+  verifyChain,
 } from '../../src/formats/chain.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { authority, extension, fault, issue, type Issued, NOW_MS, root } from './made-chain.ts';
@@ -127,6 +128,11 @@ describe('the search for a chain', () => {
     const cost = newCost();
     fault([issue(testKey(3), others[0], { extensions: [large] }), ...others], { cost });
     assert.ok(cost.hashedBytes > 100_000 && cost.hashedBytes <= MAX_SIGNATURE_CHECKS * 11_000, `${cost.hashedBytes}`);
+    const sized = (bytes: number): string | undefined =>
+      verifyChain({ chain: [new Uint8Array(bytes)], anchors: [], wallMs: 0, usage: 'server', serverName: undefined })
+        ?.why;
+    assert.match(sized(MAX_CHAIN_BYTES) ?? '', /strict version 3/);
+    assert.match(sized(MAX_CHAIN_BYTES + 1) ?? '', /too large/);
     const huge = issue(testKey(3), root, {
       extensions: [extension('1.2.3.4', new Uint8Array(MAX_CHAIN_BYTES), false)],
     });

@@ -138,6 +138,11 @@ describe('authorities', () => {
     const serial = (serialNumber: Uint8Array): string | undefined => fault([issue(testKey(3), root, { serialNumber })]);
     assert.equal(serial(new Uint8Array(20).fill(0x7f)), undefined);
     assert.equal(serial(Uint8Array.of(0)), 'malformed');
+    const raw = (...bytes: number[]): string | undefined => fault([bare([], testKey(3), root, Uint8Array.from(bytes))]);
+    assert.equal(raw(...new Uint8Array(20).fill(1)), undefined);
+    assert.equal(raw(...new Uint8Array(21).fill(1)), 'malformed');
+    assert.equal(raw(0x80), 'malformed', 'negative');
+    assert.equal(raw(0, 0x80), undefined);
     const zero = issue(testKey(1), undefined, { ...authority, commonName: 'root', serialNumber: Uint8Array.of(0) });
     assert.equal(fault([issue(testKey(3), zero)], { anchors: [zero] }), undefined);
     const between = issue(testKey(6), root, { ...authority, commonName: 'm', serialNumber: Uint8Array.of(0) });

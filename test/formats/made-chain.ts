@@ -47,7 +47,12 @@ export const authority = { isAuthority: true };
 export const root: Issued = issue(testKey(1), undefined, { ...authority, commonName: 'root' });
 
 /** A certificate of `root` with exactly these extensions. */
-export function bare(extensions: readonly CertificateExtension[], key: Signer = testKey(3), by: Issued = root): Issued {
+export function bare(
+  extensions: readonly CertificateExtension[],
+  key: Signer = testKey(3),
+  by: Issued = root,
+  serial?: Uint8Array,
+): Issued {
   // An authority's standard extensions are taken out again, by signing what is left.
   const named = issue(key, undefined, { commonName: 'bare' }).certificate;
   const made = createSelfSignedCertificate({
@@ -57,14 +62,22 @@ export function bare(extensions: readonly CertificateExtension[], key: Signer = 
     ...DATES,
     extensions,
   });
-  return issued(key, resign(made, by, { issuer: by.certificate.subject, subject: named.subject, spki: named.spki }));
+  return issued(
+    key,
+    resign(made, by, { issuer: by.certificate.subject, subject: named.subject, spki: named.spki, serial }),
+  );
 }
 
 /** Puts other names and another key into a certificate of shoal's, and signs it. */
 function resign(
   made: Uint8Array,
   by: Issued,
-  names: { readonly issuer: Uint8Array; readonly subject: Uint8Array; readonly spki: Uint8Array },
+  names: {
+    readonly issuer: Uint8Array;
+    readonly subject: Uint8Array;
+    readonly spki: Uint8Array;
+    readonly serial?: Uint8Array | undefined;
+  },
 ): Uint8Array {
   const { toBeSigned, extensions } = parseCertificate(made)!;
   const algorithm = derSequence(derOid(OIDS.ed25519));
@@ -73,7 +86,7 @@ function resign(
   const list = extensions.length === 0 ? [] : [fields.at(-1)!];
   const again = derSequence(
     fields[0]!,
-    fields[1]!,
+    names.serial === undefined ? fields[1]! : der(TAG.integer, names.serial),
     algorithm,
     names.issuer,
     fields[4]!,

@@ -12,7 +12,8 @@ import {
   type NoisePattern,
   type NoiseResult,
 } from '../../../src/protocols/noise/index.ts';
-import { suites } from '../../crypto/suites.ts';
+import { type ImportAeadKey } from '../../../src/crypto/suite.ts';
+import { loadSodium, suites } from '../../crypto/suites.ts';
 
 interface Vector {
   readonly protocol_name: string;
@@ -45,17 +46,28 @@ function nameOf(vector: Vector): { readonly pattern: NoisePattern; readonly hash
   return { pattern: pattern as NoisePattern, hash: hash as NoiseHash };
 }
 
+const sodium = await loadSodium();
+
+/** The AEADs that can be passed in; libsodium's where it is installed. */
+const aeads: readonly { readonly cryptoName: string; readonly importAead: ImportAeadKey }[] = [
+  ...suites.map((suite) => ({
+    cryptoName: suite.cryptoName,
+    importAead: (key: Uint8Array) => suite.chacha20Poly1305(key),
+  })),
+  ...(sodium === undefined ? [] : [{ cryptoName: 'sodium', importAead: sodium.importAead }]),
+];
+
 describe('Noise vectors', () => {
   it('there are some for every pattern with every hash', () => {
     const names = new Set(Object.values(VECTORS).flatMap((vectors) => vectors.map((vector) => vector.protocol_name)));
     assert.equal(names.size, Object.keys(NOISE_PATTERNS).length * 4);
   });
 
-  for (const suite of suites) {
+  for (const { cryptoName, importAead } of aeads) {
     for (const [source, vectors] of Object.entries(VECTORS)) {
       for (const vector of vectors) {
-        it(`${vector.protocol_name} of ${source}, AEAD of ${suite.cryptoName}`, () => {
-          const common = { ...nameOf(vector), importAead: (key: Uint8Array) => suite.chacha20Poly1305(key) };
+        it(`${vector.protocol_name} of ${source}, AEAD of ${cryptoName}`, () => {
+          const common = { ...nameOf(vector), importAead };
           const initiator = new NoiseHandshake({
             ...common,
             role: 'initiator',
