@@ -168,6 +168,21 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
   };
 }
 
+/**
+ * The public key that `spki` holds, or `undefined` when it is malformed, or of an algorithm that the registry knows and its
+ * bits could never verify a signature. Never throws. @internal
+ */
+export function usablePublicKey(registry: KeyRegistry, spki: Uint8Array): PublicKey | undefined {
+  const verifier = registry.verifier(spki);
+  if (verifier !== undefined) return verifier.publicKey;
+  const key = registry.parsePublicKey(spki);
+  const oid = decodeSpki(spki)?.algorithm.oid;
+  const isKnown = registry.algorithms.some(({ name, identifier }) => {
+    return name === key?.algorithm || (identifier.oid === oid && identifier.parameters === undefined);
+  });
+  return isKnown ? undefined : key;
+}
+
 /** Whether two public keys are the same key. Takes the same time wherever they differ. */
 export function equalPublicKeys(a: PublicKey, b: PublicKey): boolean {
   return equalBytes(a.spki, b.spki);

@@ -4,7 +4,7 @@ import { type Bytes, decodeText } from '../core/bytes.ts';
 import { describeValue } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
-import { type KeyRegistry } from '../formats/key-algorithm.ts';
+import { type KeyRegistry, usablePublicKey } from '../formats/key-algorithm.ts';
 import { OIDS } from '../formats/oid.ts';
 import { decodePem, encodePem, pemFault } from '../formats/pem.ts';
 import { decodePkcs8 } from '../formats/pkcs8.ts';
@@ -163,16 +163,11 @@ export function importPublicKey(
   if (!(der instanceof Uint8Array)) {
     throw new TypeError(`Cannot import public key: ${pemFault(text!, 'PUBLIC KEY')}`);
   }
-  const key = registry.parsePublicKey(der);
-  if (key === undefined) {
+  if (decodeSpki(der) === undefined) {
     throw new TypeError('Cannot import public key: expected a PEM block "PUBLIC KEY" or SPKI in DER');
   }
-  // One whose algorithm is known must be able to verify.
-  const oid = decodeSpki(der)?.algorithm.oid;
-  const isKnown = registry.algorithms.some(({ name, identifier }) => {
-    return name === key.algorithm || (identifier.oid === oid && identifier.parameters === undefined);
-  });
-  if (isKnown && registry.verifier(der) === undefined) {
+  const key = usablePublicKey(registry, der);
+  if (key === undefined) {
     throw new TypeError('Cannot import public key: no signature can be checked by it, its bits are no key');
   }
   return key;

@@ -141,6 +141,26 @@ describe('the search for a chain', () => {
     assert.equal(none.hashedBytes, 0);
   });
 
+  it('goes to no certificate twice on one way', () => {
+    const self = issue(testKey(5), undefined, { ...authority, commonName: 'loop' });
+    const cost = newCost();
+    assert.equal(fault([issue(testKey(3), self), self], { cost }), 'unknown_ca');
+    assert.deepEqual([cost.steps, cost.signatureChecks], [1, 1]);
+  });
+
+  it('checks the same signature once', () => {
+    const [x, n] = [testKey(80), testKey(81)];
+    const nowhere = issue(x, undefined, { ...authority, commonName: 'x' });
+    const upper = issue(n, nowhere, { ...authority, commonName: 'n' });
+    const lower = [1, 2].map((serial) =>
+      issue(testKey(82), upper, { ...authority, commonName: 'm', serialNumber: Uint8Array.of(serial) }),
+    );
+    const cost = newCost();
+    assert.equal(fault([issue(testKey(3), lower[0]), ...lower, upper, nowhere], { cost }), 'unknown_ca');
+    // Both lower ones lead to the upper one, and that to the one that leads nowhere: looked at twice, checked once.
+    assert.deepEqual([cost.steps, cost.signatureChecks], [6, 5]);
+  });
+
   it('finds the one way among authorities of one name', () => {
     const wrong = Array.from({ length: 5 }, (_, i) =>
       issue(testKey(60 + i), root, { ...authority, commonName: 'middle' }),

@@ -132,6 +132,7 @@ describe('authorities', () => {
       assert.equal(fault([issue(testKey(3), between)], { anchors: [between] }), 'constraints');
       assert.equal(fault([bare([strange])]), 'constraints');
     }
+    assert.equal(fault([bare([extension('1.2.3.4', Uint8Array.of(5, 0), false)])]), undefined, 'neither');
   });
 
   it('serial numbers are positive and of at most 20 bytes, but for authorities', () => {
@@ -175,7 +176,18 @@ describe('end entities', () => {
   it('key usage is a bit string in its right form', () => {
     assert.equal(fault([bare([keyUsage(7, 0x80)])]), undefined);
     assert.equal(fault([bare([keyUsage(7, 0xc0, 0x80)])]), undefined);
-    const wrong = [[9, 0x80], [8, 0x80], [7, 0x81], [0], [], [0, 0], [6, 0x80, 0, 0x40], [255, 0x80]];
+    const wrong = [
+      [32, 0x80],
+      [8, 0x80, 0],
+      [9, 0x80],
+      [8, 0x80],
+      [7, 0x81],
+      [0],
+      [],
+      [0, 0],
+      [6, 0x80, 0, 0x40],
+      [255, 0x80],
+    ];
     for (const bits of wrong) assert.equal(fault([bare([keyUsage(...bits)])]), 'malformed', String(bits));
     assert.equal(fault([bare([keyUsage(5, 0x20)])]), 'usage', 'no digitalSignature');
     assert.equal(fault([bare([MAY_CERTIFY])]), 'constraints', 'who may certify is an authority');
@@ -274,6 +286,13 @@ describe('algorithms of authorities', () => {
     assert.match(signedBy(point, SHA256!) ?? '', /no authority/, 'P-256 with SHA-256 is; the signature is wrong');
     assert.match(signedBy(ec('1.3.132.0.34', 97), SHA384!) ?? '', /no authority/);
     assert.match(signedBy(rsa, '1.2.840.113549.1.1.11', NULL) ?? '', /no authority/);
+    assert.match(signedBy(rsa, '1.2.840.113549.1.1.10', NULL) ?? '', /not supported/);
+    const bareRsa = encodeSpki({ algorithm: { oid: '1.2.840.113549.1.1.1' }, bits: new Uint8Array(9) });
+    assert.match(signedBy(bareRsa, '1.2.840.113549.1.1.11', NULL) ?? '', /not supported/);
+    const edwards = testKey(9).publicKey.spki;
+    assert.match(signedBy(edwards, OIDS.ed25519) ?? '', /no authority/);
+    assert.match(signedBy(edwards, OIDS.ed25519, NULL) ?? '', /not supported/);
+    assert.match(signedBy(edwards, SHA256!) ?? '', /not supported/);
     assert.match(signedBy(point, SHA256!, NULL) ?? '', /not supported/, 'parameters where there are none');
     assert.match(signedBy(rsa, '1.2.840.113549.1.1.11') ?? '', /not supported/, 'none where there are some');
     assert.match(

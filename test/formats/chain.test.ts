@@ -83,6 +83,7 @@ describe('chains of certificates', () => {
   it('hold from the first to the last moment of each certificate', () => {
     assert.equal(fault([leaf, middle], { wallMs: NOW_MS + DAY_MS }), undefined);
     assert.equal(fault([leaf, middle], { wallMs: NOW_MS + DAY_MS + 1 }), 'expired');
+    assert.equal(fault([leaf, middle], { wallMs: NOW_MS - DAY_MS }), undefined);
     assert.equal(fault([leaf, middle], { wallMs: NOW_MS - DAY_MS - 1 }), 'not_yet_valid');
     const old = issue(testKey(2), root, { ...authority, notAfterMs: NOW_MS - 1000 });
     assert.equal(fault([issue(testKey(3), old), old]), 'expired');

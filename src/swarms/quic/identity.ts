@@ -7,10 +7,10 @@ import { type Realm } from '../../core/realm.ts';
 import {
   type CertificateExtension,
   createSelfSignedCertificate,
-  decodeSpki,
   defaultKeyRegistry,
   parseCertificate,
 } from '../../formats/x509.ts';
+import { usablePublicKey } from '../../formats/key-algorithm.ts';
 import { exportKey } from '../../keys/import-key.ts';
 import { type PrivateKey } from '../../keys/private-key.ts';
 import { type QuicIdentity } from '../../protocols/quic/settings.ts';
@@ -43,12 +43,11 @@ export function resetKeyOf(pkcs8: Uint8Array, addr: string): Bytes {
   return hmac('sha512', pkcs8, encodeText(`shoal quic stateless reset ${addr}`));
 }
 
-/** The key of a certificate that has been proven to be its owner's; `undefined` when it cannot be read. */
+/**
+ * The key of a certificate that has been proven to be its owner's; `undefined` when it cannot be read, or when by its bits
+ * anybody could have proven it: a point of low order, say.
+ */
 export function keyOf(certificate: Bytes): PublicKey | undefined {
   const spki = parseCertificate(certificate)?.spki;
-  if (spki === undefined) return undefined;
-  const known = defaultKeyRegistry.verifier(spki)?.publicKey;
-  if (known !== undefined) return known;
-  const oid = decodeSpki(spki)?.algorithm.oid;
-  return oid === undefined ? undefined : { algorithm: oid, spki };
+  return spki === undefined ? undefined : usablePublicKey(defaultKeyRegistry, spki);
 }
