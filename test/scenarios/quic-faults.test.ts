@@ -8,6 +8,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { inspect } from '../../src/core/describe.ts';
 import { peerIdOf } from '../../src/keys/keys.ts';
+import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import {
   type MemoryAddr,
@@ -322,3 +323,86 @@ describe('Q6: two names for one key', () => {
     assert.deepEqual(ids, [peerIdOf(privateKey.publicKey), peerIdOf(privateKey.publicKey)]);
   });
 });
+
+describe('Q7: one connection for each of the first messages', () => {
+  for (const count of [5, 50]) {
+    it(`${count} connections at once, with 5 asks and 5 tells on each: all are answered and delivered, and the surplus goes later`, async () => {
+      const { realm, alice, run, pass } = world();
+      const told = new Set<string>();
+      alice.listen(({ payload }) => void told.add(payload.join()));
+      // Slow: the answers are due when all connections are there.
+      alice.serve(async ({ payload }) => {
+        await sleep(realm, 1500);
+        return payload;
+      });
+      const peer = new RawQuicPeer(realm, testKey(BOB));
+      const connections = Array.from({ length: count }, () => peer.connect(addrOf(alice).inner));
+      const asks: { readonly stream: QuicStream; readonly text: string }[] = [];
+      peer.on = (event) => {
+        if (event.type !== 'connected') return;
+        const i = connections.indexOf(event.connection);
+        for (let k = 0; k < 5; k++) {
+          const payload = Uint8Array.of(i, k);
+          const stream = event.connection.open('bidi')!;
+          stream.write(frame(payload), true);
+          asks.push({ stream, text: frame(payload).join() });
+          event.connection.open('uni')!.write(payload, true);
+        }
+      };
+      await pass(5000);
+      assert.equal(asks.length, 5 * count);
+      for (const { stream, text } of asks) assert.equal(readAll(stream).join(), text);
+      assert.equal(told.size, 5 * count);
+      assert.ok(connections.every(({ state }) => state === 'open'));
+      assert.equal(inspect(alice).state['connections'], count);
+      // Those that are idle are closed after a while, but for the few that are kept.
+      for (let i = 0; i < 8; i++) {
+        await pass(10_000);
+        for (const connection of connections) if (connection.state === 'open') connection.ping();
+        peer.flush();
+      }
+      assert.equal(inspect(alice).state['connections'], 4);
+      assert.deepEqual(
+        [dropped(alice, 'quic.too_many'), connections.filter(({ state }) => state === 'open').length],
+        [0, 4],
+      );
+      await run(alice.close());
+    });
+  }
+
+  it('beyond 128 of one peer the oldest idle one goes, and where all are in use the new one', async () => {
+    const { realm, alice, pass, run } = world();
+    alice.serve(() => new Promise(() => {}));
+    const peer = new RawQuicPeer(realm, testKey(BOB));
+    let idle: QuicConnection | undefined;
+    peer.on = (event) => {
+      if (event.type !== 'connected') return;
+      if (idle === undefined) idle = event.connection;
+      else event.connection.open('bidi')!.write(frame(Uint8Array.of(1)), true);
+    };
+    const connect = async (): Promise<QuicConnection> => {
+      const connection = peer.connect(addrOf(alice).inner);
+      await pass(5);
+      return connection;
+    };
+    const open: QuicConnection[] = [];
+    for (let i = 0; i < 129; i++) open.push(await connect());
+    await pass(100);
+    assert.deepEqual(
+      open.filter(({ state }) => state === 'closed'),
+      [idle],
+    );
+    const used = open.filter((connection) => connection !== idle);
+    const late = peer.connect(addrOf(alice).inner);
+    await pass(1000);
+    assert.equal(late.state, 'closed');
+    assert.ok(used.every(({ state }) => state === 'open'));
+    assert.equal(dropped(alice, 'quic.too_many'), 2);
+    await run(alice.close());
+  });
+});
+
+/** In the realm's time. */
+function sleep(realm: MemoryRealm<VirtualClock>, ms: number): Promise<void> {
+  return new Promise((resolve) => realm.clock.setTimer(realm.nowMs() + ms, resolve));
+}

@@ -3,8 +3,8 @@
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 
 /**
- * Connections with one peer at a time. Two are there when both dial at once, more when a peer restarts again and again;
- * one that opens more than that wants our memory.
+ * Connections with one peer that are kept. Two are there when both dial at once, more when a peer restarts again and again, or
+ * dials one for each of its first messages, as go-p2p does.
  */
 export const MAX_CONNECTIONS_PER_PEER = 4;
 
@@ -57,7 +57,7 @@ export class ConnectionTable<K, S extends OverConnection> {
    * Takes one in.
    *
    * @param preferred - whether it is the one to use from now on.
-   * @returns one that is too many for its key.
+   * @returns the one that is too many for its key now.
    */
   add(key: K, value: S, preferred: boolean): S | undefined {
     this.#byConnection.set(value.connection, { key, value });
@@ -67,7 +67,7 @@ export class ConnectionTable<K, S extends OverConnection> {
       return undefined;
     }
     values.splice(preferred ? 0 : 1, 0, value);
-    return values.length > this.#maxPerKey ? values.at(-1) : undefined;
+    return values[this.#maxPerKey];
   }
 
   /** Forgets one; where it was the one to use, the newest of the others is. Answers whether it was there. */

@@ -25,6 +25,8 @@ import { type ResolvedOptions } from './options.ts';
 import { prefersNew, Retirement } from './rivalry.ts';
 import { Session, type SessionHost } from './session.ts';
 
+/** Connections of one peer at a time, those included that will be closed when they have been idle for a while. */
+const MAX_CONNECTIONS_AT_ONCE = 128;
 /** Keys of peers without a session that are remembered; the longest unused is forgotten. */
 const MAX_KNOWN_KEYS = 4096;
 
@@ -245,7 +247,17 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     if (dial !== undefined) this.#dials.settle(dial, chosen);
     const replaced = preferred ? current : session;
     if (replaced !== undefined) this.#retirement.retire(replaced);
-    surplus?.connection.close(CODE.NONE, 'too many connections');
+    if (surplus !== undefined) this.#retirement.retireSurplus(surplus);
+    this.#bound(id, session);
+  }
+
+  /** Closes one of more connections than a peer may have: the oldest on which nothing is under way, or else the new one. */
+  #bound(id: PeerId, fresh: Session<I>): void {
+    const all = this.#sessions.all(id);
+    if (all.length <= MAX_CONNECTIONS_AT_ONCE) return;
+    const idle = all.findLast((session) => session !== all[0] && !session.busy);
+    (idle ?? fresh).connection.close(CODE.NONE, 'too many connections');
+    this.#counters.countDrop('quic.too_many');
   }
 
   #ended(connection: QuicConnection, closed: QuicClosed): void {

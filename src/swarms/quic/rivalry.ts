@@ -14,6 +14,9 @@ const SIMULTANEOUS_MS = 5000;
  */
 const QUIET_MS = 30_000;
 
+/** How long a surplus connection on which no message ever came stays open: the first one may have to be sent again. */
+const UNUSED_MS = 750;
+
 /** One of several connections with a peer. */
 export interface Rival {
   readonly connection: QuicConnection;
@@ -51,8 +54,8 @@ export interface RetirementOptions<R extends Rival> {
 }
 
 /**
- * Closes connections that we dialled and that another has replaced, once nothing is under way on them and no message has
- * come for a while. Those that the peer has dialled are the peer's to close.
+ * Closes connections that another has replaced, once nothing is under way on them and no message has come for a while: those
+ * that we dialled, and surplus ones. Others that the peer has dialled are the peer's to close.
  */
 export class Retirement<R extends Rival> {
   readonly #options: RetirementOptions<R>;
@@ -63,17 +66,26 @@ export class Retirement<R extends Rival> {
     this.#options = options;
   }
 
+  /** One that was replaced. */
   retire(rival: R): void {
+    if (rival.connection.role === 'client') this.#retire(rival, false);
+  }
+
+  /** One of more than are kept of its peer. */
+  retireSurplus(rival: R): void {
+    this.#retire(rival, true);
+  }
+
+  #retire(rival: R, surplus: boolean): void {
     const { connection } = rival;
-    if (connection.role !== 'client') return;
     const { realm } = this.#options;
     const frames = connection.stats()?.receivedStreamFrames;
     const timer = clockOf(realm).setTimer(
-      realm.nowMs() + QUIET_MS,
+      realm.nowMs() + (surplus && frames === 0 ? UNUSED_MS : QUIET_MS),
       () => {
         this.#timers.delete(timer);
         if (connection.state === 'closed' || this.#options.inUse(rival)) return;
-        if (rival.busy || connection.stats()?.receivedStreamFrames !== frames) this.retire(rival);
+        if (rival.busy || connection.stats()?.receivedStreamFrames !== frames) this.#retire(rival, surplus);
         else this.#options.close(rival);
         this.#options.poll();
       },
