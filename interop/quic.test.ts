@@ -188,6 +188,46 @@ describe('quic with the independent Go peer: Go dials', { skip: goMissing() }, (
     assert.equal(us.counters.received, 1001);
   });
 
+  for (const [count, times] of [
+    [5, 8],
+    [50, 5],
+  ] as const) {
+    it(`${count} first asks at once dial ${count} connections: all ${count * times} asks are answered`, async () => {
+      await using go = new GoPeer('udp,quic', 30 + count);
+      await go.address();
+      await using us = await openOurs();
+      us.serve(({ payload }) => payload);
+      for (let i = 0; i < count; i++) {
+        go.command({ cmd: 'ask', dst: ourAddress(us), payload: base64(Uint8Array.of(i)), times });
+      }
+      for (let i = 0; i < count; i++) await go.next('answer');
+      assert.equal(us.counters.received, count * times);
+      assert.equal(go.events.filter(({ event }) => event === 'error').length, 0);
+      assert.ok(go.events.filter(({ event }) => event === 'session').length > 4, 'more connections than are kept');
+    });
+
+    it(`${count} first tells at once, on as many connections: none is lost`, async () => {
+      await using go = new GoPeer('udp,quic', 40 + count);
+      await go.address();
+      await using us = await openOurs();
+      const told = calls<number>();
+      us.listen(({ payload }) => told.call(payload[0]!));
+      for (let i = 0; i < count; i++) {
+        go.command({ cmd: 'tell', dst: ourAddress(us), payload: base64(Uint8Array.of(i)), times });
+      }
+      const got = new Map<number, number>();
+      for (let i = 0; i < count * times; i++) {
+        const from = await told.next();
+        got.set(from, (got.get(from) ?? 0) + 1);
+      }
+      assert.deepEqual(
+        [...got.values()],
+        Array.from({ length: count }, () => times),
+      );
+      assert.equal(go.events.filter(({ event }) => event === 'error').length, 0);
+    });
+  }
+
   it('tells arrive, and answers go back over the same connection', async () => {
     await using go = new GoPeer('udp,quic', 23);
     await go.address();

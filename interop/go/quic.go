@@ -120,6 +120,8 @@ func (p *QuicPeer) addrOf(conn *quic.Conn) string {
 	return quicID(key) + "@" + conn.RemoteAddr().String()
 }
 
+// session looks for a connection and dials one where there is none. As in the original nothing is locked in between: of
+// several first messages at once each dials a connection of its own, and stays with it.
 func (p *QuicPeer) session(dst string) (*quic.Conn, error) {
 	p.mu.Lock()
 	conn := p.sessions[dst]

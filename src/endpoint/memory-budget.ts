@@ -8,12 +8,15 @@ export interface Holder {
 
 /** How much more than the budget small beginnings of messages may take. */
 const SLACK_BYTES = 4 * 2 ** 20;
+/** What a part of a budget may take of small beginnings, however much the others hold. */
+const GUARANTEED_BYTES = 8192;
 /** What something that is held takes beyond its bytes. */
 const ITEM_BYTES = 512;
 
 /**
- * A budget in which the eldest holder may always go on: otherwise many unfinished messages could fill it, and none of them
- * could ever be finished. So it is exceeded by at most what one holder takes.
+ * A budget that many unfinished messages may fill, and then the eldest goes on, since otherwise none of them could ever be
+ * finished. Where whole messages wait to be taken, everything waits for that. So it is exceeded by at most what one holder
+ * takes, and by small beginnings.
  */
 export class MemoryBudget {
   readonly maxBytes: number;
@@ -37,7 +40,8 @@ export class MemoryBudget {
 
   /** Whether so much is held that not even a bit more can be, but for the eldest. */
   get exhausted(): boolean {
-    return this.#taken >= this.maxBytes + SLACK_BYTES || (this.#parent?.exhausted ?? false);
+    if (this.#taken >= this.maxBytes + SLACK_BYTES) return true;
+    return this.#bytes >= GUARANTEED_BYTES && (this.#parent?.exhausted ?? false);
   }
 
   /** Takes part from now on; the order counts. */
@@ -58,7 +62,7 @@ export class MemoryBudget {
 
   /** Whether a holder may read on; if not, it is told when it may. */
   admits(holder: Holder): boolean {
-    if (this.#taken >= this.maxBytes && !this.#isEldest(holder)) {
+    if (this.#taken >= this.maxBytes && !(this.#isEldest(holder) && this.#items === 0)) {
       this.#waiting.add(holder);
       return false;
     }
