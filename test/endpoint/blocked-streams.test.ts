@@ -95,20 +95,21 @@ describe('endpoint: streams on which nobody has spoken', () => {
       const { here, there } = await pair(w);
       const stream = await w.run(here.openBi());
       const [incoming] = await w.run(take(there.streams(), 1));
-      assert.equal(incoming?.id.number, stream.id.number);
+      assert.ok(incoming?.send !== undefined);
+      assert.equal(incoming.id.number, stream.id.number);
       if (framed) {
-        await w.run(incoming!.send!.send(bytes('220 ready')));
+        await w.run(incoming.send.send(bytes('220 ready')));
         assert.deepEqual((await w.run(stream.receive.next()))?.payload, bytes('220 ready'));
         await w.run(stream.send.finish(bytes('EHLO')));
-        assert.deepEqual((await w.run(incoming!.receive.next()))?.payload, bytes('EHLO'));
+        assert.deepEqual((await w.run(incoming.receive.next()))?.payload, bytes('EHLO'));
       } else {
-        const greeting = incoming!.send!.writable.getWriter();
+        const greeting = incoming.send.writable.getWriter();
         await w.run(greeting.write(bytes('220 ready')));
         const reader = stream.receive.readable.getReader();
         assert.deepEqual((await w.run(reader.read())).value, bytes('220 ready'));
         const writer = stream.send.writable.getWriter();
         await w.run(writer.write(bytes('EHLO')));
-        const theirs = incoming!.receive.readable.getReader();
+        const theirs = incoming.receive.readable.getReader();
         assert.deepEqual((await w.run(theirs.read())).value, bytes('EHLO'));
       }
     }

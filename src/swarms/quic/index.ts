@@ -77,6 +77,7 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
         identity: identityOf(options.privateKey, realm),
         alpn: [ALPN],
         keyLog: options.onKeyLog !== undefined,
+        windowBudgetBytes: resolved.maxSwarmBytes,
         ...hooks,
       },
       realm.nowMs(),

@@ -23,6 +23,11 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   readonly accept?: ((peer: { readonly addr: QuicAddr<I>; readonly publicKey: PublicKey }) => boolean) | undefined;
   /** The largest tell, request and answer that is sent and taken. @default 1 MiB */
   readonly maxMessageBytes?: number | undefined;
+  /**
+   * What all peers together may make the swarm hold, in bytes: receive windows beyond 8 KiB for each, unfinished messages, and
+   * messages in handlers, of which each peer may have one in any case. @default 32 MiB
+   */
+  readonly maxSwarmBytes?: number | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
   /** `go-p2p`: the fingerprint of go-p2p's quicswarm (SHA3-256). The wire is the same. @default none */
@@ -53,6 +58,7 @@ export interface ResolvedOptions<I extends Addr> {
   readonly peerIdOf: (key: PublicKey) => PeerId;
   readonly accept: QuicSwarmOptions<I>['accept'];
   readonly maxMessageBytes: number;
+  readonly maxSwarmBytes: number;
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
   readonly onOther: QuicSwarmOptions<I>['onOther'];
   readonly onKeyLog: QuicSwarmOptions<I>['onKeyLog'];
@@ -64,6 +70,7 @@ export interface ResolvedOptions<I extends Addr> {
 
 /** As go-p2p's quicswarm by default. */
 const MAX_MESSAGE_BYTES = 1_048_576;
+const MAX_SWARM_BYTES = 32 * 2 ** 20;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */
 export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): ResolvedOptions<I> {
@@ -83,6 +90,7 @@ export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): Re
   const { publicKey } = privateKey;
   // Also checks them.
   const { maxMessages: maxPendingMessages, maxBytes: maxPendingBytes } = new PendingBudget(options);
+  const maxSwarmBytes = wholeNumber(options.maxSwarmBytes, 'maxSwarmBytes', MAX_SWARM_BYTES, 1, 2 ** 40);
   const pending = { maxPendingMessages, maxPendingBytes };
   return {
     id: peerIdOf(publicKey, fingerprint),
@@ -90,11 +98,12 @@ export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): Re
     peerIdOf: (key) => peerIdOf(key, fingerprint),
     accept: options.accept,
     maxMessageBytes: wholeNumber(options.maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, 2 ** 30),
+    maxSwarmBytes,
     pending,
     onOther: options.onOther,
     onKeyLog: options.onKeyLog,
     keepInner: options.keepInner ?? false,
     datagramTells: options.datagramTells ?? false,
-    limits: pending,
+    limits: { ...pending, maxSwarmBytes },
   };
 }

@@ -23,8 +23,10 @@ import { dialError, sessionError } from './errors.ts';
 import { keyOf } from './identity.ts';
 import { type ResolvedOptions } from './options.ts';
 import { prefersNew, Retirement } from './rivalry.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Session, type SessionHost, type SwarmMemory } from './session.ts';
 
+/** Unfinished messages may be so many times `maxSwarmBytes`, since those that have begun go on; then the largest holder ends. */
+const HARD_TIMES = 4;
 /** Connections of one peer at a time, those included that will be closed when they have been idle for a while. */
 const MAX_CONNECTIONS_AT_ONCE = 128;
 /** Keys of peers without a session that are remembered; the longest unused is forgotten. */
@@ -42,6 +44,9 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #sessions = new ConnectionTable<PeerId, Session<I>>();
   readonly #dials = new DialTable<QuicAddr<I>, Session<I>>();
   readonly #retirement: Retirement<Session<I>>;
+  readonly #memory: SwarmMemory;
+  /** Sessions that wait for room look again in a later turn. */
+  #waking = false;
   /** Bounded by `MAX_KNOWN_KEYS`. */
   readonly #known = new Map<PeerId, PublicKey>();
 
@@ -58,6 +63,19 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#options = options;
     this.#counters = user.counters;
     this.#user = user;
+    this.#memory = {
+      held: 0,
+      pending: 0,
+      maxBytes: Math.max(options.maxSwarmBytes, options.maxMessageBytes),
+      onRoom: () => {
+        if (this.#waking) return;
+        this.#waking = true;
+        user.later(() => {
+          this.#waking = false;
+          this.unpark();
+        });
+      },
+    };
     this.#host = this.#makeHost();
     this.#retirement = new Retirement({
       realm,
@@ -75,7 +93,7 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         failed: (bug) => user.failed(bug),
         later: (act) => user.later(act),
       },
-      makeEndpoint,
+      (hooks) => makeEndpoint({ ...hooks, heldElsewhere: () => this.#memory.held + this.#memory.pending }),
     );
   }
 
@@ -113,6 +131,8 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       sessions: this.#sessions.keys,
       connections: this.#sessions.size,
       dials: this.#dials.size,
+      heldBytes: this.#memory.held + this.#memory.pending,
+      windowBytes: this.#connections.grantedBytes,
       engineBytes: this.#connections.engineBytes,
     };
   }
@@ -185,6 +205,15 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     return ALERT.ACCESS_DENIED;
   }
 
+  /** Ends the session that holds most of unfinished messages, where all together hold far too much. */
+  #relieve(): void {
+    if (this.#memory.held < HARD_TIMES * this.#memory.maxBytes) return;
+    let most: Session<I> | undefined;
+    for (const session of this.#sessions.values()) if (session.held > (most?.held ?? 0)) most = session;
+    most?.connection.close(CODE.NONE, 'holds too much memory');
+    this.#counters.countDrop('quic.displaced');
+  }
+
   #event(event: QuicEvent): void {
     switch (event.type) {
       case 'connected':
@@ -195,9 +224,11 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         return;
       case 'stream':
         this.#sessions.of(event.stream.connection)?.handleOpened(event.stream);
+        this.#relieve();
         return;
       case 'readable':
         this.#sessions.of(event.stream.connection)?.handleReadable(event.stream);
+        this.#relieve();
         return;
       case 'writable':
         this.#sessions.of(event.stream.connection)?.handleWritable(event.stream);
@@ -304,6 +335,7 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       maxMessageBytes: this.#options.maxMessageBytes,
       datagramTells: this.#options.datagramTells,
       pending: this.#options.pending,
+      memory: this.#memory,
       get listening() {
         return user.listening;
       },

@@ -29,6 +29,8 @@ export interface SessionHost<I extends Addr> {
   countSent(bytes: number): void;
   /** Something was given to the connection: take its outputs soon. */
   kick(): void;
+  /** What all sessions hold. */
+  readonly memory: SwarmMemory;
   /** A tell has been acknowledged, or is lost: `drain` looks again. */
   settled(): void;
 }
@@ -60,6 +62,46 @@ const ASSEMBLED_MESSAGES = 4;
 const MAX_WAITING = 65_536;
 /** Answers that a peer does not read before its next requests have to wait, in messages of the largest size. */
 const UNSENT_ANSWERS = 4;
+
+/** What all sessions of a swarm hold of what peers have sent, in bytes. */
+export interface SwarmMemory {
+  /** Of messages that are not whole. */
+  held: number;
+  /** In handlers. */
+  pending: number;
+  /** What either may be before peers have to wait that hold some already. */
+  readonly maxBytes: number;
+  /** Called when there is room for pending messages again. */
+  readonly onRoom: () => void;
+}
+
+/** A peer's share of what is in handlers, counted with that of all. */
+class SharedBudget extends PendingBudget {
+  readonly #memory: SwarmMemory;
+
+  constructor(limits: PendingLimits, memory: SwarmMemory) {
+    super(limits);
+    this.#memory = memory;
+  }
+
+  /** Whether this peer has to wait: it has its own, or some of what is too much altogether. */
+  override get full(): boolean {
+    const { pending, maxBytes } = this.#memory;
+    return super.full || pending >= 2 * maxBytes || (this.messages > 0 && pending >= maxBytes);
+  }
+
+  override take(bytes: number): void {
+    super.take(bytes);
+    this.#memory.pending += bytes;
+  }
+
+  override give(bytes: number): void {
+    const wasFull = this.#memory.pending >= this.#memory.maxBytes;
+    this.#memory.pending -= bytes;
+    super.give(bytes);
+    if (wasFull) this.#memory.onRoom();
+  }
+}
 
 export class Session<I extends Addr> implements PeerSession {
   readonly connection: QuicConnection;
@@ -100,8 +142,8 @@ export class Session<I extends Addr> implements PeerSession {
     this.peer = peer.id;
     this.publicKey = peer.publicKey;
     this.sinceMs = sinceMs;
-    this.#tellBudget = new PendingBudget(host.pending);
-    this.#askBudget = new PendingBudget(host.pending);
+    this.#tellBudget = new SharedBudget(host.pending, host.memory);
+    this.#askBudget = new SharedBudget(host.pending, host.memory);
     this.#tellBudget.onRoom = () => this.unpark();
   }
 
@@ -111,6 +153,11 @@ export class Session<I extends Addr> implements PeerSession {
 
   get askBudget(): PendingBudget {
     return this.#askBudget;
+  }
+
+  /** Bytes of messages that are not whole. */
+  get held(): number {
+    return this.#held;
   }
 
   /** Messages that wait for a stream. */
@@ -281,6 +328,9 @@ export class Session<I extends Addr> implements PeerSession {
     this.#served.clear();
     this.#requests.clear();
     this.#unacknowledged.clear();
+    this.#parked.clear();
+    this.#incoming.clear();
+    this.#hold(-this.#held);
     this.#host.settled();
   }
 
@@ -304,7 +354,7 @@ export class Session<I extends Addr> implements PeerSession {
       return;
     }
     const limit = this.#host.maxMessageBytes + (stream.kind === 'bidi' ? FRAME_HEADER_BYTES : 0);
-    this.#held += assembly.take(stream, limit);
+    this.#hold(assembly.take(stream, limit));
     if (assembly.length > limit) this.#turnDown(stream, assembly, 'oversize', CODE.OVERSIZE);
     else if (stream.kind === 'uni') this.#readTell(stream, assembly);
     else this.#readRequest(stream, assembly);
@@ -318,13 +368,21 @@ export class Session<I extends Addr> implements PeerSession {
     if (stream.kind === 'bidi' && this.#unsent > UNSENT_ANSWERS * this.#host.maxMessageBytes) return true;
     if (stream.kind === 'uni' && (!this.#host.listening || this.#tellBudget.full)) return true;
     if (assembly.length > 0) return false;
-    if (this.#held <= ASSEMBLED_MESSAGES * this.#host.maxMessageBytes) return false;
+    const { memory, maxMessageBytes } = this.#host;
+    if (this.#held <= ASSEMBLED_MESSAGES * maxMessageBytes && (this.#held === 0 || memory.held < memory.maxBytes)) {
+      return false;
+    }
     const [eldest] = this.#incoming.keys();
     return eldest !== stream;
   }
 
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    this.#host.memory.held += bytes;
+  }
+
   #forgetIncoming(stream: QuicStream, assembly: Assembly): void {
-    if (this.#incoming.delete(stream)) this.#held -= assembly.length;
+    if (this.#incoming.delete(stream)) this.#hold(-assembly.length);
   }
 
   #readTell(stream: QuicStream, assembly: Assembly): void {
