@@ -14,6 +14,7 @@ import { type AskSwarm, type Asks } from '../core/ask.ts';
 import { type Bytes } from '../core/bytes.ts';
 import { type LayerDescription } from '../core/describe.ts';
 import { P2PError, Refusal, mtuError } from '../core/errors.ts';
+import { askFilter } from '../core/filter.ts';
 import { type Like, keep } from '../core/keep.ts';
 import { assertBytes, assertFunction, describeValue } from '../core/limits.ts';
 import { type TellHandler } from '../core/message.ts';
@@ -29,7 +30,8 @@ import { checkAsk } from '../kit/waits.ts';
 /** Whom to let through. */
 export interface AllowOptions<A extends Addr> extends WrapOptions {
   /**
-   * Asked for every message in either direction, answers included, so that a change counts at once. An accept that throws is a no.
+   * Asked for every message in either direction, answers included, so that a change counts at once. Only `true` lets
+   * a peer through: a promise, anything else and a throw are a no, counted and traced as `handler_error`.
    *
    * @param addr - the peer's address.
    * @param key - the key it has proven.
@@ -164,12 +166,11 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   }
 
   #accepts(addr: A, key: PublicKey): boolean {
-    try {
-      return this.#options.accept(addr, key);
-    } catch (cause) {
-      this.realm.trace?.({ layer: 'allow', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause });
-      return false;
-    }
+    const answer = askFilter(() => this.#options.accept(addr, key));
+    if (typeof answer === 'boolean') return answer;
+    this.counts.countDrop('handler_error');
+    this.realm.trace?.({ layer: 'allow', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause: answer });
+    return false;
   }
 
   #refusal(verb: string, dst: A, sent: 'no' | 'maybe' = 'no'): P2PError {

@@ -83,6 +83,24 @@ describe('allow', () => {
     for (const end of await realm.clock.run(asks)) assert.ok(end.status === 'rejected' && refused(end.reason));
   });
 
+  for (const [what, accept] of [
+    ['a promise of true', () => Promise.resolve(true)],
+    ['a promise of false', () => Promise.resolve(false)],
+    ['a promise that rejects', () => Promise.reject(new Error('mine'))],
+    ['nothing', () => undefined],
+    ['a text', () => 'yes'],
+    ['one', () => 1],
+  ] as const) {
+    it(`an accept that answers ${what} is a no, counted and traced`, async () => {
+      const { realm, alice, bob, heard, toAlice, toBob } = world(accept as never);
+      await assert.rejects(alice.tell(toBob, Uint8Array.of(1)), refused);
+      void bob.tell(toAlice, Uint8Array.of(1));
+      await assert.rejects(realm.clock.run(bob.ask(toAlice, Uint8Array.of(1))), refused);
+      assert.deepEqual(heard, { alice: 0, bob: 0 });
+      assert.equal(alice.counters.drops.get('handler_error'), 3);
+    });
+  }
+
   it('an accept that throws is a no', async () => {
     const { alice, toBob } = world(() => {
       throw new Error('broken list');
