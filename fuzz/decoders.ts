@@ -4,7 +4,7 @@ import { type Bytes, concatBytes, encodeText } from '../src/core/bytes.ts';
 import { parseEndpoint } from '../src/core/ip.ts';
 import { decodePeerId, encodePeerId } from '../src/core/peer-id.ts';
 import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/core/varint.ts';
-import { decodeRecords, encodeRecords } from '../src/discovery/exchange-message.ts';
+import { decodeExchange, encodeExchange } from '../src/discovery/exchange-message.ts';
 import { signPeerRecord, verifyPeerRecord } from '../src/discovery/peer-record.ts';
 import { createSelfSignedCertificate, parseCertificate } from '../src/formats/certificate.ts';
 import { verifyChain } from '../src/formats/chain.ts';
@@ -211,8 +211,8 @@ export const DECODERS: readonly Target[] = [
   { name: 'peer records', seeds: records, feed: (input) => void verifyPeerRecord(input), oneIn: 10 },
   {
     name: 'peer exchange',
-    seeds: [encodeRecords(records, 65_536)],
-    feed: (input) => void decodeRecords(input),
+    seeds: [encodeExchange(0, records, 65_536)],
+    feed: (input) => void decodeExchange(input),
   },
   { name: 'UDP addresses', seeds: endpoints, feed: parsing(parseUdpAddr) },
   { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },

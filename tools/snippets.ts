@@ -1,7 +1,8 @@
 /**
  * The TypeScript in README.md and docs/: every ```ts block is a program of its own that compiles and runs.
  *
- * `ts no-run` compiles only (it needs a second machine, say). A program gets 20 seconds to end by itself.
+ * `ts no-run` compiles only (it needs a second machine, say); what `ts prints` writes is the ```text block behind it, its
+ * lines in any order. A program gets 20 seconds to end by itself.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -19,11 +20,14 @@ export interface Snippet {
   readonly place: string;
   readonly code: string;
   readonly runs: boolean;
+  /** What it has to write, where the document says so. */
+  readonly prints?: string | undefined;
 }
 
 /** The ```ts blocks of a Markdown text, in order. */
 export function snippetsOf(file: string, markdown: string): readonly Snippet[] {
   const snippets: Snippet[] = [];
+  let printing: number | undefined;
   let open: { fence: string; line: number; marks: readonly string[] } | undefined;
   let code: string[] = [];
   for (const [index, line] of markdown.split('\n').entries()) {
@@ -32,7 +36,13 @@ export function snippetsOf(file: string, markdown: string): readonly Snippet[] {
       if (fence !== undefined) open = { fence, line: index + 2, marks: info.trim().split(/\s+/) };
       code = [];
     } else if (fence?.startsWith(open.fence) === true && info.trim() === '') {
+      if (open.marks[0] === 'text' && printing !== undefined) {
+        snippets[printing] = { ...snippets[printing]!, prints: `${code.join('\n')}\n` };
+        printing = undefined;
+      }
       if (['ts', 'typescript'].includes(open.marks[0] ?? '')) {
+        if (printing !== undefined) throw new Error(`${snippets[printing]!.place} has no text block behind it`);
+        if (open.marks.includes('prints')) printing = snippets.length;
         snippets.push({
           place: `${file}:${open.line}`,
           code: `${code.join('\n')}\n`,
@@ -42,6 +52,7 @@ export function snippetsOf(file: string, markdown: string): readonly Snippet[] {
       open = undefined;
     } else code.push(line);
   }
+  if (printing !== undefined) throw new Error(`${snippets[printing]!.place} has no text block behind it`);
   return snippets;
 }
 
@@ -56,6 +67,14 @@ async function run(file: string): Promise<{ readonly ok: boolean; readonly outpu
   if (signal !== null) output += `\nended by ${signal} after at most ${RUN_TIMEOUT_MS / 1000} s`;
   return { ok: code === 0, output };
 }
+
+/** The lines of a text in one order. */
+const sorted = (text: string): string =>
+  text
+    .trimEnd()
+    .split('\n')
+    .toSorted((a, b) => a.localeCompare(b))
+    .join('\n');
 
 const fileOf = ({ place }: Snippet): string => `${place.replaceAll(/[^a-zA-Z0-9]+/g, '-')}.ts`;
 
@@ -84,9 +103,11 @@ async function main(): Promise<number> {
   let failed = 0;
   for (const snippet of snippets.filter(({ runs }) => runs)) {
     const { ok, output } = await run(path.join(FOLDER, fileOf(snippet)));
-    if (ok) continue;
+    const right = snippet.prints === undefined || sorted(output) === sorted(snippet.prints);
+    if (ok && right) continue;
     failed++;
-    console.log(`${snippet.place} does not run:\n${output.replaceAll(/^/gm, '    ')}`);
+    const what = ok ? 'prints something else' : 'does not run';
+    console.log(`${snippet.place} ${what}:\n${output.replaceAll(/^/gm, '    ')}`);
   }
   const ran = snippets.filter(({ runs }) => runs).length;
   console.log(`${snippets.length} snippets in ${files.length} documents: all compile, ${ran - failed} of ${ran} run`);

@@ -1,4 +1,4 @@
-/** Requests and answers of peer exchange: lists of records. docs/wire/peer-exchange.md. */
+/** Requests and answers of peer exchange: the sender's time and a list of records. docs/wire/peer-exchange.md. */
 
 import { type Bytes, concatBytes, viewFrom } from '../core/bytes.ts';
 import { encodeVarint, readVarint } from '../core/varint.ts';
@@ -6,13 +6,26 @@ import { MAX_RECORD_BYTES } from './peer-record.ts';
 
 /** Records in one message. */
 export const MAX_RECORDS = 256;
-const VERSION = 1;
+const VERSION = 2;
+/** Version, the time in its longest form, and the two bytes that the largest count takes. */
+const HEAD_BYTES = 1 + 8 + 2;
 
-/** A message that holds as many of the records, from the first on, as `maxBytes` and {@link MAX_RECORDS} allow. */
-export function encodeRecords(records: readonly Uint8Array[], maxBytes: number): Bytes {
+/** A message as it was read. */
+export interface ExchangeMessage {
+  /** The sender's clock: milliseconds since the Unix epoch. */
+  readonly sentMs: number;
+  /** Views, unchecked. */
+  readonly records: readonly Bytes[];
+}
+
+/**
+ * A message that holds as many of the records, from the first on, as `maxBytes` and {@link MAX_RECORDS} allow.
+ *
+ * @param sentMs - milliseconds since the Unix epoch.
+ */
+export function encodeExchange(sentMs: number, records: readonly Uint8Array[], maxBytes: number): Bytes {
   const parts: Uint8Array[] = [];
-  // Version, and the two bytes that the largest count takes.
-  let bytes = 3;
+  let bytes = HEAD_BYTES;
   for (const record of records) {
     if (parts.length >= MAX_RECORDS) break;
     const part = concatBytes(encodeVarint(record.length), record);
@@ -20,21 +33,23 @@ export function encodeRecords(records: readonly Uint8Array[], maxBytes: number):
     bytes += part.length;
     parts.push(part);
   }
-  return concatBytes(Uint8Array.of(VERSION), encodeVarint(parts.length), ...parts);
+  return concatBytes(Uint8Array.of(VERSION), encodeVarint(Math.floor(sentMs)), encodeVarint(parts.length), ...parts);
 }
 
-/** The records in a message, as views and unchecked; `undefined` when it is none. Never throws. */
-export function decodeRecords(message: Bytes): Bytes[] | undefined {
-  const count = readVarint(message, 1);
-  if (message[0] !== VERSION || count === undefined || count.value > MAX_RECORDS) return undefined;
+/** The message in `bytes`; `undefined` when it is none. Never throws. */
+export function decodeExchange(bytes: Bytes): ExchangeMessage | undefined {
+  if (bytes[0] !== VERSION) return undefined;
+  const sent = readVarint(bytes, 1);
+  const count = sent === undefined ? undefined : readVarint(bytes, sent.end);
+  if (sent === undefined || count === undefined || count.value > MAX_RECORDS) return undefined;
   const records: Bytes[] = [];
   let at = count.end;
   for (let i = 0; i < count.value; i++) {
-    const length = readVarint(message, at);
+    const length = readVarint(bytes, at);
     if (length === undefined || length.value > MAX_RECORD_BYTES) return undefined;
     at = length.end + length.value;
-    if (at > message.length) return undefined;
-    records.push(viewFrom(message, length.end, at));
+    if (at > bytes.length) return undefined;
+    records.push(viewFrom(bytes, length.end, at));
   }
-  return at === message.length ? records : undefined;
+  return at === bytes.length ? { sentMs: sent.value, records } : undefined;
 }

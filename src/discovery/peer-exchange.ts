@@ -1,30 +1,36 @@
 /**
- * Peer exchange: peers tell each other of third ones, by records that these have signed. Whoever knows one peer can get
- * to know all.
+ * Peer exchange: peers tell each other of third ones, by records that these have signed. Who knows one peer can get to know
+ * all.
  *
- * Nothing of what comes is believed beyond what its signature proves, and everything that is kept is bounded and
- * expires. What does not hold is dropped and counted: `exchange.malformed`, `exchange.bad_signature`,
+ * Nothing of what comes is believed beyond what its signature proves, and everything that is kept is bounded and expires. A
+ * record proves who speaks, not where it is: only addresses that led to their peers are handed on, and the others are tried
+ * sparingly (`targets.ts`). What does not hold is dropped and counted: `exchange.malformed`, `exchange.bad_signature`,
  * `exchange.wrong_id`, `exchange.wrong_peer`, `exchange.expired`, `exchange.from_the_future`, `exchange.stale`,
- * `exchange.full`.
+ * `exchange.full`; addresses that are not tried as `exchange.refused_addr` and `exchange.too_many_probes`.
  */
 
-import { type Addr, peerIdOf as peerIdOfAddr } from '../core/addr.ts';
+import { type Addr, ipOf, peerIdOf as peerIdOfAddr } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes, equalBytes } from '../core/bytes.ts';
 import { type Counters } from '../core/counters.ts';
+import { describeDuration } from '../core/duration.ts';
 import { P2PError, Refusal, closedError } from '../core/errors.ts';
-import { assertFunction, describeOption, describeValue, wholeNumber } from '../core/limits.ts';
+import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../core/limits.ts';
 import { type Request } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
+import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type Signer } from '../formats/key-algorithm.ts';
 import { peerIdOf } from '../keys/fingerprints.ts';
+import { clockOf } from '../drive/system-realm.ts';
 import { CounterSet } from '../kit/counter-set.ts';
+import { later } from '../kit/later.ts';
 import { rejection } from '../kit/rejection.ts';
 import { type Candidate } from './candidate.ts';
-import { decodeRecords, encodeRecords } from './exchange-message.ts';
+import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
 import { PeerBook, type PeerBookOptions } from './peer-book.ts';
-import { MAX_LIFETIME_MS, MAX_RECORD_ADDRS, type PeerRecord, signPeerRecord } from './peer-record.ts';
+import { MAX_LIFETIME_MS, MAX_RECORD_ADDRS, type PeerRecord, readPeerRecord, signPeerRecord } from './peer-record.ts';
+import { mayBeTried, Probes } from './targets.ts';
 
 /** How an exchange is made. */
 export interface PeerExchangeOptions extends PeerBookOptions {
@@ -39,8 +45,26 @@ export interface PeerExchangeOptions extends PeerBookOptions {
   readonly lifetimeMs?: number | undefined;
   /** Bytes of the largest answer that is given and taken. @default 65_536 */
   readonly maxAnswerBytes?: number | undefined;
-  /** Called when a peer is heard of for the first time, and when it has a newer record. */
+  /**
+   * Exchanges by itself so often, with {@link PeerExchangeOptions.fanOut} of the peers known, chosen at random: who knows one
+   * gets to know all. Starts when the first peer is known; keeps neither the process nor a virtual clock running.
+   * @default never
+   */
+  readonly everyMs?: number | undefined;
+  /** Peers asked in each round of the periodic exchange. @default 3 */
+  readonly fanOut?: number | undefined;
+  /** Unproven addresses tried at one IP in a minute, those of this machine apart. @default 8 */
+  readonly maxProbesPerIp?: number | undefined;
+  /** Unproven addresses tried in a minute in all. @default 256 */
+  readonly maxProbes?: number | undefined;
+  /** Called when a peer is heard of for the first time, when it has a newer record, and when it has left (`withdrawn`). */
   readonly onRecord?: ((record: PeerRecord) => void) | undefined;
+  /**
+   * Called when a peer's clock differs from ours by a minute or more: records are then taken for expired or from the future.
+   *
+   * @param differenceMs - positive when the other clock is ahead.
+   */
+  readonly onClockDiffers?: ((peer: PeerId | undefined, differenceMs: number) => void) | undefined;
 }
 
 /** One node's part in peer exchange. */
@@ -52,9 +76,16 @@ export interface PeerExchange<A extends Addr> extends Disposable {
   readonly counters: Counters;
   /** What is known of one peer. */
   record(id: PeerId): PeerRecord | undefined;
-  /** Where to try a peer, best first: an address source for `peerSwarm`. */
+  /**
+   * Where to try a peer now, best first: an address source for `peerSwarm`. Asking counts as trying: an address that nobody
+   * has proven comes once for each record, one that worked before comes again after a pause. Addresses that this swarm
+   * cannot read, that name no single host, a well-known port or a private network that we are not in, and those beyond the
+   * bounds on probes are left out.
+   */
   candidates(id: PeerId): readonly Candidate[];
-  /** Forgets a peer, one that does not answer for example. */
+  /** Says that an address led to its peer: it may be handed on, and is tried first. Sources of exchanges are noted by themselves. */
+  noteReached(addr: A): void;
+  /** Forgets a peer, one that does not answer for example. It comes back with a newer record, or when it speaks itself. */
   forget(id: PeerId): boolean;
   /**
    * Tells a peer who and where we are, and learns whom it knows.
@@ -63,7 +94,21 @@ export interface PeerExchange<A extends Addr> extends Disposable {
    * @throws {P2PError} (by rejection) as `ask`; `refused` also when the peer answers nothing that can be read.
    */
   exchange(dst: A, options?: CallOptions): Promise<readonly PeerRecord[]>;
+  /**
+   * Says goodbye: tells up to {@link PeerExchangeOptions.fanOut} × 4 known peers by a signed record that this node has left, which they
+   * hand on. Afterwards the exchange answers nobody, as after disposal. Never rejects because of peers that do not answer.
+   */
+  withdraw(options?: CallOptions): Promise<void>;
 }
+
+/** A clock that differs by less is not worth a word. */
+const CLOCK_DIFFERS_MS = 60_000;
+
+/** Signatures checked in one turn: in plain JavaScript P-256 takes 3 ms each, and no input may cost more than 20 ms. */
+const VERIFICATIONS_PER_TURN = 4;
+
+/** A goodbye goes to so many times the peers of a round. */
+const GOODBYE_ROUNDS = 4;
 
 /**
  * Takes part in peer exchange over a swarm that can ask; it takes the swarm's serve slot, so give it a channel of its own
@@ -82,59 +127,71 @@ export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerEx
 class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly counters: CounterSet;
   readonly #swarm: AskSwarm<A>;
-  readonly #signer: Signer;
-  readonly #id: PeerId;
+  readonly #options: PeerExchangeOptions;
   readonly #addrs: () => readonly string[];
   readonly #lifetimeMs: number;
   readonly #maxAnswerBytes: number;
-  readonly #onRecord: ((record: PeerRecord) => void) | undefined;
+  readonly #everyMs: number;
+  readonly #fanOut: number;
   readonly #book: PeerBook;
+  readonly #probes: Probes;
   readonly #serving: Disposable;
   #own: PeerRecord | undefined;
+  #round: Timer | undefined;
   #disposed = false;
 
   constructor(swarm: AskSwarm<A>, options: PeerExchangeOptions) {
-    const { privateKey, addrs, onRecord } = options;
+    const { privateKey, addrs } = options;
     if (typeof privateKey?.sign !== 'function') {
       throw new TypeError(
         `Cannot take privateKey: expected a private key, got ${describeOption('privateKey', privateKey)}`,
       );
     }
-    if (addrs !== undefined) assertFunction(addrs, 'addrs');
-    if (onRecord !== undefined) assertFunction(onRecord, 'onRecord');
+    for (const name of ['addrs', 'onRecord', 'onClockDiffers'] as const) {
+      if (options[name] !== undefined) assertFunction(options[name], name);
+    }
     this.#swarm = swarm;
-    this.#signer = privateKey;
-    this.#id = peerIdOf(privateKey.publicKey);
+    this.#options = options;
     this.#addrs = addrs ?? (() => swarm.localAddrs().map(({ text }) => text));
     this.#lifetimeMs = wholeNumber(options.lifetimeMs, 'lifetimeMs', 600_000, 1000, MAX_LIFETIME_MS);
     this.#maxAnswerBytes = wholeNumber(options.maxAnswerBytes, 'maxAnswerBytes', 65_536, 1024, 2 ** 24);
-    this.#onRecord = onRecord;
+    this.#everyMs = quantity(options.everyMs, 'everyMs', Infinity, 100, Infinity);
+    this.#fanOut = wholeNumber(options.fanOut, 'fanOut', 3, 1, 64);
     this.#book = new PeerBook(options);
+    this.#probes = new Probes({
+      maxProbesPerIp: wholeNumber(options.maxProbesPerIp, 'maxProbesPerIp', 8, 1, 65_536),
+      maxProbes: wholeNumber(options.maxProbes, 'maxProbes', 256, 1, 65_536),
+    });
     this.counters = new CounterSet('exchange', swarm.counters);
     this.#serving = swarm.serve((request) => this.#answer(request));
   }
 
   get own(): PeerRecord {
-    const wallMs = Math.floor(this.#swarm.realm.wallMs());
+    const { privateKey } = this.#options;
+    const wallMs = this.#wallMs();
     const addrs = this.#addrs().slice(0, MAX_RECORD_ADDRS);
     const before = this.#own;
     const moved = before === undefined || before.addrs.join('\n') !== addrs.join('\n');
     if (!moved && wallMs < before.issuedMs + this.#lifetimeMs / 2 && wallMs >= before.issuedMs) return before;
-    // Later than the last one, whatever the clock says, or others would not take it.
-    const issuedMs = Math.max(wallMs, (before?.issuedMs ?? 0) + 1);
-    return (this.#own = signPeerRecord(this.#signer, { addrs, issuedMs, lifetimeMs: this.#lifetimeMs }));
+    const issuedMs = this.#nextIssuedMs();
+    return (this.#own = signPeerRecord(privateKey, { addrs, issuedMs, lifetimeMs: this.#lifetimeMs }));
   }
 
   get records(): readonly PeerRecord[] {
-    return this.#book.records(this.#swarm.realm.wallMs());
+    return this.#book.records(this.#wallMs());
   }
 
   record(id: PeerId): PeerRecord | undefined {
-    return this.#book.get(this.#swarm.realm.wallMs(), id);
+    return this.#book.get(this.#wallMs(), id);
   }
 
   candidates(id: PeerId): readonly Candidate[] {
-    return this.#book.candidates(this.#swarm.realm.wallMs(), id);
+    return this.#targets(id, MAX_RECORD_ADDRS).map(({ candidate }) => candidate);
+  }
+
+  noteReached(addr: A): void {
+    const id = peerIdOfAddr(addr);
+    if (id !== undefined) this.#book.noteReached(id, addr.text);
   }
 
   forget(id: PeerId): boolean {
@@ -143,85 +200,190 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
 
   exchange(dst: A, options?: CallOptions): Promise<readonly PeerRecord[]> {
     if (this.#disposed) return rejection(closedError(`exchange peers with ${dst.text}`));
-    const request = encodeRecords([this.own.bytes], this.#swarm.maxRequestBytes(dst));
-    return this.#swarm.ask(dst, request, { ...options, maxResponseBytes: this.#maxAnswerBytes }).then((answer) => {
-      const records = decodeRecords(answer);
-      if (records !== undefined) return this.#take(records, peerIdOfAddr(dst));
-      this.counters.countDrop('exchange.malformed');
-      const what = `Cannot exchange peers with ${dst.text}: its answer of ${answer.length} bytes is no list of records`;
-      throw new P2PError('refused', 'remote', what);
-    });
+    return this.#ask(dst, this.own, options);
+  }
+
+  async withdraw(options: CallOptions = {}): Promise<void> {
+    if (this.#disposed) throw closedError('withdraw');
+    const issuedMs = this.#nextIssuedMs();
+    const { privateKey } = this.#options;
+    const goodbye = signPeerRecord(privateKey, { addrs: [], issuedMs, lifetimeMs: this.#lifetimeMs, withdrawn: true });
+    this[Symbol.dispose]();
+    const told = this.#someTargets(GOODBYE_ROUNDS * this.#fanOut).map((dst) => this.#ask(dst, goodbye, options));
+    await Promise.allSettled(told);
   }
 
   [Symbol.dispose](): void {
     this.#disposed = true;
+    this.#round?.cancel();
     this.#serving[Symbol.dispose]();
   }
 
+  #wallMs(): number {
+    return Math.floor(this.#swarm.realm.wallMs());
+  }
+
+  /** Later than our last word, whatever the clock says, or others would not take it. */
+  #nextIssuedMs(): number {
+    return Math.max(this.#wallMs(), (this.#own?.issuedMs ?? 0) + 1);
+  }
+
+  #ask(dst: A, own: PeerRecord, options: CallOptions | undefined): Promise<readonly PeerRecord[]> {
+    const request = encodeExchange(this.#wallMs(), [own.bytes], this.#swarm.maxRequestBytes(dst));
+    return this.#swarm
+      .ask(dst, request, { ...options, maxResponseBytes: this.#maxAnswerBytes })
+      .then(async (answer) => {
+        const message = decodeExchange(answer);
+        if (message !== undefined) {
+          this.#compareClocks(dst, message);
+          const taken = await this.#take(message.records, dst);
+          this.noteReached(dst);
+          return taken;
+        }
+        this.counters.countDrop('exchange.malformed');
+        const what = `Cannot exchange peers with ${dst.text}: its answer of ${answer.length} bytes is no list of records`;
+        throw new P2PError('refused', 'remote', what);
+      });
+  }
+
   #answer({ src, payload }: Request<A>): Uint8Array {
-    const records = decodeRecords(payload);
+    const message = decodeExchange(payload);
     const asker = peerIdOfAddr(src);
-    if (records === undefined || records.length > 1) {
+    if (message === undefined || message.records.length > 1) {
       this.counters.countDrop('exchange.malformed');
       throw new Refusal('that is no peer exchange');
     }
-    const [mine, ...others] = [this.own, ...this.#shuffled()].filter(({ id }) => id !== asker);
-    this.#take(records, asker, asker);
-    const bytes = [mine, ...others].flatMap((record) => (record === undefined ? [] : [record.bytes]));
-    return encodeRecords(bytes, this.#maxAnswerBytes);
+    this.#compareClocks(src, message);
+    const others = this.#shuffled(this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker));
+    for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
+    this.noteReached(src);
+    return encodeExchange(this.#wallMs(), [this.own.bytes, ...others.map(({ bytes }) => bytes)], this.#maxAnswerBytes);
   }
 
-  /** In an order of chance, so that whoever asks again learns of those that did not fit. */
-  #shuffled(): PeerRecord[] {
-    const records = this.#book.records(this.#swarm.realm.wallMs());
-    const draws = this.#swarm.realm.random(4 * records.length);
+  /** In an order of chance, so that those who ask again learn of what did not fit. */
+  #shuffled<T>(items: T[]): T[] {
+    const draws = this.#swarm.realm.random(4 * items.length);
     const view = new DataView(draws.buffer, draws.byteOffset);
-    for (let i = records.length - 1; i > 0; i--) {
+    for (let i = items.length - 1; i > 0; i--) {
       const j = view.getUint32(4 * i) % (i + 1);
-      [records[i], records[j]] = [records[j]!, records[i]!];
+      [items[i], items[j]] = [items[j]!, items[i]!];
     }
-    return records;
+    return items;
   }
 
-  /** @param only - whose records may be among them; anybody's when it is not given. */
-  #take(records: readonly Bytes[], teller: PeerId | undefined, only?: PeerId): readonly PeerRecord[] {
-    const wallMs = this.#swarm.realm.wallMs();
+  /** Takes the records of an answer, with a turn for others between the signatures. */
+  async #take(records: readonly Bytes[], from: A): Promise<readonly PeerRecord[]> {
     const taken: PeerRecord[] = [];
+    let checked = this.#book.verifications;
     for (const bytes of records) {
-      const record = this.#takeOne(wallMs, bytes, teller, only);
+      if (this.#book.verifications - checked >= VERIFICATIONS_PER_TURN) {
+        await new Promise<void>((resolve) => later(this.#swarm.realm, resolve));
+        if (this.#disposed) return taken;
+        checked = this.#book.verifications;
+      }
+      const record = this.#takeOne(bytes, from);
       if (record !== undefined) taken.push(record);
     }
     for (const record of taken) this.#report(record);
     return taken;
   }
 
-  #takeOne(wallMs: number, bytes: Bytes, teller: PeerId | undefined, only: PeerId | undefined): PeerRecord | undefined {
-    const verified = this.#book.check(bytes);
-    if (typeof verified === 'string') {
-      this.counters.countDrop(`exchange.${verified}`);
-      return undefined;
-    }
-    if (verified.id === this.#id) return undefined;
-    if (only !== undefined && verified.id !== only) {
+  /** @param only - whose record it must be; anybody's when it is not given. */
+  #takeOne(bytes: Bytes, from: A, only?: PeerId): PeerRecord | undefined {
+    const read = readPeerRecord(bytes);
+    if (read !== undefined && equalBytes(read.spki, this.#options.privateKey.publicKey.spki)) return undefined;
+    // Whose record it is must be known before anything is kept, and hashing a key is cheap.
+    if (read !== undefined && only !== undefined && peerIdOf({ algorithm: '', spki: read.spki }) !== only) {
       this.counters.countDrop('exchange.wrong_peer');
       return undefined;
     }
-    const taken = this.#book.addVerified(wallMs, verified, teller);
+    const taken = this.#book.add(this.#wallMs(), bytes, peerIdOfAddr(from), ipOf(from));
     if (typeof taken !== 'string') return taken;
     // Hearing the same again is how it goes, and no fault.
-    if (taken !== 'stale' || this.#book.get(wallMs, verified.id)!.issuedMs > verified.issuedMs) {
-      this.counters.countDrop(`exchange.${taken}`);
-    }
+    const known = taken === 'stale' && read !== undefined && this.#book.knows(read);
+    if (!known) this.counters.countDrop(`exchange.${taken}`);
     return undefined;
   }
 
-  #report(record: PeerRecord): void {
+  #compareClocks(addr: A, { sentMs }: ExchangeMessage): void {
+    const differenceMs = sentMs - this.#wallMs();
+    if (Math.abs(differenceMs) < CLOCK_DIFFERS_MS) return;
+    const { realm } = this.#swarm;
+    const reason = `the other side's clock differs by about ${describeDuration(Math.abs(differenceMs))}`;
+    realm.trace?.({ layer: 'exchange', type: 'clock_differs', atMs: realm.nowMs(), addr, reason });
+    this.#callOut(() => this.#options.onClockDiffers?.(peerIdOfAddr(addr), differenceMs));
+  }
+
+  #report(record: PeerRecord | undefined): void {
+    if (record === undefined) return;
+    this.#armRound();
+    this.#callOut(() => this.#options.onRecord?.(record));
+  }
+
+  #callOut(call: () => void): void {
     try {
-      this.#onRecord?.(record);
+      call();
     } catch (cause) {
       const { realm } = this.#swarm;
       this.counters.countDrop('handler_error');
       realm.trace?.({ layer: 'exchange', type: 'handler_error', atMs: realm.nowMs(), cause });
     }
+  }
+
+  /** Where to try a peer now, at most `most` addresses, each noted as tried. */
+  #targets(id: PeerId, most: number): { readonly candidate: Candidate; readonly addr: A }[] {
+    const { realm } = this.#swarm;
+    const own = this.#swarm.localAddrs();
+    const targets: { readonly candidate: Candidate; readonly addr: A }[] = [];
+    for (const candidate of this.#book.candidates(this.#wallMs(), id)) {
+      if (targets.length >= most) break;
+      const addr = this.#parse(candidate.addr);
+      if (addr === undefined) continue;
+      const reached = this.#book.isReached(id, candidate.addr);
+      if (!reached && !mayBeTried(addr, own)) this.counters.countDrop('exchange.refused_addr');
+      else if (!reached && !this.#probes.take(realm.nowMs(), addr)) this.counters.countDrop('exchange.too_many_probes');
+      else {
+        this.#book.noteTry(this.#wallMs(), id, candidate.addr);
+        targets.push({ candidate, addr });
+      }
+    }
+    return targets;
+  }
+
+  /** Addresses come from others: what this swarm cannot read is left out. */
+  #parse(text: string): A | undefined {
+    try {
+      return this.#swarm.parseAddr(text);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * One address each of some peers, chosen at random: up to two thirds of them peers that were not reached yet, since only
+   * those who have reached a newcomer hand it on.
+   */
+  #someTargets(most: number): A[] {
+    const all = this.#shuffled([...this.records]);
+    const reached = ({ id, addrs }: PeerRecord): boolean => addrs.some((addr) => this.#book.isReached(id, addr));
+    const fresh = all.filter((record) => !reached(record)).slice(0, Math.ceil((2 * most) / 3));
+    const targets: A[] = [];
+    for (const { id } of [...fresh, ...all.filter(reached)]) {
+      if (targets.length >= most) break;
+      for (const { addr } of this.#targets(id, 1)) targets.push(addr);
+    }
+    return targets;
+  }
+
+  #armRound(): void {
+    if (this.#round !== undefined || this.#disposed || this.#everyMs === Infinity) return;
+    const { realm } = this.#swarm;
+    const round = (): void => {
+      this.#round = undefined;
+      // A peer that does not answer was noted as tried, which is all there is to do about it.
+      for (const dst of this.#someTargets(this.#fanOut)) this.exchange(dst).catch(() => undefined);
+      this.#armRound();
+    };
+    this.#round = clockOf(realm).setTimer(realm.nowMs() + this.#everyMs, round, { background: true });
   }
 }

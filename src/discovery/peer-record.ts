@@ -1,8 +1,9 @@
 /**
- * Signed address records: a peer's own word about where it can be reached, which others hand on and cannot change.
- * docs/wire/peer-exchange.md has the bytes.
+ * Signed address records: a peer's own word about where it can be reached, which others hand on and cannot change. They may
+ * leave addresses out, since the signature is over digests of the addresses. docs/wire/peer-exchange.md has the bytes.
  */
 
+import { hash } from '#crypto';
 import { type Bytes, concatBytes, copyBytes, decodeText, encodeText, viewFrom } from '../core/bytes.ts';
 import { assertString, describeValue, wholeNumber } from '../core/limits.ts';
 import { type PeerId, PEER_ID_CHARACTERS, isPeerId } from '../core/peer-id.ts';
@@ -16,8 +17,10 @@ import { peerIdOf } from '../keys/fingerprints.ts';
 export interface PeerRecord {
   readonly id: PeerId;
   readonly publicKey: PublicKey;
-  /** Address texts, best first; each holds `id`. 0 to {@link MAX_RECORD_ADDRS}. */
+  /** Address texts, best first; each holds `id`. 0 to {@link MAX_RECORD_ADDRS}; those that a teller left out are missing. */
   readonly addrs: readonly string[];
+  /** The peer has left: it is not to be tried any more. */
+  readonly withdrawn: boolean;
   /** Milliseconds since the Unix epoch, by the peer's own clock. */
   readonly issuedMs: number;
   readonly expiresMs: number;
@@ -35,9 +38,13 @@ export const MAX_LIFETIME_MS = 86_400_000;
 const MAX_KEY_BYTES = 1024;
 /** Everything above, with room for lengths. */
 export const MAX_RECORD_BYTES = 16_384;
-const VERSION = 1;
+const VERSION = 2;
+const KIND = { addresses: 0, withdrawal: 1 } as const;
+const ENTRY = { digest: 0, address: 1 } as const;
+/** SHA-256. */
+const DIGEST_BYTES = 32;
 /** What is signed begins with this, so that no signature over anything else is one over a record. */
-const CONTEXT = encodeText('shoal peer record 1\0');
+const CONTEXT = encodeText('shoal peer record 2\0');
 
 /** Why bytes are no record. */
 export type RecordFault = 'malformed' | 'bad_signature' | 'wrong_id';
@@ -48,6 +55,8 @@ export interface PeerRecordFields {
   readonly issuedMs: number;
   /** How long it holds good, in milliseconds: 1 to {@link MAX_LIFETIME_MS}. */
   readonly lifetimeMs: number;
+  /** Says that the peer has left; such a record has no addresses. @default false */
+  readonly withdrawn?: boolean | undefined;
 }
 
 /**
@@ -55,12 +64,14 @@ export interface PeerRecordFields {
  *
  * @throws {TypeError | RangeError} when an address does not hold the key's PeerID, or something is out of bounds.
  */
-export function signPeerRecord(signer: Signer, { addrs, issuedMs, lifetimeMs }: PeerRecordFields): PeerRecord {
+export function signPeerRecord(signer: Signer, fields: PeerRecordFields): PeerRecord {
+  const { addrs, issuedMs, lifetimeMs, withdrawn = false } = fields;
   const { publicKey } = signer;
   const id = peerIdOf(publicKey);
   if (!Array.isArray(addrs)) throw new TypeError(`Cannot take addrs: expected an array, got ${describeValue(addrs)}`);
-  if (addrs.length > MAX_RECORD_ADDRS) {
-    throw new RangeError(`Cannot sign a record: expected up to ${MAX_RECORD_ADDRS} addresses, got ${addrs.length}`);
+  if (addrs.length > (withdrawn ? 0 : MAX_RECORD_ADDRS)) {
+    const expected = withdrawn ? 'no addresses when withdrawn' : `up to ${MAX_RECORD_ADDRS} addresses`;
+    throw new RangeError(`Cannot sign a record: expected ${expected}, got ${addrs.length}`);
   }
   const texts = addrs.map((text: unknown, i) => {
     assertString(text, `addrs[${i}]`);
@@ -69,20 +80,21 @@ export function signPeerRecord(signer: Signer, { addrs, issuedMs, lifetimeMs }: 
       const expected = `expected an address of ${id} of up to ${MAX_ADDR_BYTES} bytes`;
       throw new TypeError(`Cannot sign a record: ${expected}, got ${describeValue(text)}`);
     }
-    return prefixed(bytes);
+    return bytes;
   });
   wholeNumber(issuedMs, 'issuedMs', 0, 0, Number.MAX_SAFE_INTEGER - MAX_LIFETIME_MS);
   wholeNumber(lifetimeMs, 'lifetimeMs', 0, 1, MAX_LIFETIME_MS);
-  const body = concatBytes(
-    Uint8Array.of(VERSION),
+  const head = concatBytes(
+    Uint8Array.of(VERSION, withdrawn ? KIND.withdrawal : KIND.addresses),
     encodeVarint(issuedMs),
     encodeVarint(lifetimeMs),
     prefixed(publicKey.spki),
     Uint8Array.of(texts.length),
-    ...texts,
   );
-  const bytes = concatBytes(body, prefixed(signer.sign(concatBytes(CONTEXT, body))));
-  return { id, publicKey, addrs: [...addrs], issuedMs, expiresMs: issuedMs + lifetimeMs, bytes };
+  const entries = texts.map((text) => concatBytes(Uint8Array.of(ENTRY.address), prefixed(text)));
+  const signature = signer.sign(concatBytes(CONTEXT, head, ...texts.map((text) => digestOf(text))));
+  const bytes = concatBytes(head, ...entries, prefixed(signature));
+  return { id, publicKey, addrs: [...addrs], withdrawn, issuedMs, expiresMs: issuedMs + lifetimeMs, bytes };
 }
 
 /** The record in `bytes`, its signature checked, or what is wrong with it. Never throws; keeps nothing of `bytes`. */
@@ -90,34 +102,122 @@ export function verifyPeerRecord(
   bytes: Uint8Array,
   registry: KeyRegistry = defaultKeyRegistry,
 ): PeerRecord | RecordFault {
-  if (bytes.length > MAX_RECORD_BYTES) return 'malformed';
+  const unverified = readPeerRecord(bytes);
+  return unverified === undefined ? 'malformed' : verifyRead(unverified, registry);
+}
+
+/** What bytes say before their signature is checked: cheap, and believed by nobody. */
+export interface UnverifiedRecord {
+  readonly bytes: Bytes;
+  readonly spki: Bytes;
+  readonly issuedMs: number;
+  readonly lifetimeMs: number;
+  readonly withdrawn: boolean;
+  readonly addrs: readonly string[];
+  /** What the signature is over: the same for all copies of a record, whatever was left out of them. */
+  readonly signed: Bytes;
+  readonly signature: Bytes;
+}
+
+/** Reads a record without checking its signature; `undefined` when it is malformed. Never throws. */
+export function readPeerRecord(bytes: Uint8Array): UnverifiedRecord | undefined {
+  if (bytes.length > MAX_RECORD_BYTES) return undefined;
   const record = copyBytes(bytes);
   const reader = new RecordReader(record);
-  if (reader.byte() !== VERSION) return 'malformed';
+  if (reader.byte() !== VERSION) return undefined;
+  const kind = reader.byte();
   const issuedMs = reader.varint();
   const lifetimeMs = reader.varint();
   const spki = reader.prefixed(MAX_KEY_BYTES);
-  const addrs: string[] = [];
   const count = reader.byte();
-  if (count > MAX_RECORD_ADDRS) return 'malformed';
-  for (let i = 0; i < count; i++) addrs.push(decodeText(reader.prefixed(MAX_ADDR_BYTES)) ?? reader.fail(''));
-  const bodyEnd = reader.at;
-  const signature = reader.prefixed(MAX_KEY_BYTES);
-  if (reader.failed || reader.at !== record.length) return 'malformed';
-  if (lifetimeMs < 1 || lifetimeMs > MAX_LIFETIME_MS || issuedMs > Number.MAX_SAFE_INTEGER - lifetimeMs) {
-    return 'malformed';
+  const head = viewFrom(record, 0, Math.min(reader.at, record.length));
+  if (kind > KIND.withdrawal || count > (kind === KIND.withdrawal ? 0 : MAX_RECORD_ADDRS)) return undefined;
+  const addrs: string[] = [];
+  const digests: Bytes[] = [];
+  for (let i = 0; i < count; i++) {
+    const entry = reader.byte();
+    if (entry === ENTRY.digest) digests.push(reader.take(DIGEST_BYTES));
+    else if (entry === ENTRY.address) {
+      const text = reader.prefixed(MAX_ADDR_BYTES);
+      addrs.push(decodeText(text) ?? reader.fail(''));
+      digests.push(digestOf(text));
+    } else return undefined;
   }
+  const signature = reader.prefixed(MAX_KEY_BYTES);
+  if (reader.failed || reader.at !== record.length) return undefined;
+  if (lifetimeMs < 1 || lifetimeMs > MAX_LIFETIME_MS || issuedMs > Number.MAX_SAFE_INTEGER - lifetimeMs) {
+    return undefined;
+  }
+  const signed = concatBytes(CONTEXT, head, ...digests);
+  const withdrawn = kind === KIND.withdrawal;
+  return { bytes: record, spki, issuedMs, lifetimeMs, withdrawn, addrs, signed, signature };
+}
+
+/** Checks the signature of a record, and that its addresses lead to its subject. */
+export function verifyRead(unverified: UnverifiedRecord, registry: KeyRegistry): PeerRecord | RecordFault {
+  const { bytes, spki, issuedMs, lifetimeMs, withdrawn, addrs, signed, signature } = unverified;
   const verifier = registry.verifier(spki);
-  const body = viewFrom(record, 0, bodyEnd);
-  if (verifier?.verify(concatBytes(CONTEXT, body), signature) !== true) return 'bad_signature';
+  if (verifier?.verify(signed, signature) !== true) return 'bad_signature';
   const { publicKey } = verifier;
   const id = peerIdOf(publicKey);
   if (!addrs.every((text) => leadsTo(text, id))) return 'wrong_id';
-  return { id, publicKey, addrs, issuedMs, expiresMs: issuedMs + lifetimeMs, bytes: record };
+  return { id, publicKey, addrs, withdrawn, issuedMs, expiresMs: issuedMs + lifetimeMs, bytes };
 }
 
+/**
+ * The record with some of its addresses left out: their digests stand in their place, so that the signature still holds.
+ *
+ * @param keep - whether an address stays.
+ */
+export function withoutAddrs(bytes: Bytes, keep: (addr: string) => boolean): Bytes {
+  const { start, end, entries } = entriesOf(bytes);
+  const kept = entries.map((entry) => {
+    const text = entry[0] === ENTRY.digest ? undefined : textOf(entry);
+    if (text === undefined || keep(decodeText(text) ?? '')) return entry;
+    return concatBytes(Uint8Array.of(ENTRY.digest), digestOf(text));
+  });
+  return concatBytes(viewFrom(bytes, 0, start), ...kept, viewFrom(bytes, end));
+}
+
+/** The UTF-8 bytes of an entry that holds an address. */
+function textOf(entry: Bytes): Bytes {
+  const reader = new RecordReader(entry);
+  reader.at = 1;
+  return reader.prefixed(MAX_ADDR_BYTES);
+}
+
+/**
+ * One copy with the addresses of both, for two copies of one record from which different addresses were left out.
+ *
+ * @param other - says the same as `bytes`: its signed bytes are equal.
+ */
+export function mergeCopies(bytes: Bytes, other: Bytes): Bytes {
+  const [mine, theirs] = [entriesOf(bytes), entriesOf(other)];
+  const merged = mine.entries.map((entry, i) => (entry[0] === ENTRY.digest ? theirs.entries[i]! : entry));
+  return concatBytes(viewFrom(bytes, 0, mine.start), ...merged, viewFrom(bytes, mine.end));
+}
+
+function entriesOf(bytes: Bytes): { readonly start: number; readonly end: number; readonly entries: readonly Bytes[] } {
+  const reader = new RecordReader(bytes);
+  reader.at = 2;
+  reader.varint();
+  reader.varint();
+  reader.prefixed(MAX_KEY_BYTES);
+  const count = reader.byte();
+  const start = reader.at;
+  const entries = Array.from({ length: count }, () => {
+    const from = reader.at;
+    if (reader.byte() === ENTRY.digest) reader.take(DIGEST_BYTES);
+    else reader.prefixed(MAX_ADDR_BYTES);
+    return viewFrom(bytes, from, reader.at);
+  });
+  return { start, end: reader.at, entries };
+}
+
+const digestOf = (text: Uint8Array): Bytes => hash('sha256', text);
+
 /** Whether the outermost PeerID of an address text is `id`. */
-function leadsTo(text: string, id: PeerId): boolean {
+export function leadsTo(text: string, id: PeerId): boolean {
   for (let at = text.indexOf('@'); at !== -1; at = text.indexOf('@', at + 1)) {
     const start = at - PEER_ID_CHARACTERS;
     const found = text.slice(Math.max(start, 0), at);
@@ -160,8 +260,12 @@ class RecordReader {
 
   prefixed(maxBytes: number): Bytes {
     const length = this.varint();
+    return length > maxBytes ? this.fail(new Uint8Array(0)) : this.take(length);
+  }
+
+  take(length: number): Bytes {
     const end = this.at + length;
-    if (this.failed || length > maxBytes || end > this.#bytes.length) return this.fail(new Uint8Array(0));
+    if (this.failed || end > this.#bytes.length) return this.fail(new Uint8Array(0));
     const bytes = viewFrom(this.#bytes, this.at, end);
     this.at = end;
     return bytes;

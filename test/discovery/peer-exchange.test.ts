@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
-import { encodeRecords } from '../../src/discovery/exchange-message.ts';
+import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { PeerBook, type PeerRecord, peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
 import { peerIdOf } from '../../src/keys/keys.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
@@ -55,13 +55,13 @@ describe('peer exchange', () => {
     const { node, run } = world();
     const [a, b, c] = [node(1), node(2), node(3)];
     a.exchange[Symbol.dispose]();
-    const request = encodeRecords([c.exchange.own.bytes], 65_536);
+    const request = encodeExchange(0, [c.exchange.own.bytes], 65_536);
     await run(a.swarm.ask(b.addr, request));
     assert.deepEqual(b.exchange.records, []);
     assert.deepEqual(dropsOf(b.exchange.counters), { 'exchange.wrong_peer': 1 });
     const forged = c.exchange.own.bytes.slice();
     forged[forged.length - 1]! ^= 1;
-    await run(a.swarm.ask(b.addr, encodeRecords([forged], 65_536)));
+    await run(c.swarm.ask(b.addr, encodeExchange(0, [forged], 65_536)));
     assert.equal(dropsOf(b.exchange.counters)['exchange.bad_signature'], 1);
     await Promise.all([a, b, c].map(({ swarm }) => swarm.close()));
   });
@@ -71,7 +71,7 @@ describe('peer exchange', () => {
     const [a, b] = [node(1), node(2)];
     const refused = (error: unknown): boolean => P2PError.is(error, 'refused');
     await assert.rejects(run(a.swarm.ask(b.addr, Uint8Array.of(9, 9, 9))), refused);
-    const two = encodeRecords([a.exchange.own.bytes, a.exchange.own.bytes], 65_536);
+    const two = encodeExchange(0, [a.exchange.own.bytes, a.exchange.own.bytes], 65_536);
     await assert.rejects(run(a.swarm.ask(b.addr, two)), refused);
     b.exchange[Symbol.dispose]();
     b.swarm.serve(() => Uint8Array.of(7));

@@ -7,6 +7,7 @@ import { concatBytes } from '../../src/core/bytes.ts';
 import {
   MAX_LIFETIME_MS,
   MAX_RECORD_BYTES,
+  readPeerRecord,
   signPeerRecord,
   verifyPeerRecord,
 } from '../../src/discovery/peer-record.ts';
@@ -71,8 +72,9 @@ describe('peer record', () => {
     const body = right.bytes.subarray(0, right.bytes.length - 65);
     const text = String.fromCharCode(...body).replace(other, id);
     const forged = Uint8Array.from(text, (character) => character.charCodeAt(0));
-    const context = new TextEncoder().encode('shoal peer record 1\0');
-    const signature = testKey(2).sign(concatBytes(context, forged));
+    const unsigned = readPeerRecord(concatBytes(forged, Uint8Array.of(64), new Uint8Array(64)));
+    assert.ok(unsigned !== undefined);
+    const signature = testKey(2).sign(unsigned.signed);
     assert.equal(verifyPeerRecord(concatBytes(forged, Uint8Array.of(64), signature)), 'wrong_id');
     // Nested: the outermost one counts.
     signPeerRecord(key, { ...fields, addrs: [`${id}@${other}@127.0.0.1:1`] });

@@ -30,6 +30,13 @@ describe('snippetsOf', () => {
     assert.equal(snippet?.runs, false);
   });
 
+  it('takes the text block behind a program as what it prints, where it is marked so', () => {
+    const [snippet] = snippetsOf('a.md', '```ts prints\na();\n```\nIt says:\n```text\nhello\n```\n');
+    assert.equal(snippet?.prints, 'hello\n');
+    assert.throws(() => snippetsOf('a.md', '```ts prints\na();\n```\n'), /a\.md:2 has no text block/);
+    assert.throws(() => snippetsOf('a.md', '```ts prints\na();\n```\n```ts\nb();\n```\n'), /no text block/);
+  });
+
   it('takes a fence inside a longer fence as text', () => {
     assert.deepEqual(snippetsOf('a.md', '````md\n```ts\na();\n```\n````\n'), []);
   });

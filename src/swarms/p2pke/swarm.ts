@@ -25,7 +25,7 @@ import {
 } from '../../protocols/p2pke/constants.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { counterOf } from '../../protocols/p2pke/messages.ts';
-import { describeDuration } from './duration.ts';
+import { describeDuration } from '../../core/duration.ts';
 import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
 import { Door, hostOf } from './door.ts';
 import { handshakeError, isNoRoute } from './errors.ts';

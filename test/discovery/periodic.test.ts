@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { peerExchange, type PeerExchangeOptions } from '../../src/discovery/index.ts';
+import { type PeerId } from '../../src/core/peer-id.ts';
+import { type TraceEvent } from '../../src/core/realm.ts';
+import { peerIdOf } from '../../src/keys/keys.ts';
+import { mbapp } from '../../src/swarms/mbapp/index.ts';
+import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
+import { p2pke } from '../../src/swarms/p2pke/index.ts';
+import { testKey } from '../../src/testing/index.ts';
+
+function nodeIn(realm: MemoryRealm, i: number, options: Partial<PeerExchangeOptions> = {}) {
+  const privateKey = testKey(i);
+  const swarm = mbapp(p2pke(realm.swarm(), { privateKey }));
+  const exchange = peerExchange(swarm, { privateKey, ...options });
+  return { swarm, exchange, id: peerIdOf(privateKey.publicKey), addr: swarm.localAddrs()[0]! };
+}
+
+describe('periodic exchange', () => {
+  it('makes all of sixty known to all, when each began with one of them', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual', seed: 7 });
+    const nodes = Array.from({ length: 60 }, (_, i) => nodeIn(realm, i, { everyMs: 1000 }));
+    for (const [i, { exchange }] of nodes.entries()) {
+      if (i > 0) await realm.clock.run(exchange.exchange(nodes[Math.floor(i / 2)]!.addr));
+    }
+    let rounds = 0;
+    while (nodes.some(({ exchange }) => exchange.records.length < 59) && rounds < 30) {
+      await realm.clock.advance(1000);
+      rounds++;
+    }
+    assert.ok(rounds <= 12, `took ${rounds} rounds`);
+    await Promise.all(nodes.map(({ swarm }) => swarm.close()));
+  });
+
+  it('ends with the exchange, and keeps no virtual clock running', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    const [a, b] = [nodeIn(realm, 1, { everyMs: 1000 }), nodeIn(realm, 2)];
+    await realm.clock.run(a.exchange.exchange(b.addr));
+    const before = a.swarm.counters.sent;
+    await realm.clock.advance(3500);
+    assert.ok(a.swarm.counters.sent > before);
+    a.exchange[Symbol.dispose]();
+    const after = a.swarm.counters.sent;
+    await realm.clock.advance(10_000);
+    assert.equal(a.swarm.counters.sent, after);
+    await assert.rejects(realm.clock.run(new Promise(() => {})), /Nothing is armed/);
+    await Promise.all([a, b].map(({ swarm }) => swarm.close()));
+  });
+
+  it('is misuse with numbers out of bounds', () => {
+    const realm = createMemoryRealm({ clock: 'virtual' });
+    for (const options of [{ everyMs: 1 }, { fanOut: 0 }, { fanOut: 65 }, { maxProbes: 0 }, { maxProbesPerIp: 0 }]) {
+      assert.throws(() => nodeIn(realm, 1, options), RangeError, JSON.stringify(options));
+    }
+    assert.throws(() => nodeIn(realm, 1, { onClockDiffers: 7 as never }), TypeError);
+  });
+});
+
+describe('clocks apart', () => {
+  it('are told on both sides: an event, a trace, and counted records', async () => {
+    const seen: string[] = [];
+    const events: TraceEvent[] = [];
+    const realm = createMemoryRealm({ clock: 'virtual', trace: (event) => void events.push(event) });
+    const behind: MemoryRealm = Object.create(realm, { wallMs: { value: () => realm.wallMs() + 720_000 } });
+    const told = (name: string) => (peer: PeerId | undefined, differenceMs: number) =>
+      void seen.push(`${name} ${peer?.slice(0, 4)} ${differenceMs / 60_000}`);
+    const a = nodeIn(realm, 1, { onClockDiffers: told('a') });
+    const b = nodeIn(realm, 2);
+    // The same swarm in another realm: only its exchange sees another time.
+    b.exchange[Symbol.dispose]();
+    const elsewhere = new Proxy(b.swarm, {
+      get: (target, name) => {
+        if (name === 'realm') return behind;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const late = peerExchange(elsewhere, {
+      privateKey: testKey(2),
+      onClockDiffers: told('b'),
+    });
+    await realm.clock.run(a.exchange.exchange(b.addr));
+    assert.deepEqual(seen, [`b ${a.id.slice(0, 4)} -12`, `a ${b.id.slice(0, 4)} 12`]);
+    const clocks = events.filter(({ type, layer }) => type === 'clock_differs' && layer === 'exchange');
+    assert.deepEqual(
+      clocks.map(({ reason }) => reason),
+      Array(2).fill("the other side's clock differs by about 12 minutes"),
+    );
+    assert.equal(a.exchange.counters.drops.get('exchange.from_the_future'), 1);
+    assert.equal(late.counters.drops.get('exchange.expired'), 1);
+    await Promise.all([a, b].map(({ swarm }) => swarm.close()));
+  });
+});
