@@ -209,7 +209,7 @@ export function isUnspecifiedIp(ip: string): boolean {
 
 /**
  * Why nothing can be sent to an IP as one host, or `undefined` when it can: it is unspecified, or multicast, broadcast or
- * reserved (RFC 1112 §4, RFC 919, RFC 4291 §2.7). Broadcast addresses of single networks cannot be told from others.
+ * reserved (RFC 1112 §4, RFC 919, RFC 1122 §3.2.1.3, RFC 4291 §2.7). Broadcast addresses of single networks cannot be told from others.
  *
  * @param ip - canonical. Cheap: it is asked for every message.
  */
@@ -217,7 +217,7 @@ export function whyNoHost(ip: string): string | undefined {
   const first = ip.charCodeAt(0);
   if (first === COLON) return ip === '::' ? UNSPECIFIED : undefined;
   if (first === LETTER_F) return MULTICAST_IPV6.test(ip) ? NO_SINGLE_HOST : undefined;
-  if (first === DIGIT_0) return ip.charCodeAt(1) === DOT ? UNSPECIFIED : undefined;
+  if (first === DIGIT_0) return ip === '0.0.0.0' ? UNSPECIFIED : ip.charCodeAt(1) === DOT ? NO_SINGLE_HOST : undefined;
   if (first !== DIGIT_2 || ip.charCodeAt(3) !== DOT) return undefined;
   return Number(ip.slice(0, 3)) >= MULTICAST_IPV4 ? NO_SINGLE_HOST : undefined;
 }

@@ -15,6 +15,9 @@ describe('unroutable', () => {
       ['192.0.2.1:0', /nobody has port 0/],
       ['0.0.0.0:1', /for binding only/],
       ['[::]:1', /for binding only/],
+      ['0.0.0.1:1', /single host/],
+      ['[::ffff:0.0.0.0]:1', /for binding only/],
+      ['[::ffff:224.0.0.1]:1', /single host/],
       ['224.0.0.0:1', /single host/],
       ['239.255.255.255:1', /single host/],
       ['240.0.0.1:1', /single host/],
@@ -31,7 +34,14 @@ describe('unroutable', () => {
   });
 
   it('lets through what may lead to a host, and what is no address of IP', () => {
-    for (const text of ['223.255.255.255:65535', '0.0.0.1:1', '[fe80::1%eth0]:1', '[::1]:1', '[fdff::1]:65535']) {
+    for (const text of [
+      '223.255.255.255:65535',
+      '1.0.0.1:1',
+      '[::ffff:192.0.2.1]:1',
+      '[fe80::1%eth0]:1',
+      '[::1]:1',
+      '[fdff::1]:65535',
+    ]) {
       assert.equal(unroutable(udp(text)), undefined, text);
     }
     assert.equal(unroutable(place({ text: '1' })), undefined);
