@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { ed25519, ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
 import * as fc from '../support/fast-check.ts';
 import { encodeText, fromHex, toHex } from '../../src/core/bytes.ts';
+import { isSquare } from '../../src/crypto/ed25519-points.ts';
 import { p256PublicKey, p256Sign } from '../../src/crypto/p256.ts';
 import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
 import { suites } from './suites.ts';
@@ -208,6 +209,24 @@ for (const suite of suites) {
     });
   });
 }
+
+describe('squares modulo p', () => {
+  it("are told as by Euler's criterion, also where many halvings come at once", () => {
+    const p = 2n ** 255n - 19n;
+    const euler = (a: bigint): boolean => {
+      let [result, base] = [1n, a];
+      for (let e = (p - 1n) / 2n; e > 0n; e >>= 1n) {
+        if ((e & 1n) === 1n) result = (result * base) % p;
+        base = (base * base) % p;
+      }
+      return result !== p - 1n;
+    };
+    const numbers = [0n, 1n, 2n, 3n, p - 1n, p - 2n];
+    for (let k = 1n; k < 250n; k += 7n)
+      numbers.push(2n ** k, 3n * 2n ** k, 2n ** k + 1n, p - 2n ** k, 5n * 2n ** k - 1n);
+    for (const a of numbers) assert.equal(isSquare(a % p), euler(a % p), String(a));
+  });
+});
 
 describe('both implementations of crypto', () => {
   it('agree on seeds, signatures, secrets and sealed text', () => {

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { fromHex, toHex } from '../../src/core/bytes.ts';
+import { rsaVerify } from '../../src/crypto/rsa-verify.ts';
 import { der, derSequence, derUnsigned, TAG } from '../../src/formats/der.ts';
 import { createKeyRegistry, ed25519, encodeSpki, type KeyRegistry, type Signer } from '../../src/formats/x509.ts';
 import { testKey } from '../../src/testing/test-key.ts';
@@ -55,6 +57,37 @@ describe('authorities with keys of algorithms that shoal has not', () => {
     assert.equal(verdict(foreign(rsa, '1.2.840.113549.1.1.12', 'sha256', NULL)), 'unknown_ca');
     assert.equal(verdict(foreign(rsa, '1.2.840.113549.1.1.11', 'sha1', NULL)), 'unknown_ca');
     assert.equal(verdict(foreign(p384, '1.2.840.10045.4.3.3', 'sha256')), 'unknown_ca');
+  });
+
+  it('RSA keys of 1024 bits do not, and those with the exponent 3 do', () => {
+    const small = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    assert.equal(verdict(foreign(small, '1.2.840.113549.1.1.11', 'sha256', NULL)), 'unknown_ca');
+    const three = generateKeyPairSync('rsa', { modulusLength: 2048, publicExponent: 3 });
+    assert.equal(verdict(foreign(three, '1.2.840.113549.1.1.11', 'sha256', NULL)), undefined);
+    const large = generateKeyPairSync('rsa', { modulusLength: 2048, publicExponent: 65_539 });
+    assert.equal(verdict(foreign(large, '1.2.840.113549.1.1.11', 'sha256', NULL)), 'unknown_ca');
+    const odd = generateKeyPairSync('rsa', { modulusLength: 2052 });
+    assert.equal(verdict(foreign(odd, '1.2.840.113549.1.1.11', 'sha256', NULL)), 'unknown_ca');
+  });
+
+  it('an RSA signature is a number below the modulus', () => {
+    let keys = rsa;
+    const modulusOf = (): Uint8Array => Buffer.from(keys.publicKey.export({ format: 'jwk' }).n!, 'base64url');
+    // With room above the modulus for another number that is the same signature.
+    while (modulusOf()[0]! >= 0xe0) keys = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const key = { modulus: Uint8Array.of(0, ...modulusOf()), exponent: Uint8Array.of(1, 0, 1) };
+    const n = BigInt(`0x${toHex(key.modulus)}`);
+    let tried = 0;
+    for (let i = 0; i < 100; i++) {
+      const message = Uint8Array.of(i);
+      const signature = Uint8Array.from(sign('sha256', message, keys.privateKey));
+      assert.equal(rsaVerify(key, 'sha256', message, signature), true);
+      const other = (BigInt(`0x${toHex(signature)}`) + n).toString(16);
+      if (other.length > 512) continue;
+      tried++;
+      assert.equal(rsaVerify(key, 'sha256', message, fromHex(other.padStart(512, '0'))), false);
+    }
+    assert.ok(tried > 0);
   });
 
   it('an RSA key is two positive numbers and nothing else', () => {

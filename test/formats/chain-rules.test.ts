@@ -114,6 +114,21 @@ describe('authorities', () => {
     assert.equal(fault(below(negative, 0, false), { anchors: [negative] }), 'malformed');
   });
 
+  it('the most telling problem is named, whatever else leads nowhere', () => {
+    const past = { notBeforeMs: NOW_MS - 9000, notAfterMs: NOW_MS - 5000 };
+    const key = testKey(6);
+    const stranger = issue(testKey(7), undefined, { ...authority, commonName: 'stranger' });
+    const nowhere = issue(key, stranger, { ...authority, commonName: 'm' });
+    const old = issue(key, root, { ...authority, commonName: 'm', ...past });
+    const plain = issue(key, root, { commonName: 'm' });
+    const end = issue(testKey(3), old);
+    assert.equal(fault([end, nowhere, old]), 'expired');
+    assert.equal(fault([end, old, nowhere]), 'expired');
+    assert.equal(fault([end, old, plain]), 'expired');
+    assert.equal(fault([end, plain, old]), 'constraints');
+    assert.equal(fault([end, nowhere]), 'unknown_ca');
+  });
+
   it('dates hold for authorities and those between', () => {
     const past = { notBeforeMs: NOW_MS - 9000, notAfterMs: NOW_MS - 5000 };
     const old = issue(testKey(6), root, { ...authority, commonName: 'old', ...past });
@@ -211,6 +226,15 @@ describe('end entities', () => {
       assert.equal(named(name, name), 'name', name);
     }
     assert.equal(named('*.example.test', 'x.example.test'), undefined);
+    assert.equal(named('*.example.test', 'x.other.test'), 'name');
+    assert.equal(named('*.test', 'x.test'), 'name');
+    for (const tag of [0x81, 0x86, 0x80, 0xa4]) {
+      const other = extension(OIDS.subjectAltName, derSequence(der(tag, Buffer.from('a.example'))));
+      assert.equal(fault([bare([other])], { serverName: 'a.example' }), 'name', 'a mail address, say');
+    }
+    const long = (bytes: number): string => `${'a.'.repeat(bytes)}a`.slice(-bytes);
+    assert.equal(named(long(253), long(253)), undefined);
+    assert.equal(named(long(255), long(255)), 'name');
     assert.equal(named('x*.example.test', 'xy.example.test'), 'name');
     assert.equal(named('10.0.0.1', '10.0.0.1'), 'name', 'an IP is no DNS name');
     assert.equal(fault([bare([])], { serverName: 'a.example' }), 'name');
