@@ -63,7 +63,7 @@ export function isSquare(a: bigint): boolean {
     if (Number(a & 3n) === 3 && (rest & 3) === 3) sign = -sign;
     [a, n] = [n % a, a];
   }
-  return sign === 1 || n !== 1n;
+  return sign === 1;
 }
 
 /** Whether the bytes are usable as a public key: 32 of them, a point of the curve in its only encoding, not of low order. */

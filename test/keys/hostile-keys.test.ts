@@ -181,6 +181,22 @@ describe('PEM as programs and people leave it', () => {
     assert.throws(() => importKey(concatBytes(encodeText('-----BEGIN '), Uint8Array.of(0xff, ...seed))), /PKCS#8/);
   });
 
+  it('signers keep no hold of the bytes of the caller', () => {
+    for (const name of ['ed25519', 'ecdsa-p256']) {
+      const secret = new Uint8Array(32).fill(9);
+      const signer = defaultKeyRegistry.signer(name, secret);
+      const before = signer.sign(seed);
+      secret.fill(8);
+      assert.deepEqual(signer.sign(seed), before);
+    }
+    for (const spki of [testKey(1).publicKey.spki.slice(), p256Spki(point)]) {
+      const verifier = defaultKeyRegistry.verifier(spki)!;
+      const copy = verifier.publicKey.spki.slice();
+      spki.fill(0);
+      assert.deepEqual(verifier.publicKey.spki, copy);
+    }
+  });
+
   it('P-256 keys come back as they went', () => {
     const p256 = generateKey({ algorithm: 'ecdsa-p256' });
     assert.deepEqual(importKey(exportKey(p256, 'pem')).publicKey, p256.publicKey);
