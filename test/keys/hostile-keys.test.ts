@@ -49,6 +49,9 @@ describe('importPublicKey() of what cannot verify', () => {
     assert.equal(importPublicKey(p384).algorithm, OIDS.ecPublicKey);
     const ed448 = encodeSpki({ algorithm: { oid: OIDS.ed448 }, bits: new Uint8Array(57) });
     assert.equal(importPublicKey(ed448).algorithm, OIDS.ed448);
+    const noCurve = encodeSpki({ algorithm: { oid: OIDS.ecPublicKey }, bits: point });
+    assert.equal(importPublicKey(noCurve).algorithm, OIDS.ecPublicKey);
+    assert.equal(defaultKeyRegistry.parsePublicKey(new Uint8Array(9)), undefined);
   });
 });
 

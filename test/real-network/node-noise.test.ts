@@ -240,6 +240,15 @@ describe('noise', () => {
     assert.throws(() => noise({ pattern: 'IK' }), /staticSeed/);
     // @ts-expect-error no such hash
     assert.throws(() => noise({ pattern: 'XX', hash: 'MD5' }), TypeError);
+    const untyped = noise as (options: unknown) => unknown;
+    for (const options of [undefined, null, 'XX', 7]) assert.throws(() => untyped(options), TypeError);
+    assert.throws(() => untyped({ pattern: 'XX', verify: true }), TypeError);
+    assert.throws(() => untyped({ pattern: 'XX', prologue: 'text' }), TypeError);
+    assert.throws(() => untyped({ pattern: 'XX', timeoutMs: 0 }), RangeError);
+    assert.throws(() => untyped({ pattern: 'XX', staticSeed: seed(1).subarray(1) }), RangeError);
+    assert.throws(() => untyped({ pattern: 'IK', staticSeed: seed(1), remoteStatic: 'key' }), TypeError);
+    assert.throws(() => untyped({ pattern: 'IK', staticSeed: seed(1), remoteStatic: seed(2).subarray(1) }), RangeError);
+    assert.doesNotThrow(() => untyped({ pattern: 'IK', staticSeed: seed(1), remoteStatic: () => seed(2) }));
     const identity: NoiseIdentity = { write: () => seed(1), read: () => undefined };
     assert.throws(() => noise({ pattern: 'XX', privateKey: testKey(1), identity }), TypeError);
   });
