@@ -1,6 +1,8 @@
 /**
  * Channels with a peer that forgets as the original does, over UDP in real time. The Go peer's times are a twentieth by
- * default, so that 140 s take 7; with SHOAL_INTEROP_LONG=1 they are the original's own, and sessions are as many as in a day's use.
+ * default, so that 140 s take 7; with SHOAL_INTEROP_LONG=1 they are the original's own, and there are more fresh sessions:
+ *
+ *   SHOAL_INTEROP_LONG=1 node --conditions=shoal-source interop/p2pke-original.test.ts
  */
 
 import assert from 'node:assert/strict';

@@ -7,10 +7,10 @@ import { type PublicKey } from '../../../src/core/secure.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
-import { decodeInitHello } from '../../../src/protocols/p2pke/messages.ts';
+import { decodeInitHello, withCounter } from '../../../src/protocols/p2pke/messages.ts';
 import { initiateSession, type Session } from '../../../src/protocols/p2pke/session.ts';
 import { signatureInput } from '../../../src/protocols/p2pke/signature-input.ts';
-import { encodeTai64n } from '../../../src/protocols/p2pke/tai64n.ts';
+import { encodeTai64n, tai64nMs } from '../../../src/protocols/p2pke/tai64n.ts';
 import { channelFor, channelPair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
 
 const alice = testIdentity(1);
@@ -126,6 +126,93 @@ describe('accept of a channel', () => {
       assert.equal(initiator.publicKey, undefined);
     });
   }
+});
+
+describe('messages that end a handshake', () => {
+  it('forged RespDone and acknowledgement confirm nothing: InitDone is repeated', () => {
+    for (const forged of [withCounter(3, new Uint8Array(16)), withCounter(0xffff_ffff, new Uint8Array(16))]) {
+      const { pair } = channelPair(10);
+      pair.link = (from, counter) => from === 'a' || counter === 1;
+      pair.send('a', 'x');
+      pair.run(25);
+      pair.deliver('a', forged);
+      assert.equal(pair.a.end.isHandshaking, true);
+      assert.equal(pair.a.drops(), 1);
+      pair.run(1000);
+      assert.ok(pair.a.sentWith(2) >= 3);
+    }
+  });
+
+  it('a forged acknowledgement does not make the other side one that keeps sessions', () => {
+    const { pair } = channelPair(10, { keepAliveMs: Infinity });
+    pair.link = (_, counter) => counter !== 0xffff_ffff;
+    pair.send('a', 'x');
+    pair.run(1000);
+    for (let i = 0; i < 20; i++) pair.deliver('a', withCounter(0xffff_ffff, seededRandom(i)(16)));
+    assert.equal(pair.a.drops('malformed'), 20);
+    for (let i = 0; i < 30; i++) {
+      pair.send('a', 'z');
+      pair.run(500);
+    }
+    assert.equal(pair.a.sentWith(0), 2, 'a handshake 14.5 s after the first');
+  });
+});
+
+describe('a session that is being begun', () => {
+  it('reads answers to its last 64 InitHellos, and says 33 of them', () => {
+    const session = initiateSession(alice, 0, encodeTai64n(1_700_000_000, 0), seededRandom(5)(32));
+    const first = session.id;
+    const cookie = (n: number): Uint8Array => new Uint8Array(16).fill(n);
+    for (let n = 0; n < 63; n++) assert.equal(session.useCookie(cookie(n)), true);
+    assert.equal(session.isOwnHello(first), true);
+    assert.equal(session.repeats.length, 33);
+    assert.equal(session.useCookie(cookie(63)), true);
+    assert.equal(session.isOwnHello(first), false);
+    session.renew(encodeTai64n(1_700_000_001, 0));
+    assert.equal(session.repeats.length, 33);
+    const stamped = session.repeats.map((message) => tai64nMs(decodeInitHello(message)!.hello.timestamp));
+    assert.deepEqual(new Set(stamped), new Set([1_700_000_001_000]));
+    assert.equal(new Set(session.repeats.map((message) => decodeInitHello(message)!.hello.cookie?.[0])).size, 33);
+  });
+});
+
+describe('a hello that is not newer', () => {
+  it('is refused before its signature is looked at, and when it comes checked', () => {
+    const { pair, alice: a } = channelPair(10);
+    pair.send('a', 'x');
+    pair.run(1000);
+    const old = encodeTai64n(1_600_000_000, 0);
+    const genuine = initiateSession(a, 0, old, seededRandom(5)(32)).message;
+    const forged = genuine.slice();
+    forged[110]! ^= 1;
+    assert.equal(verifyInitHello(forged, bob.registry), 'bad_signature');
+    pair.deliver('b', forged);
+    assert.deepEqual([pair.b.drops('stale_hello'), pair.b.drops('bad_signature')], [1, 0]);
+    const checked = verifyInitHello(genuine, bob.registry);
+    assert.ok(typeof checked === 'object');
+    const before = pair.b.sent.length;
+    pair.b.end.handleHello(pair.now, pair.wallMs, checked);
+    pair.drain('b');
+    assert.deepEqual([pair.b.drops('stale_hello'), pair.b.sent.length], [2, before]);
+  });
+});
+
+describe('a handshake whose key is proven and that waits for its first data', () => {
+  it('is not pushed out by later hellos of the same key', () => {
+    const channel = channelFor(bob, alice);
+    const session = handshake(alice, encodeTai64n(1_700_000_000, 0), channel, 6);
+    channel.handleDatagram(0, WALL_MS, session.message);
+    assert.deepEqual(outputs(channel).events, ['session']);
+    for (let i = 1; i < 10; i++) {
+      const hello = initiateSession(alice, 0, encodeTai64n(1_700_000_000 + i, 0), seededRandom(20 + i)(32)).message;
+      channel.handleDatagram(0, WALL_MS, hello);
+    }
+    outputs(channel);
+    channel.handleDatagram(0, WALL_MS, session.confirm!);
+    assert.equal(outputs(channel).events.includes('ready'), true);
+    const message = channel.handleDatagram(0, WALL_MS, session.seal(encodeText('still here')));
+    assert.equal(decodeText(message!), 'still here');
+  });
 });
 
 describe('claims that are copied into other InitHellos', () => {
