@@ -181,6 +181,19 @@ describe('a time reply', () => {
     assert.equal(pair.a.drops('unexpected'), 3);
   });
 
+  it('is told once for a session', () => {
+    const { pair } = channelPair(10);
+    pair.send('a', 'x');
+    pair.run(1000);
+    const [first] = pair.a.sent;
+    const later = encodeTai64n(WALL_MS / 1000 + 3600, 0);
+    for (let i = 0; i < 5; i++) {
+      pair.deliver('a', encodeTimeReply({ sessionId: sessionIdOf(first!.bytes), timestamp: later }));
+    }
+    assert.equal(pair.a.count('clock'), 1);
+    assert.equal(pair.a.drops('unexpected'), 4);
+  });
+
   it('asks for no more than a day ahead', () => {
     for (const [hours, isTaken] of [
       [24, true],

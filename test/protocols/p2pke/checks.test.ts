@@ -197,6 +197,39 @@ describe('a hello that is not newer', () => {
   });
 });
 
+describe('the last timestamp', () => {
+  it('does not go back when an older handshake is completed after a newer one', () => {
+    const channel = channelFor(bob, alice);
+    const older = handshake(alice, encodeTai64n(1_700_000_000, 0), channel, 6);
+    const newer = handshake(alice, encodeTai64n(1_700_000_009, 0), channel, 7);
+    for (const session of [newer, older]) {
+      channel.handleDatagram(0, WALL_MS, session.message);
+      assert.deepEqual(outputs(channel).events, ['session']);
+    }
+    const between = initiateSession(alice, 0, encodeTai64n(1_700_000_005, 0), seededRandom(8)(32)).message;
+    channel.handleDatagram(0, WALL_MS, between);
+    assert.deepEqual(outputs(channel), { sent: [], drops: ['stale_hello'], events: [] });
+  });
+});
+
+describe('a refused hello', () => {
+  it('is answered with the time when it is said again, as long as it is among the last eight', () => {
+    const { pair, alice: a } = channelPair(10);
+    pair.send('a', 'x');
+    pair.run(1000);
+    const hello = (i: number): Bytes =>
+      initiateSession(a, 0, encodeTai64n(1_600_000_000 + i, 0), seededRandom(100 + i)(32)).message;
+    const answered = (i: number): boolean => {
+      const before = pair.b.sent.length;
+      pair.deliver('b', hello(i));
+      return pair.b.sent.length > before;
+    };
+    assert.deepEqual([answered(0), answered(0), answered(0)], [false, true, true]);
+    for (let i = 1; i <= 8; i++) assert.equal(answered(i), false);
+    assert.deepEqual([answered(8), answered(0)], [true, false]);
+  });
+});
+
 describe('a handshake whose key is proven and that waits for its first data', () => {
   it('is not pushed out by later hellos of the same key', () => {
     const channel = channelFor(bob, alice);

@@ -187,5 +187,7 @@ describe('a channel that is sent cookies', () => {
     const before = pair.a.sent.length;
     pair.run(400);
     assert.equal(pair.a.sent.length - before, 1 + 32, 'one repetition of each');
+    for (let i = 200; i < 250; i++) pair.deliver('a', cookieFor(pair.a.sent[0]!.bytes, i));
+    assert.equal(pair.a.sent.length - before, 1 + 32 + 32, 'and as many again after it');
   });
 });

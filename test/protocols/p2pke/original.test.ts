@@ -114,6 +114,28 @@ describe('towards the original, which forgets a channel 15 s after its last hand
     assert.ok(pair.a.sentWith(0) <= 8 && pair.a.sentWith(2) <= 20, `${pair.a.sentWith(0)}, ${pair.a.sentWith(2)}`);
   });
 
+  it('a long round trip does not make a handshake begin anew', () => {
+    const pair = new Pair(channelFor(alice, bob), new Original(bob), 700);
+    pair.send('a', 'first');
+    pair.run(20_000);
+    pair.send('a', 'second');
+    pair.run(10_000);
+    assert.deepEqual(pair.b.texts, ['first', 'second']);
+    const done = pair.a.sent
+      .filter(({ counter }) => counter === 2)
+      .map(({ bytes }) => Buffer.from(bytes).toString('hex'));
+    assert.equal(new Set(done).size, 2);
+  });
+
+  it('a first handshake, with which data went along, is repeated and not begun anew', () => {
+    const pair = new Pair(channelFor(alice, bob), new Original(bob), 10);
+    pair.link = (from, counter) => from === 'a' || counter === 1;
+    pair.send('a', 'x');
+    pair.run(9000);
+    assert.equal(pair.a.sentWith(0), 1);
+    assert.ok(pair.a.sentWith(2) >= 5);
+  });
+
   it('a handshake that gets no answer leaves a session in use that still carries data', () => {
     const pair = new Pair(channelFor(alice, bob, { handshakeTimeoutMs: 2000 }), new Original(bob), 10);
     pair.send('a', 'x');
@@ -166,7 +188,8 @@ describe('first data of a session that overtakes InitDone', () => {
     const pair = new Pair(channelFor(alice, bob), new Original(bob), 10);
     pair.send('a', 'x');
     pair.run(10_000);
-    assert.equal(pair.a.sentWith(17), 2);
+    const times = pair.a.sent.filter(({ counter }) => counter === 17).map(({ at }) => at);
+    assert.deepEqual(times, [20, 40 + 100], '100 ms after RespDone');
     const { pair: ours } = channelPair(10);
     ours.send('a', 'x');
     ours.run(10_000);
