@@ -73,6 +73,22 @@ describe('misuse of a Noise handshake', () => {
     }
   });
 
+  it('a message of exactly 65 535 bytes is one, sealed and in clear', () => {
+    const bob = new NoiseHandshake({ ...XX, pattern: 'NN', role: 'responder', ephemeralSeed: seed(3) });
+    const alice = new NoiseHandshake({ ...XX, pattern: 'NN' });
+    const first = alice.write(new Uint8Array(MAX_NOISE_MESSAGE_BYTES - 32));
+    assert.ok(first.ok && first.bytes.length === MAX_NOISE_MESSAGE_BYTES);
+    assert.ok(bob.read(first.bytes).ok);
+    const second = bob.write(new Uint8Array(MAX_NOISE_MESSAGE_BYTES - 32 - 16));
+    assert.ok(second.ok && second.bytes.length === MAX_NOISE_MESSAGE_BYTES);
+    assert.ok(alice.read(second.bytes).ok);
+    const other = new NoiseHandshake({ ...XX, pattern: 'NN', role: 'responder', ephemeralSeed: seed(3) });
+    assert.ok(other.read(first.bytes).ok);
+    const tooLong = other.write(new Uint8Array(MAX_NOISE_MESSAGE_BYTES - 32 - 15));
+    assert.deepEqual(tooLong, { ok: false, fault: 'too_long' });
+    assert.deepEqual(new NoiseHandshake(XX).write(new Uint8Array(MAX_NOISE_MESSAGE_BYTES)), tooLong);
+  });
+
   it('a payload that no message holds throws at once, and the handshake goes on', () => {
     const alice = new NoiseHandshake(XX);
     assert.throws(() => alice.write(new Uint8Array(MAX_NOISE_MESSAGE_BYTES + 1)), RangeError);
