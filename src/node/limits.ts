@@ -1,10 +1,12 @@
 /**
  * How many connections a node has at most: in all, from one IP, and being set up. A place is reserved in one step before
- * anything asynchronous begins, so no limit is exceeded, not for an instant.
+ * anything asynchronous begins, so no limit is exceeded, not for an instant. Connections that come and those that go are
+ * set up apart, and places for those that come are shared out by network: nobody locks out others, or our own dials.
  */
 
 import { ipNetwork } from '../core/ip.ts';
 import { wholeNumber } from '../core/limits.ts';
+import { SourceShares } from '../core/source-shares.ts';
 
 /** The bounds on connections. */
 export interface ConnectionLimits {
@@ -15,7 +17,11 @@ export interface ConnectionLimits {
    * take more than a tenth of the places
    */
   readonly maxConnectionsPerIp?: number | undefined;
-  /** Of these, being set up: from the first byte of TCP to the end of the handshake. @default 100 */
+  /**
+   * Of these, being set up: from the first byte of TCP to the end of the handshake. So many of our own, and so many of others;
+   * when others take all of theirs, one of the network (/24, /64) that takes the most makes room for a newcomer from
+   * elsewhere. @default 100
+   */
   readonly maxConnecting?: number | undefined;
   /**
    * Counts IPv6 addresses by their first 64 bits, since one site has that many to choose from (RFC 6177).
@@ -29,6 +35,12 @@ export const LIMIT_DEFAULTS = { maxConnections: 1000, maxConnectionsPerIp: 100, 
 
 /** Which limit is reached. */
 export type LimitReached = 'max_connections' | 'max_connections_per_ip' | 'max_connecting';
+
+/** Some places are kept for connections of our own, so that those who connect cannot take all. */
+const reservedForDials = (maxConnections: number): number => Math.min(Math.floor(maxConnections / 16), 16);
+
+/** Whose connection it is: `inbound` ones are made by others. */
+export type Direction = 'inbound' | 'outbound';
 
 /** A place for one connection. */
 export interface Reservation {
@@ -45,8 +57,10 @@ export class Admission {
   readonly maxConnecting: number;
   readonly #groupIpv6: boolean;
   readonly #perIp = new Map<string, number>(); // Bounded by maxConnections.
+  /** Inbound connections that are being set up. Bounded by maxConnecting. */
+  readonly #inbound = new SourceShares<{ readonly ip: string; readonly evict: () => void }>();
+  readonly #connecting = { inbound: 0, outbound: 0 };
   #total = 0;
-  #connecting = 0;
 
   /** @throws {TypeError | RangeError} when a limit is no whole number of at least 1. */
   constructor(limits: ConnectionLimits) {
@@ -65,29 +79,39 @@ export class Admission {
 
   /** Of these, by connections that are being set up. */
   get connecting(): number {
-    return this.#connecting;
+    return this.#connecting.inbound + this.#connecting.outbound;
   }
 
-  /** @param ip - canonical. @returns a place, or the limit that leaves none. */
-  reserve(ip: string): Reservation | LimitReached {
+  /**
+   * @param ip - canonical.
+   * @param onEvict - called when an inbound connection that is being set up makes room for another: its place is gone.
+   * @returns a place, or the limit that leaves none.
+   */
+  reserve(ip: string, direction: Direction, onEvict?: () => void): Reservation | LimitReached {
     const key = this.#groupIpv6 ? ipNetwork(ip) : ip;
     const ofIp = this.#perIp.get(key) ?? 0;
-    if (this.#connecting >= this.maxConnecting) return 'max_connecting';
-    if (this.#total >= this.maxConnections) return 'max_connections';
     if (ofIp >= this.maxConnectionsPerIp) return 'max_connections_per_ip';
+    const full = this.#connecting[direction] >= this.maxConnecting;
+    const places = this.maxConnections - (direction === 'inbound' ? reservedForDials(this.maxConnections) : 0);
+    if (this.#total - (full ? 1 : 0) >= places) return 'max_connections';
+    if (full && (direction === 'outbound' || !this.#makeRoom(ip))) return 'max_connecting';
     this.#perIp.set(key, ofIp + 1);
     this.#total++;
-    this.#connecting++;
+    this.#connecting[direction]++;
     let state: 'connecting' | 'established' | 'released' = 'connecting';
-    return {
+    const settled = (): void => {
+      this.#connecting[direction]--;
+      this.#inbound.delete(item);
+    };
+    const place: Reservation = {
       establish: () => {
         if (state !== 'connecting') return;
         state = 'established';
-        this.#connecting--;
+        settled();
       },
       release: () => {
         if (state === 'released') return;
-        if (state === 'connecting') this.#connecting--;
+        if (state === 'connecting') settled();
         state = 'released';
         this.#total--;
         const left = this.#perIp.get(key)! - 1;
@@ -95,5 +119,22 @@ export class Admission {
         else this.#perIp.set(key, left);
       },
     };
+    const item = {
+      ip,
+      evict: () => {
+        place.release();
+        onEvict?.();
+      },
+    };
+    if (direction === 'inbound') this.#inbound.add(ip, item);
+    return place;
+  }
+
+  /** Ends a set-up of a network that has more of them. @returns false when nobody has more than the newcomer's own host. */
+  #makeRoom(ip: string): boolean {
+    const victim = this.#inbound.victimFor(ip);
+    if (victim === undefined || victim.ip === ip) return false;
+    victim.evict();
+    return true;
   }
 }

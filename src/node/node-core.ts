@@ -19,7 +19,7 @@ import { adopt, assertSocket } from './network/system.ts';
 import { type ConnectionHost, type Manners, NodeConnection } from './node-connection.ts';
 import { type BanOptions, type ConnectOptions, type DisconnectOptions, type Node } from './node.ts';
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts';
-import { bannedError, limitError, noWriter, selfError, takenError } from './refusals.ts';
+import { bannedError, evictedError, limitError, noWriter, selfError, takenError } from './refusals.ts';
 import { trace } from './trace.ts';
 import { refusalOf, shake } from './set-up.ts';
 import { type Heuristics, NodeCount, type NodeStats } from './stats.ts';
@@ -55,7 +55,7 @@ export class NodeCore implements Node, ConnectionHost {
   readonly #connections = new Map<number, NodeConnection>(); // Bounded by maxConnections.
   /** The newest connection with each other end. Bounded by maxConnections. */
   readonly #byAddr = new Map<string, NodeConnection>();
-  readonly #settingUp = new Set<SettingUp>(); // Bounded by maxConnecting.
+  readonly #settingUp = new Set<SettingUp>(); // Bounded by twice maxConnecting.
   #lastId = 0;
   #listener: Listener | undefined;
   /** Listening goes on and off one call after the other. */
@@ -274,7 +274,7 @@ export class NodeCore implements Node, ConnectionHost {
       return takenError(addr);
     }
     if (this.#bans.has(remote.ip, this.realm.nowMs())) return bannedError(addr);
-    const place = this.#admission.reserve(remote.ip);
+    const place = this.#admission.reserve(remote.ip, 'outbound');
     if (typeof place !== 'string') return place;
     this.count.connectRefusals++;
     return limitError(what, place, this.#admission);
@@ -327,11 +327,12 @@ export class NodeCore implements Node, ConnectionHost {
   /** Somebody has connected. */
   async #accept(link: Link): Promise<void> {
     const { remote } = link;
+    const setting: SettingUp = { addr: formatEndpoint(remote.ip, remote.port), abort: new AbortController() };
     const reservation = this.#latch.isClosed
       ? undefined
       : this.#bans.has(remote.ip, this.realm.nowMs())
         ? 'banned'
-        : this.#admission.reserve(remote.ip);
+        : this.#admission.reserve(remote.ip, 'inbound', () => setting.abort.abort(evictedError(setting.addr)));
     if (reservation === undefined || typeof reservation === 'string') {
       link.pipe.destroy();
       if (reservation !== undefined) {
@@ -340,7 +341,6 @@ export class NodeCore implements Node, ConnectionHost {
       }
       return;
     }
-    const setting: SettingUp = { addr: formatEndpoint(remote.ip, remote.port), abort: new AbortController() };
     this.#settingUp.add(setting);
     try {
       await this.#setUp(link, 'responder', undefined, reservation, setting.abort);

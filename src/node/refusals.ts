@@ -25,6 +25,12 @@ export function bannedError(addr: string): P2PError {
   return new P2PError('refused', 'local', `Cannot connect with ${addr}: its IP is banned`, { sent: 'no' });
 }
 
+/** A connection that was being set up made room for one from a network that had fewer. */
+export function evictedError(addr: string): P2PError {
+  const message = `Cannot go on with ${addr}: its network takes most of maxConnecting, and another one needs a place`;
+  return new P2PError('limit_exceeded', 'local', message, { sent: 'no' });
+}
+
 export function limitError(what: string, reached: LimitReached, admission: Admission): P2PError {
   const limits = {
     max_connections: `${admission.maxConnections} connections, the limit is maxConnections`,

@@ -100,5 +100,6 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 /** Why a connection was not set up, for the counts. */
 export function refusalOf(error: unknown): RefusalReason {
   if (P2PError.is(error, 'timeout')) return 'handshake_timeout';
+  if (P2PError.is(error, 'limit_exceeded')) return 'max_connecting';
   return P2PError.is(error, 'identity_mismatch') ? 'identity' : 'handshake_failed';
 }

@@ -86,15 +86,16 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   #saidBye = false;
   #heardBye = false;
   #bye: TcpClosed = { by: 'local', code: BYE.CLOSED, reason: '' };
-  /** When something last came, when something of ours last got out, and when a message last came or went. */
+  /** When something last came, and when a message last came or went. */
   #heardMs: Millis;
-  #flushedMs: Millis;
   #saidMs: Millis;
+  /** When the watch first saw bytes under way of which nothing has got out since. */
+  #stuckSinceMs: Millis | undefined;
   #pinged = false;
 
   constructor(options: TcpSessionOptions, now: Millis) {
     this.#options = options;
-    this.#heardMs = this.#flushedMs = this.#saidMs = now;
+    this.#heardMs = this.#saidMs = now;
     this.#receive = new ReceiveSide(options, { limit: (id) => this.#answerLimit(id) });
     const { maxMessageBytes, windowBytes, port } = options;
     this.#send.writer.hello([TCP_VERSION, maxMessageBytes, windowBytes, windowBytes, port]);
@@ -238,8 +239,8 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   }
 
   /** This many bytes of what was transmitted are in the kernel. */
-  handleFlushed(now: Millis, bytes: number): void {
-    this.#flushedMs = now;
+  handleFlushed(bytes: number): void {
+    this.#stuckSinceMs = undefined;
     this.#send.flushed(bytes);
   }
 
@@ -432,6 +433,8 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   #watch(now: Millis): void {
     if (this.#closed !== undefined || this.#state === 'hello') return;
     const silentMs = now - this.#heardMs;
+    if (this.#send.inFlight > 0) this.#stuckSinceMs ??= now;
+    const stuckMs = now - (this.#stuckSinceMs ?? now);
     if (this.isQuiet) {
       this.#pinged = false;
       if (now - this.#saidMs >= this.#options.idleTimeoutMs && this.#state === 'open') {
@@ -440,7 +443,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     } else if (this.#pinged && silentMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
       this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no answer to pings' }, true);
       return;
-    } else if (this.#send.inFlight > 0 && now - this.#flushedMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
+    } else if (stuckMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
       this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'reads nothing' }, true);
       return;
     } else if (silentMs >= PING_AFTER_MS && !this.#pinged) {

@@ -234,7 +234,7 @@ export class Link implements PeerSession {
     for (const piece of pieces) bytes += piece.length;
     this.#host.send(this.connection, pieces).then(
       () => {
-        this.#machine.handleFlushed(this.#nowMs(), bytes);
+        this.#machine.handleFlushed(bytes);
         this.#driver.poll();
       },
       () => this.handleEnd('nothing can be written any more'),

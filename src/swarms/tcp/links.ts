@@ -3,6 +3,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../core/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
+import { askFilter } from '../../core/filter.ts';
 import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../core/ip.ts';
 import { comparePeerIds, type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -232,7 +233,13 @@ export class Links implements PeerSessions<TcpAddr> {
     // With ourselves we talk without a connection.
     if (id === this.#options.id) return false;
     const addr = dial?.target ?? tcpAddr(id, connection);
-    return this.#options.accept?.({ addr, publicKey }) !== false;
+    const { accept } = this.#options;
+    const answer = accept === undefined ? true : askFilter(() => accept({ addr, publicKey }));
+    if (typeof answer === 'boolean') return answer;
+    const { counters, realm } = this.#user;
+    counters.countDrop('handler_error');
+    realm.trace?.({ layer: 'tcp', type: 'handler_error', atMs: realm.nowMs(), addr, cause: answer });
+    return false;
   }
 
   #connected(connection: Connection): void {

@@ -23,7 +23,8 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   readonly bind?: string | undefined;
   /**
    * Whether to talk to a peer, dialled or dialling: asked once for each connection, after the peer has proven its key
-   * and before anything of it is delivered. The port in the address of one that dials is not the one it listens on.
+   * and before anything of it is delivered. Only `true` lets it in: a promise, anything else and a throw are a no, counted and
+   * traced as `handler_error`. The port in the address of one that dials is not the one it listens on.
    * @default everybody
    */
   readonly accept?: ((peer: { readonly addr: TcpAddr; readonly publicKey: PublicKey }) => boolean) | undefined;

@@ -94,7 +94,7 @@ export class Pair {
     from.poll();
     const piece = from.sent.shift();
     if (piece === undefined) return false;
-    from.session.handleFlushed(this.now, piece.length);
+    from.session.handleFlushed(piece.length);
     to.session.handleBytes(this.now, piece);
     to.poll();
     return true;

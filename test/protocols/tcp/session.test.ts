@@ -280,7 +280,7 @@ describe('TcpSession: the end', () => {
       pair.bob.session.tell(pair.now, bytes(1));
       pair.bob.poll();
       for (const piece of pair.bob.sent.splice(0)) {
-        pair.bob.session.handleFlushed(pair.now, piece.length);
+        pair.bob.session.handleFlushed(piece.length);
         pair.alice.session.handleBytes(pair.now, piece);
       }
       pair.advance(1000, false);
@@ -288,6 +288,22 @@ describe('TcpSession: the end', () => {
     assert.equal(pair.alice.ended()?.by, 'timeout');
     assert.equal(pair.alice.ended()?.reason, 'reads nothing');
     assert.ok(pair.alice.of('tell_failed').length > 0);
+  });
+
+  it('a write that the watch catches before its flush is not taken for a peer that reads nothing', () => {
+    for (let idleMs = 14_000; idleMs <= 59_000; idleMs += 500) {
+      const pair = Pair.open();
+      pair.advance(idleMs);
+      pair.alice.session.tell(pair.now, bytes(100));
+      pair.alice.poll();
+      // The watch fires while what was written is still on its way to the kernel.
+      pair.now = Math.max(pair.now, pair.alice.until ?? pair.now);
+      pair.alice.session.handleTimeout(pair.now);
+      pair.alice.poll();
+      assert.equal(pair.alice.ended(), undefined, `after ${idleMs} ms`);
+      pair.run();
+      assert.equal(pair.bob.told.length, 1);
+    }
   });
 
   it('no hello within 5 s is the end', () => {

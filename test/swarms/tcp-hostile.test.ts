@@ -1,0 +1,96 @@
+/** The TCP swarm in virtual time, against hosts that hold its places and filters that misbehave. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { inspect } from '../../src/core/describe.ts';
+import { P2PError } from '../../src/core/errors.ts';
+import { createMemoryNetwork } from '../../src/node/index.ts';
+import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+
+function world() {
+  const realm = createMemoryRealm({ clock: 'virtual', seed: 3 });
+  const network = createMemoryNetwork({ realm, latencyMs: 10 });
+  const open = (i: number, ip: string, options: Partial<TcpSwarmOptions> = {}): Promise<TcpSwarm> => {
+    const common = { security: 'noise', realm, network: network.host(ip), bind: `${ip}:4000` } as const;
+    return realm.clock.run(openTcpSwarm({ privateKey: testKey(i), ...common, ...options }));
+  };
+  return { realm, network, open, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
+}
+
+const addrOf = (swarm: TcpSwarm) => swarm.localAddrs()[0]!;
+
+describe('the tcp swarm, while one host holds places', () => {
+  for (const attacker of ['192.0.2.66', '198.51.100.66']) {
+    it(`half-open connections from ${attacker} keep nobody else out, and leave our own dials alone`, async () => {
+      const { realm, network, open, run } = world();
+      const bob = await open(1, '203.0.113.1');
+      bob.serve(({ payload }) => payload);
+      const abort = new AbortController();
+      const host = network.host(attacker);
+      const remote = addrOf(bob).inner;
+      // A hundred connections that say nothing, and each that ends comes back at once.
+      const hold = async (): Promise<void> => {
+        while (!abort.signal.aborted) {
+          const link = await host.dial({ remote, bind: undefined, signal: abort.signal });
+          await new Promise<void>((resolve) => {
+            link.pipe.sink = { onData: () => {}, onEnd: () => {}, onClose: () => resolve() };
+          });
+        }
+      };
+      for (let i = 0; i < 100; i++) void hold().catch(() => undefined);
+      await realm.clock.advance(100);
+      assert.equal(inspect(bob).state['connecting'], 100);
+      let answered = 0;
+      for (let i = 0; i < 30; i++) {
+        // Some of the honest peers are neighbours of the attacker.
+        const honest = await open(100 + i, i % 3 === 0 ? `198.51.100.${i + 1}` : `192.0.${i + 3}.1`);
+        const answer = await run(honest.ask(addrOf(bob), Uint8Array.of(i), { timeoutMs: 2000 })).catch(() => undefined);
+        if (answer?.[0] === i) answered++;
+        assert.ok(Number(inspect(bob).state['connecting']) >= 50, 'the attack goes on');
+        await honest.close();
+      }
+      assert.ok(answered >= 29, `${answered} of 30`);
+      const carol = await open(2, '203.0.114.1');
+      carol.serve(({ payload }) => payload);
+      assert.deepEqual(await run(bob.ask(addrOf(carol), Uint8Array.of(1))), Uint8Array.of(1));
+      abort.abort();
+      await run(Promise.all([bob.close(), carol.close()]));
+    });
+  }
+});
+
+describe('accept of the tcp swarm', () => {
+  for (const [what, accept] of [
+    ['a promise of true', () => Promise.resolve(true)],
+    ['a promise that rejects', () => Promise.reject(new Error('mine'))],
+    ['nothing', () => undefined],
+    ['one', () => 1],
+    [
+      'by a throw',
+      () => {
+        throw new Error('mine');
+      },
+    ],
+  ] as const) {
+    it(`that answers ${what} admits nobody, dialled or dialling, and is counted and traced`, async () => {
+      const { open, run } = world();
+      const [alice, bob] = [await open(1, '203.0.113.1'), await open(2, '203.0.113.2', { accept: accept as never })];
+      let heard = 0;
+      for (const swarm of [alice, bob]) {
+        swarm.listen(() => void heard++);
+        swarm.serve(() => {
+          heard++;
+          return Uint8Array.of(1);
+        });
+      }
+      const refused = (error: unknown): boolean => P2PError.is(error) && error.code !== 'timeout';
+      await assert.rejects(run(alice.ask(addrOf(bob), Uint8Array.of(1))), refused);
+      await assert.rejects(run(bob.ask(addrOf(alice), Uint8Array.of(1))), refused);
+      assert.equal(heard, 0);
+      assert.ok(bob.counters.drops.get('handler_error')! >= 2);
+      await run(Promise.all([alice.close(), bob.close()]));
+    });
+  }
+});
