@@ -10,7 +10,7 @@ import { type P2pkeAddr, type P2pkeOptions, p2pke } from '../../src/swarms/p2pke
 import { PeerMemory } from '../../src/swarms/p2pke/peer-memory.ts';
 import { type UdpAddr, parseUdpAddr } from '../../src/swarms/udp/address.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { codeOf, idOf } from './p2pke-network.ts';
+import { codeOf, helloOf, idOf } from './p2pke-network.ts';
 
 type Peer = SecureSwarm<P2pkeAddr<UdpAddr>>;
 
@@ -21,6 +21,7 @@ function ipNetwork() {
   return {
     clock: memory.clock,
     realm: memory,
+    inner: (at: string) => realm.swarm(parseUdpAddr(at)),
     peer: (key: number, at: string, more: Partial<P2pkeOptions<UdpAddr>> = {}): Peer =>
       p2pke(realm.swarm(parseUdpAddr(at)), { privateKey: testKey(key), ...more }),
   };
@@ -71,6 +72,30 @@ describe('p2pke channels', () => {
       await Promise.all([hub, old, dialled, ...swarms].map((swarm) => swarm.close()));
     });
   }
+
+  it('of peers that have proven nothing make room before those of a busier source that have', async () => {
+    const { clock, realm, peer, inner } = ipNetwork();
+    const hub = peer(1, '198.18.0.1:1', { limits: { maxChannels: 16, hellosPerSecond: 10_000 } });
+    let heard = 0;
+    hub.listen(() => void heard++);
+    const proven = Array.from({ length: 4 }, (_, i) => peer(10 + i, `203.0.113.${i}:1`));
+    for (const each of proven) await clock.run(each.tell(addrOf(hub), Uint8Array.of(1)));
+    for (let i = 0; i < 10; i++) {
+      const source = inner(`192.0.${i % 5}.${i}:1`);
+      await clock.run(source.tell(addrOf(hub).inner, helloOf(50 + i, realm.wallMs(), i)));
+      await clock.advance(20);
+    }
+    assert.deepEqual([inspect(hub).state['channels'], inspect(hub).state['halfOpen']], [14, 10]);
+    const newcomer = peer(30, '198.51.100.1:1');
+    await clock.run(newcomer.tell(addrOf(hub), Uint8Array.of(1)));
+    await clock.advance(50);
+    assert.equal(inspect(hub).state['halfOpen'], 9);
+    heard = 0;
+    for (const each of [...proven, newcomer]) await clock.run(each.tell(addrOf(hub), Uint8Array.of(2)));
+    await clock.advance(50);
+    assert.equal(heard, 5);
+    await Promise.all([hub, newcomer, ...proven].map((swarm) => swarm.close()));
+  });
 
   it('of peers that were called go on when strangers fill the rest', async () => {
     const { clock, peer } = ipNetwork();
