@@ -60,6 +60,29 @@ describe('misuse of a Noise handshake', () => {
     assert.deepEqual(theirs!.handshakeHash, expected);
   });
 
+  it('keeps no hold of the bytes of the caller: of secrets, and of messages', () => {
+    const secrets = [seed(1), seed(2), seed(3), seed(4), seed(9)] as const;
+    const [ours, ourStatic, theirs, theirStatic, psk] = secrets;
+    const alice = new NoiseHandshake({ ...XX, pattern: 'XXpsk3', ephemeralSeed: ours, staticSeed: ourStatic, psk });
+    const bob = new NoiseHandshake({
+      ...XX,
+      pattern: 'XXpsk3',
+      role: 'responder',
+      ephemeralSeed: theirs,
+      staticSeed: theirStatic,
+      psk: seed(9),
+    });
+    for (const secret of secrets) secret.fill(0);
+    for (let [from, to] = [alice, bob]; from.turn === 'write'; [from, to] = [to, from]) {
+      const message = from.write(Uint8Array.of(7));
+      assert.ok(message.ok);
+      const read = to.read(message.bytes);
+      message.bytes.fill(0);
+      assert.deepEqual(read, { ok: true, bytes: Uint8Array.of(7) });
+    }
+    assert.deepEqual(alice.finish().handshakeHash, bob.finish().handshakeHash);
+  });
+
   it('a role, a hash or a cipher that is none throws at once', () => {
     for (const wrong of [
       { role: 'bogus' },
