@@ -42,8 +42,9 @@ export interface ConnectionHost<A extends Addr> {
   wake(connection: LiveConnection<A>): void;
   welcomed(connection: LiveConnection<A>): void;
   dropped(fault: StreamFault | 'timeout'): void;
-  countSent(bytes: number): void;
-  countReceived(bytes: number): void;
+  /** Counts a message, or with `further` more bytes of one. */
+  countSent(bytes: number, further?: boolean): void;
+  countReceived(bytes: number, further?: boolean): void;
   /** Something was taken after the end. */
   taken(connection: LiveConnection<A>): void;
   /** Everything was taken after the end. */

@@ -416,8 +416,14 @@ export class Hub<A extends Addr> {
       wake: (live) => this.#user.wake(live),
       welcomed: (live) => this.#welcomed(live),
       dropped: (fault) => this.#counters.countDrop(`endpoint.${fault}`),
-      countSent: (bytes) => this.#counters.countSent(bytes),
-      countReceived: (bytes) => this.#counters.countReceived(bytes),
+      countSent: (bytes, further = false) => {
+        if (further) this.#counters.sentBytes += bytes;
+        else this.#counters.countSent(bytes);
+      },
+      countReceived: (bytes, further = false) => {
+        if (further) this.#counters.receivedBytes += bytes;
+        else this.#counters.countReceived(bytes);
+      },
       taken: (live) => {
         if (this.#lingering.has(live)) this.#linger(live);
       },

@@ -10,6 +10,7 @@
  * ```
  */
 
+import { openUdpSwarm } from '#udp';
 import { type Addr } from '../core/addr.ts';
 import { describeValue } from '../core/limits.ts';
 import { type Realm } from '../core/realm.ts';
@@ -20,7 +21,7 @@ import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
 import { MIN_INNER_MTU } from '../swarms/quic/connections.ts';
 import { resetKeyOf } from '../swarms/quic/identity.ts';
 import { loadQuicEngine, quicEngine } from '../swarms/quic/load-engine.ts';
-import { openUdpSwarm, type UdpAddr } from '../swarms/udp/index.ts';
+import { type UdpAddr } from '../swarms/udp/index.ts';
 import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
 import { type Endpoint } from './endpoint.ts';
 import { type ResolvedIdentity, resolveIdentity } from './identity.ts';
@@ -169,7 +170,8 @@ const MIN_HANDSHAKE_MS = 5000;
  * An endpoint on a UDP socket of its own, or with `over` on any swarm: dials and listens on one port.
  *
  * @throws {TypeError | RangeError} (at once) for options out of bounds.
- * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when the address is not this machine's.
+ * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when the address is not this machine's;
+ *   `unsupported` in browsers, where only `over` works.
  */
 export function openEndpoint(options?: OpenEndpointOptions): Promise<Endpoint<UdpAddr>>;
 export function openEndpoint<A extends Addr>(options: OpenEndpointOverOptions<A>): Promise<Endpoint<A>>;

@@ -112,14 +112,11 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
       maxMessageBytes: limits.maxMessageBytes,
       kick: () => host.kick(),
       later: (act) => host.later(act),
+      countSent: (bytes, further) => host.countSent(bytes, further),
+      countReceived: (bytes, further) => host.countReceived(bytes, further),
       ended: (what, sent) => this.#error(what, sent),
     };
-    this.#requests = new Requests(
-      this.#streams,
-      this.id,
-      (bytes) => host.countReceived(bytes),
-      (bytes) => host.countSent(bytes),
-    );
+    this.#requests = new Requests(this.#streams, this.id);
   }
 
   get remoteAddr(): A {

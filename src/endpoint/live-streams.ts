@@ -29,6 +29,9 @@ export interface StreamHost {
   kick(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
+  /** Counts a message, or a part of a stream of bytes: its first part counts as the message. */
+  countSent(bytes: number, further?: boolean): void;
+  countReceived(bytes: number, further?: boolean): void;
   /** Why nothing can be done on the connection any more, if so. */
   ended(what: string, sent: 'no' | 'maybe'): P2PError | undefined;
 }
@@ -113,6 +116,7 @@ export class LiveSendStream implements SendStream {
         assertBytes(chunk, 'chunk');
         const fresh = this.#mode === 'fresh';
         const chunks = fresh ? [this.#preface(PREFACE.BYTES), chunk] : [chunk];
+        this.#host.countSent(chunk.length, !fresh);
         return this.#write(new Sending(chunks, false), 'write on', { timeoutMs: Infinity }, false);
       },
       close: () => {
@@ -142,6 +146,7 @@ export class LiveSendStream implements SendStream {
     if (this.#mode === 'messages' && framing.single) return refused("qp2p's framing has one message a stream");
     const preface = this.#mode === 'fresh' && framing.prefaced ? PREFACE.MESSAGES : undefined;
     this.#mode = 'messages';
+    this.#host.countSent(parts.header.length + parts.dst.length + parts.payload.length);
     return new Sending(encodeMessage(framing, parts, preface), end);
   }
 
@@ -174,6 +179,8 @@ export class LiveReceiveStream implements ReceiveStream {
   readonly #waiting = new Set<() => void>();
   readonly #over: () => void;
   #readable: ReadableStream<Bytes> | undefined;
+  /** Bytes of it have been counted. */
+  #begun = false;
 
   /** @param over - told when nothing more can come. */
   constructor(reader: StreamReader, id: StreamId, host: StreamHost, over: () => void) {
@@ -192,8 +199,10 @@ export class LiveReceiveStream implements ReceiveStream {
       if (got === undefined) return false;
       if (got === 'end' || !('payload' in got)) this.#over();
       if (got === 'end') wait.resolve(undefined);
-      else if ('payload' in got) wait.resolve(got);
-      else wait.reject(this.#host.ended(what(), 'maybe') ?? got.error(what()));
+      else if ('payload' in got) {
+        this.#host.countReceived(got.payload.length);
+        wait.resolve(got);
+      } else wait.reject(this.#host.ended(what(), 'maybe') ?? got.error(what()));
       return true;
     };
     return this.#host.waits.wait({ what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
@@ -245,8 +254,11 @@ export class LiveReceiveStream implements ReceiveStream {
         if (got === undefined) return;
         if (!(got instanceof Uint8Array)) this.#over();
         if (got === 'end') controller.close();
-        else if (got instanceof Uint8Array) controller.enqueue(copyBytes(got));
-        else {
+        else if (got instanceof Uint8Array) {
+          this.#host.countReceived(got.length, this.#begun);
+          this.#begun = true;
+          controller.enqueue(copyBytes(got));
+        } else {
           wait.reject(this.#host.ended(what(), 'maybe') ?? got.error(what()));
           return;
         }

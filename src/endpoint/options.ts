@@ -172,7 +172,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
   const maxMessageBytes = whole('maxMessageBytes', 16 * MIB, 1, MAX_PART_BYTES);
   // qp2p sends a hundred messages at once, each a bit at a time, and they must all be held.
   const heldBytes = qp2p ? 128 * MIB : 32 * MIB;
-  const endpointBytes = qp2p ? 256 * MIB : 32 * MIB;
+  const endpointBytes = qp2p ? 256 * MIB : 24 * MIB;
   const alpn = resolveAlpn(options.alpn, qp2p);
   const transport: QuicTransportOptions = {
     ...options.transport,
@@ -200,7 +200,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
       maxQueuedMessages: whole('maxQueuedMessages', 16_384, 1, 2 ** 24),
       ...assertPendingLimits(options),
     },
-    maxEndpointBytes: whole('maxEndpointBytes', Math.max(endpointBytes, maxConnectionBytes), 1, 2 ** 40),
+    maxEndpointBytes: whole('maxEndpointBytes', Math.max(endpointBytes, maxMessageBytes), 1, 2 ** 40),
     maxConnectionsPerPeer: whole('maxConnectionsPerPeer', 64, 1, 2 ** 20),
     streamTimeoutMs: whole('streamTimeoutMs', 30_000, 1, MAX_MS),
     connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, MAX_MS),

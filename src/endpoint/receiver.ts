@@ -3,6 +3,7 @@
  * them, until they are taken.
  */
 
+import { copyBytes } from '../core/bytes.ts';
 import { type PendingBudget } from '../kit/pending-budget.ts';
 import { type Framing, type MessageParts } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
@@ -15,6 +16,10 @@ const PROGRESS_BYTES = 65_536;
 
 /** What every stream may hold, however little memory is left: so unfinished messages do not delay small ones. */
 const SMALL_BYTES = 4096;
+
+/** Rooms of so many bytes are given up for a copy of the message when they are so much larger. */
+const TRIMMED_BYTES = 65_536;
+const TRIMMED_TIMES = 5 / 4;
 
 /** What a receiver needs of its connection. */
 export interface ReceiverHost {
@@ -257,7 +262,7 @@ export class Receiver {
     const size = sizeOf(message);
     this.#host.pending.take(size);
     this.#host.memory.change(size, 1);
-    this.#unread.push({ message, stream: arrival.reader.stream });
+    this.#unread.push({ message: trimmed(message, size), stream: arrival.reader.stream });
     this.#host.wake();
   }
 
@@ -307,4 +312,11 @@ export class Receiver {
 
 function sizeOf({ header, dst, payload }: MessageParts): number {
   return header.length + dst.length + payload.length;
+}
+
+/** The message without the room that its bytes were collected in, where that is much larger. */
+function trimmed(message: MessageParts, size: number): MessageParts {
+  const { header, dst, payload } = message;
+  if (payload.buffer.byteLength < TRIMMED_BYTES || payload.buffer.byteLength < size * TRIMMED_TIMES) return message;
+  return { header: copyBytes(header), dst: copyBytes(dst), payload: copyBytes(payload) };
 }

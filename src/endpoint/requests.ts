@@ -22,22 +22,13 @@ export function maxResponseOf(options: RequestOptions | undefined, fallback: num
 export class Requests {
   readonly #host: StreamHost;
   readonly #peer: string;
-  readonly #countReceived: (bytes: number) => void;
-  readonly #countSent: (bytes: number) => void;
   /** Told that more has come. Bounded by the peer's stream limit. */
   readonly #asked = new Map<QuicStream, () => void>();
 
   /** @param peer - for error messages. */
-  constructor(
-    host: StreamHost,
-    peer: string,
-    countReceived: (bytes: number) => void,
-    countSent: (bytes: number) => void,
-  ) {
+  constructor(host: StreamHost, peer: string) {
     this.#host = host;
     this.#peer = peer;
-    this.#countReceived = countReceived;
-    this.#countSent = countSent;
   }
 
   get size(): number {
@@ -58,7 +49,7 @@ export class Requests {
     return waits.wait<ReceivedMessage>(call, (wait) => {
       const use = (opened: QuicStream): void => {
         stream = opened;
-        this.#countSent(size);
+        this.#host.countSent(size);
         const reader = new StreamReader(opened, framing);
         this.#asked.set(opened, () => this.#answer(reader, maxResponseBytes, what, wait));
         // An answer may come before all of the request is taken, and then the peer wants no more of it.
@@ -94,7 +85,7 @@ export class Requests {
       this.#giveUp(reader.stream);
       wait.reject((got.fault === 'lost' ? this.#host.ended(what(), 'maybe') : undefined) ?? got.error(what()));
     } else {
-      this.#countReceived(got.payload.length);
+      this.#host.countReceived(got.payload.length);
       reader.discard();
       wait.resolve(got);
     }

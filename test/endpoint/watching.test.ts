@@ -5,7 +5,8 @@ import { type TraceEvent } from '../../src/core/realm.ts';
 import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, bytes, echo, errorOf, nowhere, take, world } from './world.ts';
+import { inspect } from '../../src/core/describe.ts';
+import { addrOf, bytes, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: for those who test and watch', () => {
   it('Q46: a network of endpoints in memory runs in virtual time, and the same seed runs the same', async () => {
@@ -80,6 +81,30 @@ describe('endpoint: for those who test and watch', () => {
     await w.run(take(bob.messages(), 1));
     assert.equal(bob.counters.received, 1);
     assert.equal(alice.counters.sent, 1);
+  });
+
+  it('inspect takes an endpoint, and its counters count what goes over streams', async () => {
+    const w = world();
+    const { here, there, alice, bob } = await pair(w);
+    const stream = await w.run(here.openBi());
+    await w.run(stream.send.send(bytes('one')));
+    await w.run(stream.send.finish(bytes('two')));
+    const body = await w.run(here.openUni());
+    const writer = body.writable.getWriter();
+    await w.run(writer.write(bytes('three')));
+    await w.run(writer.write(bytes('four')));
+    await w.run(writer.close());
+    await w.run(take(there.messages(), 2));
+    const [incoming] = await w.run(take(there.streams(), 1));
+    for await (const _ of incoming!.receive.readable.values()) assert.ok(_.length > 0);
+    const [sent, received] = [inspect(alice), inspect(bob)];
+    assert.deepEqual([sent.layer, sent.abilities, sent.addrs], ['endpoint', ['streams'], [addrOf(alice).text]]);
+    assert.deepEqual([sent.counters.sent, sent.counters.sentBytes], [3, 15]);
+    assert.deepEqual([received.counters.received, received.counters.receivedBytes], [3, 15]);
+    assert.deepEqual([received.state['connections'], received.state['heldBytes']], [1, 0]);
+    assert.equal(received.inner[0]?.layer, 'memory');
+    assert.equal(received.limits['maxEndpointBytes'], 24 * 2 ** 20);
+    assert.throws(() => inspect({ describe: () => ({ limits: {} }) } as never), TypeError);
   });
 
   it('Q20: a peer that vanishes is noticed by the idle timeout, and what was under way fails', async () => {

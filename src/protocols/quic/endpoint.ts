@@ -16,7 +16,7 @@ import { EngineFailure, type EngineGauges, EVENT, type InboundDatagram, type Out
 import { Engines, type Instance } from './engines.ts';
 import { type QuicClosed, type QuicEvent } from './events.ts';
 import { type EnginePort } from './port.ts';
-import { relieve } from './relief.ts';
+import { Relief } from './relief.ts';
 import { tell, type Teller } from './translate.ts';
 import { encodeAlpn, type EngineSettings, limitsOf, resolveSettings, settingsFor } from './settings.ts';
 import { WindowBudget, Windows } from './window-budget.ts';
@@ -46,7 +46,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #engines: Engines;
   readonly #teller: Teller;
   readonly #windows: WindowBudget;
-  readonly #budgetBytes: number;
+  readonly #relief: Relief;
   /** Connections by their windows, for those whose windows change. */
   readonly #byWindows = new WeakMap<Windows, QuicConnection>();
   #now: Millis;
@@ -96,7 +96,6 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     };
     const { heldElsewhere = () => 0 } = options;
     const budget = wholeNumber(options.windowBudgetBytes, 'windowBudgetBytes', WINDOW_BUDGET_BYTES, 0, 2 ** 40);
-    this.#budgetBytes = budget;
     this.#windows = new WindowBudget(budget, heldElsewhere, (windows) => this.#setWindows(windows));
     this.#teller = {
       emit: (event) => this.#emit(event),
@@ -112,6 +111,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       judge: (connection, chain) => this.#judge(connection, chain),
       lost: (instance, failure) => this.#loseEngine(instance, failure),
     });
+    this.#relief = new Relief(this.#engines, this.#windows, budget);
   }
 
   /** Connections that are not drained yet, closing ones included. */
@@ -175,7 +175,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       this.#takeEvents();
       if (this.#transmits.length > 0 || this.#events.length > 0) continue;
       this.#engines.tidy();
-      relieve(this.#engines, this.#windows, this.#budgetBytes, (connection) => {
+      this.#relief.look(this.#now, (connection) => {
         this.#emit({ type: 'turned_away', address: connection.address, how: 'displaced' });
         connection.close(this.#options.displacedCode ?? 0, 'holds too much memory');
       });

@@ -1,5 +1,6 @@
 /** What is done when the engines have too much in use: less is sent at a time, and then those end that hold most. */
 
+import { type Millis } from '../../core/machine.ts';
 import { type QuicConnection } from './connection.ts';
 import { type Engines } from './engines.ts';
 import { type WindowBudget } from './window-budget.ts';
@@ -11,32 +12,45 @@ const CONNECTION_BYTES = 96 * 2 ** 10;
 /** What a stream can hold of datagrams beyond its bytes before quinn-proto copies them (`Assembler::insert`). */
 const STREAM_BYTES = 32 * 2 ** 10;
 
+/** Connections that end free their memory after their closing period, so that more end only after as long as this. */
+const PAUSE_MS = 1000;
+
 /**
  * From half of the budget in use on, connections may have less of ours on its way; over the budget, those end that can hold
  * most: a peer that cuts its data small holds 32 KiB with a few bytes of each stream.
  */
-export function relieve(
-  engines: Engines,
-  windows: WindowBudget,
-  budgetBytes: number,
-  end: (connection: QuicConnection) => void,
-): void {
-  const own = engines.connections * CONNECTION_BYTES;
-  const limit = own + budgetBytes * PRESSURE;
-  if (engines.memoryBytes <= limit && !windows.pressed) return;
-  const inUse = engines.inUseBytes();
-  const all = engines.all.flatMap(({ connections }) => [...connections.values()]);
-  windows.setPressure(
-    inUse > limit,
-    all.map((connection) => connection.windows),
-  );
-  let over = inUse - own - budgetBytes;
-  if (over <= 0) return;
-  const open = all.filter(({ state }) => state === 'open');
-  for (const { connection, held } of open.map(heldBy).toSorted((a, b) => b.held - a.held)) {
-    if (over <= 0) return;
-    over -= held;
-    end(connection);
+export class Relief {
+  readonly #engines: Engines;
+  readonly #windows: WindowBudget;
+  readonly #budgetBytes: number;
+  #endedMs = -Infinity;
+
+  constructor(engines: Engines, windows: WindowBudget, budgetBytes: number) {
+    this.#engines = engines;
+    this.#windows = windows;
+    this.#budgetBytes = budgetBytes;
+  }
+
+  /** Looks at what is in use, and ends those that hold too much. */
+  look(nowMs: Millis, end: (connection: QuicConnection) => void): void {
+    const own = this.#engines.connections * CONNECTION_BYTES;
+    const limit = own + this.#budgetBytes * PRESSURE;
+    if (this.#engines.memoryBytes <= limit && !this.#windows.pressed) return;
+    const inUse = this.#engines.inUseBytes();
+    const all = this.#engines.all.flatMap(({ connections }) => [...connections.values()]);
+    this.#windows.setPressure(
+      inUse > limit,
+      all.map((connection) => connection.windows),
+    );
+    let over = inUse - own - this.#budgetBytes;
+    if (over <= 0 || nowMs - this.#endedMs < PAUSE_MS) return;
+    this.#endedMs = nowMs;
+    const open = all.filter(({ state }) => state === 'open');
+    for (const { connection, held } of open.map(heldBy).toSorted((a, b) => b.held - a.held)) {
+      if (over <= 0) return;
+      over -= held;
+      end(connection);
+    }
   }
 }
 

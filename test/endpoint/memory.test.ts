@@ -1,0 +1,65 @@
+/** What peers can make an endpoint hold, added up over all of them. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { inspect } from '../../src/core/describe.ts';
+import { addrOf, bytes, drops, take, type TestEndpoint, world } from './world.ts';
+
+const MIB = 2 ** 20;
+const state = (of: TestEndpoint, name: string): number => Number(inspect(of).state[name]);
+
+describe('endpoint: memory of all connections together', () => {
+  it('sixty connections whose data nobody reads hold no more than the budget, and an honest peer still gets through', async () => {
+    const w = world();
+    const bob = w.open({
+      trust: 'anyone',
+      maxEndpointBytes: 4 * MIB,
+      maxConnectionBytes: 4 * MIB,
+      maxMessageBytes: MIB,
+    });
+    const accepted = bob.connections();
+    const mallory = w.open({ trust: 'anyone' });
+    for (let i = 0; i < 60; i++) {
+      const connection = await w.run(mallory.connect(addrOf(bob), { fresh: true }));
+      for (let k = 0; k < 8; k++)
+        void connection.send(new Uint8Array(200_000), { timeoutMs: Infinity }).catch(() => {});
+    }
+    await w.pass(2000);
+    // The budget, a message, small beginnings of 8 KiB for each connection.
+    assert.ok(state(bob, 'heldBytes') > 3 * MIB, 'the budget is in use');
+    assert.ok(state(bob, 'heldBytes') <= 5.5 * MIB, String(state(bob, 'heldBytes')));
+    assert.ok(state(bob, 'windowBytes') <= 4 * MIB, String(state(bob, 'windowBytes')));
+    assert.ok(state(bob, 'engineBytes') < 24 * MIB, String(state(bob, 'engineBytes')));
+    await w.run(take(accepted, 60));
+    const alice = w.open();
+    const here = await w.run(alice.connect(addrOf(bob)));
+    const there = (await w.run(accepted.next())).value!;
+    for (let i = 0; i < 20; i++) {
+      await w.run(here.send(bytes(`hello ${i}`)));
+      assert.deepEqual((await w.run(there.messages().next())).value?.payload, bytes(`hello ${i}`));
+    }
+  });
+
+  it('what nobody takes of connections that have ended goes when memory is short, and stays when it is not', async () => {
+    const w = world();
+    const bob = w.open({ trust: 'anyone', idleTimeoutMs: 5000 });
+    const [mallory, alice] = [w.open(), w.open()];
+    const kept = await w.run(alice.connect(addrOf(bob)));
+    await w.run(kept.send(bytes('last words'), { acked: true }));
+    await w.run(alice.close());
+    await w.pass(60_000);
+    assert.equal(state(bob, 'heldBytes'), 'last words'.length);
+    for (let i = 0; i < 6; i++) {
+      const connection = await w.run(mallory.connect(addrOf(bob), { fresh: true }));
+      for (let k = 0; k < 4; k++)
+        void connection.send(new Uint8Array(900_000), { timeoutMs: Infinity }).catch(() => {});
+    }
+    await w.pass(1000);
+    assert.ok(state(bob, 'heldBytes') > 8 * MIB);
+    await w.run(mallory.close());
+    await w.pass(30_000);
+    assert.ok(state(bob, 'heldBytes') <= 8 * MIB, String(state(bob, 'heldBytes')));
+    assert.ok(drops(bob, 'endpoint.untaken') > 0);
+  });
+});
