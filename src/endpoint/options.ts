@@ -56,7 +56,10 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
   readonly maxMessageBytes?: number | undefined;
   /** Unfinished and unread bytes of a connection; then all but its eldest stream wait. @default 32 MiB, 128 MiB for qp2p */
   readonly maxConnectionBytes?: number | undefined;
-  /** The same of all connections. @default 256 MiB, 1 GiB for qp2p */
+  /**
+   * What all connections together may make the endpoint hold: the same of all, and receive windows beyond 8 KiB for each.
+   * Connections get larger windows while there is plenty. @default 16 MiB, 256 MiB for qp2p, at least `maxMessageBytes`
+   */
   readonly maxEndpointBytes?: number | undefined;
   /** Messages that wait for a connection to be made or for a stream, for each peer; more fail at once. @default 16_384 */
   readonly maxQueuedMessages?: number | undefined;
@@ -172,7 +175,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
   const maxMessageBytes = whole('maxMessageBytes', 16 * MIB, 1, MAX_PART_BYTES);
   // qp2p sends a hundred messages at once, each a bit at a time, and they must all be held.
   const heldBytes = qp2p ? 128 * MIB : 32 * MIB;
-  const endpointBytes = qp2p ? 256 * MIB : 24 * MIB;
+  const endpointBytes = qp2p ? 256 * MIB : 16 * MIB;
   const alpn = resolveAlpn(options.alpn, qp2p);
   const transport: QuicTransportOptions = {
     ...options.transport,

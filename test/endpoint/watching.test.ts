@@ -103,7 +103,7 @@ describe('endpoint: for those who test and watch', () => {
     assert.deepEqual([received.counters.received, received.counters.receivedBytes], [3, 15]);
     assert.deepEqual([received.state['connections'], received.state['heldBytes']], [1, 0]);
     assert.equal(received.inner[0]?.layer, 'memory');
-    assert.equal(received.limits['maxEndpointBytes'], 24 * 2 ** 20);
+    assert.equal(received.limits['maxEndpointBytes'], 16 * 2 ** 20);
     assert.throws(() => inspect({ describe: () => ({ limits: {} }) } as never), TypeError);
   });
 

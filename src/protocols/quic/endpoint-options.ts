@@ -67,7 +67,7 @@ export interface QuicEndpointOptions extends QuicSettings {
   readonly handshakeTimeoutMs?: number | undefined;
   /**
    * What all connections together may have their peers send before it is read, in bytes, beyond 8 KiB for each. A connection
-   * gets an eighth of what is free, at most the window of the settings, and more as its data is read. @default 48 MiB
+   * gets a quarter of what is free, at most the window of the settings, and more as its data is read. @default 48 MiB
    */
   readonly windowBudgetBytes?: number | undefined;
   /** Bytes that are held elsewhere and count as part of that budget. @default none */

@@ -10,7 +10,7 @@ const GROWTH = 4;
 /** A receive window grows when so much of it has been read since it last did. */
 const READ_SHARE = 1 / 2;
 /** The part of what is free that a new connection gets. */
-const BEGIN_SHARE = 1 / 8;
+const BEGIN_SHARE = 1 / 4;
 /** The part of the budget that the connections of one source may have. */
 const SOURCE_SHARE = 1 / 2;
 /** A connection that has read nothing for so long gives its growth back under pressure. */

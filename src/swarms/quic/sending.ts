@@ -67,8 +67,15 @@ export class Sending {
 /** The least room that a message which comes in pieces gets. */
 const MIN_ROOM_BYTES = 2048;
 
+/** From here on room grows by half and does not double: less of it is empty. */
+const LARGE_ROOM_BYTES = 65_536;
+
+function roomFor(length: number): number {
+  return Math.max(MIN_ROOM_BYTES, length < LARGE_ROOM_BYTES ? 2 * length : Math.floor(1.5 * length));
+}
+
 /**
- * Collects what comes on a stream, up to a limit. Room doubles with what has come, whatever the pieces: a peer that sends
+ * Collects what comes on a stream, up to a limit. Room grows with what has come, whatever the pieces: a peer that sends
  * byte by byte costs no more memory than others, and one that announces much costs nothing.
  */
 export class Assembly {
@@ -119,7 +126,7 @@ export class Assembly {
     if (this.#length === 0) this.#room = bytes;
     else {
       if (this.#from + length > this.#room.length) {
-        const room = new Uint8Array(Math.max(length, Math.min(most, Math.max(2 * this.#length, MIN_ROOM_BYTES))));
+        const room = new Uint8Array(Math.max(length, Math.min(most, roomFor(this.#length))));
         room.set(this.bytes());
         this.#room = room;
         this.#from = 0;

@@ -15,8 +15,8 @@ describe('WindowBudget', () => {
     return { applied, budget: new WindowBudget(maxBytes, elsewhere, (windows) => applied.push(windows)) };
   };
 
-  it('a connection gets an eighth of what is free, at most the whole window, and gives it back', () => {
-    const { budget } = make(800 * KIB);
+  it('a connection gets a quarter of what is free, at most the whole window, and gives it back', () => {
+    const { budget } = make(400 * KIB);
     const first = new Windows('a', 4 * MIB, MIB);
     budget.begin(first, 0);
     assert.deepEqual([first.receive, first.growth], [FIRST_WINDOW_BYTES + 100 * KIB, 100 * KIB]);
@@ -55,7 +55,7 @@ describe('WindowBudget', () => {
   });
 
   it('a window that is read grows; one that is not is taken back under pressure, as its credit is used up', () => {
-    const { applied, budget } = make(80 * KIB);
+    const { applied, budget } = make(40 * KIB);
     const idle = new Windows('a', MIB, MIB);
     budget.begin(idle, 0);
     budget.handleRead(idle, 20 * KIB, 0);
