@@ -31,6 +31,8 @@ export class Windows {
   /** Since the last growth. */
   read = 0;
   usedMs = 0;
+  /** The connection has ended: what is still read of it earns nothing. */
+  over = false;
 
   constructor(source: string, maxReceive: number, maxSend: number) {
     this.source = source;
@@ -98,6 +100,7 @@ export class WindowBudget {
 
   /** Notes that bytes were read, which is when a receive window may grow. */
   handleRead(windows: Windows, bytes: number, nowMs: number): void {
+    if (windows.over) return;
     windows.usedMs = nowMs;
     const paid = Math.min(windows.owed, bytes);
     if (paid > 0) {
@@ -134,6 +137,7 @@ export class WindowBudget {
     if (this.#grown.has(windows)) this.#account(windows, -windows.growth);
     windows.receive = windows.first;
     windows.owed = 0;
+    windows.over = true;
     this.#grown.delete(windows);
   }
 
