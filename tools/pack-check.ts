@@ -6,9 +6,20 @@
  * and loads every subpath and runs every example under every supported Node.
  */
 
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { buildSync } from 'esbuild';
 import { vectorsOf } from '../test/vectors/public.ts';
 import { build } from './build.ts';
 import { findNode } from './find-node.mjs';
@@ -97,6 +108,31 @@ function runExamples(folder: string): string {
   return `${examples.length} examples run under Node ${NODES.join(', ')}`;
 }
 
+/** A bundle for Node leaves the engine out: it says what to copy, and works with it. */
+function bundleQuic(folder: string): string {
+  const program = `
+    import { generateKey } from 'shoal/keys';
+    import { openQuicSwarm } from 'shoal/quic';
+    try {
+      const swarm = await openQuicSwarm({ bind: '127.0.0.1:0', privateKey: generateKey() });
+      await swarm.close();
+      console.log('works');
+    } catch (error) {
+      console.log(error.message);
+    }`;
+  writeFileSync(path.join(folder, 'bundled.mjs'), program);
+  const outfile = path.join(folder, 'bundle', 'main.mjs');
+  const entryPoints = [path.join(folder, 'bundled.mjs')];
+  buildSync({ absWorkingDir: folder, entryPoints, bundle: true, platform: 'node', format: 'esm', outfile });
+  const alone = run(process.execPath, [outfile], folder);
+  const engine = /copy (\S+engine\.wasm)/.exec(alone)?.[1];
+  if (engine === undefined) throw new Error(`A bundle without the engine does not say what to copy: ${alone}`);
+  copyFileSync(path.join(folder, engine), path.join(path.dirname(outfile), 'engine.wasm'));
+  const told = run(process.execPath, [outfile], folder);
+  if (told.trim() !== 'works') throw new Error(`A bundle with the engine beside it does not work: ${told}`);
+  return 'a bundle says what it lacks, and works with it';
+}
+
 /** Every Node has another OpenSSL, and all of them accept the same Ed25519 signatures. */
 function judgeVectors(folder: string): string {
   const file = 'cctv-ed25519.json';
@@ -132,6 +168,7 @@ try {
   for (const line of compileAndLoad(folder)) console.log(line);
   console.log(judgeVectors(folder));
   console.log(runExamples(folder));
+  console.log(bundleQuic(folder));
 } catch (error) {
   console.log(error instanceof Error ? error.message : error);
   process.exitCode = 1;
