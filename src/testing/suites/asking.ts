@@ -273,14 +273,16 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       let signal: AbortSignal | undefined;
+      const { promise: served, resolve: onServed } = Promise.withResolvers<void>();
       bob.serve((request) => {
         signal ??= request.signal;
+        onServed();
         return new Promise(() => {});
       });
       const asks = Array.from({ length: 20 }, () =>
         alice.ask(addrOf(bob), payloadOf(1)).catch((error: unknown) => error),
       );
-      await pass(bench, alice);
+      await within(bench, alice, served, 'the first of 20 requests');
       await bench.run(alice.close());
       for (const error of await within(bench, bob, Promise.all(asks), 'asks')) {
         check(P2PError.is(error, 'closed'), `an ask ended with ${String(error)}`);
