@@ -19,6 +19,7 @@ import { RESOLVED, rejection } from '../../kit/rejection.ts';
 import { TellSlot } from '../../kit/tell-slot.ts';
 import { Waits, checkCall } from '../../kit/waits.ts';
 import { type UdpAddr, assertUdpAddr, parseUdpAddr, udpAddr } from './address.ts';
+import { type SendQueue, sendQueueOf } from './send-queue.ts';
 import { addrsOfBound } from './local-addrs.ts';
 
 /** The largest UDP payloads: 65535 less the IP and UDP headers (IPv4 20 + 8, IPv6 8 inside the payload length). */
@@ -42,6 +43,7 @@ export interface UdpSwarmParts {
 export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describes {
   readonly realm: Realm;
   readonly #socket: Socket;
+  readonly #queue: SendQueue;
   readonly #bound: UdpAddr;
   readonly #maxDatagramBytes: number;
   readonly #counters = new CounterSet('udp');
@@ -61,6 +63,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
     const { realm, socket } = parts;
     this.realm = realm;
     this.#socket = socket;
+    this.#queue = sendQueueOf(socket);
     this.#maxDatagramBytes = parts.maxDatagramBytes;
     const { address, port } = socket.address();
     this.#bound = udpAddr({ ip: canonicalIp(address)!, port });
@@ -145,7 +148,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   drain(options?: CallOptions): Promise<void> {
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
-    return this.#queued() === 0 ? RESOLVED : this.#flushed('drain', options);
+    return this.#queue.count() === 0 ? RESOLVED : this.#flushed('drain', options);
   }
 
   close(): Promise<void> {
@@ -167,7 +170,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
         recvBufferBytes: open ? this.#socket.getRecvBufferSize() : 0,
         sendBufferBytes: open ? this.#socket.getSendBufferSize() : 0,
       },
-      state: { pendingMessages: messages, sendQueueBytes: open ? this.#socket.getSendQueueSize() : 0 },
+      state: { pendingMessages: messages, sendQueueBytes: open ? this.#queue.bytes() : 0 },
     };
   }
 
@@ -184,24 +187,20 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
    * socket is full. Only then is there anything to wait for, and the payload must outlive the call.
    */
   #send(dst: UdpAddr, host: string, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
-    const waiting = this.#queued() > 0;
-    if (waiting && this.#socket.getSendQueueSize() + payload.length > MAX_SEND_QUEUE_BYTES) {
+    const waiting = this.#queue.mayWait();
+    if (waiting && this.#queue.bytes() + payload.length > MAX_SEND_QUEUE_BYTES) {
       this.#counters.countDrop('udp.send_queue_full');
       return RESOLVED;
     }
     try {
-      this.#socket.send(waiting ? payload.slice() : payload, dst.port, host, this.#onSent);
+      this.#queue.send(waiting ? payload.slice() : payload, dst.port, host, this.#onSent);
     } catch {
       // An address that was not made by this kind of swarm: a port out of range, say.
       this.#counters.countDrop('udp.send_failed');
       return RESOLVED;
     }
     this.#counters.countSent(payload.length);
-    return this.#queued() === 0 ? RESOLVED : this.#flushed(`tell ${dst.text}`, options);
-  }
-
-  #queued(): number {
-    return this.#socket.getSendQueueCount();
+    return this.#queue.count() === 0 ? RESOLVED : this.#flushed(`tell ${dst.text}`, options);
   }
 
   #flushed(what: string, call: CallOptions | undefined): Promise<void> {
@@ -212,7 +211,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
 
   readonly #onSent = (error: Error | null): void => {
     if (error !== null) this.#failed(error);
-    if (this.#flushers.length === 0 || (!this.#latch.isClosed && this.#queued() > 0)) return;
+    if (this.#flushers.length === 0 || (!this.#latch.isClosed && this.#queue.count() > 0)) return;
     const flushers = this.#flushers;
     this.#flushers = [];
     for (const flushed of flushers) flushed();
