@@ -105,8 +105,8 @@ fn misuse_is_answered_and_not_asserted() {
     assert_eq!(e.reset(handle, own, u64::MAX), Err(Refused::Invalid));
     assert!(!e.close(1.0, handle, u64::MAX, b""));
     assert_eq!(e.connect(1.0, 20, Some("not a name!"), None, 0), Err(Refused::Invalid));
-    assert_eq!(e.connect(1.0, 20, None, Some(&[5, 1])), Err(Refused::Invalid));
-    assert_eq!(e.accept(1.0, 77), Err(Refused::Unknown));
+    assert_eq!(e.connect(1.0, 20, None, Some(&[5, 1]), 0), Err(Refused::Invalid));
+    assert_eq!(e.accept(1.0, 77, 0), Err(Refused::Unknown));
     assert!(!e.refuse(77) && !e.retry(77) && !e.ignore(77));
 }
 
