@@ -332,6 +332,26 @@ describe('quic', () => {
     await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
   });
 
+  it('what all peers have in handlers is one budget: each gets one message through, and the rest when there is room', async () => {
+    const { realm, run, pass } = world(0);
+    const bob = quic(realm.swarm(), { privateKey: testKey(1), maxSwarmBytes: 1000, maxMessageBytes: 600 });
+    const done: (() => void)[] = [];
+    bob.listen(() => new Promise<void>((resolve) => done.push(resolve)));
+    const peers = [0, 2].map((i) => quic(realm.swarm(), { privateKey: testKey(i) }));
+    for (const peer of peers) {
+      for (let k = 0; k < 5; k++) await run(peer.tell(addrOf(bob), new Uint8Array(600)));
+      await pass(500);
+    }
+    assert.equal(done.length, 3);
+    assert.equal(state(bob)['heldBytes'], 1800);
+    for (let i = 0; i < 10; i++) {
+      done[i]!();
+      await pass(100);
+    }
+    assert.equal(done.length, 10);
+    assert.equal(state(bob)['heldBytes'], 0);
+  });
+
   it('what is not QUIC is handed out, or counted', async () => {
     const { realm, pass } = world(0);
     const [a, b, stranger] = [realm.swarm(), realm.swarm(), realm.swarm()];

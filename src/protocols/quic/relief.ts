@@ -9,6 +9,8 @@ import { type WindowBudget } from './window-budget.ts';
 const PRESSURE = 1 / 2;
 /** What a connection takes in the engine by itself, its first window and streams included. */
 const CONNECTION_BYTES = 96 * 2 ** 10;
+/** What an engine takes by itself: its code's data and buffers. */
+const ENGINE_BYTES = 1.5 * 2 ** 20;
 /** What a stream can hold of datagrams beyond its bytes before quinn-proto copies them (`Assembler::insert`). */
 const STREAM_BYTES = 32 * 2 ** 10;
 
@@ -33,7 +35,7 @@ export class Relief {
 
   /** Looks at what is in use, and ends those that hold too much. */
   look(nowMs: Millis, end: (connection: QuicConnection) => void): void {
-    const own = this.#engines.connections * CONNECTION_BYTES;
+    const own = this.#engines.connections * CONNECTION_BYTES + this.#engines.all.length * ENGINE_BYTES;
     const limit = own + this.#budgetBytes * PRESSURE;
     if (this.#engines.memoryBytes <= limit && !this.#windows.pressed) return;
     const inUse = this.#engines.inUseBytes();
