@@ -2,7 +2,7 @@
 
 import * as node from '../../src/crypto/node.ts';
 import * as noble from '../../src/crypto/noble.ts';
-import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
+import { loadSodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
 import { type CryptoSuite, type ImportAeadKey } from '../../src/crypto/suite.ts';
 
 export const suites: readonly CryptoSuite[] = [node, noble];
@@ -23,7 +23,7 @@ export async function loadSodium(): Promise<Sodium | undefined> {
   try {
     const { default: library } = (await import(name)) as { readonly default: SodiumModule };
     return {
-      importAead: sodiumAead(library),
+      importAead: await loadSodiumAead(),
       verify: (key, message, signature) => library.crypto_sign_verify_detached(signature, message, key),
     };
   } catch {
