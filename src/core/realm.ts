@@ -35,7 +35,7 @@ export interface TraceEvent {
   readonly layer: string;
   /**
    * What happened. Used by several layers: `opened`, `closed`, `session`, `handshake_failed`, `addr_changed`,
-   * `mtu_changed`, `dropped`, `handler_error`.
+   * `mtu_changed`, `dropped`, `handler_error`, `clock_differs`, `own_key_elsewhere` (another process has proven our key).
    */
   readonly type: string;
   /** The realm's monotonic time. */

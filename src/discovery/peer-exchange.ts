@@ -29,7 +29,14 @@ import { rejection } from '../kit/rejection.ts';
 import { type Candidate } from './candidate.ts';
 import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
 import { PeerBook, type PeerBookOptions } from './peer-book.ts';
-import { MAX_LIFETIME_MS, MAX_RECORD_ADDRS, type PeerRecord, readPeerRecord, signPeerRecord } from './peer-record.ts';
+import {
+  MAX_LIFETIME_MS,
+  MAX_RECORD_ADDRS,
+  type PeerRecord,
+  readPeerRecord,
+  signPeerRecord,
+  type UnverifiedRecord,
+} from './peer-record.ts';
 import { mayBeTried, Probes } from './targets.ts';
 
 /** How an exchange is made. */
@@ -65,6 +72,11 @@ export interface PeerExchangeOptions extends PeerBookOptions {
    * @param differenceMs - positive when the other clock is ahead.
    */
   readonly onClockDiffers?: ((peer: PeerId | undefined, differenceMs: number) => void) | undefined;
+  /**
+   * Called when somebody else signs records with our key, at most once a minute: the key is in use on two machines. Peers then
+   * go to the one that signed last, in turns.
+   */
+  readonly onKeyElsewhere?: ((record: PeerRecord) => void) | undefined;
 }
 
 /** One node's part in peer exchange. */
@@ -107,6 +119,12 @@ const CLOCK_DIFFERS_MS = 60_000;
 /** Signatures checked in one turn: in plain JavaScript P-256 takes 3 ms each, and no input may cost more than 20 ms. */
 const VERIFICATIONS_PER_TURN = 4;
 
+/** A record in our name that we have not signed is looked at so often: its signature costs as much as any. */
+const KEY_CHECK_MS = 60_000;
+
+/** Records of our own that are remembered: one is signed at half of its life, or when an address changes. */
+const MAX_OWN_RECORDS = 1024;
+
 /** A goodbye goes to so many times the peers of a round. */
 const GOODBYE_ROUNDS = 4;
 
@@ -137,6 +155,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly #probes: Probes;
   readonly #serving: Disposable;
   #own: PeerRecord | undefined;
+  /** When this life of ours began, and the records signed in it: those that may still come back. */
+  readonly #beganMs: number;
+  readonly #signedMs = new Set<number>(); // Bounded by MAX_OWN_RECORDS.
+  #nextCheckMs = 0;
   #round: Timer | undefined;
   #disposed = false;
 
@@ -147,7 +169,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
         `Cannot take privateKey: expected a private key, got ${describeOption('privateKey', privateKey)}`,
       );
     }
-    for (const name of ['addrs', 'onRecord', 'onClockDiffers'] as const) {
+    for (const name of ['addrs', 'onRecord', 'onClockDiffers', 'onKeyElsewhere'] as const) {
       if (options[name] !== undefined) assertFunction(options[name], name);
     }
     this.#swarm = swarm;
@@ -162,6 +184,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       maxProbesPerIp: wholeNumber(options.maxProbesPerIp, 'maxProbesPerIp', 8, 1, 65_536),
       maxProbes: wholeNumber(options.maxProbes, 'maxProbes', 256, 1, 65_536),
     });
+    this.#beganMs = this.#wallMs();
     this.counters = new CounterSet('exchange', swarm.counters);
     this.#serving = swarm.serve((request) => this.#answer(request));
   }
@@ -174,6 +197,8 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const moved = before === undefined || before.addrs.join('\n') !== addrs.join('\n');
     if (!moved && wallMs < before.issuedMs + this.#lifetimeMs / 2 && wallMs >= before.issuedMs) return before;
     const issuedMs = this.#nextIssuedMs();
+    this.#signedMs.add(issuedMs);
+    for (const oldest of this.#signedMs) if (this.#signedMs.size > MAX_OWN_RECORDS) this.#signedMs.delete(oldest);
     return (this.#own = signPeerRecord(privateKey, { addrs, issuedMs, lifetimeMs: this.#lifetimeMs }));
   }
 
@@ -254,9 +279,15 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       throw new Refusal('that is no peer exchange');
     }
     this.#compareClocks(src, message);
-    const others = this.#shuffled(this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker));
+    const others: { readonly bytes: Bytes }[] = this.#shuffled(
+      this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker),
+    );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
     this.noteReached(src);
+    // The asker's own record is of no news to it, unless it is not the one that it sent: then another one has its key.
+    const [sent] = message.records.map((bytes) => readPeerRecord(bytes));
+    const mine = asker === undefined || sent === undefined ? undefined : this.record(asker);
+    if (mine !== undefined && !this.#book.knows(sent!)) others.unshift(mine);
     return encodeExchange(this.#wallMs(), [this.own.bytes, ...others.map(({ bytes }) => bytes)], this.#maxAnswerBytes);
   }
 
@@ -291,7 +322,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   /** @param only - whose record it must be; anybody's when it is not given. */
   #takeOne(bytes: Bytes, from: A, only?: PeerId): PeerRecord | undefined {
     const read = readPeerRecord(bytes);
-    if (read !== undefined && equalBytes(read.spki, this.#options.privateKey.publicKey.spki)) return undefined;
+    if (read !== undefined && equalBytes(read.spki, this.#options.privateKey.publicKey.spki)) {
+      this.#compareWithOwn(read);
+      return undefined;
+    }
     // Whose record it is must be known before anything is kept, and hashing a key is cheap.
     if (read !== undefined && only !== undefined && peerIdOf({ algorithm: '', spki: read.spki }) !== only) {
       this.counters.countDrop('exchange.wrong_peer');
@@ -303,6 +337,20 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const known = taken === 'stale' && read !== undefined && this.#book.knows(read);
     if (!known) this.counters.countDrop(`exchange.${taken}`);
     return undefined;
+  }
+
+  /** Our own record comes back by others. One of this life that we have not signed is by somebody who has our key too. */
+  #compareWithOwn(read: UnverifiedRecord): void {
+    const { realm } = this.#swarm;
+    const nowMs = realm.nowMs();
+    const isOurs = read.issuedMs < this.#beganMs || this.#signedMs.has(read.issuedMs) || read.withdrawn;
+    if (isOurs || nowMs < this.#nextCheckMs) return;
+    this.#nextCheckMs = nowMs + KEY_CHECK_MS;
+    const record = this.#book.check(read.bytes);
+    if (typeof record === 'string') return;
+    const [addr] = record.addrs.flatMap((text) => this.#parse(text) ?? []);
+    realm.trace?.({ layer: 'exchange', type: 'own_key_elsewhere', atMs: nowMs, addr });
+    this.#callOut(() => this.#options.onKeyElsewhere?.(record));
   }
 
   #compareClocks(addr: A, { sentMs }: ExchangeMessage): void {

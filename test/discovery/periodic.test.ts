@@ -56,6 +56,52 @@ describe('periodic exchange', () => {
   });
 });
 
+describe('one key on two machines', () => {
+  it('is told on both, once in a minute, and not for records of an earlier life', async () => {
+    const events: TraceEvent[] = [];
+    const realm = createMemoryRealm({ clock: 'virtual', trace: (event) => void events.push(event) });
+    const seen: string[] = [];
+    const twin = (name: string) =>
+      nodeIn(realm, 1, { onKeyElsewhere: ({ addrs }) => void seen.push(`${name} ${addrs[0]}`) });
+    const hub = nodeIn(realm, 2);
+    const before = twin('before');
+    await realm.clock.run(before.exchange.exchange(hub.addr));
+    await before.swarm.close();
+    await realm.clock.advance(1000);
+    const first = twin('first');
+    await realm.clock.run(first.exchange.exchange(hub.addr));
+    assert.deepEqual(seen, [], 'its own record of an earlier life');
+    await realm.clock.advance(1000);
+    const second = twin('second');
+    for (let i = 0; i < 3; i++) {
+      await realm.clock.run(second.exchange.exchange(hub.addr));
+      await realm.clock.run(first.exchange.exchange(hub.addr));
+    }
+    assert.deepEqual(seen, [`first ${second.addr.text}`]);
+    // The first signs anew, the second does not yet.
+    await realm.clock.advance(299_500);
+    await realm.clock.run(first.exchange.exchange(hub.addr));
+    await realm.clock.run(second.exchange.exchange(hub.addr));
+    assert.deepEqual(seen.at(-1), `second ${first.addr.text}`);
+    assert.ok(events.some(({ layer, type }) => layer === 'exchange' && type === 'own_key_elsewhere'));
+    await Promise.all([hub, first, second].map(({ swarm }) => swarm.close()));
+  });
+
+  it('is traced by p2pke when the two meet', async () => {
+    const events: string[] = [];
+    const realm = createMemoryRealm({
+      clock: 'virtual',
+      trace: ({ layer, type }) => void (type === 'own_key_elsewhere' && events.push(layer)),
+    });
+    const [a, b] = [p2pke(realm.swarm(), { privateKey: testKey(1) }), p2pke(realm.swarm(), { privateKey: testKey(1) })];
+    b.listen(() => {});
+    await realm.clock.run(a.tell(b.localAddrs()[0]!, Uint8Array.of(1)));
+    await realm.clock.advance(1000);
+    assert.deepEqual(events, ['p2pke', 'p2pke']);
+    await Promise.all([a, b].map((swarm) => swarm.close()));
+  });
+});
+
 describe('clocks apart', () => {
   it('are told on both sides: an event, a trace, and counted records', async () => {
     const seen: string[] = [];

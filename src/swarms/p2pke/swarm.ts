@@ -330,6 +330,9 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
       isStranger: this.#links.isStranger(link),
     });
     realm.trace?.({ layer: 'p2pke', type: 'session', atMs: realm.nowMs(), addr });
+    // Somebody else has our key and has proven it.
+    if (addr.id === this.#options.id)
+      realm.trace?.({ layer: 'p2pke', type: 'own_key_elsewhere', atMs: realm.nowMs(), addr });
     for (const wait of link.lookups) wait.resolve(publicKey);
   }
 
