@@ -2,12 +2,12 @@
 
 import { type Bytes, equalBytes } from '../core/bytes.ts';
 import { type P2PErrorCode } from '../core/errors.ts';
+import { askFilter } from '../core/filter.ts';
 import { assertString, describeValue } from '../core/limits.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type ChainFault, verifyChain } from '../formats/chain.ts';
 import { type Certificate, parseCertificate } from '../formats/certificate.ts';
-import { refusalOf } from '../kit/predicate.ts';
 import { ALERT } from '../protocols/quic/endpoint-options.ts';
 import { certificatesOf, type CertificateSource } from './identity.ts';
 
@@ -86,8 +86,9 @@ export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
     return {
       ...base,
       judge: (peer) => {
-        const refusal = refusalOf(trust, peer);
-        return refusal && { ...refused, cause: refusal.cause };
+        const answer = askFilter(() => trust(peer));
+        if (answer === true) return undefined;
+        return answer === false ? refused : { ...refused, cause: answer };
       },
     };
   }

@@ -3,13 +3,13 @@
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../core/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
+import { askFilter } from '../../core/filter.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { type CounterSet } from '../../kit/counter-set.ts';
-import { refusalOf } from '../../kit/predicate.ts';
 import { type PeerSessions, type SessionsUser } from '../../kit/session-swarm.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
@@ -198,10 +198,10 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     const { accept } = this.#options;
     if (accept === undefined) return undefined;
     const addr = quicAddr(id, place.src);
-    const refusal = refusalOf(accept, { addr, publicKey: key });
-    if (refusal === undefined) return undefined;
+    const answer = askFilter(() => accept({ addr, publicKey: key }));
+    if (answer === true) return undefined;
     this.#counters.countDrop('quic.not_accepted');
-    if (refusal.cause !== undefined) this.#trace('refused', addr, 'not_accepted', refusal.cause);
+    if (answer !== false) this.#trace('refused', addr, 'not_accepted', answer);
     return ALERT.ACCESS_DENIED;
   }
 
