@@ -113,6 +113,9 @@ async function attackAll(): Promise<void> {
   setInterval(() => undefined, 1000);
 }
 
+const row = (what: string, mib: number, more = ''): void =>
+  console.log(`${what.padEnd(34)} ${mib.toFixed(1).padStart(8)} MiB  ${more}`);
+
 async function both(): Promise<void> {
   const start = (role: string, ...more: string[]) =>
     fork(import.meta.filename, [kind, `--role=${role}`, `--peers=${values.peers}`, ...more], {
@@ -133,8 +136,6 @@ async function both(): Promise<void> {
   await wait(Number(values.after) * 1000);
   const after = await ask();
   attacked.kill('SIGKILL');
-  const row = (what: string, mib: number, more = ''): void =>
-    console.log(`${what.padEnd(34)} ${mib.toFixed(1).padStart(8)} MiB  ${more}`);
   console.log(
     `${kind}, ${values.peers} peers, ${connected} of them connected, ${MESSAGES} messages of ${MESSAGE_BYTES} bytes each\n`,
   );
