@@ -191,8 +191,9 @@ export function createProgram(): Command {
   common(program.command('receive'))
     .description('Receive what a ticket promises, checked by hash; goes on where it was interrupted.')
     .argument('<TICKET>', 'the line that `shoal send` prints')
-    .option('--out <DIR>', 'folder to write to, made if it is not there', '.')
+    .option('--out <DIR>', 'folder to write to, made if it is not there (default: the current one)')
     .option('--force', 'replace what has the same name')
+    .option('--yes', 'without --out: do not ask before a hidden name is written or a folder replaced')
     .option('--timeout <MS>', 'give up when nothing comes for so long', whole(1, 86_400_000), 30_000)
     .addHelpText('after', examples('receive shoal1.AbCd…', 'receive shoal1.AbCd… --out downloads'))
     .action((ticket: string, options: ReceiveOptions) =>

@@ -82,7 +82,10 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   },
   latency: { commands: ['bench'], fields: measured },
   throughput: { commands: ['bench'], fields: measured },
-  ticket: { commands: ['send'], fields: { ticket: 'string', name: 'string', files: 'number', bytes: 'number' } },
+  ticket: {
+    commands: ['send'],
+    fields: { ticket: 'string', name: 'string', files: 'number', bytes: 'number', leftOut: 'number?' },
+  },
   delivered: { commands: ['send'], fields: { dst: 'string' } },
   receiving: {
     commands: ['receive'],

@@ -1,6 +1,8 @@
 /** `shoal receive`: fetches what a ticket promises. */
 
-import { P2PError } from 'shoal';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
+import { type Bytes, P2PError } from 'shoal';
 import { generateKey } from 'shoal/keys';
 import { peerAddr, peerSwarm } from 'shoal/peer';
 import { openQuicSwarm } from 'shoal/quic';
@@ -9,14 +11,18 @@ import { Failure, UsageError, explain } from '../failure.ts';
 import { printable } from '../output.ts';
 import { Fetcher } from '../transfer/fetch.ts';
 import { type Manifest, totalBytes } from '../transfer/manifest.ts';
+import { isHidden } from '../transfer/names.ts';
 import { Progress, sizeText } from '../transfer/progress.ts';
 import { type Rest, Store } from '../transfer/store.ts';
 import { type Ticket, decodeTicket } from '../transfer/ticket.ts';
 
 /** Options of `shoal receive`. */
 export interface ReceiveOptions extends CommonOptions {
-  readonly out: string;
+  /** Folder to write to; undefined is the current one, where more is asked before something is written. */
+  readonly out?: string | undefined;
   readonly force?: boolean | undefined;
+  /** Answers the question beforehand. */
+  readonly yes?: boolean | undefined;
   /** Milliseconds without anything from the sender after which it is given up. */
   readonly timeout: number;
 }
@@ -43,7 +49,14 @@ export async function receive(context: CommandContext, text: string, options: Re
     },
   });
   const manifest = await orFailure(() => fetcher.manifest(), signal, undefined);
-  const store = new Store(options.out, manifest, ticket.hash, options.force === true);
+  const store = await orFailure(
+    () => Store.open(options.out ?? '.', manifest, ticket.hash, options.force === true),
+    signal,
+    undefined,
+  );
+  if (options.out === undefined && options.yes !== true) {
+    await orFailure(() => confirm(manifest, store, options.force === true, signal), signal, undefined);
+  }
   await orFailure(() => fetchAll(context, fetcher, store, manifest), signal, store);
   await fetcher.done();
 }
@@ -67,13 +80,20 @@ async function fetchAll(
   );
   {
     using progress = new Progress(output, manifest.name, total, from);
+    const pieces = fetcher.pieces(
+      manifest.files.map(({ path, bytes }, index) => ({
+        file: index + 1,
+        name: path === '' ? manifest.name : `${manifest.name}/${path}`,
+        from: rests[index]!.from,
+        to: bytes,
+      })),
+    );
     for (const [index, file] of manifest.files.entries()) {
       const rest = rests[index]!;
-      const pieces = fetcher.file(index + 1, rest.from, file.bytes);
-      await store.write(file, rest, pieces, (bytes) => progress.add(bytes));
+      await store.write(file, rest, take(pieces, file.bytes - rest.from), (bytes) => progress.add(bytes));
     }
+    await store.finish();
   }
-  await store.finish();
   const ms = Math.round(performance.now() - startedAt);
   const rate = sizeText(Math.round(((total - from) * 1000) / Math.max(ms, 1)));
   output.show(
@@ -87,6 +107,35 @@ async function fetchAll(
     },
     `received ${printable(store.target)}, ${sizeText(total)} in ${(ms / 1000).toFixed(1)} s (${rate}/s), hashes right`,
   );
+}
+
+/** The next bytes of a longer stream. */
+async function* take(pieces: AsyncGenerator<Bytes, void>, bytes: number): AsyncGenerator<Bytes, void> {
+  for (let left = bytes; left > 0;) {
+    const { value } = await pieces.next();
+    if (value === undefined) return;
+    left -= value.length;
+    yield value;
+  }
+}
+
+/** Asks before it writes what the user has neither named nor said a folder for. @throws {Failure} when it may not. */
+async function confirm(manifest: Manifest, store: Store, force: boolean, signal: AbortSignal): Promise<void> {
+  const doubt = isHidden(manifest.name)
+    ? 'its name is hidden, as those are that programs read settings and keys from'
+    : force && (await store.replacesFolder())
+      ? 'it is a folder, and all in it would be replaced'
+      : undefined;
+  if (doubt === undefined) return;
+  const target = printable(store.target);
+  if (process.stdin.isTTY && process.stderr.isTTY) {
+    // No terminal for readline, which would keep Ctrl-C for itself.
+    using lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+    const ended = once(lines, 'close').then(() => '');
+    const answer = await Promise.race([lines.question(`Write ${target}? ${doubt} [y/N] `, { signal }), ended]);
+    if (/^y(?:es)?$/i.test(answer.trim())) return;
+  }
+  throw new Failure(`Cannot write ${target}: ${doubt}; --out DIR or --yes allows it`);
 }
 
 function sourcesOf<A>(ticket: Ticket, parse: (inner: string) => A): readonly A[] {

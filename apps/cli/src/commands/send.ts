@@ -17,20 +17,26 @@ export interface SendFileOptions extends CommonOptions {
   readonly once?: boolean | undefined;
 }
 
+/** Lines about what is left out; more are counted. */
+const MAX_NOTES = 50;
+
 /** Serves until Ctrl-C, or with `--once` until somebody has everything. */
 export async function send(context: CommandContext, file: string, options: SendFileOptions): Promise<void> {
   const { output, interrupt, realm } = context;
   const privateKey = options.key === undefined ? generateKey() : await loadKey(options.key);
   const { signal } = interrupt;
-  const leftOut = (left: string): void =>
-    output.note(`shoal: left out ${printable(left)}: neither a file nor a folder`);
-  await using offer = await makeOffer(
+  let leftOut = 0;
+  const onLeftOut = (left: string, why: string): void => {
+    if (++leftOut <= MAX_NOTES) output.note(`shoal: left out ${printable(left)}: ${printable(why)}`);
+  };
+  const offer = await makeOffer(
     file,
     privateKey,
     signal,
-    leftOut,
+    onLeftOut,
     (name, total) => new Progress(output, name, total),
   );
+  if (leftOut > MAX_NOTES) output.note(`shoal: left out ${leftOut - MAX_NOTES} more`);
   await using swarm = await openQuicSwarm({
     realm,
     bind: options.bind ?? '0.0.0.0:0',
@@ -60,7 +66,7 @@ export async function send(context: CommandContext, file: string, options: SendF
     output.note(`Sending ${printable(manifest.name)}, ${what}${sizeText(total)}, until Ctrl-C. On the other machine:`);
     output.note(`  shoal receive ${ticket}`);
   }
-  output.show({ event: 'ticket', ticket, name: manifest.name, files, bytes: total }, ticket);
+  output.show({ event: 'ticket', ticket, name: manifest.name, files, bytes: total, leftOut }, ticket);
   await Promise.race([swarm.closed, interrupt.fired]);
   output.show({ event: 'closed', servedBytes: served });
 }

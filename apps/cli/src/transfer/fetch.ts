@@ -5,13 +5,41 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Addr, type AskSwarm, type Bytes, P2PError, concatBytes, equalBytes, exponentialBackoff } from 'shoal';
 import { Failure } from '../failure.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, decodeManifest } from './manifest.ts';
-import { CHUNK_BYTES, STATUS, type TransferRequest, encodeRequest } from './messages.ts';
+import { CHUNK_BYTES, STATUS, encodeRequest } from './messages.ts';
+import { quoteName } from './names.ts';
 import { type Ticket } from './ticket.ts';
 
-/** Pieces that are asked for at once: 2 MiB under way, which fills 100 MB/s at 20 ms. */
-const IN_FLIGHT = 8;
+/** Bytes that are asked for at once, which fills 100 MB/s at 20 ms. */
+const MAX_BYTES = 8 * CHUNK_BYTES;
+/** Pieces that are asked for at once, where files are small: a quarter of what a sender answers at a time. */
+const MAX_ASKS = 64;
 /** An ask is repeated sooner than the user's patience ends, so that a cut line is found out. */
 const ASK_TIMEOUT_MS = 5000;
+
+/** What to fetch of one file. */
+export interface Span {
+  /** 0 is the manifest, from 1 on its files in order. */
+  readonly file: number;
+  /** For messages. */
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Read {
+  readonly file: number;
+  readonly name: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+function* readsOf(spans: Iterable<Span>): Generator<Read, void> {
+  for (const { file, name, from, to } of spans) {
+    for (let offset = from; offset < to; offset += CHUNK_BYTES) {
+      yield { file, name, offset, length: Math.min(CHUNK_BYTES, to - offset) };
+    }
+  }
+}
 
 /** Where to fetch from. */
 export interface FetchOptions<A extends Addr> {
@@ -34,43 +62,56 @@ export class Fetcher<A extends Addr> {
     this.#options = options;
   }
 
-  /** @throws {Failure} when what comes is not what the ticket promises. */
+  /** @throws {Failure} when what comes is not what the ticket promises, or nothing that may be written. */
   async manifest(): Promise<Manifest> {
     const parts: Bytes[] = [];
     let bytes = 0;
-    for await (const part of this.file(0, 0, MAX_MANIFEST_BYTES)) {
-      parts.push(part);
-      bytes += part.length;
-      if (part.length < CHUNK_BYTES) break;
+    // Its length is not known before its end has come. Most end in the first piece; one byte too many shows too long ones.
+    const ends = [CHUNK_BYTES, MAX_MANIFEST_BYTES + 1];
+    for (const to of ends) {
+      for await (const part of this.pieces([{ file: 0, name: 'the list of files', from: bytes, to }])) {
+        parts.push(part);
+        bytes += part.length;
+        if (part.length < CHUNK_BYTES) break;
+      }
+      if (bytes < to) break;
     }
     const encoded = concatBytes(...parts);
     const hash = new Uint8Array(createHash('sha256').update(encoded).digest());
-    const manifest = equalBytes(hash, this.#options.ticket.hash) ? decodeManifest(encoded) : undefined;
-    if (manifest === undefined) {
+    if (!equalBytes(hash, this.#options.ticket.hash)) {
       throw new Failure(`Cannot receive: the list of files, ${bytes} bytes, is not the one of the ticket`);
     }
+    let why = '';
+    const manifest = decodeManifest(encoded, (reason) => (why = reason));
+    if (manifest === undefined) throw new Failure(`Cannot receive: the list of files is refused: ${why}`);
     return manifest;
   }
 
-  /** The bytes of a file from `from` to `to`, in order, several pieces under way at a time. */
-  async *file(file: number, from: number, to: number): AsyncGenerator<Bytes, void> {
-    const under: { readonly piece: Promise<Bytes>; readonly length: number }[] = [];
-    let next = from;
+  /** The bytes of all spans, in order, many pieces under way at a time, across the borders of spans. */
+  async *pieces(spans: Iterable<Span>): AsyncGenerator<Bytes, void> {
+    const reads = readsOf(spans);
+    /** Bounded by MAX_ASKS and MAX_BYTES. */
+    const underWay: { readonly piece: Promise<Bytes>; readonly read: Read }[] = [];
+    let bytes = 0;
+    let next = reads.next();
     const ask = (): void => {
-      // A manifest's length is not known before its end has come: one piece at a time.
-      while (next < to && under.length < (file === 0 ? 1 : IN_FLIGHT)) {
-        const length = Math.min(CHUNK_BYTES, to - next);
-        const piece = this.#ask({ type: 'read', file, offset: next, length });
-        piece.catch(() => undefined); // whoever awaits it sees it
-        under.push({ piece, length });
-        next += length;
+      while (next.done !== true && underWay.length < MAX_ASKS && bytes + next.value.length <= MAX_BYTES) {
+        const piece = this.#ask(next.value);
+        piece.catch(() => undefined); // the await below sees it
+        underWay.push({ piece, read: next.value });
+        bytes += next.value.length;
+        next = reads.next();
       }
     };
     ask();
-    for (let first = under.shift(); first !== undefined; first = under.shift()) {
-      const bytes = await first.piece;
-      if (bytes.length !== first.length && file !== 0) throw changed();
-      yield bytes;
+    for (let first = underWay.shift(); first !== undefined; first = underWay.shift()) {
+      const { file, name, length } = first.read;
+      const piece = await first.piece;
+      if (file === 0 ? piece.length > length : piece.length !== length) {
+        throw new Failure(`Cannot receive ${quoteName(name)}: the sender gave ${piece.length} bytes of ${length}`);
+      }
+      yield piece;
+      bytes -= length;
       ask();
     }
   }
@@ -81,9 +122,9 @@ export class Fetcher<A extends Addr> {
     await swarm.ask(addr, encodeRequest(ticket.secret, { type: 'done' }), { timeoutMs: 1000 }).catch(() => undefined);
   }
 
-  async #ask(request: TransferRequest): Promise<Bytes> {
+  async #ask({ file, name, offset, length }: Read): Promise<Bytes> {
     const { swarm, addr, ticket, signal, patienceMs, onCut } = this.#options;
-    const message = encodeRequest(ticket.secret, request);
+    const message = encodeRequest(ticket.secret, { type: 'read', file, offset, length });
     const backoff = exponentialBackoff({ initialMs: 100, maxMs: 2000 });
     for (let attempt = 0; ; attempt++) {
       try {
@@ -91,8 +132,7 @@ export class Fetcher<A extends Addr> {
         const answer = await swarm.ask(addr, message, { signal, timeoutMs, maxResponseBytes: 1 + CHUNK_BYTES });
         this.#lastMs = performance.now();
         if (answer[0] === STATUS.ok) return answer.subarray(1);
-        if (answer[0] === STATUS.changed) throw changed();
-        throw new Failure('Cannot receive: the sender does not know this ticket');
+        throw refusal(answer[0], name);
       } catch (error) {
         if (signal.aborted) throw error;
         const over = performance.now() - this.#lastMs > patienceMs;
@@ -104,6 +144,13 @@ export class Fetcher<A extends Addr> {
   }
 }
 
-function changed(): Failure {
-  return new Failure('Cannot receive: the file has changed at the sender since it made the ticket; ask for a new one');
+/** What a refused request means. */
+function refusal(status: number | undefined, name: string): Failure {
+  if (status === STATUS.changed) {
+    return new Failure(
+      `Cannot receive ${quoteName(name)}: the file has changed at the sender since it made the ticket; ask for a new one`,
+    );
+  }
+  if (status === STATUS.secret) return new Failure('Cannot receive: the sender does not know this ticket');
+  return new Failure(`Cannot receive ${quoteName(name)}: the sender refuses to read it; are both of one version?`);
 }

@@ -1,6 +1,7 @@
 /** What is in a transfer: names, sizes and hashes. It comes from another machine, so nothing in it is taken on trust. */
 
 import { type Bytes, decodeText, encodeText } from 'shoal';
+import { PathRules, nameFault, quoteName } from './names.ts';
 
 /** One file. */
 export interface ManifestFile {
@@ -26,21 +27,22 @@ export interface Manifest {
 export const MAX_ENTRIES = 100_000;
 /** A manifest of {@link MAX_ENTRIES} with paths of a usual length. */
 export const MAX_MANIFEST_BYTES: number = 32 * 1024 * 1024;
-const MAX_PATH_BYTES = 4096;
-const MAX_NAME_BYTES = 255;
 
 export function encodeManifest(manifest: Manifest): Bytes {
   return encodeText(JSON.stringify(manifest));
 }
 
-/** The manifest in `bytes`; `undefined` when something in it is out of order, a path that leads elsewhere above all. */
-export function decodeManifest(bytes: Uint8Array): Manifest | undefined {
-  try {
-    const value: unknown = JSON.parse(decodeText(bytes) ?? '');
-    return isManifest(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+/**
+ * The manifest in `bytes`; `undefined` when something in it is out of order, a path that leads elsewhere above all.
+ *
+ * @param onRefused - told what is out of order, fit for a terminal.
+ */
+export function decodeManifest(bytes: Uint8Array, onRefused?: (why: string) => void): Manifest | undefined {
+  const value = bytes.length > MAX_MANIFEST_BYTES ? undefined : parse(bytes);
+  const why = isManifest(value) ? faultOf(value) : 'it is no list of files that this version knows';
+  if (why === undefined) return value as Manifest;
+  onRefused?.(why);
+  return undefined;
 }
 
 /** Bytes of all files. */
@@ -48,24 +50,42 @@ export function totalBytes({ files }: Manifest): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(decodeText(bytes) ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether it has the form of a manifest; what its names and numbers say is judged by {@link faultOf}. */
 function isManifest(value: unknown): value is Manifest {
   if (typeof value !== 'object' || value === null) return false;
   const { name, kind, files, folders } = value as Partial<Record<keyof Manifest, unknown>>;
-  if (!isName(name) || !Array.isArray(files) || !Array.isArray(folders)) return false;
-  if (files.length + folders.length > MAX_ENTRIES || !files.every(isFile)) return false;
+  if (typeof name !== 'string' || !Array.isArray(files) || !Array.isArray(folders)) return false;
+  if (!files.every(isFile) || !folders.every((folder) => typeof folder === 'string')) return false;
   if (kind === 'file') return files.length === 1 && files[0]!.path === '' && folders.length === 0;
-  if (kind !== 'folder' || !files.every(({ path }) => isPath(path)) || !folders.every(isPath)) return false;
-  // A file where another entry needs a folder, or two of one name, would be written over each other.
-  const paths = new Set([...files.map(({ path }) => path), ...folders]);
-  const inFolders = new Set(folders);
-  return (
-    paths.size === files.length + folders.length &&
-    [...paths].every((path) => folderOf(path) === '' || inFolders.has(folderOf(path)))
-  );
+  return kind === 'folder';
 }
 
-function folderOf(path: string): string {
-  return path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+/** What is wrong with a manifest, and with which name of it. */
+function faultOf(manifest: Manifest): string | undefined {
+  const { name, kind, files, folders } = manifest;
+  const named = nameFault(name);
+  if (named !== undefined) return `${quoteName(name)}: ${named}`;
+  const entries = files.length + folders.length;
+  if (entries > MAX_ENTRIES) return `it has ${entries} entries, the most is ${MAX_ENTRIES}`;
+  if (!Number.isSafeInteger(totalBytes(manifest))) return 'its files are larger than any disk';
+  if (kind === 'file') return undefined;
+  const rules = new PathRules();
+  const inFolders = new Set(folders);
+  for (const path of [...folders, ...files.map((file) => file.path)]) {
+    const fault = rules.fault(path);
+    if (fault !== undefined) return `${quoteName(path)}: ${fault}`;
+    const folder = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+    if (folder !== '' && !inFolders.has(folder)) return `${quoteName(path)}: its folder is missing in the list`;
+  }
+  return undefined;
 }
 
 function isFile(value: unknown): value is ManifestFile {
@@ -79,22 +99,5 @@ function isFile(value: unknown): value is ManifestFile {
     typeof sha256 === 'string' &&
     /^[0-9a-f]{64}$/.test(sha256) &&
     typeof executable === 'boolean'
-  );
-}
-
-function isPath(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= MAX_PATH_BYTES && value.split('/').every(isName);
-}
-
-/** One part of a path, harmless on every system: nothing that leads up, to a device, or to a stream of a file. */
-function isName(value: unknown): value is string {
-  return (
-    typeof value === 'string' &&
-    value !== '' &&
-    value !== '.' &&
-    value !== '..' &&
-    encodeText(value).length <= MAX_NAME_BYTES &&
-    !/[/\\:\p{Cc}]/u.test(value) &&
-    !/^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i.test(value)
   );
 }

@@ -1,38 +1,28 @@
 /** The sending side: what is offered, and the answers to those who fetch it. */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { type Stats, createReadStream } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
-import path from 'node:path';
 import { type Bytes, concatBytes, encodeText } from 'shoal';
 import { type PrivateKey } from 'shoal/keys';
 import { Failure } from '../failure.ts';
-import { type Manifest, type ManifestFile, MAX_ENTRIES, encodeManifest } from './manifest.ts';
+import { printable } from '../output.ts';
+import { type Entry, type Source, list, messageOf, openSource } from './list.ts';
+import { type Manifest, type ManifestFile, MAX_MANIFEST_BYTES, decodeManifest, encodeManifest } from './manifest.ts';
 import { Refused, STATUS, type TransferRequest, decodeRequest } from './messages.ts';
 import { SECRET_BYTES } from './ticket.ts';
 
-/** A file as it was when it was hashed; another one under its name is not what the ticket promises. */
-interface Source {
-  readonly file: string;
-  readonly mtimeMs: number;
-  readonly bytes: number;
-}
-
 const sha256 = (bytes: Uint8Array): Bytes => new Uint8Array(createHash('sha256').update(bytes).digest());
 
-/** Files that are kept open; more are opened anew when they are asked for. */
-const MAX_OPEN = 16;
+/** Bytes that are read and hashed at a time. */
+const READ_BYTES = 2 ** 20;
 
 /** What is being served. */
-export class Offer implements AsyncDisposable {
+export class Offer {
   readonly manifest: Manifest;
   readonly hash: Bytes;
   /** Depends on the key and the contents only, so that a ticket stays good when the same is sent again with that key. */
   readonly secret: Bytes;
   readonly #encoded: Bytes;
   readonly #sources: readonly Source[];
-  /** By index, the one used last at the end. Bounded by {@link MAX_OPEN}. */
-  readonly #open = new Map<number, Promise<FileHandle>>();
 
   constructor(manifest: Manifest, sources: readonly Source[], privateKey: PrivateKey) {
     this.manifest = manifest;
@@ -71,36 +61,12 @@ export class Offer implements AsyncDisposable {
     const source = this.#sources[file - 1];
     if (source === undefined) throw new Refused('request');
     const wanted = Math.max(Math.min(length, source.bytes - offset), 0);
-    const handle = await this.#handle(file - 1, source);
+    await using opened = await openSource(source);
+    if (opened === undefined) throw new Refused('changed');
     const answer = new Uint8Array(1 + wanted);
-    const { bytesRead } = await handle.read(answer, 1, wanted, offset);
-    const { mtimeMs, size } = await handle.stat();
-    if (mtimeMs !== source.mtimeMs || size !== source.bytes || bytesRead !== wanted) throw new Refused('changed');
+    const { bytesRead } = await opened.handle.read(answer, 1, wanted, offset);
+    if (bytesRead !== wanted || !(await opened.isSame())) throw new Refused('changed');
     return answer;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const handles = [...this.#open.values()];
-    this.#open.clear();
-    await Promise.allSettled(handles.map(async (handle) => (await handle).close()));
-  }
-
-  async #handle(index: number, { file }: Source): Promise<FileHandle> {
-    const opening = this.#open.get(index) ?? open(file, 'r');
-    this.#open.delete(index);
-    this.#open.set(index, opening);
-    for (const [oldest, handle] of this.#open) {
-      if (this.#open.size <= MAX_OPEN) break;
-      this.#open.delete(oldest);
-      // One that is read from right now is closed once the read is over.
-      void handle.then((each) => each.close()).catch(() => undefined);
-    }
-    try {
-      return await opening;
-    } catch {
-      this.#open.delete(index);
-      throw new Refused('changed');
-    }
   }
 }
 
@@ -109,88 +75,82 @@ export interface HashingProgress extends Disposable {
   add(bytes: number): void;
 }
 
+const NOT_STEADY = 'it changes while it is read, or has another length than the system says';
+
 /**
- * Reads and hashes a file, or a folder and all in it; links and devices are left out.
+ * Reads and hashes a file, or a folder and all in it that a receiver can take; the rest is left out.
  *
- * @param onLeftOut - called with the path of what is neither file nor folder.
+ * @param onLeftOut - called with each path that is left out, and why.
  * @param progressOf - makes the progress of a hashing of so many bytes.
- * @throws {Failure} when something cannot be read.
+ * @throws {Failure} when the whole cannot be read, or no receiver could take it.
  */
 export async function makeOffer(
   root: string,
   privateKey: PrivateKey,
   signal: AbortSignal,
-  onLeftOut: (file: string) => void,
+  onLeftOut: (file: string, why: string) => void,
   progressOf: (name: string, bytes: number) => HashingProgress,
 ): Promise<Offer> {
   try {
-    const whole = path.resolve(root);
-    const name = path.basename(whole);
-    const { kind, entries, folders } = await list(whole, onLeftOut);
+    const { name, kind, entries, folders } = await list(root, onLeftOut);
+    const unread = entries.map((entry) => fileOf(entry, '0'.repeat(64)));
+    assertTakable({ name, kind, files: unread, folders });
     using progress = progressOf(
       `hashing ${name}`,
       entries.reduce((sum, { bytes }) => sum + bytes, 0),
     );
     const files: ManifestFile[] = [];
-    for (const { path: relative, file, bytes, executable } of entries) {
-      const hash = createHash('sha256');
-      for await (const chunk of createReadStream(file, { signal, highWaterMark: 2 ** 20 }) as AsyncIterable<Buffer>) {
-        hash.update(chunk);
-        progress.add(chunk.length);
+    const sources: Source[] = [];
+    for (const entry of entries) {
+      try {
+        files.push(fileOf(entry, await hashOf(entry, signal, progress)));
+        sources.push(entry);
+      } catch (error) {
+        if (kind === 'file') throw error;
+        signal.throwIfAborted();
+        onLeftOut(entry.file, messageOf(error));
       }
-      files.push({ path: relative, bytes, sha256: hash.digest('hex'), executable });
     }
-    return new Offer({ name, kind, files, folders }, entries, privateKey);
+    return new Offer({ name, kind, files, folders }, sources, privateKey);
   } catch (error) {
-    if (signal.aborted || error instanceof Failure) throw error;
-    throw new Failure(`Cannot send ${root}: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    if (signal.aborted) throw error;
+    throw new Failure(`Cannot send ${printable(root)}: ${messageOf(error)}`, { cause: error });
   }
 }
 
-interface Entry extends Source {
-  /** Below the whole, with `/` between. */
-  readonly path: string;
-  readonly executable: boolean;
+function fileOf({ path, bytes, executable }: Entry, sha256: string): ManifestFile {
+  return { path, bytes, sha256, executable };
 }
 
-interface Listed {
-  readonly kind: Manifest['kind'];
-  readonly entries: readonly Entry[];
-  readonly folders: readonly string[];
-}
-
-const entryOf = (relative: string, file: string, { size, mtimeMs, mode }: Stats): Entry => ({
-  path: relative,
-  file,
-  bytes: size,
-  mtimeMs,
-  executable: (mode & 0o111) !== 0,
-});
-
-async function list(whole: string, onLeftOut: (file: string) => void): Promise<Listed> {
-  const found = await stat(whole);
-  if (found.isFile()) return { kind: 'file', entries: [entryOf('', whole, found)], folders: [] };
-  if (!found.isDirectory()) throw new Failure(`Cannot send ${whole}: it is neither a file nor a folder`);
-  const entries: Entry[] = [];
-  const folders: string[] = [];
-  const pending = [''];
-  for (let folder = pending.shift(); folder !== undefined; folder = pending.shift()) {
-    const names = (await readdir(path.join(whole, ...folder.split('/')))).toSorted();
-    for (const name of names) {
-      const relative = folder === '' ? name : `${folder}/${name}`;
-      const file = path.join(whole, ...relative.split('/'));
-      const each = await lstat(file);
-      if (each.isDirectory()) {
-        folders.push(relative);
-        pending.push(relative);
-      } else if (each.isFile()) entries.push(entryOf(relative, file, each));
-      else onLeftOut(file);
-      if (entries.length + folders.length > MAX_ENTRIES) {
-        throw new Failure(`Cannot send ${whole}: more than ${MAX_ENTRIES} files; send an archive of it`);
-      }
-    }
+/** Judges a manifest as the receiver will. @throws {Failure} when it would be refused. */
+function assertTakable(manifest: Manifest): void {
+  const encoded = encodeManifest(manifest);
+  if (encoded.length > MAX_MANIFEST_BYTES) {
+    throw new Failure(
+      `the list of its ${manifest.files.length} files takes ${encoded.length} bytes, the most is ${MAX_MANIFEST_BYTES}; send an archive of it`,
+    );
   }
-  return { kind: 'folder', entries, folders };
+  decodeManifest(encoded, (why) => {
+    throw new Failure(why);
+  });
+}
+
+/** SHA-256 of a file, hex. @throws {Failure} when it is not what was listed, from its first byte to its last. */
+async function hashOf(source: Source, signal: AbortSignal, progress: HashingProgress): Promise<string> {
+  await using opened = await openSource(source);
+  if (opened === undefined) throw new Failure(NOT_STEADY);
+  const hash = createHash('sha256');
+  const buffer = new Uint8Array(Math.min(READ_BYTES, source.bytes + 1));
+  let at = 0;
+  // One byte more than there should be: a file that grows ends there.
+  while (at <= source.bytes) {
+    signal.throwIfAborted();
+    const { bytesRead } = await opened.handle.read(buffer, 0, Math.min(buffer.length, source.bytes + 1 - at), at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+    progress.add(bytesRead);
+  }
+  if (at !== source.bytes || !(await opened.isSame())) throw new Failure(NOT_STEADY);
+  return hash.digest('hex');
 }

@@ -26,6 +26,7 @@ export class Progress implements Disposable {
   readonly #draw = process.stderr.isTTY ? createLogUpdate(process.stderr) : undefined;
   /** What was there when, of the last {@link RATE_WINDOW_MS}. */
   #marks: { readonly atMs: number; readonly bytes: number }[] = [];
+  readonly #from: number;
   #bytes: number;
 
   /** @param from - bytes that were there before; they count as done and not for the rate. */
@@ -33,6 +34,7 @@ export class Progress implements Disposable {
     this.#output = output;
     this.#name = printable(name);
     this.#total = total;
+    this.#from = from;
     this.#bytes = from;
     this.#mark();
     const show = output.json ? () => this.#event() : this.#draw === undefined ? undefined : () => this.#bar();
@@ -65,7 +67,9 @@ export class Progress implements Disposable {
     this.#marks = [...this.#marks.filter((mark) => atMs - mark.atMs < RATE_WINDOW_MS), { atMs, bytes: this.#bytes }];
   }
 
+  /** Told once there is something to tell: who hears of progress can rely on some being kept. */
   #event(): void {
+    if (this.#bytes === this.#from) return;
     this.#output.show({ event: 'progress', ...this.state });
     this.#mark();
   }

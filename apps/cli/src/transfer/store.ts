@@ -1,25 +1,36 @@
 /**
  * Where a transfer is put together: under a name of its own beside the final one, which appears only when everything is
- * there and its hashes are right. What was interrupted is gone on with.
+ * there, on the disk, and its hashes are right. What was interrupted is gone on with. Links are never followed: one in
+ * the place of a part is removed, one in the place of a folder is refused.
  */
 
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, chmod, link, lstat, mkdir, open, rename, rm, stat, unlink } from 'node:fs/promises';
+import { type Stats, constants, createReadStream } from 'node:fs';
+import { type FileHandle, link, lstat, mkdir, open, realpath, rename, rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { type Bytes, toHex } from 'shoal';
+import { type Bytes, encodeText, toHex } from 'shoal';
 import { Failure } from '../failure.ts';
+import { printable } from '../output.ts';
 import { type Manifest, type ManifestFile } from './manifest.ts';
+import { quoteName } from './names.ts';
 
 /** Characters of the manifest's hash in the name: another content under the same name is put together elsewhere. */
 const TAG_CHARACTERS = 12;
+/** Bytes of the name in the name of its part: with the rest around it, it stays below the 255 of a file system. */
+const PART_NAME_BYTES = 200;
+/** Bytes that a path may have, with the zero behind it. */
+const MAX_PATH_BYTES: Readonly<Partial<Record<NodeJS.Platform, number>>> = { linux: 4096, darwin: 1024 };
+/** Files that wait for the disk at a time. */
+const MAX_ENDING = 16;
+// Windows has no such flag, and no links without being asked for.
+const { O_NOFOLLOW = 0 } = constants as Partial<typeof constants>;
 
 /** What a file needs yet. */
 export interface Rest {
   /** Bytes that are there already. */
   readonly from: number;
-  /** Has taken those bytes. */
-  readonly hash: Hash;
+  /** Has taken those bytes; absent when there are none. */
+  readonly hash?: Hash;
 }
 
 export class Store {
@@ -28,85 +39,105 @@ export class Store {
   readonly #parts: string;
   readonly #manifest: Manifest;
   readonly #force: boolean;
+  /** Files that are written and not yet on the disk; one that failed stays. Bounded by {@link MAX_ENDING}. */
+  readonly #ending = new Set<Promise<void>>();
 
-  constructor(folder: string, manifest: Manifest, hash: Bytes, force: boolean) {
-    this.target = path.join(path.resolve(folder), manifest.name);
+  private constructor(folder: string, manifest: Manifest, hash: Bytes, force: boolean) {
+    this.target = path.join(folder, manifest.name);
     const tag = toHex(hash).slice(0, TAG_CHARACTERS);
-    this.#parts = path.join(path.resolve(folder), `.${manifest.name}.${tag}.shoal-part`);
+    this.#parts = path.join(folder, `.${cutName(manifest.name)}.${tag}.shoal-part`);
     this.#manifest = manifest;
     this.#force = force;
   }
 
-  /** Makes room. @throws {Failure} when the target is there and may not be replaced. */
+  /** Opens the store in a folder, which is made when it is not there; what the folder's own path says is followed. */
+  static async open(folder: string, manifest: Manifest, hash: Bytes, force: boolean): Promise<Store> {
+    await mkdir(folder, { recursive: true });
+    return new Store(await realpath(folder), manifest, hash, force);
+  }
+
+  /** Whether a folder stands where the whole will be. */
+  async replacesFolder(): Promise<boolean> {
+    return (await lookAt(this.target))?.isDirectory() === true;
+  }
+
+  /** Makes room. @throws {Failure} when the target is there and may not be replaced, or a path is too long. */
   async prepare(): Promise<void> {
     await this.#refuseExisting();
-    await mkdir(path.dirname(this.target), { recursive: true });
-    if (this.#manifest.kind === 'file') return;
-    await mkdir(this.#parts, { recursive: true });
-    for (const folder of this.#manifest.folders) await mkdir(this.#at(folder), { recursive: true });
+    const { kind, files, folders } = this.#manifest;
+    const most = MAX_PATH_BYTES[process.platform] ?? Infinity;
+    for (const each of [this.target, `${this.#parts}.old`, ...files.map((file) => this.#at(file.path))]) {
+      const bytes = encodeText(each).length;
+      if (bytes < most) continue;
+      throw new Failure(`Cannot write ${printable(each)}: its path has ${bytes} bytes; choose a shorter --out`);
+    }
+    if (kind === 'file') return;
+    for (const folder of ['', ...folders]) await makeFolder(this.#at(folder));
   }
 
   /** What is there of a file from an earlier attempt. */
   async rest(file: ManifestFile, signal: AbortSignal): Promise<Rest> {
-    const hash = createHash('sha256');
-    const found = await lstat(this.#at(file.path)).catch(() => undefined);
-    if (found === undefined) return { from: 0, hash };
-    if (!found.isFile() || found.size > file.bytes) {
-      await rm(this.#at(file.path), { recursive: true, force: true });
-      return { from: 0, hash };
+    const at = this.#at(file.path);
+    const found = await lookAt(at);
+    if (found === undefined) return { from: 0 };
+    // A part that has another name or owner too would be changed elsewhere, or from there.
+    const usable = found.isFile() && found.nlink === 1 && isOwn(found);
+    if (!usable || found.size === 0 || found.size > file.bytes) {
+      await rm(at, { recursive: true, force: true });
+      return { from: 0 };
     }
-    for await (const chunk of createReadStream(this.#at(file.path), { signal }) as AsyncIterable<Buffer>) {
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(at, { signal }) as AsyncIterable<Buffer>) {
       hash.update(chunk);
     }
     return { from: found.size, hash };
   }
 
-  /** Appends what comes, and checks the whole. @throws {Failure} when the hash is wrong; the file is gone then. */
+  /**
+   * Appends what comes. The hash is checked, and the disk waited for, while the next files are written.
+   *
+   * @param onWritten - called with bytes that a later attempt finds.
+   * @throws {Failure} when the hash of this file or one before is wrong; that file is gone then.
+   */
   async write(
     file: ManifestFile,
-    { from, hash }: Rest,
+    { from, hash = createHash('sha256') }: Rest,
     pieces: AsyncIterable<Bytes>,
     onWritten: (bytes: number) => void,
   ): Promise<void> {
-    const at = this.#at(file.path);
-    const flags = from === 0 ? 'w' : 'r+';
+    await this.#settle(MAX_ENDING - 1);
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    const flags = O_WRONLY | O_NOFOLLOW | (from === 0 ? O_CREAT | O_EXCL : 0);
     let handle: FileHandle | undefined;
+    const opened = async (): Promise<FileHandle> =>
+      (handle ??= await open(this.#at(file.path), flags, file.executable ? 0o777 : 0o666));
     try {
       let position = from;
       for await (const piece of pieces) {
-        handle ??= await open(at, flags);
-        await writeAll(handle, piece, position);
+        await writeAll(await opened(), piece, position);
         hash.update(piece);
         position += piece.length;
         onWritten(piece.length);
       }
-      handle ??= await open(at, flags);
-      await handle.sync();
-    } finally {
+    } catch (error) {
       await handle?.close();
+      throw error;
     }
-    if (hash.digest('hex') !== file.sha256) {
-      await unlink(at);
-      throw new Failure(
-        `Cannot receive ${path.join(this.#manifest.name, file.path)}: its hash is not the promised one; what had come of it is deleted, try again`,
-      );
-    }
-    if (file.executable) await chmod(at, 0o755);
+    const ending = this.#end(file, await opened(), hash.digest('hex'));
+    this.#ending.add(ending);
+    ending.then(
+      () => this.#ending.delete(ending),
+      () => undefined, // stays for #settle
+    );
   }
 
-  /** Gives the whole its name. @throws {Failure} when somebody else has taken it meanwhile. */
+  /** Gives the whole its name. @throws {Failure} when a hash is wrong, or somebody else has taken the name meanwhile. */
   async finish(): Promise<void> {
-    const { kind } = this.#manifest;
-    if (this.#force) {
-      const old = `${this.#parts}.old`;
-      const replaced = await stat(this.target).then(
-        () => true,
-        () => false,
-      );
-      if (replaced) await rename(this.target, old);
-      await rename(this.#parts, this.target);
-      await rm(old, { recursive: true, force: true });
-    } else if (kind === 'file') {
+    await this.#settle(0);
+    const { kind, folders } = this.#manifest;
+    if (kind === 'folder') for (const folder of ['', ...folders]) await syncFolder(this.#at(folder));
+    if (this.#force) await this.#replace();
+    else if (kind === 'file') {
       // A link fails where a name exists, a rename would replace what is there; without links the look has to do.
       const linked = await link(this.#parts, this.target).then(
         () => true,
@@ -118,6 +149,45 @@ export class Store {
       await this.#refuseExisting();
       await rename(this.#parts, this.target);
     }
+    await syncFolder(path.dirname(this.target));
+  }
+
+  /** Puts the whole in the place of what is there: at once for files; a folder stands aside for that long. */
+  async #replace(): Promise<void> {
+    const found = await lookAt(this.target);
+    if (found === undefined || (this.#manifest.kind === 'file' && !found.isDirectory())) {
+      await rename(this.#parts, this.target);
+      return;
+    }
+    const old = `${this.#parts}.old`;
+    await rm(old, { recursive: true, force: true });
+    await rename(this.target, old);
+    try {
+      await rename(this.#parts, this.target);
+    } catch (error) {
+      await rename(old, this.target);
+      throw error;
+    }
+    await rm(old, { recursive: true, force: true });
+  }
+
+  /** Waits until at most so many files are on their way to the disk. */
+  async #settle(most: number): Promise<void> {
+    while (this.#ending.size > most) await Promise.race(this.#ending);
+  }
+
+  async #end(file: ManifestFile, handle: FileHandle, sha256: string): Promise<void> {
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (sha256 === file.sha256) return;
+    await unlink(this.#at(file.path));
+    const name = file.path === '' ? this.#manifest.name : `${this.#manifest.name}/${file.path}`;
+    throw new Failure(
+      `Cannot receive ${quoteName(name)}: its hash is not the promised one; what had come of it is deleted, try again`,
+    );
   }
 
   #at(relative: string): string {
@@ -125,9 +195,8 @@ export class Store {
   }
 
   async #refuseExisting(): Promise<void> {
-    if (this.#force) return;
-    const found = await lstat(this.target).catch(() => undefined);
-    if (found !== undefined) throw new Failure(`Cannot write ${this.target}: it exists; --force replaces it`);
+    if (this.#force || (await lookAt(this.target)) === undefined) return;
+    throw new Failure(`Cannot write ${printable(this.target)}: it exists; --force replaces it`);
   }
 }
 
@@ -136,4 +205,51 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
     const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written);
     written += bytesWritten;
   }
+}
+
+/** What is at a path, links not followed; `undefined` when nothing is. */
+async function lookAt(file: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function isOwn({ uid }: Stats): boolean {
+  return process.getuid === undefined || uid === process.getuid();
+}
+
+/** Makes a folder, or takes the one that an earlier attempt has made. @throws {Failure} when something else is there. */
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  });
+  const found = await lstat(folder);
+  if (found.isDirectory() && isOwn(found)) return;
+  throw new Failure(`Cannot write ${printable(folder)}: something else of that name is there; remove it`);
+}
+
+/** Makes names in a folder outlast a power cut, where the system can. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The beginning of a name, in whole characters. */
+function cutName(name: string): string {
+  let cut = '';
+  let bytes = 0;
+  for (const character of name) {
+    bytes += encodeText(character).length;
+    if (bytes > PART_NAME_BYTES) break;
+    cut += character;
+  }
+  return cut;
 }
