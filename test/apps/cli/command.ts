@@ -20,8 +20,9 @@ export interface Ended {
 }
 
 /** Starts a command with pipes for all its streams. */
-export function spawnShoal(args: readonly string[]): ChildProcess {
+export function spawnShoal(args: readonly string[], cwd = process.cwd()): ChildProcess {
   return spawn(process.execPath, ['--conditions=shoal-source', main, ...args], {
+    cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, NO_COLOR: '1' },
   });
@@ -35,8 +36,12 @@ function eventsOf(stdout: string): Ended['events'] {
 }
 
 /** Runs a command to its end, with `input` on standard input. */
-export async function shoal(args: readonly string[], input: string | Uint8Array = ''): Promise<Ended> {
-  const child = spawnShoal(args);
+export async function shoal(
+  args: readonly string[],
+  input: string | Uint8Array = '',
+  cwd = process.cwd(),
+): Promise<Ended> {
+  const child = spawnShoal(args, cwd);
   child.stdin!.on('error', () => undefined); // a command that does not read has ended before
   child.stdin!.end(input);
   const [[code], stdout, stderr] = await Promise.all([

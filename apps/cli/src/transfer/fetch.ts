@@ -43,7 +43,7 @@ function* readsOf(spans: Iterable<Span>): Generator<Read, void> {
 
 /** Where to fetch from. */
 export interface FetchOptions<A extends Addr> {
-  readonly swarm: AskSwarm<A>;
+  readonly swarm: Pick<AskSwarm<A>, 'ask'>;
   readonly addr: A;
   readonly ticket: Ticket;
   readonly signal: AbortSignal;

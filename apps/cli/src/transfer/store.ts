@@ -39,8 +39,10 @@ export class Store {
   readonly #parts: string;
   readonly #manifest: Manifest;
   readonly #force: boolean;
-  /** Files that are written and not yet on the disk; one that failed stays. Bounded by {@link MAX_ENDING}. */
+  /** Files that are written and not yet on the disk. Bounded by {@link MAX_ENDING}. */
   readonly #ending = new Set<Promise<void>>();
+  /** The first of those that went wrong. */
+  #failure: { readonly error: unknown } | undefined;
 
   private constructor(folder: string, manifest: Manifest, hash: Bytes, force: boolean) {
     this.target = path.join(folder, manifest.name);
@@ -123,12 +125,11 @@ export class Store {
       await handle?.close();
       throw error;
     }
-    const ending = this.#end(file, await opened(), hash.digest('hex'));
+    const ending = this.#end(file, await opened(), hash.digest('hex')).catch((error: unknown) => {
+      this.#failure ??= { error };
+    });
     this.#ending.add(ending);
-    ending.then(
-      () => this.#ending.delete(ending),
-      () => undefined, // stays for #settle
-    );
+    void ending.then(() => this.#ending.delete(ending));
   }
 
   /** Gives the whole its name. @throws {Failure} when a hash is wrong, or somebody else has taken the name meanwhile. */
@@ -171,9 +172,10 @@ export class Store {
     await rm(old, { recursive: true, force: true });
   }
 
-  /** Waits until at most so many files are on their way to the disk. */
+  /** Waits until at most so many files are on their way to the disk. @throws what went wrong with one before. */
   async #settle(most: number): Promise<void> {
     while (this.#ending.size > most) await Promise.race(this.#ending);
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   async #end(file: ManifestFile, handle: FileHandle, sha256: string): Promise<void> {

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+import { type Ended, assertFails, shoal, startShoal } from './command.ts';
+
+const base = mkdtempSync(path.join(tmpdir(), 'shoal-safety-'));
+after(() => rmSync(base, { recursive: true, force: true }));
+let folders = 0;
+const newFolder = (): string => {
+  const made = path.join(base, String(folders++));
+  mkdirSync(made);
+  return made;
+};
+const write = (...parts: readonly string[]): string => {
+  const file = path.join(...parts);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, 'x');
+  return file;
+};
+
+/** Serves a path while `use` runs with its ticket. */
+async function withTicket(file: string, use: (ticket: string) => Promise<void>): Promise<void> {
+  await using sender = startShoal('send', file, '--bind', '127.0.0.1:0');
+  const { ticket } = await sender.next('ticket');
+  await use(String(ticket));
+}
+const receiveIn = (cwd: string, ticket: string, ...args: readonly string[]): Promise<Ended> =>
+  shoal(['receive', ticket, ...args], '', cwd);
+
+describe('shoal receive asks before it', { concurrency: 2 }, () => {
+  it('a hidden name is not written without --out or --yes', async () => {
+    const from = newFolder();
+    write(from, '.ssh', 'authorized_keys');
+    write(from, '.bashrc');
+    for (const name of ['.ssh', '.bashrc']) {
+      await withTicket(path.join(from, name), async (ticket) => {
+        const home = newFolder();
+        const why = /Cannot write .*: its name is hidden.*; --out DIR or --yes allows it/;
+        assertFails(await receiveIn(home, ticket), 1, why);
+        assertFails(await receiveIn(home, ticket, '--force'), 1, why);
+        assertFails(await receiveIn(home, ticket, '--json'), 1, why);
+        assert.deepEqual(readdirSync(home), []);
+        const said = await receiveIn(home, ticket, '--yes');
+        assert.equal(said.code, 0, said.stderr);
+        assert.deepEqual(readdirSync(home), [name]);
+        const named = await receiveIn(home, ticket, '--out', 'sub');
+        assert.equal(named.code, 0, named.stderr);
+        assert.deepEqual(readdirSync(path.join(home, 'sub')), [name]);
+      });
+    }
+  });
+
+  it('a folder is not replaced without --out or --yes, --force alone does not do', async () => {
+    const from = newFolder();
+    write(from, 'photos', 'new');
+    await withTicket(path.join(from, 'photos'), async (ticket) => {
+      const home = newFolder();
+      write(home, 'photos', 'old');
+      assertFails(await receiveIn(home, ticket), 1, /photos: it exists; --force replaces it/);
+      assertFails(await receiveIn(home, ticket, '--yes'), 1, /photos: it exists; --force replaces it/);
+      assertFails(await receiveIn(home, ticket, '--force'), 1, /all in it would be replaced; --out DIR or --yes/);
+      assert.deepEqual(readdirSync(path.join(home, 'photos')), ['old']);
+      const said = await receiveIn(home, ticket, '--force', '--yes');
+      assert.equal(said.code, 0, said.stderr);
+      assert.deepEqual(readdirSync(path.join(home, 'photos')), ['new']);
+    });
+  });
+
+  it('an ordinary name is written without a question', async () => {
+    const from = newFolder();
+    await withTicket(write(from, 'report'), async (ticket) => {
+      const home = newFolder();
+      const received = await receiveIn(home, ticket);
+      assert.equal(received.code, 0, received.stderr);
+      assert.equal(readFileSync(path.join(home, 'report'), 'utf8'), 'x');
+      const again = await receiveIn(home, ticket, '--force');
+      assert.equal(again.code, 0, again.stderr);
+    });
+  });
+});
+
+describe('shoal send', { concurrency: 2 }, () => {
+  it('prints no ticket for a name that nobody can take', { skip: process.platform === 'win32' }, async () => {
+    for (const name of ['shot 10:30.png', 'aux.c', 'a\\b', 'a\nb', 'con ']) {
+      const ended = await shoal(['send', write(newFolder(), name)]);
+      assertFails(ended, 1, /^shoal: Cannot send .*; rename it$/m);
+      assert.equal(ended.stdout, '');
+    }
+    assertFails(await shoal(['send', '/proc/self/status']), 1, /it changes while it is read/);
+  });
+
+  it('notes what it leaves out, fifty at most, and counts it', { skip: process.platform === 'win32' }, async () => {
+    const whole = newFolder();
+    write(whole, 'good');
+    for (let i = 0; i < 60; i++) write(whole, `${i}:\u202e\u001b`);
+    await using sender = startShoal('send', whole, '--bind', '127.0.0.1:0');
+    const { files, leftOut } = await sender.next('ticket');
+    assert.deepEqual([files, leftOut], [1, 60]);
+    const { stderr } = await sender.interrupt();
+    assert.equal(stderr.split('\n').filter((line) => line.startsWith('shoal: left out /')).length, 50);
+    assert.match(stderr, /^shoal: left out 10 more$/m);
+    assert.doesNotMatch(stderr, /[\u202e\u001b]/);
+  });
+
+  it('sends a name of 255 bytes', async () => {
+    const name = 'n'.repeat(255);
+    await withTicket(write(newFolder(), name), async (ticket) => {
+      const to = newFolder();
+      const received = await receiveIn(to, ticket);
+      assert.equal(received.code, 0, received.stderr);
+      assert(existsSync(path.join(to, name)));
+    });
+  });
+});
