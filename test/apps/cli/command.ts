@@ -20,7 +20,7 @@ export interface Ended {
 }
 
 /** Starts a command with pipes for all its streams. */
-export function spawnShoal(args: readonly string[], cwd = process.cwd()): ChildProcess {
+export function spawnShoal(args: readonly string[], cwd: string = process.cwd()): ChildProcess {
   return spawn(process.execPath, ['--conditions=shoal-source', main, ...args], {
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -39,7 +39,7 @@ function eventsOf(stdout: string): Ended['events'] {
 export async function shoal(
   args: readonly string[],
   input: string | Uint8Array = '',
-  cwd = process.cwd(),
+  cwd: string = process.cwd(),
 ): Promise<Ended> {
   const child = spawnShoal(args, cwd);
   child.stdin!.on('error', () => undefined); // a command that does not read has ended before

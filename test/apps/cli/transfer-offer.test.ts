@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
   chmodSync,
@@ -12,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -76,7 +77,8 @@ describe('what is offered', () => {
     writeFileSync(path.join(whole, 'con', 'inside'), 'x');
     writeFileSync(Buffer.concat([Buffer.from(`${whole}/caf`), Buffer.of(0xe9)]), 'latin-1');
     symlinkSync('/etc/passwd', path.join(whole, 'link'));
-    execFileSync('mkfifo', [path.join(whole, 'fifo')]);
+    await using socket = createServer();
+    await once(socket.listen(path.join(whole, 'socket')), 'listening');
     const made = await offering(whole);
     assert.deepEqual(pathsOf(made), ['.hidden', 'README', 'good']);
     assert.deepEqual(made.offer.manifest.folders, []);
@@ -90,7 +92,7 @@ describe('what is offered', () => {
     assert.match(why('readme'), /keep it apart from "README"/);
     assert.match(why('caf\ufffd'), /not UTF-8/);
     assert.match(why('link'), /neither a file nor a folder/);
-    assert.match(why('fifo'), /neither a file nor a folder/);
+    assert.match(why('socket'), /neither a file nor a folder/);
     assert.equal(made.leftOut.size, 10);
   });
 
