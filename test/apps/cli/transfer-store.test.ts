@@ -73,7 +73,12 @@ async function receive(
   for (const file of manifest.files) {
     const rest = await store.rest(file, signal);
     rests.push(rest);
-    await store.write(file, rest, piecesOf(...text.slice(rest.from)), (bytes) => (written += bytes));
+    await store.write(
+      file,
+      rest,
+      piecesOf(text.slice(rest.from, 4), text.slice(Math.max(rest.from, 4))),
+      (bytes) => (written += bytes),
+    );
   }
   if (finish) await store.finish();
   return { store, rests, written };
