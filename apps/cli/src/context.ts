@@ -5,7 +5,7 @@ import { generateKey, type PrivateKey } from 'shoal/keys';
 import { readKeyFile } from 'shoal/key-files';
 import { Failure } from './failure.ts';
 import { type Interrupt, catchInterrupt } from './interrupt.ts';
-import { type Output, processOutput, traceLine } from './output.ts';
+import { type Output, processOutput } from './output.ts';
 import { type OpenStack, openStack } from './stack/open.ts';
 import { planStack } from './stack/plan.ts';
 
@@ -24,7 +24,7 @@ export interface StackOptions extends CommonOptions {
 }
 
 /** A command while it runs. */
-export interface CommandContext extends Disposable {
+export interface CommandContext {
   readonly output: Output;
   readonly interrupt: Interrupt;
   readonly realm: Realm;
@@ -33,9 +33,9 @@ export interface CommandContext extends Disposable {
 /** Begins a command: from now on Ctrl-C ends it in an orderly way. */
 export function beginCommand({ json = false, verbose = false }: CommonOptions): CommandContext {
   const interrupt = catchInterrupt();
-  const output = processOutput(json, () => interrupt.fire());
-  const realm = verbose ? withTrace(systemRealm, (event) => output.note(traceLine(event, json))) : systemRealm;
-  return { output, interrupt, realm, [Symbol.dispose]: () => interrupt[Symbol.dispose]() };
+  const output = processOutput(json, interrupt.signal, () => interrupt.fire());
+  const realm = verbose ? withTrace(systemRealm, (event) => output.trace(event)) : systemRealm;
+  return { output, interrupt, realm };
 }
 
 /** @throws {Failure} when the file cannot be read or holds no usable key; one line, with the path. */

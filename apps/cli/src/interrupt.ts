@@ -1,7 +1,7 @@
 /** Ctrl-C, and being told to end. */
 
 /** Fires once the user, or the system, wants the command to end. */
-export interface Interrupt extends Disposable {
+export interface Interrupt {
   readonly signal: AbortSignal;
   /** Ends the command from inside, as if the user had. */
   fire(): void;
@@ -11,20 +11,33 @@ export interface Interrupt extends Disposable {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Catches the first signal; a second one ends the process the hard way. */
+/** The signal that ends the process the hard way; the two before it may be one Ctrl-C, sent to a group and passed on. */
+const FORCING = 3;
+/** Signals that come so soon after the first force nothing: more than one process between may pass the same one on. */
+const SAME_MS = 500;
+
+/**
+ * Catches the first signals. They stay caught until the process has ended: a second copy of one that comes while a command
+ * ends in order must not kill it.
+ */
 export function catchInterrupt(): Interrupt {
   const controller = new AbortController();
   const { promise, resolve } = Promise.withResolvers<void>();
-  const release = (): void => {
-    for (const signal of SIGNALS) process.off(signal, fire);
-  };
   const fire = (): void => {
-    release();
     controller.abort(new Interrupted());
     resolve();
   };
-  for (const signal of SIGNALS) process.on(signal, fire);
-  return { signal: controller.signal, fire, fired: promise, [Symbol.dispose]: release };
+  let count = 0;
+  let firstAtMs = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (++count === 1) firstAtMs = performance.now();
+    fire();
+    if (count < FORCING || performance.now() - firstAtMs < SAME_MS) return;
+    for (const each of SIGNALS) process.off(each, onSignal);
+    process.kill(process.pid, signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  return { signal: controller.signal, fire, fired: promise };
 }
 
 /** The reason with which {@link Interrupt} gives up what is under way. */

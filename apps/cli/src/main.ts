@@ -2,7 +2,9 @@
 
 import { CommanderError, type Command } from 'commander';
 import { EXIT, exitCodeOf, explain } from './failure.ts';
+import { printable } from './printable.ts';
 import { createProgram, shieldAddresses } from './program.ts';
+import { standardError, standardOutput } from './standard-streams.ts';
 
 /** Usage errors on one line: commander writes its suggestion on a second one. */
 function oneLine(text: string): string {
@@ -11,12 +13,21 @@ function oneLine(text: string): string {
     .replace(/^error: /, '')
     .replaceAll(/\s*\n\s*/g, ' ');
   const lost = /^unknown (command|option) '[^']*'$/.test(line) ? '; --help lists what there is' : '';
-  return `shoal: ${line}${lost}\n`;
+  return `${line}${lost}`;
+}
+
+/** Says what is wrong, on one line. */
+function complain(text: string): void {
+  standardError.write(`shoal: ${printable(text)}\n`);
 }
 
 /** Makes every command throw instead of ending the process, and complain on one line. */
 function tame(command: Command): void {
-  command.exitOverride().configureOutput({ outputError: (text, write) => write(oneLine(text)) });
+  command.exitOverride().configureOutput({
+    writeOut: (text) => standardOutput.write(text),
+    writeErr: (text) => standardError.write(text),
+    outputError: (text) => complain(oneLine(text)),
+  });
   for (const each of command.commands) tame(each);
 }
 
@@ -30,10 +41,22 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // Commander has written what is wrong.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    process.stderr.write(`shoal: ${explain(error)}\n`);
-    if (args.includes('--debug') && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    complain(explain(error));
+    if (args.includes('--debug') && error instanceof Error) {
+      for (const line of (error.stack ?? '').split('\n')) standardError.write(`${printable(line)}\n`);
+    }
     return exitCodeOf(error);
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+/** Waits for what has been written. Output that is lost is a failure, whatever the command said. */
+async function finish(code: number): Promise<number> {
+  await standardOutput.flush();
+  const fault = standardOutput.fault ?? standardError.fault;
+  if (standardOutput.fault !== undefined) complain(standardOutput.fault);
+  await standardError.flush();
+  return code === EXIT.ok && fault !== undefined ? EXIT.failure : code;
+}
+
+// The process ends here whatever is left over, so that a signal that comes now finds nothing half ended.
+process.exit(await finish(await main(process.argv.slice(2))));

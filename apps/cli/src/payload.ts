@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { encodeText, toHex } from 'shoal';
 import { Failure, UsageError } from './failure.ts';
-import { printable } from './output.ts';
+import { printable } from './printable.ts';
 
 /** Where a payload comes from. */
 export interface PayloadSource {

@@ -15,6 +15,7 @@ import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
 import { jsonSchema } from './schema.ts';
+import { standardOutput } from './standard-streams.ts';
 import { LAYERS } from './stack/layers.ts';
 import manifest from '../package.json' with { type: 'json' };
 
@@ -44,10 +45,9 @@ function address(text: string): string {
   return text.trim();
 }
 
-/** Runs a command with what every command has, and sees to its end. */
+/** Runs a command with what every command has. */
 async function run(options: CommonOptions, body: (context: CommandContext) => Promise<void>): Promise<void> {
-  using context = beginCommand(options);
-  await body(context);
+  await body(beginCommand(options));
 }
 
 function common(command: Command): Command {
@@ -203,8 +203,8 @@ export function createProgram(): Command {
   common(program.command('pipe'))
     .description('Join standard input and output of two machines, or TCP ports in either direction, until Ctrl-C.')
     .argument('[ADDR]', 'the address that the other `shoal pipe` prints (default: wait for one)', address)
-    .option('--listen-tcp <IP:PORT>', 'carry connections to this TCP port to the other side')
-    .option('--connect-tcp <IP:PORT>', 'carry what comes from the other side to this TCP port')
+    .option('--listen-tcp <[IP:]PORT>', 'carry connections to this TCP port to the other side')
+    .option('--connect-tcp <[IP:]PORT>', 'carry what comes from the other side to this TCP port')
     .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
     .option('--key <FILE>', 'private key (default: a new one)')
     .addHelpText(
@@ -243,14 +243,14 @@ export function createProgram(): Command {
   program
     .command('schema')
     .description('Print the JSON Schema of what --json shows; docs/cli.md explains it.')
-    .action(() => void process.stdout.write(`${JSON.stringify(jsonSchema(), undefined, 2)}\n`));
+    .action(() => standardOutput.write(`${JSON.stringify(jsonSchema(), undefined, 2)}\n`));
 
   program
     .command('completion')
     .description('Print a script that completes commands, options and layers in a shell.')
     .addArgument(new Argument('<SHELL>', 'which shell').choices(SHELLS))
     .addHelpText('after', examples('completion bash > ~/.local/share/bash-completion/completions/shoal'))
-    .action((shell: Shell) => void process.stdout.write(completionScript(program, shell)));
+    .action((shell: Shell) => standardOutput.write(completionScript(program, shell)));
 
   return program;
 }

@@ -7,7 +7,6 @@ import { openQuicSwarm } from 'shoal/quic';
 import { Room, type RoomEvent } from '../chat/room.ts';
 import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../context.ts';
 import { asUsage } from '../failure.ts';
-import { printable } from '../output.ts';
 
 /** Options of `shoal chat`. */
 export interface ChatOptions extends CommonOptions {
@@ -18,7 +17,7 @@ export interface ChatOptions extends CommonOptions {
 }
 
 /** Characters of a PeerID that are shown beside a name, since anybody can take any name. */
-const SHOWN_ID = 6;
+const SHOWN_ID = 8;
 
 /** Chats until Ctrl-C or the end of standard input. */
 export async function chat({ output, interrupt, realm }: CommandContext, options: ChatOptions): Promise<void> {
@@ -33,8 +32,9 @@ export async function chat({ output, interrupt, realm }: CommandContext, options
   opened.defer(() => swarm.close());
   const show = (event: RoomEvent): void => {
     const { member, ...rest } = event;
-    const who = `${printable(member.name)} (${member.id.slice(0, SHOWN_ID)})`;
-    const line = event.event === 'message' ? `${who}: ${printable(event.text)}` : `* ${who} has ${event.event}`;
+    // In front and always as long, so that no name can take its place.
+    const who = `[${member.id.slice(0, SHOWN_ID)}] ${member.name}`;
+    const line = event.event === 'message' ? `${who}: ${event.text}` : `${who} has ${event.event}`;
     output.show({ ...rest, id: member.id, name: member.name }, line);
   };
   const room = asUsage('Cannot chat', () => new Room({ swarm, privateKey, name, onEvent: show }));

@@ -17,7 +17,7 @@ export async function keygen({ output }: CommandContext, { out, force }: KeygenO
   const id = peerIdOf(key.publicKey);
   if (out === undefined) {
     const pem = exportKey(key, 'pem');
-    output.show({ event: 'key', id, pem }, pem.trimEnd());
+    output.show({ event: 'key', id, pem }, pem.trimEnd().split('\n'));
     return;
   }
   try {
@@ -46,5 +46,5 @@ export async function identify({ output }: CommandContext, file: string): Promis
     `SSH        ${ids.ssh}`,
     `Algorithm  ${publicKey.algorithm}`,
   ];
-  output.show({ event: 'id', ...ids, algorithm: publicKey.algorithm }, lines.join('\n'));
+  output.show({ event: 'id', ...ids, algorithm: publicKey.algorithm }, lines);
 }

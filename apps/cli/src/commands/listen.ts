@@ -1,7 +1,8 @@
 /** `shoal listen`: shows what comes, and with `--echo` sends it back. */
 
-import { type Addr, type Message, canAsk, encodeText } from 'shoal';
+import { type Addr, type Message, canAsk, encodeText, isSecure } from 'shoal';
 import { type CommandContext, type StackOptions, openStackOf } from '../context.ts';
+import { EchoGuard } from '../echo.ts';
 import { Failure } from '../failure.ts';
 import { showPayload, toBase64 } from '../payload.ts';
 
@@ -16,7 +17,7 @@ const RECEIVED = 'received';
 
 /** Listens until it is interrupted. */
 export async function listen(context: CommandContext, options: ListenOptions): Promise<void> {
-  const { output, interrupt } = context;
+  const { output, interrupt, realm } = context;
   await using stack = await openStackOf(context, options, '127.0.0.1:0');
   const { swarm } = stack;
   const { echo = false, quiet = false } = options;
@@ -26,15 +27,24 @@ export async function listen(context: CommandContext, options: ListenOptions): P
     const shown = { event, src: src.text, dst: dst.text, payload: toBase64(payload) };
     output.show(shown, `${event} from ${src.text}: ${showPayload(payload)}`);
   };
-  swarm.listen(async ({ src, dst, payload }) => {
-    show('tell', { src, dst, payload });
+  const guard = new EchoGuard({
+    proven: isSecure(swarm),
+    localAddrs: () => swarm.localAddrs(),
+    nowMs: () => realm.nowMs(),
+  });
+  // Output waits for its reader: the swarm then reads no more, or drops what is beyond its bounds and counts it.
+  swarm.listen(async (message) => {
+    await output.behind();
+    show('tell', message);
+    const { src, payload } = message;
     // A failed echo is counted by the swarm; whoever sent the message sees that nothing comes back.
-    if (echo) await swarm.tell(src, payload).catch(() => undefined);
+    if (echo && guard.mayEcho(src, payload)) await swarm.tell(src, payload).catch(() => undefined);
   });
   if (canAsk(swarm)) {
-    swarm.serve(({ src, dst, payload }) => {
-      show('ask', { src, dst, payload });
-      return echo ? payload : encodeText(RECEIVED);
+    swarm.serve(async (request) => {
+      await output.behind();
+      show('ask', request);
+      return echo ? request.payload : encodeText(RECEIVED);
     });
   }
   for (const { text } of swarm.localAddrs()) output.show({ event: 'listening', addr: text }, `listening on ${text}`);

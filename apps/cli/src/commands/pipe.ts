@@ -6,8 +6,26 @@ import { type Connection, type Endpoint, openEndpoint } from 'shoal/endpoint';
 import { generateKey } from 'shoal/keys';
 import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../context.ts';
 import { Failure } from '../failure.ts';
-import { type PipeAddress, SECRET_BYTES, admit, formatPipeAddress, knock, parsePipeAddress } from '../pipe/door.ts';
-import { type PipeStream, type Tally, connectTcp, join, listenTcp, tcpPlace } from '../pipe/flow.ts';
+import { standardOutput } from '../standard-streams.ts';
+import {
+  Door,
+  type Guest,
+  type PipeAddress,
+  SECRET_BYTES,
+  formatPipeAddress,
+  knock,
+  parsePipeAddress,
+  refuse,
+} from '../pipe/door.ts';
+import {
+  MAX_TCP_CONNECTIONS,
+  type PipeStream,
+  type Tally,
+  connectTcp,
+  join,
+  listenTcp,
+  tcpPlace,
+} from '../pipe/flow.ts';
 
 /** Options of `shoal pipe`. */
 export interface PipeOptions extends CommonOptions {
@@ -56,7 +74,14 @@ class PipeEnd implements AsyncDisposable {
     const privateKey = options.key === undefined ? generateKey() : await loadKey(options.key);
     const bind = options.bind ?? (target === undefined ? '0.0.0.0:0' : bindFor(target.place));
     const { signal } = interrupt;
-    const endpoint = await openEndpoint({ realm, bind, privateKey, signal, keepAliveMs: KEEP_ALIVE_MS });
+    const endpoint = await openEndpoint({
+      realm,
+      bind,
+      privateKey,
+      signal,
+      keepAliveMs: KEEP_ALIVE_MS,
+      maxConcurrentBidiStreams: MAX_TCP_CONNECTIONS,
+    });
     return new PipeEnd(context, options, endpoint);
   }
 
@@ -72,17 +97,32 @@ class PipeEnd implements AsyncDisposable {
     const command = `shoal pipe '${text}'`;
     output.show({ event: 'pipe', addr: text, command });
     if (!output.json) output.note(`On the other machine:  ${command}`);
-    for await (const connection of this.#endpoint.connections({ signal })) {
-      if (this.#forwards) {
-        void this.#letIn(connection, secret);
-        continue;
-      }
-      const streams = await admit(connection, secret, signal);
-      const { value: stream } = (await streams?.next()) ?? {};
-      if (stream?.send === undefined) continue;
-      await this.#stdio(connection, { send: stream.send, receive: stream.receive });
+    if (this.#forwards) {
+      const door = new Door(secret, signal, (guest) => void this.#letIn(guest));
+      await this.#receiveAll(door);
       return;
     }
+    const { promise: first, resolve, reject } = Promise.withResolvers<readonly [Connection, PipeStream]>();
+    const door = new Door(secret, signal, ({ connection, streams }) => {
+      first.then(
+        ([winner]) => (winner === connection ? undefined : refuse(connection, 'in use')),
+        () => undefined,
+      );
+      streams.next().then(
+        ({ value: stream }) =>
+          stream?.send !== undefined && resolve([connection, { send: stream.send, receive: stream.receive }]),
+        () => undefined,
+      );
+    });
+    this.#receiveAll(door).then(() => reject(new Failure('nobody can come any more')), reject);
+    const [connection, stream] = await first;
+    door.shut();
+    await this.#stdio(connection, stream);
+  }
+
+  async #receiveAll(door: Door): Promise<void> {
+    const { signal } = this.#context.interrupt;
+    for await (const connection of this.#endpoint.connections({ signal })) void door.receive(connection);
   }
 
   /** Connects to one that waits. */
@@ -119,7 +159,7 @@ class PipeEnd implements AsyncDisposable {
   async #stdio(connection: Connection, stream: PipeStream): Promise<void> {
     const { signal } = this.#context.interrupt;
     try {
-      await join(stream, process.stdin, process.stdout, this.#tally, signal);
+      await join(stream, process.stdin, standardOutput.writable, this.#tally, signal);
       await this.#partTogether(connection);
     } catch (error) {
       if (signal.aborted) return;
@@ -135,11 +175,8 @@ class PipeEnd implements AsyncDisposable {
     await Promise.all([connection.send(encodeText('done'), { signal, acked: true }), messages.next()]);
   }
 
-  async #letIn(connection: Connection, secret: string): Promise<void> {
-    const { output, interrupt } = this.#context;
-    const streams = await admit(connection, secret, interrupt.signal);
-    if (streams === undefined) return;
-    output.show({ event: 'connected', peer: connection.peerId });
+  async #letIn({ connection, streams }: Guest): Promise<void> {
+    this.#context.output.show({ event: 'connected', peer: connection.peerId });
     this.#connection = connection;
     await this.#forward(connection, streams);
   }
@@ -147,13 +184,14 @@ class PipeEnd implements AsyncDisposable {
   /** Carries each stream that the other side opens to the port that `--connect-tcp` names. */
   async #forward(connection: Connection, streams: ReturnType<Connection['streams']>): Promise<void> {
     const { connectTcp: to } = this.#options;
+    const note = (line: string): void => this.#context.output.note(line);
     const { signal } = this.#context.interrupt;
     try {
       for await (const { receive, send } of streams) {
         if (to === undefined || send === undefined) {
           receive.stop();
           send?.reset();
-        } else void connectTcp(to, { receive, send }, this.#tally, signal);
+        } else void connectTcp(to, { receive, send }, { note, tally: this.#tally, signal });
       }
     } catch {
       // The connection is over, or the user has had enough; whoever dialled looks which.
@@ -165,7 +203,12 @@ class PipeEnd implements AsyncDisposable {
     const { listenTcp: at } = this.#options;
     const { output, interrupt } = this.#context;
     if (at === undefined) return;
-    const server = await listenTcp(at, () => this.#connection, this.#tally, interrupt.signal);
+    const server = await listenTcp(at, {
+      connection: () => this.#connection,
+      note: (line) => output.note(line),
+      tally: this.#tally,
+      signal: interrupt.signal,
+    });
     const { address, port } = server.address() as AddressInfo;
     const text = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     output.show({ event: 'forwarding', tcp: text });

@@ -8,7 +8,7 @@ import { peerAddr, peerSwarm } from 'shoal/peer';
 import { openQuicSwarm } from 'shoal/quic';
 import { type CommandContext, type CommonOptions } from '../context.ts';
 import { Failure, UsageError, explain } from '../failure.ts';
-import { printable } from '../output.ts';
+import { printable } from '../printable.ts';
 import { Fetcher } from '../transfer/fetch.ts';
 import { type Manifest, totalBytes } from '../transfer/manifest.ts';
 import { isHidden } from '../transfer/names.ts';

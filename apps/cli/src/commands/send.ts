@@ -4,7 +4,7 @@ import { encodeText } from 'shoal';
 import { generateKey, peerIdOf } from 'shoal/keys';
 import { openQuicSwarm } from 'shoal/quic';
 import { type CommandContext, type CommonOptions, loadKey } from '../context.ts';
-import { printable } from '../output.ts';
+import { printable } from '../printable.ts';
 import { totalBytes } from '../transfer/manifest.ts';
 import { makeOffer } from '../transfer/offer.ts';
 import { Progress, sizeText } from '../transfer/progress.ts';

@@ -8,6 +8,7 @@ import { exportKey, generateKey } from 'shoal/keys';
 import { type CommandContext } from '../context.ts';
 import { Failure } from '../failure.ts';
 import { type Output } from '../output.ts';
+import { printable } from '../printable.ts';
 import { type Fetched } from './blob.ts';
 import { BULK_LINK, linkOf } from './links.ts';
 import { PeerHandle } from './peer-handle.ts';
@@ -185,17 +186,14 @@ class Demo {
     const links = [...new Set(participants.flatMap(({ addrs }) => addrs.map(linkOf)))];
     const table = this.#output.json ? [] : tableLines(this.#peers);
     const ms = this.#elapsedMs();
-    this.#say(
-      { event: 'summary', ms, links, transfer: this.#transferred, ...summary },
-      [
-        '',
-        ...table,
-        '',
-        ...summaryLines(summary, links),
-        ...this.#transferLines(),
-        `Took       ${(ms / 1000).toFixed(1)} s`,
-      ].join('\n'),
-    );
+    this.#say({ event: 'summary', ms, links, transfer: this.#transferred, ...summary }, [
+      '',
+      ...table,
+      '',
+      ...summaryLines(summary, links),
+      ...this.#transferLines(),
+      `Took       ${(ms / 1000).toFixed(1)} s`,
+    ]);
   }
 
   #transferLines(): readonly string[] {
@@ -220,7 +218,10 @@ class Demo {
       }
       const visitor = (news.type === 'found' || news.type === 'lost') && !this.#isOurs(news.name);
       if (visitor && from === this.#peers[0]) {
-        this.#say({ event: 'visitor', what: news.type, name: news.name }, `visitor ${news.name}: ${news.type}`);
+        this.#say(
+          { event: 'visitor', what: news.type, name: news.name },
+          `visitor ${printable(news.name)}: ${news.type}`,
+        );
       }
       this.#recheck();
     });
@@ -267,9 +268,9 @@ class Demo {
     return Math.round(performance.now() - this.#startedAt);
   }
 
-  #say(event: { readonly event: string; readonly [field: string]: unknown }, line: string): void {
-    if (this.#live === undefined) this.#output.show(event, line);
-    else this.#live.keep(line);
+  #say(event: { readonly event: string; readonly [field: string]: unknown }, lines: string | readonly string[]): void {
+    if (this.#live === undefined) this.#output.show(event, lines);
+    else this.#live.keep([lines].flat().join('\n'));
   }
 
   #draw(): void {

@@ -16,7 +16,7 @@ type Colour = 'bold' | (typeof STATE_COLOURS)[keyof typeof STATE_COLOURS];
 
 /** Colours only where a terminal shows them; `NO_COLOR` turns them off. */
 function paint(colour: Colour, text: string): string {
-  return styleText(colour, text, { stream: process.stdout });
+  return process.stdout.isTTY ? styleText(colour, text, { stream: process.stdout }) : text;
 }
 
 function cells(peer: PeerHandle): readonly string[] {

@@ -4,7 +4,7 @@
  */
 
 import { timingSafeEqual } from 'node:crypto';
-import { type PeerId, encodeText, isPeerId } from 'shoal';
+import { type Addr, type PeerId, encodeText, ipOf, isPeerId } from 'shoal';
 import { CLOSE_CODE, type Connection, type Feed, type IncomingStream, type SendStream } from 'shoal/endpoint';
 import { Failure, UsageError } from '../failure.ts';
 
@@ -47,23 +47,94 @@ export async function knock(connection: Connection, secret: string, signal: Abor
   }
 }
 
-/** Lets a connection in that shows the secret, and hands on its further streams; closes it otherwise. */
-export async function admit(
-  connection: Connection,
-  secret: string,
-  signal: AbortSignal,
-): Promise<Feed<IncomingStream<Connection>> | undefined> {
-  try {
-    const shown = await showing(connection, signal);
-    if (shown !== undefined && equalSecrets(shown.payload, encodeText(secret))) {
-      await shown.reply.finish(encodeText('ok'), { signal, timeoutMs: SHOW_TIMEOUT_MS });
-      return connection.streams({ signal });
-    }
-  } catch {
-    // Whatever kept it from showing the secret: it has not shown it.
+/** A connection that has shown the secret, and the streams that it opens. */
+export interface Guest {
+  readonly connection: Connection;
+  readonly streams: Feed<IncomingStream<Connection>>;
+}
+
+/** Strangers that have not shown the secret yet, in all and from one /24 or /64; each has {@link SHOW_TIMEOUT_MS}. */
+export const MAX_STRANGERS = 64;
+export const MAX_STRANGERS_PER_SOURCE = 16;
+
+/**
+ * Asks all that come for the secret, at the same time. Beyond the bounds the oldest stranger of the busiest source goes, so
+ * nobody keeps the others out by waiting.
+ */
+export class Door {
+  readonly #secret: string;
+  readonly #signal: AbortSignal;
+  readonly #onGuest: (guest: Guest) => void;
+  /** Oldest first, with where they come from. Bounded by {@link MAX_STRANGERS}. */
+  readonly #strangers = new Map<Connection, string>();
+  #shut = false;
+
+  constructor(secret: string, signal: AbortSignal, onGuest: (guest: Guest) => void) {
+    this.#secret = secret;
+    this.#signal = signal;
+    this.#onGuest = onGuest;
   }
-  await connection.close({ code: CLOSE_CODE.REFUSED, reason: 'wrong secret' });
-  return undefined;
+
+  /** Closes the strangers that wait, and all that come from now on. */
+  shut(): void {
+    this.#shut = true;
+    for (const connection of this.#strangers.keys()) void refuse(connection, 'in use');
+  }
+
+  /** Lets a connection in that shows the secret, and closes it otherwise. */
+  async receive(connection: Connection): Promise<void> {
+    if (this.#shut) return refuse(connection, 'in use');
+    this.#strangers.set(connection, sourceOf(connection.remoteAddr));
+    this.#makeRoom();
+    const admitted = await this.#admit(connection);
+    this.#strangers.delete(connection);
+    if (!admitted) return refuse(connection, 'wrong secret');
+    if (this.#shut) return refuse(connection, 'in use');
+    this.#onGuest({ connection, streams: connection.streams({ signal: this.#signal }) });
+  }
+
+  #makeRoom(): void {
+    const bySource = new Map<string, Connection[]>();
+    for (const [connection, source] of this.#strangers) {
+      bySource.set(source, [...(bySource.get(source) ?? []), connection]);
+    }
+    const busiest = [...bySource.values()].reduce((most, each) => (each.length > most.length ? each : most), []);
+    if (this.#strangers.size <= MAX_STRANGERS && busiest.length <= MAX_STRANGERS_PER_SOURCE) return;
+    const [oldest] = busiest;
+    this.#strangers.delete(oldest!);
+    void refuse(oldest!, 'too many at the door');
+  }
+
+  async #admit(connection: Connection): Promise<boolean> {
+    try {
+      const shown = await showing(connection, this.#signal);
+      if (shown === undefined || !equalSecrets(shown.payload, encodeText(this.#secret))) return false;
+      await shown.reply.finish(encodeText('ok'), { signal: this.#signal, timeoutMs: SHOW_TIMEOUT_MS });
+      return true;
+    } catch {
+      // Whatever kept it from showing the secret: it has not shown it.
+      return false;
+    }
+  }
+}
+
+/** Closes a connection that gets nothing; never rejects. */
+export async function refuse(connection: Connection, reason: string): Promise<void> {
+  await connection.close({ code: CLOSE_CODE.REFUSED, reason }).catch(() => undefined);
+}
+
+/** The /24 or /64 of an address. */
+function sourceOf(addr: Addr): string {
+  const ip = ipOf(addr) ?? '';
+  return ip.includes(':') ? expandedPrefix(ip) : ip.split('.').slice(0, 3).join('.');
+}
+
+/** The first four groups of an IPv6 address as text. */
+function expandedPrefix(ip: string): string {
+  const [head = '', tail] = ip.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length);
+  return [...groups, ...Array.from({ length: missing }, () => '0'), ...(tail ?? '').split(':')].slice(0, 4).join(':');
 }
 
 /** The first message, if it wants an answer. */

@@ -5,7 +5,8 @@ import { Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseEndpoint } from 'shoal';
 import { type Connection, type ReceiveStream, STREAM_CODE, type SendStream } from 'shoal/endpoint';
-import { Failure, UsageError } from '../failure.ts';
+import { Failure, UsageError, explain } from '../failure.ts';
+import { standardOutput } from '../standard-streams.ts';
 
 /** Both directions of a stream. */
 export interface PipeStream {
@@ -30,7 +31,7 @@ export async function join(
   const out = pipeline(source, counted(tally, 'sentBytes'), Writable.fromWeb(stream.send.writable), { signal });
   const back = pipeline(Readable.fromWeb(stream.receive.readable), counted(tally, 'receivedBytes'), target, {
     signal,
-    end: target !== process.stdout,
+    end: target !== standardOutput.writable,
   });
   try {
     await Promise.all([out, back]);
@@ -54,54 +55,91 @@ function counted(tally: Tally, key: keyof Tally): Transform {
   });
 }
 
+/** TCP connections, and so streams, that one side carries at a time. */
+export const MAX_TCP_CONNECTIONS = 1024;
+/** A stream comes at once, unless the other side has as many as it takes. */
+const OPEN_TIMEOUT_MS = 10_000;
+
+/** What carrying connections needs. */
+export interface CarryContext {
+  /** Says on one line why a connection was not carried. */
+  readonly note: (line: string) => void;
+  readonly tally: Tally;
+  readonly signal: AbortSignal;
+}
+
 /** Carries each connection to a TCP port of this machine through a stream of its own. @throws {Failure} when it is taken. */
 export async function listenTcp(
   place: string,
-  connection: () => Connection | undefined,
-  tally: Tally,
-  signal: AbortSignal,
+  context: CarryContext & { readonly connection: () => Connection | undefined },
 ): Promise<Server> {
   const { ip, port } = tcpPlace(place, '--listen-tcp');
+  const { connection, note, signal } = context;
   // Half-closed connections are carried as they are: who has ended its side still gets the answer.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const to = connection();
-    if (to === undefined) socket.destroy();
-    else void carry(socket, () => to.openBi({ signal }), tally, signal);
+    const from = `Cannot carry a connection to TCP ${place}`;
+    void carry(socket, () => openStream(connection(), signal), from, context);
   });
+  server.maxConnections = MAX_TCP_CONNECTIONS;
+  server.on('drop', () => note(`shoal: Cannot carry more than ${MAX_TCP_CONNECTIONS} connections to TCP ${place}`));
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', (error) =>
-    reject(new Failure(`Cannot listen on TCP ${place}: ${error.message}`, { cause: error })),
-  );
+  server.on('error', (error) => {
+    // Afterwards: a connection that could not be taken, for want of file descriptors for example. The others go on.
+    if (server.listening) note(`shoal: Cannot take a connection to TCP ${place}: ${error.message}`);
+    else reject(new Failure(`Cannot listen on TCP ${place}: ${error.message}`, { cause: error }));
+  });
   server.listen(port, ip, resolve);
   await promise;
-  signal.addEventListener('abort', () => server.close());
+  if (signal.aborted) server.close();
+  else signal.addEventListener('abort', () => server.close());
   return server;
 }
 
-/** Carries a stream that the other side has opened to a TCP port. */
-export function connectTcp(place: string, stream: PipeStream, tally: Tally, signal: AbortSignal): Promise<void> {
-  const { ip, port } = tcpPlace(place, '--connect-tcp');
-  const socket = connect({ host: ip, port, allowHalfOpen: true, signal });
-  return carry(socket, () => Promise.resolve(stream), tally, signal);
+function openStream(to: Connection | undefined, signal: AbortSignal): Promise<PipeStream> {
+  if (to === undefined) throw new Failure('nobody is at the other end of the pipe');
+  return to.openBi({ signal, timeoutMs: OPEN_TIMEOUT_MS });
 }
 
+/** Carries a stream that the other side has opened to a TCP port. */
+export async function connectTcp(place: string, stream: PipeStream, context: CarryContext): Promise<void> {
+  const { ip, port } = tcpPlace(place, '--connect-tcp');
+  const socket = connect({ host: ip, port, allowHalfOpen: true, signal: context.signal });
+  await carry(socket, () => Promise.resolve(stream), `Cannot carry a connection to TCP ${place}`, context);
+}
+
+/** Joins a connection and a stream. One that ends badly is seen at both its ends, and leaves the others alone. */
 async function carry(
   socket: Socket,
   open: () => Promise<PipeStream>,
-  tally: Tally,
-  signal: AbortSignal,
+  what: string,
+  { note, tally, signal }: CarryContext,
 ): Promise<void> {
+  let fault: Error | undefined;
+  let connected = !socket.connecting;
+  socket.once('connect', () => (connected = true));
+  // From the first moment on: a client may reset while its stream is being opened.
+  socket.on('error', (error) => (fault ??= error));
+  let stream: PipeStream;
   try {
-    await join(await open(), socket, socket, tally, signal);
+    stream = await open();
+  } catch (error) {
+    if (!signal.aborted && fault === undefined) note(`shoal: ${what}: ${explain(error)}`);
+    socket.destroy();
+    return;
+  }
+  try {
+    await join(stream, socket, socket, tally, signal);
   } catch {
-    // One connection through the pipe has ended badly, and both its ends see that; the others go on.
+    if (!signal.aborted && fault !== undefined && !connected) note(`shoal: ${what}: ${explain(fault)}`);
     socket.destroy();
   }
 }
 
-/** @throws {UsageError} when it is no place. */
+/** A place, or a port of this machine. @throws {UsageError} when it is neither. */
 export function tcpPlace(text: string, option: string): { readonly ip: string; readonly port: number } {
-  const place = parseEndpoint(text);
+  const place = parseEndpoint(/^\d{1,5}$/.test(text) ? `127.0.0.1:${Number(text)}` : text);
   if (place !== undefined) return place;
-  throw new UsageError(`Cannot use ${option} ${JSON.stringify(text)}: expected an IP and a port, as in 127.0.0.1:8080`);
+  throw new UsageError(
+    `Cannot use ${option} ${JSON.stringify(text)}: expected an IP and a port, as in 127.0.0.1:8080, or a port of this machine`,
+  );
 }

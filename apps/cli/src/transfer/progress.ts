@@ -1,7 +1,8 @@
 /** How far a transfer is: a bar with rate and time left on a terminal, events with `--json`. */
 
 import { createLogUpdate } from 'log-update';
-import { type Output, printable } from '../output.ts';
+import { type Output } from '../output.ts';
+import { printable } from '../printable.ts';
 
 const REDRAW_MS = 100;
 const EVENT_MS = 500;
