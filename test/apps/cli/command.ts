@@ -1,14 +1,15 @@
 /** Runs the `shoal` command for real: each call is a process of its own. */
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { faultOf } from '../../../apps/cli/src/schema.ts';
 
-const main = path.join(import.meta.dirname, '..', '..', '..', 'apps', 'cli', 'src', 'main.ts');
+/** The command itself, without the launcher. */
+export const main: string = path.join(import.meta.dirname, '..', '..', '..', 'apps', 'cli', 'src', 'main.ts');
 
 /** How a command ended. */
 export interface Ended {
@@ -19,11 +20,21 @@ export interface Ended {
   readonly events: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** Starts a command with pipes for all its streams. */
-export function spawnShoal(args: readonly string[], cwd: string = process.cwd()): ChildProcess {
+/** How a command is started. */
+interface SpawnPlace {
+  /** @default pipes for all */
+  readonly stdio?: StdioOptions | undefined;
+  readonly cwd?: string | undefined;
+}
+
+/** Starts a command. */
+export function spawnShoal(
+  args: readonly string[],
+  { stdio = ['pipe', 'pipe', 'pipe'], cwd = process.cwd() }: SpawnPlace = {},
+): ChildProcess {
   return spawn(process.execPath, ['--conditions=shoal-source', main, ...args], {
     cwd,
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio,
     env: { ...process.env, NO_COLOR: '1' },
   });
 }
@@ -41,7 +52,7 @@ export async function shoal(
   input: string | Uint8Array = '',
   cwd: string = process.cwd(),
 ): Promise<Ended> {
-  const child = spawnShoal(args, cwd);
+  const child = spawnShoal(args, { cwd });
   child.stdin!.on('error', () => undefined); // a command that does not read has ended before
   child.stdin!.end(input);
   const [[code], stdout, stderr] = await Promise.all([

@@ -172,7 +172,11 @@ class PipeEnd implements AsyncDisposable {
   async #partTogether(connection: Connection): Promise<void> {
     const { signal } = this.#context.interrupt;
     await using messages = connection.messages({ signal, timeoutMs: PARTING_MS });
-    await Promise.all([connection.send(encodeText('done'), { signal, acked: true }), messages.next()]);
+    const [{ done }] = await Promise.all([
+      messages.next(),
+      connection.send(encodeText('done'), { signal, acked: true }),
+    ]);
+    if (done === true) throw new Failure('the other side has ended before it had written everything');
   }
 
   async #letIn({ connection, streams }: Guest): Promise<void> {

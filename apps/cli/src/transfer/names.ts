@@ -4,7 +4,7 @@
  */
 
 import { encodeText } from 'shoal';
-import { printable } from '../output.ts';
+import { printable } from '../printable.ts';
 
 /** Bytes of one name on every common file system. */
 const MAX_NAME_BYTES = 255;

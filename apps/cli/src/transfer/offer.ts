@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Bytes, concatBytes, encodeText } from 'shoal';
 import { type PrivateKey } from 'shoal/keys';
 import { Failure } from '../failure.ts';
-import { printable } from '../output.ts';
+import { printable } from '../printable.ts';
 import { type Entry, type Source, list, messageOf, openSource } from './list.ts';
 import { type Manifest, type ManifestFile, MAX_MANIFEST_BYTES, decodeManifest, encodeManifest } from './manifest.ts';
 import { Refused, STATUS, type TransferRequest, decodeRequest } from './messages.ts';

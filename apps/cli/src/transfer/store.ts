@@ -10,7 +10,7 @@ import { type FileHandle, link, lstat, mkdir, open, realpath, rename, rm, unlink
 import path from 'node:path';
 import { type Bytes, encodeText, toHex } from 'shoal';
 import { Failure } from '../failure.ts';
-import { printable } from '../output.ts';
+import { printable } from '../printable.ts';
 import { type Manifest, type ManifestFile } from './manifest.ts';
 import { quoteName } from './names.ts';
 
