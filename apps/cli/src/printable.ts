@@ -6,9 +6,9 @@
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}\u2028\u2029]/gu;
 
-/** `text` on one line, with every character that could steer a terminal or hide shown as `\u{1b}`. */
+/** `text` on one line, with U+FFFD for every character that could steer a terminal or hide. */
 export function printable(text: string): string {
-  return text.replaceAll(UNSAFE, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+  return text.replaceAll(UNSAFE, '\u{fffd}');
 }
 
 /** `value` as JSON on one line in which no character steers a terminal. It parses to the same value. */

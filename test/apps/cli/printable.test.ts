@@ -13,7 +13,7 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_P
 
 describe('text from a peer', () => {
   it('loses every character that steers a terminal, and keeps the others', () => {
-    assert.equal(printable('a\u{1b}[2Jb\u{202e}\n'), String.raw`a\u{1b}[2Jb\u{202e}\u{a}`);
+    assert.equal(printable('a\u{1b}[2Jb\u{202e}\n'), 'a\u{fffd}[2Jb\u{fffd}\u{fffd}');
     assert.equal(printable('Grüße, 世界 👋 é'), 'Grüße, 世界 👋 é');
     for (const character of HOSTILE) assert.doesNotMatch(printable(character), UNSAFE, character);
   });
@@ -30,14 +30,8 @@ describe('text from a peer', () => {
   });
 
   it('steers nothing from a trace or a payload', () => {
-    const event: TraceEvent = {
-      layer: 'x',
-      type: 'closed',
-      atMs: 1,
-      reason: HOSTILE,
-      cause: new Error(HOSTILE),
-      field: HOSTILE,
-    };
+    const fields = { reason: HOSTILE, cause: new Error(HOSTILE), field: HOSTILE };
+    const event: TraceEvent = { layer: 'x', type: 'closed', atMs: 1, ...fields };
     for (const json of [true, false]) assert.doesNotMatch(traceLine(event, json), UNSAFE);
     assert.doesNotMatch(showPayload(new TextEncoder().encode(HOSTILE)), UNSAFE);
     assert.doesNotMatch(showPayload(new TextEncoder().encode('\u{202e}abc')), UNSAFE);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
-import { assertFails, listening, main, shoal, spawnShoal } from './command.ts';
+import { assertFails, listening, main, spawnShoal } from './command.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-streams-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
