@@ -14,12 +14,14 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { encodeText, fromHex } from 'shoal';
+import { encodeText, fromHex, systemRealm } from 'shoal';
 import { testKey } from 'shoal/testing';
 import { peerIdOf } from 'shoal/keys';
+import { openQuicSwarm } from 'shoal/quic';
 import { type Manifest, decodeManifest, encodeManifest } from '../../../apps/cli/src/transfer/manifest.ts';
 import { decodeRequest, encodeRequest } from '../../../apps/cli/src/transfer/messages.ts';
-import { progressLine, sizeText } from '../../../apps/cli/src/transfer/progress.ts';
+import { makeOffer } from '../../../apps/cli/src/transfer/offer.ts';
+import { Progress, progressLine, sizeText } from '../../../apps/cli/src/transfer/progress.ts';
 import { decodeTicket, encodeTicket } from '../../../apps/cli/src/transfer/ticket.ts';
 import { type Running, assertFails, shoal, startShoal } from './command.ts';
 
@@ -38,6 +40,34 @@ async function sending(file: string, ...args: readonly string[]): Promise<Runnin
   const running = startShoal('send', file, '--bind', '127.0.0.1:0', ...args);
   const { ticket } = await running.next('ticket');
   return { ...running, ticket: String(ticket) };
+}
+
+/** A sender that gives of a file only the bytes up to `stallAt`, until it is told to go on. */
+async function stallingSender(
+  file: string,
+  stallAt: number,
+): Promise<AsyncDisposable & { readonly ticket: string; readonly goOn: () => void }> {
+  const privateKey = testKey(2);
+  const { signal } = new AbortController();
+  const noProgress = { add: () => undefined, [Symbol.dispose]: () => undefined };
+  const offer = await makeOffer(
+    file,
+    privateKey,
+    signal,
+    () => undefined,
+    () => noProgress,
+  );
+  const swarm = await openQuicSwarm({ realm: systemRealm, bind: '127.0.0.1:0', privateKey });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  swarm.serve(async ({ payload }) => {
+    const request = decodeRequest(payload);
+    if (request.type === 'read' && request.file > 0 && request.offset >= stallAt) await promise;
+    return offer.answer(payload, () => undefined);
+  });
+  const addrs = swarm.localAddrs().map(({ inner }) => inner.text);
+  const id = peerIdOf(privateKey.publicKey);
+  const ticket = encodeTicket({ id, secret: offer.secret, hash: offer.hash, addrs });
+  return { ticket, goOn: resolve, [Symbol.asyncDispose]: () => swarm.close() };
 }
 
 describe('shoal send and receive', { concurrency: 2 }, () => {
@@ -93,19 +123,24 @@ describe('shoal send and receive', { concurrency: 2 }, () => {
   it('go on where they were interrupted, and never show half a file under its name', async () => {
     const [from, to] = [newFolder(), newFolder()];
     const file = path.join(from, 'large');
-    writeFileSync(file, randomBytes(96 * 1024 * 1024));
-    await using sender = await sending(file);
+    const bytes = 8 * 2 ** 20;
+    writeFileSync(file, randomBytes(bytes));
+    const stalled = 2 * 2 ** 20;
+    await using sender = await stallingSender(file, stalled);
     await using first = startShoal('receive', sender.ticket, '--out', to);
-    await first.next('progress');
+    const progress = await first.next('progress');
     const ended = await first.interrupt();
     assert.equal(ended.code, 1);
     assert.match(ended.stderr, /^shoal: Interrupted; what has come is kept, the same command goes on from there\n$/);
     assert.equal(existsSync(path.join(to, 'large')), false);
-    // As if the disk had kept less than was written.
+    sender.goOn();
     const received = await shoal(['receive', sender.ticket, '--out', to, '--json']);
     assert.equal(received.code, 0, received.stderr);
-    const { fetchedBytes, bytes } = received.events.at(-1)!;
-    assert(Number(fetchedBytes) < Number(bytes), `${String(fetchedBytes)} of ${String(bytes)}`);
+    // What progress has told of is kept.
+    assert(Number(progress['bytes']) > 0);
+    const fetched = Number(received.events.at(-1)!['fetchedBytes']);
+    assert(fetched <= bytes - Number(progress['bytes']), `${fetched} of ${bytes}`);
+    assert(fetched >= bytes - stalled);
     assert.equal(hashOf(path.join(to, 'large')), hashOf(file));
     assert.deepEqual(readdirSync(to), ['large']);
   });
@@ -219,6 +254,22 @@ describe('what a transfer is made of', () => {
     for (const tail of [[], [9], [1], [1, 1], [1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 0x81, 0x80, 0x10], [2, 0]]) {
       assert.throws(() => decodeRequest(Uint8Array.of(...secret, ...tail)), /Refused: request/, tail.join());
     }
+  });
+
+  it('progress is told once something is kept, and from then on', (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const shown: unknown[] = [];
+    const show = ({ bytes }: { readonly [field: string]: unknown }): void => void shown.push(bytes);
+    const progress = new Progress({ json: true, show }, 'x', 100, 10);
+    t.mock.timers.tick(5000);
+    assert.deepEqual(shown, []);
+    progress.add(5);
+    t.mock.timers.tick(500);
+    t.mock.timers.tick(500);
+    assert.deepEqual(shown, [15, 15]);
+    progress[Symbol.dispose]();
+    t.mock.timers.tick(5000);
+    assert.equal(shown.length, 2);
   });
 
   it('progress is shown in units of people', () => {

@@ -89,6 +89,7 @@ export class Fetcher<A extends Addr> {
 
   /** The bytes of all spans, in order, many pieces under way at a time, across the borders of spans. */
   async *pieces(spans: Iterable<Span>): AsyncGenerator<Bytes, void> {
+    this.#lastMs = performance.now(); // patience begins with the first ask, whatever was waited for before
     const reads = readsOf(spans);
     /** Bounded by MAX_ASKS and MAX_BYTES. */
     const underWay: { readonly piece: Promise<Bytes>; readonly read: Read }[] = [];

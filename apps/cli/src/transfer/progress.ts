@@ -22,7 +22,7 @@ export interface ProgressState {
 export class Progress implements Disposable {
   readonly #name: string;
   readonly #total: number;
-  readonly #output: Output;
+  readonly #output: Pick<Output, 'json' | 'show'>;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #draw = process.stderr.isTTY ? createLogUpdate(process.stderr) : undefined;
   /** What was there when, of the last {@link RATE_WINDOW_MS}. */
@@ -31,7 +31,7 @@ export class Progress implements Disposable {
   #bytes: number;
 
   /** @param from - bytes that were there before; they count as done and not for the rate. */
-  constructor(output: Output, name: string, total: number, from = 0) {
+  constructor(output: Pick<Output, 'json' | 'show'>, name: string, total: number, from = 0) {
     this.#output = output;
     this.#name = printable(name);
     this.#total = total;
