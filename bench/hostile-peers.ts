@@ -3,7 +3,7 @@
  *
  *   npm run bench:hostile -- endpoint|quic|tcp [--peers=1000] [--after=60]
  *
- * The victim is a process of its own with default options, whose handler never ends. Attackers, in another process, connect
+ * The victim is a process of its own with default options, that reads nothing. Attackers, in another process, connect
  * from many loopback IPs with a key each, send megabytes that wait, and are killed. Shown are the victim's resident bytes before,
  * at the most, and after a forced collection so many seconds after the kill. The bars: less than 256 MiB, and within 64 MiB of
  * the beginning.
@@ -61,8 +61,8 @@ async function victim(): Promise<void> {
     kind === 'endpoint'
       ? await openEndpoint({ bind: '0.0.0.0:0', trust: 'anyone' })
       : await openSwarm(kind, '0.0.0.0:0');
-  // Nobody reads: an endpoint has no handler, a swarm one that never ends.
-  if ('tell' in open) open.listen(() => new Promise(() => {}));
+  // Nobody reads: an endpoint has no handler, a swarm one that takes half a minute for each message.
+  if ('tell' in open) open.listen(() => wait(30_000));
   let peak = 0;
   setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
   const loopback = open.localAddrs().find(({ text }) => text.includes('127.0.0.1')) ?? open.localAddrs()[0]!;
@@ -75,7 +75,12 @@ async function victim(): Promise<void> {
     }
     const connections = Number(inspect(open).state['connections'] ?? inspect(open).state['sessions'] ?? 0);
     const nowMib = process.memoryUsage.rss() / MIB;
-    if (process.env['HOSTILE_DEBUG'] !== undefined) console.log(JSON.stringify(inspect(open).state), JSON.stringify(process.memoryUsage()), JSON.stringify([...open.counters.drops]));
+    if (process.env['HOSTILE_DEBUG'] !== undefined)
+      console.log(
+        JSON.stringify(inspect(open).state),
+        JSON.stringify(process.memoryUsage()),
+        JSON.stringify([...open.counters.drops]),
+      );
     process.send!({ addr: loopback.text, nowMib, peakMib: Math.max(peak / MIB, nowMib), connections } satisfies Report);
   });
   process.send!({});

@@ -25,7 +25,7 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   readonly maxMessageBytes?: number | undefined;
   /**
    * What all peers together may make the swarm hold, in bytes: receive windows beyond 8 KiB for each, unfinished messages, and
-   * messages in handlers, of which each peer may have one in any case. @default 32 MiB
+   * messages in handlers, of which each peer may have one in any case. At three times as much the peer ends that holds most of unfinished messages. @default 16 MiB
    */
   readonly maxSwarmBytes?: number | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
@@ -70,7 +70,7 @@ export interface ResolvedOptions<I extends Addr> {
 
 /** As go-p2p's quicswarm by default. */
 const MAX_MESSAGE_BYTES = 1_048_576;
-const MAX_SWARM_BYTES = 32 * 2 ** 20;
+const MAX_SWARM_BYTES = 16 * 2 ** 20;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */
 export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): ResolvedOptions<I> {

@@ -25,8 +25,8 @@ import { type ResolvedOptions } from './options.ts';
 import { prefersNew, Retirement } from './rivalry.ts';
 import { Session, type SessionHost, type SwarmMemory } from './session.ts';
 
-/** Unfinished messages may be so many times `maxSwarmBytes`, since those that have begun go on; then the largest holder ends. */
-const HARD_TIMES = 4;
+/** All that is held may be so many times `maxSwarmBytes`, since messages that have begun go on; then the largest holder ends. */
+const HARD_TIMES = 3;
 /** Connections of one peer at a time, those included that will be closed when they have been idle for a while. */
 const MAX_CONNECTIONS_AT_ONCE = 128;
 /** Keys of peers without a session that are remembered; the longest unused is forgotten. */
@@ -207,7 +207,8 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** Ends the session that holds most of unfinished messages, where all together hold far too much. */
   #relieve(): void {
-    if (this.#memory.held < HARD_TIMES * this.#memory.maxBytes) return;
+    const { held, pending, maxBytes } = this.#memory;
+    if (held + pending < HARD_TIMES * maxBytes) return;
     let most: Session<I> | undefined;
     for (const session of this.#sessions.values()) if (session.held > (most?.held ?? 0)) most = session;
     most?.connection.close(CODE.NONE, 'holds too much memory');

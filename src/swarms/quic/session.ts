@@ -71,7 +71,7 @@ export interface SwarmMemory {
   pending: number;
   /** What either may be before peers have to wait that hold some already. */
   readonly maxBytes: number;
-  /** Called when there is room for pending messages again. */
+  /** Called when less is held, while it was too much. */
   readonly onRoom: () => void;
 }
 
@@ -86,8 +86,9 @@ class SharedBudget extends PendingBudget {
 
   /** Whether this peer has to wait: it has its own, or some of what is too much altogether. */
   override get full(): boolean {
-    const { pending, maxBytes } = this.#memory;
-    return super.full || pending >= 2 * maxBytes || (this.messages > 0 && pending >= maxBytes);
+    const { held, pending, maxBytes } = this.#memory;
+    const all = held + pending;
+    return super.full || all >= 2 * maxBytes || (this.messages > 0 && all >= maxBytes);
   }
 
   override take(bytes: number): void {
@@ -96,11 +97,16 @@ class SharedBudget extends PendingBudget {
   }
 
   override give(bytes: number): void {
-    const wasFull = this.#memory.pending >= this.#memory.maxBytes;
-    this.#memory.pending -= bytes;
     super.give(bytes);
-    if (wasFull) this.#memory.onRoom();
+    giveBack(this.#memory, 'pending', bytes);
   }
+}
+
+/** Less is held now; those that wait for room hear of it. */
+function giveBack(memory: SwarmMemory, kind: 'held' | 'pending', bytes: number): void {
+  const wasFull = memory.held + memory.pending >= memory.maxBytes;
+  memory[kind] -= bytes;
+  if (wasFull) memory.onRoom();
 }
 
 export class Session<I extends Addr> implements PeerSession {
@@ -369,7 +375,10 @@ export class Session<I extends Addr> implements PeerSession {
     if (stream.kind === 'uni' && (!this.#host.listening || this.#tellBudget.full)) return true;
     if (assembly.length > 0) return false;
     const { memory, maxMessageBytes } = this.#host;
-    if (this.#held <= ASSEMBLED_MESSAGES * maxMessageBytes && (this.#held === 0 || memory.held < memory.maxBytes)) {
+    if (
+      this.#held <= ASSEMBLED_MESSAGES * maxMessageBytes &&
+      (this.#held === 0 || memory.held + memory.pending < memory.maxBytes)
+    ) {
       return false;
     }
     const [eldest] = this.#incoming.keys();
@@ -378,7 +387,8 @@ export class Session<I extends Addr> implements PeerSession {
 
   #hold(bytes: number): void {
     this.#held += bytes;
-    this.#host.memory.held += bytes;
+    if (bytes < 0) giveBack(this.#host.memory, 'held', -bytes);
+    else this.#host.memory.held += bytes;
   }
 
   #forgetIncoming(stream: QuicStream, assembly: Assembly): void {
