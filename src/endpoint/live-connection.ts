@@ -301,7 +301,12 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     return this.close();
   }
 
-  /** The next message, for whoever iterates. */
+  /** Messages that wait to be taken. */
+  get unread(): number {
+    return this.#receiver.unread;
+  }
+
+  /** The next message, for those who iterate. */
   takeMessage(): IncomingMessage<Connection<A>> | undefined {
     const unread = this.#receiver.take();
     if (unread === undefined) return undefined;

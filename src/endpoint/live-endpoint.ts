@@ -69,7 +69,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   readonly #deliveries: Deliveries<A>;
   /** Accepted and not taken, in order. Bounded by `maxConnections`: who ends is taken out. */
   readonly #untaken = new Set<LiveConnection<A>>();
-  /** Connections with messages that can be taken, each in its turn. Bounded likewise. */
+  /** Connections with messages that can be taken, each in its turn. Bounded by those that are open or linger. */
   readonly #ready = new Set<LiveConnection<A>>();
   /** Bounded by those who iterate. */
   readonly #connectionFeeds = new Set<LiveFeed<Connection<A>>>();
@@ -256,7 +256,11 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
 
   describe(): LayerDescription {
     const { limits, maxEndpointBytes } = this.#parts.resolved;
-    return { limits: { ...limits, maxEndpointBytes }, state: this.#hub.state, inner: [inspect(this.#parts.inner)] };
+    return {
+      limits: { ...limits, maxEndpointBytes },
+      state: { ...this.#hub.state, readableConnections: this.#ready.size },
+      inner: [inspect(this.#parts.inner)],
+    };
   }
 
   #tries({ retry: own }: ConnectOptions): EndpointRetry | undefined {
@@ -395,7 +399,9 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
       },
       wake: (connection) => {
         if (connection.ownReader) return;
-        this.#ready.add(connection);
+        // One that has ended, and whose messages were given up, must not stay here.
+        if (connection.unread === 0) this.#ready.delete(connection);
+        else this.#ready.add(connection);
         for (const feed of this.#messageFeeds) feed.wake();
       },
       closedError: (what) => (this.#latch.isClosed ? this.#latch.error(what) : undefined),

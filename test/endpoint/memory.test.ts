@@ -62,4 +62,21 @@ describe('endpoint: memory of all connections together', () => {
     assert.ok(state(bob, 'heldBytes') <= 8 * MIB, String(state(bob, 'heldBytes')));
     assert.ok(drops(bob, 'endpoint.untaken') > 0);
   });
+
+  it('connections that ended, and whose messages were given up, are held by nothing', async () => {
+    const w = world();
+    const bob = w.open({ trust: 'anyone', idleTimeoutMs: 5000, maxEndpointBytes: MIB });
+    for (let round = 0; round < 4; round++) {
+      const mallory = w.open();
+      for (let i = 0; i < 5; i++) {
+        const connection = await w.run(mallory.connect(addrOf(bob), { fresh: true }));
+        void connection.send(new Uint8Array(900_000), { timeoutMs: Infinity }).catch(() => {});
+      }
+      await w.pass(1000);
+      await w.run(mallory.close());
+      await w.pass(60_000);
+      assert.ok(state(bob, 'readableConnections') * 900_000 <= state(bob, 'heldBytes'), `round ${round}`);
+    }
+    assert.ok(drops(bob, 'endpoint.untaken') > 0);
+  });
 });
