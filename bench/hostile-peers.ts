@@ -67,7 +67,7 @@ async function victim(): Promise<void> {
   setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
   const loopback = open.localAddrs().find(({ text }) => text.includes('127.0.0.1')) ?? open.localAddrs()[0]!;
   await wait(500);
-  process.on('message', async () => {
+  const report = async (): Promise<void> => {
     // Buffers are given back in a later turn than the one that finds them dead.
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.();
@@ -82,7 +82,8 @@ async function victim(): Promise<void> {
         JSON.stringify([...open.counters.drops]),
       );
     process.send!({ addr: loopback.text, nowMib, peakMib: Math.max(peak / MIB, nowMib), connections } satisfies Report);
-  });
+  };
+  process.on('message', () => void report());
   process.send!({});
 }
 

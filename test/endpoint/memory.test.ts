@@ -73,10 +73,10 @@ describe('endpoint: memory of all connections together', () => {
         void connection.send(new Uint8Array(900_000), { timeoutMs: Infinity }).catch(() => {});
       }
       await w.pass(1000);
+      assert.ok(state(bob, 'readableConnections') > 0, 'messages wait');
       await w.run(mallory.close());
       await w.pass(60_000);
       assert.ok(state(bob, 'readableConnections') * 900_000 <= state(bob, 'heldBytes'), `round ${round}`);
     }
-    assert.ok(drops(bob, 'endpoint.untaken') > 0);
   });
 });

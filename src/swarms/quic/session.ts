@@ -6,7 +6,7 @@ import { P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Answer, type Serving } from '../../kit/ask-slot.ts';
-import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
+import { type PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
 import { type PeerSession } from '../../kit/session-swarm.ts';
 import { isPending } from '../../kit/tell-slot.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
@@ -14,6 +14,7 @@ import { type QuicStream } from '../../protocols/quic/stream.ts';
 import { type QuicAddr } from './address.ts';
 import { CODE } from './codes.ts';
 import { Assembly, FRAME_HEADER_BYTES, Sending } from './sending.ts';
+import { giveBack, SharedBudget, type SwarmMemory } from './swarm-memory.ts';
 
 /** What a session needs of its swarm. */
 export interface SessionHost<I extends Addr> {
@@ -62,52 +63,6 @@ const ASSEMBLED_MESSAGES = 4;
 const MAX_WAITING = 65_536;
 /** Answers that a peer does not read before its next requests have to wait, in messages of the largest size. */
 const UNSENT_ANSWERS = 4;
-
-/** What all sessions of a swarm hold of what peers have sent, in bytes. */
-export interface SwarmMemory {
-  /** Of messages that are not whole. */
-  held: number;
-  /** In handlers. */
-  pending: number;
-  /** What either may be before peers have to wait that hold some already. */
-  readonly maxBytes: number;
-  /** Called when less is held, while it was too much. */
-  readonly onRoom: () => void;
-}
-
-/** A peer's share of what is in handlers, counted with that of all. */
-class SharedBudget extends PendingBudget {
-  readonly #memory: SwarmMemory;
-
-  constructor(limits: PendingLimits, memory: SwarmMemory) {
-    super(limits);
-    this.#memory = memory;
-  }
-
-  /** Whether this peer has to wait: it has its own, or some of what is too much altogether. */
-  override get full(): boolean {
-    const { held, pending, maxBytes } = this.#memory;
-    const all = held + pending;
-    return super.full || all >= 2 * maxBytes || (this.messages > 0 && all >= maxBytes);
-  }
-
-  override take(bytes: number): void {
-    super.take(bytes);
-    this.#memory.pending += bytes;
-  }
-
-  override give(bytes: number): void {
-    super.give(bytes);
-    giveBack(this.#memory, 'pending', bytes);
-  }
-}
-
-/** Less is held now; those that wait for room hear of it. */
-function giveBack(memory: SwarmMemory, kind: 'held' | 'pending', bytes: number): void {
-  const wasFull = memory.held + memory.pending >= memory.maxBytes;
-  memory[kind] -= bytes;
-  if (wasFull) memory.onRoom();
-}
 
 export class Session<I extends Addr> implements PeerSession {
   readonly connection: QuicConnection;
