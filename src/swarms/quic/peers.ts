@@ -23,7 +23,8 @@ import { dialError, sessionError } from './errors.ts';
 import { keyOf } from './identity.ts';
 import { type ResolvedOptions } from './options.ts';
 import { prefersNew, Retirement } from './rivalry.ts';
-import { Session, type SessionHost, type SwarmMemory } from './session.ts';
+import { Session, type SessionHost } from './session.ts';
+import { type SwarmMemory } from './swarm-memory.ts';
 
 /** All that is held may be so many times `maxSwarmBytes`, since messages that have begun go on; then the largest holder ends. */
 const HARD_TIMES = 3;
