@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { type Bytes, concatBytes, encodeText } from 'shoal';
-import { memoryAddr } from 'shoal/memory';
+import { type Bytes, P2PError, concatBytes, encodeText } from 'shoal';
+import { createMemoryRealm, memoryAddr } from 'shoal/memory';
 import { peerIdOf } from 'shoal/keys';
-import { createVirtualClock, testKey } from 'shoal/testing';
+import { testKey } from 'shoal/testing';
 import { Failure } from '../../../apps/cli/src/failure.ts';
 import { Fetcher } from '../../../apps/cli/src/transfer/fetch.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, encodeManifest } from '../../../apps/cli/src/transfer/manifest.ts';
@@ -21,19 +21,24 @@ interface Sender {
   /** What the ticket says, where it is not the manifest's. */
   readonly hash?: Bytes;
   readonly status?: number;
+  /** What goes wrong with an ask, by its number from 1. */
+  readonly fault?: (asks: number) => Error | undefined;
   /** Changes an answer. */
   readonly change?: (answer: Bytes, file: number) => Bytes;
 }
 
 /** A fetcher whose asks take 100 ms there and back, in virtual time. */
-function world({ manifest, hash = sha256(manifest), status = STATUS.ok, change = (answer) => answer }: Sender) {
-  const clock = createVirtualClock();
-  const state = { asks: 0, underWay: 0, bytesUnderWay: 0, mostAsks: 0, mostBytes: 0 };
+function world({ manifest, hash = sha256(manifest), status = STATUS.ok, change = (answer) => answer, fault }: Sender) {
+  const realm = createMemoryRealm({ clock: 'virtual' });
+  const { clock } = realm;
+  const abort = new AbortController();
+  const state = { asks: 0, underWay: 0, bytesUnderWay: 0, mostAsks: 0, mostBytes: 0, cuts: 0 };
   const ask = async (_: unknown, request: Uint8Array): Promise<Bytes> => {
     const read = decodeRequest(request);
     assert(read.type === 'read');
     const { file, offset, length } = read;
     state.asks++;
+    const thrown = fault?.(state.asks);
     state.underWay++;
     state.bytesUnderWay += length;
     state.mostAsks = Math.max(state.mostAsks, state.underWay);
@@ -41,19 +46,21 @@ function world({ manifest, hash = sha256(manifest), status = STATUS.ok, change =
     await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + 100, resolve));
     state.underWay--;
     state.bytesUnderWay -= length;
+    if (thrown !== undefined) throw thrown;
     const bytes = file === 0 ? manifest.slice(offset, offset + length) : contents(file, offset, length);
     return change(concatBytes(Uint8Array.of(status), status === STATUS.ok ? bytes : new Uint8Array()), file);
   };
   const id = peerIdOf(testKey(1).publicKey);
   const fetcher = new Fetcher({
+    realm,
     swarm: { ask },
     addr: memoryAddr(1),
     ticket: { id, secret: new Uint8Array(16), hash, addrs: [] },
-    signal: new AbortController().signal,
+    signal: abort.signal,
     patienceMs: 30_000,
-    onCut: () => assert.fail('no ask fails'),
+    onCut: () => state.cuts++,
   });
-  return { clock, fetcher, state };
+  return { clock, fetcher, state, abort };
 }
 
 const file = { bytes: 2048, sha256: 'ab'.repeat(32), executable: false };
@@ -133,6 +140,48 @@ describe('the pieces of a transfer', () => {
       const spans = [{ file: 1, name: 'a', from: 0, to: 10 }];
       await assert.rejects(clock.run(gather(fetcher.pieces(spans))), fails(why));
     }
+  });
+});
+
+describe('pieces that do not come', () => {
+  const lost = new P2PError('timeout', 'path', 'no answer');
+  const one = [{ file: 1, name: 'a', from: 0, to: 10 * CHUNK_BYTES }];
+
+  it('are asked for again; the order stays', async () => {
+    const { clock, fetcher, state } = world({
+      manifest: new Uint8Array(),
+      fault: (asks) => (asks % 3 === 1 ? lost : undefined),
+    });
+    const got = await clock.run(gather(fetcher.pieces(one)));
+    assert.deepEqual(sha256(got), sha256(contents(1, 0, 10 * CHUNK_BYTES)));
+    assert.equal(state.asks, 10 + state.cuts);
+    assert(state.cuts >= 4);
+  });
+
+  it('are given up when nothing has come for as long as the user waits, not before', async () => {
+    const { clock, fetcher, state } = world({
+      manifest: new Uint8Array(),
+      fault: (asks) => (asks > 3 ? lost : undefined),
+    });
+    await clock.advance(100_000); // the time before the first ask does not count
+    await assert.rejects(clock.run(gather(fetcher.pieces(one))), lost);
+    assert(clock.nowMs() >= 130_000 && clock.nowMs() < 133_000, `${clock.nowMs()} ms`);
+    assert(state.cuts > 10);
+  });
+
+  it('are not asked for again when this side is closed, interrupted, or at fault', async () => {
+    const closed = new P2PError('closed', 'local', 'closed');
+    for (const fault of [closed, new TypeError('a bug')]) {
+      const { clock, fetcher, state } = world({ manifest: new Uint8Array(), fault: () => fault });
+      await assert.rejects(clock.run(gather(fetcher.pieces([{ ...one[0]!, to: 1 }]))), fault);
+      assert.deepEqual([state.asks, state.cuts], [1, 0]);
+    }
+    const { clock, fetcher, state, abort } = world({
+      manifest: new Uint8Array(),
+      fault: () => (abort.abort(), lost),
+    });
+    await assert.rejects(clock.run(gather(fetcher.pieces([{ ...one[0]!, to: 1 }]))), lost);
+    assert.deepEqual([state.asks, state.cuts], [1, 0]);
   });
 });
 

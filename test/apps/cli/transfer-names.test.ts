@@ -258,6 +258,51 @@ describe('a manifest', () => {
     assert.match(refusal([])!, /no list of files/);
   });
 
+  it('of another form is refused', () => {
+    const good = { name: 'x', kind: 'file', files: [file], folders: [] };
+    assert.equal(refusal(good), undefined);
+    const folder = tree(['d'], 'd/a');
+    const bad: readonly unknown[] = [
+      { path: undefined },
+      { path: 1 },
+      { bytes: '1' },
+      { bytes: -1 },
+      { bytes: 0.5 },
+      { bytes: 2 ** 53 },
+      { bytes: null },
+      { sha256: 1 },
+      { sha256: 'ab' },
+      { sha256: 'AB'.repeat(32) },
+      { sha256: 'ab'.repeat(33) },
+      { executable: 1 },
+    ].map((fault) => ({ ...good, files: [{ ...file, ...(fault as object) }] }));
+    const others: readonly unknown[] = [
+      { ...good, files: [] },
+      { ...good, files: [file, file] },
+      { ...good, files: [{ ...file, path: 'a' }] },
+      { ...good, files: [null] },
+      { ...good, files: [1] },
+      { ...good, files: {} },
+      { ...good, folders: ['d'] },
+      { ...good, name: 1 },
+      { ...good, name: undefined },
+      { ...good, kind: 'link' },
+      { ...good, kind: undefined },
+      { ...folder, folders: [1] },
+      { ...folder, folders: 'd' },
+      { ...folder, folders: undefined },
+      null,
+      1,
+      'x',
+      [],
+      true,
+    ];
+    for (const each of [...bad, ...others])
+      assert.match(refusal(each) ?? 'none', /no list of files/, JSON.stringify(each));
+    for (const text of ['', '{', '\ufeff{}']) assert.equal(decodeManifest(encodeText(text)), undefined);
+    assert.equal(decodeManifest(Uint8Array.of(0x22, 0xff, 0x22)), undefined);
+  });
+
   it('with more entries, bytes or a longer text than the bounds is refused, at the bounds taken', () => {
     const many = Array.from({ length: MAX_ENTRIES }, (_, i) => `f${i}`);
     assert.equal(refusal(tree(many)), undefined);

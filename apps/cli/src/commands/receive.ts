@@ -38,6 +38,7 @@ export async function receive(context: CommandContext, text: string, options: Re
   await using swarm = peerSwarm(quic, { source: () => addrs, searchTimeoutMs: options.timeout });
   let cut = false;
   const fetcher = new Fetcher({
+    realm,
     swarm,
     addr: peerAddr(ticket.id),
     ticket,

@@ -1,8 +1,17 @@
 /** The receiving side: fetches what a ticket promises, in order, again from where it was after a cut, checked by hash. */
 
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Addr, type AskSwarm, type Bytes, P2PError, concatBytes, equalBytes, exponentialBackoff } from 'shoal';
+import {
+  type Addr,
+  type AskSwarm,
+  type Bytes,
+  P2PError,
+  type Realm,
+  concatBytes,
+  equalBytes,
+  exponentialBackoff,
+  retry,
+} from 'shoal';
 import { Failure } from '../failure.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, decodeManifest } from './manifest.ts';
 import { CHUNK_BYTES, STATUS, encodeRequest } from './messages.ts';
@@ -15,6 +24,7 @@ const MAX_BYTES = 8 * CHUNK_BYTES;
 const MAX_ASKS = 64;
 /** An ask is repeated sooner than the user's patience ends, so that a cut line is found out. */
 const ASK_TIMEOUT_MS = 5000;
+const BACKOFF = exponentialBackoff({ initialMs: 100, maxMs: 2000 });
 
 /** What to fetch of one file. */
 export interface Span {
@@ -43,20 +53,21 @@ function* readsOf(spans: Iterable<Span>): Generator<Read, void> {
 
 /** Where to fetch from. */
 export interface FetchOptions<A extends Addr> {
+  readonly realm: Realm;
   readonly swarm: Pick<AskSwarm<A>, 'ask'>;
   readonly addr: A;
   readonly ticket: Ticket;
   readonly signal: AbortSignal;
   /** How long nothing may come before it is given up, in milliseconds. */
   readonly patienceMs: number;
-  /** Called when the sender does not answer, and when it does again. */
+  /** Called each time an ask gets no answer and is repeated. */
   readonly onCut: (error: unknown) => void;
 }
 
 /** Asks for pieces, and again after failures, until patience ends. */
 export class Fetcher<A extends Addr> {
   readonly #options: FetchOptions<A>;
-  #lastMs = performance.now();
+  #lastMs = 0;
 
   constructor(options: FetchOptions<A>) {
     this.#options = options;
@@ -89,7 +100,7 @@ export class Fetcher<A extends Addr> {
 
   /** The bytes of all spans, in order, many pieces under way at a time, across the borders of spans. */
   async *pieces(spans: Iterable<Span>): AsyncGenerator<Bytes, void> {
-    this.#lastMs = performance.now(); // patience begins with the first ask, whatever was waited for before
+    this.#lastMs = this.#options.realm.nowMs(); // patience begins with the first ask, whatever was waited for before
     const reads = readsOf(spans);
     /** Bounded by MAX_ASKS and MAX_BYTES. */
     const underWay: { readonly piece: Promise<Bytes>; readonly read: Read }[] = [];
@@ -123,25 +134,23 @@ export class Fetcher<A extends Addr> {
     await swarm.ask(addr, encodeRequest(ticket.secret, { type: 'done' }), { timeoutMs: 1000 }).catch(() => undefined);
   }
 
-  async #ask({ file, name, offset, length }: Read): Promise<Bytes> {
-    const { swarm, addr, ticket, signal, patienceMs, onCut } = this.#options;
+  #ask({ file, name, offset, length }: Read): Promise<Bytes> {
+    const { realm, swarm, addr, ticket, signal, patienceMs, onCut } = this.#options;
     const message = encodeRequest(ticket.secret, { type: 'read', file, offset, length });
-    const backoff = exponentialBackoff({ initialMs: 100, maxMs: 2000 });
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const timeoutMs = Math.min(ASK_TIMEOUT_MS, patienceMs);
-        const answer = await swarm.ask(addr, message, { signal, timeoutMs, maxResponseBytes: 1 + CHUNK_BYTES });
-        this.#lastMs = performance.now();
-        if (answer[0] === STATUS.ok) return answer.subarray(1);
-        throw refusal(answer[0], name);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        const over = performance.now() - this.#lastMs > patienceMs;
-        if (!P2PError.is(error) || error.code === 'closed' || over) throw error;
-        onCut(error);
-        await delay(backoff(attempt), undefined, { signal });
-      }
-    }
+    const timeoutMs = Math.min(ASK_TIMEOUT_MS, patienceMs);
+    const once = async (): Promise<Bytes> => {
+      const answer = await swarm.ask(addr, message, { signal, timeoutMs, maxResponseBytes: 1 + CHUNK_BYTES });
+      this.#lastMs = realm.nowMs();
+      if (answer[0] === STATUS.ok) return answer.subarray(1);
+      throw refusal(answer[0], name);
+    };
+    const shouldRetry = (error: unknown): boolean => {
+      const over = realm.nowMs() - this.#lastMs > patienceMs;
+      if (signal.aborted || over || !P2PError.is(error) || error.code === 'closed') return false;
+      onCut(error);
+      return true;
+    };
+    return retry(once, { realm, signal, shouldRetry, backoff: BACKOFF, timeoutMs: Infinity });
   }
 }
 
