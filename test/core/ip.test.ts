@@ -4,7 +4,15 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../support/fast-check.ts';
 
-import { canonicalIp, formatEndpoint, ipVersion, parseEndpoint } from '../../src/core/ip.ts';
+import {
+  canonicalIp,
+  formatEndpoint,
+  ipVersion,
+  isLinkLocalIp,
+  isLoopbackIp,
+  isPrivateIp,
+  parseEndpoint,
+} from '../../src/core/ip.ts';
 import { isGlobal, isLinkLocal, isLoopback, isPrivate, isUnspecified } from '../../src/core/addr.ts';
 
 describe('canonicalIp', () => {
@@ -139,4 +147,11 @@ describe('kinds of addresses', () => {
       for (const [name, test] of Object.entries(kinds)) assert.equal(test(ip), name === kind, name);
     });
   }
+
+  it('an IPv6 address that begins with the bytes of an IPv4 block is not in it', () => {
+    assert.equal(isLoopbackIp('7f00::1'), false);
+    assert.equal(isPrivateIp('a00::1'), false);
+    assert.equal(isPrivateIp('c0a8::1'), false);
+    assert.equal(isLinkLocalIp('a9fe::1'), false);
+  });
 });

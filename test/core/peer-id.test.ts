@@ -62,4 +62,10 @@ describe('PeerID text', () => {
     assert.throws(() => encodePeerId(new Uint8Array(31)), /expected 32 bytes, got 31/);
     assert.equal(isPeerId(7), false);
   });
+
+  it('is a text: what has as many elements is none', () => {
+    const characters = Array.from({ length: 43 }, () => '-');
+    assert.equal(isPeerId(characters as unknown as string), false);
+    assert.equal(isPeerId(characters.join('')), true);
+  });
 });

@@ -102,14 +102,21 @@ describe('BoundedQueue', () => {
   });
 
   it('behaves as an array that refuses', () => {
-    const operation = fc.oneof(fc.record({ push: fc.nat(30) }), fc.constant('shift' as const));
+    const operation = fc.oneof(
+      { weight: 6, arbitrary: fc.record({ push: fc.nat(30) }) },
+      { weight: 4, arbitrary: fc.constant('shift' as const) },
+      { weight: 1, arbitrary: fc.constant('clear' as const) },
+    );
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
         const queue = new BoundedQueue<number>({ maxItems: 5, maxBytes: 60 });
         const model: number[] = [];
         for (const op of operations) {
           if (op === 'shift') assert.equal(queue.shift(), model.shift());
-          else {
+          else if (op === 'clear') {
+            queue.clear();
+            model.length = 0;
+          } else {
             const bytes = model.reduce((sum, each) => sum + each, 0);
             const fits = model.length < 5 && (model.length === 0 || bytes + op.push <= 60);
             assert.equal(queue.push(op.push, op.push), fits);
