@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -77,6 +79,37 @@ describe('shoal receive asks before it', { concurrency: 2 }, () => {
       assert.equal(readFileSync(path.join(home, 'report'), 'utf8'), 'x');
       const again = await receiveIn(home, ticket, '--force');
       assert.equal(again.code, 0, again.stderr);
+    });
+  });
+});
+
+/** Receives with files of at most so many KiB, as on a disk that is full. */
+function receiveWithin(kib: number, ticket: string, out: string): SpawnSyncReturns<string> {
+  const main = path.join(import.meta.dirname, '..', '..', '..', 'apps', 'cli', 'src', 'main.ts');
+  const command = [process.execPath, '--conditions=shoal-source', main, 'receive', ticket, '--out', out];
+  return spawnSync('bash', ['-c', `ulimit -f ${kib}; exec "$@"`, 'bash', ...command], { encoding: 'utf8' });
+}
+
+describe('shoal receive on a disk that is full', { skip: process.platform === 'win32' }, () => {
+  it('fails with exit code 1 and keeps what has come; the next call goes on', async () => {
+    const from = newFolder();
+    const file = path.join(from, 'large');
+    writeFileSync(file, randomBytes(2 ** 20));
+    await withTicket(file, async (ticket) => {
+      const to = newFolder();
+      const full = receiveWithin(600, ticket, to);
+      assert.equal(full.status, 1, full.stderr);
+      assert.equal(full.stdout, '');
+      assert.match(
+        full.stderr,
+        /^shoal: Cannot receive: EFBIG[^\n]*; what has come is kept, the same command goes on [^\n]*\n$/,
+      );
+      assert.equal(existsSync(path.join(to, 'large')), false);
+      const received = await shoal(['receive', ticket, '--out', to, '--json']);
+      assert.equal(received.code, 0, received.stderr);
+      assert.equal(received.events.at(-1)!['fetchedBytes'], 2 ** 20 - 600 * 1024);
+      assert.deepEqual(readFileSync(path.join(to, 'large')), readFileSync(file));
+      assert.deepEqual(readdirSync(to), ['large']);
     });
   });
 });
