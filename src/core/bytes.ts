@@ -36,7 +36,8 @@ let slabAt = 0;
  */
 export function allocMessage(length: number): Bytes {
   if (length <= ON_HEAP_BYTES || length > MAX_POOLED_BYTES) return new Uint8Array(length);
-  if (slabAt + length > SLAB_BYTES) {
+  // A slab whose buffer was transferred has no bytes any more.
+  if (slabAt + length > slab.byteLength) {
     slab = new ArrayBuffer(SLAB_BYTES);
     slabAt = 0;
   }
@@ -58,6 +59,19 @@ export function copyMessage(source: Uint8Array): Bytes {
  */
 export function viewFrom(bytes: Bytes, start: number, end: number = bytes.length): Bytes {
   return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
+}
+
+/**
+ * The bytes of `bytes` from `start` to `end`, for a handler that may transfer their buffer: nothing else is in it. A copy, unless
+ * they are the end of `bytes` and most of its buffer.
+ */
+export function takeBytes(bytes: Bytes, start: number, end: number): Bytes {
+  const length = end - start;
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+  if (end === bytes.length && length * 2 > bytes.buffer.byteLength) return view;
+  const copy = new Uint8Array(length);
+  copyInto(copy, 0, view);
+  return copy;
 }
 
 /** Up to this many bytes a loop copies faster than `set` begins. */

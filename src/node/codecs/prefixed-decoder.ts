@@ -1,6 +1,6 @@
 /** Frames that begin with their length: what length-delimited and varint-delimited decoders share. */
 
-import { type Bytes, EMPTY_BYTES, decodeText } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES, decodeText, takeBytes } from '../../core/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type Decoder } from '../codec.ts';
 
@@ -123,7 +123,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     const from = at + prefix.bytes;
     if (from + length <= end) {
       this.#at = from + length;
-      return new Uint8Array(chunk.buffer, chunk.byteOffset + from, length);
+      return takeBytes(chunk, from, from + length);
     }
     this.#frame = unwritten(Math.min(length, CREDIT_BYTES));
     this.#frameLength = length;

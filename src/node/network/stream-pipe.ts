@@ -3,7 +3,7 @@
 import { Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 
-import { type Bytes, copyMessage } from '../../core/bytes.ts';
+import { type Bytes, copyBytes } from '../../core/bytes.ts';
 import { type Pipe, type PipeSink, type PipeSpace } from '../transport.ts';
 import { canReadInto, readWith, SCRATCH, SCRATCH_CORNER } from './socket-buffer.ts';
 
@@ -134,7 +134,7 @@ export class StreamPipe implements Pipe {
 /** The first bytes of the scratch buffer, for good. */
 function copyOf(buffer: Uint8Array, length: number): Bytes {
   const source = buffer.subarray(0, length);
-  if (length <= 2048) return copyMessage(source);
+  if (length <= 2048) return copyBytes(source);
   const copy = Buffer.allocUnsafeSlow(length);
   copy.set(source);
   return new Uint8Array(copy.buffer, copy.byteOffset, length);

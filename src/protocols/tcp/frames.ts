@@ -1,6 +1,6 @@
 /** The frames of the TCP swarm, as values, and how they are read. Source: docs/wire/tcp.md §2. */
 
-import { type Bytes, decodeText, viewFrom } from '../../core/bytes.ts';
+import { type Bytes, decodeText, takeBytes, viewFrom } from '../../core/bytes.ts';
 import { MAX_PING_BYTES, MAX_REASON_BYTES } from './constants.ts';
 
 /** §2 */
@@ -27,7 +27,7 @@ export type MessageHead =
   | { readonly type: 'answer'; readonly id: number }
   | { readonly type: 'refusal'; readonly id: number; readonly code: number };
 
-/** One frame. Payloads are views of what was read. */
+/** One frame. Payloads are in buffers of their own; chunks and pings are views of what was read. */
 export type TcpFrame =
   | {
       readonly type: 'hello';
@@ -81,6 +81,13 @@ class Fields {
     return 0;
   }
 
+  /** What is left, for a handler. */
+  payload(): Bytes {
+    const payload = takeBytes(this.#bytes, this.#at, this.#end);
+    this.#at = this.#end;
+    return payload;
+  }
+
   rest(): Bytes {
     const rest = viewFrom(this.#bytes, this.#at, this.#end);
     this.#at = this.#end;
@@ -113,7 +120,7 @@ export function decodeFrame(bytes: Bytes, at: number, end: number): TcpFrame | u
   if (at >= end) return undefined;
   const type = bytes[at]!;
   // By far the most frequent, so it does without the rest.
-  if (type === FRAME.TELL) return { type: 'message', head: TELL, payload: viewFrom(bytes, at + 1, end) };
+  if (type === FRAME.TELL) return { type: 'message', head: TELL, payload: takeBytes(bytes, at + 1, end) };
   const fields = new Fields(bytes, at + 1, end);
   const frame = readFrame(type, fields);
   return frame !== undefined && fields.whole ? frame : undefined;
@@ -125,7 +132,7 @@ function readFrame(type: number, fields: Fields): TcpFrame | undefined {
     case FRAME.ANSWER:
     case FRAME.REFUSAL: {
       const head = readHead(type, fields)!;
-      return { type: 'message', head, payload: fields.rest() };
+      return { type: 'message', head, payload: fields.payload() };
     }
     case FRAME.BEGIN: {
       const [stream, size, kind] = [fields.varint(), fields.varint(), fields.u8()];
