@@ -56,6 +56,8 @@ export interface HandshakeOptions {
 const DEFAULT_TIMEOUT_MS = 5000;
 /** The most that one read takes. */
 const MAX_READ_BYTES = 1_048_576;
+/** Chunks that wait; more are joined, since each costs more than the few bytes that a hostile peer puts into it. */
+const MAX_CHUNKS = 64;
 /** Bytes that nobody has asked for; then reading stops until somebody does. */
 const MAX_AHEAD_BYTES = 65_536;
 
@@ -173,6 +175,7 @@ export class ByteStream implements HandshakeStream, PipeSink {
   onData(chunk: Bytes): void {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
+    if (this.#chunks.length > MAX_CHUNKS) this.#chunks = [concatBytes(...this.#chunks)];
     this.#serve();
   }
 

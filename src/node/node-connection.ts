@@ -1,10 +1,11 @@
 /** A connection from the inside: from the first byte to its end. */
 
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes, concatBytes } from '../core/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { formatEndpoint } from '../core/ip.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
+import { later } from '../kit/later.ts';
 import { type Waits } from '../kit/waits.ts';
 import { type Connection, type Disconnect, type DisconnectOrigin, type LocalRole } from './connection.ts';
 import { LATE, within } from './deadline.ts';
@@ -81,6 +82,10 @@ export class NodeConnection implements Connection, PipeSink {
   #onPeerEnded: (() => void) | undefined;
   /** Whether what comes is still processed. */
   #isReading = true;
+  /** Who wants the pipe not to be read. */
+  readonly #pauses = new Set<'reader' | 'transform'>();
+  /** The peer has closed its half, and the transform has not opened all that came before. */
+  #endsLater = false;
   /** Cuts every wait of the end short. */
   #hurry: PromiseWithResolvers<void> | undefined;
 
@@ -132,7 +137,7 @@ export class NodeConnection implements Connection, PipeSink {
     queueMicrotask(() => {
       if (left !== undefined && left.rest.length > 0) this.onData(left.rest);
       if (left?.hasEnded === true) this.onEnd();
-      else if (this.state === 'open' && !reader.isPaused) this.pipe.resume();
+      else if (this.state === 'open' && this.#pauses.size === 0) this.pipe.resume();
     });
   }
 
@@ -165,17 +170,53 @@ export class NodeConnection implements Connection, PipeSink {
       this.reader?.push(chunk);
       return;
     }
-    let parts: readonly Bytes[];
+    const { transform } = this;
+    this.#opened(() => transform.open(chunk));
+    if (transform.more !== undefined && !this.#pauses.has('transform')) this.#openMore(() => transform.more!());
+  }
+
+  /** Hands on what the transform has opened; whether there was something. */
+  #opened(open: () => readonly Bytes[] | undefined): boolean {
+    let parts: readonly Bytes[] | undefined;
     try {
-      parts = this.transform.open(chunk);
+      parts = open();
     } catch (error) {
       this.fail('reading', 'malformed', error);
-      return;
+      return false;
     }
-    for (const part of parts) if (part.length > 0) this.reader?.push(part);
+    if (parts === undefined) return false;
+    const bytes = parts.length === 1 ? parts[0]! : concatBytes(...parts);
+    if (bytes.length > 0) this.reader?.push(bytes);
+    return true;
+  }
+
+  /** Opens in later turns what is left, and reads nothing meanwhile. */
+  #openMore(more: () => readonly Bytes[] | undefined): void {
+    this.pause('transform', true);
+    later(this.realm, () => {
+      if (this.state === 'closed' || !this.#isReading) return;
+      if (this.#opened(more)) {
+        this.#openMore(more);
+        return;
+      }
+      this.pause('transform', false);
+      if (this.#endsLater) this.onEnd();
+    });
+  }
+
+  /** Reads the pipe or not. */
+  pause(by: 'reader' | 'transform', pause: boolean): void {
+    const wasPaused = this.#pauses.size > 0;
+    if (pause) this.#pauses.add(by);
+    else this.#pauses.delete(by);
+    if (wasPaused === this.#pauses.size > 0) return;
+    if (pause) this.pipe.pause();
+    else this.pipe.resume();
   }
 
   onEnd(): void {
+    this.#endsLater = this.#pauses.has('transform');
+    if (this.#endsLater) return;
     if (this.reader !== undefined && this.#isReading) this.reader.end();
     else this.peerEnded(false);
   }

@@ -10,6 +10,7 @@ import { P2PError } from '../core/errors.ts';
 import { assertFunction, quantity, wholeNumber } from '../core/limits.ts';
 import { type Timer } from '../core/realm.ts';
 import { BoundedQueue } from '../kit/bounded-queue.ts';
+import { later } from '../kit/later.ts';
 import { isPending } from '../kit/tell-slot.ts';
 import { clockOf } from '../drive/system-realm.ts';
 import { type Codec, type Decoder } from './codec.ts';
@@ -75,6 +76,9 @@ const DEFAULTS = {
   minProgressBytes: 1024,
 } as const;
 
+/** Messages that are processed in one turn; a chunk of 64 KiB can hold as many that are empty. */
+const MAX_MESSAGES_PER_TURN = 1024;
+
 interface Settings<In> {
   readonly onMessage: (peer: Connection, message: In) => unknown;
   readonly concurrency: number;
@@ -137,8 +141,6 @@ function readerOf(peer: Connection): Reader | undefined {
 
 /** A connection's reading part. @internal */
 export interface Reader {
-  /** Whether the pipe was told to pause. */
-  readonly isPaused: boolean;
   push(chunk: Bytes): void;
   /** Where the next bytes may be read to. */
   space(): Uint8Array | undefined;
@@ -160,6 +162,9 @@ class MessageReader<In> implements Reader {
   readonly #queue: BoundedQueue<In> | undefined;
   #running = 0;
   #isLooping = false;
+  /** Goes on in a later turn. */
+  #isYielding = false;
+  #turnMessages = 0;
   #isHeld = false;
   #isStopped = false;
   #isEnded = false;
@@ -181,10 +186,6 @@ class MessageReader<In> implements Reader {
       settings.maxQueueMessages === undefined ? undefined : new BoundedQueue({ maxItems: settings.maxQueueMessages });
     this.#aliveAtMs = connection.realm.nowMs();
     this.#arm();
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused;
   }
 
   push(chunk: Bytes): void {
@@ -242,10 +243,11 @@ class MessageReader<In> implements Reader {
     else this.#flow();
   }
 
-  /** Processes messages until there is none, or the handler is busy. */
+  /** Processes messages until there is none, or the handler is busy, or this turn has had enough. */
   #loop(): void {
-    if (this.#isLooping) return;
+    if (this.#isLooping || this.#isYielding) return;
     this.#isLooping = true;
+    this.#turnMessages = 0;
     try {
       if (this.#queue !== undefined) this.#readAll(this.#queue);
       while (this.#isFree()) {
@@ -262,12 +264,20 @@ class MessageReader<In> implements Reader {
   }
 
   #isFree(): boolean {
-    return !this.#isStopped && !this.#isHeld && this.#delay === undefined && this.#running < this.#settings.concurrency;
+    return (
+      !this.#isStopped &&
+      !this.#isYielding &&
+      !this.#isHeld &&
+      this.#delay === undefined &&
+      this.#running < this.#settings.concurrency
+    );
   }
 
   /** Decodes all there is; what the handler and the queue have no room for is dropped. */
   #readAll(queue: BoundedQueue<In>): void {
-    for (let message = this.#decode(); message !== undefined; message = this.#decode()) {
+    while (!this.#isYielding) {
+      const message = this.#decode();
+      if (message === undefined) return;
       if (queue.length === 0 && this.#isFree()) this.#process(message);
       else if (!queue.push(message)) this.#connection.host.count.droppedMessages++;
       if (this.#isStopped) return;
@@ -285,6 +295,8 @@ class MessageReader<In> implements Reader {
       } catch (error) {
         if (this.#settings.isFatal?.(error) !== false || decoder.bufferedBytes === before) throw error;
         this.#connection.host.count.toleratedErrors++;
+        if (++this.#turnMessages >= MAX_MESSAGES_PER_TURN) this.#yield();
+        if (this.#isYielding) return undefined;
         continue;
       }
       if (message === undefined) return undefined;
@@ -292,9 +304,20 @@ class MessageReader<In> implements Reader {
       const bytes = before - decoder.bufferedBytes;
       received.messages++;
       received.bytes += bytes;
+      if (++this.#turnMessages >= MAX_MESSAGES_PER_TURN) this.#yield();
       if (this.#meter === undefined || this.#mayPass(this.#meter, bytes)) return message;
-      if (this.#isStopped) return undefined;
+      if (this.#isStopped || this.#isYielding) return undefined;
     }
+  }
+
+  /** Leaves the rest to a later turn. */
+  #yield(): void {
+    if (this.#isYielding || this.#decoder.bufferedBytes === 0) return;
+    this.#isYielding = true;
+    later(this.#connection.realm, () => {
+      this.#isYielding = false;
+      this.#loop();
+    });
   }
 
   /** With a rate that delays: whether to wait; then the loop goes on by itself later. */
@@ -341,15 +364,12 @@ class MessageReader<In> implements Reader {
   /** Reads or not, as there is room; and tells when everything is processed after the peer's end. */
   #flow(): void {
     if (this.#isStopped) return;
-    const pause = this.#queue === undefined && !this.#isFree();
+    const pause = this.#isYielding || (this.#queue === undefined && !this.#isFree());
     if (pause !== this.#isPaused) {
       this.#isPaused = pause;
-      if (pause) this.#connection.pipe.pause();
-      else {
-        // We were busy, not the peer idle.
-        this.#aliveAtMs = this.#connection.realm.nowMs();
-        this.#connection.pipe.resume();
-      }
+      this.#connection.pause('reader', pause);
+      // We were busy, not the peer idle.
+      if (!pause) this.#aliveAtMs = this.#connection.realm.nowMs();
     }
     if (this.#isEnded && this.#running === 0 && this.#isFree() && (this.#queue?.length ?? 0) === 0) {
       this.#connection.peerEnded(this.#decoder.bufferedBytes > 0, this.#decoder.reason);

@@ -31,6 +31,11 @@ export interface Transform {
    * @returns pieces that are the node's to keep; they may be views of `chunk`.
    */
   open(chunk: Bytes): readonly Bytes[];
+  /**
+   * What `open` has left, so that no input costs much in one turn: called in later turns until it answers `undefined`, while
+   * nothing more is read. May throw as `open` does. @default `open` leaves nothing
+   */
+  more?(): readonly Bytes[] | undefined;
   /** Last bytes before this side's half is closed. @default none */
   end?(): readonly Uint8Array[];
 }

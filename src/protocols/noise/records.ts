@@ -54,6 +54,12 @@ export class NoiseMessageReader {
     return rest.subarray(RECORD_HEADER_BYTES, end);
   }
 
+  /** Whether a whole message is there. */
+  get hasNext(): boolean {
+    const rest = this.#rest;
+    return rest.length >= RECORD_HEADER_BYTES && rest.length >= RECORD_HEADER_BYTES + ((rest[0]! << 8) | rest[1]!);
+  }
+
   /** Everything that was not taken, and leaves nothing behind. */
   takeRest(): Bytes {
     const rest = this.#rest;
@@ -93,12 +99,18 @@ export class NoiseRecordReader {
     this.#cipher = cipher;
   }
 
-  /** What the records that are whole now hold, one item each; after a fault nothing but the fault. */
-  push(bytes: Uint8Array): readonly Bytes[] | NoiseFault {
+  /**
+   * What the records that are whole now hold, one item each; after a fault nothing but the fault.
+   *
+   * @param maxRecords - the others wait for the next call, which may bring no bytes: {@link NoiseRecordReader.hasMore}.
+   */
+  push(bytes: Uint8Array, maxRecords: number = Infinity): readonly Bytes[] | NoiseFault {
     if (this.#fault !== undefined) return this.#fault;
     this.#messages.push(bytes);
     const opened: Bytes[] = [];
-    for (let record; (record = this.#messages.next()) !== undefined;) {
+    while (opened.length < maxRecords) {
+      const record = this.#messages.next();
+      if (record === undefined) break;
       const plaintext = this.#cipher.open(EMPTY_BYTES, record);
       if (typeof plaintext === 'string') {
         this.#fault = plaintext;
@@ -110,7 +122,12 @@ export class NoiseRecordReader {
     return opened;
   }
 
-  /** Bytes of a record that is not whole: at the end of the stream there must be none. */
+  /** Whether a whole record waits to be opened. */
+  get hasMore(): boolean {
+    return this.#fault === undefined && this.#messages.hasNext;
+  }
+
+  /** Bytes that were not opened: at the end of the stream there must be none. */
   get pending(): number {
     return this.#messages.pending;
   }
