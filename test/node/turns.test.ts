@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
 
 import { type Bytes, concatBytes } from '../../src/core/bytes.ts';
 import {
@@ -130,14 +130,14 @@ describe('one chunk of a peer, in turns', () => {
       node.enable(noise({ pattern: 'XX', privateKey: testKey(i), realm }));
     }
     const heard: number[] = [];
-    const ended: string[] = [];
+    const ended: unknown[] = [];
     bob.enable(
       reading({
         codec: varintDelimited(),
         onMessage: (peer, bytes) => {
           heard.push(bytes[0]!);
           peer.closed.then(
-            ({ reason }) => ended.push(String(reason)),
+            ({ reason }) => ended.push(reason),
             () => undefined,
           );
         },
@@ -151,17 +151,17 @@ describe('one chunk of a peer, in turns', () => {
       for (const byte of [1, i & 255]) records.push(...peer.transform!.seal([Uint8Array.of(byte)]));
     }
     const opens = new TurnCount();
-    const original = CipherState.prototype.open;
-    CipherState.prototype.open = function (...args) {
+    const open = Object.getOwnPropertyDescriptor(CipherState.prototype, 'open')!.value as (...args: unknown[]) => Bytes;
+    const spy = mock.method(CipherState.prototype, 'open', function (this: CipherState, ...args: unknown[]) {
       opens.note();
-      return original.apply(this, args);
-    };
+      return Reflect.apply(open, this, args);
+    });
     try {
       peer.pipe.write([concatBytes(...records)], () => undefined);
       peer.pipe.end();
       await world.clock.advance(100);
     } finally {
-      CipherState.prototype.open = original;
+      spy.mock.restore();
     }
     assert.equal(opens.all, 3640);
     assert.ok(opens.most <= 256, `${opens.most} in one turn`);

@@ -4,7 +4,7 @@ import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
 import { type MessageHead } from './frames.ts';
 
 /** The least room that a message in parts gets. */
-const MIN_ROOM_BYTES = 65_536;
+const MIN_ROOM_BYTES = 1024;
 
 /** Room doubles with what has come: a peer that announces much costs nothing until it sends it. */
 export class Assembly {
@@ -19,6 +19,11 @@ export class Assembly {
     this.head = head;
     this.size = size;
     this.wanted = wanted;
+  }
+
+  /** Bytes that are taken for it. */
+  get room(): number {
+    return this.#room.length;
   }
 
   get whole(): boolean {

@@ -12,6 +12,12 @@ export const MAX_FRAME_BYTES = 65_600;
 export const CHUNK_BYTES = 32_768;
 export const MAX_UNFINISHED = 512;
 
+/** Frames that are handled in one turn: a chunk of 64 KiB can hold 32 768. */
+export const MAX_FRAMES_PER_TURN = 1024;
+
+/** What a message takes in a process beside its bytes, so that many small ones are weighed for what they are. */
+export const HELD_MESSAGE_BYTES = 512;
+
 /** §5: what a message costs beside its size. */
 export const MESSAGE_COST_BYTES = 64;
 
@@ -28,4 +34,4 @@ export const MAX_PING_BYTES = 8;
 /** §8 */
 export const BYE_TIMEOUT_MS = 10_000;
 export const MAX_REASON_BYTES = 256;
-export const BYE = { CLOSED: 0, IDLE: 1, REPLACED: 2, FAULT: 3, UNRESPONSIVE: 4, TOO_MANY: 5 } as const;
+export const BYE = { CLOSED: 0, IDLE: 1, REPLACED: 2, FAULT: 3, UNRESPONSIVE: 4, TOO_MANY: 5, OVERLOADED: 6 } as const;

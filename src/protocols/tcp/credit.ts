@@ -48,6 +48,7 @@ export class ReceiveWindow {
   /** As the sender sees it: with what was released and not given back. */
   #charged = 0;
   #released = 0;
+  #messages = 0;
 
   constructor(window: number) {
     this.window = window;
@@ -62,11 +63,18 @@ export class ReceiveWindow {
   charge(cost: number): boolean {
     if (!fits(this.#charged, cost, this.window)) return false;
     this.#charged += cost;
+    this.#messages++;
     return true;
+  }
+
+  /** Messages that are not released. */
+  get messages(): number {
+    return this.#messages;
   }
 
   /** A message is done with. */
   release(cost: number): void {
+    this.#messages--;
     this.#released += cost;
   }
 

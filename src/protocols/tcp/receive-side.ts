@@ -2,7 +2,7 @@
 
 import { type Bytes } from '../../core/bytes.ts';
 import { Assembly } from './assembly.ts';
-import { MAX_REFUSAL_BYTES, MAX_UNFINISHED } from './constants.ts';
+import { HELD_MESSAGE_BYTES, MAX_REFUSAL_BYTES, MAX_UNFINISHED } from './constants.ts';
 import { costOf, ReceiveWindow } from './credit.ts';
 import { type MessageHead } from './frames.ts';
 
@@ -34,6 +34,9 @@ export class ReceiveSide {
   /** Bounded by `MAX_UNFINISHED`; its bytes by the windows, and by what the asks under way take. */
   readonly #unfinished = new Map<number, Assembly>();
   #lastStream = 0;
+  /** Of unfinished tells and requests: what they are charged, and what is taken for them. */
+  #unfinishedCost = 0;
+  #unfinishedRoom = 0;
 
   constructor(limits: { readonly maxMessageBytes: number; readonly windowBytes: number }, answers: AnswerRules) {
     this.#maxMessageBytes = limits.maxMessageBytes;
@@ -45,6 +48,18 @@ export class ReceiveSide {
   /** Messages that have begun and are not whole. */
   get unfinished(): number {
     return this.#unfinished.size;
+  }
+
+  /** Bytes that are taken for tells and requests that are not done with. */
+  get heldBytes(): number {
+    const { tells, requests } = this;
+    const messages = (tells.messages + requests.messages) * HELD_MESSAGE_BYTES;
+    return tells.held + requests.held - this.#unfinishedCost + this.#unfinishedRoom + messages;
+  }
+
+  /** Of these, for what has begun and is not whole. */
+  get unfinishedBytes(): number {
+    return this.#unfinishedRoom + this.#unfinished.size * HELD_MESSAGE_BYTES;
   }
 
   /** A whole message in one frame. Nothing when nobody wants it. */
@@ -62,15 +77,18 @@ export class ReceiveSide {
     const wanted = this.#admit(head, size);
     if (typeof wanted === 'string') return wanted;
     this.#unfinished.set(stream, new Assembly(head, size, wanted));
+    if (isCharged(head)) this.#unfinishedCost += costOf(size);
     return undefined;
   }
 
   handleChunk(stream: number, bytes: Uint8Array): Received {
     const assembly = this.#unfinished.get(stream);
     if (assembly === undefined) return 'unexpected';
+    const before = assembly.room;
     if (!assembly.add(bytes)) return 'malformed';
+    if (isCharged(assembly.head)) this.#unfinishedRoom += assembly.room - before;
     if (!assembly.whole) return undefined;
-    this.#unfinished.delete(stream);
+    this.#forget(stream, assembly);
     return assembly.wanted ? { head: assembly.head, payload: assembly.payload() } : undefined;
   }
 
@@ -78,7 +96,7 @@ export class ReceiveSide {
   handleAbort(stream: number): MessageHead | TcpFault {
     const assembly = this.#unfinished.get(stream);
     if (assembly === undefined) return 'unexpected';
-    this.#unfinished.delete(stream);
+    this.#forget(stream, assembly);
     this.release(assembly.head, assembly.size);
     return assembly.head;
   }
@@ -99,6 +117,14 @@ export class ReceiveSide {
 
   clear(): void {
     this.#unfinished.clear();
+    this.#unfinishedCost = this.#unfinishedRoom = 0;
+  }
+
+  #forget(stream: number, { head, size, room }: Assembly): void {
+    this.#unfinished.delete(stream);
+    if (!isCharged(head)) return;
+    this.#unfinishedCost -= costOf(size);
+    this.#unfinishedRoom -= room;
   }
 
   /** Whether a message of the same ask has begun; `true` for a second answer to one ask, say. */
@@ -122,4 +148,9 @@ export class ReceiveSide {
     // Refusals may carry a few bytes even where an empty answer was expected.
     return size <= (head.type === 'refusal' ? MAX_REFUSAL_BYTES : limit) ? true : 'oversize';
   }
+}
+
+/** Whether a message is charged to a window. */
+function isCharged({ type }: MessageHead): boolean {
+  return type === 'tell' || type === 'request';
 }

@@ -10,6 +10,8 @@ import { Lanes, type Outgoing } from './lanes.ts';
 
 /** What may be written and not be in the kernel: what comes later can still go before what is not written. */
 const HIGH_WATER_BYTES = 1_048_576;
+/** Room in the pipe, however little memory there is: one chunk. */
+const LOW_WATER_BYTES = CHUNK_BYTES;
 /** Messages in parts that go in turn; the others wait, so that the peer need not hold the beginnings of all. */
 const MAX_BEGUN = 64;
 
@@ -22,6 +24,14 @@ export class SendSide {
   #nextStream = 1;
   #begun = 0;
   #unsentAnswerBytes = 0;
+  /** Of what is written and not in the kernel, what may be answers. */
+  #answersWritten = 0;
+  readonly #highWater: () => number;
+
+  /** @param highWater - what may be written and not be in the kernel, where there is less memory than usual. */
+  constructor(highWater: () => number = () => HIGH_WATER_BYTES) {
+    this.#highWater = highWater;
+  }
 
   /** Bytes that were given out and are not in the kernel. */
   get inFlight(): number {
@@ -50,9 +60,15 @@ export class SendSide {
     return this.#unsentAnswerBytes;
   }
 
+  /** Bytes of answers that are not in the kernel. */
+  get heldAnswerBytes(): number {
+    return this.#unsentAnswerBytes + Math.min(this.#answersWritten, this.#inFlight + this.writer.length);
+  }
+
   /** Whether the pipe takes more now. */
   get hasRoom(): boolean {
-    return this.#inFlight + this.writer.length < HIGH_WATER_BYTES;
+    const ahead = this.#inFlight + this.writer.length;
+    return ahead < LOW_WATER_BYTES || ahead < Math.min(this.#highWater(), HIGH_WATER_BYTES);
   }
 
   /** Writes a tell on the spot, if nothing is in its way. */
@@ -69,7 +85,7 @@ export class SendSide {
   add(head: MessageHead, payload: Uint8Array, priority: Priority): Outgoing {
     const message: Outgoing = { head, payload, priority, offset: 0, stream: undefined };
     this.#lanes.add(message);
-    if (head.type === 'answer' || head.type === 'refusal') this.#unsentAnswerBytes += payload.length;
+    if (isAnswer(message)) this.#unsentAnswerBytes += payload.length;
     return message;
   }
 
@@ -116,12 +132,13 @@ export class SendSide {
   /** Bytes are in the kernel. */
   flushed(bytes: number): void {
     this.#inFlight -= bytes;
+    this.#answersWritten = Math.min(this.#answersWritten, this.#inFlight + this.writer.length);
     if (this.#inFlight === 0) this.writer.rest();
   }
 
   /** Gives all messages up, without a word. */
   clear(): readonly Outgoing[] {
-    this.#begun = this.#unsentAnswerBytes = 0;
+    this.#begun = this.#unsentAnswerBytes = this.#answersWritten = 0;
     return this.#lanes.clear();
   }
 
@@ -140,11 +157,17 @@ export class SendSide {
 
   #done(message: Outgoing): void {
     this.#lanes.remove(message);
+    if (isAnswer(message)) this.#answersWritten += message.payload.length;
     this.#forget(message);
   }
 
-  #forget({ head, payload, stream }: Outgoing): void {
-    if (stream !== undefined) this.#begun--;
-    if (head.type === 'answer' || head.type === 'refusal') this.#unsentAnswerBytes -= payload.length;
+  #forget(message: Outgoing): void {
+    if (message.stream !== undefined) this.#begun--;
+    if (isAnswer(message)) this.#unsentAnswerBytes -= message.payload.length;
   }
+}
+
+/** Whether the peer makes us say it. */
+function isAnswer({ head }: Outgoing): boolean {
+  return head.type === 'answer' || head.type === 'refusal';
 }

@@ -6,7 +6,7 @@
  * handlers are done with.
  */
 
-import { type Bytes, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
 import { type Machine, type Millis, type Output } from '../../core/machine.ts';
 import { Outbox } from '../../core/outbox.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
@@ -15,7 +15,7 @@ import {
   BYE,
   BYE_TIMEOUT_MS,
   HELLO_TIMEOUT_MS,
-  MAX_REASON_BYTES,
+  MAX_FRAMES_PER_TURN,
   MAX_REFUSAL_BYTES,
   MIN_WINDOW_BYTES,
   PING_AFTER_MS,
@@ -27,50 +27,31 @@ import {
 import { type TcpClosed, type TcpEvent, type TcpTicket } from './events.ts';
 import { Fifo } from './fifo.ts';
 import { FrameReader } from './frame-reader.ts';
-import { type MessageHead, type TcpFrame } from './frames.ts';
+import { type TcpFrame } from './frames.ts';
 import { type Outgoing } from './lanes.ts';
 import { ReceiveSide, type TcpFault } from './receive-side.ts';
 import { SendSide } from './send-side.ts';
+import {
+  type Asked,
+  cutReason,
+  type ReadState,
+  sentOf,
+  type Served,
+  type TcpSessionOptions,
+  type TcpTimer,
+} from './session-parts.ts';
 
 /** However short the idle timeout, it is not looked at more often. */
 const MIN_WATCH_MS = 10;
 
-/** How a session is made. */
-export interface TcpSessionOptions {
-  /** The largest payload that this side takes. */
-  readonly maxMessageBytes: number;
-  /** What may be under way to this side, of tells and of requests each. */
-  readonly windowBytes: number;
-  /** The port that this side listens on; 0: none. */
-  readonly port: number;
-  /** How long nothing may be said before the connection is given up. Infinity: for ever. */
-  readonly idleTimeoutMs: number;
-}
-
-/**
- * hello: the peer's hello has not come; watch: is the peer alive, is the connection idle; bye: it has not ended in time.
- */
-type TcpTimer = 'hello' | 'watch' | 'bye';
-
-/** An ask under way. */
-interface Asked {
-  readonly maxResponseBytes: number;
-  readonly outgoing: Outgoing;
-}
-
-/** A request whose answer is not all written. */
-interface Served {
-  readonly head: MessageHead & { readonly type: 'request' };
-  readonly size: number;
-  answer: Outgoing | undefined;
-}
+export { type ReadState, type TcpSessionOptions } from './session-parts.ts';
 
 /** The machine of one connection. */
 export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   readonly #options: TcpSessionOptions;
   readonly #outbox = new Outbox<readonly Bytes[], TcpEvent, TcpTimer>();
   readonly #reader = new FrameReader();
-  readonly #send = new SendSide();
+  readonly #send: SendSide;
   readonly #receive: ReceiveSide;
   /** Bounded by whoever asks. */
   readonly #asked = new Map<number, Asked>();
@@ -92,10 +73,12 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   /** When the watch first saw bytes under way of which nothing has got out since. */
   #stuckSinceMs: Millis | undefined;
   #pinged = false;
+  #readState: ReadState = 'done';
 
   constructor(options: TcpSessionOptions, now: Millis) {
     this.#options = options;
     this.#heardMs = this.#saidMs = now;
+    this.#send = new SendSide(options.highWaterBytes);
     this.#receive = new ReceiveSide(options, { limit: (id) => this.#answerLimit(id) });
     const { maxMessageBytes, windowBytes, port } = options;
     this.#send.writer.hello([TCP_VERSION, maxMessageBytes, windowBytes, windowBytes, port]);
@@ -124,6 +107,26 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   get queuedBytes(): number {
     return this.#send.queuedBytes;
+  }
+
+  /** Bytes that the peer makes this side hold: messages that are not done with, and answers that are not in the kernel. */
+  get heldBytes(): number {
+    return this.#receive.heldBytes + this.#send.heldAnswerBytes;
+  }
+
+  /** Of these, what is held until the peer sends the rest, or reads. */
+  get stallingBytes(): number {
+    return this.#receive.unfinishedBytes + this.#send.heldAnswerBytes;
+  }
+
+  /** Bytes that were given out and are not in the kernel. */
+  get inFlight(): number {
+    return this.#send.inFlight;
+  }
+
+  /** When a message last came or went. */
+  get saidMs(): Millis {
+    return this.#saidMs;
   }
 
   /** Whether nothing is under way in either direction. */
@@ -221,21 +224,32 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#end({ by: 'local', code, reason }, true);
   }
 
-  handleBytes(now: Millis, chunk: Bytes): void {
-    if (this.#state === 'closed') return;
+  /** @returns whether all of it was read; if not, poll, and call {@link TcpSession.readOn} before more is handed in. */
+  handleBytes(now: Millis, chunk: Bytes): ReadState {
+    if (this.#state === 'closed') return 'done';
     this.#heardMs = now;
     this.#pinged = false;
     this.#reader.push(chunk);
-    for (;;) {
+    return this.readOn(now);
+  }
+
+  /** Reads on in what was handed in: in a later turn, or when there may be memory. */
+  readOn(now: Millis): ReadState {
+    this.#readState = this.#readFrames(now);
+    return this.#readState;
+  }
+
+  #readFrames(now: Millis): ReadState {
+    const { mayHold } = this.#options;
+    for (let frames = 0; this.#closed === undefined; frames++) {
+      if (this.#state !== 'hello' && mayHold?.(this.heldBytes) === false) return 'held';
+      if (frames === MAX_FRAMES_PER_TURN) return 'more';
       const frame = this.#reader.next();
-      if (frame === undefined) return;
+      if (frame === undefined) return 'done';
       const fault = frame === 'malformed' ? frame : this.#handleFrame(now, frame);
-      if (fault !== undefined) {
-        this.#end({ by: 'fault', code: BYE.FAULT, reason: fault, fault }, true);
-        return;
-      }
-      if (this.#closed !== undefined) return;
+      if (fault !== undefined) this.#end({ by: 'fault', code: BYE.FAULT, reason: fault, fault }, true);
     }
+    return 'done';
   }
 
   /** This many bytes of what was transmitted are in the kernel. */
@@ -252,7 +266,10 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   handleTimeout(now: Millis): void {
     for (const timer of this.#outbox.takeDue(now)) {
       if (timer === 'hello') this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no hello' }, true);
-      else if (timer === 'bye') this.#end({ ...this.#bye, by: 'timeout' }, true);
+      // Asks run to their end on a connection that was replaced; whether the peer is there the watch finds out.
+      else if (timer === 'bye' && this.#asked.size + this.#served.size > 0) {
+        this.#outbox.arm('bye', now + BYE_TIMEOUT_MS);
+      } else if (timer === 'bye') this.#end({ ...this.#bye, by: 'timeout' }, true);
       else this.#watch(now);
     }
   }
@@ -432,6 +449,12 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   #watch(now: Millis): void {
     if (this.#closed !== undefined || this.#state === 'hello') return;
+    if (this.#readState === 'held') {
+      // We do not read: the peer is not silent, and must not take us to be dead.
+      this.#heardMs = now;
+      this.#pinged = false;
+      if (this.#send.hasRoom) this.#send.writer.credit(0, 0);
+    }
     const silentMs = now - this.#heardMs;
     if (this.#send.inFlight > 0) this.#stuckSinceMs ??= now;
     const stuckMs = now - (this.#stuckSinceMs ?? now);
@@ -485,16 +508,4 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#outbox.arm('bye', now + BYE_TIMEOUT_MS);
     this.#outbox.event({ type: 'retiring', code: bye.code, reason: bye.reason });
   }
-}
-
-/** Whether a byte may have left, of a message that was not all written. */
-function sentOf({ stream }: Outgoing): 'no' | 'maybe' {
-  return stream === undefined ? 'no' : 'maybe';
-}
-
-/** A reason that fits into a bye. */
-function cutReason(reason: string): string {
-  let cut = reason;
-  while (encodeText(cut).length > MAX_REASON_BYTES) cut = cut.slice(0, -1);
-  return cut;
 }

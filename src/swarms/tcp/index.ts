@@ -48,7 +48,7 @@ export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {
 export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const resolved = resolveOptions(options);
   checkCall({ signal: options.signal });
-  const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, idleTimeoutMs, pending } = resolved;
+  const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs, pending } = resolved;
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
   const { network } = options;
@@ -61,7 +61,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     publicKey,
     inner: new NodeCounters(node),
     maxMessageBytes,
-    limits: { maxQueueBytes, idleTimeoutMs, ...pending },
+    limits: { maxQueueBytes, maxSwarmBytes, idleTimeoutMs, ...pending },
     localAddrs: () => {
       const bound = parseEndpoint(node.listeningAddr ?? '');
       return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound));

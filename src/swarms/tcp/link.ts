@@ -8,25 +8,31 @@ import { type Priority } from '../../core/priority.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { Driver } from '../../drive/driver.ts';
 import { type Answer, type Serving } from '../../kit/ask-slot.ts';
+import { type MemoryHolder } from '../../kit/memory-budget.ts';
 import { PendingBudget } from '../../kit/pending-budget.ts';
 import { type PeerSession, type SessionsUser } from '../../kit/session-swarm.ts';
 import { isPending } from '../../kit/tell-slot.ts';
 import { type Connection } from '../../node/index.ts';
-import { REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
+import { BYE, HELD_MESSAGE_BYTES, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed, type TcpEvent, type TcpTicket } from '../../protocols/tcp/events.ts';
 import { Fifo } from '../../protocols/tcp/fifo.ts';
-import { TcpSession } from '../../protocols/tcp/session.ts';
+import { type ReadState, TcpSession } from '../../protocols/tcp/session.ts';
 import { type TcpAddr } from './address.ts';
 import { sessionError } from './errors.ts';
+import { type LinkMemory } from './memory.ts';
 import { type ResolvedOptions } from './options.ts';
 
 /** Messages that wait for their turn on one connection; more are refused. */
 const MAX_QUEUED_MESSAGES = 65_536;
 
+/** How often reading goes on in one turn, where there is little memory and handlers give it back at once. */
+const MAX_ROUNDS_PER_TURN = 64;
+
 /** What a link needs of the swarm. */
 export interface LinkHost {
   readonly options: ResolvedOptions;
   readonly user: SessionsUser<TcpAddr>;
+  readonly memory: LinkMemory;
   /** The address of a peer; the same object for the same one. */
   addrOf(id: PeerId, ip: string, port: number): TcpAddr;
   /** Writes pieces; resolves when they are in the kernel. */
@@ -57,6 +63,10 @@ export class Link implements PeerSession {
   readonly #driver: Driver<readonly Bytes[], TcpEvent>;
   readonly #tellBudget: PendingBudget;
   readonly #askBudget: PendingBudget;
+  readonly #holder: MemoryHolder;
+  #inFlight = 0;
+  /** Settles when all that was handed in is read. */
+  #unread: PromiseWithResolvers<void> | undefined;
   /** What waits for a handler. Bounded by the window that the peer was given. */
   readonly #inbox = new Fifo<Bytes>();
   readonly #telling = new Map<TcpTicket, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
@@ -85,10 +95,23 @@ export class Link implements PeerSession {
     this.#askBudget = new PendingBudget(options.pending);
     this.#tellBudget.onRoom = () => this.unpark();
     const { maxMessageBytes, pending, idleTimeoutMs } = options;
-    // So that a largest message in a handler's hands leaves room for others.
-    const windowBytes = pending.maxPendingBytes + maxMessageBytes;
+    this.#holder = host.memory.join(connection.ip, {
+      resume: () => this.#goOn(this.#machine.readOn(this.#nowMs())),
+      end: () => {
+        user.counters.countDrop('tcp.overloaded');
+        this.close(BYE.OVERLOADED, 'it holds memory that others wait for');
+      },
+    });
     this.#machine = new TcpSession(
-      { maxMessageBytes, windowBytes, port: peer.listeningPort, idleTimeoutMs },
+      {
+        maxMessageBytes,
+        // So that a largest message in a handler's hands leaves room for others.
+        windowBytes: host.memory.windowFor(pending.maxPendingBytes + maxMessageBytes),
+        port: peer.listeningPort,
+        idleTimeoutMs,
+        mayHold: (bytes) => this.#holder.mayTake(bytes),
+        highWaterBytes: () => host.memory.highWaterBytes,
+      },
       realm.nowMs(),
     );
     this.#driver = new Driver(this.#machine, {
@@ -167,10 +190,55 @@ export class Link implements PeerSession {
     };
   }
 
-  /** Bytes that came. */
-  handleBytes(chunk: Bytes): void {
-    this.#machine.handleBytes(this.#nowMs(), chunk);
-    this.#driver.poll();
+  /** Whether nothing is under way on it. */
+  get isQuiet(): boolean {
+    return this.#machine.isQuiet;
+  }
+
+  /** When a message last came or went. */
+  get saidMs(): number {
+    return this.#machine.saidMs;
+  }
+
+  /** Bytes that came. Nothing more must come before the promise settles. */
+  handleBytes(chunk: Bytes): void | Promise<void> {
+    this.#holder.move(chunk.length);
+    this.#goOn(this.#machine.handleBytes(this.#nowMs(), chunk));
+    return this.#unread?.promise;
+  }
+
+  /** Reads on, in this turn and in later ones, as long as there is memory. */
+  #goOn(first: ReadState): void {
+    let state = first;
+    for (let rounds = 1; ; rounds++) {
+      this.#driver.poll();
+      this.#account();
+      if (this.#closed !== undefined || state === 'done') {
+        this.#unread?.resolve();
+        this.#unread = undefined;
+        return;
+      }
+      this.#unread ??= Promise.withResolvers();
+      if (state === 'held' && !this.#holder.mayTake()) {
+        this.#holder.wait();
+        return;
+      }
+      if (state === 'more' || rounds === MAX_ROUNDS_PER_TURN) {
+        this.#host.user.later(() => this.#goOn(this.#machine.readOn(this.#nowMs())));
+        return;
+      }
+      state = this.#machine.readOn(this.#nowMs());
+    }
+  }
+
+  /** Tells the budget of the swarm what is held for this peer; handlers hold their messages when it has gone, too. */
+  #account(): void {
+    const [tells, asks] = [this.#tellBudget, this.#askBudget];
+    if (this.#closed === undefined) this.#holder.update(this.#machine.heldBytes, this.#machine.stallingBytes);
+    else this.#holder.update(tells.bytes + asks.bytes + (tells.messages + asks.messages) * HELD_MESSAGE_BYTES, 0);
+    const inFlight = this.#closed === undefined ? this.#machine.inFlight : 0;
+    this.#host.memory.writing(inFlight - this.#inFlight);
+    this.#inFlight = inFlight;
   }
 
   /** The connection is gone, or about to go. */
@@ -214,6 +282,7 @@ export class Link implements PeerSession {
     this.#host.user.later(() => {
       this.#kicked = false;
       this.#driver.poll();
+      this.#account();
     });
   }
 
@@ -234,8 +303,10 @@ export class Link implements PeerSession {
     for (const piece of pieces) bytes += piece.length;
     this.#host.send(this.connection, pieces).then(
       () => {
+        this.#holder.move(bytes);
         this.#machine.handleFlushed(bytes);
         this.#driver.poll();
+        this.#account();
       },
       () => this.handleEnd('nothing can be written any more'),
     );
@@ -282,6 +353,10 @@ export class Link implements PeerSession {
       case 'closed':
         this.#closed = event.closed;
         this.#driver.stop();
+        this.#holder.leave();
+        this.#account();
+        this.#unread?.resolve();
+        this.#unread = undefined;
         this.#host.ended(this, event.closed);
         return;
     }
@@ -312,6 +387,7 @@ export class Link implements PeerSession {
       void pending.then(() => {
         this.#machine.release(length);
         this.#tellBudget.give(length);
+        this.#account();
         this.#kick();
       });
     }
@@ -326,6 +402,7 @@ export class Link implements PeerSession {
       return;
     }
     void answer.then((result) => {
+      this.#account();
       if (this.#served.get(id) === serving) this.#answer(id, result);
     });
   }

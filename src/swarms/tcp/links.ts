@@ -4,6 +4,8 @@ import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../core/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
+import { type Timer } from '../../core/realm.ts';
+import { clockOf } from '../../drive/system-realm.ts';
 import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../core/ip.ts';
 import { comparePeerIds, type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -26,12 +28,16 @@ import { type Dial, DialTable } from '../quic/dials.ts';
 import { type TcpAddr, tcpAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { Link, type LinkHost } from './link.ts';
+import { LinkMemory } from './memory.ts';
 import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
 
 /** Two connections between the same peers that begin within this time were dialled at once. Source: docs/wire/tcp.md §1. */
 const SIMULTANEOUS_MS = 5000;
-/** Connections with one peer at a time: one that opens more wants our memory. */
+/** Connections with one peer that are kept; of more, those close that have been idle for a while. */
 const MAX_LINKS_PER_PEER = 4;
+const SURPLUS_IDLE_MS = 750;
+/** Connections with one peer at a time, those included: one that opens more wants our memory. */
+const MAX_LINKS_AT_ONCE = 128;
 /** Keys of peers without a connection that are remembered; the longest unused is forgotten. */
 const MAX_KNOWN_KEYS = 4096;
 /** How long a peer may take to close its half when we have closed ours. */
@@ -79,6 +85,9 @@ export class Links implements PeerSessions<TcpAddr> {
   readonly #dials = new DialTable<TcpAddr, Link, AbortController>(({ connection }) => connection.abort());
   /** Bounded by `MAX_KNOWN_KEYS`. */
   readonly #known = new Map<PeerId, PublicKey>();
+  readonly #memory: LinkMemory;
+  /** Looks for surplus connections that are idle. */
+  #surplusTimer: Timer | undefined;
   #isClosed = false;
   /** Whether somebody has waited for acknowledgements since a dial began. */
   #isDraining = false;
@@ -87,6 +96,7 @@ export class Links implements PeerSessions<TcpAddr> {
     this.#node = node;
     this.#options = options;
     this.#user = user;
+    this.#memory = new LinkMemory(Math.max(options.maxSwarmBytes, 4 * options.maxMessageBytes), user.realm);
     this.#host = this.#makeHost();
     const { privateKey, handshakeTimeoutMs } = given;
     const { realm, security } = options;
@@ -130,6 +140,8 @@ export class Links implements PeerSessions<TcpAddr> {
       connecting: this.#node.connecting,
       dials: this.#dials.size,
       queuedBytes,
+      heldBytes: this.#memory.heldBytes,
+      waiting: this.#memory.waiting,
     };
   }
 
@@ -144,6 +156,7 @@ export class Links implements PeerSessions<TcpAddr> {
 
   close(): void {
     this.#isClosed = true;
+    this.#surplusTimer?.cancel();
     for (const link of this.#links.values()) link.close(BYE.CLOSED, 'closed');
     for (const { connection } of this.#dials.values()) connection.abort();
   }
@@ -287,11 +300,50 @@ export class Links implements PeerSessions<TcpAddr> {
   }
 
   #boundLinks(peer: PeerId, chosen: Link): void {
-    const links = [...this.#links.values()].filter((link) => link.peer === peer);
-    if (links.length <= MAX_LINKS_PER_PEER) return;
-    const surplus = links.find((link) => link !== chosen);
+    const links = this.#linksOf(peer);
+    if (links.length > MAX_LINKS_AT_ONCE) {
+      const idle = links.find((link) => link !== chosen && link.isQuiet);
+      this.#closeSurplus(idle ?? links.find((link) => link !== chosen)!);
+    }
+    if (links.length > MAX_LINKS_PER_PEER) this.#armSurplus();
+  }
+
+  #linksOf(peer: PeerId): Link[] {
+    return [...this.#links.values()].filter((link) => link.peer === peer);
+  }
+
+  #armSurplus(): void {
+    const { realm } = this.#user;
+    this.#surplusTimer ??= clockOf(realm).setTimer(
+      realm.nowMs() + SURPLUS_IDLE_MS,
+      () => {
+        this.#surplusTimer = undefined;
+        this.#lookForSurplus();
+      },
+      { background: true },
+    );
+  }
+
+  /** Closes what is too many of a peer and idle, oldest first; looks again while others are busy. */
+  #lookForSurplus(): void {
+    const idleSinceMs = this.#user.realm.nowMs() - SURPLUS_IDLE_MS;
+    const counts = new Map<PeerId, number>(); // Bounded by the connections.
+    for (const { peer } of this.#links.values()) counts.set(peer, (counts.get(peer) ?? 0) + 1);
+    for (const link of this.#links.values()) {
+      const { peer } = link;
+      const count = counts.get(peer)!;
+      if (count <= MAX_LINKS_PER_PEER || this.#current.get(peer) === link) continue;
+      if (!link.isQuiet || Math.max(link.saidMs, link.sinceMs) > idleSinceMs) this.#armSurplus();
+      else {
+        this.#closeSurplus(link);
+        counts.set(peer, count - 1);
+      }
+    }
+  }
+
+  #closeSurplus(link: Link): void {
     this.#user.counters.countDrop('tcp.too_many_connections');
-    surplus?.close(BYE.TOO_MANY, 'too many connections');
+    link.close(BYE.TOO_MANY, 'too many connections');
   }
 
   #retiring(link: Link): void {
@@ -329,6 +381,7 @@ export class Links implements PeerSessions<TcpAddr> {
     return {
       options: this.#options,
       user: this.#user,
+      memory: this.#memory,
       addrOf: (id, ip, port) => tcpAddr(id, { ip, port }),
       send: (connection, pieces) => {
         try {

@@ -32,6 +32,13 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   readonly maxMessageBytes?: number | undefined;
   /** What may wait to be sent to one peer, in bytes; what comes on top is refused. @default 67_108_864 (64 MiB) */
   readonly maxQueueBytes?: number | undefined;
+  /**
+   * What all peers together may make the swarm hold, in bytes: unfinished messages, messages that wait for handlers or are in
+   * them, each with 512 bytes more, and answers that are not in the kernel; a network (/24, /64) three quarters of it, and each peer 8 KiB in
+   * any case. Connections that would take more are not read meanwhile; what peers leave unfinished or unread for 5 s makes
+   * room. At least four of the largest messages. @default 67_108_864 (64 MiB)
+   */
+  readonly maxSwarmBytes?: number | undefined;
   /** A connection on which nothing is said for so long is closed; the next message dials anew. Infinity: never. @default 60_000 */
   readonly idleTimeoutMs?: number | undefined;
   /** How long TLS may take; then the connection counts as refused. @default 5000 */
@@ -64,6 +71,7 @@ export interface ResolvedOptions {
   readonly accept: TcpSwarmOptions['accept'];
   readonly maxMessageBytes: number;
   readonly maxQueueBytes: number;
+  readonly maxSwarmBytes: number;
   readonly idleTimeoutMs: number;
   readonly security: 'tls' | 'noise';
   readonly realm: Realm;
@@ -75,6 +83,8 @@ const MAX_MESSAGE_BYTES = 16_777_216;
 /** What the wire can say of sizes is more; this is what a process can hold a few of. */
 const MAX_MESSAGE_BYTES_LIMIT = 1_073_741_824;
 const MAX_QUEUE_BYTES = 67_108_864;
+/** Four of the largest messages by default, and a quarter of what a small process has. */
+const MAX_SWARM_BYTES = 67_108_864;
 const IDLE_TIMEOUT_MS = 60_000;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */
@@ -93,7 +103,7 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
   }
   assertFunction(fingerprint, 'fingerprint');
   const { publicKey } = privateKey;
-  const { maxMessageBytes, maxQueueBytes, idleTimeoutMs } = options;
+  const { maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs } = options;
   return {
     id: peerIdOf(publicKey, fingerprint),
     publicKey,
@@ -101,6 +111,7 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
     accept,
     maxMessageBytes: wholeNumber(maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, MAX_MESSAGE_BYTES_LIMIT),
     maxQueueBytes: wholeNumber(maxQueueBytes, 'maxQueueBytes', MAX_QUEUE_BYTES, 1, Number.MAX_SAFE_INTEGER),
+    maxSwarmBytes: wholeNumber(maxSwarmBytes, 'maxSwarmBytes', MAX_SWARM_BYTES, 1, 2 ** 40),
     idleTimeoutMs: quantity(idleTimeoutMs, 'idleTimeoutMs', IDLE_TIMEOUT_MS, 1, Infinity),
     security,
     realm,

@@ -95,8 +95,7 @@ export class Pair {
     const piece = from.sent.shift();
     if (piece === undefined) return false;
     from.session.handleFlushed(piece.length);
-    to.session.handleBytes(this.now, piece);
-    to.poll();
+    this.hand(to, piece);
     return true;
   }
 
@@ -122,7 +121,12 @@ export class Pair {
 
   /** Bytes that a peer of our own making sends to bob. */
   inject(bytes: Uint8Array): void {
-    this.bob.session.handleBytes(this.now, Uint8Array.from(bytes));
-    this.bob.poll();
+    this.hand(this.bob, Uint8Array.from(bytes));
+  }
+
+  /** Hands bytes in, and has them read as far as there is memory. */
+  hand(to: End, piece: Bytes): void {
+    let state = to.session.handleBytes(this.now, piece);
+    for (to.poll(); state === 'more'; to.poll()) state = to.session.readOn(this.now);
   }
 }

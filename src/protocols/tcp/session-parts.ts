@@ -1,0 +1,55 @@
+/** What a session is made with and of. */
+
+import { encodeText } from '../../core/bytes.ts';
+import { MAX_REASON_BYTES } from './constants.ts';
+import { type MessageHead } from './frames.ts';
+import { type Outgoing } from './lanes.ts';
+
+/** How a session is made. */
+export interface TcpSessionOptions {
+  /** The largest payload that this side takes. */
+  readonly maxMessageBytes: number;
+  /** What may be under way to this side, of tells and of requests each. */
+  readonly windowBytes: number;
+  /** The port that this side listens on; 0: none. */
+  readonly port: number;
+  /** How long nothing may be said before the connection is given up. Infinity: for ever. */
+  readonly idleTimeoutMs: number;
+  /** Whether there is memory for more when so many bytes are held for the peer already. @default always */
+  readonly mayHold?: ((heldBytes: number) => boolean) | undefined;
+  /** What may be written and not be in the kernel. @default 1 MiB */
+  readonly highWaterBytes?: (() => number) | undefined;
+}
+
+/** How far the session has read what it was handed: all of it, as much as one turn is to do, or as far as there was memory. */
+export type ReadState = 'done' | 'more' | 'held';
+
+/**
+ * hello: the peer's hello has not come; watch: is the peer alive, is the connection idle; bye: it has not ended in time.
+ */
+export type TcpTimer = 'hello' | 'watch' | 'bye';
+
+/** An ask under way. */
+export interface Asked {
+  readonly maxResponseBytes: number;
+  readonly outgoing: Outgoing;
+}
+
+/** A request whose answer is not all written. */
+export interface Served {
+  readonly head: MessageHead & { readonly type: 'request' };
+  readonly size: number;
+  answer: Outgoing | undefined;
+}
+
+/** Whether a byte may have left, of a message that was not all written. */
+export function sentOf({ stream }: Outgoing): 'no' | 'maybe' {
+  return stream === undefined ? 'no' : 'maybe';
+}
+
+/** A reason that fits into a bye. */
+export function cutReason(reason: string): string {
+  let cut = reason;
+  while (encodeText(cut).length > MAX_REASON_BYTES) cut = cut.slice(0, -1);
+  return cut;
+}
