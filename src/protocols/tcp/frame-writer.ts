@@ -2,6 +2,7 @@
 
 import { type Bytes, copyInto, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
 import { varintLength, writeVarint } from '../../core/varint.ts';
+import { MAX_REASON_BYTES } from './constants.ts';
 import { FRAME, type MessageHead } from './frames.ts';
 
 /** The first buffer of a quiet connection, and the largest of a busy one. */
@@ -106,7 +107,7 @@ export class FrameWriter {
   }
 
   bye(code: number, reason: string): void {
-    const text = encodeText(reason);
+    const text = encodeText(cutReason(reason));
     this.#begin(FRAME.BYE, varintLength(code) + text.length, 0);
     this.#varint(code);
     this.#bytes(text);
@@ -169,4 +170,11 @@ function headLength(head: MessageHead, fields: readonly number[]): number {
   let length = head.type === 'refusal' ? 1 : 0;
   for (const field of fields) length += varintLength(field);
   return length;
+}
+
+/** A reason that fits into a bye. */
+function cutReason(reason: string): string {
+  let cut = reason;
+  while (encodeText(cut).length > MAX_REASON_BYTES) cut = cut.slice(0, -1);
+  return cut;
 }

@@ -1,7 +1,7 @@
 /** What a session is made with and of. */
 
-import { encodeText } from '../../core/bytes.ts';
-import { MAX_REASON_BYTES } from './constants.ts';
+import { type Millis } from '../../core/machine.ts';
+import { PING_AFTER_MS, PING_TIMEOUT_MS } from './constants.ts';
 import { type MessageHead } from './frames.ts';
 import { type Outgoing } from './lanes.ts';
 
@@ -47,9 +47,25 @@ export function sentOf({ stream }: Outgoing): 'no' | 'maybe' {
   return stream === undefined ? 'no' : 'maybe';
 }
 
-/** A reason that fits into a bye. */
-export function cutReason(reason: string): string {
-  let cut = reason;
-  while (encodeText(cut).length > MAX_REASON_BYTES) cut = cut.slice(0, -1);
-  return cut;
+/** However short the idle timeout, it is not looked at more often. */
+const MIN_WATCH_MS = 10;
+
+/** When to look at a connection again: at the end of a silence or of the idle timeout, or in a while where both are past. */
+export function watchAt(
+  now: Millis,
+  heardMs: Millis,
+  pinged: boolean,
+  idleAtMs: Millis,
+  idleTimeoutMs: number,
+): Millis {
+  const silentAtMs = heardMs + PING_AFTER_MS + (pinged ? PING_TIMEOUT_MS : 0);
+  const at = Math.min(silentAtMs, idleAtMs);
+  return at > now ? at : now + Math.max(Math.min(PING_AFTER_MS, idleTimeoutMs), MIN_WATCH_MS);
+}
+
+/** Why a peer counts as dead that has not answered a ping, or taken a byte, for so long; `undefined` when it does not. */
+export function deathOf(unansweredMs: number, stuckMs: number): string | undefined {
+  const patienceMs = PING_AFTER_MS + PING_TIMEOUT_MS;
+  if (unansweredMs >= patienceMs) return 'no answer to pings';
+  return stuckMs >= patienceMs ? 'reads nothing' : undefined;
 }

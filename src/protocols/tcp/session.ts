@@ -19,7 +19,6 @@ import {
   MAX_REFUSAL_BYTES,
   MIN_WINDOW_BYTES,
   PING_AFTER_MS,
-  PING_TIMEOUT_MS,
   REFUSAL_PLAIN,
   REFUSAL_TOO_LARGE,
   TCP_VERSION,
@@ -33,18 +32,16 @@ import { ReceiveSide, type TcpFault } from './receive-side.ts';
 import { SendSide } from './send-side.ts';
 import {
   type Asked,
-  cutReason,
+  deathOf,
   type ReadState,
   sentOf,
   type Served,
   type TcpSessionOptions,
   type TcpTimer,
+  watchAt,
 } from './session-parts.ts';
 
-/** However short the idle timeout, it is not looked at more often. */
-const MIN_WATCH_MS = 10;
-
-export { type ReadState, type TcpSessionOptions } from './session-parts.ts';
+export { type ReadState, type TcpSessionOptions };
 
 /** The machine of one connection. */
 export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
@@ -109,14 +106,13 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return this.#send.queuedBytes;
   }
 
-  /** Bytes that the peer makes this side hold: messages that are not done with, and answers that are not in the kernel. */
-  get heldBytes(): number {
-    return this.#receive.heldBytes + this.#send.heldAnswerBytes;
-  }
-
-  /** Of these, what is held until the peer sends the rest, or reads. */
-  get stallingBytes(): number {
-    return this.#receive.unfinishedBytes + this.#send.heldAnswerBytes;
+  /**
+   * Bytes that the peer makes this side hold: messages that are not done with, and answers that are not in the kernel; and which
+   * of these wait for the peer to send the rest, or to read.
+   */
+  get held(): { readonly bytes: number; readonly stalling: number } {
+    const [receive, answers] = [this.#receive, this.#send.heldAnswerBytes];
+    return { bytes: receive.heldBytes + answers, stalling: receive.unfinishedBytes + answers };
   }
 
   /** Bytes that were given out and are not in the kernel. */
@@ -235,14 +231,14 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   /** Reads on in what was handed in: in a later turn, or when there may be memory. */
   readOn(now: Millis): ReadState {
-    this.#readState = this.#readFrames(now);
-    return this.#readState;
+    return (this.#readState = this.#readFrames(now));
   }
 
   #readFrames(now: Millis): ReadState {
     const { mayHold } = this.#options;
     for (let frames = 0; this.#closed === undefined; frames++) {
-      if (this.#state !== 'hello' && mayHold?.(this.heldBytes) === false) return 'held';
+      if (this.#state !== 'hello' && mayHold?.(this.#receive.heldBytes + this.#send.heldAnswerBytes) === false)
+        return 'held';
       if (frames === MAX_FRAMES_PER_TURN) return 'more';
       const frame = this.#reader.next();
       if (frame === undefined) return 'done';
@@ -291,14 +287,14 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     const send = this.#send;
     for (let message = send.step(); message !== undefined; message = send.step()) this.#written(message);
     const { tells, requests } = this.#receive;
-    const { writer } = send;
     // Only as fast as the peer reads, or what it makes us say would have no bound.
-    if (send.hasRoom && (tells.due || requests.due)) writer.credit(tells.takeReleased(), requests.takeReleased());
+    if (send.hasRoom && (tells.due || requests.due)) send.writer.credit(tells.takeReleased(), requests.takeReleased());
     if (send.hasRoom && this.#pong !== undefined) {
-      writer.ping('pong', this.#pong);
+      send.writer.ping('pong', this.#pong);
       this.#pong = undefined;
     }
-    if (send.queuedTells === 0 && this.#acknowledgement.due) this.#ping();
+    if (send.queuedTells === 0 && this.#acknowledgement.due)
+      this.#send.writer.ping('ping', this.#acknowledgement.ask());
     if (this.#state === 'retiring') this.#sayBye();
   }
 
@@ -317,7 +313,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   #sayBye(): void {
     if (!this.#saidBye && this.#send.unsaid === 0) {
       this.#saidBye = true;
-      this.#send.writer.bye(this.#bye.code, cutReason(this.#bye.reason));
+      this.#send.writer.bye(this.#bye.code, this.#bye.reason);
     }
     const left = this.#asked.size + this.#served.size + this.#send.queued + this.#receive.unfinished;
     if (this.#saidBye && this.#heardBye && left === 0) this.#finish(this.#bye, []);
@@ -414,10 +410,6 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#receive.release(served.head, served.size);
   }
 
-  #ping(): void {
-    this.#send.writer.ping('ping', this.#acknowledgement.ask());
-  }
-
   #handlePong(token: Bytes): TcpFault | undefined {
     if (!this.#acknowledgement.handlePong(token)) return 'unexpected';
     this.#outbox.event({ type: 'acknowledged' });
@@ -440,11 +432,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   #armWatch(now: Millis): void {
     const { idleTimeoutMs } = this.#options;
-    const silent = this.#heardMs + PING_AFTER_MS + (this.#pinged ? PING_TIMEOUT_MS : 0);
-    const at = Math.min(silent, this.#saidMs + idleTimeoutMs);
-    // Past that time something is under way, so look again in a while.
-    const again = Math.max(Math.min(PING_AFTER_MS, idleTimeoutMs), MIN_WATCH_MS);
-    this.#outbox.arm('watch', at > now ? at : now + again);
+    this.#outbox.arm('watch', watchAt(now, this.#heardMs, this.#pinged, this.#saidMs + idleTimeoutMs, idleTimeoutMs));
   }
 
   #watch(now: Millis): void {
@@ -458,20 +446,18 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     const silentMs = now - this.#heardMs;
     if (this.#send.inFlight > 0) this.#stuckSinceMs ??= now;
     const stuckMs = now - (this.#stuckSinceMs ?? now);
+    const dead = deathOf(this.#pinged ? silentMs : 0, stuckMs);
     if (this.isQuiet) {
       this.#pinged = false;
       if (now - this.#saidMs >= this.#options.idleTimeoutMs && this.#state === 'open') {
         this.#retire(now, { by: 'local', code: BYE.IDLE, reason: 'idle' });
       }
-    } else if (this.#pinged && silentMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
-      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no answer to pings' }, true);
-      return;
-    } else if (stuckMs >= PING_AFTER_MS + PING_TIMEOUT_MS) {
-      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'reads nothing' }, true);
+    } else if (dead !== undefined) {
+      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: dead }, true);
       return;
     } else if (silentMs >= PING_AFTER_MS && !this.#pinged) {
       this.#pinged = true;
-      this.#ping();
+      this.#send.writer.ping('ping', this.#acknowledgement.ask());
     }
     this.#armWatch(now);
   }
@@ -479,7 +465,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   /** Everything under way comes to nothing; `say`: with a bye. */
   #end(closed: TcpClosed, say: boolean): void {
     if (this.#closed !== undefined) return;
-    if (say && !this.#saidBye) this.#send.writer.bye(closed.code, cutReason(closed.reason));
+    if (say && !this.#saidBye) this.#send.writer.bye(closed.code, closed.reason);
     this.#finish(closed, this.#send.clear());
   }
 

@@ -234,7 +234,8 @@ export class Link implements PeerSession {
   /** Tells the budget of the swarm what is held for this peer; handlers hold their messages when it has gone, too. */
   #account(): void {
     const [tells, asks] = [this.#tellBudget, this.#askBudget];
-    if (this.#closed === undefined) this.#holder.update(this.#machine.heldBytes, this.#machine.stallingBytes);
+    const { bytes, stalling } = this.#machine.held;
+    if (this.#closed === undefined) this.#holder.update(bytes, stalling);
     else this.#holder.update(tells.bytes + asks.bytes + (tells.messages + asks.messages) * HELD_MESSAGE_BYTES, 0);
     const inFlight = this.#closed === undefined ? this.#machine.inFlight : 0;
     this.#host.memory.writing(inFlight - this.#inFlight);
