@@ -5,6 +5,8 @@ import {
   chmodSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -184,6 +186,19 @@ describe('what is offered', () => {
     },
   );
 
+  it('leaves out what lies deeper than the system reads', linux, async () => {
+    const whole = newFolder();
+    const deep = Array.from({ length: 12 }, () => 'd'.repeat(200));
+    mkdirSync(path.join(whole, ...deep), { recursive: true });
+    writeFileSync(path.join(whole, 'a'), 'x');
+    const far = path.join(newFolder(), ...Array.from({ length: 10 }, () => 'p'.repeat(200)));
+    mkdirSync(far, { recursive: true });
+    renameSync(whole, path.join(far, 'whole'));
+    const made = await offering(path.join(far, 'whole'));
+    assert.deepEqual(pathsOf(made), ['a']);
+    assert.match([...made.leftOut.values()].join('\n'), /^ENAMETOOLONG[^\n]*$/);
+  });
+
   it('is nothing when its list would be longer than a receiver takes, said before anything is hashed', async () => {
     const whole = newFolder();
     const long = path.join(whole, ...Array.from({ length: 14 }, () => 'x'.repeat(200)));
@@ -269,6 +284,27 @@ describe('what is served', () => {
       change(file);
       assert.deepEqual([...(await offer.answer(read, () => undefined))], [STATUS.changed], name);
     }
+  });
+
+  it('leaves no file open', linux, async () => {
+    const whole = newFolder();
+    for (const name of ['a', 'b']) writeFileSync(path.join(whole, name), 'abc');
+    const { offer } = await offering(whole);
+    appendFileSync(path.join(whole, 'b'), 'x');
+    for (const file of [1, 2]) {
+      await offer.answer(encodeRequest(offer.secret, { type: 'read', file, offset: 0, length: 3 }), () => undefined);
+    }
+    const open = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return ''; // that of the listing itself
+      }
+    });
+    assert.deepEqual(
+      open.filter((file) => file.startsWith(whole)),
+      [],
+    );
   });
 
   it('are only files of the list, and pieces of at most 256 KiB', async () => {

@@ -83,11 +83,11 @@ describe('shoal receive asks before it', { concurrency: 2 }, () => {
   });
 });
 
-/** Receives with files of at most so many KiB, as on a disk that is full. */
-function receiveWithin(kib: number, ticket: string, out: string): SpawnSyncReturns<string> {
+/** Runs a command in a shell that sets it up; `"$@"` is the command. */
+function shoalIn(setUp: string, ...args: readonly string[]): SpawnSyncReturns<string> {
   const main = path.join(import.meta.dirname, '..', '..', '..', 'apps', 'cli', 'src', 'main.ts');
-  const command = [process.execPath, '--conditions=shoal-source', main, 'receive', ticket, '--out', out];
-  return spawnSync('bash', ['-c', `ulimit -f ${kib}; exec "$@"`, 'bash', ...command], { encoding: 'utf8' });
+  const command = [process.execPath, '--conditions=shoal-source', main, ...args];
+  return spawnSync('bash', ['-c', setUp, 'bash', ...command], { encoding: 'utf8' });
 }
 
 describe('shoal receive on a disk that is full', { skip: process.platform === 'win32' }, () => {
@@ -97,7 +97,7 @@ describe('shoal receive on a disk that is full', { skip: process.platform === 'w
     writeFileSync(file, randomBytes(2 ** 20));
     await withTicket(file, async (ticket) => {
       const to = newFolder();
-      const full = receiveWithin(600, ticket, to);
+      const full = shoalIn('ulimit -f 600; exec "$@"', 'receive', ticket, '--out', to);
       assert.equal(full.status, 1, full.stderr);
       assert.equal(full.stdout, '');
       assert.match(
@@ -111,6 +111,29 @@ describe('shoal receive on a disk that is full', { skip: process.platform === 'w
       assert.deepEqual(readFileSync(path.join(to, 'large')), readFileSync(file));
       assert.deepEqual(readdirSync(to), ['large']);
     });
+  });
+});
+
+describe('shoal receive and send whose output is lost', { skip: process.platform !== 'linux' }, () => {
+  it('say so with exit code 1; a reader that has gone is no mistake', async () => {
+    await withTicket(write(newFolder(), 'x'), async (ticket) => {
+      for (const [setUp, code] of [
+        ['exec "$@" >/dev/full', 1],
+        ['exec "$@" 2>/dev/full', 1],
+        ['exec "$@" 2>&-', 0],
+        ['exec "$@" > >(true)', 0],
+      ] as const) {
+        const to = newFolder();
+        const { status, stderr } = shoalIn(setUp, 'receive', ticket, '--out', to, '--verbose');
+        assert.equal(status, code, `${setUp}: ${stderr}`);
+        assert.deepEqual(readdirSync(to), ['x'], setUp);
+        if (setUp.includes('>/dev/full') && !setUp.includes('2>'))
+          assert.match(stderr, /^shoal: Cannot write standard output: ENOSPC/m);
+      }
+    });
+    const { status, stderr } = shoalIn('exec "$@" >/dev/full', 'send', write(newFolder(), 'x'));
+    assert.equal(status, 1);
+    assert.match(stderr, /^shoal: Cannot write standard output: ENOSPC/m);
   });
 });
 

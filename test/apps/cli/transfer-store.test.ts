@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import {
+  chownSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -298,6 +299,23 @@ describe('paths of a transfer', () => {
       await assert.rejects(receive(folder, tree()), /d: something else of that name is there/);
       assert.deepEqual(readdirSync(elsewhere), ['a', 'run']);
       for (const name of ['a', 'run']) assert.equal(read(elsewhere, name), 'hel');
+    },
+  );
+
+  it(
+    'that belong to somebody else are not written to',
+    { skip: process.getuid?.() !== 0 && 'needs root' },
+    async () => {
+      const folder = newFolder();
+      const part = path.join(folder, `.x.${TAG}.shoal-part`);
+      writeFileSync(part, 'hel');
+      chownSync(part, 12_345, 12_345);
+      await receive(folder, single());
+      assert.equal(statSync(path.join(folder, 'x')).uid, 0);
+      mkdirSync(part);
+      chownSync(part, 12_345, 12_345);
+      await assert.rejects(receive(folder, tree(), { force: true }), /something else of that name is there/);
+      assert.deepEqual(readdirSync(part), []);
     },
   );
 
