@@ -3,6 +3,13 @@
  * and names the parameter, what was expected and what came.
  */
 
+// Every entry of the package loads this file: an old runtime is refused by one line here, in place of a failure later on.
+if (typeof Promise.withResolvers !== 'function') {
+  throw new Error(
+    'Cannot load shoal: it needs Node 22 or newer, or a browser of 2024 or newer; this one has no Promise.withResolvers',
+  );
+}
+
 /** How a value looks in an error message: short, and never its contents when it is bytes or an object. */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null';

@@ -7,6 +7,7 @@ import { Failure } from './failure.ts';
 import { type Interrupt, catchInterrupt } from './interrupt.ts';
 import { type Output, processOutput } from './output.ts';
 import { type OpenStack, openStack } from './stack/open.ts';
+import { type Preset } from './stack/layers.ts';
 import { planStack } from './stack/plan.ts';
 
 /** Options that every command has. */
@@ -21,6 +22,7 @@ export interface StackOptions extends CommonOptions {
   readonly stack: string;
   readonly bind?: string | undefined;
   readonly key?: string | undefined;
+  readonly preset?: Preset | undefined;
 }
 
 /** A command while it runs. */
@@ -58,7 +60,7 @@ export function openStackOf(
   let key: Promise<PrivateKey> | undefined;
   const privateKey = (): Promise<PrivateKey> =>
     (key ??= options.key === undefined ? Promise.resolve(generateKey()) : loadKey(options.key));
-  const context = { realm, bind: options.bind ?? bind, privateKey, signal: interrupt.signal };
+  const context = { realm, bind: options.bind ?? bind, privateKey, preset: options.preset, signal: interrupt.signal };
   return openStack(plan, context, options.key !== undefined);
 }
 

@@ -16,7 +16,7 @@ import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
 import { jsonSchema } from './schema.ts';
 import { standardOutput } from './standard-streams.ts';
-import { LAYERS } from './stack/layers.ts';
+import { LAYERS, PRESETS } from './stack/layers.ts';
 import manifest from '../package.json' with { type: 'json' };
 
 /** Encrypted, reliable and with asks, so that nothing has to be chosen at first. */
@@ -61,7 +61,12 @@ function withStack(command: Command, bindDefault: string): Command {
   return common(command)
     .option('--stack <LAYERS>', 'layers with commas between, the bottom one first', DEFAULT_STACK)
     .option('--bind <IP:PORT>', `where the socket binds to; port 0 is any (default: ${bindDefault})`)
-    .option('--key <FILE>', 'private key from `shoal keygen`, for stacks with keys (default: a new one)');
+    .option('--key <FILE>', 'private key from `shoal keygen`, for stacks with keys (default: a new one)')
+    .addOption(
+      new Option('--preset <NAME>', 'speak as this implementation does: quic with SHA3-256 PeerIDs, mbapp').choices(
+        PRESETS,
+      ),
+    );
 }
 
 function withPayload(command: Command): Command {

@@ -107,6 +107,7 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   joined: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
   left: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
   message: { commands: ['chat'], fields: { id: 'string', name: 'string', text: 'string' } },
+  clock_differs: { commands: ['chat'], fields: { id: 'string?', differenceMs: 'number' } },
   said: { commands: ['chat'], fields: { text: 'string', told: 'number' } },
   join: { commands: ['demo'], fields: { addr: 'string', command: 'string' } },
   peer: { commands: ['demo'], fields: { name: 'string', pid: 'number', id: 'string', addrs: 'array' } },

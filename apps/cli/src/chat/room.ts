@@ -20,7 +20,9 @@ export interface Member {
 /** What happens in a room. */
 export type RoomEvent =
   | { readonly event: 'joined' | 'left'; readonly member: Member }
-  | { readonly event: 'message'; readonly member: Member; readonly text: string };
+  | { readonly event: 'message'; readonly member: Member; readonly text: string }
+  /** Records of a peer whose clock is far off do not hold good, so it cannot be found. Positive when it is ahead. */
+  | { readonly event: 'clock_differs'; readonly id: PeerId | undefined; readonly differenceMs: number };
 
 /** How one takes part. */
 export interface RoomOptions {
@@ -28,7 +30,10 @@ export interface RoomOptions {
   /** The swarm's key. */
   readonly privateKey: PrivateKey;
   readonly name: string;
+  /** Told of everything. Bounded: nothing is read from members while what it has returned is pending. */
   readonly onEvent: (event: RoomEvent) => void;
+  /** Resolves when further events can be taken; `undefined` when they can be now. @default they always can */
+  readonly behind?: (() => Promise<void> | undefined) | undefined;
 }
 
 /** UTF-8 bytes of a name, and of what is said at once. */
@@ -40,6 +45,7 @@ const ROUND_MS = 500;
 /** Who has not been heard for so long is greeted again, and has left when it does not answer. */
 const SILENT_MS = 5000;
 const CALL_TIMEOUT_MS = 3000;
+const GOODBYE_MS = 500;
 
 const KIND = { hello: 0x48, say: 0x53, bye: 0x42 } as const;
 
@@ -59,8 +65,9 @@ export class Room implements AsyncDisposable {
   readonly #members = new Map<PeerId, Heard>();
   /** Those that are being greeted. Bounded by the peer book. */
   readonly #greeting = new Set<PeerId>();
+  /** Whose clocks differ, as was said. Bounded by {@link MAX_MEMBERS}. */
+  readonly #clocks = new Set<PeerId | undefined>();
   #round: Timer | undefined;
-  #turn = 0;
   #left = false;
 
   constructor(options: RoomOptions) {
@@ -71,11 +78,26 @@ export class Room implements AsyncDisposable {
     this.#channels = mux<Addr, SecureAskSwarm<Addr>, 'string'>(swarm, 'string');
     this.#peers = this.#channels.open('peers');
     const addrs = (): readonly string[] => swarm.localAddrs().map(({ text }) => text);
-    this.#exchange = peerExchange(this.#peers, { privateKey, addrs, maxPeers: MAX_MEMBERS });
-    const source = (id: PeerId): Addr[] => this.#exchange.candidates(id).flatMap(({ addr }) => this.#parse(addr));
+    this.#exchange = peerExchange(this.#peers, {
+      privateKey,
+      addrs,
+      maxPeers: MAX_MEMBERS,
+      everyMs: ROUND_MS,
+      fanOut: 1,
+      onRecord: ({ id, withdrawn }) => withdrawn && this.#lose(id),
+      onClockDiffers: (id, differenceMs) => this.#clockDiffers(id, differenceMs),
+    });
+    const source = (id: PeerId): Addr[] => this.#exchange.candidates(id).map(({ addr }) => this.#peers.parseAddr(addr));
     this.#chat = peerSwarm<Addr, SecureAskSwarm<Addr>>(this.#channels.open('chat'), { source });
-    this.#chat.serve(({ src, payload }) => this.#greeted(src.id, payload));
-    this.#chat.listen(({ src, payload }) => this.#hear(src.id, payload));
+    const { behind } = options;
+    this.#chat.serve(async ({ src, payload }) => {
+      await behind?.();
+      return this.#greeted(src.id, payload);
+    });
+    this.#chat.listen(async ({ src, payload }) => {
+      await behind?.();
+      this.#hear(src.id, payload);
+    });
     this.#arm();
   }
 
@@ -99,8 +121,11 @@ export class Room implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#left = true;
     this.#round?.cancel();
-    await this.#tellAll(Uint8Array.of(KIND.bye), 500);
-    await this.#chat.drain({ timeoutMs: 500 }).catch(() => undefined);
+    await Promise.all([
+      this.#tellAll(Uint8Array.of(KIND.bye), GOODBYE_MS),
+      this.#exchange.withdraw({ timeoutMs: GOODBYE_MS }),
+    ]);
+    await this.#chat.drain({ timeoutMs: GOODBYE_MS }).catch(() => undefined);
     await this.#channels.close();
   }
 
@@ -119,16 +144,11 @@ export class Room implements AsyncDisposable {
     });
   }
 
-  /** Greets who is new or has been silent, and asks one member whom it knows. */
+  /** Greets who is new or has been silent. */
   #look(): void {
     const now = this.#options.swarm.realm.nowMs();
     for (const { id } of this.#exchange.records) if (!this.#members.has(id)) void this.#greet(id);
     for (const [id, { heardMs }] of this.#members) if (now - heardMs > SILENT_MS) void this.#greet(id);
-    const ids = [...this.#members.keys()];
-    const id = ids[this.#turn++ % Math.max(ids.length, 1)];
-    const [addr] = id === undefined ? [] : this.#exchange.candidates(id).flatMap((each) => this.#parse(each.addr));
-    // Who does not answer is noticed when it is greeted.
-    if (addr !== undefined) this.#exchange.exchange(addr, { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined);
   }
 
   async #greet(id: PeerId): Promise<void> {
@@ -176,21 +196,18 @@ export class Room implements AsyncDisposable {
     if (text !== undefined) this.#options.onEvent({ event: 'message', member: heard.member, text });
   }
 
+  #clockDiffers(id: PeerId | undefined, differenceMs: number): void {
+    if (this.#clocks.has(id) || this.#clocks.size >= MAX_MEMBERS) return;
+    this.#clocks.add(id);
+    this.#options.onEvent({ event: 'clock_differs', id, differenceMs });
+  }
+
   #lose(id: PeerId): void {
     this.#exchange.forget(id);
     const heard = this.#members.get(id);
     if (heard === undefined || this.#left) return;
     this.#members.delete(id);
     this.#options.onEvent({ event: 'left', member: heard.member });
-  }
-
-  /** Addresses come from others: what this swarm cannot read is left out. */
-  #parse(text: string): Addr[] {
-    try {
-      return [this.#peers.parseAddr(text)];
-    } catch {
-      return [];
-    }
   }
 }
 

@@ -98,10 +98,20 @@ const MAIN = path.join(import.meta.dirname, '..', 'main.ts');
 
 /** A `shoal listen --echo` of our own, in another process. */
 async function startEcho(
-  { stack }: BenchOptions,
+  { stack, preset }: BenchOptions,
   signal: AbortSignal,
 ): Promise<AsyncDisposable & { readonly addr: string }> {
-  const args = ['listen', '--stack', stack, '--bind', '127.0.0.1:0', '--echo', '--quiet', '--json'];
+  const args = [
+    'listen',
+    '--stack',
+    stack,
+    '--bind',
+    '127.0.0.1:0',
+    '--echo',
+    '--quiet',
+    '--json',
+    ...(preset === undefined ? [] : ['--preset', preset]),
+  ];
   const child = spawn(process.execPath, [...process.execArgv, MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,

@@ -31,13 +31,26 @@ export async function chat({ output, interrupt, realm }: CommandContext, options
   await using opened = new AsyncDisposableStack();
   opened.defer(() => swarm.close());
   const show = (event: RoomEvent): void => {
+    if (event.event === 'clock_differs') {
+      const who = event.id === undefined ? '' : `[${event.id.slice(0, SHOWN_ID)}] `;
+      const minutes = Math.max(1, Math.round(Math.abs(event.differenceMs) / 60_000));
+      const way = event.differenceMs > 0 ? 'ahead' : 'behind';
+      output.show(
+        event,
+        `${who}the other side's clock differs by about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} (it is ${way}): the two of you cannot meet until both are right`,
+      );
+      return;
+    }
     const { member, ...rest } = event;
     // In front and always as long, so that no name can take its place.
     const who = `[${member.id.slice(0, SHOWN_ID)}] ${member.name}`;
     const line = event.event === 'message' ? `${who}: ${event.text}` : `${who} has ${event.event}`;
     output.show({ ...rest, id: member.id, name: member.name }, line);
   };
-  const room = asUsage('Cannot chat', () => new Room({ swarm, privateKey, name, onEvent: show }));
+  const room = asUsage(
+    'Cannot chat',
+    () => new Room({ swarm, privateKey, name, onEvent: show, behind: () => output.behind() }),
+  );
   opened.use(room);
   if (join !== undefined) await room.join(asUsage('Cannot join', () => swarm.parseAddr(join)));
 
@@ -49,6 +62,7 @@ export async function chat({ output, interrupt, realm }: CommandContext, options
   );
   const lines = createInterface({ input: process.stdin });
   signal.addEventListener('abort', () => lines.close());
+  if (signal.aborted) lines.close();
   void swarm.closed.then(() => lines.close());
   for await (const line of lines) {
     if (line.trim() === '') continue;

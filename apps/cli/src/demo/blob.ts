@@ -34,7 +34,12 @@ export interface Fetched {
 }
 
 /** Fetches the bytes of the peer at `dst`, piece by piece, several at a time. @throws {Failure} when the hash is wrong. */
-export async function fetchBlob(swarm: SecureAskSwarm<Addr>, dst: Addr, realm: Realm): Promise<Fetched> {
+export async function fetchBlob(
+  swarm: SecureAskSwarm<Addr>,
+  dst: Addr,
+  realm: Realm,
+  onBytes: (bytes: number) => void,
+): Promise<Fetched> {
   const startedMs = realm.nowMs();
   const call = { timeoutMs: TIMEOUT_MS };
   const promised = await swarm.ask(dst, HASH_REQUEST, call);
@@ -55,6 +60,7 @@ export async function fetchBlob(swarm: SecureAskSwarm<Addr>, dst: Addr, realm: R
     const piece = await first;
     hash.update(piece);
     bytes += piece.length;
+    onBytes(bytes);
     ask();
   }
   const digest = new Uint8Array(hash.digest());

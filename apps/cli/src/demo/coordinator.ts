@@ -39,7 +39,7 @@ const NAMES = [
   'ling',
 ] as const;
 
-/** Longer than any of it takes on a slow machine that does much else. */
+/** How long nothing may come nearer before it is given up; a slow machine that does much else still gets on. */
 const PATIENCE_MS = 60_000;
 const REDRAW_MS = 200;
 const SETTLE_MS = 2000;
@@ -112,7 +112,11 @@ class Demo {
     this.#say({ event: 'join', addr, command }, `Join from another terminal:  ${command}`);
     for (const name of others) this.#start(name, addr);
     await Promise.all(this.#peers.map(({ ready }) => ready));
-    await this.#until('the peers have found each other', () => this.#peers.every((peer) => this.#knowsAll(peer)));
+    await this.#until(
+      'the peers have found each other',
+      () => this.#peers.every((peer) => this.#knowsAll(peer)),
+      () => this.#acquaintances(),
+    );
     const ms = this.#elapsedMs();
     this.#say(
       { event: 'formed', peers: this.#peers.length, ms },
@@ -124,7 +128,11 @@ class Demo {
   async #transfer(): Promise<void> {
     const [, receiver, sender] = this.#peers;
     receiver!.order({ type: 'fetch', from: sender!.id! });
-    await this.#until('the transfer is over', () => receiver!.fetched !== undefined);
+    await this.#until(
+      'the transfer is over',
+      () => receiver!.fetched !== undefined,
+      () => receiver!.report?.fetchedBytes ?? 0,
+    );
     const fetched = receiver!.fetched!;
     this.#transferred = { from: sender!.name, to: receiver!.name, ...fetched };
     const rate = `${(fetched.bytes / 1_048_576 / (fetched.ms / 1000)).toFixed(0)} MiB/s`;
@@ -146,7 +154,11 @@ class Demo {
       { event: 'killed', name: victim.name, pid: victim.pid, atMs: killedAt },
       `kill -9 ${victim.pid}: ${victim.name} is gone`,
     );
-    await this.#until('the others have noticed', () => survivors.every(({ known }) => !known.has(victim.name)));
+    await this.#until(
+      'the others have noticed',
+      () => survivors.every(({ known }) => !known.has(victim.name)),
+      () => this.#acquaintances(),
+    );
     const noticedMs = this.#elapsedMs() - killedAt;
     this.#say(
       { event: 'noticed', name: victim.name, ms: noticedMs },
@@ -158,7 +170,11 @@ class Demo {
     this.#peers = survivors;
     const again = this.#start(victim.name, survivors[0]!.addrs[0]);
     await again.ready;
-    await this.#until('it has been found again', () => this.#peers.every((peer) => this.#knowsAll(peer)));
+    await this.#until(
+      'it has been found again',
+      () => this.#peers.every((peer) => this.#knowsAll(peer)),
+      () => this.#acquaintances(),
+    );
     const recoveredMs = this.#elapsedMs() - restartedAt;
     this.#say(
       { event: 'recovered', name: victim.name, id: again.id, pid: again.pid, ms: recoveredMs },
@@ -237,16 +253,21 @@ class Demo {
     return this.#peers.every((other) => other.name === name || known.has(other.name));
   }
 
-  /** Waits until `test` holds; it is tried at all news. */
-  async #until(what: string, test: () => boolean): Promise<void> {
+  /** Waits until `test` holds; it is tried at all news. Gives up when `moved` has been the same for too long. */
+  async #until(what: string, test: () => boolean, moved: () => number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const late = setTimeout(
-      () => reject(new Failure(`The demo failed: ${what} should be true by now, after ${PATIENCE_MS / 1000} s`)),
+      () => reject(new Failure(`The demo failed: for ${PATIENCE_MS / 1000} s nothing has moved towards this: ${what}`)),
       PATIENCE_MS,
     );
     const onAbort = (): void => reject(this.#signal.reason);
     this.#signal.addEventListener('abort', onAbort);
-    this.#recheck = () => test() && resolve();
+    let before = moved();
+    this.#recheck = () => {
+      if (moved() !== before) late.refresh();
+      before = moved();
+      if (test()) resolve();
+    };
     this.#recheck();
     if (this.#signal.aborted) onAbort();
     try {
@@ -256,6 +277,11 @@ class Demo {
       this.#signal.removeEventListener('abort', onAbort);
       this.#recheck = () => undefined;
     }
+  }
+
+  /** Pairs of peers of which one knows the other. */
+  #acquaintances(): number {
+    return this.#peers.reduce((sum, { known }) => sum + known.size, 0);
   }
 
   /** Lets the network run; rejects when the user has had enough. */

@@ -72,6 +72,7 @@ export class DemoPeer {
   readonly #greeting = new Set<string>();
   readonly #timers: NodeJS.Timeout[] = [];
   #blob: Blob | undefined;
+  #fetchedBytes = 0;
   #quiet = false;
 
   constructor(links: DemoSwarm, privateKey: PrivateKey, options: DemoPeerOptions) {
@@ -103,7 +104,7 @@ export class DemoPeer {
   /** Everything counted so far. */
   report(sessions: number): PeerReport {
     const known = this.#alive().map(({ info }) => info.name);
-    return { ...this.#tally.report(), sessions, known };
+    return { ...this.#tally.report(), sessions, known, fetchedBytes: this.#fetchedBytes };
   }
 
   /**
@@ -120,7 +121,7 @@ export class DemoPeer {
     const addrs = this.#exchange.record(id)?.addrs ?? [];
     const [dst] = addrs.filter((text) => linkOf(text) === BULK_LINK).flatMap((text) => this.#parse(text));
     if (dst === undefined) throw new Error(`Cannot fetch from ${id}: no address of it over ${BULK_LINK} is known`);
-    return fetchBlob(this.#swarm, dst, this.#swarm.realm);
+    return fetchBlob(this.#swarm, dst, this.#swarm.realm, (bytes) => (this.#fetchedBytes = bytes));
   }
 
   #every(ms: number, act: () => Promise<void>): void {

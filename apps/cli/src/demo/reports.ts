@@ -51,6 +51,8 @@ export interface PeerReport {
   /** Round trips of the last tells and asks, in milliseconds. */
   readonly tellMs: readonly number[];
   readonly askMs: readonly number[];
+  /** Bytes of the fetch that is under way, or was the last. */
+  readonly fetchedBytes?: number | undefined;
   /** Names of the peers that are alive in this one's view. */
   readonly known: readonly string[];
 }

@@ -15,6 +15,10 @@ export function anySwarm<A extends Addr>(swarm: Swarm<A>): AnySwarm {
   return swarm as unknown as AnySwarm;
 }
 
+/** The implementations whose habits can be taken. */
+export const PRESETS = ['go-p2p'] as const;
+export type Preset = (typeof PRESETS)[number];
+
 /** What a layer is opened with. */
 export interface StackContext {
   readonly realm: Realm;
@@ -22,6 +26,8 @@ export interface StackContext {
   readonly bind: string;
   /** This node's key; the same for all layers of a stack. */
   readonly privateKey: () => Promise<PrivateKey>;
+  /** Speaks as another implementation does, in the layers that know it. */
+  readonly preset?: Preset | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -112,14 +118,14 @@ export const LAYERS: readonly Layer[] = [
     minInnerBytes: 1200,
     asks: true,
     keys: true,
-    configure: plain('quic', async ({ realm, bind, signal, privateKey }, inner) => {
+    configure: plain('quic', async ({ realm, bind, signal, privateKey, preset }, inner) => {
       const { loadQuicEngine, openQuicSwarm, quic } = await import('shoal/quic');
       const key = await privateKey();
       if (inner === undefined) {
-        return { swarm: anySwarm(await openQuicSwarm({ realm, bind, signal, privateKey: key })) };
+        return { swarm: anySwarm(await openQuicSwarm({ realm, bind, signal, preset, privateKey: key })) };
       }
       await loadQuicEngine();
-      return { swarm: anySwarm(quic(inner, { privateKey: key })) };
+      return { swarm: anySwarm(quic(inner, { preset, privateKey: key })) };
     }),
   },
   {
@@ -152,9 +158,9 @@ export const LAYERS: readonly Layer[] = [
     place: 'above',
     minInnerBytes: 64,
     asks: true,
-    configure: plain('mbapp', async (_context, inner) => {
+    configure: plain('mbapp', async ({ preset }, inner) => {
       const { mbapp } = await import('shoal/mbapp');
-      return { swarm: mbapp<Addr>(inner!) };
+      return { swarm: mbapp<Addr>(inner!, { preset }) };
     }),
   },
   {
