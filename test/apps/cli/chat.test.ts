@@ -7,7 +7,8 @@ import { mux } from 'shoal/mux';
 import { p2pke } from 'shoal/p2pke';
 import { testKey } from 'shoal/testing';
 import { Room, type RoomEvent } from '../../../apps/cli/src/chat/room.ts';
-import { assertFails, shoal, startShoal } from './command.ts';
+import { once } from 'node:events';
+import { assertFails, runningShoal, shoal, spawnShoal, startShoal } from './command.ts';
 
 function world() {
   const realm = createMemoryRealm({ clock: 'virtual', seed: 3, netem: 'wifi' });
@@ -102,5 +103,70 @@ describe('shoal chat', () => {
   it('fails on one line when there is no room, or no name', async () => {
     assertFails(await shoal(['chat', '--name', '', '--bind', '127.0.0.1:0']), 2, /expected 1 to 64 bytes, got 0/);
     assertFails(await shoal(['chat', '--join', '127.0.0.1:9']), 2, /Cannot join: .*expected <PeerID>@/);
+  });
+
+  it('says on both ends that clocks differ, in place of two empty rooms', async () => {
+    const minutes = 12;
+    await using alice = startShoal('chat', '--name', 'alice', '--bind', '127.0.0.1:0');
+    const { addr } = await alice.next('room');
+    const joining = ['chat', '--name', 'bob', '--bind', '127.0.0.1:0', '--join', String(addr), '--json'];
+    await using bob = runningShoal(spawnShoal(joining, { aheadMs: minutes * 60_000 }));
+    for (const [room, sign] of [
+      [alice, 1],
+      [bob, -1],
+    ] as const) {
+      const { differenceMs } = await room.next('clock_differs');
+      assert.equal(Math.round(Number(differenceMs) / 60_000), sign * minutes);
+    }
+    const plain = spawnShoal(
+      joining.filter((word) => word !== '--json'),
+      { aheadMs: minutes * 60_000 },
+    );
+    let said = '';
+    while (!said.includes('\n')) said += String((await once(plain.stdout!, 'data'))[0]);
+    assert.match(said, /^\[[\w-]{8}\] the other side's clock differs by about 12 minutes/);
+    plain.kill('SIGINT');
+    assert.deepEqual(await once(plain, 'exit'), [0, null]);
+  });
+
+  it('shows hostile names and texts on one line, behind a piece of the PeerID', async () => {
+    const alice = spawnShoal(['chat', '--name', 'alice', '--bind', '127.0.0.1:0']);
+    using _alice = { [Symbol.dispose]: () => void alice.kill('SIGKILL') };
+    let said = '';
+    alice.stdout!.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const line = async (end: RegExp): Promise<void> => {
+      while (!end.test(said)) await once(alice.stdout!, 'data');
+    };
+    await line(/--join '.+'\n/);
+    const id = /--join '(.{43})@/.exec(said)![1]!;
+    const name = `[${id.slice(0, 8)}] alice: hi\n\u{202e}\u{1b}[1A`;
+    await using bob = startShoal(
+      'chat',
+      '--name',
+      name,
+      '--bind',
+      '127.0.0.1:0',
+      '--join',
+      /--join '(.+)'/.exec(said)![1]!,
+    );
+    const own = String((await bob.next('room'))['addr']).slice(0, 8);
+    await line(/has joined\n/);
+    bob.process.stdin!.write('\u{9b}2J\u{2066}[x] carol: hello\n');
+    await line(/carol: hello\n/);
+    const lines = said.split('\n').slice(1, -1);
+    assert.equal(lines.length, 2, said);
+    for (const each of lines) assert(each.startsWith(`[${own}] `), each);
+    assert.doesNotMatch(said.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+    alice.kill('SIGINT');
+    assert.deepEqual(await once(alice, 'exit'), [0, null]);
+  });
+
+  it('ends when it is interrupted before it has begun to read', async () => {
+    // Nobody answers there, so the signal comes while it joins.
+    const child = spawnShoal(['chat', '--bind', '127.0.0.1:0', '--verbose']);
+    await once(child.stderr!, 'data');
+    child.kill('SIGINT');
+    const [code] = (await once(child, 'exit')) as [number | null];
+    assert.notEqual(code, null);
   });
 });

@@ -20,19 +20,27 @@ export interface Ended {
   readonly events: readonly Readonly<Record<string, unknown>>[];
 }
 
+function otherClock(aheadMs: number): readonly string[] {
+  if (aheadMs === 0) return [];
+  const program = `const now = Date.now; Date.now = () => now() + ${aheadMs};`;
+  return ['--import', `data:text/javascript,${encodeURIComponent(program)}`];
+}
+
 /** How a command is started. */
 interface SpawnPlace {
   /** @default pipes for all */
   readonly stdio?: StdioOptions | undefined;
   readonly cwd?: string | undefined;
+  /** Milliseconds by which its clock is ahead. @default 0 */
+  readonly aheadMs?: number | undefined;
 }
 
 /** Starts a command. */
 export function spawnShoal(
   args: readonly string[],
-  { stdio = ['pipe', 'pipe', 'pipe'], cwd = process.cwd() }: SpawnPlace = {},
+  { stdio = ['pipe', 'pipe', 'pipe'], cwd = process.cwd(), aheadMs = 0 }: SpawnPlace = {},
 ): ChildProcess {
-  return spawn(process.execPath, ['--conditions=shoal-source', main, ...args], {
+  return spawn(process.execPath, ['--conditions=shoal-source', ...otherClock(aheadMs), main, ...args], {
     cwd,
     stdio,
     env: { ...process.env, NO_COLOR: '1' },
@@ -76,7 +84,11 @@ export interface Running extends AsyncDisposable {
 
 /** Starts a command with `--json`. */
 export function startShoal(...args: readonly string[]): Running {
-  const child = spawnShoal([...args, '--json']);
+  return runningShoal(spawnShoal([...args, '--json']));
+}
+
+/** The same for a process that was started with `--json`. */
+export function runningShoal(child: ChildProcess): Running {
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   let stderr = '';
   child.stderr!.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

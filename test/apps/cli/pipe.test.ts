@@ -2,11 +2,15 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, type Server, connect, createServer } from 'node:net';
-import { buffer } from 'node:stream/consumers';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
+import { openEndpoint } from 'shoal/endpoint';
 import { peerIdOf } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
-import { formatPipeAddress, parsePipeAddress } from '../../../apps/cli/src/pipe/door.ts';
+import { MAX_STRANGERS_PER_SOURCE, formatPipeAddress, parsePipeAddress } from '../../../apps/cli/src/pipe/door.ts';
 import { assertFails, shoal, spawnShoal, startShoal } from './command.ts';
 
 const LOOPBACK = ['--bind', '127.0.0.1:0'];
@@ -100,5 +104,91 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     const taken = await reverser();
     assertFails(await shoal(['pipe', ...LOOPBACK, '--listen-tcp', taken]), 1, /Cannot listen on TCP .*EADDRINUSE/);
     assert.equal((await waiting.interrupt()).code, 0);
+  });
+
+  it('lets the owner in at once while strangers wait at the door', async () => {
+    await using waiting = startShoal('pipe', ...LOOPBACK);
+    const address = parsePipeAddress(String((await waiting.next('pipe'))['addr']));
+    await using strangers = await openEndpoint({ bind: '127.0.0.1:0', pool: false });
+    const dst = { addr: address.place, expect: address.id };
+    const held = [];
+    for (let i = 0; i < MAX_STRANGERS_PER_SOURCE + 8; i++) held.push(await strangers.connect(dst));
+    // The oldest of the busiest source go; the others are still there.
+    for (const each of held.slice(0, 8)) assert.match((await each.closed).reason, /too many at the door/);
+    assert.equal(held.slice(8).filter(({ closeReason }) => closeReason === undefined).length, MAX_STRANGERS_PER_SOURCE);
+    waiting.process.stdin!.end();
+    const owner = await shoal(['pipe', formatPipeAddress(address)], 'hello');
+    assert.equal(owner.stderr, '');
+    assert.equal(owner.code, 0);
+    for (const each of held.slice(9)) assert.match((await each.closed).reason, /in use|wrong secret|too many/);
+  });
+
+  it('shows the greeting of a server that speaks first, and reports a refused port', async () => {
+    const greeter = createServer((socket) => void socket.end('220 ready\r\n'));
+    servers.push(greeter);
+    greeter.listen(0, '127.0.0.1');
+    await once(greeter, 'listening');
+    const port = String((greeter.address() as AddressInfo).port);
+    await using waiting = startShoal('pipe', ...LOOPBACK, '--connect-tcp', port);
+    const { addr } = await waiting.next('pipe');
+    await using dialler = startShoal('pipe', String(addr), '--listen-tcp', '127.0.0.1:0');
+    const { tcp } = await dialler.next('forwarding');
+    const greeted = async (): Promise<string> => {
+      const socket = connect({ host: '127.0.0.1', port: Number(String(tcp).split(':')[1]) });
+      socket.on('error', () => undefined);
+      return text(socket).catch(() => '');
+    };
+    assert.equal(await greeted(), '220 ready\r\n');
+    greeter.close();
+    await once(greeter, 'close');
+    assert.equal(await greeted(), '');
+    await waiting.noted(/Cannot carry a connection to TCP \d+: connect ECONNREFUSED/);
+  });
+
+  it('carries more than a hundred connections at a time, and survives clients that reset', async () => {
+    const server = createServer((socket) => void socket.on('error', () => undefined).write('hi'));
+    servers.push(server);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const place = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await using waiting = startShoal('pipe', ...LOOPBACK, '--connect-tcp', place);
+    await using dialler = startShoal(
+      'pipe',
+      String((await waiting.next('pipe'))['addr']),
+      '--listen-tcp',
+      '127.0.0.1:0',
+    );
+    const port = Number(String((await dialler.next('forwarding'))['tcp']).split(':')[1]);
+    for (let i = 0; i < 50; i++) {
+      const socket = connect({ host: '127.0.0.1', port });
+      await once(socket, 'connect');
+      socket.resetAndDestroy();
+    }
+    const sockets = Array.from({ length: 150 }, () => connect({ host: '127.0.0.1', port }));
+    for (const each of await Promise.all(sockets.map((socket) => once(socket, 'data'))))
+      assert.equal(String(each[0]), 'hi');
+    for (const socket of sockets) socket.destroy();
+    assert.equal((await dialler.interrupt()).code, 0);
+    assert.equal((await waiting.interrupt()).code, 0);
+  });
+
+  it('begins on the side that only listens, and notices a restart at the same key and port', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'shoal-pipe-'));
+    after(() => rmSync(folder, { recursive: true, force: true }));
+    const key = path.join(folder, 'key.pem');
+    assert.equal((await shoal(['keygen', '--out', key])).code, 0);
+    await using waiting = startShoal('pipe', ...LOOPBACK, '--key', key);
+    const { addr } = await waiting.next('pipe');
+    waiting.process.stdin!.write('backup'); // while the dialler says nothing
+    const dialler = spawnShoal(['pipe', String(addr)]);
+    const said = text(dialler.stderr!);
+    assert.equal(String((await once(dialler.stdout!, 'data'))[0]), 'backup');
+    waiting.process.kill('SIGKILL');
+    await once(waiting.process, 'exit');
+    await using again = startShoal('pipe', '--bind', parsePipeAddress(String(addr)).place, '--key', key);
+    await again.next('pipe');
+    dialler.stdin!.write('to the one that is not there');
+    assert.equal((await once(dialler, 'close'))[0], 1);
+    assert.match(await said, /The pipe has broken/);
   });
 });

@@ -60,9 +60,10 @@ export async function chat({ output, interrupt, realm }: CommandContext, options
     { event: 'room', addr: addr?.text, members: room.members.length, command },
     `Others join with:  ${command}`,
   );
+  // Lines that are closed before somebody reads them never end.
+  if (signal.aborted) return;
   const lines = createInterface({ input: process.stdin });
   signal.addEventListener('abort', () => lines.close());
-  if (signal.aborted) lines.close();
   void swarm.closed.then(() => lines.close());
   for await (const line of lines) {
     if (line.trim() === '') continue;
