@@ -21,7 +21,7 @@ import { after, describe, it } from 'node:test';
 import { testKey } from 'shoal/testing';
 import { decodeManifest, encodeManifest } from '../../../apps/cli/src/transfer/manifest.ts';
 import { STATUS, encodeRequest } from '../../../apps/cli/src/transfer/messages.ts';
-import { type Offer, makeOffer } from '../../../apps/cli/src/transfer/offer.ts';
+import { Offer, makeOffer } from '../../../apps/cli/src/transfer/offer.ts';
 import * as fc from '../../support/fast-check.ts';
 
 const base = mkdtempSync(path.join(tmpdir(), 'shoal-offer-'));
@@ -283,6 +283,25 @@ describe('what is served', () => {
       assert.deepEqual([...(await offer.answer(read, () => undefined))], [STATUS.ok, 0x62, 0x63]);
       change(file);
       assert.deepEqual([...(await offer.answer(read, () => undefined))], [STATUS.changed], name);
+    }
+  });
+
+  it('is no empty file when this side cannot read, and nothing for messages of another form', async () => {
+    const whole = newFolder();
+    writeFileSync(path.join(whole, 'a'), 'abc');
+    const { offer } = await offering(whole);
+    const source = { file: 'a\0b', bytes: 3, mtimeMs: 0, ino: 0 };
+    const broken = new Offer(offer.manifest, [source], testKey(1));
+    const read = encodeRequest(offer.secret, { type: 'read', file: 1, offset: 0, length: 3 });
+    await assert.rejects(
+      broken.answer(read, () => undefined),
+      /null bytes/,
+    );
+    for (const message of [Uint8Array.of(...read, 0), read.subarray(0, -1), read.subarray(0, 17), offer.secret]) {
+      assert.deepEqual([...(await offer.answer(message, () => undefined))], [STATUS.request]);
+    }
+    for (const message of [new Uint8Array(), read.subarray(0, 15), read.with(0, read[0]! ^ 1)]) {
+      assert.deepEqual([...(await offer.answer(message, () => undefined))], [STATUS.secret]);
     }
   });
 

@@ -334,6 +334,10 @@ describe('paths of a transfer', () => {
         /EEXIST|ELOOP/,
       );
     }
+    rmSync(part);
+    linkSync(path.join(elsewhere, 'a'), part);
+    const written = store.write(manifest.files[0]!, { from: 0 }, piecesOf('hello'), () => undefined);
+    await assert.rejects(written, /EEXIST/);
     assert.equal(read(elsewhere, 'a'), 'hel');
   });
 
