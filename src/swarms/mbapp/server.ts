@@ -201,9 +201,17 @@ export class Server<A extends Addr> {
   #send(reply: Reply<A>): void {
     const { dst, header, payload } = reply;
     const { counters, realm, wireBytes } = this.#link;
-    const credit = reply.isProven ? Infinity : MAX_AMPLIFICATION * reply.bytesIn - reply.bytesOut;
-    if (reply.sendings >= MAX_SENDINGS) counters.countDrop('mbapp.answered_too_often');
-    else if (wireBytes(dst, payload.length) <= credit) {
+    if (reply.sendings >= MAX_SENDINGS) {
+      counters.countDrop('mbapp.answered_too_often');
+      return;
+    }
+    if (reply.isProven) {
+      reply.sendings++;
+      this.#dispatch(dst, header, payload);
+      return;
+    }
+    const credit = MAX_AMPLIFICATION * reply.bytesIn - reply.bytesOut;
+    if (wireBytes(dst, payload.length) <= credit) {
       reply.sendings++;
       this.#pay(reply, header, payload);
     } else if (HEADER_BYTES + TOKEN_BYTES <= credit) {
@@ -214,15 +222,17 @@ export class Server<A extends Addr> {
   }
 
   #refuseProof(dst: A, { origin, counter }: Packet): void {
-    const header = replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, EMPTY_BYTES);
-    this.#link.send(dst, header, EMPTY_BYTES).catch(() => this.#link.counters.countDrop('mbapp.answer_not_sent'));
+    this.#dispatch(dst, replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, EMPTY_BYTES), EMPTY_BYTES);
   }
 
   #pay(reply: Reply<A>, header: MessageHeader, payload: Uint8Array): void {
-    const { counters, send, wireBytes } = this.#link;
-    reply.bytesOut += wireBytes(reply.dst, payload.length);
+    reply.bytesOut += this.#link.wireBytes(reply.dst, payload.length);
+    this.#dispatch(reply.dst, header, payload);
+  }
+
+  #dispatch(dst: A, header: MessageHeader, payload: Uint8Array): void {
     // The asker asks again when an answer is lost; what cannot be sent at all is counted.
-    send(reply.dst, header, payload).catch(() => counters.countDrop('mbapp.answer_not_sent'));
+    this.#link.send(dst, header, payload).catch(() => this.#link.counters.countDrop('mbapp.answer_not_sent'));
   }
 }
 
