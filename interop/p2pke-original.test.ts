@@ -57,7 +57,7 @@ function reordering(inner: Swarm<UdpAddr>, jitterMs: number): Swarm<UdpAddr> {
   });
 }
 
-describe('p2pke with a peer that forgets as the original does', { skip: goMissing(), concurrency: true }, () => {
+describe('p2pke with a peer that forgets as the original does', { skip: goMissing(), concurrency: 4 }, () => {
   for (const [i, everyMs] of [300, 5000, 12_000].entries()) {
     it(`tells every ${everyMs} ms of its time and loses nothing`, async () => {
       await using peer = go('udp,p2pke', 61 + i);
