@@ -10,10 +10,14 @@ import { later } from './later.ts';
 
 /** What each peer may hold even when the budget is used up: small messages go on. */
 const FLOOR_BYTES = 8192;
-/** Floors are not given any more when so many times the budget is held. */
+/** Floors are not given any more when so many times the budget is held, and a read for each; a network alone may hold as much. */
 const HARD_TIMES = 2;
-/** The part of the budget that the peers of one network may hold. */
+/** What one read brings at most, before it is known that there is no room for it. */
+const READ_BYTES = 65_536;
+/** The part of the budget that the peers of one network may hold beside others. */
 const SOURCE_SHARE = 3 / 4;
+/** A network with so many times its even share loses those that move nothing, also where it is we who do not read them. */
+const UNFAIR_TIMES = 3 / 2;
 /** Who waits looks so often for those that move nothing; they have moved less than `STALL_BYTES` in `STALL_MS`. */
 const LOOK_MS = 1000;
 const STALL_MS = 5000;
@@ -42,6 +46,11 @@ export class MemoryHolder {
     this.source = source;
     this.hooks = hooks;
     this.#movedMs = nowMs;
+  }
+
+  /** When it last moved enough. */
+  get movedMs(): number {
+    return this.#movedMs;
   }
 
   /** Bytes, as last told. */
@@ -101,6 +110,8 @@ export class MemoryBudget {
   readonly #bySource = new Map<string, number>();
   /** In the order in which they began to wait. */
   readonly #waiting = new Set<MemoryHolder>();
+  /** The one that may go on although the budget is used up, so that one message after the other becomes whole. */
+  #favoured: MemoryHolder | undefined;
   #held = 0;
   #isWaking = false;
   #timer: Timer | undefined;
@@ -139,7 +150,10 @@ export class MemoryBudget {
   allows(holder: MemoryHolder, bytes: number): boolean {
     const more = bytes - holder.held;
     const held = this.#held + more;
-    if (bytes <= FLOOR_BYTES) return held <= this.maxBytes * HARD_TIMES;
+    const isAlone = this.#bySource.size === (this.#bySource.has(holder.source) ? 1 : 0);
+    const hard = this.maxBytes * HARD_TIMES;
+    if (bytes <= FLOOR_BYTES) return held <= hard + this.#holders.size * READ_BYTES;
+    if (isAlone || holder === this.#favoured) return held <= hard;
     return held <= this.maxBytes && this.#of(holder.source) + more <= this.maxBytes * SOURCE_SHARE;
   }
 
@@ -148,6 +162,7 @@ export class MemoryBudget {
     const ofSource = this.#of(holder.source) + bytes;
     if (ofSource > 0) this.#bySource.set(holder.source, ofSource);
     else this.#bySource.delete(holder.source);
+    if (holder === this.#favoured && holder.stalling <= FLOOR_BYTES) this.#favour(undefined);
     if (bytes < 0) this.#wake();
   }
 
@@ -160,7 +175,22 @@ export class MemoryBudget {
   leave(holder: MemoryHolder): void {
     this.#holders.delete(holder);
     this.#waiting.delete(holder);
+    if (holder === this.#favoured) this.#favour(undefined);
     if (this.#waiting.size === 0) this.#disarm();
+  }
+
+  /** Lets one go on, or looks for the next one. */
+  #favour(holder: MemoryHolder | undefined): void {
+    const hadOne = this.#favoured !== undefined;
+    this.#favoured = holder;
+    if (holder !== undefined) this.#wake();
+    else if (hadOne) later(this.#realm, () => this.#favourNext());
+  }
+
+  /** Where nobody can go on, the one goes on that holds least. */
+  #favourNext(): void {
+    if (this.#favoured !== undefined || [...this.#waiting].some((holder) => holder.mayTake())) return;
+    this.#favour([...this.#waiting].toSorted((a, b) => a.held - b.held)[0]);
   }
 
   #of(source: string): number {
@@ -192,16 +222,25 @@ export class MemoryBudget {
     this.#timer = undefined;
   }
 
-  /** Ends those that move nothing, of the network that holds most first, until those who wait can go on. */
+  /**
+   * Ends those that move nothing, for longest first, and of the network that holds most, until half of the budget is free. Who waits cannot move, so
+   * it is spared, unless its network has more than is fair.
+   */
   #look(): void {
     this.#timer = undefined;
     const nowMs = this.nowMs;
-    const stalled = [...this.#holders].filter((holder) => holder.isStalled(nowMs));
-    stalled.sort((a, b) => this.#of(b.source) - this.#of(a.source) || b.stalling - a.stalling);
-    for (const holder of stalled) {
-      if (![...this.#waiting].some((waiting) => !waiting.mayTake())) break;
+    const unfair = (this.maxBytes / this.#bySource.size) * UNFAIR_TIMES;
+    const stalled = [...this.#holders].filter(
+      (holder) => holder.isStalled(nowMs) && (!this.#waiting.has(holder) || this.#of(holder.source) > unfair),
+    );
+    const victims = stalled.toSorted(
+      (a, b) => a.movedMs - b.movedMs || this.#of(b.source) - this.#of(a.source) || b.stalling - a.stalling,
+    );
+    for (const holder of victims) {
+      if (this.#held * 2 <= this.maxBytes) break;
       holder.hooks.end();
     }
+    this.#favourNext();
     this.#wake();
     if (this.#waiting.size > 0) this.#armLook();
   }

@@ -11,6 +11,7 @@ import { type Connection, type Disconnect, type DisconnectOrigin, type LocalRole
 import { LATE, within } from './deadline.ts';
 import { type ConnectHook, type DisconnectHook } from './hook.ts';
 import { type Reservation } from './limits.ts';
+import { type NodeMemory } from './memory.ts';
 import { type Link } from './network/network.ts';
 import { type Node } from './node.ts';
 import { type Reader } from './reading.ts';
@@ -24,6 +25,7 @@ export interface ConnectionHost {
   readonly realm: Realm;
   readonly count: NodeCount;
   readonly waits: Waits;
+  readonly memory: NodeMemory;
   readonly running: { onConnect: number; onDisconnect: number };
   /** The connection has ended. */
   removed(connection: NodeConnection, how: Disconnect): void;
@@ -83,7 +85,7 @@ export class NodeConnection implements Connection, PipeSink {
   /** Whether what comes is still processed. */
   #isReading = true;
   /** Who wants the pipe not to be read. */
-  readonly #pauses = new Set<'reader' | 'transform'>();
+  readonly #pauses = new Set<'reader' | 'transform' | 'memory'>();
   /** The peer has closed its half, and the transform has not opened all that came before. */
   #endsLater = false;
   /** Cuts every wait of the end short. */
@@ -205,7 +207,7 @@ export class NodeConnection implements Connection, PipeSink {
   }
 
   /** Reads the pipe or not. */
-  pause(by: 'reader' | 'transform', pause: boolean): void {
+  pause(by: 'reader' | 'transform' | 'memory', pause: boolean): void {
     const wasPaused = this.#pauses.size > 0;
     if (pause) this.#pauses.add(by);
     else this.#pauses.delete(by);

@@ -14,6 +14,7 @@ import { Bans } from './bans.ts';
 import { type Connection, type Disconnect, type LocalRole } from './connection.ts';
 import { type Hook, type HookKind, type Hooks } from './hook.ts';
 import { Admission, type Reservation } from './limits.ts';
+import { type NodeMemory } from './memory.ts';
 import { type Link, type Listener } from './network/network.ts';
 import { adopt, assertSocket } from './network/system.ts';
 import { type ConnectionHost, type Manners, NodeConnection } from './node-connection.ts';
@@ -47,6 +48,7 @@ export class NodeCore implements Node, ConnectionHost {
     onConnect: 0,
     onDisconnect: 0,
   };
+  readonly memory: NodeMemory;
   readonly #options: ResolvedNodeOptions;
   readonly #admission: Admission;
   readonly #bans: Bans;
@@ -68,6 +70,7 @@ export class NodeCore implements Node, ConnectionHost {
     const { name, realm, maxBans, groupIpv6 } = this.#options;
     this.name = name;
     this.realm = realm;
+    this.memory = this.#options.memory;
     this.count = new NodeCount(realm.nowMs());
     this.waits = new Waits(realm);
     this.#admission = new Admission(options);
@@ -267,12 +270,8 @@ export class NodeCore implements Node, ConnectionHost {
   #reserveFor(remote: Endpoint, addr: string): Reservation | P2PError {
     const what = `connect to ${addr}`;
     if (this.#latch.isClosed) return this.#latch.error(what);
-    if (this.#isSelf(remote)) {
-      return selfError(addr);
-    }
-    if (this.#byAddr.has(addr) || this.isConnecting(addr)) {
-      return takenError(addr);
-    }
+    if (this.#isSelf(remote)) return selfError(addr);
+    if (this.#byAddr.has(addr) || this.isConnecting(addr)) return takenError(addr);
     if (this.#bans.has(remote.ip, this.realm.nowMs())) return bannedError(addr);
     const place = this.#admission.reserve(remote.ip, 'outbound');
     if (typeof place !== 'string') return place;

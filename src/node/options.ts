@@ -6,6 +6,7 @@ import { type Realm } from '../core/realm.ts';
 import { systemRealm } from '../drive/system-realm.ts';
 import { parseIpEndpoint } from '../swarms/udp/address.ts';
 import { type ConnectionLimits } from './limits.ts';
+import { NodeMemory } from './memory.ts';
 import { type Network } from './network/network.ts';
 import { systemNetwork } from './network/system.ts';
 
@@ -31,6 +32,14 @@ export interface NodeOptions extends ConnectionLimits {
   readonly keepAliveMs?: number | undefined;
   /** Bans that are kept at one time; the one that ends soonest makes room. @default 10 000 */
   readonly maxBans?: number | undefined;
+  /**
+   * What all peers together may make the node hold of messages that are unfinished, wait for handlers or are in them, and, apart
+   * from these, what may wait to be sent to all; in bytes. A network (/24, /64) may have three quarters of it beside others, each peer
+   * 8 KiB (64 KiB to be sent) in any case. Connections that would take more are not read meanwhile, `send` throws
+   * `limit_exceeded`; a peer that leaves its message unfinished for 5 s makes room (`over_budget`). Not less than one of the
+   * largest messages. @default 33_554_432 (32 MiB)
+   */
+  readonly maxNodeBytes?: number | undefined;
   /** Whose time. @default the system's */
   readonly realm?: Realm | undefined;
   /** What connects nodes: a host of `createMemoryNetwork`, for tests. @default this system's TCP */
@@ -46,11 +55,18 @@ export interface ResolvedNodeOptions {
   readonly connectTimeoutMs: number;
   readonly maxBans: number;
   readonly groupIpv6: boolean;
+  readonly memory: NodeMemory;
   readonly realm: Realm;
   readonly network: Network;
 }
 
-const DEFAULTS = { backlog: 511, connectTimeoutMs: 5000, keepAliveMs: 60_000, maxBans: 10_000 } as const;
+const DEFAULTS = {
+  backlog: 511,
+  connectTimeoutMs: 5000,
+  keepAliveMs: 60_000,
+  maxBans: 10_000,
+  maxNodeBytes: 33_554_432,
+} as const;
 
 /** The next name. All of the process share it, because names are for its log; nothing depends on it. */
 let unnamed = 0;
@@ -69,6 +85,7 @@ export function resolveNodeOptions(options: NodeOptions): ResolvedNodeOptions {
     connectTimeoutMs: quantity(options.connectTimeoutMs, 'connectTimeoutMs', DEFAULTS.connectTimeoutMs, 1, Infinity),
     maxBans: wholeNumber(options.maxBans, 'maxBans', DEFAULTS.maxBans, 1, Number.MAX_SAFE_INTEGER),
     groupIpv6: options.groupIpv6 ?? false,
+    memory: new NodeMemory(wholeNumber(options.maxNodeBytes, 'maxNodeBytes', DEFAULTS.maxNodeBytes, 1, 2 ** 50), realm),
     realm,
     network:
       options.network ?? systemNetwork({ noDelay, keepAliveMs: keepAliveMs === Infinity ? undefined : keepAliveMs }),

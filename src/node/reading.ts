@@ -11,6 +11,7 @@ import { assertFunction, quantity, wholeNumber } from '../core/limits.ts';
 import { type Timer } from '../core/realm.ts';
 import { BoundedQueue } from '../kit/bounded-queue.ts';
 import { later } from '../kit/later.ts';
+import { type MemoryHolder } from '../kit/memory-budget.ts';
 import { isPending } from '../kit/tell-slot.ts';
 import { clockOf } from '../drive/system-realm.ts';
 import { type Codec, type Decoder } from './codec.ts';
@@ -153,14 +154,25 @@ export interface Reader {
   hold(held: boolean): void;
 }
 
+/** A message, and the bytes of its frame. */
+interface Decoded<In> {
+  readonly message: In;
+  readonly bytes: number;
+}
+
 class MessageReader<In> implements Reader {
   readonly #connection: NodeConnection;
   readonly #decoder: Decoder<In>;
   readonly #settings: Settings<In>;
   readonly #meter: RateMeter | undefined;
   /** With `overflow: 'drop'`: decoded and not processed. */
-  readonly #queue: BoundedQueue<In> | undefined;
+  readonly #queue: BoundedQueue<Decoded<In>> | undefined;
+  readonly #holder: MemoryHolder;
   #running = 0;
+  /** Of messages that are in handlers. */
+  #runningBytes = 0;
+  /** There is no memory to read on. */
+  #isWaiting = false;
   #isLooping = false;
   /** Goes on in a later turn. */
   #isYielding = false;
@@ -185,6 +197,14 @@ class MessageReader<In> implements Reader {
     this.#queue =
       settings.maxQueueMessages === undefined ? undefined : new BoundedQueue({ maxItems: settings.maxQueueMessages });
     this.#aliveAtMs = connection.realm.nowMs();
+    this.#holder = connection.host.memory.reading.join(connection.ip, {
+      resume: () => {
+        this.#isWaiting = false;
+        this.#aliveAtMs = connection.realm.nowMs();
+        connection.pause('memory', false);
+      },
+      end: () => this.#fail('over_budget'),
+    });
     this.#arm();
   }
 
@@ -213,8 +233,15 @@ class MessageReader<In> implements Reader {
 
   /** Processes what came, and notes that the peer is alive. */
   #took(bytes: number, messagesBefore: number): void {
+    this.#holder.move(bytes);
     this.#loop();
     if (this.#isStopped) return;
+    this.#account();
+    if (!this.#isWaiting && !this.#holder.mayTake()) {
+      this.#isWaiting = true;
+      this.#connection.pause('memory', true);
+      this.#holder.wait();
+    }
     this.#progressBytes += bytes;
     const { messages } = this.#connection.stats.received;
     if (messages !== messagesBefore || this.#progressBytes >= this.#settings.minProgressBytes) {
@@ -222,6 +249,17 @@ class MessageReader<In> implements Reader {
       this.#progressBytes = 0;
     }
     this.#arm();
+  }
+
+  /** Tells the node's budget what is held; handlers hold their messages when the connection has ended, too. */
+  #account(): void {
+    if (this.#isStopped) {
+      this.#holder.update(this.#runningBytes, 0);
+      return;
+    }
+    const { bufferedBytes } = this.#decoder;
+    const held = bufferedBytes + this.#runningBytes + (this.#queue?.bytes ?? 0);
+    this.#holder.update(held, this.#isPaused ? 0 : bufferedBytes);
   }
 
   end(): void {
@@ -235,6 +273,8 @@ class MessageReader<In> implements Reader {
     this.#watch?.cancel();
     this.#delay?.cancel();
     this.#queue?.clear();
+    this.#holder.leave();
+    this.#account();
   }
 
   hold(held: boolean): void {
@@ -251,9 +291,9 @@ class MessageReader<In> implements Reader {
     try {
       if (this.#queue !== undefined) this.#readAll(this.#queue);
       while (this.#isFree()) {
-        const message = this.#queue === undefined ? this.#decode() : this.#queue.shift();
-        if (message === undefined) break;
-        this.#process(message);
+        const next = this.#queue === undefined ? this.#decode() : this.#queue.shift();
+        if (next === undefined) break;
+        this.#process(next);
       }
     } catch (error) {
       this.#reject(error);
@@ -274,17 +314,17 @@ class MessageReader<In> implements Reader {
   }
 
   /** Decodes all there is; what the handler and the queue have no room for is dropped. */
-  #readAll(queue: BoundedQueue<In>): void {
+  #readAll(queue: BoundedQueue<Decoded<In>>): void {
     while (!this.#isYielding) {
-      const message = this.#decode();
-      if (message === undefined) return;
-      if (queue.length === 0 && this.#isFree()) this.#process(message);
-      else if (!queue.push(message)) this.#connection.host.count.droppedMessages++;
+      const next = this.#decode();
+      if (next === undefined) return;
+      if (queue.length === 0 && this.#isFree()) this.#process(next);
+      else if (!queue.push(next, next.bytes)) this.#connection.host.count.droppedMessages++;
       if (this.#isStopped) return;
     }
   }
 
-  #decode(): In | undefined {
+  #decode(): Decoded<In> | undefined {
     const decoder = this.#decoder;
     for (;;) {
       const before = decoder.bufferedBytes;
@@ -305,7 +345,7 @@ class MessageReader<In> implements Reader {
       received.messages++;
       received.bytes += bytes;
       if (++this.#turnMessages >= MAX_MESSAGES_PER_TURN) this.#yield();
-      if (this.#meter === undefined || this.#mayPass(this.#meter, bytes)) return message;
+      if (this.#meter === undefined || this.#mayPass(this.#meter, bytes)) return { message, bytes };
       if (this.#isStopped || this.#isYielding) return undefined;
     }
   }
@@ -340,26 +380,33 @@ class MessageReader<In> implements Reader {
     return false;
   }
 
-  #process(message: In): void {
+  #process({ message, bytes }: Decoded<In>): void {
     try {
       const result: unknown = this.#settings.onMessage(this.#connection, message);
       if (!isPending(result)) return;
       this.#running++;
-      void result.then(this.#onProcessed, this.#onHandlerError);
+      this.#runningBytes += bytes;
+      void result.then(
+        () => {
+          this.#processed(bytes);
+          this.#loop();
+          if (!this.#isStopped) this.#account();
+        },
+        (error: unknown) => {
+          this.#processed(bytes);
+          this.#fail('handler_error', error);
+        },
+      );
     } catch (error) {
       this.#fail('handler_error', error);
     }
   }
 
-  readonly #onProcessed = (): void => {
+  #processed(bytes: number): void {
     this.#running--;
-    this.#loop();
-  };
-
-  readonly #onHandlerError = (error: unknown): void => {
-    this.#running--;
-    this.#fail('handler_error', error);
-  };
+    this.#runningBytes -= bytes;
+    this.#account();
+  }
 
   /** Reads or not, as there is room; and tells when everything is processed after the peer's end. */
   #flow(): void {
@@ -404,7 +451,7 @@ class MessageReader<In> implements Reader {
   readonly #onWatch = (): void => {
     this.#watchAtMs = Infinity;
     const nowMs = this.#connection.realm.nowMs();
-    if (this.#isPaused && !this.#isEnded) this.#aliveAtMs = nowMs;
+    if ((this.#isPaused || this.#isWaiting) && !this.#isEnded) this.#aliveAtMs = nowMs;
     if (nowMs < this.#deadline()) this.#arm();
     else if (this.#isEnded) this.#fail('handler_error', new Error('The peer has ended, and onMessage does not'));
     else this.#fail(this.#decoder.bufferedBytes > 0 ? 'slow' : 'idle');

@@ -21,8 +21,18 @@ export function noWriter(what: string, addr: string, isOpen: boolean): P2PError 
     : new P2PError('disconnected', 'local', `Cannot ${what} of ${addr}: not connected`, { sent: 'no' });
 }
 
+/** What {@link bannedError} has made. */
+const bans = new WeakSet<P2PError>();
+
 export function bannedError(addr: string): P2PError {
-  return new P2PError('refused', 'local', `Cannot connect with ${addr}: its IP is banned`, { sent: 'no' });
+  const error = new P2PError('refused', 'local', `Cannot connect with ${addr}: its IP is banned`, { sent: 'no' });
+  bans.add(error);
+  return error;
+}
+
+/** Whether it says that an IP is banned, and no handshake that refused. */
+export function isBan(error: unknown): boolean {
+  return error instanceof P2PError && bans.has(error);
 }
 
 /** A connection that was being set up made room for one from a network that had fewer. */

@@ -83,9 +83,16 @@ export class SendQueue {
   /**
    * Queues a message as one frame.
    *
+   * @param limitBytes - what may wait now, where that is less than `maxBytes`.
    * @returns whether there was room. If not, or if the encoder throws, nothing of it is queued.
    */
-  push<M>(priority: number, message: M, encoder: Pick<Encoder<M>, 'encode'>, ticket?: Ticket): boolean {
+  push<M>(
+    priority: number,
+    message: M,
+    encoder: Pick<Encoder<M>, 'encode'>,
+    ticket?: Ticket,
+    limitBytes: number = Infinity,
+  ): boolean {
     const open = this.#open;
     const joins = open !== undefined && ticket === undefined && this.#openPriority === priority;
     const unit = joins ? open : this.#newUnit(priority, ticket);
@@ -100,7 +107,7 @@ export class SendQueue {
       throw error;
     }
     const bytes = unit.bytes - before;
-    if (this.#queuedBytes + this.#flyingBytes + bytes > this.maxBytes) {
+    if (this.#queuedBytes + this.#flyingBytes + bytes > Math.min(this.maxBytes, limitBytes)) {
       this.#undo(unit);
       return false;
     }

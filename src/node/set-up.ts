@@ -9,6 +9,7 @@ import { ByteStream } from './handshake.ts';
 import { type HandshakeHook } from './hook.ts';
 import { StreamPipe } from './network/stream-pipe.ts';
 import { type NodeConnection } from './node-connection.ts';
+import { isBan } from './refusals.ts';
 import { type RefusalReason } from './stats.ts';
 import { type HandshakeResult } from './transport.ts';
 
@@ -101,5 +102,6 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 export function refusalOf(error: unknown): RefusalReason {
   if (P2PError.is(error, 'timeout')) return 'handshake_timeout';
   if (P2PError.is(error, 'limit_exceeded')) return 'max_connecting';
+  if (isBan(error)) return 'banned';
   return P2PError.is(error, 'identity_mismatch') ? 'identity' : 'handshake_failed';
 }

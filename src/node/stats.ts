@@ -47,6 +47,8 @@ export type DisconnectReason =
   | 'idle'
   /** A message was begun, and its bytes came too slowly. */
   | 'slow'
+  /** It held memory that others waited for, and moved nothing. */
+  | 'over_budget'
   /** The peer sent more than its rate. */
   | 'rate_exceeded'
   /** `onMessage` threw. */

@@ -37,6 +37,9 @@ export interface TlsOptions {
   readonly realm?: Realm | undefined;
 }
 
+/** What a socket decrypts ahead while it is not read: one record, where Node's own default is four. */
+const UNREAD_BYTES = 16_384;
+
 /**
  * A handshake that encrypts and authenticates with node:tls. Both sides need it. Messages that are sent together share TLS
  * records.
@@ -94,7 +97,11 @@ function secured(
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   // Certificates are self-signed: we judge the key ourselves.
-  const common = { secureContext, rejectUnauthorized: false };
+  const common = {
+    highWaterMark: UNREAD_BYTES,
+    secureContext,
+    rejectUnauthorized: false,
+  };
   const socket = isClient
     ? connect({ ...common, socket: stream, checkServerIdentity: () => undefined })
     : new TLSSocket(stream, { ...common, isServer: true, requestCert: true });

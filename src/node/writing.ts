@@ -199,6 +199,8 @@ class MessageWriter<Out> implements Writer {
   #waiters: Waiter[] = [];
   #isScheduled = false;
   #isStopped = false;
+  /** What the node was told to wait here, in bytes. */
+  #accounted = 0;
   #cause: unknown;
   #watch: Timer | undefined;
   /** What was unsent when progress was last looked at. */
@@ -280,24 +282,38 @@ class MessageWriter<Out> implements Writer {
     this.#watch?.cancel();
     this.#expiry?.cancel();
     for (const { settle } of this.#queue.clear()) settle(disconnected(this.#connection, 'maybe', cause));
+    this.#account();
     for (const { wake } of this.#waiters.splice(0)) wake();
   }
 
   #push(priority: number, message: Out, ticket?: Ticket): void {
     if (this.#isStopped) throw disconnected(this.#connection, 'no', this.#cause);
-    if (!this.#queue.push(priority, message, this.#encoder, ticket)) {
+    const { memory } = this.#connection.host;
+    const limit = memory.queueLimit(this.#queue.bytes);
+    if (!this.#queue.push(priority, message, this.#encoder, ticket, limit)) {
       throw new P2PError(
         'limit_exceeded',
         'local',
         `Cannot send to ${this.#connection.addr}: ${this.#queue.bytes} bytes wait, and the message does not fit into ` +
-          `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; ` +
+          (limit < this.#settings.maxQueueBytes
+            ? `maxNodeBytes, ${memory.maxBytes} bytes for all peers; `
+            : `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; `) +
           (this.#queue.bytes === 0 ? 'raise the limit' : 'await node.ready(peer), or raise the limit'),
         { sent: 'no' },
       );
     }
+    this.#account();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(this.#onTurn);
+  }
+
+  /** Tells the node what waits for this peer. */
+  #account(): void {
+    const { bytes } = this.#queue;
+    if (bytes === this.#accounted) return;
+    this.#connection.host.memory.queued(bytes - this.#accounted);
+    this.#accounted = bytes;
   }
 
   readonly #onTurn = (): void => {
@@ -311,6 +327,7 @@ class MessageWriter<Out> implements Writer {
     while (!this.#queue.isEmpty && this.#queue.flyingBytes < MAX_FLYING_BYTES) {
       const batch = this.#queue.take(BATCH_BYTES, this.#connection.realm.nowMs(), this.#onLate);
       if (batch === undefined) break;
+
       const wasIdle = this.#watch === undefined;
       if (!this.#connection.write(batch.pieces, (error) => this.#landed(batch, error ?? undefined))) return;
       if (wasIdle) this.#armWatch();
@@ -325,6 +342,7 @@ class MessageWriter<Out> implements Writer {
       return;
     }
     this.#queue.landed(batch);
+    this.#account();
     const { sent } = this.#connection.stats;
     sent.messages += batch.frames;
     sent.bytes += batch.bytes;
@@ -394,6 +412,7 @@ class MessageWriter<Out> implements Writer {
     this.#expiry = clockOf(this.#connection.realm).setTimer(deadlineMs, () => {
       this.#expiryAtMs = Infinity;
       const late = this.#queue.expire(this.#connection.realm.nowMs());
+      this.#account();
       for (const ticket of late) this.#onLate(ticket);
       this.#armExpiry(this.#queue.nextDeadline());
       this.#wake();

@@ -52,7 +52,17 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
   const { network } = options;
-  const node = createNode({ ...limits, name: id, bind, connectTimeoutMs, reusePort, realm, network });
+  // What peers make it hold the links account for.
+  const node = createNode({
+    ...limits,
+    maxNodeBytes: 2 ** 50,
+    name: id,
+    bind,
+    connectTimeoutMs,
+    reusePort,
+    realm,
+    network,
+  });
   let links: Links | undefined;
   const swarm = new SessionSwarm<TcpAddr>({
     layer: 'tcp',

@@ -96,7 +96,7 @@ export class Links implements PeerSessions<TcpAddr> {
     this.#node = node;
     this.#options = options;
     this.#user = user;
-    this.#memory = new LinkMemory(Math.max(options.maxSwarmBytes, 4 * options.maxMessageBytes), user.realm);
+    this.#memory = new LinkMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), user.realm);
     this.#host = this.#makeHost();
     const { privateKey, handshakeTimeoutMs } = given;
     const { realm, security } = options;

@@ -34,9 +34,9 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   readonly maxQueueBytes?: number | undefined;
   /**
    * What all peers together may make the swarm hold, in bytes: unfinished messages, messages that wait for handlers or are in
-   * them, each with 512 bytes more, and answers that are not in the kernel; a network (/24, /64) three quarters of it, and each peer 8 KiB in
+   * them, each with 512 bytes more, and answers that are not in the kernel; a network (/24, /64) three quarters of it beside others, and each peer 8 KiB in
    * any case. Connections that would take more are not read meanwhile; what peers leave unfinished or unread for 5 s makes
-   * room. At least four of the largest messages. @default 67_108_864 (64 MiB)
+   * room. At least one of the largest messages. @default 16_777_216 (16 MiB)
    */
   readonly maxSwarmBytes?: number | undefined;
   /** A connection on which nothing is said for so long is closed; the next message dials anew. Infinity: never. @default 60_000 */
@@ -83,8 +83,8 @@ const MAX_MESSAGE_BYTES = 16_777_216;
 /** What the wire can say of sizes is more; this is what a process can hold a few of. */
 const MAX_MESSAGE_BYTES_LIMIT = 1_073_741_824;
 const MAX_QUEUE_BYTES = 67_108_864;
-/** Four of the largest messages by default, and a quarter of what a small process has. */
-const MAX_SWARM_BYTES = 67_108_864;
+/** One of the largest messages by default: with a thousand connections by TLS a process stays below 256 MiB. */
+const MAX_SWARM_BYTES = 16_777_216;
 const IDLE_TIMEOUT_MS = 60_000;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */

@@ -4,10 +4,18 @@ import { describe, it } from 'node:test';
 import { type Bytes, concatBytes } from '../../../src/core/bytes.ts';
 import { createSeededRandom } from '../../../src/core/seeded-random.ts';
 import { BYE, CHUNK_BYTES, MESSAGE_COST_BYTES, REFUSAL_TOO_LARGE } from '../../../src/protocols/tcp/constants.ts';
+import { FrameWriter } from '../../../src/protocols/tcp/frame-writer.ts';
 import { Pair } from './pair.ts';
 
 const bytes = (length: number, fill = 1): Bytes => new Uint8Array(length).fill(fill);
 const MIB = 1_048_576;
+
+/** What frames look like on the wire. */
+function written(write: (writer: FrameWriter) => void): Bytes {
+  const writer = new FrameWriter();
+  write(writer);
+  return concatBytes(...writer.take());
+}
 
 describe('TcpSession: tells', () => {
   it('of any size arrive in order, however the stream is cut', () => {
@@ -348,5 +356,80 @@ describe('TcpSession: the end', () => {
     pair.alice.session.handleEnd();
     pair.alice.poll();
     assert.equal(pair.alice.of('closed').length, 1);
+  });
+});
+
+describe('a session without memory for more', () => {
+  it('reads no further, says that it is there, and goes on where it was', () => {
+    let room = true;
+    const asked: number[] = [];
+    const pair = Pair.open({}, { mayHold: (bytes) => (asked.push(bytes), room) });
+    pair.bob.readsTells = false;
+    pair.alice.session.tell(pair.now, new Uint8Array(1000));
+    pair.run();
+    assert.equal(pair.bob.told.length, 1);
+    assert.equal(asked.at(-1), 1000 + 64 + 512);
+    assert.deepEqual(pair.bob.session.held, { bytes: 1576, stalling: 0 });
+    room = false;
+    for (let i = 0; i < 3; i++) pair.alice.session.tell(pair.now, new Uint8Array(10));
+    pair.alice.session.ask(pair.now, new Uint8Array(10), 10);
+    pair.run();
+    assert.equal(pair.bob.told.length, 1);
+    assert.equal(pair.bob.of('request').length, 0);
+    // Far beyond the time in which a peer that says nothing is dead.
+    pair.advance(100_000);
+    assert.ok(pair.alice.session.isOpen && pair.bob.session.isOpen);
+    room = true;
+    assert.equal(pair.bob.session.readOn(pair.now), 'done');
+    pair.bob.poll();
+    assert.equal(pair.bob.told.length, 4);
+    assert.equal(pair.bob.of('request').length, 1);
+    for (const { length } of pair.bob.told) pair.bob.session.release(length);
+    const [request] = pair.bob.of('request');
+    pair.bob.session.answer(pair.now, request!.id, new Uint8Array(10));
+    pair.run();
+    assert.deepEqual(pair.bob.session.held, { bytes: 0, stalling: 0 });
+    assert.equal(pair.alice.of('answer').length, 1);
+  });
+
+  it('holds what has come of a large message, not what was announced, until it is whole or given up', () => {
+    const pair = Pair.open();
+    pair.bob.readsTells = false;
+    pair.inject(written((w) => w.begin(1, 1_000_000, { type: 'tell' })));
+    assert.deepEqual(pair.bob.session.held, { bytes: 512, stalling: 512 });
+    pair.inject(written((w) => w.chunk(1, new Uint8Array(1))));
+    assert.deepEqual(pair.bob.session.held, { bytes: 1024 + 512, stalling: 1024 + 512 });
+    pair.inject(written((w) => w.abort(1)));
+    assert.deepEqual(pair.bob.session.held, { bytes: 0, stalling: 0 });
+  });
+
+  it('handles at most 1024 frames in one go, and the rest in the next', () => {
+    const pair = Pair.open();
+    const frames = concatBytes(
+      ...Array.from({ length: 3000 }, () => written((w) => w.ping('ping', new Uint8Array(1)))),
+    );
+    const tells = concatBytes(...Array.from({ length: 3000 }, () => written((w) => w.tell(new Uint8Array(0)))));
+    assert.equal(pair.bob.session.handleBytes(pair.now, frames), 'more');
+    assert.equal(pair.bob.session.readOn(pair.now), 'more');
+    assert.equal(pair.bob.session.readOn(pair.now), 'done');
+    assert.equal(pair.bob.session.handleBytes(pair.now, tells), 'more');
+    pair.bob.poll();
+    assert.equal(pair.bob.told.length, 1024);
+  });
+});
+
+describe('a connection that was replaced', () => {
+  it('lets an ask run to its end, however long it takes, and ends then', () => {
+    const pair = Pair.open();
+    pair.alice.session.ask(pair.now, new Uint8Array(1), 10);
+    pair.run();
+    const [request] = pair.bob.of('request');
+    pair.bob.session.retire(pair.now, BYE.REPLACED);
+    pair.advance(25_000);
+    assert.equal(pair.alice.ended() ?? pair.bob.ended(), undefined);
+    pair.bob.session.answer(pair.now, request!.id, new Uint8Array(10));
+    pair.run();
+    assert.equal(pair.alice.of('answer').length, 1);
+    assert.ok(pair.alice.ended() !== undefined && pair.bob.ended() !== undefined);
   });
 });
