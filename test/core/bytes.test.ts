@@ -4,13 +4,16 @@ import { describe, it } from 'node:test';
 import * as fc from '../support/fast-check.ts';
 
 import {
+  allocMessage,
   compareBytes,
   concatBytes,
   copyBytes,
+  copyMessage,
   decodeText,
   encodeText,
   equalBytes,
   fromHex,
+  takeBytes,
   toHex,
 } from '../../src/core/bytes.ts';
 
@@ -55,5 +58,31 @@ describe('bytes', () => {
     assert.equal(decodeText(Uint8Array.of(0xff)), undefined);
     assert.equal(decodeText(encodeText('\u{1F41F}')), '\u{1F41F}');
     assert.equal(decodeText(Uint8Array.of(0xef, 0xbb, 0xbf, 0x41)), '\uFEFFA');
+  });
+});
+
+describe('buffers that are transferred', () => {
+  it('a slab that is gone is replaced: the next message has its bytes', () => {
+    const first = allocMessage(100);
+    structuredClone(first, { transfer: [first.buffer] });
+    assert.equal(first.length, 0);
+    assert.equal(allocMessage(100).length, 100);
+    assert.deepEqual(copyMessage(Uint8Array.from({ length: 100 }, (_, i) => i)).at(99), 99);
+  });
+
+  it('takeBytes shares a buffer only with nothing: the end of most of it', () => {
+    const bytes = Uint8Array.from({ length: 10 }, (_, i) => i);
+    for (const [start, end, shares] of [
+      [0, 10, true],
+      [4, 10, true],
+      [5, 10, false],
+      [0, 9, false],
+      [3, 8, false],
+      [10, 10, false],
+    ] as const) {
+      const taken = takeBytes(bytes, start, end);
+      assert.deepEqual([...taken], [...bytes].slice(start, end));
+      assert.equal(taken.buffer === bytes.buffer, shares, `${start} to ${end}`);
+    }
   });
 });

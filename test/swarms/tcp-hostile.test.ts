@@ -94,3 +94,48 @@ describe('accept of the tcp swarm', () => {
     });
   }
 });
+
+describe('many connections of one peer of the tcp swarm', () => {
+  it('a connection with an ask under way stays, also the oldest of six; those that are idle for a while go', async () => {
+    const { realm, network, open, run } = world();
+    const bob = await open(1, '203.0.113.1');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let serving = 0;
+    bob.serve(async ({ payload }) => {
+      serving++;
+      await promise;
+      return payload;
+    });
+    const [to] = bob.localAddrs();
+    // The same key on six hosts: each dials for itself.
+    const twins: TcpSwarm[] = [];
+    const answers: Promise<Uint8Array>[] = [];
+    for (let i = 0; i < 6; i++) {
+      const ip = `203.0.114.${i + 1}`;
+      const twin = await run(
+        openTcpSwarm({
+          privateKey: testKey(9),
+          security: 'noise',
+          realm,
+          network: network.host(ip),
+          bind: `${ip}:4000`,
+        }),
+      );
+      twins.push(twin);
+      answers.push(twin.ask(to!, Uint8Array.of(i), { timeoutMs: 60_000 }));
+      await realm.clock.advance(100);
+    }
+    assert.equal(serving, 6);
+    await realm.clock.advance(20_000);
+    assert.equal(inspect(bob).state['connections'], 6);
+    assert.equal(bob.counters.drops.get('tcp.too_many_connections'), undefined);
+    resolve();
+    assert.deepEqual(
+      await run(Promise.all(answers)),
+      [0, 1, 2, 3, 4, 5].map((i) => Uint8Array.of(i)),
+    );
+    await realm.clock.advance(2000);
+    assert.ok(Number(inspect(bob).state['connections']) <= 4, String(inspect(bob).state['connections']));
+    await run(Promise.all([bob, ...twins].map((swarm) => swarm.close())));
+  });
+});
