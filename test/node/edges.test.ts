@@ -69,6 +69,13 @@ describe('exact edges', () => {
     await world.close(alice, bob);
   });
 
+  it('a frame that is announced takes 128 KiB before more of it has come', () => {
+    const decoder = lengthDelimited().decoder(undefined as never);
+    decoder.push(Uint8Array.of(1, 0, 0, 0, 7)); // 16 MiB, of which one byte is there
+    assert.equal(decoder.next(), undefined);
+    assert.equal(decoder.space!()!.length, 131_071);
+  });
+
   it('with overflow drop 64 messages wait by default', async () => {
     const world = new World();
     const [alice, bob] = [world.node(), world.node()];

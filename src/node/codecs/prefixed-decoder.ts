@@ -24,7 +24,7 @@ export interface PrefixFormat {
 }
 
 /** A frame is gathered in a buffer that grows with what has really come; so much is given on credit. */
-const CREDIT_BYTES = 1_048_576;
+const CREDIT_BYTES = 131_072;
 /** So much must be missing of a frame for it to be read to its place. */
 const SPACE_BYTES = 16_384;
 /** Longer reasons are cut. */
