@@ -127,6 +127,28 @@ describe('towards the original, which forgets a channel 15 s after its last hand
     assert.equal(new Set(done).size, 2);
   });
 
+  for (const [latencyMs, untilMs] of [
+    [50, 1200],
+    [1200, 5800],
+  ] as const) {
+    it(`that is never confirmed begins anew a second and two round trips after the answer: ${latencyMs} ms one way`, () => {
+      const limits = { handshakeTimeoutMs: 60_000, handshakeBackoffMs: 20 };
+      const pair = new Pair(channelFor(alice, bob, limits), new Original(bob), latencyMs);
+      pair.send('a', 'first');
+      pair.run(20_000);
+      pair.link = (from, counter) => from === 'b' || counter === 0;
+      const hellos = (): number =>
+        new Set(pair.a.sent.filter(({ counter }) => counter === 0).map(({ bytes }) => bytes.toString())).size;
+      pair.send('a', 'second');
+      pair.run(2 * latencyMs);
+      const before = hellos();
+      pair.run(untilMs);
+      assert.equal(hellos(), before);
+      pair.run(200 + 1); // the longest interval: eight times the first, and a quarter more
+      assert.equal(hellos(), before + 1);
+    });
+  }
+
   it('a first handshake, with which data went along, is repeated and not begun anew', () => {
     const pair = new Pair(channelFor(alice, bob), new Original(bob), 10);
     pair.link = (from, counter) => from === 'a' || counter === 1;
