@@ -372,7 +372,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
       const message = connection.ownReader ? undefined : connection.takeMessage();
       if (message === undefined) continue;
       // Behind the others: none can keep them from their turn.
-      this.#ready.add(connection);
+      if (connection.unread > 0) this.#ready.add(connection);
       return message;
     }
     return undefined;

@@ -29,8 +29,16 @@ export interface World {
   readonly pass: (ms: number) => Promise<void>;
 }
 
-export function world(netem?: NetemConfig | NetemPreset, trace?: (event: TraceEvent) => void): World {
-  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, seed: 'endpoint', trace, ...(netem && { netem }) });
+export function world(
+  netem?: NetemConfig | NetemPreset,
+  trace?: (event: TraceEvent) => void,
+  clock?: VirtualClock,
+): World {
+  const options = { mtu: 1500, seed: 'endpoint', trace, ...(netem && { netem }) };
+  const realm =
+    clock === undefined
+      ? createMemoryRealm({ ...options, clock: 'virtual' })
+      : createMemoryRealm<VirtualClock>({ ...options, clock });
   let made = 0;
   return {
     realm,
