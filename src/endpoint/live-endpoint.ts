@@ -148,7 +148,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
           candidates: names,
           attempt: (index, waiter) => this.#dial(targets[index]!, options, waiter),
           won: wait.resolve,
-          lost: (errors) => wait.reject(noneAnswered(names, errors)),
+          lost: (errors) => wait.reject(this.#latch.isClosed ? this.#latch.error(what()) : noneAnswered(names, errors)),
         });
         race.start();
         return () => race.stop();
@@ -279,11 +279,12 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
 
   /** Begins to connect. Answers what gives up waiting. */
   #dial(target: Target<A> | P2PError, options: ConnectOptions, waiter: DialWaiter<LiveConnection<A>>): () => void {
-    if (!(target instanceof P2PError)) {
+    if (target instanceof P2PError) waiter(target);
+    else if (this.#latch.isClosed) waiter(this.#latch.error(`connect to ${describeTarget(target)}`));
+    else {
       const { serverName } = options;
       return this.#hub.connect({ ...target, serverName, fresh: this.#isFresh(options) }, waiter);
     }
-    waiter(target);
     return () => {};
   }
 

@@ -56,6 +56,8 @@ describe('endpoint: connecting that fails leaves nothing', () => {
       assert.equal(state(alice, 'dials'), 0, 'at once');
       assert.deepEqual(w.clock.waits, []);
       assertEmpty(alice);
+      await w.pass(0);
+      assert.equal(w.clock.awaited, 0);
       await w.pass(60_000);
       assert.equal(w.clock.armed, 0);
     });
@@ -66,6 +68,8 @@ describe('endpoint: connecting that fails leaves nothing', () => {
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
     await w.run(alice.connectToAny([nowhere(w), addrOf(bob), nowhere(w)]));
     assert.deepEqual([state(alice, 'dials'), w.clock.waits], [0, []]);
+    await w.pass(500); // the handshake is over
+    assert.equal(w.clock.awaited, 0);
     await w.pass(60_000);
     assert.equal(carol.openConnections().length, 0);
     assert.equal(w.clock.armed, 0, 'the idle timeout has ended the connection');
@@ -148,8 +152,11 @@ describe('endpoint: a connection that has ended', () => {
       here.drain({ timeoutMs: Infinity }),
     ].map((call) => call.then(() => 'done', errorCode));
     await w.pass(100);
-    assert.equal(w.clock.waits.length, calls.length);
+    for (const { receive } of await w.run(take(feed, 2))) receive.stop();
+    const [ofAcceptor, ofDialler] = [feed.next(), here.streams().next()];
+    assert.equal(w.clock.waits.length, calls.length + 2);
     await w.run(there.close());
+    for (const next of [ofAcceptor, ofDialler]) assert.equal((await w.run(next)).done, true);
     await w.pass(100);
     const codes = await w.run(Promise.all(calls));
     assert.deepEqual(new Set(codes), new Set(['disconnected']));
@@ -167,27 +174,35 @@ describe('endpoint: closed', () => {
   it('in the middle of everything, it has armed nothing, waits for nothing and holds nothing', async () => {
     const w = watched({ latencyMs: 20 });
     const { alice, bob, here, there } = await pair(w);
+    const ended = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    await w.run(ended.send(bytes('not taken'), { acked: true }));
+    await w.run(ended.close());
+    const carol = w.open();
+    await w.run(Promise.all([carol.connect(addrOf(alice)), alice.connect(addrOf(carol))])); // one replaces the other
     const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
     const calls = [
       alice.connect(nowhere(w), { timeoutMs: Infinity }),
       alice.connectToAny([nowhere(w), nowhere(w)], { staggerMs: 1000 }),
       alice.connect(nowhere(w), { timeoutMs: 10, retry: { maxAttempts: 9, firstDelayMs: 5000 } }),
       here.request(bytes('x'), { timeoutMs: Infinity }),
-      alice.messages({ timeoutMs: 50_000 }).next(),
-      alice.connections({ timeoutMs: 50_000 }).next(),
-      alice.events({ timeoutMs: 50_000 }).next(),
-      here.streams({ timeoutMs: 50_000 }).next(),
-      fresh.send(new Uint8Array(5_000_000)),
+      fresh.send(new Uint8Array(5_000_000), { timeoutMs: Infinity }),
       alice.drain(),
     ].map((call) => call.then(() => 'done', errorCode));
-    await w.run(there.send(bytes('not taken'), { acked: true }));
-    await w.pass(100);
-    await w.run(Promise.all([alice.close(), bob.close()]));
-    await w.run(Promise.all(calls));
-    assert.deepEqual(w.clock.waits, []);
+    const feeds = [alice.messages(), alice.connections(), alice.events(), here.streams(), here.messages()];
+    const loops = feeds.map(async (feed: AsyncIterable<unknown>) => {
+      for await (const _ of feed);
+    });
+    await w.pass(30);
+    assert.equal(state(bob, 'heldBytes') >= 'not taken'.length, true);
+    const closedMs = w.realm.nowMs();
+    await w.run(Promise.all([alice.close(), bob.close(), carol.close()]));
+    const codes = await w.run(Promise.all(calls));
+    assert.deepEqual(codes, ['closed', 'closed', 'closed', 'disconnected', 'disconnected', 'done']);
+    await w.run(Promise.all(loops));
+    assert.deepEqual([w.clock.waits, w.realm.nowMs()], [[], closedMs]);
     await w.pass(20); // what is on its way
     assert.equal(w.clock.armed, 0);
-    for (const end of [alice, bob]) assertEmpty(end);
+    for (const end of [alice, bob, carol]) assertEmpty(end);
   });
 
   it('streams that wait for their deadline need no timer of their own', async () => {

@@ -5,14 +5,19 @@ import { createVirtualClock, type VirtualClock } from '../../src/drive/virtual-c
 export interface WatchedClock extends VirtualClock {
   /** Timers that have neither fired nor been cancelled. */
   readonly armed: number;
+  /** Those of them that somebody waits for: no housekeeping. */
+  readonly awaited: number;
 }
 
 export function watchedClock(): WatchedClock {
   const clock = createVirtualClock();
-  const armed = new Set<object>();
+  const armed = new Map<object, boolean>();
   return {
     get armed() {
       return armed.size;
+    },
+    get awaited() {
+      return [...armed.values()].filter((background) => !background).length;
     },
     get waits() {
       return clock.waits;
@@ -28,7 +33,7 @@ export function watchedClock(): WatchedClock {
         },
         options,
       );
-      armed.add(mark);
+      armed.set(mark, options?.background ?? false);
       return {
         cancel() {
           armed.delete(mark);
