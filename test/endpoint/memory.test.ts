@@ -79,4 +79,27 @@ describe('endpoint: memory of all connections together', () => {
       assert.ok(state(bob, 'readableConnections') * 900_000 <= state(bob, 'heldBytes'), `round ${round}`);
     }
   });
+
+  it('connections that have ended with messages nobody took are kept up to 1024, and then the longest untouched is given up', async () => {
+    const w = world();
+    const bob = w.open({ trust: 'anyone' });
+    const alice = w.open();
+    const text = ({ payload }: { readonly payload: Uint8Array }): string => Buffer.from(payload).toString();
+    const endWith = async (...texts: readonly string[]): Promise<void> => {
+      const connection = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+      for (const each of texts) await w.run(connection.send(bytes(each), { acked: true }));
+      await w.run(connection.close());
+      await w.pass(0);
+    };
+    await endWith('0', '0 again');
+    for (let i = 1; i < 1024; i++) await endWith(String(i));
+    assert.deepEqual((await w.run(take(bob.messages(), 1))).map(text), ['0'], 'touched');
+    assert.equal(drops(bob, 'endpoint.untaken'), 0);
+    await endWith('1024');
+    assert.equal(drops(bob, 'endpoint.untaken'), 1);
+    assert.equal(state(bob, 'readableConnections'), 1024);
+    const left = new Set((await w.run(take(bob.messages(), 1024))).map(text));
+    assert.deepEqual([left.size, left.has('0 again'), left.has('1'), left.has('2')], [1024, true, false, true]);
+    assert.equal(state(bob, 'heldBytes'), 0);
+  });
 });

@@ -205,6 +205,18 @@ describe('endpoint: closed', () => {
     for (const end of [alice, bob, carol]) assertEmpty(end);
   });
 
+  it('without connections, it ends the iterations over what happens', async () => {
+    const w = watched();
+    const alice = w.open();
+    const nexts = [alice.events().next(), alice.connections().next(), alice.messages().next()];
+    await w.run(alice.close());
+    assert.deepEqual(
+      (await w.run(Promise.all<{ readonly done?: boolean }>(nexts))).map(({ done }) => done),
+      [true, true, true],
+    );
+    assert.equal(w.clock.armed, 0);
+  });
+
   it('streams that wait for their deadline need no timer of their own', async () => {
     const w = watched();
     const { alice, bob, here } = await pair(w);
