@@ -44,7 +44,7 @@ describe('endpoint: connecting that fails leaves nothing', () => {
       'tries again and again, and then the signal',
       (alice, w) =>
         abortedAfter(w, (signal) =>
-          alice.connect(nowhere(w), { timeoutMs: 100, signal, retry: { maxAttempts: 100, firstDelayMs: 1000 } }),
+          alice.connect(nowhere(w), { timeoutMs: 100, signal, retry: { maxAttempts: 100, backoff: () => 1000 } }),
         ),
     ],
   ];
@@ -173,7 +173,7 @@ const errorCode = (error: unknown): unknown => (error as { code?: unknown }).cod
 describe('endpoint: closed', () => {
   it('in the middle of everything, it has armed nothing, waits for nothing and holds nothing', async () => {
     const w = watched({ latencyMs: 20 });
-    const { alice, bob, here, there } = await pair(w);
+    const { alice, bob, here } = await pair(w);
     const ended = await w.run(alice.connect(addrOf(bob), { fresh: true }));
     await w.run(ended.send(bytes('not taken'), { acked: true }));
     await w.run(ended.close());
@@ -183,7 +183,7 @@ describe('endpoint: closed', () => {
     const calls = [
       alice.connect(nowhere(w), { timeoutMs: Infinity }),
       alice.connectToAny([nowhere(w), nowhere(w)], { staggerMs: 1000 }),
-      alice.connect(nowhere(w), { timeoutMs: 10, retry: { maxAttempts: 9, firstDelayMs: 5000 } }),
+      alice.connect(nowhere(w), { timeoutMs: 10, retry: { maxAttempts: 9, backoff: () => 5000 } }),
       here.request(bytes('x'), { timeoutMs: Infinity }),
       fresh.send(new Uint8Array(5_000_000), { timeoutMs: Infinity }),
       alice.drain(),
