@@ -1,7 +1,7 @@
 /**
  * How much memory can peers take whose data nobody reads, and does it come back?
  *
- *   npm run bench:hostile -- endpoint|quic|tcp [--peers=1000] [--after=60]
+ *   npm run bench:hostile -- endpoint|quic [--peers=1000] [--after=60]
  *
  * The victim is a process of its own with default options, that reads nothing. Attackers, in another process, connect
  * from many loopback IPs with a key each, send megabytes that wait, and are killed. Shown are the victim's resident bytes before,
@@ -18,9 +18,8 @@ import { type Swarm } from '../src/core/swarm.ts';
 import { openEndpoint } from '../src/endpoint/index.ts';
 import { generateKey } from '../src/keys/keys.ts';
 import { openQuicSwarm } from '../src/swarms/quic/index.ts';
-import { openTcpSwarm } from '../src/swarms/tcp/index.ts';
 
-const KINDS = ['endpoint', 'quic', 'tcp'] as const;
+const KINDS = ['endpoint', 'quic'] as const;
 type Kind = (typeof KINDS)[number];
 
 const MIB = 2 ** 20;
@@ -51,16 +50,11 @@ const kind = (positionals[0] ?? 'endpoint') as Kind;
 if (!KINDS.includes(kind)) throw new Error(`Cannot bench ${kind}: expected one of ${KINDS.join(', ')}`);
 const wait = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
-const openSwarm = (swarm: 'quic' | 'tcp', bind: string): Promise<Swarm<Addr>> => {
-  const options = { bind, privateKey: generateKey() };
-  return swarm === 'quic' ? openQuicSwarm(options) : openTcpSwarm(options);
-};
+const openSwarm = (bind: string): Promise<Swarm<Addr>> => openQuicSwarm({ bind, privateKey: generateKey() });
 
 async function victim(): Promise<void> {
   const open =
-    kind === 'endpoint'
-      ? await openEndpoint({ bind: '0.0.0.0:0', trust: 'anyone' })
-      : await openSwarm(kind, '0.0.0.0:0');
+    kind === 'endpoint' ? await openEndpoint({ bind: '0.0.0.0:0', trust: 'anyone' }) : await openSwarm('0.0.0.0:0');
   // Nobody reads: an endpoint has no handler, a swarm one that takes half a minute for each message.
   if ('tell' in open) open.listen(() => wait(30_000));
   let peak = 0;
@@ -99,7 +93,7 @@ async function attack(i: number): Promise<void> {
     for (let n = 0; n < MESSAGES; n++) quiet(connection.send(payload, { timeoutMs: Infinity }));
     return;
   }
-  const swarm = await openSwarm(kind, bind);
+  const swarm = await openSwarm(bind);
   const dst = swarm.parseAddr(values.addr);
   await swarm.tell(dst, Uint8Array.of(1), { timeoutMs: 10_000 });
   for (let n = 0; n < MESSAGES; n++)

@@ -53,6 +53,7 @@ export const ROWS: readonly Row[] = [
   ),
   { peer: GO_QUIC, protocol: 'quic', direction: 'we dial', file: 'quic.test.ts', name: /: we dial/ },
   { peer: GO_QUIC, protocol: 'quic', direction: 'it dials', file: 'quic.test.ts', name: /: Go dials/ },
+  { peer: GO_QUIC, protocol: 'the command, --preset go-p2p', direction: 'both ways', file: 'command.test.ts' },
   ...['57', '50'].flatMap((era) =>
     threeWays(
       `pea2pea 0.${era === '57' ? '57.4' : '50.0'} (the real crate)`,
