@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { FIRST_WINDOW_BYTES, WindowBudget, Windows } from '../../../src/protocols/quic/window-budget.ts';
+
+const FIRST = 8192;
+const MAX = 1_000_000;
+
+/** A budget, what is held elsewhere, and which windows the engine was told of. */
+function setUp(maxBytes: number) {
+  const told: Windows[] = [];
+  const elsewhere = { bytes: 0 };
+  const budget = new WindowBudget(
+    maxBytes,
+    () => elsewhere.bytes,
+    (windows) => void told.push(windows),
+  );
+  return { budget, elsewhere, told, windows: (source = 'a', max = MAX) => new Windows(source, max, 500_000) };
+}
+
+describe('windows', () => {
+  it('begin with 8 KiB, or with their whole where that is less', () => {
+    const { windows } = setUp(1);
+    assert.equal(FIRST_WINDOW_BYTES, FIRST);
+    const large = windows();
+    assert.deepEqual([large.receive, large.send, large.first, large.growth], [FIRST, 500_000, FIRST, 0]);
+    const small = windows('a', 100);
+    assert.deepEqual([small.receive, small.first, small.growth], [100, 100, 0]);
+  });
+});
+
+describe('the budget of windows', () => {
+  it('gives a new connection a quarter of what is free, as much as it may have, and a source half of all', () => {
+    const { budget, windows, elsewhere } = setUp(1_000_000);
+    const first = windows();
+    budget.begin(first, 5);
+    assert.deepEqual([first.receive, first.usedMs, budget.granted], [FIRST + 250_000, 5, 250_000]);
+    const second = windows();
+    budget.begin(second, 5);
+    assert.equal(second.growth, 187_500);
+    const third = windows();
+    budget.begin(third, 5);
+    assert.equal(third.growth, 500_000 - 250_000 - 187_500, 'the rest of the share of its source');
+    const fourth = windows();
+    budget.begin(fourth, 5);
+    assert.equal(fourth.growth, 0);
+    elsewhere.bytes = 300_000;
+    const other = windows('b');
+    budget.begin(other, 5);
+    assert.equal(other.growth, 50_000, 'a quarter of 1 000 000 less 500 000 and 300 000');
+    const little = windows('b', FIRST + 10);
+    budget.begin(little, 5);
+    assert.equal(little.growth, 10);
+    elsewhere.bytes = 1_000_000;
+    const none = windows('c');
+    budget.begin(none, 5);
+    assert.equal(none.growth, 0);
+  });
+
+  it('gets back what a connection had when it ends, once', () => {
+    const { budget, windows, told } = setUp(1_000_000);
+    const one = windows();
+    budget.begin(one, 0);
+    budget.forget(one);
+    assert.deepEqual([budget.granted, one.receive, one.owed, one.over], [0, FIRST, 0, true]);
+    budget.forget(one);
+    assert.equal(budget.granted, 0);
+    budget.handleRead(one, 100_000, 1);
+    assert.deepEqual(
+      [one.receive, one.usedMs, budget.granted, told.length],
+      [FIRST, 0, 0, 0],
+      'reading on earns nothing',
+    );
+    const [two, three] = [windows(), windows()];
+    budget.begin(two, 0);
+    budget.begin(three, 0);
+    assert.equal(two.growth + three.growth, 250_000 + 187_500, 'its source has its share again');
+  });
+
+  it('lets a window grow by four when half of it was read, up to its whole', () => {
+    const { budget, windows, told } = setUp(100_000_000);
+    const one = windows();
+    budget.handleRead(one, FIRST / 2 - 1, 7);
+    assert.deepEqual([one.receive, one.usedMs, told.length], [FIRST, 7, 0]);
+    budget.handleRead(one, 1, 8);
+    assert.deepEqual([one.receive, one.read, told.length, budget.granted], [4 * FIRST, 0, 1, 3 * FIRST]);
+    for (let i = 0; i < 10; i++) budget.handleRead(one, one.receive, 9);
+    assert.deepEqual([one.receive, budget.granted], [MAX, MAX - FIRST]);
+    const before = told.length;
+    budget.handleRead(one, MAX, 9);
+    assert.equal(told.length, before, 'it is whole');
+  });
+
+  it('grows a window by what is left, unless that is less than 8 KiB', () => {
+    // A connection may have as much more as is left for all others then.
+    const { budget, windows, elsewhere } = setUp(1_000_000);
+    const one = windows();
+    elsewhere.bytes = 1_000_000 - FIRST;
+    budget.handleRead(one, FIRST, 0);
+    assert.equal(one.receive, 2 * FIRST);
+    const two = windows('b');
+    elsewhere.bytes = 1_000_000 - FIRST - (FIRST - 1);
+    budget.handleRead(two, FIRST, 0);
+    assert.equal(two.receive, FIRST);
+  });
+
+  it('takes windows back that were not used for 5 s, looks at most once a second, and renews their credit as it is used up', () => {
+    const { budget, windows, elsewhere, told } = setUp(1_000_000);
+    const idle = windows();
+    budget.begin(idle, 0);
+    const busy = windows('b');
+    elsewhere.bytes = 750_000;
+    budget.handleRead(busy, FIRST, 4999);
+    assert.deepEqual([idle.owed, busy.receive], [0, FIRST]);
+    budget.handleRead(busy, FIRST, 5000);
+    assert.equal(idle.owed, 0, 'it was looked at a moment ago');
+    budget.handleRead(busy, FIRST, 5999);
+    assert.deepEqual([idle.owed, idle.receive, idle.growth], [250_000, FIRST, 250_000]);
+    assert.deepEqual([told.includes(idle), budget.granted], [true, 250_000]);
+    budget.handleRead(idle, 100_000, 6000);
+    assert.deepEqual([idle.owed, budget.granted], [150_000, 150_000 + idle.receive - FIRST + busy.growth]);
+    budget.forget(busy);
+    elsewhere.bytes = 1_000_000;
+    budget.handleRead(idle, 200_000, 6001);
+    assert.deepEqual([idle.owed, budget.granted], [0, idle.receive - FIRST]);
+  });
+
+  it('under pressure all have the first send window, those that open then too, and the whole again afterwards', () => {
+    const { budget, windows, told } = setUp(1_000_000);
+    const [one, two] = [windows(), windows('b')];
+    budget.setPressure(false, [one]);
+    assert.equal(told.length, 0, 'nothing has changed');
+    budget.setPressure(true, [one]);
+    assert.deepEqual([budget.pressed, one.send, told.length], [true, FIRST, 1]);
+    budget.open(two, 3);
+    assert.deepEqual([two.send, told.length], [FIRST, 2]);
+    budget.setPressure(true, [one, two]);
+    assert.equal(told.length, 2);
+    budget.setPressure(false, [one, two]);
+    assert.deepEqual([budget.pressed, one.send, two.send, told.length], [false, 500_000, 500_000, 4]);
+    const small = new Windows('c', MAX, 100);
+    budget.setPressure(true, [small]);
+    assert.equal(small.send, 100);
+  });
+
+  it('a connection that got nothing at its beginning gets it when its handshake is over, and no other twice', () => {
+    const { budget, windows, elsewhere, told } = setUp(1_000_000);
+    elsewhere.bytes = 1_000_000;
+    const one = windows();
+    budget.begin(one, 0);
+    elsewhere.bytes = 0;
+    budget.open(one, 4);
+    assert.deepEqual([one.growth, one.usedMs, told.length], [250_000, 4, 1]);
+    budget.open(one, 5);
+    assert.deepEqual([one.growth, told.length], [250_000, 1]);
+  });
+});
