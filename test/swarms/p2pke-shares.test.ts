@@ -97,6 +97,26 @@ describe('p2pke channels', () => {
     await Promise.all([hub, newcomer, ...proven].map((swarm) => swarm.close()));
   });
 
+  it('of a source that has two make room for a newcomer where there are few in all', async () => {
+    const { clock, peer } = ipNetwork();
+    const hub = peer(1, '198.18.0.1:1', { limits: { maxChannels: 8, hellosPerSecond: 10_000 } });
+    const heard = new Set<string>();
+    hub.listen(({ src }) => void heard.add(src.id));
+    const hosts = [1, 1, 2, 3, 4, 5, 6];
+    const strangers = hosts.map((host, i) => peer(10 + i, `192.0.${host}.1:${1000 + i}`));
+    for (const stranger of strangers) await clock.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+    await clock.advance(100);
+    assert.deepEqual([heard.size, inspect(hub).state['channels']], [7, 7]);
+    const newcomer = peer(30, '192.0.7.1:1');
+    await clock.run(newcomer.tell(addrOf(hub), Uint8Array.of(1)));
+    await clock.advance(100);
+    assert.deepEqual([heard.has(idOf(30)), inspect(hub).state['channels']], [true, 7]);
+    const late = peer(31, '192.0.8.1:1');
+    const told = codeOf(late.tell(addrOf(hub), Uint8Array.of(1), { timeoutMs: 500 }));
+    assert.equal(await clock.run(told), 'timeout', 'every source has one');
+    await Promise.all([hub, newcomer, late, ...strangers].map((swarm) => swarm.close()));
+  });
+
   it('of peers that were called go on when strangers fill the rest', async () => {
     const { clock, peer } = ipNetwork();
     const hub = peer(1, '198.18.0.1:1', { limits: { maxChannels: 16, hellosPerSecond: 10_000 } });
