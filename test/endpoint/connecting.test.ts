@@ -151,6 +151,13 @@ describe('endpoint: connecting', () => {
     await w.run(here.close());
   });
 
+  it('the reason of a peer steers no terminal', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    await w.run(here.close({ code: 1, reason: 'red\u001b[31m \u202eback' }));
+    assert.equal((await w.run(there.closed)).reason, 'red\ufffd[31m \ufffdback');
+  });
+
   it('Q19: closing an endpoint closes everything, at once, and wakes every waiter', async () => {
     const w = world();
     const { alice, bob, there, here } = await pair(w);

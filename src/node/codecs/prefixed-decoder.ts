@@ -1,7 +1,8 @@
 /** Frames that begin with their length: what length-delimited and varint-delimited decoders share. */
 
-import { type Bytes, EMPTY_BYTES, decodeText, takeBytes } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES, takeBytes } from '../../core/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
+import { decodeReason } from '../../core/reason.ts';
 import { type Decoder } from '../codec.ts';
 
 /** A prefix that was read. A shared object, overwritten by each reading. */
@@ -90,7 +91,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
       const frame = this.#frame === undefined ? this.#begin() : this.#gather();
       if (frame === undefined || !this.#isReason) return frame;
       this.#isReason = false;
-      this.#reason = decodeText(frame) ?? '';
+      this.#reason = decodeReason(frame) ?? '';
     }
   }
 

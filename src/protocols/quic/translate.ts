@@ -1,6 +1,7 @@
 /** Turns what an engine tells of its connections into events. */
 
 import { decodeText } from '../../core/bytes.ts';
+import { decodeReason } from '../../core/reason.ts';
 import { type QuicConnection } from './connection.ts';
 import { EVENT } from './engine.ts';
 import { type ClosedBy, type QuicClosed, type QuicEvent } from './events.ts';
@@ -60,7 +61,7 @@ export function tell(teller: Teller, connection: QuicConnection, event: EngineEv
       const code = low + high * 2 ** 32;
       const transport = by === 'local_transport' || by === 'peer_transport';
       const alert = transport && code >= 0x100 && code < 0x200 ? code - 0x100 : undefined;
-      teller.end(connection, { by, code, alert, reason: decodeText(text) ?? '' });
+      teller.end(connection, { by, code, alert, reason: decodeReason(text) ?? '' });
       return;
     }
     case EVENT.AVAILABLE:

@@ -1,6 +1,7 @@
 /** The frames of the TCP swarm, as values, and how they are read. Source: docs/wire/tcp.md §2. */
 
-import { type Bytes, decodeText, takeBytes, viewFrom } from '../../core/bytes.ts';
+import { type Bytes, takeBytes, viewFrom } from '../../core/bytes.ts';
+import { decodeReason } from '../../core/reason.ts';
 import { MAX_PING_BYTES, MAX_REASON_BYTES } from './constants.ts';
 
 /** §2 */
@@ -158,7 +159,7 @@ function readFrame(type: number, fields: Fields): TcpFrame | undefined {
     case FRAME.BYE: {
       const code = fields.varint();
       const text = fields.rest();
-      const reason = text.length > MAX_REASON_BYTES ? undefined : decodeText(text);
+      const reason = text.length > MAX_REASON_BYTES ? undefined : decodeReason(text);
       return reason === undefined ? undefined : { type: 'bye', code, reason };
     }
     case FRAME.HELLO: {
