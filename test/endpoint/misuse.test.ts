@@ -106,7 +106,7 @@ describe('endpoint: targets', () => {
       assert.throws(() => target(wrong), TypeError, wrong);
     }
     for (const wrong of [undefined, null, 5, {}, { text: 5 }, { addr: 5 }]) {
-      assert.throws(() => targetOf(wrong as never, undefined, parseUdpAddr), TypeError, String(wrong));
+      assert.throws(() => targetOf(wrong as never, undefined, parseUdpAddr), TypeError, JSON.stringify(wrong));
     }
     assert.throws(() => target('192.0.2.1:5', 'me' as never), TypeError);
   });
