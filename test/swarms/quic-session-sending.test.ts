@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { P2PError } from '../../src/core/errors.ts';
 import { CODE } from '../../src/swarms/quic/codes.ts';
 import { frame } from '../scenarios/raw-quic-peer.ts';
-import { FakeStream, ok, setUp, settled } from './quic-session-world.ts';
+import { type FakeStream, ok, setUp, settled } from './quic-session-world.ts';
 
 const error = (sent: 'no' | 'maybe'): P2PError => new P2PError('disconnected', 'path', `ended ${sent}`, { sent });
 
@@ -41,14 +41,11 @@ describe('a QUIC session: what is sent', () => {
         (failed) => void taken.push(`${name} ${failed?.code ?? 'taken'}`),
       );
       s.credit.uni = 1;
+      s.credit.room = 0;
       const before = s.opened.length;
-      FakeStream.prototype.write = refuse;
       s.session.flush();
-      FakeStream.prototype.write = write;
       return { stream: s.opened[before]!, stop: stop as () => void };
     };
-    const { write } = FakeStream.prototype;
-    const refuse = (): number => 0;
     const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(begin) as [
       ReturnType<typeof begin>,
       ReturnType<typeof begin>,
@@ -56,6 +53,7 @@ describe('a QUIC session: what is sent', () => {
       ReturnType<typeof begin>,
     ];
     assert.equal(s.session.unacknowledged, 4);
+    a.stream.room = 100;
     s.session.handleWritable(a.stream.stream);
     b.stop();
     b.stop();
@@ -130,8 +128,8 @@ describe('a QUIC session: what is sent', () => {
     const s = setUp();
     s.credit.bidi = 1;
     const results: string[] = [];
-    s.session.ask(new Uint8Array(1), 10, (result) => results.push(String((result as P2PError).sent)));
-    s.session.ask(new Uint8Array(1), 10, (result) => results.push(String((result as P2PError).sent)));
+    s.session.ask(new Uint8Array(1), 10, (result) => results.push((result as P2PError).sent));
+    s.session.ask(new Uint8Array(1), 10, (result) => results.push((result as P2PError).sent));
     s.session.tell(new Uint8Array(1), (failed) => results.push(String(failed?.sent)));
     s.come('bidi', frame(new Uint8Array(1)));
     s.come('uni', new Uint8Array(300), 'open');

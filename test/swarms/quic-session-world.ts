@@ -6,7 +6,7 @@ import { type PendingLimits } from '../../src/kit/pending-budget.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { Session, type SessionHost } from '../../src/swarms/quic/session.ts';
+import { Session } from '../../src/swarms/quic/session.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { idOf } from './p2pke-network.ts';
 
@@ -69,8 +69,8 @@ export interface SessionWorld {
   readonly host: { listening: boolean; readonly memory: { readonly held: number } };
   /** Streams of ours. */
   readonly opened: readonly FakeStream[];
-  /** How many more the peer allows. */
-  readonly credit: Record<'uni' | 'bidi', number>;
+  /** How many more the peer allows, and how many bytes each of them takes at first. */
+  readonly credit: Record<'uni' | 'bidi' | 'room', number>;
   /** Lengths of the tells that were delivered. */
   readonly delivered: readonly number[];
   readonly drops: string[];
@@ -92,7 +92,7 @@ export function setUp({
   pending = {},
 }: { readonly maxSwarmBytes?: number; readonly pending?: PendingLimits } = {}): SessionWorld {
   const opened: FakeStream[] = [];
-  const credit = { uni: 0, bidi: 0 };
+  const credit = { uni: 0, bidi: 0, room: Infinity };
   const delivered: number[] = [];
   const drops: string[] = [];
   const asked: AskedOne[] = [];
@@ -120,12 +120,13 @@ export function setUp({
       if (credit[kind] === 0) return undefined;
       credit[kind]--;
       const stream = new FakeStream(kind);
+      stream.room = credit.room;
       opened.push(stream);
       return stream;
     },
   };
   const session = new Session<MemoryAddr>(
-    host as unknown as SessionHost<MemoryAddr>,
+    host,
     connection as unknown as QuicConnection,
     { id: idOf(1), publicKey: testKey(1).publicKey },
     0,
