@@ -10,9 +10,16 @@ if (typeof Promise.withResolvers !== 'function') {
   );
 }
 
-/** How a value looks in an error message: short, and never its contents when it is bytes or an object. */
+/** Keys as people have them at hand: PEM, hexadecimal digits of 16 bytes or more, base64 of 32 bytes. PeerIDs are none of them. */
+const LOOKS_LIKE_KEY = /-----BEGIN |[\da-f]{32}|[a-z\d+/]{43}=/i;
+
+/**
+ * How a value looks in an error message: short, and never its contents when it is bytes or an object, or a text that looks
+ * like a key, for whichever option it was passed by mistake.
+ */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null';
+  if (typeof value === 'string' && LOOKS_LIKE_KEY.test(value)) return describeKind(value);
   if (typeof value === 'string')
     return value.length > 60 ? `${JSON.stringify(value.slice(0, 57))}…` : JSON.stringify(value);
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined) return String(value);
@@ -30,6 +37,11 @@ export const SECRET_OPTIONS: readonly string[] = ['identity', 'key', 'options', 
 export function describeKind(value: unknown): string {
   if (typeof value === 'string') return `a string of ${value.length} characters`;
   return typeof value === 'object' || value === undefined ? describeValue(value) : `a ${typeof value}`;
+}
+
+/** As {@link describeValue} for names of up to 16 characters; of what is longer, a key in the wrong place say, only the kind. */
+export function describeName(name: unknown): string {
+  return typeof name === 'string' && name.length <= 16 ? describeValue(name) : describeKind(name);
 }
 
 /** As {@link describeValue}; of what may be a secret by its label only the kind. */

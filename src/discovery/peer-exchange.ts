@@ -15,13 +15,14 @@ import { type Bytes, equalBytes } from '../core/bytes.ts';
 import { type Counters } from '../core/counters.ts';
 import { describeDuration } from '../core/duration.ts';
 import { P2PError, Refusal, closedError } from '../core/errors.ts';
-import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../core/limits.ts';
+import { assertFunction, describeValue, quantity, wholeNumber } from '../core/limits.ts';
 import { type Request } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type Signer } from '../formats/key-algorithm.ts';
 import { peerIdOf } from '../keys/fingerprints.ts';
+import { assertPrivateKey } from '../keys/private-key.ts';
 import { clockOf } from '../drive/system-realm.ts';
 import { CounterSet } from '../kit/counter-set.ts';
 import { later } from '../kit/later.ts';
@@ -164,11 +165,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
 
   constructor(swarm: AskSwarm<A>, options: PeerExchangeOptions) {
     const { privateKey, addrs } = options;
-    if (typeof privateKey?.sign !== 'function') {
-      throw new TypeError(
-        `Cannot take privateKey: expected a private key, got ${describeOption('privateKey', privateKey)}`,
-      );
-    }
+    assertPrivateKey(privateKey);
     for (const name of ['addrs', 'onRecord', 'onClockDiffers', 'onKeyElsewhere'] as const) {
       if (options[name] !== undefined) assertFunction(options[name], name);
     }

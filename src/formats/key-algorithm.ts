@@ -5,7 +5,7 @@
 
 import { ed25519PrivateKey, ed25519PublicKey } from '#crypto';
 import { copyBytes, equalBytes, type Bytes } from '../core/bytes.ts';
-import { assertBytes, describeKind } from '../core/limits.ts';
+import { assertBytes, describeName } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { der, readDer, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
@@ -124,9 +124,7 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
     const algorithm = byName(name);
     if (algorithm !== undefined) return algorithm;
     const names = known.map((each) => each.name).join(', ');
-    // Longer than any name: a secret in the wrong place, say.
-    const shown = typeof name === 'string' && name.length <= 16 ? JSON.stringify(name) : describeKind(name);
-    throw new TypeError(`Cannot take key algorithm: expected one of ${names}, got ${shown}`);
+    throw new TypeError(`Cannot take key algorithm: expected one of ${names}, got ${describeName(name)}`);
   };
   const nameOf = (oid: Oid, algorithm: KeyAlgorithm | undefined): string => algorithm?.name ?? oid;
 

@@ -1,7 +1,7 @@
 /** Keys from files and other programs, and back. */
 
 import { type Bytes, decodeText } from '../core/bytes.ts';
-import { describeValue } from '../core/limits.ts';
+import { describeKind, describeName } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
 import { type KeyRegistry, usablePublicKey } from '../formats/key-algorithm.ts';
@@ -41,6 +41,11 @@ const PEM_HINTS: Readonly<Record<string, string>> = {
 };
 
 const SEED_BYTES = 32;
+
+const BYTE_FORMATS: readonly string[] = ['pkcs8', 'seed', 'go-p2p'];
+
+const unknownFormat = (format: unknown): string =>
+  `expected format pem, pkcs8, seed or go-p2p, got ${describeName(format)}`;
 
 function refuse(why: string): never {
   throw new TypeError(`Cannot import key: ${why}`);
@@ -93,10 +98,12 @@ function fromGoP2p(registry: KeyRegistry, der: Uint8Array): PrivateKey {
 export function importKey(source: string | Uint8Array, options: ImportKeyOptions = {}): PrivateKey {
   const { registry = defaultKeyRegistry } = options;
   if (typeof source === 'string') {
-    if (options.format !== undefined && options.format !== 'pem') refuse(`${options.format} is bytes, got text`);
+    const { format = 'pem' } = options;
+    if (format !== 'pem')
+      refuse(BYTE_FORMATS.includes(format) ? `${format} is bytes, got text` : unknownFormat(format));
     return fromPkcs8(registry, fromPem(source));
   }
-  if (!(source instanceof Uint8Array)) refuse(`expected text or bytes, got ${describeValue(source)}`);
+  if (!(source instanceof Uint8Array)) refuse(`expected text or bytes, got ${describeKind(source)}`);
   const text = options.format === undefined ? pemTextOf(source) : undefined;
   if (text !== undefined) return fromPkcs8(registry, fromPem(text));
   const format = options.format ?? (source.length === SEED_BYTES ? 'seed' : 'pkcs8');
@@ -111,7 +118,7 @@ export function importKey(source: string | Uint8Array, options: ImportKeyOptions
     case 'go-p2p':
       return fromGoP2p(registry, source);
     default:
-      return refuse(`expected format pem, pkcs8, seed or go-p2p, got ${describeValue(format)}`);
+      return refuse(unknownFormat(format));
   }
 }
 
@@ -137,9 +144,7 @@ export function exportKey(key: PrivateKey, format: PrivateKeyFormat): string | B
     case 'go-p2p':
       return encodeSpki({ algorithm: { oid: OIDS.ed25519 }, bits: bytes });
     default:
-      throw new TypeError(
-        `Cannot export key: expected format pem, pkcs8, seed or go-p2p, got ${describeValue(format)}`,
-      );
+      throw new TypeError(`Cannot export key: ${unknownFormat(format)}`);
   }
 }
 
@@ -156,7 +161,7 @@ export function importPublicKey(
 ): PublicKey {
   const { registry = defaultKeyRegistry } = options;
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) {
-    throw new TypeError(`Cannot import public key: expected text or bytes, got ${describeValue(source)}`);
+    throw new TypeError(`Cannot import public key: expected text or bytes, got ${describeKind(source)}`);
   }
   const text = typeof source === 'string' ? source : pemTextOf(source);
   const der = text === undefined ? source : decodePem(text).find(({ label }) => label === 'PUBLIC KEY')?.der;

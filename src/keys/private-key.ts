@@ -4,7 +4,7 @@
  */
 
 import { copyBytes, type Bytes } from '../core/bytes.ts';
-import { assertBytes } from '../core/limits.ts';
+import { assertBytes, describeOption } from '../core/limits.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type KeyRegistry, type Signer } from '../formats/key-algorithm.ts';
 import { signedTextBytes } from './signed-text.ts';
@@ -31,6 +31,13 @@ export interface PrivateKey extends Signer {
   signText(context: string, bytes: Uint8Array): Bytes;
   /** For people; without the secret. */
   toString(): string;
+}
+
+/** @throws {TypeError} when `value` is nothing that signs. The message quotes nothing of it. @internal */
+export function assertPrivateKey(value: unknown): asserts value is PrivateKey {
+  const { publicKey, sign } = (typeof value === 'object' && value !== null ? value : {}) as Partial<PrivateKey>;
+  if (publicKey?.spki instanceof Uint8Array && typeof sign === 'function') return;
+  throw new TypeError(`Cannot take privateKey: expected a private key, got ${describeOption('privateKey', value)}`);
 }
 
 interface Secret {

@@ -11,7 +11,7 @@ import { type PublicKey } from '../core/secure.ts';
 import { systemRealm } from '../drive/system-realm.ts';
 import { OIDS } from '../formats/oid.ts';
 import { encodeSpki } from '../formats/spki.ts';
-import { type PrivateKey } from '../keys/private-key.ts';
+import { assertPrivateKey, type PrivateKey } from '../keys/private-key.ts';
 import {
   type CipherState,
   frameNoiseMessage,
@@ -124,6 +124,12 @@ function resolve(options: NoiseOptions): Settings {
   if (pattern === 'XXpsk3' && options.psk === undefined) throw new TypeError('Cannot make noise: XXpsk3 needs psk');
   if (pattern === 'IK' && options.staticSeed === undefined) {
     throw new TypeError('Cannot make noise: IK needs staticSeed, a static key that lasts');
+  }
+  if (privateKey !== undefined) assertPrivateKey(privateKey);
+  if (options.identity !== undefined) {
+    const { write, read } = Object(options.identity) as Partial<NoiseIdentity>;
+    assertFunction(write, 'identity.write');
+    assertFunction(read, 'identity.read');
   }
   const identity = privateKey === undefined ? options.identity : signedIdentity(privateKey);
   return { ...options, hash, realm, identity };

@@ -9,13 +9,13 @@ import { connect, createSecureContext, type SecureContext, TLSSocket } from 'nod
 
 import { copyBytes } from '../core/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertFunction, describeOption } from '../core/limits.ts';
+import { assertFunction } from '../core/limits.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { systemRealm } from '../drive/system-realm.ts';
 import { encodePem } from '../formats/pem.ts';
 import { exportKey } from '../keys/import-key.ts';
-import { type PrivateKey } from '../keys/private-key.ts';
+import { assertPrivateKey, type PrivateKey } from '../keys/private-key.ts';
 import { identityOf, keyOf } from '../swarms/quic/identity.ts';
 import { type Connection } from './connection.ts';
 import { handshake, type HandshakeContext } from './handshake.ts';
@@ -74,11 +74,7 @@ export function tls(options: TlsOptions): Hook<HookHandle> {
 }
 
 function contextOf(privateKey: PrivateKey, realm: Realm): SecureContext {
-  if (typeof privateKey !== 'object' || privateKey === null) {
-    throw new TypeError(
-      `Cannot take privateKey: expected a private key, got ${describeOption('privateKey', privateKey)}`,
-    );
-  }
+  assertPrivateKey(privateKey);
   const [certificate] = identityOf(privateKey, realm).chain;
   return createSecureContext({
     cert: encodePem('CERTIFICATE', certificate!),

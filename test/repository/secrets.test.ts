@@ -26,7 +26,7 @@ import {
   peerIdOf,
   sshFingerprint,
 } from '../../src/keys/keys.ts';
-import { noise, tls } from '../../src/node/index.ts';
+import { createNode, noise, tls } from '../../src/node/index.ts';
 import { CipherState, NoiseHandshake } from '../../src/protocols/noise/index.ts';
 import { createP2pkeIdentity } from '../../src/protocols/p2pke/identity.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
@@ -81,6 +81,7 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'tls privateKey': (privateKey) => tls({ privateKey }),
   'noise options': (secret) => noise(secret),
   'noise privateKey': (privateKey) => noise({ pattern: 'XX', privateKey }),
+  'noise identity': (identity) => noise({ pattern: 'XX', identity }),
   'noise psk': (psk) => noise({ pattern: 'XXpsk3', psk }),
   'noise staticSeed': (staticSeed) => noise({ pattern: 'IK', staticSeed }),
   'noise remoteStatic': (remoteStatic) => noise({ pattern: 'IK', staticSeed: seed, remoteStatic }),
@@ -100,6 +101,9 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'importKey source': (source) => importKey(`-----BEGIN PRIVATE KEY-----\n${String(source).slice(40)}`),
   'importKey text': (source) => importKey(String(source).replaceAll('PRIVATE', 'SECRET')),
   'importKey bytes': (source) => importKey(Buffer.from(String(source)).subarray(0, 40)),
+  'importKey options.format': (format) => importKey(seed, { format }),
+  'importKey options.format of text': (format) => importKey('', { format }),
+  'exportKey format': (format) => exportKey(testKey(1), format),
   'importKey format': (source) => importKey(source, { format: 'seed' }),
   'importPublicKey source': (source) => importPublicKey(source),
   'exportKey key': (key) => exportKey(key, 'pem'),
@@ -145,6 +149,49 @@ describe('secrets in messages', () => {
       }
     });
   }
+
+  it('a number in place of a key is not repeated', () => {
+    const digits = 0x9d61_b19d_effd;
+    for (const take of [importKey, importPublicKey]) {
+      assert.throws(() => take(digits as never), { name: 'TypeError', message: /got a number$/ });
+    }
+  });
+
+  it('a privateKey that signs nothing is refused where it is given, with the reason', () => {
+    for (const take of [
+      (privateKey: never) => tls({ privateKey }),
+      (privateKey: never) => noise({ pattern: 'XX', privateKey }),
+      (privateKey: never) => peerExchange(realm.secureSwarm(testKey(1).publicKey), { privateKey }),
+    ]) {
+      for (const wrong of [null, 'a', {}, { sign: () => seed }, { publicKey: testKey(1).publicKey }]) {
+        assert.throws(() => take(wrong as never), /^TypeError: Cannot take privateKey: expected a private key, got /);
+      }
+    }
+  });
+
+  it('what looks like a key is quoted for no option', () => {
+    const raw = Buffer.from(SECRETS[0]!, 'hex');
+    const keys = [SECRETS[0]!, SECRETS[1]!, raw.toString('hex').toUpperCase(), raw.toString('base64')];
+    const takes: readonly ((key: never) => unknown)[] = [
+      (bind) => createNode({ bind }),
+      (hook) => createNode().enable(hook),
+      (ip) => createNode().ban(ip),
+      (addr) => createNode().connect(addr),
+      (pattern) => noise({ pattern }),
+      (hash) => noise({ pattern: 'XX', hash }),
+      (addr) => realm.swarm().parseAddr(addr),
+      (security) => openTcpSwarm({ privateKey: testKey(1), security }),
+    ];
+    for (const take of takes) {
+      for (const key of keys) {
+        assert.throws(
+          () => take(key as never),
+          (error: Error) => !shows(error.message, key) && /characters/.test(error.message),
+        );
+      }
+    }
+    assert.throws(() => createNode({ bind: 'nowhere' }), /"nowhere"/);
+  });
 
   it('every option of the list is tried', () => {
     for (const option of SECRET_OPTIONS) {
