@@ -132,4 +132,14 @@ describe('SourceShares', () => {
       }),
     );
   });
+
+  it('of hosts of one network with as many, the newcomer gives up its own', () => {
+    const shares = new SourceShares<string>();
+    for (const item of ['a1', 'a2']) shares.add('10.0.0.1', item);
+    for (const item of ['b1', 'b2']) shares.add('10.0.0.2', item);
+    assert.equal(shares.victimFor('10.0.0.2'), 'b1');
+    assert.equal(shares.victimFor('10.0.0.1'), 'a1');
+    shares.add('10.0.0.1', 'a3');
+    assert.equal(shares.victimFor('10.0.0.2'), 'a1');
+  });
 });

@@ -156,6 +156,20 @@ describe('reasons', () => {
 });
 
 describe('close', () => {
+  it('during listen leaves nobody listening, whenever it comes', async () => {
+    for (let steps = 0; steps < 8; steps++) {
+      const world = new World();
+      const [a, b] = [world.node({}, '10.0.0.1'), world.node({}, '10.0.0.1')];
+      const listening = world.codeOf(a.listen('10.0.0.1:7000'));
+      for (let i = 0; i < steps; i++) await Promise.resolve();
+      await world.close(a);
+      assert.ok(['closed', 'resolved'].includes(await listening));
+      assert.equal(a.listeningAddr, undefined);
+      assert.equal(await world.run(b.listen('10.0.0.1:7000')), '10.0.0.1:7000', `after ${steps} steps`);
+      await world.close(b);
+    }
+  });
+
   it('ends within a second, whatever peers and hooks do', async () => {
     const world = new World({ windowBytes: 100 });
     const [a, b] = [await world.talker(), world.node()];

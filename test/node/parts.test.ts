@@ -51,6 +51,31 @@ describe('admission', () => {
     );
   });
 
+  it('keeps a sixteenth of the places for dials, and no more than 16', () => {
+    for (const [maxConnections, reserved] of [
+      [16, 1],
+      [160, 10],
+      [1000, 16],
+    ] as const) {
+      const admission = new Admission({ maxConnections, maxConnectionsPerIp: 1000, maxConnecting: 1000 });
+      let inbound = 0;
+      while (typeof admission.reserve('10.0.0.1', 'inbound') !== 'string') inbound++;
+      assert.equal(inbound, maxConnections - reserved);
+      let outbound = 0;
+      while (typeof admission.reserve('10.0.0.1', 'outbound') !== 'string') outbound++;
+      assert.equal(outbound, Math.min(reserved, 1000 - inbound));
+    }
+  });
+
+  it('when those being set up fill it, one of a network that has more makes room for a newcomer', () => {
+    const admission = new Admission({ maxConnections: 4, maxConnectionsPerIp: 4, maxConnecting: 4 });
+    const evicted: number[] = [];
+    for (let i = 0; i < 4; i++) taken(admission.reserve('10.0.0.1', 'inbound', () => void evicted.push(i)));
+    taken(admission.reserve('10.9.0.1', 'inbound'));
+    assert.deepEqual([evicted, admission.total], [[0], 4]);
+    assert.equal(admission.reserve('10.0.0.1', 'inbound'), 'max_connecting');
+  });
+
   it('says which limit is reached', () => {
     const admission = new Admission({ maxConnections: 3, maxConnectionsPerIp: 2, maxConnecting: 2 });
     const [first] = [taken(admission.reserve('a', 'outbound')), taken(admission.reserve('b', 'outbound'))];
@@ -117,6 +142,17 @@ describe('bans', () => {
 });
 
 describe('rate', () => {
+  it('lets no more through at once than the burst, however long nothing came', () => {
+    const meter = new RateMeter({ messagesPerSecond: 10, bytesPerSecond: 1000, burstSeconds: 2 });
+    for (const nowMs of [0, 3_600_000]) {
+      let passed = 0;
+      while (meter.take(1, nowMs)) passed++;
+      assert.equal(passed, 20);
+    }
+    assert.equal(meter.take(2000, 7_200_000), true);
+    assert.equal(meter.take(1, 7_200_000), false, 'the bytes of two seconds are used up');
+  });
+
   it('lets the burst through, then the rate', () => {
     const meter = new RateMeter({ messagesPerSecond: 100, burstSeconds: 0.5 });
     let passed = 0;
@@ -246,6 +282,36 @@ describe('send queue', () => {
       }
     }
     for (const { batch, copy } of flying) assert.equal(toHex(concatBytes(...batch.pieces)), copy);
+  });
+
+  /** Pushes so many frames of 1000 bytes, takes them all, and lets them land. */
+  function passThrough(queue: SendQueue, frames: number, fill: number): readonly Uint8Array[] {
+    for (let i = 0; i < frames; i++) queue.push(0, new Uint8Array(996).fill(fill), write);
+    const all: Uint8Array[] = [];
+    for (let batch = queue.take(Infinity, 0, never); batch !== undefined; batch = queue.take(Infinity, 0, never)) {
+      all.push(...batch.pieces);
+      queue.landed(batch);
+    }
+    return all;
+  }
+
+  it('where pieces that have landed may be in use, none of them is ever written again', () => {
+    const queue = new SendQueue(Infinity);
+    const kept = [...passThrough(queue, 300, 1), ...passThrough(queue, 70, 2)];
+    const before = toHex(concatBytes(...kept));
+    for (let round = 0; round < 5; round++) passThrough(queue, 300, 7);
+    for (let round = 0; round < 5; round++) passThrough(new SendQueue(Infinity, true), 300, 7);
+    assert.equal(toHex(concatBytes(...kept)), before);
+  });
+
+  it('keeps at most 4 MiB of chunks to be used again', () => {
+    const large = (pieces: readonly Uint8Array[]): Set<ArrayBufferLike> =>
+      new Set(pieces.map(({ buffer }) => buffer).filter(({ byteLength }) => byteLength === 65_536));
+    const first = large(passThrough(new SendQueue(Infinity, true), 10_000, 1));
+    assert.ok(first.size > 100, String(first.size));
+    const again = large(passThrough(new SendQueue(Infinity, true), 10_000, 2));
+    const reused = [...again].filter((buffer) => first.has(buffer)).length;
+    assert.ok(reused > 0 && reused <= 64, String(reused));
   });
 
   it('small frames share a piece, large ones are pieces of their own', () => {

@@ -1,11 +1,12 @@
 /** Connections that are being set up: who ends them, what is counted, and that nothing is left of them; in virtual time. */
 
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { handshake, type HandshakeStream, type Node } from '../../src/node/index.ts';
-import { never, World } from './world.ts';
+import { handshake, type HandshakeStream, type Node, reading } from '../../src/node/index.ts';
+import { never, texts, World } from './world.ts';
 
 /** A handshake that shows its stream and does not end by itself. */
 function stalling(node: Node): HandshakeStream[] {
@@ -51,6 +52,39 @@ describe('a ban', () => {
     for (const left of [kept, dialling]) assert.notEqual(await left, 'resolved');
   });
 
+  it('leaves no connection, in whichever step of the end of a handshake it comes', async () => {
+    for (let steps = 0; steps < 16; steps++) {
+      const world = new World();
+      const [bob, alice] = [world.node({}, '10.0.0.1'), world.node({}, '10.9.0.1')];
+      bob.enable(
+        handshake(async ({ connection }) => {
+          let step = Promise.resolve();
+          for (let i = 0; i < steps; i++) step = step.then(() => undefined);
+          void step.then(() => bob.ban(connection.ip));
+        }),
+      );
+      const addr = await bob.listen();
+      alice.enable(reading({ codec: texts, onMessage: () => undefined }));
+      await world.run(alice.connect(addr).catch(() => undefined));
+      await world.clock.advance(2000);
+      assert.deepEqual([bob.connected, bob.connecting, alice.connected], [0, 0, 0], `after ${steps} steps`);
+      await world.close(alice, bob);
+    }
+  });
+
+  it('closes the connections that its IP makes, at once', async () => {
+    const world = new World();
+    const [bob, alice] = [world.node({}, '10.0.0.1'), world.node({}, '10.9.0.1')];
+    alice.enable(reading({ codec: texts, onMessage: () => undefined }));
+    const addr = await bob.listen();
+    bob.ban('10.9.0.1');
+    const peer = await world.run(alice.connect(addr));
+    await world.clock.advance(10);
+    assert.equal(peer.state, 'closed');
+    assert.deepEqual([...bob.heuristics.refused], [['banned', 1]]);
+    await world.close(alice, bob);
+  });
+
   it('forMs of 0 bans nobody', async () => {
     const world = new World();
     const [bob, alice] = [world.node({}, '10.0.0.1'), world.node({}, '10.9.0.1')];
@@ -64,14 +98,16 @@ describe('a ban', () => {
 
 describe('the stream of a handshake', () => {
   /** What a handshake on the listening side gets from its stream. */
-  async function of(act: (stream: HandshakeStream, dialler: Node) => Promise<unknown>): Promise<string> {
+  async function of(
+    act: (stream: HandshakeStream, dialler: Node, signal: AbortSignal) => Promise<unknown>,
+  ): Promise<string> {
     const world = new World();
     const [bob, alice] = [world.node(), world.node()];
     stalling(alice);
     const done = Promise.withResolvers<string>();
     bob.enable(
-      handshake(async ({ stream }) => {
-        done.resolve(await messageOf((async () => act(stream, alice))()));
+      handshake(async ({ stream, signal }) => {
+        done.resolve(await messageOf((async () => act(stream, alice, signal))()));
       }),
     );
     const connecting = messageOf(alice.connect(await bob.listen()));
@@ -142,6 +178,69 @@ describe('the stream of a handshake', () => {
     assert.equal(bob.connecting, 0);
     await world.close(alice, bob);
     await connecting;
+  });
+
+  it('takes no more than 64 KiB and a piece that nobody asks for, and all of it is there later', async () => {
+    const world = new World();
+    const [bob, alice] = [world.node(), world.node()];
+    const go = Promise.withResolvers<void>();
+    const read = Promise.withResolvers<number>();
+    let received = (): number => 0;
+    alice.enable(
+      handshake(async ({ stream, signal }) => {
+        for (let i = 0; i < 64; i++) await stream.write(new Uint8Array(16_384).fill(i));
+        await never(signal);
+      }),
+    );
+    bob.enable(
+      handshake(
+        async ({ stream, connection }) => {
+          received = () => connection.stats.wire.received;
+          await stream.read(1);
+          await go.promise;
+          for (let at = 0; at < 63; at++) {
+            const bytes = await stream.read(16_384);
+            assert.deepEqual([bytes[0], bytes[16_383]], [at, at + 1]);
+          }
+          read.resolve(received());
+        },
+        { timeoutMs: Infinity },
+      ),
+    );
+    const connecting = messageOf(alice.connect(await bob.listen()));
+    await world.clock.advance(1000);
+    assert.ok(received() > 65_536 && received() <= 65_536 + 2 * 65_536, String(received()));
+    go.resolve();
+    assert.ok((await world.run(read.promise)) >= 63 * 16_384);
+    await world.close(alice, bob);
+    await connecting;
+  });
+
+  it('leaves no listener at its signal for writes that are done', async () => {
+    assert.equal(
+      await of(async (stream, _, signal) => {
+        await stream.write(new Uint8Array(10));
+        const before = getEventListeners(signal, 'abort').length;
+        for (let i = 0; i < 20; i++) await stream.write(new Uint8Array(10));
+        assert.equal(getEventListeners(signal, 'abort').length, before);
+      }),
+      'resolved',
+    );
+  });
+
+  it('a result that is none is refused with the reason', async () => {
+    for (const [result, why] of [
+      [{ rest: 'text' }, /rest: expected a Uint8Array/],
+      [true, /expected nothing or \{ transport, publicKey, rest \}/],
+    ] as const) {
+      const world = new World();
+      const [bob, alice] = [world.node(), world.node()];
+      const addr = await bob.listen();
+      alice.enable(handshake(async () => result as never));
+      assert.match(await world.run(messageOf(alice.connect(addr))), why);
+      assert.deepEqual([alice.connected, alice.connecting], [0, 0]);
+      await world.close(alice, bob);
+    }
   });
 
   it('a read that is left under way when the handshake is over is ended', async () => {

@@ -3,8 +3,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { writing } from '../../src/node/index.ts';
+import { decodeText } from '../../src/core/bytes.ts';
+import { type Decoder, lengthDelimited, mapCodec, writing } from '../../src/node/index.ts';
 import { rawTexts, World } from './world.ts';
+
+/** A decoder of texts that throws for what is none. */
+function strict(): Decoder<string> {
+  const decode = (bytes: Uint8Array): string => {
+    const text = decodeText(bytes);
+    if (text === undefined) throw new Error('no text');
+    return text;
+  };
+  return mapCodec(lengthDelimited(), { decode, encode: () => new Uint8Array() }).decoder(undefined as never);
+}
 
 describe('time limits of reading', () => {
   it('a silent peer is idle, not sooner than said, and is counted as that only; Infinity is never', async () => {
@@ -25,6 +36,54 @@ describe('time limits of reading', () => {
     await world.clock.advance(40_000);
     assert.equal(kept.state, 'open');
     await world.close(a.node, b.node, c.node);
+  });
+
+  it('by default a silent peer is idle after 60 s', async () => {
+    const world = new World();
+    const [a, b] = [await world.talker(), world.node()];
+    await world.connect(b, a.addr);
+    const [here] = a.node.connections();
+    await world.clock.advance(59_900);
+    assert.equal(here!.state, 'open');
+    await world.clock.advance(100);
+    assert.notEqual(here!.state, 'open');
+    await world.close(a.node, b);
+  });
+
+  it('a peer that does not end its half is waited for 5 s by disconnect, and 30 s by drain', async () => {
+    for (const [end, waits] of [
+      ['disconnect', 5000],
+      ['drain', 30_000],
+    ] as const) {
+      const world = new World();
+      const [a, deaf] = [await world.talker(), world.node()];
+      const peer = await world.connect(a.node, await deaf.listen());
+      a.out.send(peer, 'x');
+      await world.run(a.node.flushed(peer));
+      const ended = (end === 'disconnect' ? a.node.disconnect(peer) : a.node.drain()).catch(() => undefined);
+      await world.clock.advance(waits - 100);
+      assert.notEqual(peer.state, 'closed', end);
+      await world.clock.advance(200);
+      assert.equal(peer.state, 'closed', end);
+      await ended;
+      await world.close(a.node, deaf);
+    }
+  });
+
+  it('a frame that is too large is oversize, one that is none malformed', async () => {
+    for (const [bytes, reason] of [
+      ['\u00ff\u00ff\u00ff\u00ff', 'oversize'],
+      ['\u0000\u0000\u0000\u0001\u00ff', 'malformed'],
+    ] as const) {
+      const world = new World();
+      const onMessage = (_: unknown, text: string | undefined): void => assert.fail(text);
+      const [a, b] = [await world.talker({}, { onMessage, codec: { decoder: () => strict() } }), world.node()];
+      const raw = b.enable(writing({ codec: rawTexts }));
+      raw.send(await world.connect(b, a.addr), bytes);
+      await world.clock.advance(10);
+      assert.deepEqual([...a.node.heuristics.ended], [[reason, 1]]);
+      await world.close(a.node, b);
+    }
   });
 
   it('a large frame that keeps arriving is not idle', async () => {
