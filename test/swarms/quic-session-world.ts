@@ -58,6 +58,10 @@ export class FakeStream {
     this.receiveState = 'stopped';
   }
 
+  setPriority(priority: number): void {
+    this.done.push(`priority ${priority}`);
+  }
+
   get stream(): QuicStream {
     return this as unknown as QuicStream;
   }
