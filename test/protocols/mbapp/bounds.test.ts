@@ -175,6 +175,24 @@ describe('sizes of messages in parts', () => {
     assert.deepEqual([first(100), reassembly.messages], ['waiting', 1]);
   });
 
+  it('never are there more messages, or bytes, than maxMessages and maxBytes say', () => {
+    const at = (source: number): ReturnType<typeof memoryAddr> => memoryAddr(source);
+    const half = (reassembly: Reassembly, source: number, bytes: number): void =>
+      void reassembly.handlePart(0, at(source), { id: 1, part: 0, total: 2, data: new Uint8Array(bytes) });
+    const many = new Reassembly({ ...limits, maxMessages: 3 });
+    for (let source = 0; source < 10; source++) {
+      half(many, source, 1);
+      assert.equal(many.messages, Math.min(source + 1, 3));
+    }
+    const large = new Reassembly({ ...limits, maxBytes: 3 * (72 + 128) });
+    for (let source = 0; source < 10; source++) {
+      half(large, source, 72);
+      assert.equal(large.messages, Math.min(source + 1, 3));
+    }
+    half(large, 10, 73);
+    assert.deepEqual([large.messages, large.bytes], [3, 600], 'the source that holds most pays');
+  });
+
   it('without an announced size, 100 bytes are taken, and the byte beyond is too_large and gives up all', () => {
     for (const [last, type] of [
       [50, 'message'],

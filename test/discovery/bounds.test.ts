@@ -1,0 +1,102 @@
+/** What a peer book and the probes hold at most, and what no record can put into them. */
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+
+import { type Addr } from '../../src/core/addr.ts';
+import { concatBytes, encodeText, equalBytes } from '../../src/core/bytes.ts';
+import { PeerBook, type PeerRecord, signPeerRecord, verifyPeerRecord } from '../../src/discovery/index.ts';
+import { withoutAddrs } from '../../src/discovery/peer-record.ts';
+import { Probes } from '../../src/discovery/targets.ts';
+import { peerIdOf } from '../../src/keys/keys.ts';
+import { parseUdpAddr } from '../../src/swarms/udp/address.ts';
+import { testKey } from '../../src/testing/index.ts';
+
+const idOf = (i: number): ReturnType<typeof peerIdOf> => peerIdOf(testKey(i).publicKey);
+const record = (i: number, addrs: readonly string[] = [], issuedMs = 1000): PeerRecord =>
+  signPeerRecord(testKey(i), { addrs, issuedMs, lifetimeMs: 3_600_000 });
+
+describe('a peer book', () => {
+  it('remembers of maxPeers peers that they were forgotten, the latest ones', () => {
+    const book = new PeerBook({ maxPeers: 2 });
+    const teller = idOf(9);
+    for (const i of [1, 2, 3]) {
+      assert.equal(typeof book.addVerified(1000, record(i), teller), 'object');
+      assert.equal(book.delete(idOf(i)), true);
+    }
+    for (const i of [2, 3]) assert.equal(book.addVerified(1000, record(i), teller), 'stale');
+    assert.equal(typeof book.addVerified(1000, record(1), teller), 'object');
+  });
+
+  it('tries an address that was reached again after pauses that double, up to a minute', () => {
+    const book = new PeerBook();
+    const [id, addr] = [idOf(1), `${idOf(1)}@10.0.0.1:5000`];
+    book.addVerified(1000, record(1, [addr]), id);
+    book.noteReached(id, addr);
+    for (const pauseMs of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+      book.noteTry(1000, id, addr);
+      assert.deepEqual(
+        [999, 1000].map((at) => book.candidates(pauseMs + at, id).length),
+        [0, 1],
+      );
+    }
+  });
+
+  it('notes nothing of addresses that the record does not name', () => {
+    const book = new PeerBook();
+    const [id, other] = [idOf(1), `${idOf(1)}@10.0.0.2:5000`];
+    book.addVerified(1000, record(1, [`${id}@10.0.0.1:5000`]), id);
+    book.noteReached(id, other);
+    book.noteTry(1000, id, other);
+    assert.equal(book.isReached(id, other), false);
+    assert.deepEqual(book.proven(1000), []);
+  });
+
+  it('takes no copy whose further address leads to another peer, though its own signer has signed it', () => {
+    const { publicKey, sign } = { publicKey: testKey(1).publicKey, sign: testKey(1).sign.bind(testKey(1)) };
+    const [own, foreign] = [`${idOf(1)}@10.0.0.1:5000`, `${idOf(2)}@10.0.0.1:5000`].map((text) => encodeText(text));
+    const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+    /** The bytes with `own`, or its digest, replaced by that of the other peer's address. */
+    const forged = (bytes: Uint8Array): Uint8Array => {
+      for (const [from, to] of [
+        [own!, foreign!],
+        [digest(own!), digest(foreign!)],
+      ] as const) {
+        for (let at = 0; at + from.length <= bytes.length; at++) {
+          const end = at + from.length;
+          if (equalBytes(bytes.subarray(at, end), from)) {
+            return concatBytes(bytes.subarray(0, at), to, bytes.subarray(end));
+          }
+        }
+      }
+      return bytes;
+    };
+    const addrs = [`${idOf(1)}@10.0.0.1:5000`, `${idOf(1)}@10.0.0.3:5000`];
+    const signer = { publicKey, sign: (message: Uint8Array) => sign(forged(message)) };
+    const bytes = Uint8Array.from(
+      forged(signPeerRecord(signer as never, { addrs, issuedMs: 1000, lifetimeMs: 3_600_000 }).bytes),
+    );
+    assert.equal(verifyPeerRecord(bytes), 'wrong_id', 'the signature holds');
+    const copy = withoutAddrs(bytes, (addr) => addr === addrs[1]);
+    const book = new PeerBook();
+    assert.equal(typeof book.add(1000, copy, idOf(3)), 'object');
+    assert.equal(book.add(1000, bytes, idOf(3)), 'wrong_id');
+    assert.deepEqual(book.get(1000, idOf(1))?.addrs, [addrs[1]]);
+  });
+});
+
+describe('probes', () => {
+  it('of one IP and in all are so many a minute; of this machine only in all', () => {
+    const at = (text: string): Addr => parseUdpAddr(text);
+    const probes = new Probes({ maxProbesPerIp: 2, maxProbes: 5 });
+    const takes = (now: number, ...texts: string[]): boolean[] => texts.map((text) => probes.take(now, at(text)));
+    assert.deepEqual(takes(0, '10.0.0.1:5000', '10.0.0.1:5001', '10.0.0.1:5002'), [true, true, false]);
+    assert.deepEqual(
+      takes(1, '127.0.0.1:5000', '127.0.0.1:5001', '127.0.0.1:5002', '127.0.0.1:5003', '10.0.0.2:5000'),
+      [true, true, true, false, false],
+    );
+    assert.deepEqual(takes(59_999, '10.0.0.2:5000'), [false]);
+    assert.deepEqual(takes(60_000, '10.0.0.1:5000', '10.0.0.2:5000', '10.0.0.3:5000'), [true, true, false]);
+  });
+});
