@@ -6,8 +6,10 @@ import { describe, it } from 'node:test';
 
 import { type Addr } from '../../src/core/addr.ts';
 import { concatBytes, encodeText, equalBytes } from '../../src/core/bytes.ts';
+import { encodeVarint } from '../../src/core/varint.ts';
 import { PeerBook, type PeerRecord, signPeerRecord, verifyPeerRecord } from '../../src/discovery/index.ts';
-import { withoutAddrs } from '../../src/discovery/peer-record.ts';
+import { decodeExchange, encodeExchange } from '../../src/discovery/exchange-message.ts';
+import { MAX_RECORD_BYTES, withoutAddrs } from '../../src/discovery/peer-record.ts';
 import { Probes } from '../../src/discovery/targets.ts';
 import { peerIdOf } from '../../src/keys/keys.ts';
 import { parseUdpAddr } from '../../src/swarms/udp/address.ts';
@@ -53,6 +55,15 @@ describe('a peer book', () => {
     assert.deepEqual(book.proven(1000), []);
   });
 
+  it('of two records of one instant the first counts, and stays as it was signed', () => {
+    const book = new PeerBook();
+    const [first, second] = [1, 2].map((port) => record(1, [`${idOf(1)}@10.0.0.1:${5000 + port}`]));
+    assert.equal(typeof book.add(1000, first!.bytes, idOf(3)), 'object');
+    for (const teller of [idOf(3), idOf(1)]) assert.equal(book.add(1000, second!.bytes, teller), 'stale');
+    assert.deepEqual(book.get(1000, idOf(1))?.addrs, first!.addrs);
+    assert.equal(typeof verifyPeerRecord(book.get(1000, idOf(1))!.bytes), 'object');
+  });
+
   it('takes no copy whose further address leads to another peer, though its own signer has signed it', () => {
     const { publicKey, sign } = { publicKey: testKey(1).publicKey, sign: testKey(1).sign.bind(testKey(1)) };
     const [own, foreign] = [`${idOf(1)}@10.0.0.1:5000`, `${idOf(2)}@10.0.0.1:5000`].map((text) => encodeText(text));
@@ -83,6 +94,34 @@ describe('a peer book', () => {
     assert.equal(typeof book.add(1000, copy, idOf(3)), 'object');
     assert.equal(book.add(1000, bytes, idOf(3)), 'wrong_id');
     assert.deepEqual(book.get(1000, idOf(1))?.addrs, [addrs[1]]);
+  });
+});
+
+describe('a message of an exchange', () => {
+  const records = (count: number, bytes = 1): Uint8Array[] =>
+    Array.from({ length: count }, () => new Uint8Array(bytes));
+
+  it('holds as many records as fit, to the byte', () => {
+    const sizes = [32, 31].map(
+      (maxBytes) => decodeExchange(encodeExchange(5, records(3, 6), maxBytes))!.records.length,
+    );
+    assert.deepEqual(sizes, [3, 2]);
+    assert.equal(decodeExchange(encodeExchange(5, records(300), 100_000))!.records.length, 256);
+  });
+
+  it('with more than 256 records, one that is too large, or something behind them, is none', () => {
+    const of = (...all: Uint8Array[]): Uint8Array<ArrayBuffer> =>
+      concatBytes(
+        Uint8Array.of(2),
+        encodeVarint(5),
+        encodeVarint(all.length),
+        ...all.map((each) => concatBytes(encodeVarint(each.length), each)),
+      );
+    assert.equal(decodeExchange(of(...records(256)))?.records.length, 256);
+    assert.equal(decodeExchange(of(...records(257))), undefined);
+    assert.equal(decodeExchange(of(new Uint8Array(MAX_RECORD_BYTES)))?.records.length, 1);
+    assert.equal(decodeExchange(of(new Uint8Array(MAX_RECORD_BYTES + 1))), undefined);
+    assert.equal(decodeExchange(concatBytes(of(...records(1)), Uint8Array.of(0))), undefined);
   });
 });
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { toHex } from '../../../src/core/bytes.ts';
+import { type Bytes, toHex } from '../../../src/core/bytes.ts';
 import { P2PError } from '../../../src/core/errors.ts';
 import { AnswerCache } from '../../../src/protocols/mbapp/answer-cache.ts';
 import { decodePacket, encodePacket, type MessageHeader } from '../../../src/protocols/mbapp/header.ts';
@@ -53,7 +53,7 @@ describe('edges of mbapp', () => {
       [2, 1],
       [65_535, 65_534],
     ] as const) {
-      const packet = (part: number): Uint8Array =>
+      const packet = (part: number): Bytes =>
         encodePacket(header({ parts, sizeBytes: parts }), part, new Uint8Array(Math.min(parts, 1)));
       assert.equal(decodePacket(packet(last))?.part, last);
       if (last < 65_534) assert.equal(decodePacket(packet(last + 1)), undefined);
@@ -191,6 +191,28 @@ describe('sizes of messages in parts', () => {
     }
     half(large, 10, 73);
     assert.deepEqual([large.messages, large.bytes], [3, 600], 'the source that holds most pays');
+    const less = new Reassembly({ ...limits, maxBytes: 3 * (72 + 128) - 1 });
+    for (let source = 0; source < 3; source++) half(less, source, 72);
+    assert.equal(less.messages, 2);
+  });
+
+  it('of sources that hold as much, the one that is there for longest pays', () => {
+    const reassembly = new Reassembly({ ...limits, maxMessages: 2 });
+    const give = (source: number, part: number): string =>
+      reassembly.handlePart(0, memoryAddr(source), { id: 1, part, total: 2, data: new Uint8Array(1) }).type;
+    for (const source of [1, 2, 3]) assert.equal(give(source, 0), 'waiting');
+    assert.deepEqual([give(2, 1), give(3, 1), give(1, 1)], ['message', 'message', 'waiting']);
+  });
+
+  it('a late part of the last 1024 messages that became whole is a duplicate, for two seconds', () => {
+    const reassembly = new Reassembly(limits);
+    const give = (now: number, id: number, part: number): string => {
+      const outcome = reassembly.handlePart(now, src, { id, part, total: 2, data: new Uint8Array(1) });
+      return outcome.type === 'dropped' ? outcome.reason : outcome.type;
+    };
+    for (let id = 0; id <= 1024; id++) for (const part of [0, 1]) give(0, id, part);
+    assert.deepEqual([give(1, 0, 0), give(1, 1, 0), give(1999, 2, 0)], ['waiting', 'duplicate', 'duplicate']);
+    assert.equal(give(2000, 3, 0), 'waiting');
   });
 
   it('without an announced size, 100 bytes are taken, and the byte beyond is too_large and gives up all', () => {
