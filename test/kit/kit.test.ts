@@ -9,10 +9,13 @@ import { AddressCache } from '../../src/kit/address-cache.ts';
 import { BoundedQueue } from '../../src/kit/bounded-queue.ts';
 import { CLOSE_DEADLINE_MS, CloseLatch } from '../../src/kit/close-latch.ts';
 import { composeAsk } from '../../src/kit/compose.ts';
+import { Pacer } from '../../src/kit/pacer.ts';
+import { PendingBudget } from '../../src/kit/pending-budget.ts';
 import { Waits } from '../../src/kit/waits.ts';
 import { canAsk } from '../../src/core/ask.ts';
 import { inspect } from '../../src/core/describe.ts';
 import { createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
+import { watchedClock } from '../support/watched-clock.ts';
 
 describe('Waits', () => {
   const what = (): string => 'wait for it';
@@ -60,6 +63,73 @@ describe('Waits', () => {
     assert.equal(waits.size, 0);
     assert.deepEqual(realm.clock.waits, []);
     assert.equal(getEventListeners(signal, 'abort').length + getEventListeners(controller.signal, 'abort').length, 0);
+  });
+});
+
+describe('timers of the kit', () => {
+  it('of waits that have ended, however they ended, are cancelled', async () => {
+    const clock = watchedClock();
+    const waits = new Waits(createMemoryRealm({ clock }));
+    const begun = ['resolve', 'reject', 'abort', 'throw', 'close'].map((end) => {
+      const stop = new AbortController();
+      const call = { timeoutMs: 1000, signal: stop.signal };
+      const wait = waits.wait<void>({ what: () => end, call, defaultTimeoutMs: 5 }, ({ resolve, reject }) => {
+        if (end === 'throw') throw new Error('thrown');
+        if (end === 'resolve') clock.setTimer(10, () => resolve());
+        else if (end === 'reject') clock.setTimer(10, () => reject(new Error('no')));
+        else if (end === 'abort') clock.setTimer(10, () => stop.abort());
+      });
+      return wait.catch(() => undefined);
+    });
+    await clock.advance(10);
+    assert.deepEqual([clock.armed, waits.size], [1, 1]);
+    waits.close();
+    await Promise.all(begun);
+    assert.deepEqual([clock.armed, waits.size, clock.waits], [0, 0, []]);
+  });
+
+  it('of a pacer: those who wait go in order after the pause, and closing fails them and cancels it', async () => {
+    const clock = watchedClock();
+    const pacer = new Pacer({ realm: createMemoryRealm({ clock }), burstBytes: 100, pauseMs: 10 });
+    const ends: string[] = [];
+    const turn = (name: string, bytes: number): void => {
+      const waits = pacer.turn(bytes);
+      if (waits === undefined) ends.push(name);
+      else
+        waits.then(
+          () => ends.push(name),
+          (error: Error) => ends.push(`${name}: ${error.message}`),
+        );
+    };
+    for (const name of ['a', 'b', 'c', 'd', 'e']) turn(name, 50);
+    assert.deepEqual([ends, clock.armed], [['a', 'b'], 1]);
+    await clock.advance(9);
+    assert.equal(ends.length, 2);
+    await clock.advance(1);
+    assert.deepEqual([ends, clock.armed], [['a', 'b', 'c', 'd'], 1]);
+    pacer.close(new Error('closed'));
+    await clock.advance(0);
+    assert.deepEqual([ends.at(-1), clock.armed], ['e: closed', 0]);
+  });
+});
+
+describe('PendingBudget', () => {
+  it('is full with exactly maxPendingBytes or maxPendingMessages, and tells once when there is room', () => {
+    for (const [bytes, messages] of [
+      [25, 4],
+      [1, 10],
+    ] as const) {
+      const budget = new PendingBudget({ maxPendingBytes: 100, maxPendingMessages: 10 });
+      let rooms = 0;
+      budget.onRoom = () => void rooms++;
+      for (let i = 0; i < messages; i++) {
+        assert.equal(budget.full, false);
+        budget.take(bytes);
+      }
+      assert.equal(budget.full, true);
+      for (let i = 0; i < messages; i++) budget.give(bytes);
+      assert.deepEqual([rooms, budget.messages, budget.bytes], [1, 0, 0]);
+    }
   });
 });
 
