@@ -62,6 +62,63 @@ describe('TcpSession: hostile peers', () => {
     }
   });
 
+  it('exact edges: the smallest window, reasons of 256 bytes, refusals of 32 768 bytes', () => {
+    const opened = (window: number): string | undefined => {
+      const pair = new Pair();
+      pair.inject(hello([1, 1000, window, window, 65_535]));
+      return pair.bob.ended()?.fault;
+    };
+    assert.deepEqual([opened(1024), opened(1023)], [undefined, 'malformed']);
+    const pair = new Pair();
+    pair.inject(
+      concatBytes(
+        hello(),
+        written((w) => w.bye(BYE.CLOSED, 'x'.repeat(256))),
+      ),
+    );
+    assert.deepEqual([pair.bob.ended()?.by, pair.bob.ended()?.reason.length], ['peer', 256]);
+    const frame = (fields: readonly number[]): Uint8Array =>
+      Uint8Array.of(0x80 | (fields.length & 0x7f), fields.length >> 7, ...fields);
+    assert.equal(faultOf(frame([12, 0, ...bytes(257).fill(120)])), 'malformed');
+    for (const [length, carried] of [
+      [32_768, 32_768],
+      [32_769, 0],
+    ] as const) {
+      const pair = Pair.open();
+      pair.bob.serve = (id) => pair.bob.session.refuse(pair.now, id, 7, bytes(length));
+      pair.alice.session.ask(pair.now, bytes(1), 0);
+      pair.run();
+      assert.deepEqual(
+        pair.alice.of('refusal').map(({ code, payload }) => [code, payload.length]),
+        [[7, carried]],
+      );
+    }
+    assert.equal(asked(32_768), undefined);
+    assert.equal(asked(32_769), 'oversize');
+  });
+
+  /** What bob makes of a refusal of so many bytes, which comes in parts. */
+  function asked(length: number): string | undefined {
+    return faultOf(
+      (w) => w.begin(1, length, { type: 'refusal', id: 1, code: 9 }),
+      {},
+      ({ bob, now }) => {
+        bob.session.ask(now, bytes(1), 0);
+        bob.poll();
+      },
+    );
+  }
+
+  it('a peer that does not end after a goodbye is waited for 10 s', () => {
+    const pair = new Pair();
+    pair.inject(hello());
+    pair.bob.session.retire(pair.now, BYE.IDLE);
+    pair.advance(9999, false);
+    assert.equal(pair.bob.ended(), undefined);
+    pair.advance(1, false);
+    assert.equal(pair.bob.ended()?.by, 'timeout');
+  });
+
   it('anything before hello, a second hello, and hellos that cannot be, end it', () => {
     const pair = new Pair();
     pair.inject(written((w) => w.tell(bytes(1))));
