@@ -125,6 +125,16 @@ describe('the budget of windows', () => {
     assert.deepEqual([idle.owed, budget.granted], [0, idle.receive - FIRST]);
   });
 
+  it('grows a window to its whole where that is less than 8 KiB more, and takes none back while there is room', () => {
+    const { budget, windows, told } = setUp(1_000_000);
+    const idle = windows('a');
+    budget.begin(idle, 0);
+    const little = windows('b', FIRST + 10);
+    budget.handleRead(little, FIRST, 9000);
+    assert.deepEqual([little.receive, told], [FIRST + 10, [little]]);
+    assert.deepEqual([idle.owed, idle.growth], [0, 250_000]);
+  });
+
   it('under pressure all have the first send window, those that open then too, and the whole again afterwards', () => {
     const { budget, windows, told } = setUp(1_000_000);
     const [one, two] = [windows(), windows('b')];
