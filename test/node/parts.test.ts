@@ -129,6 +129,20 @@ describe('admission', () => {
 });
 
 describe('bans', () => {
+  it('an IP that is banned again, when they are full, takes no other place', () => {
+    const bans = new Bans(2, false);
+    bans.add('10.0.0.1', 100, 0);
+    bans.add('10.0.0.2', 200, 0);
+    bans.add('10.0.0.2', 300, 0);
+    assert.deepEqual(
+      [...bans.list(0)],
+      [
+        ['10.0.0.1', 100],
+        ['10.0.0.2', 300],
+      ],
+    );
+  });
+
   it('expire, can be lifted, and are bounded: the one that ends soonest makes room', () => {
     const bans = new Bans(2, false);
     bans.add('a', 100, 0);
