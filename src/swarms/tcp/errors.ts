@@ -6,8 +6,11 @@ import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
 import { type TcpAddr } from './address.ts';
 
-/** Somebody else is there. */
+/** Somebody else is there, or the peer that was dialled and that our own `accept` refused. */
 export function foundError(addr: TcpAddr, found: PeerId): P2PError {
+  if (found === addr.id) {
+    return new P2PError('refused', 'local', `Cannot reach ${addr.text}: accept refused it`, { sent: 'no' });
+  }
   const message = `Cannot reach ${addr.text}: there is ${found} instead`;
   return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
 }

@@ -248,10 +248,14 @@ export class Links implements PeerSessions<TcpAddr> {
     const addr = dial?.target ?? tcpAddr(id, connection);
     const { accept } = this.#options;
     const answer = accept === undefined ? true : askFilter(() => accept({ addr, publicKey }));
-    if (typeof answer === 'boolean') return answer;
-    const { counters, realm } = this.#user;
-    counters.countDrop('handler_error');
-    realm.trace?.({ layer: 'tcp', type: 'handler_error', atMs: realm.nowMs(), addr, cause: answer });
+    if (answer === true) return true;
+    // The one we dialled is there, and it is we who do not want it.
+    if (dial !== undefined) dial.found = id;
+    if (answer !== false) {
+      const { counters, realm } = this.#user;
+      counters.countDrop('handler_error');
+      realm.trace?.({ layer: 'tcp', type: 'handler_error', atMs: realm.nowMs(), addr, cause: answer });
+    }
     return false;
   }
 
