@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type NestedAddr, makeAddr } from '../../src/core/addr.ts';
+import { inspect } from '../../src/core/describe.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId, encodePeerId } from '../../src/core/peer-id.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
@@ -195,5 +196,19 @@ describe('peerSwarm', () => {
     moved.serve(() => Uint8Array.of(2));
     book.set(idOf(1), [keyed(5, idOf(1))]);
     assert.deepEqual(await realm.clock.run(alice.ask(peerAddr(idOf(1)), Uint8Array.of(1))), Uint8Array.of(2));
+  });
+});
+
+describe('what peerSwarm remembers', () => {
+  it('is where so many peers were last, and no more: the one unused for longest is looked for again', async () => {
+    const { realm, asked, swarms } = world(5, { maxRememberedPeers: 2 });
+    const [alice, ...others] = swarms;
+    for (const other of others) other.listen(() => {});
+    for (const n of [1, 2, 3, 4]) await realm.clock.run(alice!.lookupPublicKey(peerAddr(idOf(n))));
+    assert.equal(inspect(alice!).state['rememberedPeers'], 2);
+    asked.length = 0;
+    for (const n of [4, 3, 1]) await realm.clock.run(alice!.lookupPublicKey(peerAddr(idOf(n))));
+    assert.deepEqual(asked, [idOf(1)]);
+    assert.equal(inspect(alice!).state['rememberedPeers'], 2);
   });
 });
