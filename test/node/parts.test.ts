@@ -319,8 +319,9 @@ describe('send queue', () => {
   });
 
   it('keeps at most 4 MiB of chunks to be used again', () => {
+    // Whole ones: small chunks are parts of Node's own pool, which may have the same size.
     const large = (pieces: readonly Uint8Array[]): Set<ArrayBufferLike> =>
-      new Set(pieces.map(({ buffer }) => buffer).filter(({ byteLength }) => byteLength === 65_536));
+      new Set(pieces.filter(({ length }) => length >= 57_344).map(({ buffer }) => buffer));
     const first = large(passThrough(new SendQueue(Infinity, true), 10_000, 1));
     assert.ok(first.size > 100, String(first.size));
     const again = large(passThrough(new SendQueue(Infinity, true), 10_000, 2));
