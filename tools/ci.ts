@@ -72,7 +72,8 @@ const lastLine = (output: string): string => output.trimEnd().split('\n').at(-1)
 
 /** What a step left out: tests by name in a list, or all or a part of the step in a line of its own. */
 function skippedIn(output: string): readonly string[] {
-  const tests = /^Skipped:\n((?: {2}.*\n)+)/m.exec(output)?.[1]?.trimEnd().split('\n') ?? [];
+  const lists = [...output.matchAll(/^Skipped:\n((?: {2}.*\n)+)/gm)];
+  const tests = lists.flatMap(([, list]) => list!.trimEnd().split('\n'));
   const parts = output.matchAll(/^skipped: (.*)$/gm);
   return [...tests.map((line) => line.trim()), ...[...parts].map(([, what]) => what!)];
 }

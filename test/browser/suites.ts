@@ -14,7 +14,8 @@ import { cctvVerdicts, type CctvVector } from './cctv.ts';
 /** What the page reports, by POST to where it came from. */
 export interface BrowserReport {
   readonly passed: number;
-  readonly skipped: number;
+  /** Names. */
+  readonly skipped: readonly string[];
   readonly failures: readonly { readonly name: string; readonly why: string }[];
 }
 
@@ -24,7 +25,7 @@ interface Test {
 }
 
 const tests: Test[] = [];
-let skipped = 0;
+const skipped: string[] = [];
 let group = '';
 
 const runner: SuiteRunner = {
@@ -35,7 +36,7 @@ const runner: SuiteRunner = {
   it: Object.assign(
     (name: string, body: () => Promise<void>) => void tests.push({ name: `${group} > ${name}`, body }),
     {
-      skip: () => void skipped++,
+      skip: (name: string) => void skipped.push(name),
     },
   ),
 };

@@ -43,7 +43,7 @@ async function bundled(folder: string, entry: string, minify: boolean): Promise<
 
 interface Report {
   readonly passed: number;
-  readonly skipped: number;
+  readonly skipped: readonly string[];
   readonly failures: readonly { readonly name: string; readonly why: string }[];
   readonly ids: readonly string[];
   /** A digit for each public Ed25519 vector, where there are some. */
@@ -77,7 +77,8 @@ async function runSuites(folder: string, chromium: string): Promise<void> {
   } else if (verdicts !== cctvVerdicts(JSON.parse(new TextDecoder().decode(vectors)) as readonly CctvVector[])) {
     throw new Error('The browser judges public Ed25519 vectors otherwise than Node');
   }
-  console.log(`\n${passed} passed, ${failures.length} failed, ${skipped} skipped`);
+  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  in Chromium: ${name}`).join('\n')}`);
+  console.log(`\n${passed} passed, ${failures.length} failed, ${skipped.length} skipped`);
   if (failures.length > 0 || passed === 0) process.exitCode = 1;
 }
 
