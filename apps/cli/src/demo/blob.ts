@@ -1,7 +1,16 @@
 /** The bytes that one demo peer fetches from another: 64 MiB that look random, checked by hash at their end. */
 
 import { createCipheriv, createHash } from 'node:crypto';
-import { type Addr, type PeerId, type Realm, type SecureAskSwarm, decodePeerId, equalBytes } from 'shoal';
+import {
+  type Addr,
+  type PeerId,
+  P2PError,
+  type Realm,
+  type SecureAskSwarm,
+  decodePeerId,
+  equalBytes,
+  retry,
+} from 'shoal';
 import { Failure } from '../failure.ts';
 import { HASH_REQUEST, encodeBlobRequest } from './messages.ts';
 
@@ -10,6 +19,8 @@ export const BLOB_BYTES: number = 64 * 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
 const IN_FLIGHT = 8;
 const TIMEOUT_MS = 10_000;
+/** A call is made so often: a connection that ends takes its asks with it. */
+const MAX_ATTEMPTS = 3;
 
 /** What a peer hands out. */
 export interface Blob {
@@ -33,6 +44,13 @@ export interface Fetched {
   readonly sha256: string;
 }
 
+/** Makes a call that may be made twice until it succeeds. @throws the error of the last attempt; what was refused is final. */
+export function patiently<T>(realm: Realm, call: () => Promise<T>): Promise<T> {
+  const shouldRetry = (error: unknown): boolean =>
+    P2PError.is(error) && error.code !== 'closed' && error.code !== 'refused';
+  return retry(call, { realm, maxAttempts: MAX_ATTEMPTS, shouldRetry });
+}
+
 /** Fetches the bytes of the peer at `dst`, piece by piece, several at a time. @throws {Failure} when the hash is wrong. */
 export async function fetchBlob(
   swarm: SecureAskSwarm<Addr>,
@@ -41,15 +59,16 @@ export async function fetchBlob(
   onBytes: (bytes: number) => void,
 ): Promise<Fetched> {
   const startedMs = realm.nowMs();
-  const call = { timeoutMs: TIMEOUT_MS };
-  const promised = await swarm.ask(dst, HASH_REQUEST, call);
+  const call = (request: Uint8Array): Promise<Uint8Array> =>
+    patiently(realm, () => swarm.ask(dst, request, { timeoutMs: TIMEOUT_MS }));
+  const promised = await call(HASH_REQUEST);
   const hash = createHash('sha256');
   const under: Promise<Uint8Array>[] = [];
   let asked = 0;
   let bytes = 0;
   const ask = (): void => {
     while (asked < BLOB_BYTES && under.length < IN_FLIGHT) {
-      const piece = swarm.ask(dst, encodeBlobRequest({ offset: asked, length: PIECE_BYTES }), call);
+      const piece = call(encodeBlobRequest({ offset: asked, length: PIECE_BYTES }));
       piece.catch(() => undefined); // whoever awaits it sees it
       under.push(piece);
       asked += PIECE_BYTES;

@@ -8,7 +8,7 @@ import { type Addr, type Message, type PeerId, type Realm, type Request, Refusal
 import { type PeerExchange, type PeerRecord, peerExchange } from 'shoal/discovery';
 import { type PrivateKey, peerIdOf as peerIdOfKey } from 'shoal/keys';
 import { mux } from 'shoal/mux';
-import { type Blob, type Fetched, fetchBlob, makeBlob } from './blob.ts';
+import { type Blob, type Fetched, fetchBlob, makeBlob, patiently } from './blob.ts';
 import { BULK_LINK, type DemoSwarm, linkOf } from './links.ts';
 import {
   asKind,
@@ -118,10 +118,22 @@ export class DemoPeer {
 
   /** Fetches all the bytes that a peer has. @throws when it is not known, does not answer, or the hash is wrong. */
   async fetch(id: PeerId): Promise<Fetched> {
-    const addrs = this.#exchange.record(id)?.addrs ?? [];
-    const [dst] = addrs.filter((text) => linkOf(text) === BULK_LINK).flatMap((text) => this.#parse(text));
+    // Others hand on only the addresses of it that they have reached; its own word has them all.
+    if (this.#bulkAddr(id) === undefined) await this.#askForAddrs(id);
+    const dst = this.#bulkAddr(id);
     if (dst === undefined) throw new Error(`Cannot fetch from ${id}: no address of it over ${BULK_LINK} is known`);
     return fetchBlob(this.#swarm, dst, this.#swarm.realm, (bytes) => (this.#fetchedBytes = bytes));
+  }
+
+  #bulkAddr(id: PeerId): Addr | undefined {
+    const addrs = this.#exchange.record(id)?.addrs ?? [];
+    return addrs.filter((text) => linkOf(text) === BULK_LINK).flatMap((text) => this.#parse(text))[0];
+  }
+
+  /** Has a peer say itself where it is, over a link on which it has been heard. */
+  async #askForAddrs(id: PeerId): Promise<void> {
+    const [heardFrom] = this.#known.get(id)?.reached.values() ?? [];
+    if (heardFrom !== undefined) await patiently(this.#swarm.realm, () => this.#exchangeWith(heardFrom));
   }
 
   #every(ms: number, act: () => Promise<void>): void {
