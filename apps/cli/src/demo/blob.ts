@@ -44,11 +44,14 @@ export interface Fetched {
   readonly sha256: string;
 }
 
-/** Makes a call that may be made twice until it succeeds. @throws the error of the last attempt; what was refused is final. */
+/** What was refused is final, and so is the end of this peer's own swarm. */
+function isWorthAnother(error: unknown): boolean {
+  return P2PError.is(error) && error.code !== 'closed' && error.code !== 'refused';
+}
+
+/** Makes a call that may be made twice until it succeeds. @throws the error of the last attempt. */
 export function patiently<T>(realm: Realm, call: () => Promise<T>): Promise<T> {
-  const shouldRetry = (error: unknown): boolean =>
-    P2PError.is(error) && error.code !== 'closed' && error.code !== 'refused';
-  return retry(call, { realm, maxAttempts: MAX_ATTEMPTS, shouldRetry });
+  return retry(call, { realm, maxAttempts: MAX_ATTEMPTS, shouldRetry: isWorthAnother });
 }
 
 /** Fetches the bytes of the peer at `dst`, piece by piece, several at a time. @throws {Failure} when the hash is wrong. */

@@ -9,9 +9,10 @@ import { type CommandContext } from '../context.ts';
 import { Failure } from '../failure.ts';
 import { type Output } from '../output.ts';
 import { printable } from '../printable.ts';
-import { type Fetched } from './blob.ts';
+import { BLOB_BYTES, type Fetched } from './blob.ts';
 import { BULK_LINK, linkOf } from './links.ts';
 import { PeerHandle } from './peer-handle.ts';
+import { Progress } from './progress.ts';
 import { type Participant, summarize, summaryLines } from './summary.ts';
 import { LiveLines, tableLines } from './table.ts';
 
@@ -39,8 +40,6 @@ const NAMES = [
   'ling',
 ] as const;
 
-/** How long nothing may come nearer before it is given up; a slow machine that does much else still gets on. */
-const PATIENCE_MS = 60_000;
 const REDRAW_MS = 200;
 const SETTLE_MS = 2000;
 const STOP_MS = 3000;
@@ -72,12 +71,12 @@ class Demo {
   readonly #live: LiveLines | undefined;
   readonly #startedAt = performance.now();
   #transferred: Transferred | undefined;
-  /** Who waits for something to become true. Bounded: one at a time. */
-  #recheck: () => void = () => undefined;
+  readonly #progress: Progress;
 
-  constructor({ output, interrupt }: CommandContext, options: DemoOptions) {
+  constructor({ output, interrupt, realm }: CommandContext, options: DemoOptions) {
     this.#output = output;
     this.#signal = interrupt.signal;
+    this.#progress = new Progress(realm, interrupt.signal);
     this.#options = options;
     this.#live = !output.json && process.stdout.isTTY ? new LiveLines() : undefined;
   }
@@ -106,17 +105,13 @@ class Demo {
   async #form(): Promise<void> {
     const [first, ...others] = NAMES.slice(0, this.#options.peers);
     const bootstrap = this.#start(first!);
-    await bootstrap.ready;
+    await this.#up();
     const [addr] = bootstrap.addrs;
     const command = `npx shoal demo --join '${addr}'`;
     this.#say({ event: 'join', addr, command }, `Join from another terminal:  ${command}`);
     for (const name of others) this.#start(name, addr);
-    await Promise.all(this.#peers.map(({ ready }) => ready));
-    await this.#until(
-      'the peers have found each other',
-      () => this.#peers.every((peer) => this.#knowsAll(peer)),
-      () => this.#acquaintances(),
-    );
+    await this.#up();
+    await this.#acquainted('the peers have found each other', () => this.#peers.every((peer) => this.#knowsAll(peer)));
     const ms = this.#elapsedMs();
     this.#say(
       { event: 'formed', peers: this.#peers.length, ms },
@@ -127,12 +122,16 @@ class Demo {
   /** One peer fetches from another, both as good as any; the bootstrap peer has no part in it. */
   async #transfer(): Promise<void> {
     const [, receiver, sender] = this.#peers;
+    const orderedMs = this.#elapsedMs();
+    const fetchedBytes = (): number => receiver!.report?.fetchedBytes ?? 0;
     receiver!.order({ type: 'fetch', from: sender!.id! });
-    await this.#until(
-      'the transfer is over',
-      () => receiver!.fetched !== undefined,
-      () => receiver!.report?.fetchedBytes ?? 0,
-    );
+    await this.#progress.until({
+      what: 'the transfer is over',
+      isReached: () => receiver!.fetched !== undefined,
+      moved: fetchedBytes,
+      state: () =>
+        `${receiver!.name}, told to fetch ${(this.#elapsedMs() - orderedMs) / 1000} s ago, has ${fetchedBytes()} of ${BLOB_BYTES} bytes from ${sender!.name}`,
+    });
     const fetched = receiver!.fetched!;
     this.#transferred = { from: sender!.name, to: receiver!.name, ...fetched };
     const rate = `${(fetched.bytes / 1_048_576 / (fetched.ms / 1000)).toFixed(0)} MiB/s`;
@@ -154,11 +153,7 @@ class Demo {
       { event: 'killed', name: victim.name, pid: victim.pid, atMs: killedAt },
       `kill -9 ${victim.pid}: ${victim.name} is gone`,
     );
-    await this.#until(
-      'the others have noticed',
-      () => survivors.every(({ known }) => !known.has(victim.name)),
-      () => this.#acquaintances(),
-    );
+    await this.#acquainted('the others have noticed', () => survivors.every(({ known }) => !known.has(victim.name)));
     const noticedMs = this.#elapsedMs() - killedAt;
     this.#say(
       { event: 'noticed', name: victim.name, ms: noticedMs },
@@ -169,12 +164,8 @@ class Demo {
     this.#former.push(victim);
     this.#peers = survivors;
     const again = this.#start(victim.name, survivors[0]!.addrs[0]);
-    await again.ready;
-    await this.#until(
-      'it has been found again',
-      () => this.#peers.every((peer) => this.#knowsAll(peer)),
-      () => this.#acquaintances(),
-    );
+    await this.#up();
+    await this.#acquainted('it has been found again', () => this.#peers.every((peer) => this.#knowsAll(peer)));
     const recoveredMs = this.#elapsedMs() - restartedAt;
     this.#say(
       { event: 'recovered', name: victim.name, id: again.id, pid: again.pid, ms: recoveredMs },
@@ -239,7 +230,8 @@ class Demo {
           `visitor ${printable(news.name)}: ${news.type}`,
         );
       }
-      this.#recheck();
+      if (news.type === 'failed') this.#progress.fail(new Failure(`Peer ${name} failed: ${news.message}`));
+      else this.#progress.recheck();
     });
     this.#peers.push(peer);
     return peer;
@@ -253,35 +245,25 @@ class Demo {
     return this.#peers.every((other) => other.name === name || known.has(other.name));
   }
 
-  /** Waits until `test` holds; it is tried at all news. Gives up when `moved` has been the same for too long. */
-  async #until(what: string, test: () => boolean, moved: () => number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = setTimeout(
-      () => reject(new Failure(`The demo failed: for ${PATIENCE_MS / 1000} s nothing has moved towards this: ${what}`)),
-      PATIENCE_MS,
-    );
-    const onAbort = (): void => reject(this.#signal.reason);
-    this.#signal.addEventListener('abort', onAbort);
-    let before = moved();
-    this.#recheck = () => {
-      if (moved() !== before) late.refresh();
-      before = moved();
-      if (test()) resolve();
-    };
-    this.#recheck();
-    if (this.#signal.aborted) onAbort();
-    try {
-      await promise;
-    } finally {
-      clearTimeout(late);
-      this.#signal.removeEventListener('abort', onAbort);
-      this.#recheck = () => undefined;
-    }
+  /** Waits until all processes listen. */
+  async #up(): Promise<void> {
+    const count = (): number => this.#peers.filter(({ state }) => state === 'up').length;
+    await this.#progress.until({
+      what: 'the peers have started',
+      isReached: () => count() === this.#peers.length,
+      moved: count,
+      state: () => this.#peers.map(({ name, state }) => `${name}: ${state}`).join(', '),
+    });
   }
 
-  /** Pairs of peers of which one knows the other. */
-  #acquaintances(): number {
-    return this.#peers.reduce((sum, { known }) => sum + known.size, 0);
+  /** Waits until the peers know each other as `isReached` has it. */
+  async #acquainted(what: string, isReached: () => boolean): Promise<void> {
+    await this.#progress.until({
+      what,
+      isReached,
+      moved: () => this.#peers.reduce((sum, { known }) => sum + known.size, 0),
+      state: () => this.#peers.map(({ name, known }) => `${name} knows ${[...known].join(' ')}`).join(', '),
+    });
   }
 
   /** Lets the network run; rejects when the user has had enough. */

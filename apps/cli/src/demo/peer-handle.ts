@@ -1,10 +1,8 @@
 /** One peer process as the coordinator sees it. */
 
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import path from 'node:path';
 import { type PeerId } from 'shoal';
-import { Failure } from '../failure.ts';
 import { type Fetched } from './blob.ts';
 import { type News, type Order, type PeerReport, type StartOrder } from './reports.ts';
 
@@ -23,31 +21,32 @@ export class PeerHandle {
   report: PeerReport | undefined;
   /** The last fetch of this peer. */
   fetched: Fetched | undefined;
-  /** Resolves when it listens. */
-  readonly ready: Promise<void>;
   readonly #process: ChildProcess;
-  readonly #exited: Promise<unknown>;
+  readonly #exited: Promise<void>;
+  #stopping = false;
 
-  /** @param onNews - called after the news have been taken in here. */
+  /** @param onNews - called after the news have been taken in here; a process that ends without having been told to has failed. */
   constructor(start: StartOrder, onNews: (peer: PeerHandle, news: News) => void) {
     this.name = start.name;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.ready = promise;
     // Its own group would survive a killed terminal; the channel of `fork` ends it with the coordinator.
     this.#process = fork(PROGRAM, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-    this.#exited = once(this.#process, 'exit');
-    this.#process.on('message', (news: News) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#exited = promise;
+    const take = (news: News): void => {
       this.#take(news);
-      if (news.type === 'ready') resolve();
-      if (news.type === 'failed') reject(new Failure(`Peer ${this.name} failed: ${news.message}`));
       onNews(this, news);
-    });
+    };
+    this.#process.on('message', take);
     this.#process.on('exit', (code, signal) => {
+      const wasTold = this.#stopping || this.state === 'killed';
       if (this.state !== 'killed') this.state = 'ended';
-      reject(new Failure(`Peer ${this.name} ended by itself: ${signal ?? `exit code ${code}`}`));
+      if (!wasTold) take({ type: 'failed', message: `it ended by itself: ${signal ?? `exit code ${code}`}` });
+      resolve();
     });
-    this.#process.on('error', reject);
-    promise.catch(() => undefined); // whoever waits sees it
+    this.#process.on('error', ({ message }) => {
+      take({ type: 'failed', message });
+      if (this.#process.pid === undefined) resolve(); // it never ran
+    });
     this.order(start);
   }
 
@@ -69,6 +68,7 @@ export class PeerHandle {
   /** Has it end in order, and waits for its last report; kills it when it does not. */
   async stop(graceMs: number): Promise<void> {
     if (this.state === 'killed' || this.#process.exitCode !== null) return;
+    this.#stopping = true;
     this.order({ type: 'stop' });
     const hard = setTimeout(() => this.#process.kill('SIGKILL'), graceMs);
     await this.#exited;
