@@ -12,11 +12,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { inspect } from '../src/core/describe.ts';
+import { inspect } from '../src/core/inspect.ts';
 import { type Addr } from '../src/core/addr.ts';
 import { type Swarm } from '../src/core/swarm.ts';
 import { openEndpoint } from '../src/endpoint/index.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { openQuicSwarm } from '../src/swarms/quic/index.ts';
 
 const KINDS = ['endpoint', 'quic'] as const;

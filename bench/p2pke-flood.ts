@@ -10,10 +10,10 @@
  */
 
 import { parseArgs } from 'node:util';
-import { type Bytes } from '../src/core/bytes.ts';
-import { inspect } from '../src/core/describe.ts';
+import { type Bytes } from '../src/base/bytes.ts';
+import { inspect } from '../src/core/inspect.ts';
 import { type TellHandler } from '../src/core/message.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { Timestamps } from '../src/protocols/p2pke/tai64n.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../src/swarms/memory/index.ts';
 import { createP2pkeIdentity, initiateSession, p2pke, type P2pkeLimits } from '../src/swarms/p2pke/index.ts';

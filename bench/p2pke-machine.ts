@@ -11,7 +11,7 @@ import { diffieHellman, generateKeyPairSync, sign, verify, type KeyObject } from
 import { chacha20Poly1305 as nobleAead } from '../src/crypto/noble.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
 import { type ImportAeadKey } from '../src/crypto/suite.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { type Bench, median } from './harness/bench.ts';
 import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
 import { Channel, createP2pkeIdentity, type P2pkeIdentity } from '../src/swarms/p2pke/index.ts';

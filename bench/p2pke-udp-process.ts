@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { type Counters } from '../src/core/counters.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
 import { type ImportAeadKey } from '../src/crypto/suite.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { OVERHEAD_BYTES, p2pke } from '../src/swarms/p2pke/index.ts';
-import { openUdpSwarm } from '../src/swarms/udp/index.ts';
+import { openUdpSwarm } from '../src/swarms/udp.ts';
 import { loadSodium } from './harness/sodium.ts';
 
 export const BYTES: number = 1000;

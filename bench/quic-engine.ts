@@ -14,7 +14,7 @@ import { type EngineFactory, type QuicEngine } from '../src/protocols/quic/engin
 import { type QuicConnection } from '../src/protocols/quic/connection.ts';
 import { type QuicEvent } from '../src/protocols/quic/events.ts';
 import { type Bench, median } from './harness/bench.ts';
-import { loadQuicEngine } from '../src/swarms/quic/load-engine.ts';
+import { loadQuicEngine } from '../src/quic/load-engine.ts';
 
 let bulkBytes = 40_000_000;
 const identities: Record<string, { chain: string[]; privateKey: string }> = JSON.parse(

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import { generateKey } from '../src/keys/keys.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { openQuicSwarm } from '../src/swarms/quic/index.ts';
 
 /** A connection to a server. */

@@ -12,9 +12,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { concatBytes } from '../src/core/bytes.ts';
-import { inspect } from '../src/core/describe.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { concatBytes } from '../src/base/bytes.ts';
+import { inspect } from '../src/core/inspect.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { createNode, lengthDelimited, type Node, reading, tls, writing } from '../src/node/index.ts';
 import { FrameWriter } from '../src/protocols/tcp/frame-writer.ts';
 import { openTcpSwarm } from '../src/swarms/tcp/index.ts';

@@ -2,8 +2,8 @@
 
 import { connect, createServer, type Socket } from 'node:net';
 
-import { type Bytes, concatBytes } from '../src/core/bytes.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { type Bytes, concatBytes } from '../src/base/bytes.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import {
   createNode,
   handshake,

@@ -10,7 +10,7 @@
 #   JOBS=n      parallel jobs (default: 2)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-committed=$here/../src/swarms/quic/engine.wasm
+committed=$here/../src/quic/engine.wasm
 WORK=${WORK:-/tmp/qwasm-build} OUT=${OUT:-$committed} TOOLCHAIN=${TOOLCHAIN:-debian} JOBS=${JOBS:-2}
 target=wasm32-unknown-unknown
 case $TOOLCHAIN in

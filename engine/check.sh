@@ -7,7 +7,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); cd "$here"
 record=wasm/built-from.sha256
-wasm=../src/swarms/quic/engine.wasm
+wasm=../src/quic/engine.wasm
 sources() { # everything that the bytes depend on; the native manifest and the tests are not part of it
   find src wasm build.sh -type f ! -name built-from.sha256 ! -path '*/target/*' | LC_ALL=C sort
 }

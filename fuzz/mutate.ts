@@ -1,6 +1,6 @@
 /** Hostile inputs: noise, and valid inputs with a few things wrong. The same seed gives the same inputs. */
 
-import { type Seed, type SeededRandom, createSeededRandom } from '../src/core/seeded-random.ts';
+import { type Seed, type SeededRandom, createSeededRandom } from '../src/base/seeded-random.ts';
 
 /** Numbers at which lengths and counts go wrong. */
 const EDGES = [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff] as const;

@@ -1,6 +1,6 @@
 /** Real frames of the node's codecs, to be spoilt, and decoders that read them in pieces. */
 
-import { type Bytes, concatBytes, encodeText } from '../src/core/bytes.ts';
+import { type Bytes, concatBytes, encodeText } from '../src/base/bytes.ts';
 import { type Codec, type Connection, lengthDelimited, lines, varintDelimited } from '../src/node/index.ts';
 import { SendQueue } from '../src/node/send-queue.ts';
 

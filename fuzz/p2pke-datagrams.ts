@@ -1,7 +1,7 @@
 /** Real datagrams of P2PKE: a handshake and some messages, to be spoilt. */
 
-import { type Bytes } from '../src/core/bytes.ts';
-import { generateKey } from '../src/keys/keys.ts';
+import { type Bytes } from '../src/base/bytes.ts';
+import { generateKey } from '../src/identity/keys.ts';
 import { Channel, createP2pkeIdentity } from '../src/swarms/p2pke/index.ts';
 
 const WALL_MS = 1_700_000_000_000;

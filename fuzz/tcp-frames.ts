@@ -1,6 +1,6 @@
 /** Real bytes of the TCP swarm's protocol, to be spoilt, and a session that reads them. */
 
-import { type Bytes, concatBytes } from '../src/core/bytes.ts';
+import { type Bytes, concatBytes } from '../src/base/bytes.ts';
 import { FrameWriter } from '../src/protocols/tcp/frame-writer.ts';
 import { TcpSession } from '../src/protocols/tcp/session.ts';
 

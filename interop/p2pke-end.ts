@@ -2,9 +2,9 @@
 
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { type Bytes } from '../src/core/bytes.ts';
-import { generateKey, peerIdOf } from '../src/keys/keys.ts';
-import { Driver, systemRealm } from '../src/kit/index.ts';
+import { type Bytes } from '../src/base/bytes.ts';
+import { generateKey, peerIdOf } from '../src/identity/keys.ts';
+import { Driver, systemRealm } from '../src/swarm-kit/index.ts';
 import { Channel, createP2pkeIdentity, type ChannelEvent, type ChannelLimits } from '../src/swarms/p2pke/index.ts';
 
 const PATIENCE_MS = 15_000;

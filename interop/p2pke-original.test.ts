@@ -8,13 +8,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeText, encodeText } from '../src/index.ts';
-import { generateKey } from '../src/keys/keys.ts';
-import { mbapp } from '../src/swarms/mbapp/index.ts';
+import { generateKey } from '../src/identity/keys.ts';
+import { mbapp } from '../src/wrappers/mbapp/index.ts';
 import { type P2pkeAddr, p2pke } from '../src/swarms/p2pke/index.ts';
 import { type SecureSwarm } from '../src/core/secure.ts';
 import { type Swarm } from '../src/core/swarm.ts';
-import { RESOLVED } from '../src/kit/rejection.ts';
-import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp/index.ts';
+import { RESOLVED } from '../src/runtime/promises.ts';
+import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp.ts';
 import { GoPeer, goMissing } from './go-peer.ts';
 
 const isLong = process.env['SHOAL_INTEROP_LONG'] === '1';

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeText, encodeText, receiveOne } from '../src/index.ts';
-import { generateKey, peerIdOf } from '../src/keys/keys.ts';
+import { generateKey, peerIdOf } from '../src/identity/keys.ts';
 import { type P2pkeAddr, type P2pkeOptions, p2pke, p2pkeAddr } from '../src/swarms/p2pke/index.ts';
 import { type SecureSwarm } from '../src/core/secure.ts';
-import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp/index.ts';
+import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp.ts';
 import { GoPeer, goMissing } from './go-peer.ts';
 
 async function open(options: Partial<P2pkeOptions<UdpAddr>> = {}): Promise<SecureSwarm<P2pkeAddr<UdpAddr>>> {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes, concatBytes, decodeText, encodeText, toHex } from '../src/core/bytes.ts';
+import { type Bytes, concatBytes, decodeText, encodeText, toHex } from '../src/base/bytes.ts';
 import {
   type Connection,
   createNode,

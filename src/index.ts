@@ -20,7 +20,7 @@ export {
   withIp,
 } from './core/addr.ts';
 export { type AskOptions, type AskSwarm, type Asks, DEFAULT_ASK_TIMEOUT_MS, canAsk } from './core/ask.ts';
-export { type AskManyOptions, type AskResult, askMany } from './core/ask-many.ts';
+export { type AskManyOptions, type AskResult, askMany } from './runtime/ask-many.ts';
 export {
   type Bytes,
   EMPTY_BYTES,
@@ -32,9 +32,9 @@ export {
   equalBytes,
   fromHex,
   toHex,
-} from './core/bytes.ts';
+} from './base/bytes.ts';
 export { type CoreDrop, type Counters, type DropReason } from './core/counters.ts';
-export { type Inspection, inspect } from './core/describe.ts';
+export { type Inspection, inspect } from './core/inspect.ts';
 export {
   type ErrorSide,
   type P2PErrorCode,
@@ -44,9 +44,9 @@ export {
   Refusal,
 } from './core/errors.ts';
 export { type AddrMap, type Common, type Like } from './core/keep.ts';
-export { type Endpoint, canonicalIp, formatEndpoint, ipVersion, parseEndpoint } from './core/ip.ts';
+export { type Endpoint, canonicalIp, formatEndpoint, ipVersion, parseEndpoint } from './base/ip.ts';
 export { type AskHandler, type Message, type Request, type TellHandler } from './core/message.ts';
-export { type MessageIterator, type MessagesOptions, type Overflow, messages } from './core/messages.ts';
+export { type MessageIterator, type MessagesOptions, type Overflow, messages } from './runtime/messages.ts';
 export {
   type PeerId,
   PEER_ID_BYTES,
@@ -77,7 +77,7 @@ export {
   readVarint64,
   varintLength,
   writeVarint,
-} from './core/varint.ts';
+} from './base/varint.ts';
 export {
   type Backoff,
   type ExponentialBackoffOptions,
@@ -88,6 +88,6 @@ export {
   maxBackoff,
   minBackoff,
   retry,
-} from './drive/retry.ts';
-export { discardAsks, discardTells, receiveOne } from './drive/receive.ts';
-export { systemRealm, withTrace } from './drive/system-realm.ts';
+} from './runtime/retry.ts';
+export { discardAsks, discardTells, receiveOne } from './runtime/receive.ts';
+export { systemRealm, withTrace } from './runtime/system-realm.ts';

@@ -6,7 +6,7 @@
  * without knowing the stack it came from.
  */
 
-import { assertFunction, describeValue } from './limits.ts';
+import { assertFunction, describeValue } from '../base/checks.ts';
 import {
   formatEndpoint,
   ipVersion,
@@ -15,7 +15,7 @@ import {
   isLoopbackIp,
   isPrivateIp,
   isUnspecifiedIp,
-} from './ip.ts';
+} from '../base/ip.ts';
 import { isPeerId, type PeerId } from './peer-id.ts';
 
 /** Where a swarm's messages go to and come from. */

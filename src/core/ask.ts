@@ -1,7 +1,7 @@
 /** Request and response. */
 
 import { type Addr } from './addr.ts';
-import { type Bytes } from './bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type AskHandler } from './message.ts';
 import { type CallOptions, type Swarm } from './swarm.ts';
 

@@ -6,7 +6,7 @@
  * - **bug**: ours; {@link assert}, never caught inside the library.
  */
 
-import { assertBytes } from './limits.ts';
+import { assertBytes } from '../base/checks.ts';
 
 /**
  * Every code a {@link P2PError} can have. A minor release may add one, so a `switch` needs a `default:`.

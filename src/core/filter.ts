@@ -1,6 +1,6 @@
 /** Asking a filter of the application, such as `accept`, whether a peer may talk. */
 
-import { describeValue } from './limits.ts';
+import { describeValue } from '../base/checks.ts';
 
 /**
  * Only `true` admits. Anything else is a no: `false` is the ordinary one, and any other value, a promise included, and a

@@ -7,7 +7,7 @@
  */
 
 import { type Addr } from './addr.ts';
-import { assertFunction } from './limits.ts';
+import { assertFunction } from '../base/checks.ts';
 import { type AskSwarm, type Asks, canAsk } from './ask.ts';
 import { type Secure, type SecureAskSwarm, type SecureSwarm, isSecure } from './secure.ts';
 import { type Swarm } from './swarm.ts';

@@ -1,7 +1,7 @@
 /** What handlers get. */
 
 import { type Addr } from './addr.ts';
-import { type Bytes } from './bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 
 /**
  * One message as its receiver sees it. The receiver may keep it.

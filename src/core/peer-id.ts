@@ -6,8 +6,8 @@
  * {@link encodePeerId} can produce.
  */
 
-import { type Bytes } from './bytes.ts';
-import { assertBytes, describeValue } from './limits.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { assertBytes, describeValue } from '../base/checks.ts';
 
 /** Bytes of a PeerID. */
 export const PEER_ID_BYTES = 32;

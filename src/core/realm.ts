@@ -4,8 +4,8 @@
  */
 
 import { type Addr } from './addr.ts';
-import { type Bytes } from './bytes.ts';
-import { describeValue } from './limits.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { describeValue } from '../base/checks.ts';
 
 /** A world. {@link systemRealm} is this machine's; `createMemoryRealm` makes virtual ones. */
 export interface Realm {

@@ -2,7 +2,7 @@
 
 import { type Addr } from './addr.ts';
 import { type Asks } from './ask.ts';
-import { type Bytes } from './bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type CallOptions, type Swarm } from './swarm.ts';
 
 /** A public key of any algorithm. */

@@ -7,7 +7,7 @@
 
 import { type Addr } from './addr.ts';
 import { type Counters } from './counters.ts';
-import { describeValue } from './limits.ts';
+import { describeValue } from '../base/checks.ts';
 import { type TellHandler } from './message.ts';
 import { type Realm } from './realm.ts';
 

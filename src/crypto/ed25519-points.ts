@@ -10,7 +10,7 @@
  * `ge25519_has_small_order` lists them; the sign bit does not matter.
  */
 
-import { fromHex } from '../core/bytes.ts';
+import { fromHex } from '../base/bytes.ts';
 
 const LOW_ORDER_Y = [
   '0000000000000000000000000000000000000000000000000000000000000000',

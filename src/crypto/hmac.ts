@@ -5,7 +5,7 @@
  * HKDF is the faster one.
  */
 
-import { concatBytes, type Bytes } from '../core/bytes.ts';
+import { concatBytes, type Bytes } from '../base/bytes.ts';
 import { HASH_BLOCK_BYTES, type HashName } from './suite.ts';
 
 /** One-shot hash: name and data in, digest out. */

@@ -7,8 +7,8 @@ import { blake2b, blake2s } from '@noble/hashes/blake2.js';
 import { sha1 } from '@noble/hashes/legacy.js';
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import { sha3_256, sha3_512, shake256 as nobleShake256 } from '@noble/hashes/sha3.js';
-import { concatBytes, copyBytes, equalBytes, type Bytes } from '../core/bytes.ts';
-import { assertBytes } from '../core/limits.ts';
+import { concatBytes, copyBytes, equalBytes, type Bytes } from '../base/bytes.ts';
+import { assertBytes } from '../base/checks.ts';
 import { hkdfOver, hmacOver } from './hmac.ts';
 import { isEd25519PublicKey, isLowOrderEd25519, littleEndian } from './ed25519-points.ts';
 import {

@@ -4,8 +4,8 @@
  */
 
 import { p256 } from '@noble/curves/nist.js';
-import { type Bytes } from '../core/bytes.ts';
-import { assertBytes } from '../core/limits.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { assertBytes } from '../base/checks.ts';
 
 /** X.509 wants ECDSA signatures as DER, and does not ask for the lower of the two (RFC 5758 §3.2). */
 const FORM = { format: 'der', prehash: true, lowS: false } as const;

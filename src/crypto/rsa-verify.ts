@@ -4,7 +4,7 @@
  */
 
 import { hash } from '#crypto';
-import { concatBytes, equalBytes, fromHex, toHex, type Bytes } from '../core/bytes.ts';
+import { concatBytes, equalBytes, fromHex, toHex, type Bytes } from '../base/bytes.ts';
 
 /** The hashes that certificates are signed over. */
 export type RsaHash = 'sha256' | 'sha384' | 'sha512';

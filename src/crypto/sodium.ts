@@ -11,8 +11,8 @@
  * ```
  */
 
-import { copyBytes } from '../core/bytes.ts';
-import { assertBytes } from '../core/limits.ts';
+import { copyBytes } from '../base/bytes.ts';
+import { assertBytes } from '../base/checks.ts';
 import { AEAD_TAG_BYTES, type AeadKey, type ImportAeadKey } from './suite.ts';
 
 /** The two functions of `sodium-native` that are used. */

@@ -8,7 +8,7 @@
  * forged tag or signature) answers `undefined` or `false`.
  */
 
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 
 /** The hash functions that both implementations have. */
 export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sha3-256' | 'sha3-512' | 'blake2b512' | 'blake2s256';

@@ -1,7 +1,7 @@
 /** Requests and answers of peer exchange: the sender's time and a list of records. docs/wire/peer-exchange.md. */
 
-import { type Bytes, concatBytes, viewFrom } from '../core/bytes.ts';
-import { encodeVarint, readVarint } from '../core/varint.ts';
+import { type Bytes, concatBytes, viewFrom } from '../base/bytes.ts';
+import { encodeVarint, readVarint } from '../base/varint.ts';
 import { MAX_RECORD_BYTES } from './peer-record.ts';
 
 /** Records in one message. */

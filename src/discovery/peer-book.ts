@@ -3,12 +3,12 @@
  * and makes no calls, so that whoever uses it decides when to look and whom to ask.
  */
 
-import { equalBytes, type Bytes } from '../core/bytes.ts';
-import { wholeNumber } from '../core/limits.ts';
+import { equalBytes, type Bytes } from '../base/bytes.ts';
+import { wholeNumber } from '../base/checks.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { SourceShares } from '../core/source-shares.ts';
-import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
-import { type KeyRegistry } from '../formats/key-algorithm.ts';
+import { SourceShares } from '../base/source-shares.ts';
+import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
+import { type KeyRegistry } from '../identity/key-algorithm.ts';
 import { type Candidate } from './candidate.ts';
 import {
   leadsTo,

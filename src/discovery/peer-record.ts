@@ -4,14 +4,14 @@
  */
 
 import { hash } from '#crypto';
-import { type Bytes, concatBytes, copyBytes, decodeText, encodeText, viewFrom } from '../core/bytes.ts';
-import { assertString, describeValue, wholeNumber } from '../core/limits.ts';
+import { type Bytes, concatBytes, copyBytes, decodeText, encodeText, viewFrom } from '../base/bytes.ts';
+import { assertString, describeValue, wholeNumber } from '../base/checks.ts';
 import { type PeerId, PEER_ID_CHARACTERS, isPeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { encodeVarint, readVarint } from '../core/varint.ts';
-import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
-import { type KeyRegistry, type Signer } from '../formats/key-algorithm.ts';
-import { peerIdOf } from '../keys/fingerprints.ts';
+import { encodeVarint, readVarint } from '../base/varint.ts';
+import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
+import { type KeyRegistry, type Signer } from '../identity/key-algorithm.ts';
+import { peerIdOf } from '../identity/fingerprints.ts';
 
 /** What a record says once its signature is known to be right. */
 export interface PeerRecord {

@@ -4,9 +4,9 @@
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
-import { ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp } from '../core/ip.ts';
-import { type Millis } from '../core/machine.ts';
-import { unroutable } from '../core/unroutable.ts';
+import { ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp } from '../base/ip.ts';
+import { type Millis } from '../base/machine.ts';
+import { unroutable } from '../net/unroutable.ts';
 
 /** Ports below belong to well-known services (RFC 6335 §6), and no peer of ours listens there. */
 const FIRST_UNPRIVILEGED_PORT = 1024;

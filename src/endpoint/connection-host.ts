@@ -4,7 +4,7 @@ import { type Addr } from '../core/addr.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { type Waits } from '../kit/waits.ts';
+import { type Waits } from '../runtime/waits.ts';
 import { type Framing } from '../protocols/endpoint/frame.ts';
 import { type LiveConnection } from './live-connection.ts';
 import { type MemoryBudget } from './memory-budget.ts';

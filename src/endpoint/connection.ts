@@ -1,7 +1,7 @@
 /** A connection, as applications see it. */
 
 import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';

@@ -2,9 +2,9 @@
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { markHandled } from '../kit/rejection.ts';
-import { type Waits } from '../kit/waits.ts';
-import { type DialWaiter } from '../swarms/quic/dials.ts';
+import { markHandled } from '../runtime/promises.ts';
+import { type Waits } from '../runtime/waits.ts';
+import { type DialWaiter } from '../quic/dials.ts';
 import { type Tracking } from './connection-host.ts';
 import { type SendToOptions } from './endpoint.ts';
 import { type EventHub } from './events.ts';

@@ -1,8 +1,8 @@
 /** What happens at an endpoint, for those who want to know. */
 
 import { type Addr } from '../core/addr.ts';
-import { wholeNumber } from '../core/limits.ts';
-import { type Waits } from '../kit/waits.ts';
+import { wholeNumber } from '../base/checks.ts';
+import { type Waits } from '../runtime/waits.ts';
 import { type EndpointEvent, type EventFeed, type EventOptions } from './endpoint.ts';
 import { LiveFeed } from './feed.ts';
 

@@ -1,7 +1,7 @@
 /** Async iterators over what comes, without a queue of their own: what is not taken stays where its bounds are. */
 
-import { describeOption } from '../core/limits.ts';
-import { checkCall, type Wait, type Waits } from '../kit/waits.ts';
+import { describeOption } from '../base/checks.ts';
+import { checkCall, type Wait, type Waits } from '../runtime/waits.ts';
 
 /** How something is iterated. */
 export interface FeedOptions {

@@ -1,18 +1,17 @@
 /** Who we are: a key with a certificate made on the spot, or a chain from elsewhere. */
 
-import { type Bytes, copyBytes, equalBytes } from '../core/bytes.ts';
-import { describeOption, describeValue } from '../core/limits.ts';
+import { type Bytes, copyBytes, equalBytes } from '../base/bytes.ts';
+import { describeOption, describeValue } from '../base/checks.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Realm } from '../core/realm.ts';
-import { parseCertificate } from '../formats/certificate.ts';
-import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
-import { subjectAltName } from '../formats/issue.ts';
-import { decodePem } from '../formats/pem.ts';
-import { generateKey } from '../keys/generate-key.ts';
-import { exportKey, importKey } from '../keys/import-key.ts';
-import { type PrivateKey } from '../keys/private-key.ts';
-import { type QuicIdentity } from '../protocols/quic/settings.ts';
-import { identityOf, keyOf } from '../swarms/quic/identity.ts';
+import { parseCertificate } from '../identity/certificate.ts';
+import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
+import { subjectAltName } from '../identity/issue.ts';
+import { decodePem } from '../identity/pem.ts';
+import { generateKey } from '../identity/generate-key.ts';
+import { exportKey, importKey } from '../identity/import-key.ts';
+import { type PrivateKey } from '../identity/private-key.ts';
+import { type QuicIdentity, identityOf, keyOf } from '../identity/quic-identity.ts';
 
 /** One certificate in DER, or one and more in PEM. */
 export type CertificateSource = Uint8Array | string;

@@ -12,16 +12,16 @@
 
 import { openUdpSwarm } from '#udp';
 import { type Addr } from '../core/addr.ts';
-import { describeValue } from '../core/limits.ts';
+import { describeValue } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
-import { systemRealm } from '../drive/system-realm.ts';
-import { peerIdOf } from '../keys/fingerprints.ts';
+import { systemRealm } from '../runtime/system-realm.ts';
+import { peerIdOf } from '../identity/fingerprints.ts';
 import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
-import { MIN_INNER_MTU } from '../swarms/quic/connections.ts';
-import { resetKeyOf } from '../swarms/quic/identity.ts';
-import { loadQuicEngine, quicEngine } from '../swarms/quic/load-engine.ts';
-import { type UdpAddr } from '../swarms/udp/index.ts';
+import { MIN_INNER_MTU } from '../quic/connections.ts';
+import { resetKeyOf } from '../identity/quic-identity.ts';
+import { loadQuicEngine, quicEngine } from '../quic/load-engine.ts';
+import { type UdpAddr } from '../net/socket-address.ts';
 import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
 import { type Endpoint } from './endpoint.ts';
 import { type ResolvedIdentity, resolveIdentity } from './identity.ts';

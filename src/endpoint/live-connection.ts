@@ -1,19 +1,19 @@
 /** A connection in use: joins the sending and the receiving half, and ends once. */
 
 import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { PendingBudget } from '../kit/pending-budget.ts';
-import { markHandled, RESOLVED, rejection } from '../kit/rejection.ts';
-import { checkCall } from '../kit/waits.ts';
+import { PendingBudget } from '../swarm-kit/pending-budget.ts';
+import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
+import { checkCall } from '../runtime/waits.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type QuicClosed } from '../protocols/quic/events.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
-import { type Rival } from '../swarms/quic/rivalry.ts';
+import { type Rival } from '../quic/rivalry.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type ConnectionHost, type Peer, type Tracking } from './connection-host.ts';
 import {

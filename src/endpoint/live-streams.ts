@@ -1,14 +1,14 @@
 /** Streams as objects of their own: what `openUni`, `openBi`, replies and bodies are made of. */
 
-import { type Bytes, copyBytes, EMPTY_BYTES } from '../core/bytes.ts';
+import { type Bytes, copyBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertBytes } from '../core/limits.ts';
+import { assertBytes } from '../base/checks.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { markHandled, rejection } from '../kit/rejection.ts';
-import { checkCall, type Wait, type Waits } from '../kit/waits.ts';
+import { markHandled, rejection } from '../runtime/promises.ts';
+import { checkCall, type Wait, type Waits } from '../runtime/waits.ts';
 import { encodeMessage, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
 import { checkCode, type QuicStream } from '../protocols/quic/stream.ts';
-import { Sending } from '../swarms/quic/sending.ts';
+import { Sending } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
 import { type OutgoingMessage, partsOf, type ReceivedMessage } from './message.ts';
 import { type Sender } from './sender.ts';

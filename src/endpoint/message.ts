@@ -1,7 +1,7 @@
 /** What applications send and get. */
 
-import { type Bytes, EMPTY_BYTES } from '../core/bytes.ts';
-import { assertBytes, describeValue } from '../core/limits.ts';
+import { type Bytes, EMPTY_BYTES } from '../base/bytes.ts';
+import { assertBytes, describeValue } from '../base/checks.ts';
 import { type MessageParts } from '../protocols/endpoint/frame.ts';
 import { type SendStream, type StreamId } from './stream.ts';
 

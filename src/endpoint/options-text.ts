@@ -1,7 +1,7 @@
 /** Options of endpoints from JSON and from command lines: for programs that let their users choose. */
 
-import { describeKind, describeOption } from '../core/limits.ts';
-import { type UdpAddr } from '../swarms/udp/index.ts';
+import { describeKind, describeOption } from '../base/checks.ts';
+import { type UdpAddr } from '../net/socket-address.ts';
 import { type OpenEndpointOptions, resolveEndpointOptions } from './options.ts';
 import { type Trust } from './trust.ts';
 

@@ -1,17 +1,17 @@
 /** How an endpoint is made. */
 
 import { type Addr } from '../core/addr.ts';
-import { assertFunction, describeOption, describeValue, wholeNumber } from '../core/limits.ts';
+import { assertFunction, describeOption, describeValue, wholeNumber } from '../base/checks.ts';
 import { type Message } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
-import { type RetryOptions } from '../drive/retry.ts';
-import { type Fingerprint, fingerprints } from '../keys/fingerprints.ts';
-import { type PrivateKey } from '../keys/private-key.ts';
-import { assertPendingLimits, type PendingLimits } from '../kit/pending-budget.ts';
+import { type RetryOptions } from '../runtime/retry.ts';
+import { type Fingerprint, fingerprints } from '../identity/fingerprints.ts';
+import { type PrivateKey } from '../identity/private-key.ts';
+import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { type Framing, MAX_PART_BYTES, qp2pFraming, shoalFraming } from '../protocols/endpoint/frame.ts';
 import { type QuicTransportOptions, resolveSettings } from '../protocols/quic/settings.ts';
-import { type UdpAddr } from '../swarms/udp/index.ts';
+import { type UdpAddr } from '../net/socket-address.ts';
 import { type CertificateIdentity } from './identity.ts';
 import { type ConnectionLimits } from './connection-host.ts';
 import { type ResolvedTrust, resolveTrust, type Trust } from './trust.ts';

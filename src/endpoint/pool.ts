@@ -3,8 +3,8 @@
 import { type Addr } from '../core/addr.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { ConnectionTable } from '../swarms/quic/connection-table.ts';
-import { prefersNew } from '../swarms/quic/rivalry.ts';
+import { ConnectionTable } from '../quic/connection-table.ts';
+import { prefersNew } from '../quic/rivalry.ts';
 import { type LiveConnection } from './live-connection.ts';
 import { type Target } from './targets.ts';
 

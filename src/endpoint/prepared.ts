@@ -1,11 +1,11 @@
 /** Messages on their way out, checked and in bytes. */
 
 import { mtuError, P2PError } from '../core/errors.ts';
-import { wholeNumber } from '../core/limits.ts';
+import { wholeNumber } from '../base/checks.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { checkCall } from '../kit/waits.ts';
+import { checkCall } from '../runtime/waits.ts';
 import { encodeMessage, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
-import { Sending } from '../swarms/quic/sending.ts';
+import { Sending } from '../quic/sending.ts';
 import { type OutgoingMessage, partsOf } from './message.ts';
 
 /** A message to write. */

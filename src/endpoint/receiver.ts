@@ -3,8 +3,8 @@
  * them, until they are taken.
  */
 
-import { copyBytes } from '../core/bytes.ts';
-import { type PendingBudget } from '../kit/pending-budget.ts';
+import { copyBytes } from '../base/bytes.ts';
+import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
 import { type Framing, type MessageParts } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';

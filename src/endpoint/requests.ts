@@ -1,9 +1,9 @@
 /** Requests of a connection whose answers have not come. */
 
 import { P2PError } from '../core/errors.ts';
-import { wholeNumber } from '../core/limits.ts';
+import { wholeNumber } from '../base/checks.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { type Wait } from '../kit/waits.ts';
+import { type Wait } from '../runtime/waits.ts';
 import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';

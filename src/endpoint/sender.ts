@@ -3,7 +3,7 @@
 import { type P2PError } from '../core/errors.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
-import { type Sending } from '../swarms/quic/sending.ts';
+import { type Sending } from '../quic/sending.ts';
 
 /** What a sender needs of its connection. */
 export interface SenderHost {

@@ -1,10 +1,10 @@
 /** Reads one direction of one stream: what kind it is, and then its messages or its bytes. */
 
-import { type Bytes, viewFrom } from '../core/bytes.ts';
+import { type Bytes, viewFrom } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { type FrameFault, type Framing, type MessageParts, PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
-import { Assembly } from '../swarms/quic/sending.ts';
+import { Assembly } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
 import { streamError } from './errors.ts';
 

@@ -1,6 +1,6 @@
 /** Streams of a connection, as applications see them. */
 
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type StreamKind } from '../protocols/quic/stream.ts';
 import { type OutgoingMessage, type ReceivedMessage } from './message.ts';

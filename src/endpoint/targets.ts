@@ -2,9 +2,9 @@
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { describeValue } from '../core/limits.ts';
+import { describeValue } from '../base/checks.ts';
 import { isPeerId, PEER_ID_CHARACTERS, parsePeerId, type PeerId } from '../core/peer-id.ts';
-import { unroutable } from '../core/unroutable.ts';
+import { unroutable } from '../net/unroutable.ts';
 import { type Candidate } from './endpoint.ts';
 
 /** An address to dial and whom one expects there. */

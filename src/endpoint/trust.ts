@@ -1,13 +1,13 @@
 /** Whom to talk to: decided inside the handshake, before a byte of the peer's is delivered. */
 
-import { type Bytes, equalBytes } from '../core/bytes.ts';
+import { type Bytes, equalBytes } from '../base/bytes.ts';
 import { type P2PErrorCode } from '../core/errors.ts';
 import { askFilter } from '../core/filter.ts';
-import { assertString, describeValue } from '../core/limits.ts';
+import { assertString, describeValue } from '../base/checks.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { type ChainFault, verifyChain } from '../formats/chain.ts';
-import { type Certificate, parseCertificate } from '../formats/certificate.ts';
+import { type ChainFault, verifyChain } from '../identity/chain.ts';
+import { type Certificate, parseCertificate } from '../identity/certificate.ts';
 import { ALERT } from '../protocols/quic/endpoint-options.ts';
 import { certificatesOf, type CertificateSource } from './identity.ts';
 

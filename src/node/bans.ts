@@ -1,6 +1,6 @@
 /** IPs that a node has nothing to do with for a while. */
 
-import { ipNetwork } from '../core/ip.ts';
+import { ipNetwork } from '../base/ip.ts';
 
 /** Bounded by `maxBans`: the one that ends soonest makes room. */
 export class Bans {

@@ -3,7 +3,7 @@
  * the types of messages from it.
  */
 
-import { type Bytes } from '../core/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type Connection } from './connection.ts';
 
 /** Cuts the bytes of one connection into messages. It keeps state, so each connection gets one of its own. */

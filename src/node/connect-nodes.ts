@@ -1,7 +1,7 @@
 /** Many nodes at once, for tests and examples. */
 
-import { describeValue } from '../core/limits.ts';
-import { type Topology } from '../kit/topology.ts';
+import { describeValue } from '../base/checks.ts';
+import { type Topology } from '../base/topology.ts';
 import { type Connection } from './connection.ts';
 import { type Node } from './node.ts';
 

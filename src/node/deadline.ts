@@ -1,7 +1,7 @@
 /** Waits that end in time. */
 
 import { type Realm } from '../core/realm.ts';
-import { clockOf } from '../drive/system-realm.ts';
+import { clockOf } from '../runtime/system-realm.ts';
 
 /** What {@link within} answers when time is up. */
 export const LATE: unique symbol = Symbol('late');

@@ -1,6 +1,6 @@
 /** Where frames are written: small pieces side by side in chunks, large ones left where they are. */
 
-import { varintLength, writeVarint } from '../core/varint.ts';
+import { varintLength, writeVarint } from '../base/varint.ts';
 import { type FrameWriter } from './codec.ts';
 
 /** Smaller pieces are copied together; from here on a copy costs more than one more piece in a write. */

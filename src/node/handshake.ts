@@ -5,13 +5,14 @@
 
 import { type Duplex } from 'node:stream';
 
-import { type Bytes, concatBytes, EMPTY_BYTES } from '../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertBytes, assertFunction, quantity, wholeNumber } from '../core/limits.ts';
+import { assertBytes, assertFunction, quantity, wholeNumber } from '../base/checks.ts';
 import { type Connection, type LocalRole } from './connection.ts';
 import { type HandshakeHook, type Hook, type HookHandle, runningOf } from './hook.ts';
-import { StreamPipe } from './network/stream-pipe.ts';
-import { type HandshakeResult, type Pipe, type PipeSink } from './transport.ts';
+import { StreamPipe } from '../net/stream-pipe.ts';
+import { type Pipe, type PipeSink } from '../net/pipe.ts';
+import { type HandshakeResult } from './transport.ts';
 
 /** The bytes of a new connection, to be read and written by hand. Every wait ends with the handshake's time. */
 export interface HandshakeStream {

@@ -16,13 +16,13 @@ export { lines, type LinesOptions } from './codecs/lines.ts';
 export { varintDelimited, type VarintDelimitedOptions } from './codecs/varint-delimited.ts';
 export { type Codec, type CodecMap, type Decoder, type Encoder, type FrameWriter, mapCodec } from './codec.ts';
 export { connectNodes } from './connect-nodes.ts';
-export { topology, type Topology } from '../kit/topology.ts';
+export { topology, type Topology } from '../base/topology.ts';
 export { type Connection, type Disconnect, type DisconnectOrigin, type LocalRole } from './connection.ts';
 export { handshake, type HandshakeContext, type HandshakeOptions, type HandshakeStream } from './handshake.ts';
 export { type Hook, type HookHandle, type HookKind } from './hook.ts';
 export { type ConnectionLimits } from './limits.ts';
-export { type DialOptions, type Link, type Listener, type ListenOptions, type Network } from './network/network.ts';
-export { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './network/memory.ts';
+export { type DialOptions, type Link, type Listener, type ListenOptions, type Network } from '../net/network.ts';
+export { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from '../net/memory-network.ts';
 export { type BanOptions, type ConnectOptions, createNode, type DisconnectOptions, type Node } from './node.ts';
 export { noise, noiseHandshake, type NoiseOptions } from './noise.ts';
 export { type NoiseBinding, type NoiseIdentity } from './noise-identity.ts';
@@ -40,5 +40,6 @@ export {
   type Traffic,
 } from './stats.ts';
 export { tls, type TlsOptions } from './tls.ts';
-export { type HandshakeResult, type Pipe, type PipeSink, type Transform, type Transport } from './transport.ts';
+export { type Pipe, type PipeSink } from '../net/pipe.ts';
+export { type HandshakeResult, type Transform, type Transport } from './transport.ts';
 export { type SendOptions, writing, type WritingHandle, type WritingOptions } from './writing.ts';

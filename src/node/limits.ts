@@ -4,9 +4,9 @@
  * set up apart, and places for those that come are shared out by network: nobody locks out others, or our own dials.
  */
 
-import { ipNetwork } from '../core/ip.ts';
-import { wholeNumber } from '../core/limits.ts';
-import { SourceShares } from '../core/source-shares.ts';
+import { ipNetwork } from '../base/ip.ts';
+import { wholeNumber } from '../base/checks.ts';
+import { SourceShares } from '../base/source-shares.ts';
 
 /** The bounds on connections. */
 export interface ConnectionLimits {

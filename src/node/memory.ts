@@ -1,7 +1,7 @@
 /** The memory that all peers of a node together may make it hold. */
 
 import { type Realm } from '../core/realm.ts';
-import { MemoryBudget } from '../kit/memory-budget.ts';
+import { MemoryBudget } from '../sessions/memory-budget.ts';
 
 /** What may wait for each peer, whatever waits for others. */
 const WRITE_FLOOR_BYTES = 65_536;

@@ -1,22 +1,23 @@
 /** A connection from the inside: from the first byte to its end. */
 
-import { type Bytes, concatBytes } from '../core/bytes.ts';
+import { type Bytes, concatBytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { formatEndpoint } from '../core/ip.ts';
+import { formatEndpoint } from '../base/ip.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { later } from '../kit/later.ts';
-import { type Waits } from '../kit/waits.ts';
+import { later } from '../runtime/later.ts';
+import { type Waits } from '../runtime/waits.ts';
 import { type Connection, type Disconnect, type DisconnectOrigin, type LocalRole } from './connection.ts';
 import { LATE, within } from './deadline.ts';
 import { type ConnectHook, type DisconnectHook } from './hook.ts';
 import { type Reservation } from './limits.ts';
 import { type NodeMemory } from './memory.ts';
-import { type Link } from './network/network.ts';
+import { type Link } from '../net/network.ts';
 import { type Node } from './node.ts';
 import { type Reader } from './reading.ts';
 import { ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
-import { type Pipe, type PipeSink, type Transform } from './transport.ts';
+import { type Pipe, type PipeSink } from '../net/pipe.ts';
+import { type Transform } from './transport.ts';
 import { type Writer } from './writing.ts';
 
 /** What a connection needs of its node. */

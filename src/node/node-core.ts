@@ -1,22 +1,22 @@
 /** The node itself: its tables, its hooks, and the two ways in which connections come about. */
 
 import { P2PError, closedError } from '../core/errors.ts';
-import { type Endpoint, canonicalIp, formatEndpoint, isLoopbackIp, isUnspecifiedIp } from '../core/ip.ts';
-import { assertString, describeValue, quantity } from '../core/limits.ts';
+import { type Endpoint, canonicalIp, formatEndpoint, isLoopbackIp, isUnspecifiedIp } from '../base/ip.ts';
+import { assertString, describeValue, quantity } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
-import { clockOf } from '../drive/system-realm.ts';
-import { CLOSE_DEADLINE_MS, CloseLatch } from '../kit/close-latch.ts';
-import { rejection } from '../kit/rejection.ts';
-import { Waits, checkCall } from '../kit/waits.ts';
-import { parseIpEndpoint } from '../swarms/udp/address.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+import { CLOSE_DEADLINE_MS, CloseLatch } from '../runtime/close-latch.ts';
+import { rejection } from '../runtime/promises.ts';
+import { Waits, checkCall } from '../runtime/waits.ts';
+import { parseIpEndpoint } from '../net/socket-address.ts';
 import { Bans } from './bans.ts';
 import { type Connection, type Disconnect, type LocalRole } from './connection.ts';
 import { type Hook, type HookKind, type Hooks } from './hook.ts';
 import { Admission, type Reservation } from './limits.ts';
 import { type NodeMemory } from './memory.ts';
-import { type Link, type Listener } from './network/network.ts';
-import { adopt, assertSocket } from './network/system.ts';
+import { type Link, type Listener } from '../net/network.ts';
+import { adopt, assertSocket } from '../net/system-network.ts';
 import { type ConnectionHost, type Manners, NodeConnection } from './node-connection.ts';
 import { type BanOptions, type ConnectOptions, type DisconnectOptions, type Node } from './node.ts';
 import { type NodeOptions, type ResolvedNodeOptions, resolveNodeOptions } from './options.ts';

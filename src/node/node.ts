@@ -1,6 +1,6 @@
 /** A node: connections, who may have one, and the hooks that say what is done with them. */
 
-import { type Socket } from 'node:net';
+import { type Socket } from '../net/system-network.ts';
 
 import { type Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';

@@ -1,9 +1,9 @@
 /** Who a peer is, in the payloads of a Noise handshake. Source: docs/wire/noise.md §4. */
 
-import { type Bytes, concatBytes, encodeText } from '../core/bytes.ts';
+import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { defaultKeyRegistry } from '../formats/ecdsa-p256.ts';
-import { type PrivateKey } from '../keys/private-key.ts';
+import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
+import { type PrivateKey } from '../identity/private-key.ts';
 
 /** What a payload is bound to. */
 export interface NoiseBinding {

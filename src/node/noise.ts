@@ -3,15 +3,15 @@
  * Source: docs/wire/noise.md.
  */
 
-import { type Bytes, concatBytes, copyBytes, copyInto, EMPTY_BYTES } from '../core/bytes.ts';
+import { type Bytes, concatBytes, copyBytes, copyInto, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertBytes, assertFunction, describeValue } from '../core/limits.ts';
+import { assertBytes, assertFunction, describeValue } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { systemRealm } from '../drive/system-realm.ts';
-import { OIDS } from '../formats/oid.ts';
-import { encodeSpki } from '../formats/spki.ts';
-import { assertPrivateKey, type PrivateKey } from '../keys/private-key.ts';
+import { systemRealm } from '../runtime/system-realm.ts';
+import { OIDS } from '../identity/oid.ts';
+import { encodeSpki } from '../identity/spki.ts';
+import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import {
   type CipherState,
   frameNoiseMessage,

@@ -1,6 +1,6 @@
 /** The onConnect hook: what is done when a connection is up. */
 
-import { assertFunction } from '../core/limits.ts';
+import { assertFunction } from '../base/checks.ts';
 import { type Connection } from './connection.ts';
 import { type ConnectHook, type Hook, type HookHandle, runningOf } from './hook.ts';
 

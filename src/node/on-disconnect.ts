@@ -1,6 +1,6 @@
 /** The onDisconnect hook: what is done when a connection ends. */
 
-import { assertFunction, quantity } from '../core/limits.ts';
+import { assertFunction, quantity } from '../base/checks.ts';
 import { type Connection, type Disconnect } from './connection.ts';
 import { type DisconnectHook, type Hook, type HookHandle, runningOf } from './hook.ts';
 

@@ -1,14 +1,14 @@
 /** How a node is made. */
 
-import { type Endpoint } from '../core/ip.ts';
-import { assertString, quantity, wholeNumber } from '../core/limits.ts';
+import { type Endpoint } from '../base/ip.ts';
+import { assertString, quantity, wholeNumber } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
-import { systemRealm } from '../drive/system-realm.ts';
-import { parseIpEndpoint } from '../swarms/udp/address.ts';
+import { systemRealm } from '../runtime/system-realm.ts';
+import { parseIpEndpoint } from '../net/socket-address.ts';
 import { type ConnectionLimits } from './limits.ts';
 import { NodeMemory } from './memory.ts';
-import { type Network } from './network/network.ts';
-import { systemNetwork } from './network/system.ts';
+import { type Network } from '../net/network.ts';
+import { systemNetwork } from '../net/system-network.ts';
 
 /** How a node is made. Nothing is opened: `listen` and `connect` do that. */
 export interface NodeOptions extends ConnectionLimits {

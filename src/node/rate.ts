@@ -1,6 +1,6 @@
 /** How fast one peer may send: a bucket of messages and one of bytes, filled by time. No clock of its own. */
 
-import { quantity } from '../core/limits.ts';
+import { quantity } from '../base/checks.ts';
 
 /** Rates of one connection's incoming messages. */
 export interface RateLimit {

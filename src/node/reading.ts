@@ -5,15 +5,15 @@
  * the socket is not read, so TCP's flow control reaches the sender.
  */
 
-import { type Bytes } from '../core/bytes.ts';
+import { isPending } from '../runtime/promises.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertFunction, quantity, wholeNumber } from '../core/limits.ts';
+import { assertFunction, quantity, wholeNumber } from '../base/checks.ts';
 import { type Timer } from '../core/realm.ts';
-import { BoundedQueue } from '../kit/bounded-queue.ts';
-import { later } from '../kit/later.ts';
-import { type MemoryHolder } from '../kit/memory-budget.ts';
-import { isPending } from '../kit/tell-slot.ts';
-import { clockOf } from '../drive/system-realm.ts';
+import { BoundedQueue } from '../swarm-kit/bounded-queue.ts';
+import { later } from '../runtime/later.ts';
+import { type MemoryHolder } from '../sessions/memory-budget.ts';
+import { clockOf } from '../runtime/system-realm.ts';
 import { type Codec, type Decoder } from './codec.ts';
 import { type Connection } from './connection.ts';
 import { type ConnectionPart, type Hook } from './hook.ts';

@@ -1,13 +1,13 @@
 /** From a link to a connection: the handshake, in its time. */
 
-import { type Bytes, concatBytes, EMPTY_BYTES } from '../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { assertBytes } from '../core/limits.ts';
+import { assertBytes } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
-import { clockOf } from '../drive/system-realm.ts';
+import { clockOf } from '../runtime/system-realm.ts';
 import { ByteStream } from './handshake.ts';
 import { type HandshakeHook } from './hook.ts';
-import { StreamPipe } from './network/stream-pipe.ts';
+import { StreamPipe } from '../net/stream-pipe.ts';
 import { type NodeConnection } from './node-connection.ts';
 import { isBan } from './refusals.ts';
 import { type RefusalReason } from './stats.ts';

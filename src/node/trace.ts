@@ -1,7 +1,7 @@
 /** Events of the node for the realm's trace; free when nobody listens. */
 
 import { type IpAddr, makeAddr } from '../core/addr.ts';
-import { type Endpoint, formatEndpoint } from '../core/ip.ts';
+import { type Endpoint, formatEndpoint } from '../base/ip.ts';
 import { type Realm } from '../core/realm.ts';
 
 /** What a node tells the trace. */

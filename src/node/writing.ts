@@ -6,12 +6,12 @@
  */
 
 import { P2PError } from '../core/errors.ts';
-import { assertFunction, describeValue, quantity, wholeNumber } from '../core/limits.ts';
+import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { DEFAULT_PRIORITY } from '../core/priority.ts';
 import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { clockOf } from '../drive/system-realm.ts';
-import { markHandled, RESOLVED } from '../kit/rejection.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+import { markHandled, RESOLVED } from '../runtime/promises.ts';
 import { type Codec, type Encoder } from './codec.ts';
 import { type Connection } from './connection.ts';
 import { type ConnectionPart, type Hook } from './hook.ts';

@@ -4,9 +4,9 @@
  */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type Bytes, concatBytes } from '../core/bytes.ts';
-import { type Millis } from '../core/machine.ts';
-import { sourceOf } from '../core/source-shares.ts';
+import { type Bytes, concatBytes } from '../base/bytes.ts';
+import { type Millis } from '../base/machine.ts';
+import { sourceOf } from '../base/source-shares.ts';
 
 /** What half-built messages may cost. */
 export interface ReassemblyLimits {

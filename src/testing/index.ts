@@ -18,7 +18,7 @@ export {
   type VirtualClock,
   type VirtualClockOptions,
   createVirtualClock,
-} from '../drive/virtual-clock.ts';
+} from '../runtime/virtual-clock.ts';
 export {
   type Arrival,
   type Fate,
@@ -30,4 +30,4 @@ export {
   mangle,
 } from '../protocols/netem/netem.ts';
 export { netem } from './netem.ts';
-export { type Seed, type SeededRandom, createSeededRandom } from '../core/seeded-random.ts';
+export { type Seed, type SeededRandom, createSeededRandom } from '../base/seeded-random.ts';

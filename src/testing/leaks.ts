@@ -1,6 +1,6 @@
 /** Finds what is left running: handles, timers and listeners that a closed swarm should have taken with it. */
 
-import { nextTurn } from '../drive/system-clock.ts';
+import { nextTurn } from '../runtime/system-clock.ts';
 
 /** What was found. Empty lists mean that nothing was left. */
 export interface Leaks {

@@ -6,9 +6,9 @@
 import { type Addr } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
 import { mapAsks, mapSecure } from '../core/keep.ts';
-import { describeValue } from '../core/limits.ts';
+import { describeValue } from '../base/checks.ts';
 import { type SecureAskSwarm } from '../core/secure.ts';
-import { SAME_ADDRS, composeAsk, composeSecure } from '../kit/compose.ts';
+import { SAME_ADDRS, composeAsk, composeSecure } from '../swarm-kit/compose.ts';
 import { askingLies } from './lies/asking.ts';
 import { handlingLies } from './lies/handling.ts';
 import { type Honest, type Lies } from './lies/lie.ts';

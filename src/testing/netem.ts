@@ -1,6 +1,6 @@
 /** One direction of an emulated link, for tests that carry packets themselves; memory realms have their own. */
 
-import { type Seed, createSeededRandom } from '../core/seeded-random.ts';
+import { type Seed, createSeededRandom } from '../base/seeded-random.ts';
 import { Netem, type NetemConfig, type NetemPreset } from '../protocols/netem/netem.ts';
 
 /**

@@ -1,8 +1,8 @@
 /** Keys for tests: known to everybody, the same in every run. */
 
-import { wholeNumber } from '../core/limits.ts';
-import { importKey } from '../keys/import-key.ts';
-import { type PrivateKey } from '../keys/private-key.ts';
+import { wholeNumber } from '../base/checks.ts';
+import { importKey } from '../identity/import-key.ts';
+import { type PrivateKey } from '../identity/private-key.ts';
 
 /**
  * Ed25519 key number `i`: its seed is 24 zero bytes and `i` as 8 bytes, big-endian, as in go-p2p's tests. Never use it

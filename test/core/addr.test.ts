@@ -16,7 +16,7 @@ import {
   withIp,
 } from '../../src/core/addr.ts';
 import { encodePeerId } from '../../src/core/peer-id.ts';
-import { udpAddr } from '../../src/swarms/udp/address.ts';
+import { udpAddr } from '../../src/net/socket-address.ts';
 
 const id = encodePeerId(new Uint8Array(32).fill(7));
 const leaf = udpAddr({ ip: '1.2.3.4', port: 5 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from '../support/fast-check.ts';
-import { compareBytes } from '../../src/core/bytes.ts';
+import { compareBytes } from '../../src/base/bytes.ts';
 import { comparePeerIds, decodePeerId, encodePeerId, isPeerId, parsePeerId } from '../../src/core/peer-id.ts';
 
 const anyId = fc.uint8Array({ minLength: 32, maxLength: 32 });

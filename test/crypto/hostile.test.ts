@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ed25519, ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
 import * as fc from '../support/fast-check.ts';
-import { encodeText, fromHex, toHex } from '../../src/core/bytes.ts';
+import { encodeText, fromHex, toHex } from '../../src/base/bytes.ts';
 import { isSquare } from '../../src/crypto/ed25519-points.ts';
 import { p256PublicKey, p256Sign } from '../../src/crypto/p256.ts';
 import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';

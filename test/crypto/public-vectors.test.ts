@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { encodeText, fromHex, toHex } from '../../src/core/bytes.ts';
+import { encodeText, fromHex, toHex } from '../../src/base/bytes.ts';
 import { type RsaHash, rsaVerify } from '../../src/crypto/rsa-verify.ts';
 import { type CryptoSuite, type EcdsaCurve, type HashName, type ImportAeadKey } from '../../src/crypto/suite.ts';
-import { readDer } from '../../src/formats/der.ts';
-import { decodeSpki } from '../../src/formats/spki.ts';
+import { readDer } from '../../src/identity/der.ts';
+import { decodeSpki } from '../../src/identity/spki.ts';
 import { publicVectors, skip } from '../vectors/public.ts';
 import { loadSodium, suites } from './suites.ts';
 

@@ -5,14 +5,14 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 
 import { type Addr } from '../../src/core/addr.ts';
-import { concatBytes, encodeText, equalBytes } from '../../src/core/bytes.ts';
-import { encodeVarint } from '../../src/core/varint.ts';
+import { concatBytes, encodeText, equalBytes } from '../../src/base/bytes.ts';
+import { encodeVarint } from '../../src/base/varint.ts';
 import { PeerBook, type PeerRecord, signPeerRecord, verifyPeerRecord } from '../../src/discovery/index.ts';
 import { decodeExchange, encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { MAX_RECORD_BYTES, withoutAddrs } from '../../src/discovery/peer-record.ts';
 import { Probes } from '../../src/discovery/targets.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
-import { parseUdpAddr } from '../../src/swarms/udp/address.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
+import { parseUdpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/index.ts';
 
 const idOf = (i: number): ReturnType<typeof peerIdOf> => peerIdOf(testKey(i).publicKey);

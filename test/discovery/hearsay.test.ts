@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Bytes } from '../../src/core/bytes.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
@@ -16,14 +16,14 @@ import {
   verifyPeerRecord,
 } from '../../src/discovery/index.ts';
 import { readPeerRecord, withoutAddrs } from '../../src/discovery/peer-record.ts';
-import { nextTurn } from '../../src/drive/system-clock.ts';
-import { defaultKeyRegistry } from '../../src/formats/ecdsa-p256.ts';
-import { type KeyRegistry } from '../../src/formats/key-algorithm.ts';
-import { generateKey, peerIdOf, type PrivateKey } from '../../src/keys/keys.ts';
-import { mbapp } from '../../src/swarms/mbapp/index.ts';
+import { nextTurn } from '../../src/runtime/system-clock.ts';
+import { defaultKeyRegistry } from '../../src/identity/ecdsa-p256.ts';
+import { type KeyRegistry } from '../../src/identity/key-algorithm.ts';
+import { generateKey, peerIdOf, type PrivateKey } from '../../src/identity/keys.ts';
+import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { addressedRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, p2pke } from '../../src/swarms/p2pke/index.ts';
-import { parseUdpAddr, type UdpAddr } from '../../src/swarms/udp/address.ts';
+import { parseUdpAddr, type UdpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/index.ts';
 
 type Where = P2pkeAddr<UdpAddr>;

@@ -5,9 +5,9 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { PeerBook, type PeerRecord, peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { mbapp } from '../../src/swarms/mbapp/index.ts';
+import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/index.ts';
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../support/fast-check.ts';
 
-import { concatBytes } from '../../src/core/bytes.ts';
+import { concatBytes } from '../../src/base/bytes.ts';
 import {
   MAX_LIFETIME_MS,
   MAX_RECORD_BYTES,
@@ -11,7 +11,7 @@ import {
   signPeerRecord,
   verifyPeerRecord,
 } from '../../src/discovery/peer-record.ts';
-import { generateKey, peerIdOf } from '../../src/keys/keys.ts';
+import { generateKey, peerIdOf } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/index.ts';
 
 const key = testKey(1);

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { concatBytes, fromHex } from '../../src/core/bytes.ts';
+import { concatBytes, fromHex } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { endpoint } from '../../src/endpoint/index.ts';
-import { rejection } from '../../src/kit/rejection.ts';
+import { rejection } from '../../src/runtime/promises.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { encodeMessage, PREFACE, qp2pFraming, shoalFraming } from '../../src/protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
-import { type Inspection } from '../../src/core/describe.ts';
+import { type Inspection } from '../../src/core/inspect.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { RawQuicPeer } from '../scenarios/raw-quic-peer.ts';
 import {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { addrOf, bytes, drops, take, type TestEndpoint, world } from './world.ts';
 
 const MIB = 2 ** 20;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { decodeText } from '../../src/core/bytes.ts';
+import { decodeText } from '../../src/base/bytes.ts';
 import { bytes, drops, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: messages', () => {

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { type ConnectToAnyOptions } from '../../src/endpoint/index.ts';
 import { CLOSE_CODE } from '../../src/endpoint/codes.ts';
 import { resolveEndpointOptions } from '../../src/endpoint/options.ts';
 import { targetOf } from '../../src/endpoint/targets.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { parseUdpAddr, udpAddr } from '../../src/swarms/udp/address.ts';
+import { parseUdpAddr, udpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import {
   addrOf,

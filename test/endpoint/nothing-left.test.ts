@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { type NetemConfig } from '../../src/protocols/netem/netem.ts';
 import { watchedClock } from '../support/watched-clock.ts';
 import { addrOf, bytes, drops, idOf, nowhere, pair, take, type TestEndpoint, world } from './world.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { concatBytes } from '../../src/core/bytes.ts';
+import { concatBytes } from '../../src/base/bytes.ts';
 import { STREAM_CODE } from '../../src/endpoint/codes.ts';
 import { type StreamFault, StreamFailure, StreamReader } from '../../src/endpoint/stream-reader.ts';
 import { encodeMessage, PREFACE, qp2pFraming, shoalFraming } from '../../src/protocols/endpoint/frame.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { decodeText } from '../../src/core/bytes.ts';
+import { decodeText } from '../../src/base/bytes.ts';
 import { type P2PError } from '../../src/core/errors.ts';
 import { bytes, drops, errorOf, pair, take, world } from './world.ts';
 

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 
 import { type CertificateIdentity, type Trust } from '../../src/endpoint/index.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { createCertificate, type Certificate, parseCertificate } from '../../src/formats/x509.ts';
-import { type PrivateKey } from '../../src/keys/keys.ts';
+import { createCertificate, type Certificate, parseCertificate } from '../../src/identity/x509.ts';
+import { type PrivateKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import {
   addrOf,

@@ -5,7 +5,7 @@ import { type TraceEvent } from '../../src/core/realm.ts';
 import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { addrOf, bytes, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: for those who test and watch', () => {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { encodeText } from '../../src/core/bytes.ts';
+import { encodeText } from '../../src/base/bytes.ts';
 import { type Connection, type Endpoint, endpoint, type EndpointOptions } from '../../src/endpoint/index.ts';
 import { type NetemConfig, type NetemPreset } from '../../src/protocols/netem/netem.ts';
 import {
@@ -14,7 +14,7 @@ import {
   type MemoryRealm,
   type VirtualClock,
 } from '../../src/swarms/memory/index.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 export type TestEndpoint = Endpoint<MemoryAddr>;

@@ -5,9 +5,9 @@
 
 import assert from 'node:assert/strict';
 
-import { type Bytes, encodeText } from '../../src/core/bytes.ts';
+import { type Bytes, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { createSeededRandom, type Seed, type SeededRandom } from '../../src/core/seeded-random.ts';
+import { createSeededRandom, type Seed, type SeededRandom } from '../../src/base/seeded-random.ts';
 import {
   type Connection,
   handshake,

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../support/fast-check.ts';
 
-import { type Bytes, concatBytes, toHex } from '../../src/core/bytes.ts';
+import { type Bytes, concatBytes, toHex } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type Codec, type Connection, lengthDelimited, lines, varintDelimited } from '../../src/node/index.ts';
 import { SendQueue } from '../../src/node/send-queue.ts';

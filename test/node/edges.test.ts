@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { concatBytes } from '../../src/core/bytes.ts';
+import { concatBytes } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { FrameReader } from '../../src/protocols/tcp/frame-reader.ts';

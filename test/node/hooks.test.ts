@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { encodeText } from '../../src/core/bytes.ts';
+import { encodeText } from '../../src/base/bytes.ts';
 import { type Connection, handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
 import { never, rawTexts, texts, World } from './world.ts';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { type Connection, createMemoryNetwork, lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { NodeCore } from '../../src/node/node-core.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';

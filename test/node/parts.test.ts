@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../support/fast-check.ts';
 
-import { concatBytes, toHex } from '../../src/core/bytes.ts';
+import { concatBytes, toHex } from '../../src/base/bytes.ts';
 import { Bans } from '../../src/node/bans.ts';
 import { type FrameWriter } from '../../src/node/codec.ts';
 import { Admission, type Reservation } from '../../src/node/limits.ts';

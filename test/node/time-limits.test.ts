@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { decodeText } from '../../src/core/bytes.ts';
+import { decodeText } from '../../src/base/bytes.ts';
 import { type Decoder, lengthDelimited, mapCodec, writing } from '../../src/node/index.ts';
 import { rawTexts, World } from './world.ts';
 

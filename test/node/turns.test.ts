@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, it, mock } from 'node:test';
 
-import { type Bytes, concatBytes } from '../../src/core/bytes.ts';
+import { type Bytes, concatBytes } from '../../src/base/bytes.ts';
 import {
   type Decoder,
   lines,
@@ -17,7 +17,7 @@ import {
 } from '../../src/node/index.ts';
 import { ByteStream } from '../../src/node/handshake.ts';
 import { NodeConnection } from '../../src/node/node-connection.ts';
-import { type Pipe } from '../../src/node/transport.ts';
+import { type Pipe } from '../../src/net/pipe.ts';
 import { CipherState } from '../../src/protocols/noise/cipher-state.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { World } from './world.ts';

@@ -14,7 +14,7 @@ import { type EndpointOrder, type EndpointReport } from '../../bench/endpoint-or
 import { P2PError } from '../../src/core/errors.ts';
 import { type Endpoint, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
-import { type UdpAddr } from '../../src/swarms/udp/index.ts';
+import { type UdpAddr } from '../../src/swarms/udp.ts';
 
 type Udp = Endpoint<UdpAddr>;
 const bind = '127.0.0.1:0';

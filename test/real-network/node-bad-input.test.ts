@@ -7,9 +7,9 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { encodeText } from '../../src/core/bytes.ts';
+import { encodeText } from '../../src/base/bytes.ts';
 import { createNode, handshake, lines, type NodeOptions, reading, type ReadingOptions } from '../../src/node/index.ts';
-import { type Bytes } from '../../src/core/bytes.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 import { bare, closing, ear, type Ear, gone, until } from './nodes.ts';
 

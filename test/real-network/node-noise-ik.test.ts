@@ -5,9 +5,9 @@ import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 
 import { x25519PrivateKey } from '#crypto';
-import { type Bytes, concatBytes, decodeText, EMPTY_BYTES, encodeText } from '../../src/core/bytes.ts';
+import { type Bytes, concatBytes, decodeText, EMPTY_BYTES, encodeText } from '../../src/base/bytes.ts';
 import { type PublicKey } from '../../src/core/secure.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import {
   createNode,
   handshake,

@@ -5,10 +5,10 @@ import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 
 import { x25519PrivateKey } from '#crypto';
-import { type Bytes, concatBytes, decodeText, encodeText } from '../../src/core/bytes.ts';
+import { type Bytes, concatBytes, decodeText, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type PublicKey } from '../../src/core/secure.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import {
   type Connection,
   createNode,

@@ -5,7 +5,7 @@ import { connect as rawConnect } from 'node:net';
 import { describe, it } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
 
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { createNode, lengthDelimited, reading, tls, writing } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { closing, codeOf, ear, gone, LOOPBACK, until } from './nodes.ts';

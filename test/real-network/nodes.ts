@@ -3,7 +3,7 @@
 import { type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { type Bytes } from '../../src/core/bytes.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
 import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
 import {
   type Connection,

@@ -7,7 +7,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { openQuicSwarm, quic } from '../../src/swarms/quic/index.ts';
-import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 it('a peer that crashed and came back at its port is noticed by the next ask, and reached by the one after it', async () => {

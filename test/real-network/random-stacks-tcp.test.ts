@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { type Addr } from '../../src/core/addr.ts';
 import { type AskSwarm, canAsk } from '../../src/core/ask.ts';
 import { type SecureAskSwarm, isSecure } from '../../src/core/secure.ts';
-import { createSeededRandom } from '../../src/core/seeded-random.ts';
+import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';

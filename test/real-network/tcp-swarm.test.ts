@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { comparePeerIds } from '../../src/core/peer-id.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { systemRealm, withTrace } from '../../src/drive/system-realm.ts';
-import { generateKey, peerIdOf } from '../../src/keys/keys.ts';
+import { systemRealm, withTrace } from '../../src/runtime/system-realm.ts';
+import { generateKey, peerIdOf } from '../../src/identity/keys.ts';
 import { type TcpAddr, type TcpSwarm, type TcpSwarmOptions, openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { until } from './nodes.ts';

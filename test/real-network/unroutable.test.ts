@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { openEndpoint } from '../../src/endpoint/index.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { openQuicSwarm } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 

@@ -11,18 +11,86 @@ const IMPORTS = 'eslint(no-restricted-imports)';
 const GLOBALS = 'eslint(no-restricted-globals)';
 const PROPERTIES = 'eslint(no-restricted-properties)';
 
-/** The layers from the bottom up; those of one line may see each other. */
-const LAYERS = [
-  ['core'],
-  ['formats', 'crypto'],
-  ['keys'],
-  ['protocols'],
-  ['drive'],
-  ['kit'],
-  ['swarms'],
-  ['endpoint', 'node', 'discovery', 'nat'],
-  ['peers'],
-];
+/** The folders of `src/` from the bottom up, and what each may import; `testing/` stands beside them. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  crypto: ['base'],
+  core: ['base'],
+  identity: ['base', 'crypto', 'core'],
+  protocols: ['base', 'crypto', 'core', 'identity'],
+  runtime: ['base', 'core'],
+  'swarm-kit': ['base', 'core', 'runtime'],
+  net: ['base', 'core', 'protocols', 'runtime', 'swarm-kit'],
+  sessions: ['base', 'core', 'identity', 'protocols', 'runtime', 'swarm-kit'],
+  quic: ['base', 'crypto', 'core', 'identity', 'protocols', 'runtime', 'swarm-kit', 'net', 'sessions'],
+  node: ['base', 'crypto', 'core', 'identity', 'protocols', 'runtime', 'swarm-kit', 'net', 'sessions'],
+  swarms: [
+    'base',
+    'crypto',
+    'core',
+    'identity',
+    'protocols',
+    'runtime',
+    'swarm-kit',
+    'net',
+    'sessions',
+    'quic',
+    'node',
+  ],
+  wrappers: ['base', 'crypto', 'core', 'identity', 'protocols', 'runtime', 'swarm-kit', 'sessions'],
+  endpoint: ['base', 'crypto', 'core', 'identity', 'protocols', 'runtime', 'swarm-kit', 'net', 'sessions', 'quic'],
+  metrics: ['base', 'core', 'runtime'],
+  cells: ['base', 'crypto', 'core', 'identity', 'protocols', 'runtime', 'net'],
+  discovery: ['base', 'crypto', 'core', 'identity', 'protocols', 'runtime', 'swarm-kit', 'net', 'sessions', 'cells'],
+  overlay: [
+    'base',
+    'crypto',
+    'core',
+    'identity',
+    'protocols',
+    'runtime',
+    'swarm-kit',
+    'net',
+    'sessions',
+    'cells',
+    'discovery',
+  ],
+  nat: [
+    'base',
+    'crypto',
+    'core',
+    'identity',
+    'protocols',
+    'runtime',
+    'swarm-kit',
+    'net',
+    'sessions',
+    'quic',
+    'wrappers',
+    'swarms',
+  ],
+  peers: [
+    'base',
+    'crypto',
+    'core',
+    'identity',
+    'protocols',
+    'runtime',
+    'swarm-kit',
+    'net',
+    'sessions',
+    'quic',
+    'node',
+    'swarms',
+    'wrappers',
+    'endpoint',
+    'metrics',
+    'cells',
+    'discovery',
+    'overlay',
+    'nat',
+  ],
+};
 
 interface Planted {
   readonly file: string;
@@ -46,45 +114,50 @@ function plant(folder: string, rule: string | undefined, ...sources: string[]): 
 
 const importing = (specifier: string): string => `export { thing } from '${specifier}';`;
 
-for (const [level, names] of LAYERS.entries()) {
-  for (const name of names) {
-    for (const [otherLevel, others] of LAYERS.entries()) {
-      for (const other of others) {
-        if (other === name) continue;
-        plant(`src/${name}`, otherLevel > level ? IMPORTS : undefined, importing(`../${other}/thing.ts`));
-        plant(`src/${name}/part`, otherLevel > level ? IMPORTS : undefined, importing(`../../${other}/thing.ts`));
-      }
-    }
-    plant(`src/${name}`, IMPORTS, importing('../testing/thing.ts'), importing('shoal'), importing('shoal/udp'));
-    if (name !== 'drive') plant(`src/${name}`, GLOBALS, 'export const now: number = Date.now();');
-    if (name !== 'drive') plant(`src/${name}`, GLOBALS, 'setTimeout(String, 1);');
-    plant(`src/${name}`, PROPERTIES, 'export const draw: number = Math.random();');
-    plant(`src/${name}`, PROPERTIES, 'export const signal: AbortSignal = AbortSignal.timeout(1);');
+for (const [name, may] of Object.entries(MAY_IMPORT)) {
+  for (const other of Object.keys(MAY_IMPORT)) {
+    if (other === name) continue;
+    const rule = may.includes(other) ? undefined : IMPORTS;
+    plant(`src/${name}`, rule, importing(`../${other}/thing.ts`));
+    plant(`src/${name}/part`, rule, importing(`../../${other}/thing.ts`));
   }
+  plant(`src/${name}`, IMPORTS, importing('../testing/thing.ts'), importing('shoal'), importing('shoal/udp'));
+  if (name !== 'runtime') plant(`src/${name}`, GLOBALS, 'export const now: number = Date.now();');
+  if (name !== 'runtime') plant(`src/${name}`, GLOBALS, 'setTimeout(String, 1);');
+  if (name !== 'net') plant(`src/${name}`, IMPORTS, importing('node:dgram'), importing('node:net'), importing('tls'));
+  plant(`src/${name}`, PROPERTIES, 'export const draw: number = Math.random();');
+  plant(`src/${name}`, PROPERTIES, 'export const signal: AbortSignal = AbortSignal.timeout(1);');
 }
-plant('src/drive', undefined, 'export const now: number = Date.now();', 'setTimeout(String, 1);');
-plant('src/testing', IMPORTS, importing('../node/thing.ts'), importing('../peers/thing.ts'));
+plant('src/runtime', undefined, 'export const now: number = Date.now();', 'setTimeout(String, 1);');
+plant('src/testing', IMPORTS, importing('../endpoint/thing.ts'), importing('../peers/thing.ts'), importing('node:net'));
 plant('src/testing', undefined, importing('../swarms/thing.ts'), importing('../core/thing.ts'));
 
 for (const folder of [
+  'base',
   'core',
-  'formats',
+  'identity',
   'protocols',
   'protocols/part',
-  'drive',
-  'kit',
+  'runtime',
+  'swarm-kit',
+  'sessions',
+  'quic',
   'swarms/memory',
-  'swarms/frag',
+  'swarms/p2pke',
+  'swarms/quic',
+  'wrappers',
+  'endpoint',
+  'discovery',
 ]) {
   plant(`src/${folder}`, IMPORTS, importing('node:fs'), importing('@noble/hashes/sha2.js'));
 }
-for (const folder of ['crypto', 'swarms/udp', 'node']) plant(`src/${folder}`, undefined, importing('node:fs'));
-plant('src/swarms/udp', IMPORTS, importing('node:timers/promises'));
+for (const folder of ['crypto', 'net', 'swarms/tcp', 'node']) plant(`src/${folder}`, undefined, importing('node:fs'));
+plant('src/net', undefined, importing('node:dgram'), importing('node:net'), importing('node:tls'));
+plant('src/net', IMPORTS, importing('node:timers/promises'));
 plant('src/swarms/tcp', undefined, importing('../../node/thing.ts'), importing('../quic/thing.ts'));
-plant('src/swarms/tcp', IMPORTS, importing('../../endpoint/thing.ts'), importing('../../peers/thing.ts'));
-plant('src/swarms/quic', IMPORTS, importing('../../node/thing.ts'));
+plant('src/swarms/quic', IMPORTS, importing('../../wrappers/thing.ts'));
 
-for (const folder of ['core', 'protocols', 'protocols/part']) {
+for (const folder of ['base', 'core', 'protocols', 'protocols/part']) {
   plant(
     `src/${folder}`,
     GLOBALS,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { SECRET_OPTIONS } from '../../src/core/limits.ts';
+import { SECRET_OPTIONS } from '../../src/base/checks.ts';
 import { chacha20Poly1305, ed25519PrivateKey, x25519PrivateKey } from '#crypto';
 import { parsePipeAddress } from '../../apps/cli/src/pipe/door.ts';
 import { decodeTicket } from '../../apps/cli/src/transfer/ticket.ts';
@@ -15,8 +15,8 @@ import {
   createSelfSignedCertificate,
   defaultKeyRegistry,
   encodePkcs8,
-} from '../../src/formats/x509.ts';
-import { readKeyFile, writeKeyFile } from '../../src/keys/key-files.ts';
+} from '../../src/identity/x509.ts';
+import { readKeyFile, writeKeyFile } from '../../src/identity/key-files.ts';
 import {
   exportKey,
   exportPublicKey,
@@ -25,7 +25,7 @@ import {
   importPublicKey,
   peerIdOf,
   sshFingerprint,
-} from '../../src/keys/keys.ts';
+} from '../../src/identity/keys.ts';
 import { createNode, noise, tls } from '../../src/node/index.ts';
 import { CipherState, NoiseHandshake } from '../../src/protocols/noise/index.ts';
 import { createP2pkeIdentity } from '../../src/protocols/p2pke/identity.ts';

@@ -4,14 +4,14 @@ import { describe, it } from 'node:test';
 import { type Addr } from '../../src/core/addr.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type AskSwarm } from '../../src/core/ask.ts';
-import { receiveOne } from '../../src/drive/receive.ts';
-import { allow } from '../../src/swarms/allow.ts';
-import { frag } from '../../src/swarms/frag.ts';
-import { mapAddrs } from '../../src/swarms/map.ts';
-import { mbapp } from '../../src/swarms/mbapp/index.ts';
+import { receiveOne } from '../../src/runtime/receive.ts';
+import { allow } from '../../src/wrappers/allow.ts';
+import { frag } from '../../src/wrappers/frag.ts';
+import { mapAddrs } from '../../src/wrappers/map.ts';
+import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
-import { multi } from '../../src/swarms/multi.ts';
-import { mux } from '../../src/swarms/mux.ts';
+import { multi } from '../../src/wrappers/multi.ts';
+import { mux } from '../../src/wrappers/mux.ts';
 
 const closed = (error: unknown): boolean => P2PError.is(error, 'closed');
 

@@ -6,8 +6,8 @@ import { describe, it } from 'node:test';
 import { type DropReason } from '../../src/core/counters.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
-import { inspect } from '../../src/core/describe.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { inspect } from '../../src/core/inspect.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import {

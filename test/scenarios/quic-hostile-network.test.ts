@@ -5,11 +5,11 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
-import { createSeededRandom } from '../../src/core/seeded-random.ts';
+import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
-import { generateKey } from '../../src/keys/keys.ts';
+import { generateKey } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealm,
@@ -17,7 +17,7 @@ import {
   type VirtualClock,
   createMemoryRealm,
 } from '../../src/swarms/memory/index.ts';
-import { identityOf } from '../../src/swarms/quic/identity.ts';
+import { identityOf } from '../../src/identity/quic-identity.ts';
 import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { frame, RawQuicPeer, readAll } from './raw-quic-peer.ts';

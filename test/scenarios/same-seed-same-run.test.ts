@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { toHex } from '../../src/core/bytes.ts';
-import { type Seed } from '../../src/core/seeded-random.ts';
+import { toHex } from '../../src/base/bytes.ts';
+import { type Seed } from '../../src/base/seeded-random.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { topology } from '../../src/testing/topology.ts';
 

@@ -2,15 +2,15 @@
 
 import { type Addr, makeAddr } from '../../src/core/addr.ts';
 import { type SecureSwarm, isSecure } from '../../src/core/secure.ts';
-import { type SeededRandom } from '../../src/core/seeded-random.ts';
+import { type SeededRandom } from '../../src/base/seeded-random.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
-import { allow } from '../../src/swarms/allow.ts';
-import { frag } from '../../src/swarms/frag.ts';
-import { mapAddrs } from '../../src/swarms/map.ts';
-import { mbapp } from '../../src/swarms/mbapp/index.ts';
+import { allow } from '../../src/wrappers/allow.ts';
+import { frag } from '../../src/wrappers/frag.ts';
+import { mapAddrs } from '../../src/wrappers/map.ts';
+import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { multi } from '../../src/swarms/multi.ts';
-import { mux } from '../../src/swarms/mux.ts';
+import { multi } from '../../src/wrappers/multi.ts';
+import { mux } from '../../src/wrappers/mux.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { quic } from '../../src/swarms/quic/index.ts';
 import { type SuiteFeatures } from '../../src/testing/suites/index.ts';

@@ -6,9 +6,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { createSeededRandom } from '../../src/core/seeded-random.ts';
+import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { createMemoryNetwork } from '../../src/node/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';

@@ -1,6 +1,6 @@
 /** A virtual clock that says how many of its timers are armed, those of the background too. */
 
-import { createVirtualClock, type VirtualClock } from '../../src/drive/virtual-clock.ts';
+import { createVirtualClock, type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 
 export interface WatchedClock extends VirtualClock {
   /** Timers that have neither fired nor been cancelled. */

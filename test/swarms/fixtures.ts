@@ -8,7 +8,7 @@ import {
   createMemoryRealm,
   memoryAddr,
 } from '../../src/swarms/memory/index.ts';
-import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { type SuiteFeatures, type SuiteFixture } from '../../src/testing/suites/index.ts';
 
 interface Closable {

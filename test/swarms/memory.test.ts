@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { type Clock, type TraceEvent } from '../../src/core/realm.ts';
-import { retry } from '../../src/drive/retry.ts';
-import { createVirtualClock } from '../../src/drive/virtual-clock.ts';
+import { retry } from '../../src/runtime/retry.ts';
+import { createVirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { type MemoryRealmOptions, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
 
 function world(options: MemoryRealmOptions = {}) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { addrOf, drops, helloOf, network } from './p2pke-network.ts';
 
 describe('p2pke under a flood', () => {

@@ -1,12 +1,12 @@
 /** Peers in virtual time, for tests of p2pke. */
 
-import { type Bytes } from '../../src/core/bytes.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type SecureSwarm } from '../../src/core/secure.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
-import { type VirtualClock } from '../../src/drive/virtual-clock.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { Timestamps } from '../../src/protocols/p2pke/tai64n.ts';
 import {
   type MemoryAddr,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type UdpAddr, parseUdpAddr } from '../../src/swarms/udp/address.ts';
+import { type UdpAddr, parseUdpAddr } from '../../src/net/socket-address.ts';
 import { type Link, type WaitingTell } from '../../src/swarms/p2pke/link.ts';
 import { type ResolvedP2pke } from '../../src/swarms/p2pke/options.ts';
 import { WaitingRoom } from '../../src/swarms/p2pke/waiting.ts';

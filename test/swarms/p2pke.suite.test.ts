@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type Addr } from '../../src/core/addr.ts';
 import { type SecureSwarm } from '../../src/core/secure.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealmOptions,
@@ -11,7 +11,7 @@ import {
   memoryAddr,
 } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
-import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { type SuiteFeatures, type SuiteFixture, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes } from '../../src/core/bytes.ts';
-import { inspect } from '../../src/core/describe.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { fingerprints, peerIdOf } from '../../src/keys/keys.ts';
-import { RESOLVED } from '../../src/kit/rejection.ts';
-import { frag } from '../../src/swarms/frag.ts';
-import { mbapp } from '../../src/swarms/mbapp/index.ts';
+import { fingerprints, peerIdOf } from '../../src/identity/keys.ts';
+import { RESOLVED } from '../../src/runtime/promises.ts';
+import { frag } from '../../src/wrappers/frag.ts';
+import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { memoryAddr } from '../../src/swarms/memory/index.ts';
 import { p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

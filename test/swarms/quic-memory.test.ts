@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { type MemoryAddr, createMemoryRealm } from '../../src/swarms/memory/index.ts';

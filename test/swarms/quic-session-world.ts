@@ -1,8 +1,8 @@
 /** A session of a QUIC swarm on streams that a test moves by hand. */
 
-import { concatBytes } from '../../src/core/bytes.ts';
-import { type Answer } from '../../src/kit/ask-slot.ts';
-import { type PendingLimits } from '../../src/kit/pending-budget.ts';
+import { concatBytes } from '../../src/base/bytes.ts';
+import { type Answer } from '../../src/swarm-kit/ask-slot.ts';
+import { type PendingLimits } from '../../src/swarm-kit/pending-budget.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';

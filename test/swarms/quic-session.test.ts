@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { REFUSED } from '../../src/kit/ask-slot.ts';
+import { REFUSED } from '../../src/swarm-kit/ask-slot.ts';
 import { CODE } from '../../src/swarms/quic/codes.ts';
 import { frame } from '../scenarios/raw-quic-peer.ts';
 import { type FakeStream, MAX, ok, setUp, settled } from './quic-session-world.ts';

@@ -5,18 +5,18 @@ import { type Addr } from '../../src/core/addr.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealmOptions,
   createMemoryRealm,
   memoryAddr,
 } from '../../src/swarms/memory/index.ts';
-import { frag } from '../../src/swarms/frag.ts';
+import { frag } from '../../src/wrappers/frag.ts';
 import { quicAddr } from '../../src/swarms/quic/address.ts';
 import { type QuicAddr, openQuicSwarm, quic } from '../../src/swarms/quic/index.ts';
 import { type P2pkeAddr, p2pke } from '../../src/swarms/p2pke/index.ts';
-import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 
 const idOf = (i: number) => peerIdOf(testKey(i).publicKey);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
-import { fingerprints, generateKey, peerIdOf } from '../../src/keys/keys.ts';
+import { fingerprints, generateKey, peerIdOf } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealm,

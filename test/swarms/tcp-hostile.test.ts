@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { createMemoryNetwork } from '../../src/node/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';

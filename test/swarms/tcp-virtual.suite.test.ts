@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { inspect } from '../../src/core/describe.ts';
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { inspect } from '../../src/core/inspect.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { createMemoryNetwork, type MemoryNetworkOptions } from '../../src/node/index.ts';
 import { createMemoryRealm, type MemoryRealm, type VirtualClock } from '../../src/swarms/memory/index.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';

@@ -1,6 +1,6 @@
 import { describe, it } from 'node:test';
 
-import { peerIdOf } from '../../src/keys/keys.ts';
+import { peerIdOf } from '../../src/identity/keys.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';

@@ -1,7 +1,7 @@
 import { describe, it } from 'node:test';
 
 import { type Swarm } from '../../src/core/swarm.ts';
-import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { type SuiteFixture, swarmSuite } from '../../src/testing/suites/index.ts';
 
 /** Loopback drops nothing as long as nobody outruns the receiver, which the suite does not. */

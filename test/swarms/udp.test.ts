@@ -7,12 +7,12 @@ import * as fc from '../support/fast-check.ts';
 
 import { type Message } from '../../src/core/message.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { inspect } from '../../src/core/describe.ts';
+import { inspect } from '../../src/core/inspect.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { systemRealm, withTrace } from '../../src/drive/system-realm.ts';
-import { parseUdpAddr } from '../../src/swarms/udp/address.ts';
-import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { systemRealm, withTrace } from '../../src/runtime/system-realm.ts';
+import { parseUdpAddr } from '../../src/net/socket-address.ts';
+import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 
 const bind = '127.0.0.1:0';

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { canonicalIp, whyNoHost } from '../../src/core/ip.ts';
+import { canonicalIp, whyNoHost } from '../../src/base/ip.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { openQuicSwarm } from '../../src/swarms/quic/index.ts';
-import { openUdpSwarm } from '../../src/swarms/udp/index.ts';
+import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { idOf } from './p2pke-network.ts';
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { createMemoryRealm, memoryAddr, type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
-import { nextTurn } from '../../src/drive/system-clock.ts';
+import { nextTurn } from '../../src/runtime/system-clock.ts';
 import { LYING_RULES, lyingSwarm } from '../../src/testing/lying-swarm.ts';
 import {
   type SuiteFixture,

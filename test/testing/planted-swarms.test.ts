@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 
 import { type AskSwarm } from '../../src/core/ask.ts';
-import { type Bytes } from '../../src/core/bytes.ts';
-import { clockOf } from '../../src/drive/system-realm.ts';
-import { CounterSet } from '../../src/kit/counter-set.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
+import { clockOf } from '../../src/runtime/system-realm.ts';
+import { CounterSet } from '../../src/swarm-kit/counter-set.ts';
 import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { askSuite, type SuiteFixture, type SuiteRunner, swarmSuite } from '../../src/testing/suites/index.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
-import { toHex } from '../../src/core/bytes.ts';
+import { toHex } from '../../src/base/bytes.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 interface Vectors {

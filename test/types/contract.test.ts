@@ -12,8 +12,8 @@ import { type Message } from '../../src/core/message.ts';
 import { type SecureAskSwarm, type SecureSwarm } from '../../src/core/secure.ts';
 import { type CallOptions, type Swarm } from '../../src/core/swarm.ts';
 import { type MemoryAddr, createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type UdpAddr, type openUdpSwarm } from '../../src/swarms/udp/index.ts';
-import { SAME_ADDRS } from '../../src/kit/compose.ts';
+import { type UdpAddr, type openUdpSwarm } from '../../src/swarms/udp.ts';
+import { SAME_ADDRS } from '../../src/swarm-kit/compose.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const yes = <T extends true>(): T | undefined => undefined;

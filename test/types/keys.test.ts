@@ -2,8 +2,8 @@
 
 import { describe, it } from 'node:test';
 
-import { type Bytes } from '../../src/core/bytes.ts';
-import { generateKey, type PrivateKey, verifyText } from '../../src/keys/keys.ts';
+import { type Bytes } from '../../src/base/bytes.ts';
+import { generateKey, type PrivateKey, verifyText } from '../../src/identity/keys.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const yes = <T extends true>(): T | undefined => undefined;

@@ -56,7 +56,7 @@ async function runSuites(folder: string, chromium: string): Promise<void> {
     writeFileSync(path.join(folder, name), readFileSync(path.join(root, 'test', 'browser', name)));
   }
   const vectors = vectorsOf('cctv-ed25519.json');
-  const wasm = readFileSync(path.join(root, 'dist', 'swarms', 'quic', 'engine.wasm'));
+  const wasm = readFileSync(path.join(root, 'dist', 'quic', 'engine.wasm'));
   const page =
     '<!doctype html><meta charset="utf-8"><title>shoal</title><script type="module" src="/bundle.js"></script>';
   const files = new Map([

@@ -24,7 +24,7 @@ import {
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createSeededRandom, type SeededRandom } from '../../src/core/seeded-random.ts';
+import { createSeededRandom, type SeededRandom } from '../../src/base/seeded-random.ts';
 import { root } from '../public-modules.ts';
 import { candidateTests, type Covered, coverageOf, runTest } from './coverage.ts';
 import { type Kind, KINDS, type Mutant, mutantsOf } from './mutants.ts';

@@ -1,8 +1,8 @@
 /** Frames with a length of fixed width before them. */
 
-import { type Bytes, encodeText } from '../../core/bytes.ts';
+import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { assertBytes, wholeNumber } from '../../core/limits.ts';
+import { assertBytes, wholeNumber } from '../../base/checks.ts';
 import { type Codec, type Encoder, type FrameWriter } from '../codec.ts';
 import { type Prefix, PrefixedDecoder } from './prefixed-decoder.ts';
 

@@ -1,8 +1,8 @@
 /** Lines of text. */
 
-import { type Bytes, EMPTY_BYTES, concatBytes, decodeText, encodeText } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES, concatBytes, decodeText, encodeText } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { assertString, wholeNumber } from '../../core/limits.ts';
+import { assertString, wholeNumber } from '../../base/checks.ts';
 import { type Codec, type Decoder } from '../codec.ts';
 import { tooLarge } from './length-delimited.ts';
 

@@ -1,8 +1,8 @@
 /** Frames that begin with their length: what length-delimited and varint-delimited decoders share. */
 
-import { type Bytes, EMPTY_BYTES, takeBytes } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES, takeBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { decodeReason } from '../../core/reason.ts';
+import { decodeReason } from '../../base/reason.ts';
 import { type Decoder } from '../codec.ts';
 
 /** A prefix that was read. A shared object, overwritten by each reading. */

@@ -1,7 +1,7 @@
 /** Frames with their length as an unsigned LEB128 varint before them, as protobuf streams and libp2p have. */
 
-import { type Bytes } from '../../core/bytes.ts';
-import { assertBytes, wholeNumber } from '../../core/limits.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { assertBytes, wholeNumber } from '../../base/checks.ts';
 import { type Codec, type Encoder } from '../codec.ts';
 import { tooLarge } from './length-delimited.ts';
 import { PrefixedDecoder, type PrefixFormat } from './prefixed-decoder.ts';

@@ -1,7 +1,7 @@
 /** Messages in the bytes of a stream, in shoal's own framing and in qp2p's. Source: docs/wire/endpoint.md. */
 
-import { type Bytes, concatBytes, viewFrom } from '../../core/bytes.ts';
-import { varintLength, writeVarint } from '../../core/varint.ts';
+import { type Bytes, concatBytes, viewFrom } from '../../base/bytes.ts';
+import { varintLength, writeVarint } from '../../base/varint.ts';
 
 /** A message in its three parts. Header and payload can go to many destinations with another `dst` each. */
 export interface MessageParts<B extends Uint8Array = Bytes> {

@@ -3,9 +3,9 @@
  * bytes as go-p2p's fragswarm.
  */
 
-import { type Bytes, allocMessage, copyInto, viewFrom } from '../../core/bytes.ts';
+import { type Bytes, allocMessage, copyInto, viewFrom } from '../../base/bytes.ts';
 import { type MessagePart } from '../reassembly.ts';
-import { MAX_VARINT_BYTES, varintLength, writeVarint } from '../../core/varint.ts';
+import { MAX_VARINT_BYTES, varintLength, writeVarint } from '../../base/varint.ts';
 
 /** What go-p2p takes off the inner MTU for the header; its longest one. */
 export const FRAG_OVERHEAD_BYTES = 15;

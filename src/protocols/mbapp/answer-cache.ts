@@ -3,7 +3,7 @@
  * again. Sans-IO. docs/wire/mbapp.md §4.
  */
 
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 
 /** What the cache holds at most. */
 export interface AnswerCacheLimits {

@@ -1,6 +1,6 @@
 /** The header of mbapp packets: six big-endian words. docs/wire/mbapp.md §1; the same bytes as go-p2p's mbapp. */
 
-import { type Bytes, allocMessage, copyInto, viewFrom } from '../../core/bytes.ts';
+import { type Bytes, allocMessage, copyInto, viewFrom } from '../../base/bytes.ts';
 import { decodePhaseTime } from './phase-time.ts';
 
 /** Six words of four bytes. */

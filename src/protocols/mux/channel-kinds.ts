@@ -1,8 +1,8 @@
 /** How channel ids are written in front of a message. docs/wire/mux.md §1; the same bytes as go-p2p's p2pmux. */
 
-import { type Bytes, decodeText, encodeText } from '../../core/bytes.ts';
-import { describeValue } from '../../core/limits.ts';
-import { encodeVarint64, readVarint, readVarint64, varintLength, writeVarint } from '../../core/varint.ts';
+import { type Bytes, decodeText, encodeText } from '../../base/bytes.ts';
+import { describeValue } from '../../base/checks.ts';
+import { encodeVarint64, readVarint, readVarint64, varintLength, writeVarint } from '../../base/varint.ts';
 
 /** A channel id read from a message, and where the payload begins. */
 export interface ChannelHeader<Id> {

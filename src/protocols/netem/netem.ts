@@ -4,7 +4,7 @@
  * overtakes by its whole latency.
  */
 
-import { quantity } from '../../core/limits.ts';
+import { quantity } from '../../base/checks.ts';
 
 /** How a link treats packets. Times in milliseconds, probabilities from 0 to 1. */
 export interface NetemConfig {

@@ -5,8 +5,8 @@
  */
 
 import { chacha20Poly1305 } from '#crypto';
-import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
-import { assertBytes, wholeNumber } from '../../core/limits.ts';
+import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
+import { assertBytes, wholeNumber } from '../../base/checks.ts';
 import { AEAD_TAG_BYTES, type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
 import { KEY_BYTES } from './hashing.ts';
 

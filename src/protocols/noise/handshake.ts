@@ -8,8 +8,8 @@
  */
 
 import { x25519PrivateKey } from '#crypto';
-import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../core/bytes.ts';
-import { assertBytes, assertFunction, describeValue } from '../../core/limits.ts';
+import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../base/bytes.ts';
+import { assertBytes, assertFunction, describeValue } from '../../base/checks.ts';
 import { AEAD_TAG_BYTES, type ImportAeadKey, type X25519PrivateKey } from '../../crypto/suite.ts';
 import { CipherState, MAX_NOISE_MESSAGE_BYTES, type NoiseFault } from './cipher-state.ts';
 import { initialHash, isNoiseHash, KEY_BYTES, mixHash, mixKey, mixKeyAndHash, split } from './hashing.ts';

@@ -5,7 +5,7 @@
  */
 
 import { hash, hkdf } from '#crypto';
-import { type Bytes, concatBytes, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
 import { type HashName } from '../../crypto/suite.ts';
 import { type NoiseHash } from './patterns.ts';
 

@@ -4,7 +4,7 @@
  * Source: docs/wire/noise.md §3.
  */
 
-import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { AEAD_TAG_BYTES } from '../../crypto/suite.ts';
 import { type CipherState, MAX_NOISE_MESSAGE_BYTES, type NoiseFault } from './cipher-state.ts';
 

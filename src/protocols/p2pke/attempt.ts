@@ -1,6 +1,6 @@
 /** What a channel counts and keeps about the one handshake that it has begun. */
 
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 import { Bucket } from './bucket.ts';
 
 /** A handshake message is repeated at intervals up to this many times the first. */

@@ -1,6 +1,6 @@
 /** A budget that fills with time. */
 
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 
 /** Tokens that come at a rate, up to a capacity; full at first. */
 export class Bucket {

@@ -1,6 +1,6 @@
 /** What a channel can be told, and what it says. */
 
-import { quantity, wholeNumber } from '../../core/limits.ts';
+import { quantity, wholeNumber } from '../../base/checks.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type P2pkeDrop } from './drop-reason.ts';
 import { type P2pkeIdentity } from './identity.ts';

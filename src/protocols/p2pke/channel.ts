@@ -4,11 +4,11 @@
  * The packet path answers directly: `seal` gives a datagram and `handleDatagram` a message. All else comes out of `poll`.
  */
 
-import { compareBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
+import { compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
 import { askFilter } from '../../core/filter.ts';
-import { assertFunction } from '../../core/limits.ts';
-import { type Machine, type Millis, type Output } from '../../core/machine.ts';
-import { Outbox } from '../../core/outbox.ts';
+import { assertFunction } from '../../base/checks.ts';
+import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import { Outbox } from '../../base/outbox.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import {
   READY,

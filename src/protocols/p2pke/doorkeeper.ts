@@ -8,9 +8,9 @@
  */
 
 import { hmac } from '#crypto';
-import { concatBytes, copyBytes, encodeText, equalBytes, type Bytes } from '../../core/bytes.ts';
-import { quantity, wholeNumber } from '../../core/limits.ts';
-import { type Millis } from '../../core/machine.ts';
+import { concatBytes, copyBytes, encodeText, equalBytes, type Bytes } from '../../base/bytes.ts';
+import { quantity, wholeNumber } from '../../base/checks.ts';
+import { type Millis } from '../../base/machine.ts';
 import { Bucket } from './bucket.ts';
 import { COOKIE_BYTES } from './constants.ts';
 import { sessionIdOf } from './hello.ts';

@@ -1,6 +1,6 @@
 /** Data that is sent right behind InitDone, and kept to be said again. What finds no room waits for RespDone. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 
 /** Of one handshake. */
 const MAX_DATAGRAMS = 32;

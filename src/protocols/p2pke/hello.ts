@@ -1,9 +1,9 @@
 /** Looking at an InitHello before any state is made for it. */
 
-import { copyBytes, type Bytes } from '../../core/bytes.ts';
+import { copyBytes, type Bytes } from '../../base/bytes.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { blake2b256 } from '../../crypto/blake2b.ts';
-import { type KeyRegistry, type Verifier } from '../../formats/key-algorithm.ts';
+import { type KeyRegistry, type Verifier } from '../../identity/key-algorithm.ts';
 import { INIT_HELLO, PURPOSE_TIMESTAMP, VERSION } from './constants.ts';
 import { type P2pkeDrop } from './drop-reason.ts';
 import { counterOf, decodeInitHello, type InitHelloDatagram } from './messages.ts';

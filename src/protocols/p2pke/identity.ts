@@ -1,10 +1,10 @@
 /** Who a peer is, as its sessions need it: one per swarm, shared by all its channels. */
 
 import { chacha20Poly1305 } from '#crypto';
-import { assertFunction, describeOption, describeValue } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue } from '../../base/checks.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type ImportAeadKey } from '../../crypto/suite.ts';
-import { createKeyRegistry, ed25519, type KeyRegistry, type Signer } from '../../formats/key-algorithm.ts';
+import { createKeyRegistry, ed25519, type KeyRegistry, type Signer } from '../../identity/key-algorithm.ts';
 import { EarlyBudget } from './early-data.ts';
 import { Timestamps } from './tai64n.ts';
 

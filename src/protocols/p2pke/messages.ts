@@ -1,6 +1,6 @@
 /** The bytes of P2PKE's messages: header, and the protobuf payloads of the handshake. docs/wire/p2pke.md §§2, 4. */
 
-import { concatBytes, type Bytes } from '../../core/bytes.ts';
+import { concatBytes, type Bytes } from '../../base/bytes.ts';
 import { COOKIE_BYTES, EXTENSION, HEADER_BYTES, TIMESTAMP_BYTES, VERSION } from './constants.ts';
 import { bytesField, decodeFields, varintField } from './protobuf.ts';
 import { isTai64n } from './tai64n.ts';

@@ -5,7 +5,7 @@
  * Source: the Noise Protocol Framework, revision 34, §§4, 5, 7.4 (pattern NN: → e; ← e, ee).
  */
 
-import { type Bytes, concatBytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { type ImportAeadKey, type X25519PrivateKey } from '../../crypto/suite.ts';
 import { initialHash, mixHash, mixKey, split, type TransportKeys } from '../noise/hashing.ts';
 import { PROTOCOL_NAME, TAG_BYTES } from './constants.ts';

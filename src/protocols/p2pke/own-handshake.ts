@@ -3,9 +3,9 @@
  * docs/wire/p2pke.md §6.
  */
 
-import { equalBytes, type Bytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
-import { type Outbox } from '../../core/outbox.ts';
+import { equalBytes, type Bytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
+import { type Outbox } from '../../base/outbox.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { Attempt } from './attempt.ts';
 import { READY, type ChannelEvent, type ChannelTimer, type ResolvedChannelLimits } from './channel-options.ts';

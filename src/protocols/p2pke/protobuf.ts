@@ -1,7 +1,7 @@
 /** The little of protobuf (proto3) that P2PKE needs: varint and length-delimited fields; others are skipped. */
 
-import { concatBytes, type Bytes } from '../../core/bytes.ts';
-import { encodeVarint, readVarint, readVarint64 } from '../../core/varint.ts';
+import { concatBytes, type Bytes } from '../../base/bytes.ts';
+import { encodeVarint, readVarint, readVarint64 } from '../../base/varint.ts';
 
 const VARINT = 0;
 const FIXED64 = 1;

@@ -12,11 +12,11 @@
  */
 
 import { x25519PrivateKey } from '#crypto';
-import { copyBytes, EMPTY_BYTES, equalBytes, type Bytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { copyBytes, EMPTY_BYTES, equalBytes, type Bytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type X25519PrivateKey } from '../../crypto/suite.ts';
-import { type Verifier } from '../../formats/key-algorithm.ts';
+import { type Verifier } from '../../identity/key-algorithm.ts';
 import {
   EXTENSION,
   FIRST_DATA_COUNTER,

@@ -1,6 +1,6 @@
 /** What P2PKE signs: BLAKE2Xb-64 over purpose and message, so that a signature for one thing is none for another. */
 
-import { concatBytes, encodeText, type Bytes } from '../../core/bytes.ts';
+import { concatBytes, encodeText, type Bytes } from '../../base/bytes.ts';
 import { blake2xb64 } from '../../crypto/blake2b.ts';
 
 /** 64 bytes to sign. `purpose` is ASCII of at most 255 bytes. */

@@ -4,8 +4,8 @@
  * with ephemerals of its own, but cannot make a later timestamp, so only a later one makes room (fault P7).
  */
 
-import { compareBytes, equalBytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { compareBytes, equalBytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type Session } from './session.ts';
 
 /** How many half-open handshakes of others are kept. */

@@ -6,7 +6,7 @@
  * second after 2017 would be missing here as it is in the original; the timestamps of one peer sort all the same.
  */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { TIMESTAMP_BYTES } from './constants.ts';
 
 /** TAI − UTC before the first step. */

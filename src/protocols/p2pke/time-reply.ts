@@ -1,6 +1,6 @@
 /** Answers an InitHello with a time. docs/wire/p2pke.md §8. */
 
-import { compareBytes, toHex, type Bytes } from '../../core/bytes.ts';
+import { compareBytes, toHex, type Bytes } from '../../base/bytes.ts';
 import { encodeTimeReply } from './messages.ts';
 import { encodeTai64n } from './tai64n.ts';
 

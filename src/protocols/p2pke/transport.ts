@@ -3,7 +3,7 @@
  * message, nothing else is made.
  */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
 import { type TransportKeys } from '../noise/hashing.ts';
 import {

@@ -1,6 +1,6 @@
 /** Who is let in: the part that depends on load and on the source, and not on identity. */
 
-import { SourceShares } from '../../core/source-shares.ts';
+import { SourceShares } from '../../base/source-shares.ts';
 import { type QuicConnection } from './connection.ts';
 
 /** Somebody who wants to connect. Nothing is known of it but an address, which it may have forged. */

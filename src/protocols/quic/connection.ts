@@ -1,7 +1,7 @@
 /** One QUIC connection: streams, datagrams, and one end. */
 
-import { type Bytes, encodeText } from '../../core/bytes.ts';
-import { wholeNumber } from '../../core/limits.ts';
+import { type Bytes, encodeText } from '../../base/bytes.ts';
+import { wholeNumber } from '../../base/checks.ts';
 import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
 import { type QuicClosed } from './events.ts';
 import { type EnginePort } from './port.ts';

@@ -1,6 +1,6 @@
 /** What a QUIC endpoint is made from. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type Incoming, type Verdict } from './admission.ts';
 import { type QuicConnection } from './connection.ts';
 import { type EngineFactory } from './engine.ts';

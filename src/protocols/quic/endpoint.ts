@@ -5,10 +5,10 @@
  * protocol; this file owns connections as objects, who is let in, and what happens when an engine breaks.
  */
 
-import { type Bytes, copyBytes, decodeText } from '../../core/bytes.ts';
-import { assertFunction, describeValue, wholeNumber } from '../../core/limits.ts';
-import { sourceOf } from '../../core/source-shares.ts';
-import { type Machine, type Millis, type Output } from '../../core/machine.ts';
+import { type Bytes, copyBytes, decodeText } from '../../base/bytes.ts';
+import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
+import { sourceOf } from '../../base/source-shares.ts';
+import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Arrivals, type Incoming, isVerdict, type Verdict } from './admission.ts';
 import { QuicConnection } from './connection.ts';
 import { ALERT, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';

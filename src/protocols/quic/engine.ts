@@ -7,8 +7,8 @@
  * `QuicEndpoint` is built on it.
  */
 
-import { type Bytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type EngineSettings } from './settings.ts';
 
 /** A datagram that arrived. The engine copies what it needs. */

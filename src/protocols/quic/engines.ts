@@ -5,7 +5,7 @@
  * connections any more, and is given up with its last one. Connection ids carry the mark of their engine.
  */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type QuicConnection } from './connection.ts';
 import { EngineFailure, type EngineGauges, type InboundDatagram, type QuicEngine } from './engine.ts';
 

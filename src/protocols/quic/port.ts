@@ -1,6 +1,6 @@
 /** How connections and streams reach the engine of their endpoint. */
 
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type QuicEngine } from './engine.ts';
 import { type QuicEvent } from './events.ts';
 import { type Windows } from './window-budget.ts';

@@ -1,6 +1,6 @@
 /** What is done when the engines have too much in use: less is sent at a time, and then those end that hold most. */
 
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type QuicConnection } from './connection.ts';
 import { type Engines } from './engines.ts';
 import { type WindowBudget } from './window-budget.ts';

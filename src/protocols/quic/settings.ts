@@ -1,15 +1,8 @@
 /** What a QUIC endpoint can be told, with defaults and bounds, resolved once and written down for the engine. */
 
-import { concatBytes, encodeText, type Bytes } from '../../core/bytes.ts';
-import { assertBytes, describeValue, wholeNumber } from '../../core/limits.ts';
-
-/** Who this endpoint is. */
-export interface QuicIdentity {
-  /** Our certificates, DER, end entity first. Ed25519, ECDSA P-256/P-384 or RSA. 1 to 16. */
-  readonly chain: readonly Uint8Array[];
-  /** The private key of the first certificate, PKCS#8 DER. */
-  readonly privateKey: Uint8Array;
-}
+import { concatBytes, encodeText, type Bytes } from '../../base/bytes.ts';
+import { type QuicIdentity } from '../../identity/quic-identity.ts';
+import { assertBytes, describeValue, wholeNumber } from '../../base/checks.ts';
 
 /** Options of the transport. Sizes are in bytes, durations in milliseconds. */
 export interface QuicTransportOptions {

@@ -1,7 +1,7 @@
 /** One stream of a connection: bytes in order, each direction with an end of its own. */
 
-import { type Bytes } from '../../core/bytes.ts';
-import { describeValue, wholeNumber } from '../../core/limits.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { READ, type QuicEngine } from './engine.ts';
 import { type EnginePort } from './port.ts';
 import { type QuicConnection } from './connection.ts';

@@ -1,7 +1,7 @@
 /** Turns what an engine tells of its connections into events. */
 
-import { decodeText } from '../../core/bytes.ts';
-import { decodeReason } from '../../core/reason.ts';
+import { decodeText } from '../../base/bytes.ts';
+import { decodeReason } from '../../base/reason.ts';
 import { type QuicConnection } from './connection.ts';
 import { EVENT } from './engine.ts';
 import { type ClosedBy, type QuicClosed, type QuicEvent } from './events.ts';

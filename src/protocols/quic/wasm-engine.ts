@@ -5,8 +5,8 @@
  * later call throw {@link EngineFailure}; memory and connections go with the instance.
  */
 
-import { type Bytes, copyBytes, decodeText, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { type Bytes, copyBytes, decodeText, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import {
   type ConnectionStats,
   EngineFailure,
@@ -72,7 +72,7 @@ export interface WasmImports {
   panicked(place: number, length: number): void;
 }
 
-/** Makes an instance of the module; in `src/swarms/quic/load-engine.ts` by `WebAssembly.Instance`. */
+/** Makes an instance of the module; in `src/quic/load-engine.ts` by `WebAssembly.Instance`. */
 export type Instantiate = (host: WasmImports) => WasmExports;
 
 /** Words in records of the table: inbound datagrams, outbound ones, events. */

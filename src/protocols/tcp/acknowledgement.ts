@@ -1,7 +1,7 @@
 /** How far the peer has read our tells: pings carry how many were written. Source: docs/wire/tcp.md §7. */
 
-import { type Bytes } from '../../core/bytes.ts';
-import { encodeVarint, readVarint } from '../../core/varint.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { encodeVarint, readVarint } from '../../base/varint.ts';
 
 export class Acknowledgement {
   #written = 0;

@@ -1,6 +1,6 @@
 /** One message that comes in parts. */
 
-import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { type MessageHead } from './frames.ts';
 
 /** The least room that a message in parts gets. */

@@ -1,6 +1,6 @@
 /** What a session of the TCP swarm has to tell. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type Outgoing } from './lanes.ts';
 import { type TcpFault } from './receive-side.ts';
 

@@ -1,6 +1,6 @@
 /** Cuts a byte stream into frames. */
 
-import { type Bytes, concatBytes, EMPTY_BYTES } from '../../core/bytes.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { MAX_FRAME_BYTES } from './constants.ts';
 import { decodeFrame, type TcpFrame } from './frames.ts';
 

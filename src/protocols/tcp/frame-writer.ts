@@ -1,7 +1,7 @@
 /** Writes frames behind each other, so that one turn's frames go out as one piece. Source: docs/wire/tcp.md §2. */
 
-import { type Bytes, copyInto, EMPTY_BYTES, encodeText } from '../../core/bytes.ts';
-import { varintLength, writeVarint } from '../../core/varint.ts';
+import { type Bytes, copyInto, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
+import { varintLength, writeVarint } from '../../base/varint.ts';
 import { MAX_REASON_BYTES } from './constants.ts';
 import { FRAME, type MessageHead } from './frames.ts';
 

@@ -1,7 +1,7 @@
 /** The frames of the TCP swarm, as values, and how they are read. Source: docs/wire/tcp.md §2. */
 
-import { type Bytes, takeBytes, viewFrom } from '../../core/bytes.ts';
-import { decodeReason } from '../../core/reason.ts';
+import { type Bytes, takeBytes, viewFrom } from '../../base/bytes.ts';
+import { decodeReason } from '../../base/reason.ts';
 import { MAX_PING_BYTES, MAX_REASON_BYTES } from './constants.ts';
 
 /** §2 */

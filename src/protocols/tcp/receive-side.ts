@@ -1,6 +1,6 @@
 /** What one side of a connection receives: messages in parts become whole, within what was allowed. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { Assembly } from './assembly.ts';
 import { HELD_MESSAGE_BYTES, MAX_REFUSAL_BYTES, MAX_UNFINISHED } from './constants.ts';
 import { costOf, ReceiveWindow } from './credit.ts';

@@ -1,6 +1,6 @@
 /** What one side of a connection sends: messages by turns, as far as credit and the pipe allow, and what goes between. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type Priority } from '../../core/priority.ts';
 import { CHUNK_BYTES } from './constants.ts';
 import { costOf, SendCredit } from './credit.ts';

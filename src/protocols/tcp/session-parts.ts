@@ -1,6 +1,6 @@
 /** What a session is made with and of. */
 
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 import { PING_AFTER_MS, PING_TIMEOUT_MS } from './constants.ts';
 import { type MessageHead } from './frames.ts';
 import { type Outgoing } from './lanes.ts';

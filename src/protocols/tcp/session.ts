@@ -6,9 +6,9 @@
  * handlers are done with.
  */
 
-import { type Bytes, EMPTY_BYTES } from '../../core/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../core/machine.ts';
-import { Outbox } from '../../core/outbox.ts';
+import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
+import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import { Outbox } from '../../base/outbox.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { Acknowledgement } from './acknowledgement.ts';
 import {

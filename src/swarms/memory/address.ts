@@ -1,7 +1,7 @@
 /** Addresses of memory swarms: a whole number, written in decimal. */
 
 import { type Addr, makeAddr } from '../../core/addr.ts';
-import { assertString, describeValue } from '../../core/limits.ts';
+import { assertString, describeValue } from '../../base/checks.ts';
 
 /** The address of a memory swarm in its realm. */
 export interface MemoryAddr extends Addr {

@@ -3,12 +3,13 @@
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
 import { P2PError } from '../../core/errors.ts';
-import { assertFunction, describeValue } from '../../core/limits.ts';
+import { assertFunction, describeValue } from '../../base/checks.ts';
 import { type Clock } from '../../core/realm.ts';
 import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { type PendingLimits } from '../../kit/pending-budget.ts';
-import { mapAddrs } from '../map.ts';
+import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import { type Like, keep } from '../../core/keep.ts';
+import { MappedSwarm } from '../../swarm-kit/mapped-swarm.ts';
 import { type MemoryAddr, memoryAddr } from './address.ts';
 import { type MemoryRealm } from './realm.ts';
 
@@ -58,17 +59,13 @@ export function addressedRealm<A extends Addr, C extends Clock>(
       throw new P2PError('in_use', 'local', `Cannot open memory swarm: address ${addr.text} is taken`, { sent: 'no' });
     }
   };
+  const mapped = <S extends Swarm<MemoryAddr>>(inner: S): Like<S, A> => {
+    const base = new MappedSwarm<MemoryAddr, A>(inner, map, map);
+    return keep<MemoryAddr, S, A>(inner, base, map, { guard: base.guard });
+  };
   return {
     realm,
-    swarm: (addr, limits) =>
-      mapAddrs<MemoryAddr, A, AskSwarm<MemoryAddr>>(
-        open(addr, (n) => realm.swarm(n, limits)),
-        map,
-      ),
-    secureSwarm: (publicKey, addr, limits) =>
-      mapAddrs<MemoryAddr, A, SecureAskSwarm<MemoryAddr>>(
-        open(addr, (n) => realm.secureSwarm(publicKey, n, limits)),
-        map,
-      ),
+    swarm: (addr, limits) => mapped(open(addr, (n) => realm.swarm(n, limits))),
+    secureSwarm: (publicKey, addr, limits) => mapped(open(addr, (n) => realm.secureSwarm(publicKey, n, limits))),
   };
 }

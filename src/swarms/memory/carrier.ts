@@ -1,9 +1,9 @@
 /** What carries packets between the swarms of a memory realm. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type ClockedRealm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { type SeededRandom } from '../../core/seeded-random.ts';
+import { type SeededRandom } from '../../base/seeded-random.ts';
 import { mangle } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, memoryAddr } from './address.ts';
 import { type LinkConfig, Links } from './links.ts';

@@ -17,4 +17,4 @@ export { dropFirstPairwise, dropFirstTuple } from './transforms.ts';
 export { type LinkConfig } from './links.ts';
 export { type MemoryRealm, type MemoryRealmOptions, type MessageTransform, createMemoryRealm } from './realm.ts';
 export { type NetemConfig, type NetemPreset, NETEM_PRESETS } from '../../protocols/netem/netem.ts';
-export { type VirtualClock, type RunOptions } from '../../drive/virtual-clock.ts';
+export { type VirtualClock, type RunOptions } from '../../runtime/virtual-clock.ts';

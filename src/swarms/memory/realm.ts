@@ -1,18 +1,18 @@
 /** Memory realms: worlds of swarms in one process, with their own clock, seed and network. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { assertFunction, describeValue, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
 import { type Message } from '../../core/message.ts';
 import { type Clock, type ClockedRealm, type TraceEvent } from '../../core/realm.ts';
 import { type AskSwarm } from '../../core/ask.ts';
 import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
-import { type Seed, createSeededRandom } from '../../core/seeded-random.ts';
-import { systemClock } from '../../drive/system-clock.ts';
-import { isClock, systemRealm } from '../../drive/system-realm.ts';
-import { type VirtualClock, createVirtualClock } from '../../drive/virtual-clock.ts';
-import { composeSecure } from '../../kit/compose.ts';
-import { type PendingLimits } from '../../kit/pending-budget.ts';
+import { type Seed, createSeededRandom } from '../../base/seeded-random.ts';
+import { systemClock } from '../../runtime/system-clock.ts';
+import { isClock, systemRealm } from '../../runtime/system-realm.ts';
+import { type VirtualClock, createVirtualClock } from '../../runtime/virtual-clock.ts';
+import { composeSecure } from '../../swarm-kit/compose.ts';
+import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from './address.ts';
 import { Carrier } from './carrier.ts';
 import { type LinkConfig } from './links.ts';

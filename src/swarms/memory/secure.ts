@@ -1,11 +1,11 @@
 /** The secure half of a memory swarm: everybody in a realm knows everybody's key. */
 
 import { P2PError, closedError } from '../../core/errors.ts';
-import { assertBytes, assertString, describeOption } from '../../core/limits.ts';
+import { assertBytes, assertString, describeOption } from '../../base/checks.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';
-import { rejection } from '../../kit/rejection.ts';
-import { checkCall } from '../../kit/waits.ts';
+import { rejection } from '../../runtime/promises.ts';
+import { checkCall } from '../../runtime/waits.ts';
 import { type MemoryAddr, assertMemoryAddr } from './address.ts';
 import { type Carrier } from './carrier.ts';
 import { type MemorySwarm } from './swarm.ts';

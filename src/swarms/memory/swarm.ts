@@ -1,21 +1,21 @@
 /** One node of a memory realm. */
 
 import { type AskOptions, type Asks, DEFAULT_ASK_TIMEOUT_MS } from '../../core/ask.ts';
-import { type Bytes, copyMessage } from '../../core/bytes.ts';
+import { type Bytes, copyMessage } from '../../base/bytes.ts';
 import { type Counters, type DropReason } from '../../core/counters.ts';
-import { type Describes, type LayerDescription } from '../../core/describe.ts';
+import { type Describes, type LayerDescription } from '../../core/inspect.ts';
 import { P2PError, Refusal, mtuError } from '../../core/errors.ts';
-import { assertBytes, wholeNumber } from '../../core/limits.ts';
+import { assertBytes, wholeNumber } from '../../base/checks.ts';
 import { type AskHandler, type TellHandler } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
-import { type Answer, AskSlot, type Serving } from '../../kit/ask-slot.ts';
-import { CloseLatch } from '../../kit/close-latch.ts';
-import { CounterSet } from '../../kit/counter-set.ts';
-import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
-import { RESOLVED, rejection } from '../../kit/rejection.ts';
-import { TellSlot, isPending } from '../../kit/tell-slot.ts';
-import { type Wait, Waits, checkCall } from '../../kit/waits.ts';
+import { type Answer, AskSlot, type Serving } from '../../swarm-kit/ask-slot.ts';
+import { CloseLatch } from '../../runtime/close-latch.ts';
+import { CounterSet } from '../../swarm-kit/counter-set.ts';
+import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import { isPending, RESOLVED, rejection } from '../../runtime/promises.ts';
+import { TellSlot } from '../../swarm-kit/tell-slot.ts';
+import { type Wait, Waits, checkCall } from '../../runtime/waits.ts';
 import { type MemoryAddr, assertMemoryAddr, parseMemoryAddr } from './address.ts';
 import { type Carrier } from './carrier.ts';
 

@@ -1,9 +1,9 @@
 /** Addresses of P2PKE swarms: `<PeerID>@<inner>`. */
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { describeValue } from '../../core/limits.ts';
+import { describeValue } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
-import { splitPeerAddr } from '../peer-addr.ts';
+import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 
 /** A peer, by its key, and where it is. Its text is `<PeerID>@<inner address>`. */
 export interface P2pkeAddr<I extends Addr> extends NestedAddr<I> {

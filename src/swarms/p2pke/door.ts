@@ -1,11 +1,11 @@
 /** Which hellos are worth a signature check, and which claims are worth an answer. docs/wire/p2pke.md §8. */
 
 import { type Addr, ipOf } from '../../core/addr.ts';
-import { type Bytes, compareBytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { type Bytes, compareBytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
-import { sourceOf } from '../../core/source-shares.ts';
+import { sourceOf } from '../../base/source-shares.ts';
 import { Doorkeeper } from '../../protocols/p2pke/doorkeeper.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';

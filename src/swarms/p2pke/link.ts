@@ -1,12 +1,12 @@
 /** One peer at one inner address: its channel, and who waits for it. */
 
 import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { Driver } from '../../drive/driver.ts';
-import { type Wait } from '../../kit/waits.ts';
+import { Driver } from '../../runtime/driver.ts';
+import { type Wait } from '../../runtime/waits.ts';
 import { type ChannelEvent } from '../../protocols/p2pke/channel-options.ts';
 import { Channel } from '../../protocols/p2pke/channel.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';

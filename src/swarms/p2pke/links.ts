@@ -1,9 +1,9 @@
 /** All links of a swarm: found by address, bounded in number. */
 
 import { type Addr } from '../../core/addr.ts';
-import { type Millis } from '../../core/machine.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type P2pkeAddr } from './address.ts';
-import { SourceShares } from '../../core/source-shares.ts';
+import { SourceShares } from '../../base/source-shares.ts';
 import { type Link } from './link.ts';
 import { type ResolvedP2pke } from './options.ts';
 

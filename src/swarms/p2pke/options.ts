@@ -1,15 +1,15 @@
 /** How a P2PKE swarm is made. */
 
 import { type Addr } from '../../core/addr.ts';
-import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type ImportAeadKey } from '../../crypto/suite.ts';
-import { type KeyRegistry, type Signer } from '../../formats/key-algorithm.ts';
-import { type Fingerprint, fingerprints, peerIdOf } from '../../keys/fingerprints.ts';
-import { type PendingLimits, assertPendingLimits } from '../../kit/pending-budget.ts';
-import { type WrapOptions } from '../../kit/swarm-over.ts';
+import { type KeyRegistry, type Signer } from '../../identity/key-algorithm.ts';
+import { type Fingerprint, fingerprints, peerIdOf } from '../../identity/fingerprints.ts';
+import { type PendingLimits, assertPendingLimits } from '../../swarm-kit/pending-budget.ts';
+import { type WrapOptions } from '../../swarm-kit/swarm-over.ts';
 import {
   type ChannelLimits,
   type ResolvedChannelLimits,

@@ -1,10 +1,10 @@
 /** What is kept of peers when their sessions have ended: their keys, and how far their hellos have come. */
 
-import { type Bytes } from '../../core/bytes.ts';
-import { type Millis } from '../../core/machine.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { SourceShares } from '../../core/source-shares.ts';
+import { SourceShares } from '../../base/source-shares.ts';
 
 /**
  * How long in ms a hello stands in the way of older ones at other addresses. A claim that was overheard is of no use to

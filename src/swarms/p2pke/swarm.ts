@@ -1,20 +1,20 @@
 /** The swarm that keeps its messages to whom they are for: datagrams in and out, and whose they are. */
 
 import { type Addr } from '../../core/addr.ts';
-import { copyBytes, equalBytes, type Bytes } from '../../core/bytes.ts';
-import { type LayerDescription } from '../../core/describe.ts';
+import { copyBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
+import { type LayerDescription } from '../../core/inspect.ts';
 import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
-import { sendFailures } from '../../core/send-failures.ts';
+import { sendFailures } from '../../swarm-kit/send-failures.ts';
 import { type CallOptions, type Swarm } from '../../core/swarm.ts';
-import { later } from '../../kit/later.ts';
-import { PendingBudget } from '../../kit/pending-budget.ts';
-import { RESOLVED, rejection } from '../../kit/rejection.ts';
-import { SwarmOver, type WrapOptions } from '../../kit/swarm-over.ts';
-import { TellSlot } from '../../kit/tell-slot.ts';
-import { Waits, checkCall } from '../../kit/waits.ts';
+import { later } from '../../runtime/later.ts';
+import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import { RESOLVED, rejection } from '../../runtime/promises.ts';
+import { SwarmOver, type WrapOptions } from '../../swarm-kit/swarm-over.ts';
+import { TellSlot } from '../../swarm-kit/tell-slot.ts';
+import { Waits, checkCall } from '../../runtime/waits.ts';
 import { type ChannelEvent } from '../../protocols/p2pke/channel-options.ts';
 import {
   FIRST_DATA_COUNTER,
@@ -25,7 +25,7 @@ import {
 } from '../../protocols/p2pke/constants.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { counterOf } from '../../protocols/p2pke/messages.ts';
-import { describeDuration } from '../../core/duration.ts';
+import { describeDuration } from '../../base/duration.ts';
 import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
 import { Door, hostOf } from './door.ts';
 import { handshakeError, isNoRoute } from './errors.ts';

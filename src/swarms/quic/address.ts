@@ -1,9 +1,9 @@
 /** Addresses of QUIC swarms: `<PeerID>@<inner>`. */
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { describeValue } from '../../core/limits.ts';
+import { describeValue } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
-import { splitPeerAddr } from '../peer-addr.ts';
+import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 
 /** A peer, by its key, and where it is. */
 export interface QuicAddr<I extends Addr> extends NestedAddr<I> {

@@ -13,22 +13,23 @@
 
 import { openUdpSwarm } from '#udp';
 import { type Addr } from '../../core/addr.ts';
-import { describeValue } from '../../core/limits.ts';
+import { describeValue } from '../../base/checks.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { exportKey } from '../../keys/import-key.ts';
+import { exportKey } from '../../identity/import-key.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
 import { resolveSettings } from '../../protocols/quic/settings.ts';
-import { type UdpAddr, type UdpSwarmOptions } from '../udp/index.ts';
+import { type UdpAddr } from '../../net/socket-address.ts';
+import { type UdpSwarmOptions } from '../../net/udp/open-udp-swarm.ts';
 import { type QuicAddr } from './address.ts';
-import { MIN_INNER_MTU } from './connections.ts';
-import { identityOf, resetKeyOf } from './identity.ts';
-import { loadQuicEngine, quicEngine } from './load-engine.ts';
+import { MIN_INNER_MTU } from '../../quic/connections.ts';
+import { identityOf, resetKeyOf } from '../../identity/quic-identity.ts';
+import { loadQuicEngine, quicEngine } from '../../quic/load-engine.ts';
 import { type QuicSwarmOptions, resolveOptions } from './options.ts';
 import { quicSwarm } from './swarm.ts';
 
 export { type QuicAddr } from './address.ts';
-export { loadQuicEngine } from './load-engine.ts';
+export { loadQuicEngine } from '../../quic/load-engine.ts';
 export { type QuicSwarmOptions } from './options.ts';
 
 /** go-p2p's name for the protocol; shoal speaks the same, so that either reaches the other. */

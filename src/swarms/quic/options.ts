@@ -1,13 +1,13 @@
 /** How a QUIC swarm is made. */
 
 import { type Addr } from '../../core/addr.ts';
-import { assertFunction, describeOption, describeValue, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue, wholeNumber } from '../../base/checks.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { type Fingerprint, fingerprints, peerIdOf } from '../../keys/fingerprints.ts';
-import { type PrivateKey } from '../../keys/private-key.ts';
-import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
+import { type Fingerprint, fingerprints, peerIdOf } from '../../identity/fingerprints.ts';
+import { type PrivateKey } from '../../identity/private-key.ts';
+import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type QuicTransportOptions } from '../../protocols/quic/settings.ts';
 import { type QuicAddr } from './address.ts';
 

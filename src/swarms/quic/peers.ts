@@ -1,7 +1,7 @@
 /** The connections of a QUIC swarm: who is dialled, who is let in, which one to send on. */
 
 import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
 import { type Message } from '../../core/message.ts';
@@ -9,20 +9,20 @@ import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { type CounterSet } from '../../kit/counter-set.ts';
-import { type PeerSessions, type SessionsUser } from '../../kit/session-swarm.ts';
+import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicClosed, type QuicEvent } from '../../protocols/quic/events.ts';
 import { type QuicAddr, quicAddr } from './address.ts';
 import { CODE } from './codes.ts';
-import { ConnectionTable } from './connection-table.ts';
-import { Connections, type MakeEndpoint, type Place } from './connections.ts';
-import { type Dial, DialTable } from './dials.ts';
-import { dialError, sessionError } from './errors.ts';
-import { keyOf } from './identity.ts';
+import { ConnectionTable } from '../../quic/connection-table.ts';
+import { Connections, type MakeEndpoint, type Place } from '../../quic/connections.ts';
+import { type Dial, DialTable } from '../../quic/dials.ts';
+import { dialError, sessionError } from '../../quic/errors.ts';
+import { keyOf } from '../../identity/quic-identity.ts';
 import { type ResolvedOptions } from './options.ts';
-import { prefersNew, Retirement } from './rivalry.ts';
+import { prefersNew, Retirement } from '../../quic/rivalry.ts';
 import { Session, type SessionHost } from './session.ts';
 import { type SwarmMemory } from './swarm-memory.ts';
 

@@ -1,19 +1,19 @@
 /** What goes over one connection to a peer: tells on unidirectional streams, asks on bidirectional ones. */
 
+import { isPending } from '../../runtime/promises.ts';
 import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { type Answer, type Serving } from '../../kit/ask-slot.ts';
-import { type PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
-import { type PeerSession } from '../../kit/session-swarm.ts';
-import { isPending } from '../../kit/tell-slot.ts';
+import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
+import { type PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import { type PeerSession } from '../../sessions/session-swarm.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { type QuicStream } from '../../protocols/quic/stream.ts';
 import { type QuicAddr } from './address.ts';
 import { CODE } from './codes.ts';
-import { Assembly, FRAME_HEADER_BYTES, Sending } from './sending.ts';
+import { Assembly, FRAME_HEADER_BYTES, Sending } from '../../quic/sending.ts';
 import { giveBack, SharedBudget, type SwarmMemory } from './swarm-memory.ts';
 
 /** What a session needs of its swarm. */

@@ -1,6 +1,6 @@
 /** What all peers of a swarm make it hold: one bound, and each peer's share of it. */
 
-import { PendingBudget, type PendingLimits } from '../../kit/pending-budget.ts';
+import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 
 /** What all sessions of a swarm hold of what peers have sent, in bytes. */
 export interface SwarmMemory {

@@ -1,13 +1,13 @@
 /** Messages over QUIC over any swarm: a tell is a unidirectional stream, an ask a bidirectional one. */
 
 import { type Addr } from '../../core/addr.ts';
-import { inspect } from '../../core/describe.ts';
+import { inspect } from '../../core/inspect.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { SessionSwarm } from '../../kit/session-swarm.ts';
+import { SessionSwarm } from '../../sessions/session-swarm.ts';
 import { assertQuicAddr, parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
-import { type MakeEndpoint } from './connections.ts';
+import { type MakeEndpoint } from '../../quic/connections.ts';
 import { type ResolvedOptions } from './options.ts';
 import { Peers } from './peers.ts';
 

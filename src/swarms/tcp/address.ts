@@ -1,11 +1,11 @@
 /** Addresses of TCP swarms: `<PeerID>@127.0.0.1:5000`. */
 
 import { type IpAddr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { type Endpoint, formatEndpoint } from '../../core/ip.ts';
-import { describeValue } from '../../core/limits.ts';
+import { type Endpoint, formatEndpoint } from '../../base/ip.ts';
+import { describeValue } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
-import { splitPeerAddr } from '../peer-addr.ts';
-import { parseIpEndpoint } from '../udp/address.ts';
+import { splitPeerAddr } from '../../sessions/peer-addr.ts';
+import { parseIpEndpoint } from '../../net/socket-address.ts';
 
 /** An IP and a TCP port. */
 export interface TcpSocketAddr extends IpAddr {

@@ -12,14 +12,14 @@
  */
 
 import { type AskOptions } from '../../core/ask.ts';
-import { type Bytes } from '../../core/bytes.ts';
-import { parseEndpoint } from '../../core/ip.ts';
+import { type Bytes } from '../../base/bytes.ts';
+import { parseEndpoint } from '../../base/ip.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';
-import { type PriorityOptions, SessionSwarm } from '../../kit/session-swarm.ts';
-import { checkCall } from '../../kit/waits.ts';
+import { type PriorityOptions, SessionSwarm } from '../../sessions/session-swarm.ts';
+import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
-import { addrsOfBound } from '../udp/local-addrs.ts';
+import { addrsOfBound } from '../../net/interfaces.ts';
 import { assertTcpAddr, parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
 import { Links } from './links.ts';
 import { NodeCounters } from './node-counters.ts';
@@ -27,7 +27,7 @@ import { resolveOptions, type TcpSwarmOptions } from './options.ts';
 
 export { type TcpAddr, type TcpSocketAddr } from './address.ts';
 export { type TcpSwarmOptions } from './options.ts';
-export { type PriorityOptions } from '../../kit/session-swarm.ts';
+export { type PriorityOptions } from '../../sessions/session-swarm.ts';
 
 /** A swarm whose messages have priorities. */
 export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {

@@ -1,17 +1,17 @@
 /** One connection with a peer: the machine, what is under way on it, and what waits for handlers. */
 
-import { type Bytes } from '../../core/bytes.ts';
+import { isPending } from '../../runtime/promises.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { mtuError, P2PError, Refusal } from '../../core/errors.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Priority } from '../../core/priority.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { Driver } from '../../drive/driver.ts';
-import { type Answer, type Serving } from '../../kit/ask-slot.ts';
-import { type MemoryHolder } from '../../kit/memory-budget.ts';
-import { PendingBudget } from '../../kit/pending-budget.ts';
-import { type PeerSession, type SessionsUser } from '../../kit/session-swarm.ts';
-import { isPending } from '../../kit/tell-slot.ts';
+import { Driver } from '../../runtime/driver.ts';
+import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
+import { type MemoryHolder } from '../../sessions/memory-budget.ts';
+import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import { type PeerSession, type SessionsUser } from '../../sessions/session-swarm.ts';
 import { type Connection } from '../../node/index.ts';
 import { BYE, HELD_MESSAGE_BYTES, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed, type TcpEvent, type TcpTicket } from '../../protocols/tcp/events.ts';

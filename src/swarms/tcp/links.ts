@@ -1,15 +1,15 @@
 /** The connections of a TCP swarm: who is dialled, who is let in, which one to send on. */
 
 import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
 import { type Timer } from '../../core/realm.ts';
-import { clockOf } from '../../drive/system-realm.ts';
-import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../core/ip.ts';
+import { clockOf } from '../../runtime/system-realm.ts';
+import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../base/ip.ts';
 import { comparePeerIds, type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { type PeerSessions, type SessionsUser } from '../../kit/session-swarm.ts';
+import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
 import {
   type Codec,
   type Connection,
@@ -24,7 +24,7 @@ import {
 } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
-import { type Dial, DialTable } from '../quic/dials.ts';
+import { type Dial, DialTable } from '../../quic/dials.ts';
 import { type TcpAddr, tcpAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { Link, type LinkHost } from './link.ts';

@@ -1,7 +1,7 @@
 /** The memory that all peers of a TCP swarm together may make it hold. */
 
 import { type Realm } from '../../core/realm.ts';
-import { type HolderHooks, MemoryBudget, type MemoryHolder } from '../../kit/memory-budget.ts';
+import { type HolderHooks, MemoryBudget, type MemoryHolder } from '../../sessions/memory-budget.ts';
 
 /** A window is not smaller, however little is free: a few messages go on. */
 const MIN_WINDOW_BYTES = 65_536;

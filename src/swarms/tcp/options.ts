@@ -1,13 +1,13 @@
 /** How a TCP swarm is opened. */
 
-import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../core/limits.ts';
+import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { systemRealm } from '../../drive/system-realm.ts';
-import { type Fingerprint, fingerprints, peerIdOf } from '../../keys/fingerprints.ts';
-import { type PrivateKey } from '../../keys/private-key.ts';
-import { assertPendingLimits, type PendingLimits } from '../../kit/pending-budget.ts';
+import { systemRealm } from '../../runtime/system-realm.ts';
+import { type Fingerprint, fingerprints, peerIdOf } from '../../identity/fingerprints.ts';
+import { type PrivateKey } from '../../identity/private-key.ts';
+import { assertPendingLimits, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type ConnectionLimits, type Network } from '../../node/index.ts';
 import { type TcpAddr } from './address.ts';
 

@@ -1,10 +1,10 @@
 /** Lies about handlers, endings, and what a swarm shows of itself. */
 
 import { type Addr } from '../../core/addr.ts';
-import { copyBytes } from '../../core/bytes.ts';
+import { copyBytes } from '../../base/bytes.ts';
 import { closedError } from '../../core/errors.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
-import { clockOf } from '../../drive/system-realm.ts';
+import { clockOf } from '../../runtime/system-realm.ts';
 import { type Honest, type Lies, listening, telling } from './lie.ts';
 
 /** Buffers everything and forgets to drop. */

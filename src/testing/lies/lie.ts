@@ -2,7 +2,7 @@
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskOptions } from '../../core/ask.ts';
-import { type Bytes } from '../../core/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { type AskHandler, type Message, type TellHandler } from '../../core/message.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';

@@ -1,8 +1,8 @@
 /** Lies about addresses and tells. */
 
-import { copyBytes } from '../../core/bytes.ts';
+import { copyBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { clockOf } from '../../drive/system-realm.ts';
+import { clockOf } from '../../runtime/system-realm.ts';
 import { type Lies, OddBytes, received, telling } from './lie.ts';
 
 /** Part of the rules that `lyingSwarm` can break. */

@@ -2,7 +2,7 @@
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
-import { type Bytes, EMPTY_BYTES, copyBytes, encodeText } from '../../core/bytes.ts';
+import { type Bytes, EMPTY_BYTES, copyBytes, encodeText } from '../../base/bytes.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
 import { type AskHandler, type Request } from '../../core/message.ts';
 import {

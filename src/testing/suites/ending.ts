@@ -3,7 +3,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { canAsk } from '../../core/ask.ts';
 import { type Counters } from '../../core/counters.ts';
-import { inspect } from '../../core/describe.ts';
+import { inspect } from '../../core/inspect.ts';
 import { isSecure } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import {

@@ -1,7 +1,7 @@
 /** Tests about keys and identities. */
 
 import { type Addr, peerIdOf } from '../../core/addr.ts';
-import { equalBytes } from '../../core/bytes.ts';
+import { equalBytes } from '../../base/bytes.ts';
 import { type PublicKey, type SecureSwarm } from '../../core/secure.ts';
 import {
   Inbox,

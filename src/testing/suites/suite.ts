@@ -4,14 +4,14 @@
  */
 
 import { type Addr, type AddrOf } from '../../core/addr.ts';
-import { type Bytes, equalBytes } from '../../core/bytes.ts';
+import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
-import { describeValue } from '../../core/limits.ts';
+import { describeValue } from '../../base/checks.ts';
 import { type Message } from '../../core/message.ts';
 import { type DropReason } from '../../core/counters.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { clockOf } from '../../drive/system-realm.ts';
+import { clockOf } from '../../runtime/system-realm.ts';
 
 /** The part of a test runner that suites use; `node:test`, vitest, jest and mocha have it. */
 export interface SuiteRunner {

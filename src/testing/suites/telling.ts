@@ -1,10 +1,10 @@
 /** Tests about sending: what arrives, what is refused, whose bytes are whose. */
 
 import { type Addr } from '../../core/addr.ts';
-import { EMPTY_BYTES, copyBytes } from '../../core/bytes.ts';
+import { EMPTY_BYTES, copyBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { nextTurn } from '../../drive/system-clock.ts';
+import { nextTurn } from '../../runtime/system-clock.ts';
 import {
   type Bench,
   Inbox,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assert as check, nat, property, uint8Array } from '../../support/fast-check.ts';
 
-import { type Bytes, concatBytes, encodeText, fromHex, toHex } from '../../../src/core/bytes.ts';
+import { type Bytes, concatBytes, encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
 import {
   encodeMessage,
   type Framing,

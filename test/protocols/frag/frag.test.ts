@@ -5,14 +5,14 @@ import { describe, it } from 'node:test';
 import * as fc from '../../support/fast-check.ts';
 
 import { type Addr, type IpAddr, makeAddr } from '../../../src/core/addr.ts';
-import { type Bytes, fromHex, toHex } from '../../../src/core/bytes.ts';
+import { type Bytes, fromHex, toHex } from '../../../src/base/bytes.ts';
 import { decodePart, encodePart } from '../../../src/protocols/frag/part.ts';
 import { PART_COST_BYTES, Reassembly, type ReassemblyLimits } from '../../../src/protocols/reassembly.ts';
-import { frag } from '../../../src/swarms/frag.ts';
+import { frag } from '../../../src/wrappers/frag.ts';
 import { createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
 import { P2PError } from '../../../src/core/errors.ts';
-import { inspect } from '../../../src/core/describe.ts';
-import { type FragOptions } from '../../../src/swarms/frag.ts';
+import { inspect } from '../../../src/core/inspect.ts';
+import { type FragOptions } from '../../../src/wrappers/frag.ts';
 
 interface Vectors {
   readonly fragswarm: {

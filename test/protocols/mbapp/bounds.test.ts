@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes, toHex } from '../../../src/core/bytes.ts';
+import { type Bytes, toHex } from '../../../src/base/bytes.ts';
 import { P2PError } from '../../../src/core/errors.ts';
 import { AnswerCache } from '../../../src/protocols/mbapp/answer-cache.ts';
 import { decodePacket, encodePacket, type MessageHeader } from '../../../src/protocols/mbapp/header.ts';
 import { encodePhaseTime } from '../../../src/protocols/mbapp/phase-time.ts';
 import { Reassembly, type ReassemblyLimits } from '../../../src/protocols/reassembly.ts';
-import { mbapp } from '../../../src/swarms/mbapp/index.ts';
+import { mbapp } from '../../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
 import { watchedClock } from '../../support/watched-clock.ts';
 import { header, world } from './world.ts';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { P2PError, Refusal } from '../../../src/core/errors.ts';
 import { type MessageHeader, type Packet, decodePacket, encodePacket } from '../../../src/protocols/mbapp/header.ts';
 import { encodePhaseTime } from '../../../src/protocols/mbapp/phase-time.ts';
-import { type MbappOptions, mbapp } from '../../../src/swarms/mbapp/index.ts';
+import { type MbappOptions, mbapp } from '../../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
 import { header, world } from './world.ts';
 

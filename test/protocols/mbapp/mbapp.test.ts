@@ -4,13 +4,13 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../../support/fast-check.ts';
 
-import { encodeText, fromHex, toHex } from '../../../src/core/bytes.ts';
-import { inspect } from '../../../src/core/describe.ts';
+import { encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
+import { inspect } from '../../../src/core/inspect.ts';
 import { P2PError, Refusal } from '../../../src/core/errors.ts';
 import { AnswerCache } from '../../../src/protocols/mbapp/answer-cache.ts';
 import { type MessageHeader, decodePacket, encodePacket } from '../../../src/protocols/mbapp/header.ts';
 import { decodePhaseTime, encodePhaseTime } from '../../../src/protocols/mbapp/phase-time.ts';
-import { mbapp } from '../../../src/swarms/mbapp/index.ts';
+import { mbapp } from '../../../src/wrappers/mbapp/index.ts';
 import { memoryAddr } from '../../../src/swarms/memory/index.ts';
 import { header, world } from './world.ts';
 

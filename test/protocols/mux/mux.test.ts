@@ -4,11 +4,11 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../../support/fast-check.ts';
 
-import { encodeText, fromHex, toHex } from '../../../src/core/bytes.ts';
+import { encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
 import { P2PError } from '../../../src/core/errors.ts';
 import { type ChannelKind, channelKinds } from '../../../src/protocols/mux/channel-kinds.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
-import { type ChannelIds, mux } from '../../../src/swarms/mux.ts';
+import { type ChannelIds, mux } from '../../../src/wrappers/mux.ts';
 
 const vectors = (
   JSON.parse(readFileSync(new URL('../../vectors/go-p2p.json', import.meta.url), 'utf8')) as {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { chacha20Poly1305 } from '#crypto';
-import { EMPTY_BYTES } from '../../../src/core/bytes.ts';
+import { EMPTY_BYTES } from '../../../src/base/bytes.ts';
 import { type ImportAeadKey } from '../../../src/crypto/suite.ts';
 import {
   CipherState,

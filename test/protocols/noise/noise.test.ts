@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { x25519PrivateKey } from '#crypto';
-import { type Bytes, EMPTY_BYTES, fromHex } from '../../../src/core/bytes.ts';
-import { createSeededRandom } from '../../../src/core/seeded-random.ts';
+import { type Bytes, EMPTY_BYTES, fromHex } from '../../../src/base/bytes.ts';
+import { createSeededRandom } from '../../../src/base/seeded-random.ts';
 import { blake2b256 } from '../../../src/crypto/blake2b.ts';
 import {
   CipherState,

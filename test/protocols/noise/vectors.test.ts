@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
-import { EMPTY_BYTES, fromHex, toHex } from '../../../src/core/bytes.ts';
+import { EMPTY_BYTES, fromHex, toHex } from '../../../src/base/bytes.ts';
 import {
   NOISE_PATTERNS,
   NoiseHandshake,

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../../../src/core/bytes.ts';
+import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../../../src/base/bytes.ts';
 import { type PublicKey } from '../../../src/core/secure.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { encodeText } from '../../../src/core/bytes.ts';
+import { encodeText } from '../../../src/base/bytes.ts';
 import { Attempt } from '../../../src/protocols/p2pke/attempt.ts';
 import { CHANNEL_LIMITS } from '../../../src/protocols/p2pke/channel-options.ts';
 import { DOORKEEPER_LIMITS } from '../../../src/protocols/p2pke/doorkeeper.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { chacha20Poly1305, x25519PrivateKey } from '#crypto';
-import { compareBytes, encodeText, type Bytes } from '../../../src/core/bytes.ts';
+import { compareBytes, encodeText, type Bytes } from '../../../src/base/bytes.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { verifyInitHello, type VerifiedHello } from '../../../src/protocols/p2pke/hello.ts';
 import { createP2pkeIdentity, type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from '../../support/fast-check.ts';
-import { toHex } from '../../../src/core/bytes.ts';
+import { toHex } from '../../../src/base/bytes.ts';
 import { type AeadKey } from '../../../src/crypto/suite.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { createP2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
@@ -17,7 +17,7 @@ import {
 import { decodeFields } from '../../../src/protocols/p2pke/protobuf.ts';
 import { ReplayWindow } from '../../../src/protocols/p2pke/replay-window.ts';
 import { Transport } from '../../../src/protocols/p2pke/transport.ts';
-import { generateKey } from '../../../src/keys/keys.ts';
+import { generateKey } from '../../../src/identity/keys.ts';
 import { channelFor, channelPair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
 
 describe('decoders of p2pke', () => {

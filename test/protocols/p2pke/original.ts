@@ -3,8 +3,8 @@
  * docs/wire/p2pke.md describes them. What matters for faults P1, P2 and P8 is here, and that its swarm forgets channels.
  */
 
-import { compareBytes, equalBytes, type Bytes } from '../../../src/core/bytes.ts';
-import { type Output } from '../../../src/core/machine.ts';
+import { compareBytes, equalBytes, type Bytes } from '../../../src/base/bytes.ts';
+import { type Output } from '../../../src/base/machine.ts';
 import { type ChannelEvent } from '../../../src/protocols/p2pke/channel-options.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';

@@ -1,9 +1,9 @@
 /** Two channels and the link between them, in virtual time. */
 
-import { decodeText, encodeText, type Bytes } from '../../../src/core/bytes.ts';
-import { type Output } from '../../../src/core/machine.ts';
+import { decodeText, encodeText, type Bytes } from '../../../src/base/bytes.ts';
+import { type Output } from '../../../src/base/machine.ts';
 import { type PublicKey } from '../../../src/core/secure.ts';
-import { generateKey } from '../../../src/keys/keys.ts';
+import { generateKey } from '../../../src/identity/keys.ts';
 import { type ChannelEvent, type ChannelLimits } from '../../../src/protocols/p2pke/channel-options.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { createP2pkeIdentity, type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { encodeText, fromHex, toHex } from '../../../src/core/bytes.ts';
-import { importKey } from '../../../src/keys/keys.ts';
+import { encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
+import { importKey } from '../../../src/identity/keys.ts';
 import { verifyInitHello, type VerifiedHello } from '../../../src/protocols/p2pke/hello.ts';
 import { createP2pkeIdentity, type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createSelfSignedCertificate, defaultKeyRegistry } from '../../../src/formats/x509.ts';
-import { exportKey, generateKey } from '../../../src/keys/keys.ts';
+import { createSelfSignedCertificate, defaultKeyRegistry } from '../../../src/identity/x509.ts';
+import { exportKey, generateKey } from '../../../src/identity/keys.ts';
 import { type QuicSettings, resolveSettings } from '../../../src/protocols/quic/settings.ts';
 import { identity, Network } from './network.ts';
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes, concatBytes, EMPTY_BYTES } from '../../../src/core/bytes.ts';
-import { createSeededRandom } from '../../../src/core/seeded-random.ts';
+import { type Bytes, concatBytes, EMPTY_BYTES } from '../../../src/base/bytes.ts';
+import { createSeededRandom } from '../../../src/base/seeded-random.ts';
 import { BYE, MAX_UNFINISHED } from '../../../src/protocols/tcp/constants.ts';
 import { FrameReader } from '../../../src/protocols/tcp/frame-reader.ts';
 import { FrameWriter } from '../../../src/protocols/tcp/frame-writer.ts';

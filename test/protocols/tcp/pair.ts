@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { type Bytes } from '../../../src/core/bytes.ts';
+import { type Bytes } from '../../../src/base/bytes.ts';
 import { type TcpClosed, type TcpEvent } from '../../../src/protocols/tcp/events.ts';
 import { FrameReader } from '../../../src/protocols/tcp/frame-reader.ts';
 import { type TcpFrame } from '../../../src/protocols/tcp/frames.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes, concatBytes } from '../../../src/core/bytes.ts';
-import { createSeededRandom } from '../../../src/core/seeded-random.ts';
+import { type Bytes, concatBytes } from '../../../src/base/bytes.ts';
+import { createSeededRandom } from '../../../src/base/seeded-random.ts';
 import { BYE, CHUNK_BYTES, MESSAGE_COST_BYTES, REFUSAL_TOO_LARGE } from '../../../src/protocols/tcp/constants.ts';
 import { FrameWriter } from '../../../src/protocols/tcp/frame-writer.ts';
 import { Pair } from './pair.ts';

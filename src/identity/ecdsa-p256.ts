@@ -1,0 +1,53 @@
+/** ECDSA on P-256 as a key algorithm; in a file of its own, so that who needs Ed25519 only does not load it. */
+
+import { ecdsaPublicKey } from '#crypto';
+import { copyBytes, equalBytes } from '../base/bytes.ts';
+import { isP256Secret, p256PublicKey, p256Sign } from '../crypto/p256.ts';
+import { contextTag, der, derBitString, derOid, derSequence, derUnsigned, readDer, TAG } from './der.ts';
+import { createKeyRegistry, ed25519, type KeyAlgorithm, type KeyRegistry } from './key-algorithm.ts';
+import { OIDS } from './oid.ts';
+
+/** RFC 5915 §3. */
+const CURVE = contextTag(0, true);
+const POINT = contextTag(1, true);
+
+/** ECDSA on P-256 with SHA-256 (RFC 5480, RFC 5758, RFC 5915): public key an uncompressed point. */
+export const ecdsaP256: KeyAlgorithm = {
+  name: 'ecdsa-p256',
+  identifier: { oid: OIDS.ecPublicKey, parameters: derOid(OIDS.prime256v1) },
+  signatureIdentifier: { oid: OIDS.ecdsaWithSha256 },
+  secretBytes: 32,
+  isSecret: isP256Secret,
+  publicBits: p256PublicKey,
+  sign: (secret) => {
+    const own = copyBytes(secret);
+    return (message) => p256Sign(own, message);
+  },
+  verify: (bits) => {
+    const key = ecdsaPublicKey('p-256', bits);
+    return key === undefined ? undefined : (message, signature) => key.verify(message, signature);
+  },
+  encodeSecret: (secret) =>
+    derSequence(
+      derUnsigned(Uint8Array.of(1)),
+      der(TAG.octetString, secret),
+      der(contextTag(1, true), derBitString(p256PublicKey(secret))),
+    ),
+  decodeSecret: (octets) =>
+    readDer(octets, (reader) => {
+      const inner = reader.sequence();
+      const version = inner.smallInteger();
+      const secret = inner.octetString();
+      if (version !== 1 || !isP256Secret(secret)) return undefined;
+      // Curve and point are said again here (RFC 5915 §3), and must be those of the key.
+      const curve = inner.tag === CURVE ? inner.contents(CURVE) : derOid(OIDS.prime256v1);
+      const point = inner.tag === POINT ? inner.contents(POINT) : derBitString(p256PublicKey(secret));
+      inner.end();
+      if (!equalBytes(curve, derOid(OIDS.prime256v1))) return undefined;
+      if (!equalBytes(point, derBitString(p256PublicKey(secret)))) return undefined;
+      return secret;
+    }),
+};
+
+/** Ed25519 and ECDSA on P-256. */
+export const defaultKeyRegistry: KeyRegistry = createKeyRegistry([ed25519, ecdsaP256]);

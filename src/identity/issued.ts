@@ -1,0 +1,79 @@
+/** Whether a certificate's signature is that of another one's key: by Ed25519, ECDSA on P-256 and P-384, and RSA. */
+
+import { ecdsaPublicKey, ed25519PublicKey } from '#crypto';
+import { equalBytes } from '../base/bytes.ts';
+import { type RsaHash, rsaVerify } from '../crypto/rsa-verify.ts';
+import { type EcdsaCurve, type SignatureKey } from '../crypto/suite.ts';
+import { type Certificate } from './certificate.ts';
+import { derOid, readDer, TAG } from './der.ts';
+import { OIDS, type Oid } from './oid.ts';
+import { type AlgorithmIdentifier, decodeSpki, type SubjectPublicKeyInfo } from './spki.ts';
+
+/** RFC 4055 §1.2, §5. */
+const RSA_ENCRYPTION: Oid = '1.2.840.113549.1.1.1';
+const RSA_HASHES: Readonly<Record<Oid, RsaHash>> = {
+  '1.2.840.113549.1.1.11': 'sha256',
+  '1.2.840.113549.1.1.12': 'sha384',
+  '1.2.840.113549.1.1.13': 'sha512',
+};
+
+/** Curves with the one signature algorithm that is taken for each. RFC 5480 §2.1.1.1, RFC 5758 §3.2. */
+const CURVES: readonly { readonly oid: Oid; readonly curve: EcdsaCurve; readonly signature: Oid }[] = [
+  { oid: OIDS.prime256v1, curve: 'p-256', signature: OIDS.ecdsaWithSha256 },
+  { oid: '1.3.132.0.34', curve: 'p-384', signature: '1.2.840.10045.4.3.3' },
+];
+
+/** Whether the key of `issuer` has signed `child`; names are not looked at. Never throws. */
+export function issued(issuer: Certificate, child: Certificate): 'yes' | 'no' | 'unsupported' {
+  const key = decodeSpki(issuer.spki);
+  const verifier = key === undefined ? undefined : verifierOf(key, child.signatureAlgorithm);
+  if (verifier === 'unsupported') return verifier;
+  return verifier?.verify(child.toBeSigned, child.signature) === true ? 'yes' : 'no';
+}
+
+/** What checks signatures of an algorithm by a key; `undefined` when the key is none. */
+function verifierOf(
+  { algorithm, bits }: SubjectPublicKeyInfo,
+  signature: AlgorithmIdentifier,
+): SignatureKey | 'unsupported' | undefined {
+  switch (algorithm.oid) {
+    case OIDS.ed25519:
+      return isPlain(algorithm) && isPlain(signature) && signature.oid === OIDS.ed25519
+        ? ed25519PublicKey(bits)
+        : 'unsupported';
+    case OIDS.ecPublicKey: {
+      const { parameters } = algorithm;
+      const known = CURVES.find(({ oid }) => parameters !== undefined && equalBytes(parameters, derOid(oid)));
+      return known !== undefined && isPlain(signature) && signature.oid === known.signature
+        ? ecdsaPublicKey(known.curve, bits)
+        : 'unsupported';
+    }
+    case RSA_ENCRYPTION: {
+      const name = RSA_HASHES[signature.oid];
+      return name === undefined || !isNull(algorithm) || !isNull(signature) ? 'unsupported' : rsaKey(bits, name);
+    }
+    default:
+      return 'unsupported';
+  }
+}
+
+function isPlain({ parameters }: AlgorithmIdentifier): boolean {
+  return parameters === undefined;
+}
+
+/** RFC 4055 §1.2: NULL, where others have nothing. */
+function isNull({ parameters }: AlgorithmIdentifier): boolean {
+  return parameters !== undefined && equalBytes(parameters, Uint8Array.of(TAG.null, 0));
+}
+
+function rsaKey(bits: Uint8Array, name: RsaHash): SignatureKey | undefined {
+  const key = readDer(bits, (reader) => {
+    const inner = reader.sequence();
+    const modulus = inner.integer();
+    const exponent = inner.integer();
+    inner.end();
+    return modulus[0]! < 0x80 && exponent[0]! < 0x80 ? { modulus, exponent } : undefined; // negative numbers
+  });
+  if (key === undefined) return undefined;
+  return { verify: (message, signature) => rsaVerify(key, name, message, signature) };
+}

@@ -1,0 +1,95 @@
+/**
+ * `shoal/key-files`: private keys in files, as PEM, readable by their owner only. A subpath of its own, so that
+ * `shoal/keys` runs where there are no files.
+ */
+
+import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { describeKind } from '../base/checks.ts';
+import { exportKey, importKey } from './import-key.ts';
+import { type PrivateKey } from './private-key.ts';
+
+/** How a key file is read. */
+export interface ReadKeyFileOptions {
+  /** Takes a file that other users can read. Windows has no such bits and is never refused. @default false */
+  readonly allowReadableByOthers?: boolean | undefined;
+}
+
+/** How a key file is written. */
+export interface WriteKeyFileOptions {
+  /** Replaces what is there. @default false */
+  readonly overwrite?: boolean | undefined;
+}
+
+/** No key file is near this long, so nothing longer is read. */
+const MAX_KEY_FILE_BYTES = 64 * 1024;
+const GROUP_AND_OTHERS = 0o077;
+
+async function readText(file: FileHandle, path: string, options: ReadKeyFileOptions): Promise<string> {
+  // The handle is asked, not the path: nobody can change the file in between.
+  const { mode, size } = await file.stat();
+  const open = process.platform !== 'win32' && (mode & GROUP_AND_OTHERS) !== 0;
+  if (open && options.allowReadableByOthers !== true) {
+    const octal = (mode & 0o777).toString(8).padStart(4, '0');
+    throw new TypeError(`Cannot use key file ${path}: its mode is ${octal}, other users may read it; run chmod 600`);
+  }
+  if (size > MAX_KEY_FILE_BYTES) throw new TypeError(`Cannot use key file ${path}: ${size} bytes is no key`);
+  return file.readFile('utf8');
+}
+
+/**
+ * Reads a private key in PEM.
+ *
+ * @throws {TypeError} (by rejection) when the file holds no key, or when other users can read it.
+ * @throws {Error} (by rejection) what node:fs says when it cannot be opened.
+ */
+export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}): Promise<PrivateKey> {
+  checkPath(path);
+  const file = await open(path, 'r');
+  try {
+    return importKey(await readText(file, path, options));
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Writes a private key as PEM with mode 0600. The name appears, or leads to the new key, only when all of it is on the disk.
+ *
+ * @throws {Error} (by rejection) what node:fs says: `EEXIST` when there is such a file and `overwrite` is not set.
+ */
+export async function writeKeyFile(path: string, key: PrivateKey, options: WriteKeyFileOptions = {}): Promise<void> {
+  checkPath(path);
+  const pem = exportKey(key, 'pem');
+  const part = `${path}.${process.pid}.part`;
+  try {
+    const file = await open(part, 'wx', 0o600);
+    try {
+      await file.writeFile(pem);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    if (options.overwrite === true) await rename(part, path);
+    else await claim(part, path);
+  } finally {
+    await rm(part, { force: true });
+  }
+}
+
+/** The system's own messages quote the path, so no key may be taken for one. */
+function checkPath(path: string): void {
+  if (typeof path !== 'string') throw new TypeError(`Cannot use key file: expected a path, got ${describeKind(path)}`);
+  if (path.includes('-----BEGIN ')) throw new TypeError('Cannot use key file: expected a path, got a key in PEM');
+}
+
+/** Gives a file its name, which must be free: a link fails where there is one, a rename would replace it. */
+async function claim(part: string, path: string): Promise<void> {
+  try {
+    await link(part, path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw error;
+    // A file system without links: the name is taken first, so that nobody else's file is replaced.
+    await (await open(path, 'wx', 0o600)).close();
+    await rename(part, path);
+  }
+}

@@ -1,0 +1,163 @@
+/** This system's TCP, over node:net. */
+
+import { type Server, Socket, createServer } from 'node:net';
+
+import { P2PError } from '../core/errors.ts';
+import { type Endpoint, canonicalIp, formatEndpoint } from '../base/ip.ts';
+import { describeValue } from '../base/checks.ts';
+import { nextTurn } from '../runtime/system-clock.ts';
+import { interfaceIps } from './interfaces.ts';
+import { type DialOptions, type Link, type ListenOptions, type Listener, type Network } from './network.ts';
+import { StreamPipe } from './stream-pipe.ts';
+
+export type { Socket };
+
+/** How all sockets are set: small messages go at once, and dead peers are found out. */
+export interface SocketOptions {
+  readonly noDelay: boolean;
+  /** Undefined: none. */
+  readonly keepAliveMs: number | undefined;
+}
+
+/** @param options - for every socket. */
+export function systemNetwork(options: SocketOptions): Network {
+  const { noDelay, keepAliveMs } = options;
+  const settings = { noDelay, keepAlive: keepAliveMs !== undefined, keepAliveInitialDelay: keepAliveMs ?? 0 };
+  return {
+    dial: ({ remote, bind, signal }: DialOptions) => {
+      const socket = new Socket({ allowHalfOpen: true });
+      // Not as options of `connect`: a socket that is there already takes no heed of them.
+      if (noDelay) socket.setNoDelay();
+      if (keepAliveMs !== undefined) socket.setKeepAlive(true, keepAliveMs);
+      socket.connect({
+        host: remote.ip,
+        port: remote.port,
+        ...(bind === undefined ? {} : { localAddress: bind.ip, localPort: bind.port }),
+      });
+      return adopt(socket, remote, signal);
+    },
+    listen: (listen: ListenOptions) => listenWith(listen, settings),
+    localIps: interfaceIps,
+  };
+}
+
+/** @throws {TypeError} when it is none of node:net. */
+export function assertSocket(socket: Socket): void {
+  if (typeof socket?.connect === 'function') return;
+  throw new TypeError(`Cannot take socket: expected one of node:net, got ${describeValue(socket)}`);
+}
+
+/**
+ * A link over a socket that somebody else has made, once it is connected.
+ *
+ * @param remote - where it leads; one that does not connect yet is connected.
+ */
+export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Promise<Link> {
+  // Set here as well: a socket of the user's may have been made without.
+  socket.allowHalfOpen = true;
+  return new Promise<Link>((resolve, reject) => {
+    const stop = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      socket.off('error', onError);
+      socket.off('connect', onConnect);
+    };
+    const onError = (cause: NodeJS.ErrnoException): void => {
+      stop();
+      socket.destroy();
+      reject(dialError(remote, cause));
+    };
+    const onAbort = (): void => {
+      stop();
+      socket.on('error', () => undefined); // Nobody waits for it any more.
+      socket.destroy();
+      reject(signal.reason);
+    };
+    const onConnect = (): void => {
+      stop();
+      resolve(linkOf(socket));
+    };
+    if (signal.aborted) {
+      onAbort();
+      return;
+    }
+    signal.addEventListener('abort', onAbort);
+    socket.once('error', onError);
+    if (socket.pending && !socket.connecting && !socket.destroyed) socket.connect(remote.port, remote.ip);
+    if (socket.connecting) socket.once('connect', onConnect);
+    else if (socket.destroyed) onError(new Error('the socket is closed'));
+    else onConnect();
+  });
+}
+
+function linkOf(socket: Socket): Link {
+  return {
+    pipe: new StreamPipe(socket),
+    local: { ip: canonicalIp(socket.localAddress ?? '') ?? '0.0.0.0', port: socket.localPort ?? 0 },
+    remote: { ip: canonicalIp(socket.remoteAddress ?? '') ?? '0.0.0.0', port: socket.remotePort ?? 0 },
+  };
+}
+
+function dialError(remote: Endpoint, cause: NodeJS.ErrnoException): P2PError {
+  const what = `Cannot connect to ${formatEndpoint(remote.ip, remote.port)}`;
+  switch (cause.code ?? '') {
+    case 'EADDRINUSE':
+      return new P2PError('in_use', 'local', `${what}: the local port is in use`, { cause, sent: 'no' });
+    case 'EADDRNOTAVAIL':
+      return new P2PError('unreachable', 'local', `${what}: this machine does not have the address to bind to`, {
+        cause,
+        sent: 'no',
+      });
+    case 'ETIMEDOUT':
+      return new P2PError('timeout', 'path', `${what}: no answer`, { cause, sent: 'no' });
+    case 'ECONNREFUSED':
+      return new P2PError('unreachable', 'remote', `${what}: nobody listens there`, { cause, sent: 'no' });
+    default:
+      return new P2PError('unreachable', 'path', `${what}: ${cause.message}`, { cause, sent: 'no' });
+  }
+}
+
+function listenWith(
+  { bind, backlog, reusePort, onLink, onError }: ListenOptions,
+  settings: { readonly noDelay: boolean; readonly keepAlive: boolean; readonly keepAliveInitialDelay: number },
+): Promise<Listener> {
+  // Paused, so that not a byte is read before the node says so.
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, ...settings });
+  server.on('connection', (socket: Socket) => {
+    if (socket.remoteAddress === undefined) socket.destroy(); // It was gone before we looked.
+    else onLink(linkOf(socket));
+  });
+  return new Promise<Listener>((resolve, reject) => {
+    const fail = (cause: NodeJS.ErrnoException): void => reject(listenError(bind, cause));
+    server.once('error', fail);
+    server.listen({ host: bind.ip, port: bind.port, backlog, reusePort, exclusive: true, ipv6Only: false }, () => {
+      server.off('error', fail);
+      server.on('error', onError);
+      resolve({ endpoint: boundTo(server), close: () => stop(server) });
+    });
+  });
+}
+
+function boundTo(server: Server): Endpoint {
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('Bug in shoal: a TCP server has an IP and a port');
+  return { ip: canonicalIp(bound.address)!, port: bound.port };
+}
+
+/** The port is free in the next turn; the server itself ends with its last connection, for which nobody waits. */
+function stop(server: Server): Promise<void> {
+  server.close();
+  return new Promise((resolve) => nextTurn(resolve));
+}
+
+function listenError(bind: Endpoint, cause: NodeJS.ErrnoException): P2PError {
+  const where = formatEndpoint(bind.ip, bind.port);
+  if (cause.code === 'EADDRINUSE') {
+    return new P2PError('in_use', 'local', `Cannot listen on ${where}: the port is in use`, { cause, sent: 'no' });
+  }
+  if (cause.code === 'ENOTSUP' || cause.code === 'ENOPROTOOPT') {
+    const message = `Cannot listen on ${where}: this system cannot share ports (reusePort)`;
+    return new P2PError('unsupported', 'local', message, { cause, sent: 'no' });
+  }
+  const why = cause.code === 'EADDRNOTAVAIL' ? 'this machine does not have that address' : cause.message;
+  return new P2PError('unreachable', 'local', `Cannot listen on ${where}: ${why}`, { cause, sent: 'no' });
+}

@@ -1,0 +1,90 @@
+/** TLS 1.3 over a stream, with a self-signed certificate on both sides. Names, dates and authorities are not looked at. */
+
+import { constants } from 'node:crypto';
+import { type Duplex } from 'node:stream';
+import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
+
+import { type Bytes, copyBytes } from '../base/bytes.ts';
+import { P2PError } from '../core/errors.ts';
+
+export type { SecureContext };
+
+/** What a socket decrypts ahead while it is not read: one record, where Node's own default is four. */
+const UNREAD_BYTES = 16_384;
+
+/** TLS with this certificate and private key, both PEM. */
+export function secureContext(certificate: string, privateKey: string): SecureContext {
+  return createSecureContext({
+    cert: certificate,
+    key: privateKey,
+    minVersion: 'TLSv1.3',
+    // A resumed session shows no certificate, and a ticket is one more thing to keep.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  });
+}
+
+/** A TLS socket over `stream`, once the peer has proven its key. It takes the halves apart as the socket below does. */
+export function secureStream(
+  stream: Duplex,
+  context: SecureContext,
+  isClient: boolean,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  // Certificates are self-signed: we judge the key ourselves.
+  const common = {
+    highWaterMark: UNREAD_BYTES,
+    secureContext: context,
+    rejectUnauthorized: false,
+  };
+  const socket = isClient
+    ? connect({ ...common, socket: stream, checkServerIdentity: () => undefined })
+    : new TLSSocket(stream, { ...common, isServer: true, requestCert: true });
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      socket.off('error', onError);
+      socket.off('end', onEnd);
+      socket.off('close', onError);
+      socket.pause(); // Before any message is there to be missed.
+    };
+    const onError = (cause?: Error | boolean): void => {
+      stop();
+      socket.on('error', () => undefined); // Nobody waits for it any more.
+      socket.destroy();
+      reject(secureError(cause));
+    };
+    const onEnd = (): void => onError();
+    const onAbort = (): void => {
+      onError();
+      reject(signal.reason);
+    };
+    socket.once('error', onError);
+    socket.once('end', onEnd);
+    socket.once('close', onError);
+    socket.resume(); // A stream that nobody reads does not say that it has ended.
+    socket.once(isClient ? 'secureConnect' : 'secure', () => {
+      stop();
+      resolve(socket);
+    });
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+  });
+}
+
+/** A peer that closes may only be full; only what is said of certificates is about who we or they are. */
+function secureError(cause: Error | boolean | undefined): P2PError {
+  const cannot = 'Cannot secure connection: ';
+  if (!(cause instanceof Error)) {
+    return new P2PError('disconnected', 'remote', `${cannot}the peer closed the connection`, { sent: 'no' });
+  }
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const isSsl = code.startsWith('ERR_SSL_');
+  const found = isSsl ? (/CERT|UNKNOWN_CA/.test(code) ? 'identity_mismatch' : 'refused') : 'disconnected';
+  return new P2PError(found, 'remote', cannot + cause.message, { sent: 'no', cause });
+}
+
+/** The certificate that the peer has proven to own, DER. */
+export function peerCertificate(socket: TLSSocket): Bytes | undefined {
+  const certificate = socket.getPeerX509Certificate();
+  return certificate === undefined ? undefined : copyBytes(certificate.raw);
+}

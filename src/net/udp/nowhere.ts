@@ -1,0 +1,18 @@
+/** Takes the place of UDP sockets where there are none, so that what can do without them loads: browsers. */
+
+import { P2PError } from '../../core/errors.ts';
+import { rejection } from '../../runtime/promises.ts';
+import { type openUdpSwarm as open } from './open-udp-swarm.ts';
+
+/** @throws {P2PError} (by rejection) `unsupported`, always. */
+export const openUdpSwarm: typeof open = () =>
+  rejection(
+    new P2PError(
+      'unsupported',
+      'local',
+      'Cannot open a UDP socket: there are none here; put quic(…) over another swarm',
+      {
+        sent: 'no',
+      },
+    ),
+  );

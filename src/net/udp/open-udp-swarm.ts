@@ -1,0 +1,77 @@
+/** Binds a UDP socket and makes a swarm of it; `shoal/udp` exports it. */
+
+import { wholeNumber } from '../../base/checks.ts';
+import { type Realm, assertRealm } from '../../core/realm.ts';
+import { type Swarm } from '../../core/swarm.ts';
+import { systemRealm } from '../../runtime/system-realm.ts';
+import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import { checkCall } from '../../runtime/waits.ts';
+import { type UdpAddr, parseIpEndpoint } from '../socket-address.ts';
+import { bindSocket } from './socket.ts';
+import { MAX_UDP6_BYTES, UdpSwarm } from './swarm.ts';
+
+/** How a UDP swarm is opened. */
+export interface UdpSwarmOptions extends PendingLimits {
+  /**
+   * IP and port to bind to, port 0 for any. `0.0.0.0` is all of IPv4, `[::]` all of IPv6 and IPv4.
+   * @default '0.0.0.0:0'
+   */
+  readonly bind?: string | undefined;
+  /**
+   * The most bytes of a message, `mtu(dst)`; at most 65 507 to IPv4 and 65 527 to IPv6. Receivers take any size.
+   * @default 1232: the IPv6 minimum MTU of 1280 less 48 bytes of headers, so it fits every path
+   */
+  readonly maxDatagramBytes?: number | undefined;
+  /** Kernel buffer asked for; `inspect` shows what was granted. @default 4 194 304 (4 MiB) */
+  readonly recvBufferBytes?: number | undefined;
+  /** Kernel buffer asked for. @default 1 048 576 (1 MiB) */
+  readonly sendBufferBytes?: number | undefined;
+  /**
+   * Several sockets, of this or other processes, on one port; the kernel spreads what comes over them. Not everywhere:
+   * Linux 3.9, FreeBSD 12, and Node 22.12 or newer; elsewhere opening rejects with `unsupported`.
+   * @default false
+   */
+  readonly reusePort?: boolean | undefined;
+  /** Whose time. @default the system's */
+  readonly realm?: Realm | undefined;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** RFC 8200 §5: every IPv6 link carries 1280 bytes; 40 are the IPv6 header, 8 the UDP header. */
+const DEFAULT_MAX_DATAGRAM_BYTES = 1232;
+const DEFAULT_RECV_BUFFER_BYTES = 4_194_304;
+const DEFAULT_SEND_BUFFER_BYTES = 1_048_576;
+/** The most that setsockopt takes. */
+const MAX_BUFFER_BYTES = 0x7fff_ffff;
+
+/**
+ * Binds a socket and makes a swarm of it.
+ *
+ * @throws {TypeError | RangeError} (at once) for a bad bind address, port or number; hostnames are not resolved.
+ * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when the address is not this machine's,
+ *   `unsupported` when ports cannot be shared here.
+ */
+export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAddr>> {
+  if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
+  const { realm = systemRealm, signal } = options;
+  assertRealm(realm);
+  const bind = parseIpEndpoint(options.bind ?? '0.0.0.0:0', 'bind');
+  const size = (name: 'recvBufferBytes' | 'sendBufferBytes', fallback: number): number =>
+    wholeNumber(options[name], name, fallback, 1, MAX_BUFFER_BYTES);
+  const recvBufferBytes = size('recvBufferBytes', DEFAULT_RECV_BUFFER_BYTES);
+  const sendBufferBytes = size('sendBufferBytes', DEFAULT_SEND_BUFFER_BYTES);
+  const maxDatagramBytes = wholeNumber(
+    options.maxDatagramBytes,
+    'maxDatagramBytes',
+    DEFAULT_MAX_DATAGRAM_BYTES,
+    1,
+    MAX_UDP6_BYTES,
+  );
+  const budget = new PendingBudget(options);
+  checkCall({ signal });
+  const reusePort = options.reusePort ?? false;
+  return bindSocket({ bind, recvBufferBytes, sendBufferBytes, reusePort, signal }).then(
+    (socket) => new UdpSwarm({ realm, socket, maxDatagramBytes, budget }),
+  );
+}

@@ -1,0 +1,246 @@
+/** Messages as UDP datagrams: one tell, one datagram. Insecure, unordered, lossy. */
+
+import { type RemoteInfo, type Socket } from 'node:dgram';
+
+import { type Counters } from '../../core/counters.ts';
+import { type Describes, type LayerDescription } from '../../core/inspect.ts';
+import { P2PError, mtuError } from '../../core/errors.ts';
+import { canonicalIp, whyNoHost } from '../../base/ip.ts';
+import { assertBytes } from '../../base/checks.ts';
+import { type TellHandler } from '../../core/message.ts';
+import { type Realm } from '../../core/realm.ts';
+import { type SendFailures } from '../../swarm-kit/send-failures.ts';
+import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
+import { AddressCache } from '../../swarm-kit/address-cache.ts';
+import { CloseLatch } from '../../runtime/close-latch.ts';
+import { CounterSet } from '../../swarm-kit/counter-set.ts';
+import { type PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import { RESOLVED, rejection } from '../../runtime/promises.ts';
+import { TellSlot } from '../../swarm-kit/tell-slot.ts';
+import { Waits, checkCall } from '../../runtime/waits.ts';
+import { type UdpAddr, assertUdpAddr, parseUdpAddr, udpAddr } from '../socket-address.ts';
+import { type SendQueue, sendQueueOf } from './send-queue.ts';
+import { addrsOfBound } from '../interfaces.ts';
+
+/** The largest UDP payloads: 65535 less the IP and UDP headers (IPv4 20 + 8, IPv6 8 inside the payload length). */
+export const MAX_UDP4_BYTES = 65_507;
+/** As {@link MAX_UDP4_BYTES}, for IPv6. */
+export const MAX_UDP6_BYTES = 65_527;
+
+/** Bytes that may wait in the process for a full socket; what comes on top is dropped and counted. */
+const MAX_SEND_QUEUE_BYTES = 4_194_304;
+
+const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
+
+/** What the opener has resolved. */
+export interface UdpSwarmParts {
+  readonly realm: Realm;
+  readonly socket: Socket;
+  readonly maxDatagramBytes: number;
+  readonly budget: PendingBudget;
+}
+
+export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describes {
+  readonly realm: Realm;
+  readonly #socket: Socket;
+  readonly #queue: SendQueue;
+  readonly #bound: UdpAddr;
+  readonly #maxDatagramBytes: number;
+  readonly #counters = new CounterSet('udp');
+  readonly #tells: TellSlot<UdpAddr>;
+  readonly #waits: Waits;
+  readonly #latch: CloseLatch;
+  readonly #sources = new AddressCache<UdpAddr>((host, port) => udpAddr({ ip: canonicalIp(host)!, port }));
+  /** What `dst` is for messages by family; node:dgram does not tell to which address of a wildcard they came. */
+  #dst4: UdpAddr;
+  #dst6: UdpAddr;
+  /** Callers that wait for an empty send queue. Bounded by the calls under way. */
+  #flushers: (() => void)[] = [];
+  /** Told what could not be sent. Bounded by those who asked. */
+  readonly #failureListeners = new Set<(dst: UdpAddr, error: unknown) => void>();
+
+  constructor(parts: UdpSwarmParts) {
+    const { realm, socket } = parts;
+    this.realm = realm;
+    this.#socket = socket;
+    this.#queue = sendQueueOf(socket);
+    this.#maxDatagramBytes = parts.maxDatagramBytes;
+    const { address, port } = socket.address();
+    this.#bound = udpAddr({ ip: canonicalIp(address)!, port });
+    this.#dst4 = this.#bound;
+    this.#dst6 = this.#bound;
+    this.#tells = new TellSlot({ realm, counters: this.#counters, budget: parts.budget });
+    this.#waits = new Waits(realm);
+    this.#latch = new CloseLatch({ realm, layer: 'udp', release: () => this.#release() });
+    this.localAddrs();
+    socket.on('message', this.#onMessage);
+    socket.on('error', (cause) => this.#latch.fail(cause));
+    realm.trace?.({ layer: 'udp', type: 'opened', atMs: realm.nowMs(), addr: this.#bound });
+  }
+
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  get closed(): Promise<Closed> {
+    return this.#latch.closed;
+  }
+
+  /** Read anew at each call, since interfaces come and go. */
+  localAddrs(): readonly UdpAddr[] {
+    if (this.#latch.isClosed) return [];
+    const addrs = addrsOfBound(this.#bound);
+    this.#dst4 = addrs.find(({ ip }) => !ip.includes(':')) ?? this.#bound;
+    this.#dst6 = addrs.find(({ ip }) => ip.includes(':')) ?? this.#bound;
+    return addrs;
+  }
+
+  parseAddr(text: string): UdpAddr {
+    return parseUdpAddr(text);
+  }
+
+  mtu(dst: UdpAddr): number {
+    assertUdpAddr(dst);
+    return Math.min(this.#maxDatagramBytes, dst.ip.includes(':') ? MAX_UDP6_BYTES : MAX_UDP4_BYTES);
+  }
+
+  tell(dst: UdpAddr, payload: Uint8Array, options?: CallOptions): Promise<void> {
+    assertUdpAddr(dst);
+    assertBytes(payload, 'payload');
+    if (options !== undefined) {
+      checkCall(options);
+      if (options.signal?.aborted === true) return this.#rejected('tell.aborted', options.signal.reason);
+    }
+    if (this.#latch.isClosed) return this.#rejected('tell.closed', this.#latch.error(`tell ${dst.text}`));
+    const why = whyNoHost(dst.ip);
+    if (why !== undefined) {
+      const message = `Cannot tell ${dst.text}: ${why}`;
+      return this.#rejected('tell.unreachable', new P2PError('unreachable', 'local', message, { sent: 'no' }));
+    }
+    const host = this.#hostOf(dst);
+    if (host === undefined) {
+      const message = `Cannot tell ${dst.text}: this socket is bound to ${this.#bound.text}, another address family`;
+      return this.#rejected('tell.unsupported', new P2PError('unsupported', 'local', message, { sent: 'no' }));
+    }
+    if (payload.length > this.mtu(dst)) {
+      const error = mtuError(
+        `tell ${dst.text}`,
+        payload.length,
+        this.mtu(dst),
+        'wrap the swarm in frag() or raise maxDatagramBytes',
+      );
+      return this.#rejected('tell.mtu_exceeded', error);
+    }
+    return this.#send(dst, host, payload, options);
+  }
+
+  listen(handler: TellHandler<UdpAddr>): Disposable {
+    if (this.#latch.isClosed) throw this.#latch.error('listen');
+    return this.#tells.listen(handler);
+  }
+
+  onSendFailed(listener: (dst: UdpAddr, error: unknown) => void): Disposable {
+    const own = (dst: UdpAddr, error: unknown): void => listener(dst, error);
+    this.#failureListeners.add(own);
+    return { [Symbol.dispose]: () => void this.#failureListeners.delete(own) };
+  }
+
+  drain(options?: CallOptions): Promise<void> {
+    checkCall(options);
+    if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
+    return this.#queue.count() === 0 ? RESOLVED : this.#flushed('drain', options);
+  }
+
+  close(): Promise<void> {
+    return this.#latch.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  describe(): LayerDescription {
+    const { maxMessages, maxBytes, messages } = this.#tells.budget;
+    const open = !this.#latch.isClosed;
+    return {
+      limits: {
+        maxDatagramBytes: this.#maxDatagramBytes,
+        maxPendingMessages: maxMessages,
+        maxPendingBytes: maxBytes,
+        recvBufferBytes: open ? this.#socket.getRecvBufferSize() : 0,
+        sendBufferBytes: open ? this.#socket.getSendBufferSize() : 0,
+      },
+      state: { pendingMessages: messages, sendQueueBytes: open ? this.#queue.bytes() : 0 },
+    };
+  }
+
+  /** The host to send to, in the socket's own family; `undefined` when this socket cannot send there. */
+  #hostOf(dst: UdpAddr): string | undefined {
+    const to6 = dst.ip.includes(':');
+    const on6 = this.#bound.ip.includes(':');
+    if (to6 === on6) return dst.ip;
+    return this.#bound.ip === '::' ? `::ffff:${dst.ip}` : undefined;
+  }
+
+  /**
+   * With a synchronous lookup the datagram is in the kernel when `send` returns, unless datagrams wait before it or the
+   * socket is full. Only then is there anything to wait for, and the payload must outlive the call.
+   */
+  #send(dst: UdpAddr, host: string, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
+    const waiting = this.#queue.mayWait();
+    if (waiting && this.#queue.bytes() + payload.length > MAX_SEND_QUEUE_BYTES) {
+      this.#counters.countDrop('udp.send_queue_full');
+      return RESOLVED;
+    }
+    try {
+      this.#queue.send(waiting ? payload.slice() : payload, dst.port, host, this.#onSent);
+    } catch {
+      // An address that was not made by this kind of swarm: a port out of range, say.
+      this.#counters.countDrop('udp.send_failed');
+      return RESOLVED;
+    }
+    this.#counters.countSent(payload.length);
+    return this.#queue.count() === 0 ? RESOLVED : this.#flushed(`tell ${dst.text}`, options);
+  }
+
+  #flushed(what: string, call: CallOptions | undefined): Promise<void> {
+    return this.#waits.wait<void>({ what: () => what, call, defaultTimeoutMs: DEFAULT_DRAIN_TIMEOUT_MS }, (wait) => {
+      this.#flushers.push(() => wait.resolve());
+    });
+  }
+
+  readonly #onSent = (error: Error | null): void => {
+    if (error !== null) this.#failed(error);
+    if (this.#flushers.length === 0 || (!this.#latch.isClosed && this.#queue.count() > 0)) return;
+    const flushers = this.#flushers;
+    this.#flushers = [];
+    for (const flushed of flushers) flushed();
+  };
+
+  /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */
+  #failed(error: Error): void {
+    this.#counters.countDrop('udp.send_failed');
+    if (this.#failureListeners.size === 0 || !('address' in error && 'port' in error)) return;
+    if (typeof error.address !== 'string' || typeof error.port !== 'number') return;
+    const dst = this.#sources.get(error.address, error.port);
+    for (const listener of this.#failureListeners) listener(dst, error);
+  }
+
+  readonly #onMessage = (data: Buffer<ArrayBuffer>, { address, port }: RemoteInfo): void => {
+    const src = this.#sources.get(address, port);
+    const dst = src.ip.includes(':') ? this.#dst6 : this.#dst4;
+    this.#tells.deliver({ src, dst, payload: new Uint8Array(data.buffer, data.byteOffset, data.length) });
+  };
+
+  #rejected(reason: `tell.${string}`, error: unknown): Promise<void> {
+    this.#counters.countDrop(reason);
+    return rejection(error);
+  }
+
+  #release(): Promise<void> {
+    this.#tells.clear();
+    this.#waits.close();
+    this.#socket.off('message', this.#onMessage);
+    return new Promise((resolve) => void this.#socket.close(() => resolve()));
+  }
+}

@@ -1,0 +1,43 @@
+/** Loads the QUIC engine: the one place that knows it is WebAssembly in a file. */
+
+import { readEngineBytes } from '#quic-engine-bytes';
+import { type EngineFactory } from '../protocols/quic/engine.ts';
+import { wasmEngines, type WasmExports, type WasmImports } from '../protocols/quic/wasm-engine.ts';
+
+// Neither the ECMAScript library nor Node's types describe WebAssembly; this much of it is used.
+declare const WebAssembly: {
+  compile(bytes: Uint8Array<ArrayBuffer>): Promise<object>;
+  Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
+  Instance: new (module: object, imports: { readonly host: WasmImports }) => { readonly exports: unknown };
+};
+
+/** Compiled code is a value: sharing it shares no state, and compiling takes longer than all the rest. */
+let compiled: EngineFactory | undefined;
+
+/** The engine, compiled once. Every endpoint made with it has memory of its own. */
+export async function loadQuicEngine(): Promise<EngineFactory> {
+  if (compiled !== undefined) return compiled;
+  const module = await WebAssembly.compile(await readEngineBytes());
+  return (compiled ??= enginesOf(module));
+}
+
+/**
+ * The engine, at once.
+ *
+ * @throws {TypeError} where its bytes have to be fetched first: in browsers, before `loadQuicEngine()` has resolved.
+ */
+export function quicEngine(): EngineFactory {
+  if (compiled !== undefined) return compiled;
+  const bytes = readEngineBytes();
+  if (!(bytes instanceof Uint8Array)) {
+    // Whoever is told to wait gets the error again there.
+    bytes.catch(() => {});
+    throw new TypeError('Cannot use QUIC yet: expected `await loadQuicEngine()` to have been called first');
+  }
+  return (compiled = enginesOf(new WebAssembly.Module(bytes)));
+}
+
+function enginesOf(module: object): EngineFactory {
+  // The exports are those of engine/src/border.rs; engine/check.sh holds the file to its sources.
+  return wasmEngines((host) => new WebAssembly.Instance(module, { host }).exports as WasmExports);
+}

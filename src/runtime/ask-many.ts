@@ -1,0 +1,86 @@
+/** Scatter and gather: one request to many, answers as they come. */
+
+import { type Addr } from '../core/addr.ts';
+import { type AskOptions, type Asks } from '../core/ask.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { assertBytes, wholeNumber } from '../base/checks.ts';
+
+/** How {@link askMany} goes about it; the rest goes to each ask. */
+export interface AskManyOptions extends AskOptions {
+  /** Asks under way at once. @default 16 */
+  readonly concurrency?: number | undefined;
+}
+
+/** What came of one ask. */
+export type AskResult<A extends Addr> =
+  | { readonly dst: A; readonly ok: true; readonly answer: Bytes }
+  | { readonly dst: A; readonly ok: false; readonly error: unknown };
+
+/**
+ * Asks everybody the same, and gives what came of each ask, in the order in which they end. Leaving the loop gives up
+ * the asks under way; no more are begun.
+ *
+ * @param dsts - whom to ask; taken from as there is room.
+ * @throws (while iterating) `signal.reason` when given up.
+ *
+ * @example
+ * ```ts
+ * for await (const { dst, ok, answer } of askMany(swarm, peers, request)) if (ok) console.log(dst.text, answer);
+ * ```
+ */
+export function askMany<A extends Addr>(
+  swarm: Asks<A>,
+  dsts: Iterable<A>,
+  request: Uint8Array,
+  options: AskManyOptions = {},
+): AsyncIterableIterator<AskResult<A>> {
+  const { concurrency, ...askOptions } = options;
+  assertBytes(request, 'request');
+  const limit = wholeNumber(concurrency, 'concurrency', 16, 1, Number.MAX_SAFE_INTEGER);
+  return scatter(swarm, dsts[Symbol.iterator](), request, askOptions, limit);
+}
+
+async function* scatter<A extends Addr>(
+  swarm: Asks<A>,
+  dsts: Iterator<A>,
+  request: Uint8Array,
+  options: AskOptions,
+  limit: number,
+): AsyncGenerator<AskResult<A>, void, undefined> {
+  const { signal } = options;
+  const over = new AbortController();
+  const onAbort = (): void => over.abort(signal?.reason);
+  if (signal?.aborted === true) onAbort();
+  else signal?.addEventListener('abort', onAbort);
+  const running = new Set<Promise<AskResult<A>>>(); // Bounded by `limit`.
+  const ended: AskResult<A>[] = []; // Bounded by `limit`.
+  const begin = (dst: A): void => {
+    const asked = swarm.ask(dst, request, { ...options, signal: over.signal }).then(
+      (answer): AskResult<A> => ({ dst, ok: true, answer }),
+      (error: unknown): AskResult<A> => ({ dst, ok: false, error }),
+    );
+    running.add(asked);
+    void asked.then((result) => {
+      running.delete(asked);
+      ended.push(result);
+    });
+  };
+  try {
+    for (let more = true; ;) {
+      while (more && running.size + ended.length < limit) {
+        const next = dsts.next();
+        if (next.done === true) more = false;
+        else begin(next.value);
+      }
+      if (ended.length === 0 && running.size > 0) await Promise.race(running);
+      signal?.throwIfAborted();
+      const result = ended.shift();
+      if (result !== undefined) yield result;
+      else if (running.size === 0 && !more) return;
+    }
+  } finally {
+    over.abort(signal?.aborted === true ? signal.reason : new Error('The answers are not wanted any more'));
+    signal?.removeEventListener('abort', onAbort);
+    dsts.return?.();
+  }
+}

@@ -1,0 +1,40 @@
+/** The realm of this machine: its clocks and its cryptographic random number generator. */
+
+import { type Bytes } from '../base/bytes.ts';
+import { type Clock, type ClockedRealm, type Realm, type TraceEvent } from '../core/realm.ts';
+import { systemClock } from './system-clock.ts';
+
+/** Web Crypto fills at most this many bytes a call (W3C Web Cryptography API §10.1.1). */
+const MAX_RANDOM_CALL_BYTES = 65_536;
+
+function systemRandom(length: number): Bytes {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at += MAX_RANDOM_CALL_BYTES) {
+    crypto.getRandomValues(bytes.subarray(at, at + MAX_RANDOM_CALL_BYTES));
+  }
+  return bytes;
+}
+
+/** This machine's time and randomness. The default of every swarm that is not given another realm. */
+export const systemRealm: ClockedRealm = {
+  clock: systemClock,
+  nowMs: () => systemClock.nowMs(),
+  wallMs: () => Date.now(),
+  random: systemRandom,
+};
+
+/** The same realm, with every event of every layer given to `trace`. */
+export function withTrace<R extends Realm>(realm: R, trace: (event: TraceEvent) => void): R {
+  return { ...realm, trace };
+}
+
+/** The clock of a realm; realms that bring none are taken to run in real time. */
+export function clockOf(realm: Realm): Clock {
+  return 'clock' in realm && isClock(realm.clock) ? realm.clock : systemClock;
+}
+
+/** Whether `value` can tell the time and set timers. */
+export function isClock(value: unknown): value is Clock {
+  const clock = value as Partial<Clock> | null | undefined;
+  return typeof clock?.setTimer === 'function' && typeof clock.nowMs === 'function';
+}

@@ -1,0 +1,410 @@
+/**
+ * A swarm whose messages go over sessions with peers that have proven their keys: what is the same for QUIC and TCP. It
+ * checks calls, waits, talks to itself, and ends; who is dialled and what goes over a session is the link's.
+ */
+
+import { type Addr } from '../core/addr.ts';
+import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../core/ask.ts';
+import { type Bytes, copyBytes } from '../base/bytes.ts';
+import { type Counters } from '../core/counters.ts';
+import { type Describes, type Inspection, type LayerDescription } from '../core/inspect.ts';
+import { mtuError, P2PError } from '../core/errors.ts';
+import { assertBytes, quantity, wholeNumber } from '../base/checks.ts';
+import { type AskHandler, type Message, type TellHandler } from '../core/message.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type Priority } from '../core/priority.ts';
+import { type Realm } from '../core/realm.ts';
+import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
+import { type CallOptions, type Closed } from '../core/swarm.ts';
+import { type Answer, AskSlot, type Serving } from '../swarm-kit/ask-slot.ts';
+import { CloseLatch } from '../runtime/close-latch.ts';
+import { CounterSet } from '../swarm-kit/counter-set.ts';
+import { later } from '../runtime/later.ts';
+import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
+import { isPending, RESOLVED, rejection } from '../runtime/promises.ts';
+import { TellSlot } from '../swarm-kit/tell-slot.ts';
+import { checkCall, Waits } from '../runtime/waits.ts';
+
+/** How long a tell may wait for the peer, and a drain for acknowledgements, unless the call says otherwise. */
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** An address with the PeerID of whom it leads to. */
+export interface KeyedAddr extends Addr {
+  readonly id: PeerId;
+}
+
+/** A connection with a peer. */
+export interface PeerSession {
+  readonly publicKey: PublicKey;
+  /**
+   * Sends a tell. `taken` is called once: when all bytes are taken, or with the error.
+   *
+   * @returns `true` when they are taken already, and `taken` is not called; else what gives the tell up.
+   */
+  tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void);
+  /** Sends a request. @returns what gives it up */
+  ask(
+    request: Uint8Array,
+    maxResponseBytes: number,
+    settle: (result: Bytes | P2PError) => void,
+    priority?: Priority,
+  ): () => void;
+}
+
+/** All connections with peers. */
+export interface PeerSessions<A extends KeyedAddr> {
+  /** The session to send on, if there is one. */
+  session(id: PeerId): PeerSession | undefined;
+  /** The key of a peer that was met lately. */
+  knownKey(id: PeerId): PublicKey | undefined;
+  /** Calls `use` with a session to the peer, dialling if there is none. @returns what gives up waiting */
+  withSession(dst: A, fail: (error: P2PError) => void, use: (session: PeerSession) => void): () => void;
+  /** Whether every peer has acknowledged every tell. */
+  readonly acknowledged: boolean;
+  /** Has peers say how far they have read, where they do not by themselves. */
+  requestAcknowledgements?(): void;
+  /** A handler has come: read what was left unread. */
+  unpark(): void;
+  /** Ends all sessions, with a word to each peer where that can be said at once. */
+  close(): void;
+  /** How full it is, for `inspect`. */
+  readonly state: Readonly<Record<string, number>>;
+}
+
+/** What the sessions do with what comes. */
+export interface SessionsUser<A extends KeyedAddr> {
+  readonly realm: Realm;
+  readonly counters: CounterSet;
+  /** Whether somebody listens. */
+  readonly listening: boolean;
+  deliver(message: Message<A>, budget: PendingBudget): void;
+  /** Delivers a message whose budget is the session's. @returns settles when the handler is done; never rejects */
+  pass(message: Message<A>): void | Promise<void>;
+  serve(message: Message<A>, budget: PendingBudget): Serving;
+  /** Something was acknowledged, or is lost. */
+  settled(): void;
+  /** The swarm's `closed` error for something attempted, once it is closed. */
+  closedError(what: string): P2PError | undefined;
+  failed(bug: unknown): void;
+  /** Runs in a later turn, unless the swarm has closed by then. */
+  later(act: () => void): void;
+}
+
+/** What makes a swarm of sessions. */
+export interface SessionSwarmParts<A extends KeyedAddr> {
+  readonly layer: string;
+  readonly realm: Realm;
+  readonly id: PeerId;
+  readonly publicKey: PublicKey;
+  /** The counters of what is below. */
+  readonly inner: Counters | undefined;
+  /** The largest answer that is taken, unless the call says otherwise. */
+  readonly maxMessageBytes: number;
+  /** For `inspect`. */
+  readonly limits: Readonly<Record<string, number>>;
+  readonly inspectInner?: (() => readonly Inspection[]) | undefined;
+  /** Under which addresses we are reached; asked only while open. */
+  readonly localAddrs: () => readonly A[];
+  readonly parseAddr: (text: string) => A;
+  /** @throws {TypeError} when it is no address of this kind of swarm. */
+  readonly assertAddr: (value: unknown) => void;
+  /** The most that a message to there may have. */
+  readonly mtu: (dst: A) => number;
+  readonly sessions: (user: SessionsUser<A>) => PeerSessions<A>;
+  /** Ends what is below, after the sessions. */
+  readonly release: () => Promise<void>;
+}
+
+/** How one message is sent. */
+export interface PriorityOptions {
+  /** Higher goes first, past what waits. @default 0 */
+  readonly priority?: Priority | undefined;
+}
+
+/** A swarm over sessions. */
+export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Describes {
+  readonly realm: Realm;
+  readonly publicKey: PublicKey;
+  readonly #parts: SessionSwarmParts<A>;
+  readonly #sessions: PeerSessions<A>;
+  readonly #counters: CounterSet;
+  readonly #tells: TellSlot<A>;
+  readonly #asks: AskSlot<A>;
+  readonly #waits: Waits;
+  readonly #latch: CloseLatch;
+  /** Told when a tell is acknowledged. Bounded by the drains under way. */
+  readonly #drains = new Set<() => void>();
+
+  constructor(parts: SessionSwarmParts<A>) {
+    const { realm, layer } = parts;
+    this.realm = realm;
+    this.publicKey = parts.publicKey;
+    this.#parts = parts;
+    this.#counters = new CounterSet(layer, parts.inner);
+    this.#tells = new TellSlot({ realm, counters: this.#counters });
+    this.#asks = new AskSlot({ realm, counters: this.#counters });
+    this.#waits = new Waits(realm);
+    this.#latch = new CloseLatch({ realm, layer, release: () => this.#release() });
+    this.#sessions = parts.sessions(this.#user());
+    this.#tells.onListen = () => this.#later(() => this.#sessions.unpark());
+    realm.trace?.({ layer, type: 'opened', atMs: realm.nowMs() });
+  }
+
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  get closed(): Promise<Closed> {
+    return this.#latch.closed;
+  }
+
+  localAddrs(): readonly A[] {
+    if (this.#latch.isClosed) return [];
+    return this.#parts.localAddrs();
+  }
+
+  parseAddr(text: string): A {
+    return this.#parts.parseAddr(text);
+  }
+
+  mtu(dst: A): number {
+    this.#parts.assertAddr(dst);
+    return this.#parts.mtu(dst);
+  }
+
+  maxRequestBytes(dst: A): number {
+    return this.mtu(dst);
+  }
+
+  tell(dst: A, payload: Uint8Array, options?: CallOptions & PriorityOptions): Promise<void> {
+    this.#parts.assertAddr(dst);
+    assertBytes(payload, 'payload');
+    const refused = this.#check('tell', dst, payload, options);
+    if (refused !== undefined) {
+      this.#counters.countDrop(`${this.#parts.layer}.tell_refused`);
+      return refused;
+    }
+    if (dst.id === this.#parts.id) return this.#tellSelf(dst, payload);
+    const session = this.#sessions.session(dst.id);
+    let failed: P2PError | undefined;
+    let settle: ((error?: P2PError) => void) | undefined;
+    let undo: (() => void) | undefined;
+    if (session !== undefined) {
+      const taken = (error?: P2PError): void => {
+        failed = error;
+        settle?.(error);
+      };
+      const told = session.tell(payload, taken, options?.priority);
+      if (told === true) return RESOLVED;
+      undo = told;
+    }
+    const what = (): string => `tell ${dst.text}`;
+    let began = session !== undefined;
+    const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
+    const told = this.#waits.wait<void>({ what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS, sent }, (wait) => {
+      settle = (error) => (error === undefined ? wait.resolve() : wait.reject(error));
+      if (session !== undefined) {
+        if (failed !== undefined) wait.reject(failed);
+        return undo;
+      }
+      const waiting = this.#sessions.withSession(dst, wait.reject, (found) => {
+        began = true;
+        const taken = found.tell(payload, (error) => settle!(error), options?.priority);
+        if (taken === true) wait.resolve();
+        else undo = taken;
+      });
+      return () => {
+        waiting();
+        undo?.();
+      };
+    });
+    told.catch(() => this.#counters.countDrop(`${this.#parts.layer}.tell_failed`));
+    return told;
+  }
+
+  ask(dst: A, request: Uint8Array, options?: AskOptions & PriorityOptions): Promise<Bytes> {
+    this.#parts.assertAddr(dst);
+    assertBytes(request, 'request');
+    const { maxMessageBytes } = this.#parts;
+    const maxResponseBytes = wholeNumber(
+      options?.maxResponseBytes,
+      'maxResponseBytes',
+      maxMessageBytes,
+      0,
+      Number.MAX_SAFE_INTEGER,
+    );
+    const refused = this.#check('ask', dst, request, options);
+    if (refused !== undefined) return refused;
+    const what = (): string => `ask ${dst.text}`;
+    let began = false;
+    const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
+    return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS, sent }, (wait) => {
+      if (dst.id === this.#parts.id) return this.#askSelf(dst, request, maxResponseBytes, wait.resolve, wait.reject);
+      let undo: (() => void) | undefined;
+      const waiting = this.#sessions.withSession(dst, wait.reject, (session) => {
+        began = true;
+        const settle = (result: Bytes | P2PError): void => {
+          if (result instanceof P2PError) wait.reject(result);
+          else {
+            this.#counters.countReceived(result.length);
+            wait.resolve(result);
+          }
+        };
+        undo = session.ask(request, maxResponseBytes, settle, options?.priority);
+      });
+      return () => {
+        waiting();
+        undo?.();
+      };
+    });
+  }
+
+  listen(handler: TellHandler<A>): Disposable {
+    if (this.#latch.isClosed) throw this.#latch.error('listen');
+    return this.#tells.listen(handler);
+  }
+
+  serve(handler: AskHandler<A>): Disposable {
+    if (this.#latch.isClosed) throw this.#latch.error('serve');
+    return this.#asks.serve(handler);
+  }
+
+  knownPublicKey(addr: A): PublicKey | undefined {
+    this.#parts.assertAddr(addr);
+    if (addr.id === this.#parts.id) return this.publicKey;
+    return this.#sessions.knownKey(addr.id);
+  }
+
+  lookupPublicKey(dst: A, options?: CallOptions): Promise<PublicKey> {
+    this.#parts.assertAddr(dst);
+    checkCall(options);
+    if (this.#latch.isClosed) return rejection(this.#latch.error(`look up the key of ${dst.text}`));
+    if (options?.signal?.aborted === true) return rejection(options.signal.reason);
+    const known = this.knownPublicKey(dst);
+    if (known !== undefined) return Promise.resolve(known);
+    const what = (): string => `look up the key of ${dst.text}`;
+    return this.#waits.wait<PublicKey>({ what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS }, (wait) =>
+      this.#sessions.withSession(dst, wait.reject, (session) => wait.resolve(session.publicKey)),
+    );
+  }
+
+  /** Waits until the peers have acknowledged every tell. */
+  drain(options?: CallOptions): Promise<void> {
+    checkCall(options);
+    if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
+    if (this.#sessions.acknowledged) return RESOLVED;
+    return this.#waits.wait<void>(
+      { what: () => 'drain', call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS },
+      (wait) => {
+        const look = (): void => {
+          if (this.#sessions.acknowledged) wait.resolve();
+        };
+        this.#drains.add(look);
+        this.#sessions.requestAcknowledgements?.();
+        return () => this.#drains.delete(look);
+      },
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#latch.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  describe(): LayerDescription {
+    const { maxMessageBytes, limits } = this.#parts;
+    return {
+      limits: { maxMessageBytes, ...limits },
+      state: this.#sessions.state,
+      inner: this.#parts.inspectInner?.(),
+    };
+  }
+
+  #check(
+    verb: 'tell' | 'ask',
+    dst: A,
+    payload: Uint8Array,
+    options: (CallOptions & PriorityOptions) | undefined,
+  ): Promise<never> | undefined {
+    checkCall(options);
+    quantity(options?.priority, 'priority', 0, -Number.MAX_VALUE, Number.MAX_VALUE);
+    if (this.#latch.isClosed) return rejection(this.#latch.error(`${verb} ${dst.text}`));
+    if (options?.signal?.aborted === true) return rejection(options.signal.reason);
+    const limit = this.#parts.mtu(dst);
+    if (payload.length <= limit) return undefined;
+    return rejection(mtuError(`${verb} ${dst.text}`, payload.length, limit, 'raise maxMessageBytes'));
+  }
+
+  /** Runs in a later turn, unless the swarm has closed by then. */
+  #later(act: () => void): void {
+    later(this.realm, () => {
+      if (!this.#latch.isClosed) act();
+    });
+  }
+
+  #user(): SessionsUser<A> {
+    const [tells, asks, latch] = [this.#tells, this.#asks, this.#latch];
+    return {
+      realm: this.realm,
+      counters: this.#counters,
+      get listening() {
+        return tells.occupied;
+      },
+      deliver: (message, budget) => void tells.deliver(message, budget),
+      pass: (message) => tells.pass(message),
+      serve: (message, budget) => asks.handle(message, budget),
+      settled: () => {
+        for (const look of this.#drains) look();
+      },
+      closedError: (what) => (latch.isClosed ? latch.error(what) : undefined),
+      failed: (bug) => latch.fail(bug),
+      later: (act) => this.#later(act),
+    };
+  }
+
+  #tellSelf(dst: A, payload: Uint8Array): Promise<void> {
+    const message = { src: dst, dst, payload: copyBytes(payload) };
+    this.#counters.countSent(payload.length);
+    this.#later(() => void this.#tells.deliver(message));
+    return RESOLVED;
+  }
+
+  #askSelf(
+    dst: A,
+    request: Uint8Array,
+    maxResponseBytes: number,
+    resolve: (answer: Bytes) => void,
+    reject: (error: unknown) => void,
+  ): () => void {
+    const payload = copyBytes(request);
+    let serving: Serving | undefined;
+    this.#counters.countSent(payload.length);
+    this.#later(() => {
+      serving = this.#asks.handle({ src: dst, dst, payload });
+      const settle = (answer: Answer): void => {
+        if (!answer.ok) reject(new P2PError('refused', 'remote', `Cannot ask ${dst.text}: refused`));
+        else if (answer.bytes.length > maxResponseBytes) {
+          reject(new P2PError('limit_exceeded', 'local', `The answer has ${answer.bytes.length} bytes`));
+        } else {
+          this.#counters.countReceived(answer.bytes.length);
+          resolve(copyBytes(answer.bytes));
+        }
+      };
+      if (isPending(serving.answer)) void serving.answer.then(settle);
+      else settle(serving.answer);
+    });
+    return () => serving?.abort(new P2PError('disconnected', 'local', 'The asker has given up'));
+  }
+
+  #release(): Promise<void> {
+    this.#tells.clear();
+    const error = this.#latch.error('serve');
+    this.#asks.clear(error);
+    this.#waits.close(this.#latch.how?.cause);
+    this.#sessions.close();
+    return this.#parts.release();
+  }
+}

@@ -1,0 +1,153 @@
+/** The place for a swarm's one serve handler. */
+
+import { isPending } from '../runtime/promises.ts';
+import { type Addr } from '../core/addr.ts';
+import { Refusal } from '../core/errors.ts';
+import { assertFunction, describeValue } from '../base/checks.ts';
+import { type AskHandler, type Message, type Request } from '../core/message.ts';
+import { type Realm } from '../core/realm.ts';
+import { type CounterSet } from './counter-set.ts';
+import { PendingBudget } from './pending-budget.ts';
+import { type SlotOptions } from './tell-slot.ts';
+
+/** What came of a request: bytes, which now belong to the swarm, or a refusal, perhaps with bytes. */
+export type Answer =
+  | { readonly ok: true; readonly bytes: Uint8Array }
+  | { readonly ok: false; readonly bytes: Uint8Array | undefined; readonly code: number };
+
+/** The plain refusal. */
+export const REFUSED: Answer = { ok: false, bytes: undefined, code: new Refusal().code };
+
+/** A request in its handler's hands. */
+export interface Serving {
+  /** The answer, or a promise of it that never rejects. */
+  readonly answer: Answer | Promise<Answer>;
+  /** Tells the handler, through `request.signal`, that the answer is of no use any more. Harmless afterwards. */
+  abort(reason: unknown): void;
+}
+
+/** A request with its end; the signal is made when somebody looks at it. */
+class ServedRequest<A extends Addr> {
+  /** All its properties are its own, so that a spread copy has them too. */
+  readonly request: Request<A>;
+  #controller: AbortController | undefined;
+  #aborted: { readonly reason: unknown } | undefined;
+
+  constructor({ src, dst, payload }: Message<A>) {
+    const signal = (): AbortSignal => this.#signal();
+    this.request = {
+      src,
+      dst,
+      payload,
+      get signal() {
+        return signal();
+      },
+    };
+  }
+
+  abort(reason: unknown): void {
+    this.#aborted ??= { reason };
+    this.#controller?.abort(reason);
+  }
+
+  #signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
+    }
+    return this.#controller.signal;
+  }
+}
+
+/**
+ * Holds the handler, calls it, and turns whatever it does into an {@link Answer}. Requests beyond the budget are
+ * refused, never queued.
+ */
+export class AskSlot<A extends Addr> {
+  readonly budget: PendingBudget;
+  #handler: AskHandler<A> | undefined;
+  readonly #realm: Realm;
+  readonly #counters: CounterSet;
+  readonly #serving = new Set<ServedRequest<A>>(); // Bounded by the budgets.
+
+  constructor(options: SlotOptions) {
+    this.#realm = options.realm;
+    this.#counters = options.counters;
+    this.budget = options.budget ?? new PendingBudget();
+  }
+
+  /** Whether somebody serves. */
+  get occupied(): boolean {
+    return this.#handler !== undefined;
+  }
+
+  /** As `Asks.serve`. */
+  serve(handler: AskHandler<A>): Disposable {
+    assertFunction(handler, 'handler');
+    if (this.#handler !== undefined) throw new TypeError('Cannot serve: this swarm has a handler; dispose of it first');
+    const attached: AskHandler<A> = (request) => handler(request);
+    this.#handler = attached;
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#handler === attached) this.#handler = undefined;
+      },
+    };
+  }
+
+  /** Detaches the handler and aborts what it still has in hand; for `close`. */
+  clear(reason: unknown): void {
+    this.#handler = undefined;
+    for (const request of this.#serving) request.abort(reason);
+    this.#serving.clear();
+  }
+
+  /**
+   * Has one request answered.
+   *
+   * @param budget - the peer's, where there is one per peer.
+   */
+  handle(message: Message<A>, budget: PendingBudget = this.budget): Serving {
+    const handler = this.#handler;
+    if (handler === undefined || budget.full) {
+      this.#counters.countDrop(handler === undefined ? 'no_handler' : 'queue_full');
+      return { answer: REFUSED, abort: () => {} };
+    }
+    const bytes = message.payload.length;
+    this.#counters.countReceived(bytes);
+    const served = new ServedRequest(message);
+    const abort = (reason: unknown): void => served.abort(reason);
+    try {
+      const result = handler(served.request);
+      if (!isPending(result)) return { answer: this.#answered(result, message.src), abort };
+      budget.take(bytes);
+      this.#serving.add(served);
+      const done = (answer: Answer): Answer => {
+        budget.give(bytes);
+        this.#serving.delete(served);
+        return answer;
+      };
+      const answer = result.then(
+        (response) => done(this.#answered(response, message.src)),
+        (error: unknown) => done(this.#refused(error, message.src)),
+      );
+      return { answer, abort };
+    } catch (error) {
+      return { answer: this.#refused(error, message.src), abort };
+    }
+  }
+
+  #answered(response: unknown, src: A): Answer {
+    if (response instanceof Uint8Array) return { ok: true, bytes: response };
+    return this.#refused(
+      new TypeError(`A serve handler must return a Uint8Array or throw a Refusal, got ${describeValue(response)}`),
+      src,
+    );
+  }
+
+  #refused(cause: unknown, addr: A): Answer {
+    if (Refusal.is(cause)) return { ok: false, bytes: cause.bytes, code: cause.code };
+    this.#counters.countDrop('handler_error');
+    this.#realm.trace?.({ layer: this.#counters.layer, type: 'handler_error', atMs: this.#realm.nowMs(), addr, cause });
+    return REFUSED;
+  }
+}

@@ -1,0 +1,68 @@
+/** A swarm under other addresses, without asks and keys: `keep` adds those. */
+
+import { type Addr } from '../core/addr.ts';
+import { type LayerDescription } from '../core/inspect.ts';
+import { type AddrMap } from '../core/keep.ts';
+import { type TellHandler } from '../core/message.ts';
+import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import { SwarmOver, type WrapOptions } from './swarm-over.ts';
+import { TellSlot } from './tell-slot.ts';
+
+/** How addresses are translated; `up(down(b))` must be `b`, in text. */
+export interface MapAddrsOptions<A extends Addr, B extends Addr> extends WrapOptions {
+  /** From the inner swarm's address to yours. Called for the source and destination of every message. */
+  up(addr: A): B;
+  /** From yours to the inner swarm's. Throws a `TypeError` for what is no address of yours. */
+  down(addr: B): A;
+  /** Reads your addresses' text. @default the inner swarm's address that the text writes, translated */
+  parse?(text: string): B;
+}
+
+/** The tells of `inner` under addresses `B`; `mapAddrs` of `shoal/map` is this with asks and keys. */
+export class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B> {
+  readonly #map: AddrMap<A, B>;
+  readonly #options: MapAddrsOptions<A, B>;
+  readonly #tells: TellSlot<B>;
+
+  constructor(inner: Swarm<A>, map: AddrMap<A, B>, options: MapAddrsOptions<A, B>) {
+    super(inner, 'map', options);
+    this.#map = map;
+    this.#options = options;
+    this.#tells = new TellSlot({ realm: this.realm, counters: this.counts });
+  }
+
+  localAddrs(): readonly B[] {
+    return this.latch.isClosed ? [] : this.inner.localAddrs().map((addr) => this.#map.up(addr));
+  }
+
+  parseAddr(text: string): B {
+    return this.#options.parse?.(text) ?? this.#map.up(this.inner.parseAddr(text));
+  }
+
+  mtu(dst: B): number {
+    return this.inner.mtu(this.#map.down(dst));
+  }
+
+  tell(dst: B, payload: Uint8Array, options?: CallOptions): Promise<void> {
+    const refused = this.refuseTell(dst, payload, options);
+    if (refused !== undefined) return refused;
+    this.counts.countSent(payload.length);
+    return this.inner.tell(this.#map.down(dst), payload, options);
+  }
+
+  listen(handler: TellHandler<B>): Disposable {
+    if (this.latch.isClosed) throw this.latch.error('listen');
+    const map = this.#map;
+    return this.joined(this.#tells.listen(handler), () =>
+      this.inner.listen(({ src, dst, payload }) => this.#tells.pass({ src: map.up(src), dst: map.up(dst), payload })),
+    );
+  }
+
+  protected describeLayer(): Omit<LayerDescription, 'inner'> {
+    return { limits: {} };
+  }
+
+  protected release(): void {
+    this.#tells.clear();
+  }
+}

@@ -1,0 +1,126 @@
+/** What all swarms that wrap another one do alike: one close, one set of checks, addresses handed through. */
+
+import { type Addr } from '../core/addr.ts';
+import { type Counters, type DropReason } from '../core/counters.ts';
+import { type Describes, type LayerDescription, inspect } from '../core/inspect.ts';
+import { P2PError, mtuError } from '../core/errors.ts';
+import { assertBytes } from '../base/checks.ts';
+import { type TellHandler } from '../core/message.ts';
+import { type Realm } from '../core/realm.ts';
+import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
+import { CloseLatch } from '../runtime/close-latch.ts';
+import { CounterSet } from './counter-set.ts';
+import { joinListening } from './join-listening.ts';
+import { rejection } from '../runtime/promises.ts';
+import { checkCall } from '../runtime/waits.ts';
+
+/** What every wrapper takes. */
+export interface WrapOptions {
+  /** Closing the wrapper leaves the inner swarm open, and only detaches from it. @default false */
+  readonly keepInner?: boolean | undefined;
+}
+
+/** Base of swarms with addresses `B` over a swarm with addresses `A`. */
+export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm<B>, Describes {
+  readonly realm: Realm;
+  protected readonly inner: Swarm<A>;
+  protected readonly counts: CounterSet;
+  protected readonly latch: CloseLatch;
+  readonly #keepInner: boolean;
+
+  /**
+   * @param layer - the layer's name: it begins its drop reasons.
+   * @param below - the counters of what it stands on, where that is not the inner swarm alone.
+   */
+  constructor(inner: Swarm<A>, layer: string, options: WrapOptions, below?: Counters) {
+    assertSwarm(inner, 'inner');
+    this.realm = inner.realm;
+    this.inner = inner;
+    this.#keepInner = options.keepInner ?? false;
+    this.counts = new CounterSet(layer, below ?? inner.counters);
+    this.latch = new CloseLatch({ realm: inner.realm, layer, release: () => this.#end() });
+    void inner.closed.then((how) =>
+      this.latch.fail(how.cause ?? new P2PError('closed', 'local', `The swarm under ${layer} was closed`)),
+    );
+    // Without an address: those of the layer above are not made yet.
+    this.realm.trace?.({ layer, type: 'opened', atMs: this.realm.nowMs() });
+  }
+
+  get counters(): Counters {
+    return this.counts;
+  }
+
+  get closed(): Promise<Closed> {
+    return this.latch.closed;
+  }
+
+  abstract localAddrs(): readonly B[];
+  abstract parseAddr(text: string): B;
+  abstract mtu(dst: B): number;
+  abstract tell(dst: B, payload: Uint8Array, options?: CallOptions): Promise<void>;
+  abstract listen(handler: TellHandler<B>): Disposable;
+
+  drain(options?: CallOptions): Promise<void> {
+    checkCall(options);
+    return this.latch.isClosed ? rejection(this.latch.error('drain')) : this.inner.drain(options);
+  }
+
+  close(): Promise<void> {
+    return this.latch.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  describe(): LayerDescription {
+    return { ...this.describeLayer(), inner: [inspect(this.inner)] };
+  }
+
+  /** For `keep`: stops calls on what this layer keeps, once it is closed. */
+  readonly guard = (what: string): P2PError | undefined => (this.latch.isClosed ? this.latch.error(what) : undefined);
+
+  /** The layer's own limits and state. */
+  protected abstract describeLayer(): Omit<LayerDescription, 'inner'>;
+
+  /** Releases what the layer itself holds. Called once. */
+  protected abstract release(): void;
+
+  /**
+   * What every tell checks: misuse throws, and what cannot be sent now is a counted rejection.
+   *
+   * @returns the rejection, or `undefined` when the message may go.
+   */
+  protected refuseTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void> | undefined {
+    const mtu = this.mtu(dst);
+    assertBytes(payload, 'payload');
+    const { layer } = this.counts;
+    if (options !== undefined) {
+      checkCall(options);
+      if (options.signal?.aborted === true) return this.reject('tell.aborted', options.signal.reason);
+    }
+    if (this.latch.isClosed) return this.reject('tell.closed', this.latch.error(`tell ${dst.text}`));
+    if (payload.length <= mtu) return undefined;
+    return this.reject('tell.mtu_exceeded', mtuError(`tell ${dst.text} over ${layer}`, payload.length, mtu));
+  }
+
+  /** A counted rejection of a tell. */
+  protected reject(reason: DropReason, error: unknown): Promise<void> {
+    this.counts.countDrop(reason);
+    return rejection(error);
+  }
+
+  /**
+   * The listening of a wrapper and that of its inner swarm, as one.
+   *
+   * @param below - begins the inner one; when it throws, the wrapper does not listen either.
+   */
+  protected joined(own: Disposable, below: Disposable | (() => Disposable)): Disposable {
+    return joinListening([() => own, typeof below === 'function' ? below : () => below]);
+  }
+
+  #end(): Promise<void> | void {
+    this.release();
+    return this.#keepInner ? undefined : this.inner.close();
+  }
+}

@@ -1,0 +1,119 @@
+/** The place for a swarm's one tell handler. */
+
+import { type Addr } from '../core/addr.ts';
+import { assertFunction } from '../base/checks.ts';
+import { type Message, type TellHandler } from '../core/message.ts';
+import { type Realm } from '../core/realm.ts';
+import { isPending } from '../runtime/promises.ts';
+import { type CounterSet } from './counter-set.ts';
+import { PendingBudget } from './pending-budget.ts';
+
+/** What a slot reports to, and how much it lets pend. */
+export interface SlotOptions {
+  readonly realm: Realm;
+  readonly counters: CounterSet;
+  /** @default a budget of 256 messages and 4 MiB */
+  readonly budget?: PendingBudget | undefined;
+}
+
+/**
+ * Holds the handler, calls it, keeps its promises within a budget, and counts what goes wrong. Whoever writes a swarm
+ * calls it from outside of any user's call: from a socket's event, a timer, or an inner swarm's handler.
+ */
+export class TellSlot<A extends Addr> {
+  /** For links that deliver on one budget; flow-controlled ones bring one per peer. */
+  readonly budget: PendingBudget;
+  /** Called when a handler comes; flow-controlled links start reading. */
+  onListen: (() => void) | undefined;
+  #handler: TellHandler<A> | undefined;
+  readonly #realm: Realm;
+  readonly #counters: CounterSet;
+
+  constructor(options: SlotOptions) {
+    this.#realm = options.realm;
+    this.#counters = options.counters;
+    this.budget = options.budget ?? new PendingBudget();
+  }
+
+  /** Whether somebody listens. */
+  get occupied(): boolean {
+    return this.#handler !== undefined;
+  }
+
+  /** As `Swarm.listen`. */
+  listen(handler: TellHandler<A>): Disposable {
+    assertFunction(handler, 'handler');
+    if (this.#handler !== undefined)
+      throw new TypeError('Cannot listen: this swarm has a handler; dispose of it first');
+    // A function of our own, so that the same handler attached twice is told apart.
+    const attached: TellHandler<A> = (message) => handler(message);
+    this.#handler = attached;
+    this.onListen?.();
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#handler === attached) this.#handler = undefined;
+      },
+    };
+  }
+
+  /** Detaches the handler; for `close`. */
+  clear(): void {
+    this.#handler = undefined;
+  }
+
+  /**
+   * Delivers one message, or counts why not (`no_handler`, `queue_full`).
+   *
+   * @param budget - the peer's, on flow-controlled links.
+   * @returns whether a handler got it.
+   */
+  deliver(message: Message<A>, budget: PendingBudget = this.budget): boolean {
+    if (this.#handler === undefined) {
+      this.#counters.countDrop('no_handler');
+      return false;
+    }
+    if (budget.full) {
+      this.#counters.countDrop('queue_full');
+      return false;
+    }
+    const bytes = message.payload.length;
+    const pending = this.#call(this.#handler, message, bytes);
+    if (pending !== undefined) {
+      budget.take(bytes);
+      void pending.then(() => budget.give(bytes));
+    }
+    return true;
+  }
+
+  /**
+   * Delivers one message and hands its handler's promise to the layer below, whose budget then counts it. For wrappers
+   * that add no work of their own: frag, mapAddrs, allow.
+   *
+   * @returns settles when the handler has; never rejects.
+   */
+  pass(message: Message<A>): void | Promise<void> {
+    if (this.#handler === undefined) {
+      this.#counters.countDrop('no_handler');
+      return undefined;
+    }
+    return this.#call(this.#handler, message, message.payload.length);
+  }
+
+  #call(handler: TellHandler<A>, message: Message<A>, bytes: number): Promise<void> | undefined {
+    this.#counters.countReceived(bytes);
+    try {
+      const result = handler(message);
+      return isPending(result)
+        ? result.then(undefined, (error: unknown) => this.#failed(error, message.src))
+        : undefined;
+    } catch (error) {
+      this.#failed(error, message.src);
+      return undefined;
+    }
+  }
+
+  #failed(cause: unknown, addr: A): void {
+    this.#counters.countDrop('handler_error');
+    this.#realm.trace?.({ layer: this.#counters.layer, type: 'handler_error', atMs: this.#realm.nowMs(), addr, cause });
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * `shoal/map`: the same swarm under other addresses.
+ *
+ * @example
+ * ```ts
+ * const named = mapAddrs(swarm, { up: (addr) => nameOf(addr), down: (name) => addrOf(name) });
+ * ```
+ */
+
+import { type Addr } from '../core/addr.ts';
+import { type AddrMap, type Like, keep } from '../core/keep.ts';
+import { assertFunction } from '../base/checks.ts';
+import { type Swarm } from '../core/swarm.ts';
+import { type MapAddrsOptions, MappedSwarm } from '../swarm-kit/mapped-swarm.ts';
+
+export { type MapAddrsOptions };
+
+/** Wraps a swarm so that it has addresses `B`; asks and keys of the inner swarm stay as they are. */
+export function mapAddrs<A extends Addr, B extends Addr, S extends Swarm<A>>(
+  inner: S & Swarm<A>,
+  options: MapAddrsOptions<A, B>,
+): Like<S, B> {
+  for (const name of ['up', 'down', 'parse'] as const) {
+    if (name !== 'parse' || options.parse !== undefined) assertFunction(Reflect.get(options, name), name);
+  }
+  const map: AddrMap<A, B> = { up: (addr) => options.up(addr), down: (addr) => options.down(addr) };
+  const base = new MappedSwarm<A, B>(inner, map, options);
+  return keep<A, S, B>(inner, base, map, { guard: base.guard });
+}

@@ -1,0 +1,250 @@
+/** The serving side: each request executed at most once, and answered as often as it is asked. */
+
+import { isPending } from '../../runtime/promises.ts';
+import { type Addr } from '../../core/addr.ts';
+import { type Bytes, equalBytes, EMPTY_BYTES } from '../../base/bytes.ts';
+import { P2PError } from '../../core/errors.ts';
+import { type AskHandler, type Message } from '../../core/message.ts';
+import { clockOf } from '../../runtime/system-realm.ts';
+import { type Answer, AskSlot } from '../../swarm-kit/ask-slot.ts';
+import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import { AnswerCache } from '../../protocols/mbapp/answer-cache.ts';
+import {
+  CODE_ANSWER_TOO_LARGE,
+  CODE_REFUSED,
+  HEADER_BYTES,
+  type MessageHeader,
+  type Packet,
+  TOKEN_BYTES,
+  originMs,
+} from '../../protocols/mbapp/header.ts';
+import { type MbappLink } from './asker.ts';
+import { type ResolvedMbapp } from './options.ts';
+
+/** An answer as it went out, and what it answers. */
+interface Reply<A extends Addr> {
+  readonly dst: A;
+  readonly header: MessageHeader;
+  readonly payload: Uint8Array;
+  /** Size and parts of the request: a packet with others is no repeat of it. */
+  readonly requestBytes: number;
+  readonly requestParts: number;
+  /** What came in the name of the source for this request, and what went there, in bytes on the wire below. */
+  bytesIn: number;
+  bytesOut: number;
+  /** How often the answer went out. */
+  sendings: number;
+  /** What the asker must send back before the rest goes out; made when it is needed. */
+  token: Bytes | undefined;
+  isProven: boolean;
+}
+
+/** A request in several parts, sent again, is answered again once and not for every part. */
+const RESEND_ANSWER_MS = 50;
+
+/** How often one answer is sent. An asker of 30 s asks eleven times; a larger message needs each part to arrive once. */
+const MAX_SENDINGS = 16;
+
+/** What may go to a source that has not proven its address, for each byte from it. Source: RFC 9000 §8.1. */
+const MAX_AMPLIFICATION = 3;
+
+/** The requests of all peers. */
+export class Server<A extends Addr> {
+  readonly #link: MbappLink<A>;
+  readonly #limits: ResolvedMbapp['limits'];
+  readonly #provenSources: boolean;
+  readonly #asks: AskSlot<A>;
+  readonly #cache: AnswerCache<Reply<A>>;
+  /** By peer, while it has requests in hand. Bounded by `maxPendingRequests`. */
+  readonly #budgets = new Map<string, PendingBudget>();
+
+  constructor(link: MbappLink<A>, { limits, provenSources }: ResolvedMbapp) {
+    this.#link = link;
+    this.#limits = limits;
+    this.#provenSources = provenSources;
+    const { realm, counters } = link;
+    const budget = new PendingBudget({
+      maxPendingMessages: limits.maxPendingRequests,
+      maxPendingBytes: limits.maxPendingRequests * limits.maxMessageBytes,
+    });
+    this.#asks = new AskSlot({ realm, counters, budget });
+    this.#cache = new AnswerCache({ maxAnswers: limits.maxCachedAnswers, maxBytes: limits.maxCachedBytes });
+  }
+
+  serve(handler: AskHandler<A>): Disposable {
+    return this.#asks.serve(handler);
+  }
+
+  state(): { readonly cachedAnswers: number; readonly cachedBytes: number; readonly requests: number } {
+    return {
+      cachedAnswers: this.#cache.answers,
+      cachedBytes: this.#cache.bytes,
+      requests: this.#asks.budget.messages,
+    };
+  }
+
+  close(reason: unknown): void {
+    this.#asks.clear(reason);
+  }
+
+  /** Whether a request, or a part of one, was seen before; answers it again if it was answered. */
+  isKnown(src: A, packet: Packet): boolean {
+    const { realm, counters } = this.#link;
+    const known = this.#cache.lookUp(src.text, idOf(packet), originMs(packet, realm.wallMs()));
+    const isProof = packet.code === CODE_ANSWER_TOO_LARGE;
+    // A proof is no request: where its request is not known it is not executed as one.
+    if (known.type === 'new' && !isProof) return false;
+    if (known.type !== 'answered') {
+      counters.countDrop(known.type === 'busy' ? 'mbapp.repeated_request' : 'mbapp.stale_request');
+      // The answer was given up while its asker proved its address: it need not wait for its deadline.
+      if (known.type === 'stale' && isProof && packet.data.length === TOKEN_BYTES) this.#refuseProof(src, packet);
+      return true;
+    }
+    const { entry } = known;
+    const reply = entry.answer;
+    reply.bytesIn += HEADER_BYTES + packet.data.length;
+    if (isProof) {
+      if (reply.token === undefined || !equalBytes(packet.data, reply.token)) {
+        counters.countDrop('mbapp.wrong_proof');
+        return true;
+      }
+    } else if (packet.sizeBytes !== reply.requestBytes || packet.parts !== reply.requestParts) {
+      counters.countDrop('mbapp.other_request');
+      return true;
+    }
+    if (isProof && !reply.isProven) reply.isProven = true;
+    else {
+      counters.countDrop('mbapp.repeated_request');
+      if (packet.parts > 1 && realm.nowMs() - entry.lastSentMs < RESEND_ANSWER_MS) return true;
+    }
+    entry.lastSentMs = realm.nowMs();
+    this.#send(reply);
+    return true;
+  }
+
+  /** Has a whole request answered that {@link Server.isKnown} did not know. */
+  handle(message: Message<A>, packet: Packet): void {
+    const { realm } = this.#link;
+    const { src } = message;
+    const request = { source: src.text, id: idOf(packet), sentAtMs: originMs(packet, realm.wallMs()) };
+    this.#cache.begin(request.source, request.id);
+    const budget = this.#budgetOf(src);
+    const serving = this.#admit(message, budget);
+    const done = (answer: Answer): void => {
+      const reply = this.#reply(message, packet, answer);
+      this.#cache.finish(realm.nowMs(), request, reply, reply.payload.length);
+      this.#link.counters.countSent(reply.payload.length);
+      this.#send(reply);
+      if (budget.messages === 0) this.#budgets.delete(src.text);
+    };
+    if (!isPending(serving.answer)) {
+      done(serving.answer);
+      return;
+    }
+    // The asker's deadline, counted from when its request came: clocks of two machines need not agree.
+    const timer = clockOf(realm).setTimer(
+      realm.nowMs() + packet.timeoutMs,
+      () => serving.abort(new P2PError('timeout', 'remote', `The asker waited ${packet.timeoutMs} ms`)),
+      { background: true },
+    );
+    void serving.answer.then((answer) => {
+      timer.cancel();
+      done(answer);
+    });
+  }
+
+  #admit(message: Message<A>, budget: PendingBudget): ReturnType<AskSlot<A>['handle']> {
+    const overall = this.#asks.budget;
+    // A full budget refuses; both count what is in hand.
+    if (overall.full) return this.#asks.handle(message, overall);
+    const serving = this.#asks.handle(message, budget);
+    if (isPending(serving.answer)) {
+      overall.take(message.payload.length);
+      void serving.answer.then(() => overall.give(message.payload.length));
+    }
+    return serving;
+  }
+
+  #budgetOf({ text }: A): PendingBudget {
+    const known = this.#budgets.get(text);
+    if (known !== undefined) return known;
+    const { maxPendingRequestsPerPeer, maxMessageBytes } = this.#limits;
+    const budget = new PendingBudget({
+      maxPendingMessages: maxPendingRequestsPerPeer,
+      maxPendingBytes: maxPendingRequestsPerPeer * maxMessageBytes,
+    });
+    this.#budgets.set(text, budget);
+    return budget;
+  }
+
+  #reply({ src: dst, payload: request }: Message<A>, packet: Packet, answer: Answer): Reply<A> {
+    const { origin, counter, sizeBytes, parts } = packet;
+    const fits = (answer.bytes?.length ?? 0) <= this.#limits.maxMessageBytes;
+    if (!fits) this.#link.counters.countDrop('mbapp.answer_too_large');
+    const payload = fits ? (answer.bytes ?? EMPTY_BYTES) : EMPTY_BYTES;
+    const code = fits ? (answer.ok ? 0 : refusalCode(answer.code)) : CODE_ANSWER_TOO_LARGE;
+    return {
+      dst,
+      header: replyHeader(origin, counter, code, payload),
+      payload,
+      requestBytes: sizeBytes,
+      requestParts: parts,
+      bytesIn: request.length + HEADER_BYTES * Math.max(parts, 1),
+      bytesOut: 0,
+      sendings: 0,
+      token: undefined,
+      isProven: this.#provenSources,
+    };
+  }
+
+  /** Sends an answer, or to a source that has not proven its address what its bytes pay for. */
+  #send(reply: Reply<A>): void {
+    const { dst, header, payload } = reply;
+    const { counters, realm, wireBytes } = this.#link;
+    if (reply.sendings >= MAX_SENDINGS) {
+      counters.countDrop('mbapp.answered_too_often');
+      return;
+    }
+    if (reply.isProven) {
+      reply.sendings++;
+      this.#dispatch(dst, header, payload);
+      return;
+    }
+    const credit = MAX_AMPLIFICATION * reply.bytesIn - reply.bytesOut;
+    if (wireBytes(dst, payload.length) <= credit) {
+      reply.sendings++;
+      this.#pay(reply, header, payload);
+    } else if (HEADER_BYTES + TOKEN_BYTES <= credit) {
+      reply.token ??= realm.random(TOKEN_BYTES);
+      const { origin, counter } = header;
+      this.#pay(reply, replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, reply.token), reply.token);
+    } else counters.countDrop('mbapp.unproven_source');
+  }
+
+  #refuseProof(dst: A, { origin, counter }: Packet): void {
+    this.#dispatch(dst, replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, EMPTY_BYTES), EMPTY_BYTES);
+  }
+
+  #pay(reply: Reply<A>, header: MessageHeader, payload: Uint8Array): void {
+    reply.bytesOut += this.#link.wireBytes(reply.dst, payload.length);
+    this.#dispatch(reply.dst, header, payload);
+  }
+
+  #dispatch(dst: A, header: MessageHeader, payload: Uint8Array): void {
+    // The asker asks again when an answer is lost; what cannot be sent at all is counted.
+    this.#link.send(dst, header, payload).catch(() => this.#link.counters.countDrop('mbapp.answer_not_sent'));
+  }
+}
+
+/** A handler's code; the one that mbapp gives a meaning of its own is a plain refusal. */
+const refusalCode = (code: number): number => (code === CODE_ANSWER_TOO_LARGE ? CODE_REFUSED : code);
+
+/** The header of a reply. How many parts it goes into is the sender's to say, when there is more than one. */
+function replyHeader(origin: number, counter: number, code: number, { length: sizeBytes }: Uint8Array): MessageHeader {
+  return { kind: 'reply', code, origin, counter, sizeBytes, parts: sizeBytes === 0 ? 0 : 1, timeoutMs: 0 };
+}
+
+/** What tells a request of one peer from its others. */
+function idOf({ origin, counter }: Packet): string {
+  return `${origin} ${counter}`;
+}
