@@ -1,0 +1,160 @@
+/** Asks the application's `accept`, for all peers that are being let in. */
+
+import { SourceShares } from '../base/source-shares.ts';
+import { type Accept, type AcceptPeer, type Verdict, verdictOf, verdictOfThrown } from '../core/accept.ts';
+import { type Addr } from '../core/addr.ts';
+import { P2PError } from '../core/errors.ts';
+import { type Realm, type Timer } from '../core/realm.ts';
+import { isPending } from '../runtime/promises.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+
+/** How long a predicate may take: less than any handshake's own timeout, so that the peer hears the no. */
+export const ACCEPT_TIMEOUT_MS = 5000;
+/** Peers that may wait for their verdict at the same time, in all. */
+export const MAX_PENDING_VERDICTS = 256;
+/** Sessions whose predicate is asked again at the same time. */
+const RECHECKS_AT_ONCE = 64;
+
+/** How a gate asks. */
+export interface AcceptGateOptions<in A extends Addr> {
+  readonly realm: Realm;
+  /** @default every peer is let in */
+  readonly accept: Accept<A> | undefined;
+  /** Called when the predicate is at fault: it threw, took too long, or answered what is no boolean. */
+  readonly onFault: (peer: AcceptPeer<A>, cause: Error) => void;
+  /** @default 256 */
+  readonly maxPending?: number | undefined;
+}
+
+/** A verdict that is awaited. */
+export interface PendingVerdict {
+  /** Forgets the question, when the peer has gone meanwhile: its callback is not called any more. */
+  cancel(): void;
+}
+
+interface Question {
+  settle: ((accepted: boolean) => void) | undefined;
+  timer: Timer | undefined;
+}
+
+/**
+ * Only `true` admits. Questions are bounded, with a share for each source: when all places are taken, the oldest of the
+ * busiest source is answered with no.
+ */
+export class AcceptGate<A extends Addr> {
+  readonly #options: AcceptGateOptions<A>;
+  readonly #maxPending: number;
+  /** Bounded by `maxPending`. */
+  readonly #questions = new SourceShares<Question>();
+
+  constructor(options: AcceptGateOptions<A>) {
+    this.#options = options;
+    this.#maxPending = options.maxPending ?? MAX_PENDING_VERDICTS;
+  }
+
+  /** Peers that wait for their verdict. */
+  get pending(): number {
+    return this.#questions.size;
+  }
+
+  /**
+   * Asks whether `peer` may talk.
+   *
+   * @param host - whose share the question counts for: the IP, or any text that names where the peer is.
+   * @param settle - called once with the verdict of a predicate that returned a promise, never inside this call.
+   * @returns the verdict, if the predicate gave it at once.
+   */
+  ask(peer: AcceptPeer<A>, host: string, settle: (accepted: boolean) => void): boolean | PendingVerdict {
+    return this.#ask(peer, host, settle);
+  }
+  /**
+   * Asks again for sessions that exist. They go on meanwhile, and take no places of peers that are being let in.
+   *
+   * @param sessions - each peer with what ends its session; `end` is called for those that are refused.
+   * @returns settles when all are judged; never rejects.
+   */
+  async recheck(sessions: Iterable<readonly [peer: AcceptPeer<A>, end: () => void]>): Promise<void> {
+    const left = [...sessions].values(); // Bounded by the sessions of the owner.
+    const judge = async (): Promise<void> => {
+      for (const [peer, end] of left) {
+        const accepted = await new Promise<boolean>((resolve) => {
+          const answer = this.#ask(peer, undefined, resolve);
+          if (typeof answer === 'boolean') resolve(answer);
+        });
+        if (!accepted) end();
+      }
+    };
+    await Promise.all(Array.from({ length: RECHECKS_AT_ONCE }, judge));
+  }
+
+  /** Answers all questions with no. */
+  close(): void {
+    for (let one = this.#questions.oldestOfBusiest; one !== undefined; one = this.#questions.oldestOfBusiest) {
+      this.#end(one, false);
+    }
+  }
+
+  #ask(peer: AcceptPeer<A>, host: string | undefined, settle: (accepted: boolean) => void): boolean | PendingVerdict {
+    const { accept } = this.#options;
+    if (accept === undefined) return true;
+    let answer: unknown;
+    try {
+      answer = accept(peer);
+    } catch (cause) {
+      return this.#judge(peer, verdictOfThrown(cause));
+    }
+    if (!isPending(answer)) return this.#judge(peer, verdictOf(answer));
+    return this.#wait(peer, host, answer, settle);
+  }
+
+  #wait(
+    peer: AcceptPeer<A>,
+    host: string | undefined,
+    answer: Promise<unknown>,
+    settle: (accepted: boolean) => void,
+  ): boolean | PendingVerdict {
+    const question: Question = { settle, timer: undefined };
+    if (host !== undefined && !this.#addFor(host, question)) {
+      answer.catch(() => undefined); // A promise that rejects later must not end the process.
+      return false;
+    }
+    const { realm } = this.#options;
+    question.timer = clockOf(realm).setTimer(realm.nowMs() + ACCEPT_TIMEOUT_MS, () => {
+      const cause = new P2PError('timeout', 'local', `accept has not answered within ${ACCEPT_TIMEOUT_MS} ms`);
+      this.#end(question, this.#judge(peer, cause));
+    });
+    const judge = (verdict: Verdict): void => {
+      if (question.settle !== undefined) this.#end(question, this.#judge(peer, verdict));
+    };
+    answer.then(
+      (value) => judge(verdictOf(value)),
+      (cause: unknown) => judge(verdictOfThrown(cause)),
+    );
+    return { cancel: () => this.#end(question, undefined) };
+  }
+
+  /** @returns false when every source holds as little as this one, so that nobody has to make room */
+  #addFor(host: string, question: Question): boolean {
+    if (this.#questions.size >= this.#maxPending) {
+      const victim = this.#questions.victimFor(host);
+      if (victim === undefined) return false;
+      this.#end(victim, false);
+    }
+    this.#questions.add(host, question);
+    return true;
+  }
+
+  #end(question: Question, accepted: boolean | undefined): void {
+    const { settle } = question;
+    question.settle = undefined;
+    question.timer?.cancel();
+    this.#questions.delete(question);
+    if (accepted !== undefined) settle?.(accepted);
+  }
+
+  #judge(peer: AcceptPeer<A>, verdict: Verdict): boolean {
+    if (typeof verdict === 'boolean') return verdict;
+    this.#options.onFault(peer, verdict);
+    return false;
+  }
+}
