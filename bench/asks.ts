@@ -34,7 +34,7 @@ async function serve(kind: Kind): Promise<string> {
   if (kind !== 'dgram') {
     const swarm = await stack(kind, 2);
     swarm.serve(({ payload }) => payload);
-    return swarm.localAddrs()[0]!.text;
+    return swarm.addr.text;
   }
   const socket = createSocket({ type: 'udp4', lookup: (host, _, done) => done(null, host, 4) });
   socket.on('message', (data, { port, address }) => socket.send(data, port, address));

@@ -55,7 +55,7 @@ async function obey(order: EndpointOrder): Promise<EndpointReport> {
   switch (order.do) {
     case 'serve':
       void serve(order.echo);
-      return { addr: endpoint.localAddrs()[0]!.text };
+      return { addr: endpoint.addr.text };
     case 'connect':
       connection = await endpoint.connect(order.addr);
       return {};

@@ -59,7 +59,7 @@ async function victim(): Promise<void> {
   if ('tell' in open) open.listen(() => wait(30_000));
   let peak = 0;
   setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
-  const loopback = open.localAddrs().find(({ text }) => text.includes('127.0.0.1')) ?? open.localAddrs()[0]!;
+  const loopback = open.localAddrs().find(({ text }) => text.includes('127.0.0.1')) ?? open.addr;
   await wait(500);
   const report = async (): Promise<void> => {
     // Buffers are given back in a later turn than the one that finds them dead.

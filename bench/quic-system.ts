@@ -72,7 +72,7 @@ function shoal(maxMtuBytes?: number): BenchSystem {
     serve: async (respond) => {
       const swarm = await openQuicSwarm({ bind: '127.0.0.1:0', privateKey: generateKey(), maxMtuBytes });
       swarm.serve(({ payload }) => respond(payload));
-      return swarm.localAddrs()[0]!.text;
+      return swarm.addr.text;
     },
     client: async () => {
       const swarm = await openQuicSwarm({ bind: '127.0.0.1:0', privateKey: generateKey(), maxMtuBytes });

@@ -24,7 +24,7 @@ function swarmKind(open: (key: number) => Promise<SecureAskSwarm<Addr>>): Kind {
     serve: async () => {
       const swarm = await open(2);
       swarm.serve(({ payload }) => payload);
-      return swarm.localAddrs()[0]!.text;
+      return swarm.addr.text;
     },
     connect: async (addr) => {
       const swarm = await open(1);

@@ -91,7 +91,7 @@ async function swarm(): Promise<End> {
   const tcp = await openTcpSwarm({ bind: '127.0.0.1:0', privateKey: generateKey() });
   tcp.listen(() => processed(1));
   return {
-    addr: tcp.localAddrs()[0]!.text,
+    addr: tcp.addr.text,
     send: async (addr, count, bytes) => {
       const dst = tcp.parseAddr(addr);
       const payload = new Uint8Array(bytes).fill(1);

@@ -59,7 +59,7 @@ async function open(): Promise<UdpReply> {
   raw.on('message', () => arrived('raw'));
   swarm = await openUdpSwarm({ bind: '127.0.0.1:0' });
   swarm.listen(() => arrived('shoal'));
-  return { ports: { raw: raw.address().port, shoal: swarm.localAddrs()[0]!.port } };
+  return { ports: { raw: raw.address().port, shoal: swarm.addr.port } };
 }
 
 /** Sends one packet; answers a promise only when the socket is full. */

@@ -23,7 +23,7 @@ export const virtualRing: Bench = {
     const ring = async (): Promise<number> => {
       const realm = createMemoryRealm({ clock: 'virtual' });
       const swarms = Array.from({ length: NODES }, () => realm.swarm());
-      const addrs = swarms.map((swarm) => swarm.localAddrs()[0]!);
+      const addrs = swarms.map((swarm) => swarm.addr);
       const { promise, resolve } = Promise.withResolvers<void>();
       let handled = 0;
       for (const [i, swarm] of swarms.entries()) {

@@ -50,7 +50,7 @@ async function measure(wrap: Wrap, batches: number): Promise<Sample> {
   let received = 0;
   bob.listen(() => void received++);
   alice.listen(() => {});
-  const dst = bob.localAddrs()[0]!;
+  const dst = bob.addr;
   const payload = new Uint8Array(64);
   const batch = async (): Promise<void> => {
     for (let i = 0; i < BATCH; i++) void alice.tell(dst, payload);

@@ -30,4 +30,4 @@ const rooms = mapAddrs(alice, {
 });
 const again = receiveOne(bob);
 await rooms.tell(rooms.parseAddr('room:bob'), Uint8Array.of(2));
-console.log(`${rooms.localAddrs()[0]!.text} told ${(await world.realm.clock.run(again)).dst.text}`);
+console.log(`${rooms.addr.text} told ${(await world.realm.clock.run(again)).dst.text}`);

@@ -10,7 +10,7 @@ await using bob = await openQuicSwarm({ bind, privateKey: generateKey() });
 
 bob.serve(({ payload }) => encodeText(`${payload.length} bytes, thank you`));
 
-const bobAddr = alice.parseAddr(bob.localAddrs()[0]!.text); // <PeerID>@127.0.0.1:<port>
+const bobAddr = alice.parseAddr(bob.addr.text); // <PeerID>@127.0.0.1:<port>
 const answer = await alice.ask(bobAddr, new Uint8Array(500_000), { timeoutMs: 5000 });
 console.log(`bob says: ${decodeText(answer)}`);
 

@@ -17,7 +17,7 @@ bob.serve(({ payload }) => {
   return encodeText(`hello, ${name}`);
 });
 
-const dst = alice.parseAddr(bob.localAddrs()[0]!.text);
+const dst = alice.parseAddr(bob.addr.text);
 console.log(decodeText(await alice.ask(dst, encodeText('Alice'), { timeoutMs: 5000 })));
 
 try {

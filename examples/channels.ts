@@ -16,7 +16,7 @@ chat.listen(({ payload }) => {
 });
 files.serve(({ payload }) => encodeText(`contents of ${decodeText(payload)}`));
 
-const dst = chat.localAddrs()[0]!;
+const dst = chat.addr;
 await alice.open('chat').tell(dst, encodeText('hi'));
 await heard.promise;
 console.log(`files: ${decodeText(await alice.open('files').ask(dst, encodeText('notes.txt')))}`);

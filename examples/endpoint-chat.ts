@@ -40,7 +40,7 @@ async function listen(guest: Connection, show: (line: string) => void): Promise<
 
 if (argument === undefined || argument === '--host') {
   await using room = await openEndpoint({ bind });
-  const address = room.localAddrs()[0]!;
+  const address = room.addr;
   console.log(`the room is at ${address.text}`);
   const hosting = host(room);
   if (argument === '--host') await hosting; // until Ctrl-C

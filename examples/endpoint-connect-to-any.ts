@@ -7,10 +7,10 @@ const bind = '127.0.0.1:0';
 await using alice = await openEndpoint({ bind });
 await using bob = await openEndpoint({ bind });
 const gone = await openEndpoint({ bind });
-const dead = gone.localAddrs()[0]!.text;
+const dead = gone.addr.text;
 await gone.close();
 
-const contacts = [dead, { addr: bob.localAddrs()[0]!, expect: bob.peerId }];
+const contacts = [dead, { addr: bob.addr, expect: bob.peerId }];
 const connection = await alice.connectToAny(contacts, { staggerMs: 250, maxParallel: 2, timeoutMs: 3000 });
 console.log(`connected to ${connection.remoteAddr.text}`);
 

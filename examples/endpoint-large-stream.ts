@@ -39,7 +39,7 @@ const source = new ReadableStream<Uint8Array>({
   },
 });
 
-const connection = await alice.connect(bob.localAddrs()[0]!);
+const connection = await alice.connect(bob.addr);
 const { send, receive: answer } = await connection.openBi();
 await source.pipeTo(send.writable);
 const got = decodeText((await answer.next())!.payload);

@@ -30,12 +30,12 @@ async function call(node: Endpoint<UdpAddr>, address: string): Promise<void> {
 }
 
 await using node = await openEndpoint({ bind: '127.0.0.1:0', ...options });
-console.log(`listening on ${node.localAddrs()[0]!.text} as ${node.peerId}`);
+console.log(`listening on ${node.addr.text} as ${node.peerId}`);
 const answering = answer(node);
 
 for (const peer of peers) await call(node, peer);
 if (peers.length > 0) await answering; // until Ctrl-C
 else {
   await using other = await openEndpoint({ bind: '127.0.0.1:0' });
-  await call(other, node.localAddrs()[0]!.text);
+  await call(other, node.addr.text);
 }

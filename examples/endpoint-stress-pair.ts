@@ -48,8 +48,8 @@ const clients: Endpoint<UdpAddr>[] = [];
 for (let i = 0; i < CLIENTS; i++) {
   const client = await openEndpoint({ bind });
   clients.push(client);
-  const contact = await client.connect(node.localAddrs()[0]!);
-  const { payload } = await contact.request(encodeText(client.localAddrs()[0]!.text));
+  const contact = await client.connect(node.addr);
+  const { payload } = await contact.request(encodeText(client.addr.text));
   const known = JSON.parse(decodeText(payload)!) as string[];
   await Promise.all(known.map((address) => client.connect(address)));
 }

@@ -11,10 +11,10 @@ const [aliceKey, bobKey, caKey] = [generateKey(), generateKey(), generateKey()];
 // By PeerID: nobody else can have it, and nothing has to be set up.
 await using bob = await openEndpoint({ bind, identity: bobKey });
 await using careful = await openEndpoint({ bind, trust: { peerIds: [bob.peerId] } });
-await careful.connect(bob.localAddrs()[0]!);
+await careful.connect(bob.addr);
 await using stranger = await openEndpoint({ bind });
 try {
-  await stranger.connect(careful.localAddrs()[0]!);
+  await stranger.connect(careful.addr);
 } catch (error) {
   if (!P2PError.is(error)) throw error;
   console.log(`the stranger is ${error.code}: ${error.message}`);
@@ -33,5 +33,5 @@ const member = (key: typeof caKey, name: string) => ({
 const trust: Trust = { ca, serverName: 'bob.example.test' };
 await using alice = await openEndpoint({ bind, trust, identity: member(aliceKey, 'alice.example.test') });
 await using server = await openEndpoint({ bind, trust, identity: member(bobKey, 'bob.example.test') });
-const connection = await alice.connect(server.localAddrs()[0]!);
+const connection = await alice.connect(server.addr);
 console.log(`connected to ${connection.peerId}, authenticated: ${connection.authenticated}`);

@@ -11,7 +11,7 @@ const friends = createPeerList({ allow: [peerIdOf(bobKey.publicKey)] });
 await using alice = allow(p2pke(realm.swarm(), { privateKey: aliceKey }), friends);
 await using bob = p2pke(realm.swarm(), { privateKey: bobKey });
 
-const dst = alice.parseAddr(bob.localAddrs()[0]!.text);
+const dst = alice.parseAddr(bob.addr.text);
 await alice.tell(dst, Uint8Array.of(1));
 console.log('bob is a friend: told');
 

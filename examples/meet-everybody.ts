@@ -16,7 +16,7 @@ async function open() {
     exchange.candidates(id).map(({ addr }) => quic.parseAddr(addr));
   const chat = peerSwarm(channels.open('chat'), { source });
   chat.serve(({ payload }) => encodeText(`${decodeText(payload)} to you`));
-  return { channels, exchange, chat, id: peerIdOf(privateKey.publicKey), addr: quic.localAddrs()[0]! };
+  return { channels, exchange, chat, id: peerIdOf(privateKey.publicKey), addr: quic.addr };
 }
 
 const peers = await Promise.all([1, 2, 3, 4, 5].map(open));

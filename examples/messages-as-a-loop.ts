@@ -8,7 +8,7 @@ await using alice = await openUdpSwarm({ bind });
 await using bob = await openUdpSwarm({ bind });
 
 const inbox = messages(bob, { capacity: 100, overflow: 'drop-oldest' });
-for (const word of ['one', 'two', 'three', 'stop']) await alice.tell(bob.localAddrs()[0]!, encodeText(word));
+for (const word of ['one', 'two', 'three', 'stop']) await alice.tell(bob.addr, encodeText(word));
 
 for await (const { src, payload } of inbox) {
   const text = decodeText(payload);

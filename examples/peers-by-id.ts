@@ -13,10 +13,10 @@ const [a, b] = [open(), open()];
 
 // An address book; a tracker or a DHT would do as well.
 const book = new Map<PeerId, readonly AddrOf<typeof b>[]>();
-for (const swarm of [a, b]) book.set(swarm.localAddrs()[0]!.id, swarm.localAddrs());
+for (const swarm of [a, b]) book.set(swarm.addr.id, swarm.localAddrs());
 
 await using alice = peerSwarm(a, { source: (id) => book.get(id) ?? [] });
 await using bob = peerSwarm(b, { source: (id) => book.get(id) ?? [] });
 
 bob.serve(({ src, payload }) => encodeText(`${src.id.slice(0, 6)}… said ${decodeText(payload)}`));
-console.log(decodeText(await alice.ask(bob.localAddrs()[0]!, encodeText('hi'))));
+console.log(decodeText(await alice.ask(bob.addr, encodeText('hi'))));

@@ -24,11 +24,11 @@ bob.listen(({ src, payload }) => {
 });
 const answered = receiveOne(alice);
 
-const [bobAddr] = bob.localAddrs(); // <PeerID>@127.0.0.1:<port>: hand it to others as text
-await alice.tell(alice.parseAddr(bobAddr!.text), encodeText('hello, bob'));
+const bobAddr = bob.addr; // <PeerID>@127.0.0.1:<port>: hand it to others as text
+await alice.tell(alice.parseAddr(bobAddr.text), encodeText('hello, bob'));
 console.log(`alice hears "${decodeText((await answered).payload)}"`);
 
-const someoneElse = p2pkeAddr(peerIdOf(generateKey().publicKey), bobAddr!.inner);
+const someoneElse = p2pkeAddr(peerIdOf(generateKey().publicKey), bobAddr.inner);
 try {
   await alice.tell(someoneElse, encodeText('for your eyes only'));
 } catch (error) {

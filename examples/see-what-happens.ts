@@ -13,7 +13,7 @@ const bind = '127.0.0.1:0';
 await using alice = mbapp(p2pke(await openUdpSwarm({ bind, realm }), { privateKey: generateKey() }));
 await using bob = mbapp(p2pke(await openUdpSwarm({ bind, realm }), { privateKey: generateKey() }));
 bob.serve(({ payload }) => payload);
-await alice.ask(alice.parseAddr(bob.localAddrs()[0]!.text), Uint8Array.of(1, 2, 3));
+await alice.ask(alice.parseAddr(bob.addr.text), Uint8Array.of(1, 2, 3));
 
 for (let at: typeof alice.counters | undefined = alice.counters; at !== undefined; at = at.inner) {
   console.log(`${at.layer}: ${at.sent} sent, ${at.received} received, drops ${JSON.stringify([...at.drops])}`);

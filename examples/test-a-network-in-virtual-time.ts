@@ -12,11 +12,11 @@ for (const [i, node] of nodes.entries()) {
   node.listen(({ payload }) => {
     if (heardAt.has(i)) return;
     heardAt.set(i, realm.nowMs());
-    for (const j of shape.neighbours[i]!) void node.tell(nodes[j]!.localAddrs()[0]!, payload);
+    for (const j of shape.neighbours[i]!) void node.tell(nodes[j]!.addr, payload);
   });
 }
 heardAt.set(0, 0);
-for (const j of shape.neighbours[0]!) void nodes[0]!.tell(nodes[j]!.localAddrs()[0]!, Uint8Array.of(1));
+for (const j of shape.neighbours[0]!) void nodes[0]!.tell(nodes[j]!.addr, Uint8Array.of(1));
 
 realm.clock.setTimer(100, () => realm.cut());
 realm.clock.setTimer(1_800_000, () => realm.heal());

@@ -5,7 +5,7 @@ import { multi } from 'shoal/multi';
 
 const realm = createMemoryRealm();
 await using before = multi({ lan: realm.swarm() });
-const stored = before.localAddrs()[0]!.text;
+const stored = before.addr.text;
 
 await using after = multi({ lan: realm.swarm(), wan: realm.swarm() });
 console.log('stored address:', stored);

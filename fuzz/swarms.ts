@@ -45,7 +45,7 @@ async function quicInitials(): Promise<readonly Uint8Array[]> {
   const nobody = realm.swarm();
   nobody.listen(({ payload }) => void initials.push(payload));
   const [client, other] = [1, 2].map((i) => quic(realm.swarm(), { privateKey: testKey(i) }));
-  const dst = client!.parseAddr(`${other!.localAddrs()[0]!.id}@${nobody.localAddrs()[0]!.text}`);
+  const dst = client!.parseAddr(`${other!.addr.id}@${nobody.addr.text}`);
   void client!.tell(dst, Uint8Array.of(1));
   await realm.clock.advance(1000);
   await realm.clock.run(Promise.all([client!.close(), other!.close()]));

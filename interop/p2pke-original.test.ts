@@ -100,7 +100,7 @@ describe('p2pke with a peer that forgets as the original does', { skip: goMissin
       heard.add(decodeText(payload)!);
       void swarm.tell(src, payload);
     });
-    const to = swarm.localAddrs()[0]!.text;
+    const to = swarm.addr.text;
     const sent = await every(5000, (n) => peer.tell(to, `g${n}`));
     await pause(1000);
     assert.deepEqual([...heard].filter((text) => text.startsWith('g')).length, sent);

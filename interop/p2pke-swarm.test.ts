@@ -32,7 +32,7 @@ describe('the p2pke swarm with the independent Go peer', { skip: goMissing(), co
     await go.address();
     await using swarm = await open();
     const told = receiveOne(swarm, { timeoutMs: 5000 });
-    go.tell(swarm.localAddrs()[0]!.text, 'from Go');
+    go.tell(swarm.addr.text, 'from Go');
     const { src, payload } = await told;
     assert.equal(decodeText(payload), 'from Go');
     await swarm.tell(src, encodeText('back'));

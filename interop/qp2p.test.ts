@@ -12,7 +12,7 @@ type Udp = Endpoint<UdpAddr>;
 
 const open = (options: OpenEndpointOptions = {}): Promise<Udp> =>
   openEndpoint({ bind: '127.0.0.1:0', compat: 'qp2p', ...options });
-const addrOf = (endpoint: Udp): string => endpoint.localAddrs()[0]!.text;
+const addrOf = (endpoint: Udp): string => endpoint.addr.text;
 const text = (words: string): Uint8Array => encodeText(words);
 
 /** Our end of a connection that the peer has made, and its number over there. */

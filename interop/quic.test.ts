@@ -14,7 +14,7 @@ type Quic = SecureAskSwarm<QuicAddr<UdpAddr>>;
 
 const openOurs = (options: Partial<QuicSwarmOptions<UdpAddr>> = {}): Promise<Quic> =>
   openQuicSwarm({ bind: '127.0.0.1:0', privateKey: testKey(3), preset: 'go-p2p', ...options });
-const ourAddress = (swarm: Quic): string => swarm.localAddrs()[0]!.text;
+const ourAddress = (swarm: Quic): string => swarm.addr.text;
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const textOf = (payload: Uint8Array): string => new TextDecoder().decode(payload);
 const base64 = (payload: Uint8Array): string => Buffer.from(payload).toString('base64');

@@ -17,7 +17,7 @@ export const DEFAULT_ASK_TIMEOUT_MS = 30_000;
 /** The ability to ask and to serve. */
 export interface Asks<in out A extends Addr> {
   /** The most bytes that `ask(dst, …)` takes now. Not `mtu()`: some layers carry asks in another way than tells. */
-  maxRequestBytes(dst: A): number;
+  maxRequestBytes(dst: A | string): number;
 
   /**
    * Sends a request and waits for its answer.
@@ -30,7 +30,7 @@ export interface Asks<in out A extends Addr> {
    *   there, `mtu_exceeded` before anything is sent, `limit_exceeded` when the answer is larger than
    *   `maxResponseBytes`, `unreachable`, `closed`. Its `sent` says whether a retry could make the peer act twice.
    */
-  ask(dst: A, request: Uint8Array, options?: AskOptions): Promise<Bytes>;
+  ask(dst: A | string, request: Uint8Array, options?: AskOptions): Promise<Bytes>;
 
   /**
    * Answers requests until the returned disposable is disposed of. One handler at a time.

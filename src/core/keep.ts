@@ -8,9 +8,12 @@
 
 import { type Addr } from './addr.ts';
 import { assertFunction } from '../base/checks.ts';
-import { type AskSwarm, type Asks, canAsk } from './ask.ts';
-import { type Secure, type SecureAskSwarm, type SecureSwarm, isSecure } from './secure.ts';
-import { type Swarm } from './swarm.ts';
+import { type AskOptions, type AskSwarm, type Asks, canAsk } from './ask.ts';
+import { type AskHandler } from './message.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { type PublicKey, type Secure, type SecureAskSwarm, type SecureSwarm, isSecure } from './secure.ts';
+import { type CallOptions, type Swarm } from './swarm.ts';
+import { TextAddrs } from './text-addrs.ts';
 
 // The address type of S does not matter for which abilities it has, and Asks and Secure are invariant in it: only `any`
 // matches them all.
@@ -48,8 +51,58 @@ export interface AddrMap<in out A extends Addr, in out B extends Addr> {
 /** Why a call cannot be made now; `undefined` when it can. */
 export type Guard = (what: string) => Error | undefined;
 
+/** The ask half of a layer, for addresses that are parsed already. */
+export interface AddrAsks<in out A extends Addr> {
+  /** As of {@link Asks}, for an address. */
+  readonly maxRequestBytes: (dst: A) => number;
+  /** As of {@link Asks}, for an address. */
+  readonly ask: (dst: A, request: Uint8Array, options?: AskOptions) => Promise<Bytes>;
+  /** As of {@link Asks}. */
+  readonly serve: (handler: AskHandler<A>) => Disposable;
+}
+
+/** The secure half of a layer, for addresses that are parsed already. */
+export interface AddrSecure<in out A extends Addr> {
+  readonly publicKey: PublicKey;
+  /** As of {@link Secure}, for an address. */
+  readonly knownPublicKey: (addr: A) => PublicKey | undefined;
+  /** As of {@link Secure}, for an address. */
+  readonly lookupPublicKey: (dst: A, options?: CallOptions) => Promise<PublicKey>;
+}
+
+/** Asks that take text wherever an address does. */
+export function textAsks<A extends Addr>(asks: AddrAsks<A>, texts: TextAddrs<A>): Asks<A> {
+  return {
+    maxRequestBytes: (dst) => asks.maxRequestBytes(texts.addrOf(dst)),
+    ask: (dst, request, options) =>
+      typeof dst === 'string'
+        ? texts.call('ask', dst, (addr) => asks.ask(addr, request, options))
+        : asks.ask(dst, request, options),
+    serve: (handler) => asks.serve(handler),
+  };
+}
+
+/** Keys that can be looked up by text wherever an address will do. */
+export function textSecure<A extends Addr>(secure: AddrSecure<A>, texts: TextAddrs<A>): Secure<A> {
+  return {
+    publicKey: secure.publicKey,
+    knownPublicKey: (addr) => {
+      const known = typeof addr === 'string' ? texts.tryParse(addr) : addr;
+      return known === undefined ? undefined : secure.knownPublicKey(known);
+    },
+    lookupPublicKey: (dst, options) =>
+      typeof dst === 'string'
+        ? texts.call('look up the key of', dst, (addr) => secure.lookupPublicKey(addr, options))
+        : secure.lookupPublicKey(dst, options),
+  };
+}
+
 /** The ask half of `inner`, seen through an address map. */
-export function mapAsks<A extends Addr, B extends Addr>(inner: Asks<A>, map: AddrMap<A, B>, guard?: Guard): Asks<B> {
+export function mapAsks<A extends Addr, B extends Addr>(
+  inner: Asks<A>,
+  map: AddrMap<A, B>,
+  guard?: Guard,
+): AddrAsks<B> {
   return {
     maxRequestBytes: (dst) => inner.maxRequestBytes(map.down(dst)),
     ask: (dst, request, options) => {
@@ -79,7 +132,7 @@ export function mapSecure<A extends Addr, B extends Addr>(
   inner: Secure<A>,
   map: AddrMap<A, B>,
   guard?: Guard,
-): Secure<B> {
+): AddrSecure<B> {
   return {
     publicKey: inner.publicKey,
     knownPublicKey: (addr) => inner.knownPublicKey(map.down(addr)),
@@ -97,7 +150,7 @@ export interface KeepOptions<A extends Addr, B extends Addr> {
    * The layer's own asks, for layers whose requests differ from what the inner swarm carries. Used only when the inner
    * swarm can ask.
    */
-  readonly asks?: ((inner: AskSwarm<A>) => Asks<B>) | undefined;
+  readonly asks?: ((inner: AskSwarm<A>) => AddrAsks<B>) | undefined;
   /** Stops calls on a layer that is closed while the inner swarm goes on. */
   readonly guard?: Guard | undefined;
 }
@@ -115,9 +168,10 @@ export function keep<A extends Addr, S extends Swarm<A>, B extends Addr>(
   options: KeepOptions<A, B> = {},
 ): Like<S, B> {
   const { asks, guard } = options;
+  const texts = new TextAddrs<B>((text) => base.parseAddr(text));
   return Object.assign(
     base,
-    canAsk<A>(inner) ? (asks?.(inner) ?? mapAsks(inner, map, guard)) : undefined,
-    isSecure<A>(inner) ? mapSecure(inner, map, guard) : undefined,
+    canAsk<A>(inner) ? textAsks(asks?.(inner) ?? mapAsks(inner, map, guard), texts) : undefined,
+    isSecure<A>(inner) ? textSecure(mapSecure(inner, map, guard), texts) : undefined,
   ) as unknown as Like<S, B>;
 }

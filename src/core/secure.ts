@@ -18,15 +18,15 @@ export interface Secure<in out A extends Addr> {
   /** This node's own key. */
   readonly publicKey: PublicKey;
 
-  /** The key behind an address, from memory. Always answers for the `src` of a message while its handler runs. */
-  knownPublicKey(addr: A): PublicKey | undefined;
+  /** The key behind an address, from memory; `undefined` for text that is no address. Always answers for the `src` of a message while its handler runs. */
+  knownPublicKey(addr: A | string): PublicKey | undefined;
 
   /**
    * The key behind an address; makes contact when it is not known yet.
    *
    * @throws {P2PError} (by rejection) `unreachable`, `timeout`, `identity_mismatch`, `not_found`, `closed`.
    */
-  lookupPublicKey(dst: A, options?: CallOptions): Promise<PublicKey>;
+  lookupPublicKey(dst: A | string, options?: CallOptions): Promise<PublicKey>;
 }
 
 /** A swarm that authenticates. */

@@ -9,6 +9,7 @@ import { type Addr } from './addr.ts';
 import { type Counters } from './counters.ts';
 import { describeValue } from '../base/checks.ts';
 import { type TellHandler } from './message.ts';
+import { type Priority } from './priority.ts';
 import { type Realm } from './realm.ts';
 
 /** How a call is given up. */
@@ -20,6 +21,8 @@ export interface CallOptions {
    * the swarm's.
    */
   readonly timeoutMs?: number | undefined;
+  /** Higher goes first, past what waits on the way out; a layer that has no queue ignores it. @default 0 */
+  readonly priority?: Priority | undefined;
 }
 
 /** How a swarm ended: `local` by `close()`, `failure` because what it stood on broke. */
@@ -43,20 +46,34 @@ export interface Swarm<in out A extends Addr> extends AsyncDisposable {
   readonly closed: Promise<Closed>;
 
   /**
+   * The best of {@link Swarm.localAddrs}.
+   *
+   * @throws {P2PError} (at once) `closed` once the swarm is closed.
+   */
+  readonly addr: A;
+
+  /**
    * Addresses under which others reach this swarm: at least one while open, best first. Each can be parsed back and
    * told to. Empty once closed.
    */
   localAddrs(): readonly A[];
 
   /**
-   * The address that `text` writes.
+   * The address that `text` writes, for text of the program's own: an option, a constant.
    *
    * @throws {TypeError} when it is not an address of this swarm; the message says what was expected.
    */
   parseAddr(text: string): A;
 
-  /** The most bytes that `tell(dst, …)` takes now, 0 or more. It may change with the path. */
-  mtu(dst: A): number;
+  /** The address that `text` writes, for text that a peer wrote; `undefined` when it is not an address of this swarm. */
+  tryParseAddr(text: string): A | undefined;
+
+  /**
+   * The most bytes that `tell(dst, …)` takes now, 0 or more. It may change with the path.
+   *
+   * @throws {TypeError} when `dst` is no address of this swarm, nor the text of one.
+   */
+  mtu(dst: A | string): number;
 
   /**
    * Sends one message, best effort.
@@ -67,11 +84,13 @@ export interface Swarm<in out A extends Addr> extends AsyncDisposable {
    * The payload is the caller's again when the promise settles. A rejection is counted, and marked as handled: whoever
    * does not care need not catch.
    *
+   * @param dst - an address of this swarm, or its text, which is parsed once and remembered.
    * @param payload - 0 to `mtu(dst)` bytes.
-   * @throws {TypeError} (at once) when `dst` is not an address of this swarm or `payload` not a `Uint8Array`.
-   * @throws {P2PError} (by rejection) `mtu_exceeded` before anything is sent; `closed`; others as the layer says.
+   * @throws {TypeError} (at once) when `dst` is neither text nor an address of this swarm or `payload` not a `Uint8Array`.
+   * @throws {P2PError} (by rejection) `mtu_exceeded` before anything is sent; `unreachable` for a text that is no address of
+   *   this swarm; `closed`; others as the layer says.
    */
-  tell(dst: A, payload: Uint8Array, options?: CallOptions): Promise<void>;
+  tell(dst: A | string, payload: Uint8Array, options?: CallOptions): Promise<void>;
 
   /**
    * Takes messages until the returned disposable is disposed of. One handler at a time.

@@ -90,6 +90,10 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
   localAddrs(): readonly A[];
   /** The address that `text` writes. @throws {TypeError} when it is none of the swarm below. */
   parseAddr(text: string): A;
+  /** The address that `text` writes, for text that a peer wrote; `undefined` when it is none of this endpoint's kind. */
+  tryParseAddr(text: string): A | undefined;
+  /** The best of `localAddrs()`. @throws {P2PError} (at once) `closed` once the endpoint is closed. */
+  readonly addr: A;
 
   /**
    * A connection to an address: one that is there (of that address, or with `expect` of that peer), or a new one; calls for

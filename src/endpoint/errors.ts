@@ -37,3 +37,12 @@ export function streamError(what: string, code: number | undefined): P2PError {
   }
   return new P2PError('refused', 'remote', `Cannot ${what}: the peer has given up the stream (code ${code ?? 0})`);
 }
+
+/** The error of a connect to one of several, when none answered. */
+export function noneAnswered(names: readonly string[], errors: readonly P2PError[]): P2PError {
+  const cause = new AggregateError(errors, `None of ${names.length} addresses answered`);
+  const reasons = errors.slice(0, 3).map(({ message }) => message);
+  const more = errors.length > reasons.length ? `; and ${errors.length - reasons.length} more` : '';
+  const why = `Cannot connect to any of ${names.length} addresses: ${reasons.join('; ')}${more}`;
+  return new P2PError('unreachable', 'path', why, { sent: 'no', cause });
+}

@@ -209,7 +209,7 @@ async function openOn(
     await loadQuicEngine();
     // The socket is ours alone, so no other endpoint has this address (RFC 9000 §21.11).
     const { resolved, identity } = prepared;
-    const resetKey = options.transport?.resetKey ?? resetKeyOf(identity.quic.privateKey, udp.localAddrs()[0]!.text);
+    const resetKey = options.transport?.resetKey ?? resetKeyOf(identity.quic.privateKey, udp.addr.text);
     const transport = { ...resolved.transport, resetKey };
     return endpointOn(udp, options, { identity, resolved: { ...resolved, transport } });
   } catch (error) {

@@ -1,5 +1,7 @@
 /** An endpoint in use: the calls of the application, on the connections of its hub. */
 
+import { noneAnswered } from './errors.ts';
+import { bestAddr } from '../core/text-addrs.ts';
 import { type Addr } from '../core/addr.ts';
 import { type Counters } from '../core/counters.ts';
 import { type Describes, inspect, type LayerDescription } from '../core/inspect.ts';
@@ -100,6 +102,14 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
 
   get closed(): Promise<Closed> {
     return this.#latch.closed;
+  }
+
+  get addr(): A {
+    return bestAddr(this.localAddrs());
+  }
+
+  tryParseAddr(text: string): A | undefined {
+    return this.#parts.inner.tryParseAddr(text);
   }
 
   localAddrs(): readonly A[] {
@@ -444,12 +454,4 @@ function peerName(peer: unknown): string {
   return peer instanceof LiveConnection
     ? peer.id
     : String(typeof peer === 'object' && peer !== null && 'addr' in peer ? peer.addr : peer);
-}
-
-function noneAnswered(names: readonly string[], errors: readonly P2PError[]): P2PError {
-  const cause = new AggregateError(errors, `None of ${names.length} addresses answered`);
-  const reasons = errors.slice(0, 3).map(({ message }) => message);
-  const more = errors.length > reasons.length ? `; and ${errors.length - reasons.length} more` : '';
-  const why = `Cannot connect to any of ${names.length} addresses: ${reasons.join('; ')}${more}`;
-  return new P2PError('unreachable', 'path', why, { sent: 'no', cause });
 }

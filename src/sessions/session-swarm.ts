@@ -9,13 +9,14 @@ import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { type Counters } from '../core/counters.ts';
 import { type Describes, type Inspection, type LayerDescription } from '../core/inspect.ts';
 import { mtuError, P2PError } from '../core/errors.ts';
-import { assertBytes, quantity, wholeNumber } from '../base/checks.ts';
+import { assertBytes, wholeNumber } from '../base/checks.ts';
 import { type AskHandler, type Message, type TellHandler } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Priority } from '../core/priority.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
+import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { type Answer, AskSlot, type Serving } from '../swarm-kit/ask-slot.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
@@ -115,12 +116,6 @@ export interface SessionSwarmParts<A extends KeyedAddr> {
   readonly release: () => Promise<void>;
 }
 
-/** How one message is sent. */
-export interface PriorityOptions {
-  /** Higher goes first, past what waits. @default 0 */
-  readonly priority?: Priority | undefined;
-}
-
 /** A swarm over sessions. */
 export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Describes {
   readonly realm: Realm;
@@ -132,6 +127,7 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
   readonly #asks: AskSlot<A>;
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
+  readonly #texts: TextAddrs<A> = new TextAddrs<A>((text) => this.parseAddr(text));
   /** Told when a tell is acknowledged. Bounded by the drains under way. */
   readonly #drains = new Set<() => void>();
 
@@ -158,6 +154,14 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     return this.#latch.closed;
   }
 
+  get addr(): A {
+    return bestAddr(this.localAddrs());
+  }
+
+  tryParseAddr(text: string): A | undefined {
+    return this.#texts.tryParse(text);
+  }
+
   localAddrs(): readonly A[] {
     if (this.#latch.isClosed) return [];
     return this.#parts.localAddrs();
@@ -167,18 +171,23 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     return this.#parts.parseAddr(text);
   }
 
-  mtu(dst: A): number {
-    this.#parts.assertAddr(dst);
-    return this.#parts.mtu(dst);
+  mtu(dst: A | string): number {
+    const addr = this.#texts.addrOf(dst);
+    this.#parts.assertAddr(addr);
+    return this.#parts.mtu(addr);
   }
 
-  maxRequestBytes(dst: A): number {
+  maxRequestBytes(dst: A | string): number {
     return this.mtu(dst);
   }
 
-  tell(dst: A, payload: Uint8Array, options?: CallOptions & PriorityOptions): Promise<void> {
-    this.#parts.assertAddr(dst);
+  tell(dst: A | string, payload: Uint8Array, options?: CallOptions): Promise<void> {
     assertBytes(payload, 'payload');
+    if (typeof dst === 'string') {
+      const refused = (): void => this.#counters.countDrop(`${this.#parts.layer}.tell_refused`);
+      return this.#texts.call('tell', dst, (addr) => this.tell(addr, payload, options), refused);
+    }
+    this.#parts.assertAddr(dst);
     const refused = this.#check('tell', dst, payload, options);
     if (refused !== undefined) {
       this.#counters.countDrop(`${this.#parts.layer}.tell_refused`);
@@ -222,9 +231,10 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     return told;
   }
 
-  ask(dst: A, request: Uint8Array, options?: AskOptions & PriorityOptions): Promise<Bytes> {
-    this.#parts.assertAddr(dst);
+  ask(dst: A | string, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
     assertBytes(request, 'request');
+    if (typeof dst === 'string') return this.#texts.call('ask', dst, (addr) => this.ask(addr, request, options));
+    this.#parts.assertAddr(dst);
     const { maxMessageBytes } = this.#parts;
     const maxResponseBytes = wholeNumber(
       options?.maxResponseBytes,
@@ -269,13 +279,18 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     return this.#asks.serve(handler);
   }
 
-  knownPublicKey(addr: A): PublicKey | undefined {
-    this.#parts.assertAddr(addr);
-    if (addr.id === this.#parts.id) return this.publicKey;
-    return this.#sessions.knownKey(addr.id);
+  knownPublicKey(addr: A | string): PublicKey | undefined {
+    const known = typeof addr === 'string' ? this.#texts.tryParse(addr) : addr;
+    if (known === undefined && typeof addr === 'string') return undefined;
+    this.#parts.assertAddr(known);
+    if (known!.id === this.#parts.id) return this.publicKey;
+    return this.#sessions.knownKey(known!.id);
   }
 
-  lookupPublicKey(dst: A, options?: CallOptions): Promise<PublicKey> {
+  lookupPublicKey(dst: A | string, options?: CallOptions): Promise<PublicKey> {
+    if (typeof dst === 'string') {
+      return this.#texts.call('look up the key of', dst, (addr) => this.lookupPublicKey(addr, options));
+    }
     this.#parts.assertAddr(dst);
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error(`look up the key of ${dst.text}`));
@@ -327,10 +342,9 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     verb: 'tell' | 'ask',
     dst: A,
     payload: Uint8Array,
-    options: (CallOptions & PriorityOptions) | undefined,
+    options: CallOptions | undefined,
   ): Promise<never> | undefined {
     checkCall(options);
-    quantity(options?.priority, 'priority', 0, -Number.MAX_VALUE, Number.MAX_VALUE);
     if (this.#latch.isClosed) return rejection(this.#latch.error(`${verb} ${dst.text}`));
     if (options?.signal?.aborted === true) return rejection(options.signal.reason);
     const limit = this.#parts.mtu(dst);

@@ -2,9 +2,10 @@
 
 import { type Addr } from '../core/addr.ts';
 import { type AskSwarm, type Asks } from '../core/ask.ts';
-import { type Like, keep, mapAsks, mapSecure } from '../core/keep.ts';
+import { type Like, keep, mapAsks, mapSecure, textAsks, textSecure } from '../core/keep.ts';
 import { type Secure, type SecureSwarm } from '../core/secure.ts';
 import { type Swarm } from '../core/swarm.ts';
+import { TextAddrs } from '../core/text-addrs.ts';
 
 /** A map that changes nothing: for wrappers whose addresses are those of what they wrap. */
 export const SAME_ADDRS = {
@@ -17,7 +18,7 @@ export function composeAsk<A extends Addr, S extends Swarm<A>>(
   swarm: S & Swarm<A>,
   asks: Asks<A>,
 ): Like<S, A> & AskSwarm<A> {
-  return Object.assign(view<A, S>(swarm), mapAsks<A, A>(asks, SAME_ADDRS));
+  return Object.assign(view<A, S>(swarm), textAsks(mapAsks<A, A>(asks, SAME_ADDRS), textsOf(swarm)));
 }
 
 /** `swarm` with the keys of `secure`: one object for both halves. Neither argument is changed. */
@@ -25,7 +26,11 @@ export function composeSecure<A extends Addr, S extends Swarm<A>>(
   swarm: S & Swarm<A>,
   secure: Secure<A>,
 ): Like<S, A> & SecureSwarm<A> {
-  return Object.assign(view<A, S>(swarm), mapSecure<A, A>(secure, SAME_ADDRS));
+  return Object.assign(view<A, S>(swarm), textSecure(mapSecure<A, A>(secure, SAME_ADDRS), textsOf(swarm)));
+}
+
+function textsOf<A extends Addr>(swarm: Swarm<A>): TextAddrs<A> {
+  return new TextAddrs<A>((text) => swarm.parseAddr(text));
 }
 
 /** A new object that does all that `swarm` can do. */
@@ -34,8 +39,12 @@ function view<A extends Addr, S extends Swarm<A>>(swarm: S & Swarm<A>): Like<S, 
     realm: swarm.realm,
     counters: swarm.counters,
     closed: swarm.closed,
+    get addr() {
+      return swarm.addr;
+    },
     localAddrs: () => swarm.localAddrs(),
     parseAddr: (text) => swarm.parseAddr(text),
+    tryParseAddr: (text) => swarm.tryParseAddr(text),
     mtu: (dst) => swarm.mtu(dst),
     tell: (dst, payload, options) => swarm.tell(dst, payload, options),
     listen: (handler) => swarm.listen(handler),

@@ -6,12 +6,16 @@ export { closedError, mtuError } from '../core/errors.ts';
 export {
   type AddrMap,
   type Common,
+  type AddrAsks,
+  type AddrSecure,
   type Guard,
   type KeepOptions,
   type Like,
   keep,
   mapAsks,
   mapSecure,
+  textAsks,
+  textSecure,
 } from '../core/keep.ts';
 export { type Describes, type LayerDescription } from '../core/inspect.ts';
 export { type Machine, type Millis, type Output } from '../base/machine.ts';
@@ -37,3 +41,4 @@ export { joinListening } from './join-listening.ts';
 export { later } from '../runtime/later.ts';
 export { type SendFailures, sendFailures } from './send-failures.ts';
 export { createSeededRandom, type SeededRandom } from '../base/seeded-random.ts';
+export { bestAddr, MAX_TEXT_ADDRS, TextAddrs } from '../core/text-addrs.ts';

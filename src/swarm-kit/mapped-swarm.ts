@@ -39,13 +39,11 @@ export class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B>
     return this.#options.parse?.(text) ?? this.#map.up(this.inner.parseAddr(text));
   }
 
-  mtu(dst: B): number {
+  protected mtuTo(dst: B): number {
     return this.inner.mtu(this.#map.down(dst));
   }
 
-  tell(dst: B, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const refused = this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
+  protected sendTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     this.counts.countSent(payload.length);
     return this.inner.tell(this.#map.down(dst), payload, options);
   }

@@ -1,6 +1,7 @@
 /** What all swarms that wrap another one do alike: one close, one set of checks, addresses handed through. */
 
 import { type Addr } from '../core/addr.ts';
+import { type AskOptions } from '../core/ask.ts';
 import { type Counters, type DropReason } from '../core/counters.ts';
 import { type Describes, type LayerDescription, inspect } from '../core/inspect.ts';
 import { P2PError, mtuError } from '../core/errors.ts';
@@ -8,11 +9,12 @@ import { assertBytes } from '../base/checks.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
+import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from './counter-set.ts';
 import { joinListening } from './join-listening.ts';
 import { rejection } from '../runtime/promises.ts';
-import { checkCall } from '../runtime/waits.ts';
+import { checkAsk, checkCall } from '../runtime/waits.ts';
 
 /** What every wrapper takes. */
 export interface WrapOptions {
@@ -27,6 +29,8 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
   protected readonly counts: CounterSet;
   protected readonly latch: CloseLatch;
   readonly #keepInner: boolean;
+  /** For `textSecure` and `textAsks`: addresses that callers gave as text. */
+  readonly texts: TextAddrs<B> = new TextAddrs<B>((text) => this.parseAddr(text));
 
   /**
    * @param layer - the layer's name: it begins its drop reasons.
@@ -54,10 +58,26 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     return this.latch.closed;
   }
 
+  get addr(): B {
+    return bestAddr(this.localAddrs());
+  }
+
+  tryParseAddr(text: string): B | undefined {
+    return this.texts.tryParse(text);
+  }
+
   abstract localAddrs(): readonly B[];
   abstract parseAddr(text: string): B;
-  abstract mtu(dst: B): number;
-  abstract tell(dst: B, payload: Uint8Array, options?: CallOptions): Promise<void>;
+
+  mtu(dst: B | string): number {
+    return this.mtuTo(this.texts.addrOf(dst));
+  }
+
+  tell(dst: B | string, payload: Uint8Array, options?: CallOptions): Promise<void> {
+    if (typeof dst === 'string') return this.#tellText(dst, payload, options);
+    return this.#refuseTell(dst, payload, options) ?? this.sendTell(dst, payload, options);
+  }
+
   abstract listen(handler: TellHandler<B>): Disposable;
 
   drain(options?: CallOptions): Promise<void> {
@@ -80,6 +100,12 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
   /** For `keep`: stops calls on what this layer keeps, once it is closed. */
   readonly guard = (what: string): P2PError | undefined => (this.latch.isClosed ? this.latch.error(what) : undefined);
 
+  /** The most bytes of a tell to `dst`, 0 or more. @throws {TypeError} when `dst` is no address of this swarm. */
+  protected abstract mtuTo(dst: B): number;
+
+  /** Sends a tell that has been checked: at most `mtuTo(dst)` bytes, on an open swarm. Not an `async` function. */
+  protected abstract sendTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void>;
+
   /** The layer's own limits and state. */
   protected abstract describeLayer(): Omit<LayerDescription, 'inner'>;
 
@@ -87,12 +113,28 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
   protected abstract release(): void;
 
   /**
-   * What every tell checks: misuse throws, and what cannot be sent now is a counted rejection.
+   * What every ask checks, for layers with asks of their own: misuse throws, and what cannot be sent now is a rejection.
    *
-   * @returns the rejection, or `undefined` when the message may go.
+   * @param maxBytes - the layer's `maxRequestBytes(dst)`.
+   * @returns the rejection, or `undefined` when the request may go.
    */
-  protected refuseTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void> | undefined {
-    const mtu = this.mtu(dst);
+  protected refuseAsk(
+    dst: B,
+    request: Uint8Array,
+    options: AskOptions | undefined,
+    maxBytes: number,
+  ): Promise<never> | undefined {
+    assertBytes(request, 'request');
+    checkAsk(options);
+    if (options?.signal?.aborted === true) return rejection(options.signal.reason);
+    if (this.latch.isClosed) return rejection(this.latch.error(`ask ${dst.text}`));
+    if (request.length <= maxBytes) return undefined;
+    return rejection(mtuError(`ask ${dst.text} over ${this.counts.layer}`, request.length, maxBytes));
+  }
+
+  /** What every tell checks: misuse throws, and what cannot be sent now is a counted rejection. */
+  #refuseTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void> | undefined {
+    const mtu = this.mtuTo(dst);
     assertBytes(payload, 'payload');
     const { layer } = this.counts;
     if (options !== undefined) {
@@ -102,6 +144,14 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     if (this.latch.isClosed) return this.reject('tell.closed', this.latch.error(`tell ${dst.text}`));
     if (payload.length <= mtu) return undefined;
     return this.reject('tell.mtu_exceeded', mtuError(`tell ${dst.text} over ${layer}`, payload.length, mtu));
+  }
+
+  /** A tell to an address that the caller gave as text. */
+  #tellText(text: string, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
+    assertBytes(payload, 'payload');
+    checkCall(options);
+    const tell = (dst: B): Promise<void> => this.tell(dst, payload, options);
+    return this.texts.call('tell', text, tell, () => this.counts.countDrop('tell.unreachable'));
   }
 
   /** A counted rejection of a tell. */

@@ -5,10 +5,9 @@
 
 import { type Addr } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
-import { mapAsks, mapSecure } from '../core/keep.ts';
 import { describeValue } from '../base/checks.ts';
 import { type SecureAskSwarm } from '../core/secure.ts';
-import { SAME_ADDRS, composeAsk, composeSecure } from '../swarm-kit/compose.ts';
+import { composeAsk, composeSecure } from '../swarm-kit/compose.ts';
 import { askingLies } from './lies/asking.ts';
 import { handlingLies } from './lies/handling.ts';
 import { type Honest, type Lies } from './lies/lie.ts';
@@ -39,8 +38,7 @@ export function lyingSwarm<A extends Addr>(rule: string, honest: SecureAskSwarm<
   }
   // Lies only use addresses that the honest swarm made, so they hold for every A.
   const swarm = honest as unknown as Honest;
-  const asks = composeAsk<Addr, AskSwarm<Addr>>(swarm, mapAsks<Addr, Addr>(swarm, SAME_ADDRS));
-  const whole = composeSecure<Addr, AskSwarm<Addr>>(asks, mapSecure<Addr, Addr>(swarm, SAME_ADDRS));
+  const whole = composeSecure<Addr, AskSwarm<Addr>>(composeAsk<Addr, AskSwarm<Addr>>(swarm, swarm), swarm);
   const lied = lie(swarm);
   const liar = Object.defineProperties(whole, Object.getOwnPropertyDescriptors(lied)) as Honest;
   if (rule !== HANDLER_RULE) refuseWhatIsNoFunction(liar, swarm);

@@ -10,13 +10,13 @@
  */
 
 import { type Addr, peerIdOf } from '../core/addr.ts';
-import { type AskSwarm, type Asks } from '../core/ask.ts';
+import { type AskSwarm } from '../core/ask.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type LayerDescription } from '../core/inspect.ts';
-import { P2PError, Refusal, mtuError } from '../core/errors.ts';
+import { P2PError, Refusal } from '../core/errors.ts';
 import { askFilter } from '../core/filter.ts';
-import { type Like, keep } from '../core/keep.ts';
-import { assertBytes, assertFunction, describeValue } from '../base/checks.ts';
+import { type AddrAsks, type Like, keep } from '../core/keep.ts';
+import { assertFunction, describeValue } from '../base/checks.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
@@ -25,7 +25,6 @@ import { SAME_ADDRS } from '../swarm-kit/compose.ts';
 import { isPending, markHandled, rejection } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
-import { checkAsk } from '../runtime/waits.ts';
 
 /** Whom to let through. */
 export interface AllowOptions<A extends Addr> extends WrapOptions {
@@ -75,13 +74,11 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     return this.inner.parseAddr(text);
   }
 
-  mtu(dst: A): number {
+  protected mtuTo(dst: A): number {
     return this.inner.mtu(dst);
   }
 
-  tell(dst: A, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const refused = this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
+  protected sendTell(dst: A, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     const send = (): Promise<void> => {
       this.counts.countSent(payload.length);
       return this.inner.tell(dst, payload, options);
@@ -99,15 +96,12 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   }
 
   /** The inner swarm's asks, for those who are accepted. */
-  asksOver(inner: AskSwarm<A>): Asks<A> {
+  asksOver(inner: AskSwarm<A>): AddrAsks<A> {
     return {
       maxRequestBytes: (dst) => inner.maxRequestBytes(dst),
       ask: (dst, request, options) => {
-        const limit = inner.maxRequestBytes(dst);
-        assertBytes(request, 'request');
-        checkAsk(options);
-        if (this.latch.isClosed) return rejection(this.latch.error(`ask ${dst.text}`));
-        if (request.length > limit) return rejection(mtuError(`ask ${dst.text}`, request.length, limit));
+        const refused = this.refuseAsk(dst, request, options, inner.maxRequestBytes(dst));
+        if (refused !== undefined) return refused;
         const send = (): Promise<Bytes> => {
           this.counts.countSent(request.length);
           return inner.ask(dst, request, options).then((answer) => {

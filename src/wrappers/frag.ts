@@ -120,13 +120,11 @@ class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
   }
 
   /** 0 when the inner MTU has no room for a header and a byte. */
-  mtu(dst: A): number {
+  protected mtuTo(dst: A): number {
     return Math.min(this.#chunkBytes(dst) * this.#maxParts, this.#maxMessageBytes);
   }
 
-  tell(dst: A, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const refused = this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
+  protected sendTell(dst: A, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     this.counts.countSent(payload.length);
     const chunkBytes = this.#chunkBytes(dst);
     const id = this.#nextId(dst);

@@ -11,17 +11,18 @@
  */
 
 import { type Addr, type AddrOf, type NestedAddr, assertAddr, makeAddr } from '../core/addr.ts';
-import { type AskSwarm, type Asks, canAsk } from '../core/ask.ts';
+import { type AskSwarm, canAsk } from '../core/ask.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { type Counters, type DropReason } from '../core/counters.ts';
 import { type Describes, type LayerDescription, inspect } from '../core/inspect.ts';
 import { P2PError, mtuError } from '../core/errors.ts';
-import { type Common } from '../core/keep.ts';
+import { type AddrAsks, type AddrSecure, type Common, textAsks, textSecure } from '../core/keep.ts';
 import { assertBytes, assertFunction, assertString, describeValue } from '../base/checks.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
-import { type PublicKey, type Secure, type SecureSwarm, isSecure } from '../core/secure.ts';
+import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
 import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
+import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { joinListening } from '../swarm-kit/join-listening.ts';
@@ -77,8 +78,8 @@ export function multi<M extends Readonly<Record<string, AnySwarm>>>(
   // What all members can do, as Common says.
   return Object.assign(
     base,
-    all.every((swarm) => canAsk(swarm)) ? base.asks() : undefined,
-    all.every((swarm) => isSecure(swarm)) ? base.secure(oneKey(all)) : undefined,
+    all.every((swarm) => canAsk(swarm)) ? textAsks(base.asks(), base.texts) : undefined,
+    all.every((swarm) => isSecure(swarm)) ? textSecure(base.secure(oneKey(all)), base.texts) : undefined,
   ) as unknown as Common<M[keyof M], MultiAddr<M>>;
 }
 
@@ -101,6 +102,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
   readonly #tells: TellSlot<Multi>;
   readonly #latch: CloseLatch;
   readonly #keepInner: boolean;
+  readonly texts: TextAddrs<Multi> = new TextAddrs<Multi>((text) => this.parseAddr(text));
   /** Upward translations, by scheme and inner address. */
   readonly #known = new WeakMap<Addr, Multi>();
 
@@ -129,6 +131,14 @@ class MultiSwarm implements Swarm<Multi>, Describes {
     return this.#latch.closed;
   }
 
+  get addr(): Multi {
+    return bestAddr(this.localAddrs());
+  }
+
+  tryParseAddr(text: string): Multi | undefined {
+    return this.texts.tryParse(text);
+  }
+
   localAddrs(): readonly Multi[] {
     if (this.#latch.isClosed) return [];
     return [...this.#members].flatMap(([scheme, member]) => member.localAddrs().map((addr) => this.#up(scheme, addr)));
@@ -147,13 +157,18 @@ class MultiSwarm implements Swarm<Multi>, Describes {
   }
 
   /** 0 for an unknown scheme. */
-  mtu(dst: Multi): number {
-    return this.#member(dst)?.mtu(dst.inner) ?? 0;
+  mtu(dst: Multi | string): number {
+    const addr = this.texts.addrOf(dst);
+    return this.#member(addr)?.mtu(addr.inner) ?? 0;
   }
 
-  tell(dst: Multi, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const member = this.#member(dst);
+  tell(dst: Multi | string, payload: Uint8Array, options?: CallOptions): Promise<void> {
     assertBytes(payload, 'payload');
+    if (typeof dst === 'string') {
+      const refused = (): void => this.#counters.countDrop('tell.unreachable');
+      return this.texts.call('tell', dst, (addr) => this.tell(addr, payload, options), refused);
+    }
+    const member = this.#member(dst);
     checkCall(options);
     const refused = this.#refusal('tell', dst, options, member);
     if (refused === undefined && member !== undefined) {
@@ -201,7 +216,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
   }
 
   /** The asks of all members, when all can ask. */
-  asks(): Asks<Multi> {
+  asks(): AddrAsks<Multi> {
     const asking = (dst: Multi): AskSwarm<Addr> | undefined => {
       const member = this.#member(dst);
       return member !== undefined && canAsk(member) ? member : undefined;
@@ -239,7 +254,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
   }
 
   /** The keys of all members, which are one. */
-  secure(publicKey: PublicKey): Secure<Multi> {
+  secure(publicKey: PublicKey): AddrSecure<Multi> {
     const securing = (addr: Multi): SecureSwarm<Addr> | undefined => {
       const member = this.#member(addr);
       return member !== undefined && isSecure(member) ? member : undefined;

@@ -11,13 +11,13 @@
  */
 
 import { type Addr } from '../core/addr.ts';
-import { type AskSwarm, type Asks, canAsk } from '../core/ask.ts';
+import { type AskSwarm, canAsk } from '../core/ask.ts';
 import { type Bytes, joinBytes, viewFrom } from '../base/bytes.ts';
 import { type Counters } from '../core/counters.ts';
 import { type LayerDescription } from '../core/inspect.ts';
-import { P2PError, Refusal, mtuError } from '../core/errors.ts';
-import { type Like, keep } from '../core/keep.ts';
-import { assertBytes, describeValue } from '../base/checks.ts';
+import { P2PError, Refusal } from '../core/errors.ts';
+import { type AddrAsks, type Like, keep } from '../core/keep.ts';
+import { describeValue } from '../base/checks.ts';
 import { type Message, type Request, type TellHandler } from '../core/message.ts';
 import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
 import { type Answer, AskSlot } from '../swarm-kit/ask-slot.ts';
@@ -25,10 +25,10 @@ import { CloseLatch } from '../runtime/close-latch.ts';
 import { SAME_ADDRS } from '../swarm-kit/compose.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { PendingBudget, type PendingLimits, assertPendingLimits } from '../swarm-kit/pending-budget.ts';
-import { isPending, rejection } from '../runtime/promises.ts';
+import { isPending } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
-import { Waits, checkAsk } from '../runtime/waits.ts';
+import { Waits } from '../runtime/waits.ts';
 import { HeaderMap } from '../protocols/mux/header-map.ts';
 import { type ChannelKind, channelKinds } from '../protocols/mux/channel-kinds.ts';
 
@@ -211,13 +211,11 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
     return this.inner.parseAddr(text);
   }
 
-  mtu(dst: A): number {
+  protected mtuTo(dst: A): number {
     return Math.max(this.inner.mtu(dst) - this.header.length, 0);
   }
 
-  tell(dst: A, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const refused = this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
+  protected sendTell(dst: A, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     this.counts.countSent(payload.length);
     return this.inner.tell(dst, joinBytes(this.header, payload), options);
   }
@@ -228,17 +226,13 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
   }
 
   /** This channel's asks: those of the inner swarm, with the channel id in front of each request. */
-  asksOver(inner: AskSwarm<A>): Asks<A> {
+  asksOver(inner: AskSwarm<A>): AddrAsks<A> {
     const maxRequestBytes = (dst: A): number => Math.max(inner.maxRequestBytes(dst) - this.header.length, 0);
     return {
       maxRequestBytes,
       ask: (dst, request, options) => {
-        const limit = maxRequestBytes(dst);
-        assertBytes(request, 'request');
-        checkAsk(options);
-        if (request.length > limit) {
-          return rejection(mtuError(`ask ${dst.text} over mux`, request.length, limit));
-        }
+        const refused = this.refuseAsk(dst, request, options, maxRequestBytes(dst));
+        if (refused !== undefined) return refused;
         // The inner swarm keeps deadline and signal; what it does not know is that this channel closes.
         const what = (): string => `ask ${dst.text}`;
         return this.#waits.wait<Bytes>({ what, defaultTimeoutMs: Infinity }, ({ resolve, reject }) => {

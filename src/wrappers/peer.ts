@@ -9,19 +9,19 @@
  */
 
 import { type Addr, makeAddr, peerIdOf } from '../core/addr.ts';
-import { type AskSwarm, type Asks } from '../core/ask.ts';
+import { type AskSwarm } from '../core/ask.ts';
 import { type LayerDescription } from '../core/inspect.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Like, keep } from '../core/keep.ts';
-import { assertBytes, assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
+import { type AddrAsks, type AddrSecure, type Like, keep, textSecure } from '../core/keep.ts';
+import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
-import { type PublicKey, type Secure, type SecureSwarm, isSecure } from '../core/secure.ts';
+import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { markHandled, rejection } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
-import { Waits, checkAsk, checkCall } from '../runtime/waits.ts';
+import { Waits, checkCall } from '../runtime/waits.ts';
 import { causeOf, raceCandidates } from './peer-race.ts';
 
 /** The address of a peer: its PeerID. */
@@ -76,7 +76,7 @@ export function peerSwarm<A extends Addr, S extends SecureSwarm<A>>(
     up: (addr: A): PeerAddr => base.up(addr),
   };
   const kept = keep<A, S, PeerAddr>(inner, base, map, { asks: (asks) => base.asksOver(asks), guard: base.guard });
-  return Object.assign(kept, base.secure());
+  return Object.assign(kept, textSecure(base.secure(), base.texts));
 }
 
 /** A search that calls share. */
@@ -139,19 +139,13 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
   }
 
   /** That of the address known for the peer; for a peer not met yet, that of our own. */
-  mtu(dst: PeerAddr): number {
+  protected mtuTo(dst: PeerAddr): number {
     assertPeerAddr(dst);
     const addr = this.#last.get(dst.id) ?? this.inner.localAddrs()[0];
     return addr === undefined ? 0 : this.inner.mtu(addr);
   }
 
-  tell(dst: PeerAddr, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    assertPeerAddr(dst);
-    const refused = this.latch.isClosed ? undefined : this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
-    assertBytes(payload, 'payload');
-    checkCall(options);
-    if (this.latch.isClosed) return this.reject('tell.closed', this.latch.error(`tell ${dst.text}`));
+  protected sendTell(dst: PeerAddr, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     this.counts.countSent(payload.length);
     const send = (addr: A, rest = options): Promise<void> => this.inner.tell(addr, payload, rest);
     const known = this.#known(dst.id);
@@ -173,7 +167,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     return peerAddr(this.#idOf(addr));
   }
 
-  asksOver(inner: AskSwarm<A>): Asks<PeerAddr> {
+  asksOver(inner: AskSwarm<A>): AddrAsks<PeerAddr> {
     return {
       maxRequestBytes: (dst) => {
         assertPeerAddr(dst);
@@ -182,10 +176,8 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
       },
       ask: (dst, request, options) => {
         assertPeerAddr(dst);
-        assertBytes(request, 'request');
-        checkAsk(options);
-        const error = this.guard(`ask ${dst.text}`);
-        if (error !== undefined) return rejection(error);
+        const refused = this.refuseAsk(dst, request, options, Infinity); // The limit is the address's, once it is known.
+        if (refused !== undefined) return refused;
         this.counts.countSent(request.length);
         return this.#withAddr(dst, options, (addr, rest) => inner.ask(addr, request, rest));
       },
@@ -208,7 +200,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
   }
 
   /** The secure half: keys by PeerID. */
-  secure(): Secure<PeerAddr> {
+  secure(): AddrSecure<PeerAddr> {
     return {
       publicKey: this.#secure.publicKey,
       knownPublicKey: (addr) => {

@@ -44,7 +44,7 @@ function world(options: Partial<PeerExchangeOptions> = {}) {
     const key = testKey(i);
     const swarm = mbapp(p2pke(net.swarm(parseUdpAddr(place)), { privateKey: key })) as SecureAskSwarm<Where>;
     const exchange = peerExchange(swarm, { privateKey: key, ...options, ...more });
-    return { key, id: peerIdOf(key.publicKey), swarm, exchange, addr: swarm.localAddrs()[0]! };
+    return { key, id: peerIdOf(key.publicKey), swarm, exchange, addr: swarm.addr };
   };
   return { realm, net, node, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
 }

@@ -17,7 +17,7 @@ function world(options: { readonly onRecord?: (record: PeerRecord) => void; read
     const privateKey = testKey(i);
     const swarm = mbapp(p2pke(realm.swarm(), { privateKey }));
     const exchange = peerExchange(swarm, { privateKey, ...options });
-    return { swarm, exchange, id: peerIdOf(privateKey.publicKey), addr: swarm.localAddrs()[0]! };
+    return { swarm, exchange, id: peerIdOf(privateKey.publicKey), addr: swarm.addr };
   };
   return { realm, node, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
 }

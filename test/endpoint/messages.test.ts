@@ -232,7 +232,7 @@ describe('endpoint: messages', () => {
     const w = world();
     const bob = w.open();
     const peers = [w.open(), w.open(), w.open()];
-    const connections = await w.run(Promise.all(peers.map((peer) => peer.connect(bob.localAddrs()[0]!))));
+    const connections = await w.run(Promise.all(peers.map((peer) => peer.connect(bob.addr))));
     await w.run(
       Promise.all(
         connections.flatMap((connection) =>

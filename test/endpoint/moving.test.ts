@@ -19,8 +19,12 @@ function movable({ realm }: World): { readonly swarm: Swarm<MemoryAddr>; readonl
     realm: first.realm,
     counters: first.counters,
     closed: first.closed,
+    get addr() {
+      return current.addr;
+    },
     localAddrs: () => current.localAddrs(),
     parseAddr: (text) => first.parseAddr(text),
+    tryParseAddr: (text) => first.tryParseAddr(text),
     mtu: (dst) => first.mtu(dst),
     tell: (dst, payload, options) => current.tell(dst, payload, options),
     listen: (handler) => {
@@ -34,7 +38,7 @@ function movable({ realm }: World): { readonly swarm: Swarm<MemoryAddr>; readonl
   const move = (): MemoryAddr => {
     current = realm.swarm();
     current.listen((message) => hear(message));
-    return current.localAddrs()[0]!;
+    return current.addr;
   };
   return { swarm, move };
 }

@@ -22,7 +22,7 @@ describe('endpoint: for those who test and watch', () => {
       const ends = Array.from({ length: 4 }, (_, i) => endpoint(realm.swarm(), { identity: testKey(i) }));
       for (const end of ends) void echo(end);
       const answers = ends.slice(1).map(async (end) => {
-        const connection = await end.connect(ends[0]!.localAddrs()[0]!, { timeoutMs: 60_000 });
+        const connection = await end.connect(ends[0]!.addr, { timeoutMs: 60_000 });
         return (await connection.request(new Uint8Array(20_000), { timeoutMs: 60_000 })).payload.length;
       });
       const sizes = await realm.clock.run(Promise.all(answers));
@@ -39,7 +39,7 @@ describe('endpoint: for those who test and watch', () => {
     const [mine, kept] = [realm.swarm(), realm.swarm()];
     const alice = await openEndpoint({ over: mine, identity: testKey(0) });
     const bob = await openEndpoint({ over: kept, identity: testKey(1), keepInner: true });
-    await realm.clock.run(alice.connect(bob.localAddrs()[0]!));
+    await realm.clock.run(alice.connect(bob.addr));
     await realm.clock.run(Promise.all([alice.close(), bob.close()]));
     assert.equal(mine.localAddrs().length, 0);
     assert.equal(kept.localAddrs().length, 1);
@@ -57,9 +57,9 @@ describe('endpoint: for those who test and watch', () => {
     const trace: TraceEvent[] = [];
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, trace: (event) => trace.push(event) });
     const [alice, bob] = [0, 1].map((i) => endpoint(realm.swarm(), { identity: testKey(i) }));
-    await realm.clock.run(alice!.connect(bob!.localAddrs()[0]!));
+    await realm.clock.run(alice!.connect(bob!.addr));
     const strict = endpoint(realm.swarm(), { identity: testKey(2), trust: () => false });
-    await realm.clock.run(errorOf(alice!.connect(strict.localAddrs()[0]!)));
+    await realm.clock.run(errorOf(alice!.connect(strict.addr)));
     await realm.clock.run(alice!.close());
     const own = trace.filter(({ layer }) => layer === 'endpoint').map(({ type, reason }) => `${type} ${reason}`);
     assert.deepEqual(own.toSorted(), [

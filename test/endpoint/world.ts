@@ -52,7 +52,7 @@ export function world(
   };
 }
 
-export const addrOf = (of: TestEndpoint): MemoryAddr => of.localAddrs()[0]!;
+export const addrOf = (of: TestEndpoint): MemoryAddr => of.addr;
 export const bytes = (text: string): Uint8Array => encodeText(text);
 export const drops = (of: TestEndpoint, reason: string): number =>
   [...of.counters.drops].find(([name]) => name === reason)?.[1] ?? 0;

@@ -15,7 +15,7 @@ function two() {
   const open = (key: number) => quic(realm.swarm(), { privateKey: testKey(key) });
   const [alice, bob] = [open(1), open(2)];
   bob.serve(({ payload }) => payload);
-  return { realm, alice, bob, dst: bob.localAddrs()[0]!.text };
+  return { realm, alice, bob, dst: bob.addr.text };
 }
 
 describe('a QUIC swarm that dials', () => {

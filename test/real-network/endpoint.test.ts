@@ -52,10 +52,10 @@ describe('endpoint on UDP', () => {
     await using alice = await openEndpoint({ bind });
     await using bob = await openEndpoint({ bind });
     const accepted = bob.connections();
-    const here = await alice.connect(bob.localAddrs()[0]!.text);
+    const here = await alice.connect(bob.addr.text);
     const { value: there } = await accepted.next();
-    assert.equal(there!.remoteAddr.text, alice.localAddrs()[0]!.text);
-    assert.equal(here.remoteAddr.text, bob.localAddrs()[0]!.text);
+    assert.equal(there!.remoteAddr.text, alice.addr.text);
+    assert.equal(here.remoteAddr.text, bob.addr.text);
   });
 
   it('options from JSON open an endpoint', async () => {
@@ -71,7 +71,7 @@ describe('endpoint on UDP', () => {
     for (let i = 0; i < 50; i++) clients.push(stack.use(await openEndpoint({ bind, listen: false })));
     const counts = await Promise.all(
       clients.map(async (client) => {
-        const connection = await client.connect(bob.localAddrs()[0]!, { timeoutMs: 60_000 });
+        const connection = await client.connect(bob.addr, { timeoutMs: 60_000 });
         for (let i = 0; i < 50; i++) void connection.send(new Uint8Array(200).fill(i));
         let got = 0;
         for await (const { payload } of connection.messages()) {
@@ -95,7 +95,7 @@ describe('endpoint on UDP', () => {
     await using alice = await openEndpoint({ bind });
     await using bob = await openEndpoint({ bind });
     assert.equal((await failureOf(alice.connect(deadAddr, { timeoutMs: 200 }))).code, 'timeout');
-    const connection = await alice.connectToAny([deadAddr, bob.localAddrs()[0]!], { timeoutMs: 5000 });
+    const connection = await alice.connectToAny([deadAddr, bob.addr], { timeoutMs: 5000 });
     assert.equal(connection.peerId, bob.peerId);
     // Far less than the ten seconds of an attempt: the deadline of the call would be another code.
     const family = await failureOf(alice.connect('[::1]:9', { timeoutMs: 9000 }));
@@ -126,7 +126,7 @@ describe('endpoint on UDP', () => {
     await using bob = opened;
     await using alice = await openEndpoint({ bind: '[::1]:0' });
     void serve(bob);
-    const connection = await alice.connect(bob.localAddrs()[0]!.text);
+    const connection = await alice.connect(bob.addr.text);
     assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
   });
 
@@ -197,11 +197,11 @@ describe('endpoint on UDP', () => {
           await using server = await openEndpoint({ bind, trust, identity: issue('server', kind) });
           await using client = await openEndpoint({ bind, trust, identity: issue('client', 'rsa:2048') });
           void serve(server);
-          const connection = await client.connect(server.localAddrs()[0]!);
+          const connection = await client.connect(server.addr);
           assert.deepEqual([connection.authenticated, connection.peerId], [true, server.peerId], kind);
           assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
           await using stranger = await openEndpoint({ bind });
-          assert.equal((await failureOf(stranger.connect(server.localAddrs()[0]!))).code, 'refused');
+          assert.equal((await failureOf(stranger.connect(server.addr))).code, 'refused');
         }
         const [one, other] = [issue('one', 'rsa:2048'), issue('other', 'rsa:2048')];
         await assert.rejects(
@@ -220,7 +220,7 @@ describe('endpoint on UDP', () => {
     const alice = await openEndpoint({ bind, signal: stop.signal });
     const bob = await openEndpoint({ bind, keepAliveMs: 1000 });
     void serve(bob);
-    const connection = await alice.connect(bob.localAddrs()[0]!, { signal: stop.signal });
+    const connection = await alice.connect(bob.addr, { signal: stop.signal });
     await connection.request(new Uint8Array(100), { signal: stop.signal });
     const pending = connection.request(new Uint8Array(1), { signal: stop.signal }).catch(() => {});
     await Promise.all([alice.close(), bob.close()]);

@@ -23,7 +23,7 @@ import { until } from './nodes.ts';
 
 const open = (i: number, options: Partial<TcpSwarmOptions> = {}): Promise<TcpSwarm> =>
   openTcpSwarm({ bind: '127.0.0.1:0', privateKey: testKey(i), ...options });
-const addrOf = (swarm: TcpSwarm): TcpAddr => swarm.localAddrs()[0]!;
+const addrOf = (swarm: TcpSwarm): TcpAddr => swarm.addr;
 const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill);
 const stateOf = (swarm: TcpSwarm, name: string): number => Number(inspect(swarm).state[name]);
 const dropsOf = (swarm: TcpSwarm, name: string): number => inspect(swarm).counters.drops[name] ?? 0;

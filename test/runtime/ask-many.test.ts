@@ -20,7 +20,7 @@ function world(n: number) {
       if (i === 3) throw new Error('broken');
       return Uint8Array.of(i);
     });
-    return server.localAddrs()[0]!;
+    return server.addr;
   });
   return { realm, asker, servers, most: () => most };
 }
@@ -76,7 +76,7 @@ describe('askMany', () => {
       return new Promise(() => {});
     });
     const first = async (): Promise<void> => {
-      for await (const result of askMany(asker, [servers[0]!, slow.localAddrs()[0]!], Uint8Array.of(1))) {
+      for await (const result of askMany(asker, [servers[0]!, slow.addr], Uint8Array.of(1))) {
         assert.ok(result.ok);
         break;
       }
@@ -105,7 +105,7 @@ describe('receiveOne, discardTells, discardAsks', () => {
     const [alice, bob] = [realm.swarm(), realm.swarm()];
     const received = receiveOne(bob);
     assert.throws(() => receiveOne(bob), TypeError);
-    void alice.tell(bob.localAddrs()[0]!, Uint8Array.of(7));
+    void alice.tell(bob.addr, Uint8Array.of(7));
     assert.deepEqual((await realm.clock.run(received)).payload, Uint8Array.of(7));
     await assert.rejects(realm.clock.run(receiveOne(bob, { timeoutMs: 10 })), (error) => P2PError.is(error, 'timeout'));
     const controller = new AbortController();
@@ -131,11 +131,11 @@ describe('receiveOne, discardTells, discardAsks', () => {
     const [alice, bob] = [realm.swarm(), realm.swarm()];
     discardTells(bob);
     const asks = discardAsks(bob);
-    void alice.tell(bob.localAddrs()[0]!, Uint8Array.of(7));
-    assert.equal((await realm.clock.run(alice.ask(bob.localAddrs()[0]!, Uint8Array.of(7)))).length, 0);
+    void alice.tell(bob.addr, Uint8Array.of(7));
+    assert.equal((await realm.clock.run(alice.ask(bob.addr, Uint8Array.of(7)))).length, 0);
     assert.equal(bob.counters.drops.size, 0);
     asks[Symbol.dispose]();
-    await assert.rejects(realm.clock.run(alice.ask(bob.localAddrs()[0]!, Uint8Array.of(7))), (error) =>
+    await assert.rejects(realm.clock.run(alice.ask(bob.addr, Uint8Array.of(7))), (error) =>
       P2PError.is(error, 'refused'),
     );
   });

@@ -10,7 +10,7 @@ function pair(options?: MessagesOptions) {
   const [alice, bob] = [realm.swarm(), realm.swarm(undefined, { maxPendingMessages: 4 })];
   const iterator = messages(bob, options);
   const tell = async (...bytes: number[]): Promise<void> => {
-    for (const byte of bytes) void alice.tell(bob.localAddrs()[0]!, Uint8Array.of(byte));
+    for (const byte of bytes) void alice.tell(bob.addr, Uint8Array.of(byte));
     await realm.clock.advance(0);
   };
   const take = async (): Promise<number | undefined> => (await iterator.next()).value?.payload[0];

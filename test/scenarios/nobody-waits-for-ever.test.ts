@@ -35,7 +35,7 @@ for (const [name, swarm] of each()) {
   describe(`${name}, when it closes`, () => {
     it('releases who waits for a message or an answer, and refuses whoever comes later (H1, H2)', async () => {
       const waiting = receiveOne(swarm);
-      const asked = swarm.ask(swarm.localAddrs()[0]!, Uint8Array.of(1)).catch((error: unknown) => error);
+      const asked = swarm.ask(swarm.addr, Uint8Array.of(1)).catch((error: unknown) => error);
       swarm.serve(() => new Promise(() => {}));
       await swarm.close();
       await assert.rejects(waiting, closed);

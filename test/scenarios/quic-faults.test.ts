@@ -42,7 +42,7 @@ function world(options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): World {
   return { realm, alice, run: (promise) => clock.run(promise), pass: (ms) => clock.advance(ms) };
 }
 
-const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.localAddrs()[0]!;
+const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.addr;
 const connectionsOf = (swarm: Quic): unknown => inspect(swarm).state?.['connections'];
 const dropped = (swarm: Quic, reason: DropReason): number => swarm.counters.drops.get(reason) ?? 0;
 
@@ -303,7 +303,7 @@ describe('Q5: the swarm below', () => {
   it('closing ends whatever waits, at once', async () => {
     const { realm, alice, run } = world();
     const silent = realm.swarm();
-    const dst = alice.parseAddr(`${peerIdOf(testKey(BOB).publicKey)}@${silent.localAddrs()[0]!.text}`);
+    const dst = alice.parseAddr(`${peerIdOf(testKey(BOB).publicKey)}@${silent.addr.text}`);
     const waiting = [alice.ask(dst, Uint8Array.of(1)), alice.tell(dst, Uint8Array.of(1)), alice.lookupPublicKey(dst)];
     const codes = Promise.all(waiting.map(codeOf));
     const before = realm.nowMs();
@@ -318,7 +318,7 @@ describe('Q6: two names for one key', () => {
     const realm = createMemoryRealm({ clock: 'virtual' });
     const privateKey = testKey(ALICE);
     const ids = [quic(realm.swarm(), { privateKey }), p2pke(realm.swarm(), { privateKey })].map(
-      (swarm) => swarm.localAddrs()[0]!.id,
+      (swarm) => swarm.addr.id,
     );
     assert.deepEqual(ids, [peerIdOf(privateKey.publicKey), peerIdOf(privateKey.publicKey)]);
   });

@@ -41,7 +41,7 @@ function world(options: MemoryRealmOptions = {}): World {
   };
 }
 
-const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.localAddrs()[0]!;
+const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.addr;
 const connectionsOf = (swarm: Quic): unknown => inspect(swarm).state?.['connections'];
 const echo = ({ payload }: { readonly payload: Uint8Array }): Uint8Array => payload;
 
@@ -112,7 +112,7 @@ describe('those who are not who they seem', () => {
     const initials: Uint8Array[] = [];
     const nowhere = realm.swarm();
     nowhere.listen(({ payload }) => void initials.push(payload));
-    for (let i = 0; i < 300; i++) forger.connect(nowhere.localAddrs()[0]!);
+    for (let i = 0; i < 300; i++) forger.connect(nowhere.addr);
     await pass(100);
     forger.close();
     const first = initials.filter((bytes) => bytes.length >= 1200);

@@ -27,7 +27,7 @@ async function record(seed: Seed): Promise<string[]> {
   const nodes = Array.from({ length: 50 }, () => realm.swarm());
   const { neighbours } = topology.random(50, 4, seed);
   for (const [i, node] of nodes.entries()) {
-    const others = neighbours[i]!.map((j) => nodes[j]!.localAddrs()[0]!);
+    const others = neighbours[i]!.map((j) => nodes[j]!.addr);
     node.serve(({ payload, src }) => {
       log.push(`${realm.nowMs()} ${i} serves ${src.text} ${toHex(payload)}`);
       return realm.random(4);

@@ -36,7 +36,7 @@ export const any = <S>(swarm: S): Swarm<Addr> => swarm as unknown as Swarm<Addr>
 const carries =
   (bytes: number) =>
   (inner: Swarm<Addr>): boolean =>
-    inner.mtu(inner.localAddrs()[0]!) >= bytes;
+    inner.mtu(inner.addr) >= bytes;
 
 const LAYERS: readonly Layer[] = [
   { name: 'frag', fits: always, wrap: (inner) => frag(inner) },

@@ -49,7 +49,7 @@ async function chaos(seed: number): Promise<Outcome> {
       maxPendingBytes: 50_000,
     });
     swarms.set(i, swarm);
-    addrs.set(i, swarm.localAddrs()[0]!);
+    addrs.set(i, swarm.addr);
     swarm.serve(({ payload }) => payload);
     swarm.listen(({ payload }) => {
       heard++;

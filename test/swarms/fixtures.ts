@@ -53,7 +53,7 @@ export function overUdp<S extends Closable>(
       const inner = await Promise.all(Array.from({ length: n + 1 }, () => openUdpSwarm({ bind: '127.0.0.1:0' })));
       const mallory = inner.pop()!;
       const swarms = inner.map((swarm, i) => wrap(swarm, i));
-      const addrs = inner.map((swarm) => swarm.localAddrs()[0]!);
+      const addrs = inner.map((swarm) => swarm.addr);
       return {
         swarms,
         inject: (index, bytes) => mallory.tell(addrs[index]!, bytes),

@@ -10,7 +10,7 @@ import { type MemoryRealmOptions, createMemoryRealm, memoryAddr } from '../../sr
 function world(options: MemoryRealmOptions = {}) {
   const realm = createMemoryRealm({ ...options, clock: 'virtual' });
   const [alice, bob] = [realm.swarm(), realm.swarm()];
-  const [a, b] = [alice.localAddrs()[0]!, bob.localAddrs()[0]!];
+  const [a, b] = [alice.addr, bob.addr];
   const heard: number[] = [];
   bob.listen(({ payload }) => void heard.push(payload[0]!));
   return { realm, alice, bob, a, b, heard };
@@ -20,7 +20,7 @@ describe('createMemoryRealm', () => {
   it('gives decimal addresses, the lowest that was never used, or the one asked for', () => {
     const realm = createMemoryRealm();
     assert.deepEqual(
-      [realm.swarm(), realm.swarm(), realm.swarm(7), realm.swarm('9')].map((swarm) => swarm.localAddrs()[0]!.text),
+      [realm.swarm(), realm.swarm(), realm.swarm(7), realm.swarm('9')].map((swarm) => swarm.addr.text),
       ['0', '1', '7', '9'],
     );
     assert.equal(realm.size, 4);
@@ -95,16 +95,16 @@ describe('createMemoryRealm', () => {
     carol.listen(() => void at.push(realm.nowMs()));
     const told = async (): Promise<number> => {
       const before = realm.nowMs();
-      void alice.tell(carol.localAddrs()[0]!, Uint8Array.of(1));
+      void alice.tell(carol.addr, Uint8Array.of(1));
       await realm.clock.advance(1000);
       return at.at(-1)! - before;
     };
     assert.equal(await told(), 10);
     realm.setNetem({ latencyMs: 20 });
     assert.equal(await told(), 20);
-    realm.setLink(carol.localAddrs()[0]!, a, { latencyMs: 300 });
+    realm.setLink(carol.addr, a, { latencyMs: 300 });
     assert.equal(await told(), 300);
-    realm.setLink(carol.localAddrs()[0]!, a, undefined);
+    realm.setLink(carol.addr, a, undefined);
     assert.equal(await told(), 20);
     assert.equal(b.text, '1');
     assert.throws(() => realm.setNetem({ loss: 2 }), RangeError);
@@ -115,7 +115,7 @@ describe('createMemoryRealm', () => {
       seed: 3,
       netem: { latencyMs: 10, jitterMs: 100, bytesPerSecond: 1000 },
     });
-    const [carol, dave] = [realm.swarm(), realm.swarm()].map((swarm) => swarm.localAddrs()[0]!);
+    const [carol, dave] = [realm.swarm(), realm.swarm()].map((swarm) => swarm.addr);
     for (let i = 0; i < 60; i += 3) {
       void alice.tell(b, Uint8Array.of(i));
       realm.cut(carol, dave);
@@ -164,7 +164,7 @@ describe('createMemoryRealm', () => {
     );
     const carol = realm.swarm();
     carol.serve(() => new Promise(() => {}));
-    const asked = alice.ask(carol.localAddrs()[0]!, Uint8Array.of(1));
+    const asked = alice.ask(carol.addr, Uint8Array.of(1));
     const outcome = assert.rejects(asked, (error) => P2PError.is(error, 'unreachable') && error.sent === 'maybe');
     await realm.clock.advance(1);
     await carol.close();
@@ -186,12 +186,12 @@ describe('createMemoryRealm', () => {
     ];
     const known: unknown[] = [];
     bob.listen(({ src }) => void known.push(bob.knownPublicKey(src)?.algorithm));
-    void alice.tell(bob.localAddrs()[0]!, Uint8Array.of(1));
+    void alice.tell(bob.addr, Uint8Array.of(1));
     void alice.close();
     await realm.clock.advance(1);
     assert.deepEqual(known, ['my own']);
     const plain = realm.swarm();
-    await assert.rejects(bob.lookupPublicKey(plain.localAddrs()[0]!), (error) => P2PError.is(error, 'not_found'));
+    await assert.rejects(bob.lookupPublicKey(plain.addr), (error) => P2PError.is(error, 'not_found'));
     // @ts-expect-error no key
     assert.throws(() => realm.secureSwarm({ algorithm: 'x' }), TypeError);
   });
@@ -215,7 +215,7 @@ describe('createMemoryRealm', () => {
     const realm = createMemoryRealm();
     const [alice, bob] = [realm.swarm(), realm.swarm()];
     bob.serve(({ payload }) => payload);
-    assert.deepEqual(await alice.ask(bob.localAddrs()[0]!, Uint8Array.of(5)), Uint8Array.of(5));
+    assert.deepEqual(await alice.ask(bob.addr, Uint8Array.of(5)), Uint8Array.of(5));
     assert.notDeepEqual(createMemoryRealm().random(16), createMemoryRealm().random(16));
     assert.deepEqual(createMemoryRealm({ seed: 1 }).random(16), createMemoryRealm({ seed: 1 }).random(16));
     await alice.close();

@@ -59,7 +59,7 @@ export function network(options: MemoryRealmOptions = {}): Network {
   };
 }
 
-export const addrOf = (swarm: Peer): P2pkeAddr<MemoryAddr> => swarm.localAddrs()[0]!;
+export const addrOf = (swarm: Peer): P2pkeAddr<MemoryAddr> => swarm.addr;
 export const drops = (swarm: Peer, reason: string): number => swarm.counters.drops.get(`p2pke.${reason}`) ?? 0;
 export const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   const error: unknown = await promise.then(

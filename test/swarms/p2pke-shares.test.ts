@@ -27,7 +27,7 @@ function ipNetwork() {
   };
 }
 
-const addrOf = (swarm: Peer): P2pkeAddr<UdpAddr> => swarm.localAddrs()[0]!;
+const addrOf = (swarm: Peer): P2pkeAddr<UdpAddr> => swarm.addr;
 
 describe('p2pke channels', () => {
   for (const attackers of ['one host', 'a network of hosts'] as const) {

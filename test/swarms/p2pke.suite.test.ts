@@ -30,7 +30,7 @@ function overMemory<I extends Addr>(
       const realm = createMemoryRealm({ ...options, clock: 'virtual' });
       const swarms = Array.from({ length: n }, (_, i) => p2pke(wrap(realm.swarm(), i), { privateKey: testKey(i) }));
       const mallory = realm.swarm();
-      const innerOf = (index: number): I => swarms[index]!.localAddrs()[0]!.inner;
+      const innerOf = (index: number): I => swarms[index]!.addr.inner;
       return {
         swarms,
         run: (promise) => realm.clock.run(promise),
@@ -54,8 +54,8 @@ const overUdp: SuiteFixture<SecureSwarm<P2pkeAddr<UdpAddr>>> = {
     return {
       swarms,
       unknownAddr: () => swarms[0]!.parseAddr(`${idOf(77)}@127.0.0.1:9`),
-      wrongAddr: (index) => p2pkeAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
-      inject: (index, bytes) => mallory.tell(swarms[index]!.localAddrs()[0]!.inner, bytes),
+      wrongAddr: (index) => p2pkeAddr(idOf(78), swarms[index]!.addr.inner),
+      inject: (index, bytes) => mallory.tell(swarms[index]!.addr.inner, bytes),
       [Symbol.asyncDispose]: async () => {
         await Promise.all([...swarms, mallory].map((swarm) => swarm.close()));
       },

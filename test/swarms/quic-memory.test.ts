@@ -17,7 +17,7 @@ const BUDGET = 100_000;
 function world() {
   const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
   const bob = quic(realm.swarm(), { privateKey: testKey(0), maxSwarmBytes: BUDGET, maxMessageBytes: BUDGET });
-  const dst = bob.localAddrs()[0]!;
+  const dst = bob.addr;
   return {
     realm,
     bob,

@@ -38,8 +38,8 @@ function overMemory(options: MemoryRealmOptions = {}): SuiteFixture<SecureAskSwa
         swarms,
         run: (promise) => realm.clock.run(promise),
         unknownAddr: () => quicAddr(idOf(77), memoryAddr(999)),
-        wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
-        inject: (index, bytes) => inner[n]!.tell(swarms[index]!.localAddrs()[0]!.inner, bytes),
+        wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.addr.inner),
+        inject: (index, bytes) => inner[n]!.tell(swarms[index]!.addr.inner, bytes),
         [Symbol.asyncDispose]: async () => {
           await Promise.all([...swarms, inner[n]!].map((swarm) => swarm.close()));
         },
@@ -57,7 +57,7 @@ const overUdp: SuiteFixture<SecureAskSwarm<QuicAddr<UdpAddr>>> = {
     return {
       swarms,
       unknownAddr: () => swarms[0]!.parseAddr(`${idOf(77)}@127.0.0.1:9`),
-      wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
+      wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.addr.inner),
       [Symbol.asyncDispose]: async () => {
         await Promise.all(swarms.map((swarm) => swarm.close()));
       },
@@ -78,7 +78,7 @@ function overWrapped<I extends Addr>(
       return {
         swarms,
         run: (promise) => realm.clock.run(promise),
-        wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
+        wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.addr.inner),
         [Symbol.asyncDispose]: async () => {
           await Promise.all(swarms.map((swarm) => swarm.close()));
         },
@@ -99,13 +99,13 @@ const overP2pke: SuiteFixture<SecureAskSwarm<QuicAddr<P2pkeAddr<UdpAddr>>>> = {
     const inner = await Promise.all(Array.from({ length: n }, () => openUdpSwarm({ bind: '127.0.0.1:0' })));
     const swarms = inner.map((udp, i) => {
       const secured = p2pke(udp, { privateKey: testKey(i) });
-      assert.equal(secured.mtu(secured.localAddrs()[0]!), 1212);
+      assert.equal(secured.mtu(secured.addr), 1212);
       return quic(secured, { privateKey: testKey(i) });
     });
     return {
       swarms,
       unknownAddr: () => swarms[0]!.parseAddr(`${idOf(77)}@${idOf(77)}@127.0.0.1:9`),
-      wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
+      wrongAddr: (index) => quicAddr(idOf(78), swarms[index]!.addr.inner),
       [Symbol.asyncDispose]: async () => {
         await Promise.all(swarms.map((swarm) => swarm.close()));
       },

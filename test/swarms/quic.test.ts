@@ -29,7 +29,7 @@ function world(n: number, options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): 
   return { realm, swarms, run: (promise) => clock.run(promise), pass: (ms) => clock.advance(ms) };
 }
 
-const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.localAddrs()[0]!;
+const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.addr;
 const drops = (swarm: Quic, reason: string): number =>
   [...swarm.counters.drops].find(([name]) => name === reason)?.[1] ?? 0;
 const state = (swarm: Quic): Readonly<Record<string, unknown>> =>

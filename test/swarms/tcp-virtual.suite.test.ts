@@ -13,7 +13,7 @@ import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/
 import { testKey } from '../../src/testing/test-key.ts';
 
 const idOf = (i: number) => peerIdOf(testKey(i).publicKey);
-const addrOf = (swarm: TcpSwarm) => swarm.localAddrs()[0]!;
+const addrOf = (swarm: TcpSwarm) => swarm.addr;
 const connections = (swarm: TcpSwarm) => Number(inspect(swarm).state['connections']);
 
 interface World {
@@ -45,7 +45,7 @@ function fixture(links: Partial<MemoryNetworkOptions>): SuiteFixture<TcpSwarm> {
         swarms,
         run: (promise) => realm.clock.run(promise),
         unknownAddr: () => tcpAddr(idOf(77), { ip: '10.0.0.99', port: 4000 }),
-        wrongAddr: (index) => tcpAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
+        wrongAddr: (index) => tcpAddr(idOf(78), swarms[index]!.addr.inner),
         [Symbol.asyncDispose]: async () => {
           await Promise.all(swarms.map((swarm) => swarm.close()));
         },

@@ -17,7 +17,7 @@ const fixture: SuiteFixture<TcpSwarm> = {
     return {
       swarms,
       unknownAddr: () => swarms[0]!.parseAddr(`${idOf(77)}@127.0.0.1:9`),
-      wrongAddr: (index) => tcpAddr(idOf(78), swarms[index]!.localAddrs()[0]!.inner),
+      wrongAddr: (index) => tcpAddr(idOf(78), swarms[index]!.addr.inner),
       [Symbol.asyncDispose]: async () => {
         await Promise.all(swarms.map((swarm) => swarm.close()));
       },

@@ -16,7 +16,7 @@ import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 
 const bind = '127.0.0.1:0';
-const addrOf = (swarm: Swarm<UdpAddr>): UdpAddr => swarm.localAddrs()[0]!;
+const addrOf = (swarm: Swarm<UdpAddr>): UdpAddr => swarm.addr;
 const next = (swarm: Swarm<UdpAddr>): Promise<Message<UdpAddr>> =>
   new Promise((resolve) => {
     const listening = swarm.listen((message) => {

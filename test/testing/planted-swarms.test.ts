@@ -40,7 +40,7 @@ async function failuresOf(suite: Suite, plant: (inner: Memory) => Memory): Promi
       return {
         swarms: inner.map(plant),
         run: (promise) => realm.clock.run(promise),
-        inject: (index, bytes) => mallory.tell(inner[index]!.localAddrs()[0]!, bytes),
+        inject: (index, bytes) => mallory.tell(inner[index]!.addr, bytes),
         [Symbol.asyncDispose]: async () => {
           await Promise.all([...inner, mallory].map((swarm) => swarm.close()));
         },

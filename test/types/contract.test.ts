@@ -54,7 +54,7 @@ export function inference(): void {
   // @ts-expect-error replaced abilities are gone
   void replace(secure).ask;
   // @ts-expect-error an address of another network
-  void udp.tell(secure.localAddrs()[0]!, new Uint8Array());
+  void udp.tell(secure.addr, new Uint8Array());
   // @ts-expect-error addresses are invariant
   const wide: Swarm<UdpAddr | MemoryAddr> = udp;
   void wide;

@@ -49,7 +49,7 @@ export async function inference(): Promise<void> {
   // @ts-expect-error a socket of its own, or a swarm
   void openEndpoint({ bind: '127.0.0.1:0', over: createMemoryRealm().swarm() });
   // @ts-expect-error a memory address is no UDP address
-  void udp.connect(createMemoryRealm().swarm().localAddrs()[0]!);
+  void udp.connect(createMemoryRealm().swarm().addr);
   // @ts-expect-error none of the ways to trust
   void openEndpoint({ trust: 'everyone' });
   // @ts-expect-error a text that nobody has looked at is no PeerID

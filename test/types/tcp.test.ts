@@ -29,8 +29,9 @@ export async function inference(): Promise<void> {
   void frag(swarm).ask(addr!, new Uint8Array(1));
   // @ts-expect-error a key is needed
   void openTcpSwarm({ bind: '127.0.0.1:0' });
-  // @ts-expect-error an address, not a text
   void swarm.tell(addr!.text, new Uint8Array(1));
+  void swarm.ask(swarm.addr, new Uint8Array(1));
+  yes<Equal<ReturnType<typeof swarm.tryParseAddr>, TcpAddr | undefined>>();
   // @ts-expect-error there is no other
   void openTcpSwarm({ privateKey, security: 'plain' });
 

@@ -11,6 +11,7 @@ import { type TellHandler } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type SendFailures } from '../../swarm-kit/send-failures.ts';
 import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
+import { bestAddr, TextAddrs } from '../../core/text-addrs.ts';
 import { AddressCache } from '../../swarm-kit/address-cache.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
@@ -50,6 +51,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   readonly #tells: TellSlot<UdpAddr>;
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
+  readonly #texts: TextAddrs<UdpAddr> = new TextAddrs<UdpAddr>((text) => this.parseAddr(text));
   readonly #sources = new AddressCache<UdpAddr>((host, port) => udpAddr({ ip: canonicalIp(host)!, port }));
   /** What `dst` is for messages by family; node:dgram does not tell to which address of a wildcard they came. */
   #dst4: UdpAddr;
@@ -86,6 +88,14 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
     return this.#latch.closed;
   }
 
+  get addr(): UdpAddr {
+    return bestAddr(this.localAddrs());
+  }
+
+  tryParseAddr(text: string): UdpAddr | undefined {
+    return this.#texts.tryParse(text);
+  }
+
   /** Read anew at each call, since interfaces come and go. */
   localAddrs(): readonly UdpAddr[] {
     if (this.#latch.isClosed) return [];
@@ -99,14 +109,19 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
     return parseUdpAddr(text);
   }
 
-  mtu(dst: UdpAddr): number {
-    assertUdpAddr(dst);
-    return Math.min(this.#maxDatagramBytes, dst.ip.includes(':') ? MAX_UDP6_BYTES : MAX_UDP4_BYTES);
+  mtu(dst: UdpAddr | string): number {
+    const addr = this.#texts.addrOf(dst);
+    assertUdpAddr(addr);
+    return this.#mtuTo(addr);
   }
 
-  tell(dst: UdpAddr, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    assertUdpAddr(dst);
+  tell(dst: UdpAddr | string, payload: Uint8Array, options?: CallOptions): Promise<void> {
     assertBytes(payload, 'payload');
+    if (typeof dst === 'string') {
+      const refused = (): void => this.#counters.countDrop('tell.unreachable');
+      return this.#texts.call('tell', dst, (addr) => this.tell(addr, payload, options), refused);
+    }
+    assertUdpAddr(dst);
     if (options !== undefined) {
       checkCall(options);
       if (options.signal?.aborted === true) return this.#rejected('tell.aborted', options.signal.reason);
@@ -122,11 +137,12 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
       const message = `Cannot tell ${dst.text}: this socket is bound to ${this.#bound.text}, another address family`;
       return this.#rejected('tell.unsupported', new P2PError('unsupported', 'local', message, { sent: 'no' }));
     }
-    if (payload.length > this.mtu(dst)) {
+    const mtu = this.#mtuTo(dst);
+    if (payload.length > mtu) {
       const error = mtuError(
         `tell ${dst.text}`,
         payload.length,
-        this.mtu(dst),
+        mtu,
         'wrap the swarm in frag() or raise maxDatagramBytes',
       );
       return this.#rejected('tell.mtu_exceeded', error);
@@ -172,6 +188,10 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
       },
       state: { pendingMessages: messages, sendQueueBytes: open ? this.#queue.bytes() : 0 },
     };
+  }
+
+  #mtuTo({ ip }: UdpAddr): number {
+    return Math.min(this.#maxDatagramBytes, ip.includes(':') ? MAX_UDP6_BYTES : MAX_UDP4_BYTES);
   }
 
   /** The host to send to, in the socket's own family; `undefined` when this socket cannot send there. */

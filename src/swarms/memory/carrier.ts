@@ -71,12 +71,12 @@ export class Carrier {
   }
 
   add(swarm: MemorySwarm): void {
-    this.#swarms.set(swarm.addr.n, swarm);
+    this.#swarms.set(swarm.own.n, swarm);
   }
 
   remove(swarm: MemorySwarm): void {
-    if (!this.#swarms.delete(swarm.addr.n) || !this.keys.has(swarm.addr.text)) return;
-    this.#departed.push(swarm.addr.text);
+    if (!this.#swarms.delete(swarm.own.n) || !this.keys.has(swarm.own.text)) return;
+    this.#departed.push(swarm.own.text);
     if (this.#departed.length <= MAX_DEPARTED_KEYS) return;
     const forgotten = this.#departed.shift()!;
     if (!this.#swarms.has(Number(forgotten))) this.keys.delete(forgotten);
@@ -88,7 +88,7 @@ export class Carrier {
 
   /** Takes a packet; it arrives later, once, twice or never. */
   carry(packet: Packet): void {
-    const way = this.links.way(packet.from.addr, packet.to);
+    const way = this.links.way(packet.from.own, packet.to);
     if (way.type === 'straight') this.#depart(packet, undefined);
     else if (way.type === 'cut') packet.from.countLost('memory.cut');
     else {

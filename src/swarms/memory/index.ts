@@ -6,7 +6,7 @@
  * const realm = createMemoryRealm({ clock: 'virtual', seed: 1, netem: 'cellular' });
  * const [alice, bob] = [realm.swarm(), realm.swarm()];
  * bob.listen(({ payload }) => console.log(payload));
- * await alice.tell(bob.localAddrs()[0]!, Uint8Array.of(1, 2, 3));
+ * await alice.tell(bob.addr, Uint8Array.of(1, 2, 3));
  * await realm.clock.advance(100);
  * ```
  */

@@ -114,7 +114,7 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
 
   const open = (swarm: MemorySwarm): MemorySwarm => {
     carrier.add(swarm);
-    trace?.({ layer: 'memory', type: 'opened', atMs: clock.nowMs(), addr: swarm.addr });
+    trace?.({ layer: 'memory', type: 'opened', atMs: clock.nowMs(), addr: swarm.own });
     return swarm;
   };
   const take = (addr: number | string | undefined): MemoryAddr => {

@@ -2,7 +2,8 @@
 
 import { P2PError, closedError } from '../../core/errors.ts';
 import { assertBytes, assertString, describeOption } from '../../base/checks.ts';
-import { type PublicKey, type Secure } from '../../core/secure.ts';
+import { type AddrSecure } from '../../core/keep.ts';
+import { type PublicKey } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';
 import { rejection } from '../../runtime/promises.ts';
 import { checkCall } from '../../runtime/waits.ts';
@@ -22,7 +23,7 @@ export function assertPublicKey(value: unknown): asserts value is PublicKey {
 }
 
 /** Looks keys up in the realm. */
-export class MemorySecure implements Secure<MemoryAddr> {
+export class MemorySecure implements AddrSecure<MemoryAddr> {
   readonly publicKey: PublicKey;
   readonly #carrier: Carrier;
   readonly #swarm: MemorySwarm;
@@ -31,15 +32,15 @@ export class MemorySecure implements Secure<MemoryAddr> {
     this.publicKey = publicKey;
     this.#carrier = carrier;
     this.#swarm = swarm;
-    carrier.keys.set(swarm.addr.text, publicKey);
+    carrier.keys.set(swarm.own.text, publicKey);
   }
 
-  knownPublicKey(addr: MemoryAddr): PublicKey | undefined {
+  readonly knownPublicKey = (addr: MemoryAddr): PublicKey | undefined => {
     assertMemoryAddr(addr);
     return this.#carrier.keys.get(addr.text);
-  }
+  };
 
-  lookupPublicKey(dst: MemoryAddr, options?: CallOptions): Promise<PublicKey> {
+  readonly lookupPublicKey = (dst: MemoryAddr, options?: CallOptions): Promise<PublicKey> => {
     assertMemoryAddr(dst);
     checkCall(options);
     const what = `look up the key of ${dst.text}`;
@@ -51,5 +52,5 @@ export class MemorySecure implements Secure<MemoryAddr> {
     const key = this.#carrier.keys.get(dst.text);
     if (key !== undefined) return Promise.resolve(key);
     return rejection(new P2PError('not_found', 'remote', `Cannot ${what}: that swarm has no key`, { sent: 'no' }));
-  }
+  };
 }

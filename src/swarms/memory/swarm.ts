@@ -9,6 +9,7 @@ import { assertBytes, wholeNumber } from '../../base/checks.ts';
 import { type AskHandler, type TellHandler } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
+import { bestAddr, TextAddrs } from '../../core/text-addrs.ts';
 import { type Answer, AskSlot, type Serving } from '../../swarm-kit/ask-slot.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
@@ -24,7 +25,8 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** Implements the contract over a {@link Carrier}. */
 export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describes {
-  readonly addr: MemoryAddr;
+  /** Its address, also once it is closed. */
+  readonly own: MemoryAddr;
   readonly realm: Realm;
   /** Packets on their way to this swarm. */
   incoming = 0;
@@ -36,13 +38,14 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
   readonly #asks: AskSlot<MemoryAddr>;
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
+  readonly #texts = new TextAddrs<MemoryAddr>(parseMemoryAddr);
   readonly #drainers = new Set<() => void>(); // Bounded by the drains under way.
   /** Askers that are told when this swarm ends. Bounded by the asks in its handler's hands. */
   readonly #askers = new Set<() => void>();
   readonly #localAddrs: readonly MemoryAddr[];
 
   constructor(carrier: Carrier, addr: MemoryAddr, limits: PendingLimits = {}) {
-    this.addr = addr;
+    this.own = addr;
     this.realm = carrier.realm;
     this.#carrier = carrier;
     this.#localAddrs = [addr];
@@ -67,22 +70,34 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     return this.#latch.isClosed ? [] : this.#localAddrs;
   }
 
+  get addr(): MemoryAddr {
+    return bestAddr(this.localAddrs());
+  }
+
+  tryParseAddr(text: string): MemoryAddr | undefined {
+    return this.#texts.tryParse(text);
+  }
+
   parseAddr(text: string): MemoryAddr {
     return parseMemoryAddr(text);
   }
 
-  mtu(dst: MemoryAddr): number {
-    assertMemoryAddr(dst);
+  mtu(dst: MemoryAddr | string): number {
+    assertMemoryAddr(this.#texts.addrOf(dst));
     return this.#carrier.mtu;
   }
 
-  maxRequestBytes(dst: MemoryAddr): number {
+  maxRequestBytes(dst: MemoryAddr | string): number {
     return this.mtu(dst);
   }
 
-  tell(dst: MemoryAddr, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    assertMemoryAddr(dst);
+  tell(dst: MemoryAddr | string, payload: Uint8Array, options?: CallOptions): Promise<void> {
     assertBytes(payload, 'payload');
+    if (typeof dst === 'string') {
+      const refused = (): void => this.#counters.countDrop('tell.unreachable');
+      return this.#texts.call('tell', dst, (addr) => this.tell(addr, payload, options), refused);
+    }
+    assertMemoryAddr(dst);
     checkCall(options);
     const error = this.#refuse('tell', dst, payload, options);
     if (error !== undefined) {
@@ -91,7 +106,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     }
     this.#counters.countSent(payload.length);
     const { transform } = this.#carrier;
-    const message = { src: this.addr, dst, payload: copyMessage(payload) };
+    const message = { src: this.own, dst, payload: copyMessage(payload) };
     const sent = transform === undefined ? message : transform(message);
     if (sent === undefined) this.countLost('memory.transform');
     else {
@@ -110,9 +125,10 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     return this.#tells.listen(handler);
   }
 
-  ask(dst: MemoryAddr, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
-    assertMemoryAddr(dst);
+  ask(dst: MemoryAddr | string, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
     assertBytes(request, 'request');
+    if (typeof dst === 'string') return this.#texts.call('ask', dst, (addr) => this.ask(addr, request, options));
+    assertMemoryAddr(dst);
     checkCall(options);
     const { mtu } = this.#carrier;
     const maxResponseBytes = wholeNumber(
@@ -125,7 +141,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     const error = this.#refuse('ask', dst, request, options);
     if (error !== undefined) return rejection(error.error);
     this.#counters.countSent(request.length);
-    const what = (): string => `ask ${dst.text} from ${this.addr.text}`;
+    const what = (): string => `ask ${dst.text} from ${this.own.text}`;
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS }, (wait) => {
       let serving: Serving | undefined;
       let server: MemorySwarm | undefined;
@@ -146,7 +162,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
         arrive: (receiver, payload) => {
           if (serving !== undefined || lost) return; // The network brought the request twice.
           server = receiver;
-          serving = receiver.#asks.handle({ src: this.addr, dst, payload });
+          serving = receiver.#asks.handle({ src: this.own, dst, payload });
           if (!isPending(serving.answer)) {
             answer(receiver, serving.answer);
             return;
@@ -174,7 +190,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
     if (this.outgoing === 0) return RESOLVED;
-    const what = (): string => `drain ${this.addr.text}`;
+    const what = (): string => `drain ${this.own.text}`;
     return this.#waits.wait<void>(
       { what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS, sent: () => 'no' },
       (wait) => {
@@ -236,7 +252,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     from.#counters.countSent(payload.length);
     from.#carrier.carry({
       from,
-      to: this.addr,
+      to: this.own,
       payload,
       arrive: (_, arrived) => {
         if (!answer.ok) {

@@ -85,14 +85,12 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
   }
 
   /** The inner MTU less 20 bytes, and at most 65515. The first message of a handshake needs an inner MTU of 166 bytes. */
-  mtu(dst: P2pkeAddr<I>): number {
+  protected mtuTo(dst: P2pkeAddr<I>): number {
     assertP2pkeAddr(dst);
     return Math.max(Math.min(this.inner.mtu(dst.inner) - OVERHEAD_BYTES, MAX_MESSAGE_BYTES), 0);
   }
 
-  tell(dst: P2pkeAddr<I>, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const refused = this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
+  protected sendTell(dst: P2pkeAddr<I>, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     let link = this.#links.get(dst);
     if (link === undefined) {
       if (this.#isSelf(dst)) return this.#tellSelf(dst, payload);
@@ -112,13 +110,20 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     return this.#tells.listen(handler);
   }
 
-  knownPublicKey(addr: P2pkeAddr<I>): PublicKey | undefined {
+  knownPublicKey(addr: P2pkeAddr<I> | string): PublicKey | undefined {
+    if (typeof addr === 'string') {
+      const parsed = this.texts.tryParse(addr);
+      return parsed === undefined ? undefined : this.knownPublicKey(parsed);
+    }
     assertP2pkeAddr(addr);
     if (addr.id === this.#options.id) return this.publicKey;
     return this.#links.get(addr)?.publicKey ?? this.#door.peers.keyOf(addr.id);
   }
 
-  lookupPublicKey(dst: P2pkeAddr<I>, options?: CallOptions): Promise<PublicKey> {
+  lookupPublicKey(dst: P2pkeAddr<I> | string, options?: CallOptions): Promise<PublicKey> {
+    if (typeof dst === 'string') {
+      return this.texts.call('look up the key of', dst, (addr) => this.lookupPublicKey(addr, options));
+    }
     const known = this.knownPublicKey(dst);
     checkCall(options);
     const what = (): string => `look up the key of ${dst.text}`;

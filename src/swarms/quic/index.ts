@@ -117,7 +117,7 @@ async function openOn(
   try {
     await loadQuicEngine();
     // The socket is ours alone, so no other endpoint has this address.
-    const resetKey = options.resetKey ?? resetKeyOf(exportKey(options.privateKey, 'pkcs8'), udp.localAddrs()[0]!.text);
+    const resetKey = options.resetKey ?? resetKeyOf(exportKey(options.privateKey, 'pkcs8'), udp.addr.text);
     return quic(udp, { ...options, resetKey });
   } catch (error) {
     await udp.close();

@@ -324,7 +324,7 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   /** Building addresses for each message costs more than all else here, so the last ones of a session are kept. */
   #messageOf(session: Session<I>, payload: Bytes): Message<QuicAddr<I>> {
     const place = this.#connections.placeOf(session.connection)!;
-    const local = place.dst ?? this.#inner.localAddrs()[0]!;
+    const local = place.dst ?? this.#inner.addr;
     if (session.ends?.src.inner !== place.src || session.ends.dst.inner !== local) {
       session.ends = { src: quicAddr(session.peer, place.src), dst: quicAddr(this.#id, local) };
     }

@@ -11,12 +11,9 @@
  * ```
  */
 
-import { type AskOptions } from '../../core/ask.ts';
-import { type Bytes } from '../../base/bytes.ts';
 import { parseEndpoint } from '../../base/ip.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
-import { type CallOptions } from '../../core/swarm.ts';
-import { type PriorityOptions, SessionSwarm } from '../../sessions/session-swarm.ts';
+import { SessionSwarm } from '../../sessions/session-swarm.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
 import { addrsOfBound } from '../../net/interfaces.ts';
@@ -27,13 +24,9 @@ import { resolveOptions, type TcpSwarmOptions } from './options.ts';
 
 export { type TcpAddr, type TcpSocketAddr } from './address.ts';
 export { type TcpSwarmOptions } from './options.ts';
-export { type PriorityOptions } from '../../sessions/session-swarm.ts';
 
-/** A swarm whose messages have priorities. */
-export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {
-  tell(dst: TcpAddr, payload: Uint8Array, options?: CallOptions & PriorityOptions): Promise<void>;
-  ask(dst: TcpAddr, request: Uint8Array, options?: AskOptions & PriorityOptions): Promise<Bytes>;
-}
+/** Messages by PeerID over TCP. */
+export type TcpSwarm = SecureAskSwarm<TcpAddr>;
 
 /**
  * Opens a TCP swarm: it listens, and dials whom it is told to talk to.

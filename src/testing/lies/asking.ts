@@ -2,7 +2,7 @@
 
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type Lies, OddBytes, asking, serving } from './lie.ts';
+import { textOf, type Lies, OddBytes, asking, serving } from './lie.ts';
 
 /** Part of the rules that `lyingSwarm` can break. */
 export const askingLies: Lies = {
@@ -33,12 +33,16 @@ export const askingLies: Lies = {
       },
     };
   },
+  'ask takes text': asking((honest, dst, request, options) => {
+    if (typeof dst === 'string') throw new TypeError('a text');
+    return honest.ask(dst, request, options);
+  }),
   'empty answers arrive': asking(async (honest, dst, request, options) => {
     const answer = await honest.ask(dst, request, options);
     return answer.length === 0 ? Uint8Array.of(0) : answer;
   }),
   'asking oneself works': asking((honest, dst, request, options) =>
-    honest.localAddrs()[0]?.text === dst?.text
+    honest.localAddrs()[0]?.text === textOf(dst)
       ? Promise.reject(new P2PError('unsupported', 'local', 'Cannot ask oneself'))
       : honest.ask(dst, request, options),
   ),
@@ -86,7 +90,7 @@ export const askingLies: Lies = {
     ask: (dst, request, options) => honest.ask(dst, request, options?.maxResponseBytes === -1 ? {} : options),
   }),
   'asks of nobody end': asking((honest, dst, request, options) =>
-    dst?.text === '999' ? new Promise(() => {}) : honest.ask(dst, request, options),
+    textOf(dst) === '999' ? new Promise(() => {}) : honest.ask(dst, request, options),
   ),
   'asks end at their deadline': asking((honest, dst, request, options) =>
     options?.timeoutMs === 3000

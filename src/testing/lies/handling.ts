@@ -5,7 +5,7 @@ import { copyBytes } from '../../base/bytes.ts';
 import { closedError } from '../../core/errors.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
-import { type Honest, type Lies, listening, telling } from './lie.ts';
+import { type Honest, type Lies, listening, telling, textOf } from './lie.ts';
 
 /** Buffers everything and forgets to drop. */
 function unbounded(honest: Honest, handler: TellHandler<Addr>): Disposable {
@@ -49,9 +49,9 @@ export const handlingLies: Lies = {
         if (
           payload instanceof Uint8Array &&
           payload.length <= honest.mtu(dst) &&
-          honest.localAddrs()[0]?.text === dst?.text
+          honest.localAddrs()[0]?.text === textOf(dst)
         ) {
-          void handler?.({ src: dst, dst, payload: copyBytes(payload) });
+          void handler?.({ src: honest.addr, dst: honest.addr, payload: copyBytes(payload) });
           return Promise.resolve();
         }
         return honest.tell(dst, payload, options);

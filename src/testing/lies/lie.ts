@@ -10,6 +10,14 @@ import { type CallOptions } from '../../core/swarm.ts';
 /** The honest swarm that a lie is made of. */
 export type Honest = SecureAskSwarm<Addr>;
 
+/** What calls take as a destination. */
+export type Dst = Addr | string;
+
+/** The text of a destination; `undefined` for what is none. */
+export function textOf(dst: Dst | undefined): string | undefined {
+  return typeof dst === 'string' ? dst : dst?.text;
+}
+
 /** Gives what is to replace the honest swarm's own. */
 export type Lie = (honest: Honest) => Partial<Honest>;
 
@@ -23,7 +31,7 @@ export function received(change: (message: Message<Addr>) => Message<Addr>): Lie
 
 /** Tells in another way. */
 export function telling(
-  tell: (honest: Honest, dst: Addr, payload: Uint8Array, options?: CallOptions) => Promise<void>,
+  tell: (honest: Honest, dst: Dst, payload: Uint8Array, options?: CallOptions) => Promise<void>,
 ): Lie {
   return (honest) => ({ tell: (dst, payload, options) => tell(honest, dst, payload, options) });
 }
@@ -35,14 +43,14 @@ export function listening(listen: (honest: Honest, handler: TellHandler<Addr>) =
 
 /** Whether an honest ask throws at once: a lie about something else leaves that as it is. */
 function isMisuse(dst: unknown, request: unknown, options: AskOptions | undefined): boolean {
-  const known = typeof dst === 'object' && dst !== null && 'net' in dst;
+  const known = typeof dst === 'string' || (typeof dst === 'object' && dst !== null && 'net' in dst);
   const { maxResponseBytes = 0, timeoutMs = 0 } = options ?? {};
   return !known || !(request instanceof Uint8Array) || maxResponseBytes < 0 || !(timeoutMs >= 0);
 }
 
 /** Asks in another way. */
 export function asking(
-  ask: (honest: Honest, dst: Addr, request: Uint8Array, options?: AskOptions) => Promise<Bytes>,
+  ask: (honest: Honest, dst: Dst, request: Uint8Array, options?: AskOptions) => Promise<Bytes>,
 ): Lie {
   return (honest) => ({
     ask: (dst, request, options) =>

@@ -1,6 +1,6 @@
 /** Lies about keys. */
 
-import { type Lies } from './lie.ts';
+import { textOf, type Lies } from './lie.ts';
 
 /** Part of the rules that `lyingSwarm` can break. */
 export const securingLies: Lies = {
@@ -24,10 +24,13 @@ export const securingLies: Lies = {
       return honest.publicKey;
     },
   }),
+  'a text that is no address has no key': (honest) => ({
+    knownPublicKey: (addr) => (addr === '' ? honest.publicKey : honest.knownPublicKey(addr)),
+  }),
   'looked up keys are remembered': (honest) => ({ knownPublicKey: () => void honest }),
   'looking up nobody ends': (honest) => ({
     lookupPublicKey: (dst, options) =>
-      dst?.text === '999' ? new Promise(() => {}) : honest.lookupPublicKey(dst, options),
+      textOf(dst) === '999' ? new Promise(() => {}) : honest.lookupPublicKey(dst, options),
   }),
   'looking up after close is closed': (honest) => ({
     lookupPublicKey: (dst, options) =>

@@ -3,7 +3,7 @@
 import { copyBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
-import { type Lies, OddBytes, received, telling } from './lie.ts';
+import { textOf, type Lies, OddBytes, received, telling } from './lie.ts';
 
 /** Part of the rules that `lyingSwarm` can break. */
 export const tellingLies: Lies = {
@@ -22,6 +22,21 @@ export const tellingLies: Lies = {
   'parseAddr refuses garbage': (honest) => ({
     parseAddr: (text) => honest.parseAddr(text.replaceAll(/[^0-9]/g, '').slice(0, 3) || '0'),
   }),
+  'addr is the best local address': (honest) => ({
+    get addr() {
+      return { ...honest.addr, text: '998' };
+    },
+  }),
+  'tryParseAddr gives undefined for garbage': (honest) => ({
+    tryParseAddr: (text) => honest.tryParseAddr(text) ?? honest.addr,
+  }),
+  'tell takes text': telling((honest, dst, payload, options) => {
+    if (typeof dst === 'string') throw new TypeError('a text');
+    return honest.tell(dst, payload, options);
+  }),
+  'tell to a text that is no address rejects': telling((honest, dst, payload, options) =>
+    dst === '' ? Promise.resolve() : honest.tell(dst, payload, options),
+  ),
   'payloads arrive unchanged': received((message) => ({
     ...message,
     payload: message.payload.map((byte) => byte ^ 1),
@@ -77,12 +92,12 @@ export const tellingLies: Lies = {
     payload instanceof Uint8Array && payload.length === 0 ? Promise.resolve() : honest.tell(dst, payload, options),
   ),
   'telling oneself works': telling((honest, dst, payload, options) =>
-    honest.localAddrs()[0]?.text === dst?.text && payload instanceof Uint8Array
+    honest.localAddrs()[0]?.text === textOf(dst) && payload instanceof Uint8Array
       ? Promise.resolve()
       : honest.tell(dst, payload, options),
   ),
   'tell to nobody settles': telling((honest, dst, payload, options) =>
-    dst?.text === '999' ? new Promise(() => {}) : honest.tell(dst, payload, options),
+    textOf(dst) === '999' ? new Promise(() => {}) : honest.tell(dst, payload, options),
   ),
   'the payload is free when tell settles': (honest) => ({
     tell: (dst, payload, options) => {
@@ -111,7 +126,7 @@ export const tellingLies: Lies = {
     await honest.tell(dst, payload, options);
   }),
   'foreign addresses are misuse': telling((honest, dst, payload, options) =>
-    dst?.text === 'elsewhere' ? Promise.resolve() : honest.tell(dst, payload, options),
+    textOf(dst) === 'elsewhere' ? Promise.resolve() : honest.tell(dst, payload, options),
   ),
   'timeouts are checked': telling((honest, dst, payload) => honest.tell(dst, payload)),
   'an abort rejects with its reason': telling((honest, dst, payload, options) =>

@@ -2,7 +2,17 @@
 
 import { type Addr } from '../../core/addr.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { type SuiteTest, addrOf, check, checkSame, checkThrows } from './suite.ts';
+import {
+  type SuiteTest,
+  Inbox,
+  addrOf,
+  check,
+  checkRejects,
+  checkSame,
+  checkThrows,
+  deliver,
+  payloadOf,
+} from './suite.ts';
 
 const GARBAGE = [
   '',
@@ -65,6 +75,49 @@ export const addressTests: readonly SuiteTest<Swarm<Addr>>[] = [
       }
       // @ts-expect-error not a string
       checkThrows(() => alice.parseAddr(undefined), TypeError, 'parseAddr(undefined)');
+    },
+  },
+  {
+    name: 'addr is the first of localAddrs()',
+    body: async ({ net: { swarms } }) => {
+      for (const swarm of swarms) checkSame(swarm.addr.text, swarm.localAddrs()[0]?.text, 'text of addr');
+    },
+  },
+  {
+    name: 'tryParseAddr() reads what parseAddr() reads, and gives undefined for the rest',
+    body: async ({ net: { swarms } }) => {
+      const [alice, bob] = swarms as readonly [Swarm<Addr>, Swarm<Addr>];
+      const { text } = addrOf(bob);
+      checkSame(alice.tryParseAddr(text)?.text, text, 'text of the parsed address');
+      for (const garbage of [...GARBAGE, ` ${text}`, `${text} `, `${text}\n`]) {
+        checkSame(alice.tryParseAddr(garbage), undefined, `tryParseAddr(${JSON.stringify(garbage)})`);
+      }
+      // @ts-expect-error not a string
+      checkSame(alice.tryParseAddr(undefined), undefined, 'tryParseAddr(undefined)');
+    },
+  },
+  {
+    name: 'tell() and mtu() take the text of an address, and tell() rejects a text that is none with unreachable',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as readonly [Swarm<Addr>, Swarm<Addr>];
+      const inbox = new Inbox(bob);
+      const dst = addrOf(bob);
+      await deliver(bench, alice, dst, payloadOf(1), inbox);
+      await deliver(bench, alice, dst.text, payloadOf(2), inbox);
+      checkSame(alice.mtu(dst.text), alice.mtu(dst), 'mtu() of the text');
+      checkThrows(() => alice.mtu(''), TypeError, 'mtu() of a text that is no address');
+      const { drops } = alice.counters;
+      const dropped = (): number => [...drops.values()].reduce((sum, count) => sum + count, 0);
+      const before = dropped();
+      const error = await checkRejects(
+        bench,
+        alice,
+        alice.tell('', payloadOf(3)),
+        'unreachable',
+        'tell() to no address',
+      );
+      checkSame(error.sent, 'no', 'sent');
+      check(dropped() > before, 'tell() to a text that is no address was not counted');
     },
   },
 ];

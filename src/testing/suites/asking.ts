@@ -26,7 +26,7 @@ type AskBench = Bench<AskSwarm<Addr>>;
 const echo: AskHandler<Addr> = ({ payload }) => payload;
 
 /** Asks until there is an answer or a failure other than `timeout`: once on a reliable link, several times on a lossy one. */
-async function askOf(bench: AskBench, from: AskSwarm<Addr>, dst: Addr, request: Uint8Array): Promise<Bytes> {
+async function askOf(bench: AskBench, from: AskSwarm<Addr>, dst: Addr | string, request: Uint8Array): Promise<Bytes> {
   const attempts = bench.features.lossy ? 40 : 1;
   for (let attempt = 1; ; attempt++) {
     try {
@@ -327,6 +327,20 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
         await pass(bench, alice, 2000);
       }
       check(answered !== undefined, 'an ask from inside a tell handler got no answer');
+    },
+  },
+  {
+    name: 'ask() takes the text of an address, and rejects a text that is none with unreachable',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      bob.serve(echo);
+      const dst = addrOf(bob);
+      await askOf(bench, alice, dst, payloadOf(1));
+      checkSame(alice.maxRequestBytes(dst.text), alice.maxRequestBytes(dst), 'maxRequestBytes() of the text');
+      const answer = await askOf(bench, alice, dst.text, payloadOf(2));
+      checkBytes(answer, payloadOf(2), 'answer');
+      const error = await checkRejects(bench, alice, alice.ask('', payloadOf(1)), 'unreachable', 'ask() of no address');
+      checkSame(error.sent, 'no', 'sent');
     },
   },
   {

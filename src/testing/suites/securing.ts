@@ -105,7 +105,12 @@ export const securingTests: readonly SuiteTest<SecureSwarm<Addr>>[] = [
       // @ts-expect-error not an address
       checkThrows(() => alice.lookupPublicKey(undefined), TypeError, 'lookupPublicKey(undefined)');
       // @ts-expect-error not an address
-      checkThrows(() => alice.knownPublicKey('text'), TypeError, 'knownPublicKey("text")');
+      checkThrows(() => alice.knownPublicKey(5), TypeError, 'knownPublicKey(5)');
+      checkSame(alice.knownPublicKey(''), undefined, 'knownPublicKey() of a text that is no address');
+      const { text } = addrOf(bob);
+      const key = await bench.run(alice.lookupPublicKey(text));
+      checkSame(alice.knownPublicKey(text), key, 'knownPublicKey() of the text');
+      await checkRejects(bench, alice, alice.lookupPublicKey(''), 'unreachable', 'lookupPublicKey() of no address');
       const reason = new Error('given up');
       const looked = alice.lookupPublicKey(addrOf(bob), { signal: AbortSignal.abort(reason) });
       checkSame(await rejectionOf(bench, alice, looked, 'lookupPublicKey() with an aborted signal'), reason, 'reason');

@@ -211,19 +211,19 @@ export class Inbox<A extends Addr> {
 export async function deliver<A extends Addr>(
   bench: Bench<Swarm<A>>,
   from: Swarm<A>,
-  dst: A,
+  dst: A | string,
   payload: Uint8Array,
   inbox: Inbox<A>,
 ): Promise<Message<A>> {
   for (let sends = 0; sends < (bench.features.lossy ? MAX_SENDS : 1); sends++) {
     await bench.run(from.tell(dst, payload));
     const arrived = inbox.until(() => inbox.find(payload) !== undefined);
-    if (!bench.features.lossy) await within(bench, from, arrived, `message to ${dst.text}`);
+    if (!bench.features.lossy) await within(bench, from, arrived, `message to ${String(dst)}`);
     else await Promise.race([bench.run(arrived), pass(bench, from)]);
     const found = inbox.find(payload);
     if (found !== undefined) return found;
   }
-  return fail(`No message to ${dst.text} arrived in ${MAX_SENDS} sends`);
+  return fail(`No message to ${String(dst)} arrived in ${MAX_SENDS} sends`);
 }
 
 /** How long the suites wait for what must come, in the realm's time. */

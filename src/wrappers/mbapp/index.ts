@@ -12,7 +12,7 @@
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
-import { mapSecure } from '../../core/keep.ts';
+import { mapSecure, textSecure } from '../../core/keep.ts';
 import { describeOption } from '../../base/checks.ts';
 import { type SecureAskSwarm, type SecureSwarm, isSecure } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
@@ -35,5 +35,7 @@ export function mbapp<A extends Addr>(inner: Swarm<A>, options: MbappOptions = {
   }
   const secure = isSecure<A>(inner);
   const swarm = new MbappSwarm<A>(inner, resolveMbapp(options, secure));
-  return isSecure<A>(inner) ? Object.assign(swarm, mapSecure<A, A>(inner, SAME_ADDRS, swarm.guard)) : swarm;
+  return isSecure<A>(inner)
+    ? Object.assign(swarm, textSecure(mapSecure<A, A>(inner, SAME_ADDRS, swarm.guard), swarm.texts))
+    : swarm;
 }

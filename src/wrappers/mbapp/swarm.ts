@@ -4,18 +4,15 @@ import { type Addr } from '../../core/addr.ts';
 import { type AskOptions, type Asks } from '../../core/ask.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { type LayerDescription } from '../../core/inspect.ts';
-import { mtuError } from '../../core/errors.ts';
-import { assertBytes, wholeNumber } from '../../base/checks.ts';
+import { wholeNumber } from '../../base/checks.ts';
 import { type AskHandler, type Message, type TellHandler } from '../../core/message.ts';
 import { type Timer } from '../../core/realm.ts';
 import { type CallOptions, type Swarm } from '../../core/swarm.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { PartSender } from '../../swarm-kit/part-sender.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
-import { rejection } from '../../runtime/promises.ts';
 import { SwarmOver } from '../../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../../swarm-kit/tell-slot.ts';
-import { checkAsk } from '../../runtime/waits.ts';
 import {
   HEADER_BYTES,
   MAX_PARTS,
@@ -83,17 +80,15 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
   }
 
   /** 0 when the inner MTU has no room for a header and a byte. */
-  mtu(dst: A): number {
+  protected mtuTo(dst: A): number {
     return Math.min(this.#partBytes(dst) * MAX_PARTS, this.#options.limits.maxMessageBytes);
   }
 
-  maxRequestBytes(dst: A): number {
+  maxRequestBytes(dst: A | string): number {
     return this.mtu(dst);
   }
 
-  tell(dst: A, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const refused = this.refuseTell(dst, payload, options);
-    if (refused !== undefined) return refused;
+  protected sendTell(dst: A, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     this.counts.countSent(payload.length);
     const header = this.#header('tell', payload.length, NO_DEADLINE_MS);
     return this.#send(dst, header, payload, options);
@@ -104,10 +99,10 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     return this.#tells.listen(handler);
   }
 
-  ask(dst: A, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
-    const limit = this.maxRequestBytes(dst);
-    assertBytes(request, 'request');
-    checkAsk(options);
+  ask(dst: A | string, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
+    if (typeof dst === 'string') return this.texts.call('ask', dst, (addr) => this.ask(addr, request, options));
+    const refused = this.refuseAsk(dst, request, options, this.mtuTo(dst));
+    if (refused !== undefined) return refused;
     const { maxMessageBytes } = this.#options.limits;
     const maxResponseBytes = wholeNumber(
       options?.maxResponseBytes,
@@ -116,8 +111,6 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
       0,
       Number.MAX_SAFE_INTEGER,
     );
-    if (this.latch.isClosed) return rejection(this.latch.error(`ask ${dst.text}`));
-    if (request.length > limit) return rejection(mtuError(`ask ${dst.text} over mbapp`, request.length, limit));
     return this.#asker.ask({
       dst,
       request,

@@ -55,7 +55,7 @@ describe('a chat room', () => {
     const bob = await enter(2, 'bob', alice.addr);
     await realm.clock.advance(1000);
     assert.deepEqual(alice.names(), ['bob']);
-    realm.drop(bob.below.localAddrs()[0]!);
+    realm.drop(bob.below.addr);
     await realm.clock.advance(30_000);
     assert.deepEqual(alice.names(), []);
     assert.deepEqual(

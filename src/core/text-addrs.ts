@@ -1,0 +1,70 @@
+/** Addresses that callers give as text: parsed once, remembered. */
+
+import { describeValue } from '../base/checks.ts';
+import { type Addr } from './addr.ts';
+import { P2PError } from './errors.ts';
+
+/** How many texts a swarm remembers. */
+export const MAX_TEXT_ADDRS = 1024;
+
+/** The addresses behind texts. Bounded by {@link MAX_TEXT_ADDRS}: when full, all are forgotten at once. */
+export class TextAddrs<A extends Addr> {
+  readonly #parse: (text: string) => A;
+  readonly #known = new Map<string, A>();
+
+  /** @param parse - the swarm's `parseAddr`. */
+  constructor(parse: (text: string) => A) {
+    this.#parse = parse;
+  }
+
+  /** @throws {TypeError} when `text` is no address of the swarm. */
+  parse(text: string): A {
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    const addr = this.#parse(text);
+    if (this.#known.size >= MAX_TEXT_ADDRS) this.#known.clear();
+    this.#known.set(text, addr);
+    return addr;
+  }
+
+  /** `dst` itself, or the address of the text. @throws {TypeError} as {@link TextAddrs.parse}. */
+  addrOf(dst: A | string): A {
+    return typeof dst === 'string' ? this.parse(dst) : dst;
+  }
+
+  /** The address of `text`; `undefined` when it is none of the swarm. */
+  tryParse(text: string): A | undefined {
+    try {
+      return this.parse(text);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * Makes a call to the address of `text`. The text may come from a peer, so one that is no address does not throw.
+   *
+   * @param onRefused - called before the rejection, to count it.
+   * @throws {P2PError} (by rejection) `unreachable` when `text` is no address of the swarm.
+   */
+  call<T>(verb: string, text: string, make: (addr: A) => Promise<T>, onRefused?: () => void): Promise<T> {
+    let addr: A;
+    try {
+      addr = this.parse(text);
+    } catch (cause) {
+      onRefused?.();
+      const message = `Cannot ${verb} ${describeValue(text)}: it is no address of this swarm`;
+      const refused = Promise.reject<T>(new P2PError('unreachable', 'local', message, { sent: 'no', cause }));
+      refused.catch(() => undefined); // Safe for fire-and-forget; awaiting it still throws.
+      return refused;
+    }
+    return make(addr);
+  }
+}
+
+/** The best of a swarm's local addresses, as its `addr`. @throws {P2PError} `closed` when there is none any more. */
+export function bestAddr<A extends Addr>(localAddrs: readonly A[]): A {
+  const [best] = localAddrs;
+  if (best !== undefined) return best;
+  throw new P2PError('closed', 'local', 'Cannot read addr: the swarm is closed and has none', { sent: 'no' });
+}
