@@ -18,7 +18,7 @@ import { type Swarm } from '../core/swarm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { peerIdOf } from '../identity/fingerprints.ts';
 import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
-import { MIN_INNER_MTU } from '../quic/connections.ts';
+import { MIN_INNER_MTU } from '../quic/quic-driver.ts';
 import { resetKeyOf } from '../identity/quic-identity.ts';
 import { loadQuicEngine, quicEngine } from '../quic/load-engine.ts';
 import { type UdpAddr } from '../net/socket-address.ts';

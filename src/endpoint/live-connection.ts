@@ -1,6 +1,6 @@
 /** A connection in use: joins the sending and the receiving half, and ends once. */
 
-import { type Addr } from '../core/addr.ts';
+import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
@@ -13,9 +13,10 @@ import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type QuicClosed } from '../protocols/quic/events.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
-import { type Rival } from '../quic/rivalry.ts';
+import { IdleWatch } from '../quic/idle-watch.ts';
+import { type PeerConnection } from '../sessions/connection-table.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHost, type Peer, type Tracking } from './connection-host.ts';
+import { type ConnectionHooks, type Peer, type Tracking } from './connection-hooks.ts';
 import {
   type CloseOptions,
   type Connection,
@@ -24,69 +25,60 @@ import {
   type RequestOptions,
   type SendOptions,
 } from './connection.ts';
+import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
-import {
-  ignore,
-  LiveReceiveStream,
-  LiveSendStream,
-  STREAM_TIMEOUT_MS,
-  type StreamHost,
-  streamIdOf,
-} from './live-streams.ts';
+import { ignore, STREAM_TIMEOUT_MS, type StreamHost } from './live-streams.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type IncomingMessage, type OutgoingMessage, type ReceivedMessage } from './message.ts';
-import { type Prepared, prepareMessage, priorityOf, refusal } from './prepared.ts';
+import { type Prepared, prepareMessage, refusal } from './prepared.ts';
 import { promptly } from './prompt-ack.ts';
 import { Receiver } from './receiver.ts';
 import { maxResponseOf, Requests } from './requests.ts';
 import { Sender, type Settle } from './sender.ts';
-import { type BiStream, type IncomingStream, type SendStream, type StreamId } from './stream.ts';
-import { StreamReader } from './stream-reader.ts';
+import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
 
-export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
+export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnection {
   readonly id: string;
   readonly connection: QuicConnection;
   readonly sinceMs: number;
   /** Dialled with `fresh`: to be left alone by those that share. */
-  readonly fresh: boolean;
-  readonly #host: ConnectionHost<A>;
+  readonly isExclusive: boolean;
+  readonly #hooks: ConnectionHooks<LiveConnection<A>>;
   readonly #who: Peer;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
-  readonly #streams: StreamHost;
+  readonly #streams: ConnectionStreams;
   readonly #ended = Promise.withResolvers<ConnectionClosed>();
   readonly #requests: Requests;
-  /** Streams that somebody reads. Bounded by the stream limits. */
-  readonly #reading = new Map<QuicStream, LiveReceiveStream>();
-  /** Our sides of the peer's streams, so that messages of one stream share one. They go with their streams. */
-  readonly #replies = new WeakMap<QuicStream, LiveSendStream>();
   /** Iterators over messages, and over bodies. Bounded by those who iterate. */
   readonly #messageFeeds = new Set<LiveFeed<IncomingMessage<Connection<A>>>>();
   readonly #bodyFeeds = new Set<LiveFeed<IncomingStream<Connection<A>>>>();
   /** Told when something is acknowledged. Bounded by the drains under way. */
   readonly #drains = new Set<() => void>();
+  readonly #idle: IdleWatch;
   #addr: A;
   #closed: ConnectionClosed | undefined;
   #lossTold = false;
 
   constructor(
-    host: ConnectionHost<A>,
+    hooks: ConnectionHooks<LiveConnection<A>>,
     connection: QuicConnection,
     who: Peer & { readonly number: number; readonly fresh: boolean; readonly addr: A },
   ) {
-    this.#host = host;
+    this.#hooks = hooks;
     this.connection = connection;
     this.#who = who;
-    this.fresh = who.fresh;
-    this.sinceMs = host.nowMs();
+    this.isExclusive = who.fresh;
+    this.#idle = new IdleWatch(connection);
+    this.sinceMs = hooks.nowMs();
     this.#addr = who.addr;
     this.id = `${who.addr.text}#${who.number}`;
-    const { framing, limits, waits } = host;
+    const { framing, limits, waits } = hooks;
     this.#sender = new Sender(
       {
-        kick: () => host.kick(),
-        later: (act) => host.later(act),
+        scheduleFlush: () => hooks.scheduleFlush(),
+        later: (act) => hooks.later(act),
         settled: () => this.#settled(),
         stopped: (code) => streamError(`send to ${this.id}`, code),
       },
@@ -97,26 +89,27 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
       framing,
       maxMessageBytes: limits.maxMessageBytes,
       pending: new PendingBudget(limits),
-      memory: new MemoryBudget(limits.maxConnectionBytes, host.memory),
-      nowMs: () => host.nowMs(),
-      kick: () => host.kick(),
+      memory: new MemoryBudget(limits.maxConnectionBytes, hooks.memory),
+      nowMs: () => hooks.nowMs(),
+      scheduleFlush: () => hooks.scheduleFlush(),
       wake: () => this.#wake(),
-      acknowledge: promptly(connection, (act) => host.later(act)),
-      welcomed: () => host.welcomed(this),
-      dropped: (fault) => host.dropped(fault),
+      acknowledge: promptly(connection, (act) => hooks.later(act)),
+      welcomed: () => hooks.welcomed(this),
+      dropped: (fault) => hooks.dropped(fault),
     });
-    this.#streams = {
+    const streamHost: StreamHost = {
       framing,
       waits,
       sender: this.#sender,
       maxMessageBytes: limits.maxMessageBytes,
-      kick: () => host.kick(),
-      later: (act) => host.later(act),
-      countSent: (bytes, further) => host.countSent(bytes, further),
-      countReceived: (bytes, further) => host.countReceived(bytes, further),
+      scheduleFlush: () => hooks.scheduleFlush(),
+      later: (act) => hooks.later(act),
+      countSent: (bytes, further) => hooks.countSent(bytes, further),
+      countReceived: (bytes, further) => hooks.countReceived(bytes, further),
       ended: (what, sent) => this.#error(what, sent),
     };
-    this.#requests = new Requests(this.#streams, this.id);
+    this.#streams = new ConnectionStreams(streamHost, this.id, () => this.#checkOver());
+    this.#requests = new Requests(streamHost, this.id);
   }
 
   get remoteAddr(): A {
@@ -138,6 +131,22 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   /** For those who choose between connections; only asked of those that have one. */
   get peer(): PeerId {
     return this.#who.id!;
+  }
+
+  get isDialled(): boolean {
+    return this.connection.role === 'client';
+  }
+
+  get place(): number {
+    return this.connection.address;
+  }
+
+  get host(): string {
+    return ipOf(this.#addr) ?? this.#addr.text;
+  }
+
+  get idleSinceMs(): number | undefined {
+    return this.#idle.since(this.busy, this.#hooks.nowMs());
   }
 
   get publicKey(): PublicKey | undefined {
@@ -164,9 +173,15 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     return this.connection.stats();
   }
 
-  /** Whether something is under way on it. */
+  /** Whether something is under way on it: streams that are not over, requests that wait for their reply among them, or what is not taken. */
   get busy(): boolean {
-    return !this.#sender.acknowledged || this.#requests.size > 0 || this.#receiver.busy || this.#reading.size > 0;
+    const { streams } = this.connection;
+    return (
+      !this.#sender.acknowledged ||
+      this.#receiver.busy ||
+      this.#streams.reading > 0 ||
+      streams[Symbol.iterator]().next().done !== true
+    );
   }
 
   /** Whether its messages are taken here and not with those of all. */
@@ -201,7 +216,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
         : undefined;
     const write = (stream: QuicStream): boolean => {
       tracking?.begin();
-      this.#host.countSent(size);
+      this.#hooks.countSent(size);
       return sender.write(stream, sending, wantsAck ? ignore : done, acked) && !wantsAck;
     };
     const stream = sender.open('uni', priority);
@@ -212,7 +227,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     let began = stream !== undefined;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     const wait = { what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS, sent };
-    const told = this.#host.waits.wait<void>(wait, ({ resolve, reject }) => {
+    const told = this.#hooks.waits.wait<void>(wait, ({ resolve, reject }) => {
       settle = (error) => (error === undefined ? resolve() : reject(error));
       if (began) return undefined;
       const use = (opened: QuicStream): void => {
@@ -225,32 +240,29 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   }
 
   request(message: OutgoingMessage, options?: RequestOptions): Promise<ReceivedMessage> {
-    const maxResponseBytes = maxResponseOf(options, this.#host.limits.maxMessageBytes);
+    const maxResponseBytes = maxResponseOf(options, this.#hooks.limits.maxMessageBytes);
     const prepared = this.#prepare(message, options, 'request from');
     return prepared instanceof Promise ? prepared : this.#requests.begin(prepared, maxResponseBytes, options);
   }
 
   openUni(options?: OpenStreamOptions): Promise<SendStream> {
-    return this.#open('uni', options, (stream) => this.#sendStream(stream).announced());
+    return this.#streams.openUni(options);
   }
 
   openBi(options?: OpenStreamOptions): Promise<BiStream> {
-    return this.#open('bidi', options, (stream) => {
-      const receive = this.#receiveStream(new StreamReader(stream, this.#host.framing));
-      return { id: receive.id, send: this.#sendStream(stream).announced(), receive };
-    });
+    return this.#streams.openBi(options);
   }
 
   messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A>>> {
     const feed = new LiveFeed<IncomingMessage<Connection<A>>>(
       {
         what: `messages of ${this.id}`,
-        waits: this.#host.waits,
+        waits: this.#hooks.waits,
         take: () => this.takeMessage(),
         ended: () => this.#messagesEnded(),
         left: (left) => {
           this.#messageFeeds.delete(left);
-          this.#host.wake(this);
+          this.#hooks.wake(this);
         },
       },
       options,
@@ -263,7 +275,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     const feed = new LiveFeed<IncomingStream<Connection<A>>>(
       {
         what: `streams of ${this.id}`,
-        waits: this.#host.waits,
+        waits: this.#hooks.waits,
         take: () => this.#takeBody(),
         ended: () => (this.#closed === undefined ? undefined : {}),
         left: (left) => this.#bodyFeeds.delete(left),
@@ -278,7 +290,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     checkCall(options);
     const what = (): string => `drain ${this.id}`;
     if (this.#sender.acknowledged && this.#closed === undefined) return RESOLVED;
-    return this.#host.waits.wait<void>({ what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
+    return this.#hooks.waits.wait<void>({ what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
       const look = (): void => {
         const error = this.#error(what(), 'maybe');
         if (error !== undefined) wait.reject(error);
@@ -293,7 +305,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
   close(options: CloseOptions = {}): Promise<void> {
     const code = checkCode(options.code ?? CLOSE_CODE.NORMAL, 'code');
     this.connection.close(code, options.reason ?? 'closed');
-    this.#host.poll();
+    this.#hooks.poll();
     return this.closed.then(() => undefined);
   }
 
@@ -311,12 +323,11 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     const unread = this.#receiver.take();
     if (unread === undefined) return undefined;
     const { message, stream } = unread;
-    this.#host.countReceived(message.payload.length);
-    if (this.#closed !== undefined) this.#host.taken(this);
+    this.#hooks.countReceived(message.payload.length);
+    if (this.#closed !== undefined) this.#hooks.taken(this);
     this.#checkOver();
-    const reply = stream.kind === 'bidi' ? this.#replyOn(stream) : undefined;
-    const id = reply?.id ?? this.#idOf(stream);
-    return { ...message, connection: this, stream: id, reply };
+    const reply = this.#streams.replyOn(stream);
+    return { ...message, connection: this, stream: reply?.id ?? this.#streams.idOf(stream), reply };
   }
 
   /** Takes what the transport tells of a stream of ours or the peer's. */
@@ -327,7 +338,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     else if (type === 'stopped') this.#sender.handleStopped(stream);
     else if (!this.#receiver.handleReadable(stream)) {
       this.#requests.handleReadable(stream);
-      this.#reading.get(stream)?.wake();
+      this.#streams.wake(stream);
     }
   }
 
@@ -342,7 +353,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
 
   /** Resets streams of the peer's that stand still. */
   expire(timeoutMs: number): void {
-    this.#receiver.expire(this.#host.nowMs(), timeoutMs);
+    this.#receiver.expire(this.#hooks.nowMs(), timeoutMs);
   }
 
   /** The connection is over. */
@@ -352,7 +363,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     this.#sender.handleClosed(error);
     this.#requests.handleClosed();
     this.#receiver.handleClosed(closed.by === 'local' || closed.by === 'engine_failure');
-    for (const reading of this.#reading.values()) reading.wake();
+    this.#streams.wakeAll();
     for (const feed of this.#bodyFeeds) feed.wake();
     this.#settled();
     this.#ended.resolve(this.#closed);
@@ -371,74 +382,30 @@ export class LiveConnection<A extends Addr> implements Connection<A>, Rival {
     options: SendOptions | RequestOptions | undefined,
     verb: string,
   ): Prepared | Promise<never> {
-    const prepared = prepareMessage(this.#host, message, options);
+    const prepared = prepareMessage(this.#hooks, message, options);
     const what = (): string => `${verb} ${this.id}`;
     if (this.#closed !== undefined) return rejection(this.#error(what(), 'no'));
     if (options?.signal?.aborted === true) return rejection(options.signal.reason);
-    const refused = refusal(this.#host, prepared, this.#sender.full, what);
+    const refused = refusal(this.#hooks, prepared, this.#sender.full, what);
     return refused === undefined ? prepared : rejection(refused);
-  }
-
-  #open<T>(kind: StreamKind, options: OpenStreamOptions | undefined, make: (stream: QuicStream) => T): Promise<T> {
-    checkCall(options);
-    const priority = priorityOf(options?.priority);
-    const what = (): string => `open a stream to ${this.id}`;
-    const ended = this.#error(what(), 'no');
-    if (ended !== undefined) return rejection(ended);
-    const call = { what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS, sent: (): 'no' => 'no' };
-    return this.#host.waits.wait<T>(call, (wait) => {
-      const use = (stream: QuicStream): void => wait.resolve(make(stream));
-      const now = this.#sender.open(kind, priority);
-      if (now === undefined) return this.#sender.waitFor(kind, { priority, use, fail: wait.reject });
-      use(now);
-      return undefined;
-    });
-  }
-
-  #sendStream(stream: QuicStream): LiveSendStream {
-    return new LiveSendStream(stream, this.#idOf(stream), this.#streams);
-  }
-
-  #receiveStream(reader: StreamReader): LiveReceiveStream {
-    const { stream } = reader;
-    const receive = new LiveReceiveStream(reader, this.#idOf(stream), this.#streams, () => {
-      this.#reading.delete(stream);
-      this.#checkOver();
-    });
-    this.#reading.set(stream, receive);
-    return receive;
-  }
-
-  #replyOn(stream: QuicStream): LiveSendStream {
-    let reply = this.#replies.get(stream);
-    if (reply === undefined) {
-      reply = this.#sendStream(stream);
-      this.#replies.set(stream, reply);
-    }
-    return reply;
   }
 
   #takeBody(): IncomingStream<Connection<A>> | undefined {
     const reader = this.#receiver.takeBody();
     if (reader === undefined) return undefined;
-    const receive = this.#receiveStream(reader);
-    const send = reader.stream.kind === 'bidi' ? this.#replyOn(reader.stream) : undefined;
-    return { connection: this, id: receive.id, receive, send };
-  }
-
-  #idOf(stream: QuicStream): StreamId {
-    return streamIdOf(stream, this.id);
+    const receive = this.#streams.receiveStream(reader);
+    return { connection: this, id: receive.id, receive, send: this.#streams.replyOn(reader.stream) };
   }
 
   #wake(): void {
     for (const feed of this.#messageFeeds) feed.wake();
     for (const feed of this.#bodyFeeds) feed.wake();
-    this.#host.wake(this);
+    this.#hooks.wake(this);
   }
 
   /** After the end: whether all that has come was taken, and nothing has to be kept any more. */
   #checkOver(): void {
-    if (this.#closed !== undefined && this.#receiver.over && this.#reading.size === 0) this.#host.over(this);
+    if (this.#closed !== undefined && this.#receiver.over && this.#streams.reading === 0) this.#hooks.over(this);
   }
 
   #settled(): void {

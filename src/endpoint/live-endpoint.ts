@@ -1,4 +1,4 @@
-/** An endpoint in use: the calls of the application, on the connections of its hub. */
+/** An endpoint in use: the calls of the application, on the connections. */
 
 import { noneAnswered } from './errors.ts';
 import { bestAddr } from '../core/text-addrs.ts';
@@ -18,11 +18,11 @@ import { later } from '../runtime/later.ts';
 import { markHandled, rejection } from '../runtime/promises.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { checkCode } from '../protocols/quic/stream.ts';
-import { type DialWaiter } from '../quic/dials.ts';
-import { type MakeEndpoint } from '../quic/connections.ts';
+import { type DialWaiter } from '../sessions/dials.ts';
+import { type MakeEndpoint } from '../quic/quic-driver.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type CloseOptions, type Connection, type SendOptions } from './connection.ts';
-import { type Tracking } from './connection-host.ts';
+import { type Tracking } from './connection-hooks.ts';
 import {
   type Candidate,
   type ConnectOptions,
@@ -36,12 +36,12 @@ import {
 import { Deliveries } from './deliveries.ts';
 import { EventHub } from './events.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
-import { describeTarget, Hub, type HubUser } from './hub.ts';
+import { EndpointConnections, type EndpointConnectionsHooks } from './connections.ts';
 import { LiveConnection } from './live-connection.ts';
 import { type IncomingMessage, type OutgoingMessage, partsOf } from './message.ts';
 import { type EndpointRetry, type ResolvedEndpointOptions, resolveRetry } from './options.ts';
 import { Race } from './race.ts';
-import { type Target, targetOf } from './targets.ts';
+import { describeTarget, type Target, targetOf } from './targets.ts';
 
 /** How long a drain waits unless the call says otherwise. */
 const DRAIN_TIMEOUT_MS = 30_000;
@@ -63,7 +63,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   readonly publicKey: PublicKey;
   readonly peerId: PeerId;
   readonly #parts: EndpointParts<A>;
-  readonly #hub: Hub<A>;
+  readonly #connections: EndpointConnections<A>;
   readonly #counters: CounterSet;
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
@@ -91,8 +91,8 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     this.#latch = new CloseLatch({ realm: this.realm, layer: 'endpoint', release: () => this.#release() });
     this.#events = new EventHub(this.#waits, () => this.#latch.isClosed);
     this.#deliveries = new Deliveries(this.#waits, this.#events);
-    const hubParts = { counters: this.#counters, waits: this.#waits, user: this.#user() };
-    this.#hub = new Hub(inner, resolved, parts.peerId, hubParts, parts.makeEndpoint);
+    const hooks = { counters: this.#counters, waits: this.#waits, user: this.#user() };
+    this.#connections = new EndpointConnections(inner, resolved, parts.peerId, hooks, parts.makeEndpoint);
     void inner.closed.then((how) => this.#latch.fail(how.cause ?? how));
   }
 
@@ -232,7 +232,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   }
 
   openConnections(): readonly Connection<A>[] {
-    return [...this.#hub.pool.values()];
+    return [...this.#connections.index.values()];
   }
 
   disconnectFrom(peer: PeerTarget<A>, options: CloseOptions = {}): Promise<number> {
@@ -251,7 +251,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
       connection.drain(call).catch((error: unknown) => {
         if (!P2PError.is(error, 'disconnected')) throw error;
       });
-    return markHandled(Promise.all([...this.#hub.pool.values()].map(ofOne)).then(() => undefined));
+    return markHandled(Promise.all([...this.#connections.index.values()].map(ofOne)).then(() => undefined));
   }
 
   close(options: CloseOptions = {}): Promise<void> {
@@ -268,7 +268,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     const { limits, maxEndpointBytes } = this.#parts.resolved;
     return {
       limits: { ...limits, maxEndpointBytes },
-      state: { ...this.#hub.state, readableConnections: this.#ready.size },
+      state: { ...this.#connections.state, readableConnections: this.#ready.size },
       inner: [inspect(this.#parts.inner)],
     };
   }
@@ -293,7 +293,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     else if (this.#latch.isClosed) waiter(this.#latch.error(`connect to ${describeTarget(target)}`));
     else {
       const { serverName } = options;
-      return this.#hub.connect({ ...target, serverName, fresh: this.#isFresh(options) }, waiter);
+      return this.#connections.connect({ ...target, serverName, fresh: this.#isFresh(options) }, waiter);
     }
     return () => {};
   }
@@ -330,7 +330,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
 
   #pooled(targets: readonly (Target<A> | P2PError)[]): LiveConnection<A> | undefined {
     for (const target of targets) {
-      const found = target instanceof P2PError ? undefined : this.#hub.pool.find(target);
+      const found = target instanceof P2PError ? undefined : this.#connections.index.find(target);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -350,22 +350,22 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   /** All open connections that a call means. */
   #connectionsOf(peer: PeerTarget<A>): readonly LiveConnection<A>[] {
     if (peer instanceof LiveConnection) return peer.closeReason === undefined ? [peer] : [];
-    const { pool } = this.#hub;
-    if (isPeerId(peer)) return pool.ofPeer(peer);
+    const { index } = this.#connections;
+    if (isPeerId(peer)) return index.ofPeer(peer);
     const target = this.#targetOfPeer(peer, undefined);
     if (target instanceof P2PError) return [];
-    return target.expect === undefined ? pool.ofAddr(target.addr) : pool.ofPeer(target.expect);
+    return target.expect === undefined ? index.ofAddr(target.addr) : index.ofPeer(target.expect);
   }
 
   #connectionOf(peer: PeerTarget<A>): LiveConnection<A> | undefined {
     if (peer instanceof LiveConnection || isPeerId(peer)) return this.#connectionsOf(peer)[0];
     const target = this.#targetOfPeer(peer, undefined);
-    return target instanceof P2PError ? undefined : this.#hub.pool.find(target);
+    return target instanceof P2PError ? undefined : this.#connections.index.find(target);
   }
 
   #targetOfPeer(peer: PeerTarget<A>, expect: PeerId | undefined): Target<A> | P2PError {
     if (isPeerId(peer)) {
-      const addr = this.#hub.addrOf(peer);
+      const addr = this.#connections.addrOf(peer);
       if (addr !== undefined) return { addr, expect: peer };
       const why = `Cannot send to ${peer}: no address of it is known; connect to it, or send to <PeerID>@<address>`;
       return new P2PError('unreachable', 'local', why, { sent: 'no' });
@@ -395,7 +395,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     return how?.by === 'failure' ? { error: this.#latch.error('go on') } : {};
   }
 
-  #user(): HubUser<A> {
+  #user(): EndpointConnectionsHooks<A> {
     return {
       connected: (connection) => {
         if (connection.role === 'acceptor') {
@@ -426,7 +426,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
 
   async #release(): Promise<void> {
     const { code, reason } = this.#closing;
-    this.#hub.close(code, reason);
+    this.#connections.close(code, reason);
     this.#ready.clear();
     this.#untaken.clear();
     for (const feed of this.#connectionFeeds) feed.wake();

@@ -26,7 +26,7 @@ export interface StreamHost {
   readonly waits: Waits;
   readonly sender: Sender;
   readonly maxMessageBytes: number;
-  kick(): void;
+  scheduleFlush(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
   /** Counts a message, or a part of a stream of bytes: its first part counts as the message. */
@@ -195,7 +195,7 @@ export class LiveReceiveStream implements ReceiveStream {
     const what = (): string => `read ${this.id.text}`;
     const take = (wait: Wait<ReceivedMessage | undefined>): boolean => {
       const got = this.#reader.next(this.#host.maxMessageBytes);
-      this.#host.kick();
+      this.#host.scheduleFlush();
       if (got === undefined) return false;
       if (got === 'end' || !('payload' in got)) this.#over();
       if (got === 'end') wait.resolve(undefined);
@@ -224,7 +224,7 @@ export class LiveReceiveStream implements ReceiveStream {
   stop(code: number = STREAM_CODE.CANCELLED): void {
     checkCode(code, 'code');
     this.#reader.stop(code);
-    this.#host.kick();
+    this.#host.scheduleFlush();
     this.wake();
     this.#over();
   }
@@ -250,7 +250,7 @@ export class LiveReceiveStream implements ReceiveStream {
     return this.#host.waits.wait<void>({ what, defaultTimeoutMs: Infinity }, (wait) => {
       const look = (): void => {
         const got = this.#reader.bytes(PULL_BYTES);
-        this.#host.kick();
+        this.#host.scheduleFlush();
         if (got === undefined) return;
         if (!(got instanceof Uint8Array)) this.#over();
         if (got === 'end') controller.close();

@@ -13,7 +13,7 @@ import { type Framing, MAX_PART_BYTES, qp2pFraming, shoalFraming } from '../prot
 import { type QuicTransportOptions, resolveSettings } from '../protocols/quic/settings.ts';
 import { type UdpAddr } from '../net/socket-address.ts';
 import { type CertificateIdentity } from './identity.ts';
-import { type ConnectionLimits } from './connection-host.ts';
+import { type ConnectionLimits } from './connection-hooks.ts';
 import { type ResolvedTrust, resolveTrust, type Trust } from './trust.ts';
 
 /** How much may be under way before it is read or acknowledged. */
@@ -69,7 +69,10 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
   readonly connectTimeoutMs?: number | undefined;
   /** Connections at a time. @default 4096 */
   readonly maxConnections?: number | undefined;
-  /** Connections of one PeerID at a time; then the eldest is closed. @default 64 */
+  /**
+   * Connections of one PeerID that are kept. Of more, the oldest is closed as soon as nothing is under way on it; twice as many are
+   * the limit, where the newest is closed. @default 64
+   */
   readonly maxConnectionsPerPeer?: number | undefined;
   /** @default see {@link EndpointWindows} */
   readonly windows?: EndpointWindows | undefined;

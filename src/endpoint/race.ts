@@ -4,7 +4,7 @@ import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type DialWaiter } from '../quic/dials.ts';
+import { type DialWaiter } from '../sessions/dials.ts';
 import { type LiveConnection } from './live-connection.ts';
 
 /** How a race is run. */

@@ -30,7 +30,7 @@ export interface ReceiverHost {
   /** Bounds bytes that are held, unfinished or not taken. */
   readonly memory: MemoryBudget;
   nowMs(): number;
-  kick(): void;
+  scheduleFlush(): void;
   /** Messages or streams can be taken, or nothing more will come. */
   wake(): void;
   /** A message is whole, and nothing of ours goes back that the acknowledgement could go with. */
@@ -158,7 +158,7 @@ export class Receiver {
       arrival.reader.stop(STREAM_CODE.TIMEOUT);
       arrival.reader.stream.reset(STREAM_CODE.TIMEOUT);
       this.#drop(arrival, 'timeout');
-      this.#host.kick();
+      this.#host.scheduleFlush();
     }
   }
 
@@ -225,7 +225,7 @@ export class Receiver {
         break;
       }
     }
-    this.#host.kick();
+    this.#host.scheduleFlush();
   }
 
   /** A stream that is there and has said nothing yet can be taken, so that we may speak first on it. */
@@ -253,7 +253,7 @@ export class Receiver {
       if (!this.#bodies.includes(reader)) this.#bodies.push(reader);
       this.#host.wake();
     }
-    this.#host.kick();
+    this.#host.scheduleFlush();
   }
 
   #deliver(arrival: Arrival, message: MessageParts): void {
@@ -306,7 +306,7 @@ export class Receiver {
     const parked = [...this.#parked];
     this.#parked.clear();
     for (const arrival of parked) if (this.#arrivals.has(arrival.reader.stream)) this.#read(arrival);
-    this.#host.kick();
+    this.#host.scheduleFlush();
   }
 }
 

@@ -77,7 +77,7 @@ export class Requests {
 
   #answer(reader: StreamReader, maxResponseBytes: number, what: () => string, wait: Wait<ReceivedMessage>): void {
     const got = reader.next(maxResponseBytes);
-    this.#host.kick();
+    this.#host.scheduleFlush();
     if (got === undefined) return;
     this.#asked.delete(reader.stream);
     if (got === 'end') wait.reject(new P2PError('refused', 'remote', `Cannot ${what()}: the peer gave no answer`));

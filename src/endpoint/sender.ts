@@ -8,7 +8,7 @@ import { type Sending } from '../quic/sending.ts';
 /** What a sender needs of its connection. */
 export interface SenderHost {
   /** Something was given to the transport: take its outputs soon. */
-  kick(): void;
+  scheduleFlush(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
   /** Something was acknowledged, or is lost: `drain` looks again. */
@@ -103,7 +103,7 @@ export class Sender {
       stream = this.#opened(kind, openings[0].priority);
       if (stream === undefined) break;
     }
-    this.#host.kick();
+    this.#host.scheduleFlush();
   }
 
   /**
@@ -114,7 +114,7 @@ export class Sender {
    * @returns whether all of it was taken now.
    */
   write(stream: QuicStream, sending: Sending, taken: Settle, acked?: Settle): boolean {
-    this.#host.kick();
+    this.#host.scheduleFlush();
     if (sending.ends) this.#ending.add(stream);
     const behind = this.#blocked.has(stream);
     const inTurn = this.#blocked.size > 0 && sending.length > OVERTAKING_BYTES;
@@ -142,7 +142,7 @@ export class Sender {
   reset(stream: QuicStream, code: number, error: P2PError): void {
     stream.reset(code);
     this.#fail(stream, error);
-    this.#host.kick();
+    this.#host.scheduleFlush();
   }
 
   handleWritable(stream: QuicStream): void {
@@ -192,7 +192,7 @@ export class Sender {
       const inTurn = [...this.#writable].toSorted((a, b) => rank(b) - rank(a) || order(a) - order(b));
       this.#writable.clear();
       for (const one of inTurn) this.#goOn(one);
-      this.#host.kick();
+      this.#host.scheduleFlush();
     });
   }
 

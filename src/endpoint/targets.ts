@@ -13,6 +13,13 @@ export interface Target<A extends Addr> {
   readonly expect: PeerId | undefined;
 }
 
+/** What a dial is for. */
+export interface Dialled<A extends Addr> extends Target<A> {
+  readonly serverName: string | undefined;
+  /** Shared with nobody. */
+  readonly fresh: boolean;
+}
+
 /** Reads addresses. */
 export type ParseAddr<A extends Addr> = (text: string) => A;
 
@@ -56,4 +63,9 @@ function parseTarget<A extends Addr>(
   }
   const addr = parse(text);
   return unroutable(addr) ?? { addr, expect };
+}
+
+/** `<PeerID>@127.0.0.1:5000`, or what of it is known. */
+export function describeTarget<A extends Addr>({ addr, expect }: Target<A>): string {
+  return expect === undefined ? addr.text : `${expect}@${addr.text}`;
 }

@@ -75,6 +75,40 @@ describe('endpoint: pool', () => {
     assert.equal(ended.length, 2);
   });
 
+  it('a surplus connection closes when its request is answered, not before, and twice as many are the limit', async () => {
+    const w = world();
+    const bob = w.open({ maxConnectionsPerPeer: 2 });
+    const alice = w.open();
+    const asked = bob.messages();
+    const dial = (): Promise<TestConnection> => w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const all: TestConnection[] = [];
+    const answers: Promise<unknown>[] = [];
+    for (let i = 0; i < 4; i++) {
+      const connection = await dial();
+      all.push(connection);
+      answers.push(connection.request(bytes('slow'), { timeoutMs: 100_000 }));
+    }
+    const [first, ...others] = await w.run(take(asked, 4));
+    await w.pass(10_000);
+    assert.deepEqual(
+      all.map(({ closeReason }) => closeReason?.code),
+      [undefined, undefined, undefined, undefined],
+    );
+    const fifth = await w.run(errorOf(alice.connect(addrOf(bob), { fresh: true })));
+    assert.deepEqual([fifth.code, fifth.sent], ['refused', 'no'], 'all others are in use');
+    await w.run(first!.reply!.finish(bytes('done')));
+    await w.run(answers[0]!);
+    await w.pass(5000);
+    assert.deepEqual(
+      all.map(({ closeReason }) => closeReason?.code),
+      [2, undefined, undefined, undefined],
+    );
+    for (const { reply } of others) await w.run(reply!.finish(bytes('done')));
+    await w.run(Promise.all(answers));
+    await w.pass(5000);
+    assert.equal(bob.openConnections().length, 2);
+  });
+
   it('an endpoint that is full refuses, and takes connections again when others have ended', async () => {
     const w = world();
     const bob = w.open({ maxConnections: 2 });

@@ -26,7 +26,7 @@ function setUp(maxWaiting = 2) {
   };
   const sender = new Sender(
     {
-      kick: () => {},
+      scheduleFlush: () => {},
       later: (act) => void later.push(act),
       settled: () => void told.push('settled'),
       stopped: (code) => new P2PError('refused', 'remote', `stopped ${code}`),

@@ -20,11 +20,11 @@ describe('a QUIC session: what is sent', () => {
     assert.deepEqual([s.session.waiting, s.session.unacknowledged], [3, 3]);
     stop[1]!();
     s.credit.uni = 1;
-    s.session.flush();
+    s.session.handleAvailable();
     assert.deepEqual([taken, s.session.waiting, s.session.unacknowledged], [['a taken'], 1, 2]);
     s.credit.uni = 2;
     assert.notEqual(tell('d'), true, 'behind those who wait');
-    s.session.flush();
+    s.session.handleAvailable();
     assert.deepEqual(taken, ['a taken', 'c taken', 'd taken']);
     for (const each of s.opened) s.session.handleAcknowledged(each.stream);
     assert.deepEqual([s.session.unacknowledged, s.told.settled, s.session.busy], [0, 3, false]);
@@ -43,7 +43,7 @@ describe('a QUIC session: what is sent', () => {
       s.credit.uni = 1;
       s.credit.room = 0;
       const before = s.opened.length;
-      s.session.flush();
+      s.session.handleAvailable();
       return { stream: s.opened[before]!, stop: stop as () => void };
     };
     const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(begin) as [
@@ -116,7 +116,7 @@ describe('a QUIC session: what is sent', () => {
     assert.equal(s.session.waiting, 2);
     waiting();
     s.credit.bidi = 5;
-    s.session.flush();
+    s.session.handleAvailable();
     assert.deepEqual([s.opened.length, s.session.waiting, s.session.busy], [1, 0, true]);
     early();
     early();

@@ -101,7 +101,7 @@ export function setUp({
   const drops: string[] = [];
   const asked: AskedOne[] = [];
   const told = { settled: 0, room: 0, sent: 0 };
-  const host = {
+  const hooks = {
     maxMessageBytes: MAX,
     datagramTells: false,
     pending,
@@ -115,7 +115,8 @@ export function setUp({
     },
     count: (drop: string) => void drops.push(drop),
     countSent: (bytes: number) => void (told.sent += bytes),
-    kick: () => {},
+    scheduleFlush: () => {},
+    nowMs: () => 0,
     memory: { held: 0, pending: 0, maxBytes: maxSwarmBytes, onRoom: () => void told.room++ },
     settled: () => void told.settled++,
   };
@@ -130,14 +131,14 @@ export function setUp({
     },
   };
   const session = new Session<MemoryAddr>(
-    host,
+    hooks,
     connection as unknown as QuicConnection,
-    { id: idOf(1), publicKey: testKey(1).publicKey },
+    { id: idOf(1), publicKey: testKey(1).publicKey, host: 'there' },
     0,
   );
   return {
     session,
-    host,
+    host: hooks,
     opened,
     credit,
     delivered,

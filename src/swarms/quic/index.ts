@@ -22,7 +22,7 @@ import { resolveSettings } from '../../protocols/quic/settings.ts';
 import { type UdpAddr } from '../../net/socket-address.ts';
 import { type UdpSwarmOptions } from '../../net/udp/open-udp-swarm.ts';
 import { type QuicAddr } from './address.ts';
-import { MIN_INNER_MTU } from '../../quic/connections.ts';
+import { MIN_INNER_MTU } from '../../quic/quic-driver.ts';
 import { identityOf, resetKeyOf } from '../../identity/quic-identity.ts';
 import { loadQuicEngine, quicEngine } from '../../quic/load-engine.ts';
 import { type QuicSwarmOptions, resolveOptions } from './options.ts';

@@ -7,9 +7,9 @@ import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { SessionSwarm } from '../../sessions/session-swarm.ts';
 import { assertQuicAddr, parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
-import { type MakeEndpoint } from '../../quic/connections.ts';
+import { type MakeEndpoint } from '../../quic/quic-driver.ts';
 import { type ResolvedOptions } from './options.ts';
-import { Peers } from './peers.ts';
+import { QuicSessions } from './sessions.ts';
 
 /** QUIC on a swarm. */
 export function quicSwarm<I extends Addr>(
@@ -35,7 +35,7 @@ export function quicSwarm<I extends Addr>(
       void inner.closed.then(({ cause }) =>
         user.failed(cause ?? new P2PError('closed', 'local', 'The swarm under quic was closed')),
       );
-      return new Peers(inner, options, user, makeEndpoint);
+      return new QuicSessions(inner, options, user, makeEndpoint);
     },
     release: async () => {
       if (!options.keepInner) await inner.close();

@@ -18,7 +18,7 @@ import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
 import { addrsOfBound } from '../../net/interfaces.ts';
 import { assertTcpAddr, parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
-import { Links } from './links.ts';
+import { TcpSessions } from './sessions.ts';
 import { NodeCounters } from './node-counters.ts';
 import { resolveOptions, type TcpSwarmOptions } from './options.ts';
 
@@ -56,7 +56,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     realm,
     network,
   });
-  let links: Links | undefined;
+  let sessions: TcpSessions | undefined;
   const swarm = new SessionSwarm<TcpAddr>({
     layer: 'tcp',
     realm,
@@ -71,8 +71,8 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     },
     parseAddr: parseTcpAddr,
     assertAddr: assertTcpAddr,
-    mtu: (dst) => Math.min(maxMessageBytes, links?.session(dst.id)?.peerMaxBytes ?? Infinity),
-    sessions: (user) => (links = new Links(node, resolved, options, user)),
+    mtu: (dst) => Math.min(maxMessageBytes, sessions?.session(dst.id)?.peerMaxBytes ?? Infinity),
+    sessions: (user) => (sessions = new TcpSessions(node, resolved, options, user)),
     release: () => node.close(),
   });
   return listening(swarm, node.listen(), options.signal);

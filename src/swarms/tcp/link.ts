@@ -11,6 +11,7 @@ import { Driver } from '../../runtime/driver.ts';
 import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
 import { type MemoryHolder } from '../../sessions/memory-budget.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import { type PeerConnection } from '../../sessions/connection-table.ts';
 import { type PeerSession, type SessionsUser } from '../../sessions/session-swarm.ts';
 import { type Connection } from '../../node/index.ts';
 import { BYE, HELD_MESSAGE_BYTES, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
@@ -50,7 +51,7 @@ interface Asked {
   readonly maxResponseBytes: number;
 }
 
-export class Link implements PeerSession {
+export class Link implements PeerSession, PeerConnection {
   readonly connection: Connection;
   readonly peer: PeerId;
   readonly publicKey: PublicKey;
@@ -190,14 +191,17 @@ export class Link implements PeerSession {
     };
   }
 
-  /** Whether nothing is under way on it. */
-  get isQuiet(): boolean {
-    return this.#machine.isQuiet;
+  get isDialled(): boolean {
+    return this.connection.localRole === 'initiator';
   }
 
-  /** When a message last came or went. */
-  get saidMs(): number {
-    return this.#machine.saidMs;
+  get host(): string {
+    return this.connection.ip;
+  }
+
+  /** When a message last came or went; `undefined` while one is under way. */
+  get idleSinceMs(): number | undefined {
+    return this.#machine.isQuiet ? Math.max(this.#machine.saidMs, this.sinceMs) : undefined;
   }
 
   /** Bytes that came. Nothing more must come before the promise settles. */

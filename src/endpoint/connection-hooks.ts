@@ -1,12 +1,10 @@
 /** What a connection needs of its endpoint. */
 
-import { type Addr } from '../core/addr.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Waits } from '../runtime/waits.ts';
 import { type Framing } from '../protocols/endpoint/frame.ts';
-import { type LiveConnection } from './live-connection.ts';
 import { type MemoryBudget } from './memory-budget.ts';
 import { type StreamFault } from './stream-reader.ts';
 
@@ -26,29 +24,30 @@ export interface Peer {
   readonly publicKey: PublicKey | undefined;
 }
 
-/** What a connection needs of its endpoint. */
-export interface ConnectionHost<A extends Addr> {
+/** @typeParam C - the connection. */
+export interface ConnectionHooks<C> {
   readonly framing: Framing;
   readonly limits: ConnectionLimits;
   readonly memory: MemoryBudget;
   readonly waits: Waits;
   nowMs(): number;
-  kick(): void;
+  /** Something was given to the connection: its datagrams leave later in this turn. */
+  scheduleFlush(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
   /** Sends what is to be sent now: closing waits for no turn. */
   poll(): void;
   /** Messages can be taken that nobody takes here, or no more will come. */
-  wake(connection: LiveConnection<A>): void;
-  welcomed(connection: LiveConnection<A>): void;
+  wake(connection: C): void;
+  welcomed(connection: C): void;
   dropped(fault: StreamFault | 'timeout'): void;
   /** Counts a message, or with `further` more bytes of one. */
   countSent(bytes: number, further?: boolean): void;
   countReceived(bytes: number, further?: boolean): void;
   /** Something was taken after the end. */
-  taken(connection: LiveConnection<A>): void;
+  taken(connection: C): void;
   /** Everything was taken after the end. */
-  over(connection: LiveConnection<A>): void;
+  over(connection: C): void;
 }
 
 /** Follows a message beyond what its sender waits for. */

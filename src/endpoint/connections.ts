@@ -13,29 +13,24 @@ import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../protocols/quic/endpoint-options.ts';
 import { type QuicClosed, type QuicEvent } from '../protocols/quic/events.ts';
-import { Connections, type MakeEndpoint, type Place } from '../quic/connections.ts';
-import { type Dial, DialTable, type DialWaiter } from '../quic/dials.ts';
+import { type MakeEndpoint, type Place, QuicDriver } from '../quic/quic-driver.ts';
+import { replacedIdleMs } from '../quic/idle-watch.ts';
+import { ConnectionTable } from '../sessions/connection-table.ts';
+import { type Dial, type DialWaiter } from '../sessions/dials.ts';
 import { dialError } from '../quic/errors.ts';
 import { keyOf } from '../identity/quic-identity.ts';
-import { Retirement } from '../quic/rivalry.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHost, type Peer } from './connection-host.ts';
+import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
+import { ConnectionIndex, type PeerTable } from './connection-index.ts';
+import { Lingering } from './lingering.ts';
 import { LiveConnection } from './live-connection.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type ResolvedEndpointOptions } from './options.ts';
-import { Pool } from './pool.ts';
-import { type Target } from './targets.ts';
+import { describeTarget, type Dialled } from './targets.ts';
 import { type Distrust } from './trust.ts';
 
-/** What a dial is for. */
-export interface Dialled<A extends Addr> extends Target<A> {
-  readonly serverName: string | undefined;
-  /** Shared with nobody. */
-  readonly fresh: boolean;
-}
-
-/** What the hub tells. */
-export interface HubUser<A extends Addr> {
+/** What the connections tell their endpoint. */
+export interface EndpointConnectionsHooks<A extends Addr> {
   connected(connection: LiveConnection<A>): void;
   disconnected(connection: LiveConnection<A>): void;
   /** Messages of a connection can be taken. */
@@ -47,15 +42,6 @@ export interface HubUser<A extends Addr> {
   later(act: () => void): void;
 }
 
-/** Connections that have ended with messages that were not taken; the eldest is forgotten. */
-const MAX_LINGERING = 1024;
-/** Where memory is short, what nobody takes is kept for so long after the end of its connection. */
-const LINGER_MS = 10_000;
-/** Memory is short when messages, or engines, hold so much. */
-const LINGER_BYTES = 8 * 2 ** 20;
-const LINGER_ENGINE_BYTES = 16 * 2 ** 20;
-/** Peers without a connection whose address is remembered; the longest unused is forgotten. */
-const MAX_KNOWN_ADDRS = 4096;
 /** How often in each deadline streams are looked at that stand still: they live a quarter longer at most. */
 const LOOKS_PER_DEADLINE = 4;
 /** The name that qp2p asks for. */
@@ -64,23 +50,21 @@ const QP2P_SERVER_NAME = 'maidsafe.net';
 /** Whoever showed no certificate, or is not asked who it is. */
 const NOBODY: Peer = { authenticated: false, id: undefined, publicKey: undefined };
 
-export class Hub<A extends Addr> {
-  readonly pool: Pool<A>;
+type EndpointDial<A extends Addr> = Dial<Dialled<A>, LiveConnection<A>, QuicConnection>;
+
+export class EndpointConnections<A extends Addr> {
+  readonly index: ConnectionIndex<A>;
   readonly #realm: Realm;
   readonly #resolved: ResolvedEndpointOptions<A>;
-  readonly #user: HubUser<A>;
+  readonly #user: EndpointConnectionsHooks<A>;
   readonly #counters: CounterSet;
-  readonly #connections: Connections<A>;
-  readonly #host: ConnectionHost<A>;
+  readonly #driver: QuicDriver<A>;
+  readonly #hooks: ConnectionHooks<LiveConnection<A>>;
   readonly #memory: MemoryBudget;
-  readonly #dials: DialTable<Dialled<A>, LiveConnection<A>>;
-  readonly #retirement: Retirement<LiveConnection<A>>;
+  readonly #table: PeerTable<A>;
   /** Those whose handshake is over on our side. Bounded by `maxConnections` and what we dial. */
   readonly #live = new Map<QuicConnection, LiveConnection<A>>();
-  /** With when something of it was last taken, longest ago first. Bounded by `MAX_LINGERING`. */
-  readonly #lingering = new Map<LiveConnection<A>, number>();
-  /** Bounded by `MAX_KNOWN_ADDRS`. */
-  readonly #known = new Map<PeerId, A>();
+  readonly #lingering: Lingering<LiveConnection<A>>;
   /** Who has proven to be who, and is judged. */
   readonly #proven = new WeakMap<QuicConnection, Peer>();
   /** Why peers were turned away, until their connections have ended. */
@@ -92,7 +76,7 @@ export class Hub<A extends Addr> {
     inner: Swarm<A>,
     resolved: ResolvedEndpointOptions<A>,
     own: PeerId,
-    parts: { readonly counters: CounterSet; readonly waits: Waits; readonly user: HubUser<A> },
+    parts: { readonly counters: CounterSet; readonly waits: Waits; readonly user: EndpointConnectionsHooks<A> },
     makeEndpoint: MakeEndpoint,
   ) {
     const { realm } = inner;
@@ -102,21 +86,11 @@ export class Hub<A extends Addr> {
     this.#user = user;
     this.#counters = counters;
     this.#memory = new MemoryBudget(resolved.maxEndpointBytes);
-    this.pool = new Pool(own, resolved.maxConnectionsPerPeer);
-    this.#dials = new DialTable((dial) => {
-      // Out of the table first: whoever calls next must not join what is given up.
-      this.#dials.take(dial.connection);
-      dial.connection.close(CLOSE_CODE.NORMAL, 'given up');
-      this.#connections.kick();
-    });
-    this.#retirement = new Retirement({
-      realm,
-      inUse: (connection) => this.pool.isCurrent(connection),
-      close: ({ connection }) => connection.close(CLOSE_CODE.REPLACED, 'another connection took its place'),
-      poll: () => this.#connections.poll(),
-    });
-    this.#host = this.#makeHost(parts.waits);
-    this.#connections = new Connections(
+    this.#table = this.#makeTable(own);
+    this.index = new ConnectionIndex(this.#table);
+    this.#lingering = new Lingering(() => counters.countDrop('endpoint.untaken'));
+    this.#hooks = this.#makeHooks(parts.waits);
+    this.#driver = new QuicDriver(
       inner,
       {
         judge: (judged) => this.#judge(judged),
@@ -136,50 +110,47 @@ export class Hub<A extends Addr> {
   /** How full it is, for `inspect`. */
   get state(): Readonly<Record<string, number>> {
     return {
-      connections: this.pool.size,
-      peers: this.pool.peers,
-      dials: this.#dials.size,
+      connections: this.index.size,
+      peers: this.#table.peers,
+      dials: this.#table.dials.size,
       heldBytes: this.#memory.bytes,
-      windowBytes: this.#connections.grantedBytes,
-      engineBytes: this.#connections.engineBytes,
+      windowBytes: this.#driver.grantedBytes,
+      engineBytes: this.#driver.engineBytes,
     };
   }
 
   /** Where a peer was last. */
   addrOf(peer: PeerId): A | undefined {
-    return this.pool.ofPeer(peer)[0]?.remoteAddr ?? this.#known.get(peer);
+    return this.#table.recall(peer);
   }
 
   /** A connection to a target: one that is there, or one that is made. Answers what gives up waiting. */
   connect(target: Dialled<A>, waiter: DialWaiter<LiveConnection<A>>): () => void {
-    const found = target.fresh ? undefined : this.pool.find(target);
+    const found = target.fresh ? undefined : this.index.find(target);
     if (found !== undefined) {
       waiter(found);
       return () => {};
     }
     const what = describeTarget(target);
     const key = target.fresh ? undefined : `${target.addr.text} ${target.expect ?? ''} ${target.serverName ?? ''}`;
-    const dial = (key === undefined ? undefined : this.#dials.get(key)) ?? this.#dial(key, target, what);
-    if (dial instanceof P2PError) {
-      waiter(dial);
-      return () => {};
-    }
-    return this.#dials.join(dial, what, waiter, this.#resolved.limits.maxQueuedMessages);
+    const { maxQueuedMessages } = this.#resolved.limits;
+    return this.#table.join(key, what, () => this.#dial(key, target, what), waiter, maxQueuedMessages);
   }
 
   close(code: number, reason: string): void {
     this.#looking?.cancel();
-    this.#connections.close(code, reason);
-    this.#retirement.stop();
-    for (const connection of this.#lingering.keys()) connection.forget();
+    this.#driver.close(code, reason);
+    this.#table.clear(this.#user.closedError('connect')!);
+    this.index.clear();
+    this.#lingering.close();
   }
 
-  #dial(key: string | undefined, target: Dialled<A>, what: string): Dial<Dialled<A>, LiveConnection<A>> | P2PError {
+  #dial(key: string | undefined, target: Dialled<A>, what: string): EndpointDial<A> | P2PError {
     const { qp2p, trust } = this.#resolved;
     const serverName = qp2p ? QP2P_SERVER_NAME : (target.serverName ?? trust.serverName);
     try {
-      const connection = this.#connections.dial(target.addr, what, { serverName });
-      return connection instanceof P2PError ? connection : this.#dials.add(key, target, connection);
+      const connection = this.#driver.dial(target.addr, what, { serverName });
+      return connection instanceof P2PError ? connection : this.#table.dials.add(key, target, connection);
     } catch (cause) {
       if (cause instanceof RangeError) throw cause;
       const why = `Cannot reach ${what}: no room for another connection`;
@@ -193,12 +164,12 @@ export class Hub<A extends Addr> {
     const { trust, fingerprint } = this.#resolved;
     const peerId = peerIdOf(key, fingerprint);
     if (trust.authenticates) this.#proven.set(connection, { authenticated: true, id: peerId, publicKey: key });
-    const dial = this.#dials.of(connection);
+    const dial = this.#table.dials.of(connection);
     if (dial?.target.expect !== undefined && dial.target.expect !== peerId) {
       dial.found = peerId;
       return ALERT.BAD_CERTIFICATE;
     }
-    const addr = this.#connections.placeOf(connection)?.src.text ?? '';
+    const addr = this.#driver.placeOf(connection)?.src.text ?? '';
     const role = connection.role === 'client' ? 'dialler' : 'acceptor';
     const serverName = dial === undefined ? undefined : (dial.target.serverName ?? trust.serverName);
     const peer = { peerId, publicKey: key, certificates: chain, addr, role } as const;
@@ -206,7 +177,7 @@ export class Hub<A extends Addr> {
     if (distrust === undefined) return undefined;
     this.#counters.countDrop('endpoint.not_trusted');
     if (distrust.cause !== undefined) {
-      this.#trace('refused', this.#connections.placeOf(connection)?.src, distrust.why, distrust.cause);
+      this.#trace('refused', this.#driver.placeOf(connection)?.src, distrust.why, distrust.cause);
     }
     this.#distrusted.set(connection, distrust);
     return distrust.alert;
@@ -255,15 +226,15 @@ export class Hub<A extends Addr> {
 
   /** The handshake is over on our side. A client waits for the welcome, since its server may still turn it away. */
   #connected(connection: QuicConnection): void {
-    const dial = this.#dials.of(connection);
+    const dial = this.#table.dials.of(connection);
     if (connection.role === 'client' && dial === undefined) {
       connection.close(CLOSE_CODE.NORMAL, 'given up');
       return;
     }
     const number = ++this.#numbers;
-    const addr = this.#connections.placeOf(connection)!.src;
+    const addr = this.#driver.placeOf(connection)!.src;
     const fresh = dial?.target.fresh ?? false;
-    const live = new LiveConnection(this.#host, connection, {
+    const live = new LiveConnection(this.#hooks, connection, {
       ...(this.#proven.get(connection) ?? NOBODY),
       number,
       fresh,
@@ -280,7 +251,7 @@ export class Hub<A extends Addr> {
   #welcomed(live: LiveConnection<A>): void {
     const { connection } = live;
     if (connection.state !== 'open') return;
-    if (this.#dials.of(connection) === undefined) {
+    if (this.#table.dials.of(connection) === undefined) {
       connection.close(CLOSE_CODE.MALFORMED, 'a welcome where none can be');
       return;
     }
@@ -289,57 +260,44 @@ export class Hub<A extends Addr> {
 
   /** Both sides have let each other in. */
   #admit(live: LiveConnection<A>): void {
-    const { connection, peerId } = live;
-    const dial = this.#dials.take(connection);
-    const { chosen, replaced, surplus } = this.pool.add(live);
-    if (peerId !== undefined) this.#remember(peerId, live.remoteAddr);
     this.#trace('session', live.remoteAddr, live.role);
     this.#look();
     this.#user.connected(live);
-    // Others may wait for the same peer at another of its addresses.
-    for (const other of this.#dials.values()) {
-      if (peerId !== undefined && other.target.expect === peerId && !other.target.fresh) {
-        this.#dials.settle(other, chosen);
-      }
-    }
-    if (dial !== undefined) this.#dials.settle(dial, chosen);
-    if (replaced !== undefined) this.#retirement.retire(replaced);
-    surplus?.connection.close(CLOSE_CODE.TOO_MANY, 'too many connections');
+    this.index.add(live);
   }
 
   #moved(connection: QuicConnection): void {
     const live = this.#live.get(connection);
-    const place = this.#connections.placeOf(connection);
+    const place = this.#driver.placeOf(connection);
     if (live === undefined || place === undefined) return;
     live.handleMoved(place.src);
-    this.pool.moved(live);
-    if (live.peerId !== undefined) this.#remember(live.peerId, place.src);
+    this.index.moved(live);
     this.#trace('addr_changed', place.src, live.role);
   }
 
   #ended(connection: QuicConnection, closed: QuicClosed): void {
     const live = this.#live.get(connection);
-    const dial = this.#dials.take(connection);
+    const dial = this.#table.dials.take(connection);
     this.#live.delete(connection);
     if (dial !== undefined) {
       const error = this.#dialError(dial, closed);
       this.#trace('handshake_failed', dial.target.addr, error.code, error);
-      this.#dials.settle(dial, error);
+      this.#table.dials.settle(dial, error);
     } else if (live === undefined) this.#counters.countDrop('endpoint.handshake_failed');
-    const admitted = live !== undefined && this.pool.remove(connection);
+    const admitted = live !== undefined && this.index.remove(live);
     if (live === undefined || !admitted) {
       connection.forget();
       live?.handleClosed(closed);
       return;
     }
-    this.#linger(live);
+    this.#lingering.add(live, this.#realm.nowMs());
     live.handleClosed(closed);
     this.#user.disconnected(live);
   }
 
-  #dialError(dial: Dial<Dialled<A>, LiveConnection<A>>, closed: QuicClosed): P2PError {
+  #dialError(dial: EndpointDial<A>, closed: QuicClosed): P2PError {
     const what = describeTarget(dial.target);
-    const distrust = this.#distrusted.get(dial.connection);
+    const distrust = this.#distrusted.get(dial.handle);
     if (distrust === undefined) return dialError({ text: what }, closed, dial.found);
     const side = distrust.code === 'identity_mismatch' ? 'remote' : 'local';
     const why = `Cannot reach ${what}: ${distrust.why}`;
@@ -348,44 +306,14 @@ export class Hub<A extends Addr> {
 
   /** Ends the dials to an address that the swarm below cannot send to; connections have other paths, or time out. */
   #unreachable({ src }: Place<A>, cause: unknown): void {
-    for (const dial of this.#dials.values()) {
+    for (const dial of this.#table.dials.values()) {
       if (dial.target.addr.text !== src.text) continue;
-      this.#dials.take(dial.connection);
-      dial.connection.close(CLOSE_CODE.NORMAL, '');
+      this.#table.dials.take(dial.handle);
+      dial.handle.close(CLOSE_CODE.NORMAL, '');
       const why = `Cannot reach ${describeTarget(dial.target)}: the swarm below cannot send there`;
-      this.#dials.settle(dial, new P2PError('unreachable', 'local', why, { sent: 'no', cause }));
+      this.#table.dials.settle(dial, new P2PError('unreachable', 'local', why, { sent: 'no', cause }));
     }
-    this.#connections.kick();
-  }
-
-  #remember(peer: PeerId, addr: A): void {
-    this.#known.delete(peer);
-    this.#known.set(peer, addr);
-    if (this.#known.size > MAX_KNOWN_ADDRS) this.#known.delete(this.#known.keys().next().value!);
-  }
-
-  #linger(live: LiveConnection<A>): void {
-    this.#lingering.delete(live);
-    this.#lingering.set(live, this.#realm.nowMs());
-    const [eldest] = this.#lingering.keys();
-    if (this.#lingering.size > MAX_LINGERING) this.#letGo(eldest!);
-  }
-
-  #letGo(live: LiveConnection<A>): void {
-    this.#lingering.delete(live);
-    live.forget();
-    this.#counters.countDrop('endpoint.untaken');
-  }
-
-  /** Gives up what nobody takes of connections that have ended, where memory is short. */
-  #letGoUntaken(): void {
-    const nowMs = this.#realm.nowMs();
-    const short = this.#memory.bytes > LINGER_BYTES || this.#connections.engineBytes > LINGER_ENGINE_BYTES;
-    for (const [live, sinceMs] of this.#lingering) {
-      if (!short || nowMs - sinceMs < LINGER_MS) return;
-      this.#letGo(live);
-      this.#connections.kick();
-    }
+    this.#driver.scheduleFlush();
   }
 
   /** Looks for streams that stand still, as long as there are connections. */
@@ -395,14 +323,42 @@ export class Hub<A extends Addr> {
     const atMs = this.#realm.nowMs() + Math.ceil(streamTimeoutMs / LOOKS_PER_DEADLINE);
     const look = (): void => {
       this.#looking = undefined;
-      for (const live of this.pool.values()) live.expire(streamTimeoutMs);
-      this.#letGoUntaken();
-      if (this.pool.size > 0 || this.#lingering.size > 0) this.#look();
+      for (const live of this.index.values()) live.expire(streamTimeoutMs);
+      const held = { messageBytes: this.#memory.bytes, engineBytes: this.#driver.engineBytes };
+      if (this.#lingering.relieve(this.#realm.nowMs(), held)) this.#driver.scheduleFlush();
+      if (this.index.size > 0 || this.#lingering.size > 0) this.#look();
     };
     this.#looking = clockOf(this.#realm).setTimer(atMs, look, { background: true });
   }
 
-  #makeHost(waits: Waits): ConnectionHost<A> {
+  #makeTable(own: PeerId): PeerTable<A> {
+    const { maxConnectionsPerPeer } = this.#resolved;
+    const table: PeerTable<A> = new ConnectionTable<LiveConnection<A>, Dialled<A>, QuicConnection, A>({
+      realm: this.#realm,
+      own,
+      expects: ({ expect, fresh }) => (fresh ? undefined : expect),
+      remember: ({ remoteAddr }) => remoteAddr,
+      replaced: replacedIdleMs,
+      // The application knows how many it opens: a surplus connection goes as soon as it is idle.
+      surplusIdleMs: () => 0,
+      close: ({ connection }, why) => {
+        if (why === 'replaced') connection.close(CLOSE_CODE.REPLACED, 'another connection took its place');
+        else connection.close(CLOSE_CODE.TOO_MANY, 'too many connections');
+        this.#driver.scheduleFlush();
+      },
+      abandoned: ({ handle }) => {
+        // Out of the table first: a later call must not join what is given up.
+        table.dials.take(handle);
+        handle.close(CLOSE_CODE.NORMAL, 'given up');
+        this.#driver.scheduleFlush();
+      },
+      maxPerPeer: maxConnectionsPerPeer,
+      maxAtOnce: 2 * maxConnectionsPerPeer,
+    });
+    return table;
+  }
+
+  #makeHooks(waits: Waits): ConnectionHooks<LiveConnection<A>> {
     const { framing, limits } = this.#resolved;
     return {
       framing,
@@ -410,9 +366,9 @@ export class Hub<A extends Addr> {
       memory: this.#memory,
       waits,
       nowMs: () => this.#realm.nowMs(),
-      kick: () => this.#connections.kick(),
+      scheduleFlush: () => this.#driver.scheduleFlush(),
       later: (act) => this.#user.later(act),
-      poll: () => this.#connections.poll(),
+      poll: () => this.#driver.poll(),
       wake: (live) => this.#user.wake(live),
       welcomed: (live) => this.#welcomed(live),
       dropped: (fault) => this.#counters.countDrop(`endpoint.${fault}`),
@@ -425,10 +381,10 @@ export class Hub<A extends Addr> {
         else this.#counters.countReceived(bytes);
       },
       taken: (live) => {
-        if (this.#lingering.has(live)) this.#linger(live);
+        if (this.#lingering.has(live)) this.#lingering.add(live, this.#realm.nowMs());
       },
       over: (live) => {
-        if (this.#lingering.delete(live)) live.forget();
+        this.#lingering.done(live);
       },
     };
   }
@@ -436,9 +392,4 @@ export class Hub<A extends Addr> {
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
     this.#realm.trace?.({ layer: 'endpoint', type, atMs: this.#realm.nowMs(), addr, reason, cause });
   }
-}
-
-/** `<PeerID>@127.0.0.1:5000`, or what of it is known. */
-export function describeTarget<A extends Addr>({ addr, expect }: Target<A>): string {
-  return expect === undefined ? addr.text : `${expect}@${addr.text}`;
 }

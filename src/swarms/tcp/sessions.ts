@@ -4,10 +4,8 @@ import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
-import { type Timer } from '../../core/realm.ts';
-import { clockOf } from '../../runtime/system-realm.ts';
 import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../base/ip.ts';
-import { comparePeerIds, type PeerId } from '../../core/peer-id.ts';
+import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
 import {
@@ -24,22 +22,14 @@ import {
 } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
-import { type Dial, DialTable } from '../../quic/dials.ts';
+import { ConnectionTable } from '../../sessions/connection-table.ts';
+import { type Dial } from '../../sessions/dials.ts';
 import { type TcpAddr, tcpAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { Link, type LinkHost } from './link.ts';
 import { LinkMemory } from './memory.ts';
 import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
 
-/** Two connections between the same peers that begin within this time were dialled at once. Source: docs/wire/tcp.md §1. */
-const SIMULTANEOUS_MS = 5000;
-/** Connections with one peer that are kept; of more, those close that have been idle for a while. */
-const MAX_LINKS_PER_PEER = 4;
-const SURPLUS_IDLE_MS = 750;
-/** Connections with one peer at a time, those included: one that opens more wants our memory. */
-const MAX_LINKS_AT_ONCE = 128;
-/** Keys of peers without a connection that are remembered; the longest unused is forgotten. */
-const MAX_KNOWN_KEYS = 4096;
 /** How long a peer may take to close its half when we have closed ours. */
 const LINGER_MS = 1000;
 /** A peer that reads nothing for so long is given up by the machine; the node is to be slower. */
@@ -70,24 +60,20 @@ const RAW: Codec<Bytes, readonly Bytes[]> = {
   }),
 };
 
+/** A dial is known by what aborts it. */
 type TcpDial = Dial<TcpAddr, Link, AbortController>;
 
-export class Links implements PeerSessions<TcpAddr> {
+export class TcpSessions implements PeerSessions<TcpAddr> {
   readonly #node: Node;
   readonly #options: ResolvedOptions;
   readonly #user: SessionsUser<TcpAddr>;
   readonly #out: WritingHandle<readonly Bytes[]>;
   readonly #host: LinkHost;
-  /** The one to send on. Bounded by `maxConnections`. */
-  readonly #current = new Map<PeerId, Link>();
-  /** By connection id, oldest first. Bounded by `maxConnections`. */
+  /** Links on which both sides have said hello. */
+  readonly #table: ConnectionTable<Link, TcpAddr, AbortController, PublicKey>;
+  /** All links, by connection id. Bounded by `maxConnections`. */
   readonly #links = new Map<number, Link>();
-  readonly #dials = new DialTable<TcpAddr, Link, AbortController>(({ connection }) => connection.abort());
-  /** Bounded by `MAX_KNOWN_KEYS`. */
-  readonly #known = new Map<PeerId, PublicKey>();
   readonly #memory: LinkMemory;
-  /** Looks for surplus connections that are idle. */
-  #surplusTimer: Timer | undefined;
   #isClosed = false;
   /** Whether somebody has waited for acknowledgements since a dial began. */
   #isDraining = false;
@@ -98,6 +84,7 @@ export class Links implements PeerSessions<TcpAddr> {
     this.#user = user;
     this.#memory = new LinkMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), user.realm);
     this.#host = this.#makeHost();
+    this.#table = this.#makeTable();
     const { privateKey, handshakeTimeoutMs } = given;
     const { realm, security } = options;
     const verify = (key: PublicKey, connection: Connection): boolean => this.#verify(key, connection);
@@ -117,16 +104,16 @@ export class Links implements PeerSessions<TcpAddr> {
   }
 
   session(id: PeerId): Link | undefined {
-    return this.#current.get(id);
+    return this.#table.current(id);
   }
 
   knownKey(id: PeerId): PublicKey | undefined {
-    return this.#current.get(id)?.publicKey ?? this.#known.get(id);
+    return this.#table.recall(id);
   }
 
   /** Calls that wait for a dial may be tells. */
   get acknowledged(): boolean {
-    if (this.#dials.size > 0) return false;
+    if (this.#table.dials.size > 0) return false;
     for (const link of this.#links.values()) if (link.unacknowledged > 0) return false;
     return true;
   }
@@ -135,10 +122,10 @@ export class Links implements PeerSessions<TcpAddr> {
     let queuedBytes = 0;
     for (const link of this.#links.values()) queuedBytes += link.queuedBytes;
     return {
-      peers: this.#current.size,
+      peers: this.#table.peers,
       connections: this.#node.connected,
       connecting: this.#node.connecting,
-      dials: this.#dials.size,
+      dials: this.#table.dials.size,
       queuedBytes,
       heldBytes: this.#memory.heldBytes,
       waiting: this.#memory.waiting,
@@ -156,30 +143,30 @@ export class Links implements PeerSessions<TcpAddr> {
 
   close(): void {
     this.#isClosed = true;
-    this.#surplusTimer?.cancel();
     for (const link of this.#links.values()) link.close(BYE.CLOSED, 'closed');
-    for (const { connection } of this.#dials.values()) connection.abort();
+    for (const { handle } of this.#table.dials.values()) handle.abort();
+    this.#table.clear(this.#user.closedError('reach the peer')!);
   }
 
   withSession(dst: TcpAddr, fail: (error: P2PError) => void, use: (link: Link) => void): () => void {
-    const link = this.#current.get(dst.id);
+    const link = this.#table.current(dst.id);
     if (link !== undefined) {
       use(link);
       return () => {};
     }
-    const dial = this.#dials.get(dst.text) ?? this.#dial(dst);
-    return this.#dials.join(dial, dst.text, (result) => (result instanceof P2PError ? fail(result) : use(result)));
+    const waiter = (result: Link | P2PError): void => (result instanceof P2PError ? fail(result) : use(result));
+    return this.#table.join(dst.text, dst.text, () => this.#dial(dst), waiter);
   }
 
   #dial(dst: TcpAddr): TcpDial {
-    const dial = this.#dials.add(dst.text, dst, new AbortController());
+    const dial = this.#table.dials.add(dst.text, dst, new AbortController());
     void this.#connect(dial);
     return dial;
   }
 
   /** Dials until there is a connection, or a reason why there is none; what follows is `#opened`. */
   async #connect(dial: TcpDial): Promise<void> {
-    const { target, connection: abort } = dial;
+    const { target, handle: abort } = dial;
     const { signal } = abort;
     const bind = this.#sourceFor(target.inner.ip);
     for (;;) {
@@ -206,9 +193,9 @@ export class Links implements PeerSessions<TcpAddr> {
       if (link?.isOpen === true && link.peer !== target.id) return foundError(target, link.peer);
       return existing.closed;
     }
-    for (const other of this.#dials.values()) {
+    for (const other of this.#table.dials.values()) {
       if (other === dial || other.target.inner.text !== target.inner.text) continue;
-      return new Promise((resolve) => void this.#dials.join(other, target.text, resolve));
+      return new Promise((resolve) => void this.#table.dials.join(other, target.text, resolve));
     }
     return foundError(target, this.#options.id);
   }
@@ -221,19 +208,19 @@ export class Links implements PeerSessions<TcpAddr> {
   }
 
   #fail(dial: TcpDial, error: P2PError): void {
-    if (this.#dials.take(dial.connection) === undefined) return;
+    if (this.#table.dials.take(dial.handle) === undefined) return;
     this.#trace('handshake_failed', dial.target, error.code, error);
-    this.#dials.settle(dial, dial.found === undefined ? error : foundError(dial.target, dial.found));
+    this.#table.dials.settle(dial, dial.found === undefined ? error : foundError(dial.target, dial.found));
     this.#dialsChanged();
   }
 
   #dialsChanged(): void {
-    if (this.#dials.size === 0) this.#isDraining = false;
+    if (this.#table.dials.size === 0) this.#isDraining = false;
     this.#user.settled();
   }
 
   #dialOf({ tag }: Connection): TcpDial | undefined {
-    return tag instanceof AbortController ? this.#dials.of(tag) : undefined;
+    return tag instanceof AbortController ? this.#table.dials.of(tag) : undefined;
   }
 
   #verify(publicKey: PublicKey, connection: Connection): boolean {
@@ -275,89 +262,17 @@ export class Links implements PeerSessions<TcpAddr> {
   }
 
   #opened(link: Link): void {
-    const { peer, connection } = link;
-    this.#remember(peer, link.publicKey);
+    const { connection } = link;
     this.#trace('session', link.src, connection.localRole);
-    const current = this.#current.get(peer);
-    const preferred = current === undefined || this.#prefers(link, current);
-    const chosen = preferred ? link : current;
-    this.#current.set(peer, chosen);
-    const dial = this.#dialOf(connection);
-    if (dial !== undefined) this.#dials.take(dial.connection);
-    // Others may wait for the same peer at another of its addresses, or be dialling while it dialled us.
-    for (const other of this.#dials.values()) if (other.target.id === peer) this.#dials.settle(other, chosen);
-    if (dial !== undefined) this.#dials.settle(dial, chosen);
+    const chosen = this.#table.add(link, this.#dialOf(connection)?.handle);
     if (this.#isDraining) chosen.requestAcknowledgement();
     this.#dialsChanged();
-    if (current === undefined) return;
-    (preferred ? current : link).retire(BYE.REPLACED);
-    this.#boundLinks(peer, chosen);
-  }
-
-  /** Which of two connections with a peer to use: both sides choose the same. Source: docs/wire/tcp.md §1. */
-  #prefers(fresh: Link, current: Link): boolean {
-    const crossed =
-      fresh.connection.localRole !== current.connection.localRole && fresh.sinceMs - current.sinceMs < SIMULTANEOUS_MS;
-    if (!crossed) return true;
-    const weAreSmaller = comparePeerIds(this.#options.id, fresh.peer) < 0;
-    return weAreSmaller === (fresh.connection.localRole === 'initiator');
-  }
-
-  #boundLinks(peer: PeerId, chosen: Link): void {
-    const links = this.#linksOf(peer);
-    if (links.length > MAX_LINKS_AT_ONCE) {
-      const idle = links.find((link) => link !== chosen && link.isQuiet);
-      this.#closeSurplus(idle ?? links.find((link) => link !== chosen)!);
-    }
-    if (links.length > MAX_LINKS_PER_PEER) this.#armSurplus();
-  }
-
-  #linksOf(peer: PeerId): Link[] {
-    return [...this.#links.values()].filter((link) => link.peer === peer);
-  }
-
-  #armSurplus(): void {
-    const { realm } = this.#user;
-    this.#surplusTimer ??= clockOf(realm).setTimer(
-      realm.nowMs() + SURPLUS_IDLE_MS,
-      () => {
-        this.#surplusTimer = undefined;
-        this.#lookForSurplus();
-      },
-      { background: true },
-    );
-  }
-
-  /** Closes what is too many of a peer and idle, oldest first; looks again while others are busy. */
-  #lookForSurplus(): void {
-    const idleSinceMs = this.#user.realm.nowMs() - SURPLUS_IDLE_MS;
-    const counts = new Map<PeerId, number>(); // Bounded by the connections.
-    for (const { peer } of this.#links.values()) counts.set(peer, (counts.get(peer) ?? 0) + 1);
-    for (const link of this.#links.values()) {
-      const { peer } = link;
-      const count = counts.get(peer)!;
-      if (count <= MAX_LINKS_PER_PEER || this.#current.get(peer) === link) continue;
-      if (!link.isQuiet || Math.max(link.saidMs, link.sinceMs) > idleSinceMs) this.#armSurplus();
-      else {
-        this.#closeSurplus(link);
-        counts.set(peer, count - 1);
-      }
-    }
-  }
-
-  #closeSurplus(link: Link): void {
-    this.#user.counters.countDrop('tcp.too_many_connections');
-    link.close(BYE.TOO_MANY, 'too many connections');
-  }
-
-  #retiring(link: Link): void {
-    if (this.#current.get(link.peer) === link) this.#current.delete(link.peer);
   }
 
   #ended(link: Link, closed: TcpClosed): void {
     const { connection } = link;
     this.#links.delete(connection.id);
-    this.#retiring(link);
+    this.#table.remove(link);
     this.#count(closed, link);
     const dial = this.#dialOf(connection);
     if (dial !== undefined) this.#fail(dial, this.#user.closedError('reach') ?? helloError(dial.target, closed));
@@ -375,10 +290,25 @@ export class Links implements PeerSessions<TcpAddr> {
     this.#trace('dropped', link.src, reason);
   }
 
-  #remember(id: PeerId, key: PublicKey): void {
-    this.#known.delete(id);
-    this.#known.set(id, key);
-    if (this.#known.size > MAX_KNOWN_KEYS) this.#known.delete(this.#known.keys().next().value!);
+  #makeTable(): ConnectionTable<Link, TcpAddr, AbortController, PublicKey> {
+    const table: ConnectionTable<Link, TcpAddr, AbortController, PublicKey> = new ConnectionTable({
+      realm: this.#user.realm,
+      own: this.#options.id,
+      expects: ({ id }) => id,
+      remember: ({ publicKey }) => publicKey,
+      // What is under way on it comes to its end, and then the link closes by itself (docs/wire/tcp.md §8).
+      replaced: (link) => {
+        table.retire(link);
+        link.retire(BYE.REPLACED);
+        return undefined;
+      },
+      close: (link) => {
+        this.#user.counters.countDrop('tcp.too_many_connections');
+        link.close(BYE.TOO_MANY, 'too many connections');
+      },
+      abandoned: ({ handle }) => handle.abort(),
+    });
+    return table;
   }
 
   #makeHost(): LinkHost {
@@ -395,7 +325,7 @@ export class Links implements PeerSessions<TcpAddr> {
         }
       },
       opened: (link) => this.#opened(link),
-      retiring: (link) => this.#retiring(link),
+      retiring: (link) => this.#table.retire(link),
       ended: (link, closed) => this.#ended(link, closed),
     };
   }

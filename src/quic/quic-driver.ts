@@ -30,7 +30,7 @@ export interface Place<I extends Addr> {
 }
 
 /** What is done with what comes. */
-export interface ConnectionsUser<I extends Addr> {
+export interface QuicDriverHooks<I extends Addr> {
   readonly judge: Judge;
   event(event: QuicEvent): void;
   /** Something that is not QUIC. */
@@ -38,7 +38,7 @@ export interface ConnectionsUser<I extends Addr> {
   /** The swarm below says that it cannot send there. Called outside of the machine's own calls. */
   unreachable?(place: Place<I>, error: unknown): void;
   failed(bug: Error): void;
-  /** Runs in a later turn, unless the user has closed by then. */
+  /** Runs in a later turn, unless the swarm or endpoint has closed by then. */
   later(act: () => void): void;
 }
 
@@ -48,25 +48,25 @@ export type EndpointHooks = Pick<QuicEndpointOptions, 'judge' | 'addresses' | 'h
 /** Makes the endpoint. */
 export type MakeEndpoint = (hooks: EndpointHooks) => QuicEndpoint;
 
-export class Connections<I extends Addr> {
+export class QuicDriver<I extends Addr> {
   readonly #realm: Realm;
   readonly #inner: Swarm<I>;
-  readonly #user: ConnectionsUser<I>;
+  readonly #hooks: QuicDriverHooks<I>;
   readonly #endpoint: QuicEndpoint;
   readonly #driver: Driver<OutboundDatagrams, QuicEvent>;
   readonly #listening: readonly Disposable[];
   readonly #places = new AddressTable<Place<I>>();
   /** Datagrams of this turn. Bounded by what the swarm below delivers in a turn. */
   #inbox: InboundDatagram[] = [];
-  #kicked = false;
+  #isFlushScheduled = false;
 
-  constructor(inner: Swarm<I>, user: ConnectionsUser<I>, makeEndpoint: MakeEndpoint) {
+  constructor(inner: Swarm<I>, hooks: QuicDriverHooks<I>, makeEndpoint: MakeEndpoint) {
     const { realm } = inner;
     this.#realm = realm;
     this.#inner = inner;
-    this.#user = user;
+    this.#hooks = hooks;
     this.#endpoint = makeEndpoint({
-      judge: user.judge,
+      judge: hooks.judge,
       addresses: this.#places,
       hostOf: (address) => {
         const src = this.#places.get(address)?.src;
@@ -76,8 +76,8 @@ export class Connections<I extends Addr> {
     this.#driver = new Driver(this.#endpoint, {
       realm,
       transmit: (transmit) => this.#transmit(transmit),
-      event: (event) => user.event(event),
-      failed: (bug) => user.failed(bug),
+      event: (event) => hooks.event(event),
+      failed: (bug) => hooks.failed(bug),
       background: true,
     });
     const listening = [inner.listen((message) => this.#receive(message))];
@@ -118,7 +118,7 @@ export class Connections<I extends Addr> {
     }
     const number = this.#places.numberOf(inner.text, () => ({ src: inner, dst: undefined }));
     const connection = this.#endpoint.connect(this.#realm.nowMs(), number, options);
-    this.kick();
+    this.scheduleFlush();
     return connection;
   }
 
@@ -128,10 +128,10 @@ export class Connections<I extends Addr> {
   }
 
   /** Has everything that came or was asked for in this turn done together: one acknowledgement for many datagrams. */
-  kick(): void {
-    if (this.#kicked) return;
-    this.#kicked = true;
-    this.#user.later(() => this.#turn());
+  scheduleFlush(): void {
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    this.#hooks.later(() => this.#turn());
   }
 
   /** Has it done now. */
@@ -149,17 +149,17 @@ export class Connections<I extends Addr> {
 
   #receive({ src, dst, payload }: Message<I>): void {
     if (!isQuicDatagram(payload)) {
-      this.#user.other({ src, dst, payload });
+      this.#hooks.other({ src, dst, payload });
       return;
     }
     const number = this.#places.numberOf(src.text, () => ({ src, dst }));
     this.#places.get(number)!.dst = dst;
     this.#inbox.push({ address: number, bytes: payload });
-    this.kick();
+    this.scheduleFlush();
   }
 
   #turn(): void {
-    this.#kicked = false;
+    this.#isFlushScheduled = false;
     const inbox = this.#inbox;
     this.#inbox = [];
     if (inbox.length > 0) this.#endpoint.handleDatagrams(this.#realm.nowMs(), inbox);
@@ -177,6 +177,6 @@ export class Connections<I extends Addr> {
   }
 
   #cannotSend(place: Place<I>, error: unknown): void {
-    this.#user.later(() => this.#user.unreachable?.(place, error));
+    this.#hooks.later(() => this.#hooks.unreachable?.(place, error));
   }
 }

@@ -1,6 +1,6 @@
 /** The connections of a QUIC swarm: who is dialled, who is let in, which one to send on. */
 
-import { type Addr } from '../../core/addr.ts';
+import { type Addr, ipOf } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { askFilter } from '../../core/filter.ts';
@@ -16,40 +16,37 @@ import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicClosed, type QuicEvent } from '../../protocols/quic/events.ts';
 import { type QuicAddr, quicAddr } from './address.ts';
 import { CODE } from './codes.ts';
-import { ConnectionTable } from '../../quic/connection-table.ts';
-import { Connections, type MakeEndpoint, type Place } from '../../quic/connections.ts';
-import { type Dial, DialTable } from '../../quic/dials.ts';
+import { type MakeEndpoint, type Place, QuicDriver } from '../../quic/quic-driver.ts';
+import { replacedIdleMs, surplusIdleMs } from '../../quic/idle-watch.ts';
+import { ConnectionTable } from '../../sessions/connection-table.ts';
+import { type Dial } from '../../sessions/dials.ts';
 import { dialError, sessionError } from '../../quic/errors.ts';
 import { keyOf } from '../../identity/quic-identity.ts';
 import { type ResolvedOptions } from './options.ts';
-import { prefersNew, Retirement } from '../../quic/rivalry.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Session } from './session.ts';
+import { type SessionHooks } from './session-hooks.ts';
 import { type SwarmMemory } from './swarm-memory.ts';
 
 /** All that is held may be so many times `maxSwarmBytes`, since messages that have begun go on; then the largest holder ends. */
 const HARD_TIMES = 3;
-/** Connections of one peer at a time, those included that will be closed when they have been idle for a while. */
-const MAX_CONNECTIONS_AT_ONCE = 128;
-/** Keys of peers without a session that are remembered; the longest unused is forgotten. */
-const MAX_KNOWN_KEYS = 4096;
 
-export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
+type SessionDial<I extends Addr> = Dial<QuicAddr<I>, Session<I>, QuicConnection>;
+
+export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #realm: Realm;
   readonly #id: PeerId;
   readonly #inner: Swarm<I>;
   readonly #options: ResolvedOptions<I>;
   readonly #user: SessionsUser<QuicAddr<I>>;
   readonly #counters: CounterSet;
-  readonly #connections: Connections<I>;
-  readonly #host: SessionHost<I>;
-  readonly #sessions = new ConnectionTable<PeerId, Session<I>>();
-  readonly #dials = new DialTable<QuicAddr<I>, Session<I>>();
-  readonly #retirement: Retirement<Session<I>>;
+  readonly #driver: QuicDriver<I>;
+  readonly #hooks: SessionHooks<Session<I>>;
+  readonly #table: ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>;
+  /** Sessions by their connections. Bounded by `maxConnections` and what is dialled. */
+  readonly #sessions = new Map<QuicConnection, Session<I>>();
   readonly #memory: SwarmMemory;
   /** Sessions that wait for room look again in a later turn. */
   #waking = false;
-  /** Bounded by `MAX_KNOWN_KEYS`. */
-  readonly #known = new Map<PeerId, PublicKey>();
 
   constructor(
     inner: Swarm<I>,
@@ -77,14 +74,22 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         });
       },
     };
-    this.#host = this.#makeHost();
-    this.#retirement = new Retirement({
+    this.#hooks = this.#makeHooks();
+    this.#table = new ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>({
       realm,
-      inUse: (session) => this.#sessions.current(session.peer) === session,
-      close: ({ connection }) => connection.close(CODE.NONE, 'another connection took its place'),
-      poll: () => this.#connections.poll(),
+      own: options.id,
+      expects: ({ id }) => id,
+      remember: ({ publicKey }) => publicKey,
+      replaced: replacedIdleMs,
+      surplusIdleMs,
+      close: ({ connection }, why) => {
+        const tooMany = why === 'too_many';
+        if (tooMany) this.#counters.countDrop('quic.too_many');
+        connection.close(CODE.NONE, tooMany ? 'too many connections' : 'another connection took its place');
+        this.#driver.scheduleFlush();
+      },
     });
-    this.#connections = new Connections(
+    this.#driver = new QuicDriver(
       inner,
       {
         judge: (judged) => this.#judge(judged),
@@ -100,12 +105,12 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** The session to send on, if there is one. */
   session(id: PeerId): Session<I> | undefined {
-    return this.#sessions.current(id);
+    return this.#table.current(id);
   }
 
   /** The key of a peer that was met lately. */
   knownKey(id: PeerId): PublicKey | undefined {
-    return this.#sessions.current(id)?.publicKey ?? this.#known.get(id);
+    return this.#table.recall(id);
   }
 
   /** Whether every peer has acknowledged every tell. */
@@ -122,19 +127,19 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     // In a turn of its own, or both would travel in one packet.
     this.#user.later(() => {
       for (const session of this.#sessions.values()) if (session.unacknowledged > 0) session.connection.ping();
-      this.#connections.kick();
+      this.#driver.scheduleFlush();
     });
   }
 
   /** How full it is, for `inspect`. */
   get state(): Readonly<Record<string, number>> {
     return {
-      sessions: this.#sessions.keys,
-      connections: this.#sessions.size,
-      dials: this.#dials.size,
+      sessions: this.#table.peers,
+      connections: this.#table.size,
+      dials: this.#table.dials.size,
       heldBytes: this.#memory.held + this.#memory.pending,
-      windowBytes: this.#connections.grantedBytes,
-      engineBytes: this.#connections.engineBytes,
+      windowBytes: this.#driver.grantedBytes,
+      engineBytes: this.#driver.engineBytes,
     };
   }
 
@@ -145,28 +150,25 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** One CONNECTION_CLOSE to each peer; who does not get it learns from silence. */
   close(): void {
-    this.#connections.close(CODE.NONE, 'closed');
-    this.#retirement.stop();
+    this.#driver.close(CODE.NONE, 'closed');
+    this.#table.clear(this.#user.closedError('reach the peer')!);
+    this.#sessions.clear();
   }
 
   /** Calls `use` with a session to the peer, dialling if there is none. Answers what gives up waiting. */
   withSession(dst: QuicAddr<I>, fail: (error: P2PError) => void, use: (session: Session<I>) => void): () => void {
-    const session = this.#sessions.current(dst.id);
+    const session = this.#table.current(dst.id);
     if (session !== undefined) {
       use(session);
       return () => {};
     }
-    const dial = this.#dials.get(dst.text) ?? this.#dial(dst);
-    if (dial instanceof P2PError) {
-      fail(dial);
-      return () => {};
-    }
-    return this.#dials.join(dial, dst.text, (result) => (result instanceof P2PError ? fail(result) : use(result)));
+    const waiter = (result: Session<I> | P2PError): void => (result instanceof P2PError ? fail(result) : use(result));
+    return this.#table.join(dst.text, dst.text, () => this.#dial(dst), waiter);
   }
 
-  #dial(dst: QuicAddr<I>): Dial<QuicAddr<I>, Session<I>> | P2PError {
-    const connection = this.#connections.dial(dst.inner, dst.text);
-    return connection instanceof P2PError ? connection : this.#dials.add(dst.text, dst, connection);
+  #dial(dst: QuicAddr<I>): SessionDial<I> | P2PError {
+    const connection = this.#driver.dial(dst.inner, dst.text);
+    return connection instanceof P2PError ? connection : this.#table.dials.add(dst.text, dst, connection);
   }
 
   #other(message: Message<I>): void {
@@ -176,25 +178,25 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** Ends the dials to an address that the swarm below cannot send to; sessions have other paths, or time out. */
   #unreachable({ src }: Place<I>, cause: unknown): void {
-    for (const dial of this.#dials.values()) {
+    for (const dial of this.#table.dials.values()) {
       if (dial.target.inner.text !== src.text) continue;
-      dial.connection.close(CODE.NONE, '');
+      dial.handle.close(CODE.NONE, '');
       const why = `Cannot reach ${dial.target.text}: the swarm below cannot send there`;
-      this.#dials.settle(dial, new P2PError('unreachable', 'local', why, { sent: 'no', cause }));
+      this.#table.dials.settle(dial, new P2PError('unreachable', 'local', why, { sent: 'no', cause }));
     }
-    this.#connections.kick();
+    this.#driver.scheduleFlush();
   }
 
   #judge({ connection, chain }: Judged): number | undefined {
     const key = keyOf(chain[0]!);
     if (key === undefined) return ALERT.UNSUPPORTED_CERTIFICATE;
     const id = this.#options.peerIdOf(key);
-    const dial = this.#dials.of(connection);
+    const dial = this.#table.dials.of(connection);
     if (dial !== undefined && dial.target.id !== id) {
       dial.found = id;
       return ALERT.BAD_CERTIFICATE;
     }
-    const place = this.#connections.placeOf(connection);
+    const place = this.#driver.placeOf(connection);
     if (place === undefined) return ALERT.ACCESS_DENIED;
     const { accept } = this.#options;
     if (accept === undefined) return undefined;
@@ -225,24 +227,24 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         this.#ended(event.connection, event.closed);
         return;
       case 'stream':
-        this.#sessions.of(event.stream.connection)?.handleOpened(event.stream);
+        this.#sessions.get(event.stream.connection)?.handleOpened(event.stream);
         this.#relieve();
         return;
       case 'readable':
-        this.#sessions.of(event.stream.connection)?.handleReadable(event.stream);
+        this.#sessions.get(event.stream.connection)?.handleReadable(event.stream);
         this.#relieve();
         return;
       case 'writable':
-        this.#sessions.of(event.stream.connection)?.handleWritable(event.stream);
+        this.#sessions.get(event.stream.connection)?.handleWritable(event.stream);
         return;
       case 'acknowledged':
-        this.#sessions.of(event.stream.connection)?.handleAcknowledged(event.stream);
+        this.#sessions.get(event.stream.connection)?.handleAcknowledged(event.stream);
         return;
       case 'stopped':
-        this.#sessions.of(event.stream.connection)?.handleStopped(event.stream);
+        this.#sessions.get(event.stream.connection)?.handleStopped(event.stream);
         return;
       case 'streams_available':
-        this.#sessions.of(event.connection)?.flush();
+        this.#sessions.get(event.connection)?.handleAvailable();
         return;
       case 'turned_away':
         this.#counters.countDrop(`quic.${event.how}`);
@@ -254,7 +256,7 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         this.#options.onKeyLog?.(event.line);
         return;
       case 'datagrams':
-        this.#sessions.of(event.connection)?.handleDatagrams();
+        this.#sessions.get(event.connection)?.handleDatagrams();
         return;
       case 'negotiated':
       case 'datagrams_writable':
@@ -267,63 +269,36 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   #connected(connection: QuicConnection): void {
     const key = keyOf(connection.peerChain[0]!)!;
     const id = this.#options.peerIdOf(key);
-    const session = new Session(this.#host, connection, { id, publicKey: key }, this.#realm.nowMs());
-    const current = this.#sessions.current(id);
-    const preferred = current === undefined || prefersNew(this.#id, session, current);
-    this.#remember(id, key);
-    const surplus = this.#sessions.add(id, session, preferred);
-    this.#trace('session', this.#addrOf(session), connection.role);
-    const dial = this.#dials.take(connection);
-    const chosen = preferred ? session : current;
-    // Others may wait for the same peer at another of its addresses.
-    for (const other of this.#dials.values()) if (other.target.id === id) this.#dials.settle(other, chosen);
-    if (dial !== undefined) this.#dials.settle(dial, chosen);
-    const replaced = preferred ? current : session;
-    if (replaced !== undefined) this.#retirement.retire(replaced);
-    if (surplus !== undefined) this.#retirement.retireSurplus(surplus);
-    this.#bound(id, session);
-  }
-
-  /** Closes one of more connections than a peer may have: the oldest on which nothing is under way, or else the new one. */
-  #bound(id: PeerId, fresh: Session<I>): void {
-    const all = this.#sessions.all(id);
-    if (all.length <= MAX_CONNECTIONS_AT_ONCE) return;
-    const idle = all.findLast((session) => session !== all[0] && !session.busy);
-    (idle ?? fresh).connection.close(CODE.NONE, 'too many connections');
-    this.#counters.countDrop('quic.too_many');
+    const { src } = this.#driver.placeOf(connection)!;
+    const host = ipOf(src) ?? src.text;
+    const session = new Session<I>(this.#hooks, connection, { id, publicKey: key, host }, this.#realm.nowMs());
+    this.#sessions.set(connection, session);
+    this.#trace('session', quicAddr(id, src), connection.role);
+    this.#table.add(session, connection);
   }
 
   #ended(connection: QuicConnection, closed: QuicClosed): void {
-    const session = this.#sessions.of(connection);
-    const dial = this.#dials.take(connection);
+    const session = this.#sessions.get(connection);
+    const dial = this.#table.dials.take(connection);
     connection.forget();
     if (dial !== undefined) {
       const error = dialError(dial.target, closed, dial.found);
       this.#trace('handshake_failed', dial.target, error.code, error);
-      this.#dials.settle(dial, error);
+      this.#table.dials.settle(dial, error);
     } else if (session === undefined) {
       this.#counters.countDrop('quic.handshake_failed');
     }
     if (session === undefined) return;
-    this.#sessions.remove(connection);
+    this.#sessions.delete(connection);
+    this.#table.remove(session);
     session.handleClosed(
       (sent) => this.#user.closedError(`reach ${session.peer}`) ?? sessionError(session.peer, closed, sent),
     );
   }
 
-  #remember(id: PeerId, key: PublicKey): void {
-    this.#known.delete(id);
-    this.#known.set(id, key);
-    if (this.#known.size > MAX_KNOWN_KEYS) this.#known.delete(this.#known.keys().next().value!);
-  }
-
-  #addrOf(session: Session<I>): QuicAddr<I> {
-    return quicAddr(session.peer, this.#connections.placeOf(session.connection)!.src);
-  }
-
   /** Building addresses for each message costs more than all else here, so the last ones of a session are kept. */
   #messageOf(session: Session<I>, payload: Bytes): Message<QuicAddr<I>> {
-    const place = this.#connections.placeOf(session.connection)!;
+    const place = this.#driver.placeOf(session.connection)!;
     const local = place.dst ?? this.#inner.addr;
     if (session.ends?.src.inner !== place.src || session.ends.dst.inner !== local) {
       session.ends = { src: quicAddr(session.peer, place.src), dst: quicAddr(this.#id, local) };
@@ -331,7 +306,7 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     return { ...session.ends, payload };
   }
 
-  #makeHost(): SessionHost<I> {
+  #makeHooks(): SessionHooks<Session<I>> {
     const user = this.#user;
     return {
       maxMessageBytes: this.#options.maxMessageBytes,
@@ -345,8 +320,9 @@ export class Peers<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       serve: (session, request) => user.serve(this.#messageOf(session, request), session.askBudget),
       count: (drop) => this.#counters.countDrop(drop),
       countSent: (bytes) => this.#counters.countSent(bytes),
-      kick: () => this.#connections.kick(),
+      scheduleFlush: () => this.#driver.scheduleFlush(),
       settled: () => user.settled(),
+      nowMs: () => this.#realm.nowMs(),
     };
   }
 

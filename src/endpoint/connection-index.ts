@@ -1,0 +1,76 @@
+/** The connections of an endpoint, by peer and by address. */
+
+import { type Addr } from '../core/addr.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type QuicConnection } from '../protocols/quic/connection.ts';
+import { type ConnectionTable } from '../sessions/connection-table.ts';
+import { KeyedLists } from '../sessions/keyed-lists.ts';
+import { type LiveConnection } from './live-connection.ts';
+import { type Dialled, type Target } from './targets.ts';
+
+/** Connections by peer, and the address at which a peer was last. */
+export type PeerTable<A extends Addr> = ConnectionTable<LiveConnection<A>, Dialled<A>, QuicConnection, A>;
+
+/** A peer without a PeerID is found by its address only. */
+export class ConnectionIndex<A extends Addr> {
+  readonly #byPeer: PeerTable<A>;
+  /** The oldest is used first. Bounded by the endpoint's `maxConnections`. */
+  readonly #byAddr = new KeyedLists<string, LiveConnection<A>>();
+
+  constructor(byPeer: PeerTable<A>) {
+    this.#byPeer = byPeer;
+  }
+
+  get size(): number {
+    return this.#byAddr.size;
+  }
+
+  values(): Iterable<LiveConnection<A>> {
+    return this.#byAddr.values();
+  }
+
+  ofPeer(peer: PeerId): readonly LiveConnection<A>[] {
+    return this.#byPeer.all(peer);
+  }
+
+  ofAddr(addr: A): readonly LiveConnection<A>[] {
+    return this.#byAddr.all(addr.text);
+  }
+
+  /** The one to use for a target. */
+  find({ addr, expect }: Target<A>): LiveConnection<A> | undefined {
+    const found = expect === undefined ? this.#byAddr.first(addr.text) : this.#byPeer.current(expect);
+    // Of several with the peer that is there, both sides use the same one.
+    return found?.peerId === undefined ? found : this.#byPeer.current(found.peerId);
+  }
+
+  /** Takes a connection in and gives the one to use to the calls that wait for it. */
+  add(added: LiveConnection<A>): void {
+    this.#insert(added);
+    const { connection, peerId } = added;
+    if (peerId === undefined) {
+      const dial = this.#byPeer.dials.take(connection);
+      if (dial !== undefined) this.#byPeer.dials.settle(dial, added);
+    } else this.#byPeer.add(added, connection);
+  }
+
+  /** Its peer has moved. */
+  moved(connection: LiveConnection<A>): void {
+    if (this.#byAddr.delete(connection)) this.#insert(connection);
+  }
+
+  /** @returns whether it was there */
+  remove(connection: LiveConnection<A>): boolean {
+    this.#byPeer.remove(connection);
+    return this.#byAddr.delete(connection);
+  }
+
+  clear(): void {
+    this.#byAddr.clear();
+  }
+
+  /** The one to use at an address stays; the newest of the others follows. */
+  #insert(connection: LiveConnection<A>): void {
+    this.#byAddr.insert(connection.remoteAddr.text, connection, 1);
+  }
+}
