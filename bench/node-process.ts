@@ -2,14 +2,13 @@
 
 import { type Socket } from 'node:net';
 import {
-  type Connection,
   createNode,
   lengthDelimited,
   type Node,
   reading,
+  type TcpConnection,
   tls,
   writing,
-  type WritingHandle,
 } from '../src/node/index.ts';
 import { testKey } from '../src/testing/test-key.ts';
 import { rawConnect, rawListen, rawReader, RawSender } from './node-raw.ts';
@@ -58,8 +57,10 @@ interface Outlet {
   flushed?(): Promise<void>;
 }
 
-let node: Node | undefined;
-let out: WritingHandle<Uint8Array> | undefined;
+/** Its messages are bytes. */
+type BytesNode = Node<Uint8Array, Uint8Array>;
+
+let node: BytesNode | undefined;
 let isRaw = false;
 let count = 0;
 let expected = Infinity;
@@ -73,21 +74,21 @@ function arrived(): void {
   onPong?.();
 }
 
-function fullNode(tlsKey?: number, options: { reusePort?: boolean; bind?: string; echo?: boolean } = {}): Node {
+function fullNode(tlsKey?: number, options: { reusePort?: boolean; bind?: string; echo?: boolean } = {}): BytesNode {
   const made = createNode({
+    security: tlsKey === undefined ? 'none' : tls({ privateKey: testKey(tlsKey) }),
+    codec,
     bind: options.bind ?? '127.0.0.1:0',
     maxConnections: 200_000,
     maxConnectionsPerIp: 200_000,
     maxConnecting: 200_000,
     reusePort: options.reusePort,
   });
-  if (tlsKey !== undefined) made.enable(tls({ privateKey: testKey(tlsKey) }));
-  out = made.enable(writing({ codec }));
-  const sender = out;
+  made.enable(writing());
   const onMessage =
-    options.echo === true ? (peer: Connection, message: Uint8Array) => void sender.send(peer, message) : arrived;
+    options.echo === true ? (peer: TcpConnection<Uint8Array>, message: Uint8Array) => void peer.send(message) : arrived;
   // Between two rounds others are measured, for as long as that takes.
-  made.enable(reading({ codec, onMessage, idleTimeoutMs: Infinity }));
+  made.enable(reading({ onMessage, idleTimeoutMs: Infinity }));
   return made;
 }
 
@@ -118,13 +119,12 @@ async function connectMany(addr: string, connections: number, source?: string): 
     } else {
       // A node of its own for each further connection, as a node has one to each address.
       const from = i === 0 ? node! : fullNode();
-      const handle = out!;
       const peer = await from.connect(addr);
 
       outlets.push({
-        send: (message) => handle.send(peer, message),
-        room: () => from.ready(peer),
-        flushed: () => from.flushed(peer),
+        send: (message) => peer.send(message),
+        room: () => peer.ready(),
+        flushed: () => peer.flushed(),
       });
     }
   }
@@ -175,22 +175,25 @@ async function cycle(addr: string, times: number): Promise<NodeAnswer> {
     if (isRaw) {
       const socket = await rawConnect(addr);
       await new Promise<void>((resolve) => void socket.once('close', resolve).destroy());
-    } else await node!.disconnect(await node!.connect(addr));
+    } else {
+      const connection = await node!.connect(addr);
+      await connection.disconnect();
+    }
   }
   return { type: 'done', ns: (performance.now() - from) * 1e6 };
 }
 
 /** Many clients at once, each of which connects, says something and leaves, again and again. */
 async function churn(addr: string, clients: number, times: number): Promise<NodeAnswer> {
-  const all = Array.from({ length: clients }, () => createNode());
+  const all = Array.from({ length: clients }, () => createNode({ security: 'none', codec }));
   const from = performance.now();
   await Promise.all(
     all.map(async (client) => {
-      const out = client.enable(writing({ codec: lengthDelimited() }));
+      client.enable(writing());
       for (let i = 0; i < times; i++) {
         const peer = await client.connect(addr);
-        out.send(peer, new Uint8Array(32));
-        await client.disconnect(peer);
+        peer.send(new Uint8Array(32));
+        await peer.disconnect();
       }
     }),
   );
@@ -211,28 +214,27 @@ async function nodes(times: number): Promise<NodeAnswer> {
 
 /** One message along a line of nodes in this process. */
 async function hops(length: number, times: number): Promise<NodeAnswer> {
-  const line: Node[] = [];
+  const line: BytesNode[] = [];
   let arrive: (() => void) | undefined;
   for (let i = 0; i < length; i++) {
-    const one = createNode({ bind: '127.0.0.1:0', maxConnectionsPerIp: 10 });
-    const next = one.enable(writing({ codec }));
-    const onMessage = (peer: Connection, message: Uint8Array): void => {
+    const one = createNode({ security: 'none', codec, bind: '127.0.0.1:0', maxConnectionsPerIp: 10 });
+    one.enable(writing());
+    const onMessage = (peer: TcpConnection<Uint8Array>, message: Uint8Array): void => {
       const onward = one.connections().find((other) => other !== peer);
       if (onward === undefined) arrive?.();
-      else next.send(onward, message);
+      else onward.send(message);
     };
-    one.enable(reading({ codec, onMessage }));
+    one.enable(reading({ onMessage }));
     await one.listen();
     line.push(one);
-    if (i === 0) out = next;
   }
-  const peers: Connection[] = [];
+  const peers: TcpConnection<Uint8Array>[] = [];
   for (let i = 1; i < length; i++) peers.push(await line[i - 1]!.connect(line[i]!.listeningAddr!));
   const from = performance.now();
   for (let i = 0; i < times; i++) {
     await new Promise<void>((resolve) => {
       arrive = resolve;
-      out!.send(peers[0]!, new Uint8Array(5));
+      peers[0]!.send(new Uint8Array(5));
     });
   }
   const ns = (performance.now() - from) * 1e6;

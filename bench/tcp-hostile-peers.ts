@@ -15,7 +15,7 @@ import { runInNewContext } from 'node:vm';
 import { concatBytes } from '../src/base/bytes.ts';
 import { inspect } from '../src/core/inspect.ts';
 import { generateKey } from '../src/identity/keys.ts';
-import { createNode, lengthDelimited, type Node, reading, tls, writing } from '../src/node/index.ts';
+import { type Codec, createNode, lengthDelimited, reading, tls, writing } from '../src/node/index.ts';
 import { FrameWriter } from '../src/protocols/tcp/frame-writer.ts';
 import { openTcpSwarm } from '../src/swarms/tcp/index.ts';
 
@@ -28,8 +28,9 @@ const collectGarbage = runInNewContext('gc') as () => void;
 const rss = (): number => Math.round(process.memoryUsage().rss / MIB);
 
 /** Bytes as they are, from peers that follow no protocol. */
-const raw = {
-  encoder: () => ({ encode: (bytes: Uint8Array, out: { bytes(bytes: Uint8Array): void }) => out.bytes(bytes) }),
+const raw: Codec<never, Uint8Array> = {
+  decoder: () => ({ push: () => undefined, next: () => undefined, bufferedBytes: 0 }),
+  encoder: () => ({ encode: (bytes, out) => out.bytes(bytes) }),
 };
 
 /** What one hostile peer says. */
@@ -51,18 +52,13 @@ function hostileBytes(kind: string, i: number): Uint8Array {
 }
 
 async function attack(kind: string): Promise<void> {
-  const node = createNode({ bind: '0.0.0.0:0', ...LIMITS, maxConnecting: 50 });
-  let out = node.enable(writing({ codec: raw, timeoutMs: Infinity }));
   const messages = [0, 1, 2].map((i) => hostileBytes(kind, i));
-  void node;
   const open = async (i: number): Promise<void> => {
     // A node of its own for each key: what proves who we are is the node's.
-    const own = createNode({ bind: '0.0.0.0:0', ...LIMITS });
-    own.enable(tls({ privateKey: generateKey() }));
-    out = own.enable(writing({ codec: raw, timeoutMs: Infinity }));
-    const mine = out;
+    const own = createNode({ security: tls({ privateKey: generateKey() }), codec: raw, bind: '0.0.0.0:0', ...LIMITS });
+    own.enable(writing({ timeoutMs: Infinity }));
     const peer = await own.connect(addr, { bind: `127.0.${i % 8}.${(i >> 3) + 1 > 250 ? 250 : (i >> 3) + 1}:0` });
-    mine.send(peer, messages[i % 3]!);
+    peer.send(messages[i % 3]!);
   };
   for (let i = 0; i < Number(count); i += 10) {
     await Promise.allSettled(Array.from({ length: 10 }, (_, n) => open(i + n)));
@@ -94,17 +90,14 @@ async function openVictim(
     };
   }
   const key = generateKey();
-  const node: Node = createNode({ bind: '0.0.0.0:0', ...LIMITS });
-  node.enable(tls({ privateKey: key }));
   const codec = lengthDelimited();
-  const out = node.enable(writing({ codec }));
+  const node = createNode({ security: tls({ privateKey: key }), codec, bind: '0.0.0.0:0', ...LIMITS });
+  node.enable(writing());
   node.enable(
     reading({
-      codec,
       idleTimeoutMs: 600_000,
       progressTimeoutMs: 600_000,
-      onMessage: (peer, message) =>
-        message.length === 1 ? void out.send(peer, message) : new Promise(() => undefined),
+      onMessage: (peer, message) => (message.length === 1 ? void peer.send(message) : new Promise(() => undefined)),
     }),
   );
   const listening = await node.listen();
@@ -113,14 +106,13 @@ async function openVictim(
     addr: at,
     state: () => `connected ${node.connected}`,
     honest: async () => {
-      const other = createNode({ bind: '127.0.9.1:0' });
-      other.enable(tls({ privateKey: generateKey() }));
+      const other = createNode({ security: tls({ privateKey: generateKey() }), codec, bind: '127.0.9.1:0' });
       const { promise, resolve } = Promise.withResolvers<boolean>();
-      other.enable(reading({ codec, onMessage: (_, message) => resolve(message[0] === 7) }));
-      const hello = other.enable(writing({ codec }));
+      other.enable(reading({ onMessage: (_, message) => resolve(message[0] === 7) }));
+      other.enable(writing());
       const timer = setTimeout(() => resolve(false), 5000);
       try {
-        hello.send(await other.connect(at, { bind: '127.0.9.1:0' }), Uint8Array.of(7));
+        (await other.connect(at, { bind: '127.0.9.1:0' })).send(Uint8Array.of(7));
         return await promise;
       } catch {
         return false;

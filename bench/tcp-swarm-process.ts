@@ -6,10 +6,10 @@ import { type Bytes, concatBytes } from '../src/base/bytes.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import {
   createNode,
+  type Handshake,
   handshake,
   lengthDelimited,
   noise,
-  type Node,
   reading,
   type Transform,
   writing,
@@ -107,12 +107,10 @@ async function swarm(): Promise<End> {
 }
 
 /** A node with a handshake, frames of 4 bytes and what follows. */
-async function overNode(secure: (node: Node) => void): Promise<End> {
-  const node = createNode({ bind: '127.0.0.1:0' });
-  secure(node);
-  const codec = lengthDelimited({ prefixBytes: 4 });
-  const out = node.enable(writing({ codec }));
-  node.enable(reading({ codec, onMessage: () => processed(1) }));
+async function overNode(security: Handshake): Promise<End> {
+  const node = createNode({ security, codec: lengthDelimited({ prefixBytes: 4 }), bind: '127.0.0.1:0' });
+  node.enable(writing());
+  node.enable(reading({ onMessage: () => processed(1) }));
   const addr = await node.listen();
   return {
     addr,
@@ -121,57 +119,54 @@ async function overNode(secure: (node: Node) => void): Promise<End> {
       const payload = new Uint8Array(bytes).fill(1);
       for (let sent = 0; sent < count;) {
         let room = true;
-        for (const end = Math.min(sent + BURST, count); sent < end; sent++) room = out.send(peer, payload);
-        if (!room) await node.ready(peer);
+        for (const end = Math.min(sent + BURST, count); sent < end; sent++) room = peer.send(payload);
+        if (!room) await peer.ready();
         else await new Promise((resolve) => setImmediate(resolve));
       }
-      await node.flushed(peer);
+      await peer.flushed();
     },
   };
 }
 
 /** Noise with a record for each message, as libp2p has it. Messages of a batch all have one size. */
-function recordForEach(messageBytes: number): (node: Node) => void {
-  return (node) =>
-    void node.enable(
-      handshake(async ({ stream, localRole }) => {
-        const machine = new NoiseHandshake({
-          pattern: 'NN',
-          hash: 'BLAKE2s',
-          role: localRole,
-          ephemeralSeed: crypto.getRandomValues(new Uint8Array(32)),
-        });
-        while (machine.turn !== 'done') {
-          if (machine.turn === 'write') {
-            const written = machine.write();
-            if (written.ok) await stream.write(frameNoiseMessage(written.bytes));
-          } else {
-            const [high, low] = await stream.read(2);
-            machine.read(await stream.read(high! * 256 + low!));
-          }
+function recordForEach(messageBytes: number): Handshake {
+  return handshake(async ({ stream, connection }) => {
+    const machine = new NoiseHandshake({
+      pattern: 'NN',
+      hash: 'BLAKE2s',
+      role: connection.side === 'responder' ? 'initiator' : 'responder',
+      ephemeralSeed: crypto.getRandomValues(new Uint8Array(32)),
+    });
+    while (machine.turn !== 'done') {
+      if (machine.turn === 'write') {
+        const written = machine.write();
+        if (written.ok) await stream.write(frameNoiseMessage(written.bytes));
+      } else {
+        const [high, low] = await stream.read(2);
+        machine.read(await stream.read(high! * 256 + low!));
+      }
+    }
+    const { send, receive } = machine.finish();
+    const reader = new NoiseRecordReader(receive);
+    const transport: Transform = {
+      seal: (batch) => {
+        const all = concatBytes(...batch);
+        const sealed: Uint8Array[] = [];
+        for (let at = 0; at < all.length; at += messageBytes) {
+          sealed.push(sealRecords(send, all.subarray(at, at + messageBytes)) as Bytes);
         }
-        const { send, receive } = machine.finish();
-        const reader = new NoiseRecordReader(receive);
-        const transport: Transform = {
-          seal: (batch) => {
-            const all = concatBytes(...batch);
-            const sealed: Uint8Array[] = [];
-            for (let at = 0; at < all.length; at += messageBytes) {
-              sealed.push(sealRecords(send, all.subarray(at, at + messageBytes)) as Bytes);
-            }
-            return [concatBytes(...sealed)];
-          },
-          open: (chunk) => reader.push(chunk) as readonly Bytes[],
-        };
-        return { transport };
-      }),
-    );
+        return [concatBytes(...sealed)];
+      },
+      open: (chunk) => reader.push(chunk) as readonly Bytes[],
+    };
+    return { transport };
+  });
 }
 
 const KINDS: Readonly<Record<string, (bytes: number) => Promise<End>>> = {
   plain,
   swarm,
-  noise: () => overNode((node) => void node.enable(noise({ pattern: 'XX' }))),
+  noise: () => overNode(noise({ pattern: 'XX' })),
   'noise-each': (bytes) => overNode(recordForEach(HEADER_BYTES + bytes)),
 };
 

@@ -3,7 +3,7 @@
  * dirty and not in use is given away, clean. Nobody starves, and nobody waits in a circle (Chandy and Misra, 1984).
  */
 
-import { connectNodes, type Connection, createNode, lines, reading, topology, writing } from 'shoal/node';
+import { connectNodes, createNode, lines, reading, type TcpConnection, topology, writing } from 'shoal/node';
 
 const [SEATS, MEALS] = [5, 5];
 /** One fork, as seen from one of the two seats it lies between. Bounded: two for each philosopher. */
@@ -17,17 +17,17 @@ interface Fork {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 const table = Array.from({ length: SEATS }, (_, seat) => {
-  const node = createNode({ name: `philosopher ${seat}`, bind: '127.0.0.1:0' });
-  const out = node.enable(writing({ codec: lines() }));
-  const forks = new Map<Connection, Fork>();
+  const node = createNode({ security: 'none', codec: lines(), name: `philosopher ${seat}`, bind: '127.0.0.1:0' });
+  node.enable(writing());
+  const forks = new Map<TcpConnection<string>, Fork>();
   let [state, meals]: ['thinking' | 'hungry' | 'eating', number] = ['thinking', 0];
   const { promise: full, resolve } = Promise.withResolvers<void>();
 
-  const giveAway = (peer: Connection, fork: Fork): void => {
+  const giveAway = (peer: TcpConnection<string>, fork: Fork): void => {
     if (!fork.isHere || !fork.isWanted || state === 'eating' || (state === 'hungry' && !fork.isDirty)) return;
     Object.assign(fork, { isHere: false, isDirty: false, isWanted: false });
-    out.send(peer, 'fork');
-    if (state === 'hungry') out.send(peer, 'please');
+    peer.send('fork');
+    if (state === 'hungry') peer.send('please');
   };
   const eat = async (): Promise<void> => {
     if (state !== 'hungry' || ![...forks.values()].every(({ isHere }) => isHere)) return;
@@ -45,17 +45,17 @@ const table = Array.from({ length: SEATS }, (_, seat) => {
   const think = async (): Promise<void> => {
     await pause(Math.random() * 5);
     state = 'hungry';
-    for (const [peer, { isHere }] of forks) if (!isHere) out.send(peer, 'please');
+    for (const [peer, { isHere }] of forks) if (!isHere) peer.send('please');
     await eat();
   };
-  const onMessage = (peer: Connection, line: string): void => {
+  const onMessage = (peer: TcpConnection<string>, line: string): void => {
     const fork = forks.get(peer)!;
     if (line === 'please') fork.isWanted = true;
     else fork.isHere = true;
     giveAway(peer, fork);
     void eat();
   };
-  node.enable(reading({ codec: lines(), onMessage }));
+  node.enable(reading({ onMessage }));
   return { node, forks, think, full };
 });
 
@@ -66,7 +66,7 @@ while (nodes.some(({ connected }) => connected < 2)) await pause(1);
 // Each fork lies, dirty, with the one who has dialled: one has two and one has none, so they do not wait in a circle.
 for (const { node, forks } of table) {
   for (const peer of node.connections()) {
-    forks.set(peer, { isHere: peer.localRole === 'initiator', isDirty: true, isWanted: false });
+    forks.set(peer, { isHere: peer.side === 'responder', isDirty: true, isWanted: false });
   }
 }
 for (const { think } of table) void think();

@@ -36,7 +36,6 @@ const cries: Codec<Cry> = {
 const { promise: over, resolve } = Promise.withResolvers<void>();
 
 function knight(cry: Cry, sleepMs: number) {
-  const node = createNode({ name: cry, bind: '127.0.0.1:0' });
   const waking = handshake(
     async ({ stream }) => {
       await new Promise((awake) => void setTimeout(awake, sleepMs));
@@ -45,19 +44,18 @@ function knight(cry: Cry, sleepMs: number) {
     },
     { timeoutMs: 10_000 },
   );
-  node.enable(waking);
-  const out = node.enable(writing({ codec: cries }));
+  const node = createNode({ security: waking, codec: cries, name: cry, bind: '127.0.0.1:0' });
+  node.enable(writing());
   let blows = 0;
   node.enable(
     reading({
-      codec: cries,
       onMessage: (peer) => {
-        if (++blows < BLOWS) out.send(peer, cry);
+        if (++blows < BLOWS) peer.send(cry);
         else resolve();
       },
     }),
   );
-  node.enable(onConnect((peer) => peer.localRole === 'initiator' && out.send(peer, cry)));
+  node.enable(onConnect((peer) => peer.side === 'responder' && peer.send(cry)));
   return node;
 }
 

@@ -5,15 +5,14 @@
 
 import { createNode, lines, onDisconnect, reading, writing } from 'shoal/node';
 
-await using austria = createNode({ name: 'Austria', bind: '127.0.0.1:0', maxConnections: 1 });
-const answers = austria.enable(writing({ codec: lines() }));
+await using austria = createNode({ security: 'none', codec: lines(), bind: '127.0.0.1:0', maxConnections: 1 });
+austria.enable(writing());
 let married = 0;
 austria.enable(
   reading({
-    codec: lines(),
     onMessage: (suitor, proposal) => {
       console.log(`Austria hears: ${proposal}`);
-      answers.send(suitor, 'let us think about it');
+      suitor.send('let us think about it');
     },
   }),
 );
@@ -27,12 +26,12 @@ austria.enable(
 const addr = await austria.listen();
 
 for (let i = 1; i <= 10; i++) {
-  await using suitor = createNode();
+  await using suitor = createNode({ security: 'none', codec: lines() });
   const { promise: answered, resolve: hear } = Promise.withResolvers<string>();
-  const out = suitor.enable(writing({ codec: lines() }));
-  suitor.enable(reading({ codec: lines(), onMessage: (_, answer) => hear(answer) }));
+  suitor.enable(writing());
+  suitor.enable(reading({ onMessage: (_, answer) => hear(answer) }));
   const peer = await suitor.connect(addr);
-  out.send(peer, `house number ${i} has a proposal`);
+  peer.send(`house number ${i} has a proposal`);
   await answered;
   await suitor.drain(); // Waits until Austria has closed its half, too, so its place is free.
 }

@@ -6,7 +6,7 @@
 
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { decodeText, encodeText, P2PError } from 'shoal';
-import { type Connection, createNode, lengthDelimited, mapCodec, type Node, reading, writing } from 'shoal/node';
+import { createNode, lengthDelimited, mapCodec, type Node, reading, type TcpConnection, writing } from 'shoal/node';
 
 const texts = mapCodec(lengthDelimited({ maxFrameBytes: 1000 }), {
   decode: (bytes) => decodeText(bytes) ?? '',
@@ -14,20 +14,19 @@ const texts = mapCodec(lengthDelimited({ maxFrameBytes: 1000 }), {
 });
 
 async function rendezvous(): Promise<Node> {
-  const node = createNode({ bind: '127.0.0.1:0' });
-  const out = node.enable(writing({ codec: texts }));
-  const known: { readonly peer: Connection; readonly name: string; readonly addr: string }[] = []; // Bounded: two.
+  const node = createNode({ security: 'none', codec: texts, bind: '127.0.0.1:0' });
+  node.enable(writing());
+  const known: { readonly peer: TcpConnection<string>; readonly name: string; readonly addr: string }[] = []; // Bounded: two.
   node.enable(
     reading({
-      codec: texts,
       onMessage: (peer, text) => {
         const [verb, name, addr] = text.split('|');
         if (verb !== 'register' || known.length === 2) return;
         known.push({ peer, name: name!, addr: addr! });
         const [first, second] = known;
         if (second === undefined) return;
-        out.send(first!.peer, `peer|${second.name}|${second.addr}`);
-        out.send(second.peer, `peer|${first!.name}|${first!.addr}`);
+        first!.peer.send(`peer|${second.name}|${second.addr}`);
+        second.peer.send(`peer|${first!.name}|${first!.addr}`);
       },
     }),
   );
@@ -36,7 +35,7 @@ async function rendezvous(): Promise<Node> {
 }
 
 /** Dials until somebody who dials us is met half-way: there is no listener on either side. */
-async function punch(node: Node, addr: string, bind: string): Promise<Connection> {
+async function punch(node: Node<string, string>, addr: string, bind: string): Promise<TcpConnection<string>> {
   for (let attempt = 1; ; attempt++) {
     try {
       const peer = await node.connect(addr, { bind });
@@ -49,19 +48,19 @@ async function punch(node: Node, addr: string, bind: string): Promise<Connection
 }
 
 async function peer(name: string, server: string): Promise<void> {
-  await using node = createNode();
-  const out = node.enable(writing({ codec: texts }));
+  await using node = createNode({ security: 'none', codec: texts });
+  node.enable(writing());
   const { promise: told, resolve: learn } = Promise.withResolvers<string>();
   const { promise: greeted, resolve: hear } = Promise.withResolvers<string>();
-  const onMessage = (_: Connection, text: string): void =>
+  const onMessage = (_: TcpConnection, text: string): void =>
     text.startsWith('peer|') ? learn(text.split('|')[2]!) : hear(text);
-  node.enable(reading({ codec: texts, onMessage }));
+  node.enable(reading({ onMessage }));
   // Bound by name, or the system would not let others bind to the same port.
   const helper = await node.connect(server, { bind: '127.0.0.1:0' });
-  out.send(helper, `register|${name}|${helper.localAddr}`);
+  helper.send(`register|${name}|${helper.localAddr}`);
   const other = await punch(node, await told, helper.localAddr);
-  await node.disconnect(helper);
-  out.send(other, `${name} was here`);
+  await helper.disconnect();
+  other.send(`${name} was here`);
   console.log(`${name} hears: ${await greeted}`);
   await node.drain();
 }

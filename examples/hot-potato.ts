@@ -3,12 +3,12 @@
 import { decodeText, encodeText } from 'shoal';
 import {
   connectNodes,
-  type Connection,
   createNode,
   handshake,
   lines,
   mapCodec,
   reading,
+  type TcpConnection,
   topology,
   writing,
 } from 'shoal/node';
@@ -26,8 +26,8 @@ let isOver = false;
 
 const players = Array.from({ length: 10 }, (_, number) => {
   const name = `player ${number}`;
-  const node = createNode({ name, bind: '127.0.0.1:0' });
-  const names = new Map<Connection, string>(); // Bounded by the players.
+  const node = createNode({ security: 'none', codec: messages, name, bind: '127.0.0.1:0' });
+  const names = new Map<TcpConnection, string>(); // Bounded by the players.
   // Names are told before anything else: their length, and themselves.
   node.enable(
     handshake(async ({ stream, connection }) => {
@@ -38,23 +38,22 @@ const players = Array.from({ length: 10 }, (_, number) => {
       names.set(connection, decodeText(await stream.read(length!)) ?? '?');
     }),
   );
-  const out = node.enable(writing({ codec: messages }));
+  node.enable(writing());
 
   const pass = (): void => {
     if (isOver) return;
     const peers = node.connections();
     const next = peers[Math.floor(Math.random() * peers.length)]!;
-    out.send(next, { type: 'potato' });
+    next.send({ type: 'potato' });
   };
   const take = (): void => {
     holder = name;
     carried.set(name, (carried.get(name) ?? 0) + 1);
-    out.broadcast({ type: 'i have it', name });
+    node.broadcast({ type: 'i have it', name });
     setTimeout(pass, 5);
   };
   node.enable(
     reading({
-      codec: messages,
       onMessage: (peer, message) => {
         if (message.type === 'potato') take();
         else if (message.name !== names.get(peer)) throw new Error('somebody lies about their name');

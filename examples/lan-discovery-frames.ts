@@ -23,11 +23,10 @@ let greetings = 0;
 const { promise: everybodyMet, resolve } = Promise.withResolvers<void>();
 
 async function peer(): Promise<Peer> {
-  const node = createNode({ bind: '127.0.0.1:0' });
-  const out = node.enable(writing({ codec }));
+  const node = createNode({ security: 'none', codec, bind: '127.0.0.1:0' });
+  node.enable(writing());
   node.enable(
     reading({
-      codec,
       onMessage: (from, bytes) => {
         console.log(`node ${node.name} hears "${decodeText(bytes)}" from ${from.addr}`);
         if (++greetings === PEERS * (PEERS - 1)) resolve();
@@ -45,7 +44,7 @@ async function peer(): Promise<Peer> {
     // Its own beacons, and those of peers it knows.
     if (there === port || node.connection(addr) !== undefined || node.isConnecting(addr)) return;
     node.connect(addr).then(
-      (found) => out.send(found, encodeText('I see you!')),
+      (found) => found.send(encodeText('I see you!')),
       (error: unknown) => console.log(String(error)),
     );
   });

@@ -5,31 +5,34 @@ import { generateKey, peerIdOf } from 'shoal/keys';
 import { createNode, lengthDelimited, reading, tls, writing } from 'shoal/node';
 
 const [alice, bob, mallory] = [generateKey(), generateKey(), generateKey()];
+const [aliceId, bobId] = [peerIdOf(alice.publicKey), peerIdOf(bob.publicKey)];
 const codec = lengthDelimited();
 const { promise: heard, resolve } = Promise.withResolvers<string>();
 
-await using server = createNode({ bind: '127.0.0.1:0' });
-server.enable(tls({ privateKey: bob, verify: (key) => peerIdOf(key) === peerIdOf(alice.publicKey) }));
+await using server = createNode({
+  security: tls({ privateKey: bob }),
+  accept: ({ id }) => id === aliceId,
+  codec,
+  bind: '127.0.0.1:0',
+});
 server.enable(
   reading({
-    codec,
-    onMessage: (peer, bytes) => resolve(`"${decodeText(bytes)}" from ${peerIdOf(peer.publicKey!)}`),
+    onMessage: (connection, bytes) => resolve(`"${decodeText(bytes)}" from ${peerIdOf(connection.publicKey!)}`),
   }),
 );
 const addr = await server.listen();
 
-await using client = createNode();
-client.enable(tls({ privateKey: alice, verify: (key) => peerIdOf(key) === peerIdOf(bob.publicKey) }));
-const out = client.enable(writing({ codec }));
-out.send(await client.connect(addr), encodeText('nobody else can read this'));
+await using client = createNode({ security: tls({ privateKey: alice }), accept: ({ id }) => id === bobId, codec });
+client.enable(writing());
+const connection = await client.connect(addr);
+connection.send(encodeText('nobody else can read this'));
 console.log(`bob hears ${await heard}`);
 
-// Mallory has another key: she finds the door closed, and so does whoever answers with another key than Bob's.
-await using stranger = createNode();
-stranger.enable(tls({ privateKey: mallory, verify: (key) => peerIdOf(key) === peerIdOf(alice.publicKey) }));
+// Mallory has another key: Bob ends her connection. And she does not talk to Bob when she expects Alice.
+await using stranger = createNode({ security: tls({ privateKey: mallory }), accept: ({ id }) => id === aliceId });
 try {
   await stranger.connect(addr);
 } catch (error) {
-  if (!P2PError.is(error, 'identity_mismatch')) throw error;
+  if (!P2PError.is(error, 'refused')) throw error;
   console.log(error.message);
 }

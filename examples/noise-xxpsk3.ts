@@ -5,26 +5,24 @@
  * Alone it talks to itself; with `listen` it answers whoever dials until standard input ends, with an address it dials there.
  */
 
-import { type Connection, createNode, handshake, type Node, reading, writing, type WritingHandle } from 'shoal/node';
+import { createNode, handshake, type Node, reading, type TcpConnection, writing } from 'shoal/node';
 import { sealed, shake } from './noise-xxpsk3/sealed.ts';
 
 interface Talker {
-  readonly node: Node;
-  readonly out: WritingHandle<string>;
+  readonly node: Node<string, string>;
   readonly addr: string;
 }
 
 async function talker(name: string, onText: (text: string) => string | undefined): Promise<Talker> {
-  const node = createNode({ bind: '127.0.0.1:0', name });
-  node.enable(handshake(shake));
-  const out = node.enable(writing({ codec: sealed }));
-  const onMessage = (peer: Connection, text: string): void => {
+  const node = createNode({ security: handshake(shake), codec: sealed, bind: '127.0.0.1:0', name });
+  node.enable(writing());
+  const onMessage = (peer: TcpConnection<string>, text: string): void => {
     console.log(`${name} hears: ${text}`);
     const answer = onText(text);
-    if (answer !== undefined) out.send(peer, answer);
+    if (answer !== undefined) peer.send(answer);
   };
-  node.enable(reading({ codec: sealed, onMessage }));
-  return { node, out, addr: await node.listen() };
+  node.enable(reading({ onMessage }));
+  return { node, addr: await node.listen() };
 }
 
 const [to] = process.argv.slice(2);
@@ -35,7 +33,7 @@ if (to === 'listen') await new Promise((end) => process.stdin.on('end', end).res
 else {
   const alice = await talker('alice', (text) => void (text.endsWith('second') && resolve(text)));
   const peer = await alice.node.connect(to ?? bob.addr);
-  for (const text of ['first', 'second']) alice.out.send(peer, text);
+  for (const text of ['first', 'second']) peer.send(text);
   await promise;
   await alice.node.close();
 }

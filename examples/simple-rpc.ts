@@ -4,7 +4,7 @@
  */
 
 import { concatBytes, decodeText, encodeText } from 'shoal';
-import { type Connection, createNode, lengthDelimited, mapCodec, type Node, reading, writing } from 'shoal/node';
+import { createNode, lengthDelimited, mapCodec, type Node, reading, type TcpConnection, writing } from 'shoal/node';
 
 interface Rpc {
   readonly type: 'request' | 'response';
@@ -30,23 +30,22 @@ const rpc = mapCodec(lengthDelimited({ maxFrameBytes: 65_536 }), {
 
 /** A node that answers requests, and can make them. */
 function rpcNode(answer: (text: string) => string): {
-  node: Node;
-  call(peer: Connection, text: string): Promise<string>;
+  node: Node<Rpc, Rpc>;
+  call(peer: TcpConnection<Rpc>, text: string): Promise<string>;
 } {
-  const node = createNode({ bind: '127.0.0.1:0' });
-  const out = node.enable(writing({ codec: rpc }));
+  const node = createNode({ security: 'none', codec: rpc, bind: '127.0.0.1:0' });
+  node.enable(writing());
   const pending = new Map<bigint, (text: string) => void>(); // Bounded by the calls under way.
   let lastId = 0n;
   node.enable(
     reading({
-      codec: rpc,
       onMessage: (peer, { type, id, text }) => {
-        if (type === 'request') out.send(peer, { type: 'response', id, text: answer(text) });
+        if (type === 'request') peer.send({ type: 'response', id, text: answer(text) });
         else pending.get(id)?.(text);
       },
     }),
   );
-  const call = (peer: Connection, text: string): Promise<string> => {
+  const call = (peer: TcpConnection<Rpc>, text: string): Promise<string> => {
     const id = ++lastId;
     return new Promise<string>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no answer to "${text}" within a second`)), 1000);
@@ -54,7 +53,7 @@ function rpcNode(answer: (text: string) => string): {
         clearTimeout(timer);
         resolve(reply);
       });
-      out.send(peer, { type: 'request', id, text });
+      peer.send({ type: 'request', id, text });
     }).finally(() => pending.delete(id));
   };
   return { node, call };

@@ -14,28 +14,26 @@ function mishear(text: string): string {
 
 const { promise: end, resolve } = Promise.withResolvers<string>();
 
-const players = Array.from({ length: PLAYERS }, (_, number) => {
-  const node = createNode({ name: `player ${number}`, bind: '127.0.0.1:0' });
-  const out = node.enable(writing({ codec: lines() }));
+const nodes = Array.from({ length: PLAYERS }, (_, number) => {
+  const node = createNode({ security: 'none', codec: lines(), name: `player ${number}`, bind: '127.0.0.1:0' });
+  node.enable(writing());
   node.enable(
     reading({
-      codec: lines(),
       onMessage: (source, text) => {
         const heard = mishear(text);
         console.log(`${node.name} heard "${heard}"`);
         // To the neighbour it did not come from.
         const next = node.connections().find((peer) => peer !== source);
         if (next === undefined) resolve(heard);
-        else out.send(next, heard);
+        else next.send(heard);
       },
     }),
   );
-  return { node, out };
+  return node;
 });
 
-const nodes = players.map(({ node }) => node);
 await Promise.all(nodes.map((node) => node.listen()));
-const [first] = await connectNodes(nodes, topology.line);
-players[0]!.out.send(first!, SENTENCE);
+await connectNodes(nodes, topology.line);
+nodes[0]!.broadcast(SENTENCE); // The first has one neighbour.
 console.log(`it began as "${SENTENCE}" and ended as "${await end}"`);
 await Promise.all(nodes.map((node) => node.close()));

@@ -1,10 +1,10 @@
 /** Real frames of the node's codecs, to be spoilt, and decoders that read them in pieces. */
 
 import { type Bytes, concatBytes, encodeText } from '../src/base/bytes.ts';
-import { type Codec, type Connection, lengthDelimited, lines, varintDelimited } from '../src/node/index.ts';
+import { type Codec, type TcpConnection, lengthDelimited, lines, varintDelimited } from '../src/node/index.ts';
 import { SendQueue } from '../src/node/send-queue.ts';
 
-const nobody = {} as Connection;
+const nobody = {} as TcpConnection;
 const messages: readonly Uint8Array[] = [0, 1, 5, 200, 300].map((size) => new Uint8Array(size).fill(size));
 
 function framesOf(codec: Codec<unknown, Uint8Array>): Bytes {

@@ -7,7 +7,6 @@ import { type Bytes, concatBytes, equalBytes, encodeText, encodeVarint, type Pub
 import { type PrivateKey } from 'shoal/keys';
 import {
   type Codec,
-  type Connection,
   createNode,
   handshake,
   type HandshakeContext,
@@ -17,8 +16,8 @@ import {
   onConnect,
   onDisconnect,
   reading,
+  type TcpConnection,
   writing,
-  type WritingHandle,
 } from 'shoal/node';
 import { encodeLibp2pKey, libp2pIdentity, libp2pPeerId } from './keys.ts';
 import { Negotiation } from './multistream.ts';
@@ -122,7 +121,7 @@ interface OpenStream {
 
 /** A peer: a connection whose other end has proven its key. */
 export class Libp2pPeer {
-  readonly connection: Connection;
+  readonly connection: TcpConnection<Uint8Array>;
   readonly id: string;
   readonly #host: Libp2pHost;
   readonly #streams = new Map<YamuxStream, OpenStream>(); // Bounded by yamux.
@@ -133,17 +132,17 @@ export class Libp2pPeer {
   readonly ready: Promise<void>;
   #becomesReady = (): void => {};
 
-  constructor(host: Libp2pHost, connection: Connection) {
+  constructor(host: Libp2pHost, connection: TcpConnection<Uint8Array>) {
     this.#host = host;
     this.connection = connection;
     this.id = libp2pPeerId(connection.publicKey!);
     this.ready = new Promise((resolve) => (this.#becomesReady = resolve));
-    this.#yamux = new Yamux(connection.localRole === 'initiator' ? 'dialler' : 'listener');
+    this.#yamux = new Yamux(connection.side === 'responder' ? 'dialler' : 'listener');
     host.send(connection, this.#negotiation.start());
   }
 
   get #negotiation(): Negotiation {
-    return this.connection.localRole === 'initiator' ? this.#muxer : this.#muxerAsked;
+    return this.connection.side === 'responder' ? this.#muxer : this.#muxerAsked;
   }
 
   handleBytes(bytes: Bytes): void {
@@ -191,7 +190,7 @@ export class Libp2pPeer {
   }
 
   close(): void {
-    void this.#host.node.disconnect(this.connection);
+    void this.connection.disconnect();
   }
 
   #handle(event: YamuxEvent): void {
@@ -241,16 +240,14 @@ export interface Identified {
 
 /** A host. */
 export class Libp2pHost implements AsyncDisposable {
-  readonly node: Node;
+  readonly node: Node<Bytes, Uint8Array>;
   readonly id: string;
   readonly #publicKey: PublicKey;
-  readonly #out: WritingHandle<Uint8Array>;
   readonly #peers = new Map<number, Libp2pPeer>(); // Bounded by the node's connections.
   readonly #handlers: ReadonlyMap<string, Libp2pHandler>;
 
   /** @param more - further protocols. */
   constructor(privateKey: PrivateKey, more: Readonly<Record<string, Libp2pHandler>> = {}) {
-    this.node = createNode({ bind: '127.0.0.1:0' });
     this.#publicKey = privateKey.publicKey;
     this.id = libp2pPeerId(privateKey.publicKey);
     this.#handlers = new Map([
@@ -259,11 +256,10 @@ export class Libp2pHost implements AsyncDisposable {
       ...Object.entries(more),
     ]);
     const secure = noiseHandshake({ pattern: 'XX', hash: 'SHA256', identity: libp2pIdentity(privateKey) });
-    this.node.enable(handshake((context) => upgrade(context, secure)));
-    this.#out = this.node.enable(writing({ codec: RAW }));
-    this.node.enable(
-      reading({ codec: RAW, onMessage: (connection, bytes) => this.#peers.get(connection.id)?.handleBytes(bytes) }),
-    );
+    const security = handshake((context) => upgrade(context, secure));
+    this.node = createNode({ security, codec: RAW, bind: '127.0.0.1:0' });
+    this.node.enable(writing());
+    this.node.enable(reading({ onMessage: (connection, bytes) => this.#peers.get(connection.id)?.handleBytes(bytes) }));
     this.node.enable(onConnect((connection) => void this.#peers.set(connection.id, new Libp2pPeer(this, connection))));
     this.node.enable(
       onDisconnect(({ id }) => {
@@ -281,8 +277,8 @@ export class Libp2pHost implements AsyncDisposable {
     return this.#handlers.get(protocol);
   }
 
-  send(connection: Connection, bytes: Uint8Array): void {
-    if (connection.state === 'open') this.#out.send(connection, bytes);
+  send(connection: TcpConnection<Uint8Array>, bytes: Uint8Array): void {
+    if (connection.state === 'open') connection.send(bytes);
   }
 
   /** Connects, and waits until streams can be opened. @throws {Error} when somebody else than `id` is there. */
@@ -345,8 +341,8 @@ async function upgrade(
   context: HandshakeContext,
   secure: (context: HandshakeContext) => Promise<HandshakeResult>,
 ): Promise<HandshakeResult> {
-  const { stream, localRole } = context;
-  const negotiation = new Negotiation(localRole === 'initiator' ? 'dialler' : 'listener', [NOISE]);
+  const { stream, connection } = context;
+  const negotiation = new Negotiation(connection.side === 'responder' ? 'dialler' : 'listener', [NOISE]);
   await stream.write(negotiation.start());
   for (;;) {
     // A byte at a time, so that nothing of what follows is taken.

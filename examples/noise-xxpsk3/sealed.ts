@@ -1,18 +1,18 @@
 /** Noise_XXpsk3 by hand: a handshake that leaves two ciphers, and a codec that seals each message with them. */
 
 import { decodeText, encodeText, systemRealm } from 'shoal';
-import { type Codec, type Connection, type HandshakeContext } from 'shoal/node';
+import { type Codec, type HandshakeContext, type TcpConnection } from 'shoal/node';
 import { frameNoiseMessage, NoiseHandshake, NoiseRecordReader, type NoiseTransport, sealRecords } from 'shoal/noise';
 
 const psk = encodeText('I dont care for codes of conduct'); // as pea2pea has it
-const ciphers = new WeakMap<Connection, NoiseTransport>();
+const ciphers = new WeakMap<TcpConnection, NoiseTransport>();
 
-export async function shake({ connection, stream, localRole }: HandshakeContext): Promise<void> {
+export async function shake({ connection, stream }: HandshakeContext): Promise<void> {
   const [ephemeralSeed, staticSeed] = [systemRealm.random(32), systemRealm.random(32)];
   const machine = new NoiseHandshake({
     pattern: 'XXpsk3',
     hash: 'BLAKE2s',
-    role: localRole,
+    role: connection.side === 'responder' ? 'initiator' : 'responder',
     ephemeralSeed,
     staticSeed,
     psk,

@@ -10,7 +10,7 @@ import { type Realm } from '../core/realm.ts';
 import { createSeededRandom, type Seed } from '../base/seeded-random.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type MemoryPipe, memoryPipes, type Path } from './memory-pipe.ts';
-import { type DialOptions, type Link, type ListenOptions, type Listener, type Network } from './network.ts';
+import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
 
 /** How a network in memory is. */
 export interface MemoryNetworkOptions {
@@ -45,7 +45,7 @@ const LAST_PORT = 65_535;
  * ```ts
  * const realm = createMemoryRealm({ clock: 'virtual', seed: 7 });
  * const net = createMemoryNetwork({ realm, latencyMs: 20 });
- * const node = createNode({ realm, network: net.host('10.0.0.1'), bind: '10.0.0.1:80' });
+ * const node = createNode({ security: 'none', realm, network: net.host('10.0.0.1'), bind: '10.0.0.1:80' });
  * ```
  */
 export function createMemoryNetwork(options: MemoryNetworkOptions): MemoryNetwork {
@@ -84,7 +84,7 @@ class Host implements Network {
     return [this.#ip];
   }
 
-  dial({ remote, bind, signal }: DialOptions): Promise<Link> {
+  dial({ remote, bind, signal }: DialOptions): Promise<RawConnection> {
     const { realm, latencyMs } = this.#path;
     const local = { ip: this.#ip, port: bind === undefined || bind.port === 0 ? this.#ephemeral() : bind.port };
     return new Promise((resolve, reject) => {
@@ -110,7 +110,7 @@ class Host implements Network {
         }
         const [made, far] = memoryPipes(this.#path);
         near = made;
-        listener.onLink({ pipe: far, local: remote, remote: local });
+        listener.onConnection({ pipe: far, local: remote, remote: local });
         after(latencyMs, () => settle(() => resolve({ pipe: made, local, remote })));
       });
       if (signal.aborted) onAbort();

@@ -7,7 +7,7 @@ import { type Endpoint } from '../base/ip.ts';
 import { type Pipe } from './pipe.ts';
 
 /** A connection of the network, before the node has looked at it. */
-export interface Link {
+export interface RawConnection {
   readonly pipe: Pipe;
   readonly local: Endpoint;
   readonly remote: Endpoint;
@@ -29,7 +29,7 @@ export interface ListenOptions {
   readonly backlog: number;
   /** Several listeners on one port. */
   readonly reusePort: boolean;
-  readonly onLink: (link: Link) => void;
+  readonly onConnection: (connection: RawConnection) => void;
   /** The system could not accept; it goes on trying. */
   readonly onError: (error: Error) => void;
 }
@@ -44,7 +44,7 @@ export interface Listener {
 /** What connects nodes. */
 export interface Network {
   /** @throws (by rejection) {P2PError} `unreachable`, `in_use`; the signal's reason. */
-  dial(options: DialOptions): Promise<Link>;
+  dial(options: DialOptions): Promise<RawConnection>;
   /** @throws (by rejection) {P2PError} `in_use`, `unreachable`, `unsupported`. */
   listen(options: ListenOptions): Promise<Listener>;
   /** The IPs of this machine, to find out whether a node calls itself. */

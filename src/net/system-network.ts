@@ -7,7 +7,7 @@ import { type Endpoint, canonicalIp, formatEndpoint } from '../base/ip.ts';
 import { describeValue } from '../base/checks.ts';
 import { nextTurn } from '../runtime/system-clock.ts';
 import { interfaceIps } from './interfaces.ts';
-import { type DialOptions, type Link, type ListenOptions, type Listener, type Network } from './network.ts';
+import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
 import { StreamPipe } from './stream-pipe.ts';
 
 export type { Socket };
@@ -48,14 +48,14 @@ export function assertSocket(socket: Socket): void {
 }
 
 /**
- * A link over a socket that somebody else has made, once it is connected.
+ * A connection over a socket that somebody else has made, once it is connected.
  *
  * @param remote - where it leads; one that does not connect yet is connected.
  */
-export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Promise<Link> {
+export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Promise<RawConnection> {
   // Set here as well: a socket of the user's may have been made without.
   socket.allowHalfOpen = true;
-  return new Promise<Link>((resolve, reject) => {
+  return new Promise<RawConnection>((resolve, reject) => {
     const stop = (): void => {
       signal.removeEventListener('abort', onAbort);
       socket.off('error', onError);
@@ -74,7 +74,7 @@ export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Pr
     };
     const onConnect = (): void => {
       stop();
-      resolve(linkOf(socket));
+      resolve(connectionOf(socket));
     };
     if (signal.aborted) {
       onAbort();
@@ -89,7 +89,7 @@ export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Pr
   });
 }
 
-function linkOf(socket: Socket): Link {
+function connectionOf(socket: Socket): RawConnection {
   return {
     pipe: new StreamPipe(socket),
     local: { ip: canonicalIp(socket.localAddress ?? '') ?? '0.0.0.0', port: socket.localPort ?? 0 },
@@ -117,14 +117,14 @@ function dialError(remote: Endpoint, cause: NodeJS.ErrnoException): P2PError {
 }
 
 function listenWith(
-  { bind, backlog, reusePort, onLink, onError }: ListenOptions,
+  { bind, backlog, reusePort, onConnection, onError }: ListenOptions,
   settings: { readonly noDelay: boolean; readonly keepAlive: boolean; readonly keepAliveInitialDelay: number },
 ): Promise<Listener> {
   // Paused, so that not a byte is read before the node says so.
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, ...settings });
   server.on('connection', (socket: Socket) => {
     if (socket.remoteAddress === undefined) socket.destroy(); // It was gone before we looked.
-    else onLink(linkOf(socket));
+    else onConnection(connectionOf(socket));
   });
   return new Promise<Listener>((resolve, reject) => {
     const fail = (cause: NodeJS.ErrnoException): void => reject(listenError(bind, cause));

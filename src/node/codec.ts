@@ -1,10 +1,10 @@
 /**
- * Codecs: how messages become bytes on a connection, and bytes messages. Reading and writing are told the codec, and infer
- * the types of messages from it.
+ * Codecs: how messages become bytes on a connection, and bytes messages. A node is told
+ * its codec once, and its hooks and connections infer the types of messages from it.
  */
 
 import { type Bytes } from '../base/bytes.ts';
-import { type Connection } from './connection.ts';
+import { type TcpConnection } from './connection.ts';
 
 /** Cuts the bytes of one connection into messages. It keeps state, so each connection gets one of its own. */
 export interface Decoder<out M> {
@@ -59,9 +59,9 @@ export interface Encoder<in M> {
  */
 export interface Codec<out In, in Out = In> {
   /** A decoder for one connection. */
-  decoder(connection: Connection): Decoder<In>;
+  decoder(connection: TcpConnection): Decoder<In>;
   /** An encoder for one connection. */
-  encoder(connection: Connection): Encoder<Out>;
+  encoder(connection: TcpConnection): Encoder<Out>;
 }
 
 /** How {@link mapCodec} turns messages into other ones. */

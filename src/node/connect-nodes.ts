@@ -2,7 +2,7 @@
 
 import { describeValue } from '../base/checks.ts';
 import { type Topology } from '../base/topology.ts';
-import { type Connection } from './connection.ts';
+import { type TcpConnection } from './connection.ts';
 import { type Node } from './node.ts';
 
 /**
@@ -18,7 +18,7 @@ import { type Node } from './node.ts';
 export function connectNodes(
   nodes: readonly Node[],
   topology: Topology | ((size: number) => Topology),
-): Promise<readonly Connection[]> {
+): Promise<readonly TcpConnection[]> {
   if (nodes.length < 2) throw new RangeError(`Cannot connect nodes: expected two or more, got ${nodes.length}`);
   const shape: Topology = typeof topology === 'function' ? topology(nodes.length) : topology;
   if (typeof shape !== 'object' || shape === null) {
@@ -36,8 +36,8 @@ async function connectAlong(
   edges: Topology['edges'],
   nodes: readonly Node[],
   addrs: readonly string[],
-): Promise<readonly Connection[]> {
-  const connections: Connection[] = []; // Bounded by the edges.
+): Promise<readonly TcpConnection[]> {
+  const connections: TcpConnection[] = []; // Bounded by the edges.
   for (const [lower, higher] of edges) connections.push(await nodes[lower]!.connect(addrs[higher]!));
   return connections;
 }

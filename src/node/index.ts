@@ -1,12 +1,13 @@
 /**
- * `shoal/node`: a TCP node. Everything it does with connections is a hook that you enable: handshake, reading, writing,
- * onConnect, onDisconnect.
+ * `shoal/node`: a TCP node. Everything it does with connections is a hook that you enable: reading, writing, onConnect,
+ * onDisconnect; what secures them is its `security`.
  *
  * @example
  * ```ts
- * await using node = createNode({ bind: '127.0.0.1:0' });
- * const out = node.enable(writing({ codec: lengthDelimited() }));
- * node.enable(reading({ codec: lengthDelimited(), onMessage: (peer, bytes) => void out.send(peer, bytes) }));
+ * const privateKey = generateKey();
+ * await using node = createNode({ security: tls({ privateKey }), codec: lengthDelimited() });
+ * node.enable(writing());
+ * node.enable(reading({ onMessage: (connection, bytes) => void connection.send(bytes) }));
  * await node.listen();
  * ```
  */
@@ -17,20 +18,34 @@ export { varintDelimited, type VarintDelimitedOptions } from './codecs/varint-de
 export { type Codec, type CodecMap, type Decoder, type Encoder, type FrameWriter, mapCodec } from './codec.ts';
 export { connectNodes } from './connect-nodes.ts';
 export { topology, type Topology } from '../base/topology.ts';
-export { type Connection, type Disconnect, type DisconnectOrigin, type LocalRole } from './connection.ts';
-export { handshake, type HandshakeContext, type HandshakeOptions, type HandshakeStream } from './handshake.ts';
-export { type Hook, type HookHandle, type HookKind } from './hook.ts';
+export {
+  type Disconnect,
+  type DisconnectOptions,
+  type DisconnectOrigin,
+  type SendOptions,
+  type TcpConnection,
+} from './connection.ts';
+export { createNode } from './create-node.ts';
+export { type Handshake, handshake, type HandshakeContext, type HandshakeOptions } from './handshake.ts';
+export { type HandshakeStream } from './handshake-stream.ts';
+export { type Hook, type HookKind } from './hook.ts';
 export { type ConnectionLimits } from './limits.ts';
-export { type DialOptions, type Link, type Listener, type ListenOptions, type Network } from '../net/network.ts';
+export {
+  type DialOptions,
+  type RawConnection,
+  type Listener,
+  type ListenOptions,
+  type Network,
+} from '../net/network.ts';
 export { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from '../net/memory-network.ts';
-export { type BanOptions, type ConnectOptions, createNode, type DisconnectOptions, type Node } from './node.ts';
+export { type BanOptions, type ConnectOptions, type Node } from './node.ts';
 export { noise, noiseHandshake, type NoiseOptions } from './noise.ts';
 export { type NoiseBinding, type NoiseIdentity } from './noise-identity.ts';
 export { onConnect, type OnConnectContext, type OnConnectOptions } from './on-connect.ts';
 export { onDisconnect, type OnDisconnectContext, type OnDisconnectOptions } from './on-disconnect.ts';
-export { type NodeOptions } from './options.ts';
+export { type NodeAccept, type NodeAcceptPeer, type NodeOptions } from './options.ts';
 export { type RateLimit } from './rate.ts';
-export { reading, type ReadingHandle, type ReadingOptions } from './reading.ts';
+export { reading, type ReadingOptions } from './reading.ts';
 export {
   type ConnectionStats,
   type DisconnectReason,
@@ -39,7 +54,7 @@ export {
   type RefusalReason,
   type Traffic,
 } from './stats.ts';
-export { tls, type TlsOptions } from './tls.ts';
+export { tls, tlsHandshake, type TlsOptions } from './tls.ts';
 export { type Pipe, type PipeSink } from '../net/pipe.ts';
-export { type HandshakeResult, type Transform, type Transport } from './transport.ts';
-export { type SendOptions, writing, type WritingHandle, type WritingOptions } from './writing.ts';
+export { type HandshakeResult, type Transform } from './transform.ts';
+export { writing, type WritingOptions } from './writing.ts';

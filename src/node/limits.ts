@@ -4,6 +4,7 @@
  * set up apart, and places for those that come are shared out by network: nobody locks out others, or our own dials.
  */
 
+import { type Side } from '../core/accept.ts';
 import { ipNetwork } from '../base/ip.ts';
 import { wholeNumber } from '../base/checks.ts';
 import { SourceShares } from '../base/source-shares.ts';
@@ -39,9 +40,6 @@ export type LimitReached = 'max_connections' | 'max_connections_per_ip' | 'max_c
 /** Some places are kept for connections of our own, so that those who connect cannot take all. */
 const reservedForDials = (maxConnections: number): number => Math.min(Math.floor(maxConnections / 16), 16);
 
-/** Whose connection it is: `inbound` ones are made by others. */
-export type Direction = 'inbound' | 'outbound';
-
 /** A place for one connection. */
 export interface Reservation {
   /** The connection is set up: it no longer counts as connecting. */
@@ -57,9 +55,9 @@ export class Admission {
   readonly maxConnecting: number;
   readonly #groupIpv6: boolean;
   readonly #perIp = new Map<string, number>(); // Bounded by maxConnections.
-  /** Inbound connections that are being set up. Bounded by maxConnecting. */
-  readonly #inbound = new SourceShares<{ readonly ip: string; readonly evict: () => void }>();
-  readonly #connecting = { inbound: 0, outbound: 0 };
+  /** Connections of peers that dialled, which are being set up. Bounded by maxConnecting. */
+  readonly #ofInitiators = new SourceShares<{ readonly ip: string; readonly evict: () => void }>();
+  readonly #connecting = { initiator: 0, responder: 0 };
   #total = 0;
 
   /** @throws {TypeError | RangeError} when a limit is no whole number of at least 1. */
@@ -79,29 +77,30 @@ export class Admission {
 
   /** Of these, by connections that are being set up. */
   get connecting(): number {
-    return this.#connecting.inbound + this.#connecting.outbound;
+    return this.#connecting.initiator + this.#connecting.responder;
   }
 
   /**
    * @param ip - canonical.
-   * @param onEvict - called when an inbound connection that is being set up makes room for another: its place is gone.
+   * @param side - the peer's: those that dial and those that are dialled are counted apart.
+   * @param onEvict - called when a connection of a peer that dialled makes room for another: its place is gone.
    * @returns a place, or the limit that leaves none.
    */
-  reserve(ip: string, direction: Direction, onEvict?: () => void): Reservation | LimitReached {
+  reserve(ip: string, side: Side, onEvict?: () => void): Reservation | LimitReached {
     const key = this.#groupIpv6 ? ipNetwork(ip) : ip;
     const ofIp = this.#perIp.get(key) ?? 0;
     if (ofIp >= this.maxConnectionsPerIp) return 'max_connections_per_ip';
-    const full = this.#connecting[direction] >= this.maxConnecting;
-    const places = this.maxConnections - (direction === 'inbound' ? reservedForDials(this.maxConnections) : 0);
+    const full = this.#connecting[side] >= this.maxConnecting;
+    const places = this.maxConnections - (side === 'initiator' ? reservedForDials(this.maxConnections) : 0);
     if (this.#total - (full ? 1 : 0) >= places) return 'max_connections';
-    if (full && (direction === 'outbound' || !this.#makeRoom(ip))) return 'max_connecting';
+    if (full && (side === 'responder' || !this.#makeRoom(ip))) return 'max_connecting';
     this.#perIp.set(key, ofIp + 1);
     this.#total++;
-    this.#connecting[direction]++;
+    this.#connecting[side]++;
     let state: 'connecting' | 'established' | 'released' = 'connecting';
     const settled = (): void => {
-      this.#connecting[direction]--;
-      this.#inbound.delete(item);
+      this.#connecting[side]--;
+      this.#ofInitiators.delete(item);
     };
     const place: Reservation = {
       establish: () => {
@@ -126,13 +125,13 @@ export class Admission {
         onEvict?.();
       },
     };
-    if (direction === 'inbound') this.#inbound.add(ip, item);
+    if (side === 'initiator') this.#ofInitiators.add(ip, item);
     return place;
   }
 
   /** Ends a set-up of a network that has more of them. @returns false when nobody has more than the newcomer's own host. */
   #makeRoom(ip: string): boolean {
-    const victim = this.#inbound.victimFor(ip);
+    const victim = this.#ofInitiators.victimFor(ip);
     if (victim === undefined || victim.ip === ip) return false;
     victim.evict();
     return true;

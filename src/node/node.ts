@@ -1,13 +1,10 @@
 /** A node: connections, who may have one, and the hooks that say what is done with them. */
 
-import { type Socket } from '../net/system-network.ts';
-
 import { type Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
-import { type Connection } from './connection.ts';
+import { type Socket } from '../net/system-network.ts';
+import { type DisconnectOptions, type SendOptions, type TcpConnection } from './connection.ts';
 import { type Hook, type HookKind } from './hook.ts';
-import { NodeCore } from './node-core.ts';
-import { type NodeOptions } from './options.ts';
 import { type Heuristics, type NodeStats } from './stats.ts';
 
 /** How a connection is made. */
@@ -23,12 +20,6 @@ export interface ConnectOptions extends CallOptions {
   readonly tag?: unknown;
 }
 
-/** How connections are ended. */
-export interface DisconnectOptions extends CallOptions {
-  /** Told to the peer, where the codec can. @default 'closed' */
-  readonly reason?: string | undefined;
-}
-
 /** How long an IP is banned. */
 export interface BanOptions {
   /** @default Infinity: until `unban` */
@@ -38,11 +29,14 @@ export interface BanOptions {
 /**
  * A TCP node. It does nothing with a connection but hold it, until hooks are enabled; what is enabled holds for connections
  * that are set up afterwards.
+ *
+ * @typeParam In - the messages of its codec that come.
+ * @typeParam Out - the messages that can be sent.
  */
-export interface Node extends AsyncDisposable {
+export interface Node<out In = unknown, in Out = never> extends AsyncDisposable {
   readonly name: string;
   readonly realm: Realm;
-  /** Whether no handshake is enabled: then anybody is let in, and bytes go as they are. */
+  /** Whether there is no security and no handshake: then anybody is let in, and bytes go as they are. */
   readonly isRaw: boolean;
   /** Where it listens, as `ip:port`; `undefined` when it does not. */
   readonly listeningAddr: string | undefined;
@@ -62,10 +56,10 @@ export interface Node extends AsyncDisposable {
   /**
    * Switches a hook on.
    *
-   * @returns the hook's handle: the means to send, for `writing`.
-   * @throws {TypeError} when one of its kind is on already.
+   * @throws {TypeError} when one of its kind is on already; for `reading` and `writing` of a node without a `codec`; for a
+   *   `handshake` when the node has `security`: that is its handshake.
    */
-  enable<Handle>(hook: Hook<Handle>): Handle;
+  enable(hook: Hook<In, Out>): void;
 
   /**
    * Lets others connect; can be switched on and off any number of times.
@@ -81,50 +75,44 @@ export interface Node extends AsyncDisposable {
   stopListening(): Promise<void>;
 
   /**
-   * Connects, and runs the handshake. Resolves when the connection is up and `onConnect` is about to run.
+   * Connects, and runs the handshake. Resolves when the connection is up and `onConnect` is about to run. With TLS, and with
+   * Noise but for IK, that is before the peer's `accept` judges us: a peer that refuses ends the connection then.
    *
    * @param addr - `ip:port`; hostnames are not resolved.
    * @throws {TypeError} (at once) when `addr` is none.
    * @throws {P2PError} (by rejection) `in_use` when it is this node itself, or there is a connection to that address, or one
-   *   being set up; `limit_exceeded`; `refused` by a ban or the handshake; `unreachable`, `timeout`, `identity_mismatch`,
-   *   `disconnected` when the peer goes away meanwhile, `closed`; the signal's reason.
+   *   being set up; `limit_exceeded`; `refused` by a ban, `accept` or the handshake; `unreachable`, `timeout`,
+   *   `identity_mismatch`, `disconnected` when the peer goes away meanwhile, `closed`; the signal's reason.
    */
-  connect(addr: string, options?: ConnectOptions): Promise<Connection>;
+  connect(addr: string, options?: ConnectOptions): Promise<TcpConnection<Out>>;
 
   /** All connections that are up, those that are about to end included. */
-  connections(): readonly Connection[];
+  connections(): readonly TcpConnection<Out>[];
 
   /** The connection with this other end. */
-  connection(addr: string): Connection | undefined;
+  connection(addr: string): TcpConnection<Out> | undefined;
 
   /** Whether a connection to `addr` is being set up. */
   isConnecting(addr: string): boolean;
 
   /**
-   * Waits for room: resolves when the peer's queue is below its high-water mark.
+   * Sends to all connected peers that have room.
    *
-   * @throws {P2PError} (by rejection) `disconnected`, `unsupported` without `writing`, `timeout`, `closed`.
+   * @returns to how many it was queued.
    */
-  ready(peer: Connection, options?: CallOptions): Promise<void>;
+  broadcast(message: Out, options?: Pick<SendOptions, 'priority' | 'timeoutMs'>): number;
 
   /**
-   * Waits until everything sent to the peer before is in the kernel.
+   * Asks `accept` again about every peer that is connected, and ends the connections of those that it refuses
+   * (`not_accepted`). Connections go on until their verdict is there.
    *
-   * @throws {P2PError} (by rejection) as {@link Node.ready}.
+   * @returns settles when all are judged; never rejects.
    */
-  flushed(peer: Connection, options?: CallOptions): Promise<void>;
+  recheck(): Promise<void>;
 
   /**
-   * Ends a connection politely: flushes, closes this half, processes what still comes, and waits until the peer has read it
-   * all and closed its half, up to `timeoutMs` (5000 by default); then it lets go.
-   *
-   * @returns whether this call did it; `false`, at once, when it is ending already or has ended.
-   */
-  disconnect(peer: Connection, options?: DisconnectOptions): Promise<boolean>;
-
-  /**
-   * Ends all connections politely, as {@link Node.disconnect} does, and stops listening. Nothing that was sent before is
-   * lost, unless it rejects. The node stays usable.
+   * Ends all connections politely, as {@link TcpConnection.disconnect} does, and stops listening. Nothing that was sent
+   * before is lost, unless it rejects. The node stays usable.
    *
    * @param options - `timeoutMs` is 30 000 by default.
    * @throws {P2PError} (by rejection) `timeout` when a peer did not end in time: its connection is gone; `closed`.
@@ -146,20 +134,4 @@ export interface Node extends AsyncDisposable {
    * takes it at once; use {@link Node.drain} first where it matters. Idempotent, never rejects, ends within a second.
    */
   close(): Promise<void>;
-}
-
-/**
- * Makes a node. No I/O.
- *
- * @throws {TypeError | RangeError} for wrong options.
- * @example
- * ```ts
- * await using node = createNode({ bind: '127.0.0.1:0' });
- * node.enable(reading({ codec: lengthDelimited(), onMessage: (peer, bytes) => out.send(peer, bytes) }));
- * const out = node.enable(writing({ codec: lengthDelimited() }));
- * console.log(await node.listen());
- * ```
- */
-export function createNode(options: NodeOptions = {}): Node {
-  return new NodeCore(options);
 }

@@ -3,7 +3,7 @@
  * Source: docs/wire/noise.md.
  */
 
-import { type Bytes, concatBytes, copyBytes, copyInto, EMPTY_BYTES } from '../base/bytes.ts';
+import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertBytes, assertFunction, describeValue } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
@@ -15,23 +15,22 @@ import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import {
   type CipherState,
   frameNoiseMessage,
-  MAX_RECORD_PLAINTEXT_BYTES,
   NOISE_PATTERNS,
   NoiseHandshake,
   type NoiseHash,
-  NoiseRecordReader,
   RECORD_HEADER_BYTES,
   sealRecords,
 } from '../protocols/noise/index.ts';
-import { type Connection } from './connection.ts';
-import { handshake, type HandshakeContext, type HandshakeStream } from './handshake.ts';
-import { type Hook, type HookHandle } from './hook.ts';
+import { type TcpConnection } from './connection.ts';
+import { type Handshake, handshake, type HandshakeContext } from './handshake.ts';
+import { type HandshakeStream } from './handshake-stream.ts';
 import { type NoiseBinding, type NoiseIdentity, signedIdentity } from './noise-identity.ts';
-import { type HandshakeResult, type Transform } from './transport.ts';
+import { NoiseTransform } from './noise-transform.ts';
+import { type HandshakeResult } from './transform.ts';
 
 /** How connections are secured. Both sides need the same pattern, hash, prologue and kind of identity. */
 export interface NoiseOptions {
-  /** `XX`: both show their keys. `XXpsk3`: the same between those who share a secret. `IK`: the dialler knows the key. */
+  /** `XX`: both show their keys. `XXpsk3`: the same between those who share a secret. `IK`: the initiator knows the key. */
   readonly pattern: 'XX' | 'XXpsk3' | 'IK';
   /** @default 'BLAKE2s' */
   readonly hash?: NoiseHash | undefined;
@@ -47,15 +46,9 @@ export interface NoiseOptions {
   /** XXpsk3: the 32 bytes that both sides share. */
   readonly psk?: Uint8Array | undefined;
   /** IK: the static key of whom we dial, 32 bytes. A side that only listens needs none. */
-  readonly remoteStatic?: Uint8Array | ((connection: Connection) => Uint8Array) | undefined;
+  readonly remoteStatic?: Uint8Array | ((connection: TcpConnection) => Uint8Array) | undefined;
   /** What both sides must have in common besides. @default empty */
   readonly prologue?: Uint8Array | undefined;
-  /**
-   * Whether the peer with this key may connect: a promise is waited for, and only `true` is a yes. It has proven to have the
-   * key in this handshake; it is the static key (algorithm `x25519`) where there is no `privateKey` and no `identity`.
-   * @default everybody may; `connection.publicKey` says who it is
-   */
-  readonly verify?: ((publicKey: PublicKey, connection: Connection) => boolean | Promise<boolean>) | undefined;
   /** How long it may take. @default 5000 */
   readonly timeoutMs?: number | undefined;
   /** Whose randomness keys are made of. @default the system's */
@@ -66,15 +59,17 @@ const SEED_BYTES = 32;
 
 /**
  * A handshake that encrypts and authenticates by Noise (`Noise_XX_25519_ChaChaPoly_BLAKE2s` and its like). Nothing of a peer
- * is delivered before its key is proven and `verify` has said yes. Messages that are sent together share records.
+ * is delivered before its key is proven and the node's `accept` has said yes. The key is the static one (algorithm `x25519`)
+ * where there is no `privateKey` and no `identity`. Messages that are sent together share records.
  *
  * @throws {TypeError | RangeError} for wrong options, and where a pattern lacks what it needs.
  * @example
  * ```ts
- * node.enable(noise({ pattern: 'XX', privateKey, verify: (key) => peerIdOf(key) === friend }));
+ * const security = noise({ pattern: 'XX', privateKey });
+ * const node = createNode({ security, accept: ({ id }) => id === friend });
  * ```
  */
-export function noise(options: NoiseOptions): Hook<HookHandle> {
+export function noise(options: NoiseOptions): Handshake {
   return handshake(noiseHandshake(options), { timeoutMs: options.timeoutMs });
 }
 
@@ -85,15 +80,16 @@ export function noise(options: NoiseOptions): Hook<HookHandle> {
  * @example
  * ```ts
  * const secure = noiseHandshake({ pattern: 'XX', privateKey });
- * node.enable(handshake(async (context) => {
+ * const security = handshake(async (context) => {
  *   await negotiate(context.stream);
  *   return secure(context);
- * }));
+ * });
+ * const node = createNode({ security });
  * ```
  */
 export function noiseHandshake(options: NoiseOptions): (context: HandshakeContext) => Promise<HandshakeResult> {
   const settings = resolve(options);
-  return (context) => new Shake(settings, context).perform();
+  return (context) => new NoiseRun(settings, context).perform();
 }
 
 interface Settings extends NoiseOptions {
@@ -113,7 +109,6 @@ function resolve(options: NoiseOptions): Settings {
   if (privateKey !== undefined && options.identity !== undefined) {
     throw new TypeError('Cannot take identity: expected privateKey or identity, got both');
   }
-  if (options.verify !== undefined) assertFunction(options.verify, 'verify');
   for (const name of ['staticSeed', 'psk'] as const) {
     if (options[name] !== undefined) assertBytes(options[name], name, SEED_BYTES);
   }
@@ -136,9 +131,9 @@ function resolve(options: NoiseOptions): Settings {
 }
 
 /** One handshake. */
-class Shake {
+class NoiseRun {
   readonly #settings: Settings;
-  readonly #connection: Connection;
+  readonly #context: HandshakeContext;
   readonly #stream: HandshakeStream;
   readonly #machine: NoiseHandshake;
   /** Index of our last message, and of the peer's: their payloads say who it is. */
@@ -150,16 +145,17 @@ class Shake {
   #proven: PublicKey | undefined;
   #publicKey: PublicKey | undefined;
 
-  constructor(settings: Settings, { connection, stream, localRole }: HandshakeContext) {
+  constructor(settings: Settings, context: HandshakeContext) {
+    const { connection, stream } = context;
     const { pattern, hash, realm, staticSeed, psk, remoteStatic, prologue } = settings;
     this.#settings = settings;
-    this.#connection = connection;
+    this.#context = context;
     this.#stream = stream;
-    const isInitiator = localRole === 'initiator';
+    const isInitiator = connection.side === 'responder';
     this.#machine = new NoiseHandshake({
       pattern,
       hash,
-      role: localRole,
+      role: isInitiator ? 'initiator' : 'responder',
       ephemeralSeed: realm.random(SEED_BYTES),
       staticSeed: staticSeed ?? realm.random(SEED_BYTES),
       remoteStatic:
@@ -238,15 +234,12 @@ class Shake {
   }
 
   async #admit(publicKey: PublicKey): Promise<void> {
-    const { verify } = this.#settings;
-    const verdict: unknown = verify === undefined ? true : await verify(publicKey, this.#connection);
-    // Only true is a yes.
-    if (verdict !== true) throw this.#refusal('verify refused its key');
+    await this.#context.accept(publicKey);
     this.#publicKey = publicKey;
   }
 
   #refusal(why: string): P2PError {
-    return new P2PError('identity_mismatch', 'remote', `Cannot accept ${this.#connection.addr}: ${why}`);
+    return new P2PError('identity_mismatch', 'remote', `Cannot accept ${this.#context.connection.addr}: ${why}`);
   }
 }
 
@@ -257,57 +250,4 @@ function bytesOf(remoteStatic: NoiseOptions['remoteStatic']): Uint8Array | undef
 /** A static key as other keys are shown (RFC 8410). */
 function x25519Key(staticKey: Uint8Array): PublicKey {
   return { algorithm: 'x25519', spki: encodeSpki({ algorithm: { oid: OIDS.x25519 }, bits: copyBytes(staticKey) }) };
-}
-
-/** Records that are opened in one turn: some 5 ms where a record takes 20 µs, and a peer sends empty ones. */
-const MAX_RECORDS_AT_ONCE = 256;
-
-/** Seals what is flushed together in as few records as it needs. */
-class NoiseTransform implements Transform {
-  readonly #send: CipherState;
-  readonly #reader: NoiseRecordReader;
-
-  constructor(send: CipherState, receive: CipherState) {
-    this.#send = send;
-    this.#reader = new NoiseRecordReader(receive);
-  }
-
-  seal(batch: readonly Uint8Array[]): readonly Uint8Array[] {
-    let left = 0;
-    for (const piece of batch) left += piece.length;
-    const sealed: Uint8Array[] = [];
-    // One record at a time, so that a large batch is not copied as a whole.
-    let record = new Uint8Array(Math.min(left, MAX_RECORD_PLAINTEXT_BYTES));
-    let length = 0;
-    for (const piece of batch) {
-      for (let at = 0; at < piece.length;) {
-        const part = piece.subarray(at, at + record.length - length);
-        copyInto(record, length, part);
-        at += part.length;
-        length += part.length;
-        if (length < record.length) continue;
-        sealed.push(this.#sealRecord(record));
-        left -= length;
-        record = new Uint8Array(Math.min(left, MAX_RECORD_PLAINTEXT_BYTES));
-        length = 0;
-      }
-    }
-    return sealed;
-  }
-
-  open(chunk: Bytes): readonly Bytes[] {
-    const opened = this.#reader.push(chunk, MAX_RECORDS_AT_ONCE);
-    if (typeof opened === 'string') throw new Error(`Cannot open record: ${opened}`);
-    return opened;
-  }
-
-  more(): readonly Bytes[] | undefined {
-    return this.#reader.hasMore ? this.open(EMPTY_BYTES) : undefined;
-  }
-
-  #sealRecord(plaintext: Uint8Array): Bytes {
-    const sealed = sealRecords(this.#send, plaintext);
-    if (typeof sealed === 'string') throw new Error(`Cannot seal record: ${sealed}`);
-    return sealed;
-  }
 }

@@ -1,8 +1,8 @@
 /** The onConnect hook: what is done when a connection is up. */
 
 import { assertFunction } from '../base/checks.ts';
-import { type Connection } from './connection.ts';
-import { type ConnectHook, type Hook, type HookHandle, runningOf } from './hook.ts';
+import { type TcpConnection } from './connection.ts';
+import { type Hook } from './hook.ts';
 
 /** What {@link onConnect} gets beside the connection. */
 export interface OnConnectContext {
@@ -29,17 +29,26 @@ const NEVER: AbortSignal = new AbortController().signal;
  *
  * @throws {TypeError} when `run` is not a function.
  */
-export function onConnect(
-  run: (connection: Connection, context: OnConnectContext) => unknown,
+export function onConnect<Out = never>(
+  run: (connection: TcpConnection<Out>, context: OnConnectContext) => unknown,
   options: OnConnectOptions = {},
-): Hook<HookHandle> {
+): Hook<unknown, Out> {
   assertFunction(run, 'run');
-  const abortable = options.abortable ?? true;
-  const hook: ConnectHook & Hook<HookHandle> = {
-    kind: 'onConnect',
-    abortable,
-    handle: (node) => runningOf(node, 'onConnect'),
-    run: async (connection) => run(connection, { signal: abortable ? connection.signal : NEVER }),
-  };
-  return hook;
+  return new ConnectHook(run, options.abortable ?? true);
+}
+
+/** The hook as the node uses it. @internal */
+export class ConnectHook<out Out = never> implements Hook<unknown, Out> {
+  readonly kind = 'onConnect';
+  readonly abortable: boolean;
+  readonly #run: (connection: TcpConnection<Out>, context: OnConnectContext) => unknown;
+
+  constructor(run: (connection: TcpConnection<Out>, context: OnConnectContext) => unknown, abortable: boolean) {
+    this.#run = run;
+    this.abortable = abortable;
+  }
+
+  async run(connection: TcpConnection<Out>): Promise<unknown> {
+    return this.#run(connection, { signal: this.abortable ? connection.signal : NEVER });
+  }
 }

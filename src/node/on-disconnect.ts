@@ -1,8 +1,8 @@
 /** The onDisconnect hook: what is done when a connection ends. */
 
 import { assertFunction, quantity } from '../base/checks.ts';
-import { type Connection, type Disconnect } from './connection.ts';
-import { type DisconnectHook, type Hook, type HookHandle, runningOf } from './hook.ts';
+import { type Disconnect, type TcpConnection } from './connection.ts';
+import { type Hook } from './hook.ts';
 
 /** What {@link onDisconnect} gets beside the connection: how it ended. */
 export interface OnDisconnectContext extends Disconnect {
@@ -24,16 +24,26 @@ const DEFAULT_TIMEOUT_MS = 3000;
  *
  * @throws {TypeError | RangeError} for wrong options.
  */
-export function onDisconnect(
-  run: (connection: Connection, context: OnDisconnectContext) => unknown,
+export function onDisconnect<Out = never>(
+  run: (connection: TcpConnection<Out>, context: OnDisconnectContext) => unknown,
   options: OnDisconnectOptions = {},
-): Hook<HookHandle> {
+): Hook<unknown, Out> {
   assertFunction(run, 'run');
-  const hook: DisconnectHook & Hook<HookHandle> = {
-    kind: 'onDisconnect',
-    timeoutMs: quantity(options.timeoutMs, 'timeoutMs', DEFAULT_TIMEOUT_MS, 1, Infinity),
-    handle: (node) => runningOf(node, 'onDisconnect'),
-    run: async (connection, how, signal) => run(connection, { ...how, signal }),
-  };
-  return hook;
+  return new DisconnectHook(run, quantity(options.timeoutMs, 'timeoutMs', DEFAULT_TIMEOUT_MS, 1, Infinity));
+}
+
+/** The hook as the node uses it. @internal */
+export class DisconnectHook<out Out = never> implements Hook<unknown, Out> {
+  readonly kind = 'onDisconnect';
+  readonly timeoutMs: number;
+  readonly #run: (connection: TcpConnection<Out>, context: OnDisconnectContext) => unknown;
+
+  constructor(run: (connection: TcpConnection<Out>, context: OnDisconnectContext) => unknown, timeoutMs: number) {
+    this.#run = run;
+    this.timeoutMs = timeoutMs;
+  }
+
+  async run(connection: TcpConnection<Out>, how: Disconnect, signal: AbortSignal): Promise<unknown> {
+    return this.#run(connection, { ...how, signal });
+  }
 }

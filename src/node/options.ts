@@ -1,7 +1,13 @@
 /** How a node is made. */
 
+import { assertFunction, assertString, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { type Endpoint } from '../base/ip.ts';
-import { assertString, quantity, wholeNumber } from '../base/checks.ts';
+import { type AcceptPeer } from '../core/accept.ts';
+import { type IpAddr } from '../core/addr.ts';
+import { type Fingerprint, fingerprints } from '../identity/fingerprints.ts';
+import { type Codec } from './codec.ts';
+import { type TcpConnection } from './connection.ts';
+import { type Handshake, HandshakeHook } from './handshake.ts';
 import { type Realm } from '../core/realm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { parseIpEndpoint } from '../net/socket-address.ts';
@@ -11,10 +17,32 @@ import { type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 
 /** How a node is made. Nothing is opened: `listen` and `connect` do that. */
-export interface NodeOptions extends ConnectionLimits {
+export interface NodeOptions<out In = unknown, in Out = never> extends ConnectionLimits {
+  /**
+   * What encrypts connections and proves who the peers are: `tls(…)`, `noise(…)`, or a `handshake(…)` of your own. Both sides
+   * need the same. `'none'`: nothing is encrypted, and a peer can be anybody who reaches the port.
+   */
+  readonly security: Handshake | 'none';
+  /**
+   * How messages become bytes and bytes messages, in both directions; `reading` and `writing` need it.
+   * @default the node moves no messages
+   */
+  readonly codec?: Codec<In, Out> | undefined;
+  /**
+   * Whether a peer may talk, that has proven its key: asked before anything of it is delivered. Only `true` admits it; anything
+   * else, a throw, and a promise that fails or takes more than 5 s is a no, and counted (`not_accepted`). `recheck()` asks
+   * again. Needs a `security` that proves keys.
+   * @default every peer; `connection.publicKey` says who it is
+   */
+  readonly accept?: NodeAccept | undefined;
+  /** How keys become the PeerIDs that `accept` gets. @default fingerprints.shake256, as everywhere in shoal */
+  readonly fingerprint?: Fingerprint | undefined;
   /** For logs. @default a number, counted up in this process */
   readonly name?: string | undefined;
-  /** Where `listen` binds to, port 0 for any. `[::]` takes IPv6 and IPv4. @default '0.0.0.0:0' */
+  /**
+   * Where `listen` binds to, port 0 for any. `[::]` takes IPv6 and IPv4.
+   * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
+   */
   readonly bind?: string | undefined;
   /** Connections that the system holds until they are accepted; it may allow fewer. @default 511, Node's own */
   readonly backlog?: number | undefined;
@@ -46,15 +74,29 @@ export interface NodeOptions extends ConnectionLimits {
   readonly network?: Network | undefined;
 }
 
+/** A peer that `accept` is asked about; its address is that of the connection. */
+export interface NodeAcceptPeer extends AcceptPeer<IpAddr> {
+  readonly connection: TcpConnection;
+}
+
+/** The {@link Accept} of a node. */
+export type NodeAccept = (peer: NodeAcceptPeer) => boolean | Promise<boolean>;
+
 /** The options with nothing left open. */
-export interface ResolvedNodeOptions {
+export interface ResolvedNodeOptions<In, Out> {
   readonly name: string;
-  readonly bind: Endpoint;
+  /** Undefined: nothing but the exchange of bytes as they are. */
+  readonly handshake: HandshakeHook | undefined;
+  readonly codec: Codec<In, Out> | undefined;
+  readonly accept: NodeAccept | undefined;
+  readonly fingerprint: Fingerprint;
+  /** Where to listen: the first that this machine has. */
+  readonly binds: readonly Endpoint[];
   readonly backlog: number;
   readonly reusePort: boolean;
   readonly connectTimeoutMs: number;
   readonly maxBans: number;
-  readonly groupIpv6: boolean;
+  readonly limits: ConnectionLimits;
   readonly memory: NodeMemory;
   readonly realm: Realm;
   readonly network: Network;
@@ -68,23 +110,47 @@ const DEFAULTS = {
   maxNodeBytes: 33_554_432,
 } as const;
 
+/** Dual stack, and what a machine without IPv6 has. */
+const DEFAULT_BINDS: readonly Endpoint[] = [
+  { ip: '::', port: 0 },
+  { ip: '0.0.0.0', port: 0 },
+];
+
 /** The next name. All of the process share it, because names are for its log; nothing depends on it. */
 let unnamed = 0;
 
 /** @throws {TypeError | RangeError} for wrong options. */
-export function resolveNodeOptions(options: NodeOptions): ResolvedNodeOptions {
+export function resolveNodeOptions<In, Out>(options: NodeOptions<In, Out>): ResolvedNodeOptions<In, Out> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  const { realm = systemRealm } = options;
+  const { realm = systemRealm, security, codec, accept, fingerprint = fingerprints.shake256 } = options;
+  if (security !== 'none' && !(security instanceof HandshakeHook)) {
+    const expected = `expected tls(…), noise(…), handshake(…) or, for connections without encryption, 'none'`;
+    throw new TypeError(`Cannot take security: ${expected}, got ${describeValue(security)}`);
+  }
+  if (codec !== undefined) {
+    const { decoder, encoder } = Object(codec) as Record<string, unknown>;
+    assertFunction(decoder, 'codec.decoder');
+    assertFunction(encoder, 'codec.encoder');
+  }
+  if (accept !== undefined) {
+    assertFunction(accept, 'accept');
+    if (security === 'none') throw new TypeError("Cannot take accept: with security 'none' no peer proves a key");
+  }
+  assertFunction(fingerprint, 'fingerprint');
   if (options.name !== undefined) assertString(options.name, 'name');
   const keepAliveMs = quantity(options.keepAliveMs, 'keepAliveMs', DEFAULTS.keepAliveMs, 1, Infinity);
   const noDelay = options.noDelay ?? true;
   return {
-    bind: parseIpEndpoint(options.bind ?? '0.0.0.0:0', 'bind'),
+    handshake: security === 'none' ? undefined : security,
+    codec,
+    accept,
+    fingerprint,
+    binds: options.bind === undefined ? DEFAULT_BINDS : [parseIpEndpoint(options.bind, 'bind')],
     backlog: wholeNumber(options.backlog, 'backlog', DEFAULTS.backlog, 1, 0x7fff_ffff),
     reusePort: options.reusePort ?? false,
     connectTimeoutMs: quantity(options.connectTimeoutMs, 'connectTimeoutMs', DEFAULTS.connectTimeoutMs, 1, Infinity),
     maxBans: wholeNumber(options.maxBans, 'maxBans', DEFAULTS.maxBans, 1, Number.MAX_SAFE_INTEGER),
-    groupIpv6: options.groupIpv6 ?? false,
+    limits: options,
     memory: new NodeMemory(wholeNumber(options.maxNodeBytes, 'maxNodeBytes', DEFAULTS.maxNodeBytes, 1, 2 ** 50), realm),
     realm,
     network:

@@ -21,7 +21,7 @@ export interface ConnectionStats {
 
 /** Live numbers of a node; the past connections' are in them. */
 export interface NodeStats extends ConnectionStats {
-  /** How many connections were ever set up, in each role. */
+  /** How many connections were ever set up, by the peer's side: `initiator` counts the peers that dialled this node. */
   readonly connected: { readonly initiator: number; readonly responder: number };
   /** How many of them have ended. */
   readonly disconnected: number;
@@ -58,7 +58,9 @@ export type DisconnectReason =
   /** The peer did not take what was written. */
   | 'write_timeout'
   /** The peer's IP was banned. */
-  | 'banned';
+  | 'banned'
+  /** `accept` refused the peer when `recheck` asked it again. */
+  | 'not_accepted';
 
 /** Why a connection was never set up, or refused. A closed list, to which a minor release may add. */
 export type RefusalReason =
@@ -70,8 +72,10 @@ export type RefusalReason =
   | 'handshake_timeout'
   /** The `handshake` threw, or the peer went away meanwhile. */
   | 'handshake_failed'
-  /** The peer's certificate or key is wrong, or there is none. */
-  | 'identity';
+  /** The peer has not proven its key: its certificate or its signature is wrong, or there is none. */
+  | 'identity_mismatch'
+  /** `accept` did not say yes. */
+  | 'not_accepted';
 
 /** Counts that only grow: what was odd. */
 export interface Heuristics {
@@ -87,7 +91,7 @@ export interface Heuristics {
   readonly droppedMessages: number;
   /** Bad messages that `isFatal` let pass. */
   readonly toleratedErrors: number;
-  /** Hooks that threw, or did not end in time: where nobody else would hear of it. */
+  /** Hooks and `accept` that threw, did not end in time or answered nonsense: where nobody else would hear of it. */
   readonly hookErrors: number;
 }
 

@@ -5,7 +5,13 @@ import { type Endpoint, formatEndpoint } from '../base/ip.ts';
 import { type Realm } from '../core/realm.ts';
 
 /** What a node tells the trace. */
-export type NodeTraceType = 'listening' | 'connected' | 'disconnected' | 'refused' | 'handshake_failed';
+export type NodeTraceType =
+  | 'listening'
+  | 'connected'
+  | 'disconnected'
+  | 'refused'
+  | 'handshake_failed'
+  | 'handler_error';
 
 /** @param remote - the other end; for `listening`, our own. */
 export function trace(realm: Realm, type: NodeTraceType, remote: Endpoint, reason?: string, cause?: unknown): void {

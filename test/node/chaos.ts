@@ -9,7 +9,7 @@ import { type Bytes, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { createSeededRandom, type Seed, type SeededRandom } from '../../src/base/seeded-random.ts';
 import {
-  type Connection,
+  type Codec,
   handshake,
   lengthDelimited,
   type Node,
@@ -17,14 +17,17 @@ import {
   onConnect,
   onDisconnect,
   reading,
+  type TcpConnection,
   writing,
-  type WritingHandle,
 } from '../../src/node/index.ts';
+
+/** Its messages are bytes. */
+export type ChaosNode = Node<Bytes, Uint8Array>;
 
 /** Where chaos takes place. */
 export interface ChaosWorld {
   /** A node that does not listen yet. */
-  node(options: NodeOptions): Node;
+  node(options: Partial<NodeOptions<Bytes, Uint8Array>> & { readonly codec: Codec<Bytes, Uint8Array> }): ChaosNode;
   pause(ms: number): Promise<void>;
   nowMs(): number;
 }
@@ -70,8 +73,7 @@ const ACTIONS = [
 type Action = (typeof ACTIONS)[number];
 
 interface Member {
-  readonly node: Node;
-  readonly out: WritingHandle<Uint8Array>;
+  readonly node: ChaosNode;
   readonly name: string;
 }
 
@@ -172,7 +174,7 @@ class Chaos {
     const member = this.#anyOf(this.#members);
     if (action === 'spawn') return this.#members.length < this.#options.maxNodes ? this.#spawn() : undefined;
     if (member === undefined) return undefined;
-    const { node, out } = member;
+    const { node } = member;
     const peer = this.#anyOf(node.connections());
     switch (action) {
       case 'shutDown':
@@ -187,16 +189,16 @@ class Chaos {
         return undefined;
       }
       case 'disconnect':
-        if (peer !== undefined) await node.disconnect(peer, { timeoutMs: 200 });
+        if (peer !== undefined) await peer.disconnect({ timeoutMs: 200 });
         return undefined;
       case 'send':
         if (peer !== undefined) {
-          out.send(peer, this.#message(), { priority: Math.floor(this.#random.next() * 3) });
+          peer.send(this.#message(), { priority: Math.floor(this.#random.next() * 3) });
           this.#sent++;
         }
         return undefined;
       case 'broadcast':
-        this.#sent += out.broadcast(this.#message());
+        this.#sent += node.broadcast(this.#message());
         return undefined;
       case 'drain':
         return node.drain({ timeoutMs: 200 });
@@ -206,8 +208,7 @@ class Chaos {
   async #spawn(): Promise<void> {
     const name = `n${this.#spawned++}`;
     const { world } = this.#options;
-    const node = world.node({ ...LIMITS, name });
-    const codec = lengthDelimited({ maxFrameBytes: 200_000 });
+    const node = world.node({ ...LIMITS, name, codec: lengthDelimited({ maxFrameBytes: 200_000 }) });
     node.enable(
       handshake(
         async ({ stream, signal }) => {
@@ -223,25 +224,25 @@ class Chaos {
         { timeoutMs: 300 },
       ),
     );
-    const out = node.enable(writing({ codec, maxQueueBytes: 400_000, timeoutMs: 1000 }));
-    node.enable(reading({ codec, onMessage: (peer, message) => this.#onMessage(out, peer, message) }));
+    node.enable(writing({ maxQueueBytes: 400_000, timeoutMs: 1000 }));
+    node.enable(reading({ onMessage: (peer, message) => this.#onMessage(peer, message) }));
     const count = (): void => {
       this.#connected++;
       this.#checkLimits(node);
     };
     node.enable(onConnect(count, { abortable: false }));
     node.enable(onDisconnect(() => void this.#disconnected++));
-    this.#members.push({ node, out, name });
+    this.#members.push({ node, name });
     await node.listen();
   }
 
-  #onMessage(out: WritingHandle<Uint8Array>, peer: Connection, message: Bytes): Promise<void> | undefined {
+  #onMessage(peer: TcpConnection<Uint8Array>, message: Bytes): Promise<void> | undefined {
     this.#received++;
     const whim = this.#random.next();
     if (whim < 0.005) throw new Error('a whim');
     if (whim < 0.3 && message.length > 0) {
       try {
-        out.send(peer, message.subarray(0, message.length / 4));
+        peer.send(message.subarray(0, message.length / 4));
       } catch (error) {
         if (!P2PError.is(error)) throw error;
       }

@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type Bytes } from '../../src/base/bytes.ts';
-import { type Disconnect, lengthDelimited, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
+import {
+  type Disconnect,
+  lengthDelimited,
+  onConnect,
+  onDisconnect,
+  reading,
+  type TcpConnection,
+  writing,
+} from '../../src/node/index.ts';
 import { never, World } from './world.ts';
 
 /** A handler that takes a millisecond for each message. */
@@ -22,9 +30,9 @@ describe('a polite end', () => {
       const heard: string[] = [];
       const [a, b] = [await world.talker(), await world.talker({}, { onMessage: slowly(world, heard) })];
       const peer = await world.connect(a.node, b.addr);
-      for (let i = 0; i < 50; i++) a.out.send(peer, String(i));
-      await world.run(a.node.flushed(peer));
-      if (end === 'disconnect') await world.run(a.node.disconnect(peer));
+      for (let i = 0; i < 50; i++) peer.send(String(i));
+      await world.run(peer.flushed());
+      if (end === 'disconnect') await world.run(peer.disconnect());
       else if (end === 'drain') await world.run(a.node.drain());
       else await world.run(a.node.close());
       await world.clock.advance(100);
@@ -38,7 +46,7 @@ describe('a polite end', () => {
     const heard: string[] = [];
     const [a, b] = [await world.talker(), await world.talker({}, { onMessage: slowly(world, heard) })];
     const peer = await world.connect(a.node, b.addr);
-    for (let i = 0; i < 1000; i++) a.out.send(peer, String(i).padEnd(100));
+    for (let i = 0; i < 1000; i++) peer.send(String(i).padEnd(100));
     await world.run(a.node.drain());
     assert.equal(heard.length, 1000);
     assert.equal(peer.state, 'closed');
@@ -53,8 +61,8 @@ describe('a polite end', () => {
     const peer = await world.connect(a.node, b.addr);
     const [there] = b.node.connections();
     for (let i = 0; i < 100; i++) {
-      a.out.send(peer, String(i));
-      b.out.send(there!, String(i));
+      peer.send(String(i));
+      there!.send(String(i));
     }
     await world.run(Promise.all([a.node.drain(), b.node.drain()]));
     assert.deepEqual([left!.length, right!.length], [100, 100]);
@@ -63,20 +71,20 @@ describe('a polite end', () => {
 
   it('answers that are still made when the other side has ended go out', async () => {
     const world = new World();
-    const b = world.node();
-    const codec = { codec: lengthDelimited() };
-    const out = b.enable(writing(codec));
-    const onMessage = async (peer: Parameters<typeof out.send>[0], message: Bytes): Promise<void> => {
+    const codec = lengthDelimited();
+    const b = world.node({ codec });
+    b.enable(writing());
+    const onMessage = async (peer: TcpConnection<Uint8Array>, message: Bytes): Promise<void> => {
       await new Promise<void>((resolve) => void world.clock.setTimer(world.clock.nowMs() + 50, resolve));
-      out.send(peer, message);
+      peer.send(message);
     };
-    b.enable(reading({ ...codec, onMessage }));
-    const a = world.node();
-    const asking = a.enable(writing(codec));
+    b.enable(reading({ onMessage }));
+    const a = world.node({ codec });
+    a.enable(writing());
     let answers = 0;
-    a.enable(reading({ ...codec, onMessage: () => void answers++ }));
+    a.enable(reading({ onMessage: () => void answers++ }));
     const peer = await world.connect(a, await b.listen());
-    for (let i = 0; i < 10; i++) asking.send(peer, new Uint8Array(1));
+    for (let i = 0; i < 10; i++) peer.send(new Uint8Array(1));
     await world.run(a.drain());
     assert.equal(answers, 10);
     await world.close(a, b);
@@ -86,7 +94,7 @@ describe('a polite end', () => {
     const world = new World({ windowBytes: 100 });
     const [a, b] = [await world.talker({}, {}, { timeoutMs: Infinity }), world.node()];
     const peer = await world.connect(a.node, await b.listen());
-    a.out.send(peer, 'x'.repeat(1000));
+    peer.send('x'.repeat(1000));
     assert.equal(await world.codeOf(a.node.drain({ timeoutMs: 500 })), 'timeout');
     await world.clock.advance(1);
     assert.equal(a.node.connected, 0);
@@ -100,7 +108,7 @@ describe('a polite end', () => {
     await world.run(a.node.drain());
     assert.equal(a.node.listeningAddr, undefined);
     const peer = await world.connect(a.node, b.addr);
-    a.out.send(peer, 'again');
+    peer.send('again');
     await world.run(a.node.drain());
     assert.deepEqual(b.heard, ['again']);
     await world.close(a.node, b.node);
@@ -114,16 +122,16 @@ describe('reasons', () => {
     const world = new World();
     const seen: (string | undefined)[] = [];
     const heard: number[] = [];
-    const b = world.node();
-    b.enable(reading({ codec, onMessage: (_, message) => void heard.push(message.length) }));
+    const b = world.node({ codec });
+    b.enable(reading({ onMessage: (_, message) => void heard.push(message.length) }));
     b.enable(onDisconnect((_, { said }) => void seen.push(said)));
     await b.listen();
     for (const end of ['disconnect', 'drain', 'close'] as const) {
-      const a = world.node();
-      const out = a.enable(writing({ codec }));
+      const a = world.node({ codec });
+      a.enable(writing());
       const peer = await world.connect(a, b.listeningAddr!);
-      out.send(peer, new Uint8Array(7));
-      if (end === 'disconnect') await world.run(a.disconnect(peer, { reason: 'no more potatoes' }));
+      peer.send(new Uint8Array(7));
+      if (end === 'disconnect') await world.run(peer.disconnect({ reason: 'no more potatoes' }));
       else if (end === 'drain') await world.run(a.drain({ reason: 'going home' }));
       await world.close(a);
       await world.clock.advance(10);
@@ -135,10 +143,10 @@ describe('reasons', () => {
 
   it('a peer at fault is told why', async () => {
     const world = new World();
-    const [a, b] = [world.node(), world.node()];
-    a.enable(writing({ codec }));
-    a.enable(reading({ codec, onMessage: () => undefined, idleTimeoutMs: 100 }));
-    b.enable(reading({ codec, onMessage: () => undefined }));
+    const [a, b] = [world.node({ codec }), world.node({ codec })];
+    a.enable(writing());
+    a.enable(reading({ onMessage: () => undefined, idleTimeoutMs: 100 }));
+    b.enable(reading({ onMessage: () => undefined }));
     const peer = await world.connect(b, await a.listen());
     const how: Disconnect = await world.run(peer.closed);
     assert.equal(how.said, 'idle');
@@ -149,7 +157,7 @@ describe('reasons', () => {
     const world = new World();
     const [a, b] = [await world.talker(), await world.talker()];
     const peer = await world.connect(a.node, b.addr);
-    await world.run(a.node.disconnect(peer, { reason: 'secret' }));
+    await world.run(peer.disconnect({ reason: 'secret' }));
     assert.equal(peer.stats.wire.sent, 0);
     await world.close(a.node, b.node);
   });
@@ -176,8 +184,8 @@ describe('close', () => {
     a.node.enable(onDisconnect(() => never()));
     a.node.enable(onConnect(() => never()));
     const peer = await world.connect(a.node, await b.listen());
-    a.out.send(peer, 'x'.repeat(10_000));
-    const waiting = world.codeOf(a.node.flushed(peer));
+    peer.send('x'.repeat(10_000));
+    const waiting = world.codeOf(peer.flushed());
     const from = world.clock.nowMs();
     await world.close(a.node);
     assert.ok(world.clock.nowMs() - from <= 1000);
@@ -190,7 +198,7 @@ describe('close', () => {
     const world = new World({ windowBytes: 5000 });
     const [a, b] = [await world.talker(), await world.talker()];
     const peer = await world.connect(a.node, b.addr);
-    for (let i = 0; i < 200; i++) a.out.send(peer, String(i).padEnd(100));
+    for (let i = 0; i < 200; i++) peer.send(String(i).padEnd(100));
     await world.close(a.node);
     await world.clock.advance(10);
     assert.equal(b.heard.length, 200);

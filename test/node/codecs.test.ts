@@ -7,10 +7,10 @@ import * as fc from '../support/fast-check.ts';
 
 import { type Bytes, concatBytes, toHex } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type Codec, type Connection, lengthDelimited, lines, varintDelimited } from '../../src/node/index.ts';
+import { type Codec, type TcpConnection, lengthDelimited, lines, varintDelimited } from '../../src/node/index.ts';
 import { SendQueue } from '../../src/node/send-queue.ts';
 
-const nobody = {} as Connection;
+const nobody = {} as TcpConnection;
 
 function encodeAll<Out>(codec: Codec<unknown, Out>, messages: readonly Out[]): Bytes {
   const queue = new SendQueue(Infinity);

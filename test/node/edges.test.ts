@@ -50,19 +50,19 @@ describe('exact edges', () => {
 
   it('a message of exactly maxFrameBytes is taken, of one byte more refused on both sides', async () => {
     const world = new World();
-    const [alice, bob] = [world.node(), world.node()];
+    const alice = world.node({ codec: lengthDelimited({ maxFrameBytes: 1001 }) });
+    const bob = world.node({ codec: lengthDelimited({ maxFrameBytes: 1000 }) });
     const sizes: number[] = [];
-    const out = alice.enable(writing({ codec: lengthDelimited({ maxFrameBytes: 1001 }) }));
+    alice.enable(writing());
     bob.enable(
       reading({
-        codec: lengthDelimited({ maxFrameBytes: 1000 }),
         onMessage: (_, { length }) => void sizes.push(length),
       }),
     );
     const peer = await world.connect(alice, await bob.listen());
-    out.send(peer, new Uint8Array(1000));
-    assert.throws(() => out.send(peer, new Uint8Array(1002)), /1002 bytes/);
-    out.send(peer, new Uint8Array(1001));
+    peer.send(new Uint8Array(1000));
+    assert.throws(() => peer.send(new Uint8Array(1002)), /1002 bytes/);
+    peer.send(new Uint8Array(1001));
     await world.clock.advance(100);
     assert.deepEqual(sizes, [1000]);
     assert.deepEqual([...bob.heuristics.ended], [['oversize', 1]]);
@@ -78,14 +78,15 @@ describe('exact edges', () => {
 
   it('with overflow drop 64 messages wait by default', async () => {
     const world = new World();
-    const [alice, bob] = [world.node(), world.node()];
-    const out = alice.enable(writing({ codec: lengthDelimited() }));
+    const codec = lengthDelimited();
+    const [alice, bob] = [world.node({ codec }), world.node({ codec })];
+    alice.enable(writing());
     let heard = 0;
     const { promise, resolve } = Promise.withResolvers<void>();
     const onMessage = (): Promise<void> => (heard++, promise);
-    bob.enable(reading({ codec: lengthDelimited(), overflow: 'drop', onMessage }));
+    bob.enable(reading({ overflow: 'drop', onMessage }));
     const peer = await world.connect(alice, await bob.listen());
-    for (let i = 0; i < 100; i++) out.send(peer, new Uint8Array(1));
+    for (let i = 0; i < 100; i++) peer.send(new Uint8Array(1));
     await world.clock.advance(100);
     resolve();
     await world.clock.advance(100);

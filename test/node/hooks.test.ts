@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeText } from '../../src/base/bytes.ts';
-import { type Connection, handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
-import { never, rawTexts, texts, World } from './world.ts';
+import { type TcpConnection, handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
+import { never, rawTexts, World } from './world.ts';
 
 describe('handshake', () => {
   const nonces = (name: string, seen: string[]) =>
@@ -27,9 +27,9 @@ describe('handshake', () => {
         await stream.write(encodeText('bobby'));
       }),
     );
-    const out = a.enable(writing({ codec: texts }));
-    b.enable(reading({ codec: texts, onMessage: (_, text) => void heard.push(text) }));
-    a.enable(onConnect((peer) => out.send(peer, 'first')));
+    a.enable(writing());
+    b.enable(reading({ onMessage: (_, text) => void heard.push(text) }));
+    a.enable(onConnect((peer) => peer.send('first')));
     await world.connect(a, await b.listen());
     assert.deepEqual(seen.toSorted(), ['alice', 'bobby']);
     assert.deepEqual(heard, ['first']);
@@ -38,11 +38,11 @@ describe('handshake', () => {
 
   it('read past: what comes in one piece with the handshake is carried over', async () => {
     const world = new World();
-    const [a, b] = [world.node(), await world.talker()];
+    const [a, b] = [world.node({ codec: rawTexts }), await world.talker()];
     b.node.enable(handshake(async ({ stream }) => void (await stream.read(5))));
-    const raw = a.enable(writing({ codec: rawTexts }));
+    a.enable(writing());
     const peer = await world.connect(a, b.addr);
-    raw.send(peer, 'alice\u0000\u0000\u0000\u0002hi\u0000\u0000\u0000\u0003you');
+    peer.send('alice\u0000\u0000\u0000\u0002hi\u0000\u0000\u0000\u0003you');
     await world.clock.advance(10);
     assert.deepEqual(b.heard, ['hi', 'you']);
     await world.close(a, b.node);
@@ -62,12 +62,12 @@ describe('handshake', () => {
 
   it('a failed handshake: reading never begins, even with a frame in the socket; the slot is free, the socket closed', async () => {
     const world = new World();
-    const [a, b] = [world.node(), await world.talker()];
+    const [a, b] = [world.node({ codec: rawTexts }), await world.talker()];
     b.node.enable(handshake(() => Promise.reject(new Error('not one of us'))));
-    const raw = a.enable(writing({ codec: rawTexts }));
-    a.enable(reading({ codec: texts, onMessage: () => undefined }));
+    a.enable(writing());
+    a.enable(reading({ onMessage: () => undefined }));
     const peer = await world.run(a.connect(b.addr));
-    raw.send(peer, '\u0000\u0000\u0000\u0002hi');
+    peer.send('\u0000\u0000\u0000\u0002hi');
     const how = await world.run(peer.closed);
     assert.ok(['closed_by_peer', 'reset'].includes(how.reason));
     assert.deepEqual(b.heard, []);
@@ -122,15 +122,15 @@ describe('handshake', () => {
     const world = new World();
     const [a, b] = [world.node(), await world.talker()];
     const flip = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => Uint8Array.from(bytes, (byte) => byte ^ 0xff);
-    const flipping = handshake(async ({ stream, localRole }) => {
-      if (localRole === 'initiator') await stream.write(encodeText('go'));
+    const flipping = handshake(async ({ stream, connection }) => {
+      if (connection.side === 'responder') await stream.write(encodeText('go'));
       else await stream.read(2);
       return { transport: { seal: (batch) => batch.map(flip), open: (chunk) => [flip(chunk)] } };
     });
     a.enable(flipping);
     b.node.enable(flipping);
-    const out = a.enable(writing({ codec: texts }));
-    a.enable(onConnect((peer) => out.send(peer, 'secret')));
+    a.enable(writing());
+    a.enable(onConnect((peer) => peer.send('secret')));
     await world.connect(a, b.addr);
     assert.deepEqual(b.heard, ['secret']);
     await world.close(a, b.node);
@@ -152,7 +152,7 @@ describe('handshake', () => {
       ),
     );
     const peer = await world.connect(a.node, b.addr);
-    a.out.send(peer, 'x');
+    peer.send('x');
     await world.clock.advance(10);
     assert.equal(b.node.heuristics.ended.get('malformed'), 1);
     await world.close(a.node, b.node);
@@ -189,9 +189,9 @@ describe('connecting', () => {
   it('ending one of three leaves the others as they are', async () => {
     const world = new World();
     const [hub, ...others] = [world.node(), world.node(), world.node(), world.node()];
-    const peers: Connection[] = [];
+    const peers: TcpConnection[] = [];
     for (const other of others) peers.push(await world.connect(hub, await other.listen()));
-    await world.run(hub.disconnect(peers[1]!));
+    await world.run(peers[1]!.disconnect());
     assert.deepEqual(hub.connections(), [peers[0], peers[2]]);
     assert.deepEqual(
       peers.map(({ state }) => state),
@@ -205,11 +205,11 @@ describe('onConnect and onDisconnect', () => {
   it('onConnect can send; connect does not wait for it', async () => {
     const world = new World();
     const [a, b] = [world.node(), await world.talker()];
-    const out = a.enable(writing({ codec: texts }));
+    a.enable(writing());
     let finished = false;
     a.enable(
       onConnect(async (peer, { signal }) => {
-        out.send(peer, 'hello');
+        peer.send('hello');
         await never(signal).catch(() => undefined);
         finished = true;
       }),
@@ -218,7 +218,7 @@ describe('onConnect and onDisconnect', () => {
     assert.deepEqual(b.heard, ['hello']);
     assert.equal(finished, false);
     assert.equal(a.running.onConnect, 1);
-    await world.run(a.disconnect(peer));
+    await world.run(peer.disconnect());
     assert.equal(finished, true);
     await world.close(a, b.node);
   });
@@ -257,12 +257,12 @@ describe('onConnect and onDisconnect', () => {
     a.node.enable(
       onDisconnect((peer, { origin, reason }) => {
         seen.push(`a ${origin} ${reason}`);
-        a.out.send(peer, 'farewell');
+        peer.send('farewell');
       }),
     );
     b.node.enable(onDisconnect((_, { origin, reason }) => void seen.push(`b ${origin} ${reason}`)));
     const peer = await world.connect(a.node, b.addr);
-    const both = [a.node.disconnect(peer), a.node.disconnect(peer)];
+    const both = [peer.disconnect(), peer.disconnect()];
     assert.deepEqual(await world.run(Promise.all(both)), [true, false]);
     assert.deepEqual(seen, ['a user closed', 'b reading closed_by_peer']);
     assert.deepEqual(b.heard, ['farewell']);
@@ -285,7 +285,7 @@ describe('onConnect and onDisconnect', () => {
     );
     const peer = await world.connect(a, await b.listen());
     const from = world.clock.nowMs();
-    await world.run(a.disconnect(peer));
+    await world.run(peer.disconnect());
     assert.equal(world.clock.nowMs() - from, 200);
     assert.equal(given?.aborted, true);
     assert.equal(a.heuristics.hookErrors, 1);
@@ -304,7 +304,7 @@ describe('onConnect and onDisconnect', () => {
     a.enable(onDisconnect(() => never(), { timeoutMs: 10_000 }));
     const peer = await world.connect(a, await b.listen());
     const given = new AbortController();
-    const ending = a.disconnect(peer, { signal: given.signal });
+    const ending = peer.disconnect({ signal: given.signal });
     await world.clock.advance(100);
     given.abort();
     await world.run(ending);

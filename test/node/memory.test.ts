@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { type Connection, createMemoryNetwork, lengthDelimited, reading, writing } from '../../src/node/index.ts';
+import { type TcpConnection, createMemoryNetwork, lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { NodeCore } from '../../src/node/node-core.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
@@ -20,17 +20,17 @@ const HALF = `\u0000\u000f\u0042\u0040${'x'.repeat(500_000)}`;
 describe('maxNodeBytes', () => {
   it('bounds what unfinished messages of all peers take; who moves nothing makes room, and small messages go on', async () => {
     const world = new World();
-    const bob = world.node({ maxNodeBytes: MAX, maxConnectionsPerIp: 100 });
+    const bob = world.node({ codec, maxNodeBytes: MAX, maxConnectionsPerIp: 100 });
     assert.ok(bob instanceof NodeCore);
     let heard = 0;
-    bob.enable(reading({ codec, progressTimeoutMs: Infinity, idleTimeoutMs: Infinity, onMessage: () => void heard++ }));
+    bob.enable(reading({ progressTimeoutMs: Infinity, idleTimeoutMs: Infinity, onMessage: () => void heard++ }));
     const addr = await bob.listen();
-    const hostile = Array.from({ length: 40 }, (_, i) => world.node({}, `10.7.${i}.1`));
+    const hostile = Array.from({ length: 40 }, (_, i) => world.node({ codec: rawTexts }, `10.7.${i}.1`));
     const read = bob.memory.reading;
     let most = 0;
     for (const node of hostile) {
-      const out = node.enable(writing({ codec: rawTexts, timeoutMs: Infinity }));
-      out.send(await world.connect(node, addr), HALF);
+      node.enable(writing({ timeoutMs: Infinity }));
+      (await world.connect(node, addr)).send(HALF);
       most = Math.max(most, read.held);
     }
     for (let i = 0; i < 100; i++) {
@@ -39,13 +39,13 @@ describe('maxNodeBytes', () => {
     }
     assert.ok(read.waiting > 0 && read.held > MAX / 2, `${read.waiting} wait, ${read.held} bytes`);
     assert.ok(most <= 2 * MAX + 40 * 65_536, `${most} bytes`);
-    const honest = world.node({}, '10.8.0.1');
-    const out = honest.enable(writing({ codec }));
+    const honest = world.node({ codec }, '10.8.0.1');
+    honest.enable(writing());
     const peer = await world.connect(honest, addr);
-    out.send(peer, new Uint8Array(4000));
+    peer.send(new Uint8Array(4000));
     await world.clock.advance(20);
     assert.equal(heard, 1);
-    out.send(peer, new Uint8Array(100_000));
+    peer.send(new Uint8Array(100_000));
     await world.clock.advance(20_000);
     assert.equal(heard, 2, 'a large one, too');
     assert.ok(bob.heuristics.ended.get('over_budget')! > 0);
@@ -57,13 +57,13 @@ describe('maxNodeBytes', () => {
 
   it('messages in handlers count until they are done, also when their peer has gone', async () => {
     const world = new World();
-    const bob = world.node({ maxNodeBytes: MAX });
+    const bob = world.node({ codec, maxNodeBytes: MAX });
     assert.ok(bob instanceof NodeCore);
     const { promise, resolve } = Promise.withResolvers<void>();
-    bob.enable(reading({ codec, onMessage: () => promise }));
-    const alice = world.node();
-    const out = alice.enable(writing({ codec }));
-    out.send(await world.connect(alice, await bob.listen()), new Uint8Array(50_000));
+    bob.enable(reading({ onMessage: () => promise }));
+    const alice = world.node({ codec });
+    alice.enable(writing());
+    (await world.connect(alice, await bob.listen())).send(new Uint8Array(50_000));
     await world.clock.advance(100);
     await world.close(alice);
     await world.clock.advance(6000);
@@ -76,13 +76,13 @@ describe('maxNodeBytes', () => {
 
   it('bounds what waits to be sent to all peers; each may have 64 KiB, and it is given back', async () => {
     const world = new World({ windowBytes: 1000 });
-    const bob = world.node({ maxNodeBytes: MAX });
+    const bob = world.node({ codec, maxNodeBytes: MAX });
     assert.ok(bob instanceof NodeCore);
-    const out = bob.enable(writing({ codec, timeoutMs: Infinity }));
-    const peers: Connection[] = [];
+    bob.enable(writing({ timeoutMs: Infinity }));
+    const peers: TcpConnection<Uint8Array>[] = [];
     const others = Array.from({ length: 4 }, () => world.node());
     for (const other of others) peers.push(await world.connect(bob, await other.listen()));
-    const send = (i: number, bytes: number) => () => out.send(peers[i]!, new Uint8Array(bytes - 4));
+    const send = (i: number, bytes: number) => () => peers[i]!.send(new Uint8Array(bytes - 4));
     send(0, MAX)();
     const full = (error: unknown) =>
       P2PError.is(error, 'limit_exceeded') && error.message.includes(`maxNodeBytes, ${MAX} bytes for all peers`);

@@ -23,14 +23,19 @@ interface Watched {
   readonly clock: WatchedClock;
   readonly realm: MemoryRealm<WatchedClock>;
   readonly net: MemoryNetwork;
-  node(ip: string): Node;
+  node(ip: string): Node<string, string>;
 }
 
 function watched(): Watched {
   const clock = watchedClock();
   const realm = createMemoryRealm({ clock });
   const net = createMemoryNetwork({ realm, latencyMs: 1 });
-  return { clock, realm, net, node: (ip) => createNode({ realm, network: net.host(ip), bind: `${ip}:0` }) };
+  return {
+    clock,
+    realm,
+    net,
+    node: (ip) => createNode({ security: 'none', codec: texts, realm, network: net.host(ip), bind: `${ip}:0` }),
+  };
 }
 
 /** How a call ended, by the name or code of its error. */
@@ -102,9 +107,7 @@ describe('nothing is left', () => {
     const [alice, bob] = [w.node('10.0.0.1'), w.node('10.0.0.2')];
     for (const node of [alice, bob]) {
       node.enable(noise({ pattern: 'XX', realm: w.realm, timeoutMs: 3000 }));
-      node.enable(
-        reading({ codec: texts, onMessage: () => undefined, idleTimeoutMs: Infinity, progressTimeoutMs: Infinity }),
-      );
+      node.enable(reading({ onMessage: () => undefined, idleTimeoutMs: Infinity, progressTimeoutMs: Infinity }));
     }
     const addr = await bob.listen();
     const signal = new AbortController().signal;
@@ -112,7 +115,7 @@ describe('nothing is left', () => {
     const peer = await w.clock.run(alice.connect(addr, { signal }));
     await w.clock.advance(10);
     assert.deepEqual([bob.connected, w.clock.armed, w.clock.waits, listeners()], [1, 0, [], 0]);
-    assert.equal(await w.clock.run(alice.disconnect(peer, { signal })), true);
+    assert.equal(await w.clock.run(peer.disconnect({ signal })), true);
     await w.clock.advance(10);
     assert.deepEqual([bob.connected, w.clock.armed, w.clock.waits, listeners()], [0, 0, [], 0]);
     const again = await w.clock.run(alice.connect(addr));
@@ -126,10 +129,9 @@ describe('nothing is left', () => {
   it('of reading and writing, when their connection has ended with messages and deadlines under way', async () => {
     const w = watched();
     const [alice, bob] = [w.node('10.0.0.1'), w.node('10.0.0.2')];
-    const out = alice.enable(writing({ codec: texts }));
+    alice.enable(writing());
     bob.enable(
       reading({
-        codec: texts,
         onMessage: () => never(),
         rate: { messagesPerSecond: 1 },
       }),
@@ -137,9 +139,9 @@ describe('nothing is left', () => {
     const addr = await bob.listen();
     const peer = await w.clock.run(alice.connect(addr));
     const fates = Array.from({ length: 20 }, () =>
-      fate(out.send(peer, 'x'.repeat(100_000), { delivery: true, timeoutMs: 30_000 })),
+      fate(peer.send('x'.repeat(100_000), { delivery: true, timeoutMs: 30_000 })),
     );
-    const waiting = fate(alice.flushed(peer, { timeoutMs: 60_000 }));
+    const waiting = fate(peer.flushed({ timeoutMs: 60_000 }));
     await w.clock.advance(1500);
     assert.ok(w.clock.armed > 0);
     bob.ban('10.0.0.1');
@@ -153,11 +155,10 @@ describe('nothing is left', () => {
   it('of a peer that is faster than its rate, when its connection has ended', async () => {
     const w = watched();
     const [alice, bob] = [w.node('10.0.0.1'), w.node('10.0.0.2')];
-    const out = alice.enable(writing({ codec: texts }));
+    alice.enable(writing());
     const heard: string[] = [];
     bob.enable(
       reading({
-        codec: texts,
         onMessage: (_, text) => void heard.push(text),
         idleTimeoutMs: Infinity,
         progressTimeoutMs: Infinity,
@@ -165,7 +166,7 @@ describe('nothing is left', () => {
       }),
     );
     const peer = await w.clock.run(alice.connect(await bob.listen()));
-    for (let i = 0; i < 3; i++) out.send(peer, String(i));
+    for (let i = 0; i < 3; i++) peer.send(String(i));
     await w.clock.advance(100);
     assert.deepEqual([heard, w.clock.armed], [['0'], 1]);
     bob.ban('10.0.0.1');
@@ -178,19 +179,19 @@ describe('nothing is left', () => {
     const alice = w.node('10.0.0.1');
     const carol = w.node('10.1.0.1');
     const bob = createNode({
+      security: 'none',
+      codec: texts,
       realm: w.realm,
       network: w.net.host('10.0.0.2'),
       bind: '10.0.0.2:0',
       maxNodeBytes: 65_536,
     });
-    const outs = [alice, carol].map((node) => node.enable(writing({ codec: texts })));
-    bob.enable(
-      reading({ codec: texts, onMessage: () => never(), idleTimeoutMs: Infinity, progressTimeoutMs: Infinity }),
-    );
+    for (const node of [alice, carol]) node.enable(writing());
+    bob.enable(reading({ onMessage: () => never(), idleTimeoutMs: Infinity, progressTimeoutMs: Infinity }));
     const addr = await bob.listen();
-    for (const [i, node] of [alice, carol].entries()) {
+    for (const node of [alice, carol]) {
       const peer = await w.clock.run(node.connect(addr));
-      outs[i]!.send(peer, 'x'.repeat(900_000));
+      peer.send('x'.repeat(900_000));
     }
     await w.clock.advance(1500);
     assert.equal(w.clock.armed, 3, 'two writers look at what is stuck, and the budget at who moves nothing');

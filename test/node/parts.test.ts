@@ -27,7 +27,7 @@ describe('admission', () => {
         for (const { act, at, ip } of steps) {
           const one = places[at % Math.max(places.length, 1)];
           if (act === 'reserve') {
-            const place = admission.reserve(`10.0.0.${ip}`, 'outbound');
+            const place = admission.reserve(`10.0.0.${ip}`, 'responder');
             if (typeof place !== 'string') places.push({ place, ip, open: true, setting: true });
           } else if (one !== undefined && act === 'establish') {
             one.place.establish();
@@ -45,8 +45,8 @@ describe('admission', () => {
         for (const { place } of places) place.release();
         assert.deepEqual([admission.total, admission.connecting], [0, 0]);
         // Every place is free again, for every IP.
-        for (let i = 0; i < 3; i++) taken(admission.reserve('10.0.0.1', 'outbound')).establish();
-        assert.equal(admission.reserve('10.0.0.1', 'outbound'), 'max_connections_per_ip');
+        for (let i = 0; i < 3; i++) taken(admission.reserve('10.0.0.1', 'responder')).establish();
+        assert.equal(admission.reserve('10.0.0.1', 'responder'), 'max_connections_per_ip');
       }),
     );
   });
@@ -59,10 +59,10 @@ describe('admission', () => {
     ] as const) {
       const admission = new Admission({ maxConnections, maxConnectionsPerIp: 1000, maxConnecting: 1000 });
       let inbound = 0;
-      while (typeof admission.reserve('10.0.0.1', 'inbound') !== 'string') inbound++;
+      while (typeof admission.reserve('10.0.0.1', 'initiator') !== 'string') inbound++;
       assert.equal(inbound, maxConnections - reserved);
       let outbound = 0;
-      while (typeof admission.reserve('10.0.0.1', 'outbound') !== 'string') outbound++;
+      while (typeof admission.reserve('10.0.0.1', 'responder') !== 'string') outbound++;
       assert.equal(outbound, Math.min(reserved, 1000 - inbound));
     }
   });
@@ -70,39 +70,40 @@ describe('admission', () => {
   it('when those being set up fill it, one of a network that has more makes room for a newcomer', () => {
     const admission = new Admission({ maxConnections: 4, maxConnectionsPerIp: 4, maxConnecting: 4 });
     const evicted: number[] = [];
-    for (let i = 0; i < 4; i++) taken(admission.reserve('10.0.0.1', 'inbound', () => void evicted.push(i)));
-    taken(admission.reserve('10.9.0.1', 'inbound'));
+    for (let i = 0; i < 4; i++) taken(admission.reserve('10.0.0.1', 'initiator', () => void evicted.push(i)));
+    taken(admission.reserve('10.9.0.1', 'initiator'));
     assert.deepEqual([evicted, admission.total], [[0], 4]);
-    assert.equal(admission.reserve('10.0.0.1', 'inbound'), 'max_connecting');
+    assert.equal(admission.reserve('10.0.0.1', 'initiator'), 'max_connecting');
   });
 
   it('says which limit is reached', () => {
     const admission = new Admission({ maxConnections: 3, maxConnectionsPerIp: 2, maxConnecting: 2 });
-    const [first] = [taken(admission.reserve('a', 'outbound')), taken(admission.reserve('b', 'outbound'))];
-    assert.equal(admission.reserve('c', 'outbound'), 'max_connecting');
+    const [first] = [taken(admission.reserve('a', 'responder')), taken(admission.reserve('b', 'responder'))];
+    assert.equal(admission.reserve('c', 'responder'), 'max_connecting');
     first.establish();
-    taken(admission.reserve('a', 'outbound')).establish();
-    assert.equal(admission.reserve('d', 'outbound'), 'max_connections');
+    taken(admission.reserve('a', 'responder')).establish();
+    assert.equal(admission.reserve('d', 'responder'), 'max_connections');
   });
 
   it('counts those that come and those that go apart, and keeps places for our own', () => {
     const admission = new Admission({ maxConnections: 64, maxConnectionsPerIp: 64, maxConnecting: 10 });
-    for (let i = 0; i < 10; i++) taken(admission.reserve(`192.0.${i}.1`, 'inbound'));
-    assert.equal(admission.reserve('192.0.77.1', 'inbound'), 'max_connecting', 'each network has one');
-    for (let i = 0; i < 10; i++) taken(admission.reserve(`198.51.${i}.1`, 'outbound'));
-    assert.equal(admission.reserve('198.51.77.1', 'outbound'), 'max_connecting');
+    for (let i = 0; i < 10; i++) taken(admission.reserve(`192.0.${i}.1`, 'initiator'));
+    assert.equal(admission.reserve('192.0.77.1', 'initiator'), 'max_connecting', 'each network has one');
+    for (let i = 0; i < 10; i++) taken(admission.reserve(`198.51.${i}.1`, 'responder'));
+    assert.equal(admission.reserve('198.51.77.1', 'responder'), 'max_connecting');
     const full = new Admission({ maxConnections: 64, maxConnectionsPerIp: 64, maxConnecting: 64 });
-    for (let i = 0; i < 60; i++) taken(full.reserve('192.0.2.1', 'inbound')).establish();
-    assert.equal(full.reserve('192.0.3.1', 'inbound'), 'max_connections');
-    for (let i = 0; i < 4; i++) taken(full.reserve('198.51.100.1', 'outbound'));
-    assert.equal(full.reserve('198.51.100.1', 'outbound'), 'max_connections');
+    for (let i = 0; i < 60; i++) taken(full.reserve('192.0.2.1', 'initiator')).establish();
+    assert.equal(full.reserve('192.0.3.1', 'initiator'), 'max_connections');
+    for (let i = 0; i < 4; i++) taken(full.reserve('198.51.100.1', 'responder'));
+    assert.equal(full.reserve('198.51.100.1', 'responder'), 'max_connections');
   });
 
   it('a newcomer takes the place of a set-up of the network that has most, and nobody that of an own dial', () => {
     const admission = new Admission({ maxConnections: 100, maxConnecting: 10 });
     const evicted: string[] = [];
-    const reserve = (ip: string): Reservation | string => admission.reserve(ip, 'inbound', () => void evicted.push(ip));
-    taken(admission.reserve('203.0.113.9', 'outbound'));
+    const reserve = (ip: string): Reservation | string =>
+      admission.reserve(ip, 'initiator', () => void evicted.push(ip));
+    taken(admission.reserve('203.0.113.9', 'responder'));
     const honest = taken(reserve('198.51.100.1'));
     for (let i = 0; i < 9; i++) taken(reserve('203.0.113.1'));
     assert.equal(reserve('203.0.113.1'), 'max_connecting');
@@ -121,10 +122,10 @@ describe('admission', () => {
 
   it('groups IPv6 by its first 64 bits only when told to', () => {
     const [plain, grouped] = [false, true].map((groupIpv6) => new Admission({ maxConnectionsPerIp: 1, groupIpv6 }));
-    for (const admission of [plain!, grouped!]) taken(admission.reserve('2001:db8::1', 'outbound'));
-    taken(plain!.reserve('2001:db8::2', 'outbound'));
-    assert.equal(grouped!.reserve('2001:db8::2', 'outbound'), 'max_connections_per_ip');
-    taken(grouped!.reserve('2001:db8:0:1::2', 'outbound'));
+    for (const admission of [plain!, grouped!]) taken(admission.reserve('2001:db8::1', 'responder'));
+    taken(plain!.reserve('2001:db8::2', 'responder'));
+    assert.equal(grouped!.reserve('2001:db8::2', 'responder'), 'max_connections_per_ip');
+    taken(grouped!.reserve('2001:db8:0:1::2', 'responder'));
   });
 });
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Connection, lengthDelimited, onConnect, reading, writing } from '../../src/node/index.ts';
-import { texts, World } from './world.ts';
+import { type TcpConnection, lengthDelimited, onConnect, reading, writing } from '../../src/node/index.ts';
+import { rawTexts, texts, World } from './world.ts';
 
 describe('reading and writing', () => {
   it('typed messages: each side echoes only what is new to it', async () => {
@@ -13,15 +13,15 @@ describe('reading and writing', () => {
     const heard: string[] = [];
     for (const node of [a, b]) {
       const seen = new Set<string>();
-      const out = node.enable(writing({ codec: texts }));
-      const onMessage = (peer: Connection, text: string): void => {
+      node.enable(writing());
+      const onMessage = (peer: TcpConnection<string>, text: string): void => {
         heard.push(text);
         if (seen.has(text)) return;
         seen.add(text);
-        out.send(peer, text);
+        peer.send(text);
       };
-      node.enable(reading({ codec: texts, onMessage }));
-      node.enable(onConnect((peer) => peer.localRole === 'initiator' && out.send(peer, 'salute')));
+      node.enable(reading({ onMessage }));
+      node.enable(onConnect((peer) => peer.side === 'responder' && peer.send('salute')));
     }
     await world.connect(a, await b.listen());
     await world.clock.advance(100);
@@ -31,15 +31,13 @@ describe('reading and writing', () => {
 
   it('a message that cannot be one ends the connection; sending is disconnected then', async () => {
     const world = new World();
-    const [a, b] = [await world.talker(), world.node()];
-    const raw = b.enable(
-      writing({ codec: { encoder: () => ({ encode: (_: null, out) => out.uint32(0xffff_ffff) }) } }),
-    );
+    const [a, b] = [await world.talker(), world.node({ codec: rawTexts })];
+    b.enable(writing());
     const there = await world.connect(b, a.addr);
     const [here] = a.node.connections();
-    raw.send(there, null);
+    there.send('\u00ff\u00ff\u00ff\u00ff');
     assert.equal((await world.run(here!.closed)).reason, 'oversize');
-    assert.throws(() => a.out.send(here!, 'x'), { code: 'disconnected' });
+    assert.throws(() => here!.send('x'), { code: 'disconnected' });
     assert.equal(a.node.heuristics.ended.get('oversize'), 1);
     await world.close(a.node, b);
   });
@@ -59,11 +57,11 @@ describe('reading and writing', () => {
     const world = new World();
     const [a, b] = [await world.talker(), world.node()];
     const peer = await world.connect(a.node, await b.listen());
-    a.out.send(peer, 'hello');
+    peer.send('hello');
     await world.clock.advance(1000);
     assert.equal(b.connections()[0]!.stats.wire.received, 9); // It lies in the network's buffer.
     assert.equal(b.stats.received.messages, 0);
-    assert.throws(() => a.out.send(b.connections()[0]!, 'x'), { code: 'unsupported' });
+    assert.throws(() => b.connections()[0]!.send('x'), { code: 'unsupported' });
     await world.close(a.node, b);
   });
 
@@ -84,7 +82,7 @@ describe('reading and writing', () => {
     const sender = async (): Promise<void> => {
       for (let i = 0; i < 200; i++) {
         sent.push(`${i}`.padEnd(100));
-        if (!a.out.send(peer, sent.at(-1)!)) await a.node.ready(peer);
+        if (!peer.send(sent.at(-1)!)) await peer.ready();
       }
     };
     const sending = sender();
@@ -110,7 +108,7 @@ describe('reading and writing', () => {
     const [a, b] = [await world.talker(), await world.talker({}, { onMessage, concurrency: 4 })];
     const peer = await world.connect(a.node, b.addr);
     const all = Array.from({ length: 20 }, (_, i) => String(i));
-    for (const text of all) a.out.send(peer, text);
+    for (const text of all) peer.send(text);
     await world.run(a.node.drain());
     assert.deepEqual(begun, all);
     assert.equal(most, 4);
@@ -126,7 +124,7 @@ describe('reading and writing', () => {
     };
     const [a, b] = [await world.talker(), await world.talker({}, { onMessage, overflow: 'drop', maxQueueMessages: 1 })];
     const peer = await world.connect(a.node, b.addr);
-    for (let i = 0; i < 25; i++) a.out.send(peer, 'x');
+    for (let i = 0; i < 25; i++) peer.send('x');
     await world.clock.advance(1000);
     assert.equal(b.node.stats.received.messages, 25);
     assert.equal(processed, 2);
@@ -138,7 +136,7 @@ describe('reading and writing', () => {
     const world = new World();
     const [a, b] = [await world.talker(), await world.talker({}, { overflow: 'drop', maxQueueMessages: 1 })];
     const peer = await world.connect(a.node, b.addr);
-    for (let i = 0; i < 100; i++) a.out.send(peer, String(i));
+    for (let i = 0; i < 100; i++) peer.send(String(i));
     await world.run(a.node.drain());
     assert.equal(b.heard.length, 100);
     await world.close(a.node, b.node);
@@ -147,10 +145,10 @@ describe('reading and writing', () => {
   it('isFatal lets bad messages pass whose end the codec has found, and they are counted', async () => {
     const world = new World();
     const a = await world.talker();
-    const node = world.node();
     const heard: string[] = [];
-    const picky = {
-      decoder: (connection: Connection) => {
+    const picky: typeof texts = {
+      ...texts,
+      decoder: (connection) => {
         const inner = texts.decoder(connection);
         return {
           push: (chunk: Parameters<typeof inner.push>[0]) => inner.push(chunk),
@@ -165,28 +163,29 @@ describe('reading and writing', () => {
         };
       },
     };
+    const node = world.node({ codec: picky });
     const isFatal = (error: unknown): boolean => !(error instanceof Error && error.message === 'bad');
-    node.enable(reading({ codec: picky, onMessage: (_, text) => void heard.push(text), isFatal }));
+    node.enable(reading({ onMessage: (_, text) => void heard.push(text), isFatal }));
     const peer = await world.connect(a.node, await node.listen());
-    for (const text of ['one', 'bad', 'two', 'bad', 'three']) a.out.send(peer, text);
+    for (const text of ['one', 'bad', 'two', 'bad', 'three']) peer.send(text);
     await world.run(a.node.drain());
     assert.deepEqual(heard, ['one', 'two', 'three']);
     assert.equal(node.heuristics.toleratedErrors, 2);
     await world.close(a.node, node);
   });
 
-  it('pause and resume of the handle', async () => {
+  it('a connection that is paused processes nothing, and goes on when it is resumed', async () => {
     const world = new World();
     const [a, node] = [await world.talker(), world.node()];
     const heard: string[] = [];
-    const handle = node.enable(reading({ codec: texts, onMessage: (_, text) => void heard.push(text) }));
+    node.enable(reading({ onMessage: (_, text) => void heard.push(text) }));
     const peer = await world.connect(a.node, await node.listen());
     const [here] = node.connections();
-    handle.pause(here!);
-    a.out.send(peer, 'wait');
+    here!.pause();
+    peer.send('wait');
     await world.clock.advance(100_000);
     assert.deepEqual(heard, []);
-    handle.resume(here!);
+    here!.resume();
     await world.clock.advance(10);
     assert.deepEqual(heard, ['wait']);
     await world.close(a.node, node);
@@ -196,12 +195,12 @@ describe('reading and writing', () => {
 describe('sending', () => {
   it('the largest message that lengthDelimited takes by default can be sent by default', async () => {
     const world = new World();
-    const [a, b] = [world.node(), world.node()];
-    const out = a.enable(writing({ codec: lengthDelimited() }));
+    const [a, b] = [world.node({ codec: lengthDelimited() }), world.node()];
+    a.enable(writing());
     const peer = await world.connect(a, await b.listen());
     const largest = new Uint8Array(16 * 2 ** 20);
-    assert.equal(out.send(peer, largest), false);
-    assert.throws(() => out.send(peer, new Uint8Array(largest.length + 1)), { code: 'mtu_exceeded' });
+    assert.equal(peer.send(largest), false);
+    assert.throws(() => peer.send(new Uint8Array(largest.length + 1)), { code: 'mtu_exceeded' });
     await world.close(a, b);
   });
 
@@ -211,12 +210,12 @@ describe('sending', () => {
     const b = world.node();
     const peer = await world.connect(a.node, await b.listen());
     const text = 'x'.repeat(96); // 100 bytes in a frame
-    const answers = Array.from({ length: 30 }, () => a.out.send(peer, text));
+    const answers = Array.from({ length: 30 }, () => peer.send(text));
     assert.deepEqual([answers[14], answers[15]], [true, false]);
-    assert.throws(() => a.out.send(peer, text), { code: 'limit_exceeded', sent: 'no' });
-    assert.throws(() => a.out.send(peer, text, { delivery: true }), { code: 'limit_exceeded' });
-    assert.equal(await world.codeOf(a.node.ready(peer, { timeoutMs: 50 })), 'timeout');
-    assert.equal(await world.codeOf(a.node.flushed(peer, { timeoutMs: 50 })), 'timeout');
+    assert.throws(() => peer.send(text), { code: 'limit_exceeded', sent: 'no' });
+    assert.throws(() => peer.send(text, { delivery: true }), { code: 'limit_exceeded' });
+    assert.equal(await world.codeOf(peer.ready({ timeoutMs: 50 })), 'timeout');
+    assert.equal(await world.codeOf(peer.flushed({ timeoutMs: 50 })), 'timeout');
     await world.close(a.node, b);
   });
 
@@ -225,8 +224,8 @@ describe('sending', () => {
     const a = await world.talker({}, {}, { maxQueueBytes: 1000 });
     const b = await world.talker();
     const peer = await world.connect(a.node, b.addr);
-    assert.throws(() => a.out.send(peer, 'x'.repeat(20_000)), { code: 'limit_exceeded' });
-    a.out.send(peer, 'small');
+    assert.throws(() => peer.send('x'.repeat(20_000)), { code: 'limit_exceeded' });
+    peer.send('small');
     await world.run(a.node.drain());
     assert.deepEqual(b.heard, ['small']);
     await world.close(a.node, b.node);
@@ -236,9 +235,9 @@ describe('sending', () => {
     const world = new World({ windowBytes: 100 });
     const [a, b] = [await world.talker(), world.node()];
     const peer = await world.connect(a.node, await b.listen());
-    const first = a.out.send(peer, 'x', { delivery: true });
+    const first = peer.send('x', { delivery: true });
     assert.equal(await world.codeOf(first), 'resolved');
-    const second = a.out.send(peer, 'y'.repeat(500), { delivery: true });
+    const second = peer.send('y'.repeat(500), { delivery: true });
     await world.clock.advance(100);
     await world.close(b);
     assert.equal(await world.codeOf(second), 'disconnected');
@@ -250,18 +249,18 @@ describe('sending', () => {
     const heard: string[] = [];
     const a = await world.talker({}, {}, { timeoutMs: Infinity });
     const node = world.node();
-    const handle = node.enable(reading({ codec: texts, onMessage: (_, text) => void heard.push(text[0]!) }));
+    node.enable(reading({ onMessage: (_, text) => void heard.push(text[0]!) }));
     const peer = await world.connect(a.node, await node.listen());
-    handle.pause(node.connections()[0]!);
+    node.connections()[0]!.pause();
     const big = 'x'.repeat(400_000);
-    a.out.send(peer, big);
-    a.out.send(peer, big);
+    peer.send(big);
+    peer.send(big);
     await world.clock.advance(1); // Both are on their way to the kernel.
-    const late = a.out.send(peer, 'late', { delivery: true, timeoutMs: 1000 });
-    assert.equal(a.out.send(peer, 'also late', { timeoutMs: 1000 }), true);
-    a.out.send(peer, 'z');
+    const late = peer.send('late', { delivery: true, timeoutMs: 1000 });
+    assert.equal(peer.send('also late', { timeoutMs: 1000 }), true);
+    peer.send('z');
     assert.equal(await world.codeOf(late), 'timeout');
-    handle.resume(node.connections()[0]!);
+    node.connections()[0]!.resume();
     await world.run(a.node.drain());
     assert.deepEqual(heard, ['x', 'x', 'z']);
     await world.close(a.node, node);
@@ -273,9 +272,9 @@ describe('sending', () => {
     const b = await world.talker({}, { onMessage: (_, text) => void heard.push(text.slice(0, 6)) });
     const a = await world.talker();
     const peer = await world.connect(a.node, b.addr);
-    for (let i = 0; i < 100; i++) a.out.send(peer, 'transfer'.padEnd(100_000, 'x'), { priority: -1 });
-    a.out.send(peer, 'urgent', { priority: 1 });
-    a.out.send(peer, 'normal');
+    for (let i = 0; i < 100; i++) peer.send('transfer'.padEnd(100_000, 'x'), { priority: -1 });
+    peer.send('urgent', { priority: 1 });
+    peer.send('normal');
     await world.run(a.node.drain());
     assert.equal(heard.length, 102);
     assert.ok(heard.indexOf('urgent') < heard.indexOf('normal'));
@@ -288,8 +287,8 @@ describe('sending', () => {
     const hub = await world.talker();
     const peers = await Promise.all(Array.from({ length: 4 }, () => world.talker()));
     for (const { addr } of peers) await world.connect(hub.node, addr);
-    assert.equal(hub.out.broadcast('one'), 4);
-    assert.equal(hub.out.broadcast('two'), 4);
+    assert.equal(hub.node.broadcast('one'), 4);
+    assert.equal(hub.node.broadcast('two'), 4);
     await world.clock.advance(10);
     for (const { heard } of peers) assert.deepEqual(heard, ['one', 'two']);
     await world.close(hub.node, ...peers.map(({ node }) => node));
@@ -299,7 +298,7 @@ describe('sending', () => {
     const world = new World({ windowBytes: 1000 });
     const [a, b] = [await world.talker({}, {}, { timeoutMs: 200 }), world.node()];
     const peer = await world.connect(a.node, await b.listen());
-    const fate = a.out.send(peer, 'x'.repeat(5000), { delivery: true });
+    const fate = peer.send('x'.repeat(5000), { delivery: true });
     const how = await world.run(peer.closed);
     assert.deepEqual([how.origin, how.reason], ['writing', 'write_timeout']);
     assert.equal(await world.codeOf(fate), 'disconnected');

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { handshake, type HandshakeStream, type Node, reading } from '../../src/node/index.ts';
-import { never, texts, World } from './world.ts';
+import { never, World } from './world.ts';
 
 /** A handshake that shows its stream and does not end by itself. */
 function stalling(node: Node): HandshakeStream[] {
@@ -64,7 +64,7 @@ describe('a ban', () => {
         }),
       );
       const addr = await bob.listen();
-      alice.enable(reading({ codec: texts, onMessage: () => undefined }));
+      alice.enable(reading({ onMessage: () => undefined }));
       await world.run(alice.connect(addr).catch(() => undefined));
       await world.clock.advance(2000);
       assert.deepEqual([bob.connected, bob.connecting, alice.connected], [0, 0, 0], `after ${steps} steps`);
@@ -75,7 +75,7 @@ describe('a ban', () => {
   it('closes the connections that its IP makes, at once', async () => {
     const world = new World();
     const [bob, alice] = [world.node({}, '10.0.0.1'), world.node({}, '10.9.0.1')];
-    alice.enable(reading({ codec: texts, onMessage: () => undefined }));
+    alice.enable(reading({ onMessage: () => undefined }));
     const addr = await bob.listen();
     bob.ban('10.9.0.1');
     const peer = await world.run(alice.connect(addr));

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
 import { type Decoder, lengthDelimited, mapCodec, writing } from '../../src/node/index.ts';
-import { rawTexts, World } from './world.ts';
+import { rawTexts, texts, World } from './world.ts';
 
 /** A decoder of texts that throws for what is none. */
 function strict(): Decoder<string> {
@@ -58,9 +58,9 @@ describe('time limits of reading', () => {
       const world = new World();
       const [a, deaf] = [await world.talker(), world.node()];
       const peer = await world.connect(a.node, await deaf.listen());
-      a.out.send(peer, 'x');
-      await world.run(a.node.flushed(peer));
-      const ended = (end === 'disconnect' ? a.node.disconnect(peer) : a.node.drain()).catch(() => undefined);
+      peer.send('x');
+      await world.run(peer.flushed());
+      const ended = (end === 'disconnect' ? peer.disconnect() : a.node.drain()).catch(() => undefined);
       await world.clock.advance(waits - 100);
       assert.notEqual(peer.state, 'closed', end);
       await world.clock.advance(200);
@@ -77,9 +77,12 @@ describe('time limits of reading', () => {
     ] as const) {
       const world = new World();
       const onMessage = (_: unknown, text: string | undefined): void => assert.fail(text);
-      const [a, b] = [await world.talker({}, { onMessage, codec: { decoder: () => strict() } }), world.node()];
-      const raw = b.enable(writing({ codec: rawTexts }));
-      raw.send(await world.connect(b, a.addr), bytes);
+      const [a, b] = [
+        await world.talker({ codec: { ...texts, decoder: () => strict() } }, { onMessage }),
+        world.node({ codec: rawTexts }),
+      ];
+      b.enable(writing());
+      (await world.connect(b, a.addr)).send(bytes);
       await world.clock.advance(10);
       assert.deepEqual([...a.node.heuristics.ended], [[reason, 1]]);
       await world.close(a.node, b);
@@ -88,13 +91,16 @@ describe('time limits of reading', () => {
 
   it('a large frame that keeps arriving is not idle', async () => {
     const world = new World();
-    const [a, b] = [await world.talker({}, { idleTimeoutMs: 300, progressTimeoutMs: 300 }), world.node()];
-    const raw = b.enable(writing({ codec: rawTexts }));
+    const [a, b] = [
+      await world.talker({}, { idleTimeoutMs: 300, progressTimeoutMs: 300 }),
+      world.node({ codec: rawTexts }),
+    ];
+    b.enable(writing());
     const peer = await world.connect(b, a.addr);
-    raw.send(peer, '\u0000\u0001\u0000\u0000'); // 65 536 bytes follow
+    peer.send('\u0000\u0001\u0000\u0000'); // 65 536 bytes follow
     for (let i = 0; i < 32; i++) {
       await world.clock.advance(200);
-      raw.send(peer, 'x'.repeat(2048));
+      peer.send('x'.repeat(2048));
     }
     await world.clock.advance(10);
     assert.deepEqual(
@@ -106,12 +112,12 @@ describe('time limits of reading', () => {
 
   it('a frame whose bytes drip in is slow', async () => {
     const world = new World();
-    const [a, b] = [await world.talker(), world.node()];
-    const raw = b.enable(writing({ codec: rawTexts }));
+    const [a, b] = [await world.talker(), world.node({ codec: rawTexts })];
+    b.enable(writing());
     const peer = await world.connect(b, a.addr);
-    raw.send(peer, '\u0000\u0000\u0001\u0000');
+    peer.send('\u0000\u0000\u0001\u0000');
     for (let i = 0; i < 60 && a.node.connected > 0; i++) {
-      raw.send(peer, 'x');
+      peer.send('x');
       await world.clock.advance(100);
     }
     assert.equal(a.node.heuristics.ended.get('slow'), 1);
@@ -125,8 +131,8 @@ describe('time limits of reading', () => {
       new Promise((resolve) => void world.clock.setTimer(world.clock.nowMs() + 5000, resolve));
     const [a, b] = [await world.talker({}, { onMessage, idleTimeoutMs: 200 }), await world.talker()];
     const peer = await world.connect(b.node, a.addr);
-    b.out.send(peer, 'x');
-    b.out.send(peer, 'y');
+    peer.send('x');
+    peer.send('y');
     await world.clock.advance(6000);
     assert.equal(peer.state, 'open');
     await world.close(a.node, b.node);
@@ -143,7 +149,7 @@ describe('rates', () => {
     const a = await world.talker();
     for (const { addr } of [slow, dropping, strict]) {
       const peer = await world.connect(a.node, addr);
-      for (let i = 0; i < 30; i++) a.out.send(peer, String(i));
+      for (let i = 0; i < 30; i++) peer.send(String(i));
     }
     await world.clock.advance(1000);
     assert.ok(slow.heard.length >= 19 && slow.heard.length <= 21, `${slow.heard.length} heard`);
@@ -159,7 +165,7 @@ describe('rates', () => {
     const world = new World();
     const [a, b] = [await world.talker(), await world.talker({}, { rate: { bytesPerSecond: 1000 } })];
     const peer = await world.connect(a.node, b.addr);
-    for (let i = 0; i < 30; i++) a.out.send(peer, 'x'.repeat(96));
+    for (let i = 0; i < 30; i++) peer.send('x'.repeat(96));
     await world.clock.advance(500);
     assert.ok(b.heard.length >= 14 && b.heard.length <= 17, `${b.heard.length} heard`);
     await world.clock.advance(2000);

@@ -7,15 +7,18 @@ import { describe, it, mock } from 'node:test';
 
 import { type Bytes, concatBytes } from '../../src/base/bytes.ts';
 import {
+  type Codec,
   type Decoder,
   lines,
+  type Node,
   noise,
   reading,
   type ReadingOptions,
+  type TcpConnection,
   varintDelimited,
   writing,
 } from '../../src/node/index.ts';
-import { ByteStream } from '../../src/node/handshake.ts';
+import { ByteStream } from '../../src/node/handshake-stream.ts';
 import { NodeConnection } from '../../src/node/node-connection.ts';
 import { type Pipe } from '../../src/net/pipe.ts';
 import { CipherState } from '../../src/protocols/noise/cipher-state.ts';
@@ -38,22 +41,24 @@ class TurnCount {
   }
 }
 
-const raw = {
-  encoder: () => ({ encode: (bytes: Uint8Array, out: { bytes(bytes: Uint8Array): void }) => out.bytes(bytes) }),
+const raw: Codec<never, Uint8Array> = {
+  decoder: () => ({ push: () => undefined, next: () => undefined, bufferedBytes: 0 }),
+  encoder: () => ({ encode: (bytes, out) => out.bytes(bytes) }),
 };
 
 /** A node that is sent these bytes, in one chunk where its window takes them. */
 async function sent<In>(
   bytes: Uint8Array,
-  codec: { decoder: (connection: never) => Decoder<In> },
+  codec: Pick<Codec<In, never>, 'decoder'>,
   options: Partial<ReadingOptions<In>> & { readonly count: TurnCount },
 ) {
   const world = new World({ windowBytes: 1_000_000 });
-  const [alice, bob] = [world.node(), world.node()];
-  const out = alice.enable(writing({ codec: raw }));
-  bob.enable(reading({ codec, onMessage: () => options.count.note(), ...options }));
+  const alice = world.node({ codec: raw });
+  const bob = world.node({ codec: { ...raw, decoder: (connection: TcpConnection) => codec.decoder(connection) } });
+  alice.enable(writing());
+  bob.enable(reading({ onMessage: () => options.count.note(), ...options }));
   const peer = await world.connect(alice, await bob.listen());
-  out.send(peer, bytes);
+  peer.send(bytes);
   await world.clock.advance(100);
   const { heuristics } = bob;
   await world.close(alice, bob);
@@ -77,7 +82,7 @@ describe('one chunk of a peer, in turns', () => {
       const decoded = new TurnCount();
       const inner = lines();
       const codec = {
-        decoder: (connection: never): Decoder<string> => {
+        decoder: (connection: TcpConnection): Decoder<string> => {
           const decoder = inner.decoder(connection);
           return {
             push: (chunk) => decoder.push(chunk),
@@ -124,16 +129,14 @@ describe('one chunk of a peer, in turns', () => {
 
   it('Noise records of one byte are opened some at a time, in order, and those before the end are all opened', async () => {
     const world = new World({ windowBytes: 1_000_000 });
-    const [alice, bob] = [world.node(), world.node()];
     const { realm } = world;
-    for (const [i, node] of [alice, bob].entries()) {
-      node.enable(noise({ pattern: 'XX', privateKey: testKey(i), realm }));
-    }
+    const [alice, bob] = [0, 1].map((i) =>
+      world.node({ security: noise({ pattern: 'XX', privateKey: testKey(i), realm }), codec: varintDelimited() }),
+    ) as [Node<Bytes, Uint8Array>, Node<Bytes, Uint8Array>];
     const heard: number[] = [];
     const ended: unknown[] = [];
     bob.enable(
       reading({
-        codec: varintDelimited(),
         onMessage: (peer, bytes) => {
           heard.push(bytes[0]!);
           peer.closed.then(

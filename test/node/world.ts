@@ -5,7 +5,7 @@ import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   type Codec,
-  type Connection,
+  type TcpConnection,
   createMemoryNetwork,
   createNode,
   lengthDelimited,
@@ -16,7 +16,6 @@ import {
   reading,
   type ReadingOptions,
   writing,
-  type WritingHandle,
   type WritingOptions,
 } from '../../src/node/index.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
@@ -29,11 +28,13 @@ export const texts: Codec<string, string> = mapCodec(lengthDelimited({ maxFrameB
 
 /** A node that reads and writes texts, and listens. */
 export interface Talker {
-  readonly node: Node;
-  readonly out: WritingHandle<string>;
+  readonly node: Node<string, string>;
   readonly heard: string[];
   readonly addr: string;
 }
+
+/** Options of a node without what a world gives it. */
+type Given<In, Out> = Partial<NodeOptions<In, Out>>;
 
 export class World {
   readonly realm: MemoryRealm<VirtualClock>;
@@ -50,9 +51,13 @@ export class World {
     return this.realm.clock;
   }
 
-  /** A node on a host of its own, or on the one with this IP. */
-  node(options: NodeOptions = {}, ip: string = this.#newIp()): Node {
-    return createNode({ realm: this.realm, network: this.net.host(ip), bind: `${ip}:0`, ...options });
+  /** A node on a host of its own, or on the one with this IP. Its messages are texts unless it has another codec. */
+  node<In, Out>(options: Given<In, Out> & { readonly codec: Codec<In, Out> }, ip?: string): Node<In, Out>;
+  node(options?: Given<string, string>, ip?: string): Node<string, string>;
+  node(options: Given<string, string> = {}, ip: string = this.#newIp()): Node<string, string> {
+    const { realm } = this;
+    const network = this.net.host(ip);
+    return createNode({ security: 'none', codec: texts, realm, network, bind: `${ip}:0`, ...options });
   }
 
   #newIp(): string {
@@ -62,15 +67,15 @@ export class World {
 
   /** A node that reads and writes texts, and listens. */
   async talker(
-    options: NodeOptions = {},
-    read: Partial<ReadingOptions<string>> = {},
-    write: Partial<WritingOptions<string>> = {},
+    options: Given<string, string> = {},
+    read: Partial<ReadingOptions<string, string>> = {},
+    write: WritingOptions = {},
   ): Promise<Talker> {
     const node = this.node(options);
     const heard: string[] = [];
-    const out = node.enable(writing({ codec: texts, ...write }));
-    node.enable(reading({ codec: texts, onMessage: (_, text) => void heard.push(text), ...read }));
-    return { node, out, heard, addr: await node.listen() };
+    node.enable(writing(write));
+    node.enable(reading({ onMessage: (_, text) => void heard.push(text), ...read }));
+    return { node, heard, addr: await node.listen() };
   }
 
   run<T>(promise: Promise<T>): Promise<T> {
@@ -78,7 +83,7 @@ export class World {
   }
 
   /** Connects, and gives the other end time to know. */
-  async connect(from: Node, addr: string): Promise<Connection> {
+  async connect<Out>(from: Node<unknown, Out>, addr: string): Promise<TcpConnection<Out>> {
     const connection = await this.run(from.connect(addr));
     await this.clock.advance(10);
     return connection;
@@ -105,7 +110,8 @@ export function never(signal?: AbortSignal): Promise<never> {
 }
 
 /** Text as it is, without frames: for frames by hand. */
-export const rawTexts: Pick<Codec<never, string>, 'encoder'> = {
+export const rawTexts: Codec<never, string> = {
+  decoder: () => ({ push: () => undefined, next: () => undefined, bufferedBytes: 0 }),
   encoder: () => ({
     encode: (text: string, out: { bytes(bytes: Uint8Array): void }): void =>
       out.bytes(Uint8Array.from(text, (character) => character.codePointAt(0)!)),

@@ -8,19 +8,19 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 import { encodeText } from '../../src/base/bytes.ts';
-import { createNode, handshake, lines, type NodeOptions, reading, type ReadingOptions } from '../../src/node/index.ts';
+import { createNode, handshake, lines, reading, type ReadingOptions } from '../../src/node/index.ts';
 import { type Bytes } from '../../src/base/bytes.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 import { bare, closing, ear, type Ear, gone, until } from './nodes.ts';
 
 /** A victim, and an honest peer beside it whose messages must get through. */
-async function victim(options: NodeOptions = {}, read: Partial<ReadingOptions<Bytes>> = {}) {
+async function victim(options: Parameters<typeof ear>[0] = {}, read: Partial<ReadingOptions<Bytes, Uint8Array>> = {}) {
   const node = await ear(options, read);
   const honest = await ear();
   const peer = await honest.node.connect(node.node.listeningAddr!);
   const stillServes = async (): Promise<void> => {
     const before = node.heard.length;
-    honest.out.send(peer, encodeText('still here'));
+    peer.send(encodeText('still here'));
     await until(() => node.heard.length === before + 1);
   };
   await stillServes();
@@ -46,9 +46,9 @@ describe('bad input', () => {
   });
 
   it('garbage for a codec of texts', async () => {
-    const node = createNode({ bind: '127.0.0.1:0' });
+    const node = createNode({ security: 'none', codec: lines(), bind: '127.0.0.1:0' });
     await using _ = closing(node);
-    node.enable(reading({ codec: lines(), onMessage: () => undefined }));
+    node.enable(reading({ onMessage: () => undefined }));
     await node.listen();
     const socket = raw({ node });
     socket.write(Buffer.of(0xff, 0xfe, 0x0a));
@@ -100,7 +100,7 @@ describe('bad input', () => {
   });
 
   it('a handshake that stalls, and one that drips', async () => {
-    const node = createNode({ bind: '127.0.0.1:0' });
+    const node = createNode({ security: 'none', bind: '127.0.0.1:0' });
     await using _ = closing(node);
     node.enable(handshake(({ stream }) => stream.read(100).then(() => undefined), { timeoutMs: 200 }));
     await node.listen();
@@ -113,7 +113,7 @@ describe('bad input', () => {
   });
 
   it('a thousand half-open connections: the budget holds, honest peers come in before and after', async () => {
-    const hub = createNode({ bind: '127.0.0.1:0', maxConnecting: 50, maxConnectionsPerIp: 1000 });
+    const hub = createNode({ security: 'none', bind: '127.0.0.1:0', maxConnecting: 50, maxConnectionsPerIp: 1000 });
     await using _ = closing(hub);
     let most = 0;
     hub.enable(
@@ -126,7 +126,7 @@ describe('bad input', () => {
       ),
     );
     await hub.listen();
-    const hello = createNode();
+    const hello = createNode({ security: 'none' });
     hello.enable(handshake(({ stream }) => stream.write(encodeText('hi'))));
     await hello.connect(hub.listeningAddr!);
     await until(() => hub.connected === 1);
@@ -138,7 +138,7 @@ describe('bad input', () => {
     assert.ok(most <= 50, `${most} at once`);
     assert.equal(hub.connecting, 0);
     assert.equal(hub.connected, 1);
-    await using late = createNode();
+    await using late = createNode({ security: 'none' });
     late.enable(handshake(({ stream }) => stream.write(encodeText('hi'))));
     await late.connect(hub.listeningAddr!);
     await until(() => hub.connected === 2);
@@ -153,7 +153,7 @@ describe('bad input', () => {
     let refused = 0;
     while (peer.state === 'open') {
       try {
-        a.out.send(peer, new Uint8Array(100_000));
+        peer.send(new Uint8Array(100_000));
       } catch {
         refused++;
       }
@@ -178,8 +178,8 @@ describe('nothing is left', () => {
       await until(() => hub.node.connected === 1);
       const back = hub.node.connections()[0]!;
       for (let i = 0; i < 10; i++) {
-        peer.out.send(to, new Uint8Array(100));
-        hub.out.send(back, new Uint8Array(100));
+        to.send(new Uint8Array(100));
+        back.send(new Uint8Array(100));
       }
       await until(() => hub.heard.length === 10 && peer.heard.length === 10);
       hub.heard.length = 0;

@@ -7,10 +7,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { createNode } from '../../src/node/index.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 import { runChaos } from '../node/chaos.ts';
-import { LOOPBACK } from './nodes.ts';
+import { LOOPBACK, unopened } from './nodes.ts';
 
 const ROUND_MS = 9000;
 const seconds = Number(process.env['SHOAL_CHAOS_SECONDS'] ?? 27);
@@ -23,7 +22,7 @@ describe('chaos on real sockets', () => {
       const watch = watchLeaks();
       const report = await runChaos({
         world: {
-          node: (options) => createNode({ ...options, bind: LOOPBACK }),
+          node: (options) => unopened({ ...options, bind: LOOPBACK }),
           pause: (ms) => (ms === 0 ? new Promise((resolve) => setImmediate(resolve)) : delay(ms)),
           nowMs: () => performance.now(),
         },

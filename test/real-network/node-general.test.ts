@@ -5,51 +5,58 @@ import { connect as rawConnect, createServer, Socket } from 'node:net';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import {
-  type Connection,
-  createNode,
-  handshake,
-  lengthDelimited,
-  onConnect,
-  reading,
-  writing,
-} from '../../src/node/index.ts';
-import { bare, closing, codeOf, ear, LOOPBACK, until } from './nodes.ts';
+import { type TcpConnection, createNode, handshake, onConnect, reading, writing } from '../../src/node/index.ts';
+import { bare, closing, codeOf, ear, unopened, until } from './nodes.ts';
 
 describe('node: names and options', () => {
   it('an unnamed node has a number for a name; a given name is kept', () => {
-    const [first, second] = [createNode(), createNode()];
+    const [first, second] = [unopened(), unopened()];
     assert.equal(Number(second.name), Number(first.name) + 1);
-    assert.equal(createNode({ name: 'hub' }).name, 'hub');
+    assert.equal(createNode({ security: 'none', name: 'hub' }).name, 'hub');
   });
 
   it('limits of zero throw', () => {
     for (const name of ['maxConnections', 'maxConnectionsPerIp', 'maxConnecting'] as const) {
-      assert.throws(() => createNode({ [name]: 0 }), RangeError);
+      assert.throws(() => createNode({ security: 'none', [name]: 0 }), RangeError);
     }
-    assert.throws(() => createNode({ bind: 'localhost:1' }), /hostname/);
+    assert.throws(() => createNode({ security: 'none', bind: 'localhost:1' }), /hostname/);
   });
 
   it('a node is raw until a handshake is enabled, and says so', () => {
-    const node = createNode();
+    const node = unopened();
     assert.equal(node.isRaw, true);
     node.enable(handshake(() => Promise.resolve()));
     assert.equal(node.isRaw, false);
   });
 
   it('enabling a kind of hook twice is an error', () => {
-    const node = createNode();
-    const hook = writing({ codec: lengthDelimited() });
+    const node = unopened();
+    const hook = writing();
     node.enable(hook);
     assert.throws(() => node.enable(hook), /Cannot enable writing: the node has one already/);
   });
 });
 
 describe('node: listening and connecting', () => {
+  it('without a bind of its own it can be reached by IPv4, and by IPv6 where there is any', async () => {
+    await using node = createNode({ security: 'none' });
+    await using dialler = createNode({ security: 'none' });
+    const addr = await node.listen();
+    const port = addr.split(':').at(-1)!;
+    assert.match(addr, /^(\[::\]|0\.0\.0\.0):[0-9]+$/);
+    assert.equal((await dialler.connect(`127.0.0.1:${port}`)).ip, '127.0.0.1');
+    if (addr.startsWith('[')) assert.equal((await dialler.connect(`[::1]:${port}`)).ip, '::1');
+    await until(() => node.connected === dialler.connected);
+    assert.ok(
+      node.connections().some(({ ip }) => ip === '127.0.0.1'),
+      'not as an IPv4-mapped address',
+    );
+  });
+
   it('the listener goes on and off any number of times; connections survive', async () => {
-    const [node, peer] = [createNode({ bind: LOOPBACK }), await bare()];
+    const [node, peer] = [unopened(), await bare()];
     await using _ = closing(node, peer);
-    let kept: Connection | undefined;
+    let kept: TcpConnection | undefined;
     for (let i = 0; i < 3; i++) {
       const addr = await node.listen();
       assert.equal(node.listeningAddr, addr);
@@ -71,13 +78,13 @@ describe('node: listening and connecting', () => {
   });
 
   it('a port in use is in_use', async () => {
-    const [node, other] = [await bare(), createNode()];
+    const [node, other] = [await bare(), unopened()];
     await using _ = closing(node, other);
     assert.equal(await codeOf(other.listen(node.listeningAddr)), 'in_use');
   });
 
   it('connects with a source of its own', async () => {
-    const [node, peer] = [await bare(), createNode()];
+    const [node, peer] = [await bare(), unopened()];
     await using _ = closing(node, peer);
     await peer.connect(node.listeningAddr!, { bind: '127.0.0.77:0' });
     await until(() => node.connected === 1);
@@ -85,7 +92,7 @@ describe('node: listening and connecting', () => {
   });
 
   it('connects with a socket of your own', async () => {
-    const [node, peer] = [await bare(), createNode()];
+    const [node, peer] = [await bare(), unopened()];
     await using _ = closing(node, peer);
     const [host, port] = node.listeningAddr!.split(':');
     const socket = new Socket({ allowHalfOpen: true });
@@ -97,13 +104,13 @@ describe('node: listening and connecting', () => {
   });
 
   it('connects a socket of your own that is new; what is none is misuse, and a destroyed one rejects', async () => {
-    const [node, peer] = [await bare(), createNode()];
+    const [node, peer] = [await bare(), unopened()];
     await using _ = closing(node, peer);
     const addr = node.listeningAddr!;
     const connection = await peer.connect(addr, { socket: new Socket() });
     assert.equal(connection.addr, addr);
     await until(() => node.connected === 1);
-    await peer.disconnect(connection);
+    await connection.disconnect();
     assert.throws(() => peer.connect(addr, { socket: {} as never }), TypeError);
     await assert.rejects(peer.connect(addr, { socket: new Socket().destroy() }), { code: 'unreachable' });
   });
@@ -112,7 +119,7 @@ describe('node: listening and connecting', () => {
     const noDelay = t.mock.method(Socket.prototype, 'setNoDelay');
     const keepAlive = t.mock.method(Socket.prototype, 'setKeepAlive');
     const node = await bare();
-    const [eager, lazy] = [createNode(), createNode({ noDelay: false, keepAliveMs: Infinity })];
+    const [eager, lazy] = [unopened(), createNode({ security: 'none', noDelay: false, keepAliveMs: Infinity })];
     await using _ = closing(node, eager, lazy);
     await lazy.connect(node.listeningAddr!);
     assert.deepEqual([noDelay.mock.callCount(), keepAlive.mock.callCount()], [0, 0]);
@@ -125,15 +132,15 @@ describe('node: listening and connecting', () => {
   });
 
   it('several nodes share a port with reusePort, where the system can', async () => {
-    const first = createNode({ bind: LOOPBACK, reusePort: true });
+    const first = unopened({ reusePort: true });
     await using _ = closing(first);
     const addr = await first.listen().catch((error: unknown) => {
       if (P2PError.is(error, 'unsupported')) return undefined;
       throw error;
     });
     if (addr === undefined) return; // Such a system says so, and that is all there is to test.
-    const second = createNode({ reusePort: true });
-    const dialler = createNode();
+    const second = createNode({ security: 'none', reusePort: true });
+    const dialler = unopened();
     await using __ = closing(second, dialler);
     assert.equal(await second.listen(addr), addr);
     await dialler.connect(addr);
@@ -141,8 +148,8 @@ describe('node: listening and connecting', () => {
   });
 
   it('IPv6: a listener on all addresses takes IPv4 too, and shows it as such', async (test) => {
-    const node = createNode({ bind: '[::]:0' });
-    const dialler = createNode();
+    const node = createNode({ security: 'none', bind: '[::]:0' });
+    const dialler = unopened();
     await using _ = closing(node, dialler);
     const addr = await node.listen().catch(() => undefined);
     if (addr === undefined) {
@@ -174,7 +181,7 @@ describe('node: listening and connecting', () => {
   });
 
   it('of five parallel calls to one address exactly four fail', async () => {
-    const [a, b] = [createNode(), await bare()];
+    const [a, b] = [unopened(), await bare()];
     await using _ = closing(a, b);
     const codes = await Promise.all(Array.from({ length: 5 }, () => codeOf(a.connect(b.listeningAddr!))));
     assert.deepEqual(codes.toSorted(), ['in_use', 'in_use', 'in_use', 'in_use', 'resolved']);
@@ -182,7 +189,7 @@ describe('node: listening and connecting', () => {
   });
 
   it('connecting has a time limit, a signal, and says what is wrong', async () => {
-    await using node = createNode();
+    await using node = unopened();
     assert.equal(await codeOf(node.connect('127.0.0.1:1')), 'unreachable');
     // A listener whose queue is full does not answer.
     const server = createServer();
@@ -214,8 +221,8 @@ describe('node: limits', () => {
   });
 
   it('maxConnectionsPerIp 1: a second from one IP is dropped, one from another is not', async () => {
-    const [hub, a] = [await bare({ maxConnectionsPerIp: 1 }), createNode()];
-    const [b, c] = [createNode(), createNode()];
+    const [hub, a] = [await bare({ maxConnectionsPerIp: 1 }), unopened()];
+    const [b, c] = [unopened(), unopened()];
     await using _ = closing(hub, a, b, c);
     await a.connect(hub.listeningAddr!);
     await b.connect(hub.listeningAddr!);
@@ -226,7 +233,7 @@ describe('node: limits', () => {
 
   it('fifty at once never exceed a limit of three', async () => {
     const hub = await bare({ maxConnections: 3 });
-    const peers = Array.from({ length: 50 }, () => createNode());
+    const peers = Array.from({ length: 50 }, () => unopened());
     await using _ = closing(hub, ...peers);
     let most = 0;
     hub.enable(onConnect(() => void (most = Math.max(most, hub.connected + hub.connecting))));
@@ -239,7 +246,7 @@ describe('node: limits', () => {
   });
 
   it('maxConnecting 3 with stalled handshakes: the fourth call is refused at once, and counts do not move', async () => {
-    const [node, target] = [createNode({ maxConnecting: 3 }), await bare()];
+    const [node, target] = [createNode({ security: 'none', maxConnecting: 3 }), await bare()];
     const others = [await bare(), await bare(), await bare()];
     await using _ = closing(node, target, ...others);
     node.enable(
@@ -257,7 +264,7 @@ describe('node: limits', () => {
   });
 
   it('a banned IP is refused until its time is up, and what it has is ended', async () => {
-    const [hub, a] = [await bare(), createNode()];
+    const [hub, a] = [await bare(), unopened()];
     await using _ = closing(hub, a);
     await a.connect(hub.listeningAddr!);
     await until(() => hub.connected === 1);
@@ -279,7 +286,7 @@ describe('node: views and counts', () => {
     const hub = await ear();
     const peers = await Promise.all(Array.from({ length: 5 }, () => ear()));
     await using _ = closing(hub.node, ...peers.map(({ node }) => node));
-    const mine: Connection[] = [];
+    const mine: TcpConnection[] = [];
     const agree = (): void => {
       assert.equal(hub.node.connected, mine.length);
       assert.deepEqual(
@@ -297,7 +304,7 @@ describe('node: views and counts', () => {
     }
     for (const at of [2, 0, 2, 1, 0]) {
       const [gone] = mine.splice(at, 1);
-      assert.equal(await hub.node.disconnect(gone!), true);
+      assert.equal(await gone!.disconnect(), true);
       assert.equal(gone!.state, 'closed');
       agree();
     }
@@ -305,23 +312,23 @@ describe('node: views and counts', () => {
   });
 
   it('a side that does not read does not notice that the peer closes', async () => {
-    const [a, b] = [createNode(), await bare()];
+    const [a, b] = [unopened(), await bare()];
     await using _ = closing(a, b);
     const peer = await a.connect(b.listeningAddr!);
     await until(() => b.connected === 1);
-    assert.equal(await a.disconnect(peer), true);
-    assert.equal(await a.disconnect(peer), false);
+    assert.equal(await peer.disconnect(), true);
+    assert.equal(await peer.disconnect(), false);
     assert.equal(a.connected, 0);
     assert.equal(b.connected, 1);
   });
 
-  it('localRole is our own part on both ends', async () => {
+  it('side is what the peer is, on both ends', async () => {
     const [a, b] = [await bare(), await bare()];
     await using _ = closing(a, b);
     const peer = await a.connect(b.listeningAddr!);
     await until(() => b.connected === 1);
-    assert.equal(peer.localRole, 'initiator');
-    assert.equal(b.connections()[0]!.localRole, 'responder');
+    assert.equal(peer.side, 'responder');
+    assert.equal(b.connections()[0]!.side, 'initiator');
     assert.equal(b.connection('127.0.0.1:1'), undefined);
   });
 
@@ -330,8 +337,8 @@ describe('node: views and counts', () => {
     await using _ = closing(a.node, b.node);
     const peer = await a.node.connect(b.node.listeningAddr!);
     const [count, size] = [37, 1234];
-    for (let i = 0; i < count; i++) a.out.send(peer, new Uint8Array(size));
-    await a.node.flushed(peer);
+    for (let i = 0; i < count; i++) peer.send(new Uint8Array(size));
+    await peer.flushed();
     await until(() => b.heard.length === count);
     const expected = { messages: count, bytes: count * (size + 4) };
     const there = b.node.connections()[0]!;
@@ -340,13 +347,13 @@ describe('node: views and counts', () => {
     }
     assert.equal(peer.stats.wire.sent, expected.bytes);
     assert.equal(there.stats.wire.received, expected.bytes);
-    await a.node.disconnect(peer);
+    await peer.disconnect();
     const again = await a.node.connect(b.node.listeningAddr!);
-    a.out.send(again, new Uint8Array(1));
-    await a.node.flushed(again);
+    again.send(new Uint8Array(1));
+    await again.flushed();
     assert.equal(a.node.stats.sent.messages, count + 1);
     assert.equal(again.stats.sent.messages, 1);
-    assert.deepEqual(a.node.stats.connected, { initiator: 2, responder: 0 });
+    assert.deepEqual(a.node.stats.connected, { initiator: 0, responder: 2 }, 'by what the peer is');
   });
 
   it('closing frees the port, clears every view, and can be done twice; afterwards nothing connects', async () => {
@@ -360,7 +367,7 @@ describe('node: views and counts', () => {
     assert.equal(await codeOf(a.connect(b.listeningAddr!)), 'closed');
     assert.equal(await codeOf(a.listen()), 'closed');
     assert.deepEqual(await a.closed, { by: 'local' });
-    const next = createNode();
+    const next = unopened();
     assert.equal(await next.listen(addr), addr);
     await next.close();
   });
@@ -371,7 +378,7 @@ describe('node: bytes', () => {
     const [a, c] = [await ear(), await ear()];
     let [next, wrong] = [0, 0];
     const sizeOf = (i: number): number => (i % 500 === 0 ? 300_000 : i % 50 === 0 ? 20_000 : (i * 7919) % 1500);
-    const onMessage = (_: Connection, message: Uint8Array): Promise<void> | undefined => {
+    const onMessage = (_: TcpConnection, message: Uint8Array): Promise<void> | undefined => {
       const i = next++;
       const fits = message.length === sizeOf(i) && message.every((byte) => byte === i % 251);
       if (!fits) wrong++;
@@ -383,10 +390,10 @@ describe('node: bytes', () => {
     const [peer, other] = [await a.node.connect(b.node.listeningAddr!), await a.node.connect(c.node.listeningAddr!)];
     const count = 20_000;
     for (let i = 0; i < count; i++) {
-      const room = a.out.send(peer, new Uint8Array(sizeOf(i)).fill(i % 251));
+      const room = peer.send(new Uint8Array(sizeOf(i)).fill(i % 251));
       // Another connection writes to memory of the same pool.
-      if (i % 3 === 0) a.out.send(other, new Uint8Array(100).fill(255));
-      if (!room) await a.node.ready(peer);
+      if (i % 3 === 0) other.send(new Uint8Array(100).fill(255));
+      if (!room) await peer.ready();
     }
     await a.node.drain();
     assert.deepEqual([next, wrong], [count, 0]);
@@ -397,20 +404,20 @@ describe('node: bytes', () => {
 
 describe('node: hooks in any order', () => {
   it('a hook that is enabled while running holds for later connections only', async () => {
-    const [a, b] = [createNode(), await bare()];
+    const [a, b] = [unopened(), await bare()];
     await using _ = closing(a, b);
     const first = await a.connect(b.listeningAddr!);
-    const out = a.enable(writing({ codec: lengthDelimited() }));
-    assert.throws(() => out.send(first, new Uint8Array(1)), { code: 'unsupported' });
-    assert.equal(await codeOf(a.ready(first)), 'unsupported');
+    a.enable(writing());
+    assert.throws(() => first.send(new Uint8Array(1)), { code: 'unsupported' });
+    assert.equal(await codeOf(first.ready()), 'unsupported');
     const heard: number[] = [];
-    b.enable(reading({ codec: lengthDelimited(), onMessage: (_, message) => void heard.push(message.length) }));
-    await a.disconnect(first);
+    b.enable(reading({ onMessage: (_, message) => void heard.push(message.length) }));
+    await first.disconnect();
     const second = await a.connect(b.listeningAddr!);
-    assert.equal(out.send(second, new Uint8Array(3)), true);
+    assert.equal(second.send(new Uint8Array(3)), true);
     await until(() => heard.length === 1);
     assert.deepEqual(heard, [3]);
-    await a.disconnect(second);
-    assert.throws(() => out.send(second, new Uint8Array(1)), { code: 'disconnected' });
+    await second.disconnect();
+    assert.throws(() => second.send(new Uint8Array(1)), { code: 'disconnected' });
   });
 });

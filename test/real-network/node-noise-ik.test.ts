@@ -6,19 +6,8 @@ import { describe, it } from 'node:test';
 
 import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, decodeText, EMPTY_BYTES, encodeText } from '../../src/base/bytes.ts';
-import { type PublicKey } from '../../src/core/secure.ts';
 import { peerIdOf } from '../../src/identity/keys.ts';
-import {
-  createNode,
-  handshake,
-  lengthDelimited,
-  type Node,
-  noise,
-  type NoiseOptions,
-  onConnect,
-  reading,
-  writing,
-} from '../../src/node/index.ts';
+import { createNode, handshake, noise, type NoiseOptions, onConnect, reading, writing } from '../../src/node/index.ts';
 import { signedIdentity } from '../../src/node/noise-identity.ts';
 import {
   frameNoiseMessage,
@@ -27,6 +16,7 @@ import {
   sealRecords,
 } from '../../src/protocols/noise/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { type BytesNode, unopened } from './nodes.ts';
 
 const seed = (fill: number): Bytes => new Uint8Array(32).fill(fill);
 const BOB = x25519PrivateKey(seed(2)).publicKey;
@@ -34,32 +24,33 @@ const ALICE_ID = peerIdOf(testKey(1).publicKey);
 
 /** Bob, who answers; and everything that he was told. */
 class Bob implements AsyncDisposable {
-  readonly node: Node = createNode({ bind: '127.0.0.1:0' });
+  readonly node: BytesNode;
   readonly announced: string[] = [];
   readonly asked: string[] = [];
   readonly heard: string[] = [];
   readonly #waiting: (() => void)[] = [];
 
-  constructor(options: Partial<NoiseOptions> = {}) {
-    const verify = (key: PublicKey): boolean => {
-      this.asked.push(peerIdOf(key));
-      return true;
-    };
-    this.node.enable(noise({ pattern: 'IK', staticSeed: seed(2), privateKey: testKey(2), verify, ...options }));
+  constructor(options: Partial<NoiseOptions> = {}, answer: unknown = true) {
+    this.node = unopened({
+      security: noise({ pattern: 'IK', staticSeed: seed(2), privateKey: testKey(2), ...options }),
+      accept: ({ id }) => {
+        this.asked.push(id);
+        return answer as boolean;
+      },
+    });
     this.node.enable(
       reading({
-        codec: lengthDelimited(),
         onMessage: (_, bytes) => {
           this.heard.push(decodeText(bytes)!);
           for (const resolve of this.#waiting.splice(0)) resolve();
         },
       }),
     );
-    const out = this.node.enable(writing({ codec: lengthDelimited() }));
+    this.node.enable(writing());
     this.node.enable(
       onConnect((peer) => {
         this.announced.push(peerIdOf(peer.publicKey!));
-        out.send(peer, encodeText('welcome'));
+        peer.send(encodeText('welcome'));
       }),
     );
   }
@@ -119,7 +110,7 @@ describe('noise with IK', () => {
       assert.deepEqual([bob.announced, bob.asked, bob.heard], [[], [], []]);
       assert.equal(bob.node.connected, 0);
       const { refused } = bob.node.heuristics;
-      const expected = then.length === 0 ? 'handshake_timeout' : 'identity';
+      const expected = then.length === 0 ? 'handshake_timeout' : 'identity_mismatch';
       assert.equal(refused.get(expected), 1, `${then.length}`);
     }
   });
@@ -141,7 +132,7 @@ describe('noise with IK', () => {
     assert.deepEqual(bob.announced, [ALICE_ID]);
     assert.deepEqual(bob.asked, [ALICE_ID]);
     assert.deepEqual(bob.heard, ['hi']);
-    assert.equal(bob.node.heuristics.refused.get('identity'), 1);
+    assert.equal(bob.node.heuristics.refused.get('identity_mismatch'), 1);
     await bob.node.close();
     await genuine;
   });
@@ -169,50 +160,46 @@ describe('noise with IK', () => {
 
   it('an initiator that has nothing to say is announced all the same', async () => {
     await using bob = new Bob();
-    await using node = createNode();
-    node.enable(
-      noise({ pattern: 'IK', staticSeed: seed(1), remoteStatic: BOB, privateKey: testKey(1), verify: () => true }),
-    );
+    const security = noise({ pattern: 'IK', staticSeed: seed(1), remoteStatic: BOB, privateKey: testKey(1) });
+    await using node = unopened({ security, accept: () => true });
     const welcomed = new Promise<string | undefined>((resolve) => {
-      node.enable(reading({ codec: lengthDelimited(), onMessage: (_, bytes) => resolve(decodeText(bytes)) }));
+      node.enable(reading({ onMessage: (_, bytes) => resolve(decodeText(bytes)) }));
     });
     await node.connect(await bob.node.listen());
     assert.equal(await welcomed, 'welcome');
     assert.deepEqual(bob.announced, [ALICE_ID]);
   });
 
-  it('verify() that answers anything but true refuses, with every pattern', async () => {
-    for (const answer of ['yes', 1, {}, undefined, null]) {
+  it('accept that answers anything but true refuses, with every pattern', async () => {
+    for (const answer of ['yes', 1, {}, null]) {
       for (const pattern of ['IK', 'XX'] as const) {
-        const verify = (() => answer) as unknown as () => boolean;
-        await using bob = new Bob({ pattern, verify });
-        await using node = createNode();
-        node.enable(noise({ pattern, staticSeed: seed(1), remoteStatic: BOB, privateKey: testKey(1) }));
+        await using bob = new Bob({ pattern }, answer);
+        const security = noise({ pattern, staticSeed: seed(1), remoteStatic: BOB, privateKey: testKey(1) });
+        await using node = createNode({ security });
         const peer = await node.connect(await bob.node.listen());
         await peer.closed;
         assert.deepEqual(bob.announced, []);
-        assert.equal(bob.node.heuristics.refused.get('identity'), 1);
+        assert.equal(bob.node.heuristics.refused.get('not_accepted'), 1);
       }
     }
   });
 
   it('bytes that a handshake says it has read too much come first', async () => {
-    await using bob = createNode({ bind: '127.0.0.1:0' });
+    await using bob = unopened();
     const heard: string[] = [];
     const two = new Promise<void>((resolve) => {
       bob.enable(
         reading({
-          codec: lengthDelimited(),
           onMessage: (_, bytes) => void (heard.push(decodeText(bytes)!) === 2 && resolve()),
         }),
       );
     });
     bob.enable(handshake(async ({ stream }) => ({ rest: await stream.read(6) })));
-    await using node = createNode();
-    const out = node.enable(writing({ codec: lengthDelimited() }));
+    await using node = unopened();
+    node.enable(writing());
     const peer = await node.connect(await bob.listen());
-    out.send(peer, encodeText('first'));
-    out.send(peer, encodeText('second'));
+    peer.send(encodeText('first'));
+    peer.send(encodeText('second'));
     await two;
     assert.deepEqual(heard, ['first', 'second']);
   });

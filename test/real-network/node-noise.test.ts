@@ -10,19 +10,19 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type PublicKey } from '../../src/core/secure.ts';
 import { peerIdOf } from '../../src/identity/keys.ts';
 import {
-  type Connection,
   createNode,
   handshake,
-  lengthDelimited,
   type Node,
+  type NodeAccept,
   noise,
   type NoiseIdentity,
   type NoiseOptions,
   reading,
+  type TcpConnection,
   writing,
-  type WritingHandle,
 } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { type BytesNode, unopened } from './nodes.ts';
 
 const seed = (fill: number): Bytes => new Uint8Array(32).fill(fill);
 const staticOf = (fill: number): Bytes => x25519PrivateKey(seed(fill)).publicKey;
@@ -30,18 +30,16 @@ const idOf = (key: PublicKey | undefined) => (key === undefined ? undefined : pe
 
 /** A node with noise that keeps what it hears. */
 class Talker implements AsyncDisposable {
-  readonly node: Node = createNode({ bind: '127.0.0.1:0' });
+  readonly node: BytesNode;
   readonly heard: Bytes[] = [];
-  readonly peers: Connection[] = [];
-  readonly #out: WritingHandle<Uint8Array>;
+  readonly peers: TcpConnection<Uint8Array>[] = [];
   #wanted: { readonly count: number; readonly resolve: () => void } | undefined;
 
-  constructor(options: NoiseOptions) {
-    this.node.enable(noise(options));
-    this.#out = this.node.enable(writing({ codec: lengthDelimited() }));
+  constructor(options: NoiseOptions, accept?: NodeAccept) {
+    this.node = unopened({ security: noise(options), accept });
+    this.node.enable(writing());
     this.node.enable(
       reading({
-        codec: lengthDelimited(),
         onMessage: (peer, bytes) => {
           this.peers.push(peer);
           this.heard.push(bytes);
@@ -51,8 +49,8 @@ class Talker implements AsyncDisposable {
     );
   }
 
-  say(peer: Connection, bytes: Uint8Array): void {
-    this.#out.send(peer, bytes);
+  say(peer: TcpConnection<Uint8Array>, bytes: Uint8Array): void {
+    peer.send(bytes);
   }
 
   /** When so many messages have come. */
@@ -133,24 +131,24 @@ describe('noise', () => {
       await settled(bob.node);
       assert.equal(bob.node.connected, 0);
       const { refused } = bob.node.heuristics;
-      assert.equal((refused.get('identity') ?? 0) + (refused.get('handshake_failed') ?? 0), 1);
+      assert.equal((refused.get('identity_mismatch') ?? 0) + (refused.get('handshake_failed') ?? 0), 1);
       assert.deepEqual(bob.heard, []);
     });
   }
 
-  it('verify() turns away on either side, before a byte is delivered', async () => {
-    const onlyKey3 = (key: PublicKey): boolean => peerIdOf(key) === peerIdOf(testKey(3).publicKey);
+  it('accept turns away on either side, before a byte is delivered', async () => {
+    const onlyKey3: NodeAccept = ({ id }) => id === peerIdOf(testKey(3).publicKey);
     await using alice = new Talker({ pattern: 'XX', privateKey: testKey(1) });
-    await using bob = new Talker({ pattern: 'XX', privateKey: testKey(2), verify: onlyKey3 });
+    await using bob = new Talker({ pattern: 'XX', privateKey: testKey(2) }, onlyKey3);
     const addr = await bob.node.listen();
     const peer = await alice.node.connect(addr);
     alice.say(peer, encodeText('never read'));
     await peer.closed;
     await settled(bob.node);
-    assert.equal(bob.node.heuristics.refused.get('identity'), 1);
+    assert.equal(bob.node.heuristics.refused.get('not_accepted'), 1);
     assert.deepEqual(bob.heard, []);
-    await using carol = new Talker({ pattern: 'XX', privateKey: testKey(3), verify: async (key) => onlyKey3(key) });
-    await assert.rejects(carol.node.connect(addr), { code: 'identity_mismatch' });
+    await using carol = new Talker({ pattern: 'XX', privateKey: testKey(3) }, async (one) => onlyKey3(one));
+    await assert.rejects(carol.node.connect(addr), { code: 'refused', side: 'local' });
   });
 
   it('payloads of another protocol take the place of ours', async () => {
@@ -198,12 +196,13 @@ describe('noise', () => {
     await new Promise((resolve) => socket.once('close', resolve).resume());
     await settled(bob.node);
     assert.ok(
-      (bob.node.heuristics.refused.get('handshake_failed') ?? 0) + (bob.node.heuristics.refused.get('identity') ?? 0) >
+      (bob.node.heuristics.refused.get('handshake_failed') ?? 0) +
+        (bob.node.heuristics.refused.get('identity_mismatch') ?? 0) >
         0,
     );
 
     // Noise by hand, then a record of nothing that was sealed.
-    await using mallory = createNode();
+    await using mallory = createNode({ security: 'none' });
     const { NoiseHandshake, frameNoiseMessage } = await import('../../src/protocols/noise/index.ts');
     mallory.enable(
       handshake(async ({ stream }) => {
@@ -242,7 +241,6 @@ describe('noise', () => {
     assert.throws(() => noise({ pattern: 'XX', hash: 'MD5' }), TypeError);
     const untyped = noise as (options: unknown) => unknown;
     for (const options of [undefined, null, 'XX', 7]) assert.throws(() => untyped(options), TypeError);
-    assert.throws(() => untyped({ pattern: 'XX', verify: true }), TypeError);
     assert.throws(() => untyped({ pattern: 'XX', prologue: 'text' }), TypeError);
     assert.throws(() => untyped({ pattern: 'XX', timeoutMs: 0 }), RangeError);
     assert.throws(() => untyped({ pattern: 'XX', staticSeed: seed(1).subarray(1) }), RangeError);

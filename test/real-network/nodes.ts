@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Bytes } from '../../src/base/bytes.ts';
 import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
 import {
-  type Connection,
+  type TcpConnection,
   createNode,
   lengthDelimited,
   type Node,
@@ -14,7 +14,7 @@ import {
   reading,
   type ReadingOptions,
   writing,
-  type WritingHandle,
+  type WritingOptions,
 } from '../../src/node/index.ts';
 
 export const LOOPBACK = '127.0.0.1:0';
@@ -37,31 +37,38 @@ export function gone(socket: Socket): Promise<void> {
   });
 }
 
+/** A node whose messages are bytes. */
+export type BytesNode = Node<Bytes, Uint8Array>;
+type Given = Partial<NodeOptions<Bytes, Uint8Array>>;
+
 /** A node that keeps what it gets. */
 export interface Ear {
-  readonly node: Node;
-  readonly out: WritingHandle<Uint8Array>;
-  readonly heard: { readonly peer: Connection; readonly message: Bytes }[];
+  readonly node: BytesNode;
+  readonly heard: { readonly peer: TcpConnection<Uint8Array>; readonly message: Bytes }[];
 }
 
 /** A node that reads and writes frames of bytes, and listens. */
 export async function ear(
-  options: NodeOptions = {},
-  read: Partial<ReadingOptions<Bytes>> = {},
-  write: { readonly maxQueueBytes?: number; readonly highWaterBytes?: number; readonly timeoutMs?: number } = {},
+  options: Given = {},
+  read: Partial<ReadingOptions<Bytes, Uint8Array>> = {},
+  write: WritingOptions = {},
 ): Promise<Ear> {
-  const node = createNode({ bind: LOOPBACK, ...options });
-  const codec = lengthDelimited();
-  const heard: { readonly peer: Connection; readonly message: Bytes }[] = [];
-  const out = node.enable(writing({ codec, ...write }));
-  node.enable(reading({ codec, onMessage: (peer, message) => void heard.push({ peer, message }), ...read }));
+  const node = unopened(options);
+  const heard: { readonly peer: TcpConnection<Uint8Array>; readonly message: Bytes }[] = [];
+  node.enable(writing(write));
+  node.enable(reading({ onMessage: (peer, message) => void heard.push({ peer, message }), ...read }));
   await node.listen();
-  return { node, out, heard };
+  return { node, heard };
+}
+
+/** A node without hooks, whose messages are frames of bytes. */
+export function unopened(options: Given = {}): BytesNode {
+  return createNode({ security: 'none', codec: lengthDelimited(), bind: LOOPBACK, ...options });
 }
 
 /** A node without hooks that listens. */
-export async function bare(options: NodeOptions = {}): Promise<Node> {
-  const node = createNode({ bind: LOOPBACK, ...options });
+export async function bare(options: Given = {}): Promise<BytesNode> {
+  const node = unopened(options);
   await node.listen();
   return node;
 }

@@ -125,7 +125,7 @@ describe('TCP swarm: hostile peers', () => {
       socket.end(bytes(5000, i * 13));
       await gone(socket.resume());
     }
-    await until(() => refusalsOf(bob, 'identity') + refusalsOf(bob, 'handshake_failed') === 20);
+    await until(() => refusalsOf(bob, 'identity_mismatch') + refusalsOf(bob, 'handshake_failed') === 20);
     assert.equal(stateOf(bob, 'connecting'), 0);
     assert.equal(stateOf(bob, 'connections'), 1);
     assert.deepEqual(heard, []);
@@ -141,7 +141,7 @@ describe('TCP swarm: hostile peers', () => {
     socket.on('error', () => undefined);
     socket.write(frames((w) => (hello(w), w.tell(bytes(1)))));
     await gone(socket.resume());
-    await until(() => refusalsOf(bob, 'identity') === 1);
+    await until(() => refusalsOf(bob, 'identity_mismatch') === 1);
     assert.equal(stateOf(bob, 'connections'), 1);
     assert.deepEqual(heard, []);
     await others.check();
@@ -316,6 +316,6 @@ describe('TCP swarm: hostile peers', () => {
     await using _bob = bob;
     await using mallory = await Mallory.connect(bob, 1).catch(() => undefined);
     if (mallory !== undefined) await gone(mallory.socket.resume());
-    await until(() => refusalsOf(bob, 'identity') === 1);
+    await until(() => refusalsOf(bob, 'identity_mismatch') === 1);
   });
 });

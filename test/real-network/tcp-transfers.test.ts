@@ -52,18 +52,23 @@ describe('handlers that transfer the buffers of their messages', () => {
     ] as const) {
       it(`node, ${security}, ${name}-delimited: every later message arrives`, async () => {
         const make = (i: number) => {
-          const node = createNode({ bind: '127.0.0.1:0' });
-          if (security === 'tls') node.enable(tls({ privateKey: testKey(i) }));
-          if (security === 'noise') node.enable(noise({ pattern: 'XX', privateKey: testKey(i) }));
+          const privateKey = testKey(i);
+          const securities = {
+            none: 'none',
+            tls: tls({ privateKey }),
+            noise: noise({ pattern: 'XX', privateKey }),
+          } as const;
+          const node = createNode({ security: securities[security], codec, bind: '127.0.0.1:0' });
           const heard: Uint8Array[] = [];
-          node.enable(reading({ codec, onMessage: (_, message) => void heard.push(transferred(message)) }));
-          return { node, heard, out: node.enable(writing({ codec })) };
+          node.enable(reading({ onMessage: (_, message) => void heard.push(transferred(message)) }));
+          node.enable(writing());
+          return { node, heard };
         };
         const [alice, bob] = [make(0), make(1)];
         await using _alice = alice.node;
         await using _bob = bob.node;
         const peer = await alice.node.connect(await bob.node.listen());
-        for (let i = 0; i < 200; i++) alice.out.send(peer, payloadOf(SIZES[i % SIZES.length]!, i));
+        for (let i = 0; i < 200; i++) peer.send(payloadOf(SIZES[i % SIZES.length]!, i));
         await until(() => bob.heard.length === 200);
         check(bob.heard);
       });

@@ -173,10 +173,10 @@ describe('secrets in messages', () => {
     const raw = Buffer.from(SECRETS[0]!, 'hex');
     const keys = [SECRETS[0]!, SECRETS[1]!, raw.toString('hex').toUpperCase(), raw.toString('base64')];
     const takes: readonly ((key: never) => unknown)[] = [
-      (bind) => createNode({ bind }),
-      (hook) => createNode().enable(hook),
-      (ip) => createNode().ban(ip),
-      (addr) => createNode().connect(addr),
+      (bind) => createNode({ security: 'none', bind }),
+      (hook) => createNode({ security: 'none' }).enable(hook),
+      (ip) => createNode({ security: 'none' }).ban(ip),
+      (addr) => createNode({ security: 'none' }).connect(addr),
       (pattern) => noise({ pattern }),
       (hash) => noise({ pattern: 'XX', hash }),
       (addr) => realm.swarm().parseAddr(addr),
@@ -190,7 +190,7 @@ describe('secrets in messages', () => {
         );
       }
     }
-    assert.throws(() => createNode({ bind: 'nowhere' }), /"nowhere"/);
+    assert.throws(() => createNode({ security: 'none', bind: 'nowhere' }), /"nowhere"/);
   });
 
   it('every option of the list is tried', () => {

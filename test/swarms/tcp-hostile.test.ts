@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryNetwork } from '../../src/node/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
@@ -63,7 +64,6 @@ describe('the tcp swarm, while one host holds places', () => {
 
 describe('accept of the tcp swarm', () => {
   for (const [what, accept] of [
-    ['a promise of true', () => Promise.resolve(true)],
     ['a promise that rejects', () => Promise.reject(new Error('mine'))],
     ['nothing', () => undefined],
     ['one', () => 1],
@@ -140,5 +140,75 @@ describe('many connections of one peer of the tcp swarm', () => {
     await realm.clock.advance(2000);
     assert.ok(Number(inspect(bob).state['connections']) <= 4, String(inspect(bob).state['connections']));
     await run(Promise.all([bob, ...twins].map((swarm) => swarm.close())));
+  });
+});
+
+describe('accept of the tcp swarm, asynchronous', () => {
+  const later = (clock: VirtualClock, ms: number, answer: boolean): Promise<boolean> =>
+    new Promise((resolve) => void clock.setTimer(clock.nowMs() + ms, () => resolve(answer)));
+
+  for (const dials of ['alice', 'bob'] as const) {
+    it(`a yes after 1 s lets the peer in, when ${dials} dials, and nothing is delivered before`, async () => {
+      const { realm, open, run } = world();
+      const asked: unknown[] = [];
+      const alice = await open(1, '203.0.113.1');
+      const bob = await open(2, '203.0.113.2', {
+        accept: ({ id, publicKey, addr, side }) => {
+          asked.push([id, publicKey.algorithm, addr.id, side]);
+          return later(realm.clock, 1000, true);
+        },
+      });
+      const heard: number[] = [];
+      for (const swarm of [alice, bob]) {
+        swarm.listen(() => void heard.push(realm.clock.nowMs()));
+        swarm.serve(({ payload }) => payload);
+      }
+      const [from, to] = dials === 'alice' ? [alice, bob] : [bob, alice];
+      const told = from.tell(addrOf(to), Uint8Array.of(1));
+      await realm.clock.advance(900);
+      assert.deepEqual(heard, []);
+      assert.equal(bob.knownPublicKey(addrOf(alice)), undefined);
+      await run(told);
+      assert.deepEqual(await run(from.ask(addrOf(to), Uint8Array.of(7))), Uint8Array.of(7));
+      assert.equal(heard.length, 1);
+      const { id } = addrOf(alice);
+      assert.deepEqual(asked, [[id, 'ed25519', id, dials === 'alice' ? 'initiator' : 'responder']]);
+      await run(Promise.all([alice.close(), bob.close()]));
+    });
+
+    it(`a verdict that never comes ends as refused after 5 s, on both sides, when ${dials} dials`, async () => {
+      const { realm, open, run } = world();
+      const alice = await open(1, '203.0.113.1');
+      const bob = await open(2, '203.0.113.2', { accept: () => new Promise(() => undefined) });
+      const [from, to] = dials === 'alice' ? [alice, bob] : [bob, alice];
+      const fromMs = realm.clock.nowMs();
+      await assert.rejects(run(from.ask(addrOf(to), Uint8Array.of(1), { timeoutMs: 60_000 })), {
+        code: 'refused',
+        side: dials === 'alice' ? 'remote' : 'local',
+      });
+      const tookMs = realm.clock.nowMs() - fromMs;
+      assert.ok(tookMs >= 5000 && tookMs < 5500, `${tookMs} ms`);
+      assert.equal(bob.counters.drops.get('handler_error'), 1);
+      assert.equal(inspect(bob).state['connections'], 0);
+      await run(Promise.all([alice.close(), bob.close()]));
+    });
+  }
+
+  it('recheck asks again, ends the peers that are refused, and leaves the others', async () => {
+    const { realm, open, run } = world();
+    const banned = new Set<string>();
+    const bob = await open(2, '203.0.113.2', { accept: async ({ id }) => !banned.has(id) });
+    bob.serve(({ payload }) => payload);
+    const [alice, carol] = [await open(1, '203.0.113.1'), await open(3, '203.0.113.3')];
+    for (const swarm of [alice, carol]) await run(swarm.ask(addrOf(bob), Uint8Array.of(1)));
+    await run(bob.recheck());
+    assert.equal(inspect(bob).state['peers'], 2);
+    banned.add(addrOf(alice).id);
+    await run(bob.recheck());
+    await realm.clock.advance(2000);
+    assert.equal(inspect(bob).state['peers'], 1);
+    await assert.rejects(run(alice.ask(addrOf(bob), Uint8Array.of(1))), { code: 'refused', side: 'remote' });
+    assert.deepEqual(await run(carol.ask(addrOf(bob), Uint8Array.of(3))), Uint8Array.of(3));
+    await run(Promise.all([alice.close(), bob.close(), carol.close()]));
   });
 });

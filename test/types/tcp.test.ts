@@ -35,10 +35,9 @@ export async function inference(): Promise<void> {
   // @ts-expect-error there is no other
   void openTcpSwarm({ privateKey, security: 'plain' });
 
-  const node = createNode();
-  node.enable(noise({ pattern: 'XX', privateKey, verify: (key, connection) => key.algorithm !== connection.addr }));
+  void createNode({ security: noise({ pattern: 'XX', privateKey }), accept: ({ addr, side }) => addr.text !== side });
   // @ts-expect-error NN authenticates nobody
-  node.enable(noise({ pattern: 'NN' }));
+  noise({ pattern: 'NN' });
   // @ts-expect-error bytes only after a look at ok
   void result.bytes;
   if (result.ok) void result.bytes.length;

@@ -3,7 +3,7 @@
 /** §3 */
 export const TCP_VERSION = 1;
 export const MIN_WINDOW_BYTES = 1024;
-export const HELLO_TIMEOUT_MS = 5000;
+export const HELLO_TIMEOUT_MS = { initiator: 5000, responder: 10_000 } as const;
 
 /** §2: type and fields of a frame. */
 export const MAX_FRAME_BYTES = 65_600;

@@ -1,5 +1,6 @@
 /** What a session is made with and of. */
 
+import { type Side } from '../../core/accept.ts';
 import { type Millis } from '../../base/machine.ts';
 import { PING_AFTER_MS, PING_TIMEOUT_MS } from './constants.ts';
 import { type MessageHead } from './frames.ts';
@@ -13,6 +14,8 @@ export interface TcpSessionOptions {
   readonly windowBytes: number;
   /** The port that this side listens on; 0: none. */
   readonly port: number;
+  /** What the peer is: a responder may take longer to say hello, since its application judges the initiator first. @default 'initiator' */
+  readonly side?: Side | undefined;
   /** How long nothing may be said before the connection is given up. Infinity: for ever. */
   readonly idleTimeoutMs: number;
   /** Whether there is memory for more when so many bytes are held for the peer already. @default always */

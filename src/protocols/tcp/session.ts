@@ -79,7 +79,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#receive = new ReceiveSide(options, { limit: (id) => this.#answerLimit(id) });
     const { maxMessageBytes, windowBytes, port } = options;
     this.#send.writer.hello([TCP_VERSION, maxMessageBytes, windowBytes, windowBytes, port]);
-    this.#outbox.arm('hello', now + HELLO_TIMEOUT_MS);
+    this.#outbox.arm('hello', now + HELLO_TIMEOUT_MS[options.side ?? 'initiator']);
   }
 
   /** Whether tells and asks may begin. */

@@ -13,20 +13,43 @@
 
 import { parseEndpoint } from '../../base/ip.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
-import { SessionSwarm } from '../../sessions/session-swarm.ts';
+import { SessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
 import { addrsOfBound } from '../../net/interfaces.ts';
 import { assertTcpAddr, parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
 import { TcpSessions } from './sessions.ts';
 import { NodeCounters } from './node-counters.ts';
+import { RAW_CODEC } from './raw-codec.ts';
+import { securityOf } from './security.ts';
 import { resolveOptions, type TcpSwarmOptions } from './options.ts';
 
 export { type TcpAddr, type TcpSocketAddr } from './address.ts';
 export { type TcpSwarmOptions } from './options.ts';
 
 /** Messages by PeerID over TCP. */
-export type TcpSwarm = SecureAskSwarm<TcpAddr>;
+export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {
+  /**
+   * Asks `accept` again about every peer with a connection, and ends the connections of those that it refuses. They go on
+   * until their verdict is there.
+   *
+   * @returns settles when all are judged; never rejects.
+   */
+  recheck(): Promise<void>;
+}
+
+class TcpSessionSwarm extends SessionSwarm<TcpAddr> implements TcpSwarm {
+  readonly #recheck: () => Promise<void>;
+
+  constructor(parts: SessionSwarmParts<TcpAddr>, recheck: () => Promise<void>) {
+    super(parts);
+    this.#recheck = recheck;
+  }
+
+  recheck(): Promise<void> {
+    return this.#recheck();
+  }
+}
 
 /**
  * Opens a TCP swarm: it listens, and dials whom it is told to talk to.
@@ -49,6 +72,8 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const node = createNode({
     ...limits,
     maxNodeBytes: 2 ** 50,
+    codec: RAW_CODEC,
+    security: securityOf(resolved, options, (connection, key) => sessions!.judge(connection, key)),
     name: id,
     bind,
     connectTimeoutMs,
@@ -57,7 +82,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     network,
   });
   let sessions: TcpSessions | undefined;
-  const swarm = new SessionSwarm<TcpAddr>({
+  const parts: SessionSwarmParts<TcpAddr> = {
     layer: 'tcp',
     realm,
     id,
@@ -72,9 +97,10 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     parseAddr: parseTcpAddr,
     assertAddr: assertTcpAddr,
     mtu: (dst) => Math.min(maxMessageBytes, sessions?.session(dst.id)?.peerMaxBytes ?? Infinity),
-    sessions: (user) => (sessions = new TcpSessions(node, resolved, options, user)),
+    sessions: (user) => (sessions = new TcpSessions(node, resolved, user)),
     release: () => node.close(),
-  });
+  };
+  const swarm = new TcpSessionSwarm(parts, () => sessions!.recheck());
   return listening(swarm, node.listen(), options.signal);
 }
 

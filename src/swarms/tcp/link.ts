@@ -13,7 +13,7 @@ import { type MemoryHolder } from '../../sessions/memory-budget.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { type PeerConnection } from '../../sessions/connection-table.ts';
 import { type PeerSession, type SessionsUser } from '../../sessions/session-swarm.ts';
-import { type Connection } from '../../node/index.ts';
+import { type TcpConnection } from '../../node/index.ts';
 import { BYE, HELD_MESSAGE_BYTES, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed, type TcpEvent, type TcpTicket } from '../../protocols/tcp/events.ts';
 import { Fifo } from '../../protocols/tcp/fifo.ts';
@@ -36,8 +36,6 @@ export interface LinkHost {
   readonly memory: LinkMemory;
   /** The address of a peer; the same object for the same one. */
   addrOf(id: PeerId, ip: string, port: number): TcpAddr;
-  /** Writes pieces; resolves when they are in the kernel. */
-  send(connection: Connection, pieces: readonly Bytes[]): Promise<void>;
   /** The peer has said hello. */
   opened(link: Link): void;
   /** Nothing new may go over it. */
@@ -52,7 +50,7 @@ interface Asked {
 }
 
 export class Link implements PeerSession, PeerConnection {
-  readonly connection: Connection;
+  readonly connection: TcpConnection<readonly Bytes[]>;
   readonly peer: PeerId;
   readonly publicKey: PublicKey;
   readonly sinceMs: number;
@@ -80,7 +78,7 @@ export class Link implements PeerSession, PeerConnection {
 
   constructor(
     host: LinkHost,
-    connection: Connection,
+    connection: TcpConnection<readonly Bytes[]>,
     peer: { readonly id: PeerId; readonly src: TcpAddr; readonly dst: TcpAddr; readonly listeningPort: number },
   ) {
     const { options, user } = host;
@@ -109,6 +107,7 @@ export class Link implements PeerSession, PeerConnection {
         // So that a largest message in a handler's hands leaves room for others.
         windowBytes: host.memory.windowFor(pending.maxPendingBytes + maxMessageBytes),
         port: peer.listeningPort,
+        side: connection.side,
         idleTimeoutMs,
         mayHold: (bytes) => this.#holder.mayTake(bytes),
         highWaterBytes: () => host.memory.highWaterBytes,
@@ -192,7 +191,7 @@ export class Link implements PeerSession, PeerConnection {
   }
 
   get isDialled(): boolean {
-    return this.connection.localRole === 'initiator';
+    return this.connection.side === 'responder';
   }
 
   get host(): string {
@@ -306,7 +305,7 @@ export class Link implements PeerSession, PeerConnection {
   #transmit(pieces: readonly Bytes[]): void {
     let bytes = 0;
     for (const piece of pieces) bytes += piece.length;
-    this.#host.send(this.connection, pieces).then(
+    this.#send(pieces).then(
       () => {
         this.#holder.move(bytes);
         this.#machine.handleFlushed(bytes);
@@ -315,6 +314,15 @@ export class Link implements PeerSession, PeerConnection {
       },
       () => this.handleEnd('nothing can be written any more'),
     );
+  }
+
+  /** Resolves when they are in the kernel. */
+  #send(pieces: readonly Bytes[]): Promise<void> {
+    try {
+      return this.connection.send(pieces, { delivery: true });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #event(event: TcpEvent): void {
@@ -370,7 +378,7 @@ export class Link implements PeerSession, PeerConnection {
   /** A peer that has dialled is at the port it announces; one that we have dialled is where we found it. */
   #at(port: number): this {
     const { connection, src } = this;
-    if (connection.localRole === 'responder' && port !== 0) this.src = this.#host.addrOf(src.id, connection.ip, port);
+    if (connection.side === 'initiator' && port !== 0) this.src = this.#host.addrOf(src.id, connection.ip, port);
     return this;
   }
 

@@ -6,9 +6,9 @@ import { type Node } from '../../node/index.ts';
 /** Live: bytes are those of the wire, messages are what was read and written at once. */
 export class NodeCounters implements Counters {
   readonly layer = 'node';
-  readonly #node: Node;
+  readonly #node: Pick<Node, 'stats' | 'heuristics'>;
 
-  constructor(node: Node) {
+  constructor(node: Pick<Node, 'stats' | 'heuristics'>) {
     this.#node = node;
   }
 

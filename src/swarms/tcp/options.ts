@@ -1,6 +1,7 @@
 /** How a TCP swarm is opened. */
 
 import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
+import { type Accept } from '../../core/accept.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -18,16 +19,16 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   /**
    * IP and port to listen on, port 0 for any. `0.0.0.0` is all of IPv4, `[::]` all of IPv6 and IPv4. A single IP is also
    * the one that we dial from.
-   * @default '0.0.0.0:0'
+   * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
    */
   readonly bind?: string | undefined;
   /**
-   * Whether to talk to a peer, dialled or dialling: asked once for each connection, after the peer has proven its key
-   * and before anything of it is delivered. Only `true` lets it in: a promise, anything else and a throw are a no, counted and
-   * traced as `handler_error`. The port in the address of one that dials is not the one it listens on.
-   * @default everybody
+   * Whether a peer may talk, dialled or dialling: asked once for each connection, after the peer has proven its key and before
+   * anything of it is delivered. The port in the address of one that dials is not the one it listens on. A no arrives at the
+   * peer as `refused`; `recheck()` asks again.
+   * @default every peer
    */
-  readonly accept?: ((peer: { readonly addr: TcpAddr; readonly publicKey: PublicKey }) => boolean) | undefined;
+  readonly accept?: Accept<TcpAddr> | undefined;
   /** The largest tell, request and answer that is sent and taken. @default 16_777_216 (16 MiB) */
   readonly maxMessageBytes?: number | undefined;
   /** What may wait to be sent to one peer, in bytes; what comes on top is refused. @default 67_108_864 (64 MiB) */

@@ -1,25 +1,15 @@
 /** The connections of a TCP swarm: who is dialled, who is let in, which one to send on. */
 
+import { type AcceptPeer } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { askFilter } from '../../core/filter.ts';
 import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../base/ip.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
+import { AcceptGate } from '../../sessions/accept-gate.ts';
 import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
-import {
-  type Codec,
-  type Connection,
-  type Node,
-  noise,
-  onConnect,
-  onDisconnect,
-  reading,
-  tls,
-  writing,
-  type WritingHandle,
-} from '../../node/index.ts';
+import { type Node, onConnect, onDisconnect, reading, type TcpConnection, writing } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
@@ -28,7 +18,7 @@ import { type TcpAddr, tcpAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { Link, type LinkHost } from './link.ts';
 import { LinkMemory } from './memory.ts';
-import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
+import { type ResolvedOptions } from './options.ts';
 
 /** How long a peer may take to close its half when we have closed ours. */
 const LINGER_MS = 1000;
@@ -37,37 +27,17 @@ const WRITE_TIMEOUT_MS = 60_000;
 /** More than the machine ever hands out. */
 const WRITE_QUEUE_BYTES = 4_194_304;
 
-/** The bytes as they are: the machine cuts and joins them. */
-const RAW: Codec<Bytes, readonly Bytes[]> = {
-  decoder: () => {
-    let chunk: Bytes | undefined;
-    return {
-      push: (bytes) => void (chunk = bytes),
-      next: () => {
-        const next = chunk;
-        chunk = undefined;
-        return next;
-      },
-      get bufferedBytes() {
-        return chunk?.length ?? 0;
-      },
-    };
-  },
-  encoder: () => ({
-    encode: (pieces, out) => {
-      for (const piece of pieces) out.bytes(piece);
-    },
-  }),
-};
+/** The node below: its messages are bytes as they are. */
+export type TcpNode = Node<Bytes, readonly Bytes[]>;
 
 /** A dial is known by what aborts it. */
 type TcpDial = Dial<TcpAddr, Link, AbortController>;
 
 export class TcpSessions implements PeerSessions<TcpAddr> {
-  readonly #node: Node;
+  readonly #node: TcpNode;
   readonly #options: ResolvedOptions;
   readonly #user: SessionsUser<TcpAddr>;
-  readonly #out: WritingHandle<readonly Bytes[]>;
+  readonly #gate: AcceptGate<TcpAddr>;
   readonly #host: LinkHost;
   /** Links on which both sides have said hello. */
   readonly #table: ConnectionTable<Link, TcpAddr, AbortController, PublicKey>;
@@ -78,22 +48,24 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   /** Whether somebody has waited for acknowledgements since a dial began. */
   #isDraining = false;
 
-  constructor(node: Node, options: ResolvedOptions, given: TcpSwarmOptions, user: SessionsUser<TcpAddr>) {
+  constructor(node: TcpNode, options: ResolvedOptions, user: SessionsUser<TcpAddr>) {
     this.#node = node;
     this.#options = options;
     this.#user = user;
     this.#memory = new LinkMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), user.realm);
     this.#host = this.#makeHost();
     this.#table = this.#makeTable();
-    const { privateKey, handshakeTimeoutMs } = given;
-    const { realm, security } = options;
-    const verify = (key: PublicKey, connection: Connection): boolean => this.#verify(key, connection);
-    const common = { privateKey, verify, timeoutMs: handshakeTimeoutMs, realm };
-    node.enable(security === 'tls' ? tls(common) : noise({ ...common, pattern: 'XX' }));
-    this.#out = node.enable(writing({ codec: RAW, timeoutMs: WRITE_TIMEOUT_MS, maxQueueBytes: WRITE_QUEUE_BYTES }));
+    this.#gate = new AcceptGate({
+      realm: user.realm,
+      accept: options.accept,
+      onFault: ({ addr }, cause) => {
+        user.counters.countDrop('handler_error');
+        this.#trace('handler_error', addr, 'accept', cause);
+      },
+    });
+    node.enable(writing({ timeoutMs: WRITE_TIMEOUT_MS, maxQueueBytes: WRITE_QUEUE_BYTES }));
     node.enable(
       reading({
-        codec: RAW,
         onMessage: (connection, chunk) => this.#links.get(connection.id)?.handleBytes(chunk),
         idleTimeoutMs: Infinity,
         progressTimeoutMs: Infinity,
@@ -143,6 +115,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   close(): void {
     this.#isClosed = true;
+    this.#gate.close();
     for (const link of this.#links.values()) link.close(BYE.CLOSED, 'closed');
     for (const { handle } of this.#table.dials.values()) handle.abort();
     this.#table.clear(this.#user.closedError('reach the peer')!);
@@ -219,34 +192,46 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#user.settled();
   }
 
-  #dialOf({ tag }: Connection): TcpDial | undefined {
+  #dialOf({ tag }: TcpConnection): TcpDial | undefined {
     return tag instanceof AbortController ? this.#table.dials.of(tag) : undefined;
   }
 
-  #verify(publicKey: PublicKey, connection: Connection): boolean {
+  /** What there is against a peer that has proven `publicKey`; `undefined`: nothing. */
+  async judge(connection: TcpConnection, publicKey: PublicKey): Promise<P2PError | undefined> {
     const id = this.#options.peerIdOf(publicKey);
     const dial = this.#dialOf(connection);
-    if (dial !== undefined && dial.target.id !== id) {
-      dial.found = id;
-      return false;
-    }
     // With ourselves we talk without a connection.
-    if (id === this.#options.id) return false;
+    if (id === this.#options.id || (dial !== undefined && dial.target.id !== id)) {
+      if (dial !== undefined) dial.found = id;
+      const message = `Cannot accept ${connection.addr}: it is not the peer that was dialled`;
+      return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
+    }
     const addr = dial?.target ?? tcpAddr(id, connection);
-    const { accept } = this.#options;
-    const answer = accept === undefined ? true : askFilter(() => accept({ addr, publicKey }));
-    if (answer === true) return true;
+    const accepted = await this.#ask({ id, publicKey, addr, side: connection.side }, connection.ip);
+    if (accepted) return undefined;
     // The one we dialled is there, and it is we who do not want it.
     if (dial !== undefined) dial.found = id;
-    if (answer !== false) {
-      const { counters, realm } = this.#user;
-      counters.countDrop('handler_error');
-      realm.trace?.({ layer: 'tcp', type: 'handler_error', atMs: realm.nowMs(), addr, cause: answer });
-    }
-    return false;
+    return new P2PError('refused', 'local', `Cannot accept ${addr.text}: accept refused it`, { sent: 'no' });
   }
 
-  #connected(connection: Connection): void {
+  /** Asks `accept` again about every peer, and ends what it refuses. */
+  recheck(): Promise<void> {
+    return this.#gate.recheck(
+      [...this.#links.values()].map((link) => {
+        const { peer: id, publicKey, src: addr, connection } = link;
+        return [{ id, publicKey, addr, side: connection.side }, () => link.close(BYE.CLOSED, 'refused')] as const;
+      }),
+    );
+  }
+
+  #ask(peer: AcceptPeer<TcpAddr>, ip: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      const answer = this.#gate.ask(peer, ip, resolve);
+      if (typeof answer === 'boolean') resolve(answer);
+    });
+  }
+
+  #connected(connection: TcpConnection<readonly Bytes[]>): void {
     const id = this.#options.peerIdOf(connection.publicKey!);
     const dial = this.#dialOf(connection);
     const listening = parseEndpoint(this.#node.listeningAddr ?? '')?.port ?? 0;
@@ -263,7 +248,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   #opened(link: Link): void {
     const { connection } = link;
-    this.#trace('session', link.src, connection.localRole);
+    this.#trace('session', link.src, connection.side);
     const chosen = this.#table.add(link, this.#dialOf(connection)?.handle);
     if (this.#isDraining) chosen.requestAcknowledgement();
     this.#dialsChanged();
@@ -278,7 +263,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     if (dial !== undefined) this.#fail(dial, this.#user.closedError('reach') ?? helloError(dial.target, closed));
     this.#user.settled();
     // The node closes what is left when the swarm does, without waiting for peers.
-    if (!this.#isClosed) void this.#node.disconnect(connection, { timeoutMs: LINGER_MS });
+    if (!this.#isClosed) void connection.disconnect({ timeoutMs: LINGER_MS });
   }
 
   #count({ by, fault, reason }: TcpClosed, link: Link): void {
@@ -317,13 +302,6 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
       user: this.#user,
       memory: this.#memory,
       addrOf: (id, ip, port) => tcpAddr(id, { ip, port }),
-      send: (connection, pieces) => {
-        try {
-          return this.#out.send(connection, pieces, { delivery: true });
-        } catch (error) {
-          return Promise.reject(error);
-        }
-      },
       opened: (link) => this.#opened(link),
       retiring: (link) => this.#table.retire(link),
       ended: (link, closed) => this.#ended(link, closed),

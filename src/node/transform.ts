@@ -40,14 +40,14 @@ export interface Transform {
   end?(): readonly Uint8Array[];
 }
 
-/** What a handshake may put in place of the socket. */
-export type Transport = Transform | Duplex;
-
 /** What a handshake came to. */
 export interface HandshakeResult {
   /** What carries the bytes from now on. @default the socket as it is */
-  readonly transport?: Transport | undefined;
-  /** The peer's key, when the handshake has proven it; shown as `connection.publicKey`. */
+  readonly transport?: Transform | Duplex | undefined;
+  /**
+   * The peer's key, when the handshake has proven it; `accept` is asked about it, and it is shown as
+   * `connection.publicKey`.
+   */
   readonly publicKey?: PublicKey | undefined;
   /** Bytes that the handshake has read and that belong to what comes after it: they go through `transport` first. */
   readonly rest?: Bytes | undefined;

@@ -12,27 +12,24 @@ export function takenError(addr: string): P2PError {
   return new P2PError('in_use', 'local', message, { sent: 'no' });
 }
 
-/** @param isOpen - whether the connection is up, and only lacks a writer. */
-export function noWriter(what: string, addr: string, isOpen: boolean): P2PError {
-  return isOpen
-    ? new P2PError('unsupported', 'local', `Cannot ${what} of ${addr}: writing was not enabled when it connected`, {
-        sent: 'no',
-      })
-    : new P2PError('disconnected', 'local', `Cannot ${what} of ${addr}: not connected`, { sent: 'no' });
+/** Writing was not enabled when the connection was made. */
+export function noWriterError(what: string, addr: string): P2PError {
+  const message = `Cannot ${what} ${addr}: writing was not enabled when it connected`;
+  return new P2PError('unsupported', 'local', message, { sent: 'no' });
 }
 
-/** What {@link bannedError} has made. */
-const bans = new WeakSet<P2PError>();
+/** What cannot be sent any more, or not yet. */
+export function notConnectedError(addr: string, sent: 'no' | 'maybe' = 'no', cause?: unknown): P2PError {
+  return new P2PError('disconnected', 'path', `Cannot send to ${addr}: not connected`, { sent, cause });
+}
 
 export function bannedError(addr: string): P2PError {
-  const error = new P2PError('refused', 'local', `Cannot connect with ${addr}: its IP is banned`, { sent: 'no' });
-  bans.add(error);
-  return error;
+  return new P2PError('refused', 'local', `Cannot connect with ${addr}: its IP is banned`, { sent: 'no' });
 }
 
-/** Whether it says that an IP is banned, and no handshake that refused. */
-export function isBan(error: unknown): boolean {
-  return error instanceof P2PError && bans.has(error);
+/** `accept` has not said yes to a peer. */
+export function notAcceptedError(addr: string): P2PError {
+  return new P2PError('refused', 'local', `Cannot connect with ${addr}: accept refused it`, { sent: 'no' });
 }
 
 /** A connection that was being set up made room for one from a network that had fewer. */

@@ -1,0 +1,65 @@
+/** Asks `accept` about the peers of a node. */
+
+import { formatEndpoint } from '../base/ip.ts';
+import { type IpAddr, makeAddr } from '../core/addr.ts';
+import { type Realm } from '../core/realm.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { type Fingerprint, peerIdOf } from '../identity/fingerprints.ts';
+import { AcceptGate } from '../sessions/accept-gate.ts';
+import { type TcpConnection } from './connection.ts';
+import { type NodeAccept, type NodeAcceptPeer } from './options.ts';
+import { type NodeCount } from './stats.ts';
+import { trace } from './trace.ts';
+
+export class Accepting {
+  readonly #gate: AcceptGate<IpAddr>;
+  readonly #fingerprint: Fingerprint;
+
+  constructor(accept: NodeAccept, fingerprint: Fingerprint, realm: Realm, count: NodeCount) {
+    this.#fingerprint = fingerprint;
+    this.#gate = new AcceptGate<IpAddr>({
+      realm,
+      // Every peer that is asked about here comes from `#peer`.
+      accept: (peer) => accept(peer as NodeAcceptPeer),
+      onFault: (peer, cause) => {
+        count.hookErrors++;
+        trace(realm, 'handler_error', peer.addr, 'accept', cause);
+      },
+    });
+  }
+
+  /** Whether a peer that has proven `publicKey` may talk. A connection that is given up meanwhile gets a no. */
+  ask(connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const answer = this.#gate.ask(this.#peer(connection, publicKey), connection.ip, (accepted) => {
+        signal.removeEventListener('abort', onAbort);
+        resolve(accepted);
+      });
+      const onAbort = (): void => {
+        if (typeof answer !== 'boolean') answer.cancel();
+        resolve(false);
+      };
+      if (typeof answer === 'boolean') resolve(answer);
+      else if (signal.aborted) onAbort();
+      else signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /** Asks again; `end` is called for each that is refused. */
+  recheck<C extends TcpConnection>(connections: readonly C[], end: (connection: C) => void): Promise<void> {
+    return this.#gate.recheck(
+      connections.map((connection) => [this.#peer(connection, connection.publicKey!), () => end(connection)]),
+    );
+  }
+
+  /** Answers all questions with no. */
+  close(): void {
+    this.#gate.close();
+  }
+
+  #peer(connection: TcpConnection, publicKey: PublicKey): NodeAcceptPeer {
+    const { ip, port, side } = connection;
+    const addr = makeAddr<IpAddr>({ ip, port, text: formatEndpoint(ip, port) });
+    return { id: peerIdOf(publicKey, this.#fingerprint), publicKey, addr, side, connection };
+  }
+}

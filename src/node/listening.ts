@@ -1,0 +1,83 @@
+/** Whether a node listens, and where. */
+
+import { type Endpoint, formatEndpoint } from '../base/ip.ts';
+import { P2PError } from '../core/errors.ts';
+import { type Listener, type ListenOptions, type Network } from '../net/network.ts';
+
+/** How a node listens. */
+export interface ListeningOptions extends Omit<ListenOptions, 'bind'> {
+  readonly network: Network;
+  /** The error of what is attempted when the node is closed; `undefined` while it is not. */
+  readonly closedError: (what: string) => P2PError | undefined;
+}
+
+/** Goes on and off one call after the other. */
+export class Listening {
+  readonly #options: ListeningOptions;
+  #listener: Listener | undefined;
+  #toggling: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ListeningOptions) {
+    this.#options = options;
+  }
+
+  /** Where it listens. */
+  get endpoint(): Endpoint | undefined {
+    return this.#listener?.endpoint;
+  }
+
+  /**
+   * @param binds - where to: the first that this machine has.
+   * @throws (by rejection) {P2PError} `in_use`, `unreachable`, `unsupported`, `closed`.
+   */
+  start(binds: readonly Endpoint[]): Promise<Endpoint> {
+    return this.#toggle(async () => {
+      this.#throwIfClosed();
+      if (this.endpoint !== undefined) {
+        const at = formatEndpoint(this.endpoint.ip, this.endpoint.port);
+        throw new P2PError('in_use', 'local', `Cannot listen: the node listens on ${at} already`, { sent: 'no' });
+      }
+      const listener = await this.#listenOnFirst(binds);
+      try {
+        this.#throwIfClosed();
+      } catch (error) {
+        await listener.close();
+        throw error;
+      }
+      this.#listener = listener;
+      return listener.endpoint;
+    });
+  }
+
+  /** Waits for what was begun before. */
+  stop(): Promise<void> {
+    return this.#toggle(() => this.stopNow());
+  }
+
+  async stopNow(): Promise<void> {
+    const listener = this.#listener;
+    this.#listener = undefined;
+    await listener?.close();
+  }
+
+  async #listenOnFirst([bind, ...others]: readonly Endpoint[]): Promise<Listener> {
+    const { network, backlog, reusePort, onConnection, onError } = this.#options;
+    try {
+      return await network.listen({ bind: bind!, backlog, reusePort, onConnection, onError });
+    } catch (error) {
+      if (others.length === 0 || !P2PError.is(error, 'unreachable')) throw error;
+      return this.#listenOnFirst(others);
+    }
+  }
+
+  #throwIfClosed(): void {
+    const error = this.#options.closedError('listen');
+    if (error !== undefined) throw error;
+  }
+
+  #toggle<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.#toggling.then(act);
+    this.#toggling = done.catch(() => undefined); // Whoever asked for it has the error.
+    return done;
+  }
+}

@@ -1,0 +1,74 @@
+/** Finds a peer that sends no message for too long, or the bytes of one too slowly. */
+
+import { type Realm, type Timer } from '../core/realm.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+
+/** What is watched. */
+export interface SilenceWatchOptions {
+  readonly realm: Realm;
+  readonly idleTimeoutMs: number;
+  readonly progressTimeoutMs: number;
+  readonly minProgressBytes: number;
+  /** Whether a message has begun whose rest is awaited. */
+  readonly hasBegun: () => boolean;
+  /** Whether it is this side that does not read. */
+  readonly isBusy: () => boolean;
+  /** Called once when the time is up. */
+  readonly onSilence: () => void;
+}
+
+export class SilenceWatch {
+  readonly #options: SilenceWatchOptions;
+  #timer: Timer | undefined;
+  #atMs = Infinity;
+  /** When a message or enough of one came last. */
+  #aliveAtMs: number;
+  #progressBytes = 0;
+
+  constructor(options: SilenceWatchOptions) {
+    this.#options = options;
+    this.#aliveAtMs = options.realm.nowMs();
+    this.#arm();
+  }
+
+  /** The time begins anew. */
+  restart(): void {
+    this.#aliveAtMs = this.#options.realm.nowMs();
+  }
+
+  /** Bytes have come, and perhaps the end of a message. */
+  took(bytes: number, isMessage: boolean): void {
+    this.#progressBytes += bytes;
+    if (isMessage || this.#progressBytes >= this.#options.minProgressBytes) {
+      this.restart();
+      this.#progressBytes = 0;
+    }
+    this.#arm();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  #deadline(): number {
+    const { hasBegun, progressTimeoutMs, idleTimeoutMs } = this.#options;
+    return this.#aliveAtMs + (hasBegun() ? progressTimeoutMs : idleTimeoutMs);
+  }
+
+  /** One timer; a deadline that moves on is looked at when the timer fires. */
+  #arm(): void {
+    const atMs = this.#deadline();
+    if (atMs === Infinity || atMs >= this.#atMs) return;
+    this.#timer?.cancel();
+    this.#atMs = atMs;
+    this.#timer = clockOf(this.#options.realm).setTimer(atMs, this.#onTimer);
+  }
+
+  readonly #onTimer = (): void => {
+    this.#atMs = Infinity;
+    const nowMs = this.#options.realm.nowMs();
+    if (this.#options.isBusy()) this.#aliveAtMs = nowMs;
+    if (nowMs < this.#deadline()) this.#arm();
+    else this.#options.onSilence();
+  };
+}

@@ -1,0 +1,280 @@
+/**
+ * What writes one connection: `send` encodes at once and returns; one write a turn takes all that was sent meanwhile. No
+ * promise and no timer is made for a message, unless its sender asks for them.
+ */
+
+import { describeValue, quantity } from '../base/checks.ts';
+import { P2PError } from '../core/errors.ts';
+import { DEFAULT_PRIORITY } from '../core/priority.ts';
+import { type Realm, type Timer } from '../core/realm.ts';
+import { type CallOptions } from '../core/swarm.ts';
+import { type Pipe } from '../net/pipe.ts';
+import { markHandled, RESOLVED } from '../runtime/promises.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+import { type Waits } from '../runtime/waits.ts';
+import { type Encoder } from './codec.ts';
+import { type DisconnectOrigin, type SendOptions } from './connection.ts';
+import { type NodeMemory } from './memory.ts';
+import { notConnectedError } from './errors.ts';
+import { type Batch, SendQueue, type Ticket } from './send-queue.ts';
+import { type ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
+import { type WritingSettings } from './writing.ts';
+
+/** What one write takes, and what may be on its way to the kernel: a second batch fills the socket while it empties. */
+const BATCH_BYTES = 262_144;
+const MAX_FLYING_BYTES = 524_288;
+
+/** What a connection's writer needs of it. */
+export interface WriterOwner {
+  readonly realm: Realm;
+  readonly addr: string;
+  readonly stats: ConnectionCount;
+  readonly count: NodeCount;
+  readonly memory: NodeMemory;
+  readonly waits: Waits;
+  readonly pipe: Pipe;
+  /** Hands pieces to the pipe. @returns whether they could be sealed; if not, the connection ends */
+  write(pieces: readonly Uint8Array[], done: (error?: Error | null) => void): boolean;
+  fail(origin: DisconnectOrigin, reason: DisconnectReason, cause?: unknown): void;
+}
+
+/** Somebody who waits for the queue. */
+interface Waiter {
+  readonly isDue: () => boolean;
+  readonly wake: () => void;
+}
+
+export class MessageWriter<in Out> {
+  readonly #connection: WriterOwner;
+  readonly #encoder: Encoder<Out>;
+  readonly #settings: WritingSettings;
+  readonly #queue: SendQueue;
+  /** Bounded by the calls under way. */
+  #waiters: Waiter[] = [];
+  #isScheduled = false;
+  #isStopped = false;
+  /** What the node was told to wait here, in bytes. */
+  #accounted = 0;
+  #cause: unknown;
+  #watch: Timer | undefined;
+  /** What was unsent when progress was last looked at. */
+  #unsentBytes = 0;
+  #expiry: Timer | undefined;
+  #expiryAtMs = Infinity;
+
+  constructor(connection: WriterOwner, encoder: Encoder<Out>, settings: WritingSettings) {
+    this.#connection = connection;
+    this.#encoder = encoder;
+    this.#settings = settings;
+    this.#queue = new SendQueue(settings.maxQueueBytes, connection.pipe.releases);
+  }
+
+  /** All that waits, in bytes. */
+  get queuedBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  /** Whether the codec can tell the peer why we close. */
+  get canExplain(): boolean {
+    return this.#encoder.encodeReason !== undefined && !this.#isStopped;
+  }
+
+  send(message: Out): boolean {
+    this.#push(DEFAULT_PRIORITY, message);
+    return this.#queue.bytes <= this.#settings.highWaterBytes;
+  }
+
+  sendWith(message: Out, options: SendOptions): boolean | Promise<void> {
+    const { priority = DEFAULT_PRIORITY, delivery = false, timeoutMs = Infinity } = options;
+    if (typeof priority !== 'number' || !Number.isFinite(priority)) {
+      throw new TypeError(`Cannot take priority: expected a finite number, got ${describeValue(priority)}`);
+    }
+    quantity(timeoutMs, 'timeoutMs', Infinity, 0, Infinity);
+    if (!delivery && timeoutMs === Infinity) {
+      this.#push(priority, message);
+      return this.#queue.bytes <= this.#settings.highWaterBytes;
+    }
+    const deadlineMs = timeoutMs === Infinity ? Infinity : this.#connection.realm.nowMs() + timeoutMs;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    void markHandled(promise);
+    this.#push(priority, message, {
+      deadlineMs,
+      settle: (error) => (error === undefined ? resolve() : reject(error)),
+    });
+    this.#armExpiry(deadlineMs);
+    return delivery ? promise : this.#queue.bytes <= this.#settings.highWaterBytes;
+  }
+
+  /** Resolves when the queue is below its high-water mark; rejects at the end. */
+  ready(options: CallOptions | undefined): Promise<void> {
+    // Half-way down, so that a sender who fills up is not woken for every write.
+    const { highWaterBytes } = this.#settings;
+    if (!this.#isStopped && this.#queue.bytes <= highWaterBytes) return RESOLVED;
+    return this.#wait('send', options, () => this.#queue.bytes <= highWaterBytes / 2);
+  }
+
+  /** Resolves when what was sent before is in the kernel; rejects at the end. */
+  flushed(options: CallOptions | undefined): Promise<void> {
+    if (!this.#isStopped && this.#queue.bytes === 0 && this.#queue.isEmpty) return RESOLVED;
+    const fence = this.#queue.fence();
+    this.#pump(); // Who waits need not wait for the turn as well.
+    return this.#wait('flush', options, () => this.#queue.oldest() > fence);
+  }
+
+  /** Writes why we close, behind everything else. */
+  explain(reason: string): void {
+    if (this.#encoder.encodeReason === undefined || this.#isStopped) return;
+    try {
+      this.#queue.push(-Infinity, reason, { encode: (text, out) => this.#encoder.encodeReason!(text, out) });
+      this.#pump();
+    } catch {
+      // The codec's own fault, at the end of the connection: the peer sees a plain end.
+      this.#connection.count.hookErrors++;
+    }
+  }
+
+  /** Nothing more goes out. */
+  stop(cause: unknown): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#cause = cause;
+    this.#watch?.cancel();
+    this.#expiry?.cancel();
+    for (const { settle } of this.#queue.clear()) settle(notConnectedError(this.#connection.addr, 'maybe', cause));
+    this.#account();
+    for (const { wake } of this.#waiters.splice(0)) wake();
+  }
+
+  #push(priority: number, message: Out, ticket?: Ticket): void {
+    if (this.#isStopped) throw notConnectedError(this.#connection.addr, 'no', this.#cause);
+    const { memory } = this.#connection;
+    const limit = memory.queueLimit(this.#queue.bytes);
+    if (!this.#queue.push(priority, message, this.#encoder, ticket, limit)) {
+      throw new P2PError(
+        'limit_exceeded',
+        'local',
+        `Cannot send to ${this.#connection.addr}: ${this.#queue.bytes} bytes wait, and the message does not fit into ` +
+          (limit < this.#settings.maxQueueBytes
+            ? `maxNodeBytes, ${memory.maxBytes} bytes for all peers; `
+            : `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; `) +
+          (this.#queue.bytes === 0 ? 'raise the limit' : 'await connection.ready(), or raise the limit'),
+        { sent: 'no' },
+      );
+    }
+    this.#account();
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(this.#onTurn);
+  }
+
+  /** Tells the node what waits for this peer. */
+  #account(): void {
+    const { bytes } = this.#queue;
+    if (bytes === this.#accounted) return;
+    this.#connection.memory.queued(bytes - this.#accounted);
+    this.#accounted = bytes;
+  }
+
+  readonly #onTurn = (): void => {
+    this.#isScheduled = false;
+    this.#pump();
+  };
+
+  /** Hands batches to the pipe while there is room below. */
+  #pump(): void {
+    if (this.#isStopped) return;
+    while (!this.#queue.isEmpty && this.#queue.flyingBytes < MAX_FLYING_BYTES) {
+      const batch = this.#queue.take(BATCH_BYTES, this.#connection.realm.nowMs(), this.#onLate);
+      if (batch === undefined) break;
+
+      const wasIdle = this.#watch === undefined;
+      if (!this.#connection.write(batch.pieces, (error) => this.#landed(batch, error ?? undefined))) return;
+      if (wasIdle) this.#armWatch();
+    }
+    this.#wake();
+  }
+
+  #landed(batch: Batch, error: Error | undefined): void {
+    if (this.#isStopped) return;
+    if (error !== undefined) {
+      this.#connection.fail('writing', 'reset', error);
+      return;
+    }
+    this.#queue.landed(batch);
+    this.#account();
+    const { sent } = this.#connection.stats;
+    sent.messages += batch.frames;
+    sent.bytes += batch.bytes;
+    for (const { settle } of batch.tickets) settle();
+    if (this.#queue.flyingBytes === 0) {
+      this.#watch?.cancel();
+      this.#watch = undefined;
+    }
+    this.#pump();
+  }
+
+  readonly #onLate = ({ settle }: Ticket): void => {
+    const message = `Cannot send to ${this.#connection.addr}: the message was not sent within its timeoutMs`;
+    settle(new P2PError('timeout', 'path', message, { sent: 'no' }));
+  };
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return;
+    const due = this.#waiters.filter(({ isDue }) => isDue());
+    if (due.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => !due.includes(waiter));
+    for (const { wake } of due) wake();
+  }
+
+  #wait(what: string, call: CallOptions | undefined, isDue: () => boolean): Promise<void> {
+    const { addr, waits } = this.#connection;
+    return waits.wait<void>(
+      { what: () => `${what} to ${addr}`, call, defaultTimeoutMs: Infinity, sent: () => 'no' },
+      ({ resolve, reject }) => {
+        const check = (): void =>
+          this.#isStopped ? reject(notConnectedError(this.#connection.addr, 'maybe', this.#cause)) : resolve();
+        if (this.#isStopped || isDue()) {
+          check();
+          return undefined;
+        }
+        const waiter = { isDue, wake: check };
+        this.#waiters.push(waiter);
+        return () => {
+          this.#waiters = this.#waiters.filter((other) => other !== waiter);
+        };
+      },
+    );
+  }
+
+  /** Looks once in a while whether the kernel has taken anything, as long as something is on its way to it. */
+  #armWatch(): void {
+    const { timeoutMs } = this.#settings;
+    if (timeoutMs === Infinity) return;
+    const { realm, pipe } = this.#connection;
+    this.#unsentBytes = pipe.unsentBytes;
+    const flying = this.#queue.flyingBytes;
+    const { sent } = this.#connection.stats;
+    const sentBytes = sent.bytes;
+    this.#watch = clockOf(realm).setTimer(realm.nowMs() + timeoutMs, () => {
+      this.#watch = undefined;
+      if (this.#queue.flyingBytes === 0) return;
+      const stuck = sent.bytes === sentBytes && pipe.unsentBytes >= this.#unsentBytes && flying > 0;
+      if (stuck) this.#connection.fail('writing', 'write_timeout');
+      else this.#armWatch();
+    });
+  }
+
+  #armExpiry(deadlineMs: number): void {
+    if (deadlineMs === Infinity || deadlineMs >= this.#expiryAtMs) return;
+    this.#expiry?.cancel();
+    this.#expiryAtMs = deadlineMs;
+    this.#expiry = clockOf(this.#connection.realm).setTimer(deadlineMs, () => {
+      this.#expiryAtMs = Infinity;
+      const late = this.#queue.expire(this.#connection.realm.nowMs());
+      this.#account();
+      for (const ticket of late) this.#onLate(ticket);
+      this.#armExpiry(this.#queue.nextDeadline());
+      this.#wake();
+    });
+  }
+}

@@ -1,0 +1,26 @@
+/** The bytes of a connection as they are: the machine cuts and joins them. */
+
+import { type Bytes } from '../../base/bytes.ts';
+import { type Codec } from '../../node/index.ts';
+
+export const RAW_CODEC: Codec<Bytes, readonly Bytes[]> = {
+  decoder: () => {
+    let chunk: Bytes | undefined;
+    return {
+      push: (bytes) => void (chunk = bytes),
+      next: () => {
+        const next = chunk;
+        chunk = undefined;
+        return next;
+      },
+      get bufferedBytes() {
+        return chunk?.length ?? 0;
+      },
+    };
+  },
+  encoder: () => ({
+    encode: (pieces, out) => {
+      for (const piece of pieces) out.bytes(piece);
+    },
+  }),
+};
