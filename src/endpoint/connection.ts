@@ -6,9 +6,10 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
-import { type ClosedBy } from '../protocols/quic/events.ts';
+import { type ClosedBy } from '../protocols/quic/closed.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
-import { type IncomingMessage, type OutgoingMessage, type ReceivedMessage } from './message.ts';
+import { type IncomingMessage } from './incoming-message.ts';
+import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
 import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
 
 /** How a connection ended. */

@@ -9,7 +9,8 @@ import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
 import { type CloseOptions, type Connection, type ConnectionClosed, type SendOptions } from './connection.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
-import { type IncomingMessage, type OutgoingMessage } from './message.ts';
+import { type IncomingMessage } from './incoming-message.ts';
+import { type OutgoingMessage } from './message.ts';
 import { type EndpointRetry } from './options.ts';
 
 /** How a connection is made. */

@@ -1,7 +1,7 @@
 /** How ends of connections and streams look to those who wanted something of them. */
 
 import { P2PError } from '../core/errors.ts';
-import { type QuicClosed } from '../protocols/quic/events.ts';
+import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
 import { type ConnectionClosed } from './connection.ts';
 

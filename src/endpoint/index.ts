@@ -57,7 +57,8 @@ export {
 } from './endpoint.ts';
 export { type Feed, type FeedOptions } from './feed.ts';
 export { type CertificateIdentity, type CertificateSource } from './identity.ts';
-export { type IncomingMessage, type OutgoingMessage, type ReceivedMessage, type ThreePartMessage } from './message.ts';
+export { type IncomingMessage } from './incoming-message.ts';
+export { type OutgoingMessage, type ReceivedMessage, type ThreePartMessage } from './message.ts';
 export {
   type EndpointOptions,
   type EndpointOverOptions,

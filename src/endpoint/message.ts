@@ -3,7 +3,6 @@
 import { type Bytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { assertBytes, describeValue } from '../base/checks.ts';
 import { type MessageParts } from '../protocols/endpoint/frame.ts';
-import { type SendStream, type StreamId } from './stream.ts';
 
 /**
  * A message in three parts: header and payload may go to many destinations, `dst` tells which one. What each part means is
@@ -25,16 +24,6 @@ export interface ReceivedMessage {
   readonly header: Bytes;
   readonly dst: Bytes;
   readonly payload: Bytes;
-}
-
-/** A message that came on a stream of the peer's. */
-export interface IncomingMessage<C> extends ReceivedMessage {
-  /** Whose it is. */
-  readonly connection: C;
-  /** On which stream it came; those of one stream come in order. */
-  readonly stream: StreamId;
-  /** Where to answer; `undefined` when it came on a unidirectional stream. All messages of a stream share it. */
-  readonly reply: SendStream | undefined;
 }
 
 /** @returns the three parts. @throws {TypeError} when `message` is no message. */

@@ -3,7 +3,7 @@
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { type QuicClosed } from '../protocols/quic/events.ts';
+import { type QuicClosed } from '../protocols/quic/closed.ts';
 
 /** Why a dial came to nothing, for its callers; nothing of theirs was sent. */
 export function dialError(addr: Pick<Addr, 'text'>, closed: QuicClosed, found: PeerId | undefined): P2PError {

@@ -3,9 +3,9 @@
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
 import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
-import { type QuicClosed } from './events.ts';
+import { type QuicClosed } from './closed.ts';
 import { type EnginePort } from './port.ts';
-import { checkCode, QuicStream, type StreamKind } from './stream.ts';
+import { checkCode, QuicStream, type StreamKind, type StreamOwner } from './stream.ts';
 import { type Windows } from './window-budget.ts';
 
 /** How far a connection is. */
@@ -27,7 +27,7 @@ export type DatagramResult =
 const MAX_REASON_BYTES = 1000;
 
 /** One connection. Made by a `QuicEndpoint`. */
-export class QuicConnection {
+export class QuicConnection implements StreamOwner {
   /** Who dialled: we, then `client`. */
   readonly role: 'client' | 'server';
   /** The engine's number for it. @internal */
@@ -37,8 +37,9 @@ export class QuicConnection {
   /** @internal */
   readonly windows: Windows;
   readonly #port: EnginePort;
+  readonly #ended: (closed: QuicClosed) => void;
   /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
-  readonly #streams = new Map<number, QuicStream>();
+  readonly #streams = new Map<number, QuicStream<QuicConnection>>();
   #state: ConnectionState = 'handshake';
   #address: number;
   #alpn: string | undefined;
@@ -58,6 +59,7 @@ export class QuicConnection {
     port: EnginePort,
     engine: QuicEngine,
     windows: Windows,
+    ended: (closed: QuicClosed) => void,
   ) {
     this.role = role;
     this.handle = handle;
@@ -66,6 +68,7 @@ export class QuicConnection {
     this.#port = port;
     this.engine = engine;
     this.windows = windows;
+    this.#ended = ended;
   }
 
   get state(): ConnectionState {
@@ -103,12 +106,12 @@ export class QuicConnection {
   }
 
   /** The streams that are not over on both sides. */
-  get streams(): Iterable<QuicStream> {
+  get streams(): Iterable<QuicStream<QuicConnection>> {
     return this.#streams.values();
   }
 
   /** Opens a stream; `undefined` while the peer allows none (`streams_available` follows) or the handshake goes on. */
-  open(kind: StreamKind): QuicStream | undefined {
+  open(kind: StreamKind): QuicStream<QuicConnection> | undefined {
     if (this.#state === 'closed') return undefined;
     const id = this.#port.run<number>(this.engine, REFUSED.UNKNOWN, (engine) =>
       engine.open(this.handle, kind === 'uni'),
@@ -194,8 +197,8 @@ export class QuicConnection {
     this.#release();
   }
 
-  #addStream(id: number): QuicStream {
-    const stream = new QuicStream(this, id, this.#port, this.engine);
+  #addStream(id: number): QuicStream<QuicConnection> {
+    const stream = new QuicStream<QuicConnection>(this, id, this.#port, this.engine);
     this.#streams.set(id, stream);
     return stream;
   }
@@ -223,13 +226,13 @@ export class QuicConnection {
   }
 
   /** @internal The stream with this id; `make` for one that the peer has just opened. */
-  handleStream(id: number, make: boolean): QuicStream | undefined {
+  handleStream(id: number, make: boolean): QuicStream<QuicConnection> | undefined {
     return this.#streams.get(id) ?? (make ? this.#addStream(id) : undefined);
   }
 
   /** @internal */
-  handleStreamEnd(stream: QuicStream): void {
-    this.#streams.delete(stream.id);
+  handleStreamEnd(id: number): void {
+    this.#streams.delete(id);
     this.#release();
   }
 
@@ -251,7 +254,7 @@ export class QuicConnection {
     // Those who closed it have no use for what still comes; others may read on.
     const readable = closed.by !== 'local' && closed.by !== 'engine_failure';
     for (const stream of this.#streams.values()) stream.handleLost(readable);
-    this.#port.emit({ type: 'closed', connection: this, closed });
+    this.#ended(closed);
   }
 
   /** @internal Nothing more will come from the engine. */

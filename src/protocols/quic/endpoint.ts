@@ -14,10 +14,11 @@ import { QuicConnection } from './connection.ts';
 import { ALERT, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
 import { EngineFailure, type EngineGauges, EVENT, type InboundDatagram, type OutboundDatagrams } from './engine.ts';
 import { Engines, type Instance } from './engines.ts';
-import { type QuicClosed, type QuicEvent } from './events.ts';
+import { type QuicClosed } from './closed.ts';
+import { type QuicEvent } from './events.ts';
 import { type EnginePort } from './port.ts';
 import { Relief } from './relief.ts';
-import { tell, type Teller } from './translate.ts';
+import { type EventTarget, translate } from './translate.ts';
 import { encodeAlpn, type EngineSettings, limitsOf, resolveSettings, settingsFor } from './settings.ts';
 import { WindowBudget, Windows } from './window-budget.ts';
 
@@ -44,7 +45,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #handshakeTimeoutMs: number;
   readonly #port: EnginePort;
   readonly #engines: Engines;
-  readonly #teller: Teller;
+  readonly #target: EventTarget;
   readonly #windows: WindowBudget;
   readonly #relief: Relief;
   /** Connections by their windows, for those whose windows change. */
@@ -91,13 +92,12 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     this.#port = {
       now: () => this.#now,
       run: (engine, otherwise, act) => this.#engines.run(engine, otherwise, act),
-      emit: (event) => this.#emit(event),
       read: (windows, bytes) => this.#windows.handleRead(windows, bytes, this.#now),
     };
     const { heldElsewhere = () => 0 } = options;
     const budget = wholeNumber(options.windowBudgetBytes, 'windowBudgetBytes', WINDOW_BUDGET_BYTES, 0, 2 ** 40);
     this.#windows = new WindowBudget(budget, heldElsewhere, (windows) => this.#setWindows(windows));
-    this.#teller = {
+    this.#target = {
       emit: (event) => this.#emit(event),
       end: (connection, closed) => this.#end(connection, closed),
       moved: (to, from) => {
@@ -339,7 +339,9 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     windows: Windows,
   ): QuicConnection {
     const { mtuBytes } = limitsOf(this.#settings);
-    const connection = new QuicConnection(role, handle, address, mtuBytes, this.#port, instance.engine, windows);
+    const ended = (closed: QuicClosed): void => this.#emit({ type: 'closed', connection, closed });
+    const { engine } = instance;
+    const connection = new QuicConnection(role, handle, address, mtuBytes, this.#port, engine, windows, ended);
     this.#byWindows.set(windows, connection);
     instance.connections.set(handle, connection);
     this.#options.addresses?.retain(address);
@@ -372,7 +374,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
             const connection = instance.connections.get(subject);
             if (connection === undefined) return;
             if (kind === EVENT.DRAINED) ended.push(connection);
-            else tell(this.#teller, connection, { kind, detail, low, high, text });
+            else translate(this.#target, connection, kind, detail, low, high, text);
           }
         }),
       );

@@ -2,7 +2,6 @@
 
 import { type Millis } from '../../base/machine.ts';
 import { type QuicEngine } from './engine.ts';
-import { type QuicEvent } from './events.ts';
 import { type Windows } from './window-budget.ts';
 
 /** @internal */
@@ -14,7 +13,6 @@ export interface EnginePort {
    * is the answer, and the endpoint sees to the rest.
    */
   run<T>(engine: QuicEngine, otherwise: T, act: (engine: QuicEngine) => T): T;
-  emit(event: QuicEvent): void;
   /** Bytes were read: the window may grow. */
   read(windows: Windows, bytes: number): void;
 }

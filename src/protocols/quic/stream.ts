@@ -4,7 +4,7 @@ import { type Bytes } from '../../base/bytes.ts';
 import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { READ, type QuicEngine } from './engine.ts';
 import { type EnginePort } from './port.ts';
-import { type QuicConnection } from './connection.ts';
+import { type Windows } from './window-budget.ts';
 
 /** Both ways, or from the one who opens it to the other. */
 export type StreamKind = 'bidi' | 'uni';
@@ -29,9 +29,26 @@ export function checkCode(code: number, label: string): number {
   return wholeNumber(code, label, 0, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** One stream. Made by its connection. */
-export class QuicStream {
-  readonly connection: QuicConnection;
+/** What a stream knows of its connection. */
+export interface StreamOwner {
+  readonly role: 'client' | 'server';
+  /** @internal */
+  readonly handle: number;
+  /** @internal */
+  readonly windows: Windows;
+  /** Set once it is over. */
+  readonly closed: object | undefined;
+  /** @internal Both sides of a stream are over. */
+  handleStreamEnd(id: number): void;
+}
+
+/**
+ * One stream. Made by its connection.
+ *
+ * @typeParam C - the connection.
+ */
+export class QuicStream<out C extends StreamOwner = StreamOwner> {
+  readonly connection: C;
   /** As on the wire (RFC 9000 §2.1): unique within the connection. */
   readonly id: number;
   readonly kind: StreamKind;
@@ -45,7 +62,7 @@ export class QuicStream {
   #stopCode: number | undefined;
 
   /** @internal */
-  constructor(connection: QuicConnection, id: number, port: EnginePort, engine: QuicEngine) {
+  constructor(connection: C, id: number, port: EnginePort, engine: QuicEngine) {
     this.connection = connection;
     this.id = id;
     this.kind = id % 4 >= 2 ? 'uni' : 'bidi';
@@ -194,6 +211,6 @@ export class QuicStream {
 
   #settle(): void {
     const sending = this.#send === 'open' || this.#send === 'finished';
-    if (!sending && this.#receive !== 'open') this.connection.handleStreamEnd(this);
+    if (!sending && this.#receive !== 'open') this.connection.handleStreamEnd(this.id);
   }
 }

@@ -4,7 +4,7 @@ import { type Bytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { SourceShares } from '../../base/source-shares.ts';
+import { KnownPeers } from '../../sessions/known-peers.ts';
 
 /**
  * How long in ms a hello stands in the way of older ones at other addresses. A claim that was overheard is of no use to
@@ -31,18 +31,12 @@ export interface Meeting {
   readonly isStranger: boolean;
 }
 
-/**
- * Proven keys by PeerID. Bounded by `maxPeers`; of peers that have called us, the busiest source's are forgotten first, then
- * whoever's last handshake is longest ago.
- */
+/** Proven keys by PeerID, and what of their hellos counts. Bounded by `maxPeers`. */
 export class PeerMemory {
-  readonly #maxPeers: number;
-  readonly #peers = new Map<PeerId, Remembered>();
-  /** Those that have called us and were not called by us. Bounded by `maxPeers`. */
-  readonly #strangers = new SourceShares<PeerId>();
+  readonly #peers: KnownPeers<Remembered>;
 
   constructor(maxPeers: number) {
-    this.#maxPeers = maxPeers;
+    this.#peers = new KnownPeers(maxPeers);
   }
 
   get size(): number {
@@ -67,16 +61,8 @@ export class PeerMemory {
   /** A handshake has proven a key. */
   note(now: Millis, id: PeerId, publicKey: PublicKey, { host, timestamp, isStranger }: Meeting): void {
     const known = this.#peers.get(id);
-    if (known !== undefined) this.#peers.delete(id);
-    else if (this.#peers.size >= this.#maxPeers) {
-      const victim = this.#strangers.victimFor(host) ?? this.#peers.keys().next().value!;
-      this.#peers.delete(victim);
-      this.#strangers.delete(victim);
-    }
     const isDialled = !isStranger || known?.isDialled === true;
     const kept = timestamp === undefined && known !== undefined ? known : { publicKey, timestamp, atMs: now };
-    this.#peers.set(id, { ...kept, isDialled });
-    if (isDialled) this.#strangers.delete(id);
-    else this.#strangers.add(host, id);
+    this.#peers.note(id, { ...kept, isDialled }, host, !isDialled);
   }
 }

@@ -1,0 +1,29 @@
+/**
+ * `shoal/sessions`: what one needs to write a swarm over connections with peers that have proven their keys. A transport makes
+ * the connections; {@link ConnectionTable} keeps them by peer, and {@link SessionSwarm} is the swarm over them. Our own swarms
+ * over TCP and QUIC use nothing else.
+ */
+
+export { ACCEPT_TIMEOUT_MS, AcceptGate, type AcceptGateOptions, type PendingVerdict } from './accept-gate.ts';
+export {
+  ConnectionTable,
+  type ConnectionTableOptions,
+  MAX_CONNECTIONS_AT_ONCE,
+  MAX_CONNECTIONS_PER_PEER,
+  type PeerConnection,
+  prefersNew,
+  SIMULTANEOUS_MS,
+  SURPLUS_IDLE_MS,
+  type SurplusReason,
+} from './connection-table.ts';
+export { type Dial, DialTable, type DialWaiter, MAX_DIAL_WAITERS } from './dials.ts';
+export { KnownPeers, MAX_KNOWN_PEERS } from './known-peers.ts';
+export { splitPeerAddr } from './peer-addr.ts';
+export {
+  type KeyedAddr,
+  type PeerSession,
+  type PeerSessions,
+  SessionSwarm,
+  type SessionSwarmParts,
+  type SessionsUser,
+} from './session-swarm.ts';
