@@ -1,7 +1,7 @@
 /** What a session of the TCP swarm has to tell. */
 
 import { type Bytes } from '../../base/bytes.ts';
-import { type Outgoing } from './lanes.ts';
+import { type Outgoing } from './send-scheduler.ts';
 import { type TcpFault } from './receive-side.ts';
 
 /** A tell that was not taken at once: to be recognised, not to be looked into. */

@@ -6,7 +6,7 @@ import { CHUNK_BYTES } from './constants.ts';
 import { costOf, SendCredit } from './credit.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { type MessageHead } from './frames.ts';
-import { Lanes, type Outgoing } from './lanes.ts';
+import { SendScheduler, type Outgoing } from './send-scheduler.ts';
 
 /** What may be written and not be in the kernel: what comes later can still go before what is not written. */
 const HIGH_WATER_BYTES = 1_048_576;
@@ -19,7 +19,7 @@ export class SendSide {
   readonly writer: FrameWriter = new FrameWriter();
   readonly tellCredit: SendCredit = new SendCredit();
   readonly requestCredit: SendCredit = new SendCredit();
-  readonly #lanes = new Lanes();
+  readonly #scheduler = new SendScheduler();
   #inFlight = 0;
   #nextStream = 1;
   #begun = 0;
@@ -40,20 +40,20 @@ export class SendSide {
 
   /** Messages, and their bytes, that are not whole on their way. */
   get queued(): number {
-    return this.#lanes.size;
+    return this.#scheduler.size;
   }
 
   get queuedBytes(): number {
-    return this.#lanes.bytes;
+    return this.#scheduler.bytes;
   }
 
   get queuedTells(): number {
-    return this.#lanes.tells;
+    return this.#scheduler.tells;
   }
 
   /** Tells and requests of them. */
   get unsaid(): number {
-    return this.#lanes.unsaid;
+    return this.#scheduler.unsaid;
   }
 
   get unsentAnswerBytes(): number {
@@ -74,7 +74,7 @@ export class SendSide {
   /** Writes a tell on the spot, if nothing is in its way. */
   tellNow(payload: Uint8Array): boolean {
     const { length } = payload;
-    if (this.#lanes.size > 0 || length > CHUNK_BYTES || !this.hasRoom) return false;
+    if (this.#scheduler.size > 0 || length > CHUNK_BYTES || !this.hasRoom) return false;
     const cost = costOf(length);
     if (!this.tellCredit.allows(cost)) return false;
     this.tellCredit.charge(cost);
@@ -84,14 +84,14 @@ export class SendSide {
 
   add(head: MessageHead, payload: Uint8Array, priority: Priority): Outgoing {
     const message: Outgoing = { head, payload, priority, offset: 0, stream: undefined };
-    this.#lanes.add(message);
+    this.#scheduler.add(message);
     if (isAnswer(message)) this.#unsentAnswerBytes += payload.length;
     return message;
   }
 
   /** Gives a message up; what has begun is called back. False when it is whole on its way. */
   giveUp(message: Outgoing): boolean {
-    if (!this.#lanes.remove(message)) return false;
+    if (!this.#scheduler.remove(message)) return false;
     this.#forget(message);
     if (message.stream !== undefined) this.writer.abort(message.stream);
     return true;
@@ -100,7 +100,7 @@ export class SendSide {
   /** Writes one frame of whichever message is next; answers it, or `undefined` when none can go on. */
   step(): Outgoing | undefined {
     if (!this.hasRoom) return undefined;
-    const message = this.#lanes.next((candidate) => this.#mayGoOn(candidate));
+    const message = this.#scheduler.next((candidate) => this.#mayGoOn(candidate));
     if (message === undefined) return undefined;
     const { head, payload } = message;
     if (message.stream === undefined) {
@@ -113,7 +113,7 @@ export class SendSide {
       }
       message.stream = this.#nextStream++;
       this.#begun++;
-      this.#lanes.begun(message);
+      this.#scheduler.begun(message);
       this.writer.begin(message.stream, payload.length, head);
     }
     const end = Math.min(message.offset + CHUNK_BYTES, payload.length);
@@ -139,7 +139,7 @@ export class SendSide {
   /** Gives all messages up, without a word. */
   clear(): readonly Outgoing[] {
     this.#begun = this.#unsentAnswerBytes = this.#answersWritten = 0;
-    return this.#lanes.clear();
+    return this.#scheduler.clear();
   }
 
   #mayGoOn(message: Outgoing): boolean {
@@ -156,7 +156,7 @@ export class SendSide {
   }
 
   #done(message: Outgoing): void {
-    this.#lanes.remove(message);
+    this.#scheduler.remove(message);
     if (isAnswer(message)) this.#answersWritten += message.payload.length;
     this.#forget(message);
   }

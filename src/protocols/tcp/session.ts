@@ -18,28 +18,19 @@ import {
   MAX_FRAMES_PER_TURN,
   MAX_REFUSAL_BYTES,
   MIN_WINDOW_BYTES,
-  PING_AFTER_MS,
   REFUSAL_PLAIN,
   REFUSAL_TOO_LARGE,
   TCP_VERSION,
 } from './constants.ts';
 import { type TcpClosed, type TcpEvent, type TcpTicket } from './events.ts';
-import { Fifo } from './fifo.ts';
 import { FrameReader } from './frame-reader.ts';
 import { type TcpFrame } from './frames.ts';
-import { type Outgoing } from './lanes.ts';
+import { Asks, type Served } from './asks.ts';
+import { Liveness } from './liveness.ts';
 import { ReceiveSide, type TcpFault } from './receive-side.ts';
+import { type Outgoing, sentOf } from './send-scheduler.ts';
 import { SendSide } from './send-side.ts';
-import {
-  type Asked,
-  deathOf,
-  type ReadState,
-  sentOf,
-  type Served,
-  type TcpSessionOptions,
-  type TcpTimer,
-  watchAt,
-} from './session-parts.ts';
+import { type ReadState, type TcpSessionOptions, type TcpTimer } from './session-options.ts';
 
 export { type ReadState, type TcpSessionOptions };
 
@@ -50,33 +41,22 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   readonly #reader = new FrameReader();
   readonly #send: SendSide;
   readonly #receive: ReceiveSide;
-  /** Bounded by whoever asks. */
-  readonly #asked = new Map<number, Asked>();
-  /** By ask id. Bounded by the request window. */
-  readonly #served = new Map<number, Served>();
-  /** Requests that wait until earlier answers are out. Bounded by the request window. */
-  #parked = new Fifo<{ readonly id: number; readonly payload: Bytes }>();
+  readonly #asks = new Asks();
+  readonly #liveness: Liveness;
   #state: 'hello' | 'open' | 'retiring' | 'closed' = 'hello';
   #closed: TcpClosed | undefined;
-  #nextAsk = 1;
   readonly #acknowledgement = new Acknowledgement();
   #pong: Bytes | undefined;
   #saidBye = false;
   #heardBye = false;
   #bye: TcpClosed = { by: 'local', code: BYE.CLOSED, reason: '' };
-  /** When something last came, and when a message last came or went. */
-  #heardMs: Millis;
-  #saidMs: Millis;
-  /** When the watch first saw bytes under way of which nothing has got out since. */
-  #stuckSinceMs: Millis | undefined;
-  #pinged = false;
   #readState: ReadState = 'done';
 
   constructor(options: TcpSessionOptions, now: Millis) {
     this.#options = options;
-    this.#heardMs = this.#saidMs = now;
+    this.#liveness = new Liveness(options.idleTimeoutMs, now);
     this.#send = new SendSide(options.highWaterBytes);
-    this.#receive = new ReceiveSide(options, { limit: (id) => this.#answerLimit(id) });
+    this.#receive = new ReceiveSide(options, { limit: (id) => this.#asks.answerLimit(id) });
     const { maxMessageBytes, windowBytes, port } = options;
     this.#send.writer.hello([TCP_VERSION, maxMessageBytes, windowBytes, windowBytes, port]);
     this.#outbox.arm('hello', now + HELLO_TIMEOUT_MS[options.side ?? 'initiator']);
@@ -122,13 +102,13 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   /** When a message last came or went. */
   get saidMs(): Millis {
-    return this.#saidMs;
+    return this.#liveness.saidMs;
   }
 
   /** Whether nothing is under way in either direction. */
   get isQuiet(): boolean {
     return (
-      this.#send.queued + this.#send.inFlight + this.#asked.size + this.#served.size + this.#receive.unfinished === 0 &&
+      this.#send.queued + this.#send.inFlight + this.#asks.size + this.#receive.unfinished === 0 &&
       this.#receive.tells.held === 0
     );
   }
@@ -140,7 +120,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
    *   stay as it is.
    */
   tell(now: Millis, payload: Uint8Array, priority: Priority = DEFAULT_PRIORITY): TcpTicket | undefined {
-    this.#saidMs = now;
+    this.#liveness.said(now);
     if (this.#send.tellNow(payload)) {
       this.#acknowledgement.wrote();
       return undefined;
@@ -155,31 +135,29 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   /** Sends a request; answers its id. `payload` must stay as it is until the ask is over. */
   ask(now: Millis, payload: Uint8Array, maxResponseBytes: number, priority: Priority = DEFAULT_PRIORITY): number {
-    this.#saidMs = now;
-    const id = this.#nextAsk++;
-    const outgoing = this.#send.add({ type: 'request', id, maxResponseBytes }, payload, priority);
-    this.#asked.set(id, { maxResponseBytes, outgoing });
-    return id;
+    this.#liveness.said(now);
+    return this.#asks.ask(maxResponseBytes, (id) =>
+      this.#send.add({ type: 'request', id, maxResponseBytes }, payload, priority),
+    );
   }
 
   /** Gives an ask up. Harmless when it is over. */
   cancelAsk(id: number): void {
-    const asked = this.#asked.get(id);
-    if (asked === undefined) return;
-    this.#asked.delete(id);
-    if (!this.#send.giveUp(asked.outgoing)) this.#send.writer.cancel(id);
+    const request = this.#asks.settle(id);
+    if (request === undefined) return;
+    if (!this.#send.giveUp(request)) this.#send.writer.cancel(id);
     this.#receive.unwant(id);
   }
 
   /** Answers a request; false when the asker does not take as much. `payload` is the session's from now on. */
   answer(now: Millis, id: number, payload: Uint8Array, priority: Priority = DEFAULT_PRIORITY): boolean {
-    const served = this.#served.get(id);
+    const served = this.#asks.served(id);
     if (served === undefined) return true;
     if (payload.length > served.head.maxResponseBytes) {
       this.refuse(now, id, REFUSAL_TOO_LARGE, EMPTY_BYTES, priority);
       return false;
     }
-    this.#saidMs = now;
+    this.#liveness.said(now);
     served.answer = this.#send.add({ type: 'answer', id }, payload, priority);
     return true;
   }
@@ -192,9 +170,9 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     bytes: Uint8Array = EMPTY_BYTES,
     priority: Priority = DEFAULT_PRIORITY,
   ): void {
-    const served = this.#served.get(id);
+    const served = this.#asks.served(id);
     if (served === undefined) return;
-    this.#saidMs = now;
+    this.#liveness.said(now);
     const carried = bytes.length > MAX_REFUSAL_BYTES ? EMPTY_BYTES : bytes;
     served.answer = this.#send.add({ type: 'refusal', id, code }, carried, priority);
   }
@@ -223,8 +201,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   /** @returns whether all of it was read; if not, poll, and call {@link TcpSession.readOn} before more is handed in. */
   handleBytes(now: Millis, chunk: Bytes): ReadState {
     if (this.#state === 'closed') return 'done';
-    this.#heardMs = now;
-    this.#pinged = false;
+    this.#liveness.heard(now);
     this.#reader.push(chunk);
     return this.readOn(now);
   }
@@ -250,7 +227,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
 
   /** This many bytes of what was transmitted are in the kernel. */
   handleFlushed(bytes: number): void {
-    this.#stuckSinceMs = undefined;
+    this.#liveness.flushed();
     this.#send.flushed(bytes);
   }
 
@@ -263,7 +240,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     for (const timer of this.#outbox.takeDue(now)) {
       if (timer === 'hello') this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no hello' }, true);
       // Asks run to their end on a connection that was replaced; whether the peer is there the watch finds out.
-      else if (timer === 'bye' && this.#asked.size + this.#served.size > 0) {
+      else if (timer === 'bye' && this.#asks.size > 0) {
         this.#outbox.arm('bye', now + BYE_TIMEOUT_MS);
       } else if (timer === 'bye') this.#end({ ...this.#bye, by: 'timeout' }, true);
       else this.#watch(now);
@@ -274,7 +251,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     if (this.#closed === undefined) this.#goOn();
     const told = this.#outbox.poll();
     if (told.type !== 'wait') return told;
-    if (this.#unpark()) return this.#outbox.poll();
+    if (this.#handOutRequest()) return this.#outbox.poll();
     if (this.#send.writer.length > 0) return { type: 'transmit', transmit: this.#send.take() };
     const closed = this.#closed;
     if (closed === undefined || this.#state === 'closed') return told;
@@ -305,7 +282,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
       this.#acknowledgement.wrote();
       this.#outbox.event({ type: 'taken', ticket: message });
     } else if (head.type !== 'request') {
-      const served = this.#served.get(head.id);
+      const served = this.#asks.served(head.id);
       if (served?.answer === message) this.#forgetServed(head.id, served);
     }
   }
@@ -315,7 +292,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
       this.#saidBye = true;
       this.#send.writer.bye(this.#bye.code, this.#bye.reason);
     }
-    const left = this.#asked.size + this.#served.size + this.#send.queued + this.#receive.unfinished;
+    const left = this.#asks.size + this.#send.queued + this.#receive.unfinished;
     if (this.#saidBye && this.#heardBye && left === 0) this.#finish(this.#bye, []);
   }
 
@@ -363,42 +340,36 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#send.requestCredit.open(requestWindow);
     this.#outbox.disarm('hello');
     this.#outbox.event({ type: 'open', port, maxMessageBytes });
-    this.#saidMs = now;
+    this.#liveness.said(now);
     this.#armWatch(now);
     return undefined;
   }
 
   #received(received: ReturnType<ReceiveSide['handleMessage']>, now: Millis): TcpFault | undefined {
     if (typeof received === 'string' || received === undefined) return received;
-    this.#saidMs = now;
+    this.#liveness.said(now);
     const { head, payload } = received;
     if (head.type === 'tell') this.#outbox.event({ type: 'tell', payload });
     else if (head.type === 'request') {
-      if (this.#served.has(head.id)) return 'unexpected';
-      this.#served.set(head.id, { head, size: payload.length, answer: undefined });
-      this.#parked.push({ id: head.id, payload });
+      if (!this.#asks.receive(head, payload)) return 'unexpected';
     } else {
-      this.#asked.delete(head.id);
+      this.#asks.settle(head.id);
       this.#outbox.event({ ...head, payload });
     }
     return undefined;
   }
 
   /** Hands one request out, as long as the answers to earlier ones are not too many. */
-  #unpark(): boolean {
+  #handOutRequest(): boolean {
     const { windowBytes, maxMessageBytes } = this.#options;
-    while (this.#parked.length > 0 && this.#send.unsentAnswerBytes <= windowBytes + maxMessageBytes) {
-      const { id, payload } = this.#parked.shift()!;
-      const served = this.#served.get(id);
-      if (served === undefined) continue;
-      this.#outbox.event({ type: 'request', id, maxResponseBytes: served.head.maxResponseBytes, payload });
-      return true;
-    }
-    return false;
+    if (this.#send.unsentAnswerBytes > windowBytes + maxMessageBytes) return false;
+    const request = this.#asks.nextRequest();
+    if (request !== undefined) this.#outbox.event({ type: 'request', ...request });
+    return request !== undefined;
   }
 
   #handleCancel(id: number): void {
-    const served = this.#served.get(id);
+    const served = this.#asks.served(id);
     if (served === undefined) return;
     if (served.answer !== undefined) this.#send.giveUp(served.answer);
     this.#forgetServed(id, served);
@@ -406,7 +377,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   }
 
   #forgetServed(id: number, served: Served): void {
-    this.#served.delete(id);
+    this.#asks.forget(id);
     this.#receive.release(served.head, served.size);
   }
 
@@ -425,39 +396,23 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     if (this.#state === 'open') this.#retire(now, { by: 'peer', code, reason });
   }
 
-  #answerLimit(id: number): number | undefined | 'never' {
-    if (id >= this.#nextAsk || id === 0) return 'never';
-    return this.#asked.get(id)?.maxResponseBytes;
-  }
-
   #armWatch(now: Millis): void {
-    const { idleTimeoutMs } = this.#options;
-    this.#outbox.arm('watch', watchAt(now, this.#heardMs, this.#pinged, this.#saidMs + idleTimeoutMs, idleTimeoutMs));
+    this.#outbox.arm('watch', this.#liveness.nextLookMs(now));
   }
 
   #watch(now: Millis): void {
     if (this.#closed !== undefined || this.#state === 'hello') return;
-    if (this.#readState === 'held') {
-      // We do not read: the peer is not silent, and must not take us to be dead.
-      this.#heardMs = now;
-      this.#pinged = false;
-      if (this.#send.hasRoom) this.#send.writer.credit(0, 0);
-    }
-    const silentMs = now - this.#heardMs;
-    if (this.#send.inFlight > 0) this.#stuckSinceMs ??= now;
-    const stuckMs = now - (this.#stuckSinceMs ?? now);
-    const dead = deathOf(this.#pinged ? silentMs : 0, stuckMs);
-    if (this.isQuiet) {
-      this.#pinged = false;
-      if (now - this.#saidMs >= this.#options.idleTimeoutMs && this.#state === 'open') {
-        this.#retire(now, { by: 'local', code: BYE.IDLE, reason: 'idle' });
-      }
-    } else if (dead !== undefined) {
-      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: dead }, true);
+    const isHeld = this.#readState === 'held';
+    // The peer must not take us to be dead because we do not read.
+    if (isHeld && this.#send.hasRoom) this.#send.writer.credit(0, 0);
+    const health = this.#liveness.look(now, { isQuiet: this.isQuiet, isSending: this.#send.inFlight > 0, isHeld });
+    if (health.type === 'dead') {
+      this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: health.why }, true);
       return;
-    } else if (silentMs >= PING_AFTER_MS && !this.#pinged) {
-      this.#pinged = true;
-      this.#send.writer.ping('ping', this.#acknowledgement.ask());
+    }
+    if (health.type === 'silent') this.#send.writer.ping('ping', this.#acknowledgement.ask());
+    if (health.type === 'idle' && this.#state === 'open') {
+      this.#retire(now, { by: 'local', code: BYE.IDLE, reason: 'idle' });
     }
     this.#armWatch(now);
   }
@@ -474,17 +429,15 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#closed = closed;
     for (const timer of ['hello', 'watch', 'bye'] as const) this.#outbox.disarm(timer);
     this.#receive.clear();
-    this.#parked = new Fifo();
     const unsent = new Set(left);
     for (const ticket of left) {
       if (ticket.head.type === 'tell') this.#outbox.event({ type: 'tell_failed', ticket, sent: sentOf(ticket) });
     }
-    for (const [id, { outgoing }] of this.#asked) {
-      this.#outbox.event({ type: 'ask_failed', id, sent: unsent.has(outgoing) ? sentOf(outgoing) : 'maybe' });
+    const { asked, served } = this.#asks.clear();
+    for (const [id, request] of asked) {
+      this.#outbox.event({ type: 'ask_failed', id, sent: unsent.has(request) ? sentOf(request) : 'maybe' });
     }
-    for (const id of this.#served.keys()) this.#outbox.event({ type: 'cancelled', id });
-    this.#served.clear();
-    this.#asked.clear();
+    for (const id of served) this.#outbox.event({ type: 'cancelled', id });
   }
 
   #retire(now: Millis, bye: TcpClosed): void {

@@ -68,7 +68,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
   const { network } = options;
-  // What peers make it hold the links account for.
+  // What peers make it hold the sessions account for.
   const node = createNode({
     ...limits,
     maxNodeBytes: 2 ** 50,

@@ -10,7 +10,7 @@ const WINDOW_SHARE = 1 / 4;
 /** The part of the budget that may be on its way to the kernel before peers get less of it at a time. */
 const WRITING_SHARE = 1 / 4;
 
-export class LinkMemory {
+export class SwarmMemory {
   readonly #budget: MemoryBudget;
   #writing = 0;
 

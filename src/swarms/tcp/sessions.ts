@@ -16,8 +16,8 @@ import { ConnectionTable } from '../../sessions/connection-table.ts';
 import { type Dial } from '../../sessions/dials.ts';
 import { type TcpAddr, tcpAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
-import { Link, type LinkHost } from './link.ts';
-import { LinkMemory } from './memory.ts';
+import { TcpPeerSession, type PeerSessionOwner } from './peer-session.ts';
+import { SwarmMemory } from './memory.ts';
 import { type ResolvedOptions } from './options.ts';
 
 /** How long a peer may take to close its half when we have closed ours. */
@@ -31,19 +31,19 @@ const WRITE_QUEUE_BYTES = 4_194_304;
 export type TcpNode = Node<Bytes, readonly Bytes[]>;
 
 /** A dial is known by what aborts it. */
-type TcpDial = Dial<TcpAddr, Link, AbortController>;
+type TcpDial = Dial<TcpAddr, TcpPeerSession, AbortController>;
 
 export class TcpSessions implements PeerSessions<TcpAddr> {
   readonly #node: TcpNode;
   readonly #options: ResolvedOptions;
   readonly #user: SessionsUser<TcpAddr>;
   readonly #gate: AcceptGate<TcpAddr>;
-  readonly #host: LinkHost;
-  /** Links on which both sides have said hello. */
-  readonly #table: ConnectionTable<Link, TcpAddr, AbortController, PublicKey>;
-  /** All links, by connection id. Bounded by `maxConnections`. */
-  readonly #links = new Map<number, Link>();
-  readonly #memory: LinkMemory;
+  readonly #owner: PeerSessionOwner;
+  /** Sessions on which both sides have said hello. */
+  readonly #table: ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey>;
+  /** All sessions, by connection id. Bounded by `maxConnections`. */
+  readonly #sessions = new Map<number, TcpPeerSession>();
+  readonly #memory: SwarmMemory;
   #isClosed = false;
   /** Whether somebody has waited for acknowledgements since a dial began. */
   #isDraining = false;
@@ -52,8 +52,8 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#node = node;
     this.#options = options;
     this.#user = user;
-    this.#memory = new LinkMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), user.realm);
-    this.#host = this.#makeHost();
+    this.#memory = new SwarmMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), user.realm);
+    this.#owner = this.#makeOwner();
     this.#table = this.#makeTable();
     this.#gate = new AcceptGate({
       realm: user.realm,
@@ -66,16 +66,16 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     node.enable(writing({ timeoutMs: WRITE_TIMEOUT_MS, maxQueueBytes: WRITE_QUEUE_BYTES }));
     node.enable(
       reading({
-        onMessage: (connection, chunk) => this.#links.get(connection.id)?.handleBytes(chunk),
+        onMessage: (connection, chunk) => this.#sessions.get(connection.id)?.handleBytes(chunk),
         idleTimeoutMs: Infinity,
         progressTimeoutMs: Infinity,
       }),
     );
     node.enable(onConnect((connection) => this.#connected(connection)));
-    node.enable(onDisconnect((connection, { reason }) => this.#links.get(connection.id)?.handleEnd(reason)));
+    node.enable(onDisconnect((connection, { reason }) => this.#sessions.get(connection.id)?.handleEnd(reason)));
   }
 
-  session(id: PeerId): Link | undefined {
+  session(id: PeerId): TcpPeerSession | undefined {
     return this.#table.current(id);
   }
 
@@ -86,13 +86,13 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   /** Calls that wait for a dial may be tells. */
   get acknowledged(): boolean {
     if (this.#table.dials.size > 0) return false;
-    for (const link of this.#links.values()) if (link.unacknowledged > 0) return false;
+    for (const session of this.#sessions.values()) if (session.unacknowledged > 0) return false;
     return true;
   }
 
   get state(): Readonly<Record<string, number>> {
     let queuedBytes = 0;
-    for (const link of this.#links.values()) queuedBytes += link.queuedBytes;
+    for (const session of this.#sessions.values()) queuedBytes += session.queuedBytes;
     return {
       peers: this.#table.peers,
       connections: this.#node.connected,
@@ -106,28 +106,29 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   requestAcknowledgements(): void {
     this.#isDraining = true;
-    for (const link of this.#links.values()) link.requestAcknowledgement();
+    for (const session of this.#sessions.values()) session.requestAcknowledgement();
   }
 
   unpark(): void {
-    for (const link of this.#links.values()) link.unpark();
+    for (const session of this.#sessions.values()) session.unpark();
   }
 
   close(): void {
     this.#isClosed = true;
     this.#gate.close();
-    for (const link of this.#links.values()) link.close(BYE.CLOSED, 'closed');
+    for (const session of this.#sessions.values()) session.close(BYE.CLOSED, 'closed');
     for (const { handle } of this.#table.dials.values()) handle.abort();
     this.#table.clear(this.#user.closedError('reach the peer')!);
   }
 
-  withSession(dst: TcpAddr, fail: (error: P2PError) => void, use: (link: Link) => void): () => void {
-    const link = this.#table.current(dst.id);
-    if (link !== undefined) {
-      use(link);
+  withSession(dst: TcpAddr, fail: (error: P2PError) => void, use: (session: TcpPeerSession) => void): () => void {
+    const session = this.#table.current(dst.id);
+    if (session !== undefined) {
+      use(session);
       return () => {};
     }
-    const waiter = (result: Link | P2PError): void => (result instanceof P2PError ? fail(result) : use(result));
+    const waiter = (result: TcpPeerSession | P2PError): void =>
+      result instanceof P2PError ? fail(result) : use(result);
     return this.#table.join(dst.text, dst.text, () => this.#dial(dst), waiter);
   }
 
@@ -162,8 +163,8 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const { target } = dial;
     const existing = this.#node.connection(target.inner.text);
     if (existing !== undefined) {
-      const link = this.#links.get(existing.id);
-      if (link?.isOpen === true && link.peer !== target.id) return foundError(target, link.peer);
+      const session = this.#sessions.get(existing.id);
+      if (session?.isOpen === true && session.peer !== target.id) return foundError(target, session.peer);
       return existing.closed;
     }
     for (const other of this.#table.dials.values()) {
@@ -217,9 +218,9 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   /** Asks `accept` again about every peer, and ends what it refuses. */
   recheck(): Promise<void> {
     return this.#gate.recheck(
-      [...this.#links.values()].map((link) => {
-        const { peer: id, publicKey, src: addr, connection } = link;
-        return [{ id, publicKey, addr, side: connection.side }, () => link.close(BYE.CLOSED, 'refused')] as const;
+      [...this.#sessions.values()].map((session) => {
+        const { peer: id, publicKey, src: addr, connection } = session;
+        return [{ id, publicKey, addr, side: connection.side }, () => session.close(BYE.CLOSED, 'refused')] as const;
       }),
     );
   }
@@ -236,29 +237,29 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const dial = this.#dialOf(connection);
     const listening = parseEndpoint(this.#node.listeningAddr ?? '')?.port ?? 0;
     const local = parseEndpoint(connection.localAddr)!;
-    const link = new Link(this.#host, connection, {
+    const session = new TcpPeerSession(this.#owner, connection, {
       id,
       src: dial?.target ?? tcpAddr(id, connection),
       dst: tcpAddr(this.#options.id, { ip: local.ip, port: listening === 0 ? local.port : listening }),
       listeningPort: listening,
     });
-    this.#links.set(connection.id, link);
-    if (this.#isClosed) link.close(BYE.CLOSED, 'closed');
+    this.#sessions.set(connection.id, session);
+    if (this.#isClosed) session.close(BYE.CLOSED, 'closed');
   }
 
-  #opened(link: Link): void {
-    const { connection } = link;
-    this.#trace('session', link.src, connection.side);
-    const chosen = this.#table.add(link, this.#dialOf(connection)?.handle);
+  #opened(session: TcpPeerSession): void {
+    const { connection } = session;
+    this.#trace('session', session.src, connection.side);
+    const chosen = this.#table.add(session, this.#dialOf(connection)?.handle);
     if (this.#isDraining) chosen.requestAcknowledgement();
     this.#dialsChanged();
   }
 
-  #ended(link: Link, closed: TcpClosed): void {
-    const { connection } = link;
-    this.#links.delete(connection.id);
-    this.#table.remove(link);
-    this.#count(closed, link);
+  #ended(session: TcpPeerSession, closed: TcpClosed): void {
+    const { connection } = session;
+    this.#sessions.delete(connection.id);
+    this.#table.remove(session);
+    this.#count(closed, session);
     const dial = this.#dialOf(connection);
     if (dial !== undefined) this.#fail(dial, this.#user.closedError('reach') ?? helloError(dial.target, closed));
     this.#user.settled();
@@ -266,45 +267,45 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     if (!this.#isClosed) void connection.disconnect({ timeoutMs: LINGER_MS });
   }
 
-  #count({ by, fault, reason }: TcpClosed, link: Link): void {
+  #count({ by, fault, reason }: TcpClosed, session: TcpPeerSession): void {
     const { counters } = this.#user;
     if (fault !== undefined) {
       counters.countDrop(fault === 'malformed' || fault === 'oversize' ? fault : `tcp.${fault}`);
-    } else if (by === 'timeout') counters.countDrop(link.hasOpened ? 'tcp.unresponsive' : 'tcp.no_hello');
+    } else if (by === 'timeout') counters.countDrop(session.hasOpened ? 'tcp.unresponsive' : 'tcp.no_hello');
     else return;
-    this.#trace('dropped', link.src, reason);
+    this.#trace('dropped', session.src, reason);
   }
 
-  #makeTable(): ConnectionTable<Link, TcpAddr, AbortController, PublicKey> {
-    const table: ConnectionTable<Link, TcpAddr, AbortController, PublicKey> = new ConnectionTable({
+  #makeTable(): ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> {
+    const table: ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> = new ConnectionTable({
       realm: this.#user.realm,
       own: this.#options.id,
       expects: ({ id }) => id,
       remember: ({ publicKey }) => publicKey,
-      // What is under way on it comes to its end, and then the link closes by itself (docs/wire/tcp.md §8).
-      replaced: (link) => {
-        table.retire(link);
-        link.retire(BYE.REPLACED);
+      // What is under way on it comes to its end, and then the session closes by itself (docs/wire/tcp.md §8).
+      replaced: (session) => {
+        table.retire(session);
+        session.retire(BYE.REPLACED);
         return undefined;
       },
-      close: (link) => {
+      close: (session) => {
         this.#user.counters.countDrop('tcp.too_many_connections');
-        link.close(BYE.TOO_MANY, 'too many connections');
+        session.close(BYE.TOO_MANY, 'too many connections');
       },
       abandoned: ({ handle }) => handle.abort(),
     });
     return table;
   }
 
-  #makeHost(): LinkHost {
+  #makeOwner(): PeerSessionOwner {
     return {
       options: this.#options,
       user: this.#user,
       memory: this.#memory,
       addrOf: (id, ip, port) => tcpAddr(id, { ip, port }),
-      opened: (link) => this.#opened(link),
-      retiring: (link) => this.#table.retire(link),
-      ended: (link, closed) => this.#ended(link, closed),
+      opened: (session) => this.#opened(session),
+      retiring: (session) => this.#table.retire(session),
+      ended: (session, closed) => this.#ended(session, closed),
     };
   }
 

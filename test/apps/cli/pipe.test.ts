@@ -10,7 +10,11 @@ import { after, describe, it } from 'node:test';
 import { openEndpoint } from 'shoal/endpoint';
 import { peerIdOf } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
-import { MAX_STRANGERS_PER_SOURCE, formatPipeAddress, parsePipeAddress } from '../../../apps/cli/src/pipe/door.ts';
+import {
+  MAX_STRANGERS_PER_SOURCE,
+  formatPipeAddress,
+  parsePipeAddress,
+} from '../../../apps/cli/src/pipe/secret-gate.ts';
 import { assertFails, shoal, spawnShoal, startShoal } from './command.ts';
 
 const LOOPBACK = ['--bind', '127.0.0.1:0'];
@@ -106,7 +110,7 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     assert.equal((await waiting.interrupt()).code, 0);
   });
 
-  it('lets the owner in at once while strangers wait at the door', async () => {
+  it('lets the owner in at once while strangers wait for their turn', async () => {
     await using waiting = startShoal('pipe', ...LOOPBACK);
     const address = parsePipeAddress(String((await waiting.next('pipe'))['addr']));
     await using strangers = await openEndpoint({ bind: '127.0.0.1:0', pool: false });
@@ -114,7 +118,8 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     const held = [];
     for (let i = 0; i < MAX_STRANGERS_PER_SOURCE + 8; i++) held.push(await strangers.connect(dst));
     // The oldest of the busiest source go; the others are still there.
-    for (const each of held.slice(0, 8)) assert.match((await each.closed).reason, /too many at the door/);
+    for (const each of held.slice(0, 8))
+      assert.match((await each.closed).reason, /too many connections without the secret/);
     assert.equal(held.slice(8).filter(({ closeReason }) => closeReason === undefined).length, MAX_STRANGERS_PER_SOURCE);
     waiting.process.stdin!.end();
     const owner = await shoal(['pipe', formatPipeAddress(address)], 'hello');

@@ -8,15 +8,15 @@ import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../co
 import { Failure } from '../failure.ts';
 import { standardOutput } from '../standard-streams.ts';
 import {
-  Door,
-  type Guest,
+  SecretGate,
+  type AdmittedConnection,
   type PipeAddress,
   SECRET_BYTES,
   formatPipeAddress,
-  knock,
+  showSecret,
   parsePipeAddress,
   refuse,
-} from '../pipe/door.ts';
+} from '../pipe/secret-gate.ts';
 import {
   MAX_TCP_CONNECTIONS,
   type PipeStream,
@@ -98,12 +98,12 @@ class PipeEnd implements AsyncDisposable {
     output.show({ event: 'pipe', addr: text, command });
     if (!output.json) output.note(`On the other machine:  ${command}`);
     if (this.#forwards) {
-      const door = new Door(secret, signal, (guest) => void this.#letIn(guest));
-      await this.#receiveAll(door);
+      const gate = new SecretGate(secret, signal, (admitted) => void this.#letIn(admitted));
+      await this.#receiveAll(gate);
       return;
     }
     const { promise: first, resolve, reject } = Promise.withResolvers<readonly [Connection, PipeStream]>();
-    const door = new Door(secret, signal, ({ connection, streams }) => {
+    const gate = new SecretGate(secret, signal, ({ connection, streams }) => {
       first.then(
         ([winner]) => (winner === connection ? undefined : refuse(connection, 'in use')),
         () => undefined,
@@ -114,15 +114,15 @@ class PipeEnd implements AsyncDisposable {
         () => undefined,
       );
     });
-    this.#receiveAll(door).then(() => reject(new Failure('nobody can come any more')), reject);
+    this.#receiveAll(gate).then(() => reject(new Failure('nobody can come any more')), reject);
     const [connection, stream] = await first;
-    door.shut();
+    gate.close();
     await this.#stdio(connection, stream);
   }
 
-  async #receiveAll(door: Door): Promise<void> {
+  async #receiveAll(gate: SecretGate): Promise<void> {
     const { signal } = this.#context.interrupt;
-    for await (const connection of this.#endpoint.connections({ signal })) void door.receive(connection);
+    for await (const connection of this.#endpoint.connections({ signal })) void gate.receive(connection);
   }
 
   /** Connects to one that waits. */
@@ -130,7 +130,7 @@ class PipeEnd implements AsyncDisposable {
     const { output, interrupt } = this.#context;
     const { signal } = interrupt;
     const connection = await this.#endpoint.connect({ addr: place, expect: id }, { signal });
-    await knock(connection, secret, signal);
+    await showSecret(connection, secret, signal);
     output.show({ event: 'connected', peer: id });
     this.#connection = connection;
     if (!this.#forwards) {
@@ -179,7 +179,7 @@ class PipeEnd implements AsyncDisposable {
     if (done === true) throw new Failure('the other side has ended before it had written everything');
   }
 
-  async #letIn({ connection, streams }: Guest): Promise<void> {
+  async #letIn({ connection, streams }: AdmittedConnection): Promise<void> {
     this.#context.output.show({ event: 'connected', peer: connection.peerId });
     this.#connection = connection;
     await this.#forward(connection, streams);

@@ -38,7 +38,7 @@ export function parsePipeAddress(text: string): PipeAddress {
 }
 
 /** Shows the secret. @throws {Failure} when the other side does not know it. */
-export async function knock(connection: Connection, secret: string, signal: AbortSignal): Promise<void> {
+export async function showSecret(connection: Connection, secret: string, signal: AbortSignal): Promise<void> {
   try {
     await connection.request(encodeText(secret), { signal, timeoutMs: SHOW_TIMEOUT_MS, maxResponseBytes: 16 });
   } catch (error) {
@@ -48,7 +48,7 @@ export async function knock(connection: Connection, secret: string, signal: Abor
 }
 
 /** A connection that has shown the secret, and the streams that it opens. */
-export interface Guest {
+export interface AdmittedConnection {
   readonly connection: Connection;
   readonly streams: Feed<IncomingStream<Connection>>;
 }
@@ -61,36 +61,36 @@ export const MAX_STRANGERS_PER_SOURCE = 16;
  * Asks all that come for the secret, at the same time. Beyond the bounds the oldest stranger of the busiest source goes, so
  * nobody keeps the others out by waiting.
  */
-export class Door {
+export class SecretGate {
   readonly #secret: string;
   readonly #signal: AbortSignal;
-  readonly #onGuest: (guest: Guest) => void;
+  readonly #onAdmitted: (admitted: AdmittedConnection) => void;
   /** Oldest first, with where they come from. Bounded by {@link MAX_STRANGERS}. */
   readonly #strangers = new Map<Connection, string>();
-  #shut = false;
+  #closed = false;
 
-  constructor(secret: string, signal: AbortSignal, onGuest: (guest: Guest) => void) {
+  constructor(secret: string, signal: AbortSignal, onAdmitted: (admitted: AdmittedConnection) => void) {
     this.#secret = secret;
     this.#signal = signal;
-    this.#onGuest = onGuest;
+    this.#onAdmitted = onAdmitted;
   }
 
   /** Closes the strangers that wait, and all that come from now on. */
-  shut(): void {
-    this.#shut = true;
+  close(): void {
+    this.#closed = true;
     for (const connection of this.#strangers.keys()) void refuse(connection, 'in use');
   }
 
   /** Lets a connection in that shows the secret, and closes it otherwise. */
   async receive(connection: Connection): Promise<void> {
-    if (this.#shut) return refuse(connection, 'in use');
+    if (this.#closed) return refuse(connection, 'in use');
     this.#strangers.set(connection, sourceOf(connection.remoteAddr));
     this.#makeRoom();
     const admitted = await this.#admit(connection);
     this.#strangers.delete(connection);
     if (!admitted) return refuse(connection, 'wrong secret');
-    if (this.#shut) return refuse(connection, 'in use');
-    this.#onGuest({ connection, streams: connection.streams({ signal: this.#signal }) });
+    if (this.#closed) return refuse(connection, 'in use');
+    this.#onAdmitted({ connection, streams: connection.streams({ signal: this.#signal }) });
   }
 
   #makeRoom(): void {
@@ -102,7 +102,7 @@ export class Door {
     if (this.#strangers.size <= MAX_STRANGERS && busiest.length <= MAX_STRANGERS_PER_SOURCE) return;
     const [oldest] = busiest;
     this.#strangers.delete(oldest!);
-    void refuse(oldest!, 'too many at the door');
+    void refuse(oldest!, 'too many connections without the secret');
   }
 
   async #admit(connection: Connection): Promise<boolean> {

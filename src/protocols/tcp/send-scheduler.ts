@@ -18,6 +18,11 @@ export interface Outgoing {
   stream: number | undefined;
 }
 
+/** Whether a byte may have left, of a message that was not all written. */
+export function sentOf({ stream }: Outgoing): 'no' | 'maybe' {
+  return stream === undefined ? 'no' : 'maybe';
+}
+
 interface Level {
   readonly priority: Priority;
   /** In order; only the first can be begun. */
@@ -33,7 +38,7 @@ interface Level {
 }
 
 /** Bounded by whoever adds: it looks at `bytes` and `size`. */
-export class Lanes {
+export class SendScheduler {
   /** By falling priority; an empty one is removed. */
   #levels: Level[] = [];
   #bytes = 0;
@@ -96,7 +101,7 @@ export class Lanes {
   }
 
   /**
-   * The message that goes on next. A request that has begun in parts must be handed to {@link Lanes.begun}.
+   * The message that goes on next. A request that has begun in parts must be handed to {@link SendScheduler.begun}.
    *
    * @param mayGoOn - whether there is credit, and a stream, for it.
    */

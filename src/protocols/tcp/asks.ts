@@ -1,0 +1,100 @@
+/** The asks under way on a connection, in both directions. */
+
+import { type Bytes } from '../../base/bytes.ts';
+import { Fifo } from './fifo.ts';
+import { type MessageHead } from './frames.ts';
+import { type Outgoing } from './send-scheduler.ts';
+
+/** An ask of this side. */
+interface Asked {
+  readonly maxResponseBytes: number;
+  readonly outgoing: Outgoing;
+}
+
+/** A request of the peer whose answer is not all written. */
+export interface Served {
+  readonly head: MessageHead & { readonly type: 'request' };
+  readonly size: number;
+  answer: Outgoing | undefined;
+}
+
+/** A request that can be handed out. */
+export interface Request {
+  readonly id: number;
+  readonly maxResponseBytes: number;
+  readonly payload: Bytes;
+}
+
+export class Asks {
+  /** Bounded by the calls under way. */
+  readonly #asked = new Map<number, Asked>();
+  /** By ask id. Bounded by the request window. */
+  readonly #served = new Map<number, Served>();
+  /** Requests that wait until earlier answers are out. Bounded by the request window. */
+  #waiting = new Fifo<{ readonly id: number; readonly payload: Bytes }>();
+  #nextId = 1;
+
+  /** Asks of both sides. */
+  get size(): number {
+    return this.#asked.size + this.#served.size;
+  }
+
+  /** @param send - sends the request with this id. */
+  ask(maxResponseBytes: number, send: (id: number) => Outgoing): number {
+    const id = this.#nextId++;
+    this.#asked.set(id, { maxResponseBytes, outgoing: send(id) });
+    return id;
+  }
+
+  /** An ask is answered or given up. @returns its request, if it was under way */
+  settle(id: number): Outgoing | undefined {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    return asked?.outgoing;
+  }
+
+  /** The most bytes of the answer to this ask; `undefined` when it was given up, `'never'` when it was never made. */
+  answerLimit(id: number): number | undefined | 'never' {
+    if (id >= this.#nextId || id === 0) return 'never';
+    return this.#asked.get(id)?.maxResponseBytes;
+  }
+
+  /** A request has come. @returns false when there is one with its id */
+  receive(head: Served['head'], payload: Bytes): boolean {
+    if (this.#served.has(head.id)) return false;
+    this.#served.set(head.id, { head, size: payload.length, answer: undefined });
+    this.#waiting.push({ id: head.id, payload });
+    return true;
+  }
+
+  /** The next request that nobody was given yet. */
+  nextRequest(): Request | undefined {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      const served = this.#served.get(next.id);
+      if (served !== undefined) return { ...next, maxResponseBytes: served.head.maxResponseBytes };
+    }
+    return undefined;
+  }
+
+  served(id: number): Served | undefined {
+    return this.#served.get(id);
+  }
+
+  /** A request is answered, or nobody wants its answer. */
+  forget(id: number): void {
+    this.#served.delete(id);
+  }
+
+  /** Forgets all. @returns asks of this side with their requests, and the ids of those of the peer */
+  clear(): {
+    readonly asked: readonly (readonly [id: number, request: Outgoing])[];
+    readonly served: readonly number[];
+  } {
+    const asked = Array.from(this.#asked, ([id, { outgoing }]) => [id, outgoing] as const);
+    const served = [...this.#served.keys()];
+    this.#asked.clear();
+    this.#served.clear();
+    this.#waiting = new Fifo();
+    return { asked, served };
+  }
+}

@@ -1,0 +1,120 @@
+/** What came on one connection and is for handlers: tells that wait, and requests that are being answered. */
+
+import { type Bytes } from '../../base/bytes.ts';
+import { P2PError } from '../../core/errors.ts';
+import { type Message } from '../../core/message.ts';
+import { Fifo } from '../../protocols/tcp/fifo.ts';
+import { HELD_MESSAGE_BYTES } from '../../protocols/tcp/constants.ts';
+import { type TcpSession } from '../../protocols/tcp/session.ts';
+import { isPending } from '../../runtime/promises.ts';
+import { type SessionsUser } from '../../sessions/session-swarm.ts';
+import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
+import { type PendingLimits, PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import { type TcpAddr } from './address.ts';
+
+/** What the deliveries of a session need of it. */
+export interface DeliveriesOwner {
+  /** Where the peer is reached, and which of our addresses it uses. */
+  readonly src: TcpAddr;
+  readonly dst: TcpAddr;
+  /** What is held for the peer has changed. */
+  account(): void;
+  /** Has the machine go on, in a later turn. */
+  scheduleFlush(): void;
+}
+
+export class Deliveries {
+  readonly #owner: DeliveriesOwner;
+  readonly #machine: TcpSession;
+  readonly #user: SessionsUser<TcpAddr>;
+  readonly #tellBudget: PendingBudget;
+  readonly #askBudget: PendingBudget;
+  /** What waits for a handler. Bounded by the window that the peer was given. */
+  readonly #inbox = new Fifo<Bytes>();
+  readonly #served = new Map<number, Serving>(); // Bounded by the window that the peer was given.
+
+  constructor(
+    owner: DeliveriesOwner,
+    machine: TcpSession,
+    user: SessionsUser<TcpAddr>,
+    limits: Required<{ readonly [Name in keyof PendingLimits]: number }>,
+  ) {
+    this.#owner = owner;
+    this.#machine = machine;
+    this.#user = user;
+    this.#tellBudget = new PendingBudget(limits);
+    this.#askBudget = new PendingBudget(limits);
+    this.#tellBudget.onRoom = () => this.handOut();
+  }
+
+  /** What handlers hold, whether or not the connection is there. */
+  get heldBytes(): number {
+    const [tells, asks] = [this.#tellBudget, this.#askBudget];
+    return tells.bytes + asks.bytes + (tells.messages + asks.messages) * HELD_MESSAGE_BYTES;
+  }
+
+  tell(payload: Bytes): void {
+    this.#inbox.push(payload);
+    this.#deliver();
+  }
+
+  /** There is room again, or a handler: hands out what waits. */
+  handOut(): void {
+    this.#deliver();
+    this.#owner.scheduleFlush();
+  }
+
+  request(id: number, request: Bytes): void {
+    const serving = this.#user.serve(this.#messageOf(request), this.#askBudget);
+    this.#served.set(id, serving);
+    const { answer } = serving;
+    if (!isPending(answer)) {
+      this.#answer(id, answer);
+      return;
+    }
+    void answer.then((result) => {
+      this.#owner.account();
+      if (this.#served.get(id) === serving) this.#answer(id, result);
+    });
+  }
+
+  /** Nobody wants the answer to a request any more. */
+  cancelled(id: number): void {
+    this.#served.get(id)?.abort(new P2PError('disconnected', 'remote', 'The asker has given up'));
+    this.#served.delete(id);
+  }
+
+  #messageOf(payload: Bytes): Message<TcpAddr> {
+    const { src, dst } = this.#owner;
+    return { src, dst, payload };
+  }
+
+  #deliver(): void {
+    const user = this.#user;
+    while (this.#inbox.length > 0 && user.listening && !this.#tellBudget.full) {
+      const payload = this.#inbox.shift()!;
+      const { length } = payload; // the handler may do with it what it likes
+      const pending = user.pass(this.#messageOf(payload));
+      if (!isPending(pending)) {
+        this.#machine.release(length);
+        continue;
+      }
+      this.#tellBudget.take(length);
+      void pending.then(() => {
+        this.#machine.release(length);
+        this.#tellBudget.give(length);
+        this.#owner.account();
+        this.#owner.scheduleFlush();
+      });
+    }
+  }
+
+  #answer(id: number, answer: Answer): void {
+    const { counters, realm } = this.#user;
+    this.#served.delete(id);
+    if (!answer.ok) this.#machine.refuse(realm.nowMs(), id, answer.code, answer.bytes);
+    else if (this.#machine.answer(realm.nowMs(), id, answer.bytes)) counters.countSent(answer.bytes.length);
+    else counters.countDrop('tcp.answer_too_large');
+    this.#owner.scheduleFlush();
+  }
+}

@@ -1,0 +1,327 @@
+/** One connection with a peer: the machine, what is under way on it, and what waits for handlers. */
+
+import { type Bytes } from '../../base/bytes.ts';
+import { type P2PError } from '../../core/errors.ts';
+import { type PeerId } from '../../core/peer-id.ts';
+import { type Priority } from '../../core/priority.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type TcpConnection } from '../../node/index.ts';
+import { BYE } from '../../protocols/tcp/constants.ts';
+import { type TcpClosed, type TcpEvent } from '../../protocols/tcp/events.ts';
+import { type ReadState, TcpSession } from '../../protocols/tcp/session.ts';
+import { Driver } from '../../runtime/driver.ts';
+import { type PeerConnection } from '../../sessions/connection-table.ts';
+import { type MemoryHolder } from '../../sessions/memory-budget.ts';
+import { type PeerSession, type SessionsUser } from '../../sessions/session-swarm.ts';
+import { type TcpAddr } from './address.ts';
+import { Calls } from './calls.ts';
+import { Deliveries } from './deliveries.ts';
+import { type SwarmMemory } from './memory.ts';
+import { type ResolvedOptions } from './options.ts';
+
+/** How often reading goes on in one turn, where there is little memory and handlers give it back at once. */
+const MAX_ROUNDS_PER_TURN = 64;
+
+/** What a session needs of the swarm. */
+export interface PeerSessionOwner {
+  readonly options: ResolvedOptions;
+  readonly user: SessionsUser<TcpAddr>;
+  readonly memory: SwarmMemory;
+  /** The address of a peer; the same object for the same one. */
+  addrOf(id: PeerId, ip: string, port: number): TcpAddr;
+  /** The peer has said hello. */
+  opened(session: TcpPeerSession): void;
+  /** Nothing new may go over it. */
+  retiring(session: TcpPeerSession): void;
+  /** It is over: nothing more is heard of it. */
+  ended(session: TcpPeerSession, closed: TcpClosed): void;
+}
+
+export class TcpPeerSession implements PeerSession, PeerConnection {
+  readonly connection: TcpConnection<readonly Bytes[]>;
+  readonly peer: PeerId;
+  readonly publicKey: PublicKey;
+  readonly sinceMs: number;
+  /** Where the peer is reached, and which of our addresses it uses; known when it has said hello. */
+  src: TcpAddr;
+  dst: TcpAddr;
+  readonly #owner: PeerSessionOwner;
+  readonly #machine: TcpSession;
+  readonly #driver: Driver<readonly Bytes[], TcpEvent>;
+  readonly #calls: Calls;
+  readonly #deliveries: Deliveries;
+  readonly #holder: MemoryHolder;
+  #inFlight = 0;
+  /** Settles when all that was handed in is read. */
+  #unread: PromiseWithResolvers<void> | undefined;
+  #peerMaxBytes = Infinity;
+  #flushScheduled = false;
+  #turnMs = 0;
+  #closed: TcpClosed | undefined;
+
+  constructor(
+    owner: PeerSessionOwner,
+    connection: TcpConnection<readonly Bytes[]>,
+    peer: { readonly id: PeerId; readonly src: TcpAddr; readonly dst: TcpAddr; readonly listeningPort: number },
+  ) {
+    const { options, user } = owner;
+    const { realm } = user;
+    this.#owner = owner;
+    this.connection = connection;
+    this.peer = peer.id;
+    this.publicKey = connection.publicKey!;
+    this.sinceMs = realm.nowMs();
+    this.src = peer.src;
+    this.dst = peer.dst;
+    const { maxMessageBytes, pending, idleTimeoutMs } = options;
+    this.#holder = owner.memory.join(connection.ip, {
+      resume: () => this.#goOn(this.#machine.readOn(this.#nowMs())),
+      end: () => {
+        user.counters.countDrop('tcp.overloaded');
+        this.close(BYE.OVERLOADED, 'it holds memory that others wait for');
+      },
+    });
+    this.#machine = new TcpSession(
+      {
+        maxMessageBytes,
+        // So that a largest message in a handler's hands leaves room for others.
+        windowBytes: owner.memory.windowFor(pending.maxPendingBytes + maxMessageBytes),
+        port: peer.listeningPort,
+        side: connection.side,
+        idleTimeoutMs,
+        mayHold: (bytes) => this.#holder.mayTake(bytes),
+        highWaterBytes: () => owner.memory.highWaterBytes,
+      },
+      realm.nowMs(),
+    );
+    this.#calls = new Calls(this, this.#machine, user.counters, options.maxQueueBytes);
+    this.#deliveries = new Deliveries(this, this.#machine, user, pending);
+    this.#driver = new Driver(this.#machine, {
+      realm,
+      transmit: (pieces) => this.#transmit(pieces),
+      event: (event) => this.#event(event),
+      failed: (bug) => user.failed(bug),
+      background: true,
+    });
+    this.#driver.poll();
+  }
+
+  /** Whether messages can go over it. */
+  get isOpen(): boolean {
+    return this.#machine.isOpen;
+  }
+
+  get unacknowledged(): number {
+    return this.#machine.unacknowledged;
+  }
+
+  /** Whether the peer has ever said hello. */
+  get hasOpened(): boolean {
+    return this.#peerMaxBytes < Infinity;
+  }
+
+  /** The largest message that the peer takes. */
+  get peerMaxBytes(): number {
+    return this.#peerMaxBytes;
+  }
+
+  /** Bytes that wait to be sent. */
+  get queuedBytes(): number {
+    return this.#machine.queuedBytes;
+  }
+
+  tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void) {
+    // One look at the clock for all tells of a turn.
+    if (!this.#flushScheduled) this.#turnMs = this.#nowMs();
+    return this.#calls.tell(this.#turnMs, payload, taken, priority);
+  }
+
+  ask(
+    request: Uint8Array,
+    maxResponseBytes: number,
+    settle: (result: Bytes | P2PError) => void,
+    priority?: Priority,
+  ): () => void {
+    return this.#calls.ask(this.#nowMs(), request, maxResponseBytes, settle, priority);
+  }
+
+  get isDialled(): boolean {
+    return this.connection.side === 'responder';
+  }
+
+  get host(): string {
+    return this.connection.ip;
+  }
+
+  /** When a message last came or went; `undefined` while one is under way. */
+  get idleSinceMs(): number | undefined {
+    return this.#machine.isQuiet ? Math.max(this.#machine.saidMs, this.sinceMs) : undefined;
+  }
+
+  /** Bytes that came. Nothing more must come before the promise settles. */
+  handleBytes(chunk: Bytes): void | Promise<void> {
+    this.#holder.move(chunk.length);
+    this.#goOn(this.#machine.handleBytes(this.#nowMs(), chunk));
+    return this.#unread?.promise;
+  }
+
+  /** Reads on, in this turn and in later ones, as long as there is memory. */
+  #goOn(first: ReadState): void {
+    let state = first;
+    for (let rounds = 1; ; rounds++) {
+      this.#driver.poll();
+      this.account();
+      if (this.#closed !== undefined || state === 'done') {
+        this.#unread?.resolve();
+        this.#unread = undefined;
+        return;
+      }
+      this.#unread ??= Promise.withResolvers();
+      if (state === 'held' && !this.#holder.mayTake()) {
+        this.#holder.wait();
+        return;
+      }
+      if (state === 'more' || rounds === MAX_ROUNDS_PER_TURN) {
+        this.#owner.user.later(() => this.#goOn(this.#machine.readOn(this.#nowMs())));
+        return;
+      }
+      state = this.#machine.readOn(this.#nowMs());
+    }
+  }
+
+  /** Tells the budget of the swarm what is held for this peer; handlers hold their messages when it has gone, too. */
+  account(): void {
+    const { bytes, stalling } = this.#machine.held;
+    if (this.#closed === undefined) this.#holder.update(bytes, stalling);
+    else this.#holder.update(this.#deliveries.heldBytes, 0);
+    const inFlight = this.#closed === undefined ? this.#machine.inFlight : 0;
+    this.#owner.memory.writing(inFlight - this.#inFlight);
+    this.#inFlight = inFlight;
+  }
+
+  /** The connection is gone, or about to go. */
+  handleEnd(reason: string): void {
+    this.#machine.handleEnd(reason);
+    this.#driver.poll();
+  }
+
+  /** Has the peer say how far it has read. */
+  requestAcknowledgement(): void {
+    this.#machine.requestAcknowledgement();
+    this.scheduleFlush();
+  }
+
+  /** Lets the messages on it come to their end, and begins no new ones. */
+  retire(code: number): void {
+    this.#machine.retire(this.#nowMs(), code);
+    this.scheduleFlush();
+  }
+
+  /** Ends it now, with a word to the peer. */
+  close(code: number, reason: string): void {
+    this.#machine.close(code, reason);
+    this.#driver.poll();
+  }
+
+  /** There is room again, or a handler: hands out what waits. */
+  unpark(): void {
+    this.#deliveries.handOut();
+  }
+
+  closedError(what: string): P2PError | undefined {
+    return this.#owner.user.closedError(what);
+  }
+
+  #nowMs(): number {
+    return this.#owner.user.realm.nowMs();
+  }
+
+  /** Has what was asked for in this turn done together: one record for many messages. */
+  scheduleFlush(): void {
+    if (this.#flushScheduled || this.#closed !== undefined) return;
+    this.#flushScheduled = true;
+    this.#owner.user.later(() => {
+      this.#flushScheduled = false;
+      this.#driver.poll();
+      this.account();
+    });
+  }
+
+  #transmit(pieces: readonly Bytes[]): void {
+    let bytes = 0;
+    for (const piece of pieces) bytes += piece.length;
+    this.#send(pieces).then(
+      () => {
+        this.#holder.move(bytes);
+        this.#machine.handleFlushed(bytes);
+        this.#driver.poll();
+        this.account();
+      },
+      () => this.handleEnd('nothing can be written any more'),
+    );
+  }
+
+  /** Resolves when they are in the kernel. */
+  #send(pieces: readonly Bytes[]): Promise<void> {
+    try {
+      return this.connection.send(pieces, { delivery: true });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #event(event: TcpEvent): void {
+    switch (event.type) {
+      case 'open':
+        this.#peerMaxBytes = event.maxMessageBytes;
+        this.#owner.opened(this.#at(event.port));
+        return;
+      case 'tell':
+        this.#deliveries.tell(event.payload);
+        return;
+      case 'request':
+        this.#deliveries.request(event.id, event.payload);
+        return;
+      case 'cancelled':
+        this.#deliveries.cancelled(event.id);
+        return;
+      case 'answer':
+        this.#calls.answered(event.id, event.payload);
+        return;
+      case 'refusal':
+        this.#calls.refused(event.id, event.code, event.payload);
+        return;
+      case 'taken':
+        this.#calls.taken(event.ticket);
+        return;
+      case 'tell_failed':
+        this.#calls.taken(event.ticket, event.sent);
+        return;
+      case 'ask_failed':
+        this.#calls.failed(event.id, event.sent);
+        return;
+      case 'acknowledged':
+        this.#owner.user.settled();
+        return;
+      case 'retiring':
+        this.#owner.retiring(this);
+        return;
+      case 'closed':
+        this.#closed = event.closed;
+        this.#driver.stop();
+        this.#holder.leave();
+        this.account();
+        this.#unread?.resolve();
+        this.#unread = undefined;
+        this.#owner.ended(this, event.closed);
+        return;
+    }
+  }
+
+  /** A peer that has dialled is at the port it announces; one that we have dialled is where we found it. */
+  #at(port: number): this {
+    const { connection, src } = this;
+    if (connection.side === 'initiator' && port !== 0) this.src = this.#owner.addrOf(src.id, connection.ip, port);
+    return this;
+  }
+}
