@@ -122,6 +122,12 @@ export class QuicDriver<I extends Addr> {
     return connection;
   }
 
+  /** The judge's late yes to a connection that is pending. */
+  admit(connection: QuicConnection): void {
+    this.#endpoint.admit(this.#realm.nowMs(), connection);
+    this.scheduleFlush();
+  }
+
   /** Where the peer of a connection is; `undefined` when that was forgotten, which needs a connection that is over. */
   placeOf(connection: QuicConnection): Place<I> | undefined {
     return this.#places.get(connection.address);

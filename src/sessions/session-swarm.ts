@@ -64,6 +64,8 @@ export interface PeerSessions<A extends KeyedAddr> {
   readonly acknowledged: boolean;
   /** Has peers say how far they have read, where they do not by themselves. */
   requestAcknowledgements?(): void;
+  /** Asks `accept` again about every peer, and ends what it refuses. */
+  recheck(): Promise<void>;
   /** A handler has come: read what was left unread. */
   unpark(): void;
   /** Ends all sessions, with a word to each peer where that can be said at once. */
@@ -319,6 +321,15 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
         return () => this.#drains.delete(look);
       },
     );
+  }
+
+  /**
+   * Asks `accept` again about every peer there is a session with, and ends the sessions that it refuses.
+   *
+   * @returns settles when all are judged; never rejects.
+   */
+  recheck(): Promise<void> {
+    return this.#latch.isClosed ? RESOLVED : this.#sessions.recheck();
   }
 
   close(): Promise<void> {

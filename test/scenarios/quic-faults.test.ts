@@ -293,7 +293,9 @@ describe('Q5: the swarm below', () => {
 
   it('one that carries exactly enough gets no datagram that is larger', async () => {
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1200 });
-    const [alice, bob] = [ALICE, BOB].map((key) => quic(realm.swarm(), { privateKey: testKey(key) })) as [Quic, Quic];
+    const [alice, bob] = [ALICE, BOB].map((key) =>
+      quic(realm.swarm(), { privateKey: testKey(key) }),
+    ) as readonly Quic[] as [Quic, Quic];
     bob.serve(({ payload }) => payload);
     const answer = await realm.clock.run(alice.ask(addrOf(bob), new Uint8Array(100_000)));
     assert.equal(answer.length, 100_000);

@@ -17,8 +17,11 @@ export interface Judged {
  * Says who a peer may be: `undefined` lets it in, a TLS alert (RFC 8446 §6.2: 42 to 46, 48, 49; see {@link ALERT}) turns it
  * away, and the peer learns the alert. Synchronous: nothing of the peer's is delivered, and nothing is sent to it, before
  * the answer. A judge that throws has refused. It must not use the endpoint.
+ *
+ * `'pending'`: the handshake goes on, and the answer follows as `admit(connection)` or a close. Until then the peer gets no
+ * credit beyond the first windows, as long as nothing of it is read.
  */
-export type Judge = (judged: Judged) => number | undefined;
+export type Judge = (judged: Judged) => number | 'pending' | undefined;
 
 /** TLS alerts that a judge may answer (RFC 8446 §6.2). Others reach the peer as `ACCESS_DENIED`. */
 export const ALERT = {

@@ -61,6 +61,8 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   #nextTransmit = 0;
   /** What the judge threw, until the connection it was about is closed. */
   readonly #verdicts = new Map<QuicConnection, unknown>();
+  /** Peers that the judge has not decided about. Bounded by `maxConnections` and what we dial. */
+  readonly #pending = new Set<QuicConnection>();
   #closing = false;
 
   /**
@@ -229,6 +231,12 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     return connection;
   }
 
+  /** The judge's late yes to a connection that is pending. */
+  admit(now: Millis, connection: QuicConnection): void {
+    this.#advance(now);
+    if (this.#pending.delete(connection) && connection.state === 'open') this.#windows.open(connection.windows, now);
+  }
+
   /** Closes every connection and takes no new ones. Poll on until `drained`, at most three round trips and a bit. */
   close(now: Millis, code = 0, reason = ''): void {
     this.#advance(now);
@@ -243,12 +251,13 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   #emit(event: QuicEvent): void {
     if (event.type === 'connected') {
       this.#arrivals.connected(event.connection);
-      this.#windows.open(event.connection.windows, this.#now);
+      if (!this.#pending.has(event.connection)) this.#windows.open(event.connection.windows, this.#now);
     }
     if (event.type === 'closed') {
       this.#arrivals.ended(event.connection);
       this.#windows.forget(event.connection.windows);
       this.#verdicts.delete(event.connection);
+      this.#pending.delete(event.connection);
     }
     this.#events.push(event);
   }
@@ -265,7 +274,8 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     if (connection === undefined) return ALERT.ACCESS_DENIED;
     try {
       const verdict: unknown = this.#options.judge({ connection, chain });
-      if (verdict === undefined) {
+      if (verdict === undefined || verdict === 'pending') {
+        if (verdict === 'pending') this.#pending.add(connection);
         connection.handleChain(chain);
         return 0;
       }

@@ -11,4 +11,6 @@ export const CODE = {
   CANCELLED: 3,
   /** A frame that cannot be. */
   MALFORMED: 4,
+  /** Close: `accept` refused the peer. */
+  NOT_ACCEPTED: 5,
 } as const;

@@ -14,23 +14,22 @@
 import { openUdpSwarm } from '#udp';
 import { type Addr } from '../../core/addr.ts';
 import { describeValue } from '../../base/checks.ts';
-import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { exportKey } from '../../identity/import-key.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
 import { resolveSettings } from '../../protocols/quic/settings.ts';
 import { type UdpAddr } from '../../net/socket-address.ts';
 import { type UdpSwarmOptions } from '../../net/udp/open-udp-swarm.ts';
-import { type QuicAddr } from './address.ts';
 import { MIN_INNER_MTU } from '../../quic/quic-driver.ts';
 import { identityOf, resetKeyOf } from '../../identity/quic-identity.ts';
 import { loadQuicEngine, quicEngine } from '../../quic/load-engine.ts';
 import { type QuicSwarmOptions, resolveOptions } from './options.ts';
-import { quicSwarm } from './swarm.ts';
+import { type QuicSwarm, quicSwarm } from './swarm.ts';
 
 export { type QuicAddr } from './address.ts';
 export { loadQuicEngine } from '../../quic/load-engine.ts';
 export { type QuicSwarmOptions } from './options.ts';
+export { type QuicSwarm } from './swarm.ts';
 
 /** go-p2p's name for the protocol; shoal speaks the same, so that either reaches the other. */
 const ALPN = 'p2p';
@@ -49,7 +48,7 @@ const UDP_MTU_BYTES = 1452;
  * @param inner - carries the datagrams: 1200 bytes and more. It is closed with this one, unless `keepInner` is set.
  * @throws {TypeError | RangeError} for options out of bounds, and when `inner` carries less than 1200 bytes.
  */
-export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<I>): SecureAskSwarm<QuicAddr<I>> {
+export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<I>): QuicSwarm<I> {
   if (typeof inner !== 'object' || inner === null || !('tell' in inner)) {
     throw new TypeError(`Cannot take inner: expected a swarm, got ${describeValue(inner)}`);
   }
@@ -99,7 +98,7 @@ export interface OpenQuicSwarmOptions
  * @throws {TypeError | RangeError} (at once) for options out of bounds.
  * @throws {P2PError} (by rejection) as `openUdpSwarm`; `unsupported` in browsers.
  */
-export function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
+export function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<QuicSwarm<UdpAddr>> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   resolveOptions(options);
   resolveSettings({ ...options, alpn: [ALPN], listen: false }); // The engine takes them much later: complain now.
@@ -112,7 +111,7 @@ export function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<SecureAskS
 async function openOn(
   opening: Promise<Swarm<UdpAddr>>,
   options: QuicSwarmOptions<UdpAddr>,
-): Promise<SecureAskSwarm<QuicAddr<UdpAddr>>> {
+): Promise<QuicSwarm<UdpAddr>> {
   const udp = await opening;
   try {
     await loadQuicEngine();

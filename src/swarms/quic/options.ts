@@ -1,5 +1,6 @@
 /** How a QUIC swarm is made. */
 
+import { type Accept } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { assertFunction, describeOption, describeValue, wholeNumber } from '../../base/checks.ts';
 import { type Message } from '../../core/message.ts';
@@ -16,11 +17,12 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   /** Who we are. Its certificate is made on the spot. */
   readonly privateKey: PrivateKey;
   /**
-   * Whether to talk to a peer, dialled or dialling: asked once for each connection, after the peer has proven its key
-   * and before anything of it is delivered. Only `true` lets it in: a promise, anything else and a throw are a no, counted
-   * as `quic.not_accepted` and traced. @default everybody
+   * Whether a peer may talk, dialled or dialling: asked once for each connection, after the peer has proven its key and before
+   * anything of it is delivered. A promise is waited for, up to 5 s. Anything but `true` is a no, counted as
+   * `quic.not_accepted`, and a fault of the predicate as `handler_error` too. The handshake is over on the initiator's side before
+   * the responder judges. `recheck()` asks again. @default everybody
    */
-  readonly accept?: ((peer: { readonly addr: QuicAddr<I>; readonly publicKey: PublicKey }) => boolean) | undefined;
+  readonly accept?: Accept<QuicAddr<I>> | undefined;
   /** The largest tell, request and answer that is sent and taken. @default 1 MiB */
   readonly maxMessageBytes?: number | undefined;
   /**

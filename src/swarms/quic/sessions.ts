@@ -3,7 +3,7 @@
 import { type Addr, ipOf } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { askFilter } from '../../core/filter.ts';
+import { type AcceptPeer } from '../../core/accept.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
@@ -19,6 +19,7 @@ import { type QuicAddr, quicAddr } from './address.ts';
 import { CODE } from './codes.ts';
 import { type MakeEndpoint, type Place, QuicDriver } from '../../quic/quic-driver.ts';
 import { replacedIdleMs, surplusIdleMs } from '../../quic/idle-watch.ts';
+import { AcceptGate, type PendingVerdict } from '../../sessions/accept-gate.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
 import { type Dial } from '../../sessions/dials.ts';
 import { dialError, sessionError } from '../../quic/errors.ts';
@@ -45,6 +46,11 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #table: ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>;
   /** Sessions by their connections. Bounded by `maxConnections` and what is dialled. */
   readonly #sessions = new Map<QuicConnection, Session<I>>();
+  readonly #gate: AcceptGate<QuicAddr<I>>;
+  /** Connections whose peers `accept` has not decided about. Bounded by the gate. */
+  readonly #pending = new Map<QuicConnection, PendingVerdict>();
+  /** Connections that `accept` has refused, until they have ended. */
+  readonly #refused = new WeakSet<QuicConnection>();
   readonly #memory: SwarmMemory;
   /** Sessions that wait for room look again in a later turn. */
   #waking = false;
@@ -76,6 +82,14 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       },
     };
     this.#hooks = this.#makeHooks();
+    this.#gate = new AcceptGate({
+      realm,
+      accept: options.accept,
+      onFault: ({ addr }, cause) => {
+        this.#counters.countDrop('handler_error');
+        this.#trace('handler_error', addr, 'accept', cause);
+      },
+    });
     this.#table = new ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>({
       realm,
       own: options.id,
@@ -151,6 +165,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** One CONNECTION_CLOSE to each peer; who does not get it learns from silence. */
   close(): void {
+    this.#gate.close();
     this.#driver.close(CODE.NONE, 'closed');
     this.#table.clear(this.#user.closedError('reach the peer')!);
     this.#sessions.clear();
@@ -188,7 +203,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#driver.scheduleFlush();
   }
 
-  #judge({ connection, chain }: Judged): number | undefined {
+  #judge({ connection, chain }: Judged): number | 'pending' | undefined {
     const key = keyOf(chain[0]!);
     if (key === undefined) return ALERT.UNSUPPORTED_CERTIFICATE;
     const id = this.#options.peerIdOf(key);
@@ -199,14 +214,54 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     }
     const place = this.#driver.placeOf(connection);
     if (place === undefined) return ALERT.ACCESS_DENIED;
-    const { accept } = this.#options;
-    if (accept === undefined) return undefined;
-    const addr = quicAddr(id, place.src);
-    const answer = askFilter(() => accept({ addr, publicKey: key }));
-    if (answer === true) return undefined;
-    this.#counters.countDrop('quic.not_accepted');
-    if (answer !== false) this.#trace('refused', addr, 'not_accepted', answer);
+    const peer = peerOf(connection, id, key, place.src);
+    const settle = (accepted: boolean): void => this.#judged(connection, accepted);
+    const verdict = this.#gate.ask(peer, ipOf(place.src) ?? place.src.text, settle);
+    if (verdict === true) return undefined;
+    if (verdict !== false) {
+      this.#pending.set(connection, verdict);
+      return 'pending';
+    }
+    this.#refuse(connection);
     return ALERT.ACCESS_DENIED;
+  }
+
+  /** `accept` has answered later. The peer may have sent on streams meanwhile; they are read now. */
+  #judged(connection: QuicConnection, accepted: boolean): void {
+    if (!this.#pending.delete(connection) || connection.state === 'closed') return;
+    if (!accepted) {
+      this.#refuse(connection);
+      connection.close(CODE.NOT_ACCEPTED, 'not accepted');
+      this.#driver.scheduleFlush();
+      return;
+    }
+    this.#driver.admit(connection);
+    if (connection.state !== 'open') return;
+    const session = this.#admit(connection);
+    for (const stream of connection.streams) if (stream.opened === 'there') session.handleOpened(stream);
+    session.handleDatagrams();
+    this.#relieve();
+  }
+
+  #refuse(connection: QuicConnection): void {
+    this.#refused.add(connection);
+    this.#counters.countDrop('quic.not_accepted');
+  }
+
+  /** Asks `accept` again about every peer, and ends what it refuses. */
+  recheck(): Promise<void> {
+    return this.#gate.recheck(
+      [...this.#table.values()].map((session) => {
+        const { peer, publicKey, connection } = session;
+        const end = (): void => {
+          if (connection.state === 'closed') return;
+          this.#counters.countDrop('quic.not_accepted');
+          connection.close(CODE.NOT_ACCEPTED, 'not accepted');
+          this.#driver.scheduleFlush();
+        };
+        return [peerOf(connection, peer, publicKey, this.#driver.placeOf(connection)!.src), end] as const;
+      }),
+    );
   }
 
   /** Ends the session that holds most of unfinished messages, where all together hold far too much. */
@@ -268,6 +323,11 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   }
 
   #connected(connection: QuicConnection): void {
+    if (!this.#pending.has(connection)) this.#admit(connection);
+  }
+
+  /** The handshake is over, and the peer is accepted. */
+  #admit(connection: QuicConnection): Session<I> {
     const key = keyOf(connection.peerChain[0]!)!;
     const id = this.#options.peerIdOf(key);
     const { src } = this.#driver.placeOf(connection)!;
@@ -276,14 +336,19 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#sessions.set(connection, session);
     this.#trace('session', quicAddr(id, src), connection.role);
     this.#table.add(session, connection);
+    return session;
   }
 
   #ended(connection: QuicConnection, closed: QuicClosed): void {
     const session = this.#sessions.get(connection);
     const dial = this.#table.dials.take(connection);
+    this.#pending.get(connection)?.cancel();
+    this.#pending.delete(connection);
     connection.forget();
     if (dial !== undefined) {
-      const error = dialError(dial.target, closed, dial.found);
+      const error = this.#refused.has(connection)
+        ? new P2PError('refused', 'local', `Cannot reach ${dial.target.text}: accept refused it`, { sent: 'no' })
+        : dialError(dial.target, closed, dial.found);
       this.#trace('handshake_failed', dial.target, error.code, error);
       this.#table.dials.settle(dial, error);
     } else if (session === undefined) {
@@ -293,7 +358,8 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#sessions.delete(connection);
     this.#table.remove(session);
     session.handleClosed(
-      (sent) => this.#user.closedError(`reach ${session.peer}`) ?? sessionError(session.peer, closed, sent),
+      (sent) =>
+        this.#user.closedError(`reach ${session.peer}`) ?? sessionError(session.peer, closed, sent, CODE.NOT_ACCEPTED),
     );
   }
 
@@ -330,4 +396,14 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
     this.#realm.trace?.({ layer: 'quic', type, atMs: this.#realm.nowMs(), addr, reason, cause });
   }
+}
+
+function peerOf<I extends Addr>(
+  connection: QuicConnection,
+  id: PeerId,
+  publicKey: PublicKey,
+  inner: I,
+): AcceptPeer<QuicAddr<I>> {
+  const side = connection.role === 'client' ? 'responder' : 'initiator';
+  return { id, publicKey, addr: quicAddr(id, inner), side };
 }

@@ -11,12 +11,23 @@ import { type MakeEndpoint } from '../../quic/quic-driver.ts';
 import { type ResolvedOptions } from './options.ts';
 import { QuicSessions } from './sessions.ts';
 
+/** Messages by PeerID over QUIC. */
+export interface QuicSwarm<I extends Addr> extends SecureAskSwarm<QuicAddr<I>> {
+  /**
+   * Asks `accept` again about every peer with a session, and ends the sessions of those that it refuses. They go on until their
+   * verdict is there.
+   *
+   * @returns settles when all are judged; never rejects.
+   */
+  recheck(): Promise<void>;
+}
+
 /** QUIC on a swarm. */
 export function quicSwarm<I extends Addr>(
   inner: Swarm<I>,
   options: ResolvedOptions<I>,
   makeEndpoint: MakeEndpoint,
-): SecureAskSwarm<QuicAddr<I>> {
+): QuicSwarm<I> {
   const { id, publicKey, maxMessageBytes, limits } = options;
   return new SessionSwarm<QuicAddr<I>>({
     layer: 'quic',

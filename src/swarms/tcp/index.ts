@@ -38,19 +38,6 @@ export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {
   recheck(): Promise<void>;
 }
 
-class TcpSessionSwarm extends SessionSwarm<TcpAddr> implements TcpSwarm {
-  readonly #recheck: () => Promise<void>;
-
-  constructor(parts: SessionSwarmParts<TcpAddr>, recheck: () => Promise<void>) {
-    super(parts);
-    this.#recheck = recheck;
-  }
-
-  recheck(): Promise<void> {
-    return this.#recheck();
-  }
-}
-
 /**
  * Opens a TCP swarm: it listens, and dials whom it is told to talk to.
  *
@@ -100,7 +87,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     sessions: (user) => (sessions = new TcpSessions(node, resolved, user)),
     release: () => node.close(),
   };
-  const swarm = new TcpSessionSwarm(parts, () => sessions!.recheck());
+  const swarm = new SessionSwarm(parts);
   return listening(swarm, node.listen(), options.signal);
 }
 
