@@ -102,7 +102,7 @@ export interface EndpointOverOptions<A extends Addr> extends EndpointOptions<A> 
 
 /** How an endpoint on a UDP socket is opened. */
 export interface OpenEndpointOptions extends EndpointOptions<UdpAddr> {
-  /** IP and UDP port to bind to, port 0 for any. @default '0.0.0.0:0' */
+  /** IP and UDP port to bind to, port 0 for any. @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6 */
   readonly bind?: string | undefined;
   /** Kernel buffer asked for. @default as `openUdpSwarm` */
   readonly recvBufferBytes?: number | undefined;

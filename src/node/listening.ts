@@ -2,6 +2,7 @@
 
 import { type Endpoint, formatEndpoint } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
+import { bindFirst } from '../net/default-bind.ts';
 import { type Listener, type ListenOptions, type Network } from '../net/network.ts';
 
 /** How a node listens. */
@@ -37,7 +38,10 @@ export class Listening {
         const at = formatEndpoint(this.endpoint.ip, this.endpoint.port);
         throw new P2PError('in_use', 'local', `Cannot listen: the node listens on ${at} already`, { sent: 'no' });
       }
-      const listener = await this.#listenOnFirst(binds);
+      const { network, backlog, reusePort, onConnection, onError } = this.#options;
+      const listener = await bindFirst(binds, (bind) =>
+        network.listen({ bind, backlog, reusePort, onConnection, onError }),
+      );
       try {
         this.#throwIfClosed();
       } catch (error) {
@@ -58,16 +62,6 @@ export class Listening {
     const listener = this.#listener;
     this.#listener = undefined;
     await listener?.close();
-  }
-
-  async #listenOnFirst([bind, ...others]: readonly Endpoint[]): Promise<Listener> {
-    const { network, backlog, reusePort, onConnection, onError } = this.#options;
-    try {
-      return await network.listen({ bind: bind!, backlog, reusePort, onConnection, onError });
-    } catch (error) {
-      if (others.length === 0 || !P2PError.is(error, 'unreachable')) throw error;
-      return this.#listenOnFirst(others);
-    }
   }
 
   #throwIfClosed(): void {

@@ -10,6 +10,7 @@ import { type TcpConnection } from './connection.ts';
 import { type Handshake, HandshakeHook } from './handshake.ts';
 import { type Realm } from '../core/realm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
+import { DEFAULT_BINDS } from '../net/default-bind.ts';
 import { parseIpEndpoint } from '../net/socket-address.ts';
 import { type ConnectionLimits } from './limits.ts';
 import { NodeMemory } from './memory.ts';
@@ -109,12 +110,6 @@ const DEFAULTS = {
   maxBans: 10_000,
   maxNodeBytes: 33_554_432,
 } as const;
-
-/** Dual stack, and what a machine without IPv6 has. */
-const DEFAULT_BINDS: readonly Endpoint[] = [
-  { ip: '::', port: 0 },
-  { ip: '0.0.0.0', port: 0 },
-];
 
 /** The next name. All of the process share it, because names are for its log; nothing depends on it. */
 let unnamed = 0;

@@ -7,7 +7,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { peerIdOf } from '../../src/identity/keys.ts';
 import { createNode, handshake, type NodeAccept, noise } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { World } from './world.ts';
+import { World } from '../support/node-world.ts';
 
 const idOf = (key: number) => peerIdOf(testKey(key).publicKey);
 

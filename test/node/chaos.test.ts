@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type ChaosReport, runChaos } from './chaos.ts';
-import { World } from './world.ts';
+import { World } from '../support/node-world.ts';
 
 async function chaos(seed: number, durationMs: number): Promise<ChaosReport> {
   const world = new World({ seed, latencyMs: 3, windowBytes: 20_000 });

@@ -13,7 +13,7 @@ import {
   type TcpConnection,
   writing,
 } from '../../src/node/index.ts';
-import { never, World } from './world.ts';
+import { never, World } from '../support/node-world.ts';
 
 /** A handler that takes a millisecond for each message. */
 function slowly(world: World, heard: string[]) {

@@ -9,7 +9,7 @@ import { lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { FrameReader } from '../../src/protocols/tcp/frame-reader.ts';
 import { FrameWriter } from '../../src/protocols/tcp/frame-writer.ts';
 import { type TcpFrame } from '../../src/protocols/tcp/frames.ts';
-import { World } from './world.ts';
+import { World } from '../support/node-world.ts';
 
 function read(write: (writer: FrameWriter) => void): TcpFrame | 'malformed' | undefined {
   const [writer, reader] = [new FrameWriter(), new FrameReader()];

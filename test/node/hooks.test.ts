@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { encodeText } from '../../src/base/bytes.ts';
 import { type TcpConnection, handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
-import { never, rawTexts, World } from './world.ts';
+import { never, rawTexts, World } from '../support/node-world.ts';
 
 describe('handshake', () => {
   const nonces = (name: string, seen: string[]) =>

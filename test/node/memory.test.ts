@@ -5,12 +5,11 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { type TcpConnection, createMemoryNetwork, lengthDelimited, reading, writing } from '../../src/node/index.ts';
+import { type TcpConnection, lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { NodeCore } from '../../src/node/node-core.ts';
-import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { openTcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
-import { testKey } from '../../src/testing/test-key.ts';
-import { rawTexts, World } from './world.ts';
+import { type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import { tcpWorld } from '../support/tcp-world.ts';
+import { rawTexts, World } from '../support/node-world.ts';
 
 const MAX = 200_000;
 const codec = lengthDelimited();
@@ -101,18 +100,10 @@ describe('maxNodeBytes', () => {
 });
 
 describe('maxSwarmBytes of the TCP swarm', () => {
-  function world() {
-    const realm = createMemoryRealm({ clock: 'virtual', seed: 5 });
-    const network = createMemoryNetwork({ realm, latencyMs: 1 });
-    const open = (i: number, ip: string, options: Partial<TcpSwarmOptions> = {}) => {
-      const common = { security: 'noise', realm, network: network.host(ip), bind: `${ip}:4000` } as const;
-      return realm.clock.run(openTcpSwarm({ privateKey: testKey(i), ...common, maxMessageBytes: 100_000, ...options }));
-    };
-    return { realm, open };
-  }
-
   it('bounds what tells that nobody reads take, goes on with small asks, and comes back', async () => {
-    const { realm, open } = world();
+    const { realm, open: openAt } = tcpWorld({ latencyMs: 1 });
+    const open = (i: number, ip: string, options: Partial<TcpSwarmOptions> = {}): Promise<TcpSwarm> =>
+      openAt(i, ip, { maxMessageBytes: 100_000, ...options });
     const bob = await open(0, '10.0.0.1', { maxSwarmBytes: MAX, maxConnectionsPerIp: 100 });
     const [to] = bob.localAddrs();
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -17,7 +17,7 @@ import {
 } from '../../src/node/index.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 import { watchedClock, type WatchedClock } from '../support/watched-clock.ts';
-import { never, texts } from './world.ts';
+import { never, texts } from '../support/node-world.ts';
 
 interface Watched {
   readonly clock: WatchedClock;

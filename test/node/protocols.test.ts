@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type TcpConnection, lengthDelimited, onConnect, reading, writing } from '../../src/node/index.ts';
-import { rawTexts, texts, World } from './world.ts';
+import { rawTexts, texts, World } from '../support/node-world.ts';
 
 describe('reading and writing', () => {
   it('typed messages: each side echoes only what is new to it', async () => {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { handshake, type HandshakeStream, type Node, reading } from '../../src/node/index.ts';
-import { never, World } from './world.ts';
+import { never, World } from '../support/node-world.ts';
 
 /** A handshake that shows its stream and does not end by itself. */
 function stalling(node: Node): HandshakeStream[] {

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
 import { type Decoder, lengthDelimited, mapCodec, writing } from '../../src/node/index.ts';
-import { rawTexts, texts, World } from './world.ts';
+import { rawTexts, texts, World } from '../support/node-world.ts';
 
 /** A decoder of texts that throws for what is none. */
 function strict(): Decoder<string> {

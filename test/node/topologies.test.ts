@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { connectNodes, type Node, type Topology, topology } from '../../src/node/index.ts';
-import { World } from './world.ts';
+import { World } from '../support/node-world.ts';
 
 async function listening(world: World, count: number): Promise<Node[]> {
   const nodes = Array.from({ length: count }, () => world.node());

@@ -23,7 +23,7 @@ import { NodeConnection } from '../../src/node/node-connection.ts';
 import { type Pipe } from '../../src/net/pipe.ts';
 import { CipherState } from '../../src/protocols/noise/cipher-state.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { World } from './world.ts';
+import { World } from '../support/node-world.ts';
 
 /** More than this in one turn would be more than 20 ms on a slow machine. */
 const MOST_PER_TURN = 1024;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { handshake, onConnect, onDisconnect, reading, writing } from '../../src/node/index.ts';
-import { type Talker, texts, World } from './world.ts';
+import { type Talker, texts, World } from '../support/node-world.ts';
 
 const bug = (): never => {
   throw new Error('a bug of the user');

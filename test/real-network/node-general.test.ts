@@ -6,7 +6,8 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { type TcpConnection, createNode, handshake, onConnect, reading, writing } from '../../src/node/index.ts';
-import { bare, closing, codeOf, ear, unopened, until } from './nodes.ts';
+import { codeOf } from '../support/code-of.ts';
+import { bare, closing, ear, unopened, until } from './nodes.ts';
 
 describe('node: names and options', () => {
   it('an unnamed node has a number for a name; a given name is kept', () => {

@@ -8,7 +8,8 @@ import { connect as tlsConnect } from 'node:tls';
 import { peerIdOf } from '../../src/identity/keys.ts';
 import { createNode, reading, tls, writing } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { closing, codeOf, type Ear, ear, gone, LOOPBACK, unopened, until } from './nodes.ts';
+import { codeOf } from '../support/code-of.ts';
+import { closing, type Ear, ear, gone, LOOPBACK, unopened, until } from './nodes.ts';
 
 const [alice, bob, mallory] = [testKey(1), testKey(2), testKey(3)];
 

@@ -4,7 +4,6 @@ import { type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { type Bytes } from '../../src/base/bytes.ts';
-import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
 import {
   type TcpConnection,
   createNode,
@@ -80,15 +79,4 @@ export function closing(...nodes: readonly Node[]): AsyncDisposable {
       await Promise.all(nodes.map((node) => node.close()));
     },
   };
-}
-
-/** The code with which a promise is rejected. */
-export async function codeOf(promise: Promise<unknown>): Promise<P2PErrorCode | 'resolved'> {
-  try {
-    await promise;
-    return 'resolved';
-  } catch (error) {
-    if (!P2PError.is(error)) throw error;
-    return error.code;
-  }
 }

@@ -17,13 +17,12 @@ import { FrameReader } from '../../src/protocols/tcp/frame-reader.ts';
 import { FrameWriter } from '../../src/protocols/tcp/frame-writer.ts';
 import { type TcpFrame } from '../../src/protocols/tcp/frames.ts';
 import { identityOf } from '../../src/identity/quic-identity.ts';
-import { openTcpSwarm, type TcpAddr, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { until } from './nodes.ts';
 
 const open = (i: number, options: Partial<TcpSwarmOptions> = {}): Promise<TcpSwarm> =>
   openTcpSwarm({ bind: '127.0.0.1:0', privateKey: testKey(i), ...options });
-const addrOf = (swarm: TcpSwarm): TcpAddr => swarm.addr;
 const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill);
 const stateOf = (swarm: TcpSwarm, name: string): number => Number(inspect(swarm).state[name]);
 const dropsOf = (swarm: TcpSwarm, name: string): number => inspect(swarm).counters.drops[name] ?? 0;
@@ -40,7 +39,7 @@ const gone = (socket: Socket): Promise<unknown> =>
 
 /** A plain TCP connection to a swarm. */
 function raw(swarm: TcpSwarm): Socket {
-  const { ip, port } = addrOf(swarm).inner;
+  const { ip, port } = swarm.addr.inner;
   const socket = connect(port, ip);
   socket.on('error', () => undefined);
   return socket;
@@ -70,7 +69,7 @@ class Mallory implements AsyncDisposable {
   }
 
   static async connect(swarm: TcpSwarm, i: number, options: { readonly reads?: boolean } = {}): Promise<Mallory> {
-    const { ip, port } = addrOf(swarm).inner;
+    const { ip, port } = swarm.addr.inner;
     const [certificate] = identityOf(testKey(i), systemRealm).chain;
     const socket = connectTls({
       host: ip,
@@ -96,10 +95,10 @@ class Mallory implements AsyncDisposable {
 /** Two honest peers that talk all the while. */
 async function honest(swarm: TcpSwarm): Promise<AsyncDisposable & { check(): Promise<void> }> {
   const alice = await open(0);
-  const before = await alice.ask(addrOf(swarm), bytes(10, 5));
+  const before = await alice.ask(swarm.addr, bytes(10, 5));
   assert.deepEqual(before, bytes(10, 5));
   return {
-    check: async () => assert.deepEqual(await alice.ask(addrOf(swarm), bytes(1000, 6)), bytes(1000, 6)),
+    check: async () => assert.deepEqual(await alice.ask(swarm.addr, bytes(1000, 6)), bytes(1000, 6)),
     [Symbol.asyncDispose]: () => alice.close(),
   };
 }
@@ -136,7 +135,7 @@ describe('TCP swarm: hostile peers', () => {
     const { bob, heard } = await victim();
     await using _bob = bob;
     await using others = await honest(bob);
-    const { ip, port } = addrOf(bob).inner;
+    const { ip, port } = bob.addr.inner;
     const socket = connectTls({ host: ip, port, rejectUnauthorized: false, checkServerIdentity: () => undefined });
     socket.on('error', () => undefined);
     socket.write(frames((w) => (hello(w), w.tell(bytes(1)))));
@@ -160,7 +159,7 @@ describe('TCP swarm: hostile peers', () => {
     await until(() => stateOf(bob, 'connecting') > 0);
     await others.check();
     await using newcomer = await open(3);
-    assert.deepEqual(await newcomer.ask(addrOf(bob), bytes(4)), bytes(4));
+    assert.deepEqual(await newcomer.ask(bob.addr, bytes(4)), bytes(4));
     await Promise.all(sockets.map((socket) => gone(socket)));
     await until(() => refusalsOf(bob, 'handshake_timeout') === 1000);
     await until(() => stateOf(bob, 'connecting') === 0);

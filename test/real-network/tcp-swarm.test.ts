@@ -17,7 +17,6 @@ const MIB = 1_048_576;
 
 const open = (i: number, options: Partial<TcpSwarmOptions> = {}): Promise<TcpSwarm> =>
   openTcpSwarm({ bind: '127.0.0.1:0', privateKey: testKey(i), ...options });
-const addrOf = (swarm: TcpSwarm): TcpAddr => swarm.addr;
 const connections = (swarm: TcpSwarm): number => Number(inspect(swarm).state['connections']);
 const made = (swarm: TcpSwarm): number => Number(inspect(swarm).state['peers']);
 const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill);
@@ -41,8 +40,8 @@ describe('openTcpSwarm', () => {
     bob.listen(({ payload }) => void heard.push(payload.length));
     const sizes = [0, 1, 100, 32_768, 32_769, 5 * MIB, 16 * MIB];
     for (const size of sizes) {
-      await alice.tell(addrOf(bob), bytes(size));
-      assert.deepEqual(await bob.ask(addrOf(alice), bytes(size, 7)), bytes(size, 7));
+      await alice.tell(bob.addr, bytes(size));
+      assert.deepEqual(await bob.ask(alice.addr, bytes(size, 7)), bytes(size, 7));
     }
     await alice.drain();
     assert.deepEqual(heard, sizes);
@@ -57,13 +56,13 @@ describe('openTcpSwarm', () => {
       sources.push(src);
       return payload;
     });
-    await alice.ask(addrOf(bob), bytes(1));
-    assert.equal(sources[0]!.text, addrOf(alice).text);
+    await alice.ask(bob.addr, bytes(1));
+    assert.equal(sources[0]!.text, alice.addr.text);
     // It can be dialled by somebody else, and the same key is met there.
     await using carol = await open(2);
     alice.serve(({ payload }) => payload);
     await carol.ask(carol.parseAddr(sources[0]!.text), bytes(1));
-    assert.equal(carol.knownPublicKey(sources[0]!)?.spki, carol.knownPublicKey(addrOf(alice))?.spki);
+    assert.equal(carol.knownPublicKey(sources[0]!)?.spki, carol.knownPublicKey(alice.addr)?.spki);
   });
 
   it('listens on IPv6, and on all addresses at once', async () => {
@@ -84,15 +83,15 @@ describe('openTcpSwarm', () => {
   it('an announced port where another key answers is found out when it is used', async () => {
     await using alice = await open(0);
     await using mallory = await open(1);
-    const claimed = mallory.parseAddr(`${peerIdOf(testKey(9).publicKey)}@${addrOf(alice).inner.text}`);
+    const claimed = mallory.parseAddr(`${peerIdOf(testKey(9).publicKey)}@${alice.addr.inner.text}`);
     const error = await failureOf(mallory.ask(claimed, bytes(1)));
     assert.deepEqual([error.code, error.sent], ['identity_mismatch', 'no']);
     assert.match(error.message, new RegExp(peerIdOf(testKey(0).publicKey)));
     // Also when the address is our own, or one where we are connected already.
-    const own = mallory.parseAddr(`${peerIdOf(testKey(9).publicKey)}@${addrOf(mallory).inner.text}`);
+    const own = mallory.parseAddr(`${peerIdOf(testKey(9).publicKey)}@${mallory.addr.inner.text}`);
     assert.equal((await failureOf(mallory.tell(own, bytes(1)))).code, 'identity_mismatch');
     alice.serve(() => bytes(0));
-    await mallory.ask(addrOf(alice), bytes(1));
+    await mallory.ask(alice.addr, bytes(1));
     assert.equal((await failureOf(mallory.tell(claimed, bytes(1)))).code, 'identity_mismatch');
   });
 
@@ -106,7 +105,7 @@ describe('openTcpSwarm', () => {
       bob.listen(() => void heard[1]++);
       const tells: Promise<void>[] = [];
       for (let i = 0; i < 50; i++) {
-        tells.push(alice.tell(addrOf(bob), bytes(100)), bob.tell(addrOf(alice), bytes(100)));
+        tells.push(alice.tell(bob.addr, bytes(100)), bob.tell(alice.addr, bytes(100)));
         if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
       await Promise.all(tells);
@@ -124,13 +123,13 @@ describe('openTcpSwarm', () => {
     );
     await using alice = await open(0, { privateKey: small!, realm });
     await using bob = await open(1, { privateKey: large! });
-    await Promise.all([alice.tell(addrOf(bob), bytes(1)), bob.tell(addrOf(alice), bytes(1))]);
+    await Promise.all([alice.tell(bob.addr, bytes(1)), bob.tell(alice.addr, bytes(1))]);
     const roles = (): unknown[] => events.filter(({ type }) => type === 'session').map(({ reason }) => reason);
     await until(() => roles().length === 2 || connections(bob) === 1, 'they have met');
     await until(() => connections(alice) === 1, 'one is left');
     // Whatever the order in which they met, a message that goes now goes over alice's.
     alice.serve(() => bytes(0));
-    await bob.ask(addrOf(alice), bytes(1));
+    await bob.ask(alice.addr, bytes(1));
     if (roles().length === 2) assert.ok(roles().includes('initiator'));
   });
 
@@ -139,18 +138,18 @@ describe('openTcpSwarm', () => {
     await using bob = await open(1);
     bob.serve(({ payload }) => payload);
     for (let round = 0; round < 3; round++) {
-      assert.deepEqual(await alice.ask(addrOf(bob), bytes(3, round)), bytes(3, round));
+      assert.deepEqual(await alice.ask(bob.addr, bytes(3, round)), bytes(3, round));
       assert.equal(connections(alice), 1);
       await until(() => connections(alice) === 0 && connections(bob) === 0, 'the connection is closed');
     }
-    assert.ok(alice.knownPublicKey(addrOf(bob)) !== undefined);
+    assert.ok(alice.knownPublicKey(bob.addr) !== undefined);
   });
 
   it('a peer that is started again is found again', async () => {
     await using alice = await open(0);
     const first = await open(1);
     first.serve(() => bytes(1, 1));
-    const addr = addrOf(first);
+    const addr = first.addr;
     assert.deepEqual(await alice.ask(addr, bytes(1)), bytes(1, 1));
     await first.close();
     const gone = await failureOf(alice.ask(addr, bytes(1), { timeoutMs: 3000 }));
@@ -166,15 +165,15 @@ describe('openTcpSwarm', () => {
     const order: number[] = [];
     bob.listen(({ payload }) => void order.push(payload.length));
     bob.serve(({ payload }) => payload);
-    await alice.ask(addrOf(bob), bytes(1));
-    const large = alice.tell(addrOf(bob), bytes(16 * MIB));
-    const urgent = alice.tell(addrOf(bob), bytes(10), { priority: 1 });
-    await alice.ask(addrOf(bob), bytes(5));
+    await alice.ask(bob.addr, bytes(1));
+    const large = alice.tell(bob.addr, bytes(16 * MIB));
+    const urgent = alice.tell(bob.addr, bytes(10), { priority: 1 });
+    await alice.ask(bob.addr, bytes(5));
     assert.ok(!order.includes(16 * MIB), 'the ask was answered before the transfer was over');
     await Promise.all([large, urgent]);
     await alice.drain();
     assert.deepEqual(order, [10, 16 * MIB]);
-    assert.throws(() => alice.tell(addrOf(bob), bytes(1), { priority: Number.NaN }), TypeError);
+    assert.throws(() => alice.tell(bob.addr, bytes(1), { priority: Number.NaN }), TypeError);
   });
 
   it('tells that nobody reads hold up no asks, and arrive when somebody does', async () => {
@@ -182,8 +181,8 @@ describe('openTcpSwarm', () => {
     await using bob = await open(1, { maxPendingBytes: 65_536, maxMessageBytes: 65_536 });
     bob.serve(({ payload }) => payload);
     const tells: Promise<void>[] = [];
-    for (let i = 0; i < 400; i++) tells.push(alice.tell(addrOf(bob), bytes(10_000, i)));
-    assert.deepEqual(await alice.ask(addrOf(bob), bytes(2000)), bytes(2000));
+    for (let i = 0; i < 400; i++) tells.push(alice.tell(bob.addr, bytes(10_000, i)));
+    assert.deepEqual(await alice.ask(bob.addr, bytes(2000)), bytes(2000));
     const order: number[] = [];
     bob.listen(({ payload }) => void order.push(payload[0]!));
     await Promise.all(tells);
@@ -200,16 +199,16 @@ describe('openTcpSwarm', () => {
     await using carol = await open(2);
     carol.serve(({ payload }) => payload);
     bob.serve(({ payload }) => payload);
-    await alice.ask(addrOf(bob), bytes(1));
+    await alice.ask(bob.addr, bytes(1));
     const outcomes: unknown[] = [];
     for (let i = 0; i < 100; i++) {
-      void alice.tell(addrOf(bob), bytes(60_000)).then(
+      void alice.tell(bob.addr, bytes(60_000)).then(
         () => outcomes.push('taken'),
         (error: unknown) => outcomes.push(P2PError.is(error) ? error.code : error),
       );
     }
     await until(() => outcomes.filter((outcome) => outcome === 'limit_exceeded').length > 50, 'the surplus is refused');
-    assert.deepEqual(await alice.ask(addrOf(carol), bytes(9)), bytes(9));
+    assert.deepEqual(await alice.ask(carol.addr, bytes(9)), bytes(9));
     assert.ok(Number(inspect(alice).state['queuedBytes']) <= MIB);
   });
 
@@ -222,13 +221,13 @@ describe('openTcpSwarm', () => {
       signals.push(signal);
       return new Promise(() => {});
     });
-    const { code, cause } = await failureOf(alice.ask(addrOf(bob), bytes(1)));
+    const { code, cause } = await failureOf(alice.ask(bob.addr, bytes(1)));
     assert.equal(code, 'refused');
     assert.ok(Refusal.is(cause));
     assert.deepEqual([cause.code, cause.bytes], [42, bytes(3, 9)]);
-    assert.equal((await failureOf(alice.ask(addrOf(bob), bytes(2), { timeoutMs: 20 }))).code, 'timeout');
+    assert.equal((await failureOf(alice.ask(bob.addr, bytes(2), { timeoutMs: 20 }))).code, 'timeout');
     const controller = new AbortController();
-    const asked = alice.ask(addrOf(bob), bytes(2), { signal: controller.signal });
+    const asked = alice.ask(bob.addr, bytes(2), { signal: controller.signal });
     await until(() => signals.length === 2, 'the second request is there');
     controller.abort(new Error('enough'));
     await assert.rejects(asked, /enough/);
@@ -243,10 +242,10 @@ describe('openTcpSwarm', () => {
     let heard = 0;
     bob.listen(() => void heard++);
     bob.serve(() => bytes(0));
-    await alice.ask(addrOf(bob), bytes(1));
-    assert.equal((await failureOf(mallory.ask(addrOf(bob), bytes(1)))).code, 'refused');
+    await alice.ask(bob.addr, bytes(1));
+    assert.equal((await failureOf(mallory.ask(bob.addr, bytes(1)))).code, 'refused');
     await using shy = await open(3, { accept: () => false });
-    const refused = await failureOf(shy.tell(addrOf(bob), bytes(1)));
+    const refused = await failureOf(shy.tell(bob.addr, bytes(1)));
     assert.ok(['refused', 'identity_mismatch'].includes(refused.code), refused.code);
     assert.equal(heard, 0);
     assert.ok((inspect(bob).counters.drops['tcp.handshake_failed'] ?? 0) >= 0);
@@ -256,10 +255,10 @@ describe('openTcpSwarm', () => {
     await using alice = await open(0);
     await using bob = await open(1, { maxMessageBytes: 1000 });
     bob.serve(({ payload }) => payload);
-    assert.equal((await failureOf(alice.ask(addrOf(bob), bytes(1001)))).code, 'mtu_exceeded');
-    assert.equal(alice.mtu(addrOf(bob)), 1000);
-    assert.equal((await alice.ask(addrOf(bob), bytes(1000))).length, 1000);
-    const tooLarge = await failureOf(alice.ask(addrOf(bob), bytes(1), { maxResponseBytes: 0 }));
+    assert.equal((await failureOf(alice.ask(bob.addr, bytes(1001)))).code, 'mtu_exceeded');
+    assert.equal(alice.mtu(bob.addr), 1000);
+    assert.equal((await alice.ask(bob.addr, bytes(1000))).length, 1000);
+    const tooLarge = await failureOf(alice.ask(bob.addr, bytes(1), { maxResponseBytes: 0 }));
     assert.equal(tooLarge.code, 'limit_exceeded');
   });
 
@@ -270,11 +269,11 @@ describe('openTcpSwarm', () => {
     let heard = 0;
     bob.listen(({ payload }) => void (heard += payload.length));
     bob.serve(({ payload }) => payload);
-    assert.deepEqual(await alice.ask(addrOf(bob), bytes(MIB)), bytes(MIB));
-    for (let i = 0; i < 1000; i++) void alice.tell(addrOf(bob), bytes(64));
+    assert.deepEqual(await alice.ask(bob.addr, bytes(MIB)), bytes(MIB));
+    for (let i = 0; i < 1000; i++) void alice.tell(bob.addr, bytes(64));
     await alice.drain();
     assert.equal(heard, 64_000);
-    const { code } = await failureOf(carol.ask(addrOf(bob), bytes(1)));
+    const { code } = await failureOf(carol.ask(bob.addr, bytes(1)));
     assert.ok(['timeout', 'refused', 'identity_mismatch', 'unreachable'].includes(code), code);
     // @ts-expect-error there is no other
     assert.throws(() => openTcpSwarm({ privateKey: testKey(1), security: 'plain' }), TypeError);
@@ -285,7 +284,7 @@ describe('openTcpSwarm', () => {
     await using bob = await open(1);
     let heard = 0;
     bob.listen(() => void heard++);
-    for (let i = 0; i < 4000; i++) void alice.tell(addrOf(bob), bytes(64));
+    for (let i = 0; i < 4000; i++) void alice.tell(bob.addr, bytes(64));
     await alice.drain();
     assert.equal(heard, 4000);
     await alice.drain();
@@ -296,10 +295,10 @@ describe('openTcpSwarm', () => {
     await using bob = await open(1);
     bob.serve(() => new Promise(() => {}));
     alice.serve(() => new Promise(() => {}));
-    const ours = alice.ask(addrOf(bob), bytes(1));
+    const ours = alice.ask(bob.addr, bytes(1));
     const failed = failureOf(ours);
     await until(() => connections(bob) === 1, 'connected');
-    const theirs = failureOf(bob.ask(addrOf(alice), bytes(1)));
+    const theirs = failureOf(bob.ask(alice.addr, bytes(1)));
     await until(() => inspect(alice).counters.received > 0, 'bob has asked');
     await alice.close();
     assert.equal((await failed).code, 'closed');
@@ -309,7 +308,7 @@ describe('openTcpSwarm', () => {
 
   it('opening fails when the port is taken, and when nobody wants it any more', async () => {
     await using alice = await open(0);
-    await assert.rejects(open(1, { bind: addrOf(alice).inner.text }), { code: 'in_use' });
+    await assert.rejects(open(1, { bind: alice.addr.inner.text }), { code: 'in_use' });
     await assert.rejects(open(1, { signal: AbortSignal.abort(new Error('no')) }), /no/);
     assert.throws(() => openTcpSwarm({ privateKey: testKey(1), bind: 'localhost:0' }), TypeError);
     // @ts-expect-error no key

@@ -5,22 +5,11 @@ import { describe, it } from 'node:test';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
-import { createMemoryNetwork } from '../../src/node/index.ts';
-import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { tcpWorld, type TcpWorld } from '../support/tcp-world.ts';
 
-function world() {
-  const realm = createMemoryRealm({ clock: 'virtual', seed: 3 });
-  const network = createMemoryNetwork({ realm, latencyMs: 10 });
-  const open = (i: number, ip: string, options: Partial<TcpSwarmOptions> = {}): Promise<TcpSwarm> => {
-    const common = { security: 'noise', realm, network: network.host(ip), bind: `${ip}:4000` } as const;
-    return realm.clock.run(openTcpSwarm({ privateKey: testKey(i), ...common, ...options }));
-  };
-  return { realm, network, open, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
-}
-
-const addrOf = (swarm: TcpSwarm) => swarm.addr;
+const world = (): TcpWorld => tcpWorld({ realmSeed: 3, latencyMs: 10 });
 
 describe('the tcp swarm, while one host holds places', () => {
   for (const attacker of ['192.0.2.66', '198.51.100.66']) {
@@ -30,7 +19,7 @@ describe('the tcp swarm, while one host holds places', () => {
       bob.serve(({ payload }) => payload);
       const abort = new AbortController();
       const host = network.host(attacker);
-      const remote = addrOf(bob).inner;
+      const remote = bob.addr.inner;
       // A hundred connections that say nothing, and each that ends comes back at once.
       const hold = async (): Promise<void> => {
         while (!abort.signal.aborted) {
@@ -47,7 +36,7 @@ describe('the tcp swarm, while one host holds places', () => {
       for (let i = 0; i < 30; i++) {
         // Some of the honest peers are neighbours of the attacker.
         const honest = await open(100 + i, i % 3 === 0 ? `198.51.100.${i + 1}` : `192.0.${i + 3}.1`);
-        const answer = await run(honest.ask(addrOf(bob), Uint8Array.of(i), { timeoutMs: 2000 })).catch(() => undefined);
+        const answer = await run(honest.ask(bob.addr, Uint8Array.of(i), { timeoutMs: 2000 })).catch(() => undefined);
         if (answer?.[0] === i) answered++;
         assert.ok(Number(inspect(bob).state['connecting']) >= 50, 'the attack goes on');
         await honest.close();
@@ -55,7 +44,7 @@ describe('the tcp swarm, while one host holds places', () => {
       assert.ok(answered >= 29, `${answered} of 30`);
       const carol = await open(2, '203.0.114.1');
       carol.serve(({ payload }) => payload);
-      assert.deepEqual(await run(bob.ask(addrOf(carol), Uint8Array.of(1))), Uint8Array.of(1));
+      assert.deepEqual(await run(bob.ask(carol.addr, Uint8Array.of(1))), Uint8Array.of(1));
       abort.abort();
       await run(Promise.all([bob.close(), carol.close()]));
     });
@@ -86,9 +75,9 @@ describe('accept of the tcp swarm', () => {
         });
       }
       const refused = (error: unknown): boolean => P2PError.is(error) && error.code !== 'timeout';
-      await assert.rejects(run(alice.ask(addrOf(bob), Uint8Array.of(1))), refused);
+      await assert.rejects(run(alice.ask(bob.addr, Uint8Array.of(1))), refused);
       await assert.rejects(
-        run(bob.ask(addrOf(alice), Uint8Array.of(1))),
+        run(bob.ask(alice.addr, Uint8Array.of(1))),
         (error) => P2PError.is(error, 'refused') && error.side === 'local',
       );
       assert.equal(heard, 0);
@@ -164,14 +153,14 @@ describe('accept of the tcp swarm, asynchronous', () => {
         swarm.serve(({ payload }) => payload);
       }
       const [from, to] = dials === 'alice' ? [alice, bob] : [bob, alice];
-      const told = from.tell(addrOf(to), Uint8Array.of(1));
+      const told = from.tell(to.addr, Uint8Array.of(1));
       await realm.clock.advance(900);
       assert.deepEqual(heard, []);
-      assert.equal(bob.knownPublicKey(addrOf(alice)), undefined);
+      assert.equal(bob.knownPublicKey(alice.addr), undefined);
       await run(told);
-      assert.deepEqual(await run(from.ask(addrOf(to), Uint8Array.of(7))), Uint8Array.of(7));
+      assert.deepEqual(await run(from.ask(to.addr, Uint8Array.of(7))), Uint8Array.of(7));
       assert.equal(heard.length, 1);
-      const { id } = addrOf(alice);
+      const { id } = alice.addr;
       assert.deepEqual(asked, [[id, 'ed25519', id, dials === 'alice' ? 'initiator' : 'responder']]);
       await run(Promise.all([alice.close(), bob.close()]));
     });
@@ -182,7 +171,7 @@ describe('accept of the tcp swarm, asynchronous', () => {
       const bob = await open(2, '203.0.113.2', { accept: () => new Promise(() => undefined) });
       const [from, to] = dials === 'alice' ? [alice, bob] : [bob, alice];
       const fromMs = realm.clock.nowMs();
-      await assert.rejects(run(from.ask(addrOf(to), Uint8Array.of(1), { timeoutMs: 60_000 })), {
+      await assert.rejects(run(from.ask(to.addr, Uint8Array.of(1), { timeoutMs: 60_000 })), {
         code: 'refused',
         side: dials === 'alice' ? 'remote' : 'local',
       });
@@ -200,15 +189,15 @@ describe('accept of the tcp swarm, asynchronous', () => {
     const bob = await open(2, '203.0.113.2', { accept: async ({ id }) => !banned.has(id) });
     bob.serve(({ payload }) => payload);
     const [alice, carol] = [await open(1, '203.0.113.1'), await open(3, '203.0.113.3')];
-    for (const swarm of [alice, carol]) await run(swarm.ask(addrOf(bob), Uint8Array.of(1)));
+    for (const swarm of [alice, carol]) await run(swarm.ask(bob.addr, Uint8Array.of(1)));
     await run(bob.recheck());
     assert.equal(inspect(bob).state['peers'], 2);
-    banned.add(addrOf(alice).id);
+    banned.add(alice.addr.id);
     await run(bob.recheck());
     await realm.clock.advance(2000);
     assert.equal(inspect(bob).state['peers'], 1);
-    await assert.rejects(run(alice.ask(addrOf(bob), Uint8Array.of(1))), { code: 'refused', side: 'remote' });
-    assert.deepEqual(await run(carol.ask(addrOf(bob), Uint8Array.of(3))), Uint8Array.of(3));
+    await assert.rejects(run(alice.ask(bob.addr, Uint8Array.of(1))), { code: 'refused', side: 'remote' });
+    assert.deepEqual(await run(carol.ask(bob.addr, Uint8Array.of(3))), Uint8Array.of(3));
     await run(Promise.all([alice.close(), bob.close(), carol.close()]));
   });
 });

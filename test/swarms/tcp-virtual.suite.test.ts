@@ -5,15 +5,15 @@ import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOf } from '../../src/identity/keys.ts';
-import { createMemoryNetwork, type MemoryNetworkOptions } from '../../src/node/index.ts';
-import { createMemoryRealm, type MemoryRealm, type VirtualClock } from '../../src/swarms/memory/index.ts';
+import { type MemoryNetworkOptions } from '../../src/node/index.ts';
+import { type MemoryRealm, type VirtualClock } from '../../src/swarms/memory/index.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';
-import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import { type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { tcpWorld } from '../support/tcp-world.ts';
 
 const idOf = (i: number) => peerIdOf(testKey(i).publicKey);
-const addrOf = (swarm: TcpSwarm) => swarm.addr;
 const connections = (swarm: TcpSwarm) => Number(inspect(swarm).state['connections']);
 
 interface World {
@@ -26,14 +26,10 @@ async function world(
   links: Partial<MemoryNetworkOptions> = {},
   options: Partial<TcpSwarmOptions> = {},
 ): Promise<World> {
-  const realm = createMemoryRealm({ clock: 'virtual', seed: 5 });
-  const network = createMemoryNetwork({ realm, ...links });
-  const open = (_: unknown, i: number): Promise<TcpSwarm> => {
-    const ip = `10.0.0.${i + 1}`;
-    const common = { security: 'noise', realm, network: network.host(ip), bind: `${ip}:4000` } as const;
-    return openTcpSwarm({ privateKey: testKey(i), ...common, ...options });
-  };
-  return { realm, swarms: await realm.clock.run(Promise.all(Array.from({ length: n }, open))) };
+  const { realm, open } = tcpWorld(links);
+  const swarms: TcpSwarm[] = [];
+  for (let i = 0; i < n; i++) swarms.push(await open(i, `10.0.0.${i + 1}`, options));
+  return { realm, swarms };
 }
 
 function fixture(links: Partial<MemoryNetworkOptions>): SuiteFixture<TcpSwarm> {
@@ -72,8 +68,8 @@ describe('tcp in virtual time', () => {
       alice.listen(() => void heard[0]!++);
       bob.listen(() => void heard[1]!++);
       const tells = Array.from({ length: 20 }, () => [
-        alice.tell(addrOf(bob), new Uint8Array(9)),
-        bob.tell(addrOf(alice), new Uint8Array(9)),
+        alice.tell(bob.addr, new Uint8Array(9)),
+        bob.tell(alice.addr, new Uint8Array(9)),
       ]);
       await realm.clock.run(Promise.all(tells.flat()));
       await realm.clock.advance(30_000);
@@ -87,12 +83,12 @@ describe('tcp in virtual time', () => {
     const { realm, swarms } = await world(2, { latencyMs: 5 });
     const [alice, bob] = swarms as [TcpSwarm, TcpSwarm];
     bob.serve(({ payload }) => payload);
-    await realm.clock.run(alice.ask(addrOf(bob), new Uint8Array(1)));
+    await realm.clock.run(alice.ask(bob.addr, new Uint8Array(1)));
     await realm.clock.advance(59_000);
     assert.equal(connections(alice), 1);
     await realm.clock.advance(20_000);
     assert.deepEqual([connections(alice), connections(bob)], [0, 0]);
-    await realm.clock.run(alice.ask(addrOf(bob), new Uint8Array(1)));
+    await realm.clock.run(alice.ask(bob.addr, new Uint8Array(1)));
     assert.equal(connections(bob), 1);
     await realm.clock.run(Promise.all(swarms.map((swarm) => swarm.close())));
   });
@@ -104,7 +100,7 @@ describe('tcp in virtual time', () => {
       for (const swarm of swarms) swarm.serve(({ payload }) => payload);
       const asks = swarms.map(async (swarm, i) => {
         for (const hop of [1, 7, 50]) {
-          await swarm.ask(addrOf(swarms[(i + hop) % swarms.length]!), Uint8Array.of(i));
+          await swarm.ask(swarms[(i + hop) % swarms.length]!.addr, Uint8Array.of(i));
           log += `${i}+${hop}@${realm.nowMs()} `;
         }
       });

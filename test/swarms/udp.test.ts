@@ -16,7 +16,6 @@ import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 
 const bind = '127.0.0.1:0';
-const addrOf = (swarm: Swarm<UdpAddr>): UdpAddr => swarm.addr;
 const next = (swarm: Swarm<UdpAddr>): Promise<Message<UdpAddr>> =>
   new Promise((resolve) => {
     const listening = swarm.listen((message) => {
@@ -51,7 +50,7 @@ describe('openUdpSwarm', () => {
     const watch = watchLeaks();
     {
       await using first = await openUdpSwarm({ bind });
-      const { text } = addrOf(first);
+      const { text } = first.addr;
       await assert.rejects(
         openUdpSwarm({ bind: text }),
         (error) => P2PError.is(error, 'in_use') && error.message.includes(text),
@@ -101,12 +100,24 @@ describe('UDP swarm', () => {
     }
   });
 
+  it('takes IPv4, and IPv6 where there is any, without a bind of its own', async () => {
+    await using swarm = await openUdpSwarm();
+    await using other = await openUdpSwarm();
+    const { port } = swarm.addr;
+    const hasIpv6 = swarm.localAddrs().some(({ ip }) => ip.includes(':'));
+    for (const ip of ['127.0.0.1', ...(hasIpv6 ? ['[::1]'] : [])]) {
+      const heard = next(swarm);
+      await other.tell(other.parseAddr(`${ip}:${port}`), Uint8Array.of(1));
+      assert.equal((await heard).src.text, `${ip}:${other.addr.port}`);
+    }
+  });
+
   it('folds IPv4-mapped sources, so that one endpoint has one address', async () => {
     await using both = await openUdpSwarm({ bind: '[::]:0' });
     await using four = await openUdpSwarm({ bind });
     const heard = next(both);
-    await four.tell(four.parseAddr(`127.0.0.1:${addrOf(both).port}`), Uint8Array.of(1));
-    assert.equal((await heard).src.text, addrOf(four).text);
+    await four.tell(four.parseAddr(`127.0.0.1:${both.addr.port}`), Uint8Array.of(1));
+    assert.equal((await heard).src.text, four.addr.text);
   });
 
   it('cannot tell the other family from a socket of one', async () => {
@@ -120,12 +131,12 @@ describe('UDP swarm', () => {
   it('has an MTU of 1232 for both families, by option up to what UDP carries, and receives whatever comes', async () => {
     await using small = await openUdpSwarm({ bind });
     await using large = await openUdpSwarm({ bind, maxDatagramBytes: 65_527 });
-    assert.equal(small.mtu(addrOf(large)), 1232);
+    assert.equal(small.mtu(large.addr), 1232);
     assert.equal(small.mtu(small.parseAddr('[::1]:9')), 1232);
-    assert.equal(large.mtu(addrOf(small)), 65_507);
+    assert.equal(large.mtu(small.addr), 65_507);
     assert.equal(large.mtu(large.parseAddr('[::1]:9')), 65_527);
     const heard = next(small);
-    await large.tell(addrOf(small), new Uint8Array(65_507).fill(7));
+    await large.tell(small.addr, new Uint8Array(65_507).fill(7));
     assert.deepEqual((await heard).payload, new Uint8Array(65_507).fill(7));
   });
 
@@ -142,7 +153,7 @@ describe('UDP swarm', () => {
     const buffer = new Uint8Array(9000);
     for (let i = 0; i < 3000; i++) {
       const payload = buffer.subarray(0, 1 + ((i * 97) % 9000)).fill(i % 200);
-      const told = alice.tell(addrOf(bob), payload);
+      const told = alice.tell(bob.addr, payload);
       // A second tell gives the shared promise when there is one: then the bytes are back already.
       if (told === alice.drain()) buffer.fill(0xee);
       else await told;
@@ -156,17 +167,17 @@ describe('UDP swarm', () => {
     await using alice = await openUdpSwarm({ bind });
     await using bob = await openUdpSwarm({ bind });
     const gone = await openUdpSwarm({ bind });
-    const dst = addrOf(gone);
+    const dst = gone.addr;
     await gone.close();
     for (let i = 0; i < 20; i++) await alice.tell(dst, Uint8Array.of(i));
     const heard = next(bob);
-    await alice.tell(addrOf(bob), Uint8Array.of(1));
+    await alice.tell(bob.addr, Uint8Array.of(1));
     await heard;
   });
 
   it('counts a datagram that cannot be sent, and goes on', async () => {
     await using alice = await openUdpSwarm({ bind });
-    await alice.tell({ ...addrOf(alice), port: 70_000 }, Uint8Array.of(1));
+    await alice.tell({ ...alice.addr, port: 70_000 }, Uint8Array.of(1));
     assert.equal(alice.counters.drops.get('udp.send_failed'), 1);
   });
 
@@ -174,7 +185,7 @@ describe('UDP swarm', () => {
     await using bob = await openUdpSwarm({ bind });
     const heard = next(bob);
     const socket = createSocket('udp4');
-    socket.send(Buffer.alloc(0), addrOf(bob).port, '127.0.0.1');
+    socket.send(Buffer.alloc(0), bob.addr.port, '127.0.0.1');
     assert.equal((await heard).payload.length, 0);
     socket.close();
   });
@@ -198,7 +209,7 @@ describe('UDP swarm', () => {
     for (let i = 0; i < 20; i++) {
       const swarm = await openUdpSwarm({ bind });
       swarm.listen(() => {});
-      await swarm.tell(addrOf(swarm), Uint8Array.of(1));
+      await swarm.tell(swarm.addr, Uint8Array.of(1));
       await swarm.close();
     }
     assert.deepEqual((await watch.leaks()).resources, []);
@@ -227,7 +238,7 @@ describe('parseUdpAddr', () => {
 describe('reusePort', () => {
   it('lets several swarms share a port', async () => {
     await using first = await openUdpSwarm({ bind, reusePort: true });
-    await using second = await openUdpSwarm({ bind: addrOf(first).text, reusePort: true });
-    assert.equal(addrOf(second).text, addrOf(first).text);
+    await using second = await openUdpSwarm({ bind: first.addr.text, reusePort: true });
+    assert.equal(second.addr.text, first.addr.text);
   });
 });

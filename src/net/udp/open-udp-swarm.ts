@@ -7,6 +7,7 @@ import { systemRealm } from '../../runtime/system-realm.ts';
 import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { type UdpAddr, parseIpEndpoint } from '../socket-address.ts';
+import { bindFirst, DEFAULT_BINDS } from '../default-bind.ts';
 import { bindSocket } from './socket.ts';
 import { MAX_UDP6_BYTES, UdpSwarm } from './swarm.ts';
 
@@ -14,7 +15,7 @@ import { MAX_UDP6_BYTES, UdpSwarm } from './swarm.ts';
 export interface UdpSwarmOptions extends PendingLimits {
   /**
    * IP and port to bind to, port 0 for any. `0.0.0.0` is all of IPv4, `[::]` all of IPv6 and IPv4.
-   * @default '0.0.0.0:0'
+   * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
    */
   readonly bind?: string | undefined;
   /**
@@ -56,7 +57,7 @@ export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAd
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { realm = systemRealm, signal } = options;
   assertRealm(realm);
-  const bind = parseIpEndpoint(options.bind ?? '0.0.0.0:0', 'bind');
+  const binds = options.bind === undefined ? DEFAULT_BINDS : [parseIpEndpoint(options.bind, 'bind')];
   const size = (name: 'recvBufferBytes' | 'sendBufferBytes', fallback: number): number =>
     wholeNumber(options[name], name, fallback, 1, MAX_BUFFER_BYTES);
   const recvBufferBytes = size('recvBufferBytes', DEFAULT_RECV_BUFFER_BYTES);
@@ -71,7 +72,7 @@ export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAd
   const budget = new PendingBudget(options);
   checkCall({ signal });
   const reusePort = options.reusePort ?? false;
-  return bindSocket({ bind, recvBufferBytes, sendBufferBytes, reusePort, signal }).then(
+  return bindFirst(binds, (bind) => bindSocket({ bind, recvBufferBytes, sendBufferBytes, reusePort, signal })).then(
     (socket) => new UdpSwarm({ realm, socket, maxDatagramBytes, budget }),
   );
 }

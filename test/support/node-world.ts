@@ -1,7 +1,7 @@
 /** What tests of the node in virtual time share: hosts on a network in memory. */
 
 import { type Bytes, decodeText, encodeText } from '../../src/base/bytes.ts';
-import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
+import { type P2PErrorCode } from '../../src/core/errors.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   type Codec,
@@ -18,6 +18,7 @@ import {
   writing,
   type WritingOptions,
 } from '../../src/node/index.ts';
+import { codeOf } from './code-of.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 
 /** Texts in frames with four bytes of length. */
@@ -89,14 +90,9 @@ export class World {
     return connection;
   }
 
-  async codeOf(promise: Promise<unknown>): Promise<P2PErrorCode | 'resolved'> {
-    try {
-      await this.run(promise);
-      return 'resolved';
-    } catch (error) {
-      if (!P2PError.is(error)) throw error;
-      return error.code;
-    }
+  /** How a promise ends, once time has gone on. */
+  codeOf(promise: Promise<unknown>): Promise<P2PErrorCode | 'resolved'> {
+    return codeOf(this.run(promise));
   }
 
   async close(...nodes: readonly Node[]): Promise<void> {

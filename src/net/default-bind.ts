@@ -1,0 +1,27 @@
+/** Where sockets are bound to when nothing else is said: IPv6 and IPv4 at once, or IPv4 on a machine without IPv6. */
+
+import { type Endpoint } from '../base/ip.ts';
+import { P2PError } from '../core/errors.ts';
+
+/** In the order in which they are tried. */
+export const DEFAULT_BINDS: readonly Endpoint[] = [
+  { ip: '::', port: 0 },
+  { ip: '0.0.0.0', port: 0 },
+];
+
+/**
+ * Binds to the first that this machine has.
+ *
+ * @throws (by rejection) what `bind` throws, for the last one.
+ */
+export async function bindFirst<T>(
+  [first, ...others]: readonly Endpoint[],
+  bind: (to: Endpoint) => Promise<T>,
+): Promise<T> {
+  try {
+    return await bind(first!);
+  } catch (error) {
+    if (others.length === 0 || !P2PError.is(error, 'unreachable')) throw error;
+    return bindFirst(others, bind);
+  }
+}
