@@ -6,7 +6,7 @@
  */
 
 import { createNode, handshake, type Node, reading, type TcpConnection, writing } from 'shoal/node';
-import { sealed, shake } from './noise-xxpsk3/sealed.ts';
+import { sealed, secure } from './noise-xxpsk3/sealed.ts';
 
 interface Talker {
   readonly node: Node<string, string>;
@@ -14,7 +14,7 @@ interface Talker {
 }
 
 async function talker(name: string, onText: (text: string) => string | undefined): Promise<Talker> {
-  const node = createNode({ security: handshake(shake), codec: sealed, bind: '127.0.0.1:0', name });
+  const node = createNode({ security: handshake(secure), codec: sealed, bind: '127.0.0.1:0', name });
   node.enable(writing());
   const onMessage = (peer: TcpConnection<string>, text: string): void => {
     console.log(`${name} hears: ${text}`);

@@ -7,7 +7,7 @@ import { frameNoiseMessage, NoiseHandshake, NoiseRecordReader, type NoiseTranspo
 const psk = encodeText('I dont care for codes of conduct'); // as pea2pea has it
 const ciphers = new WeakMap<TcpConnection, NoiseTransport>();
 
-export async function shake({ connection, stream }: HandshakeContext): Promise<void> {
+export async function secure({ connection, stream }: HandshakeContext): Promise<void> {
   const [ephemeralSeed, staticSeed] = [systemRealm.random(32), systemRealm.random(32)];
   const machine = new NoiseHandshake({
     pattern: 'XXpsk3',

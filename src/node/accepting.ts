@@ -5,7 +5,7 @@ import { type IpAddr, makeAddr } from '../core/addr.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Fingerprint, peerIdOf } from '../identity/fingerprints.ts';
-import { AcceptGate } from '../sessions/accept-gate.ts';
+import { AcceptGate, askUntilAborted } from '../sessions/accept-gate.ts';
 import { type TcpConnection } from './connection.ts';
 import { type NodeAccept, type NodeAcceptPeer } from './options.ts';
 import { type NodeCount } from './stats.ts';
@@ -30,19 +30,8 @@ export class Accepting {
 
   /** Whether a peer that has proven `publicKey` may talk. A connection that is given up meanwhile gets a no. */
   ask(connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal): Promise<boolean> {
-    return new Promise((resolve) => {
-      const answer = this.#gate.ask(this.#peer(connection, publicKey), connection.ip, (accepted) => {
-        signal.removeEventListener('abort', onAbort);
-        resolve(accepted);
-      });
-      const onAbort = (): void => {
-        if (typeof answer !== 'boolean') answer.cancel();
-        resolve(false);
-      };
-      if (typeof answer === 'boolean') resolve(answer);
-      else if (signal.aborted) onAbort();
-      else signal.addEventListener('abort', onAbort, { once: true });
-    });
+    const peer = this.#peer(connection, publicKey);
+    return askUntilAborted((settle) => this.#gate.ask(peer, connection.ip, settle), signal);
   }
 
   /** Asks again; `end` is called for each that is refused. */

@@ -158,3 +158,23 @@ export class AcceptGate<A extends Addr> {
     return false;
   }
 }
+
+/** The verdict of a gate as a promise; a no when `signal` is aborted first, and the question is forgotten. */
+export function askUntilAborted(
+  ask: (settle: (accepted: boolean) => void) => boolean | PendingVerdict,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const answer = ask((accepted) => {
+      signal.removeEventListener('abort', onAbort);
+      resolve(accepted);
+    });
+    const onAbort = (): void => {
+      if (typeof answer !== 'boolean') answer.cancel();
+      resolve(false);
+    };
+    if (typeof answer === 'boolean') resolve(answer);
+    else if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

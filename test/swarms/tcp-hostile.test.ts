@@ -178,6 +178,7 @@ describe('accept of the tcp swarm, asynchronous', () => {
       const tookMs = realm.clock.nowMs() - fromMs;
       assert.ok(tookMs >= 5000 && tookMs < 5500, `${tookMs} ms`);
       assert.equal(bob.counters.drops.get('handler_error'), 1);
+      assert.equal(bob.counters.drops.get('tcp.not_accepted'), 1);
       assert.equal(inspect(bob).state['connections'], 0);
       await run(Promise.all([alice.close(), bob.close()]));
     });

@@ -60,7 +60,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     ...limits,
     maxNodeBytes: 2 ** 50,
     codec: RAW_CODEC,
-    security: securityOf(resolved, options, (connection, key) => sessions!.judge(connection, key)),
+    security: securityOf(resolved, options, (connection, key, signal) => sessions!.judge(connection, key, signal)),
     name: id,
     bind,
     connectTimeoutMs,

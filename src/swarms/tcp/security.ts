@@ -9,7 +9,7 @@ import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
 export function securityOf(
   { security, realm }: ResolvedOptions,
   { privateKey, handshakeTimeoutMs }: TcpSwarmOptions,
-  judge: (connection: TcpConnection, publicKey: PublicKey) => Promise<P2PError | undefined>,
+  judge: (connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal) => Promise<P2PError | undefined>,
 ): Handshake {
   const secure =
     security === 'tls' ? tlsHandshake({ privateKey, realm }) : noiseHandshake({ privateKey, realm, pattern: 'XX' });
@@ -18,7 +18,7 @@ export function securityOf(
       secure({
         ...context,
         accept: async (publicKey) => {
-          const refusal = await context.untimed(judge(context.connection, publicKey));
+          const refusal = await context.untimed(judge(context.connection, publicKey, context.signal));
           if (refusal !== undefined) throw refusal;
         },
       }),

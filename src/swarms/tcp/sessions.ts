@@ -7,7 +7,7 @@ import { P2PError } from '../../core/errors.ts';
 import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../base/ip.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { AcceptGate } from '../../sessions/accept-gate.ts';
+import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
 import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
 import { type Node, onConnect, onDisconnect, reading, type TcpConnection, writing } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
@@ -198,7 +198,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   }
 
   /** What there is against a peer that has proven `publicKey`; `undefined`: nothing. */
-  async judge(connection: TcpConnection, publicKey: PublicKey): Promise<P2PError | undefined> {
+  async judge(connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal): Promise<P2PError | undefined> {
     const id = this.#options.peerIdOf(publicKey);
     const dial = this.#dialOf(connection);
     // With ourselves we talk without a connection.
@@ -208,8 +208,9 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
       return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
     }
     const addr = dial?.target ?? tcpAddr(id, connection);
-    const accepted = await this.#ask({ id, publicKey, addr, side: connection.side }, connection.ip);
+    const accepted = await this.#ask({ id, publicKey, addr, side: connection.side }, connection.ip, signal);
     if (accepted) return undefined;
+    this.#user.counters.countDrop('tcp.not_accepted');
     // The one we dialled is there, and it is we who do not want it.
     if (dial !== undefined) dial.found = id;
     return new P2PError('refused', 'local', `Cannot accept ${addr.text}: accept refused it`, { sent: 'no' });
@@ -225,11 +226,9 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     );
   }
 
-  #ask(peer: AcceptPeer<TcpAddr>, ip: string): Promise<boolean> {
-    return new Promise((resolve) => {
-      const answer = this.#gate.ask(peer, ip, resolve);
-      if (typeof answer === 'boolean') resolve(answer);
-    });
+  /** A peer that is given up meanwhile gets a no. */
+  #ask(peer: AcceptPeer<TcpAddr>, ip: string, signal: AbortSignal): Promise<boolean> {
+    return askUntilAborted((settle) => this.#gate.ask(peer, ip, settle), signal);
   }
 
   #connected(connection: TcpConnection<readonly Bytes[]>): void {
