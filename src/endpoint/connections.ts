@@ -6,12 +6,11 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { peerIdOf } from '../identity/fingerprints.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type Waits } from '../runtime/waits.ts';
 import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { ALERT, type Judged } from '../protocols/quic/endpoint-options.ts';
+import { type Judged } from '../protocols/quic/endpoint-options.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { type QuicEvent } from '../protocols/quic/events.ts';
 import { type MakeEndpoint, type Place, QuicDriver } from '../quic/quic-driver.ts';
@@ -19,16 +18,15 @@ import { replacedIdleMs } from '../quic/idle-watch.ts';
 import { ConnectionTable } from '../sessions/connection-table.ts';
 import { type Dial, type DialWaiter } from '../sessions/dials.ts';
 import { dialError } from '../quic/errors.ts';
-import { keyOf } from '../identity/quic-identity.ts';
+import { Admission } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
+import { type ConnectionHooks } from './connection-hooks.ts';
 import { ConnectionIndex, type PeerTable } from './connection-index.ts';
 import { Lingering } from './lingering.ts';
 import { LiveConnection } from './live-connection.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { type ResolvedEndpointOptions } from './options.ts';
 import { describeTarget, type Dialled } from './targets.ts';
-import { type Distrust } from './trust.ts';
 
 /** What the connections tell their endpoint. */
 export interface EndpointConnectionsHooks<A extends Addr> {
@@ -48,9 +46,6 @@ const LOOKS_PER_DEADLINE = 4;
 /** The name that qp2p asks for. */
 const QP2P_SERVER_NAME = 'maidsafe.net';
 
-/** Whoever showed no certificate, or is not asked who it is. */
-const NOBODY: Peer = { authenticated: false, id: undefined, publicKey: undefined };
-
 type EndpointDial<A extends Addr> = Dial<Dialled<A>, LiveConnection<A>, QuicConnection>;
 
 export class EndpointConnections<A extends Addr> {
@@ -66,10 +61,7 @@ export class EndpointConnections<A extends Addr> {
   /** Those whose handshake is over on our side. Bounded by `maxConnections` and what we dial. */
   readonly #live = new Map<QuicConnection, LiveConnection<A>>();
   readonly #lingering: Lingering<LiveConnection<A>>;
-  /** Who has proven to be who, and is judged. */
-  readonly #proven = new WeakMap<QuicConnection, Peer>();
-  /** Why peers were turned away, until their connections have ended. */
-  readonly #distrusted = new WeakMap<QuicConnection, Distrust>();
+  readonly #admission: Admission<A>;
   #looking: Timer | undefined;
   #numbers = 0;
 
@@ -90,6 +82,12 @@ export class EndpointConnections<A extends Addr> {
     this.#table = this.#makeTable(own);
     this.index = new ConnectionIndex(this.#table);
     this.#lingering = new Lingering(() => counters.countDrop('endpoint.untaken'));
+    this.#admission = new Admission(resolved, {
+      realm,
+      counters,
+      addrOf: (connection) => this.#driver.placeOf(connection)?.src,
+      decided: (connection, accepted) => this.#decided(connection, accepted),
+    });
     this.#hooks = this.#makeHooks(parts.waits);
     this.#driver = new QuicDriver(
       inner,
@@ -140,6 +138,7 @@ export class EndpointConnections<A extends Addr> {
 
   close(code: number, reason: string): void {
     this.#looking?.cancel();
+    this.#admission.close();
     this.#driver.close(code, reason);
     this.#table.clear(this.#user.closedError('connect')!);
     this.index.clear();
@@ -159,35 +158,42 @@ export class EndpointConnections<A extends Addr> {
     }
   }
 
-  #judge({ connection, chain }: Judged): number | undefined {
-    const key = keyOf(chain[0]!);
-    if (key === undefined) return ALERT.UNSUPPORTED_CERTIFICATE;
-    const { trust, fingerprint } = this.#resolved;
-    const peerId = peerIdOf(key, fingerprint);
-    if (trust.authenticates) this.#proven.set(connection, { authenticated: true, id: peerId, publicKey: key });
-    const dial = this.#table.dials.of(connection);
-    if (dial?.target.expect !== undefined && dial.target.expect !== peerId) {
-      dial.found = peerId;
-      return ALERT.BAD_CERTIFICATE;
+  #judge(judged: Judged): number | 'pending' | undefined {
+    const dial = this.#table.dials.of(judged.connection);
+    if (dial === undefined) return this.#admission.judge(judged, undefined);
+    const { expect: peerId, serverName } = dial.target;
+    return this.#admission.judge(judged, { peerId, serverName, found: (id) => void (dial.found = id) });
+  }
+
+  /** `accept` has answered. Streams that the peer has opened meanwhile are read now. */
+  #decided(connection: QuicConnection, accepted: boolean): void {
+    if (connection.state === 'closed') return;
+    if (!accepted) {
+      connection.close(CLOSE_CODE.REFUSED, 'not accepted');
+      this.#driver.scheduleFlush();
+      return;
     }
-    const addr = this.#driver.placeOf(connection)?.src.text ?? '';
-    const role = connection.role === 'client' ? 'dialler' : 'acceptor';
-    const serverName = dial === undefined ? undefined : (dial.target.serverName ?? trust.serverName);
-    const peer = { peerId, publicKey: key, certificates: chain, addr, role } as const;
-    const distrust = trust.judge(peer, serverName, this.#realm.wallMs());
-    if (distrust === undefined) return undefined;
-    this.#counters.countDrop('endpoint.not_trusted');
-    if (distrust.cause !== undefined) {
-      this.#trace('refused', this.#driver.placeOf(connection)?.src, distrust.why, distrust.cause);
+    this.#driver.admit(connection);
+    if (connection.state !== 'open') return;
+    this.#connected(connection);
+    for (const stream of connection.streams) {
+      if (stream.opened === 'there') this.#live.get(connection)?.handleStream('stream', stream);
     }
-    this.#distrusted.set(connection, distrust);
-    return distrust.alert;
+  }
+
+  /** Asks `accept` again about every peer, and ends what it refuses. */
+  recheck(): Promise<void> {
+    const connections = [...this.index.values()].map(({ connection }) => connection);
+    return this.#admission.recheck(connections, (connection) => {
+      connection.close(CLOSE_CODE.REFUSED, 'not accepted');
+      this.#driver.scheduleFlush();
+    });
   }
 
   #event(event: QuicEvent): void {
     switch (event.type) {
       case 'connected':
-        this.#connected(event.connection);
+        if (!this.#admission.isPending(event.connection)) this.#connected(event.connection);
         return;
       case 'closed':
         this.#ended(event.connection, event.closed);
@@ -236,7 +242,7 @@ export class EndpointConnections<A extends Addr> {
     const addr = this.#driver.placeOf(connection)!.src;
     const fresh = dial?.target.fresh ?? false;
     const live = new LiveConnection(this.#hooks, connection, {
-      ...(this.#proven.get(connection) ?? NOBODY),
+      ...this.#admission.peerOf(connection),
       number,
       fresh,
       addr,
@@ -280,6 +286,7 @@ export class EndpointConnections<A extends Addr> {
     const live = this.#live.get(connection);
     const dial = this.#table.dials.take(connection);
     this.#live.delete(connection);
+    this.#admission.forget(connection);
     if (dial !== undefined) {
       const error = this.#dialError(dial, closed);
       this.#trace('handshake_failed', dial.target.addr, error.code, error);
@@ -298,7 +305,7 @@ export class EndpointConnections<A extends Addr> {
 
   #dialError(dial: EndpointDial<A>, closed: QuicClosed): P2PError {
     const what = describeTarget(dial.target);
-    const distrust = this.#distrusted.get(dial.handle);
+    const distrust = this.#admission.refusalOf(dial.handle);
     if (distrust === undefined) return dialError({ text: what }, closed, dial.found);
     const side = distrust.code === 'identity_mismatch' ? 'remote' : 'local';
     const why = `Cannot reach ${what}: ${distrust.why}`;

@@ -149,6 +149,12 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
 
   /** Waits until the peers' transports have acknowledged everything. @throws {P2PError} (by rejection) `timeout`, `closed`. */
   drain(options?: CallOptions): Promise<void>;
+  /**
+   * Asks `accept` again about every peer with a connection, and ends the connections of those that it refuses (close code 3).
+   *
+   * @returns settles when all are judged; never rejects.
+   */
+  recheck(): Promise<void>;
   /** Closes all connections and takes no more. Idempotent, never rejects, ends within a second. */
   close(options?: CloseOptions): Promise<void>;
 }

@@ -81,7 +81,7 @@ export {
   type StreamId,
   type WriteOptions,
 } from './stream.ts';
-export { type PeerToTrust, type Trust } from './trust.ts';
+export { type Trust } from './trust.ts';
 
 /** The largest datagrams that MTU discovery looks for where the swarm below carries more: jumbo frames. */
 const MAX_MTU_BYTES = 9000;

@@ -15,7 +15,7 @@ import { retry } from '../runtime/retry.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
-import { markHandled, rejection } from '../runtime/promises.ts';
+import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { checkCode } from '../protocols/quic/stream.ts';
 import { type DialWaiter } from '../sessions/dials.ts';
@@ -42,7 +42,7 @@ import { type IncomingMessage } from './incoming-message.ts';
 import { type OutgoingMessage, partsOf } from './message.ts';
 import { type EndpointRetry, type ResolvedEndpointOptions, resolveRetry } from './options.ts';
 import { Race } from './race.ts';
-import { describeTarget, type Target, targetOf } from './targets.ts';
+import { describeTarget, nameOf, type Target, targetOf } from './targets.ts';
 
 /** How long a drain waits unless the call says otherwise. */
 const DRAIN_TIMEOUT_MS = 30_000;
@@ -241,6 +241,10 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     // The list shrinks as they close.
     const all = [...this.#connectionsOf(peer)];
     return Promise.all(all.map((connection) => connection.close(options))).then(() => all.length);
+  }
+
+  recheck(): Promise<void> {
+    return this.#latch.isClosed ? RESOLVED : this.#connections.recheck();
   }
 
   drain(options?: CallOptions): Promise<void> {
@@ -445,10 +449,6 @@ function takeFirst<T>(set: Set<T>): T | undefined {
     return first;
   }
   return undefined;
-}
-
-function nameOf<A extends Addr>(target: Target<A> | P2PError, candidate: unknown): string {
-  return target instanceof P2PError ? String(candidate) : describeTarget(target);
 }
 
 function peerName(peer: unknown): string {

@@ -8,10 +8,20 @@ import { type Trust } from './trust.ts';
 /** The options that text can say: everything that is not an object of the program. Keys are PEM texts. */
 export type TextEndpointOptions = Omit<
   OpenEndpointOptions,
-  'over' | 'realm' | 'signal' | 'onOther' | 'onKeyLog' | 'fingerprint' | 'privateKey' | 'identity' | 'trust' | 'retry'
+  | 'over'
+  | 'realm'
+  | 'signal'
+  | 'onOther'
+  | 'onKeyLog'
+  | 'fingerprint'
+  | 'privateKey'
+  | 'identity'
+  | 'trust'
+  | 'retry'
+  | 'accept'
 > & {
   readonly identity?: { readonly certificate: string | readonly string[]; readonly key: string } | undefined;
-  readonly trust?: Exclude<Trust, (peer: never) => boolean> | undefined;
+  readonly trust?: Trust | undefined;
   readonly retry?:
     | boolean
     | { readonly maxAttempts?: number; readonly timeoutMs?: number; readonly jitter?: number }

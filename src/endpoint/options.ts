@@ -1,5 +1,6 @@
 /** How an endpoint is made. */
 
+import { type Accept } from '../core/accept.ts';
 import { type Addr } from '../core/addr.ts';
 import { assertFunction, describeOption, describeValue, wholeNumber } from '../base/checks.ts';
 import { type Message } from '../core/message.ts';
@@ -40,6 +41,12 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
    * PeerID. Give `expect` with `connect` to insist on one. @default anyone who proves a key
    */
   readonly trust?: Trust | undefined;
+  /**
+   * Whether a trusted peer may talk, dialled or dialling: asked once for each connection, before anything of the peer is delivered and
+   * before it is announced. A promise is waited for, up to 5 s. Anything but `true` is a no, counted as `endpoint.not_accepted`, and
+   * a fault of the predicate as `handler_error` too; it arrives as `refused`. `recheck()` asks again. @default every trusted peer
+   */
+  readonly accept?: Accept<A> | undefined;
   /** Whether to take connections. @default true */
   readonly listen?: boolean | undefined;
   /** Names of the application protocol, best first. Both sides must have one in common. @default 'shoal-endpoint/1' */
@@ -164,7 +171,7 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
     throw new TypeError('Cannot take privateKey: identity is there too, and both say who we are');
   }
   if (typeof windows !== 'object' || windows === null) throw new TypeError('Cannot take windows: expected an object');
-  for (const name of ['onOther', 'onKeyLog', 'fingerprint'] as const) {
+  for (const name of ['accept', 'onOther', 'onKeyLog', 'fingerprint'] as const) {
     if (options[name] !== undefined) assertFunction(options[name], name);
   }
   const qp2p = compat === 'qp2p';
@@ -172,6 +179,9 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
     throw new TypeError(
       "Cannot take trust: compat: 'qp2p' shows no client certificates and checks none, so nobody is known",
     );
+  }
+  if (options.accept !== undefined && (qp2p || options.trust === 'anyone')) {
+    throw new TypeError("Cannot take accept: with trust 'anyone' nobody is known, so there is nobody to ask about");
   }
   const whole = (name: NumberOption, fallback: number, min: number, max: number): number =>
     wholeNumber(options[name], name, fallback, min, max);

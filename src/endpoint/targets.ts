@@ -69,3 +69,8 @@ function parseTarget<A extends Addr>(
 export function describeTarget<A extends Addr>({ addr, expect }: Target<A>): string {
   return expect === undefined ? addr.text : `${expect}@${addr.text}`;
 }
+
+/** The same for one that could not be read. */
+export function nameOf<A extends Addr>(target: Target<A> | P2PError, candidate: unknown): string {
+  return target instanceof P2PError ? String(candidate) : describeTarget(target);
+}

@@ -2,10 +2,8 @@
 
 import { type Bytes, equalBytes } from '../base/bytes.ts';
 import { type P2PErrorCode } from '../core/errors.ts';
-import { askFilter } from '../core/filter.ts';
 import { assertString, describeValue } from '../base/checks.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
 import { type ChainFault, verifyChain } from '../identity/chain.ts';
 import { type Certificate, parseCertificate } from '../identity/certificate.ts';
 import { ALERT } from '../protocols/quic/endpoint-options.ts';
@@ -14,11 +12,8 @@ import { certificatesOf, type CertificateSource } from './identity.ts';
 /** Somebody who wants to talk to us, or whom we dial; it has proven that it holds the key of its first certificate. */
 export interface PeerToTrust {
   readonly peerId: PeerId;
-  readonly publicKey: PublicKey;
   /** DER, end entity first. */
   readonly certificates: readonly Bytes[];
-  /** Its address, as text. */
-  readonly addr: string;
   /** Who dialled: we, then `dialler`. */
   readonly role: 'dialler' | 'acceptor';
 }
@@ -33,7 +28,6 @@ export interface PeerToTrust {
  *   at, name constraints are refused. An authority's certificate says that it is one (`basicConstraints`); any other one in
  *   the list is trusted itself and signs nobody. Authorities sign by Ed25519, ECDSA on P-256 with SHA-256 or P-384 with
  *   SHA-384, or RSA with PKCS #1 v1.5, SHA-2 and 2048 to 8192 bits. At most 16 certificates and 192 KiB are looked at;
- * - a function that answers true for those it trusts; only `true` counts: a promise, anything else and a throw are a no;
  * - `'anyone'`: whoever comes, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
  *   `authenticated: false`.
  */
@@ -41,7 +35,6 @@ export type Trust =
   | { readonly peerIds: Iterable<PeerId | string> }
   | { readonly certificates: readonly CertificateSource[] }
   | { readonly ca: CertificateSource | readonly CertificateSource[]; readonly serverName?: string | undefined }
-  | ((peer: PeerToTrust) => boolean)
   | 'anyone';
 
 /** Why a peer is turned away: what it hears, and what we do. */
@@ -49,8 +42,6 @@ export interface Distrust {
   readonly alert: number;
   readonly code: P2PErrorCode;
   readonly why: string;
-  /** What a function threw, or what is wrong with its answer. */
-  readonly cause?: unknown;
 }
 
 /** Trust with nothing left open. */
@@ -81,17 +72,6 @@ export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
   // Whoever proves a key is who that key says: PeerIDs are names that nobody else can have.
   if (trust === undefined) return { ...base, judge: () => undefined };
   if (trust === 'anyone') return { ...base, authenticates: false, judge: () => undefined };
-  if (typeof trust === 'function') {
-    const refused: Distrust = { alert: ALERT.ACCESS_DENIED, code: 'refused', why: 'it is not trusted' };
-    return {
-      ...base,
-      judge: (peer) => {
-        const answer = askFilter(() => trust(peer));
-        if (answer === true) return undefined;
-        return answer === false ? refused : { ...refused, cause: answer };
-      },
-    };
-  }
   if (typeof trust === 'object' && trust !== null) {
     if ('peerIds' in trust) return { ...base, judge: judgePeerIds(trust.peerIds) };
     if ('certificates' in trust) return { ...base, judge: judgeCertificates(trust.certificates) };
@@ -102,7 +82,7 @@ export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
     }
   }
   throw new TypeError(
-    `Cannot take trust: expected { peerIds }, { certificates }, { ca, serverName }, a function or 'anyone', got ${describeValue(trust)}`,
+    `Cannot take trust: expected { peerIds }, { certificates }, { ca, serverName } or 'anyone' (a predicate is the option accept), got ${describeValue(trust)}`,
   );
 }
 

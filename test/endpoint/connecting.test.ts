@@ -37,7 +37,7 @@ describe('endpoint: connecting', () => {
     assert.equal(w.realm.nowMs(), 10_000);
     const soon = await w.run(errorOf(alice.connect(nowhere(w), { timeoutMs: 300 })));
     assert.deepEqual([soon.code, w.realm.nowMs()], ['timeout', 10_300]);
-    const strict = w.open({ trust: () => false });
+    const strict = w.open({ accept: () => false });
     const refused = await w.run(errorOf(alice.connect(addrOf(strict))));
     assert.deepEqual([refused.code, refused.side], ['refused', 'remote']);
     assert.throws(() => alice.connect('not an address'), TypeError);

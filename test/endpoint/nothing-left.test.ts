@@ -27,7 +27,7 @@ describe('endpoint: connecting that fails leaves nothing', () => {
     ['nobody is there', (alice, w) => alice.connect(nowhere(w), { timeoutMs: 500 })],
     ['its signal', (alice, w) => abortedAfter(w, (signal) => alice.connect(nowhere(w), { signal }))],
     ['another peer answers', (alice, w) => alice.connect(addrOf(w.open()), { expect: idOf(9) })],
-    ['it is turned away', (alice, w) => alice.connect(addrOf(w.open({ trust: () => false })))],
+    ['it is turned away', (alice, w) => alice.connect(addrOf(w.open({ accept: () => false })))],
     ['no candidate answers', (alice, w) => alice.connectToAny([nowhere(w), nowhere(w)], { timeoutMs: 500 })],
     [
       'candidates one after the other, with a stagger',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { type Accept } from '../../src/core/accept.ts';
 import { type CertificateIdentity, type Trust } from '../../src/endpoint/index.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
 import { createCertificate, type Certificate, parseCertificate } from '../../src/identity/x509.ts';
@@ -166,25 +167,23 @@ describe('endpoint: trust', () => {
     assert.equal(outside.code, 'refused', 'without a name, any certificate of the authority will do, and no other');
   });
 
-  it('a function decides, and one that throws or answers a promise has refused', async () => {
+  it('accept decides about trusted peers, and gets who they are', async () => {
     const seen: string[] = [];
-    const asks = (peer: { readonly peerId: string; readonly role: string }): boolean => {
-      seen.push(`${peer.role} ${peer.peerId}`);
+    const accept: Accept = ({ id, side, publicKey }) => {
+      seen.push(`${side} ${id} ${publicKey.algorithm}`);
       return true;
     };
-    await accepted({ trust: asks }, { trust: asks });
-    assert.deepEqual(seen, [`dialler ${idOf(1)}`, `acceptor ${idOf(0)}`]);
-    const fails = (): boolean => {
-      throw new Error('no');
-    };
-    await refused({}, { trust: fails }, 'refused', 'remote');
-    const promises = (async () => true) as unknown as () => boolean;
-    await refused({}, { trust: promises }, 'refused', 'remote');
+    await accepted({ accept }, { accept });
+    assert.deepEqual(seen, [`responder ${idOf(1)} ed25519`, `initiator ${idOf(0)} ed25519`]);
+    seen.length = 0;
+    await refused({}, { trust: { peerIds: [] }, accept }, 'refused', 'remote');
+    assert.deepEqual(seen, [], 'a peer that is not trusted is not asked about');
   });
 
-  it('only true from a function is trust, on either side; all else is counted, and traced with what went wrong', async () => {
+  it('only true from accept lets a peer in, on either side; all else is counted, and traced with what went wrong', async () => {
     const answers: Record<string, () => unknown> = {
       'a promise that rejects': async () => Promise.reject(new Error('later')),
+      'a promise of false': async () => false,
       undefined: () => undefined,
       'an object': () => ({}),
       'a throw': () => {
@@ -196,21 +195,68 @@ describe('endpoint: trust', () => {
       for (const side of ['dialler', 'acceptor']) {
         const traced: TraceEvent[] = [];
         const w = world(undefined, (event) => {
-          if (event.layer === 'endpoint' && event.type === 'refused') traced.push(event);
+          if (event.layer === 'endpoint' && event.type === 'handler_error') traced.push(event);
         });
-        const trust = { trust: answer as () => boolean };
-        const [alice, bob] = [w.open(side === 'dialler' ? trust : {}), w.open(side === 'acceptor' ? trust : {})];
-        assert.equal((await w.run(errorOf(alice.connect(addrOf(bob))))).code, 'refused');
+        const accept = { accept: answer as () => boolean };
+        const [alice, bob] = [w.open(side === 'dialler' ? accept : {}), w.open(side === 'acceptor' ? accept : {})];
+        const error = await w.run(errorOf(alice.connect(addrOf(bob))));
+        assert.deepEqual([error.code, error.side], ['refused', side === 'dialler' ? 'local' : 'remote'], name);
         await w.pass(100);
         const [asked, other] = side === 'dialler' ? [alice, bob] : [bob, alice];
-        assert.equal(drops(asked, 'endpoint.not_trusted'), 1, `${name}, ${side}`);
+        assert.equal(drops(asked, 'endpoint.not_accepted'), 1, `${name}, ${side}`);
         assert.deepEqual(
           traced.map(({ reason, addr, cause }) => [reason, addr?.text, cause !== undefined]),
-          name === 'false' ? [] : [['it is not trusted', addrOf(other).text, true]],
+          name.endsWith('false') ? [] : [['accept', addrOf(other).text, true]],
           `${name}, ${side}`,
         );
+        assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
       }
     }
+  });
+
+  for (const side of ['dialler', 'acceptor']) {
+    it(`a verdict of the ${side} that takes 1 s is waited for, and nothing is announced or delivered before`, async () => {
+      const w = world();
+      const late = {
+        accept: () =>
+          new Promise<boolean>((resolve) => void w.realm.clock.setTimer(w.realm.nowMs() + 1000, () => resolve(true))),
+      };
+      const [alice, bob] = [w.open(side === 'dialler' ? late : {}), w.open(side === 'acceptor' ? late : {})];
+      void echo(bob);
+      const events = (side === 'dialler' ? alice : bob).events();
+      const connecting = alice.connect(addrOf(bob));
+      await w.pass(900);
+      assert.equal(events.tryNext(), undefined);
+      const connection = await w.run(connecting);
+      assert.equal((await w.run(connection.request(bytes('hello')))).payload.length, 5);
+      assert.equal(events.tryNext()?.type, 'connected');
+    });
+
+    it(`a verdict of the ${side} that never comes is refused after 5 s`, async () => {
+      const w = world();
+      const never = { accept: () => new Promise<boolean>(() => undefined), connectTimeoutMs: 60_000 };
+      const patient = { connectTimeoutMs: 60_000 };
+      const [alice, bob] = [
+        w.open(side === 'dialler' ? never : patient),
+        w.open(side === 'acceptor' ? never : patient),
+      ];
+      const error = await w.run(errorOf(alice.connect(addrOf(bob))));
+      assert.equal(error.code, 'refused');
+      assert.ok(w.realm.nowMs() >= 5000 && w.realm.nowMs() < 5500, `${w.realm.nowMs()} ms`);
+    });
+  }
+
+  it('recheck ends the connections of peers that accept refuses by now, and leaves the others', async () => {
+    const w = world();
+    const banned = new Set<string>();
+    const bob = w.open({ accept: async ({ id }) => !banned.has(id) });
+    const [alice, carol] = [w.open(), w.open()];
+    const [here, other] = [await w.run(alice.connect(addrOf(bob))), await w.run(carol.connect(addrOf(bob)))];
+    banned.add(alice.peerId);
+    await w.run(bob.recheck());
+    await w.pass(1000);
+    assert.deepEqual([here.closeReason?.code, other.closeReason], [3, undefined]);
+    assert.equal((await w.run(errorOf(alice.connect(addrOf(bob))))).code, 'refused');
   });
 
   it("'anyone' lets everybody in, and says that nobody is known", async () => {
@@ -223,6 +269,8 @@ describe('endpoint: trust', () => {
   it('what is no trust and no identity is misuse', () => {
     const w = world();
     assert.throws(() => w.open({ trust: 'everyone' as never }), TypeError);
+    assert.throws(() => w.open({ trust: (() => true) as never }), /accept/);
+    assert.throws(() => w.open({ trust: 'anyone', accept: () => true }), /accept/);
     assert.throws(() => w.open({ trust: { peerIds: ['x'] } }), TypeError);
     assert.throws(() => w.open({ trust: { ca: 'no certificate' } }), TypeError);
     assert.throws(() => w.open({ identity: { certificate: root.certificate, key: testKey(1) } }), /not the key/);

@@ -58,7 +58,7 @@ describe('endpoint: for those who test and watch', () => {
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, trace: (event) => trace.push(event) });
     const [alice, bob] = [0, 1].map((i) => endpoint(realm.swarm(), { identity: testKey(i) }));
     await realm.clock.run(alice!.connect(bob!.addr));
-    const strict = endpoint(realm.swarm(), { identity: testKey(2), trust: () => false });
+    const strict = endpoint(realm.swarm(), { identity: testKey(2), accept: () => false });
     await realm.clock.run(errorOf(alice!.connect(strict.addr)));
     await realm.clock.run(alice!.close());
     const own = trace.filter(({ layer }) => layer === 'endpoint').map(({ type, reason }) => `${type} ${reason}`);
