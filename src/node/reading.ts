@@ -28,7 +28,7 @@ export interface ReadingOptions<in In, out Out = never> {
   readonly idleTimeoutMs?: number | undefined;
   /**
    * A message that was begun must bring `minProgressBytes` in each such span, or the connection ends (`slow`): who drips
-   * bytes is found out, and a large message on a slow link is not. Infinity: no limit. @default 5000
+   * bytes is found out, and a large message on a slow path is not. Infinity: no limit. @default 5000
    */
   readonly progressTimeoutMs?: number | undefined;
   /** See `progressTimeoutMs`. @default 1024 */

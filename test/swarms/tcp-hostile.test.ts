@@ -23,9 +23,9 @@ describe('the tcp swarm, while one host holds places', () => {
       // A hundred connections that say nothing, and each that ends comes back at once.
       const hold = async (): Promise<void> => {
         while (!abort.signal.aborted) {
-          const link = await host.dial({ remote, bind: undefined, signal: abort.signal });
+          const connection = await host.dial({ remote, bind: undefined, signal: abort.signal });
           await new Promise<void>((resolve) => {
-            link.pipe.sink = { onData: () => {}, onEnd: () => {}, onClose: () => resolve() };
+            connection.pipe.sink = { onData: () => {}, onEnd: () => {}, onClose: () => resolve() };
           });
         }
       };
