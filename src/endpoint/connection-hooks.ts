@@ -5,7 +5,7 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Waits } from '../runtime/waits.ts';
 import { type Framing } from '../protocols/endpoint/frame.ts';
-import { type MemoryBudget } from './memory-budget.ts';
+import { type StreamBudget } from './stream-budget.ts';
 import { type StreamFault } from './stream-reader.ts';
 
 /** Bounds of one connection, resolved. */
@@ -28,7 +28,7 @@ export interface Peer {
 export interface ConnectionHooks<C> {
   readonly framing: Framing;
   readonly limits: ConnectionLimits;
-  readonly memory: MemoryBudget;
+  readonly memory: StreamBudget;
   readonly waits: Waits;
   nowMs(): number;
   /** Something was given to the connection: its datagrams leave later in this turn. */

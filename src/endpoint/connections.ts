@@ -24,7 +24,7 @@ import { type ConnectionHooks } from './connection-hooks.ts';
 import { ConnectionIndex, type PeerTable } from './connection-index.ts';
 import { Lingering } from './lingering.ts';
 import { LiveConnection } from './live-connection.ts';
-import { MemoryBudget } from './memory-budget.ts';
+import { StreamBudget } from './stream-budget.ts';
 import { type ResolvedEndpointOptions } from './options.ts';
 import { describeTarget, type Dialled } from './targets.ts';
 
@@ -56,7 +56,7 @@ export class EndpointConnections<A extends Addr> {
   readonly #counters: CounterSet;
   readonly #driver: QuicDriver<A>;
   readonly #hooks: ConnectionHooks<LiveConnection<A>>;
-  readonly #memory: MemoryBudget;
+  readonly #memory: StreamBudget;
   readonly #table: PeerTable<A>;
   /** Those whose handshake is over on our side. Bounded by `maxConnections` and what we dial. */
   readonly #live = new Map<QuicConnection, LiveConnection<A>>();
@@ -78,7 +78,7 @@ export class EndpointConnections<A extends Addr> {
     this.#resolved = resolved;
     this.#user = user;
     this.#counters = counters;
-    this.#memory = new MemoryBudget(resolved.maxEndpointBytes);
+    this.#memory = new StreamBudget(resolved.maxEndpointBytes);
     this.#table = this.#makeTable(own);
     this.index = new ConnectionIndex(this.#table);
     this.#lingering = new Lingering(() => counters.countDrop('endpoint.untaken'));

@@ -29,7 +29,7 @@ import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
 import { ignore, STREAM_TIMEOUT_MS, type StreamHost } from './live-streams.ts';
-import { MemoryBudget } from './memory-budget.ts';
+import { StreamBudget } from './stream-budget.ts';
 import { type IncomingMessage } from './incoming-message.ts';
 import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
 import { type Prepared, prepareMessage, refusal } from './prepared.ts';
@@ -90,7 +90,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
       framing,
       maxMessageBytes: limits.maxMessageBytes,
       pending: new PendingBudget(limits),
-      memory: new MemoryBudget(limits.maxConnectionBytes, hooks.memory),
+      memory: new StreamBudget(limits.maxConnectionBytes, hooks.memory),
       nowMs: () => hooks.nowMs(),
       scheduleFlush: () => hooks.scheduleFlush(),
       wake: () => this.#wake(),

@@ -8,7 +8,7 @@ import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
 import { type Framing, type MessageParts } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
-import { type Holder, type MemoryBudget } from './memory-budget.ts';
+import { type Holder, type StreamBudget } from './stream-budget.ts';
 import { type StreamContent, StreamFailure, type StreamFault, StreamReader } from './stream-reader.ts';
 
 /** A stream must get on by as much, or end, within the deadline. */
@@ -28,7 +28,7 @@ export interface ReceiverHost {
   /** Bounds messages that are not taken. */
   readonly pending: PendingBudget;
   /** Bounds bytes that are held, unfinished or not taken. */
-  readonly memory: MemoryBudget;
+  readonly memory: StreamBudget;
   nowMs(): number;
   scheduleFlush(): void;
   /** Messages or streams can be taken, or nothing more will come. */

@@ -270,10 +270,10 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
   #indexFor(fresh: C): number {
     const all = this.all(fresh.peer);
     const index = all.findIndex((other) => this.#retired.has(other) || (other.rank ?? 0) <= (fresh.rank ?? 0));
-    const rival = all[index];
-    if (rival === undefined) return all.length;
-    if (this.#retired.has(rival)) return index;
-    return fresh.isExclusive !== true && prefersNew(this.#options.own, fresh, rival) ? index : index + 1;
+    const other = all[index];
+    if (other === undefined) return all.length;
+    if (this.#retired.has(other)) return index;
+    return fresh.isExclusive !== true && prefersNew(this.#options.own, fresh, other) ? index : index + 1;
   }
 
   #replace(connection: C): void {

@@ -18,9 +18,9 @@ const ITEM_BYTES = 512;
  * finished. Where whole messages wait to be taken, everything waits for that. So it is exceeded by at most what one holder
  * takes, and by small beginnings.
  */
-export class MemoryBudget {
+export class StreamBudget {
   readonly maxBytes: number;
-  readonly #parent: MemoryBudget | undefined;
+  readonly #parent: StreamBudget | undefined;
   /** Eldest first. Bounded by the streams that are open. */
   readonly #holders = new Set<Holder>();
   /** Those who wait for room. Bounded likewise. */
@@ -29,7 +29,7 @@ export class MemoryBudget {
   #items = 0;
 
   /** @param parent - the budget of which this one is a part. */
-  constructor(maxBytes: number, parent?: MemoryBudget) {
+  constructor(maxBytes: number, parent?: StreamBudget) {
     this.maxBytes = maxBytes;
     this.#parent = parent;
   }

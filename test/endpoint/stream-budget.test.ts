@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Holder, MemoryBudget } from '../../src/endpoint/memory-budget.ts';
+import { type Holder, StreamBudget } from '../../src/endpoint/stream-budget.ts';
 
 const SLACK = 4 * 2 ** 20;
 
@@ -18,7 +18,7 @@ function holder(): Holder & { readonly resumed: number } {
 
 describe('a budget of bytes that many unfinished messages fill', () => {
   it('admits everybody below its limit, and at its limit the oldest only', () => {
-    const budget = new MemoryBudget(1000);
+    const budget = new StreamBudget(1000);
     const [first, second] = [holder(), holder()];
     for (const each of [first, second]) budget.enter(each);
     budget.change(999);
@@ -29,7 +29,7 @@ describe('a budget of bytes that many unfinished messages fill', () => {
   });
 
   it('at its limit admits nobody while whole messages wait to be taken, each of which takes 512 bytes', () => {
-    const budget = new MemoryBudget(1000);
+    const budget = new StreamBudget(1000);
     const first = holder();
     budget.enter(first);
     budget.change(487, 1);
@@ -40,7 +40,7 @@ describe('a budget of bytes that many unfinished messages fill', () => {
   });
 
   it('has those who wait go on once, when there is room or when they are the oldest', () => {
-    const budget = new MemoryBudget(1000);
+    const budget = new StreamBudget(1000);
     const [first, second, third] = [holder(), holder(), holder()];
     for (const each of [first, second, third]) budget.enter(each);
     budget.change(1100);
@@ -61,7 +61,7 @@ describe('a budget of bytes that many unfinished messages fill', () => {
   });
 
   it('is exhausted 4 MiB beyond its limit', () => {
-    const budget = new MemoryBudget(1000);
+    const budget = new StreamBudget(1000);
     budget.change(1000 + SLACK - 1);
     assert.equal(budget.exhausted, false);
     budget.change(1);
@@ -69,8 +69,8 @@ describe('a budget of bytes that many unfinished messages fill', () => {
   });
 
   it('of which this is a part counts what the parts hold, and lets each part have 8 KiB when it is exhausted', () => {
-    const whole = new MemoryBudget(1000);
-    const [one, other] = [new MemoryBudget(1e9, whole), new MemoryBudget(1e9, whole)];
+    const whole = new StreamBudget(1000);
+    const [one, other] = [new StreamBudget(1e9, whole), new StreamBudget(1e9, whole)];
     const [first, second] = [holder(), holder()];
     one.enter(first);
     other.enter(second);
