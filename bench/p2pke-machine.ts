@@ -40,8 +40,6 @@ interface Pair {
 
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 
-const accept = (): boolean => true;
-
 function newIdentity(aead: ImportAeadKey): P2pkeIdentity {
   return createP2pkeIdentity({ privateKey: generateKey(), random, aead });
 }
@@ -57,14 +55,17 @@ function carry(now: number, a: Channel, b: Channel): void {
       for (let output = from.poll(); output.type !== 'wait'; output = from.poll()) {
         quiet = false;
         if (output.type === 'transmit') to.handleDatagram(now, WALL_MS + now, output.transmit);
+        else if (output.event.type === 'accept') {
+          from.answer(now, WALL_MS + now, output.event.publicKey, 'accepted');
+        }
       }
     }
   }
 }
 
 function dataPair(aead: ImportAeadKey, bytes: number): Pair {
-  const a = new Channel({ identity: newIdentity(aead), accept });
-  const b = new Channel({ identity: newIdentity(aead), accept });
+  const a = new Channel({ identity: newIdentity(aead) });
+  const b = new Channel({ identity: newIdentity(aead) });
   a.open(0, WALL_MS);
   carry(0, a, b);
   const payload = random(bytes);
@@ -90,8 +91,8 @@ function dataPair(aead: ImportAeadKey, bytes: number): Pair {
 function handshakePair(): Pair {
   const [alice, bob] = [newIdentity(chacha20Poly1305), newIdentity(chacha20Poly1305)];
   const channel = (): void => {
-    const a = new Channel({ identity: alice, accept });
-    const b = new Channel({ identity: bob, accept });
+    const a = new Channel({ identity: alice });
+    const b = new Channel({ identity: bob });
     a.open(0, WALL_MS);
     carry(0, a, b);
     if (!a.isReady(0) || !b.isReady(0)) throw new Error('no session');

@@ -3,6 +3,7 @@
  * The caller owns the clock, the randomness and the wire. Run it with `node --conditions=shoal-source`.
  */
 
+import { type PublicKey } from 'shoal';
 import { generateKey, peerIdOf } from 'shoal/keys';
 import { Channel, createP2pkeIdentity, type P2pkeIdentity } from 'shoal/p2pke';
 
@@ -12,9 +13,11 @@ const [alice, bob] = [identity(), identity()];
 const bobId = peerIdOf(bob.publicKey);
 
 const ends = {
-  alice: new Channel({ identity: alice, accept: (key) => peerIdOf(key) === bobId, refusal: 'identity_mismatch' }),
-  bob: new Channel({ identity: bob, accept: () => true }),
+  alice: new Channel({ identity: alice }),
+  bob: new Channel({ identity: bob }),
 };
+/** Bob talks to everybody, Alice to Bob only. */
+const accepts = (name: Name, key: PublicKey): boolean => name === 'bob' || peerIdOf(key) === bobId;
 type Name = keyof typeof ends;
 
 const wire: { readonly to: Name; readonly datagram: Uint8Array }[] = [];
@@ -37,15 +40,20 @@ while (texts.length < 3 && now < 60_000) {
   for (const name of ['alice', 'bob'] as const) {
     for (let output = ends[name].poll(); ; output = ends[name].poll()) {
       if (output.type === 'transmit') send(name, output.transmit);
-      else if (output.type === 'event') console.log(`${now} ms: ${name}: ${output.event.type}`);
-      else break; // 'wait': handleTimeout at output.until; below it is called every 10 ms, which is harmless
+      else if (output.type === 'event') {
+        const { event } = output;
+        console.log(`${now} ms: ${name}: ${event.type}`);
+        if (event.type !== 'accept') continue;
+        const verdict = accepts(name, event.publicKey) ? 'accepted' : 'identity_mismatch';
+        ends[name].answer(now, Date.now(), event.publicKey, verdict); // at once, or when it is known
+      } else break; // 'wait': handleTimeout at output.until; below it is called every 10 ms, which is harmless
     }
     ends[name].handleTimeout(now);
   }
   const arrival = wire.shift();
   if (arrival !== undefined) {
     const message = ends[arrival.to].handleDatagram(now, Date.now(), arrival.datagram);
-    if (message !== undefined) texts.push(new TextDecoder().decode(message));
+    if (message instanceof Uint8Array) texts.push(new TextDecoder().decode(message));
   } else if (now % 100 === 0) tell('alice', `message at ${now} ms`);
   now += 10;
 }

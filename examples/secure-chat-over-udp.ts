@@ -12,7 +12,7 @@ const bind = '127.0.0.1:0';
 await using alice = p2pke(await openUdpSwarm({ bind }), { privateKey: generateKey() });
 await using bob = p2pke(await openUdpSwarm({ bind }), {
   privateKey: generateKey(),
-  accept: (addr) => {
+  accept: ({ addr }) => {
     console.log(`bob is called by ${addr.text}`);
     return true;
   },

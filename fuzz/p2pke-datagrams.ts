@@ -9,10 +9,7 @@ const WALL_MS = 1_700_000_000_000;
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 
 function newChannel(): Channel {
-  return new Channel({
-    identity: createP2pkeIdentity({ privateKey: generateKey(), random }),
-    accept: () => true,
-  });
+  return new Channel({ identity: createP2pkeIdentity({ privateKey: generateKey(), random }) });
 }
 
 /** Everything that two channels send each other until both are ready, and a message each way. */
@@ -22,6 +19,9 @@ export function p2pkeDatagrams(): readonly Bytes[] {
   const carry = (from: Channel, to: Channel): boolean => {
     let any = false;
     for (let output = from.poll(); output.type !== 'wait'; output = from.poll()) {
+      if (output.type === 'event' && output.event.type === 'accept') {
+        from.answer(0, WALL_MS, output.event.publicKey, 'accepted');
+      }
       if (output.type !== 'transmit') continue;
       any = true;
       sent.push(output.transmit);

@@ -24,6 +24,7 @@ export class OurEnd implements AsyncDisposable {
   /** What happens to the n-th datagram with a counter, in either direction. */
   link: (direction: 'in' | 'out', counter: number, index: number) => Verdict = () => ({});
   readonly #socket: Socket;
+  readonly #accept: (peerId: string) => boolean;
   readonly #channel: Channel;
   readonly #driver: Driver<Bytes, ChannelEvent>;
   readonly #counts = new Map<string, number>();
@@ -38,12 +39,8 @@ export class OurEnd implements AsyncDisposable {
     const random = systemRealm.random.bind(systemRealm);
     const identity = createP2pkeIdentity({ privateKey: generateKey(), random });
     this.#id = peerIdOf(identity.publicKey);
-    this.#channel = new Channel({
-      identity,
-      accept: (key) => accept(peerIdOf(key)),
-      refusal: 'identity_mismatch',
-      limits,
-    });
+    this.#accept = accept;
+    this.#channel = new Channel({ identity, limits });
     this.#driver = new Driver(this.#channel, {
       realm: systemRealm,
       transmit: (datagram) => this.#transmit(datagram),
@@ -56,7 +53,7 @@ export class OurEnd implements AsyncDisposable {
       this.#remote ??= from;
       this.#judge('in', datagram, () => {
         const message = this.#channel.handleDatagram(systemRealm.nowMs(), systemRealm.wallMs(), datagram);
-        if (message !== undefined) this.received.push(new TextDecoder().decode(message));
+        if (message instanceof Uint8Array) this.received.push(new TextDecoder().decode(message));
         this.#wake();
         this.#driver.poll();
       });
@@ -112,6 +109,11 @@ export class OurEnd implements AsyncDisposable {
 
   #event(event: ChannelEvent): void {
     this.events.push(event);
+    if (event.type === 'accept') {
+      const { publicKey } = event;
+      const verdict = this.#accept(peerIdOf(publicKey)) ? 'accepted' : 'identity_mismatch';
+      this.#channel.answer(systemRealm.nowMs(), systemRealm.wallMs(), publicKey, verdict);
+    }
     if (event.type === 'ready') for (const text of this.#waiting.splice(0)) this.tell(text);
     this.#wake();
   }

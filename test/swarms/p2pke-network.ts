@@ -2,7 +2,6 @@
 
 import { type Bytes } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
@@ -17,6 +16,7 @@ import {
 import {
   type P2pkeAddr,
   type P2pkeOptions,
+  type P2pkeSwarm,
   createP2pkeIdentity,
   initiateSession,
   p2pke,
@@ -24,7 +24,7 @@ import {
 import { testKey } from '../../src/testing/test-key.ts';
 
 type Options = Partial<P2pkeOptions<MemoryAddr>>;
-type Peer = SecureSwarm<P2pkeAddr<MemoryAddr>>;
+type Peer = P2pkeSwarm<MemoryAddr>;
 
 export const idOf = (i: number): PeerId => peerIdOf(testKey(i).publicKey);
 

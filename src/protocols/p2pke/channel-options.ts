@@ -1,8 +1,8 @@
 /** What a channel can be told, and what it says. */
 
 import { quantity, wholeNumber } from '../../base/checks.ts';
+import { type Side } from '../../core/accept.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { type P2pkeDrop } from './drop-reason.ts';
 import { type P2pkeIdentity } from './identity.ts';
 
 /** Times and counts of a channel. Both sides may have their own. */
@@ -68,21 +68,27 @@ export function resolveChannelLimits(limits: ChannelLimits = {}): ResolvedChanne
   };
 }
 
+/**
+ * What an application says of a key. `'identity_mismatch'`: it is not the one that was dialled. Only `'accepted'` admits.
+ */
+export type ChannelVerdict = 'accepted' | 'not_accepted' | 'identity_mismatch';
+
 /** What makes a channel. */
 export interface ChannelOptions {
   readonly identity: P2pkeIdentity;
-  /**
-   * Judges the other side's key, whoever began, before any of its data is delivered and before ours is sent. The first
-   * key that completes a handshake is pinned: from then on the channel takes no other. Only `true` is a yes.
-   */
-  readonly accept: (publicKey: PublicKey) => boolean;
-  /** What a key that `accept` refuses is called. @default 'not_accepted' */
-  readonly refusal?: 'not_accepted' | 'identity_mismatch' | undefined;
   readonly limits?: ChannelLimits | undefined;
 }
 
 /** What a channel tells. */
 export type ChannelEvent =
+  /**
+   * May the owner of this key talk? To be answered with `answer`, at once or later, once for each event. It
+   * comes before anything but hellos is sent to the other side or delivered from it, once for as long as the channel has
+   * sessions. As `initiator` the other side has signed a time, but not this handshake: it may be a copy of what somebody else
+   * has said. As `responder` it has proven the key. The first key that completes a handshake is pinned: from then on the
+   * channel takes no other, and does not ask.
+   */
+  | { readonly type: 'accept'; readonly publicKey: PublicKey; readonly side: Side }
   /** A handshake has proven the other side's key. */
   | { readonly type: 'session'; readonly publicKey: PublicKey; readonly initiator: boolean }
   /** Messages can be sealed (again): `seal` answers a datagram. */
@@ -102,7 +108,6 @@ export type ChannelEvent =
       /** Our hellos are refused because of it, by more than can be made up for. */
       readonly refused: boolean;
     }
-  | { readonly type: 'dropped'; readonly reason: P2pkeDrop }
   /** No session and no handshake is left; nothing more comes of this channel by itself. */
   | { readonly type: 'expired' };
 

@@ -1,12 +1,11 @@
 /**
  * A channel: the sessions with one peer, one after the other, and the handshakes that make them. docs/wire/p2pke.md §6.
  *
- * The packet path answers directly: `seal` gives a datagram and `handleDatagram` a message. All else comes out of `poll`.
+ * The packet path answers directly: `seal` gives a datagram and `handleDatagram` a message. All else
+ * comes out of `poll`; why a datagram is dropped is what `handleDatagram` returns.
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
-import { askFilter } from '../../core/filter.ts';
-import { assertFunction } from '../../base/checks.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -16,6 +15,7 @@ import {
   type ChannelEvent,
   type ChannelOptions,
   type ChannelTimer,
+  type ChannelVerdict,
   type ResolvedChannelLimits,
 } from './channel-options.ts';
 import {
@@ -31,29 +31,20 @@ import {
   RESP_HELLO,
 } from './constants.ts';
 import { type P2pkeDrop } from './drop-reason.ts';
-import { sessionIdOf, verifyInitHello, type VerifiedHello } from './hello.ts';
-import { counterOf, decodeInitHello } from './messages.ts';
+import { type HandshakeContext } from './handshake-context.ts';
+import { type VerifiedHello } from './hello.ts';
+import { type P2pkeIdentity } from './identity.ts';
+import { counterOf } from './messages.ts';
 import { OwnHandshake } from './own-handshake.ts';
-import { answerSession, type Session } from './session.ts';
+import { type Session } from './session.ts';
 import { Slots } from './slots.ts';
-import { tai64nMs } from './tai64n.ts';
-import { CLOCK_TOLERANCE_MS, RefusedHellos, timeReply } from './time-reply.ts';
-
-/**
- * How long in ms a responder waits for the initiator's first data after it said RespDone. The original goes wrong when
- * data overtakes RespDone (fault P2); it repeats InitDone every 250 ms while it has not seen RespDone, so this much
- * silence says that it has. Initiators of this library send data right behind InitDone and are not waited for.
- */
-const HOLD_MS = 400;
+import { TheirHandshakes } from './their-handshakes.ts';
 
 /**
  * The part of `keepAliveTimeoutMs` after which a session with the original is replaced when something is to be sent: the
  * original forgets a channel 15 s after the last handshake, however much it is used. 14.5 s by default.
  */
 const FORGETTING_SHARE = 29 / 30;
-
-/** Hellos that were refused as too old and are known again. */
-const MAX_REFUSED = 8;
 
 /** The side that did not begin a session replaces it when the other has had this much time in ms to, and 15 s are left. */
 const RESPONDER_REKEY_MARGIN_MS = 15_000;
@@ -62,16 +53,14 @@ const EXPIRED: ChannelEvent = { type: 'expired' };
 
 /** The sessions with one peer. */
 export class Channel implements Machine<Bytes, ChannelEvent> {
-  readonly #options: ChannelOptions;
   readonly #limits: ResolvedChannelLimits;
   readonly #slots: Slots;
   readonly #outbox = new Outbox<Bytes, ChannelEvent, ChannelTimer>();
   #nextEndMs: Millis = Infinity;
 
   #pinned: PublicKey | undefined;
-  /** Timestamp of the last handshake that the other side began and completed. */
-  #lastTimestamp: Bytes | undefined;
-  readonly #refused = new RefusedHellos(MAX_REFUSED);
+  /** The key that the application has accepted; it stays when sessions end. */
+  #accepted: PublicKey | undefined;
 
   #lastReceivedMs: Millis = -Infinity;
   #lastSentMs: Millis = -Infinity;
@@ -83,32 +72,41 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   #wallOffsetMs = 0;
 
   readonly #own: OwnHandshake;
-  /** A handshake begun there that waits for its first data, or for long enough (fault P2). */
-  #held: Session | undefined;
+  readonly #theirs: TheirHandshakes;
   #closed = false;
 
-  /** @throws {TypeError} {RangeError} when a limit is no number or out of range, or the identity or accept is none. */
+  /** @throws {TypeError} {RangeError} when a limit is no number or out of range, or the identity is none. */
   constructor(options: ChannelOptions) {
     if (typeof options?.identity?.random !== 'function') {
       throw new TypeError('Cannot make channel: expected an identity of createP2pkeIdentity');
     }
-    assertFunction(options.accept, 'accept');
-    this.#options = options;
     this.#limits = resolveChannelLimits(options.limits);
     this.#slots = new Slots(this.#limits.rejectAfterMs);
-    this.#own = new OwnHandshake({
+    const context = this.#context(options.identity);
+    this.#own = new OwnHandshake(context);
+    this.#theirs = new TheirHandshakes(context);
+  }
+
+  #context(identity: P2pkeIdentity): HandshakeContext {
+    const pinned = (): PublicKey | undefined => this.#pinned;
+    return {
       slots: this.#slots,
       outbox: this.#outbox,
-      identity: options.identity,
+      identity,
       limits: this.#limits,
+      get pinned() {
+        return pinned();
+      },
       wallMs: (now) => now + this.#wallOffsetMs,
       judge: (publicKey) => this.#judge(publicKey),
+      ask: (publicKey, side) => this.#outbox.event({ type: 'accept', publicKey, side }),
+      isReplyJudged: (publicKey) => this.#own.isJudged(publicKey),
       pin: (publicKey) => void (this.#pinned = publicKey),
       heard: (now) => void (this.#lastReceivedMs = now),
       isStale: (now) => this.#isStale(now),
       promote: (now, session) => this.#promote(now, session),
-      drop: (reason) => this.#drop(reason),
-    });
+      armEnd: () => this.#armEnd(),
+    };
   }
 
   /** The other side's key, once a handshake has proven it; stays when sessions end. */
@@ -123,7 +121,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
 
   /** Timestamp of the last handshake that the other side began and completed. */
   get helloTimestamp(): Bytes | undefined {
-    return this.#lastTimestamp;
+    return this.#theirs.lastTimestamp;
   }
 
   /** Whether no session and no handshake is left. */
@@ -133,7 +131,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
 
   /** Whether a handshake is under way on which this side acts by itself: it repeats, gives up or holds back. */
   get isHandshaking(): boolean {
-    return this.#slots.mine !== undefined || this.#held !== undefined;
+    return this.#slots.mine !== undefined || this.#theirs.held !== undefined;
   }
 
   /** Whether a message can be sealed now without a handshake first. */
@@ -170,9 +168,9 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   /** Sees to it that messages can be sealed: begins a handshake unless that is so, or one is under way. */
   open(now: Millis, wallMs: number): void {
     this.#wallOffsetMs = wallMs - now;
-    if (this.#closed || this.isReady(now) || this.#held !== undefined) return;
+    if (this.#closed || this.isReady(now) || this.#theirs.held !== undefined) return;
     if (this.#slots.mine !== undefined && !this.#own.isRefused) return;
-    this.#own.begin(now, wallMs, this.#slots.theirs.length > 0);
+    this.#own.begin(now, wallMs, this.#slots.theirs.length + this.#slots.claims.length > 0);
   }
 
   /** Nobody waits any more: a handshake that has no answer yet is given up, without an event. */
@@ -188,41 +186,79 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     const slots = this.#slots;
     slots.current = slots.previous = undefined;
     slots.theirs = [];
-    this.#held = undefined;
+    slots.claims = [];
+    this.#theirs.endHold();
     this.#own.close();
     this.#outbox.clear();
   }
 
   /**
-   * Takes a datagram from the other side; the message in it, or `undefined` when it holds none for the user. Never
-   * throws. Poll after it.
+   * Takes a datagram from the other side. Never throws. Poll after it.
    *
    * @param datagram - not kept, not changed.
-   * @returns the message in a buffer of its own.
+   * @returns the message in it, in a buffer of its own; why the datagram was dropped; or `undefined` when it was of use, and
+   *   holds nothing for the user.
    */
-  handleDatagram(now: Millis, wallMs: number, datagram: Uint8Array): Bytes | undefined {
+  handleDatagram(now: Millis, wallMs: number, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
     if (this.#closed) return undefined;
     this.#wallOffsetMs = wallMs - now;
     if (now >= this.#nextEndMs) this.#expire(now);
     const counter = counterOf(datagram);
-    if (counter === undefined || datagram.length < OVERHEAD_BYTES) this.#drop('too_short');
-    else if (counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER) {
-      return this.#receive(now, wallMs, counter, datagram);
-    } else if (counter === INIT_HELLO) this.#handleInitHello(now, datagram);
-    else if (counter === RESP_HELLO) this.#own.handleRespHello(now, datagram);
-    else if (counter === INIT_DONE) this.#handleInitDone(now, datagram);
-    else if (counter === RESP_DONE) this.#own.handleRespDone(now, datagram);
-    else if (counter !== EXTENSION) this.#drop('malformed');
-    else if (datagram.length === OVERHEAD_BYTES) this.#own.handleAcknowledgement(now, datagram);
-    else this.#own.handleHint(now, datagram);
-    return undefined;
+    if (counter === undefined || datagram.length < OVERHEAD_BYTES) return 'too_short';
+    if (counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER) return this.#receive(now, wallMs, counter, datagram);
+    switch (counter) {
+      case INIT_HELLO:
+        return this.#theirs.handleInitHello(now, datagram);
+      case RESP_HELLO:
+        return this.#own.handleRespHello(now, datagram);
+      case INIT_DONE:
+        return this.#theirs.handleInitDone(now, datagram);
+      case RESP_DONE:
+        return this.#own.handleRespDone(now, datagram);
+      case EXTENSION:
+        if (datagram.length === OVERHEAD_BYTES) return this.#own.handleAcknowledgement(now, datagram);
+        return this.#own.handleHint(now, datagram);
+      default:
+        return 'malformed';
+    }
+  }
+
+  /**
+   * Takes an InitHello that has been verified already; for who makes a channel only when a first message deserves it. Poll
+   * after it.
+   *
+   * @returns why it was dropped, if it was.
+   */
+  handleHello(now: Millis, wallMs: number, hello: VerifiedHello): P2pkeDrop | undefined {
+    if (this.#closed) return undefined;
+    this.#wallOffsetMs = wallMs - now;
+    return this.#theirs.handleHello(now, hello);
+  }
+
+  /**
+   * Answers an `accept` event: what waited for it goes on, or is forgotten. A yes holds as long as the channel. What is not
+   * answered is forgotten after 15 s, or with the handshake. Poll after it.
+   *
+   * @param publicKey - of the event.
+   * @returns what a refusal is counted as, or why a hello could not be answered; `undefined` also when nothing waits any more.
+   */
+  answer(now: Millis, wallMs: number, publicKey: PublicKey, verdict: ChannelVerdict): P2pkeDrop | undefined {
+    if (this.#closed) return undefined;
+    this.#wallOffsetMs = wallMs - now;
+    if (now >= this.#nextEndMs) this.#expire(now);
+    const known = this.#judge(publicKey) ?? verdict; // another may have been pinned meanwhile
+    if (known === 'accepted') this.#accepted = publicKey;
+    const refusal = known === 'accepted' ? undefined : known;
+    const own = this.#own.answer(now, publicKey, known);
+    const theirs = this.#theirs.answer(now, publicKey, refusal);
+    return own ?? theirs;
   }
 
   handleTimeout(now: Millis): void {
     for (const timer of this.#outbox.takeDue(now)) {
       if (timer === 'retransmit') this.#own.retransmit(now);
       else if (timer === 'give_up') this.#giveUp(now);
-      else if (timer === 'hold') this.#release(now);
+      else if (timer === 'hold') this.#theirs.release(now);
       else if (timer === 'repeat') this.#own.repeatEarly();
       else if (timer === 'keep_alive') this.#keepAlive(now);
       else this.#expire(now);
@@ -231,10 +267,6 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
 
   poll(): Output<Bytes, ChannelEvent> {
     return this.#outbox.poll();
-  }
-
-  #drop(reason: P2pkeDrop): void {
-    this.#outbox.event({ type: 'dropped', reason });
   }
 
   /** Whether nothing has come for so long that the other side may have gone. */
@@ -261,7 +293,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     );
   }
 
-  #receive(now: Millis, wallMs: number, counter: number, datagram: Uint8Array): Bytes | undefined {
+  #receive(now: Millis, wallMs: number, counter: number, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
     const { current, previous, mine, theirs } = this.#slots;
     const sealed = datagram.subarray(HEADER_BYTES);
     const out = new Uint8Array(datagram.length - OVERHEAD_BYTES);
@@ -277,8 +309,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
       } else if (session.open(counter, sealed, out)) return this.#opened(now, wallMs, session, counter, out);
     }
     if (early && !seen) for (const session of theirs) if (!session.canOpen) session.missedEarly = true;
-    this.#drop(seen ? 'replayed' : early ? 'early_data' : 'unknown_session');
-    return undefined;
+    return seen ? 'replayed' : early ? 'early_data' : 'unknown_session';
   }
 
   #opened(now: Millis, wallMs: number, session: Session, counter: number, message: Bytes): Bytes | undefined {
@@ -312,18 +343,16 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   #expire(now: Millis): void {
     if (now < this.#nextEndMs) return;
     this.#slots.expire(now);
-    if (this.#held !== undefined && !this.#slots.theirs.includes(this.#held)) this.#endHold();
+    const { held } = this.#theirs;
+    if (held !== undefined && !this.#slots.theirs.includes(held)) this.#theirs.endHold();
     this.#armEnd();
     if (!this.#slots.any) this.#outbox.event(EXPIRED);
   }
 
-  /** Why a proven or claimed key is not this channel's, or `undefined` when it is. */
-  #judge(publicKey: PublicKey): 'not_accepted' | 'identity_mismatch' | undefined {
-    if (this.#pinned !== undefined) {
-      return equalBytes(this.#pinned.spki, publicKey.spki) ? undefined : 'identity_mismatch';
-    }
-    if (askFilter(() => this.#options.accept(publicKey)) === true) return undefined;
-    return this.#options.refusal ?? 'not_accepted';
+  /** What is known of a key; `undefined` when the application has to be asked. */
+  #judge({ spki }: PublicKey): ChannelVerdict | undefined {
+    if (this.#pinned !== undefined) return equalBytes(this.#pinned.spki, spki) ? 'accepted' : 'identity_mismatch';
+    return this.#accepted !== undefined && equalBytes(this.#accepted.spki, spki) ? 'accepted' : undefined;
   }
 
   #giveUp(now: Millis): void {
@@ -349,7 +378,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   #promote(now: Millis, session: Session): void {
     const slots = this.#slots;
     slots.promote(session);
-    if (session === this.#held) this.#endHold();
+    if (session === this.#theirs.held) this.#theirs.endHold();
     if (!session.initiator) {
       slots.theirs = slots.theirs.filter((other) => compareBytes(other.timestamp, session.timestamp) > 0);
       if (slots.mine?.state === 'hello_sent') this.#own.end();
@@ -358,107 +387,6 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#stalled = false;
     this.#armEnd();
     this.#outbox.event(READY);
-  }
-
-  #handleInitHello(now: Millis, datagram: Uint8Array): void {
-    const id = sessionIdOf(datagram);
-    const again = this.#slots.theirs.find((session) => equalBytes(session.id, id));
-    if (again?.state === 'hello_answered') return this.#outbox.transmit(again.message);
-    if (this.#slots.has(id)) return this.#drop('replayed');
-    const parsed = decodeInitHello(datagram);
-    if (parsed === undefined) return this.#drop('malformed');
-    // What is cheap comes first; a signature check is not.
-    if (this.#pinned !== undefined && !equalBytes(this.#pinned.spki, parsed.hello.spki)) {
-      return this.#drop('identity_mismatch');
-    }
-    if (this.#isOld(parsed.hello.timestamp)) return this.#refuseOld(now, id);
-    const hello = verifyInitHello(datagram, this.#options.identity.registry, parsed);
-    if (typeof hello === 'string') return this.#drop(hello);
-    return this.handleHello(now, now + this.#wallOffsetMs, hello);
-  }
-
-  /** Tells a peer whose clock went back which time its hellos have to exceed. */
-  #refuseOld(now: Millis, id: Uint8Array): void {
-    this.#drop('stale_hello');
-    if (this.#refused.isAgain(id)) this.#outbox.transmit(timeReply(id, now + this.#wallOffsetMs, this.#lastTimestamp));
-  }
-
-  #isOld(timestamp: Uint8Array): boolean {
-    return this.#lastTimestamp !== undefined && compareBytes(timestamp, this.#lastTimestamp) <= 0;
-  }
-
-  /**
-   * Answers an InitHello that has been verified already; for who makes a channel only when a first message deserves it.
-   * Poll after it.
-   */
-  handleHello(now: Millis, wallMs: number, hello: VerifiedHello): void {
-    if (this.#closed) return;
-    this.#wallOffsetMs = wallMs - now;
-    const refusal = this.#judge(hello.publicKey);
-    if (refusal !== undefined) return this.#drop(refusal);
-    if (this.#isOld(hello.timestamp)) return this.#refuseOld(now, hello.sessionId);
-    // Both began: the lower id goes on, on both sides. Ours is repeated by the timer only (fault P1).
-    const { mine } = this.#slots;
-    if (mine !== undefined && compareBytes(mine.id, hello.sessionId) < 0) return this.#drop('unexpected');
-    if (!this.#slots.makeRoom(hello.timestamp)) return this.#drop('overloaded');
-    const { identity } = this.#options;
-    const session = answerSession(identity, now, hello, identity.random(32));
-    if (session === undefined) return this.#drop('low_order');
-    this.#slots.addTheirs(session);
-    this.#armEnd();
-    this.#outbox.transmit(session.message);
-  }
-
-  #handleInitDone(now: Millis, datagram: Uint8Array): void {
-    const { theirs, current, previous } = this.#slots;
-    for (const session of [...theirs, current, previous]) {
-      if (session?.isOwnInitDone(datagram) !== true) continue;
-      if (session === this.#held) this.#outbox.arm('hold', now + HOLD_MS);
-      return this.#outbox.transmit(session.message);
-    }
-    let reason: P2pkeDrop = 'unexpected';
-    for (const session of theirs) {
-      if (session.state !== 'hello_answered') continue;
-      const refusal = session.takeInitDone(datagram);
-      if (refusal === undefined) return this.#answered(now, session);
-      if (refusal !== 'unexpected') reason = refusal;
-    }
-    return this.#drop(reason);
-  }
-
-  /** InitDone was right: the initiator is who it says. */
-  #answered(now: Millis, session: Session): void {
-    const publicKey = session.publicKey!;
-    const refusal = this.#judge(publicKey); // another may have been pinned since InitHello
-    if (refusal !== undefined) {
-      this.#slots.theirs = this.#slots.theirs.filter((other) => other !== session);
-      return this.#drop(refusal);
-    }
-    this.#pinned = publicKey;
-    session.provenMs = now;
-    if (!this.#isOld(session.timestamp)) this.#lastTimestamp = session.timestamp;
-    this.#held = session;
-    this.#outbox.arm('hold', now + HOLD_MS);
-    this.#armEnd();
-    this.#outbox.transmit(session.message);
-    const wallMs = now + this.#wallOffsetMs;
-    const differenceMs = tai64nMs(session.timestamp) - wallMs;
-    if (Math.abs(differenceMs) >= CLOCK_TOLERANCE_MS) {
-      this.#outbox.transmit(timeReply(session.id, wallMs, undefined));
-      this.#outbox.event({ type: 'clock', differenceMs, refused: false });
-    }
-    this.#outbox.event({ type: 'session', publicKey, initiator: false });
-  }
-
-  #endHold(): void {
-    this.#held = undefined;
-    this.#outbox.disarm('hold');
-  }
-
-  #release(now: Millis): void {
-    if (this.#held === undefined) return;
-    this.#outbox.transmit(this.#held.message); // RespDone once more, so that no data comes before it
-    this.#promote(now, this.#held);
   }
 
   #keepAlive(now: Millis): void {

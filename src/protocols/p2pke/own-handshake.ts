@@ -3,18 +3,18 @@
  * docs/wire/p2pke.md §6.
  */
 
-import { equalBytes, type Bytes } from '../../base/bytes.ts';
+import { copyBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
 import { type Outbox } from '../../base/outbox.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { Attempt } from './attempt.ts';
-import { READY, type ChannelEvent, type ChannelTimer, type ResolvedChannelLimits } from './channel-options.ts';
+import { READY, type ChannelEvent, type ChannelTimer, type ChannelVerdict } from './channel-options.ts';
 import { COOKIE_BYTES, OVERHEAD_BYTES } from './constants.ts';
 import { type P2pkeDrop } from './drop-reason.ts';
 import { EarlyData } from './early-data.ts';
-import { type P2pkeIdentity } from './identity.ts';
+import { type HandshakeContext } from './handshake-context.ts';
 import { decodeCookieReply, decodeTimeReply, type TimeReply } from './messages.ts';
-import { initiateSession, type Session } from './session.ts';
+import { initiateSession, type Session, type VerifiedReply } from './session.ts';
 import { type Slots } from './slots.ts';
 import { tai64nMs } from './tai64n.ts';
 import { CLOCK_TOLERANCE_MS } from './time-reply.ts';
@@ -34,28 +34,9 @@ const UNANSWERED_MS = 1000;
 /** How far in ms ahead of our clock a timestamp is made because a responder asked for it; it cannot prove that it needs to. */
 const MAX_AHEAD_MS = 86_400_000;
 
-/** What a channel does for its own handshake. */
-export interface HandshakeUser {
-  readonly slots: Slots;
-  readonly outbox: Outbox<Bytes, ChannelEvent, ChannelTimer>;
-  readonly identity: P2pkeIdentity;
-  readonly limits: ResolvedChannelLimits;
-  /** Milliseconds since the Unix epoch. */
-  wallMs(now: Millis): number;
-  /** Why a proven key is not the channel's, or `undefined` when it is. */
-  judge(publicKey: PublicKey): 'not_accepted' | 'identity_mismatch' | undefined;
-  pin(publicKey: PublicKey): void;
-  /** Something came from the other side. */
-  heard(now: Millis): void;
-  /** Whether the current session may be forgotten there. */
-  isStale(now: Millis): boolean;
-  promote(now: Millis, session: Session): void;
-  drop(reason: P2pkeDrop): void;
-}
-
 /** What is known of the session in `slots.mine`, which this class sets and clears. */
 export class OwnHandshake {
-  readonly #user: HandshakeUser;
+  readonly #user: HandshakeContext;
   readonly #slots: Slots;
   readonly #outbox: Outbox<Bytes, ChannelEvent, ChannelTimer>;
   #attempt = new Attempt(0);
@@ -66,10 +47,14 @@ export class OwnHandshake {
   /** The session confirmed last, and its early data until it is said again or known to have come. */
   #unseen: { readonly session: Session; readonly early: EarlyData } | undefined;
 
+  /** A reply whose key the application judges, and its datagram, to know it when it comes again. */
+  #judged: { readonly datagram: Bytes; readonly reply: VerifiedReply } | undefined;
+  /** How long the reply took to come. */
+  #roundTripMs = 0;
   /** The session whose other side's time was told. */
   #timed: Session | undefined;
 
-  constructor(user: HandshakeUser) {
+  constructor(user: HandshakeContext) {
     this.#user = user;
     this.#slots = user.slots;
     this.#outbox = user.outbox;
@@ -112,6 +97,7 @@ export class OwnHandshake {
     const { identity } = this.#user;
     this.#slots.mine = initiateSession(identity, now, identity.timestamps.next(wallMs), identity.random(32));
     this.#attempt = new Attempt(now);
+    this.#judged = undefined;
   }
 
   #armRepetition(now: Millis, session: Session): void {
@@ -125,6 +111,7 @@ export class OwnHandshake {
   retransmit(now: Millis): void {
     const { mine } = this.#slots;
     if (mine === undefined) return;
+    if (this.#judged !== undefined) return this.#armRepetition(now, mine); // it has been heard
     if (this.#isForgotten(now, mine)) return this.#beginAgain(now);
     if (mine.state === 'hello_sent' && this.#attempt.mayRenew(now)) {
       mine.renew(this.#user.identity.timestamps.next(this.#user.wallMs(now)));
@@ -138,7 +125,7 @@ export class OwnHandshake {
   /** Not when data went along with InitDone: that would be lost, or come twice. */
   #isForgotten(now: Millis, mine: Session): boolean {
     if (mine.state !== 'done_sent' || this.#slots.current === mine) return false;
-    return now - mine.provenMs > UNANSWERED_MS + 2 * (mine.provenMs - mine.createdMs);
+    return now - mine.provenMs > UNANSWERED_MS + 2 * this.#roundTripMs;
   }
 
   /** Begins with another InitHello; the deadline stays. */
@@ -150,6 +137,7 @@ export class OwnHandshake {
   /** Ends the handshake, whatever came of it. */
   end(): void {
     this.#slots.mine = undefined;
+    this.#judged = undefined;
     this.#crowded = false;
     this.#early.release();
     this.#attempt = new Attempt(0);
@@ -157,86 +145,121 @@ export class OwnHandshake {
     this.#outbox.disarm('give_up');
   }
 
-  handleRespHello(now: Millis, datagram: Uint8Array): void {
-    const { mine, current } = this.#slots;
-    if (mine?.state !== 'hello_sent') return this.#user.drop('unexpected');
-    if (!this.#attempt.mayRead(now)) return this.#user.drop('overloaded');
+  handleRespHello(now: Millis, datagram: Uint8Array): P2pkeDrop | undefined {
+    const { mine } = this.#slots;
+    if (mine?.state !== 'hello_sent') return 'unexpected';
+    if (this.#judged !== undefined && equalBytes(this.#judged.datagram, datagram)) return undefined;
+    if (!this.#attempt.mayRead(now)) return 'overloaded';
     const reply = mine.readRespHello(datagram);
-    if (typeof reply === 'string') return this.#user.drop(reply);
-    const reason = this.#user.judge(reply.publicKey);
-    if (reason !== undefined) {
-      this.#user.drop(reason);
-      if (this.#attempt.refused) return;
+    if (typeof reply === 'string') return reply;
+    const verdict = this.#user.judge(reply.publicKey);
+    if (verdict !== undefined) {
+      this.#roundTripMs = now - mine.createdMs;
+      return this.#settle(now, reply, verdict);
+    }
+    if (this.#judged !== undefined) {
+      return equalBytes(this.#judged.reply.publicKey.spki, reply.publicKey.spki) ? undefined : 'overloaded';
+    }
+    const isAsked = this.#slots.isJudged(reply.publicKey);
+    this.#roundTripMs = now - mine.createdMs;
+    this.#judged = { datagram: copyBytes(datagram), reply };
+    if (!isAsked) this.#user.ask(reply.publicKey, 'responder');
+    return undefined;
+  }
+
+  /** Whether a reply of this key waits for the application's verdict. */
+  isJudged(publicKey: PublicKey): boolean {
+    return this.#judged !== undefined && equalBytes(this.#judged.reply.publicKey.spki, publicKey.spki);
+  }
+
+  /** The application has judged a key. */
+  answer(now: Millis, publicKey: PublicKey, verdict: ChannelVerdict): P2pkeDrop | undefined {
+    if (this.#judged === undefined || !this.isJudged(publicKey)) return undefined;
+    const { reply } = this.#judged;
+    this.#judged = undefined;
+    return this.#settle(now, reply, verdict);
+  }
+
+  #settle(now: Millis, reply: VerifiedReply, verdict: ChannelVerdict): P2pkeDrop | undefined {
+    const { current } = this.#slots;
+    const mine = this.#slots.mine!;
+    const { publicKey } = reply;
+    if (verdict !== 'accepted') {
+      if (this.#attempt.refused) return verdict;
       this.#attempt.refused = true; // the handshake goes on: the right one may still answer
-      this.#outbox.event({ type: 'failed', reason, publicKey: reply.publicKey });
-      return;
+      this.#outbox.event({ type: 'failed', reason: verdict, publicKey });
+      return verdict;
     }
     mine.takeReply(reply);
     mine.provenMs = now;
     this.#attempt.refused = false;
-    this.#user.pin(reply.publicKey);
+    this.#user.pin(publicKey);
     this.#attempt.restart();
     this.retransmit(now);
-    this.#outbox.event({ type: 'session', publicKey: reply.publicKey, initiator: true });
+    this.#outbox.event({ type: 'session', publicKey, initiator: true });
     // Messages go right behind InitDone, unless there is a session that is known to work, or to be the original's, which may
     // forget the channel before InitDone comes: then they wait for RespDone.
     const isLost = this.#user.isStale(now) && current?.isOurKind === true;
     if (current?.canSeal !== true || isLost) this.#user.promote(now, mine);
+    return undefined;
   }
 
-  handleRespDone(now: Millis, datagram: Uint8Array): void {
+  handleRespDone(now: Millis, datagram: Uint8Array): P2pkeDrop | undefined {
     const { mine } = this.#slots;
-    if (mine?.state !== 'done_sent' || !mine.takeRespDone(datagram)) return this.#user.drop('unexpected');
-    return this.confirmed(now, mine);
+    if (mine?.state !== 'done_sent' || !mine.takeRespDone(datagram)) return 'unexpected';
+    this.confirmed(now, mine);
+    return undefined;
   }
 
   /**
    * The other side is of this library: it keeps the session that is in use. When it is the responder, it has missed no early
    * data, and is told the same of us.
    */
-  handleAcknowledgement(now: Millis, datagram: Uint8Array): void {
+  handleAcknowledgement(now: Millis, datagram: Uint8Array): P2pkeDrop | undefined {
     const { mine, current, previous } = this.#slots;
     for (const session of [mine, current, previous]) {
       if (session === undefined || session.isOurKind || !session.takeAcknowledgement(datagram)) continue;
       if (session.initiator) this.#outbox.transmit(session.acknowledgement());
       if (session === mine) this.confirmed(now, session);
-      return;
+      return undefined;
     }
-    this.#user.drop('malformed');
+    return 'malformed';
   }
 
   /** A cookie reply or a time reply. Neither is authenticated: anybody who has seen InitHello can make one. */
-  handleHint(now: Millis, datagram: Uint8Array): void {
+  handleHint(now: Millis, datagram: Uint8Array): P2pkeDrop | undefined {
     const { mine } = this.#slots;
     const time = decodeTimeReply(datagram);
     if (time !== undefined) return this.#handleTime(now, time);
     const reply = decodeCookieReply(datagram);
-    if (reply === undefined) return this.#user.drop('malformed');
-    if (mine?.state !== 'hello_sent' || !mine.isOwnHello(reply.sessionId)) return this.#user.drop('unexpected');
-    if (!this.#attempt.mayTakeCookie()) return this.#user.drop('overloaded');
+    if (reply === undefined) return 'malformed';
+    if (mine?.state !== 'hello_sent' || !mine.isOwnHello(reply.sessionId)) return 'unexpected';
+    if (!this.#attempt.mayTakeCookie()) return 'overloaded';
     if (mine.useCookie(reply.cookie)) this.#outbox.transmit(mine.message);
+    return undefined;
   }
 
-  #handleTime(now: Millis, { sessionId, timestamp }: TimeReply): void {
+  #handleTime(now: Millis, { sessionId, timestamp }: TimeReply): P2pkeDrop | undefined {
     const { mine, current } = this.#slots;
     const wallMs = this.#user.wallMs(now);
     const differenceMs = tai64nMs(timestamp) - wallMs;
     const isDifferent = Math.abs(differenceMs) >= CLOCK_TOLERANCE_MS;
     if (mine?.state === 'hello_sent' && mine.isOwnHello(sessionId)) {
-      if (!this.#attempt.mayMoveTime()) return this.#user.drop('unexpected');
+      if (!this.#attempt.mayMoveTime()) return 'unexpected';
       const isTooFar = differenceMs > MAX_AHEAD_MS;
       if (isDifferent) this.#outbox.event({ type: 'clock', differenceMs, refused: isTooFar });
-      if (isTooFar) return;
+      if (isTooFar) return undefined;
       mine.renew(this.#user.identity.timestamps.next(Math.max(wallMs, wallMs + differenceMs + 1)));
       for (const message of mine.repeats) this.#outbox.transmit(message);
-      return;
+      return undefined;
     }
     const session = [mine, current].find(
       (each) => each?.initiator === true && equalBytes(each.id.subarray(0, COOKIE_BYTES), sessionId),
     );
-    if (session === undefined || session === this.#timed || !isDifferent) return this.#user.drop('unexpected');
+    if (session === undefined || session === this.#timed || !isDifferent) return 'unexpected';
     this.#timed = session;
     this.#outbox.event({ type: 'clock', differenceMs, refused: false });
+    return undefined;
   }
 
   /** The responder has answered InitDone, with RespDone or with data. */

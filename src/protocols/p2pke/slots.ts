@@ -6,6 +6,8 @@
 
 import { compareBytes, equalBytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
+import { type PublicKey } from '../../core/secure.ts';
+import { type VerifiedHello } from './hello.ts';
 import { type Session } from './session.ts';
 
 /** How many half-open handshakes of others are kept. */
@@ -13,6 +15,12 @@ export const MAX_THEIRS = 4;
 
 /** How long in ms a half-open handshake of others is kept; far longer than one takes that is meant. */
 export const HALF_OPEN_MS = 15_000;
+
+/** A hello that waits for the application's verdict on its key. */
+interface Claim {
+  readonly hello: VerifiedHello;
+  readonly sinceMs: Millis;
+}
 
 /** The sessions of one channel. */
 export class Slots {
@@ -22,6 +30,8 @@ export class Slots {
   mine: Session | undefined;
   /** Begun there and not promoted yet. Bounded by {@link MAX_THEIRS}. */
   theirs: Session[] = [];
+  /** Hellos of others that the application judges, not answered yet. Bounded by {@link MAX_THEIRS}. */
+  claims: Claim[] = [];
 
   readonly #rejectAfterMs: number;
 
@@ -31,7 +41,9 @@ export class Slots {
 
   /** Whether there is any session, complete or not. */
   get any(): boolean {
-    return (this.current ?? this.previous ?? this.mine) !== undefined || this.theirs.length > 0;
+    return (
+      (this.current ?? this.previous ?? this.mine) !== undefined || this.theirs.length > 0 || this.claims.length > 0
+    );
   }
 
   /** When a session ends. */
@@ -46,6 +58,7 @@ export class Slots {
     for (const session of [this.previous, this.current, ...this.theirs]) {
       if (session !== undefined) end = Math.min(end, this.endOf(session));
     }
+    for (const { sinceMs } of this.claims) end = Math.min(end, sinceMs + HALF_OPEN_MS);
     return end;
   }
 
@@ -54,6 +67,7 @@ export class Slots {
     if (this.previous !== undefined && now >= this.endOf(this.previous)) this.previous = undefined;
     if (this.current !== undefined && now >= this.endOf(this.current)) this.current = undefined;
     this.theirs = this.theirs.filter((session) => now < this.endOf(session));
+    this.claims = this.claims.filter(({ sinceMs }) => now < sinceMs + HALF_OPEN_MS);
   }
 
   /**
@@ -75,6 +89,35 @@ export class Slots {
   /** Adds a handshake that the other side began; after {@link Slots.makeRoom}. */
   addTheirs(session: Session): void {
     this.theirs.push(session);
+  }
+
+  /**
+   * Keeps a hello until the application has judged its key. A later one of the same handshake takes the place of the earlier;
+   * when all places are taken, a later one takes that with the earliest timestamp.
+   *
+   * @returns false when there is no place.
+   */
+  addClaim(now: Millis, hello: VerifiedHello): boolean {
+    const isEarlier = (claim: Claim): boolean => compareBytes(claim.hello.timestamp, hello.timestamp) < 0;
+    const known = this.claims.find((claim) => equalBytes(claim.hello.ephemeral, hello.ephemeral) && isEarlier(claim));
+    const first = this.claims.toSorted((a, b) => compareBytes(a.hello.timestamp, b.hello.timestamp))[0];
+    const victim = known ?? (this.claims.length < MAX_THEIRS ? undefined : first);
+    if (victim !== undefined && !isEarlier(victim)) return false;
+    this.claims = this.claims.filter((claim) => claim !== victim);
+    this.claims.push({ hello, sinceMs: known?.sinceMs ?? now });
+    return true;
+  }
+
+  /** Whether a hello of this key waits for the application's verdict. */
+  isJudged({ spki }: PublicKey): boolean {
+    return this.claims.some(({ hello }) => equalBytes(hello.publicKey.spki, spki));
+  }
+
+  /** Takes out the hellos of a key that has been judged. */
+  takeClaims({ spki }: PublicKey): readonly VerifiedHello[] {
+    const taken = this.claims.filter(({ hello }) => equalBytes(hello.publicKey.spki, spki));
+    this.claims = this.claims.filter((claim) => !taken.includes(claim));
+    return taken.map(({ hello }) => hello);
   }
 
   /** Whether a session of this id is here, in whatever state. */

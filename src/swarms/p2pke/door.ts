@@ -1,6 +1,6 @@
 /** Which hellos are worth a signature check, and which claims are worth an answer. docs/wire/p2pke.md §8. */
 
-import { type Addr, ipOf } from '../../core/addr.ts';
+import { type Addr } from '../../core/addr.ts';
 import { type Bytes, compareBytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
@@ -11,6 +11,7 @@ import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
 import { type InitHelloDatagram, decodeInitHello } from '../../protocols/p2pke/messages.ts';
 import { RefusedHellos, timeReply } from '../../protocols/p2pke/time-reply.ts';
+import { hostOf } from './host.ts';
 import { type ResolvedP2pke } from './options.ts';
 import { PeerMemory } from './peer-memory.ts';
 
@@ -70,9 +71,4 @@ export class Door<I extends Addr> {
     const isMeant = this.#refused.isAgain(hello.sessionId);
     return { type: 'old', reply: isMeant ? timeReply(hello.sessionId, this.#realm.wallMs(), last) : undefined };
   }
-}
-
-/** Where an address is counted: its IP; where there are no IPs, the address itself. */
-export function hostOf(addr: Addr): string {
-  return ipOf(addr) ?? addr.text;
 }

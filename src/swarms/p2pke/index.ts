@@ -15,10 +15,19 @@ import { type SecureSwarm } from '../../core/secure.ts';
 import { type Swarm, assertSwarm } from '../../core/swarm.ts';
 import { type P2pkeAddr } from './address.ts';
 import { type P2pkeOptions, resolveP2pke } from './options.ts';
-import { P2pkeSwarm } from './swarm.ts';
+import { P2pkeSwarm as LayeredP2pkeSwarm } from './swarm.ts';
 
 export { p2pkeAddr, type P2pkeAddr } from './address.ts';
 export { type P2pkeLimits, type P2pkeOptions } from './options.ts';
+
+/** What {@link p2pke} makes. */
+export interface P2pkeSwarm<I extends Addr> extends SecureSwarm<P2pkeAddr<I>> {
+  /**
+   * Asks `accept` again about every peer with whom there is a session or a handshake, and ends what it refuses: tells that wait
+   * reject with `refused`. The peer is not told; what it sends is dropped. Settles when all are judged; never rejects.
+   */
+  recheck(): Promise<void>;
+}
 
 /**
  * Makes a swarm on which every message is of a known key and nobody on the way can read it, out of any swarm: UDP, memory,
@@ -33,9 +42,9 @@ export { type P2pkeLimits, type P2pkeOptions } from './options.ts';
  *
  * @throws {TypeError | RangeError} for wrong options; when the inner swarm has a handler.
  */
-export function p2pke<I extends Addr>(inner: Swarm<I>, options: P2pkeOptions<I>): SecureSwarm<P2pkeAddr<I>> {
+export function p2pke<I extends Addr>(inner: Swarm<I>, options: P2pkeOptions<I>): P2pkeSwarm<I> {
   assertSwarm(inner, 'inner');
-  return new P2pkeSwarm<I>(inner, resolveP2pke(inner.realm, options), { keepInner: options.keepInner });
+  return new LayeredP2pkeSwarm<I>(inner, resolveP2pke(inner.realm, options), { keepInner: options.keepInner });
 }
 
 export {
@@ -44,6 +53,7 @@ export {
   type ChannelLimits,
   type ChannelOptions,
   type ChannelTimer,
+  type ChannelVerdict,
   type ResolvedChannelLimits,
 } from '../../protocols/p2pke/channel-options.ts';
 export { Channel } from '../../protocols/p2pke/channel.ts';

@@ -1,5 +1,6 @@
 /** One peer at one inner address: its channel, and who waits for it. */
 
+import { type AcceptPeer, type Side } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
@@ -7,25 +8,31 @@ import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { type Wait } from '../../runtime/waits.ts';
-import { type ChannelEvent } from '../../protocols/p2pke/channel-options.ts';
+import { type ChannelEvent, type ChannelVerdict } from '../../protocols/p2pke/channel-options.ts';
 import { Channel } from '../../protocols/p2pke/channel.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { type VerifiedHello } from '../../protocols/p2pke/hello.ts';
+import { type AcceptGate, type PendingVerdict } from '../../sessions/accept-gate.ts';
 import { type P2pkeAddr } from './address.ts';
+import { hostOf } from './host.ts';
 import { type ResolvedP2pke } from './options.ts';
 
 /** What a link tells its swarm. */
 export interface LinkUser<I extends Addr> {
   readonly realm: Realm;
   readonly options: ResolvedP2pke<I>;
-  /** Whether the user wants to talk to this key; never throws. */
-  accepts(addr: P2pkeAddr<I>, key: PublicKey): boolean;
+  readonly gate: AcceptGate<P2pkeAddr<I>>;
   /** Sends a datagram of a handshake, or one that only says that we live. */
   transmit(link: Link<I>, datagram: Bytes): void;
-  /** Takes all events but drops. */
-  event(link: Link<I>, event: Exclude<ChannelEvent, { readonly type: 'dropped' }>): void;
+  /** Takes all events but questions. */
+  event(link: Link<I>, event: LinkEvent): void;
+  /** A key has been judged; `reason`: why the hello that brought it is dropped. */
+  judged(link: Link<I>, reason: P2pkeDrop | undefined): void;
   failed(bug: Error): void;
 }
+
+/** What a link tells its swarm; it sees to questions itself. */
+export type LinkEvent = Exclude<ChannelEvent, { readonly type: 'accept' }>;
 
 /** A tell that waits for a session. */
 export interface WaitingTell {
@@ -55,37 +62,31 @@ export class Link<I extends Addr> {
   readonly #user: LinkUser<I>;
   readonly #channel: Channel;
   readonly #driver: Driver<Bytes, ChannelEvent>;
-  #dropped: P2pkeDrop | undefined;
+  #peer: AcceptPeer<P2pkeAddr<I>> | undefined;
+  #question: PendingVerdict | undefined;
 
   constructor(user: LinkUser<I>, addr: P2pkeAddr<I>) {
     const { realm, options } = user;
     this.#user = user;
     this.addr = addr;
     this.usedMs = realm.nowMs();
-    let refusal: 'identity_mismatch' | 'not_accepted' = 'identity_mismatch';
-    const channel = new Channel({
-      identity: options.identity,
-      limits: options.channel,
-      accept: (key) => {
-        const isPeer = options.idOf(key) === addr.id;
-        refusal = isPeer ? 'not_accepted' : 'identity_mismatch';
-        return isPeer && user.accepts(addr, key);
-      },
-      get refusal() {
-        return refusal; // asked for right after accept
-      },
-    });
+    const channel = new Channel({ identity: options.identity, limits: options.channel });
     this.#channel = channel;
     this.#driver = new Driver(channel, {
       realm,
       transmit: (datagram) => user.transmit(this, datagram),
       event: (event) => {
-        if (event.type === 'dropped') this.#dropped = event.reason;
+        if (event.type === 'accept') this.#ask(event.publicKey, event.side);
         else user.event(this, event);
       },
       failed: (bug) => user.failed(bug),
       background: () => !channel.isHandshaking,
     });
+  }
+
+  /** Whom the application has been asked about, if it has been. */
+  get peer(): AcceptPeer<P2pkeAddr<I>> | undefined {
+    return this.#peer;
   }
 
   /** The peer's key, once it has been proven. */
@@ -96,11 +97,6 @@ export class Link<I extends Addr> {
   /** Timestamp of the last hello with which the peer completed a handshake. */
   get helloTimestamp(): Bytes | undefined {
     return this.#channel.helloTimestamp;
-  }
-
-  /** Why the last datagram was dropped; `undefined` when it was not. */
-  get dropped(): P2pkeDrop | undefined {
-    return this.#dropped;
   }
 
   /** Whether somebody waits for a session or for the key. */
@@ -130,20 +126,19 @@ export class Link<I extends Addr> {
     this.#driver.poll();
   }
 
-  /** Takes a datagram; the message in it, or `undefined`: then `dropped` says whether it was of any use. */
-  handleDatagram(now: Millis, datagram: Uint8Array): Bytes | undefined {
-    this.#dropped = undefined;
-    const message = this.#channel.handleDatagram(now, this.#user.realm.wallMs(), datagram);
+  /** Takes a datagram. @returns the message in it, why it was dropped, or `undefined` when it was of use */
+  handleDatagram(now: Millis, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
+    const received = this.#channel.handleDatagram(now, this.#user.realm.wallMs(), datagram);
     this.#driver.poll();
-    if (message !== undefined) this.usedMs = now;
-    return message;
+    if (received instanceof Uint8Array) this.usedMs = now;
+    return received;
   }
 
-  /** Takes a hello that has been checked. */
-  handleHello(now: Millis, hello: VerifiedHello): void {
-    this.#dropped = undefined;
-    this.#channel.handleHello(now, this.#user.realm.wallMs(), hello);
+  /** Takes a hello that has been checked. @returns why it was dropped, if it was */
+  handleHello(now: Millis, hello: VerifiedHello): P2pkeDrop | undefined {
+    const reason = this.#channel.handleHello(now, this.#user.realm.wallMs(), hello);
     this.#driver.poll();
+    return reason;
   }
 
   /** Nobody waits any more. @returns whether a handshake was given up by it. */
@@ -161,7 +156,33 @@ export class Link<I extends Addr> {
   }
 
   close(): void {
+    this.#question?.cancel();
+    this.#question = undefined;
     this.#driver.stop();
     this.#channel.close();
+  }
+
+  /** One question at a time: its verdict counts for all that waits for it. */
+  #ask(publicKey: PublicKey, side: Side): void {
+    const { addr } = this;
+    const { gate, options } = this.#user;
+    if (options.idOf(publicKey) !== addr.id) return this.#answer(publicKey, 'identity_mismatch');
+    if (this.#question !== undefined) return undefined;
+    this.#peer = { id: addr.id, publicKey, addr, side };
+    const settle = (accepted: boolean): void => {
+      this.#question = undefined;
+      this.#answer(publicKey, accepted ? 'accepted' : 'not_accepted');
+    };
+    const verdict = gate.ask(this.#peer, hostOf(addr.inner), settle);
+    if (typeof verdict === 'boolean') settle(verdict);
+    else this.#question = verdict;
+    return undefined;
+  }
+
+  #answer(publicKey: PublicKey, verdict: ChannelVerdict): void {
+    const { realm } = this.#user;
+    const reason = this.#channel.answer(realm.nowMs(), realm.wallMs(), publicKey, verdict);
+    this.#driver.poll();
+    this.#user.judged(this, reason);
   }
 }

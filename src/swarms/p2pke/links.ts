@@ -45,6 +45,11 @@ export class Links<I extends Addr> {
     return this.#halfOpen.size;
   }
 
+  /** All links; do not add or remove any meanwhile. */
+  all(): Iterable<Link<I>> {
+    return this.#byPeer.values();
+  }
+
   get(addr: P2pkeAddr<I>): Link<I> | undefined {
     return this.#byPeer.get(addr.text);
   }

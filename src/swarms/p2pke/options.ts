@@ -1,5 +1,6 @@
 /** How a P2PKE swarm is made. */
 
+import { type Accept } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
@@ -51,14 +52,13 @@ export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits
   /** Who we are: what `generateKey` and `importKey` answer, or whatever can sign (a hardware key, say). */
   readonly privateKey: Signer;
   /**
-   * Whether to talk to a peer, dialled or dialling: asked before anything is sent to it or delivered of it, perhaps more
-   * than once. Only `true` admits: anything else, a promise or a throw included, is a no, counted as `handler_error` and
-   * traced. @default everybody
-   *
-   * @param addr - the peer's address.
-   * @param key - its key; at the last time of asking, the peer has proven it.
+   * Who may talk, whoever dialled; see {@link Accept}. Asked once for each session, at a hello whose signature is right (the
+   * peer is the initiator) or at a reply that has proven its key (the responder). The key of an initiator has signed a time,
+   * but not yet this handshake: the hello may be a copy of one that somebody has overheard, so do not count it as a visit of
+   * its owner. Copies cannot complete a handshake. The protocol cannot say no: a peer that is refused sees `timeout`; a tell
+   * of this side to a peer that it refuses itself rejects with `refused`. @default everybody
    */
-  readonly accept?: ((addr: P2pkeAddr<I>, key: PublicKey) => boolean) | undefined;
+  readonly accept?: Accept<P2pkeAddr<I>> | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal and in go-p2p's p2pkeswarm */
   readonly fingerprint?: Fingerprint | undefined;
   /** How long in ms a tell or a look-up waits for the peer's handshake. @default 10000 */

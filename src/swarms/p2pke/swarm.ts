@@ -1,21 +1,21 @@
 /** The swarm that keeps its messages to whom they are for: datagrams in and out, and whose they are. */
 
+import { type AcceptPeer } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { copyBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
 import { type LayerDescription } from '../../core/inspect.ts';
 import { P2PError } from '../../core/errors.ts';
-import { askFilter } from '../../core/filter.ts';
 import { type Message, type TellHandler } from '../../core/message.ts';
 import { type PublicKey, type Secure } from '../../core/secure.ts';
 import { sendFailures } from '../../swarm-kit/send-failures.ts';
 import { type CallOptions, type Swarm } from '../../core/swarm.ts';
+import { AcceptGate } from '../../sessions/accept-gate.ts';
 import { later } from '../../runtime/later.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { RESOLVED, rejection } from '../../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../../swarm-kit/tell-slot.ts';
 import { Waits, checkCall } from '../../runtime/waits.ts';
-import { type ChannelEvent } from '../../protocols/p2pke/channel-options.ts';
 import {
   FIRST_DATA_COUNTER,
   INIT_HELLO,
@@ -27,9 +27,10 @@ import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { counterOf } from '../../protocols/p2pke/messages.ts';
 import { describeDuration } from '../../base/duration.ts';
 import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
-import { Door, hostOf } from './door.ts';
+import { Door } from './door.ts';
+import { hostOf } from './host.ts';
 import { handshakeError, isNoRoute } from './errors.ts';
-import { Link, type WaitingTell } from './link.ts';
+import { Link, type LinkEvent, type WaitingTell } from './link.ts';
 import { Links } from './links.ts';
 import { type ResolvedP2pke } from './options.ts';
 import { WaitingRoom } from './waiting.ts';
@@ -47,6 +48,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
   readonly #options: ResolvedP2pke<I>;
   readonly #links: Links<I>;
   readonly #door: Door<I>;
+  readonly #gate: AcceptGate<P2pkeAddr<I>>;
   readonly #tells: TellSlot<P2pkeAddr<I>>;
   readonly #waits: Waits;
   readonly #waiting: WaitingRoom<I>;
@@ -55,9 +57,9 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
   /** What we are at our inner addresses, by text. Bounded by MAX_LOCAL_ADDRS. */
   readonly #locals = new Map<string, P2pkeAddr<I>>();
   readonly #user = {
-    accepts: (addr: P2pkeAddr<I>, key: PublicKey) => this.#accepts(addr, key),
     transmit: (link: Link<I>, datagram: Bytes) => this.#transmit(link, datagram),
     event: (link: Link<I>, event: LinkEvent) => this.#onEvent(link, event),
+    judged: (link: Link<I>, reason: P2pkeDrop | undefined) => this.#handled(link, reason),
     failed: (bug: Error) => this.latch.fail(bug),
   };
 
@@ -68,6 +70,14 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     this.publicKey = options.identity.publicKey;
     this.#links = new Links(options.counts);
     this.#door = new Door(realm, options);
+    this.#gate = new AcceptGate({
+      realm,
+      accept: options.accept,
+      onFault: ({ addr }, cause) => {
+        this.counts.countDrop('handler_error');
+        realm.trace?.({ layer: 'p2pke', type: 'handler_error', atMs: realm.nowMs(), addr, cause });
+      },
+    });
     this.#tells = new TellSlot({ realm, counters: this.counts, budget: new PendingBudget(options.pending) });
     this.#waits = new Waits(realm);
     this.#waiting = new WaitingRoom(options.counts, (link) => this.#links.isStranger(link));
@@ -162,6 +172,14 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     return told.then(() => super.drain(options));
   }
 
+  /** Asks `accept` again about every peer, and ends what it refuses. */
+  recheck(): Promise<void> {
+    const sessions: [AcceptPeer<P2pkeAddr<I>>, () => void][] = []; // Bounded by maxChannels.
+    for (const link of this.#links.all())
+      if (link.peer !== undefined) sessions.push([link.peer, () => this.#refuse(link)]);
+    return this.#gate.recheck(sessions);
+  }
+
   protected describeLayer(): Omit<LayerDescription, 'inner'> {
     return {
       limits: this.#options.limits,
@@ -182,6 +200,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     this.#failures?.[Symbol.dispose]();
     this.#tells.clear();
     this.#links.close();
+    this.#gate.close();
     this.#waits.close(this.latch.how?.cause);
   }
 
@@ -208,23 +227,13 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     return RESOLVED;
   }
 
-  #accepts(addr: P2pkeAddr<I>, key: PublicKey): boolean {
-    const { accept } = this.#options;
-    if (accept === undefined) return true;
-    const answer = askFilter(() => accept(addr, key));
-    if (typeof answer === 'boolean') return answer;
-    this.counts.countDrop('handler_error');
-    this.realm.trace?.({ layer: 'p2pke', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause: answer });
-    return false;
-  }
-
   /** A new link, or `undefined` when there is no room. */
   #link(addr: P2pkeAddr<I>, halfOpen: boolean): Link<I> | undefined {
     const { realm } = this;
     const host = hostOf(addr.inner);
     const isStranger = halfOpen && !this.#door.peers.wasDialled(addr.id);
     if (!this.#links.makeRoom(realm.nowMs(), addr.inner, host, isStranger)) return undefined;
-    const link = new Link<I>({ ...this.#user, realm, options: this.#options }, addr);
+    const link = new Link<I>({ ...this.#user, gate: this.#gate, realm, options: this.#options }, addr);
     this.#links.add(link, host, { halfOpen, isStranger });
     return link;
   }
@@ -357,13 +366,19 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     }
     link.abandon();
     link.reject((what) => {
-      if (reason === 'not_accepted') {
-        return new P2PError('refused', 'local', `Cannot ${what}: accept said no to its key`, { sent: 'no' });
-      }
+      if (reason === 'not_accepted') return notAccepted(what);
       const other = publicKey === undefined ? 'another' : this.#options.idOf(publicKey);
       return new P2PError('identity_mismatch', 'remote', `Cannot ${what}: ${other} answered there`, { sent: 'no' });
     });
     if (link.isSpent) this.#links.remove(link);
+  }
+
+  /** The application does not accept a peer any more. */
+  #refuse(link: Link<I>): void {
+    if (this.#links.get(link.addr) !== link) return;
+    this.#drop('not_accepted');
+    link.reject(notAccepted);
+    this.#links.remove(link);
   }
 
   #flush(link: Link<I>): void {
@@ -395,14 +410,13 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     const now = this.realm.nowMs();
     let reason: P2pkeDrop | undefined;
     for (const link of links) {
-      const payload = link.handleDatagram(now, datagram);
-      if (payload !== undefined) {
-        this.#tells.deliver({ src: link.addr, dst: this.#local(dst), payload });
+      const received = link.handleDatagram(now, datagram);
+      if (received === undefined) return undefined;
+      if (typeof received === 'object') {
+        this.#tells.deliver({ src: link.addr, dst: this.#local(dst), payload: received });
         return undefined;
       }
-      const { dropped } = link;
-      if (dropped === undefined) return undefined;
-      if (reason === undefined || reason === 'unknown_session' || reason === 'unexpected') reason = dropped;
+      if (reason === undefined || reason === 'unknown_session' || reason === 'unexpected') reason = received;
     }
     return this.#drop(reason!);
   }
@@ -424,8 +438,8 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
       return key !== undefined && equalBytes(key.spki, spki);
     });
     if (known !== undefined) {
-      known.handleDatagram(now, datagram);
-      return this.#heard(known);
+      const received = known.handleDatagram(now, datagram);
+      return this.#handled(known, typeof received === 'string' ? received : undefined);
     }
     const verified = this.#door.verify(now, datagram, verdict.hello);
     if (verified.type === 'drop') return this.#drop(verified.reason);
@@ -438,15 +452,16 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     const link = links?.find(({ addr }) => addr.id === id) ?? this.#link(p2pkeAddr(id, src), true);
     if (link === undefined) return this.#drop('overloaded');
     link.claimedKey = hello.publicKey;
-    link.handleHello(now, hello);
-    return this.#heard(link);
+    return this.#handled(link, link.handleHello(now, hello));
   }
 
-  /** A hello has been handled: what is left of it. */
-  #heard(link: Link<I>): void {
-    if (link.dropped !== undefined) this.#drop(link.dropped);
+  /** A hello or a verdict has been handled: what is left of it. */
+  #handled(link: Link<I>, reason: P2pkeDrop | undefined): void {
+    if (reason !== undefined) this.#drop(reason);
     if (link.isSpent) this.#links.remove(link);
   }
 }
 
-type LinkEvent = Exclude<ChannelEvent, { readonly type: 'dropped' }>;
+function notAccepted(what: string): P2PError {
+  return new P2PError('refused', 'local', `Cannot ${what}: accept said no to its key`, { sent: 'no' });
+}

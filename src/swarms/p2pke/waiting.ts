@@ -3,7 +3,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { P2PError } from '../../core/errors.ts';
 import { sourceOf } from '../../base/source-shares.ts';
-import { hostOf } from './door.ts';
+import { hostOf } from './host.ts';
 import { type Link, type WaitingTell } from './link.ts';
 import { type ResolvedP2pke } from './options.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from '../../support/fast-check.ts';
-import { Channel } from '../../../src/protocols/p2pke/channel.ts';
+import { JudgedChannel } from './judged-channel.ts';
 import { channelFor, channelPair, Pair, testIdentity, seededRandom } from './pair.ts';
 
 describe('a channel', () => {
@@ -226,7 +226,7 @@ describe('a channel', () => {
     assert.throws(() => channelPair(1, { rekeyAfterMs: 0 }), /Cannot take rekeyAfterMs: expected 1 to Infinity, got 0/);
     assert.throws(() => channelPair(1, { rekeyAfterMessages: 1.5 }), TypeError);
     // @ts-expect-error no identity
-    assert.throws(() => new Channel({ accept: () => true }), /expected an identity of createP2pkeIdentity/);
+    assert.throws(() => new JudgedChannel({ accept: () => true }), /expected an identity of createP2pkeIdentity/);
   });
 
   it('delivers at most once and never sticks, whatever the link does', () => {

@@ -3,14 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../../../src/base/bytes.ts';
-import { type PublicKey } from '../../../src/core/secure.ts';
-import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { decodeInitHello, withCounter } from '../../../src/protocols/p2pke/messages.ts';
 import { initiateSession, type Session } from '../../../src/protocols/p2pke/session.ts';
 import { signatureInput } from '../../../src/protocols/p2pke/signature-input.ts';
 import { encodeTai64n, tai64nMs } from '../../../src/protocols/p2pke/tai64n.ts';
+import { JudgedChannel } from './judged-channel.ts';
 import { channelFor, channelPair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
 
 const alice = testIdentity(1);
@@ -18,11 +17,14 @@ const bob = testIdentity(2);
 const mallory = testIdentity(3);
 
 /** What comes out of a channel now. */
-function outputs(channel: Channel): { readonly sent: Bytes[]; readonly drops: string[]; readonly events: string[] } {
-  const all = { sent: [] as Bytes[], drops: [] as string[], events: [] as string[] };
+function outputs(channel: JudgedChannel): {
+  readonly sent: Bytes[];
+  readonly drops: string[];
+  readonly events: string[];
+} {
+  const all = { sent: [] as Bytes[], drops: channel.dropped.splice(0), events: [] as string[] };
   for (let output = channel.poll(); output.type !== 'wait'; output = channel.poll()) {
     if (output.type === 'transmit') all.sent.push(output.transmit);
-    else if (output.event.type === 'dropped') all.drops.push(output.event.reason);
     else all.events.push(output.event.type);
   }
   return all;
@@ -38,7 +40,7 @@ function impersonator(victim: P2pkeIdentity, overheard: Uint8Array): P2pkeIdenti
 }
 
 /** The initiator's part of a handshake with a channel: the session after InitDone, and what the channel answers to it. */
-function handshake(identity: P2pkeIdentity, timestamp: Bytes, channel: Channel, seed: number): Session {
+function handshake(identity: P2pkeIdentity, timestamp: Bytes, channel: JudgedChannel, seed: number): Session {
   const session = initiateSession(identity, 0, timestamp, seededRandom(seed)(32));
   channel.handleDatagram(0, WALL_MS, session.message);
   const { sent } = outputs(channel);
@@ -71,7 +73,7 @@ describe('the signature of InitDone', () => {
 
 describe('a key that completes its handshake after another was pinned', () => {
   it('is judged again: it makes no session, and nothing of it is delivered', () => {
-    const channel = new Channel({ identity: bob, accept: () => true });
+    const channel = new JudgedChannel({ identity: bob, accept: () => true });
     const first = handshake(alice, encodeTai64n(1_700_000_000, 0), channel, 6);
     const second = handshake(mallory, encodeTai64n(1_700_000_000, 1), channel, 7);
     channel.handleDatagram(0, WALL_MS, first.message);
@@ -82,50 +84,6 @@ describe('a key that completes its handshake after another was pinned', () => {
     assert.deepEqual(outputs(channel).drops, ['unknown_session']);
     assert.deepEqual(channel.publicKey, alice.publicKey);
   });
-
-  it('is asked about again before it is pinned, since the answer may have changed', () => {
-    let isWelcome = true;
-    const channel = new Channel({ identity: bob, accept: () => isWelcome });
-    const session = handshake(alice, encodeTai64n(1_700_000_000, 0), channel, 6);
-    isWelcome = false;
-    channel.handleDatagram(0, WALL_MS, session.message);
-    assert.deepEqual(outputs(channel), { sent: [], drops: ['not_accepted'], events: [] });
-    assert.equal(channel.publicKey, undefined);
-    assert.equal(channel.isEmpty, true);
-  });
-});
-
-describe('accept of a channel', () => {
-  const answers: readonly [string, () => unknown][] = [
-    ['a promise', () => Promise.resolve(true)],
-    ['a promise that rejects', () => Promise.reject(new Error('late'))],
-    ['undefined', () => undefined],
-    ['1', () => 1],
-    ['an object', () => ({})],
-    [
-      'a throw',
-      () => {
-        throw new Error('thrown by accept');
-      },
-    ],
-  ];
-  for (const [name, answer] of answers) {
-    it(`takes ${name} for a no, on both sides`, () => {
-      const accept = answer as (key: PublicKey) => boolean;
-      const responder = new Channel({ identity: bob, accept });
-      const hello = initiateSession(alice, 0, encodeTai64n(1_700_000_000, 0), seededRandom(5)(32)).message;
-      responder.handleDatagram(0, WALL_MS, hello);
-      assert.deepEqual(outputs(responder), { sent: [], drops: ['not_accepted'], events: [] });
-
-      const initiator = new Channel({ identity: alice, accept });
-      initiator.open(0, WALL_MS);
-      const other = new Channel({ identity: bob, accept: () => true });
-      for (const datagram of outputs(initiator).sent) other.handleDatagram(0, WALL_MS, datagram);
-      for (const datagram of outputs(other).sent) initiator.handleDatagram(0, WALL_MS, datagram);
-      assert.deepEqual(outputs(initiator), { sent: [], drops: ['not_accepted'], events: ['failed'] });
-      assert.equal(initiator.publicKey, undefined);
-    });
-  }
 });
 
 describe('messages that end a handshake', () => {

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { type Admission, Doorkeeper, type DoorkeeperLimits } from '../../../src/protocols/p2pke/doorkeeper.ts';
 import { sessionIdOf, verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { decodeCookieReply, decodeInitHello } from '../../../src/protocols/p2pke/messages.ts';
+import { JudgedChannel } from './judged-channel.ts';
 import { channelPair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
 
 const alice = testIdentity(1);
 
 /** A channel that has said InitHello, and its last datagram. */
 class Caller {
-  readonly channel = new Channel({ identity: testIdentity(), accept: () => true });
+  readonly channel = new JudgedChannel({ identity: testIdentity(), accept: () => true });
   datagram: Uint8Array<ArrayBuffer>;
 
   constructor(now = 0) {

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { chacha20Poly1305, x25519PrivateKey } from '#crypto';
 import { compareBytes, encodeText, type Bytes } from '../../../src/base/bytes.ts';
-import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { verifyInitHello, type VerifiedHello } from '../../../src/protocols/p2pke/hello.ts';
 import { createP2pkeIdentity, type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { encodeInitHello, encodeRespHello, withCounter } from '../../../src/protocols/p2pke/messages.ts';
@@ -13,6 +12,7 @@ import { answerSession } from '../../../src/protocols/p2pke/session.ts';
 import { signatureInput } from '../../../src/protocols/p2pke/signature-input.ts';
 import { encodeTai64n } from '../../../src/protocols/p2pke/tai64n.ts';
 import { Original } from './original.ts';
+import { JudgedChannel } from './judged-channel.ts';
 import { channelFor, channelPair, Pair, seededRandom, testIdentity, WALL_MS } from './pair.ts';
 
 const alice = testIdentity(1);
@@ -141,7 +141,7 @@ describe('P2: stuck channel when data overtakes RespDone', () => {
 describe('P3: the initiator never asks whether a key is accepted', () => {
   it('nothing of a peer with another key is delivered, and nothing is sent to it', () => {
     const asked: string[] = [];
-    const channel = new Channel({
+    const channel = new JudgedChannel({
       identity: alice,
       accept: (key) => {
         asked.push(key.algorithm);
@@ -359,7 +359,7 @@ describe('P11: what the original leaves unchecked', () => {
     assert.equal(hello[at], 1);
     hello[at] = 2;
     channel.handleDatagram(0, WALL_MS, hello);
-    assert.deepEqual(channel.poll(), { type: 'event', event: { type: 'dropped', reason: 'bad_version' } });
+    assert.deepEqual(channel.dropped, ['bad_version']);
   });
 
   it('counters 4 to 15, and those at the end, are no data', () => {

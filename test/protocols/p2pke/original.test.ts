@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { Original } from './original.ts';
+import { type JudgedChannel } from './judged-channel.ts';
 import { channelFor, channelPair, Pair, seededRandom, testIdentity } from './pair.ts';
 
 const alice: P2pkeIdentity = testIdentity(1);
@@ -220,7 +220,7 @@ describe('first data of a session that overtakes InitDone', () => {
 });
 
 describe('between channels of this library', () => {
-  const handshakes = (pair: Pair<Channel, Channel>): number => pair.a.sentWith(0) + pair.b.sentWith(0);
+  const handshakes = (pair: Pair<JudgedChannel, JudgedChannel>): number => pair.a.sentWith(0) + pair.b.sentWith(0);
 
   it('one handshake carries 110 s of use, whoever of the two talks', () => {
     for (const from of ['a', 'b', 'both'] as const) {

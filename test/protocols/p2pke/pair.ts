@@ -5,8 +5,8 @@ import { type Output } from '../../../src/base/machine.ts';
 import { type PublicKey } from '../../../src/core/secure.ts';
 import { generateKey } from '../../../src/identity/keys.ts';
 import { type ChannelEvent, type ChannelLimits } from '../../../src/protocols/p2pke/channel-options.ts';
-import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { createP2pkeIdentity, type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
+import { JudgedChannel } from './judged-channel.ts';
 
 /** A stream of bytes that never repeats and is the same in every run. */
 export function seededRandom(seed: number): (length: number) => Uint8Array<ArrayBuffer> {
@@ -30,6 +30,7 @@ export function testIdentity(seed: number = ++identities): P2pkeIdentity {
 
 /** What the pair needs of an end: a channel has it, and so has the model of the original. */
 export interface End {
+  readonly dropped?: readonly string[];
   seal(now: number, wallMs: number, payload: Uint8Array): Bytes | undefined;
   handleDatagram(now: number, wallMs: number, datagram: Uint8Array): Bytes | undefined;
   handleTimeout(now: number): void;
@@ -64,9 +65,7 @@ export class Side<E extends End = End> {
   }
 
   drops(reason?: string): number {
-    return this.events.filter(
-      ({ event }) => event.type === 'dropped' && (reason === undefined || event.reason === reason),
-    ).length;
+    return (this.end.dropped ?? []).filter((each) => reason === undefined || each === reason).length;
   }
 
   sentWith(counter: number): number {
@@ -178,15 +177,15 @@ export class Pair<A extends End = End, B extends End = End> {
 }
 
 export interface ChannelPair {
-  readonly pair: Pair<Channel, Channel>;
+  readonly pair: Pair<JudgedChannel, JudgedChannel>;
   readonly alice: P2pkeIdentity;
   readonly bob: P2pkeIdentity;
 }
 
 /** A channel for `identity` that takes the key of `peer` and no other. */
-export function channelFor(identity: P2pkeIdentity, peer: P2pkeIdentity, limits: ChannelLimits = {}): Channel {
+export function channelFor(identity: P2pkeIdentity, peer: P2pkeIdentity, limits: ChannelLimits = {}): JudgedChannel {
   const accept = (key: PublicKey): boolean => key.spki.every((byte, i) => byte === peer.publicKey.spki[i]);
-  return new Channel({ identity, accept, refusal: 'identity_mismatch', limits });
+  return new JudgedChannel({ identity, accept, refusal: 'identity_mismatch', limits });
 }
 
 /** Two channels that take each other's key. */
