@@ -5,7 +5,7 @@
  *
  * One process, real time. Every hello comes from an address of its own and is signed as it should be, so that only budgets
  * and bounds stand in its way; the flood goes as fast as it is taken, in bursts of 100. Honest peers come one after the
- * other, each for the first time. Baseline: the same number of honest peers without a flood. Control: without the door
+ * other, each for the first time. Baseline: the same number of honest peers without a flood. Control: without the gate
  * (budgets without end) the flood must leave as many half-open channels as the bounds allow.
  */
 
@@ -122,11 +122,11 @@ report('no flood', await run(hellos, 0));
 const flood = await run(hellos, count);
 report('flood', flood);
 const open = await run(hellos, 4000, { hellosPerSecond: Infinity });
-report('flood, no door', open);
+report('flood, no gate', open);
 const holds = flood.served >= HONEST && flood.grownBytes < STATED_BYTES && flood.halfOpen <= 1024;
 console.log(holds ? `holds: below ${STATED_BYTES} bytes, every honest peer served` : 'DOES NOT HOLD');
 const trusted = open.halfOpen > 1000; // an honest peer may just have taken the place of one
 console.log(
-  trusted ? 'control: without the door the bounds are reached' : 'CONTROL FAILED: this run cannot be trusted',
+  trusted ? 'control: without the gate the bounds are reached' : 'CONTROL FAILED: this run cannot be trusted',
 );
 process.exitCode = holds && trusted ? 0 : 1;

@@ -77,8 +77,9 @@ describe('accept of a p2pke swarm', () => {
     for (const swarm of [alice!, bob!]) swarm.listen(({ payload }) => void heard.push(payload[0]!));
     await net.run(Promise.all([alice!.tell(addrOf(bob!), byte(1)), bob!.tell(addrOf(alice!), byte(2))]));
     await net.realm.clock.advance(500);
-    assert.deepEqual(heard.toSorted(), [1, 2]);
-    assert.deepEqual(asked.map(({ id }) => id).toSorted(), [idOf(1), idOf(2)].toSorted());
+    assert.deepEqual(new Set(heard), new Set([1, 2]));
+    assert.deepEqual(asked.length, 2);
+    assert.deepEqual(new Set(asked.map(({ id }) => id)), new Set([idOf(1), idOf(2)]));
   });
 
   it('does not ask again when sessions are replaced', async () => {
@@ -143,7 +144,7 @@ describe('accept of a p2pke swarm', () => {
     banned.add(idOf(1));
     heard.length = asked.length = 0;
     await net.run(bob.recheck());
-    assert.deepEqual(asked.map(({ id }) => id).toSorted(), [idOf(1), idOf(3)].toSorted());
+    assert.deepEqual(new Set(asked.map(({ id }) => id)), new Set([idOf(1), idOf(3)]));
     assert.equal(inspect(bob).state['channels'], 1);
     await net.run(Promise.all([alice.tell(addrOf(bob), byte(2)), carol.tell(addrOf(bob), byte(2))]));
     await net.realm.clock.advance(500);

@@ -65,10 +65,10 @@ export {
 } from '../../protocols/p2pke/constants.ts';
 export {
   type Admission,
-  Doorkeeper,
-  DOORKEEPER_LIMITS,
-  type DoorkeeperLimits,
-} from '../../protocols/p2pke/doorkeeper.ts';
+  HandshakeGate,
+  HANDSHAKE_GATE_LIMITS,
+  type HandshakeGateLimits,
+} from '../../protocols/p2pke/handshake-gate.ts';
 export { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 export { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
 export { createP2pkeIdentity, type P2pkeIdentity, type P2pkeIdentityOptions } from '../../protocols/p2pke/identity.ts';

@@ -16,12 +16,12 @@ import {
   type ResolvedChannelLimits,
   resolveChannelLimits,
 } from '../../protocols/p2pke/channel-options.ts';
-import { DOORKEEPER_LIMITS, type DoorkeeperLimits } from '../../protocols/p2pke/doorkeeper.ts';
+import { HANDSHAKE_GATE_LIMITS, type HandshakeGateLimits } from '../../protocols/p2pke/handshake-gate.ts';
 import { type P2pkeIdentity, createP2pkeIdentity } from '../../protocols/p2pke/identity.ts';
 import { type P2pkeAddr } from './address.ts';
 
 /** Times, budgets and bounds. */
-export interface P2pkeLimits extends ChannelLimits, DoorkeeperLimits {
+export interface P2pkeLimits extends ChannelLimits, HandshakeGateLimits {
   /**
    * Peers with whom there are sessions or handshakes, each in 6 KB. An eighth is a reserve for peers that are called from
    * here, or have been. A new one takes the place of the oldest of a source (/24, /64) that holds more than its share, or of
@@ -93,7 +93,7 @@ export interface ResolvedP2pke<I extends Addr> {
   readonly timeoutMs: number;
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
   readonly channel: ResolvedChannelLimits;
-  readonly door: DoorkeeperLimits;
+  readonly gate: HandshakeGateLimits;
   readonly counts: Readonly<Record<Count, number>>;
   /** All numbers, for `inspect`. */
   readonly limits: Readonly<Record<string, number>>;
@@ -122,11 +122,11 @@ export function resolveP2pke<I extends Addr>(realm: Realm, options: P2pkeOptions
   const timeoutMs = quantity(options.timeoutMs, 'timeoutMs', 10_000, 0, Infinity);
   const channel = resolveChannelLimits(limits);
   const pending = assertPendingLimits(options);
-  const door = {
-    hellosPerSecond: limits.hellosPerSecond ?? DOORKEEPER_LIMITS.hellosPerSecond,
-    provenHellosPerSecond: limits.provenHellosPerSecond ?? DOORKEEPER_LIMITS.provenHellosPerSecond,
-    hellosPerSourcePerSecond: limits.hellosPerSourcePerSecond ?? DOORKEEPER_LIMITS.hellosPerSourcePerSecond,
-    maxSources: limits.maxSources ?? DOORKEEPER_LIMITS.maxSources,
+  const gate = {
+    hellosPerSecond: limits.hellosPerSecond ?? HANDSHAKE_GATE_LIMITS.hellosPerSecond,
+    provenHellosPerSecond: limits.provenHellosPerSecond ?? HANDSHAKE_GATE_LIMITS.provenHellosPerSecond,
+    hellosPerSourcePerSecond: limits.hellosPerSourcePerSecond ?? HANDSHAKE_GATE_LIMITS.hellosPerSourcePerSecond,
+    maxSources: limits.maxSources ?? HANDSHAKE_GATE_LIMITS.maxSources,
   };
   return {
     identity,
@@ -136,8 +136,8 @@ export function resolveP2pke<I extends Addr>(realm: Realm, options: P2pkeOptions
     timeoutMs,
     pending,
     channel,
-    door,
+    gate,
     counts,
-    limits: { timeoutMs, ...pending, ...channel, ...door, ...counts },
+    limits: { timeoutMs, ...pending, ...channel, ...gate, ...counts },
   };
 }

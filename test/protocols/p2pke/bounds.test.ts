@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Bucket } from '../../../src/protocols/p2pke/bucket.ts';
 import { MAX_COUNTER } from '../../../src/protocols/p2pke/constants.ts';
-import { Doorkeeper } from '../../../src/protocols/p2pke/doorkeeper.ts';
+import { HandshakeGate } from '../../../src/protocols/p2pke/handshake-gate.ts';
 import { EarlyBudget, EarlyData } from '../../../src/protocols/p2pke/early-data.ts';
 import { sessionIdOf } from '../../../src/protocols/p2pke/hello.ts';
 import {
@@ -40,13 +40,13 @@ describe('the replay window after a jump', () => {
 describe('a cookie', () => {
   const hello = initiateSession(testIdentity(1), 0, encodeTai64n(1_700_000_000, 0), seededRandom(1)(32));
   const parsed = decodeInitHello(hello.message)!;
-  const ask = (door: Doorkeeper, now: number, cookie?: Uint8Array): unknown => {
+  const ask = (door: HandshakeGate, now: number, cookie?: Uint8Array): unknown => {
     const asked = { ...parsed, hello: { ...parsed.hello, cookie } };
     const answer = door.admit(now, '192.0.2.1:1', '192.0.2.0/24', hello.message, asked);
     return typeof answer === 'string' ? answer : answer.slice(21);
   };
-  const busy = (): Doorkeeper => {
-    const door = new Doorkeeper(0, seededRandom(5), { hellosPerSecond: 0, hellosPerSourcePerSecond: 1000 });
+  const busy = (): HandshakeGate => {
+    const door = new HandshakeGate(0, seededRandom(5), { hellosPerSecond: 0, hellosPerSourcePerSecond: 1000 });
     assert.equal(ask(door, 0), 'admit');
     return door;
   };

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { encodeText } from '../../../src/base/bytes.ts';
 import { Attempt } from '../../../src/protocols/p2pke/attempt.ts';
 import { CHANNEL_LIMITS } from '../../../src/protocols/p2pke/channel-options.ts';
-import { DOORKEEPER_LIMITS } from '../../../src/protocols/p2pke/doorkeeper.ts';
+import { HANDSHAKE_GATE_LIMITS } from '../../../src/protocols/p2pke/handshake-gate.ts';
 import { decodeInitHello } from '../../../src/protocols/p2pke/messages.ts';
 import { tai64nMs } from '../../../src/protocols/p2pke/tai64n.ts';
 import { Transport } from '../../../src/protocols/p2pke/transport.ts';
@@ -24,7 +24,7 @@ describe('the defaults', () => {
       handshakeBackoffMs: 250,
       handshakeTimeoutMs: 10_000,
     });
-    assert.deepEqual(DOORKEEPER_LIMITS, {
+    assert.deepEqual(HANDSHAKE_GATE_LIMITS, {
       hellosPerSecond: 100,
       provenHellosPerSecond: 500,
       hellosPerSourcePerSecond: 10,

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Admission, Doorkeeper, type DoorkeeperLimits } from '../../../src/protocols/p2pke/doorkeeper.ts';
+import {
+  type Admission,
+  HandshakeGate,
+  type HandshakeGateLimits,
+} from '../../../src/protocols/p2pke/handshake-gate.ts';
 import { sessionIdOf, verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { decodeCookieReply, decodeInitHello } from '../../../src/protocols/p2pke/messages.ts';
 import { JudgedChannel } from './judged-channel.ts';
@@ -26,8 +30,8 @@ class Caller {
     return last;
   }
 
-  ask(door: Doorkeeper, now: number, address = '192.0.2.1:1'): Admission {
-    return door.admit(now, address, address.split(':')[0]!, this.datagram, decodeInitHello(this.datagram)!);
+  ask(gate: HandshakeGate, now: number, address = '192.0.2.1:1'): Admission {
+    return gate.admit(now, address, address.split(':')[0]!, this.datagram, decodeInitHello(this.datagram)!);
   }
 
   /** Takes a cookie reply and goes on with what the channel says next. */
@@ -45,23 +49,23 @@ function cookieFor(initHello: Uint8Array, value: number): Uint8Array {
   return Uint8Array.of(255, 255, 255, 255, 1, ...id.subarray(0, 16), ...new Uint8Array(16).fill(value));
 }
 
-function door(limits: DoorkeeperLimits): Doorkeeper {
-  return new Doorkeeper(0, seededRandom(5), limits);
+function gate(limits: HandshakeGateLimits): HandshakeGate {
+  return new HandshakeGate(0, seededRandom(5), limits);
 }
 
-/** A door with no budget for strangers. */
-const closed: DoorkeeperLimits = { hellosPerSecond: 0 };
+/** A gate with no budget for strangers. */
+const closed: HandshakeGateLimits = { hellosPerSecond: 0 };
 
 /** Uses up the one that every budget begins with. */
-function busy(limits: DoorkeeperLimits = {}): Doorkeeper {
-  const busyDoor = door({ ...closed, ...limits });
-  assert.equal(new Caller().ask(busyDoor, 0), 'admit');
-  return busyDoor;
+function busy(limits: HandshakeGateLimits = {}): HandshakeGate {
+  const busyGate = gate({ ...closed, ...limits });
+  assert.equal(new Caller().ask(busyGate, 0), 'admit');
+  return busyGate;
 }
 
-describe('the doorkeeper', () => {
+describe('the handshake gate', () => {
   it('lets everybody in as long as few come', () => {
-    const quiet = door({ hellosPerSecond: 100 });
+    const quiet = gate({ hellosPerSecond: 100 });
     const caller = new Caller();
     for (let i = 0; i < 500; i++) assert.equal(caller.ask(quiet, i * 10), 'admit');
     assert.equal(quiet.sources, 0);
@@ -136,8 +140,8 @@ describe('the doorkeeper', () => {
   });
 
   it('refuses limits that make no sense', () => {
-    assert.throws(() => door({ hellosPerSecond: -1 }), RangeError);
-    assert.throws(() => door({ maxSources: 0 }), RangeError);
+    assert.throws(() => gate({ hellosPerSecond: -1 }), RangeError);
+    assert.throws(() => gate({ maxSources: 0 }), RangeError);
   });
 });
 

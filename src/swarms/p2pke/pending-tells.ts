@@ -4,7 +4,7 @@ import { type Addr } from '../../core/addr.ts';
 import { P2PError } from '../../core/errors.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { hostOf } from './host.ts';
-import { type Link, type WaitingTell } from './link.ts';
+import { type PeerSession, type PendingTell } from './peer-session.ts';
 import { type ResolvedP2pke } from './options.ts';
 
 /** The part of all places that tells to strangers of one source may take: whoever makes us answer can make us wait, too. */
@@ -25,9 +25,9 @@ class Load {
 }
 
 /** Bounded by maxWaitingMessages and maxWaitingBytes, both per peer, and by shares of both for strangers. */
-export class WaitingRoom<I extends Addr> {
+export class PendingTells<I extends Addr> {
   readonly #counts: ResolvedP2pke<I>['counts'];
-  readonly #isStranger: (link: Link<I>) => boolean;
+  readonly #isStranger: (session: PeerSession<I>) => boolean;
   readonly #all = new Load();
   readonly #strangers = new Load();
   /** Tells to strangers by source. Bounded by the tells that wait. */
@@ -36,7 +36,7 @@ export class WaitingRoom<I extends Addr> {
   readonly onEmpty: Set<() => void> = new Set();
 
   /** @param isStranger - whether a peer has only ever called us. */
-  constructor(counts: ResolvedP2pke<I>['counts'], isStranger: (link: Link<I>) => boolean) {
+  constructor(counts: ResolvedP2pke<I>['counts'], isStranger: (session: PeerSession<I>) => boolean) {
     this.#counts = counts;
     this.#isStranger = isStranger;
   }
@@ -50,28 +50,28 @@ export class WaitingRoom<I extends Addr> {
   }
 
   /** Why one more tell to this peer cannot wait; `undefined` when it can. */
-  refusal(link: Link<I>, bytes: number): P2PError | undefined {
+  refusal(session: PeerSession<I>, bytes: number): P2PError | undefined {
     const { maxWaitingMessagesPerPeer, maxWaitingBytesPerPeer, maxWaitingMessages, maxWaitingBytes } = this.#counts;
     const full =
-      link.tells.size >= maxWaitingMessagesPerPeer
-        ? `${link.tells.size} messages wait for its handshake, limit is ${maxWaitingMessagesPerPeer} (maxWaitingMessagesPerPeer)`
-        : link.tells.size > 0 && link.waitingBytes + bytes > maxWaitingBytesPerPeer
-          ? `${link.waitingBytes} bytes wait for its handshake, limit is ${maxWaitingBytesPerPeer} (maxWaitingBytesPerPeer)`
+      session.tells.size >= maxWaitingMessagesPerPeer
+        ? `${session.tells.size} messages wait for its handshake, limit is ${maxWaitingMessagesPerPeer} (maxWaitingMessagesPerPeer)`
+        : session.tells.size > 0 && session.waitingBytes + bytes > maxWaitingBytesPerPeer
+          ? `${session.waitingBytes} bytes wait for its handshake, limit is ${maxWaitingBytesPerPeer} (maxWaitingBytesPerPeer)`
           : this.messages >= maxWaitingMessages
             ? `${this.messages} messages wait for handshakes, limit is ${maxWaitingMessages} (maxWaitingMessages)`
             : this.messages > 0 && this.bytes + bytes > maxWaitingBytes
               ? `${this.bytes} bytes wait for handshakes, limit is ${maxWaitingBytes} (maxWaitingBytes)`
-              : this.#strangerRefusal(link, bytes);
+              : this.#strangerRefusal(session, bytes);
     if (full === undefined) return undefined;
-    return new P2PError('limit_exceeded', 'local', `Cannot tell ${link.addr.text}: ${full}`, { sent: 'no' });
+    return new P2PError('limit_exceeded', 'local', `Cannot tell ${session.addr.text}: ${full}`, { sent: 'no' });
   }
 
-  add(link: Link<I>, tell: WaitingTell): void {
-    link.tells.add(tell);
-    link.waitingBytes += tell.payload.length;
+  add(session: PeerSession<I>, tell: PendingTell): void {
+    session.tells.add(tell);
+    session.waitingBytes += tell.payload.length;
     this.#all.add(1, tell.payload.length);
-    if (!this.#isStranger(link)) return;
-    tell.source = sourceOf(hostOf(link.addr.inner));
+    if (!this.#isStranger(session)) return;
+    tell.source = sourceOf(hostOf(session.addr.inner));
     this.#strangers.add(1, tell.payload.length);
     const own = this.#bySource.get(tell.source) ?? new Load();
     this.#bySource.set(tell.source, own);
@@ -79,9 +79,9 @@ export class WaitingRoom<I extends Addr> {
   }
 
   /** Takes out what has gone, or does not wait any more. Idempotent. */
-  remove(link: Link<I>, tell: WaitingTell): void {
-    if (!link.tells.delete(tell)) return;
-    link.waitingBytes -= tell.payload.length;
+  remove(session: PeerSession<I>, tell: PendingTell): void {
+    if (!session.tells.delete(tell)) return;
+    session.waitingBytes -= tell.payload.length;
     this.#all.add(-1, -tell.payload.length);
     if (tell.source !== undefined) {
       this.#strangers.add(-1, -tell.payload.length);
@@ -93,9 +93,9 @@ export class WaitingRoom<I extends Addr> {
   }
 
   /** A first message of a source, and a first one in all, is let in whatever its size. */
-  #strangerRefusal(link: Link<I>, bytes: number): string | undefined {
-    if (!this.#isStranger(link)) return undefined;
-    const own = this.#bySource.get(sourceOf(hostOf(link.addr.inner)));
+  #strangerRefusal(session: PeerSession<I>, bytes: number): string | undefined {
+    if (!this.#isStranger(session)) return undefined;
+    const own = this.#bySource.get(sourceOf(hostOf(session.addr.inner)));
     if (own !== undefined && this.#isOver(own, bytes, SOURCE_SHARE)) {
       return `${own.messages} messages and ${own.bytes} bytes wait for peers of its network, which is the share of one`;
     }

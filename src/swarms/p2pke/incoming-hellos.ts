@@ -6,7 +6,7 @@ import { type Millis } from '../../base/machine.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { sourceOf } from '../../base/source-shares.ts';
-import { Doorkeeper } from '../../protocols/p2pke/doorkeeper.ts';
+import { HandshakeGate } from '../../protocols/p2pke/handshake-gate.ts';
 import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
 import { type InitHelloDatagram, decodeInitHello } from '../../protocols/p2pke/messages.ts';
@@ -32,31 +32,31 @@ export type Claim =
 /** Hellos that were refused as too old and are known again. */
 const MAX_REFUSED = 256;
 
-/** The door of one swarm. */
-export class Door<I extends Addr> {
+/** The hellos that come to one swarm. */
+export class IncomingHellos<I extends Addr> {
   readonly peers: PeerMemory;
   readonly #options: ResolvedP2pke<I>;
-  readonly #keeper: Doorkeeper;
+  readonly #gate: HandshakeGate;
   readonly #realm: Realm;
   readonly #refused = new RefusedHellos(MAX_REFUSED);
 
   constructor(realm: Realm, options: ResolvedP2pke<I>) {
     this.#options = options;
     this.#realm = realm;
-    this.#keeper = new Doorkeeper(realm.nowMs(), (length) => realm.random(length), options.door);
+    this.#gate = new HandshakeGate(realm.nowMs(), (length) => realm.random(length), options.gate);
     this.peers = new PeerMemory(options.counts.maxRememberedPeers);
   }
 
   /** Sources that have proven their address and are remembered now. */
   get sources(): number {
-    return this.#keeper.sources;
+    return this.#gate.sources;
   }
 
   /** Judges a hello by what it costs nothing to know. */
   admit(now: Millis, src: I, datagram: Bytes): Verdict {
     const hello = decodeInitHello(datagram);
     if (hello === undefined) return { type: 'drop', reason: 'malformed' };
-    const admission = this.#keeper.admit(now, src.text, sourceOf(hostOf(src)), datagram, hello);
+    const admission = this.#gate.admit(now, src.text, sourceOf(hostOf(src)), datagram, hello);
     if (admission === 'admit') return { type: 'hello', hello };
     return admission === 'drop' ? { type: 'drop', reason: 'overloaded' } : { type: 'cookie', datagram: admission };
   }

@@ -17,7 +17,7 @@ import { sessionIdOf } from './hello.ts';
 import { encodeCookieReply, type InitHelloDatagram } from './messages.ts';
 
 /** How many handshakes of others are worked on. One costs about half a millisecond of a core. */
-export interface DoorkeeperLimits {
+export interface HandshakeGateLimits {
   /** InitHellos a second that need no cookie, from everybody together. @default 100: 5 % of a core */
   readonly hellosPerSecond?: number | undefined;
   /** InitHellos a second with a right cookie, from everybody together. @default 500: a quarter of a core */
@@ -28,8 +28,8 @@ export interface DoorkeeperLimits {
   readonly maxSources?: number | undefined;
 }
 
-/** Defaults of {@link DoorkeeperLimits}. */
-export const DOORKEEPER_LIMITS: { readonly [K in keyof DoorkeeperLimits]-?: number } = {
+/** Defaults of {@link HandshakeGateLimits}. */
+export const HANDSHAKE_GATE_LIMITS: { readonly [K in keyof HandshakeGateLimits]-?: number } = {
   hellosPerSecond: 100,
   provenHellosPerSecond: 500,
   hellosPerSourcePerSecond: 10,
@@ -49,8 +49,8 @@ function bucket(perSecond: number, now: Millis): Bucket {
 /** What is done with an InitHello: let in, answered with these bytes, or dropped without a word. */
 export type Admission = 'admit' | 'drop' | Bytes;
 
-/** The door of one swarm. */
-export class Doorkeeper {
+/** The gate of one swarm. */
+export class HandshakeGate {
   readonly #random: (length: number) => Uint8Array;
   readonly #perSource: number;
   readonly #maxSources: number;
@@ -66,12 +66,12 @@ export class Doorkeeper {
    * @param random - bytes fit for keys.
    * @throws {TypeError} {RangeError} when a limit is no number or out of range.
    */
-  constructor(now: Millis, random: (length: number) => Uint8Array, limits: DoorkeeperLimits = {}) {
-    const rate = (name: Exclude<keyof DoorkeeperLimits, 'maxSources'>): number =>
-      quantity(limits[name], name, DOORKEEPER_LIMITS[name], 0, Infinity);
+  constructor(now: Millis, random: (length: number) => Uint8Array, limits: HandshakeGateLimits = {}) {
+    const rate = (name: Exclude<keyof HandshakeGateLimits, 'maxSources'>): number =>
+      quantity(limits[name], name, HANDSHAKE_GATE_LIMITS[name], 0, Infinity);
     this.#random = random;
     this.#perSource = rate('hellosPerSourcePerSecond');
-    this.#maxSources = wholeNumber(limits.maxSources, 'maxSources', DOORKEEPER_LIMITS.maxSources, 1, 2 ** 24);
+    this.#maxSources = wholeNumber(limits.maxSources, 'maxSources', HANDSHAKE_GATE_LIMITS.maxSources, 1, 2 ** 24);
     this.#unproven = bucket(rate('hellosPerSecond'), now);
     this.#proven = bucket(rate('provenHellosPerSecond'), now);
     this.#secret = copyBytes(random(32));

@@ -17,25 +17,25 @@ import { type P2pkeAddr } from './address.ts';
 import { hostOf } from './host.ts';
 import { type ResolvedP2pke } from './options.ts';
 
-/** What a link tells its swarm. */
-export interface LinkUser<I extends Addr> {
+/** What a session tells its swarm. */
+export interface PeerSessionUser<I extends Addr> {
   readonly realm: Realm;
   readonly options: ResolvedP2pke<I>;
   readonly gate: AcceptGate<P2pkeAddr<I>>;
   /** Sends a datagram of a handshake, or one that only says that we live. */
-  transmit(link: Link<I>, datagram: Bytes): void;
+  transmit(session: PeerSession<I>, datagram: Bytes): void;
   /** Takes all events but questions. */
-  event(link: Link<I>, event: LinkEvent): void;
+  event(session: PeerSession<I>, event: PeerSessionEvent): void;
   /** A key has been judged; `reason`: why the hello that brought it is dropped. */
-  judged(link: Link<I>, reason: P2pkeDrop | undefined): void;
+  judged(session: PeerSession<I>, reason: P2pkeDrop | undefined): void;
   failed(bug: Error): void;
 }
 
-/** What a link tells its swarm; it sees to questions itself. */
-export type LinkEvent = Exclude<ChannelEvent, { readonly type: 'accept' }>;
+/** What a session tells its swarm; it sees to questions itself. */
+export type PeerSessionEvent = Exclude<ChannelEvent, { readonly type: 'accept' }>;
 
 /** A tell that waits for a session. */
-export interface WaitingTell {
+export interface PendingTell {
   /** The caller's, and left alone by it as long as the tell is not settled. */
   readonly payload: Uint8Array;
   readonly wait: Wait<void>;
@@ -46,10 +46,10 @@ export interface WaitingTell {
 }
 
 /** The sessions with one peer at one inner address. */
-export class Link<I extends Addr> {
+export class PeerSession<I extends Addr> {
   readonly addr: P2pkeAddr<I>;
   /** Bounded by maxWaitingMessagesPerPeer; in the order of the calls. */
-  readonly tells: Set<WaitingTell> = new Set();
+  readonly tells: Set<PendingTell> = new Set();
   waitingBytes = 0;
   /** Look-ups that wait for the key. Bounded by the calls under way. */
   readonly lookups: Set<Wait<PublicKey>> = new Set();
@@ -59,13 +59,13 @@ export class Link<I extends Addr> {
   trouble: string | undefined;
   /** When something was last told to or heard from this peer. */
   usedMs: Millis;
-  readonly #user: LinkUser<I>;
+  readonly #user: PeerSessionUser<I>;
   readonly #channel: Channel;
   readonly #driver: Driver<Bytes, ChannelEvent>;
   #peer: AcceptPeer<P2pkeAddr<I>> | undefined;
   #question: PendingVerdict | undefined;
 
-  constructor(user: LinkUser<I>, addr: P2pkeAddr<I>) {
+  constructor(user: PeerSessionUser<I>, addr: P2pkeAddr<I>) {
     const { realm, options } = user;
     this.#user = user;
     this.addr = addr;

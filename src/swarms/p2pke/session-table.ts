@@ -1,16 +1,16 @@
-/** All links of a swarm: found by address, bounded in number. */
+/** All sessions of a swarm: found by address, bounded in number. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type Millis } from '../../base/machine.ts';
 import { type P2pkeAddr } from './address.ts';
 import { SourceShares } from '../../base/source-shares.ts';
-import { type Link } from './link.ts';
+import { type PeerSession } from './peer-session.ts';
 import { type ResolvedP2pke } from './options.ts';
 
-/** A link that nothing was told to or heard from for so long may make room for another: as the keep-alive time-out. */
+/** A session that nothing was told to or heard from for so long may make room for another: as the keep-alive time-out. */
 const IDLE_MS = 15_000;
 
-/** How many links are looked at to find one that is idle. */
+/** How many sessions are looked at to find one that is idle. */
 const MAX_LOOKS = 64;
 
 /** The part of `maxChannels` that strangers do not get: it is for those whom we call, or have called. */
@@ -19,17 +19,17 @@ const RESERVE = 1 / 8;
 /** The part of the strangers' places that a source may hold when they are all taken. */
 const FAIR_SHARE = 1 / 32;
 
-/** Links by inner address, and by peer at that address. */
-export class Links<I extends Addr> {
+/** SessionTable by inner address, and by peer at that address. */
+export class SessionTable<I extends Addr> {
   readonly #counts: ResolvedP2pke<I>['counts'];
   /** By the text of `<PeerID>@<inner>`; those looked at longest ago come first. Bounded by maxChannels. */
-  readonly #byPeer = new Map<string, Link<I>>();
+  readonly #byPeer = new Map<string, PeerSession<I>>();
   /** By the text of the inner address; each list is bounded by maxChannelsPerAddr, the one that works best comes first. */
-  readonly #bySite = new Map<string, readonly Link<I>[]>();
+  readonly #bySite = new Map<string, readonly PeerSession<I>[]>();
   /** Peers that have said hello and proven nothing. Bounded by maxHalfOpen. */
-  readonly #halfOpen = new SourceShares<Link<I>>();
+  readonly #halfOpen = new SourceShares<PeerSession<I>>();
   /** Peers that have called us, and that we have never called. Bounded by maxChannels less the reserve. */
-  readonly #strangers = new SourceShares<Link<I>>();
+  readonly #strangers = new SourceShares<PeerSession<I>>();
   readonly #maxStrangers: number;
 
   constructor(counts: ResolvedP2pke<I>['counts']) {
@@ -45,27 +45,27 @@ export class Links<I extends Addr> {
     return this.#halfOpen.size;
   }
 
-  /** All links; do not add or remove any meanwhile. */
-  all(): Iterable<Link<I>> {
+  /** All sessions; do not add or remove any meanwhile. */
+  all(): Iterable<PeerSession<I>> {
     return this.#byPeer.values();
   }
 
-  get(addr: P2pkeAddr<I>): Link<I> | undefined {
+  get(addr: P2pkeAddr<I>): PeerSession<I> | undefined {
     return this.#byPeer.get(addr.text);
   }
 
   /** Whether a peer has only ever called us. */
-  isStranger(link: Link<I>): boolean {
-    return this.#strangers.has(link);
+  isStranger(session: PeerSession<I>): boolean {
+    return this.#strangers.has(session);
   }
 
-  /** All links at an inner address. */
-  at(inner: I): readonly Link<I>[] | undefined {
+  /** All sessions at an inner address. */
+  at(inner: I): readonly PeerSession<I>[] | undefined {
     return this.#bySite.get(inner.text);
   }
 
   /**
-   * Makes room for one more link at an inner address.
+   * Makes room for one more session at an inner address.
    *
    * @param host - what the address is counted as.
    * @param isStranger - it calls us, and we have never called it.
@@ -74,7 +74,8 @@ export class Links<I extends Addr> {
   makeRoom(now: Millis, inner: I, host: string, isStranger: boolean): boolean {
     const site = this.at(inner) ?? [];
     if (site.length >= this.#counts.maxChannelsPerAddr) {
-      const victim = site.findLast((link) => this.#halfOpen.has(link)) ?? site.find((link) => isIdle(now, link));
+      const victim =
+        site.findLast((session) => this.#halfOpen.has(session)) ?? site.find((session) => isIdle(now, session));
       if (victim === undefined) return false;
       this.remove(victim);
     }
@@ -85,50 +86,50 @@ export class Links<I extends Addr> {
 
   /**
    * @param halfOpen - the peer has said hello, and it is not known whether it is there.
-   * @param isStranger - as for {@link Links.makeRoom}.
+   * @param isStranger - as for {@link SessionTable.makeRoom}.
    */
   add(
-    link: Link<I>,
+    session: PeerSession<I>,
     host: string,
     { halfOpen, isStranger }: { readonly halfOpen: boolean; readonly isStranger: boolean },
   ): void {
-    const { inner, text } = link.addr;
+    const { inner, text } = session.addr;
     if (halfOpen) {
       if (this.#halfOpen.size >= this.#counts.maxHalfOpen) this.remove(this.#halfOpen.oldestOfBusiest!);
-      this.#halfOpen.add(host, link);
+      this.#halfOpen.add(host, session);
     }
-    if (isStranger) this.#strangers.add(host, link);
-    this.#byPeer.set(text, link);
-    this.#bySite.set(inner.text, [...(this.at(inner) ?? []), link]);
+    if (isStranger) this.#strangers.add(host, session);
+    this.#byPeer.set(text, session);
+    this.#bySite.set(inner.text, [...(this.at(inner) ?? []), session]);
   }
 
   /** The peer has been proven to be there, or somebody here waits for it. */
-  keep(link: Link<I>): void {
-    this.#halfOpen.delete(link);
+  keep(session: PeerSession<I>): void {
+    this.#halfOpen.delete(session);
   }
 
-  /** The link has a session that works: it is tried first from now on. */
-  prefer(link: Link<I>): void {
-    const site = this.at(link.addr.inner);
-    if (site === undefined || site[0] === link || !site.includes(link)) return;
-    this.#bySite.set(link.addr.inner.text, [link, ...site.filter((other) => other !== link)]);
+  /** The session has a session that works: it is tried first from now on. */
+  prefer(session: PeerSession<I>): void {
+    const site = this.at(session.addr.inner);
+    if (site === undefined || site[0] === session || !site.includes(session)) return;
+    this.#bySite.set(session.addr.inner.text, [session, ...site.filter((other) => other !== session)]);
   }
 
-  /** Takes a link out and closes it. */
-  remove(link: Link<I>): void {
-    const { inner, text } = link.addr;
-    if (this.#byPeer.get(text) !== link) return;
+  /** Takes a session out and closes it. */
+  remove(session: PeerSession<I>): void {
+    const { inner, text } = session.addr;
+    if (this.#byPeer.get(text) !== session) return;
     this.#byPeer.delete(text);
-    this.#halfOpen.delete(link);
-    this.#strangers.delete(link);
-    const site = this.at(inner)!.filter((other) => other !== link);
+    this.#halfOpen.delete(session);
+    this.#strangers.delete(session);
+    const site = this.at(inner)!.filter((other) => other !== session);
     if (site.length === 0) this.#bySite.delete(inner.text);
     else this.#bySite.set(inner.text, site);
-    link.close();
+    session.close();
   }
 
   close(): void {
-    for (const link of this.#byPeer.values()) link.close();
+    for (const session of this.#byPeer.values()) session.close();
     this.#byPeer.clear();
     this.#bySite.clear();
     this.#halfOpen.clear();
@@ -141,8 +142,8 @@ export class Links<I extends Addr> {
    */
   #evict(now: Millis, host: string, isStranger: boolean): boolean {
     const mustBeStranger = isStranger && this.#strangers.size >= this.#maxStrangers;
-    const mayGo = (link: Link<I> | undefined): boolean =>
-      link !== undefined && (!mustBeStranger || this.#strangers.has(link));
+    const mayGo = (session: PeerSession<I> | undefined): boolean =>
+      session !== undefined && (!mustBeStranger || this.#strangers.has(session));
     const victim = [
       this.#halfOpen.victimFor(host),
       this.#strangers.victimFor(host, Math.max(1, this.#maxStrangers * FAIR_SHARE)),
@@ -153,19 +154,19 @@ export class Links<I extends Addr> {
       return true;
     }
     let looks = 0;
-    for (const [text, link] of this.#byPeer) {
-      if (isIdle(now, link) && mayGo(link)) {
-        this.remove(link);
+    for (const [text, session] of this.#byPeer) {
+      if (isIdle(now, session) && mayGo(session)) {
+        this.remove(session);
         return true;
       }
       if (++looks > MAX_LOOKS) return false;
       this.#byPeer.delete(text); // to the end, so that the next search begins behind it
-      this.#byPeer.set(text, link);
+      this.#byPeer.set(text, session);
     }
     return false;
   }
 }
 
-function isIdle<I extends Addr>(now: Millis, link: Link<I>): boolean {
-  return !link.isAwaited && now - link.usedMs > IDLE_MS;
+function isIdle<I extends Addr>(now: Millis, session: PeerSession<I>): boolean {
+  return !session.isAwaited && now - session.usedMs > IDLE_MS;
 }
