@@ -2,14 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type AcceptPeer } from '../src/core/accept.ts';
 import { decodeText, encodeText, receiveOne } from '../src/index.ts';
 import { generateKey, peerIdOf } from '../src/identity/keys.ts';
-import { type P2pkeAddr, type P2pkeOptions, p2pke, p2pkeAddr } from '../src/swarms/p2pke/index.ts';
-import { type SecureSwarm } from '../src/core/secure.ts';
+import { type P2pkeOptions, type P2pkeSwarm, p2pke, p2pkeAddr } from '../src/swarms/p2pke/index.ts';
 import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp.ts';
 import { GoPeer, goMissing } from './go-peer.ts';
 
-async function open(options: Partial<P2pkeOptions<UdpAddr>> = {}): Promise<SecureSwarm<P2pkeAddr<UdpAddr>>> {
+async function open(options: Partial<P2pkeOptions<UdpAddr>> = {}): Promise<P2pkeSwarm<UdpAddr>> {
   return p2pke(await openUdpSwarm({ bind: '127.0.0.1:0' }), { privateKey: generateKey(), ...options });
 }
 
@@ -37,6 +38,55 @@ describe('the p2pke swarm with the independent Go peer', { skip: goMissing(), co
     assert.equal(decodeText(payload), 'from Go');
     await swarm.tell(src, encodeText('back'));
     assert.equal(await go.text(), 'back');
+  });
+
+  it('judges Go for a second when it dials, and loses none of its first data', async () => {
+    await using go = new GoPeer('udp,p2pke', 45);
+    await go.address();
+    const asked: AcceptPeer[] = [];
+    const accept = async (peer: AcceptPeer): Promise<boolean> => {
+      asked.push(peer);
+      await delay(1000);
+      return true;
+    };
+    await using swarm = await open({ accept });
+    const told = receiveOne(swarm, { timeoutMs: 10_000 });
+    go.tell(swarm.addr.text, 'first');
+    const { src, payload } = await told;
+    assert.equal(decodeText(payload), 'first');
+    assert.deepEqual(
+      asked.map(({ id, side }) => [id, side]),
+      [[src.id, 'initiator']],
+    );
+    await swarm.tell(src, encodeText('back'));
+    assert.equal(await go.text(), 'back');
+  });
+
+  it('judges Go for a second when it is dialled', async () => {
+    await using go = new GoPeer('udp,p2pke', 46);
+    await using swarm = await open({ accept: () => delay(1000, true) });
+    await swarm.tell(await go.address(), encodeText('first'));
+    assert.equal(await go.text(), 'first');
+  });
+
+  it('hears nothing of a Go peer that is refused, or that is never judged', async () => {
+    for (const accept of [() => delay(100, false), () => new Promise<boolean>(() => undefined)]) {
+      await using go = new GoPeer('udp,p2pke', 47);
+      await go.address();
+      await using swarm = await open({ accept });
+      let heard = 0;
+      swarm.listen(() => void heard++);
+      const refused = new Promise<void>((resolve) => {
+        const timer = setInterval(() => {
+          if ((swarm.counters.drops.get('p2pke.not_accepted') ?? 0) === 0) return;
+          clearInterval(timer);
+          resolve();
+        }, 50);
+      });
+      go.tell(swarm.addr.text, 'let me in');
+      await refused;
+      assert.equal(heard, 0);
+    }
   });
 
   it('finds a wrong ID out at once', async () => {

@@ -1,69 +1,111 @@
 /**
- * `shoal/allow`: lets through only whom you accept, in both directions, from now on and for sessions that exist.
+ * `shoal/allow`: filters peers; changes apply to open sessions.
  *
  * @example
  * ```ts
  * const friends = createPeerList({ allow: [bobsPeerId] });
  * await using swarm = allow(secureSwarm, friends);
- * friends.deny(bobsPeerId); // at once, also for what is under way
+ * friends.deny(bobsPeerId); // applies at once, also to what is under way
  * ```
  */
 
-import { type Addr, peerIdOf } from '../core/addr.ts';
+import { type Accept, type AcceptPeer, type Side } from '../core/accept.ts';
+import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type LayerDescription } from '../core/inspect.ts';
 import { P2PError, Refusal } from '../core/errors.ts';
-import { askFilter } from '../core/filter.ts';
 import { type AddrAsks, type Like, keep } from '../core/keep.ts';
 import { assertFunction, describeValue } from '../base/checks.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
+import { peerIdOf as peerIdOfKey } from '../identity/fingerprints.ts';
+import { AcceptGate, type PendingVerdict } from '../sessions/accept-gate.ts';
 import { SAME_ADDRS } from '../swarm-kit/compose.ts';
+import { PENDING_DEFAULTS, PendingBudget } from '../swarm-kit/pending-budget.ts';
 import { isPending, markHandled, rejection } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 
-/** Whom to let through. */
+/** Verdicts of promises that are remembered; the oldest is forgotten first, and asked for again. */
+const MAX_VERDICTS = 4096;
+
+/** Messages to and from one peer that wait for its verdict. */
+const MAX_WAITING_PER_PEER = 64;
+
+/** Which peers to let through. */
 export interface AllowOptions<A extends Addr> extends WrapOptions {
   /**
-   * Asked for every message in either direction, answers included, so that a change counts at once. Only `true` lets
-   * a peer through: a promise, anything else and a throw are a no, counted and traced as `handler_error`.
+   * Who may talk; see {@link Accept}. A predicate that answers at once is asked for every message in either direction, answers
+   * included, so that a change counts at once. A verdict that comes as a promise is remembered for the peer, up to 4096 of
+   * them, until `recheck()`; messages wait for it, up to 64 of each peer, and 256 or 4 MiB in all.
    *
-   * @param addr - the peer's address.
-   * @param key - the key it has proven.
+   * `side` is `'initiator'` where a message from the peer is judged, and `'responder'` where one to it is.
    */
-  readonly accept: (addr: A, key: PublicKey) => boolean;
+  readonly accept: Accept<A>;
+}
+
+/** What {@link allow} adds to a swarm. */
+export interface Allowing {
+  /** Forgets the verdicts that came as promises: they are asked for again, each before the peer's next message. */
+  recheck(): Promise<void>;
 }
 
 /**
- * Wraps a secure swarm. A tell or ask to somebody who is not accepted rejects with `refused` and nothing is sent; what
- * comes from there is dropped (`refused`), or refused when it is an ask.
+ * Filters peers of a secure swarm; changes apply to open sessions. A tell or ask to a peer that is not accepted rejects with
+ * `refused` and nothing is sent; what comes from it is dropped (`refused`), or refused when it is an ask.
  *
  * @throws {TypeError} when the swarm is not secure: addresses alone prove nothing.
  */
 export function allow<A extends Addr, S extends SecureSwarm<A>>(
   inner: S & SecureSwarm<A>,
   options: AllowOptions<A>,
-): Like<S, A> {
+): Like<S, A> & Allowing {
   assertFunction(options.accept, 'accept');
   if (!isSecure(inner)) throw new TypeError('Cannot allow: the swarm is not secure, and addresses alone prove nothing');
   const base = new AllowSwarm<A>(inner, options);
-  return keep<A, S, A>(inner, base, SAME_ADDRS, { asks: (asks) => base.asksOver(asks), guard: base.guard });
+  const kept = keep<A, S, A>(inner, base, SAME_ADDRS, { asks: (asks) => base.asksOver(asks), guard: base.guard });
+  return Object.assign(kept, { recheck: () => base.recheckVerdicts() });
+}
+
+/** A peer whose verdict is awaited, and the messages that wait for it in their order. */
+interface Waiting<A extends Addr> {
+  readonly peer: AcceptPeer<A>;
+  question: PendingVerdict | undefined;
+  /** Bounded by MAX_WAITING_PER_PEER and by the budget. */
+  readonly waiters: { readonly bytes: number; readonly go: (accepted: boolean) => void }[];
 }
 
 class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   readonly #secure: SecureSwarm<A>;
-  readonly #options: AllowOptions<A>;
   readonly #tells: TellSlot<A>;
+  readonly #gate: AcceptGate<A>;
+  /** Verdicts that came as promises, oldest first. Bounded by MAX_VERDICTS. */
+  readonly #verdicts = new Map<PeerId, boolean>();
+  /** Bounded by the gate's questions: 256. */
+  readonly #waiting = new Map<PeerId, Waiting<A>>();
+  readonly #budget = new PendingBudget();
+  /** Verdicts that were asked for before the last recheck are not remembered. */
+  #round = 0;
 
   constructor(inner: SecureSwarm<A>, options: AllowOptions<A>) {
     super(inner, 'allow', options);
     this.#secure = inner;
-    this.#options = options;
     this.#tells = new TellSlot({ realm: this.realm, counters: this.counts });
+    this.#gate = new AcceptGate<A>({
+      realm: this.realm,
+      accept: (peer) => {
+        const answer: unknown = options.accept(peer);
+        if (isPending(answer)) this.#remember(peer.id, answer);
+        return answer as boolean | Promise<boolean>;
+      },
+      onFault: ({ addr }, cause) => {
+        this.counts.countDrop('handler_error');
+        this.realm.trace?.({ layer: 'allow', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause });
+      },
+    });
   }
 
   localAddrs(): readonly A[] {
@@ -74,24 +116,52 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     return this.inner.parseAddr(text);
   }
 
+  /** For `recheck`. */
+  async recheckVerdicts(): Promise<void> {
+    this.#round++;
+    this.#verdicts.clear();
+    const under = Array.from(this.#waiting.values()); // Asking again may change the map.
+    for (const waiting of under) {
+      waiting.question?.cancel();
+      this.#ask(waiting.peer, waiting);
+    }
+  }
+
   protected mtuTo(dst: A): number {
     return this.inner.mtu(dst);
   }
 
   protected sendTell(dst: A, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
+    const key = this.#secure.knownPublicKey(dst);
     const send = (): Promise<void> => {
       this.counts.countSent(payload.length);
       return this.inner.tell(dst, payload, options);
     };
-    const key = this.#secure.knownPublicKey(dst);
-    if (key === undefined) return markHandled(this.#afterLookup(dst, options, send));
-    return this.#accepts(dst, key) ? send() : this.reject('refused', this.#refusal('tell', dst));
+    if (key === undefined) return markHandled(this.#afterLookup(dst, payload.length, options, send));
+    const verdict = this.#verdict(dst, key, 'responder');
+    if (verdict === true) return send();
+    if (verdict === false) return this.reject('refused', this.#refusal('tell', dst));
+    return this.#after(verdict, payload.length, (accepted) => {
+      if (accepted) return stillWanted(options) ?? send();
+      return this.reject('refused', this.#refusal('tell', dst));
+    });
   }
 
   listen(handler: TellHandler<A>): Disposable {
     if (this.latch.isClosed) throw this.latch.error('listen');
     return this.joined(this.#tells.listen(handler), () =>
-      this.inner.listen((message) => (this.#acceptsSource(message.src) ? this.#tells.pass(message) : undefined)),
+      this.inner.listen((message) => {
+        const key = this.#secure.knownPublicKey(message.src);
+        const verdict = key !== undefined && this.#verdict(message.src, key, 'initiator');
+        const pass = (accepted: boolean): void | Promise<void> => {
+          if (accepted) return this.#tells.pass(message);
+          this.counts.countDrop('refused');
+          return undefined;
+        };
+        if (typeof verdict === 'boolean') return pass(verdict);
+        // A message that finds no room is counted, and no error to the layer below.
+        return this.#after<void>(verdict, message.payload.length, pass).catch(() => undefined);
+      }),
     );
   }
 
@@ -106,65 +176,149 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
           this.counts.countSent(request.length);
           return inner.ask(dst, request, options).then((answer) => {
             // The list may have changed while the answer was on its way.
-            if (this.#acceptsSource(dst)) return answer;
-            throw this.#refusal('take the answer of', dst, 'maybe');
+            const take = (accepted: boolean): Bytes => {
+              if (accepted) return answer;
+              this.counts.countDrop('refused');
+              throw this.#refusal('take the answer of', dst, 'maybe');
+            };
+            return this.#judged(dst, 'responder', answer.length, take);
           });
         };
         const key = this.#secure.knownPublicKey(dst);
-        if (key === undefined) return this.#afterLookup(dst, options, send);
-        if (this.#accepts(dst, key)) return send();
-        this.counts.countDrop('refused');
-        return rejection(this.#refusal('ask', dst));
+        if (key === undefined) return this.#afterLookup(dst, request.length, options, send);
+        const go = (accepted: boolean): Promise<Bytes> => {
+          if (accepted) return stillWanted(options) ?? send();
+          this.counts.countDrop('refused');
+          return rejection(this.#refusal('ask', dst));
+        };
+        const verdict = this.#verdict(dst, key, 'responder');
+        return typeof verdict === 'boolean' ? go(verdict) : this.#after(verdict, request.length, go);
       },
       serve: (handler) => {
         assertFunction(handler, 'handler');
         if (this.latch.isClosed) throw this.latch.error('serve');
         return inner.serve((request) => {
-          if (!this.#acceptsSource(request.src)) throw new Refusal('not accepted');
-          this.counts.countReceived(request.payload.length);
-          const answer = handler(request);
-          if (!isPending(answer)) return answer;
-          // The list may have changed while the handler was at work.
-          return answer.then((bytes) => {
-            if (this.#acceptsSource(request.src)) return bytes;
-            throw new Refusal('not accepted any more');
-          });
+          const serve = (accepted: boolean): Uint8Array | Promise<Uint8Array> => {
+            if (!accepted) throw this.#notServed('not accepted');
+            this.counts.countReceived(request.payload.length);
+            const answer = handler(request);
+            if (!isPending(answer)) return answer;
+            // The list may have changed while the handler was at work.
+            return answer.then((bytes) =>
+              this.#judged<Uint8Array>(request.src, 'initiator', bytes.length, (still) => {
+                if (still) return bytes;
+                throw this.#notServed('not accepted any more');
+              }),
+            );
+          };
+          return this.#judged<Uint8Array>(request.src, 'initiator', request.payload.length, serve);
         });
       },
     };
   }
 
   protected describeLayer(): Omit<LayerDescription, 'inner'> {
-    return { limits: {} };
+    const { maxMessages, maxBytes } = this.#budget;
+    return {
+      limits: { maxVerdicts: MAX_VERDICTS, maxWaitingMessages: maxMessages, maxWaitingBytes: maxBytes },
+      state: { verdicts: this.#verdicts.size, waitingMessages: this.#budget.messages },
+    };
   }
 
   protected release(): void {
     this.#tells.clear();
+    this.#gate.close();
   }
 
   /** Makes contact first: whom an unknown address belongs to is known only then. */
-  async #afterLookup<T>(dst: A, options: CallOptions | undefined, send: () => Promise<T>): Promise<T> {
-    const key = await this.#secure.lookupPublicKey(dst, options);
-    if (!this.#accepts(dst, key)) {
+  async #afterLookup<T>(dst: A, bytes: number, options: CallOptions | undefined, send: () => Promise<T>): Promise<T> {
+    await this.#secure.lookupPublicKey(dst, options);
+    return this.#judged<T>(dst, 'responder', bytes, (accepted) => {
+      if (accepted) return stillWanted(options) ?? send();
       this.counts.countDrop('refused');
       throw this.#refusal('reach', dst);
+    });
+  }
+
+  /** Does `act` with the verdict on the owner of an address, now or when there is one; without a known key it is a no. */
+  #judged<T>(addr: A, side: Side, bytes: number, act: (accepted: boolean) => T | Promise<T>): T | Promise<T> {
+    const key = this.#secure.knownPublicKey(addr);
+    const verdict = key !== undefined && this.#verdict(addr, key, side);
+    return typeof verdict === 'boolean' ? act(verdict) : this.#after<T>(verdict, bytes, act);
+  }
+
+  /** What is known of a peer, or who waits for it. */
+  #verdict(addr: A, publicKey: PublicKey, side: Side): boolean | Waiting<A> {
+    const id = peerIdOf(addr) ?? peerIdOfKey(publicKey);
+    // What waits first: a verdict that has just come must not let a message overtake those before it.
+    const known = this.#waiting.get(id) ?? this.#verdicts.get(id);
+    return known ?? this.#ask({ id, publicKey, addr, side }, undefined);
+  }
+
+  /** @param again - what waits for the verdict on this peer already */
+  #ask(peer: AcceptPeer<A>, again: Waiting<A> | undefined): boolean | Waiting<A> {
+    let waiting = again;
+    const settle = (accepted: boolean): void => {
+      if (waiting !== undefined) this.#settle(waiting, accepted);
+    };
+    const answer = this.#gate.ask(peer, ipOf(peer.addr) ?? peer.addr.text, settle);
+    if (typeof answer === 'boolean') {
+      settle(answer);
+      return answer;
     }
-    return send();
+    waiting ??= { peer, question: undefined, waiters: [] };
+    waiting.question = answer;
+    this.#waiting.set(peer.id, waiting);
+    return waiting;
   }
 
-  #acceptsSource(src: A): boolean {
-    const key = this.#secure.knownPublicKey(src);
-    if (key !== undefined && this.#accepts(src, key)) return true;
+  #settle({ peer, waiters }: Waiting<A>, accepted: boolean): void {
+    this.#waiting.delete(peer.id);
+    for (const { bytes, go } of waiters.splice(0)) {
+      this.#budget.give(bytes);
+      go(accepted);
+    }
+  }
+
+  /** Waits for a verdict behind what waits for it already. */
+  #after<T>(waiting: Waiting<A>, bytes: number, act: (accepted: boolean) => T | Promise<T>): Promise<T> {
+    if (this.#budget.full || waiting.waiters.length >= MAX_WAITING_PER_PEER) {
+      this.counts.countDrop('queue_full');
+      const limits = `limits are ${MAX_WAITING_PER_PEER} of one peer, and ${PENDING_DEFAULTS.maxPendingMessages} or ${PENDING_DEFAULTS.maxPendingBytes} bytes in all`;
+      const message = `Cannot wait for the verdict on ${waiting.peer.addr.text}: too many messages wait, ${limits}`;
+      return rejection(new P2PError('limit_exceeded', 'local', message, { sent: 'no' }));
+    }
+    this.#budget.take(bytes);
+    return markHandled(
+      new Promise<T>((resolve, reject) => {
+        const go = (accepted: boolean): void => {
+          if (this.latch.isClosed) return reject(this.latch.error(`reach ${waiting.peer.addr.text}`));
+          try {
+            resolve(act(accepted));
+          } catch (error) {
+            reject(error);
+          }
+        };
+        waiting.waiters.push({ bytes, go });
+      }),
+    );
+  }
+
+  /** Only what the predicate has said itself is remembered: neither faults nor a question that was given up. */
+  #remember(id: PeerId, answer: Promise<unknown>): void {
+    const round = this.#round;
+    const note = (verdict: unknown): void => {
+      if (typeof verdict !== 'boolean' || round !== this.#round) return;
+      this.#verdicts.delete(id);
+      if (this.#verdicts.size >= MAX_VERDICTS) this.#verdicts.delete(this.#verdicts.keys().next().value!);
+      this.#verdicts.set(id, verdict);
+    };
+    answer.then(note, () => undefined);
+  }
+
+  #notServed(message: string): Refusal {
     this.counts.countDrop('refused');
-    return false;
-  }
-
-  #accepts(addr: A, key: PublicKey): boolean {
-    const answer = askFilter(() => this.#options.accept(addr, key));
-    if (typeof answer === 'boolean') return answer;
-    this.counts.countDrop('handler_error');
-    this.realm.trace?.({ layer: 'allow', type: 'handler_error', atMs: this.realm.nowMs(), addr, cause: answer });
-    return false;
+    return new Refusal(message);
   }
 
   #refusal(verb: string, dst: A, sent: 'no' | 'maybe' = 'no'): P2PError {
@@ -172,8 +326,15 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   }
 }
 
+/** The rejection of a call whose signal has fired while it waited. */
+function stillWanted(options: CallOptions | undefined): Promise<never> | undefined {
+  return options?.signal?.aborted === true ? rejection(options.signal.reason) : undefined;
+}
+
 /** A list of peers that can be changed at any time; give it to {@link allow}. */
-export interface PeerList extends AllowOptions<Addr> {
+export interface PeerList {
+  /** Answers at once, so that a change counts for the next message. */
+  accept(peer: { readonly id: PeerId }): boolean;
   /** Lets a peer through, whatever the default is. */
   allow(peer: PeerId | string): void;
   /** Keeps a peer out, whatever the default is. */
@@ -191,7 +352,7 @@ export interface PeerListOptions {
 }
 
 /**
- * Who may pass, by PeerID. Addresses without a PeerID are never let through by an allow list.
+ * Filters peers by PeerID; changes apply to open sessions.
  *
  * @throws {TypeError} for a text that is no PeerID.
  */
@@ -207,10 +368,7 @@ export function createPeerList(options: PeerListOptions = {}): PeerList {
   }
   const others = (options.others ?? (options.allow === undefined ? 'allow' : 'deny')) === 'allow';
   return {
-    accept: (addr) => {
-      const peer = peerIdOf(addr);
-      return peer === undefined ? others : (verdicts.get(peer) ?? others);
-    },
+    accept: ({ id }) => verdicts.get(id) ?? others,
     allow: (peer) => set([peer], true),
     deny: (peer) => set([peer], false),
     forget: (peer) => void verdicts.delete(parsePeerId(peer)),
