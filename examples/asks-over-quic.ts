@@ -1,6 +1,7 @@
 /** QUIC carries asks and messages of any size, reliably and encrypted. Whoever answers has proven its key. */
 
-import { decodeText, encodeText, P2PError } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { P2PError } from 'shoal';
 import { generateKey } from 'shoal/keys';
 import { openQuicSwarm } from 'shoal/quic';
 

@@ -1,6 +1,7 @@
 /** Requests and answers between two peers that know each other by key: mbapp over p2pke over UDP. */
 
-import { decodeText, encodeText, P2PError, Refusal } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { P2PError, Refusal } from 'shoal';
 import { generateKey } from 'shoal/keys';
 import { mbapp } from 'shoal/mbapp';
 import { p2pke } from 'shoal/p2pke';

@@ -1,6 +1,6 @@
 /** Several protocols over one swarm: each channel is a swarm of its own. */
 
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { createMemoryRealm } from 'shoal/memory';
 import { mux } from 'shoal/mux';
 

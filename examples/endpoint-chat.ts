@@ -8,7 +8,7 @@
 
 import { createInterface } from 'node:readline';
 
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { type Connection, type Endpoint, openEndpoint } from 'shoal/endpoint';
 
 const [argument] = process.argv.slice(2);

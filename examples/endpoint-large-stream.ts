@@ -1,7 +1,7 @@
 /** A body that is too large to buffer goes as a Web Stream: neither end ever holds more than its windows. */
 
 import { createHash } from 'node:crypto';
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { openEndpoint } from 'shoal/endpoint';
 
 const CHUNKS = 512;

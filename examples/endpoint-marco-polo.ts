@@ -7,7 +7,7 @@
  * Options go before the addresses as `--idle-timeout-ms 3600000`, `--trust-peer-id ID`, `--bind 127.0.0.1:5000`.
  */
 
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { type Endpoint, endpointOptionsFromArgs, openEndpoint } from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
 

@@ -4,7 +4,7 @@
  */
 
 import { crc32 } from 'node:zlib';
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { type Endpoint, openEndpoint } from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
 

@@ -5,7 +5,8 @@
  */
 
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { decodeText, encodeText, P2PError } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { P2PError } from 'shoal';
 import { createNode, lengthDelimited, mapCodec, type Node, reading, type TcpConnection, writing } from 'shoal/node';
 
 const texts = mapCodec(lengthDelimited({ maxFrameBytes: 1000 }), {

@@ -1,6 +1,6 @@
 /** Hot potato: ten nodes, each connected with each, throw a potato around; who has it when the time is up has lost. */
 
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import {
   connectNodes,
   createNode,

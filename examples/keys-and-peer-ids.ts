@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { generateKey, peerIdOf, sshFingerprint } from 'shoal/keys';
+import { generateKey, peerIdOfKey, sshFingerprint } from 'shoal/keys';
 import { readKeyFile, writeKeyFile } from 'shoal/key-files';
 
 const folder = await mkdtemp(path.join(tmpdir(), 'shoal-example-'));
@@ -13,10 +13,10 @@ try {
   await writeKeyFile(file, key); // PEM, mode 0600; an existing file is not replaced
   const again = await readKeyFile(file);
 
-  console.log('PeerID:', peerIdOf(again.publicKey));
+  console.log('PeerID:', peerIdOfKey(again.publicKey));
   console.log('as OpenSSH shows it:', sshFingerprint(again.publicKey));
   console.log('logging a key does not give it away:', JSON.stringify(again));
-  if (peerIdOf(again.publicKey) !== peerIdOf(key.publicKey)) throw new Error('one key has one PeerID');
+  if (peerIdOfKey(again.publicKey) !== peerIdOfKey(key.publicKey)) throw new Error('one key has one PeerID');
 } finally {
   await rm(folder, { recursive: true });
 }

@@ -6,7 +6,7 @@
 
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { concatBytes, decodeText, encodeText } from 'shoal';
+import { concatBytes, decodeText, encodeText } from 'shoal/bytes';
 import { createNode, lengthDelimited, type Node, reading, writing } from 'shoal/node';
 
 const MAGIC = encodeText('PEA2PEA_DISCO');

@@ -1,8 +1,8 @@
 /** Five peers that know one of them, and after a round of peer exchange all of them; then they talk by PeerID alone. */
 
-import { decodeText, encodeText } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { peerExchange } from 'shoal/discovery';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { mux } from 'shoal/mux';
 import { peerSwarm } from 'shoal/peer';
 import { openQuicSwarm } from 'shoal/quic';
@@ -16,7 +16,7 @@ async function open() {
     exchange.candidates(id).map(({ addr }) => quic.parseAddr(addr));
   const chat = peerSwarm(channels.open('chat'), { source });
   chat.serve(({ payload }) => encodeText(`${decodeText(payload)} to you`));
-  return { channels, exchange, chat, id: peerIdOf(privateKey.publicKey), addr: quic.addr };
+  return { channels, exchange, chat, id: peerIdOfKey(privateKey.publicKey), addr: quic.addr };
 }
 
 const peers = await Promise.all([1, 2, 3, 4, 5].map(open));

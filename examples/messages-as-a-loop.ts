@@ -1,6 +1,7 @@
 /** Messages as an async iterator: bounded, and the loop says what happens when it is too slow. */
 
-import { decodeText, encodeText, messages } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { messages } from 'shoal';
 import { openUdpSwarm } from 'shoal/udp';
 
 const bind = '127.0.0.1:0';

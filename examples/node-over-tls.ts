@@ -1,11 +1,12 @@
 /** A node whose connections are encrypted, and where each side knows the other by key. */
 
-import { decodeText, encodeText, P2PError } from 'shoal';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { P2PError } from 'shoal';
+import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { createNode, lengthDelimited, reading, tls, writing } from 'shoal/node';
 
 const [alice, bob, mallory] = [generateKey(), generateKey(), generateKey()];
-const [aliceId, bobId] = [peerIdOf(alice.publicKey), peerIdOf(bob.publicKey)];
+const [aliceId, bobId] = [peerIdOfKey(alice.publicKey), peerIdOfKey(bob.publicKey)];
 const codec = lengthDelimited();
 const { promise: heard, resolve } = Promise.withResolvers<string>();
 
@@ -17,7 +18,7 @@ await using server = createNode({
 });
 server.enable(
   reading({
-    onMessage: (connection, bytes) => resolve(`"${decodeText(bytes)}" from ${peerIdOf(connection.publicKey!)}`),
+    onMessage: (connection, bytes) => resolve(`"${decodeText(bytes)}" from ${peerIdOfKey(connection.publicKey!)}`),
   }),
 );
 const addr = await server.listen();

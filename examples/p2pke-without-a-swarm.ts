@@ -4,20 +4,20 @@
  */
 
 import { type PublicKey } from 'shoal';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { Channel, createP2pkeIdentity, type P2pkeIdentity } from 'shoal/p2pke';
 
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 const identity = (): P2pkeIdentity => createP2pkeIdentity({ privateKey: generateKey(), random });
 const [alice, bob] = [identity(), identity()];
-const bobId = peerIdOf(bob.publicKey);
+const bobId = peerIdOfKey(bob.publicKey);
 
 const ends = {
   alice: new Channel({ identity: alice }),
   bob: new Channel({ identity: bob }),
 };
 /** Bob talks to everybody, Alice to Bob only. */
-const accepts = (name: Name, key: PublicKey): boolean => name === 'bob' || peerIdOf(key) === bobId;
+const accepts = (name: Name, key: PublicKey): boolean => name === 'bob' || peerIdOfKey(key) === bobId;
 type Name = keyof typeof ends;
 
 const wire: { readonly to: Name; readonly datagram: Uint8Array }[] = [];

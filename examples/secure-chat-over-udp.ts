@@ -3,8 +3,9 @@
  * without Bob's key is found out. Run it with `node --conditions=shoal-source`.
  */
 
-import { decodeText, encodeText, P2PError, receiveOne } from 'shoal';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { P2PError, receiveOne } from 'shoal';
+import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { p2pke, p2pkeAddr } from 'shoal/p2pke';
 import { openUdpSwarm } from 'shoal/udp';
 
@@ -28,7 +29,7 @@ const bobAddr = bob.addr; // <PeerID>@127.0.0.1:<port>: hand it to others as tex
 await alice.tell(alice.parseAddr(bobAddr.text), encodeText('hello, bob'));
 console.log(`alice hears "${decodeText((await answered).payload)}"`);
 
-const someoneElse = p2pkeAddr(peerIdOf(generateKey().publicKey), bobAddr.inner);
+const someoneElse = p2pkeAddr(peerIdOfKey(generateKey().publicKey), bobAddr.inner);
 try {
   await alice.tell(someoneElse, encodeText('for your eyes only'));
 } catch (error) {

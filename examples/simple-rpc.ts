@@ -3,7 +3,7 @@
  * the example of that name in Rust's pea2pea.
  */
 
-import { concatBytes, decodeText, encodeText } from 'shoal';
+import { concatBytes, decodeText, encodeText } from 'shoal/bytes';
 import { createNode, lengthDelimited, mapCodec, type Node, reading, type TcpConnection, writing } from 'shoal/node';
 
 interface Rpc {

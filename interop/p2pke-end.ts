@@ -3,7 +3,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Bytes } from '../src/base/bytes.ts';
-import { generateKey, peerIdOf } from '../src/identity/keys.ts';
+import { generateKey, peerIdOfKey } from '../src/identity/keys.ts';
 import { Driver, systemRealm } from '../src/swarm-kit/index.ts';
 import { Channel, createP2pkeIdentity, type ChannelEvent, type ChannelLimits } from '../src/swarms/p2pke/index.ts';
 
@@ -38,7 +38,7 @@ export class OurEnd implements AsyncDisposable {
     this.#socket = socket;
     const random = systemRealm.random.bind(systemRealm);
     const identity = createP2pkeIdentity({ privateKey: generateKey(), random });
-    this.#id = peerIdOf(identity.publicKey);
+    this.#id = peerIdOfKey(identity.publicKey);
     this.#accept = accept;
     this.#channel = new Channel({ identity, limits });
     this.#driver = new Driver(this.#channel, {
@@ -111,7 +111,7 @@ export class OurEnd implements AsyncDisposable {
     this.events.push(event);
     if (event.type === 'accept') {
       const { publicKey } = event;
-      const verdict = this.#accept(peerIdOf(publicKey)) ? 'accepted' : 'identity_mismatch';
+      const verdict = this.#accept(peerIdOfKey(publicKey)) ? 'accepted' : 'identity_mismatch';
       this.#channel.answer(systemRealm.nowMs(), systemRealm.wallMs(), publicKey, verdict);
     }
     if (event.type === 'ready') for (const text of this.#waiting.splice(0)) this.tell(text);

@@ -7,7 +7,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decodeText, encodeText } from '../src/index.ts';
+import { decodeText, encodeText } from '../src/base/index.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { mbapp } from '../src/wrappers/mbapp/index.ts';
 import { type P2pkeAddr, p2pke } from '../src/swarms/p2pke/index.ts';

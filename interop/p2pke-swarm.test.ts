@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AcceptPeer } from '../src/core/accept.ts';
-import { decodeText, encodeText, receiveOne } from '../src/index.ts';
-import { generateKey, peerIdOf } from '../src/identity/keys.ts';
+import { decodeText, encodeText } from '../src/base/index.ts';
+import { receiveOne } from '../src/index.ts';
+import { generateKey, peerIdOfKey } from '../src/identity/keys.ts';
 import { type P2pkeOptions, type P2pkeSwarm, p2pke, p2pkeAddr } from '../src/swarms/p2pke/index.ts';
 import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp.ts';
 import { GoPeer, goMissing } from './go-peer.ts';
@@ -25,7 +26,7 @@ describe('the p2pke swarm with the independent Go peer', { skip: goMissing(), co
     const { src, payload } = await answer;
     assert.equal(src.text, dst.text);
     assert.equal(decodeText(payload), 'echo:hello');
-    assert.equal(peerIdOf(swarm.knownPublicKey(src)!), dst.id);
+    assert.equal(peerIdOfKey(swarm.knownPublicKey(src)!), dst.id);
   });
 
   it('is dialled by Go, and tells back', async () => {
@@ -93,7 +94,7 @@ describe('the p2pke swarm with the independent Go peer', { skip: goMissing(), co
     await using go = new GoPeer('udp,p2pke', 43);
     await using swarm = await open();
     const { inner } = swarm.parseAddr(await go.address());
-    const wrong = p2pkeAddr(peerIdOf(generateKey().publicKey), inner);
+    const wrong = p2pkeAddr(peerIdOfKey(generateKey().publicKey), inner);
     await assert.rejects(swarm.tell(wrong, encodeText('x')), { code: 'identity_mismatch' });
   });
 
@@ -101,7 +102,7 @@ describe('the p2pke swarm with the independent Go peer', { skip: goMissing(), co
     await using go = new GoPeer('udp,p2pke', 44);
     await using swarm = await open();
     const dst = swarm.parseAddr(await go.address());
-    assert.equal(peerIdOf(await swarm.lookupPublicKey(dst)), dst.id);
+    assert.equal(peerIdOfKey(await swarm.lookupPublicKey(dst)), dst.id);
     await new Promise((resolve) => setTimeout(resolve, 16_000));
     const { sent } = swarm.counters.inner!;
     await swarm.tell(dst, encodeText('still there?'));

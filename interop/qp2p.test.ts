@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { encodeText, P2PError, toHex } from 'shoal';
+import { encodeText, toHex } from 'shoal/bytes';
+import { P2PError } from 'shoal';
 import { type Connection, openEndpoint, type Endpoint, type OpenEndpointOptions } from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
 import { Qp2pPeer, qp2pMissing } from './qp2p-peer.ts';

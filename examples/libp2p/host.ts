@@ -3,7 +3,8 @@
  * It speaks with js-libp2p, go-libp2p and rust-libp2p. For one's own network a swarm of shoal does all this in one round trip.
  */
 
-import { type Bytes, concatBytes, equalBytes, encodeText, encodeVarint, type PublicKey, readVarint } from 'shoal';
+import { type Bytes, type PublicKey } from 'shoal';
+import { concatBytes, equalBytes, encodeText, encodeVarint, readVarint } from 'shoal/bytes';
 import { type PrivateKey } from 'shoal/keys';
 import {
   type Codec,

@@ -1,6 +1,6 @@
 /** Asking a libp2p peer who it is. */
 
-import { decodeText } from 'shoal';
+import { decodeText } from 'shoal/bytes';
 import { IDENTIFY, type Identified, type Libp2pPeer } from './host.ts';
 import { decodeLibp2pKey, libp2pPeerId } from './keys.ts';
 import { decodeFields } from './protobuf.ts';

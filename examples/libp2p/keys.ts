@@ -3,7 +3,8 @@
  * static key to the identity. Source: libp2p's specs of peer ids and noise.
  */
 
-import { type Bytes, concatBytes, encodeText, type PublicKey } from 'shoal';
+import { type Bytes, type PublicKey } from 'shoal';
+import { concatBytes, encodeText } from 'shoal/bytes';
 import { type PrivateKey } from 'shoal/keys';
 import { type NoiseIdentity } from 'shoal/node';
 import { defaultKeyRegistry, encodeSpki, OIDS } from 'shoal/x509';

@@ -1,6 +1,7 @@
 /** As much of protobuf as libp2p's handshakes need: varints and length-delimited fields. */
 
-import { type Bytes, concatBytes, encodeVarint, readVarint } from 'shoal';
+import { type Bytes } from 'shoal';
+import { concatBytes, encodeVarint, readVarint } from 'shoal/bytes';
 
 const VARINT = 0;
 const BYTES = 2;

@@ -1,6 +1,7 @@
 /** Noise_XXpsk3 by hand: a handshake that leaves two ciphers, and a codec that seals each message with them. */
 
-import { decodeText, encodeText, systemRealm } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
+import { systemRealm } from 'shoal';
 import { type Codec, type HandshakeContext, type TcpConnection } from 'shoal/node';
 import { frameNoiseMessage, NoiseHandshake, NoiseRecordReader, type NoiseTransport, sealRecords } from 'shoal/noise';
 

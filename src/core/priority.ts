@@ -8,8 +8,3 @@ export type Priority = number;
 
 /** What a thing without a priority has. */
 export const DEFAULT_PRIORITY: Priority = 0;
-
-/** For `sort`: higher priorities first. Stable sorts keep the order of equals. */
-export function comparePriority(a: Priority | undefined, b: Priority | undefined): number {
-  return (b ?? DEFAULT_PRIORITY) - (a ?? DEFAULT_PRIORITY);
-}

@@ -10,7 +10,6 @@
  * ```
  */
 
-export { type Candidate } from './candidate.ts';
 export { PeerBook, type PeerBookFault, type PeerBookOptions } from './peer-book.ts';
 export { type PeerExchange, type PeerExchangeOptions, peerExchange } from './peer-exchange.ts';
 export {

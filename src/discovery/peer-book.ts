@@ -9,7 +9,7 @@ import { type PeerId } from '../core/peer-id.ts';
 import { SourceShares } from '../base/source-shares.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { type KeyRegistry } from '../identity/key-algorithm.ts';
-import { type Candidate } from './candidate.ts';
+import { type Candidate } from '../core/candidate.ts';
 import {
   leadsTo,
   mergeCopies,

@@ -9,7 +9,7 @@
  * `exchange.full`; addresses that are not tried as `exchange.refused_addr` and `exchange.too_many_probes`.
  */
 
-import { type Addr, ipOf, peerIdOf as peerIdOfAddr } from '../core/addr.ts';
+import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
 import { type Bytes, equalBytes } from '../base/bytes.ts';
 import { type Counters } from '../core/counters.ts';
@@ -21,13 +21,13 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type Signer } from '../identity/key-algorithm.ts';
-import { peerIdOf } from '../identity/fingerprints.ts';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { assertPrivateKey } from '../identity/private-key.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type Candidate } from './candidate.ts';
+import { type Candidate } from '../core/candidate.ts';
 import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
 import { PeerBook, type PeerBookOptions } from './peer-book.ts';
 import {
@@ -212,7 +212,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   noteReached(addr: A): void {
-    const id = peerIdOfAddr(addr);
+    const id = peerIdOf(addr);
     if (id !== undefined) this.#book.noteReached(id, addr.text);
   }
 
@@ -270,7 +270,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
 
   #answer({ src, payload }: Request<A>): Uint8Array {
     const message = decodeExchange(payload);
-    const asker = peerIdOfAddr(src);
+    const asker = peerIdOf(src);
     if (message === undefined || message.records.length > 1) {
       this.counters.countDrop('exchange.malformed');
       throw new Refusal('that is no peer exchange');
@@ -324,11 +324,11 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       return undefined;
     }
     // Whose record it is must be known before anything is kept, and hashing a key is cheap.
-    if (read !== undefined && only !== undefined && peerIdOf({ algorithm: '', spki: read.spki }) !== only) {
+    if (read !== undefined && only !== undefined && peerIdOfKey({ algorithm: '', spki: read.spki }) !== only) {
       this.counters.countDrop('exchange.wrong_peer');
       return undefined;
     }
-    const taken = this.#book.add(this.#wallMs(), bytes, peerIdOfAddr(from), ipOf(from));
+    const taken = this.#book.add(this.#wallMs(), bytes, peerIdOf(from), ipOf(from));
     if (typeof taken !== 'string') return taken;
     // Hearing the same again is how it goes, and no fault.
     const known = taken === 'stale' && read !== undefined && this.#book.knows(read);
@@ -356,7 +356,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const { realm } = this.#swarm;
     const reason = `the other side's clock differs by about ${describeDuration(Math.abs(differenceMs))}`;
     realm.trace?.({ layer: 'exchange', type: 'clock_differs', atMs: realm.nowMs(), addr, reason });
-    this.#callOut(() => this.#options.onClockDiffers?.(peerIdOfAddr(addr), differenceMs));
+    this.#callOut(() => this.#options.onClockDiffers?.(peerIdOf(addr), differenceMs));
   }
 
   #report(record: PeerRecord | undefined): void {

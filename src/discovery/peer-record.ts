@@ -11,7 +11,7 @@ import { type PublicKey } from '../core/secure.ts';
 import { encodeVarint, readVarint } from '../base/varint.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { type KeyRegistry, type Signer } from '../identity/key-algorithm.ts';
-import { peerIdOf } from '../identity/fingerprints.ts';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
 
 /** What a record says once its signature is known to be right. */
 export interface PeerRecord {
@@ -67,7 +67,7 @@ export interface PeerRecordFields {
 export function signPeerRecord(signer: Signer, fields: PeerRecordFields): PeerRecord {
   const { addrs, issuedMs, lifetimeMs, withdrawn = false } = fields;
   const { publicKey } = signer;
-  const id = peerIdOf(publicKey);
+  const id = peerIdOfKey(publicKey);
   if (!Array.isArray(addrs)) throw new TypeError(`Cannot take addrs: expected an array, got ${describeValue(addrs)}`);
   if (addrs.length > (withdrawn ? 0 : MAX_RECORD_ADDRS)) {
     const expected = withdrawn ? 'no addresses when withdrawn' : `up to ${MAX_RECORD_ADDRS} addresses`;
@@ -159,7 +159,7 @@ export function verifyRead(unverified: UnverifiedRecord, registry: KeyRegistry):
   const verifier = registry.verifier(spki);
   if (verifier?.verify(signed, signature) !== true) return 'bad_signature';
   const { publicKey } = verifier;
-  const id = peerIdOf(publicKey);
+  const id = peerIdOfKey(publicKey);
   if (!addrs.every((text) => leadsTo(text, id))) return 'wrong_id';
   return { id, publicKey, addrs, withdrawn, issuedMs, expiresMs: issuedMs + lifetimeMs, bytes };
 }

@@ -4,7 +4,7 @@ import { type Addr, ipOf } from '../core/addr.ts';
 import { type AcceptPeer } from '../core/accept.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
-import { peerIdOf } from '../identity/fingerprints.ts';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { keyOf } from '../identity/quic-identity.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
@@ -70,7 +70,7 @@ export class Admission<A extends Addr> {
     if (publicKey === undefined) return ALERT.UNSUPPORTED_CERTIFICATE;
     if (addr === undefined) return ALERT.ACCESS_DENIED;
     const { trust, fingerprint } = this.#resolved;
-    const id = peerIdOf(publicKey, fingerprint);
+    const id = peerIdOfKey(publicKey, fingerprint);
     if (trust.authenticates) this.#proven.set(connection, { authenticated: true, id, publicKey });
     if (expected?.peerId !== undefined && expected.peerId !== id) {
       expected.found(id);

@@ -16,7 +16,7 @@ import { describeValue } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
-import { peerIdOf } from '../identity/fingerprints.ts';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
 import { MIN_INNER_MTU } from '../quic/quic-driver.ts';
 import { resetKeyOf } from '../identity/quic-identity.ts';
@@ -138,7 +138,7 @@ function endpointOn<A extends Addr>(
     inner,
     resolved,
     publicKey,
-    peerId: peerIdOf(publicKey, resolved.fingerprint),
+    peerId: peerIdOfKey(publicKey, resolved.fingerprint),
     keepInner: options.keepInner ?? false,
     makeEndpoint: (hooks) =>
       new QuicEndpoint(

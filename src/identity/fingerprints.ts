@@ -29,7 +29,7 @@ export const fingerprints: {
  * @throws {TypeError} when `publicKey` is no public key.
  * @throws {RangeError} when `fingerprint` does not answer 32 bytes.
  */
-export function peerIdOf(publicKey: PublicKey, fingerprint: Fingerprint = fingerprints.shake256): PeerId {
+export function peerIdOfKey(publicKey: PublicKey, fingerprint: Fingerprint = fingerprints.shake256): PeerId {
   if (!(publicKey?.spki instanceof Uint8Array)) {
     throw new TypeError(
       `Cannot take publicKey: expected { algorithm, spki }, got ${describeOption('publicKey', publicKey)}`,

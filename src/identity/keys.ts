@@ -1,6 +1,14 @@
 /** `shoal/keys`: private and public keys, fingerprints, PeerIDs, signatures for applications. Names only. */
 
-export { fingerprints, peerIdOf, sshFingerprint, sshWireKey, type Fingerprint } from './fingerprints.ts';
+export { fingerprints, peerIdOfKey, sshFingerprint, sshWireKey, type Fingerprint } from './fingerprints.ts';
+export {
+  PEER_ID_BYTES,
+  PEER_ID_CHARACTERS,
+  comparePeerIds,
+  decodePeerId,
+  encodePeerId,
+  isPeerId,
+} from '../core/peer-id.ts';
 export { generateKey, type GenerateKeyOptions } from './generate-key.ts';
 export {
   exportKey,

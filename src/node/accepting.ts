@@ -4,7 +4,7 @@ import { formatEndpoint } from '../base/ip.ts';
 import { type IpAddr, makeAddr } from '../core/addr.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { type Fingerprint, peerIdOf } from '../identity/fingerprints.ts';
+import { type Fingerprint, peerIdOfKey } from '../identity/fingerprints.ts';
 import { AcceptGate, askUntilAborted } from '../sessions/accept-gate.ts';
 import { type TcpConnection } from './connection.ts';
 import { type NodeAccept, type NodeAcceptPeer } from './options.ts';
@@ -49,6 +49,6 @@ export class Accepting {
   #peer(connection: TcpConnection, publicKey: PublicKey): NodeAcceptPeer {
     const { ip, port, side } = connection;
     const addr = makeAddr<IpAddr>({ ip, port, text: formatEndpoint(ip, port) });
-    return { id: peerIdOf(publicKey, this.#fingerprint), publicKey, addr, side, connection };
+    return { id: peerIdOfKey(publicKey, this.#fingerprint), publicKey, addr, side, connection };
   }
 }

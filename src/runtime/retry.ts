@@ -33,25 +33,6 @@ export function constantBackoff(pauseMs: number): Backoff {
   return () => fixed;
 }
 
-/** `slopeMs · retry + initialMs`. */
-export function linearBackoff(slopeMs: number, initialMs = 0): Backoff {
-  const slope = quantity(slopeMs, 'slopeMs', 0, 0, Number.MAX_SAFE_INTEGER);
-  const initial = quantity(initialMs, 'initialMs', 0, 0, Number.MAX_SAFE_INTEGER);
-  return (retry) => slope * retry + initial;
-}
-
-/** `backoff`, but never longer than `maxMs`. */
-export function maxBackoff(backoff: Backoff, maxMs: number): Backoff {
-  const limit = quantity(maxMs, 'maxMs', 0, 0, Number.MAX_SAFE_INTEGER);
-  return (retry) => Math.min(backoff(retry), limit);
-}
-
-/** `backoff`, but never shorter than `minMs`. */
-export function minBackoff(backoff: Backoff, minMs: number): Backoff {
-  const limit = quantity(minMs, 'minMs', 0, 0, Number.MAX_SAFE_INTEGER);
-  return (retry) => Math.max(backoff(retry), limit);
-}
-
 /** How {@link retry} goes on. */
 export interface RetryOptions extends CallOptions {
   /** Whose time and randomness. @default the system's */

@@ -21,7 +21,7 @@ import { type TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { peerIdOf as peerIdOfKey } from '../identity/fingerprints.ts';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { AcceptGate, type PendingVerdict } from '../sessions/accept-gate.ts';
 import { SAME_ADDRS } from '../swarm-kit/compose.ts';
 import { PENDING_DEFAULTS, PendingBudget } from '../swarm-kit/pending-budget.ts';

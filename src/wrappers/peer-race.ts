@@ -1,9 +1,19 @@
 /** Tries addresses one after the other, each a little later than the one before, until the first works. */
 
 import { type Addr } from '../core/addr.ts';
+import { type Candidate } from '../core/candidate.ts';
 import { P2PError } from '../core/errors.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
+
+/** What one search takes from its source, whether or not it is an address. */
+const MAX_FOUND = 1024;
+
+/** What a source found: addresses, their texts, or candidates. */
+export type Found<A extends Addr> =
+  | Iterable<A | Candidate | string>
+  | AsyncIterable<A | Candidate | string>
+  | Promise<Iterable<A | Candidate | string>>;
 
 /** A race between addresses. */
 export interface Race<A extends Addr> {
@@ -12,7 +22,9 @@ export interface Race<A extends Addr> {
   readonly what: string;
   /** Tried before those of the source. */
   readonly first: readonly A[];
-  readonly source: () => Iterable<A> | AsyncIterable<A> | Promise<Iterable<A>>;
+  readonly source: () => Found<A>;
+  /** The address that a text writes; `undefined` when it is none, and passed over. */
+  readonly parse: (addr: A | string) => A | undefined;
   /** Why an address is not worth trying, if it is not. */
   readonly check: (addr: A) => P2PError | undefined;
   /** Rejects when the address does not work. `signal` fires when another one has won. */
@@ -80,7 +92,7 @@ export function causeOf(errors: readonly unknown[]): AggregateError {
 
 /** Each address once, at most `maxCandidates`. A source that fails ends its addresses, and is one more cause. */
 async function* candidates<A extends Addr>(
-  { first, source, limits }: Race<A>,
+  { first, source, parse, limits }: Race<A>,
   over: AbortSignal,
   failed: (error: unknown) => void,
 ): AsyncGenerator<A> {
@@ -90,15 +102,21 @@ async function* candidates<A extends Addr>(
     yield addr;
   }
   try {
-    for await (const addr of await source()) {
-      if (over.aborted || seen.size >= limits.maxCandidates) return;
-      if (seen.has(addr.text)) continue;
+    let taken = 0; // Texts that are no address count too: a source cannot keep a search busy with them.
+    for await (const found of await source()) {
+      if (over.aborted || seen.size >= limits.maxCandidates || taken++ >= MAX_FOUND) return;
+      const addr = parse(isCandidate(found) ? found.addr : found);
+      if (addr === undefined || seen.has(addr.text)) continue;
       seen.add(addr.text);
       yield addr;
     }
   } catch (error) {
     failed(error);
   }
+}
+
+function isCandidate(found: Addr | Candidate | string): found is Candidate {
+  return typeof found === 'object' && 'addr' in found && typeof found.addr === 'string' && !('text' in found);
 }
 
 /** Resolves when the attempt has ended or the stagger has passed, whichever is first. */

@@ -10,6 +10,7 @@
 
 import { type Addr, makeAddr, peerIdOf } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
+import { type CandidateSource } from '../core/candidate.ts';
 import { type LayerDescription } from '../core/inspect.ts';
 import { P2PError } from '../core/errors.ts';
 import { type AddrAsks, type AddrSecure, type Like, keep, textSecure } from '../core/keep.ts';
@@ -22,7 +23,7 @@ import { markHandled, rejection } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { Waits, checkCall } from '../runtime/waits.ts';
-import { causeOf, raceCandidates } from './peer-race.ts';
+import { causeOf, type Found, raceCandidates } from './peer-race.ts';
 
 /** The address of a peer: its PeerID. */
 export interface PeerAddr extends Addr {
@@ -30,13 +31,18 @@ export interface PeerAddr extends Addr {
   readonly id: PeerId;
 }
 
-/** Addresses of a peer, best first; they may come over time. */
-export type AddrSource<A extends Addr> = (id: PeerId) => Iterable<A> | AsyncIterable<A> | Promise<Iterable<A>>;
+/** Where a peer may be: addresses or their texts, best first; they may come over time. */
+export type AddrSource<A extends Addr> = (
+  id: PeerId,
+) => Iterable<A | string> | AsyncIterable<A | string> | Promise<Iterable<A | string>>;
 
 /** How peers are found. */
 export interface PeerSwarmOptions<A extends Addr> extends WrapOptions {
-  /** Where a peer may be; asked when no known address of it works. */
-  readonly source: AddrSource<A>;
+  /**
+   * Where a peer may be; asked when no known address of it works. Either a source of discovery, such as the result of
+   * `peerExchange`, or a function. Texts that are no address of the inner swarm are passed over.
+   */
+  readonly source: CandidateSource | AddrSource<A>;
   /** When the next address is tried beside the ones under way. @default 250, as RFC 8305 (Happy Eyeballs) §5 */
   readonly staggerMs?: number | undefined;
   /** Addresses tried at once. @default 4 */
@@ -65,7 +71,9 @@ export function peerSwarm<A extends Addr, S extends SecureSwarm<A>>(
   inner: S & SecureSwarm<A>,
   options: PeerSwarmOptions<A>,
 ): Like<S, PeerAddr> {
-  assertFunction(options.source, 'source');
+  const { source } = options;
+  const find: unknown = typeof source === 'object' ? Reflect.get(source ?? {}, 'candidates') : source;
+  assertFunction(find, typeof source === 'object' ? 'source.candidates' : 'source');
   if (!isSecure(inner)) throw new TypeError('Cannot make peerSwarm: the inner swarm is not secure');
   const base = new PeerSwarm<A>(inner, options);
   const map = {
@@ -313,6 +321,11 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     }
   }
 
+  #find(id: PeerId): Found<A> {
+    const { source } = this.#options;
+    return typeof source === 'function' ? source(id) : source.candidates(id);
+  }
+
   #beginSearch(id: PeerId): Search<A> {
     const last = this.#last.get(id);
     const over = new AbortController();
@@ -321,7 +334,8 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
       realm: this.realm,
       what: `peer ${id}`,
       first: last === undefined ? [] : [last],
-      source: () => this.#options.source(id),
+      source: () => this.#find(id),
+      parse: (addr) => (typeof addr === 'string' ? this.inner.tryParseAddr(addr) : addr),
       check: (addr) =>
         peerIdOf(addr) === id
           ? undefined

@@ -4,7 +4,7 @@
  */
 
 import { type Addr } from 'shoal';
-import { peerIdOf } from 'shoal/keys';
+import { peerIdOfKey } from 'shoal/keys';
 import { createMemoryRealm } from 'shoal/memory';
 import { p2pke } from 'shoal/p2pke';
 import { loadQuicEngine, quic } from 'shoal/quic';
@@ -89,7 +89,7 @@ askSuite(runner, 'quic', overQuic);
 secureSuite(runner, 'quic', overQuic);
 
 /** The keys are the same everywhere: what node:crypto and the browser's implementation make must agree. */
-export const ids: readonly string[] = [1, 2, 3].map((i) => peerIdOf(testKey(i).publicKey));
+export const ids: readonly string[] = [1, 2, 3].map((i) => peerIdOfKey(testKey(i).publicKey));
 
 const failures: { name: string; why: string }[] = [];
 for (const { name, body } of tests) {

@@ -11,11 +11,11 @@ import { PeerBook, type PeerRecord, signPeerRecord, verifyPeerRecord } from '../
 import { decodeExchange, encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { MAX_RECORD_BYTES, withoutAddrs } from '../../src/discovery/peer-record.ts';
 import { Probes } from '../../src/discovery/targets.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { parseUdpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/index.ts';
 
-const idOf = (i: number): ReturnType<typeof peerIdOf> => peerIdOf(testKey(i).publicKey);
+const idOf = (i: number): ReturnType<typeof peerIdOfKey> => peerIdOfKey(testKey(i).publicKey);
 const record = (i: number, addrs: readonly string[] = [], issuedMs = 1000): PeerRecord =>
   signPeerRecord(testKey(i), { addrs, issuedMs, lifetimeMs: 3_600_000 });
 

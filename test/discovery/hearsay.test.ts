@@ -19,7 +19,7 @@ import { readPeerRecord, withoutAddrs } from '../../src/discovery/peer-record.ts
 import { nextTurn } from '../../src/runtime/system-clock.ts';
 import { defaultKeyRegistry } from '../../src/identity/ecdsa-p256.ts';
 import { type KeyRegistry } from '../../src/identity/key-algorithm.ts';
-import { generateKey, peerIdOf, type PrivateKey } from '../../src/identity/keys.ts';
+import { generateKey, peerIdOfKey, type PrivateKey } from '../../src/identity/keys.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { addressedRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, p2pke } from '../../src/swarms/p2pke/index.ts';
@@ -44,7 +44,7 @@ function world(options: Partial<PeerExchangeOptions> = {}) {
     const key = testKey(i);
     const swarm = mbapp(p2pke(net.swarm(parseUdpAddr(place)), { privateKey: key })) as SecureAskSwarm<Where>;
     const exchange = peerExchange(swarm, { privateKey: key, ...options, ...more });
-    return { key, id: peerIdOf(key.publicKey), swarm, exchange, addr: swarm.addr };
+    return { key, id: peerIdOfKey(key.publicKey), swarm, exchange, addr: swarm.addr };
   };
   return { realm, net, node, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
 }
@@ -52,7 +52,7 @@ function world(options: Partial<PeerExchangeOptions> = {}) {
 /** Signs that a key is at some places, whether or not that is so. */
 function claim(i: number, wallMs: number, ...places: readonly string[]): PeerRecord {
   const key = testKey(i);
-  const id = peerIdOf(key.publicKey);
+  const id = peerIdOfKey(key.publicKey);
   const addrs = places.map((place) => `${id}@${place}`);
   return signPeerRecord(key, { addrs, issuedMs: Math.floor(wallMs), lifetimeMs: 600_000 });
 }
@@ -117,7 +117,7 @@ describe('records that name a victim', () => {
   it('are handed on without the addresses that nobody has reached, and their peer adds the rest itself', async () => {
     const { node, run } = world();
     const [alice, bob] = [node(1, '198.51.100.1:4000'), node(2, '198.51.100.2:4000')];
-    const carolId = peerIdOf(testKey(3).publicKey);
+    const carolId = peerIdOfKey(testKey(3).publicKey);
     const carol = node(3, '198.51.100.3:4000', {
       addrs: () => [`${carolId}@${VICTIM}:5000`, `${carolId}@198.51.100.3:4000`],
     });
@@ -142,13 +142,13 @@ describe('records that name a victim', () => {
     );
     await run(alice.exchange.exchange(mallory.addr));
     const tried = (): number =>
-      fakes.reduce((sum, i) => sum + alice.exchange.candidates(peerIdOf(testKey(i).publicKey)).length, 0);
+      fakes.reduce((sum, i) => sum + alice.exchange.candidates(peerIdOfKey(testKey(i).publicKey)).length, 0);
     assert.equal(tried(), 8);
     assert.equal(tried(), 0);
     assert.ok(alice.exchange.counters.drops.get('exchange.too_many_probes')! > 0);
     await realm.clock.advance(60_001);
     assert.equal(tried(), 8);
-    const first = peerIdOf(testKey(100).publicKey);
+    const first = peerIdOfKey(testKey(100).publicKey);
     await realm.clock.advance(60_001);
     assert.equal(alice.exchange.candidates(first).length, 0, 'tried in the first minute, and no newer record came');
     await alice.swarm.close();
@@ -165,7 +165,7 @@ describe('records that name a victim', () => {
       fakes.map((i) => claim(i, realm.wallMs(), `203.0.113.${i}:5000`).bytes),
     );
     await run(alice.exchange.exchange(mallory.addr));
-    const ids = fakes.map((i) => peerIdOf(testKey(i).publicKey));
+    const ids = fakes.map((i) => peerIdOfKey(testKey(i).publicKey));
     assert.equal(
       ids.reduce((sum, id) => sum + alice.exchange.candidates(id).length, 0),
       20,
@@ -201,7 +201,7 @@ describe('records that name a victim', () => {
     );
     await run(alice.exchange.exchange(mallory.addr));
     for (const [i, place] of places.entries()) {
-      assert.deepEqual(alice.exchange.candidates(peerIdOf(testKey(i + 10).publicKey)), [], place);
+      assert.deepEqual(alice.exchange.candidates(peerIdOfKey(testKey(i + 10).publicKey)), [], place);
     }
     const fine = claim(40, realm.wallMs(), '198.51.100.9:1024', '10.200.0.1:5000');
     answering(mallory, realm.wallMs(), [fine.bytes]);
@@ -214,7 +214,7 @@ describe('records that name a victim', () => {
   it('are believed for a quarter of an hour after they came, whatever they say', async () => {
     const { realm, node, run } = world();
     const [alice, mallory] = [node(1, '198.51.100.1:4000'), node(3, '192.0.2.66:4000')];
-    const id = peerIdOf(testKey(9).publicKey);
+    const id = peerIdOfKey(testKey(9).publicKey);
     const long = signPeerRecord(testKey(9), {
       addrs: [`${id}@${VICTIM}:5000`],
       issuedMs: Math.floor(realm.wallMs()),
@@ -361,19 +361,19 @@ describe('a book that is full', () => {
       assert.equal(typeof full.add(1000, newcomer.bytes, newcomer.id, `198.51.${i}.1`), 'object', `newcomer ${i}`);
     }
     for (let i = 0; i < 40; i++) {
-      assert.ok(full.get(1000, peerIdOf(testKey(i).publicKey)) !== undefined, `honest ${i} was pushed out`);
+      assert.ok(full.get(1000, peerIdOfKey(testKey(i).publicKey)) !== undefined, `honest ${i} was pushed out`);
     }
     assert.equal(full.size, 100);
   });
 
   it('hearsay of one host makes room for that of others', () => {
     const full = book();
-    const teller = (i: number): PeerId => peerIdOf(testKey(1000 + i).publicKey);
+    const teller = (i: number): PeerId => peerIdOfKey(testKey(1000 + i).publicKey);
     for (let i = 0; i < 150; i++) full.add(1000, claim(i, 1000, '203.0.113.1:1').bytes, teller(i), '203.0.113.1');
     for (let i = 200; i < 220; i++) {
       const told = full.add(1000, claim(i, 1000, '198.51.100.1:1').bytes, teller(i), `198.51.${i}.1`);
       assert.equal(typeof told, 'object');
     }
-    for (let i = 200; i < 220; i++) assert.ok(full.get(1000, peerIdOf(testKey(i).publicKey)) !== undefined);
+    for (let i = 200; i < 220; i++) assert.ok(full.get(1000, peerIdOfKey(testKey(i).publicKey)) !== undefined);
   });
 });

@@ -5,7 +5,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { PeerBook, type PeerRecord, peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
@@ -17,7 +17,7 @@ function world(options: { readonly onRecord?: (record: PeerRecord) => void; read
     const privateKey = testKey(i);
     const swarm = mbapp(p2pke(realm.swarm(), { privateKey }));
     const exchange = peerExchange(swarm, { privateKey, ...options });
-    return { swarm, exchange, id: peerIdOf(privateKey.publicKey), addr: swarm.addr };
+    return { swarm, exchange, id: peerIdOfKey(privateKey.publicKey), addr: swarm.addr };
   };
   return { realm, node, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
 }

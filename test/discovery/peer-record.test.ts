@@ -11,12 +11,12 @@ import {
   signPeerRecord,
   verifyPeerRecord,
 } from '../../src/discovery/peer-record.ts';
-import { generateKey, peerIdOf } from '../../src/identity/keys.ts';
+import { generateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/index.ts';
 
 const key = testKey(1);
-const id = peerIdOf(key.publicKey);
-const other = peerIdOf(testKey(2).publicKey);
+const id = peerIdOfKey(key.publicKey);
+const other = peerIdOfKey(testKey(2).publicKey);
 const fields = {
   addrs: [`quic://${id}@127.0.0.1:5000`, `${id}@[::1]:6000`],
   issuedMs: 1_700_000_000_000,

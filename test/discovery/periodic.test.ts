@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { peerExchange, type PeerExchangeOptions } from '../../src/discovery/index.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
@@ -13,7 +13,7 @@ function nodeIn(realm: MemoryRealm, i: number, options: Partial<PeerExchangeOpti
   const privateKey = testKey(i);
   const swarm = mbapp(p2pke(realm.swarm(), { privateKey }));
   const exchange = peerExchange(swarm, { privateKey, ...options });
-  return { swarm, exchange, id: peerIdOf(privateKey.publicKey), addr: swarm.addr };
+  return { swarm, exchange, id: peerIdOfKey(privateKey.publicKey), addr: swarm.addr };
 }
 
 describe('periodic exchange', () => {

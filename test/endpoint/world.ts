@@ -14,7 +14,7 @@ import {
   type MemoryRealm,
   type VirtualClock,
 } from '../../src/swarms/memory/index.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 export type TestEndpoint = Endpoint<MemoryAddr>;
@@ -106,7 +106,7 @@ export async function echo(of: TestEndpoint): Promise<void> {
 }
 
 /** The PeerID of the endpoint with this number, opened or not. */
-export const idOf = (i: number): PeerId => peerIdOf(testKey(i).publicKey);
+export const idOf = (i: number): PeerId => peerIdOfKey(testKey(i).publicKey);
 
 /** An address that nobody has any more. */
 export function nowhere({ realm }: World): MemoryAddr {

@@ -11,7 +11,7 @@ import {
   generateKey,
   importKey,
   importPublicKey,
-  peerIdOf,
+  peerIdOfKey,
   sshFingerprint,
   sshWireKey,
   type PrivateKey,
@@ -24,8 +24,8 @@ describe('keys of go-p2p', () => {
     it(`key ${i} has the same public key, PeerIDs and fingerprints`, () => {
       const key = importKey(fromHex(vector.seed));
       assert.equal(toHex(key.publicKey.spki), vector.spki_der);
-      assert.equal(peerIdOf(key.publicKey), vector.p2pke_peerid_text);
-      assert.equal(peerIdOf(key.publicKey, fingerprints.sha3), vector.quic_peerid_text);
+      assert.equal(peerIdOfKey(key.publicKey), vector.p2pke_peerid_text);
+      assert.equal(peerIdOfKey(key.publicKey, fingerprints.sha3), vector.quic_peerid_text);
       assert.equal(sshFingerprint(key.publicKey), vector.ssh_fingerprint);
       assert.equal(toHex(sshWireKey(key.publicKey)), vector.ssh_pub_wire);
       assert.equal(toHex(exportKey(key, 'go-p2p')), vector.private_der);
@@ -160,11 +160,11 @@ describe('the secret of a key', () => {
   });
 });
 
-describe('peerIdOf()', () => {
+describe('peerIdOfKey()', () => {
   it('refuses what is no public key or no fingerprint', () => {
     const { publicKey } = generateKey();
-    assert.throws(() => peerIdOf(publicKey, () => new Uint8Array(20)), /expected 32 bytes, got 20/);
-    const untyped = peerIdOf as (...args: unknown[]) => string;
+    assert.throws(() => peerIdOfKey(publicKey, () => new Uint8Array(20)), /expected 32 bytes, got 20/);
+    const untyped = peerIdOfKey as (...args: unknown[]) => string;
     assert.throws(() => untyped(undefined), /expected \{ algorithm, spki \}, got undefined/);
     assert.throws(() => untyped(publicKey, 7), /Cannot take fingerprint/);
     const other = { algorithm: '1.2.3', spki: fromHex('300506032b6570') };

@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createNode, handshake, type NodeAccept, noise } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { World } from '../support/node-world.ts';
 
-const idOf = (key: number) => peerIdOf(testKey(key).publicKey);
+const idOf = (key: number) => peerIdOfKey(testKey(key).publicKey);
 
 /** Two nodes with keys 1 and 2 that read and write; the second one has an `accept`. */
 async function pair(world: World, accept: NodeAccept, timeoutMs?: number) {
@@ -34,7 +34,7 @@ describe('accept of a node', () => {
       [idOf(1), 'ed25519', alice.addr, 'responder', 'responder', undefined],
     ]);
     assert.deepEqual([there.side, here.side], ['responder', 'responder']);
-    assert.equal(peerIdOf(here.publicKey!), idOf(1));
+    assert.equal(peerIdOfKey(here.publicKey!), idOf(1));
     await world.close(alice.node, bob.node);
   });
 
@@ -96,7 +96,7 @@ describe('accept of a node', () => {
     const nameless = world.node({ security: handshake(async () => undefined), accept });
     const peer = world.node();
     const addr = await peer.listen();
-    assert.equal(peerIdOf((await world.connect(named, addr)).publicKey!), idOf(7));
+    assert.equal(peerIdOfKey((await world.connect(named, addr)).publicKey!), idOf(7));
     assert.equal(await world.codeOf(nameless.connect(addr)), 'identity_mismatch');
     assert.deepEqual(asked, [idOf(7)]);
     await world.close(named, nameless, peer);

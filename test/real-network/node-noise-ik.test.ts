@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 
 import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, decodeText, EMPTY_BYTES, encodeText } from '../../src/base/bytes.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createNode, handshake, noise, type NoiseOptions, onConnect, reading, writing } from '../../src/node/index.ts';
 import { signedIdentity } from '../../src/node/noise-identity.ts';
 import {
@@ -20,7 +20,7 @@ import { type BytesNode, unopened } from './nodes.ts';
 
 const seed = (fill: number): Bytes => new Uint8Array(32).fill(fill);
 const BOB = x25519PrivateKey(seed(2)).publicKey;
-const ALICE_ID = peerIdOf(testKey(1).publicKey);
+const ALICE_ID = peerIdOfKey(testKey(1).publicKey);
 
 /** Bob, who answers; and everything that he was told. */
 class Bob implements AsyncDisposable {
@@ -49,7 +49,7 @@ class Bob implements AsyncDisposable {
     this.node.enable(writing());
     this.node.enable(
       onConnect((peer) => {
-        this.announced.push(peerIdOf(peer.publicKey!));
+        this.announced.push(peerIdOfKey(peer.publicKey!));
         peer.send(encodeText('welcome'));
       }),
     );

@@ -8,7 +8,7 @@ import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, decodeText, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type PublicKey } from '../../src/core/secure.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   createNode,
   handshake,
@@ -26,7 +26,7 @@ import { type BytesNode, unopened } from './nodes.ts';
 
 const seed = (fill: number): Bytes => new Uint8Array(32).fill(fill);
 const staticOf = (fill: number): Bytes => x25519PrivateKey(seed(fill)).publicKey;
-const idOf = (key: PublicKey | undefined) => (key === undefined ? undefined : peerIdOf(key));
+const idOf = (key: PublicKey | undefined) => (key === undefined ? undefined : peerIdOfKey(key));
 
 /** A node with noise that keeps what it hears. */
 class Talker implements AsyncDisposable {
@@ -82,12 +82,12 @@ describe('noise', () => {
       await using alice = new Talker({ ...alices, privateKey: testKey(1) });
       await using bob = new Talker({ ...bobs, privateKey: testKey(2) });
       const peer = await alice.node.connect(await bob.node.listen());
-      assert.equal(idOf(peer.publicKey), peerIdOf(testKey(2).publicKey));
+      assert.equal(idOf(peer.publicKey), peerIdOfKey(testKey(2).publicKey));
       const payloads = [0, 1, 65_519, 65_520, 300_000].map((size) => new Uint8Array(size).fill(size % 251));
       for (const payload of payloads) alice.say(peer, payload);
       await bob.hears(payloads.length);
       assert.deepEqual(bob.heard, payloads);
-      assert.equal(idOf(bob.peers[0]!.publicKey), peerIdOf(testKey(1).publicKey));
+      assert.equal(idOf(bob.peers[0]!.publicKey), peerIdOfKey(testKey(1).publicKey));
       bob.say(bob.peers[0]!, encodeText('and back'));
       await alice.hears(1);
       assert.equal(decodeText(alice.heard[0]!), 'and back');
@@ -137,7 +137,7 @@ describe('noise', () => {
   }
 
   it('accept turns away on either side, before a byte is delivered', async () => {
-    const onlyKey3: NodeAccept = ({ id }) => id === peerIdOf(testKey(3).publicKey);
+    const onlyKey3: NodeAccept = ({ id }) => id === peerIdOfKey(testKey(3).publicKey);
     await using alice = new Talker({ pattern: 'XX', privateKey: testKey(1) });
     await using bob = new Talker({ pattern: 'XX', privateKey: testKey(2) }, onlyKey3);
     const addr = await bob.node.listen();

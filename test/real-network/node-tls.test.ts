@@ -5,7 +5,7 @@ import { connect as rawConnect } from 'node:net';
 import { describe, it } from 'node:test';
 import { connect as tlsConnect } from 'node:tls';
 
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createNode, reading, tls, writing } from '../../src/node/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { codeOf } from '../support/code-of.ts';
@@ -28,11 +28,11 @@ describe('tls', () => {
     await using _ = closing(a.node, b.node);
     assert.equal(a.node.isRaw, false);
     const peer = await a.node.connect(b.node.listeningAddr!);
-    assert.equal(peerIdOf(peer.publicKey!), peerIdOf(bob.publicKey));
+    assert.equal(peerIdOfKey(peer.publicKey!), peerIdOfKey(bob.publicKey));
     for (const size of [0, 1, 64, 16_384, 100_000, 1_000_000]) peer.send(new Uint8Array(size).fill(size));
     await until(() => b.heard.length > 0);
     const there = b.heard[0]!.peer;
-    assert.equal(peerIdOf(there.publicKey!), peerIdOf(alice.publicKey));
+    assert.equal(peerIdOfKey(there.publicKey!), peerIdOfKey(alice.publicKey));
     for (let i = 0; i < 100; i++) there.send(new Uint8Array(1000).fill(i));
     await Promise.all([a.node.drain(), b.node.drain()]);
     assert.deepEqual(
@@ -59,7 +59,7 @@ describe('tls', () => {
   });
 
   it('accept refuses a key: the initiator learns it, no message is delivered, the place is free', async () => {
-    const a = await secured(alice, { accept: ({ id }) => id === peerIdOf(mallory.publicKey) });
+    const a = await secured(alice, { accept: ({ id }) => id === peerIdOfKey(mallory.publicKey) });
     const b = await secured(bob);
     await using _ = closing(a.node, b.node);
     assert.equal(await codeOf(a.node.connect(b.node.listeningAddr!)), 'refused');

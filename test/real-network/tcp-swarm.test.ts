@@ -8,7 +8,7 @@ import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { comparePeerIds } from '../../src/core/peer-id.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
 import { systemRealm, withTrace } from '../../src/runtime/system-realm.ts';
-import { generateKey, peerIdOf } from '../../src/identity/keys.ts';
+import { generateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import { type TcpAddr, type TcpSwarm, type TcpSwarmOptions, openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { until } from './nodes.ts';
@@ -83,12 +83,12 @@ describe('openTcpSwarm', () => {
   it('an announced port where another key answers is found out when it is used', async () => {
     await using alice = await open(0);
     await using mallory = await open(1);
-    const claimed = mallory.parseAddr(`${peerIdOf(testKey(9).publicKey)}@${alice.addr.inner.text}`);
+    const claimed = mallory.parseAddr(`${peerIdOfKey(testKey(9).publicKey)}@${alice.addr.inner.text}`);
     const error = await failureOf(mallory.ask(claimed, bytes(1)));
     assert.deepEqual([error.code, error.sent], ['identity_mismatch', 'no']);
-    assert.match(error.message, new RegExp(peerIdOf(testKey(0).publicKey)));
+    assert.match(error.message, new RegExp(peerIdOfKey(testKey(0).publicKey)));
     // Also when the address is our own, or one where we are connected already.
-    const own = mallory.parseAddr(`${peerIdOf(testKey(9).publicKey)}@${mallory.addr.inner.text}`);
+    const own = mallory.parseAddr(`${peerIdOfKey(testKey(9).publicKey)}@${mallory.addr.inner.text}`);
     assert.equal((await failureOf(mallory.tell(own, bytes(1)))).code, 'identity_mismatch');
     alice.serve(() => bytes(0));
     await mallory.ask(alice.addr, bytes(1));
@@ -119,7 +119,7 @@ describe('openTcpSwarm', () => {
     const events: TraceEvent[] = [];
     const realm = withTrace(systemRealm, (event) => void events.push(event));
     const [small, large] = [testKey(0), testKey(1)].toSorted((a, b) =>
-      comparePeerIds(peerIdOf(a.publicKey), peerIdOf(b.publicKey)),
+      comparePeerIds(peerIdOfKey(a.publicKey), peerIdOfKey(b.publicKey)),
     );
     await using alice = await open(0, { privateKey: small!, realm });
     await using bob = await open(1, { privateKey: large! });
@@ -235,7 +235,7 @@ describe('openTcpSwarm', () => {
   });
 
   it('accept() decides on both sides, before a message is delivered', async () => {
-    const friend = peerIdOf(testKey(0).publicKey);
+    const friend = peerIdOfKey(testKey(0).publicKey);
     await using bob = await open(1, { accept: ({ addr }) => addr.id === friend });
     await using alice = await open(0);
     await using mallory = await open(2);

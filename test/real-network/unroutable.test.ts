@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { openEndpoint } from '../../src/endpoint/index.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { openQuicSwarm } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
@@ -25,7 +25,7 @@ describe('addresses of no single host', () => {
   it('quic: unreachable at once, for tells and asks', async () => {
     await using swarm = await openQuicSwarm({ bind: '127.0.0.1:0', privateKey: testKey(0) });
     for (const place of PLACES) {
-      const dst = swarm.parseAddr(`${peerIdOf(testKey(1).publicKey)}@${place}`);
+      const dst = swarm.parseAddr(`${peerIdOfKey(testKey(1).publicKey)}@${place}`);
       await refused(swarm.tell(dst, new Uint8Array(1)), place);
       await refused(swarm.ask(dst, new Uint8Array(1)), place);
     }

@@ -23,7 +23,7 @@ import {
   generateKey,
   importKey,
   importPublicKey,
-  peerIdOf,
+  peerIdOfKey,
   sshFingerprint,
 } from '../../src/identity/keys.ts';
 import { createNode, noise, tls } from '../../src/node/index.ts';
@@ -108,7 +108,7 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'importPublicKey source': (source) => importPublicKey(source),
   'exportKey key': (key) => exportKey(key, 'pem'),
   'exportPublicKey key': (key) => exportPublicKey(key),
-  'peerIdOf publicKey': (key) => peerIdOf(key),
+  'peerIdOf publicKey': (key) => peerIdOfKey(key),
   'sshFingerprint publicKey': (key) => sshFingerprint(key),
   'generateKey random': (random) => generateKey({ random }),
   'readKeyFile path': (path) => readKeyFile(path),

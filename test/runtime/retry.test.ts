@@ -2,15 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
-import {
-  type RetryOptions,
-  constantBackoff,
-  exponentialBackoff,
-  linearBackoff,
-  maxBackoff,
-  minBackoff,
-  retry,
-} from '../../src/runtime/retry.ts';
+import { type RetryOptions, constantBackoff, exponentialBackoff, retry } from '../../src/runtime/retry.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 
 const failure = (sent: 'no' | 'maybe', code: P2PErrorCode = 'unreachable') =>
@@ -108,12 +100,8 @@ describe('retry', () => {
   });
 });
 
-describe('other back-offs', () => {
-  it('are constant, linear, and bounded from above and below', () => {
-    const linear = linearBackoff(10, 5);
-    assert.deepEqual([0, 1, 2, 9].map(linear), [5, 15, 25, 95]);
-    assert.deepEqual([0, 1, 9].map(maxBackoff(linear, 20)), [5, 15, 20]);
-    assert.deepEqual([0, 1, 9].map(minBackoff(linear, 20)), [20, 20, 95]);
+describe('constantBackoff', () => {
+  it('is the same at each retry, and refuses a negative pause', () => {
     assert.deepEqual([0, 9].map(constantBackoff(7)), [7, 7]);
     assert.throws(() => constantBackoff(-1), RangeError);
   });

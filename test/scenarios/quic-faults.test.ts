@@ -7,7 +7,7 @@ import { type DropReason } from '../../src/core/counters.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import {
@@ -201,7 +201,7 @@ describe('Q4: connections that should be gone, or should be there', () => {
   it('a peer of another key than the address says is closed, and reported as what it is', async () => {
     const { realm, alice, run, pass } = world();
     const peer = new RawQuicPeer(realm, testKey(STRANGER));
-    const dst = alice.parseAddr(`${peerIdOf(testKey(BOB).publicKey)}@${peer.addr.inner.text}`);
+    const dst = alice.parseAddr(`${peerIdOfKey(testKey(BOB).publicKey)}@${peer.addr.inner.text}`);
     assert.equal(await codeOf(run(alice.ask(dst, Uint8Array.of(1)))), 'identity_mismatch');
     await pass(1000);
     const closed = peer.events.find((event) => event.type === 'closed');
@@ -305,7 +305,7 @@ describe('Q5: the swarm below', () => {
   it('closing ends whatever waits, at once', async () => {
     const { realm, alice, run } = world();
     const silent = realm.swarm();
-    const dst = alice.parseAddr(`${peerIdOf(testKey(BOB).publicKey)}@${silent.addr.text}`);
+    const dst = alice.parseAddr(`${peerIdOfKey(testKey(BOB).publicKey)}@${silent.addr.text}`);
     const waiting = [alice.ask(dst, Uint8Array.of(1)), alice.tell(dst, Uint8Array.of(1)), alice.lookupPublicKey(dst)];
     const codes = Promise.all(waiting.map(codeOf));
     const before = realm.nowMs();
@@ -322,7 +322,7 @@ describe('Q6: two names for one key', () => {
     const ids = [quic(realm.swarm(), { privateKey }), p2pke(realm.swarm(), { privateKey })].map(
       (swarm) => swarm.addr.id,
     );
-    assert.deepEqual(ids, [peerIdOf(privateKey.publicKey), peerIdOf(privateKey.publicKey)]);
+    assert.deepEqual(ids, [peerIdOfKey(privateKey.publicKey), peerIdOfKey(privateKey.publicKey)]);
   });
 });
 

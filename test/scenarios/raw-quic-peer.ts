@@ -2,7 +2,7 @@
 
 import { type MemoryAddr, type MemoryRealm, type VirtualClock } from '../../src/swarms/memory/index.ts';
 import { Driver } from '../../src/runtime/driver.ts';
-import { type PrivateKey, peerIdOf } from '../../src/identity/keys.ts';
+import { type PrivateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import { AddressTable } from '../../src/protocols/quic/address-table.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicEndpointOptions } from '../../src/protocols/quic/endpoint-options.ts';
@@ -29,7 +29,7 @@ export class RawQuicPeer {
     this.#realm = realm;
     const inner = realm.swarm();
     const [local] = inner.localAddrs();
-    this.addr = quicAddr(peerIdOf(key.publicKey), local!);
+    this.addr = quicAddr(peerIdOfKey(key.publicKey), local!);
     this.endpoint = new QuicEndpoint(
       {
         engines: quicEngine(),

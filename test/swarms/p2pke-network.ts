@@ -5,7 +5,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { Timestamps } from '../../src/protocols/p2pke/tai64n.ts';
 import {
   type MemoryAddr,
@@ -26,7 +26,7 @@ import { testKey } from '../../src/testing/test-key.ts';
 type Options = Partial<P2pkeOptions<MemoryAddr>>;
 type Peer = P2pkeSwarm<MemoryAddr>;
 
-export const idOf = (i: number): PeerId => peerIdOf(testKey(i).publicKey);
+export const idOf = (i: number): PeerId => peerIdOfKey(testKey(i).publicKey);
 
 interface Network extends AsyncDisposable {
   readonly realm: MemoryRealm<VirtualClock>;

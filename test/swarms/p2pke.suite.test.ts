@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { type Addr } from '../../src/core/addr.ts';
 import { type SecureSwarm } from '../../src/core/secure.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealmOptions,
@@ -16,7 +16,7 @@ import { type SuiteFeatures, type SuiteFixture, secureSuite, swarmSuite } from '
 import { testKey } from '../../src/testing/test-key.ts';
 
 const runner = { describe, it };
-const idOf = (i: number) => peerIdOf(testKey(i).publicKey);
+const idOf = (i: number) => peerIdOfKey(testKey(i).publicKey);
 
 function overMemory<I extends Addr>(
   wrap: (inner: Swarm<MemoryAddr>, i: number) => Swarm<I>,

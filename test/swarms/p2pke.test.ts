@@ -5,7 +5,7 @@ import { type Bytes } from '../../src/base/bytes.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
-import { fingerprints, peerIdOf } from '../../src/identity/keys.ts';
+import { fingerprints, peerIdOfKey } from '../../src/identity/keys.ts';
 import { RESOLVED } from '../../src/runtime/promises.ts';
 import { frag } from '../../src/wrappers/frag.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
@@ -171,7 +171,7 @@ describe('p2pke', () => {
     await using net = network();
     const fingerprint = fingerprints.sha3;
     const [alice, bob] = [net.peer(1, { fingerprint }), net.peer(2, { fingerprint })];
-    assert.equal(addrOf(bob).id, peerIdOf(testKey(2).publicKey, fingerprint));
+    assert.equal(addrOf(bob).id, peerIdOfKey(testKey(2).publicKey, fingerprint));
     await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
   });
 

@@ -5,7 +5,7 @@ import { type Addr } from '../../src/core/addr.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealmOptions,
@@ -19,7 +19,7 @@ import { type P2pkeAddr, p2pke } from '../../src/swarms/p2pke/index.ts';
 import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 
-const idOf = (i: number) => peerIdOf(testKey(i).publicKey);
+const idOf = (i: number) => peerIdOfKey(testKey(i).publicKey);
 
 function overMemory(options: MemoryRealmOptions = {}): SuiteFixture<SecureAskSwarm<QuicAddr<MemoryAddr>>> {
   return {

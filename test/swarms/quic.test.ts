@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
-import { fingerprints, generateKey, peerIdOf } from '../../src/identity/keys.ts';
+import { fingerprints, generateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,
   type MemoryRealm,
@@ -35,7 +35,7 @@ const drops = (swarm: Quic, reason: string): number =>
 const state = (swarm: Quic): Readonly<Record<string, unknown>> =>
   'describe' in swarm && typeof swarm.describe === 'function' ? swarm.describe().state : {};
 
-const fingerprintOf = (n: number): string => peerIdOf(testKey(n).publicKey);
+const fingerprintOf = (n: number): string => peerIdOfKey(testKey(n).publicKey);
 
 async function codeOf(promise: Promise<unknown>): Promise<string> {
   const error: unknown = await promise.then(
@@ -257,7 +257,7 @@ describe('quic', () => {
     const bob = quic(realm.swarm(), {
       privateKey: testKey(1),
       accept: ({ addr, publicKey }) => {
-        seen.push(addr.text, peerIdOf(publicKey));
+        seen.push(addr.text, peerIdOfKey(publicKey));
         return false;
       },
     });
@@ -330,7 +330,7 @@ describe('quic', () => {
     const { realm, run } = world(0);
     const alice = quic(realm.swarm(), { privateKey: testKey(0), preset: 'go-p2p' });
     const bob = quic(realm.swarm(), { privateKey: testKey(1), preset: 'go-p2p' });
-    assert.equal(addrOf(bob).id, peerIdOf(bob.publicKey, fingerprints.sha3));
+    assert.equal(addrOf(bob).id, peerIdOfKey(bob.publicKey, fingerprints.sha3));
     bob.serve(({ payload }) => payload);
     await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
   });

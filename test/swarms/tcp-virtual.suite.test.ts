@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { type MemoryNetworkOptions } from '../../src/node/index.ts';
 import { type MemoryRealm, type VirtualClock } from '../../src/swarms/memory/index.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';
@@ -13,7 +13,7 @@ import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/
 import { testKey } from '../../src/testing/test-key.ts';
 import { tcpWorld } from '../support/tcp-world.ts';
 
-const idOf = (i: number) => peerIdOf(testKey(i).publicKey);
+const idOf = (i: number) => peerIdOfKey(testKey(i).publicKey);
 const connections = (swarm: TcpSwarm) => Number(inspect(swarm).state['connections']);
 
 interface World {

@@ -1,12 +1,12 @@
 import { describe, it } from 'node:test';
 
-import { peerIdOf } from '../../src/identity/keys.ts';
+import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
-const idOf = (i: number) => peerIdOf(testKey(i).publicKey);
+const idOf = (i: number) => peerIdOfKey(testKey(i).publicKey);
 
 const fixture: SuiteFixture<TcpSwarm> = {
   features: { flowControlled: true, manySwarms: 6, settleMs: 60 },

@@ -22,6 +22,7 @@ describe('a race between addresses', () => {
       realm,
       what: 'somebody',
       first: [],
+      parse: (addr) => (typeof addr === 'string' ? undefined : addr),
       source: () => Array.from({ length: 10 }, (_, i) => memoryAddr(i)),
       check: () => undefined,
       attempt: (addr, signal) => {

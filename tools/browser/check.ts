@@ -8,7 +8,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { peerIdOf } from 'shoal/keys';
+import { peerIdOfKey } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
 import { build as bundle } from 'esbuild';
 import { build } from '../build.ts';
@@ -67,7 +67,7 @@ async function runSuites(folder: string, chromium: string): Promise<void> {
   ]);
   const { passed, skipped, failures, ids, verdicts } = (await runPage(chromium, files)) as Report;
   for (const { name, why } of failures) console.log(`FAILED  ${name}\n${why.replaceAll(/^/gm, '    ')}`);
-  const ours = [1, 2, 3].map((i) => peerIdOf(testKey(i).publicKey));
+  const ours = [1, 2, 3].map((i) => peerIdOfKey(testKey(i).publicKey));
   if (ids.join() !== ours.join())
     throw new Error(`The browser makes other PeerIDs: ${ids.join()} instead of ${ours.join()}`);
   if (vectors === undefined) {

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
-import { encodeText, toHex } from 'shoal';
+import { encodeText, toHex } from 'shoal/bytes';
 import { Failure, UsageError } from './failure.ts';
 import { printable } from './printable.ts';
 

@@ -1,6 +1,7 @@
 /** There and back again: what `ping` and `bench` measure, at a peer that echoes. Asks where the stack can, else tells. */
 
-import { type Addr, type Realm, canAsk, concatBytes, encodeVarint, equalBytes, toHex } from 'shoal';
+import { type Addr, type Realm, canAsk } from 'shoal';
+import { concatBytes, encodeVarint, equalBytes, toHex } from 'shoal/bytes';
 import { type AnySwarm } from './stack/layers.ts';
 
 /** Sends one payload and waits for its echo; answers whether it came in time. Any number at a time. */

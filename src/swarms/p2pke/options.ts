@@ -8,7 +8,7 @@ import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type ImportAeadKey } from '../../crypto/suite.ts';
 import { type KeyRegistry, type Signer } from '../../identity/key-algorithm.ts';
-import { type Fingerprint, fingerprints, peerIdOf } from '../../identity/fingerprints.ts';
+import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PendingLimits, assertPendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type WrapOptions } from '../../swarm-kit/swarm-over.ts';
 import {
@@ -130,8 +130,8 @@ export function resolveP2pke<I extends Addr>(realm: Realm, options: P2pkeOptions
   };
   return {
     identity,
-    id: peerIdOf(identity.publicKey, fingerprint),
-    idOf: (key) => peerIdOf(key, fingerprint),
+    id: peerIdOfKey(identity.publicKey, fingerprint),
+    idOf: (key) => peerIdOfKey(key, fingerprint),
     accept,
     timeoutMs,
     pending,

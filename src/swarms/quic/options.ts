@@ -6,7 +6,7 @@ import { assertFunction, describeOption, describeValue, wholeNumber } from '../.
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
-import { type Fingerprint, fingerprints, peerIdOf } from '../../identity/fingerprints.ts';
+import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PrivateKey } from '../../identity/private-key.ts';
 import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type QuicTransportOptions } from '../../protocols/quic/settings.ts';
@@ -95,9 +95,9 @@ export function resolveOptions<I extends Addr>(options: QuicSwarmOptions<I>): Re
   const maxSwarmBytes = wholeNumber(options.maxSwarmBytes, 'maxSwarmBytes', MAX_SWARM_BYTES, 1, 2 ** 40);
   const pending = { maxPendingMessages, maxPendingBytes };
   return {
-    id: peerIdOf(publicKey, fingerprint),
+    id: peerIdOfKey(publicKey, fingerprint),
     publicKey,
-    peerIdOf: (key) => peerIdOf(key, fingerprint),
+    peerIdOf: (key) => peerIdOfKey(key, fingerprint),
     accept: options.accept,
     maxMessageBytes: wholeNumber(options.maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, 2 ** 30),
     maxSwarmBytes,

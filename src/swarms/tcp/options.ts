@@ -6,7 +6,7 @@ import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
-import { type Fingerprint, fingerprints, peerIdOf } from '../../identity/fingerprints.ts';
+import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PrivateKey } from '../../identity/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type ConnectionLimits, type Network } from '../../node/index.ts';
@@ -106,9 +106,9 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
   const { publicKey } = privateKey;
   const { maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs } = options;
   return {
-    id: peerIdOf(publicKey, fingerprint),
+    id: peerIdOfKey(publicKey, fingerprint),
     publicKey,
-    peerIdOf: (key) => peerIdOf(key, fingerprint),
+    peerIdOf: (key) => peerIdOfKey(key, fingerprint),
     accept,
     maxMessageBytes: wholeNumber(maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, MAX_MESSAGE_BYTES_LIMIT),
     maxQueueBytes: wholeNumber(maxQueueBytes, 'maxQueueBytes', MAX_QUEUE_BYTES, 1, Number.MAX_SAFE_INTEGER),

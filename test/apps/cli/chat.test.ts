@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Addr, type SecureAskSwarm, encodeText } from 'shoal';
+import { type Addr, type SecureAskSwarm } from 'shoal';
+import { encodeText } from 'shoal/bytes';
 import { mbapp } from 'shoal/mbapp';
 import { createMemoryRealm } from 'shoal/memory';
 import { mux } from 'shoal/mux';

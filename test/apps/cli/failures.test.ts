@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { assertFails, listening, shoal, startShoal } from './command.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-cli-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** In proper form, and without anybody. */
-const NOBODY = `${peerIdOf(generateKey().publicKey)}@127.0.0.1:9`;
+const NOBODY = `${peerIdOfKey(generateKey().publicKey)}@127.0.0.1:9`;
 
 describe('shoal refuses wrong usage with exit code 2 and one line', { concurrency: 2 }, () => {
   const cases: readonly (readonly [string, readonly string[], RegExp])[] = [

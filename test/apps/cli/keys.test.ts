@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { exportKey, generateKey, importKey, peerIdOf } from 'shoal/keys';
+import { exportKey, generateKey, importKey, peerIdOfKey } from 'shoal/keys';
 import { assertFails, listening, shoal } from './command.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-cli-keys-'));
@@ -19,7 +19,7 @@ describe('shoal keygen and id', () => {
     if (process.platform !== 'win32') assert.equal(statSync(file).mode & 0o777, 0o600);
     const pem = readFileSync(file, 'utf8');
     assert.equal(createPublicKey(pem).asymmetricKeyType, 'ed25519');
-    assert.equal(stdout, `${peerIdOf(importKey(pem).publicKey)}\n`);
+    assert.equal(stdout, `${peerIdOfKey(importKey(pem).publicKey)}\n`);
   });
 
   it('replaces a key only when told to', async () => {
@@ -32,7 +32,7 @@ describe('shoal keygen and id', () => {
 
   it('reaches a peer whose PeerID begins with a dash', async () => {
     let key = generateKey();
-    while (!peerIdOf(key.publicKey).startsWith('-')) key = generateKey();
+    while (!peerIdOfKey(key.publicKey).startsWith('-')) key = generateKey();
     const dashed = path.join(folder, 'dashed.pem');
     writeFileSync(dashed, exportKey(key, 'pem'), { mode: 0o600 });
     await using bob = await listening('--stack', 'udp,p2pke,mbapp', '--key', dashed, '--echo');
@@ -46,7 +46,7 @@ describe('shoal keygen and id', () => {
 
   it('id shows every fingerprint, and listen --key has that PeerID', async () => {
     const { events } = await shoal(['id', file, '--json']);
-    const id = peerIdOf(importKey(readFileSync(file, 'utf8')).publicKey);
+    const id = peerIdOfKey(importKey(readFileSync(file, 'utf8')).publicKey);
     assert.equal(events[0]?.['id'], id);
     assert.match(String(events[0]?.['ssh']), /^SHA256:[A-Za-z0-9+/]{43}$/);
     const { stdout } = await shoal(['id', file]);

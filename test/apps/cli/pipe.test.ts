@@ -8,7 +8,7 @@ import path from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
 import { openEndpoint } from 'shoal/endpoint';
-import { peerIdOf } from 'shoal/keys';
+import { peerIdOfKey } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
 import {
   MAX_STRANGERS_PER_SOURCE,
@@ -101,7 +101,7 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     const address = parsePipeAddress(String((await waiting.next('pipe'))['addr']));
     const guessed = formatPipeAddress({ ...address, secret: 'A'.repeat(22) });
     assertFails(await shoal(['pipe', guessed]), 1, /the other side does not know this address/);
-    const another = formatPipeAddress({ ...address, id: peerIdOf(testKey(1).publicKey) });
+    const another = formatPipeAddress({ ...address, id: peerIdOfKey(testKey(1).publicKey) });
     assertFails(await shoal(['pipe', another]), 1, /has another key/);
     assertFails(await shoal(['pipe', '127.0.0.1:5000']), 2, /expected the whole line that `shoal pipe` prints/);
     assertFails(await shoal(['pipe', '--connect-tcp', 'localhost']), 2, /expected an IP and a port/);

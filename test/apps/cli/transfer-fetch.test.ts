@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { type Bytes, P2PError, concatBytes, encodeText } from 'shoal';
+import { type Bytes, P2PError } from 'shoal';
+import { concatBytes, encodeText } from 'shoal/bytes';
 import { createMemoryRealm, memoryAddr } from 'shoal/memory';
-import { peerIdOf } from 'shoal/keys';
+import { peerIdOfKey } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
 import { Failure } from '../../../apps/cli/src/failure.ts';
 import { Fetcher } from '../../../apps/cli/src/transfer/fetch.ts';
@@ -50,7 +51,7 @@ function world({ manifest, hash = sha256(manifest), status = STATUS.ok, change =
     const bytes = file === 0 ? manifest.slice(offset, offset + length) : contents(file, offset, length);
     return change(concatBytes(Uint8Array.of(status), status === STATUS.ok ? bytes : new Uint8Array()), file);
   };
-  const id = peerIdOf(testKey(1).publicKey);
+  const id = peerIdOfKey(testKey(1).publicKey);
   const fetcher = new Fetcher({
     realm,
     swarm: { ask },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { encodeText } from 'shoal';
+import { encodeText } from 'shoal/bytes';
 import {
   MAX_ENTRIES,
   MAX_MANIFEST_BYTES,

@@ -18,7 +18,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { type Bytes, encodeText } from 'shoal';
+import { type Bytes } from 'shoal';
+import { encodeText } from 'shoal/bytes';
 import { type Manifest } from '../../../apps/cli/src/transfer/manifest.ts';
 import { type Rest, Store } from '../../../apps/cli/src/transfer/store.ts';
 

@@ -14,9 +14,10 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { encodeText, fromHex, systemRealm } from 'shoal';
+import { encodeText, fromHex } from 'shoal/bytes';
+import { systemRealm } from 'shoal';
 import { testKey } from 'shoal/testing';
-import { peerIdOf } from 'shoal/keys';
+import { peerIdOfKey } from 'shoal/keys';
 import { openQuicSwarm } from 'shoal/quic';
 import { type Manifest, decodeManifest, encodeManifest } from '../../../apps/cli/src/transfer/manifest.ts';
 import { decodeRequest, encodeRequest } from '../../../apps/cli/src/transfer/messages.ts';
@@ -65,7 +66,7 @@ async function stallingSender(
     return offer.answer(payload, () => undefined);
   });
   const addrs = swarm.localAddrs().map(({ inner }) => inner.text);
-  const id = peerIdOf(privateKey.publicKey);
+  const id = peerIdOfKey(privateKey.publicKey);
   const ticket = encodeTicket({ id, secret: offer.secret, hash: offer.hash, addrs });
   return { ticket, goOn: resolve, [Symbol.asyncDispose]: () => swarm.close() };
 }
@@ -184,7 +185,7 @@ describe('shoal send and receive', { concurrency: 2 }, () => {
 
   it('fail on one line when nobody is there, when it is another one, and when there is nothing to send', async () => {
     const to = newFolder();
-    const id = peerIdOf(testKey(1).publicKey);
+    const id = peerIdOfKey(testKey(1).publicKey);
     const nobody = encodeTicket({ id, secret: new Uint8Array(16), hash: new Uint8Array(32), addrs: ['127.0.0.1:9'] });
     assertFails(await shoal(['receive', nobody, '--out', to, '--timeout', '500']), 1, /the sender does not answer/);
     await using sender = await sending(import.meta.filename);
@@ -204,7 +205,7 @@ describe('shoal send and receive', { concurrency: 2 }, () => {
 describe('what a transfer is made of', () => {
   it('a ticket says what was put into it, and nothing else is one', () => {
     const ticket = {
-      id: peerIdOf(testKey(1).publicKey),
+      id: peerIdOfKey(testKey(1).publicKey),
       secret: fromHex('00112233445566778899aabbccddeeff'),
       hash: new Uint8Array(32).fill(7),
       addrs: ['127.0.0.1:5000', '[::1]:6000'],

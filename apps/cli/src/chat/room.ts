@@ -3,9 +3,10 @@
  * said goes to each member by itself, encrypted for it, and comes under the PeerID that its key proves.
  */
 
-import { type Addr, type PeerId, Refusal, type SecureAskSwarm, concatBytes, decodeText, encodeText } from 'shoal';
+import { type Addr, type PeerId, Refusal, type SecureAskSwarm } from 'shoal';
+import { concatBytes, decodeText, encodeText } from 'shoal/bytes';
 import { type PeerExchange, peerExchange } from 'shoal/discovery';
-import { type PrivateKey, peerIdOf } from 'shoal/keys';
+import { type PrivateKey, peerIdOfKey } from 'shoal/keys';
 import { type Mux, mux } from 'shoal/mux';
 import { type PeerAddr, peerAddr, peerSwarm } from 'shoal/peer';
 import { type Timer, clockOf } from 'shoal/swarm-kit';
@@ -74,7 +75,7 @@ export class Room implements AsyncDisposable {
     const { swarm, privateKey, name } = options;
     checkText(name, 'name', MAX_NAME_BYTES);
     this.#options = options;
-    this.#id = peerIdOf(privateKey.publicKey);
+    this.#id = peerIdOfKey(privateKey.publicKey);
     this.#channels = mux<Addr, SecureAskSwarm<Addr>, 'string'>(swarm, 'string');
     this.#peers = this.#channels.open('peers');
     const addrs = (): readonly string[] => swarm.localAddrs().map(({ text }) => text);

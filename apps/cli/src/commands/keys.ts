@@ -1,6 +1,6 @@
 /** `shoal keygen` and `shoal id`. */
 
-import { exportKey, fingerprints, generateKey, peerIdOf, sshFingerprint } from 'shoal/keys';
+import { exportKey, fingerprints, generateKey, peerIdOfKey, sshFingerprint } from 'shoal/keys';
 import { writeKeyFile } from 'shoal/key-files';
 import { type CommandContext, type CommonOptions, loadKey } from '../context.ts';
 import { Failure } from '../failure.ts';
@@ -14,7 +14,7 @@ export interface KeygenOptions extends CommonOptions {
 /** Makes an Ed25519 key: into a file of mode 0600, or onto standard output. */
 export async function keygen({ output }: CommandContext, { out, force }: KeygenOptions): Promise<void> {
   const key = generateKey();
-  const id = peerIdOf(key.publicKey);
+  const id = peerIdOfKey(key.publicKey);
   if (out === undefined) {
     const pem = exportKey(key, 'pem');
     output.show({ event: 'key', id, pem }, pem.trimEnd().split('\n'));
@@ -36,8 +36,8 @@ export async function keygen({ output }: CommandContext, { out, force }: KeygenO
 export async function identify({ output }: CommandContext, file: string): Promise<void> {
   const { publicKey } = await loadKey(file);
   const ids = {
-    id: peerIdOf(publicKey),
-    sha3: peerIdOf(publicKey, fingerprints.sha3),
+    id: peerIdOfKey(publicKey),
+    sha3: peerIdOfKey(publicKey, fingerprints.sha3),
     ssh: sshFingerprint(publicKey),
   };
   const lines = [

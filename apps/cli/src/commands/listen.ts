@@ -1,6 +1,7 @@
 /** `shoal listen`: shows what comes, and with `--echo` sends it back. */
 
-import { type Addr, type Message, canAsk, encodeText, isSecure } from 'shoal';
+import { type Addr, type Message, canAsk, isSecure } from 'shoal';
+import { encodeText } from 'shoal/bytes';
 import { type CommandContext, type StackOptions, openStackOf } from '../context.ts';
 import { EchoGuard } from '../echo.ts';
 import { Failure } from '../failure.ts';

@@ -1,7 +1,7 @@
 /** `shoal pipe`: standard input and output of two machines, or TCP ports in either direction, through QUIC. */
 
 import { type AddressInfo } from 'node:net';
-import { encodeText } from 'shoal';
+import { encodeText } from 'shoal/bytes';
 import { type Connection, type Endpoint, openEndpoint } from 'shoal/endpoint';
 import { generateKey } from 'shoal/keys';
 import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../context.ts';

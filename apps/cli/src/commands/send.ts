@@ -1,7 +1,7 @@
 /** `shoal send`: offers a file or folder, prints the ticket for it, and serves it until it is interrupted. */
 
-import { encodeText } from 'shoal';
-import { generateKey, peerIdOf } from 'shoal/keys';
+import { encodeText } from 'shoal/bytes';
+import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { openQuicSwarm } from 'shoal/quic';
 import { type CommandContext, type CommonOptions, loadKey } from '../context.ts';
 import { printable } from '../printable.ts';
@@ -58,7 +58,7 @@ export async function send(context: CommandContext, file: string, options: SendF
 
   const { manifest, hash, secret } = offer;
   const addrs = swarm.localAddrs().map(({ inner }) => inner.text);
-  const ticket = encodeTicket({ id: peerIdOf(privateKey.publicKey), secret, hash, addrs });
+  const ticket = encodeTicket({ id: peerIdOfKey(privateKey.publicKey), secret, hash, addrs });
   const total = totalBytes(manifest);
   const files = manifest.files.length;
   const what = manifest.kind === 'file' ? '' : `${files} files, `;

@@ -1,16 +1,9 @@
 /** The bytes that one demo peer fetches from another: 64 MiB that look random, checked by hash at their end. */
 
 import { createCipheriv, createHash } from 'node:crypto';
-import {
-  type Addr,
-  type PeerId,
-  P2PError,
-  type Realm,
-  type SecureAskSwarm,
-  decodePeerId,
-  equalBytes,
-  retry,
-} from 'shoal';
+import { type Addr, type PeerId, P2PError, type Realm, type SecureAskSwarm, retry } from 'shoal';
+import { decodePeerId } from 'shoal/keys';
+import { equalBytes } from 'shoal/bytes';
 import { Failure } from '../failure.ts';
 import { HASH_REQUEST, encodeBlobRequest } from './messages.ts';
 

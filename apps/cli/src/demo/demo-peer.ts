@@ -6,7 +6,7 @@
 
 import { type Addr, type Message, type PeerId, type Realm, type Request, Refusal, peerIdOf } from 'shoal';
 import { type PeerExchange, type PeerRecord, peerExchange } from 'shoal/discovery';
-import { type PrivateKey, peerIdOf as peerIdOfKey } from 'shoal/keys';
+import { type PrivateKey, peerIdOfKey } from 'shoal/keys';
 import { mux } from 'shoal/mux';
 import { type Blob, type Fetched, fetchBlob, makeBlob, patiently } from './blob.ts';
 import { BULK_LINK, type DemoSwarm, linkOf } from './links.ts';

@@ -1,6 +1,6 @@
 /** What demo peers say to each other. Everything here comes from other processes, so nothing is taken on trust. */
 
-import { concatBytes, decodeText, encodeText, encodeVarint, readVarint } from 'shoal';
+import { concatBytes, decodeText, encodeText, encodeVarint, readVarint } from 'shoal/bytes';
 
 const MAX_NAME = 256;
 

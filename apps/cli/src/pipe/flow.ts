@@ -3,7 +3,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { parseEndpoint } from 'shoal';
+import { parseEndpoint } from 'shoal/net';
 import { type Connection, type ReceiveStream, STREAM_CODE, type SendStream } from 'shoal/endpoint';
 import { Failure, UsageError, explain } from '../failure.ts';
 import { standardOutput } from '../standard-streams.ts';

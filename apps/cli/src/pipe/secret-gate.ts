@@ -4,7 +4,10 @@
  */
 
 import { timingSafeEqual } from 'node:crypto';
-import { type Addr, type PeerId, encodeText, ipOf, isPeerId } from 'shoal';
+import { type Addr, type PeerId } from 'shoal';
+import { encodeText } from 'shoal/bytes';
+import { ipOf } from 'shoal/net';
+import { isPeerId } from 'shoal/keys';
 import { CLOSE_CODE, type Connection, type Feed, type IncomingStream, type SendStream } from 'shoal/endpoint';
 import { Failure, UsageError } from '../failure.ts';
 

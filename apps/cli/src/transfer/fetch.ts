@@ -1,17 +1,8 @@
 /** The receiving side: fetches what a ticket promises, in order, again from where it was after a cut, checked by hash. */
 
 import { createHash } from 'node:crypto';
-import {
-  type Addr,
-  type AskSwarm,
-  type Bytes,
-  P2PError,
-  type Realm,
-  concatBytes,
-  equalBytes,
-  exponentialBackoff,
-  retry,
-} from 'shoal';
+import { type Addr, type AskSwarm, type Bytes, P2PError, type Realm, exponentialBackoff, retry } from 'shoal';
+import { concatBytes, equalBytes } from 'shoal/bytes';
 import { Failure } from '../failure.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, decodeManifest } from './manifest.ts';
 import { CHUNK_BYTES, STATUS, encodeRequest } from './messages.ts';

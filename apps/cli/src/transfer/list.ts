@@ -3,7 +3,7 @@
 import { type Stats, constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { decodeText } from 'shoal';
+import { decodeText } from 'shoal/bytes';
 import { Failure } from '../failure.ts';
 import { type Manifest, MAX_ENTRIES } from './manifest.ts';
 import { PathRules, nameFault } from './names.ts';

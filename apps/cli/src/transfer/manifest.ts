@@ -1,6 +1,7 @@
 /** What is in a transfer: names, sizes and hashes. It comes from another machine, so nothing in it is taken on trust. */
 
-import { type Bytes, decodeText, encodeText } from 'shoal';
+import { type Bytes } from 'shoal';
+import { decodeText, encodeText } from 'shoal/bytes';
 import { PathRules, nameFault, quoteName } from './names.ts';
 
 /** One file. */

@@ -1,6 +1,7 @@
 /** What sender and receiver ask each other, over any swarm that can ask. */
 
-import { type Bytes, concatBytes, encodeVarint, readVarint } from 'shoal';
+import { type Bytes } from 'shoal';
+import { concatBytes, encodeVarint, readVarint } from 'shoal/bytes';
 import { SECRET_BYTES } from './ticket.ts';
 
 /** A piece of the manifest (file 0) or of a file (from 1 on, in the manifest's order), or the word that all is there. */

@@ -3,7 +3,7 @@
  * apply the same rules, the sender before it prints a ticket.
  */
 
-import { encodeText } from 'shoal';
+import { encodeText } from 'shoal/bytes';
 import { printable } from '../printable.ts';
 
 /** Bytes of one name on every common file system. */

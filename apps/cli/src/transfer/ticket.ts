@@ -9,7 +9,9 @@
  * | addresses | one byte: how many; each a length byte and its text, as in UDP's     |
  */
 
-import { type Bytes, type PeerId, concatBytes, decodePeerId, decodeText, encodePeerId, encodeText } from 'shoal';
+import { type Bytes, type PeerId } from 'shoal';
+import { concatBytes, decodeText, encodeText } from 'shoal/bytes';
+import { decodePeerId, encodePeerId } from 'shoal/keys';
 import { UsageError } from '../failure.ts';
 
 /** What a ticket says. */

@@ -1,0 +1,27 @@
+/**
+ * `shoal/net`: IPs, ports and the addresses that hold them.
+ *
+ * @example
+ * ```ts
+ * const reachable = filterAddrs(swarm.localAddrs(), isGlobal);
+ * console.log(ipOf(swarm.addr), portOf(swarm.addr));
+ * ```
+ */
+
+export {
+  type IpAddr,
+  type NestedAddr,
+  expandUnspecified,
+  filterAddrs,
+  ipOf,
+  isGlobal,
+  isLinkLocal,
+  isLoopback,
+  isPrivate,
+  isUnspecified,
+  mapAddr,
+  portOf,
+  unwrapAddr,
+  withIp,
+} from '../core/addr.ts';
+export { type Endpoint, canonicalIp, formatEndpoint, ipVersion, parseEndpoint } from '../base/ip.ts';
