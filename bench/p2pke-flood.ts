@@ -16,7 +16,8 @@ import { type TellHandler } from '../src/core/message.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { Timestamps } from '../src/protocols/p2pke/tai64n.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../src/swarms/memory/index.ts';
-import { createP2pkeIdentity, initiateSession, p2pke, type P2pkeLimits } from '../src/swarms/p2pke/index.ts';
+import { p2pke, type P2pkeLimits } from '../src/swarms/p2pke/index.ts';
+import { createP2pkeIdentity, initiateSession } from '../src/protocols/p2pke/index.ts';
 
 const HONEST = 40;
 const DISTINCT = 2000;

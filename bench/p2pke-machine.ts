@@ -14,7 +14,7 @@ import { type ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { type Bench, median } from './harness/bench.ts';
 import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
-import { Channel, createP2pkeIdentity, type P2pkeIdentity } from '../src/swarms/p2pke/index.ts';
+import { Channel, createP2pkeIdentity, type P2pkeIdentity } from '../src/protocols/p2pke/index.ts';
 
 const [ROUND_MS, QUICK_ROUND_MS, WARM_UP_MS] = [400, 150, 150];
 const WALL_MS = 1_700_000_000_000;

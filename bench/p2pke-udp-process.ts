@@ -6,7 +6,8 @@ import { type Counters } from '../src/core/counters.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
 import { type ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/identity/keys.ts';
-import { OVERHEAD_BYTES, p2pke } from '../src/swarms/p2pke/index.ts';
+import { p2pke } from '../src/swarms/p2pke/index.ts';
+import { OVERHEAD_BYTES } from '../src/protocols/p2pke/index.ts';
 import { openUdpSwarm } from '../src/swarms/udp.ts';
 import { loadSodium } from './harness/sodium.ts';
 

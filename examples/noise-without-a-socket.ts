@@ -3,7 +3,7 @@
  * stream. The caller owns the randomness and the wire. Run it with `node --conditions=shoal-source`.
  */
 
-import { NoiseHandshake, NoiseRecordReader, type NoiseTransport, sealRecords } from 'shoal/noise';
+import { NoiseHandshake, NoiseRecordReader, type NoiseTransport, sealRecords } from 'shoal/machines/noise';
 
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 const end = (role: 'initiator' | 'responder'): NoiseHandshake =>

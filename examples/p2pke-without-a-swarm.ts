@@ -5,7 +5,7 @@
 
 import { type PublicKey } from 'shoal';
 import { generateKey, peerIdOfKey } from 'shoal/keys';
-import { Channel, createP2pkeIdentity, type P2pkeIdentity } from 'shoal/p2pke';
+import { Channel, createP2pkeIdentity, type P2pkeIdentity } from 'shoal/machines/p2pke';
 
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 const identity = (): P2pkeIdentity => createP2pkeIdentity({ privateKey: generateKey(), random });

@@ -1,7 +1,7 @@
 /** Every decoder that meets bytes or text from others. A new one gets an entry here. */
 
 import { type Bytes, concatBytes, encodeText } from '../src/base/bytes.ts';
-import { parseEndpoint } from '../src/base/ip.ts';
+import { parseSocketAddress } from '../src/base/ip.ts';
 import { decodePeerId, encodePeerId } from '../src/core/peer-id.ts';
 import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/base/varint.ts';
 import { decodeExchange, encodeExchange } from '../src/discovery/exchange-message.ts';
@@ -204,7 +204,7 @@ export const DECODERS: readonly Target[] = [
     seeds: [...endpoints, ...peers],
     feed: (input) => {
       const text = decoder.decode(input);
-      parseEndpoint(text);
+      parseSocketAddress(text);
       decodePeerId(text);
     },
   },

@@ -2,7 +2,7 @@
 
 import { type Bytes } from '../src/base/bytes.ts';
 import { generateKey } from '../src/identity/keys.ts';
-import { Channel, createP2pkeIdentity } from '../src/swarms/p2pke/index.ts';
+import { Channel, createP2pkeIdentity } from '../src/protocols/p2pke/index.ts';
 
 const WALL_MS = 1_700_000_000_000;
 

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { type Bytes } from '../src/base/bytes.ts';
 import { generateKey, peerIdOfKey } from '../src/identity/keys.ts';
 import { Driver, systemRealm } from '../src/swarm-kit/index.ts';
-import { Channel, createP2pkeIdentity, type ChannelEvent, type ChannelLimits } from '../src/swarms/p2pke/index.ts';
+import { Channel, createP2pkeIdentity, type ChannelEvent, type ChannelLimits } from '../src/protocols/p2pke/index.ts';
 
 const PATIENCE_MS = 15_000;
 

@@ -3,7 +3,13 @@
 import { decodeText, encodeText } from 'shoal/bytes';
 import { systemRealm } from 'shoal';
 import { type Codec, type HandshakeContext, type TcpConnection } from 'shoal/node';
-import { frameNoiseMessage, NoiseHandshake, NoiseRecordReader, type NoiseTransport, sealRecords } from 'shoal/noise';
+import {
+  frameNoiseMessage,
+  NoiseHandshake,
+  NoiseRecordReader,
+  type NoiseTransport,
+  sealRecords,
+} from 'shoal/machines/noise';
 
 const psk = encodeText('I dont care for codes of conduct'); // as pea2pea has it
 const ciphers = new WeakMap<TcpConnection, NoiseTransport>();

@@ -124,12 +124,12 @@ export function ipNetwork(ip: string): string {
 }
 
 /** `ip:port`, with the brackets that IPv6 needs. */
-export function formatEndpoint(ip: string, port: number): string {
+export function formatSocketAddress(ip: string, port: number): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 /** An IP and a port. */
-export interface Endpoint {
+export interface SocketAddress {
   readonly ip: string;
   readonly port: number;
 }
@@ -138,7 +138,7 @@ export interface Endpoint {
  * Reads `1.2.3.4:5`, `[::1]:5` or `[fe80::1%eth0]:5`; the IP comes back canonical. `undefined` for all else: hostnames,
  * IPv6 without brackets, ports that are not plain decimal 0 to 65535. Never throws.
  */
-export function parseEndpoint(text: string): Endpoint | undefined {
+export function parseSocketAddress(text: string): SocketAddress | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(0|[1-9][0-9]{0,4})$/.exec(text);
   if (match === null) return undefined;
   const [, bracketed, plain, portText] = match;

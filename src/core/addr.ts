@@ -8,7 +8,7 @@
 
 import { assertFunction, describeValue } from '../base/checks.ts';
 import {
-  formatEndpoint,
+  formatSocketAddress,
   ipVersion,
   isGlobalIp,
   isLinkLocalIp,
@@ -129,7 +129,7 @@ export function peerIdOf(addr: Addr): PeerId | undefined {
 /** The same address at another IP, however deeply nested; unchanged when it has none. `ip` must be canonical. */
 export function withIp<A extends Addr>(addr: A, ip: string): A {
   return mapAddr(addr, (leaf) =>
-    isIpAddr(leaf) ? makeAddr<IpAddr>({ ...leaf, ip, text: formatEndpoint(ip, leaf.port) }) : leaf,
+    isIpAddr(leaf) ? makeAddr<IpAddr>({ ...leaf, ip, text: formatSocketAddress(ip, leaf.port) }) : leaf,
   );
 }
 

@@ -1,10 +1,10 @@
 /** Where sockets are bound to when nothing else is said: IPv6 and IPv4 at once, or IPv4 on a machine without IPv6. */
 
-import { type Endpoint } from '../base/ip.ts';
+import { type SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 
 /** In the order in which they are tried. */
-export const DEFAULT_BINDS: readonly Endpoint[] = [
+export const DEFAULT_BINDS: readonly SocketAddress[] = [
   { ip: '::', port: 0 },
   { ip: '0.0.0.0', port: 0 },
 ];
@@ -15,8 +15,8 @@ export const DEFAULT_BINDS: readonly Endpoint[] = [
  * @throws (by rejection) what `bind` throws, for the last one.
  */
 export async function bindFirst<T>(
-  [first, ...others]: readonly Endpoint[],
-  bind: (to: Endpoint) => Promise<T>,
+  [first, ...others]: readonly SocketAddress[],
+  bind: (to: SocketAddress) => Promise<T>,
 ): Promise<T> {
   try {
     return await bind(first!);

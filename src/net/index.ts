@@ -24,4 +24,4 @@ export {
   unwrapAddr,
   withIp,
 } from '../core/addr.ts';
-export { type Endpoint, canonicalIp, formatEndpoint, ipVersion, parseEndpoint } from '../base/ip.ts';
+export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';

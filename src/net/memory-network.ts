@@ -4,7 +4,7 @@
  */
 
 import { P2PError } from '../core/errors.ts';
-import { canonicalIp, type Endpoint, formatEndpoint, isUnspecifiedIp } from '../base/ip.ts';
+import { canonicalIp, type SocketAddress, formatSocketAddress, isUnspecifiedIp } from '../base/ip.ts';
 import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
 import { createSeededRandom, type Seed } from '../base/seeded-random.ts';
@@ -103,7 +103,7 @@ class Host implements Network {
         act();
       };
       let timer = clock.setTimer(realm.nowMs() + latencyMs, () => {
-        const listener = this.#listeners.get(formatEndpoint(remote.ip, remote.port));
+        const listener = this.#listeners.get(formatSocketAddress(remote.ip, remote.port));
         if (listener === undefined) {
           after(latencyMs, () => settle(() => reject(nobody(remote))));
           return;
@@ -121,8 +121,8 @@ class Host implements Network {
   listen(options: ListenOptions): Promise<Listener> {
     const { bind } = options;
     const ip = isUnspecifiedIp(bind.ip) ? this.#ip : bind.ip;
-    const endpoint = { ip, port: bind.port === 0 ? this.#ephemeral() : bind.port };
-    const where = formatEndpoint(endpoint.ip, endpoint.port);
+    const address = { ip, port: bind.port === 0 ? this.#ephemeral() : bind.port };
+    const where = formatSocketAddress(address.ip, address.port);
     if (ip !== this.#ip) {
       const message = `Cannot listen on ${where}: this machine does not have that address`;
       return Promise.reject(new P2PError('unreachable', 'local', message, { sent: 'no' }));
@@ -133,7 +133,7 @@ class Host implements Network {
     }
     this.#listeners.set(where, options);
     return Promise.resolve({
-      endpoint,
+      address,
       close: () => {
         this.#listeners.delete(where);
         return Promise.resolve();
@@ -149,7 +149,7 @@ class Host implements Network {
   }
 }
 
-function nobody(remote: Endpoint): P2PError {
-  const message = `Cannot connect to ${formatEndpoint(remote.ip, remote.port)}: nobody listens there`;
+function nobody(remote: SocketAddress): P2PError {
+  const message = `Cannot connect to ${formatSocketAddress(remote.ip, remote.port)}: nobody listens there`;
   return new P2PError('unreachable', 'remote', message, { sent: 'no' });
 }

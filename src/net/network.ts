@@ -3,28 +3,28 @@
  * time. Everything above it is the same for both.
  */
 
-import { type Endpoint } from '../base/ip.ts';
+import { type SocketAddress } from '../base/ip.ts';
 import { type Pipe } from './pipe.ts';
 
 /** A connection of the network, before the node has looked at it. */
 export interface RawConnection {
   readonly pipe: Pipe;
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
 }
 
 /** How a connection is made. */
 export interface DialOptions {
-  readonly remote: Endpoint;
+  readonly remote: SocketAddress;
   /** Where from; port 0: any. @default the system's choice */
-  readonly bind: Endpoint | undefined;
+  readonly bind: SocketAddress | undefined;
   /** Aborting gives up, and rejects with the signal's reason. */
   readonly signal: AbortSignal;
 }
 
 /** How connections are waited for. */
 export interface ListenOptions {
-  readonly bind: Endpoint;
+  readonly bind: SocketAddress;
   /** Connections that the system holds before they are accepted. */
   readonly backlog: number;
   /** Several listeners on one port. */
@@ -36,7 +36,7 @@ export interface ListenOptions {
 
 /** What waits for connections. */
 export interface Listener {
-  readonly endpoint: Endpoint;
+  readonly address: SocketAddress;
   /** Stops; connections that were accepted stay. Never rejects. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /** Addresses of UDP swarms: `127.0.0.1:5000`, `[::1]:5000`, `[fe80::1%eth0]:5000`. */
 
 import { type IpAddr, makeAddr } from '../core/addr.ts';
-import { type Endpoint, formatEndpoint, parseEndpoint } from '../base/ip.ts';
+import { type SocketAddress, formatSocketAddress, parseSocketAddress } from '../base/ip.ts';
 import { assertString, describeValue } from '../base/checks.ts';
 
 /** An IP and a UDP port. */
@@ -10,23 +10,23 @@ export interface UdpAddr extends IpAddr {
 }
 
 /** @param ip - canonical, not IPv4-mapped. */
-export function udpAddr({ ip, port }: Endpoint): UdpAddr {
-  return makeAddr<UdpAddr>({ net: 'udp', ip, port, text: formatEndpoint(ip, port) });
+export function udpAddr({ ip, port }: SocketAddress): UdpAddr {
+  return makeAddr<UdpAddr>({ net: 'udp', ip, port, text: formatSocketAddress(ip, port) });
 }
 
 /** @throws {TypeError} when `text` is not an IP and a port from 1 to 65535; hostnames are not. */
 export function parseUdpAddr(text: string): UdpAddr {
-  const endpoint = parseIpEndpoint(text, 'address');
-  if (endpoint.port === 0)
+  const address = parseIpSocketAddress(text, 'address');
+  if (address.port === 0)
     throw new TypeError(`Cannot parse address: port 0 of ${describeValue(text)} cannot be told to`);
-  return udpAddr(endpoint);
+  return udpAddr(address);
 }
 
 /** @throws {TypeError | RangeError} when `text` is not `ip:port`; says what is wrong with it. */
-export function parseIpEndpoint(text: string, label: string): Endpoint {
+export function parseIpSocketAddress(text: string, label: string): SocketAddress {
   assertString(text, label);
-  const endpoint = parseEndpoint(text);
-  if (endpoint !== undefined) return endpoint;
+  const address = parseSocketAddress(text);
+  if (address !== undefined) return address;
   const shown = describeValue(text);
   const port = /:([0-9]+)$/.exec(text)?.[1];
   if (port !== undefined && Number(port) > 65_535) {

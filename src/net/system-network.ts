@@ -3,7 +3,7 @@
 import { type Server, Socket, createServer } from 'node:net';
 
 import { P2PError } from '../core/errors.ts';
-import { type Endpoint, canonicalIp, formatEndpoint } from '../base/ip.ts';
+import { type SocketAddress, canonicalIp, formatSocketAddress } from '../base/ip.ts';
 import { describeValue } from '../base/checks.ts';
 import { nextTurn } from '../runtime/system-clock.ts';
 import { interfaceIps } from './interfaces.ts';
@@ -52,7 +52,7 @@ export function assertSocket(socket: Socket): void {
  *
  * @param remote - where it leads; one that does not connect yet is connected.
  */
-export function adopt(socket: Socket, remote: Endpoint, signal: AbortSignal): Promise<RawConnection> {
+export function adopt(socket: Socket, remote: SocketAddress, signal: AbortSignal): Promise<RawConnection> {
   // Set here as well: a socket of the user's may have been made without.
   socket.allowHalfOpen = true;
   return new Promise<RawConnection>((resolve, reject) => {
@@ -97,8 +97,8 @@ function connectionOf(socket: Socket): RawConnection {
   };
 }
 
-function dialError(remote: Endpoint, cause: NodeJS.ErrnoException): P2PError {
-  const what = `Cannot connect to ${formatEndpoint(remote.ip, remote.port)}`;
+function dialError(remote: SocketAddress, cause: NodeJS.ErrnoException): P2PError {
+  const what = `Cannot connect to ${formatSocketAddress(remote.ip, remote.port)}`;
   switch (cause.code ?? '') {
     case 'EADDRINUSE':
       return new P2PError('in_use', 'local', `${what}: the local port is in use`, { cause, sent: 'no' });
@@ -132,12 +132,12 @@ function listenWith(
     server.listen({ host: bind.ip, port: bind.port, backlog, reusePort, exclusive: true, ipv6Only: false }, () => {
       server.off('error', fail);
       server.on('error', onError);
-      resolve({ endpoint: boundTo(server), close: () => stop(server) });
+      resolve({ address: boundTo(server), close: () => stop(server) });
     });
   });
 }
 
-function boundTo(server: Server): Endpoint {
+function boundTo(server: Server): SocketAddress {
   const bound = server.address();
   if (bound === null || typeof bound === 'string') throw new Error('Bug in shoal: a TCP server has an IP and a port');
   return { ip: canonicalIp(bound.address)!, port: bound.port };
@@ -149,8 +149,8 @@ function stop(server: Server): Promise<void> {
   return new Promise((resolve) => nextTurn(resolve));
 }
 
-function listenError(bind: Endpoint, cause: NodeJS.ErrnoException): P2PError {
-  const where = formatEndpoint(bind.ip, bind.port);
+function listenError(bind: SocketAddress, cause: NodeJS.ErrnoException): P2PError {
+  const where = formatSocketAddress(bind.ip, bind.port);
   if (cause.code === 'EADDRINUSE') {
     return new P2PError('in_use', 'local', `Cannot listen on ${where}: the port is in use`, { cause, sent: 'no' });
   }

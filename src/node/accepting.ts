@@ -1,6 +1,6 @@
 /** Asks `accept` about the peers of a node. */
 
-import { formatEndpoint } from '../base/ip.ts';
+import { formatSocketAddress } from '../base/ip.ts';
 import { type IpAddr, makeAddr } from '../core/addr.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
@@ -48,7 +48,7 @@ export class Accepting {
 
   #peer(connection: TcpConnection, publicKey: PublicKey): NodeAcceptPeer {
     const { ip, port, side } = connection;
-    const addr = makeAddr<IpAddr>({ ip, port, text: formatEndpoint(ip, port) });
+    const addr = makeAddr<IpAddr>({ ip, port, text: formatSocketAddress(ip, port) });
     return { id: peerIdOfKey(publicKey, this.#fingerprint), publicKey, addr, side, connection };
   }
 }

@@ -1,11 +1,11 @@
 /** How connections come about: the peers that are dialled and those that dial, up to the table of connections. */
 
-import { type Endpoint, formatEndpoint, isLoopbackIp, isUnspecifiedIp } from '../base/ip.ts';
+import { type SocketAddress, formatSocketAddress, isLoopbackIp, isUnspecifiedIp } from '../base/ip.ts';
 import { type Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
 import { type RawConnection } from '../net/network.ts';
 import { adopt } from '../net/system-network.ts';
-import { parseIpEndpoint } from '../net/socket-address.ts';
+import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type Accepting } from './accepting.ts';
 import { Attempt } from './attempt.ts';
@@ -26,13 +26,13 @@ export interface EstablishingOwner<In, Out> extends ConnectionOwner {
   /** What is enabled now. */
   readonly hooks: ConnectionHooks<In, Out> & { readonly handshake: HandshakeHook | undefined };
   /** Where the node listens. */
-  readonly listensAt: Endpoint | undefined;
+  readonly listensAt: SocketAddress | undefined;
   /** The error of what is attempted when the node is closed; `undefined` while it is not. */
   closedError(what: string): P2PError | undefined;
 }
 
 /** How a peer is dialled. */
-export type DialOptions = Omit<ConnectOptions, 'bind'> & { readonly bind: Endpoint | undefined };
+export type DialOptions = Omit<ConnectOptions, 'bind'> & { readonly bind: SocketAddress | undefined };
 
 export class Establishing<In, Out> {
   readonly #owner: EstablishingOwner<In, Out>;
@@ -70,7 +70,7 @@ export class Establishing<In, Out> {
   /** Gives up what is being set up with IPs that are banned now. */
   giveUpBanned(nowMs: number): void {
     for (const attempt of this.#attempts) {
-      const { ip } = parseIpEndpoint(attempt.addr, 'addr');
+      const { ip } = parseIpSocketAddress(attempt.addr, 'addr');
       if (this.#bans.has(ip, nowMs)) attempt.giveUp('banned', bannedError(attempt.addr));
     }
   }
@@ -81,7 +81,7 @@ export class Establishing<In, Out> {
   }
 
   /** Everything that can be said against dialling `remote`, before anything asynchronous begins; then its place. */
-  reserve(remote: Endpoint, addr: string): Reservation | P2PError {
+  reserve(remote: SocketAddress, addr: string): Reservation | P2PError {
     const { count, realm } = this.#owner;
     const what = `connect to ${addr}`;
     const closed = this.#owner.closedError(what);
@@ -95,10 +95,10 @@ export class Establishing<In, Out> {
     return limitError(what, place, this.#admission);
   }
 
-  async dial(remote: Endpoint, reservation: Reservation, options: DialOptions): Promise<NodeConnection<Out>> {
+  async dial(remote: SocketAddress, reservation: Reservation, options: DialOptions): Promise<NodeConnection<Out>> {
     const { signal, socket, bind, tag } = options;
     const { realm } = this.#owner;
-    const attempt = new Attempt(formatEndpoint(remote.ip, remote.port));
+    const attempt = new Attempt(formatSocketAddress(remote.ip, remote.port));
     const onAbort = (): void => attempt.giveUp(undefined, signal?.reason);
     const timeoutMs = options.timeoutMs ?? this.#options.connectTimeoutMs;
     const onLate = (): void => {
@@ -129,7 +129,7 @@ export class Establishing<In, Out> {
   async take(raw: RawConnection): Promise<void> {
     const { remote } = raw;
     const { count, realm } = this.#owner;
-    const attempt = new Attempt(formatEndpoint(remote.ip, remote.port));
+    const attempt = new Attempt(formatSocketAddress(remote.ip, remote.port));
     if (this.#owner.closedError('connect') !== undefined) {
       raw.pipe.destroy();
       return;
@@ -156,7 +156,7 @@ export class Establishing<In, Out> {
   }
 
   /** Whether `remote` is where we listen, as far as one can know. */
-  #isSelf(remote: Endpoint): boolean {
+  #isSelf(remote: SocketAddress): boolean {
     const own = this.#owner.listensAt;
     if (own === undefined || own.port !== remote.port) return false;
     if (own.ip === remote.ip) return true;

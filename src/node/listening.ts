@@ -1,6 +1,6 @@
 /** Whether a node listens, and where. */
 
-import { type Endpoint, formatEndpoint } from '../base/ip.ts';
+import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 import { bindFirst } from '../net/default-bind.ts';
 import { type Listener, type ListenOptions, type Network } from '../net/network.ts';
@@ -23,19 +23,19 @@ export class Listening {
   }
 
   /** Where it listens. */
-  get endpoint(): Endpoint | undefined {
-    return this.#listener?.endpoint;
+  get address(): SocketAddress | undefined {
+    return this.#listener?.address;
   }
 
   /**
    * @param binds - where to: the first that this machine has.
    * @throws (by rejection) {P2PError} `in_use`, `unreachable`, `unsupported`, `closed`.
    */
-  start(binds: readonly Endpoint[]): Promise<Endpoint> {
+  start(binds: readonly SocketAddress[]): Promise<SocketAddress> {
     return this.#toggle(async () => {
       this.#throwIfClosed();
-      if (this.endpoint !== undefined) {
-        const at = formatEndpoint(this.endpoint.ip, this.endpoint.port);
+      if (this.address !== undefined) {
+        const at = formatSocketAddress(this.address.ip, this.address.port);
         throw new P2PError('in_use', 'local', `Cannot listen: the node listens on ${at} already`, { sent: 'no' });
       }
       const { network, backlog, reusePort, onConnection, onError } = this.#options;
@@ -49,7 +49,7 @@ export class Listening {
         throw error;
       }
       this.#listener = listener;
-      return listener.endpoint;
+      return listener.address;
     });
   }
 

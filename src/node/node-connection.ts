@@ -2,7 +2,7 @@
 
 import { type Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
-import { formatEndpoint } from '../base/ip.ts';
+import { formatSocketAddress } from '../base/ip.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -100,8 +100,8 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     this.id = id;
     this.ip = raw.remote.ip;
     this.port = raw.remote.port;
-    this.addr = formatEndpoint(this.ip, this.port);
-    this.localAddr = formatEndpoint(raw.local.ip, raw.local.port);
+    this.addr = formatSocketAddress(this.ip, this.port);
+    this.localAddr = formatSocketAddress(raw.local.ip, raw.local.port);
     this.side = side;
     this.tag = tag;
     this.#reservation = reservation;

@@ -1,7 +1,7 @@
 /** The node itself: its hooks, its connections, and its end. */
 
 import { P2PError, closedError } from '../core/errors.ts';
-import { type Endpoint, canonicalIp, formatEndpoint } from '../base/ip.ts';
+import { type SocketAddress, canonicalIp, formatSocketAddress } from '../base/ip.ts';
 import { assertString, describeValue, quantity } from '../base/checks.ts';
 import { type Realm } from '../core/realm.ts';
 import { type Closed } from '../core/swarm.ts';
@@ -9,7 +9,7 @@ import { clockOf } from '../runtime/system-realm.ts';
 import { CLOSE_DEADLINE_MS, CloseLatch } from '../runtime/close-latch.ts';
 import { rejection } from '../runtime/promises.ts';
 import { Waits, checkCall } from '../runtime/waits.ts';
-import { parseIpEndpoint } from '../net/socket-address.ts';
+import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { assertSocket } from '../net/system-network.ts';
 import { Accepting } from './accepting.ts';
 import { Bans } from './bans.ts';
@@ -98,13 +98,13 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
     return this.hooks.handshake === undefined;
   }
 
-  get listensAt(): Endpoint | undefined {
-    return this.#listening.endpoint;
+  get listensAt(): SocketAddress | undefined {
+    return this.#listening.address;
   }
 
   get listeningAddr(): string | undefined {
-    const endpoint = this.listensAt;
-    return endpoint === undefined ? undefined : formatEndpoint(endpoint.ip, endpoint.port);
+    const address = this.listensAt;
+    return address === undefined ? undefined : formatSocketAddress(address.ip, address.port);
   }
 
   get connected(): number {
@@ -142,10 +142,10 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
   }
 
   listen(bind?: string): Promise<string> {
-    const binds = bind === undefined ? this.#options.binds : [parseIpEndpoint(bind, 'bind')];
-    return this.#listening.start(binds).then((endpoint) => {
-      trace(this.realm, 'listening', endpoint);
-      return formatEndpoint(endpoint.ip, endpoint.port);
+    const binds = bind === undefined ? this.#options.binds : [parseIpSocketAddress(bind, 'bind')];
+    return this.#listening.start(binds).then((address) => {
+      trace(this.realm, 'listening', address);
+      return formatSocketAddress(address.ip, address.port);
     });
   }
 
@@ -155,13 +155,13 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
 
   connect(addr: string, options: ConnectOptions = {}): Promise<TcpConnection<Out>> {
     assertString(addr, 'addr');
-    const remote = parseIpEndpoint(addr, 'addr');
+    const remote = parseIpSocketAddress(addr, 'addr');
     if (remote.port === 0) throw new TypeError(`Cannot connect to ${addr}: port 0 cannot be connected to`);
     checkCall(options);
     const { socket } = options;
     if (socket !== undefined) assertSocket(socket);
-    const bind = options.bind === undefined ? undefined : parseIpEndpoint(options.bind, 'bind');
-    const place = this.#establishing.reserve(remote, formatEndpoint(remote.ip, remote.port));
+    const bind = options.bind === undefined ? undefined : parseIpSocketAddress(options.bind, 'bind');
+    const place = this.#establishing.reserve(remote, formatSocketAddress(remote.ip, remote.port));
     if (place instanceof P2PError) {
       socket?.destroy();
       return rejection(place);

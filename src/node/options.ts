@@ -1,7 +1,7 @@
 /** How a node is made. */
 
 import { assertFunction, assertString, describeValue, quantity, wholeNumber } from '../base/checks.ts';
-import { type Endpoint } from '../base/ip.ts';
+import { type SocketAddress } from '../base/ip.ts';
 import { type AcceptPeer } from '../core/accept.ts';
 import { type IpAddr } from '../core/addr.ts';
 import { type Fingerprint, fingerprints } from '../identity/fingerprints.ts';
@@ -11,7 +11,7 @@ import { type Handshake, HandshakeHook } from './handshake.ts';
 import { type Realm } from '../core/realm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { DEFAULT_BINDS } from '../net/default-bind.ts';
-import { parseIpEndpoint } from '../net/socket-address.ts';
+import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { type ConnectionLimits } from './limits.ts';
 import { NodeMemory } from './memory.ts';
 import { type Network } from '../net/network.ts';
@@ -92,7 +92,7 @@ export interface ResolvedNodeOptions<In, Out> {
   readonly accept: NodeAccept | undefined;
   readonly fingerprint: Fingerprint;
   /** Where to listen: the first that this machine has. */
-  readonly binds: readonly Endpoint[];
+  readonly binds: readonly SocketAddress[];
   readonly backlog: number;
   readonly reusePort: boolean;
   readonly connectTimeoutMs: number;
@@ -140,7 +140,7 @@ export function resolveNodeOptions<In, Out>(options: NodeOptions<In, Out>): Reso
     codec,
     accept,
     fingerprint,
-    binds: options.bind === undefined ? DEFAULT_BINDS : [parseIpEndpoint(options.bind, 'bind')],
+    binds: options.bind === undefined ? DEFAULT_BINDS : [parseIpSocketAddress(options.bind, 'bind')],
     backlog: wholeNumber(options.backlog, 'backlog', DEFAULTS.backlog, 1, 0x7fff_ffff),
     reusePort: options.reusePort ?? false,
     connectTimeoutMs: quantity(options.connectTimeoutMs, 'connectTimeoutMs', DEFAULTS.connectTimeoutMs, 1, Infinity),

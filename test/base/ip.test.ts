@@ -6,12 +6,12 @@ import * as fc from '../support/fast-check.ts';
 
 import {
   canonicalIp,
-  formatEndpoint,
+  formatSocketAddress,
   ipVersion,
   isLinkLocalIp,
   isLoopbackIp,
   isPrivateIp,
-  parseEndpoint,
+  parseSocketAddress,
 } from '../../src/base/ip.ts';
 import { isGlobal, isLinkLocal, isLoopback, isPrivate, isUnspecified } from '../../src/core/addr.ts';
 
@@ -76,12 +76,12 @@ describe('canonicalIp', () => {
   });
 });
 
-describe('parseEndpoint', () => {
-  it('reads what formatEndpoint writes', () => {
+describe('parseSocketAddress', () => {
+  it('reads what formatSocketAddress writes', () => {
     fc.assert(
       fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), fc.integer({ min: 0, max: 65_535 }), (ip, port) => {
         const canonical = canonicalIp(ip)!;
-        assert.deepEqual(parseEndpoint(formatEndpoint(canonical, port)), { ip: canonical, port });
+        assert.deepEqual(parseSocketAddress(formatSocketAddress(canonical, port)), { ip: canonical, port });
       }),
     );
   });
@@ -100,11 +100,11 @@ describe('parseEndpoint', () => {
     'host:5',
     '[::1]:5:6',
   ]) {
-    it(`refuses ${text}`, () => assert.equal(parseEndpoint(text), undefined));
+    it(`refuses ${text}`, () => assert.equal(parseSocketAddress(text), undefined));
   }
 
   it('never throws', () => {
-    fc.assert(fc.property(fc.string(), (text) => void parseEndpoint(text)));
+    fc.assert(fc.property(fc.string(), (text) => void parseSocketAddress(text)));
   });
 });
 

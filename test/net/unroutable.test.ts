@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type Addr, makeAddr } from '../../src/core/addr.ts';
-import { parseEndpoint } from '../../src/base/ip.ts';
+import { parseSocketAddress } from '../../src/base/ip.ts';
 import { unroutable } from '../../src/net/unroutable.ts';
 
 type Place = Addr & { readonly ip?: string; readonly port?: number; readonly inner?: Addr };
 const place = (fields: Place): Place => makeAddr<Place>(fields);
-const udp = (text: string): Place => place({ text, ...parseEndpoint(text)! });
+const udp = (text: string): Place => place({ text, ...parseSocketAddress(text)! });
 
 describe('unroutable', () => {
   it('names port 0, the unspecified, multicast, reserved and broadcast addresses, below wrappers too', () => {

@@ -209,6 +209,17 @@ planted.push({
   source: "export { a as b } from './ring-a.ts';\n",
   rule: 'import(no-cycle)',
 });
+// A ring of types alone counts too.
+planted.push({
+  file: 'src/node/type-ring-a.ts',
+  source: "import { type B } from './type-ring-b.ts';\nexport interface A {\n  readonly b: B;\n}\n",
+  rule: 'import(no-cycle)',
+});
+planted.push({
+  file: 'src/node/type-ring-b.ts',
+  source: "import { type A } from './type-ring-a.ts';\nexport interface B {\n  readonly a: A;\n}\n",
+  rule: 'import(no-cycle)',
+});
 
 describe('.oxlintrc.json', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'shoal-lint-'));

@@ -13,14 +13,8 @@ import {
   type MemoryRealmOptions,
   createMemoryRealm,
 } from '../../src/swarms/memory/index.ts';
-import {
-  type P2pkeAddr,
-  type P2pkeOptions,
-  type P2pkeSwarm,
-  createP2pkeIdentity,
-  initiateSession,
-  p2pke,
-} from '../../src/swarms/p2pke/index.ts';
+import { type P2pkeAddr, type P2pkeOptions, type P2pkeSwarm, p2pke } from '../../src/swarms/p2pke/index.ts';
+import { createP2pkeIdentity, initiateSession } from '../../src/protocols/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 type Options = Partial<P2pkeOptions<MemoryAddr>>;

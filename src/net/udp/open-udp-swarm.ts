@@ -6,7 +6,7 @@ import { type Swarm } from '../../core/swarm.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
 import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { checkCall } from '../../runtime/waits.ts';
-import { type UdpAddr, parseIpEndpoint } from '../socket-address.ts';
+import { type UdpAddr, parseIpSocketAddress } from '../socket-address.ts';
 import { bindFirst, DEFAULT_BINDS } from '../default-bind.ts';
 import { bindSocket } from './socket.ts';
 import { MAX_UDP6_BYTES, UdpSwarm } from './swarm.ts';
@@ -57,7 +57,7 @@ export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAd
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { realm = systemRealm, signal } = options;
   assertRealm(realm);
-  const binds = options.bind === undefined ? DEFAULT_BINDS : [parseIpEndpoint(options.bind, 'bind')];
+  const binds = options.bind === undefined ? DEFAULT_BINDS : [parseIpSocketAddress(options.bind, 'bind')];
   const size = (name: 'recvBufferBytes' | 'sendBufferBytes', fallback: number): number =>
     wholeNumber(options[name], name, fallback, 1, MAX_BUFFER_BYTES);
   const recvBufferBytes = size('recvBufferBytes', DEFAULT_RECV_BUFFER_BYTES);

@@ -3,11 +3,11 @@
 import { type Socket, type SocketOptions, createSocket } from 'node:dgram';
 
 import { P2PError } from '../../core/errors.ts';
-import { type Endpoint, formatEndpoint, ipVersion } from '../../base/ip.ts';
+import { type SocketAddress, formatSocketAddress, ipVersion } from '../../base/ip.ts';
 
 /** How a socket is made. */
 export interface UdpSocketOptions {
-  readonly bind: Endpoint;
+  readonly bind: SocketAddress;
   readonly recvBufferBytes: number;
   readonly sendBufferBytes: number;
   readonly reusePort: boolean;
@@ -58,8 +58,8 @@ export function bindSocket(options: UdpSocketOptions): Promise<Socket> {
   });
 }
 
-function bindError(bind: Endpoint, cause: NodeJS.ErrnoException): P2PError {
-  const where = formatEndpoint(bind.ip, bind.port);
+function bindError(bind: SocketAddress, cause: NodeJS.ErrnoException): P2PError {
+  const where = formatSocketAddress(bind.ip, bind.port);
   if (cause.code === 'EADDRINUSE') {
     return new P2PError('in_use', 'local', `Cannot bind UDP to ${where}: the port is in use`, { cause, sent: 'no' });
   }

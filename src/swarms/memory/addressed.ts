@@ -10,7 +10,7 @@ import { type Swarm } from '../../core/swarm.ts';
 import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type Like, keep } from '../../core/keep.ts';
 import { MappedSwarm } from '../../swarm-kit/mapped-swarm.ts';
-import { type MemoryAddr, memoryAddr } from './address.ts';
+import { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
 import { type MemoryRealm } from './realm.ts';
 
 /** Swarms of a memory realm under addresses `A`. */

@@ -11,10 +11,11 @@
  * ```
  */
 
-export { type MemoryAddr, memoryAddr } from './address.ts';
+export { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
 export { type AddressedRealm, addressedRealm } from './addressed.ts';
 export { dropFirstPairwise, dropFirstTuple } from './transforms.ts';
-export { type LinkConfig } from './links.ts';
-export { type MemoryRealm, type MemoryRealmOptions, type MessageTransform, createMemoryRealm } from './realm.ts';
+export { type MessageTransform } from '../../net/memory/router.ts';
+export { type LinkConfig } from '../../net/memory/links.ts';
+export { type MemoryRealm, type MemoryRealmOptions, createMemoryRealm } from './realm.ts';
 export { type NetemConfig, type NetemPreset, NETEM_PRESETS } from '../../protocols/netem/netem.ts';
 export { type VirtualClock, type RunOptions } from '../../runtime/virtual-clock.ts';

@@ -3,7 +3,6 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
-import { type Message } from '../../core/message.ts';
 import { type Clock, type ClockedRealm, type TraceEvent } from '../../core/realm.ts';
 import { type AskSwarm } from '../../core/ask.ts';
 import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
@@ -13,14 +12,11 @@ import { isClock, systemRealm } from '../../runtime/system-realm.ts';
 import { type VirtualClock, createVirtualClock } from '../../runtime/virtual-clock.ts';
 import { composeSecure } from '../../swarm-kit/compose.ts';
 import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from './address.ts';
-import { Carrier } from './carrier.ts';
-import { type LinkConfig } from './links.ts';
+import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
+import { MemoryRouter, type MessageTransform } from '../../net/memory/router.ts';
+import { type LinkConfig } from '../../net/memory/links.ts';
 import { MemorySecure, assertPublicKey } from './secure.ts';
 import { MemorySwarm } from './swarm.ts';
-
-/** What a tell becomes on its way: another message, the same one, or nothing. */
-export type MessageTransform = (message: Message<MemoryAddr>) => Message<MemoryAddr> | undefined;
 
 /** How a memory realm is made. */
 export interface MemoryRealmOptions {
@@ -113,14 +109,14 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
   );
 
   const open = (swarm: MemorySwarm): MemorySwarm => {
-    carrier.add(swarm);
+    router.add(swarm);
     trace?.({ layer: 'memory', type: 'opened', atMs: clock.nowMs(), addr: swarm.own });
     return swarm;
   };
   const take = (addr: number | string | undefined): MemoryAddr => {
-    if (addr === undefined) return carrier.nextAddr();
+    if (addr === undefined) return router.nextAddr();
     const taken = typeof addr === 'string' ? parseMemoryAddr(addr) : memoryAddr(addr);
-    if (carrier.has(taken)) {
+    if (router.has(taken)) {
       throw new P2PError('in_use', 'local', `Cannot open memory swarm: address ${taken.text} is taken`, { sent: 'no' });
     }
     return taken;
@@ -130,29 +126,36 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
     mtu,
     trace,
     get size() {
-      return carrier.size;
+      return router.size;
     },
     nowMs: () => clock.nowMs(),
     wallMs: real ? () => systemRealm.wallMs() : () => VIRTUAL_EPOCH_MS + clock.nowMs(),
     random: seeded ? (length: number): Bytes => keys.bytes(length) : (length) => systemRealm.random(length),
-    swarm: (addr, limits) => open(new MemorySwarm(carrier, take(addr), limits)),
+    swarm: (addr, limits) => open(new MemorySwarm(router, take(addr), limits)),
     secureSwarm: (publicKey, addr, limits) => {
       assertPublicKey(publicKey);
-      const swarm = open(new MemorySwarm(carrier, take(addr), limits));
-      return composeSecure<MemoryAddr, AskSwarm<MemoryAddr>>(swarm, new MemorySecure(carrier, swarm, publicKey));
+      const swarm = open(new MemorySwarm(router, take(addr), limits));
+      return composeSecure<MemoryAddr, AskSwarm<MemoryAddr>>(swarm, new MemorySecure(router, swarm, publicKey));
     },
     drop: (addr) => {
       if (typeof addr === 'object') assertMemoryAddr(addr);
-      carrier.drop(
+      router.drop(
         typeof addr === 'object' ? addr : typeof addr === 'string' ? parseMemoryAddr(addr) : memoryAddr(addr),
       );
     },
-    setNetem: (config) => carrier.links.setDefault(config),
-    setLink: (a, b, config) => carrier.links.set(a, b, config),
-    cut: (a, b) => carrier.links.cut(a, b),
-    heal: (a, b) => carrier.links.heal(a, b),
+    setNetem: (config) => router.links.setDefault(config),
+    setLink: (a, b, config) => router.links.set(a, b, config),
+    cut: (a, b) => router.links.cut(a, b),
+    heal: (a, b) => router.links.heal(a, b),
   };
-  const carrier = new Carrier({ realm, netem: options.netem, random: network, mtu, maxQueued, transform });
+  const router = new MemoryRouter<MemorySwarm>({
+    realm,
+    netem: options.netem,
+    random: network,
+    mtu,
+    maxQueued,
+    transform,
+  });
   return realm;
 }
 

@@ -7,8 +7,8 @@ import { type PublicKey } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';
 import { rejection } from '../../runtime/promises.ts';
 import { checkCall } from '../../runtime/waits.ts';
-import { type MemoryAddr, assertMemoryAddr } from './address.ts';
-import { type Carrier } from './carrier.ts';
+import { type MemoryAddr, assertMemoryAddr } from '../../net/memory/address.ts';
+import { type MemoryRouter } from '../../net/memory/router.ts';
 import { type MemorySwarm } from './swarm.ts';
 
 /** @throws {TypeError} when `value` is not a public key. */
@@ -25,19 +25,19 @@ export function assertPublicKey(value: unknown): asserts value is PublicKey {
 /** Looks keys up in the realm. */
 export class MemorySecure implements AddrSecure<MemoryAddr> {
   readonly publicKey: PublicKey;
-  readonly #carrier: Carrier;
+  readonly #router: MemoryRouter<MemorySwarm>;
   readonly #swarm: MemorySwarm;
 
-  constructor(carrier: Carrier, swarm: MemorySwarm, publicKey: PublicKey) {
+  constructor(router: MemoryRouter<MemorySwarm>, swarm: MemorySwarm, publicKey: PublicKey) {
     this.publicKey = publicKey;
-    this.#carrier = carrier;
+    this.#router = router;
     this.#swarm = swarm;
-    carrier.keys.set(swarm.own.text, publicKey);
+    router.keys.set(swarm.own.text, publicKey);
   }
 
   readonly knownPublicKey = (addr: MemoryAddr): PublicKey | undefined => {
     assertMemoryAddr(addr);
-    return this.#carrier.keys.get(addr.text);
+    return this.#router.keys.get(addr.text);
   };
 
   readonly lookupPublicKey = (dst: MemoryAddr, options?: CallOptions): Promise<PublicKey> => {
@@ -46,10 +46,10 @@ export class MemorySecure implements AddrSecure<MemoryAddr> {
     const what = `look up the key of ${dst.text}`;
     if (this.#swarm.localAddrs().length === 0) return rejection(closedError(what));
     if (options?.signal?.aborted === true) return rejection(options.signal.reason);
-    if (!this.#carrier.has(dst)) {
+    if (!this.#router.has(dst)) {
       return rejection(new P2PError('unreachable', 'path', `Cannot ${what}: nobody has that address`, { sent: 'no' }));
     }
-    const key = this.#carrier.keys.get(dst.text);
+    const key = this.#router.keys.get(dst.text);
     if (key !== undefined) return Promise.resolve(key);
     return rejection(new P2PError('not_found', 'remote', `Cannot ${what}: that swarm has no key`, { sent: 'no' }));
   };

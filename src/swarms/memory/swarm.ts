@@ -17,13 +17,13 @@ import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budge
 import { isPending, RESOLVED, rejection } from '../../runtime/promises.ts';
 import { TellSlot } from '../../swarm-kit/tell-slot.ts';
 import { type Wait, Waits, checkCall } from '../../runtime/waits.ts';
-import { type MemoryAddr, assertMemoryAddr, parseMemoryAddr } from './address.ts';
-import { type Carrier } from './carrier.ts';
+import { type MemoryAddr, assertMemoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
+import { type MemoryRouter } from '../../net/memory/router.ts';
 
 /** Draining and other calls that say nothing else are given up after this. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** Implements the contract over a {@link Carrier}. */
+/** Implements the contract over a {@link MemoryRouter}. */
 export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describes {
   /** Its address, also once it is closed. */
   readonly own: MemoryAddr;
@@ -32,7 +32,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
   incoming = 0;
   /** Packets of this swarm on their way. */
   outgoing = 0;
-  readonly #carrier: Carrier;
+  readonly #router: MemoryRouter<MemorySwarm>;
   readonly #counters: CounterSet;
   readonly #tells: TellSlot<MemoryAddr>;
   readonly #asks: AskSlot<MemoryAddr>;
@@ -44,12 +44,12 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
   readonly #askers = new Set<() => void>();
   readonly #localAddrs: readonly MemoryAddr[];
 
-  constructor(carrier: Carrier, addr: MemoryAddr, limits: PendingLimits = {}) {
+  constructor(router: MemoryRouter<MemorySwarm>, addr: MemoryAddr, limits: PendingLimits = {}) {
     this.own = addr;
-    this.realm = carrier.realm;
-    this.#carrier = carrier;
+    this.realm = router.realm;
+    this.#router = router;
     this.#localAddrs = [addr];
-    const { realm } = carrier;
+    const { realm } = router;
     const counters = new CounterSet('memory');
     this.#counters = counters;
     this.#tells = new TellSlot({ realm, counters, budget: new PendingBudget(limits) });
@@ -84,7 +84,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
 
   mtu(dst: MemoryAddr | string): number {
     assertMemoryAddr(this.#texts.addrOf(dst));
-    return this.#carrier.mtu;
+    return this.#router.mtu;
   }
 
   maxRequestBytes(dst: MemoryAddr | string): number {
@@ -105,12 +105,12 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
       return rejection(error.error);
     }
     this.#counters.countSent(payload.length);
-    const { transform } = this.#carrier;
+    const { transform } = this.#router;
     const message = { src: this.own, dst, payload: copyMessage(payload) };
     const sent = transform === undefined ? message : transform(message);
     if (sent === undefined) this.countLost('memory.transform');
     else {
-      this.#carrier.carry({
+      this.#router.route({
         from: this,
         to: sent.dst,
         payload: sent.payload,
@@ -130,7 +130,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     if (typeof dst === 'string') return this.#texts.call('ask', dst, (addr) => this.ask(addr, request, options));
     assertMemoryAddr(dst);
     checkCall(options);
-    const { mtu } = this.#carrier;
+    const { mtu } = this.#router;
     const maxResponseBytes = wholeNumber(
       options?.maxResponseBytes,
       'maxResponseBytes',
@@ -154,7 +154,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
       };
       const answer = (from: MemorySwarm, answered: Answer): void =>
         this.#answer(from, answered, { wait, what, maxResponseBytes });
-      this.#carrier.carry({
+      this.#router.route({
         from: this,
         to: dst,
         payload: copyMessage(request),
@@ -236,7 +236,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
   ): { readonly error: unknown } | undefined {
     if (this.#latch.isClosed) return { error: this.#latch.error(`${verb} ${dst.text}`) };
     if (options?.signal?.aborted === true) return { error: options.signal.reason };
-    const { mtu } = this.#carrier;
+    const { mtu } = this.#router;
     if (payload.length <= mtu) return undefined;
     return { error: mtuError(`${verb} memory address ${dst.text}`, payload.length, mtu, 'wrap the swarm in frag()') };
   }
@@ -250,7 +250,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     const { wait, what, maxResponseBytes } = asked;
     const payload = answer.bytes === undefined ? new Uint8Array(0) : copyMessage(answer.bytes);
     from.#counters.countSent(payload.length);
-    from.#carrier.carry({
+    from.#router.route({
       from,
       to: this.own,
       payload,
@@ -270,7 +270,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
   }
 
   #release(): void {
-    this.#carrier.remove(this);
+    this.#router.remove(this);
     this.#tells.clear();
     const error = this.#latch.error('answer');
     this.#waits.close();

@@ -1,6 +1,6 @@
 /** Transforms that drop what a test wants to see dropped. */
 
-import { type MessageTransform } from './realm.ts';
+import { type MessageTransform } from '../../net/memory/router.ts';
 
 /** Drops the first tell between each two addresses, in whichever direction it goes. */
 export function dropFirstPairwise(): MessageTransform {

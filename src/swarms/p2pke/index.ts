@@ -1,6 +1,6 @@
 /**
- * `shoal/p2pke`: secure messages over any swarm, the same bytes as go-p2p (docs/wire/p2pke.md); and the machines that
- * it is made of, for those who have no swarm.
+ * `shoal/p2pke`: secure messages over any swarm, the same bytes as go-p2p (docs/wire/p2pke.md). Its machines
+ * are `shoal/machines/p2pke`.
  *
  * @example
  * ```ts
@@ -46,37 +46,3 @@ export function p2pke<I extends Addr>(inner: Swarm<I>, options: P2pkeOptions<I>)
   assertSwarm(inner, 'inner');
   return new LayeredP2pkeSwarm<I>(inner, resolveP2pke(inner.realm, options), { keepInner: options.keepInner });
 }
-
-export {
-  CHANNEL_LIMITS,
-  type ChannelEvent,
-  type ChannelLimits,
-  type ChannelOptions,
-  type ChannelTimer,
-  type ChannelVerdict,
-  type ResolvedChannelLimits,
-} from '../../protocols/p2pke/channel-options.ts';
-export { Channel } from '../../protocols/p2pke/channel.ts';
-export {
-  INIT_HELLO_BYTES,
-  INIT_HELLO_WITH_COOKIE_BYTES,
-  MAX_MESSAGE_BYTES,
-  OVERHEAD_BYTES,
-} from '../../protocols/p2pke/constants.ts';
-export {
-  type Admission,
-  HandshakeGate,
-  HANDSHAKE_GATE_LIMITS,
-  type HandshakeGateLimits,
-} from '../../protocols/p2pke/handshake-gate.ts';
-export { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
-export { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
-export { createP2pkeIdentity, type P2pkeIdentity, type P2pkeIdentityOptions } from '../../protocols/p2pke/identity.ts';
-export { decodeInitHello, type InitHello, type InitHelloDatagram } from '../../protocols/p2pke/messages.ts';
-export {
-  answerSession,
-  initiateSession,
-  type Session,
-  type SessionState,
-  type VerifiedReply,
-} from '../../protocols/p2pke/session.ts';

@@ -1,11 +1,11 @@
 /** Addresses of TCP swarms: `<PeerID>@127.0.0.1:5000`. */
 
 import { type IpAddr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { type Endpoint, formatEndpoint } from '../../base/ip.ts';
+import { type SocketAddress, formatSocketAddress } from '../../base/ip.ts';
 import { describeValue } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { splitPeerAddr } from '../../sessions/peer-addr.ts';
-import { parseIpEndpoint } from '../../net/socket-address.ts';
+import { parseIpSocketAddress } from '../../net/socket-address.ts';
 
 /** An IP and a TCP port. */
 export interface TcpSocketAddr extends IpAddr {
@@ -18,19 +18,19 @@ export interface TcpAddr extends NestedAddr<TcpSocketAddr> {
   readonly id: PeerId;
 }
 
-/** @param endpoint - its IP is canonical, and not IPv4-mapped. */
-export function tcpAddr(id: PeerId, { ip, port }: Endpoint): TcpAddr {
-  const inner = makeAddr<TcpSocketAddr>({ net: 'tcp', ip, port, text: formatEndpoint(ip, port) });
+/** @param address - its IP is canonical, and not IPv4-mapped. */
+export function tcpAddr(id: PeerId, { ip, port }: SocketAddress): TcpAddr {
+  const inner = makeAddr<TcpSocketAddr>({ net: 'tcp', ip, port, text: formatSocketAddress(ip, port) });
   return makeAddr<TcpAddr>({ net: 'tcp', id, inner, text: `${id}@${inner.text}` });
 }
 
 /** @throws {TypeError | RangeError} when `text` is not a PeerID, an @, an IP and a port from 1 to 65535. */
 export function parseTcpAddr(text: string): TcpAddr {
   const { id, inner } = splitPeerAddr(text);
-  const endpoint = parseIpEndpoint(inner, 'address');
-  if (endpoint.port === 0)
+  const address = parseIpSocketAddress(inner, 'address');
+  if (address.port === 0)
     throw new TypeError(`Cannot parse address: port 0 of ${describeValue(text)} cannot be dialled`);
-  return tcpAddr(id, endpoint);
+  return tcpAddr(id, address);
 }
 
 /** @throws {TypeError} when `value` is not the address of a TCP swarm. */

@@ -11,7 +11,7 @@
  * ```
  */
 
-import { parseEndpoint } from '../../base/ip.ts';
+import { parseSocketAddress } from '../../base/ip.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { SessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
 import { checkCall } from '../../runtime/waits.ts';
@@ -78,7 +78,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     maxMessageBytes,
     limits: { maxQueueBytes, maxSwarmBytes, idleTimeoutMs, ...pending },
     localAddrs: () => {
-      const bound = parseEndpoint(node.listeningAddr ?? '');
+      const bound = parseSocketAddress(node.listeningAddr ?? '');
       return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound));
     },
     parseAddr: parseTcpAddr,

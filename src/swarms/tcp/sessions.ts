@@ -4,7 +4,7 @@ import { type AcceptPeer } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { formatEndpoint, ipVersion, isUnspecifiedIp, parseEndpoint } from '../../base/ip.ts';
+import { formatSocketAddress, ipVersion, isUnspecifiedIp, parseSocketAddress } from '../../base/ip.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
@@ -176,9 +176,9 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   /** Where we dial from: the IP that we are bound to, if it is one, so that peers see us where we listen. */
   #sourceFor(ip: string): string | undefined {
-    const own = parseEndpoint(this.#node.listeningAddr ?? '')?.ip;
+    const own = parseSocketAddress(this.#node.listeningAddr ?? '')?.ip;
     if (own === undefined || isUnspecifiedIp(own) || ipVersion(own) !== ipVersion(ip)) return undefined;
-    return formatEndpoint(own, 0);
+    return formatSocketAddress(own, 0);
   }
 
   #fail(dial: TcpDial, error: P2PError): void {
@@ -234,8 +234,8 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   #connected(connection: TcpConnection<readonly Bytes[]>): void {
     const id = this.#options.peerIdOf(connection.publicKey!);
     const dial = this.#dialOf(connection);
-    const listening = parseEndpoint(this.#node.listeningAddr ?? '')?.port ?? 0;
-    const local = parseEndpoint(connection.localAddr)!;
+    const listening = parseSocketAddress(this.#node.listeningAddr ?? '')?.port ?? 0;
+    const local = parseSocketAddress(connection.localAddr)!;
     const session = new TcpPeerSession(this.#owner, connection, {
       id,
       src: dial?.target ?? tcpAddr(id, connection),

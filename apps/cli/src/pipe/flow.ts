@@ -3,7 +3,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { parseEndpoint } from 'shoal/net';
+import { parseSocketAddress } from 'shoal/net';
 import { type Connection, type ReceiveStream, STREAM_CODE, type SendStream } from 'shoal/endpoint';
 import { Failure, UsageError, explain } from '../failure.ts';
 import { standardOutput } from '../standard-streams.ts';
@@ -137,7 +137,7 @@ async function carry(
 
 /** A place, or a port of this machine. @throws {UsageError} when it is neither. */
 export function tcpPlace(text: string, option: string): { readonly ip: string; readonly port: number } {
-  const place = parseEndpoint(/^\d{1,5}$/.test(text) ? `127.0.0.1:${Number(text)}` : text);
+  const place = parseSocketAddress(/^\d{1,5}$/.test(text) ? `127.0.0.1:${Number(text)}` : text);
   if (place !== undefined) return place;
   throw new UsageError(
     `Cannot use ${option} ${JSON.stringify(text)}: expected an IP and a port, as in 127.0.0.1:8080, or a port of this machine`,

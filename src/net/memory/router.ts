@@ -1,17 +1,34 @@
-/** What carries packets between the swarms of a memory realm. */
+/** Routes packets between the nodes of a network in memory. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type ClockedRealm } from '../../core/realm.ts';
+import { type DropReason } from '../../core/counters.ts';
+import { type Message } from '../../core/message.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type SeededRandom } from '../../base/seeded-random.ts';
 import { mangle } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, memoryAddr } from './address.ts';
 import { type LinkConfig, Links } from './links.ts';
-import { type MessageTransform } from './realm.ts';
-import { type MemorySwarm } from './swarm.ts';
 
-/** What a realm gives its carrier. */
-export interface CarrierOptions {
+/** What a tell becomes on its way: another message, the same one, or nothing. */
+export type MessageTransform = (message: Message<MemoryAddr>) => Message<MemoryAddr> | undefined;
+
+/** A node of the network: a memory swarm. */
+export interface MemoryNode {
+  /** Its address, also once it is closed. */
+  readonly own: MemoryAddr;
+  /** Packets on their way to this node. */
+  incoming: number;
+  /** Packets of this node on their way. */
+  outgoing: number;
+  /** A packet of this node has arrived somewhere, or nowhere. */
+  left(): void;
+  countLost(reason: DropReason): void;
+  close(): Promise<void>;
+}
+
+/** How a router is made. */
+export interface MemoryRouterOptions {
   readonly realm: ClockedRealm;
   readonly netem: LinkConfig | undefined;
   readonly random: SeededRandom;
@@ -21,12 +38,12 @@ export interface CarrierOptions {
 }
 
 /** A packet on its way: what arrives, and who hears when it does not. */
-export interface Packet {
-  readonly from: MemorySwarm;
+export interface Packet<N extends MemoryNode> {
+  readonly from: N;
   readonly to: MemoryAddr;
   readonly payload: Bytes;
   /** Called at the receiver, at the instant of arrival; maybe twice. */
-  readonly arrive: (receiver: MemorySwarm, payload: Bytes) => void;
+  readonly arrive: (receiver: N, payload: Bytes) => void;
   /** Called when nobody has the address on arrival. */
   readonly gone?: (() => void) | undefined;
 }
@@ -34,8 +51,8 @@ export interface Packet {
 /** How many departed swarms' keys are remembered, for handlers that still hold their messages. */
 const MAX_DEPARTED_KEYS = 4096;
 
-/** Knows who is there and brings packets to them. */
-export class Carrier {
+/** Knows the nodes by address and delivers packets to them. */
+export class MemoryRouter<N extends MemoryNode> {
   readonly realm: ClockedRealm;
   readonly links: Links;
   readonly mtu: number;
@@ -43,13 +60,13 @@ export class Carrier {
   /** Bounded by the open swarms and {@link MAX_DEPARTED_KEYS}. */
   readonly keys: Map<string, PublicKey> = new Map();
   readonly #maxQueued: number;
-  readonly #swarms = new Map<number, MemorySwarm>(); // Bounded by who makes them.
+  readonly #swarms = new Map<number, N>(); // Bounded by who makes them.
   readonly #departed: string[] = []; // Bounded by MAX_DEPARTED_KEYS.
   #next = 0;
   /** What arrives at this instant, in order; one timer for all. Bounded by `maxQueued` per swarm. */
-  #soon: Packet[] = [];
+  #soon: Packet<N>[] = [];
 
-  constructor(options: CarrierOptions) {
+  constructor(options: MemoryRouterOptions) {
     this.realm = options.realm;
     this.links = new Links(options.netem, options.random);
     this.mtu = options.mtu;
@@ -70,11 +87,11 @@ export class Carrier {
     return this.#swarms.has(addr.n);
   }
 
-  add(swarm: MemorySwarm): void {
+  add(swarm: N): void {
     this.#swarms.set(swarm.own.n, swarm);
   }
 
-  remove(swarm: MemorySwarm): void {
+  remove(swarm: N): void {
     if (!this.#swarms.delete(swarm.own.n) || !this.keys.has(swarm.own.text)) return;
     this.#departed.push(swarm.own.text);
     if (this.#departed.length <= MAX_DEPARTED_KEYS) return;
@@ -87,7 +104,7 @@ export class Carrier {
   }
 
   /** Takes a packet; it arrives later, once, twice or never. */
-  carry(packet: Packet): void {
+  route(packet: Packet<N>): void {
     const way = this.links.way(packet.from.own, packet.to);
     if (way.type === 'straight') this.#depart(packet, undefined);
     else if (way.type === 'cut') packet.from.countLost('memory.cut');
@@ -103,7 +120,7 @@ export class Carrier {
     }
   }
 
-  #depart(packet: Packet, atMs: number | undefined): void {
+  #depart(packet: Packet<N>, atMs: number | undefined): void {
     const receiver = this.#swarms.get(packet.to.n);
     if (receiver !== undefined && receiver.incoming >= this.#maxQueued) {
       receiver.countLost('queue_full');
@@ -126,7 +143,7 @@ export class Carrier {
   }
 
   /** @param expected - who had the address when the packet left. */
-  #land(packet: Packet, expected: MemorySwarm | undefined): void {
+  #land(packet: Packet<N>, expected: N | undefined): void {
     if (expected !== undefined) expected.incoming--;
     packet.from.left();
     const receiver = this.#swarms.get(packet.to.n);
