@@ -2,7 +2,7 @@
  * The API report: every public declaration, without comments, in docs/api/shoal.api.txt.
  *
  * `npm run api` compares it with what dist/ declares now; `npm run api -- --write` writes it anew. A change shows in
- * review as a change of this file, and needs a line in CHANGELOG.md (tools/api-changelog.ts).
+ * review as a change of this file, and needs a line in CHANGELOG.md.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -8,7 +8,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { countLines } from './count-lines.ts';
 import { root } from './public-modules.ts';
 
 interface Step {
@@ -32,7 +31,6 @@ const STEPS: readonly Step[] = [
   { name: 'package', script: ['pack:check'] },
   { name: 'browser', script: ['test:browser'], counts: true },
   { name: 'API report', script: ['api'] },
-  { name: 'changelog', script: ['changelog'] },
   { name: 'doc comments', script: ['docs'] },
   { name: 'snippets', script: ['snippets'] },
   { name: 'examples', script: ['examples'] },
@@ -120,7 +118,6 @@ const slowest = (all: typeof steps, most: number): string =>
     .map(([name, ms]) => `${name} ${(ms / 1000).toFixed(1)} s`)
     .join(', ');
 
-console.log(`\n${countLines()}`);
 console.log(`Slowest steps: ${slowest(steps, 5)}`);
 console.log(`Slowest test files: ${slowest(files, 5)}`);
 if (skips.size > 0) console.log(`Skipped:\n${[...skips].map(([what, step]) => `  ${step}: ${what}`).join('\n')}`);
