@@ -5,8 +5,17 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './public-modules.ts';
 
-/** What may lie in the tarball besides dist/. */
-const DOCUMENTS = ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'];
+/** What may lie in the tarball besides dist/, docs/ and examples/: the pages that README.md links to. */
+const DOCUMENTS = [
+  'package.json',
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'INVARIANTS.md',
+  'LICENSE',
+  'SECURITY.md',
+];
+const FOLDERS = ['dist/', 'docs/', 'examples/'];
 
 /** Runs a command to its end. @throws with what it wrote, when it fails. */
 export function run(command: string, args: readonly string[], cwd: string): string {
@@ -20,7 +29,9 @@ export function pack(folder: string): string {
   const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root)) as [
     { filename: string; files: readonly { path: string }[] },
   ];
-  const stray = packed.files.filter((file) => !file.path.startsWith('dist/') && !DOCUMENTS.includes(file.path));
+  const stray = packed.files.filter(
+    ({ path: file }) => !FOLDERS.some((folder) => file.startsWith(folder)) && !DOCUMENTS.includes(file),
+  );
   if (stray.length > 0) throw new Error(`these do not belong into the tarball: ${stray.map((f) => f.path).join(', ')}`);
   return path.join(folder, packed.filename);
 }
