@@ -25,3 +25,4 @@ export {
   withIp,
 } from '../core/addr.ts';
 export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';
+export { type UdpAddr, parseIpSocketAddress } from './socket-address.ts';

@@ -4,7 +4,13 @@
  * over TCP and QUIC use nothing else.
  */
 
-export { ACCEPT_TIMEOUT_MS, AcceptGate, type AcceptGateOptions, type PendingVerdict } from './accept-gate.ts';
+export {
+  ACCEPT_TIMEOUT_MS,
+  AcceptGate,
+  type AcceptGateOptions,
+  askUntilAborted,
+  type PendingVerdict,
+} from './accept-gate.ts';
 export {
   ConnectionTable,
   type ConnectionTableOptions,
@@ -18,6 +24,7 @@ export {
 } from './connection-table.ts';
 export { type Dial, DialTable, type DialWaiter, MAX_DIAL_WAITERS } from './dials.ts';
 export { KnownPeers, MAX_KNOWN_PEERS } from './known-peers.ts';
+export { type HolderHooks, MemoryBudget, MemoryHolder } from './memory-budget.ts';
 export { splitPeerAddr } from './peer-addr.ts';
 export {
   type KeyedAddr,

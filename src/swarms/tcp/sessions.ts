@@ -1,10 +1,11 @@
 /** The connections of a TCP swarm: who is dialled, who is let in, which one to send on. */
 
+import { isUnspecified } from '../../core/addr.ts';
 import { type AcceptPeer } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { formatSocketAddress, ipVersion, isUnspecifiedIp, parseSocketAddress } from '../../base/ip.ts';
+import { formatSocketAddress, ipVersion, parseSocketAddress } from '../../base/ip.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
@@ -177,7 +178,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   /** Where we dial from: the IP that we are bound to, if it is one, so that peers see us where we listen. */
   #sourceFor(ip: string): string | undefined {
     const own = parseSocketAddress(this.#node.listeningAddr ?? '')?.ip;
-    if (own === undefined || isUnspecifiedIp(own) || ipVersion(own) !== ipVersion(ip)) return undefined;
+    if (own === undefined || isUnspecified(own) || ipVersion(own) !== ipVersion(ip)) return undefined;
     return formatSocketAddress(own, 0);
   }
 
