@@ -30,7 +30,7 @@ const NODES = [22, 24, 26];
 const COMPILERS = ['typescript-5', 'typescript-6', 'typescript'];
 /** What an installation may come to: shoal and what it brings. */
 const MAX_PACKAGES = 4;
-const MAX_BYTES = 6_000_000;
+const MAX_BYTES = 6_500_000; // 6 MB of code, and the documents that README.md links to.
 
 /** Runs a tool of node_modules under this Node. */
 const tool = (file: string, args: readonly string[], cwd: string = root): string =>
