@@ -68,7 +68,7 @@ export interface Handshake extends Hook {
   readonly kind: 'handshake';
 }
 
-/** The hook as the node uses it. @internal */
+/** The hook as the node uses it. */
 export class HandshakeHook implements Handshake {
   readonly kind = 'handshake';
   readonly timeoutMs: number;
