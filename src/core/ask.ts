@@ -22,8 +22,8 @@ export interface Asks<in out A extends Addr> {
   /**
    * Sends a request and waits for its answer.
    *
-   * Asking one's own address works, locally. The request is the caller's again when the promise settles; the answer is
-   * the caller's to keep.
+   * An ask to the swarm's own address is served locally. The request is the caller's again when the promise settles; the
+   * answer is the caller's to keep.
    *
    * @throws {TypeError} (at once) for misuse, as `tell`.
    * @throws {P2PError} (by rejection) `timeout` (default 30 s), `refused` when the handler refuses, throws or is not

@@ -118,7 +118,7 @@ export function mtuError(what: string, sizeBytes: number, limitBytes: number, re
 const REFUSAL_CODE = 255;
 
 /**
- * What a serve handler throws to say no in so many words.
+ * What a serve handler throws to refuse a request with a code and bytes.
  *
  * The asker gets a `refused` {@link P2PError} whose `cause` is a Refusal with the same `bytes` and `code`, where the wire
  * can carry them. The message stays on this side; so does all of anything else that a handler throws.
@@ -130,7 +130,7 @@ export class Refusal extends Error {
   /** A number for the asker, 1 to 255, where the wire can carry it. */
   readonly code: number;
 
-  /** @throws {TypeError | RangeError} when `bytes` are none, or `code` is not a whole number from 1 to 255. */
+  /** @throws {TypeError | RangeError} when `bytes` is no Uint8Array, or `code` is not a whole number from 1 to 255. */
   constructor(message = 'refused', bytes?: Uint8Array, code: number = REFUSAL_CODE) {
     if (!Number.isInteger(code) || code < 1 || code > 255) {
       throw new RangeError(`Cannot make Refusal: expected a code from 1 to 255, got ${code}`);

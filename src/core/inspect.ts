@@ -6,7 +6,7 @@ import { type Counters } from './counters.ts';
 import { isSecure } from './secure.ts';
 import { type Swarm, assertSwarm } from './swarm.ts';
 
-/** The ability to name one's limits and what one stands on. A swarm without it is described by its counters alone. */
+/** The ability to report limits and the layers below. A swarm without it is described by its counters alone. */
 export interface Describes {
   /** Called by {@link inspect}; plain data, read now. */
   describe(): LayerDescription;

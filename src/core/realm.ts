@@ -56,9 +56,9 @@ export interface Clock {
    */
   setTimer(atMs: number, callback: () => void, options?: TimerOptions): Timer;
   /**
-   * Says that somebody waits for something, for the benefit of those who look for what hangs.
+   * Names a wait, so that tools can report what hangs.
    *
-   * @param what - for people: `ask 3 from 5`; called only when somebody looks.
+   * @param what - for people: `ask 3 from 5`; called only when it is read.
    * @returns call it when the wait is over.
    */
   noteWait?(what: () => string): () => void;

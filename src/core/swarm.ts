@@ -79,7 +79,7 @@ export interface Swarm<in out A extends Addr> extends AsyncDisposable {
    * Sends one message, best effort.
    *
    * Resolves when the message has been handed to the layer below: no promise of arrival, order or uniqueness. An empty
-   * message is a message. Telling one's own address works, and stays local.
+   * message is a message. A tell to the swarm's own address stays local.
    *
    * The payload is the caller's again when the promise settles. A rejection is counted, and marked as handled: whoever
    * does not care need not catch.

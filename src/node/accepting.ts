@@ -41,7 +41,7 @@ export class Accepting {
     );
   }
 
-  /** Answers all questions with no. */
+  /** Refuses all pending peers. */
   close(): void {
     this.#gate.close();
   }

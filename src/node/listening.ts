@@ -71,7 +71,7 @@ export class Listening {
 
   #toggle<T>(act: () => Promise<T>): Promise<T> {
     const done = this.#toggling.then(act);
-    this.#toggling = done.catch(() => undefined); // Whoever asked for it has the error.
+    this.#toggling = done.catch(() => undefined); // The caller gets the error.
     return done;
   }
 }

@@ -30,7 +30,7 @@ export function quicEngine(): EngineFactory {
   if (compiled !== undefined) return compiled;
   const bytes = readEngineBytes();
   if (!(bytes instanceof Uint8Array)) {
-    // Whoever is told to wait gets the error again there.
+    // Callers that wait get the same error.
     bytes.catch(() => {});
     throw new TypeError('Cannot use QUIC yet: expected `await loadQuicEngine()` to have been called first');
   }

@@ -17,10 +17,10 @@ export type AskResult<A extends Addr> =
   | { readonly dst: A; readonly ok: false; readonly error: unknown };
 
 /**
- * Asks everybody the same, and gives what came of each ask, in the order in which they end. Leaving the loop gives up
+ * Sends one request to many peers and yields the outcome of each ask as it ends. Leaving the loop gives up
  * the asks under way; no more are begun.
  *
- * @param dsts - whom to ask; taken from as there is room.
+ * @param dsts - addresses to ask; read as places become free.
  * @throws (while iterating) `signal.reason` when given up.
  *
  * @example

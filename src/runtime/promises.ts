@@ -11,7 +11,7 @@ export function rejection<T = never>(error: unknown): Promise<T> {
   return markHandled(Promise.reject<T>(error));
 }
 
-/** Marks a promise as handled: whoever awaits it still gets its error, and nobody else hears of it. */
+/** Marks a promise as handled: a caller that awaits it still gets the error; it is not reported as unhandled. */
 export function markHandled<P extends Promise<unknown>>(promise: P): P {
   promise.then(undefined, ignore);
   return promise;

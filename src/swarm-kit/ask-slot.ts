@@ -26,7 +26,7 @@ export interface Serving {
   abort(reason: unknown): void;
 }
 
-/** A request with its end; the signal is made when somebody looks at it. */
+/** A request with its end; the signal is created on first access. */
 class ServedRequest<A extends Addr> {
   /** All its properties are its own, so that a spread copy has them too. */
   readonly request: Request<A>;
@@ -76,7 +76,7 @@ export class AskSlot<A extends Addr> {
     this.budget = options.budget ?? new PendingBudget();
   }
 
-  /** Whether somebody serves. */
+  /** Whether a handler is set. */
   get occupied(): boolean {
     return this.#handler !== undefined;
   }

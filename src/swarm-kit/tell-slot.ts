@@ -35,7 +35,7 @@ export class TellSlot<A extends Addr> {
     this.budget = options.budget ?? new PendingBudget();
   }
 
-  /** Whether somebody listens. */
+  /** Whether a handler is set. */
   get occupied(): boolean {
     return this.#handler !== undefined;
   }

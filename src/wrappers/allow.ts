@@ -230,7 +230,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     this.#gate.close();
   }
 
-  /** Makes contact first: whom an unknown address belongs to is known only then. */
+  /** Makes contact first: the peer of an unknown address is known only then. */
   async #afterLookup<T>(dst: A, bytes: number, options: CallOptions | undefined, send: () => Promise<T>): Promise<T> {
     await this.#secure.lookupPublicKey(dst, options);
     return this.#judged<T>(dst, 'responder', bytes, (accepted) => {

@@ -35,7 +35,7 @@ export type PacketSocketOptions = Pick<MessagesOptions, 'capacity'>;
 /** A datagram socket. Reads give whole datagrams, in order of arrival. */
 export interface PacketSocket<A extends Addr> extends AsyncDisposable {
   readonly localAddr: A;
-  /** Datagrams dropped because nobody read them. */
+  /** Datagrams dropped because no reader took them. */
   readonly dropped: number;
   /**
    * The next datagram, whole.

@@ -99,7 +99,7 @@ export class PeerSession<I extends Addr> {
     return this.#channel.helloTimestamp;
   }
 
-  /** Whether somebody waits for a session or for the key. */
+  /** Whether a call waits for a session or for the key. */
   get isAwaited(): boolean {
     return this.tells.size > 0 || this.lookups.size > 0;
   }
@@ -149,7 +149,7 @@ export class PeerSession<I extends Addr> {
     return handshaking && !this.#channel.isHandshaking;
   }
 
-  /** Rejects everybody who waits. */
+  /** Rejects all waiting calls. */
   reject(error: (what: string) => Error): void {
     for (const { wait } of this.tells) wait.reject(error(`tell ${this.addr.text}`));
     for (const wait of this.lookups) wait.reject(error(`look up the key of ${this.addr.text}`));

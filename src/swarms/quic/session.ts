@@ -18,7 +18,7 @@ import { Outgoing } from './outgoing.ts';
 import { type SessionHooks } from './session-hooks.ts';
 import { SharedBudget } from './swarm-memory.ts';
 
-/** Whom a session is with. */
+/** The peer of a session. */
 export interface SessionPeer {
   readonly id: PeerId;
   readonly publicKey: PublicKey;

@@ -171,7 +171,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#sessions.clear();
   }
 
-  /** Calls `use` with a session to the peer, dialling if there is none. Answers what gives up waiting. */
+  /** Calls `use` with a session to the peer, dialling if there is none. Returns a function that cancels the wait. */
   withSession(dst: QuicAddr<I>, fail: (error: P2PError) => void, use: (session: Session<I>) => void): () => void {
     const session = this.#table.current(dst.id);
     if (session !== undefined) {
