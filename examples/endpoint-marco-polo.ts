@@ -4,14 +4,24 @@
  *     node examples/endpoint-marco-polo.ts                   one that listens, and another that calls it
  *     node examples/endpoint-marco-polo.ts 127.0.0.1:5000    calls the one there, and listens on
  *
- * Options go before the addresses as `--idle-timeout-ms 3600000`, `--trust-peer-id ID`, `--bind 127.0.0.1:5000`.
+ * Options: `--bind 127.0.0.1:5000`, `--idle-timeout-ms 3600000`, and `--trust-peer-id ID`, which may be repeated.
  */
 
+import { parseArgs } from 'node:util';
+
 import { decodeText, encodeText } from 'shoal/bytes';
-import { type Endpoint, endpointOptionsFromArgs, openEndpoint } from 'shoal/endpoint';
+import { type Endpoint, openEndpoint } from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
 
-const { options, rest: peers } = endpointOptionsFromArgs(process.argv.slice(2));
+const { values, positionals: peers } = parseArgs({
+  allowPositionals: true,
+  options: {
+    bind: { type: 'string', default: '127.0.0.1:0' },
+    'idle-timeout-ms': { type: 'string', default: '30000' },
+    'trust-peer-id': { type: 'string', multiple: true },
+  },
+});
+const peerIds = values['trust-peer-id'];
 
 async function answer(node: Endpoint<UdpAddr>): Promise<void> {
   for await (const { connection, payload, reply } of node.messages()) {
@@ -29,7 +39,11 @@ async function call(node: Endpoint<UdpAddr>, address: string): Promise<void> {
   console.log(`${address} (${connection.peerId}) says ${decodeText(payload)}`);
 }
 
-await using node = await openEndpoint({ bind: '127.0.0.1:0', ...options });
+await using node = await openEndpoint({
+  bind: values.bind,
+  idleTimeoutMs: Number(values['idle-timeout-ms']),
+  ...(peerIds && { trust: { peerIds } }),
+});
 console.log(`listening on ${node.addr.text} as ${node.peerId}`);
 const answering = answer(node);
 

@@ -68,12 +68,6 @@ export {
   type OpenEndpointOverOptions,
 } from './options.ts';
 export {
-  type EndpointArgs,
-  endpointOptionsFromArgs,
-  endpointOptionsFromJson,
-  type TextEndpointOptions,
-} from './options-text.ts';
-export {
   type BiStream,
   type IncomingStream,
   type ReceiveStream,

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 
 import { type EndpointOrder, type EndpointReport } from '../../bench/endpoint-orders.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type Endpoint, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
+import { type Endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 import { type UdpAddr } from '../../src/swarms/udp.ts';
 
@@ -58,8 +58,8 @@ describe('endpoint on UDP', () => {
     assert.equal(here.remoteAddr.text, bob.addr.text);
   });
 
-  it('options from JSON open an endpoint', async () => {
-    await using endpoint = await openEndpoint(endpointOptionsFromJson('{ "bind": "127.0.0.1:0", "listen": false }'));
+  it('an endpoint that does not listen has an address', async () => {
+    await using endpoint = await openEndpoint({ bind, listen: false });
     assert.equal(endpoint.localAddrs().length, 1);
   });
 

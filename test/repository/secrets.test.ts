@@ -9,7 +9,7 @@ import { parsePipeAddress } from '../../apps/cli/src/pipe/secret-gate.ts';
 import { decodeTicket } from '../../apps/cli/src/transfer/ticket.ts';
 import { sodiumAead } from '../../src/crypto/sodium.ts';
 import { peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
-import { endpointOptionsFromArgs, endpointOptionsFromJson, openEndpoint } from '../../src/endpoint/index.ts';
+import { openEndpoint } from '../../src/endpoint/index.ts';
 import {
   createCertificate,
   createSelfSignedCertificate,
@@ -70,13 +70,6 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'openEndpoint identity.certificate': (own) => openEndpoint({ identity: { certificate: own, key: testKey(1) } }),
   'openEndpoint trust.ca': (ca) => openEndpoint({ trust: { ca } }),
   'openEndpoint trust.certificates': (own) => openEndpoint({ trust: { certificates: [own] } }),
-  'JSON options': (secret) => endpointOptionsFromJson(secret),
-  'JSON options, cut off': (secret) => endpointOptionsFromJson(`{"identity":{"key":${JSON.stringify(secret)},`),
-  'JSON options, unquoted': (secret) => endpointOptionsFromJson(`{"identity":{"key":${String(secret)}}}`),
-  'JSON identity': (identity) => endpointOptionsFromJson({ identity }),
-  'arguments identity': (secret) => endpointOptionsFromArgs(['--identity', secret]),
-  'arguments identity, attached': (secret) => endpointOptionsFromArgs([`--identity=${String(secret)}`]),
-  'arguments themselves': (secret) => endpointOptionsFromArgs(secret),
   'tls options': (secret) => tls(secret),
   'tls privateKey': (privateKey) => tls({ privateKey }),
   'noise options': (secret) => noise(secret),

@@ -6,8 +6,6 @@ import {
   type Connection,
   type Endpoint,
   endpoint,
-  endpointOptionsFromArgs,
-  endpointOptionsFromJson,
   type IncomingMessage,
   openEndpoint,
   type ReceivedMessage,
@@ -26,8 +24,6 @@ export async function inference(): Promise<void> {
   yes<Equal<typeof over, Endpoint<MemoryAddr>>>();
   const wrapped = endpoint(createMemoryRealm().swarm());
   yes<Equal<typeof wrapped, Endpoint<MemoryAddr>>>();
-  void openEndpoint(endpointOptionsFromJson('{}'));
-  void openEndpoint(endpointOptionsFromArgs([]).options);
 
   await using connection = await udp.connect('127.0.0.1:5000', { fresh: true, retry: true });
   yes<Equal<typeof connection, Connection<UdpAddr>>>();
