@@ -5,7 +5,7 @@ import { type P2PError } from '../../src/core/errors.ts';
 import { addrOf, bytes, errorOf, idOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: connecting', () => {
-  it('Q01: one endpoint dials and is dialled on the same address', async () => {
+  it('one endpoint dials and is dialled on the same address', async () => {
     const w = world();
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
     const accepted = bob.connections();
@@ -16,7 +16,7 @@ describe('endpoint: connecting', () => {
     assert.deepEqual([there.role, onwards.role], ['acceptor', 'dialler']);
   });
 
-  it('Q02: an endpoint that does not listen takes no connections, but streams on those it made', async () => {
+  it('an endpoint that does not listen takes no connections, but streams on those it made', async () => {
     const w = world();
     const [alice, bob] = [w.open({ listen: false }), w.open()];
     const accepted = bob.connections();
@@ -29,7 +29,7 @@ describe('endpoint: connecting', () => {
     assert.ok(['timeout', 'refused', 'unreachable'].includes(refused.code), refused.code);
   });
 
-  it('Q05: connecting says what went wrong: nobody there, port 0, a peer that turns us away', async () => {
+  it('connecting says what went wrong: nobody there, port 0, a peer that turns us away', async () => {
     const w = world();
     const alice = w.open();
     const dead = await w.run(errorOf(alice.connect(nowhere(w))));
@@ -44,7 +44,7 @@ describe('endpoint: connecting', () => {
     assert.throws(() => alice.connect(addrOf(strict), { timeoutMs: -1 }), RangeError);
   });
 
-  it('Q06: the first of several that answers wins, the others are given up, in order where one waits', async () => {
+  it('the first of several that answers wins, the others are given up, in order where one waits', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
     const candidates = [nowhere(w), addrOf(bob), addrOf(carol)];
@@ -60,7 +60,7 @@ describe('endpoint: connecting', () => {
     assert.equal(fast.peerId, bob.peerId, 'without a stagger all begin at once');
   });
 
-  it('Q06: when nobody answers, the error has one cause for each address, in order', async () => {
+  it('when nobody answers, the error has one cause for each address, in order', async () => {
     const w = world();
     const alice = w.open();
     const mallory = w.open();
@@ -77,7 +77,7 @@ describe('endpoint: connecting', () => {
     assert.throws(() => alice.connectToAny([]), RangeError);
   });
 
-  it('Q06: a candidate that is connected already wins without a packet', async () => {
+  it('a candidate that is connected already wins without a packet', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
     const carol = w.open();
@@ -85,7 +85,7 @@ describe('endpoint: connecting', () => {
     assert.notEqual(await w.run(alice.connectToAny([addrOf(bob)], { fresh: true })), here);
   });
 
-  it('Q06: a race is given up by its signal, and leaves nothing behind', async () => {
+  it('a race is given up by its signal, and leaves nothing behind', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
@@ -97,7 +97,7 @@ describe('endpoint: connecting', () => {
     await w.run(alice.connect(addrOf(bob)));
   });
 
-  it('Q07: connections come as an iterator, in order, and without waiting', async () => {
+  it('connections come as an iterator, in order, and without waiting', async () => {
     const w = world();
     const bob = w.open();
     const accepted = bob.connections();
@@ -115,7 +115,7 @@ describe('endpoint: connecting', () => {
     assert.deepEqual(await w.run(waiting), { done: true, value: undefined });
   });
 
-  it('Q07: a slow handshake delays no other', async () => {
+  it('a slow handshake delays no other', async () => {
     const w = world();
     const bob = w.open();
     const silent = w.realm.swarm();
@@ -124,7 +124,7 @@ describe('endpoint: connecting', () => {
     await w.run(alice.connect(addrOf(bob)));
   });
 
-  it('Q08, Q17: both ends know who the other is, under which id, and where', async () => {
+  it('both ends know who the other is, under which id, and where', async () => {
     const w = world();
     const { alice, bob, here, there } = await pair(w);
     assert.deepEqual([here.peerId, there.peerId], [bob.peerId, alice.peerId]);
@@ -138,7 +138,7 @@ describe('endpoint: connecting', () => {
     assert.match(here.id, /#1$/);
   });
 
-  it('Q18: a close tells its code and reason, and both ends know how it ended', async () => {
+  it('a close tells its code and reason, and both ends know how it ended', async () => {
     const w = world();
     const { here, there } = await pair(w);
     await w.run(here.close({ code: 1234, reason: 'had enough' }));
@@ -158,7 +158,7 @@ describe('endpoint: connecting', () => {
     assert.equal((await w.run(there.closed)).reason, 'red\ufffd[31m \ufffdback');
   });
 
-  it('Q19: closing an endpoint closes everything, at once, and wakes every waiter', async () => {
+  it('closing an endpoint closes everything, at once, and wakes every waiter', async () => {
     const w = world();
     const { alice, bob, there, here } = await pair(w);
     const request = errorOf(here.request(bytes('never answered')));
@@ -174,7 +174,7 @@ describe('endpoint: connecting', () => {
     await w.run(alice.close());
   });
 
-  it('Q20: without anything for the idle timeout a connection is over; that is benign, and told once', async () => {
+  it('without anything for the idle timeout a connection is over; that is benign, and told once', async () => {
     const w = world();
     const { here, there } = await pair(w, { idleTimeoutMs: 1000 });
     const feed = there.messages();
@@ -186,7 +186,7 @@ describe('endpoint: connecting', () => {
     assert.deepEqual(await w.run(waiting), { done: true, value: undefined });
   });
 
-  it('Q21: keep-alive of one side keeps a connection open', async () => {
+  it('keep-alive of one side keeps a connection open', async () => {
     const w = world();
     const { here, there } = await pair(w, { idleTimeoutMs: 10_000, keepAliveMs: 4000 }, { idleTimeoutMs: 10_000 });
     await w.pass(60_000);
@@ -195,7 +195,7 @@ describe('endpoint: connecting', () => {
     assert.equal((await w.run(take(there.messages(), 1))).length, 1);
   });
 
-  it('Q22, Q23: a loss that is not benign is thrown once by the iterator, a benign end is only an end', async () => {
+  it('a loss that is not benign is thrown once by the iterator, a benign end is only an end', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const feed = there.messages();
@@ -212,7 +212,7 @@ describe('endpoint: connecting', () => {
     assert.deepEqual(await w.run(benign.next()), { done: true, value: undefined });
   });
 
-  it('Q25: both dial at once: both connections work, and both sides use the same one from then on', async () => {
+  it('both dial at once: both connections work, and both sides use the same one from then on', async () => {
     for (const order of [0, 1]) {
       const w = world({ latencyMs: 5 });
       const ends = [w.open(), w.open()];

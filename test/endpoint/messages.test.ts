@@ -5,7 +5,7 @@ import { decodeText } from '../../src/base/bytes.ts';
 import { bytes, drops, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: messages', () => {
-  it('Q09: a unidirectional message arrives whole; send resolves when handed over, acked when acknowledged', async () => {
+  it('a unidirectional message arrives whole; send resolves when handed over, acked when acknowledged', async () => {
     const w = world({ latencyMs: 50 });
     const { here, there } = await pair(w);
     const sentAt = w.realm.nowMs();
@@ -22,7 +22,7 @@ describe('endpoint: messages', () => {
     await w.run(here.close());
   });
 
-  it('Q09: messages that are awaited one by one cost a round trip each, and not the delay of acknowledgements', async () => {
+  it('messages that are awaited one by one cost a round trip each, and not the delay of acknowledgements', async () => {
     const w = world({ latencyMs: 5 });
     const { here, there } = await pair(w);
     void take(there.messages(), 20);
@@ -31,14 +31,14 @@ describe('endpoint: messages', () => {
     assert.ok(w.realm.nowMs() - startedMs <= 20 * 11, `${w.realm.nowMs() - startedMs} ms`);
   });
 
-  it('Q09: acked does not mean read: nobody has taken the message', async () => {
+  it('acked does not mean read: nobody has taken the message', async () => {
     const w = world();
     const { here } = await pair(w);
     await w.run(here.send(bytes('hi'), { acked: true }));
     assert.equal(here.closeReason, undefined);
   });
 
-  it('Q10: a request gets the answer on the same stream, whatever its size', async () => {
+  it('a request gets the answer on the same stream, whatever its size', async () => {
     const w = world();
     const { here, bob } = await pair(w);
     void echo(bob);
@@ -55,7 +55,7 @@ describe('endpoint: messages', () => {
     );
   });
 
-  it('Q10: a request fails when the stream is ended or reset without an answer, and when nobody answers', async () => {
+  it('a request fails when the stream is ended or reset without an answer, and when nobody answers', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const feed = there.messages();
@@ -74,7 +74,7 @@ describe('endpoint: messages', () => {
     assert.equal((await w.run(errorOf(third!.reply!.finish(bytes('late'))))).code, 'refused');
   });
 
-  it('Q11: messages come with the stream to answer on, those of unidirectional ones without', async () => {
+  it('messages come with the stream to answer on, those of unidirectional ones without', async () => {
     const w = world();
     const { here, there } = await pair(w);
     void here.request(bytes('ask')).catch(() => {});
@@ -87,7 +87,7 @@ describe('endpoint: messages', () => {
     assert.ok(got.every(({ connection }) => connection === there));
   });
 
-  it('Q12: three parts arrive as three parts, and go back as three', async () => {
+  it('three parts arrive as three parts, and go back as three', async () => {
     const w = world();
     const { here, bob } = await pair(w);
     void echo(bob);
@@ -98,7 +98,7 @@ describe('endpoint: messages', () => {
     assert.deepEqual([empty.header.length, empty.dst.length, empty.payload.length], [4, 0, 0]);
   });
 
-  it('Q13: several messages of one stream arrive in order, both ways', async () => {
+  it('several messages of one stream arrive in order, both ways', async () => {
     const w = world('lossy');
     const { here, there } = await pair(w);
     const stream = await w.run(here.openBi());
@@ -127,7 +127,7 @@ describe('endpoint: messages', () => {
     assert.equal(decodeText((await w.run(take(feed, 1)))[0]!.payload), 'last');
   });
 
-  it('Q14: a stream that does not end delays nothing else, though the original reads one after the other', async () => {
+  it('a stream that does not end delays nothing else, though the original reads one after the other', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const held = await w.run(here.openUni());
@@ -143,7 +143,7 @@ describe('endpoint: messages', () => {
     );
   });
 
-  it('Q14: a small message overtakes a large one', async () => {
+  it('a small message overtakes a large one', async () => {
     const w = world({ latencyMs: 20, bytesPerSecond: 1_000_000 });
     const { here, there } = await pair(w);
     const large = here.send(new Uint8Array(12 * 2 ** 20), { timeoutMs: 120_000 });
@@ -157,7 +157,7 @@ describe('endpoint: messages', () => {
     await w.run(large);
   });
 
-  it('Q15: what has the higher priority goes first', async () => {
+  it('what has the higher priority goes first', async () => {
     const w = world({ latencyMs: 20, bytesPerSecond: 200_000 });
     const { here, there } = await pair(w);
     const sizes = [1, 2, 3].map((n) => 100_000 + n);
@@ -173,7 +173,7 @@ describe('endpoint: messages', () => {
     assert.throws(() => here.send(bytes('x'), { priority: 0.5 }), TypeError);
   });
 
-  it('Q16: a stream has an id that both ends agree on', async () => {
+  it('a stream has an id that both ends agree on', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const [uni, bi] = await w.run(Promise.all([here.openUni(), here.openBi()]));
@@ -191,7 +191,7 @@ describe('endpoint: messages', () => {
     assert.equal(back.id.initiator, 'acceptor');
   });
 
-  it('Q24: unread messages stop the sender after 256 messages and 100 streams, and it goes on when they are read', async () => {
+  it('unread messages stop the sender after 256 messages and 100 streams, and it goes on when they are read', async () => {
     const w = world();
     const { here, there } = await pair(w);
     let handedOver = 0;
@@ -204,7 +204,7 @@ describe('endpoint: messages', () => {
     assert.equal(handedOver, 400);
   });
 
-  it('Q24: unread bytes stop the sender too', async () => {
+  it('unread bytes stop the sender too', async () => {
     const w = world();
     const { here, there } = await pair(w, { windows: { sendBytes: 65_536 } });
     let handedOver = 0;
@@ -216,7 +216,7 @@ describe('endpoint: messages', () => {
     await w.run(take(there.messages(), 40));
   });
 
-  it('Q24: stream limits are what the options say', async () => {
+  it('stream limits are what the options say', async () => {
     const w = world();
     const { here, there } = await pair(w, {}, { maxConcurrentUniStreams: 3, maxConcurrentBidiStreams: 2 });
     for (let i = 0; i < 3; i++) await w.run(here.openUni());
@@ -228,7 +228,7 @@ describe('endpoint: messages', () => {
     assert.equal(there.closeReason, undefined);
   });
 
-  it('Q30: one iterator gets the messages of all connections, in turn, and each says whose it is', async () => {
+  it('one iterator gets the messages of all connections, in turn, and each says whose it is', async () => {
     const w = world();
     const bob = w.open();
     const peers = [w.open(), w.open(), w.open()];
@@ -252,7 +252,7 @@ describe('endpoint: messages', () => {
     );
   });
 
-  it('Q30: who iterates over one connection takes its messages from the iterator over all', async () => {
+  it('who iterates over one connection takes its messages from the iterator over all', async () => {
     const w = world();
     const { here, there, bob } = await pair(w);
     const all = bob.messages();
@@ -265,7 +265,7 @@ describe('endpoint: messages', () => {
     assert.equal(decodeText((await w.run(all.next())).value!.payload), 'all');
   });
 
-  it('Q47: a message over the limit is refused before it is sent, and before it is buffered', async () => {
+  it('a message over the limit is refused before it is sent, and before it is buffered', async () => {
     const w = world();
     const { here, bob, there } = await pair(w, { maxMessageBytes: 1000 }, { maxMessageBytes: 100 });
     const local = await w.run(errorOf(here.send(new Uint8Array(1001))));

@@ -6,7 +6,7 @@ import { resolveEndpointOptions } from '../../src/endpoint/options.ts';
 import { idOf, world } from './world.ts';
 
 describe('endpoint: options', () => {
-  it('Q03: options have defaults, and what is out of bounds is misuse', () => {
+  it('options have defaults, and what is out of bounds is misuse', () => {
     const { limits, transport, connectTimeoutMs, streamTimeoutMs, alpn, listen, pool } = resolveEndpointOptions({});
     assert.deepEqual(limits, {
       maxMessageBytes: 16 * 2 ** 20,

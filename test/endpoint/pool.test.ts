@@ -18,7 +18,7 @@ import {
 } from './world.ts';
 
 describe('endpoint: pool', () => {
-  it('Q26: a connection is used again by address and by identity, accepted ones too', async () => {
+  it('a connection is used again by address and by identity, accepted ones too', async () => {
     const w = world();
     const { alice, bob, here, there } = await pair(w);
     assert.equal(await w.run(alice.connect(addrOf(bob))), here);
@@ -37,7 +37,7 @@ describe('endpoint: pool', () => {
     }
   });
 
-  it('Q26: who has no identity is found by address, both indices forget together', async () => {
+  it('who has no identity is found by address, both indices forget together', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w, { trust: 'anyone' });
     assert.deepEqual([here.authenticated, here.peerId, here.publicKey], [false, undefined, undefined]);
@@ -47,7 +47,7 @@ describe('endpoint: pool', () => {
     assert.equal(alice.connectionTo(addrOf(bob)), undefined);
   });
 
-  it('Q26: fresh dials anew and keeps both; pool: false always does', async () => {
+  it('fresh dials anew and keeps both; pool: false always does', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
     const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
@@ -63,7 +63,7 @@ describe('endpoint: pool', () => {
     assert.equal(carol.openConnections().length, 1, 'what is sent shares a dial all the same');
   });
 
-  it('Q26: a peer with too many connections loses the eldest', async () => {
+  it('a peer with too many connections loses the eldest', async () => {
     const w = world();
     const bob = w.open({ maxConnectionsPerPeer: 3 });
     const alice = w.open();
@@ -122,7 +122,7 @@ describe('endpoint: pool', () => {
     await w.run(three.connect(addrOf(bob)));
   });
 
-  it('Q27: calls for the same address share a dial, and any of them may give up', async () => {
+  it('calls for the same address share a dial, and any of them may give up', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
@@ -143,7 +143,7 @@ describe('endpoint: pool', () => {
     );
   });
 
-  it('Q27: a dial that nobody waits for is given up', async () => {
+  it('a dial that nobody waits for is given up', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const error = await w.run(errorOf(alice.connect(addrOf(bob), { timeoutMs: 15 })));
@@ -152,7 +152,7 @@ describe('endpoint: pool', () => {
     assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
   });
 
-  it('Q27: who dials right after everybody gave up gets a dial of its own', async () => {
+  it('who dials right after everybody gave up gets a dial of its own', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
@@ -164,7 +164,7 @@ describe('endpoint: pool', () => {
     assert.equal((await w.run(second)).peerId, bob.peerId);
   });
 
-  it('Q28: disconnectFrom closes every connection with a peer, by PeerID or address', async () => {
+  it('disconnectFrom closes every connection with a peer, by PeerID or address', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
     const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
@@ -175,7 +175,7 @@ describe('endpoint: pool', () => {
     assert.equal(await w.run(alice.disconnectFrom(addrOf(bob).text)), 1);
   });
 
-  it('Q29: connections and disconnections are told, once each', async () => {
+  it('connections and disconnections are told, once each', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const events = bob.events();
@@ -193,7 +193,7 @@ describe('endpoint: pool', () => {
 });
 
 describe('endpoint: sending to peers', () => {
-  it('Q31: send connects where that is needed, trySend only uses what is there', async () => {
+  it('send connects where that is needed, trySend only uses what is there', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const unsent = await w.run(errorOf(alice.trySend(addrOf(bob), bytes('no'))));
@@ -207,7 +207,7 @@ describe('endpoint: sending to peers', () => {
     assert.deepEqual([stranger.code, stranger.sent], ['unreachable', 'no']);
   });
 
-  it('Q31: a peer that was here is reached again by its PeerID alone', async () => {
+  it('a peer that was here is reached again by its PeerID alone', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
     await w.run(here.close());
@@ -215,7 +215,7 @@ describe('endpoint: sending to peers', () => {
     assert.equal((await w.run(take(bob.messages(), 1))).length, 1);
   });
 
-  it('Q32: connecting is tried again with growing pauses, per call', async () => {
+  it('connecting is tried again with growing pauses, per call', async () => {
     const w = world();
     const [alice, bob] = [w.open({ connectTimeoutMs: 1000 }), w.open()];
     w.realm.cut();
@@ -231,7 +231,7 @@ describe('endpoint: sending to peers', () => {
     assert.deepEqual([wrong.code, w.realm.nowMs()], ['identity_mismatch', startedMs], 'not worth another try');
   });
 
-  it('Q43: what was sent is told when it is acknowledged, what was not comes back', async () => {
+  it('what was sent is told when it is acknowledged, what was not comes back', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const events = alice.events();
@@ -247,7 +247,7 @@ describe('endpoint: sending to peers', () => {
     assert.deepEqual([got[2].error.code, got[2].error.sent], ['timeout', 'no']);
   });
 
-  it('Q43: a message that is tried again and again is told of once', async () => {
+  it('a message that is tried again and again is told of once', async () => {
     const w = world();
     const alice = w.open({ connectTimeoutMs: 500 });
     const events = alice.events();
@@ -268,7 +268,7 @@ describe('endpoint: sending to peers', () => {
     assert.equal(events.tryNext(), undefined);
   });
 
-  it('Q43: what was handed over and is lost with the connection comes back as perhaps sent', async () => {
+  it('what was handed over and is lost with the connection comes back as perhaps sent', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w, { idleTimeoutMs: 2000 });
     const events = alice.events();
@@ -281,7 +281,7 @@ describe('endpoint: sending to peers', () => {
     assert.ok(unsent?.type === 'unsent' && unsent.token === 1 && unsent.error.sent === 'maybe');
   });
 
-  it('Q44: messages before the handshake ends wait, in order, and up to maxQueuedMessages', async () => {
+  it('messages before the handshake ends wait, in order, and up to maxQueuedMessages', async () => {
     const w = world({ latencyMs: 20 });
     const [alice, bob] = [w.open({ maxQueuedMessages: 10 }), w.open()];
     const results = await w.run(

@@ -9,7 +9,7 @@ import { inspect } from '../../src/core/inspect.ts';
 import { addrOf, bytes, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: for those who test and watch', () => {
-  it('Q46: a network of endpoints in memory runs in virtual time, and the same seed runs the same', async () => {
+  it('a network of endpoints in memory runs in virtual time, and the same seed runs the same', async () => {
     const run = async (): Promise<readonly unknown[]> => {
       const trace: TraceEvent[] = [];
       const realm = createMemoryRealm({
@@ -34,7 +34,7 @@ describe('endpoint: for those who test and watch', () => {
     assert.deepEqual(await run(), first);
   });
 
-  it('Q46: openEndpoint takes any swarm of 1200 bytes and more, closes it, and leaves it open where told so', async () => {
+  it('openEndpoint takes any swarm of 1200 bytes and more, closes it, and leaves it open where told so', async () => {
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
     const [mine, kept] = [realm.swarm(), realm.swarm()];
     const alice = await openEndpoint({ over: mine, identity: testKey(0) });
@@ -53,7 +53,7 @@ describe('endpoint: for those who test and watch', () => {
     await assert.rejects(openEndpoint({ over: realm.swarm(), signal: stopped }), (reason) => reason === 'no');
   });
 
-  it('Q48: connections, failures and moves are traced with their addresses; the library writes nothing', async () => {
+  it('connections, failures and moves are traced with their addresses; the library writes nothing', async () => {
     const trace: TraceEvent[] = [];
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, trace: (event) => trace.push(event) });
     const [alice, bob] = [0, 1].map((i) => endpoint(realm.swarm(), { identity: testKey(i) }));
@@ -107,7 +107,7 @@ describe('endpoint: for those who test and watch', () => {
     assert.throws(() => inspect({ describe: () => ({ limits: {} }) } as never), TypeError);
   });
 
-  it('Q20: a peer that vanishes is noticed by the idle timeout, and what was under way fails', async () => {
+  it('a peer that vanishes is noticed by the idle timeout, and what was under way fails', async () => {
     const w = world();
     const [alice, bob] = [w.open({ idleTimeoutMs: 3000 }), w.open()];
     const connection = await w.run(alice.connect(addrOf(bob)));

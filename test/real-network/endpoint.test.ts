@@ -48,7 +48,7 @@ async function failureOf(promise: Promise<unknown>): Promise<P2PError> {
 }
 
 describe('endpoint on UDP', () => {
-  it('Q04: says where it listens; the other side sees that very address', async () => {
+  it('says where it listens; the other side sees that very address', async () => {
     await using alice = await openEndpoint({ bind });
     await using bob = await openEndpoint({ bind });
     const accepted = bob.connections();
@@ -239,13 +239,13 @@ describe('endpoint on UDP', () => {
     ['endpoint-chat', /alice reads .*: hello, room/],
     ['endpoint-stress-pair', /all intact/],
   ] as const) {
-    it(`Q49: the example ${example} runs and ends`, async () => {
+    it(`the example ${example} runs and ends`, async () => {
       const { stdout } = await runFile(process.execPath, [SOURCE, path.join(ROOT, 'examples', `${example}.ts`)]);
       assert.match(stdout, said);
     });
   }
 
-  it('Q50: the ends of the bench measure every kind of work', async () => {
+  it('the ends of the bench measure every kind of work', async () => {
     const peers = [0, 1].map(() => fork(path.join(ROOT, 'bench/endpoint-process.ts'), { execArgv: [SOURCE] }));
     const tell = async (peer: ChildProcess, order: EndpointOrder): Promise<EndpointReport> => {
       peer.send(order);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -40,32 +40,5 @@ describe('INVARIANTS.md', () => {
       { file: 'test/a.test.ts', name: 'one' },
       { file: 'test/b.test.ts', name: undefined },
     ]);
-  });
-});
-
-describe('docs/coming-from-pea2pea.md', () => {
-  it('names only tests that exist', () => {
-    const text = readFileSync(path.join(root, 'docs/coming-from-pea2pea.md'), 'utf8');
-    const rows = text
-      .slice(text.indexOf('## Its checklist'))
-      .split('\n')
-      .filter((line) => /^\| [a-zA-Z]/.test(line))
-      .slice(1);
-    assert.ok(rows.length >= 35);
-    const folder = ['test/node', 'test/real-network'];
-    const sources = folder
-      .flatMap((each) => readdirSync(path.join(root, each)).map((file) => path.join(root, each, file)))
-      .filter((file) => file.endsWith('.test.ts'))
-      .map((file) => readFileSync(file, 'utf8').replaceAll("\\'", "'"))
-      .join('\n');
-    for (const row of rows) {
-      const cell = row
-        .split(' | ')[1]!
-        .replace(/\|\s*$/, '')
-        .trim();
-      if (cell.includes('`')) continue;
-      // Names may have semicolons themselves: what is left of a cell must begin with a name.
-      assert.ok(sources.includes(cell.split('; ')[0]!.replace(' … ', ' ').replace(/ …$/, '').trim()), cell);
-    }
   });
 });

@@ -339,7 +339,7 @@ describe('P9: retransmission never stops', () => {
   });
 });
 
-describe('P10: empty messages are lost', () => {
+describe('empty messages are lost', () => {
   it('they arrive, at every counter but those that mean something else', () => {
     const { pair } = channelPair(1);
     for (let i = 0; i < 9000; i++) pair.send(i % 2 === 0 ? 'a' : 'b', '');
@@ -351,7 +351,7 @@ describe('P10: empty messages are lost', () => {
   });
 });
 
-describe('P11: what the original leaves unchecked', () => {
+describe('what the original leaves unchecked', () => {
   it('another version is dropped', () => {
     const channel = channelFor(bob, alice);
     const hello = claim(alice, encodeTai64n(1_700_000_000, 0), 5);
@@ -383,7 +383,7 @@ describe('P11: what the original leaves unchecked', () => {
   });
 });
 
-describe('P12: timers outlive the channel', () => {
+describe('timers outlive the channel', () => {
   it('after close() nothing is sent and nothing is armed', () => {
     const { pair } = channelPair(10);
     pair.send('a', 'x');
@@ -397,7 +397,7 @@ describe('P12: timers outlive the channel', () => {
   });
 });
 
-describe('P13: the key is forgotten after 15 seconds', () => {
+describe('the key is forgotten after 15 seconds', () => {
   it('it stays known when the session has ended', () => {
     const { pair, alice: a, bob: b } = channelPair(10);
     pair.send('a', 'x');
@@ -407,7 +407,7 @@ describe('P13: the key is forgotten after 15 seconds', () => {
   });
 });
 
-describe('P14: work for nothing', () => {
+describe('work for nothing', () => {
   it('an idle channel makes no new session', () => {
     const { pair } = channelPair(10);
     pair.send('a', 'x');
