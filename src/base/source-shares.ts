@@ -123,7 +123,7 @@ export class SourceShares<T> {
    * that one holds the most, the oldest of another of its hosts that holds more, else the oldest of the newcomer's own host.
    *
    * @param fair - how many items any network may hold. Above 1 where newcomers have not proven their address: otherwise
-   *   forged ones could push out whoever shares a network with another peer.
+   *   forged ones could push out other peers of the same network.
    * @returns `undefined` when no network holds more than `fair`: then the owner decides by other means, or refuses.
    */
   victimFor(host: string, fair = 1): T | undefined {

@@ -1,6 +1,6 @@
 /**
  * Signed records of peers, bounded: what is kept of what others say, and what came of the addresses in it. It has no clock
- * and makes no calls, so that whoever uses it decides when to look and whom to ask.
+ * and makes no calls, so that its owner decides when to look and which peer to ask.
  */
 
 import { equalBytes, type Bytes } from '../base/bytes.ts';

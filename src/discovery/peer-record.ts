@@ -60,7 +60,7 @@ export interface PeerRecordFields {
 }
 
 /**
- * A record of whoever has the key.
+ * A record of the holder of the key.
  *
  * @throws {TypeError | RangeError} when an address does not hold the key's PeerID, or something is out of bounds.
  */

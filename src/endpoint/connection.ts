@@ -28,7 +28,7 @@ export interface ConnectionClosed {
   readonly by: ClosedBy;
   /** The application's code with `local` and `peer` (see docs/wire/endpoint.md), the transport's otherwise. */
   readonly code: number;
-  /** Text for people, from whoever closed it; the peer's may be anything. */
+  /** Text for people, from the side that closed it; the peer's may be anything. */
   readonly reason: string;
   /** An end that belongs to normal life: our own close, the peer's with code 0 or 1, and the idle timeout. */
   readonly benign: boolean;

@@ -124,7 +124,7 @@ export class Receiver {
     return first;
   }
 
-  /** The next stream of bytes, taken out: it is read by whoever takes it from now on. */
+  /** The next stream of bytes, taken out: the code that takes it reads it from now on. */
   takeBody(): StreamReader | undefined {
     const reader = this.#bodies.shift();
     if (reader !== undefined) this.#forget(this.#arrivals.get(reader.stream));

@@ -98,7 +98,7 @@ export class Sender {
   /** The peer allows more streams of a kind. */
   handleAvailable(kind: StreamKind): void {
     const openings = this.#openings[kind];
-    // Whoever gets a stream is out of the list first, since it then gives up waiting.
+    // A sender that gets a stream leaves the list first, since it then stops waiting.
     for (let stream; openings[0] !== undefined; openings.shift()!.use(stream)) {
       stream = this.#opened(kind, openings[0].priority);
       if (stream === undefined) break;

@@ -1,6 +1,6 @@
 /** How much of what peers send an endpoint holds at a time. */
 
-/** Whoever holds some of it: a stream of a connection. */
+/** A holder of a part of it: a stream of a connection. */
 export interface Holder {
   /** There is room again: go on reading. */
   resume(): void;

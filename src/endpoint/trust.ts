@@ -28,7 +28,7 @@ export interface PeerToTrust {
  *   at, name constraints are refused. An authority's certificate says that it is one (`basicConstraints`); any other one in
  *   the list is trusted itself and signs nobody. Authorities sign by Ed25519, ECDSA on P-256 with SHA-256 or P-384 with
  *   SHA-384, or RSA with PKCS #1 v1.5, SHA-2 and 2048 to 8192 bits. At most 16 certificates and 192 KiB are looked at;
- * - `'anyone'`: whoever comes, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
+ * - `'anyone'`: every peer, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
  *   `authenticated: false`.
  */
 export type Trust =
@@ -69,7 +69,7 @@ const ALERT_OF_FAULT: Readonly<Record<ChainFault, number>> = {
 /** @throws {TypeError} for what is no trust. */
 export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
   const base = { authenticates: true, serverName: undefined };
-  // Whoever proves a key is who that key says: PeerIDs are names that nobody else can have.
+  // A peer that proves a key is the peer of that key: PeerIDs are names that nobody else can have.
   if (trust === undefined) return { ...base, judge: () => undefined };
   if (trust === 'anyone') return { ...base, authenticates: false, judge: () => undefined };
   if (typeof trust === 'object' && trust !== null) {

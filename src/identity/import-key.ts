@@ -123,7 +123,7 @@ export function importKey(source: string | Uint8Array, options: ImportKeyOptions
 }
 
 /**
- * The secret of a private key, written out. Whoever has it is this peer.
+ * The secret of a private key, written out. A holder of it can act as this peer.
  *
  * @throws {TypeError} when the key was not made here, or cannot be written so.
  */

@@ -114,7 +114,7 @@ export class StreamPipe implements Pipe {
     stream.off('end', this.#onEnd);
     stream.off('close', this.#onClose);
     stream.off('error', this.#onError);
-    // Whoever takes it may not listen yet when it breaks.
+    // The new owner may not listen yet when it breaks.
     stream.on('error', () => undefined);
     return stream;
   }

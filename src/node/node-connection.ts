@@ -296,7 +296,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     const { running } = this.#owner;
     running.onConnect++;
     try {
-      // In a turn of its own: whoever awaits `connect` goes first.
+      // In a later turn: code that awaits `connect` runs first.
       await Promise.resolve();
       if (hook.abortable && this.state !== 'open') return;
       await hook.run(this);

@@ -2,7 +2,7 @@
  * What carries the bytes of a connection. A handshake may put something else in place of the plain socket: a
  * {@link Transform}, which is a cipher without I/O (Noise, say), or any duplex stream of node:stream (a TLS socket, say).
  *
- * Whoever writes a handshake need not think of bytes that were read past its end: the node carries them over.
+ * A handshake need not handle bytes that were read past its end: the node carries them over.
  */
 
 import { type Duplex } from 'node:stream';

@@ -185,7 +185,7 @@ class VirtualClockLoop implements VirtualClock {
   /** How many timers have fired in all. */
   #fired = 0;
 
-  /** A timer that throws is a bug of whoever armed it: the loop stops and every goal learns of it. */
+  /** A timer that throws is a bug of the code that armed it: the loop stops and every goal learns of it. */
   #fireDue(): number {
     let fired = 0;
     // What these timers arm in turn waits for the next turn: promises settle in between.
@@ -213,7 +213,7 @@ class VirtualClockLoop implements VirtualClock {
     const reached = Array.from(this.#goals).filter((goal) => goal.untilMs <= this.#nowMs && !this.#prolong(goal));
     for (const goal of reached) this.#finish(goal, goal.kind === 'run' ? this.#overdue() : undefined);
     if (this.#goals.size === 0) return false;
-    // Whoever waited for this instant acts at this instant, before time moves on for the others.
+    // Code that waited for this instant acts at this instant, before time moves on for the others.
     if (reached.length > 0) return true;
     // Background timers alone settle no promise, so they keep an `advance` going but not a `run`.
     const goesOn = this.#timers.awaited || Array.from(this.#goals).some(({ kind }) => kind === 'advance');

@@ -105,7 +105,7 @@ export class MemoryHolder {
 export class MemoryBudget {
   readonly maxBytes: number;
   readonly #realm: Realm;
-  /** Bounded by the connections of whoever has the budget, as are the following. */
+  /** Bounded by the connections of the budget's owner, as are the following. */
   readonly #holders = new Set<MemoryHolder>();
   readonly #bySource = new Map<string, number>();
   /** In the order in which they began to wait. */

@@ -33,7 +33,7 @@ export interface QuicClosed {
   readonly code: number;
   /** The TLS alert (RFC 8446 §6.2) in a transport code, 0 to 255: `bad_certificate` is 42. */
   readonly alert: number | undefined;
-  /** Text for people, from whoever closed it; the peer's may be anything. */
+  /** Text for people, from the side that closed it; the peer's may be anything. */
   readonly reason: string;
   /** What led to it; for `engine_failure` the failure, for a judge that threw what it threw. */
   readonly cause?: unknown;

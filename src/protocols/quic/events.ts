@@ -11,7 +11,7 @@ export type QuicEvent =
   | { readonly type: 'negotiated'; readonly connection: QuicConnection }
   /** The peer has proven its key, the judge has let it in, the handshake is over on this side. */
   | { readonly type: 'connected'; readonly connection: QuicConnection }
-  /** The one end of every connection, whoever ended it. What had arrived can still be read; then call `forget`. */
+  /** The one end of every connection, by either side. What had arrived can still be read; then call `forget`. */
   | { readonly type: 'closed'; readonly connection: QuicConnection; readonly closed: QuicClosed }
   /** The peer opened a stream. Read it: there may be bytes, and no `readable` comes for the first of them. */
   | { readonly type: 'stream'; readonly stream: QuicStream<QuicConnection> }

@@ -40,7 +40,7 @@ export interface QuicTransportOptions {
   readonly retryTokenLifetimeMs?: number | undefined;
   /** The least time between two stateless resets, so that nobody can be made to send many. @default 20 */
   readonly minResetIntervalMs?: number | undefined;
-  /** As a server, allow sending before the client has shown who it is (0.5-RTT data). Whoever asked gets it. @default false */
+  /** As a server, allow sending before the client has shown who it is (0.5-RTT data). Any client that asked gets it. @default false */
   readonly halfRtt?: boolean | undefined;
   /**
    * Secret of at least 32 bytes from which connection ids and stateless reset tokens (RFC 9000 §10.3) are derived. An
@@ -64,7 +64,7 @@ export interface QuicSettings extends QuicTransportOptions {
    * @default 'required'
    */
   readonly clientCertificates?: 'required' | 'optional' | 'none' | undefined;
-  /** Hands out TLS secrets as `key_log` events, for Wireshark. Whoever has them reads everything. @default false */
+  /** Hands out TLS secrets as `key_log` events, for Wireshark. With them one can read everything. @default false */
   readonly keyLog?: boolean | undefined;
 }
 

@@ -386,7 +386,7 @@ class WasmEngine implements QuicEngine {
 
   dispose(): void {
     this.#broken ??= new EngineFailure('The QUIC engine was given up');
-    // Whoever still holds this object must not hold the instance.
+    // A reference to this object must not keep the instance alive.
     this.#exports = GONE;
     this.#view();
   }

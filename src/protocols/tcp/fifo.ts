@@ -1,4 +1,4 @@
-/** First in, first out, and out of the middle. Bounded by whoever puts in. */
+/** First in, first out, and out of the middle. Bounded by its owner. */
 export class Fifo<T> {
   #items: T[] = [];
   #head = 0;

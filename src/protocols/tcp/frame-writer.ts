@@ -18,7 +18,7 @@ const TYPE_OF = {
 
 /** Each byte of a buffer is written once and never again, so what was taken may stay about. */
 export class FrameWriter {
-  /** Full buffers. Bounded by whoever writes: it looks at `length`. */
+  /** Full buffers. Bounded by its owner, which looks at `length`. */
   #full: Bytes[] = [];
   #fullBytes = 0;
   #buffer: Bytes = EMPTY_BYTES;

@@ -37,7 +37,7 @@ interface Level {
   askTurn: 'ring' | 'requests';
 }
 
-/** Bounded by whoever adds: it looks at `bytes` and `size`. */
+/** Bounded by its owner, which looks at `bytes` and `size`. */
 export class SendScheduler {
   /** By falling priority; an empty one is removed. */
   #levels: Level[] = [];

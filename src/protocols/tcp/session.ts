@@ -2,7 +2,7 @@
  * One connection of the TCP swarm, without I/O: tells and asks both ways over one stream of bytes that something below has
  * authenticated. Source: docs/wire/tcp.md.
  *
- * Whoever runs it hands in what the pipe reads and how much of what was transmitted is in the kernel, and gives back what
+ * Its driver hands in what the pipe reads and how much of what was transmitted is in the kernel, and gives back what
  * handlers are done with.
  */
 

@@ -106,7 +106,7 @@ export class Room implements AsyncDisposable {
     return [...this.#members.values()].map(({ member }) => member);
   }
 
-  /** Enters the room of whoever is at `addr`. @throws {P2PError} when it does not answer. */
+  /** Enters the room of the peer at `addr`. @throws {P2PError} when it does not answer. */
   async join(addr: Addr): Promise<void> {
     await this.#exchange.exchange(addr, { timeoutMs: CALL_TIMEOUT_MS });
     await Promise.all(this.#exchange.records.map(({ id }) => this.#greet(id)));

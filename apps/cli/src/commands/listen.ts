@@ -38,7 +38,7 @@ export async function listen(context: CommandContext, options: ListenOptions): P
     await output.behind();
     show('tell', message);
     const { src, payload } = message;
-    // A failed echo is counted by the swarm; whoever sent the message sees that nothing comes back.
+    // A failed echo is counted by the swarm; the sender sees that nothing comes back.
     if (echo && guard.mayEcho(src, payload)) await swarm.tell(src, payload).catch(() => undefined);
   });
   if (canAsk(swarm)) {

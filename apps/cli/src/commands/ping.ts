@@ -26,7 +26,7 @@ export async function ping(context: CommandContext, addr: string, options: PingO
   await using stack = await openStackOf(context, options, bindFor(addr));
   const { swarm } = stack;
   const dst = asUsage(`Cannot use address over ${stack.text}`, () => swarm.parseAddr(addr));
-  // Contact first: a handshake is no round trip, and whoever is not there is better named than counted.
+  // Contact first: a handshake is no round trip, and an absent peer is an error, not a lost ping.
   if (isSecure(swarm)) {
     await swarm.lookupPublicKey(dst, { signal, timeoutMs: Math.max(options.timeout, MIN_CONTACT_MS) });
   }

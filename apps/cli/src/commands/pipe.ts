@@ -198,7 +198,7 @@ class PipeEnd implements AsyncDisposable {
         } else void connectTcp(to, { receive, send }, { note, tally: this.#tally, signal });
       }
     } catch {
-      // The connection is over, or the user has had enough; whoever dialled looks which.
+      // The connection is over, or the user has had enough; the side that dialled finds out which.
     }
     if (this.#connection === connection) this.#connection = undefined;
   }

@@ -65,7 +65,7 @@ export async function fetchBlob(
   const ask = (): void => {
     while (asked < BLOB_BYTES && under.length < IN_FLIGHT) {
       const piece = call(encodeBlobRequest({ offset: asked, length: PIECE_BYTES }));
-      piece.catch(() => undefined); // whoever awaits it sees it
+      piece.catch(() => undefined); // the code that awaits it sees the error
       under.push(piece);
       asked += PIECE_BYTES;
     }

@@ -163,7 +163,7 @@ export class DemoPeer {
       known.alive = false;
       this.#options.onChange?.('lost', known.info);
     }
-    // Whoever was heard of and has not answered yet is greeted again.
+    // Peers that are known and have not answered yet are greeted again.
     for (const record of this.#exchange.records) if (!this.#known.has(record.id)) this.#hearOf(record);
     const { bootstrap } = this.#options;
     const dst = this.#somebody() ?? (bootstrap === undefined ? undefined : this.#swarm.parseAddr(bootstrap));
@@ -258,7 +258,7 @@ export class DemoPeer {
     if (message.kind === 'echo') this.#tally.echoed(src.text, message.seq);
     if (message.kind !== 'tell') return undefined;
     this.#tally.received(dst.text, src.text, message.seq, payload.length);
-    // Whether the echo arrives is the business of whoever waits for it.
+    // The peer that waits for the echo notices when it does not arrive.
     return this.#swarm.tell(src, asKind('echo', payload), { timeoutMs: CALL_TIMEOUT_MS }).catch(() => undefined);
   }
 

@@ -52,7 +52,7 @@ export function encodeHello(name: string): Uint8Array {
   return concatBytes(Uint8Array.of(KIND.hello), encodeText(name));
 }
 
-/** The name in a hello; `undefined` when it is none that can be shown. */
+/** The name in a hello; `undefined` when it cannot be shown. */
 export function decodeHello(message: Uint8Array): string | undefined {
   if (kindOf(message) !== 'hello' || message.length > 1 + MAX_NAME) return undefined;
   const name = decodeText(message.subarray(1));
@@ -63,7 +63,7 @@ export function encodeBlobRequest({ offset, length }: BlobRequest): Uint8Array {
   return concatBytes(Uint8Array.of(KIND.blob), encodeVarint(offset), encodeVarint(length));
 }
 
-/** `undefined` when it is none. */
+/** `undefined` for anything else. */
 export function decodeBlobRequest(message: Uint8Array): BlobRequest | undefined {
   const offset = readVarint(message, 1);
   const length = offset && readVarint(message, offset.end);

@@ -1,5 +1,5 @@
 /**
- * Who may use a pipe: whoever knows its address, of which a secret is a part. The first message of a connection shows the
+ * Who may use a pipe: every peer that knows its address, which contains a secret. The first message of a connection shows the
  * secret; every stream of bytes after it is a pipe.
  */
 
@@ -28,7 +28,7 @@ export function formatPipeAddress({ id, place, secret }: PipeAddress): string {
   return `${id}@${place}#${secret}`;
 }
 
-/** @throws {UsageError} when it is none. */
+/** @throws {UsageError} for anything else. */
 export function parsePipeAddress(text: string): PipeAddress {
   const at = text.indexOf('@');
   const hash = text.lastIndexOf('#');

@@ -35,7 +35,7 @@ export function encodeRequest(secret: Uint8Array, request: TransferRequest): Byt
   return concatBytes(secret, Uint8Array.of(READ), encodeVarint(file), encodeVarint(offset), encodeVarint(length));
 }
 
-/** The request after the secret. @throws {Refused} when it is none. */
+/** The request after the secret. @throws {Refused} for anything else. */
 export function decodeRequest(message: Uint8Array): TransferRequest {
   const kind = message[SECRET_BYTES];
   if (kind === DONE && message.length === SECRET_BYTES + 1) return { type: 'done' };

@@ -4,7 +4,7 @@
  * | field     | bytes                                                                |
  * | --------- | -------------------------------------------------------------------- |
  * | PeerID    | 32                                                                   |
- * | secret    | 16: whoever shows it may fetch                                       |
+ * | secret    | 16: peers that show it may fetch                                     |
  * | hash      | 32: SHA-256 of the manifest, which has the hashes of all files in it |
  * | addresses | one byte: how many; each a length byte and its text, as in UDP's     |
  */
