@@ -14,15 +14,20 @@ declare const WebAssembly: {
 /** Compiled code is a value: sharing it shares no state, and compiling takes longer than all the rest. */
 let compiled: EngineFactory | undefined;
 
-/** The engine, compiled once. Every endpoint made with it has memory of its own. */
-export async function loadQuicEngine(): Promise<EngineFactory> {
-  if (compiled !== undefined) return compiled;
+/**
+ * Loads and compiles the QUIC engine, once per process; later calls resolve at once. `openQuicSwarm` and `openEndpoint` call it; call
+ * it yourself before `quic(…)` or `endpoint(…)` in browsers, where the engine has to be fetched.
+ *
+ * @throws the error of the fetch, or of the compiler, by rejection; the next call tries again.
+ */
+export async function loadQuicEngine(): Promise<void> {
+  if (compiled !== undefined) return;
   const module = await WebAssembly.compile(await readEngineBytes());
-  return (compiled ??= enginesOf(module));
+  compiled ??= enginesOf(module);
 }
 
 /**
- * The engine, at once.
+ * The engine, at once. Every endpoint made with it has memory of its own.
  *
  * @throws {TypeError} where its bytes have to be fetched first: in browsers, before `loadQuicEngine()` has resolved.
  */

@@ -36,7 +36,7 @@ export const ALERT = {
 
 /** What a QUIC endpoint is made from. */
 export interface QuicEndpointOptions extends QuicSettings {
-  /** The implementation; `loadQuicEngine()` answers one. */
+  /** The implementation; `quicEngine()` returns one. */
   readonly engines: EngineFactory;
   /** `length` unpredictable bytes: the realm's `random`. A seeded one replays a run. */
   readonly random: (length: number) => Uint8Array;

@@ -9,7 +9,7 @@ import { type QuicEndpointOptions } from '../../../src/protocols/quic/endpoint-o
 import { QuicEndpoint } from '../../../src/protocols/quic/endpoint.ts';
 import { type QuicEvent } from '../../../src/protocols/quic/events.ts';
 import { type QuicStream } from '../../../src/protocols/quic/stream.ts';
-import { loadQuicEngine } from '../../../src/quic/load-engine.ts';
+import { quicEngine } from '../../../src/quic/load-engine.ts';
 
 /** Certificates made by OpenSSL 3: self-signed ones by key type, and `leaf` under a CA. */
 const identities: Record<string, { chain: string[]; privateKey: string }> = JSON.parse(
@@ -27,7 +27,7 @@ function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, 'base64'));
 }
 
-export const engines: EngineFactory = await loadQuicEngine();
+export const engines: EngineFactory = quicEngine();
 
 /** What the network does to datagrams. */
 export interface Link {
