@@ -6,7 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pea2peaMissing } from '../interop/pea2pea-peer.ts';
-import { connectNodes, createNode, lengthDelimited, reading, topology, writing } from '../src/node/index.ts';
+import { connectNodes, createNode, lengthDelimited, reading, writing } from '../src/node/index.ts';
+import { topology } from '../src/testing/topology.ts';
 import { type Kind, NodeEnd, startEnd } from './harness/node-ends.ts';
 
 const { values } = parseArgs({

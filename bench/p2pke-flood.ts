@@ -17,7 +17,8 @@ import { generateKey } from '../src/identity/keys.ts';
 import { Timestamps } from '../src/protocols/p2pke/tai64n.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../src/swarms/memory/index.ts';
 import { p2pke, type P2pkeLimits } from '../src/swarms/p2pke/index.ts';
-import { createP2pkeIdentity, initiateSession } from '../src/protocols/p2pke/index.ts';
+import { createP2pkeIdentity } from '../src/protocols/p2pke/identity.ts';
+import { initiateSession } from '../src/protocols/p2pke/session.ts';
 
 const HONEST = 40;
 const DISTINCT = 2000;

@@ -3,7 +3,8 @@
  * dirty and not in use is given away, clean. Nobody starves, and nobody waits in a circle (Chandy and Misra, 1984).
  */
 
-import { connectNodes, createNode, lines, reading, type TcpConnection, topology, writing } from 'shoal/node';
+import { connectNodes, createNode, lines, reading, type TcpConnection, writing } from 'shoal/node';
+import { topology } from 'shoal/testing';
 
 const [SEATS, MEALS] = [5, 5];
 /** One fork, as seen from one of the two seats it lies between. Bounded: two for each philosopher. */

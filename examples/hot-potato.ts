@@ -1,17 +1,8 @@
 /** Hot potato: ten nodes, each connected with each, throw a potato around; who has it when the time is up has lost. */
 
 import { decodeText, encodeText } from 'shoal/bytes';
-import {
-  connectNodes,
-  createNode,
-  handshake,
-  lines,
-  mapCodec,
-  reading,
-  type TcpConnection,
-  topology,
-  writing,
-} from 'shoal/node';
+import { connectNodes, createNode, handshake, lines, mapCodec, reading, type TcpConnection, writing } from 'shoal/node';
+import { topology } from 'shoal/testing';
 
 type Message = { readonly type: 'potato' } | { readonly type: 'i have it'; readonly name: string };
 

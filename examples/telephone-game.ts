@@ -1,6 +1,7 @@
 /** The telephone game: twenty nodes in a line pass a sentence on, and each may mishear a letter. */
 
-import { connectNodes, createNode, lines, reading, topology, writing } from 'shoal/node';
+import { connectNodes, createNode, lines, reading, writing } from 'shoal/node';
+import { topology } from 'shoal/testing';
 
 const PLAYERS = 20;
 const SENTENCE = 'the quick brown fox jumps over the lazy dog';

@@ -4,7 +4,8 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Bytes } from '../src/base/bytes.ts';
 import { generateKey, peerIdOfKey } from '../src/identity/keys.ts';
-import { Driver, systemRealm } from '../src/swarm-kit/index.ts';
+import { Driver } from '../src/runtime/driver.ts';
+import { systemRealm } from '../src/runtime/system-realm.ts';
 import { Channel, createP2pkeIdentity, type ChannelEvent, type ChannelLimits } from '../src/protocols/p2pke/index.ts';
 
 const PATIENCE_MS = 15_000;

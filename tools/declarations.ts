@@ -63,6 +63,7 @@ export function readDeclarations(): PublicDeclarations {
     const declarations = (symbol.declarations ?? []).filter(
       (one) => path.resolve(one.getSourceFile().fileName).startsWith(dist) && ts.isSourceFile(statementOf(one).parent),
     );
+    if (isBrand(symbol)) return;
     if (seen.has(symbol) || declarations.length === 0 || declarations.some((one) => !isNamedStatement(one))) return;
     seen.add(symbol);
     mentioned.push({ name: symbol.name, declarations });
@@ -85,5 +86,12 @@ const isNamedStatement = (node: ts.Node): boolean =>
   ts.isClassDeclaration(node) ||
   ts.isFunctionDeclaration(node) ||
   ts.isVariableDeclaration(node);
+
+/** Brands of types are private on purpose: nobody else can make such a value. */
+const isBrand = ({ valueDeclaration }: ts.Symbol): boolean =>
+  valueDeclaration !== undefined &&
+  ts.isVariableDeclaration(valueDeclaration) &&
+  valueDeclaration.type !== undefined &&
+  ts.isTypeOperatorNode(valueDeclaration.type);
 
 const byName = (a: PublicName, b: PublicName): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);

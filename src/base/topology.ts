@@ -15,6 +15,29 @@ export interface Topology {
   matrix(): boolean[][];
 }
 
+/** Shapes by name. */
+export interface Topologies {
+  /** Each node with the next: n − 1 edges. */
+  readonly line: (size: number) => Topology;
+  /** A line whose ends meet: n edges, for n ≥ 3; as a line below. */
+  readonly ring: (size: number) => Topology;
+  /** Everybody with everybody: n (n − 1) / 2 edges. */
+  readonly mesh: (size: number) => Topology;
+  /** Node 0 with all others: n − 1 edges. */
+  readonly hubAndSpoke: (size: number) => Topology;
+  /** All with node 0, as {@link hubAndSpoke}: n − 1 edges. */
+  readonly star: (size: number) => Topology;
+  /** Rows of `width` nodes, each with its neighbours right and below: 2 · w · h − w − h edges. */
+  readonly grid: (width: number, height: number) => Topology;
+  /** A binary tree, node i above 2i + 1 and 2i + 2: n − 1 edges. */
+  readonly tree: (size: number) => Topology;
+  /**
+   * Connected, with at least `degree` neighbours a node (all others, where there are not so many): a ring, so that it
+   * hangs together, and random connections on top. At most n · degree edges.
+   */
+  readonly random: (size: number, degree: number, seed?: Seed) => Topology;
+}
+
 function build(name: string, size: number, connect: (join: (a: number, b: number) => void) => void): Topology {
   const sets = Array.from(
     { length: wholeNumber(size, 'size', 0, 0, Number.MAX_SAFE_INTEGER) },
@@ -30,42 +53,36 @@ function build(name: string, size: number, connect: (join: (a: number, b: number
   return { name, size, neighbours, edges, matrix: () => sets.map((set) => sets.map((_, j) => set.has(j))) };
 }
 
-/** Each node with the next: n − 1 edges. */
 function line(size: number): Topology {
   return build('line', size, (join) => {
     for (let i = 1; i < size; i++) join(i - 1, i);
   });
 }
 
-/** A line whose ends meet: n edges, for n ≥ 3; as a line below. */
 function ring(size: number): Topology {
   return build('ring', size, (join) => {
     for (let i = 0; i < size; i++) join(i, (i + 1) % size);
   });
 }
 
-/** Everybody with everybody: n (n − 1) / 2 edges. */
 function mesh(size: number): Topology {
   return build('mesh', size, (join) => {
     for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) join(i, j);
   });
 }
 
-/** Node 0 with all others: n − 1 edges. */
 function hubAndSpoke(size: number): Topology {
   return build('hub-and-spoke', size, (join) => {
     for (let i = 1; i < size; i++) join(0, i);
   });
 }
 
-/** All with node 0, as {@link hubAndSpoke}: n − 1 edges. */
 function star(size: number): Topology {
   return build('star', size, (join) => {
     for (let i = 1; i < size; i++) join(0, i);
   });
 }
 
-/** Rows of `width` nodes, each with its neighbours right and below: 2 · w · h − w − h edges. */
 function grid(width: number, height: number): Topology {
   const [columns, rows] = [side(width, 'width'), side(height, 'height')];
   return build('grid', columns * rows, (join) => {
@@ -76,7 +93,6 @@ function grid(width: number, height: number): Topology {
   });
 }
 
-/** A binary tree, node i above 2i + 1 and 2i + 2: n − 1 edges. */
 function tree(size: number): Topology {
   return build('tree', size, (join) => {
     for (let i = 1; i < size; i++) join(Math.floor((i - 1) / 2), i);
@@ -88,10 +104,6 @@ function side(length: number, label: string): number {
   return wholeNumber(length, label, 0, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/**
- * Connected, with at least `degree` neighbours a node (all others, where there are not so many): a ring, so that it
- * hangs together, and random connections on top. At most n · degree edges.
- */
 function random(size: number, degree: number, seed: Seed = 0): Topology {
   const wanted = Math.min(wholeNumber(degree, 'degree', 0, 0, Number.MAX_SAFE_INTEGER), Math.max(size - 1, 0));
   const source = createSeededRandom(seed);
@@ -116,13 +128,4 @@ function random(size: number, degree: number, seed: Seed = 0): Topology {
  * for (const [i, j] of topology.ring(10).edges) connect(i, j);
  * ```
  */
-export const topology: {
-  readonly line: typeof line;
-  readonly ring: typeof ring;
-  readonly mesh: typeof mesh;
-  readonly hubAndSpoke: typeof hubAndSpoke;
-  readonly star: typeof star;
-  readonly grid: typeof grid;
-  readonly tree: typeof tree;
-  readonly random: typeof random;
-} = { line, ring, mesh, hubAndSpoke, star, grid, tree, random };
+export const topology: Topologies = { line, ring, mesh, hubAndSpoke, star, grid, tree, random };

@@ -27,6 +27,17 @@ export interface AcceptPeer<out A extends Addr = Addr> {
  */
 export type Accept<in A extends Addr = Addr> = (peer: AcceptPeer<A>) => boolean | Promise<boolean>;
 
+/** What asks {@link Accept} again. */
+export interface Recheckable {
+  /**
+   * Asks `accept` again about every peer there is a session with, and ends the sessions that it refuses. They go on until their
+   * verdict is there.
+   *
+   * @returns settles when all are judged; never rejects.
+   */
+  recheck(): Promise<void>;
+}
+
 /** What a predicate has answered: an error stands for a no that is a fault of the predicate. */
 export type Verdict = boolean | Error;
 

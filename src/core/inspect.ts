@@ -40,14 +40,11 @@ export interface Inspection {
   readonly inner: readonly Inspection[];
 }
 
-/** What can be inspected beside swarms: an endpoint. */
-export interface Describable {
-  readonly counters: Counters;
-  localAddrs(): readonly Addr[];
-}
+/** What {@link inspect} takes beside swarms: an endpoint. */
+export type Inspectable = Pick<Swarm<Addr>, 'counters' | 'localAddrs'>;
 
 /** The stack of a swarm or an endpoint with its addresses, limits and counters as one plain object, outermost layer first. */
-export function inspect<A extends Addr>(target: Swarm<A> | Describable): Inspection {
+export function inspect<A extends Addr>(target: Swarm<A> | Inspectable): Inspection {
   if (typeof target === 'object' && target !== null && !('tell' in target) && describes(target)) {
     return inspection(target, target.describe(), ['streams']);
   }
@@ -69,7 +66,7 @@ export function inspect<A extends Addr>(target: Swarm<A> | Describable): Inspect
 }
 
 function inspection(
-  target: Describable,
+  target: Inspectable,
   { limits, state, inner }: LayerDescription,
   abilities: Inspection['abilities'],
 ): Inspection {

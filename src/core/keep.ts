@@ -17,28 +17,27 @@ import { TextAddrs } from './text-addrs.ts';
 
 // The address type of S does not matter for which abilities it has, and Asks and Secure are invariant in it: only `any`
 // matches them all.
-// oxlint-disable-next-line typescript/no-explicit-any
-type AnyAsks = Asks<any>;
-// oxlint-disable-next-line typescript/no-explicit-any
-type AnySecure = Secure<any>;
+/* oxlint-disable typescript/no-explicit-any */
 
 /** The named swarm type for addresses `B` with the abilities of `S`; distributes over unions. */
-export type Like<S, B extends Addr> = S extends AnyAsks & AnySecure
+export type Like<S, B extends Addr> = S extends Asks<any> & Secure<any>
   ? SecureAskSwarm<B>
-  : S extends AnyAsks
+  : S extends Asks<any>
     ? AskSwarm<B>
-    : S extends AnySecure
+    : S extends Secure<any>
       ? SecureSwarm<B>
       : Swarm<B>;
 
 /** The named swarm type for addresses `B` with what all members of the union `S` can do. */
-export type Common<S, B extends Addr> = [S] extends [AnyAsks & AnySecure]
+export type Common<S, B extends Addr> = [S] extends [Asks<any> & Secure<any>]
   ? SecureAskSwarm<B>
-  : [S] extends [AnyAsks]
+  : [S] extends [Asks<any>]
     ? AskSwarm<B>
-    : [S] extends [AnySecure]
+    : [S] extends [Secure<any>]
       ? SecureSwarm<B>
       : Swarm<B>;
+
+/* oxlint-enable typescript/no-explicit-any */
 
 /** How a wrapper's addresses relate to those of what it wraps. */
 export interface AddrMap<in out A extends Addr, in out B extends Addr> {

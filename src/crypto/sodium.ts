@@ -15,6 +15,8 @@ import { copyBytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { AEAD_TAG_BYTES, type AeadKey, type ImportAeadKey } from './suite.ts';
 
+export { type AeadKey, type ImportAeadKey };
+
 /** The two functions of `sodium-native` that are used. */
 export interface SodiumLibrary {
   crypto_aead_chacha20poly1305_ietf_encrypt(

@@ -10,7 +10,7 @@
  * ```
  */
 
-export { PeerBook, type PeerBookFault, type PeerBookOptions } from './peer-book.ts';
+export { type PeerBookOptions } from './peer-book.ts';
 export { type PeerExchange, type PeerExchangeOptions, peerExchange } from './peer-exchange.ts';
 export {
   MAX_LIFETIME_MS,

@@ -17,7 +17,6 @@ export { lines, type LinesOptions } from './codecs/lines.ts';
 export { varintDelimited, type VarintDelimitedOptions } from './codecs/varint-delimited.ts';
 export { type Codec, type CodecMap, type Decoder, type Encoder, type FrameWriter, mapCodec } from './codec.ts';
 export { connectNodes } from './connect-nodes.ts';
-export { topology, type Topology } from '../base/topology.ts';
 export {
   type Disconnect,
   type DisconnectOptions,
@@ -55,6 +54,6 @@ export {
   type Traffic,
 } from './stats.ts';
 export { tls, tlsHandshake, type TlsOptions } from './tls.ts';
-export { type Pipe, type PipeSink } from '../net/pipe.ts';
+export { type Pipe, type PipeSink, type PipeSpace } from '../net/pipe.ts';
 export { type HandshakeResult, type Transform } from './transform.ts';
 export { writing, type WritingOptions } from './writing.ts';

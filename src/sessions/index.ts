@@ -1,6 +1,6 @@
 /**
  * `shoal/sessions`: what one needs to write a swarm over connections with peers that have proven their keys. A transport makes
- * the connections; {@link ConnectionTable} keeps them by peer, and {@link SessionSwarm} is the swarm over them. Our own swarms
+ * the connections; {@link ConnectionTable} keeps them by peer, and {@link sessionSwarm} makes the swarm over them. Our own swarms
  * over TCP and QUIC use nothing else.
  */
 
@@ -30,7 +30,7 @@ export {
   type KeyedAddr,
   type PeerSession,
   type PeerSessions,
-  SessionSwarm,
+  sessionSwarm,
   type SessionSwarmParts,
   type SessionsUser,
 } from './session-swarm.ts';

@@ -3,6 +3,7 @@
  * checks calls, waits, talks to itself, and ends; who is dialled and what goes over a session is the link's.
  */
 
+import { type Recheckable } from '../core/accept.ts';
 import { type Addr } from '../core/addr.ts';
 import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../core/ask.ts';
 import { type Bytes, copyBytes } from '../base/bytes.ts';
@@ -53,7 +54,7 @@ export interface PeerSession {
 }
 
 /** All connections with peers. */
-export interface PeerSessions<A extends KeyedAddr> {
+export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
   /** The session to send on, if there is one. */
   session(id: PeerId): PeerSession | undefined;
   /** The key of a peer that was met lately. */
@@ -64,8 +65,6 @@ export interface PeerSessions<A extends KeyedAddr> {
   readonly acknowledged: boolean;
   /** Has peers say how far they have read, where they do not by themselves. */
   requestAcknowledgements?(): void;
-  /** Asks `accept` again about every peer, and ends what it refuses. */
-  recheck(): Promise<void>;
   /** A handler has come: read what was left unread. */
   unpark(): void;
   /** Ends all sessions, with a word to each peer where that can be said at once. */
@@ -118,8 +117,7 @@ export interface SessionSwarmParts<A extends KeyedAddr> {
   readonly release: () => Promise<void>;
 }
 
-/** A swarm over sessions. */
-export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Describes {
+class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckable, Describes {
   readonly realm: Realm;
   readonly publicKey: PublicKey;
   readonly #parts: SessionSwarmParts<A>;
@@ -323,11 +321,6 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     );
   }
 
-  /**
-   * Asks `accept` again about every peer there is a session with, and ends the sessions that it refuses.
-   *
-   * @returns settles when all are judged; never rejects.
-   */
   recheck(): Promise<void> {
     return this.#latch.isClosed ? RESOLVED : this.#sessions.recheck();
   }
@@ -432,4 +425,9 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Des
     this.#sessions.close();
     return this.#parts.release();
   }
+}
+
+/** Makes a swarm over sessions. */
+export function sessionSwarm<A extends KeyedAddr>(parts: SessionSwarmParts<A>): SecureAskSwarm<A> & Recheckable {
+  return new SessionSwarm(parts);
 }

@@ -1,6 +1,6 @@
 /** `shoal/swarm-kit`: what one needs to write a swarm. Our own swarms use nothing else. */
 
-export { makeAddr, assertAddr, type AddrOf, type IpAddr, type NestedAddr } from '../core/addr.ts';
+export { makeAddr, assertAddr } from '../core/addr.ts';
 export { assertBytes, assertFunction, assertString, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 export { closedError, mtuError } from '../core/errors.ts';
 export {
@@ -21,7 +21,7 @@ export { type Describes, type LayerDescription } from '../core/inspect.ts';
 export { type Machine, type Millis, type Output } from '../base/machine.ts';
 export { type Clock, type ClockedRealm, type Timer, type TimerOptions } from '../core/realm.ts';
 export { type DriverOptions, Driver, MAX_OUTPUTS_PER_POLL, MAX_WAKES_PER_INSTANT } from '../runtime/driver.ts';
-export { clockOf, systemRealm, withTrace } from '../runtime/system-realm.ts';
+export { clockOf, withTrace } from '../runtime/system-realm.ts';
 export { nextTurn } from '../runtime/system-clock.ts';
 export { ADDRESS_CACHE_SIZE, AddressCache } from './address-cache.ts';
 export { type Answer, type Serving, AskSlot, REFUSED } from './ask-slot.ts';
@@ -36,7 +36,7 @@ export { type Wait, type WaitOptions, Waits, checkAsk, checkCall } from '../runt
 export { type PacerOptions, Pacer } from './pacer.ts';
 export { type WrapOptions, SwarmOver } from './swarm-over.ts';
 export { type PacingOptions, type PartSource, PartSender, resolveBurstBytes } from './part-sender.ts';
-export { type MapAddrsOptions, MappedSwarm } from './mapped-swarm.ts';
+export { mappedSwarm } from './mapped-swarm.ts';
 export { joinListening } from './join-listening.ts';
 export { later } from '../runtime/later.ts';
 export { type SendFailures, sendFailures } from './send-failures.ts';

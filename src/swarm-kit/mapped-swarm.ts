@@ -1,8 +1,8 @@
-/** A swarm under other addresses, without asks and keys: `keep` adds those. */
+/** A swarm under other addresses. */
 
 import { type Addr } from '../core/addr.ts';
 import { type LayerDescription } from '../core/inspect.ts';
-import { type AddrMap } from '../core/keep.ts';
+import { type AddrMap, keep, type Like } from '../core/keep.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { SwarmOver, type WrapOptions } from './swarm-over.ts';
@@ -18,8 +18,8 @@ export interface MapAddrsOptions<A extends Addr, B extends Addr> extends WrapOpt
   parse?(text: string): B;
 }
 
-/** The tells of `inner` under addresses `B`; `mapAddrs` of `shoal/map` is this with asks and keys. */
-export class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B> {
+/** The tells of `inner` under addresses `B`. */
+class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B> {
   readonly #map: AddrMap<A, B>;
   readonly #options: MapAddrsOptions<A, B>;
   readonly #tells: TellSlot<B>;
@@ -63,4 +63,14 @@ export class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B>
   protected release(): void {
     this.#tells.clear();
   }
+}
+
+/** `inner` under addresses `B`, with its asks and keys. `mapAddrs` of `shoal/map` checks the options first. */
+export function mappedSwarm<A extends Addr, B extends Addr, S extends Swarm<A>>(
+  inner: S & Swarm<A>,
+  options: MapAddrsOptions<A, B>,
+): Like<S, B> {
+  const map: AddrMap<A, B> = { up: (addr) => options.up(addr), down: (addr) => options.down(addr) };
+  const base = new MappedSwarm<A, B>(inner, map, options);
+  return keep<A, S, B>(inner, base, map, { guard: base.guard });
 }

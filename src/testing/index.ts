@@ -11,7 +11,7 @@ export {
 } from './suites/index.ts';
 export { LYING_RULES, lyingSwarm } from './lying-swarm.ts';
 export { testKey } from './test-key.ts';
-export { type Topology, topology } from './topology.ts';
+export { type Topologies, type Topology, topology } from './topology.ts';
 export { type LeakCheck, type Leaks, watchLeaks } from './leaks.ts';
 export {
   type RunOptions,

@@ -1,3 +1,3 @@
 /** Shapes of networks, for tests; the maths is below, where nodes use it too. */
 
-export { type Topology, topology } from '../base/topology.ts';
+export { type Topologies, type Topology, topology } from '../base/topology.ts';

@@ -8,10 +8,10 @@
  */
 
 import { type Addr } from '../core/addr.ts';
-import { type AddrMap, type Like, keep } from '../core/keep.ts';
+import { type Like } from '../core/keep.ts';
 import { assertFunction } from '../base/checks.ts';
 import { type Swarm } from '../core/swarm.ts';
-import { type MapAddrsOptions, MappedSwarm } from '../swarm-kit/mapped-swarm.ts';
+import { type MapAddrsOptions, mappedSwarm } from '../swarm-kit/mapped-swarm.ts';
 
 export { type MapAddrsOptions };
 
@@ -23,7 +23,5 @@ export function mapAddrs<A extends Addr, B extends Addr, S extends Swarm<A>>(
   for (const name of ['up', 'down', 'parse'] as const) {
     if (name !== 'parse' || options.parse !== undefined) assertFunction(Reflect.get(options, name), name);
   }
-  const map: AddrMap<A, B> = { up: (addr) => options.up(addr), down: (addr) => options.down(addr) };
-  const base = new MappedSwarm<A, B>(inner, map, options);
-  return keep<A, S, B>(inner, base, map, { guard: base.guard });
+  return mappedSwarm(inner, options);
 }

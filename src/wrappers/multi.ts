@@ -36,10 +36,6 @@ export interface SchemeAddr<L, I extends Addr> extends NestedAddr<I> {
   readonly scheme: L;
 }
 
-// Swarms are invariant in their addresses: only `any` matches members of different networks.
-// oxlint-disable-next-line typescript/no-explicit-any
-type AnySwarm = Swarm<any>;
-
 /** The addresses of all members. */
 export type MultiAddr<M> = { [K in keyof M]: SchemeAddr<K, AddrOf<M[K]>> }[keyof M];
 
@@ -55,7 +51,9 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
  * @param members - swarms by scheme; a scheme is a letter, then letters, digits, `+`, `.` or `-`.
  * @throws {TypeError} when there are none, when realms or keys differ, or for a bad scheme.
  */
-export function multi<M extends Readonly<Record<string, AnySwarm>>>(
+// Swarms are invariant in their addresses: only `any` matches members of different networks.
+// oxlint-disable-next-line typescript/no-explicit-any
+export function multi<M extends Readonly<Record<string, Swarm<any>>>>(
   members: M,
   options: WrapOptions = {},
 ): Common<M[keyof M], MultiAddr<M>> {

@@ -7,7 +7,6 @@ import { type PeerId } from '../../src/core/peer-id.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import {
-  PeerBook,
   type PeerExchange,
   type PeerExchangeOptions,
   type PeerRecord,
@@ -15,6 +14,7 @@ import {
   signPeerRecord,
   verifyPeerRecord,
 } from '../../src/discovery/index.ts';
+import { PeerBook } from '../../src/discovery/peer-book.ts';
 import { readPeerRecord, withoutAddrs } from '../../src/discovery/peer-record.ts';
 import { nextTurn } from '../../src/runtime/system-clock.ts';
 import { defaultKeyRegistry } from '../../src/identity/ecdsa-p256.ts';

@@ -8,12 +8,8 @@ import { type TraceEvent } from '../../src/core/realm.ts';
 import { encodeText } from '../../src/base/bytes.ts';
 import { type Connection, type Endpoint, endpoint, type EndpointOptions } from '../../src/endpoint/index.ts';
 import { type NetemConfig, type NetemPreset } from '../../src/protocols/netem/netem.ts';
-import {
-  createMemoryRealm,
-  type MemoryAddr,
-  type MemoryRealm,
-  type VirtualClock,
-} from '../../src/swarms/memory/index.ts';
+import { createMemoryRealm, type MemoryAddr, type MemoryRealm } from '../../src/swarms/memory/index.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { connectNodes, type Node, type Topology, topology } from '../../src/node/index.ts';
+import { connectNodes, type Node } from '../../src/node/index.ts';
+import { type Topology, topology } from '../../src/testing/topology.ts';
 import { World } from '../support/node-world.ts';
 
 async function listening(world: World, count: number): Promise<Node[]> {

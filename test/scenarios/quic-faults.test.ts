@@ -10,12 +10,8 @@ import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
-import {
-  type MemoryAddr,
-  type MemoryRealm,
-  type VirtualClock,
-  createMemoryRealm,
-} from '../../src/swarms/memory/index.ts';
+import { type MemoryAddr, type MemoryRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -14,9 +14,9 @@ import {
   type MemoryAddr,
   type MemoryRealm,
   type MemoryRealmOptions,
-  type VirtualClock,
   createMemoryRealm,
 } from '../../src/swarms/memory/index.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { identityOf } from '../../src/identity/quic-identity.ts';
 import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

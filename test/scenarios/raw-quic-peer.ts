@@ -1,6 +1,7 @@
 /** A QUIC endpoint on a memory swarm without the manners of `shoal/quic`: for peers of another make, and for bad ones. */
 
-import { type MemoryAddr, type MemoryRealm, type VirtualClock } from '../../src/swarms/memory/index.ts';
+import { type MemoryAddr, type MemoryRealm } from '../../src/swarms/memory/index.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { Driver } from '../../src/runtime/driver.ts';
 import { type PrivateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import { AddressTable } from '../../src/protocols/quic/address-table.ts';

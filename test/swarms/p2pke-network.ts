@@ -14,7 +14,8 @@ import {
   createMemoryRealm,
 } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, type P2pkeOptions, type P2pkeSwarm, p2pke } from '../../src/swarms/p2pke/index.ts';
-import { createP2pkeIdentity, initiateSession } from '../../src/protocols/p2pke/index.ts';
+import { createP2pkeIdentity } from '../../src/protocols/p2pke/identity.ts';
+import { initiateSession } from '../../src/protocols/p2pke/session.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 type Options = Partial<P2pkeOptions<MemoryAddr>>;

@@ -4,12 +4,8 @@ import { describe, it } from 'node:test';
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { fingerprints, generateKey, peerIdOfKey } from '../../src/identity/keys.ts';
-import {
-  type MemoryAddr,
-  type MemoryRealm,
-  type VirtualClock,
-  createMemoryRealm,
-} from '../../src/swarms/memory/index.ts';
+import { type MemoryAddr, type MemoryRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { openQuicSwarm, type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 

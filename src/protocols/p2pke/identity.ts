@@ -25,11 +25,12 @@ export interface P2pkeIdentity {
   readonly signer: Signer;
   readonly publicKey: PublicKey;
   readonly registry: KeyRegistry;
+  /** @internal */
   readonly importAead: ImportAeadKey;
   readonly random: (length: number) => Uint8Array;
-  /** Grows over all channels of this identity. */
+  /** Grows over all channels of this identity. @internal */
   readonly timestamps: Timestamps;
-  /** What all channels of this identity keep of data that went before RespDone. */
+  /** What all channels of this identity keep of data that went before RespDone. @internal */
   readonly earlyBudget: EarlyBudget;
 }
 

@@ -24,4 +24,3 @@ export { type P2pkeDrop } from './drop-reason.ts';
 export { type VerifiedHello, verifyInitHello } from './hello.ts';
 export { createP2pkeIdentity, type P2pkeIdentity, type P2pkeIdentityOptions } from './identity.ts';
 export { decodeInitHello, type InitHello, type InitHelloDatagram } from './messages.ts';
-export { answerSession, initiateSession, type Session, type SessionState, type VerifiedReply } from './session.ts';

@@ -8,8 +8,8 @@ import { type Clock } from '../../core/realm.ts';
 import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type Like, keep } from '../../core/keep.ts';
-import { MappedSwarm } from '../../swarm-kit/mapped-swarm.ts';
+import { type Like } from '../../core/keep.ts';
+import { mappedSwarm } from '../../swarm-kit/mapped-swarm.ts';
 import { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
 import { type MemoryRealm } from './realm.ts';
 
@@ -59,10 +59,7 @@ export function addressedRealm<A extends Addr, C extends Clock>(
       throw new P2PError('in_use', 'local', `Cannot open memory swarm: address ${addr.text} is taken`, { sent: 'no' });
     }
   };
-  const mapped = <S extends Swarm<MemoryAddr>>(inner: S): Like<S, A> => {
-    const base = new MappedSwarm<MemoryAddr, A>(inner, map, map);
-    return keep<MemoryAddr, S, A>(inner, base, map, { guard: base.guard });
-  };
+  const mapped = <S extends Swarm<MemoryAddr>>(inner: S): Like<S, A> => mappedSwarm<MemoryAddr, A, S>(inner, map);
   return {
     realm,
     swarm: (addr, limits) => mapped(open(addr, (n) => realm.swarm(n, limits))),

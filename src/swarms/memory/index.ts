@@ -17,5 +17,3 @@ export { dropFirstPairwise, dropFirstTuple } from './transforms.ts';
 export { type MessageTransform } from '../../net/memory/router.ts';
 export { type LinkConfig } from '../../net/memory/links.ts';
 export { type MemoryRealm, type MemoryRealmOptions, createMemoryRealm } from './realm.ts';
-export { type NetemConfig, type NetemPreset, NETEM_PRESETS } from '../../protocols/netem/netem.ts';
-export { type VirtualClock, type RunOptions } from '../../runtime/virtual-clock.ts';

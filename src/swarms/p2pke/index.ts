@@ -10,6 +10,7 @@
  * ```
  */
 
+import { type Recheckable } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type SecureSwarm } from '../../core/secure.ts';
 import { type Swarm, assertSwarm } from '../../core/swarm.ts';
@@ -20,14 +21,11 @@ import { P2pkeSwarm as LayeredP2pkeSwarm } from './swarm.ts';
 export { p2pkeAddr, type P2pkeAddr } from './address.ts';
 export { type P2pkeLimits, type P2pkeOptions } from './options.ts';
 
-/** What {@link p2pke} makes. */
-export interface P2pkeSwarm<I extends Addr> extends SecureSwarm<P2pkeAddr<I>> {
-  /**
-   * Asks `accept` again about every peer with whom there is a session or a handshake, and ends what it refuses: tells that wait
-   * reject with `refused`. The peer is not told; what it sends is dropped. Settles when all are judged; never rejects.
-   */
-  recheck(): Promise<void>;
-}
+/**
+ * What {@link p2pke} makes. `recheck()` judges peers in a handshake too; tells that wait for a refused peer reject with `refused`. The
+ * peer is not told: what it sends is dropped.
+ */
+export interface P2pkeSwarm<I extends Addr> extends SecureSwarm<P2pkeAddr<I>>, Recheckable {}
 
 /**
  * Makes a swarm on which every message is of a known key and nobody on the way can read it, out of any swarm: UDP, memory,

@@ -1,26 +1,19 @@
 /** Messages over QUIC over any swarm: a tell is a unidirectional stream, an ask a bidirectional one. */
 
+import { type Recheckable } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { inspect } from '../../core/inspect.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
-import { SessionSwarm } from '../../sessions/session-swarm.ts';
+import { sessionSwarm } from '../../sessions/session-swarm.ts';
 import { assertQuicAddr, parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
 import { type MakeEndpoint } from '../../quic/quic-driver.ts';
 import { type ResolvedOptions } from './options.ts';
 import { QuicSessions } from './sessions.ts';
 
 /** Messages by PeerID over QUIC. */
-export interface QuicSwarm<I extends Addr> extends SecureAskSwarm<QuicAddr<I>> {
-  /**
-   * Asks `accept` again about every peer with a session, and ends the sessions of those that it refuses. They go on until their
-   * verdict is there.
-   *
-   * @returns settles when all are judged; never rejects.
-   */
-  recheck(): Promise<void>;
-}
+export interface QuicSwarm<I extends Addr> extends SecureAskSwarm<QuicAddr<I>>, Recheckable {}
 
 /** QUIC on a swarm. */
 export function quicSwarm<I extends Addr>(
@@ -29,7 +22,7 @@ export function quicSwarm<I extends Addr>(
   makeEndpoint: MakeEndpoint,
 ): QuicSwarm<I> {
   const { id, publicKey, maxMessageBytes, limits } = options;
-  return new SessionSwarm<QuicAddr<I>>({
+  return sessionSwarm<QuicAddr<I>>({
     layer: 'quic',
     realm: inner.realm,
     id,

@@ -11,9 +11,10 @@
  * ```
  */
 
+import { type Recheckable } from '../../core/accept.ts';
 import { parseSocketAddress } from '../../base/ip.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
-import { SessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
+import { sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
 import { addrsOfBound } from '../../net/interfaces.ts';
@@ -28,15 +29,7 @@ export { type TcpAddr, type TcpSocketAddr } from './address.ts';
 export { type TcpSwarmOptions } from './options.ts';
 
 /** Messages by PeerID over TCP. */
-export interface TcpSwarm extends SecureAskSwarm<TcpAddr> {
-  /**
-   * Asks `accept` again about every peer with a connection, and ends the connections of those that it refuses. They go on
-   * until their verdict is there.
-   *
-   * @returns settles when all are judged; never rejects.
-   */
-  recheck(): Promise<void>;
-}
+export interface TcpSwarm extends SecureAskSwarm<TcpAddr>, Recheckable {}
 
 /**
  * Opens a TCP swarm: it listens, and dials whom it is told to talk to.
@@ -87,7 +80,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     sessions: (user) => (sessions = new TcpSessions(node, resolved, user)),
     release: () => node.close(),
   };
-  const swarm = new SessionSwarm(parts);
+  const swarm = sessionSwarm(parts);
   return listening(swarm, node.listen(), options.signal);
 }
 
