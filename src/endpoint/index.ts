@@ -180,8 +180,9 @@ export function openEndpoint<A extends Addr>(
   }
   const prepared = prepare(options, options.realm ?? systemRealm);
   const maxMtuBytes = options.transport?.maxMtuBytes ?? UDP_MTU_BYTES;
-  const { bind, recvBufferBytes, sendBufferBytes, realm, signal } = options;
-  const udp = openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes });
+  const { bind, recvBufferBytes, sendBufferBytes, realm, network, signal } = options;
+  const sockets = { bind, recvBufferBytes, sendBufferBytes, network };
+  const udp = openUdpSwarm({ ...sockets, realm, signal, maxDatagramBytes: maxMtuBytes });
   return openOn(udp, options, prepared);
 }
 

@@ -12,6 +12,7 @@ import { type PrivateKey } from '../identity/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { type Framing, MAX_PART_BYTES, qp2pFraming, shoalFraming } from '../protocols/endpoint/frame.ts';
 import { type QuicTransportOptions, resolveSettings } from '../protocols/quic/settings.ts';
+import { type Network } from '../net/network.ts';
 import { type UdpAddr } from '../net/socket-address.ts';
 import { type CertificateIdentity } from './identity.ts';
 import { type ConnectionLimits } from './connection-hooks.ts';
@@ -117,6 +118,8 @@ export interface OpenEndpointOptions extends EndpointOptions<UdpAddr> {
   readonly sendBufferBytes?: number | undefined;
   /** Whose time and randomness. @default the system's */
   readonly realm?: Realm | undefined;
+  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
+  readonly network?: Network | undefined;
   /** Gives up opening. */
   readonly signal?: AbortSignal | undefined;
   readonly over?: undefined;

@@ -1,5 +1,5 @@
 /**
- * `shoal/net`: IPs, ports and the addresses that hold them.
+ * `shoal/net`: IPs, ports, the addresses that hold them, and what sockets are to everything above them.
  *
  * @example
  * ```ts
@@ -26,3 +26,14 @@ export {
 } from '../core/addr.ts';
 export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';
 export { type UdpAddr, parseIpSocketAddress } from './socket-address.ts';
+export {
+  type DatagramOptions,
+  type DatagramSink,
+  type DatagramSocket,
+  type DialOptions,
+  type Listener,
+  type ListenOptions,
+  type Network,
+  type NetworkInterface,
+  type RawConnection,
+} from './network.ts';

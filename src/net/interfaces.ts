@@ -1,31 +1,48 @@
-/** Under which addresses a bound socket can be reached. */
+/** The addresses of this machine, and under which of them a bound socket can be reached. */
 
 import { networkInterfaces } from 'node:os';
 
-import { type Addr, expandUnspecified, isGlobal, isLinkLocal, isLoopback, isPrivate } from '../core/addr.ts';
-import { canonicalIp } from '../base/ip.ts';
+import { type Timer } from '../core/realm.ts';
+import { canonicalIp, isLinkLocalIp } from '../base/ip.ts';
+import { systemClock } from '../runtime/system-clock.ts';
+import { type NetworkInterface } from './network.ts';
 
-/** The IPs of this machine, canonical; IPv6 link-local ones with their zone. */
-export function interfaceIps(): string[] {
-  const ips: string[] = [];
+/** The addresses of this machine. */
+export function systemInterfaces(): NetworkInterface[] {
+  const found: NetworkInterface[] = [];
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
-    for (const { address } of addresses ?? []) {
+    for (const { address, cidr, internal } of addresses ?? []) {
       const ip = canonicalIp(address);
-      if (ip !== undefined) ips.push(ip.includes(':') && isLinkLocal(ip) && !ip.includes('%') ? `${ip}%${name}` : ip);
+      if (ip === undefined) continue;
+      const zoned = ip.includes(':') && isLinkLocalIp(ip) && !ip.includes('%') ? `${ip}%${name}` : ip;
+      const prefixLength = Number(cidr?.split('/')[1] ?? (ip.includes(':') ? 128 : 32));
+      found.push({ name, ip: zoned, prefixLength, isInternal: internal });
     }
   }
-  return ips;
+  return found;
 }
 
-/** How far an address reaches: larger is farther. */
-function reach(addr: Addr): number {
-  if (isGlobal(addr)) return 3;
-  if (isPrivate(addr)) return 2;
-  if (isLinkLocal(addr)) return -1;
-  return isLoopback(addr) ? 0 : 1;
+function addresses(): string {
+  return JSON.stringify(systemInterfaces());
 }
 
-/** The bound address, or for a wildcard one address per interface, those that reach farthest first. */
-export function addrsOfBound<A extends Addr>(bound: A): readonly A[] {
-  return expandUnspecified([bound], interfaceIps()).toSorted((a, b) => reach(b) - reach(a));
+/** Node tells nobody of changes, so they are looked for. Costs some 100 µs. */
+const POLL_MS = 2000;
+
+/** Calls `listener` when addresses have come or gone, within two seconds; it does not keep the process alive. */
+export function watchSystemInterfaces(listener: () => void): Disposable {
+  let last = addresses();
+  let timer: Timer;
+  const arm = (): void => {
+    timer = systemClock.setTimer(systemClock.nowMs() + POLL_MS, look, { background: true });
+  };
+  const look = (): void => {
+    arm();
+    const now = addresses();
+    if (now === last) return;
+    last = now;
+    listener();
+  };
+  arm();
+  return { [Symbol.dispose]: () => timer.cancel() };
 }

@@ -10,7 +10,14 @@ import { type Realm } from '../core/realm.ts';
 import { createSeededRandom, type Seed } from '../base/seeded-random.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type MemoryPipe, memoryPipes, type Path } from './memory-pipe.ts';
-import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
+import {
+  type DialOptions,
+  type RawConnection,
+  type ListenOptions,
+  type Listener,
+  type Network,
+  type NetworkInterface,
+} from './network.ts';
 
 /** How a network in memory is. */
 export interface MemoryNetworkOptions {
@@ -80,8 +87,18 @@ class Host implements Network {
     this.#listeners = listeners;
   }
 
-  localIps(): readonly string[] {
-    return [this.#ip];
+  interfaces(): readonly NetworkInterface[] {
+    return [{ name: 'eth0', ip: this.#ip, prefixLength: 8, isInternal: false }];
+  }
+
+  onInterfacesChanged(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
+  }
+
+  bindUdp(): Promise<never> {
+    return Promise.reject(
+      new P2PError('unsupported', 'local', 'Cannot bind UDP: this network has none', { sent: 'no' }),
+    );
   }
 
   dial({ remote, bind, signal }: DialOptions): Promise<RawConnection> {

@@ -25,7 +25,6 @@ interface Write {
 /** One end. Made in pairs by {@link memoryPipes}. */
 export class MemoryPipe implements Pipe {
   sink: PipeSink | undefined;
-  readonly stream: undefined = undefined;
   readonly releases = true;
   wireReceived = 0;
   wireSent = 0;

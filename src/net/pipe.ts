@@ -1,7 +1,5 @@
 /** A stream of bytes to one peer, whatever carries it: a socket, a cipher over one, or memory. */
 
-import { type Duplex } from 'node:stream';
-
 import { type Bytes } from '../base/bytes.ts';
 
 /** Gets what happens on a {@link Pipe}. Never called inside a call to the pipe. */
@@ -29,8 +27,6 @@ export interface PipeSpace {
 export interface Pipe {
   /** Who hears of what happens; replaced when the handshake is over. */
   sink: PipeSink | undefined;
-  /** The socket or other stream below, while nothing has taken its place; `undefined` in memory. */
-  readonly stream: Duplex | undefined;
   /** Bytes that came from the wire and went there, with all that any layer adds. */
   readonly wireReceived: number;
   readonly wireSent: number;

@@ -1,4 +1,4 @@
-/** This system's TCP, over node:net. */
+/** This system's sockets: TCP over node:net, UDP over node:dgram. */
 
 import { type Server, Socket, createServer } from 'node:net';
 
@@ -6,40 +6,32 @@ import { P2PError } from '../core/errors.ts';
 import { type SocketAddress, canonicalIp, formatSocketAddress } from '../base/ip.ts';
 import { describeValue } from '../base/checks.ts';
 import { nextTurn } from '../runtime/system-clock.ts';
-import { interfaceIps } from './interfaces.ts';
+import { systemInterfaces, watchSystemInterfaces } from './interfaces.ts';
 import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
 import { StreamPipe } from './stream-pipe.ts';
+import { bindSystemUdp } from './udp/socket.ts';
 
 export type { Socket };
 
-/** How all sockets are set: small messages go at once, and dead peers are found out. */
-export interface SocketOptions {
-  readonly noDelay: boolean;
-  /** Undefined: none. */
-  readonly keepAliveMs: number | undefined;
-}
-
-/** @param options - for every socket. */
-export function systemNetwork(options: SocketOptions): Network {
-  const { noDelay, keepAliveMs } = options;
-  const settings = { noDelay, keepAlive: keepAliveMs !== undefined, keepAliveInitialDelay: keepAliveMs ?? 0 };
-  return {
-    dial: ({ remote, bind, signal }: DialOptions) => {
-      const socket = new Socket({ allowHalfOpen: true });
-      // Not as options of `connect`: a socket that is there already takes no heed of them.
-      if (noDelay) socket.setNoDelay();
-      if (keepAliveMs !== undefined) socket.setKeepAlive(true, keepAliveMs);
-      socket.connect({
-        host: remote.ip,
-        port: remote.port,
-        ...(bind === undefined ? {} : { localAddress: bind.ip, localPort: bind.port }),
-      });
-      return adopt(socket, remote, signal);
-    },
-    listen: (listen: ListenOptions) => listenWith(listen, settings),
-    localIps: interfaceIps,
-  };
-}
+/** The sockets and interfaces of this machine. */
+export const systemNetwork: Network = {
+  dial: ({ remote, bind, signal, noDelay, keepAliveMs }: DialOptions) => {
+    const socket = new Socket({ allowHalfOpen: true });
+    // Not as options of `connect`: a socket that is there already takes no heed of them.
+    if (noDelay === true) socket.setNoDelay();
+    if (keepAliveMs !== undefined) socket.setKeepAlive(true, keepAliveMs);
+    socket.connect({
+      host: remote.ip,
+      port: remote.port,
+      ...(bind === undefined ? {} : { localAddress: bind.ip, localPort: bind.port }),
+    });
+    return adopt(socket, remote, signal);
+  },
+  listen: listenWith,
+  bindUdp: bindSystemUdp,
+  interfaces: systemInterfaces,
+  onInterfacesChanged: watchSystemInterfaces,
+};
 
 /** @throws {TypeError} when it is none of node:net. */
 export function assertSocket(socket: Socket): void {
@@ -116,12 +108,11 @@ function dialError(remote: SocketAddress, cause: NodeJS.ErrnoException): P2PErro
   }
 }
 
-function listenWith(
-  { bind, backlog, reusePort, onConnection, onError }: ListenOptions,
-  settings: { readonly noDelay: boolean; readonly keepAlive: boolean; readonly keepAliveInitialDelay: number },
-): Promise<Listener> {
+function listenWith(options: ListenOptions): Promise<Listener> {
+  const { bind, backlog, reusePort, noDelay = false, keepAliveMs, onConnection, onError } = options;
+  const keepAlive = { keepAlive: keepAliveMs !== undefined, keepAliveInitialDelay: keepAliveMs ?? 0 };
   // Paused, so that not a byte is read before the node says so.
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, ...settings });
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay, ...keepAlive });
   server.on('connection', (socket: Socket) => {
     if (socket.remoteAddress === undefined) socket.destroy(); // It was gone before we looked.
     else onConnection(connectionOf(socket));

@@ -111,7 +111,7 @@ export class Establishing<In, Out> {
     const timer = timeoutMs === Infinity ? undefined : clockOf(realm).setTimer(realm.nowMs() + timeoutMs, onLate);
     try {
       const raw = await (socket === undefined
-        ? this.#options.network.dial({ remote, bind, signal: attempt.signal })
+        ? this.#options.network.dial({ ...this.#options.streams, remote, bind, signal: attempt.signal })
         : adopt(socket, remote, attempt.signal));
       timer?.cancel();
       return await this.#setUp(raw, 'responder', tag, reservation, attempt);
@@ -160,7 +160,8 @@ export class Establishing<In, Out> {
     const own = this.#owner.listensAt;
     if (own === undefined || own.port !== remote.port) return false;
     if (own.ip === remote.ip) return true;
-    return isUnspecifiedIp(own.ip) && (isLoopbackIp(remote.ip) || this.#options.network.localIps().includes(remote.ip));
+    if (!isUnspecifiedIp(own.ip)) return false;
+    return isLoopbackIp(remote.ip) || this.#options.network.interfaces().some(({ ip }) => ip === remote.ip);
   }
 
   async #setUp(

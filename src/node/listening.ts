@@ -38,10 +38,8 @@ export class Listening {
         const at = formatSocketAddress(this.address.ip, this.address.port);
         throw new P2PError('in_use', 'local', `Cannot listen: the node listens on ${at} already`, { sent: 'no' });
       }
-      const { network, backlog, reusePort, onConnection, onError } = this.#options;
-      const listener = await bindFirst(binds, (bind) =>
-        network.listen({ bind, backlog, reusePort, onConnection, onError }),
-      );
+      const { network, closedError: _, ...options } = this.#options;
+      const listener = await bindFirst(binds, (bind) => network.listen({ ...options, bind }));
       try {
         this.#throwIfClosed();
       } catch (error) {

@@ -83,8 +83,9 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
       table: this.#table,
       accepting: this.#accepting,
     });
-    const { network, backlog, reusePort } = options;
+    const { network, streams, backlog, reusePort } = options;
     this.#listening = new Listening({
+      ...streams,
       network,
       backlog,
       reusePort,

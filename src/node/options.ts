@@ -14,7 +14,7 @@ import { DEFAULT_BINDS } from '../net/default-bind.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { type ConnectionLimits } from './limits.ts';
 import { NodeMemory } from './memory.ts';
-import { type Network } from '../net/network.ts';
+import { type Network, type StreamOptions, assertNetwork } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 
 /** How a node is made. Nothing is opened: `listen` and `connect` do that. */
@@ -71,7 +71,7 @@ export interface NodeOptions<out In = unknown, in Out = never> extends Connectio
   readonly maxNodeBytes?: number | undefined;
   /** Whose time. @default the system's */
   readonly realm?: Realm | undefined;
-  /** What connects nodes: a host of `createMemoryNetwork`, for tests. @default this system's TCP */
+  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
   readonly network?: Network | undefined;
 }
 
@@ -101,6 +101,8 @@ export interface ResolvedNodeOptions<In, Out> {
   readonly memory: NodeMemory;
   readonly realm: Realm;
   readonly network: Network;
+  /** How the sockets of all connections are set. */
+  readonly streams: StreamOptions;
 }
 
 const DEFAULTS = {
@@ -117,7 +119,9 @@ let unnamed = 0;
 /** @throws {TypeError | RangeError} for wrong options. */
 export function resolveNodeOptions<In, Out>(options: NodeOptions<In, Out>): ResolvedNodeOptions<In, Out> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  const { realm = systemRealm, security, codec, accept, fingerprint = fingerprints.shake256 } = options;
+  const { realm = systemRealm, network = systemNetwork, security, codec, accept } = options;
+  const { fingerprint = fingerprints.shake256 } = options;
+  assertNetwork(network);
   if (security !== 'none' && !(security instanceof HandshakeHook)) {
     const expected = `expected tls(…), noise(…), handshake(…) or, for connections without encryption, 'none'`;
     throw new TypeError(`Cannot take security: ${expected}, got ${describeValue(security)}`);
@@ -134,7 +138,6 @@ export function resolveNodeOptions<In, Out>(options: NodeOptions<In, Out>): Reso
   assertFunction(fingerprint, 'fingerprint');
   if (options.name !== undefined) assertString(options.name, 'name');
   const keepAliveMs = quantity(options.keepAliveMs, 'keepAliveMs', DEFAULTS.keepAliveMs, 1, Infinity);
-  const noDelay = options.noDelay ?? true;
   return {
     handshake: security === 'none' ? undefined : security,
     codec,
@@ -148,8 +151,8 @@ export function resolveNodeOptions<In, Out>(options: NodeOptions<In, Out>): Reso
     limits: options,
     memory: new NodeMemory(wholeNumber(options.maxNodeBytes, 'maxNodeBytes', DEFAULTS.maxNodeBytes, 1, 2 ** 50), realm),
     realm,
-    network:
-      options.network ?? systemNetwork({ noDelay, keepAliveMs: keepAliveMs === Infinity ? undefined : keepAliveMs }),
+    network,
+    streams: { noDelay: options.noDelay ?? true, keepAliveMs: keepAliveMs === Infinity ? undefined : keepAliveMs },
     name: options.name ?? String(unnamed++),
   };
 }

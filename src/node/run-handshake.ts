@@ -76,7 +76,10 @@ export async function runHandshake(parts: HandshakeParts): Promise<Secured> {
     return {
       publicKey,
       transform,
-      pipe: transport === undefined || 'seal' in transport ? pipe : new StreamPipe(transport, pipe.stream),
+      pipe:
+        transport === undefined || 'seal' in transport
+          ? pipe
+          : new StreamPipe(transport, pipe instanceof StreamPipe ? pipe.stream : undefined),
       rest: before.length === 0 ? behind : concatBytes(before, behind),
       hasEnded: stream.hasEnded,
     };

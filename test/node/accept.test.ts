@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { P2PError } from '../../src/core/errors.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createNode, handshake, type NodeAccept, noise } from '../../src/node/index.ts';
+import { type Network } from '../../src/net/network.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { World } from '../support/node-world.ts';
 
@@ -157,7 +158,7 @@ describe('the default bind of a node', () => {
         const missing = new P2PError('unreachable', 'local', 'no such address', { sent: 'no' });
         return options.bind.ip === '::' && !hasIpv6 ? Promise.reject(missing) : host.listen(options);
       };
-      const network = { listen, dial: host.dial.bind(host), localIps: () => host.localIps() };
+      const network: Network = Object.assign(Object.create(host), { listen });
       const node = world.node({ network, bind: undefined });
       await node.listen();
       assert.deepEqual(binds, hasIpv6 ? ['::'] : ['::', '0.0.0.0']);

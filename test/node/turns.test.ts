@@ -182,7 +182,6 @@ describe('one chunk of a peer, in turns', () => {
   it('a handshake that is sent byte by byte is joined now and then', async () => {
     const pipe: Pipe = {
       sink: undefined,
-      stream: undefined,
       wireReceived: 0,
       wireSent: 0,
       releases: true,

@@ -8,7 +8,8 @@ import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budge
 import { checkCall } from '../../runtime/waits.ts';
 import { type UdpAddr, parseIpSocketAddress } from '../socket-address.ts';
 import { bindFirst, DEFAULT_BINDS } from '../default-bind.ts';
-import { bindSocket } from './socket.ts';
+import { type Network, assertNetwork } from '../network.ts';
+import { systemNetwork } from '../system-network.ts';
 import { MAX_UDP6_BYTES, UdpSwarm } from './swarm.ts';
 
 /** How a UDP swarm is opened. */
@@ -35,6 +36,8 @@ export interface UdpSwarmOptions extends PendingLimits {
   readonly reusePort?: boolean | undefined;
   /** Whose time. @default the system's */
   readonly realm?: Realm | undefined;
+  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
+  readonly network?: Network | undefined;
   /** Gives up opening. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -55,8 +58,9 @@ const MAX_BUFFER_BYTES = 0x7fff_ffff;
  */
 export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAddr>> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  const { realm = systemRealm, signal } = options;
+  const { realm = systemRealm, network = systemNetwork, signal } = options;
   assertRealm(realm);
+  assertNetwork(network);
   const binds = options.bind === undefined ? DEFAULT_BINDS : [parseIpSocketAddress(options.bind, 'bind')];
   const size = (name: 'recvBufferBytes' | 'sendBufferBytes', fallback: number): number =>
     wholeNumber(options[name], name, fallback, 1, MAX_BUFFER_BYTES);
@@ -72,7 +76,7 @@ export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAd
   const budget = new PendingBudget(options);
   checkCall({ signal });
   const reusePort = options.reusePort ?? false;
-  return bindFirst(binds, (bind) => bindSocket({ bind, recvBufferBytes, sendBufferBytes, reusePort, signal })).then(
-    (socket) => new UdpSwarm({ realm, socket, maxDatagramBytes, budget }),
-  );
+  return bindFirst(binds, (bind) =>
+    network.bindUdp({ bind, recvBufferBytes, sendBufferBytes, reusePort, signal }),
+  ).then((socket) => new UdpSwarm({ realm, network, socket, maxDatagramBytes, budget }));
 }

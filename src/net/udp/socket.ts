@@ -1,18 +1,13 @@
-/** A bound node:dgram socket, made so that sending is synchronous. */
+/** This system's UDP sockets: node:dgram, made so that sending is synchronous. */
 
-import { type Socket, type SocketOptions, createSocket } from 'node:dgram';
+import { type RemoteInfo, type Socket, type SocketOptions, createSocket } from 'node:dgram';
 
 import { P2PError } from '../../core/errors.ts';
-import { type SocketAddress, formatSocketAddress, ipVersion } from '../../base/ip.ts';
-
-/** How a socket is made. */
-export interface UdpSocketOptions {
-  readonly bind: SocketAddress;
-  readonly recvBufferBytes: number;
-  readonly sendBufferBytes: number;
-  readonly reusePort: boolean;
-  readonly signal: AbortSignal | undefined;
-}
+import { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion } from '../../base/ip.ts';
+import { wholeNumber } from '../../base/checks.ts';
+import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
+import { systemInterfaces } from '../interfaces.ts';
+import { type SendQueue, sendQueueOf } from './send-queue.ts';
 
 /**
  * dgram looks every destination up, by default in a later turn, and the buffer would have to stay untouched until then.
@@ -24,18 +19,17 @@ const sameAddress = (
   callback: (error: null, address: string, family: number) => void,
 ): void => callback(null, address, address.includes(':') ? 6 : 4);
 
-/** @throws (by rejection) {P2PError} `in_use` or `unreachable`, naming address and port; `signal.reason`. */
-export function bindSocket(options: UdpSocketOptions): Promise<Socket> {
-  const { bind, signal } = options;
+/** @throws (by rejection) {P2PError} `in_use`, `unreachable` or `unsupported`, naming address and port; `signal.reason`. */
+export function bindSystemUdp(options: DatagramOptions): Promise<DatagramSocket> {
+  const { bind, signal, reusePort = false, reuseAddress = false } = options;
   const lookup = sameAddress;
   // `[::]` takes both families; a concrete IPv6 address takes its own.
-  const { reusePort } = options;
   const socketOptions: SocketOptions =
     ipVersion(bind.ip) === 6
-      ? { type: 'udp6', ipv6Only: bind.ip !== '::', reusePort, lookup }
-      : { type: 'udp4', reusePort, lookup };
+      ? { type: 'udp6', ipv6Only: bind.ip !== '::', reusePort, reuseAddr: reuseAddress, lookup }
+      : { type: 'udp4', reusePort, reuseAddr: reuseAddress, lookup };
   const socket = createSocket(socketOptions);
-  return new Promise<Socket>((resolve, reject) => {
+  return new Promise<DatagramSocket>((resolve, reject) => {
     const fail = (error: unknown): void => {
       signal?.removeEventListener('abort', onAbort);
       socket.close();
@@ -53,7 +47,7 @@ export function bindSocket(options: UdpSocketOptions): Promise<Socket> {
       socket.off('error', onError);
       signal?.removeEventListener('abort', onAbort);
       sizeBuffers(socket, options);
-      resolve(socket);
+      resolve(new SystemDatagramSocket(socket));
     });
   });
 }
@@ -72,12 +66,134 @@ function bindError(bind: SocketAddress, cause: NodeJS.ErrnoException): P2PError 
 }
 
 /** Asks for the sizes; the kernel grants what it allows (Linux cuts down silently, others refuse and keep theirs). */
-function sizeBuffers(socket: Socket, { recvBufferBytes, sendBufferBytes }: UdpSocketOptions): void {
+function sizeBuffers(socket: Socket, { recvBufferBytes, sendBufferBytes }: DatagramOptions): void {
   try {
-    socket.setRecvBufferSize(recvBufferBytes);
-    socket.setSendBufferSize(sendBufferBytes);
+    if (recvBufferBytes !== undefined) socket.setRecvBufferSize(recvBufferBytes);
+    if (sendBufferBytes !== undefined) socket.setSendBufferSize(sendBufferBytes);
   } catch (error) {
     // ENOBUFS: more than this system allows. Its own size stays, and `inspect` shows it.
     if (!(error instanceof Error)) throw error;
   }
+}
+
+/** What Linux and most others send with. */
+const DEFAULT_TTL = 64;
+
+class SystemDatagramSocket implements DatagramSocket {
+  readonly address: SocketAddress;
+  sink: DatagramSink | undefined;
+  readonly #socket: Socket;
+  readonly #queue: SendQueue;
+  readonly #isIpv6: boolean;
+  #ttl = DEFAULT_TTL;
+  #closing: Promise<void> | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.#queue = sendQueueOf(socket);
+    const { address, port } = socket.address();
+    this.address = { ip: canonicalIp(address)!, port };
+    this.#isIpv6 = this.address.ip.includes(':');
+    socket.on('message', this.#onMessage);
+    socket.on('error', (error) => this.sink?.onError?.(error));
+  }
+
+  get queuedDatagrams(): number {
+    return this.#queue.count();
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.bytes();
+  }
+
+  get mayWait(): boolean {
+    return this.#queue.mayWait();
+  }
+
+  get recvBufferBytes(): number {
+    return this.#socket.getRecvBufferSize();
+  }
+
+  get sendBufferBytes(): number {
+    return this.#socket.getSendBufferSize();
+  }
+
+  send(payload: Uint8Array, ip: string, port: number, ttl?: number): void {
+    const host = this.#isIpv6 && !ip.includes(':') ? `::ffff:${ip}` : ip;
+    if (ttl === undefined) {
+      this.#queue.send(payload, port, host, this.#onSent);
+      return;
+    }
+    this.#socket.setTTL(checkedTtl(ttl));
+    try {
+      this.#queue.send(payload, port, host, this.#onSent);
+    } finally {
+      this.#socket.setTTL(this.#ttl);
+    }
+  }
+
+  setTtl(ttl: number): void {
+    this.#ttl = checkedTtl(ttl);
+    this.#socket.setTTL(ttl);
+  }
+
+  setBroadcast(allowed: boolean): void {
+    this.#socket.setBroadcast(allowed);
+  }
+
+  joinMulticast(group: string, interfaceName?: string): void {
+    this.#socket.addMembership(group, this.#multicastInterface(group, interfaceName));
+  }
+
+  leaveMulticast(group: string, interfaceName?: string): void {
+    this.#socket.dropMembership(group, this.#multicastInterface(group, interfaceName));
+  }
+
+  setMulticastInterface(interfaceName: string): void {
+    this.#socket.setMulticastInterface(this.#multicastInterface(this.address.ip, interfaceName)!);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.sink = undefined;
+      this.#socket.off('message', this.#onMessage);
+      this.#socket.close(() => resolve());
+    });
+    return this.#closing;
+  }
+
+  /** What Node calls an interface: its IPv4 address, or `::%eth0`. */
+  #multicastInterface(family: string, interfaceName: string | undefined): string | undefined {
+    if (interfaceName === undefined) return undefined;
+    const addresses = systemInterfaces().filter(({ name }) => name === interfaceName);
+    if (addresses.length === 0) throw new Error(`This machine has no interface ${interfaceName}`);
+    if (family.includes(':')) return `::%${interfaceName}`;
+    const ipv4 = addresses.find(({ ip }) => !ip.includes(':'));
+    if (ipv4 === undefined) throw new Error(`Interface ${interfaceName} has no IPv4 address`);
+    return ipv4.ip;
+  }
+
+  readonly #onMessage = (data: Buffer<ArrayBuffer>, { address, port }: RemoteInfo): void =>
+    this.sink?.onDatagram(new Uint8Array(data.buffer, data.byteOffset, data.length), unmapped(address), port);
+
+  readonly #onSent = (error: Error | null): void => {
+    if (error !== null) this.#failed(error);
+    if (this.#closing === undefined && this.#queue.count() === 0) this.sink?.onFlushed?.();
+  };
+
+  /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */
+  #failed(error: Error): void {
+    const { address, port } = error as { readonly address?: unknown; readonly port?: unknown };
+    const isKnown = typeof address === 'string' && typeof port === 'number';
+    this.sink?.onSendFailed?.(error, isKnown ? { ip: unmapped(address), port } : undefined);
+  }
+}
+
+/** An IPv4 address as such, where the socket has both families. */
+function unmapped(ip: string): string {
+  return ip.startsWith('::ffff:') ? ip.slice('::ffff:'.length) : ip;
+}
+
+function checkedTtl(ttl: number): number {
+  return wholeNumber(ttl, 'ttl', DEFAULT_TTL, 1, 255);
 }

@@ -1,7 +1,5 @@
 /** Messages as UDP datagrams: one tell, one datagram. Insecure, unordered, lossy. */
 
-import { type RemoteInfo, type Socket } from 'node:dgram';
-
 import { type Counters } from '../../core/counters.ts';
 import { type Describes, type LayerDescription } from '../../core/inspect.ts';
 import { P2PError, mtuError } from '../../core/errors.ts';
@@ -20,8 +18,8 @@ import { RESOLVED, rejection } from '../../runtime/promises.ts';
 import { TellSlot } from '../../swarm-kit/tell-slot.ts';
 import { Waits, checkCall } from '../../runtime/waits.ts';
 import { type UdpAddr, assertUdpAddr, parseUdpAddr, udpAddr } from '../socket-address.ts';
-import { type SendQueue, sendQueueOf } from './send-queue.ts';
-import { addrsOfBound } from '../interfaces.ts';
+import { addrsOfBound } from '../addrs-of-bound.ts';
+import { type DatagramSink, type DatagramSocket, type Network } from '../network.ts';
 
 /** The largest UDP payloads: 65535 less the IP and UDP headers (IPv4 20 + 8, IPv6 8 inside the payload length). */
 export const MAX_UDP4_BYTES = 65_507;
@@ -36,15 +34,16 @@ const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
 /** What the opener has resolved. */
 export interface UdpSwarmParts {
   readonly realm: Realm;
-  readonly socket: Socket;
+  readonly network: Network;
+  readonly socket: DatagramSocket;
   readonly maxDatagramBytes: number;
   readonly budget: PendingBudget;
 }
 
 export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describes {
   readonly realm: Realm;
-  readonly #socket: Socket;
-  readonly #queue: SendQueue;
+  readonly #network: Network;
+  readonly #socket: DatagramSocket;
   readonly #bound: UdpAddr;
   readonly #maxDatagramBytes: number;
   readonly #counters = new CounterSet('udp');
@@ -53,7 +52,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   readonly #latch: CloseLatch;
   readonly #texts: TextAddrs<UdpAddr> = new TextAddrs<UdpAddr>((text) => this.parseAddr(text));
   readonly #sources = new AddressCache<UdpAddr>((host, port) => udpAddr({ ip: canonicalIp(host)!, port }));
-  /** What `dst` is for messages by family; node:dgram does not tell to which address of a wildcard they came. */
+  /** What `dst` is for messages by family; sockets do not tell to which address of a wildcard they came. */
   #dst4: UdpAddr;
   #dst6: UdpAddr;
   /** Callers that wait for an empty send queue. Bounded by the calls under way. */
@@ -62,21 +61,19 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   readonly #failureListeners = new Set<(dst: UdpAddr, error: unknown) => void>();
 
   constructor(parts: UdpSwarmParts) {
-    const { realm, socket } = parts;
+    const { realm, network, socket } = parts;
     this.realm = realm;
+    this.#network = network;
     this.#socket = socket;
-    this.#queue = sendQueueOf(socket);
     this.#maxDatagramBytes = parts.maxDatagramBytes;
-    const { address, port } = socket.address();
-    this.#bound = udpAddr({ ip: canonicalIp(address)!, port });
+    this.#bound = udpAddr(socket.address);
     this.#dst4 = this.#bound;
     this.#dst6 = this.#bound;
     this.#tells = new TellSlot({ realm, counters: this.#counters, budget: parts.budget });
     this.#waits = new Waits(realm);
     this.#latch = new CloseLatch({ realm, layer: 'udp', release: () => this.#release() });
     this.localAddrs();
-    socket.on('message', this.#onMessage);
-    socket.on('error', (cause) => this.#latch.fail(cause));
+    socket.sink = this.#sink;
     realm.trace?.({ layer: 'udp', type: 'opened', atMs: realm.nowMs(), addr: this.#bound });
   }
 
@@ -99,7 +96,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   /** Read anew at each call, since interfaces come and go. */
   localAddrs(): readonly UdpAddr[] {
     if (this.#latch.isClosed) return [];
-    const addrs = addrsOfBound(this.#bound);
+    const addrs = addrsOfBound(this.#bound, this.#network.interfaces());
     this.#dst4 = addrs.find(({ ip }) => !ip.includes(':')) ?? this.#bound;
     this.#dst6 = addrs.find(({ ip }) => ip.includes(':')) ?? this.#bound;
     return addrs;
@@ -132,8 +129,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
       const message = `Cannot tell ${dst.text}: ${why}`;
       return this.#rejected('tell.unreachable', new P2PError('unreachable', 'local', message, { sent: 'no' }));
     }
-    const host = this.#hostOf(dst);
-    if (host === undefined) {
+    if (!this.#canSendTo(dst)) {
       const message = `Cannot tell ${dst.text}: this socket is bound to ${this.#bound.text}, another address family`;
       return this.#rejected('tell.unsupported', new P2PError('unsupported', 'local', message, { sent: 'no' }));
     }
@@ -147,7 +143,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
       );
       return this.#rejected('tell.mtu_exceeded', error);
     }
-    return this.#send(dst, host, payload, options);
+    return this.#send(dst, payload, options);
   }
 
   listen(handler: TellHandler<UdpAddr>): Disposable {
@@ -164,7 +160,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   drain(options?: CallOptions): Promise<void> {
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
-    return this.#queue.count() === 0 ? RESOLVED : this.#flushed('drain', options);
+    return this.#socket.queuedDatagrams === 0 ? RESOLVED : this.#flushed('drain', options);
   }
 
   close(): Promise<void> {
@@ -183,10 +179,10 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
         maxDatagramBytes: this.#maxDatagramBytes,
         maxPendingMessages: maxMessages,
         maxPendingBytes: maxBytes,
-        recvBufferBytes: open ? this.#socket.getRecvBufferSize() : 0,
-        sendBufferBytes: open ? this.#socket.getSendBufferSize() : 0,
+        recvBufferBytes: open ? this.#socket.recvBufferBytes : 0,
+        sendBufferBytes: open ? this.#socket.sendBufferBytes : 0,
       },
-      state: { pendingMessages: messages, sendQueueBytes: open ? this.#queue.bytes() : 0 },
+      state: { pendingMessages: messages, sendQueueBytes: open ? this.#socket.queuedBytes : 0 },
     };
   }
 
@@ -194,33 +190,32 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
     return Math.min(this.#maxDatagramBytes, ip.includes(':') ? MAX_UDP6_BYTES : MAX_UDP4_BYTES);
   }
 
-  /** The host to send to, in the socket's own family; `undefined` when this socket cannot send there. */
-  #hostOf(dst: UdpAddr): string | undefined {
-    const to6 = dst.ip.includes(':');
-    const on6 = this.#bound.ip.includes(':');
-    if (to6 === on6) return dst.ip;
-    return this.#bound.ip === '::' ? `::ffff:${dst.ip}` : undefined;
+  /** Whether the socket has the family of `dst`. */
+  #canSendTo({ ip }: UdpAddr): boolean {
+    const bound = this.#bound.ip;
+    return bound === '::' || ip.includes(':') === bound.includes(':');
   }
 
   /**
    * With a synchronous lookup the datagram is in the kernel when `send` returns, unless datagrams wait before it or the
    * socket is full. Only then is there anything to wait for, and the payload must outlive the call.
    */
-  #send(dst: UdpAddr, host: string, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
-    const waiting = this.#queue.mayWait();
-    if (waiting && this.#queue.bytes() + payload.length > MAX_SEND_QUEUE_BYTES) {
+  #send(dst: UdpAddr, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
+    const socket = this.#socket;
+    const waiting = socket.mayWait;
+    if (waiting && socket.queuedBytes + payload.length > MAX_SEND_QUEUE_BYTES) {
       this.#counters.countDrop('udp.send_queue_full');
       return RESOLVED;
     }
     try {
-      this.#queue.send(waiting ? payload.slice() : payload, dst.port, host, this.#onSent);
+      socket.send(waiting ? payload.slice() : payload, dst.ip, dst.port);
     } catch {
       // An address that was not made by this kind of swarm: a port out of range, say.
       this.#counters.countDrop('udp.send_failed');
       return RESOLVED;
     }
     this.#counters.countSent(payload.length);
-    return this.#queue.count() === 0 ? RESOLVED : this.#flushed(`tell ${dst.text}`, options);
+    return socket.queuedDatagrams === 0 ? RESOLVED : this.#flushed(`tell ${dst.text}`, options);
   }
 
   #flushed(what: string, call: CallOptions | undefined): Promise<void> {
@@ -229,27 +224,24 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
     });
   }
 
-  readonly #onSent = (error: Error | null): void => {
-    if (error !== null) this.#failed(error);
-    if (this.#flushers.length === 0 || (!this.#latch.isClosed && this.#queue.count() > 0)) return;
-    const flushers = this.#flushers;
-    this.#flushers = [];
-    for (const flushed of flushers) flushed();
-  };
-
-  /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */
-  #failed(error: Error): void {
-    this.#counters.countDrop('udp.send_failed');
-    if (this.#failureListeners.size === 0 || !('address' in error && 'port' in error)) return;
-    if (typeof error.address !== 'string' || typeof error.port !== 'number') return;
-    const dst = this.#sources.get(error.address, error.port);
-    for (const listener of this.#failureListeners) listener(dst, error);
-  }
-
-  readonly #onMessage = (data: Buffer<ArrayBuffer>, { address, port }: RemoteInfo): void => {
-    const src = this.#sources.get(address, port);
-    const dst = src.ip.includes(':') ? this.#dst6 : this.#dst4;
-    this.#tells.deliver({ src, dst, payload: new Uint8Array(data.buffer, data.byteOffset, data.length) });
+  readonly #sink: DatagramSink = {
+    onDatagram: (payload, ip, port) => {
+      const src = this.#sources.get(ip, port);
+      const dst = src.ip.includes(':') ? this.#dst6 : this.#dst4;
+      this.#tells.deliver({ src, dst, payload });
+    },
+    onFlushed: () => {
+      const flushers = this.#flushers;
+      this.#flushers = [];
+      for (const flushed of flushers) flushed();
+    },
+    onSendFailed: (error, to) => {
+      this.#counters.countDrop('udp.send_failed');
+      if (to === undefined || this.#failureListeners.size === 0) return;
+      const dst = this.#sources.get(to.ip, to.port);
+      for (const listener of this.#failureListeners) listener(dst, error);
+    },
+    onError: (cause) => this.#latch.fail(cause),
   };
 
   #rejected(reason: `tell.${string}`, error: unknown): Promise<void> {
@@ -260,7 +252,6 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
   #release(): Promise<void> {
     this.#tells.clear();
     this.#waits.close();
-    this.#socket.off('message', this.#onMessage);
-    return new Promise((resolve) => void this.#socket.close(() => resolve()));
+    return this.#socket.close();
   }
 }

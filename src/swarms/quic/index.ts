@@ -89,7 +89,7 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
 export interface OpenQuicSwarmOptions
   extends
     QuicSwarmOptions<UdpAddr>,
-    Pick<UdpSwarmOptions, 'bind' | 'recvBufferBytes' | 'sendBufferBytes' | 'realm' | 'signal'> {}
+    Pick<UdpSwarmOptions, 'bind' | 'recvBufferBytes' | 'sendBufferBytes' | 'realm' | 'network' | 'signal'> {}
 
 /**
  * QUIC on a UDP socket of its own: dials and listens on one port. `resetKey` is derived from the key and the address, so
@@ -103,8 +103,9 @@ export function openQuicSwarm(options: OpenQuicSwarmOptions): Promise<QuicSwarm<
   resolveOptions(options);
   resolveSettings({ ...options, alpn: [ALPN], listen: false }); // The engine takes them much later: complain now.
   const maxMtuBytes = options.maxMtuBytes ?? UDP_MTU_BYTES;
-  const { bind, recvBufferBytes, sendBufferBytes, realm, signal } = options;
-  const udp = openUdpSwarm({ bind, recvBufferBytes, sendBufferBytes, realm, signal, maxDatagramBytes: maxMtuBytes });
+  const { bind, recvBufferBytes, sendBufferBytes, realm, network, signal } = options;
+  const sockets = { bind, recvBufferBytes, sendBufferBytes, network };
+  const udp = openUdpSwarm({ ...sockets, realm, signal, maxDatagramBytes: maxMtuBytes });
   return openOn(udp, { ...options, maxMtuBytes });
 }
 

@@ -17,7 +17,8 @@ import { type SecureAskSwarm } from '../../core/secure.ts';
 import { sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
-import { addrsOfBound } from '../../net/interfaces.ts';
+import { addrsOfBound } from '../../net/addrs-of-bound.ts';
+import { systemNetwork } from '../../net/system-network.ts';
 import { assertTcpAddr, parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
 import { TcpSessions } from './sessions.ts';
 import { NodeCounters } from './node-counters.ts';
@@ -47,7 +48,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs, pending } = resolved;
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
-  const { network } = options;
+  const { network = systemNetwork } = options;
   // What peers make it hold the sessions account for.
   const node = createNode({
     ...limits,
@@ -72,7 +73,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     limits: { maxQueueBytes, maxSwarmBytes, idleTimeoutMs, ...pending },
     localAddrs: () => {
       const bound = parseSocketAddress(node.listeningAddr ?? '');
-      return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound));
+      return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound), network.interfaces());
     },
     parseAddr: parseTcpAddr,
     assertAddr: assertTcpAddr,

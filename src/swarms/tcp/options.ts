@@ -9,7 +9,8 @@ import { systemRealm } from '../../runtime/system-realm.ts';
 import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PrivateKey } from '../../identity/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type ConnectionLimits, type Network } from '../../node/index.ts';
+import { type ConnectionLimits } from '../../node/index.ts';
+import { type Network } from '../../net/network.ts';
 import { type TcpAddr } from './address.ts';
 
 /** What `openTcpSwarm` needs and takes. */
@@ -54,7 +55,7 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
    * @default 'tls'
    */
   readonly security?: 'tls' | 'noise' | undefined;
-  /** What connects hosts: a host of `createMemoryNetwork` for tests, with `security: 'noise'`. @default this system's TCP */
+  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
   readonly network?: Network | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
