@@ -17,7 +17,7 @@ const connections = Number(values.connections);
 /** Both ends of the mesh are in this process, so its files may not be enough. */
 const mesh = Math.min(Number(values.mesh), Math.floor(Math.sqrt(0.9 * maxOpenFiles())));
 /** Each process that dials holds so many; the limit of open files is per process. */
-const PER_DIALLER = 5000;
+const PER_INITIATOR = 5000;
 
 function maxOpenFiles(): number {
   try {
@@ -30,16 +30,16 @@ function maxOpenFiles(): number {
 async function idle(kind: Kind): Promise<number> {
   await using holder = await startEnd(kind);
   const before = await holder.memory();
-  const diallers: NodeEnd[] = [];
-  for (let left = connections; left > 0; left -= PER_DIALLER) {
-    const dialler = await NodeEnd.start('raw');
-    diallers.push(dialler);
+  const initiators: NodeEnd[] = [];
+  for (let left = connections; left > 0; left -= PER_INITIATOR) {
+    const initiator = await NodeEnd.start('raw');
+    initiators.push(initiator);
     // Each from an IP of its own, since an IP has 28 000 ports for one address.
-    await dialler.connect(holder.addr, Math.min(left, PER_DIALLER), `127.0.0.${diallers.length + 1}`);
+    await initiator.connect(holder.addr, Math.min(left, PER_INITIATOR), `127.0.0.${initiators.length + 1}`);
   }
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const after = await holder.memory();
-  for (const dialler of diallers) await dialler[Symbol.asyncDispose]();
+  for (const initiator of initiators) await initiator[Symbol.asyncDispose]();
   return (after - before) / connections;
 }
 

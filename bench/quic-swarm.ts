@@ -88,7 +88,7 @@ async function pairOf(
     open.push(peer);
     return peer;
   };
-  const [server, client, house, dialler] = [start(), start(), start(), start()];
+  const [server, client, house, initiator] = [start(), start(), start(), start()];
   const { infos } = await server.order({ do: 'serve', count: 1 });
   await client.order({ do: 'connect', info: infos![0]!, count: 1 });
   const doors = (await house.order({ do: 'serve', count: HANDSHAKES })).infos!;
@@ -97,7 +97,7 @@ async function pairOf(
     async (): Promise<number> =>
       times * perSecond(await client.order({ do: 'asks', bytes, inFlight, forMs }));
   const handshakes = (inFlight: number) => async () =>
-    perSecond(await dialler.order({ do: 'handshakes', infos: doors, inFlight }));
+    perSecond(await initiator.order({ do: 'handshakes', infos: doors, inFlight }));
   // Does not vary, and takes long.
   const idle = async (): Promise<number> => {
     const known = memory.get(label);

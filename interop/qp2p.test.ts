@@ -46,7 +46,7 @@ describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
     await using peer = new Qp2pPeer();
     await using ours = await open();
     const { there, conn } = await dialledBy(peer, ours);
-    assert.deepEqual([there.authenticated, there.role], [false, 'acceptor']);
+    assert.deepEqual([there.authenticated, there.side], [false, 'initiator']);
     const messages = there.messages();
     await peer.ask('sent', 'send', conn, toHex(text('head')), toHex(text('dst')), toHex(text('payload')), 3);
     const { value } = await messages.next();
@@ -70,14 +70,14 @@ describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
       assert.equal(new TextDecoder().decode(payload), `request ${i}`);
     }
     assert.equal((await connection.request(new Uint8Array(2 ** 20).fill(1))).payload.length, 2 ** 20);
-    await using dialler = new Qp2pPeer();
-    const { there, conn } = await dialledBy(dialler, ours);
+    await using initiator = new Qp2pPeer();
+    const { there, conn } = await dialledBy(initiator, ours);
     void (async () => {
       for await (const { header, dst, payload, reply } of there.messages())
         await reply!.finish({ header, dst, payload });
     })();
-    assert.equal((await dialler.ask('asked', 'bidi', conn, 300, 64, 10)).count, 300);
-    assert.equal((await dialler.ask('asked', 'bidi', conn, 5, 2 ** 20, 2)).count, 5);
+    assert.equal((await initiator.ask('asked', 'bidi', conn, 300, 64, 10)).count, 300);
+    assert.equal((await initiator.ask('asked', 'bidi', conn, 5, 2 ** 20, 2)).count, 5);
   });
 
   it('a connection made by one side carries messages of the other', async () => {

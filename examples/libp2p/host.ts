@@ -126,8 +126,8 @@ export class Libp2pPeer {
   readonly id: string;
   readonly #host: Libp2pHost;
   readonly #streams = new Map<YamuxStream, OpenStream>(); // Bounded by yamux.
-  readonly #muxer = new Negotiation('dialler', [YAMUX]);
-  readonly #muxerAsked = new Negotiation('listener', [YAMUX]);
+  readonly #muxer = new Negotiation('initiator', [YAMUX]);
+  readonly #muxerAsked = new Negotiation('responder', [YAMUX]);
   readonly #yamux: Yamux;
   #isMuxed = false;
   readonly ready: Promise<void>;
@@ -138,7 +138,7 @@ export class Libp2pPeer {
     this.connection = connection;
     this.id = libp2pPeerId(connection.publicKey!);
     this.ready = new Promise((resolve) => (this.#becomesReady = resolve));
-    this.#yamux = new Yamux(connection.side === 'responder' ? 'dialler' : 'listener');
+    this.#yamux = new Yamux(connection.side === 'responder' ? 'initiator' : 'responder');
     host.send(connection, this.#negotiation.start());
   }
 
@@ -176,7 +176,7 @@ export class Libp2pPeer {
     await this.ready;
     const yamux = this.#yamux.open(style);
     const stream = new Libp2pStream(this, yamux);
-    const negotiation = new Negotiation('dialler', [protocol]);
+    const negotiation = new Negotiation('initiator', [protocol]);
     const agreed = await new Promise<string | undefined>((resolve) => {
       this.#streams.set(yamux, { stream, negotiation, agreed: resolve });
       stream.write(negotiation.start());
@@ -201,7 +201,7 @@ export class Libp2pPeer {
     }
     if (event.type === 'opened') {
       const stream = new Libp2pStream(this, event.stream);
-      const negotiation = new Negotiation('listener', this.#host.protocols);
+      const negotiation = new Negotiation('responder', this.#host.protocols);
       const agreed = (protocol: string | undefined): void => {
         if (protocol !== undefined) this.#host.handler(protocol)?.(stream, this);
       };
@@ -343,7 +343,7 @@ async function upgrade(
   secure: (context: HandshakeContext) => Promise<HandshakeResult>,
 ): Promise<HandshakeResult> {
   const { stream, connection } = context;
-  const negotiation = new Negotiation(connection.side === 'responder' ? 'dialler' : 'listener', [NOISE]);
+  const negotiation = new Negotiation(connection.side === 'responder' ? 'initiator' : 'responder', [NOISE]);
   await stream.write(negotiation.start());
   for (;;) {
     // A byte at a time, so that nothing of what follows is taken.

@@ -31,21 +31,21 @@ export interface Negotiated {
 
 /** One negotiation, without I/O. */
 export class Negotiation {
-  readonly #isDialler: boolean;
+  readonly #isInitiator: boolean;
   readonly #protocols: readonly string[];
   #buffer: Bytes = EMPTY_BYTES;
   #hasVersion = false;
   #proposed = 0;
 
   /** @param protocols - those we propose, best first, or those we have. */
-  constructor(role: 'dialler' | 'listener', protocols: readonly string[]) {
-    this.#isDialler = role === 'dialler';
+  constructor(role: 'initiator' | 'responder', protocols: readonly string[]) {
+    this.#isInitiator = role === 'initiator';
     this.#protocols = protocols;
   }
 
-  /** What is said first. A dialler does not wait for the other's version to propose: that saves a round trip. */
+  /** What is said first. An initiator does not wait for the other's version to propose: that saves a round trip. */
   start(): Bytes {
-    return this.#isDialler ? encodeLines(VERSION, this.#protocols[0]!) : encodeLines(VERSION);
+    return this.#isInitiator ? encodeLines(VERSION, this.#protocols[0]!) : encodeLines(VERSION);
   }
 
   push(bytes: Uint8Array): Negotiated {
@@ -56,7 +56,7 @@ export class Negotiation {
       if (!this.#hasVersion) {
         if (line !== VERSION) return this.#end('failed', send);
         this.#hasVersion = true;
-      } else if (this.#isDialler) {
+      } else if (this.#isInitiator) {
         if (line === this.#protocols[this.#proposed]) return this.#end(line, send);
         const next = this.#protocols[++this.#proposed];
         if (next === undefined) return this.#end('failed', send);

@@ -102,8 +102,8 @@ export class Yamux {
   #out: Uint8Array[] = [];
   #isClosed = false;
 
-  constructor(role: 'dialler' | 'listener') {
-    this.#nextId = role === 'dialler' ? 1 : 2;
+  constructor(role: 'initiator' | 'responder') {
+    this.#nextId = role === 'initiator' ? 1 : 2;
   }
 
   /** Opens a stream; `'data'`: its first data say so. */

@@ -1,7 +1,7 @@
 /** Who is let in: identity and trust inside the handshake, then `accept`, which may take its time. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type AcceptPeer } from '../core/accept.ts';
+import { type AcceptPeer, type Side } from '../core/accept.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
@@ -76,9 +76,9 @@ export class Admission<A extends Addr> {
       expected.found(id);
       return ALERT.BAD_CERTIFICATE;
     }
-    const role = connection.role === 'client' ? 'dialler' : 'acceptor';
+    const side = sideOf(connection);
     const serverName = expected === undefined ? undefined : (expected.serverName ?? trust.serverName);
-    const peer = { peerId: id, certificates: chain, role } as const;
+    const peer = { peerId: id, certificates: chain, side };
     const distrust = trust.judge(peer, serverName, this.#hooks.realm.wallMs());
     if (distrust !== undefined) return this.#refuse(connection, distrust, 'endpoint.not_trusted');
     const question = acceptPeer(connection, id, publicKey, addr);
@@ -152,5 +152,10 @@ function acceptPeer<A extends Addr>(
   publicKey: AcceptPeer['publicKey'],
   addr: A,
 ): AcceptPeer<A> {
-  return { id, publicKey, addr, side: connection.role === 'client' ? 'responder' : 'initiator' };
+  return { id, publicKey, addr, side: sideOf(connection) };
+}
+
+/** What the peer of a connection is. */
+export function sideOf({ role }: QuicConnection): Side {
+  return role === 'client' ? 'responder' : 'initiator';
 }

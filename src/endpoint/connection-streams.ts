@@ -5,13 +5,13 @@ import { rejection } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { type OpenStreamOptions } from './connection.ts';
-import { LiveReceiveStream, LiveSendStream, STREAM_TIMEOUT_MS, type StreamHost, streamIdOf } from './live-streams.ts';
+import { LiveReceiveStream, LiveSendStream, STREAM_TIMEOUT_MS, type StreamHooks, streamIdOf } from './live-streams.ts';
 import { priorityOf } from './prepared.ts';
 import { type BiStream, type SendStream, type StreamId } from './stream.ts';
 import { StreamReader } from './stream-reader.ts';
 
 export class ConnectionStreams {
-  readonly #hooks: StreamHost;
+  readonly #hooks: StreamHooks;
   readonly #connectionId: string;
   readonly #closed: () => void;
   /** Streams that somebody reads. Bounded by the stream limits. */
@@ -20,7 +20,7 @@ export class ConnectionStreams {
   readonly #replies = new WeakMap<QuicStream, LiveSendStream>();
 
   /** @param closed - told when a stream is not read any more. */
-  constructor(hooks: StreamHost, connectionId: string, closed: () => void) {
+  constructor(hooks: StreamHooks, connectionId: string, closed: () => void) {
     this.#hooks = hooks;
     this.#connectionId = connectionId;
     this.#closed = closed;

@@ -1,5 +1,6 @@
 /** A connection, as applications see it. */
 
+import { type Side } from '../core/accept.ts';
 import { type Addr } from '../core/addr.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type PeerId } from '../core/peer-id.ts';
@@ -77,8 +78,8 @@ export interface Connection<A extends Addr = Addr> extends AsyncDisposable {
   readonly id: string;
   /** Where the peer is now; it may move. */
   readonly remoteAddr: A;
-  /** Who dialled: we, then `dialler`. */
-  readonly role: 'dialler' | 'acceptor';
+  /** What the peer is: `'initiator'` when it dialled this endpoint, `'responder'` when this endpoint dialled it. */
+  readonly side: Side;
   /** Whether we know who the peer is; false with `trust: 'anyone'` and `compat: 'qp2p'`. */
   readonly authenticated: boolean;
   /** The peer's, from the key it has proven; `undefined` unless authenticated. */

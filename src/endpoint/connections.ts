@@ -267,7 +267,7 @@ export class EndpointConnections<A extends Addr> {
 
   /** Both sides have let each other in. */
   #admit(live: LiveConnection<A>): void {
-    this.#trace('session', live.remoteAddr, live.role);
+    this.#trace('session', live.remoteAddr, live.side);
     this.#look();
     this.#user.connected(live);
     this.index.add(live);
@@ -279,7 +279,7 @@ export class EndpointConnections<A extends Addr> {
     if (live === undefined || place === undefined) return;
     live.handleMoved(place.src);
     this.index.moved(live);
-    this.#trace('addr_changed', place.src, live.role);
+    this.#trace('addr_changed', place.src, live.side);
   }
 
   #ended(connection: QuicConnection, closed: QuicClosed): void {

@@ -7,7 +7,7 @@ import { type Waits } from '../runtime/waits.ts';
 import { type DialWaiter } from '../sessions/dials.ts';
 import { type Tracking } from './connection-hooks.ts';
 import { type SendToOptions } from './endpoint.ts';
-import { type EventHub } from './events.ts';
+import { type EventSubscribers } from './events.ts';
 import { type LiveConnection } from './live-connection.ts';
 import { type OutgoingMessage } from './message.ts';
 
@@ -16,13 +16,13 @@ const SEND_TIMEOUT_MS = 30_000;
 
 /** One message, until it is known what became of it. */
 class Delivery<A extends Addr> implements Tracking {
-  readonly #events: EventHub<A>;
+  readonly #events: EventSubscribers<A>;
   readonly #message: OutgoingMessage;
   readonly #token: unknown;
   #began = false;
   #told = false;
 
-  constructor(events: EventHub<A>, message: OutgoingMessage, token: unknown) {
+  constructor(events: EventSubscribers<A>, message: OutgoingMessage, token: unknown) {
     this.#events = events;
     this.#message = message;
     this.#token = token;
@@ -50,9 +50,9 @@ class Delivery<A extends Addr> implements Tracking {
 
 export class Deliveries<A extends Addr> {
   readonly #waits: Waits;
-  readonly #events: EventHub<A>;
+  readonly #events: EventSubscribers<A>;
 
-  constructor(waits: Waits, events: EventHub<A>) {
+  constructor(waits: Waits, events: EventSubscribers<A>) {
     this.#waits = waits;
     this.#events = events;
   }

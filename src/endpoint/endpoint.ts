@@ -26,7 +26,7 @@ export interface ConnectOptions extends CallOptions {
 }
 
 /** One address to try, and whom one expects there. */
-export interface Candidate<A extends Addr> {
+export interface ConnectTarget<A extends Addr> {
   readonly addr: A | string;
   /** @default that of the call */
   readonly expect?: PeerId | undefined;
@@ -43,7 +43,7 @@ export interface ConnectToAnyOptions extends ConnectOptions {
 }
 
 /** Whom to send to: a connection, a PeerID that is known, an address, or the text of one (`<PeerID>@` may come before). */
-export type PeerTarget<A extends Addr> = Connection<A> | Candidate<A> | A | string;
+export type PeerTarget<A extends Addr> = Connection<A> | ConnectTarget<A> | A | string;
 
 /** How a message is sent to a peer. */
 export interface SendToOptions extends SendOptions, Omit<ConnectOptions, 'fresh'> {
@@ -105,7 +105,7 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
    * @throws {P2PError} (by rejection) `unreachable` (at once for port 0 and for addresses that cannot be routed), `timeout`,
    *   `refused`, `identity_mismatch`, `limit_exceeded`, `unsupported`, `closed`.
    */
-  connect(target: Candidate<A> | A | string, options?: ConnectOptions): Promise<Connection<A>>;
+  connect(target: ConnectTarget<A> | A | string, options?: ConnectOptions): Promise<Connection<A>>;
 
   /**
    * A connection to the first of several that answers. The other attempts are given up, unless others wait for them too.
@@ -115,7 +115,7 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
    *   each candidate, in order.
    */
   connectToAny(
-    candidates: readonly (Candidate<A> | A | string)[],
+    candidates: readonly (ConnectTarget<A> | A | string)[],
     options?: ConnectToAnyOptions,
   ): Promise<Connection<A>>;
 

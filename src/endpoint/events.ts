@@ -38,7 +38,7 @@ interface Listener<A extends Addr> {
 const CAPACITY = 1024;
 
 /** Hands each event to each of those who iterate. */
-export class EventHub<A extends Addr> {
+export class EventSubscribers<A extends Addr> {
   readonly #waits: Waits;
   readonly #isClosed: () => boolean;
   /** Bounded by those who iterate. */

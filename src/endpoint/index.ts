@@ -45,7 +45,7 @@ export {
   type SendOptions,
 } from './connection.ts';
 export {
-  type Candidate,
+  type ConnectTarget,
   type ConnectOptions,
   type ConnectToAnyOptions,
   type Endpoint,

@@ -1,5 +1,6 @@
 /** A connection in use: joins the sending and the receiving half, and ends once. */
 
+import { type Side } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type P2PError } from '../core/errors.ts';
@@ -15,6 +16,7 @@ import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { IdleWatch } from '../quic/idle-watch.ts';
 import { type PeerConnection } from '../sessions/connection-table.ts';
+import { sideOf } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type ConnectionHooks, type Peer, type Tracking } from './connection-hooks.ts';
 import {
@@ -28,7 +30,7 @@ import {
 import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
-import { ignore, STREAM_TIMEOUT_MS, type StreamHost } from './live-streams.ts';
+import { ignore, STREAM_TIMEOUT_MS, type StreamHooks } from './live-streams.ts';
 import { StreamBudget } from './stream-budget.ts';
 import { type IncomingMessage } from './incoming-message.ts';
 import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
@@ -98,7 +100,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
       welcomed: () => hooks.welcomed(this),
       dropped: (fault) => hooks.dropped(fault),
     });
-    const streamHost: StreamHost = {
+    const streamHooks: StreamHooks = {
       framing,
       waits,
       sender: this.#sender,
@@ -109,16 +111,16 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
       countReceived: (bytes, further) => hooks.countReceived(bytes, further),
       ended: (what, sent) => this.#error(what, sent),
     };
-    this.#streams = new ConnectionStreams(streamHost, this.id, () => this.#checkOver());
-    this.#requests = new Requests(streamHost, this.id);
+    this.#streams = new ConnectionStreams(streamHooks, this.id, () => this.#checkOver());
+    this.#requests = new Requests(streamHooks, this.id);
   }
 
   get remoteAddr(): A {
     return this.#addr;
   }
 
-  get role(): 'dialler' | 'acceptor' {
-    return this.connection.role === 'client' ? 'dialler' : 'acceptor';
+  get side(): Side {
+    return sideOf(this.connection);
   }
 
   get authenticated(): boolean {
@@ -132,10 +134,6 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
   /** For those who choose between connections; only asked of those that have one. */
   get peer(): PeerId {
     return this.#who.id!;
-  }
-
-  get isDialled(): boolean {
-    return this.connection.role === 'client';
   }
 
   get place(): number {

@@ -24,7 +24,7 @@ import { CLOSE_CODE } from './codes.ts';
 import { type CloseOptions, type Connection, type SendOptions } from './connection.ts';
 import { type Tracking } from './connection-hooks.ts';
 import {
-  type Candidate,
+  type ConnectTarget,
   type ConnectOptions,
   type ConnectToAnyOptions,
   type Endpoint,
@@ -34,7 +34,7 @@ import {
   type SendToOptions,
 } from './endpoint.ts';
 import { Deliveries } from './deliveries.ts';
-import { EventHub } from './events.ts';
+import { EventSubscribers } from './events.ts';
 import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
 import { EndpointConnections, type EndpointConnectionsHooks } from './connections.ts';
 import { LiveConnection } from './live-connection.ts';
@@ -68,7 +68,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   readonly #counters: CounterSet;
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
-  readonly #events: EventHub<A>;
+  readonly #events: EventSubscribers<A>;
   readonly #deliveries: Deliveries<A>;
   /** Accepted and not taken, in order. Bounded by `maxConnections`: who ends is taken out. */
   readonly #untaken = new Set<LiveConnection<A>>();
@@ -90,7 +90,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     this.#counters = new CounterSet('endpoint', inner.counters);
     this.#waits = new Waits(this.realm);
     this.#latch = new CloseLatch({ realm: this.realm, layer: 'endpoint', release: () => this.#release() });
-    this.#events = new EventHub(this.#waits, () => this.#latch.isClosed);
+    this.#events = new EventSubscribers(this.#waits, () => this.#latch.isClosed);
     this.#deliveries = new Deliveries(this.#waits, this.#events);
     const hooks = { counters: this.#counters, waits: this.#waits, user: this.#user() };
     this.#connections = new EndpointConnections(inner, resolved, parts.peerId, hooks, parts.makeEndpoint);
@@ -121,7 +121,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     return this.#parts.inner.parseAddr(text);
   }
 
-  connect(target: Candidate<A> | A | string, options: ConnectOptions = {}): Promise<Connection<A>> {
+  connect(target: ConnectTarget<A> | A | string, options: ConnectOptions = {}): Promise<Connection<A>> {
     const resolved = this.#target(target, options.expect);
     checkCall(options);
     if (options.serverName !== undefined) assertString(options.serverName, 'serverName');
@@ -131,7 +131,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   }
 
   connectToAny(
-    candidates: readonly (Candidate<A> | A | string)[],
+    candidates: readonly (ConnectTarget<A> | A | string)[],
     options: ConnectToAnyOptions = {},
   ): Promise<Connection<A>> {
     if (!Array.isArray(candidates)) throw new TypeError('Cannot take candidates: expected a list of addresses');
@@ -286,7 +286,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
     return options.fresh ?? !this.#parts.resolved.pool;
   }
 
-  #target(target: Candidate<A> | A | string, expect: PeerId | undefined): Target<A> | P2PError {
+  #target(target: ConnectTarget<A> | A | string, expect: PeerId | undefined): Target<A> | P2PError {
     const resolved = targetOf(target, expect, (text) => this.parseAddr(text));
     if (resolved instanceof P2PError || resolved.expect === undefined || !this.#parts.resolved.qp2p) return resolved;
     throw new TypeError("Cannot take expect: compat: 'qp2p' authenticates nobody");
@@ -379,7 +379,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
       const what = `Cannot send to ${peer.id}: the connection has ended`;
       return new P2PError('disconnected', 'local', what, { sent: 'no' });
     }
-    return this.#target(peer as Candidate<A> | A | string, expect);
+    return this.#target(peer as ConnectTarget<A> | A | string, expect);
   }
 
   #takeMessage(): IncomingMessage<Connection<A>> | undefined {
@@ -403,7 +403,7 @@ export class LiveEndpoint<A extends Addr> implements Endpoint<A>, Describes {
   #user(): EndpointConnectionsHooks<A> {
     return {
       connected: (connection) => {
-        if (connection.role === 'acceptor') {
+        if (connection.side === 'initiator') {
           this.#untaken.add(connection);
           for (const feed of this.#connectionFeeds) feed.wake();
         }

@@ -21,7 +21,7 @@ export const STREAM_TIMEOUT_MS = 30_000;
 const PULL_BYTES = 65_536;
 
 /** What streams need of their connection. */
-export interface StreamHost {
+export interface StreamHooks {
   readonly framing: Framing;
   readonly waits: Waits;
   readonly sender: Sender;
@@ -38,38 +38,38 @@ export interface StreamHost {
 
 /** @returns the id in the words of both ends. */
 export function streamIdOf(stream: QuicStream, connectionId: string): StreamId {
-  const initiator = stream.id % 2 === 0 ? 'dialler' : 'acceptor';
+  const opener = stream.id % 2 === 0 ? 'initiator' : 'responder';
   const index = Math.floor(stream.id / 4);
   const { kind, id: number } = stream;
-  return { initiator, kind, index, number, text: `${initiator} ${kind} stream ${index} of ${connectionId}` };
+  return { opener, kind, index, number, text: `${opener} ${kind} stream ${index} of ${connectionId}` };
 }
 
 export class LiveSendStream implements SendStream {
   readonly id: StreamId;
   readonly #stream: QuicStream;
-  readonly #host: StreamHost;
+  readonly #hooks: StreamHooks;
   #mode: 'fresh' | 'messages' | 'bytes' = 'fresh';
   #finished = false;
   #writable: WritableStream<Uint8Array> | undefined;
 
-  constructor(stream: QuicStream, id: StreamId, host: StreamHost) {
+  constructor(stream: QuicStream, id: StreamId, hooks: StreamHooks) {
     this.#stream = stream;
     this.id = id;
-    this.#host = host;
+    this.#hooks = hooks;
   }
 
   /** Has the peer see the stream after this turn, unless something is written in it, which shows the stream as well. */
   announced(): this {
-    if (!this.#host.framing.prefaced) return this;
-    this.#host.later(() => {
+    if (!this.#hooks.framing.prefaced) return this;
+    this.#hooks.later(() => {
       if (this.#mode !== 'fresh' || this.#stream.sendState !== 'open') return;
-      this.#host.sender.write(this.#stream, new Sending([Uint8Array.of(PREFACE.OPENED)], false), ignore);
+      this.#hooks.sender.write(this.#stream, new Sending([Uint8Array.of(PREFACE.OPENED)], false), ignore);
     });
     return this;
   }
 
   send(message: OutgoingMessage, options?: WriteOptions): Promise<void> {
-    const sending = this.#encoded(message, options, this.#host.framing.single);
+    const sending = this.#encoded(message, options, this.#hooks.framing.single);
     return sending instanceof P2PError ? rejection(sending) : this.#write(sending, 'send on', options, false);
   }
 
@@ -88,16 +88,16 @@ export class LiveSendStream implements SendStream {
   reset(code: number = STREAM_CODE.CANCELLED): void {
     checkCode(code, 'code');
     const what = `Cannot send on ${this.id.text}: it was reset`;
-    this.#host.sender.reset(this.#stream, code, new P2PError('disconnected', 'local', what));
+    this.#hooks.sender.reset(this.#stream, code, new P2PError('disconnected', 'local', what));
   }
 
   setPriority(priority: number): void {
-    this.#host.sender.setPriority(this.#stream, priority);
+    this.#hooks.sender.setPriority(this.#stream, priority);
   }
 
   get writable(): WritableStream<Uint8Array> {
     if (this.#writable !== undefined) return this.#writable;
-    if (this.#mode === 'messages' || !this.#host.framing.prefaced) {
+    if (this.#mode === 'messages' || !this.#hooks.framing.prefaced) {
       const why = this.#mode === 'messages' ? 'it carries messages' : "qp2p's framing has messages only";
       throw new P2PError('unsupported', 'local', `Cannot write bytes on ${this.id.text}: ${why}`, { sent: 'no' });
     }
@@ -116,7 +116,7 @@ export class LiveSendStream implements SendStream {
         assertBytes(chunk, 'chunk');
         const fresh = this.#mode === 'fresh';
         const chunks = fresh ? [this.#preface(PREFACE.BYTES), chunk] : [chunk];
-        this.#host.countSent(chunk.length, !fresh);
+        this.#hooks.countSent(chunk.length, !fresh);
         return this.#write(new Sending(chunks, false), 'write on', { timeoutMs: Infinity }, false);
       },
       close: () => {
@@ -133,27 +133,27 @@ export class LiveSendStream implements SendStream {
   /** The first byte of our direction; from here on the stream is what it says. */
   #preface(kind: number): Bytes {
     this.#mode = kind === PREFACE.BYTES ? 'bytes' : 'messages';
-    return this.#host.framing.prefaced ? Uint8Array.of(kind) : EMPTY_BYTES;
+    return this.#hooks.framing.prefaced ? Uint8Array.of(kind) : EMPTY_BYTES;
   }
 
   #encoded(message: OutgoingMessage, options: WriteOptions | undefined, end: boolean): Sending | P2PError {
     const parts = partsOf(message);
     checkCall(options);
-    const { framing } = this.#host;
+    const { framing } = this.#hooks;
     const refused = (why: string): P2PError =>
       new P2PError('unsupported', 'local', `Cannot send on ${this.id.text}: ${why}`, { sent: 'no' });
     if (this.#mode === 'bytes') return refused('it carries bytes');
     if (this.#mode === 'messages' && framing.single) return refused("qp2p's framing has one message a stream");
     const preface = this.#mode === 'fresh' && framing.prefaced ? PREFACE.MESSAGES : undefined;
     this.#mode = 'messages';
-    this.#host.countSent(parts.header.length + parts.dst.length + parts.payload.length);
+    this.#hooks.countSent(parts.header.length + parts.dst.length + parts.payload.length);
     return new Sending(encodeMessage(framing, parts, preface), end);
   }
 
   #write(sending: Sending, verb: string, call: CallOptions | undefined, acked: boolean): Promise<void> {
     const what = (): string => `${verb} ${this.id.text}`;
-    const { waits, sender } = this.#host;
-    const ended = this.#host.ended(what(), 'no');
+    const { waits, sender } = this.#hooks;
+    const ended = this.#hooks.ended(what(), 'no');
     if (ended !== undefined) return rejection(ended);
     if (this.#finished) {
       return sending.ends && this.#mode !== 'fresh'
@@ -174,7 +174,7 @@ export class LiveSendStream implements SendStream {
 export class LiveReceiveStream implements ReceiveStream {
   readonly id: StreamId;
   readonly #reader: StreamReader;
-  readonly #host: StreamHost;
+  readonly #hooks: StreamHooks;
   /** Those who wait for more. Bounded by the calls under way. */
   readonly #waiting = new Set<() => void>();
   readonly #over: () => void;
@@ -183,10 +183,10 @@ export class LiveReceiveStream implements ReceiveStream {
   #begun = false;
 
   /** @param over - told when nothing more can come. */
-  constructor(reader: StreamReader, id: StreamId, host: StreamHost, over: () => void) {
+  constructor(reader: StreamReader, id: StreamId, hooks: StreamHooks, over: () => void) {
     this.#reader = reader;
     this.id = id;
-    this.#host = host;
+    this.#hooks = hooks;
     this.#over = over;
   }
 
@@ -194,18 +194,18 @@ export class LiveReceiveStream implements ReceiveStream {
     checkCall(options);
     const what = (): string => `read ${this.id.text}`;
     const take = (wait: Wait<ReceivedMessage | undefined>): boolean => {
-      const got = this.#reader.next(this.#host.maxMessageBytes);
-      this.#host.scheduleFlush();
+      const got = this.#reader.next(this.#hooks.maxMessageBytes);
+      this.#hooks.scheduleFlush();
       if (got === undefined) return false;
       if (got === 'end' || !('payload' in got)) this.#over();
       if (got === 'end') wait.resolve(undefined);
       else if ('payload' in got) {
-        this.#host.countReceived(got.payload.length);
+        this.#hooks.countReceived(got.payload.length);
         wait.resolve(got);
-      } else wait.reject(this.#host.ended(what(), 'maybe') ?? got.error(what()));
+      } else wait.reject(this.#hooks.ended(what(), 'maybe') ?? got.error(what()));
       return true;
     };
-    return this.#host.waits.wait({ what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
+    return this.#hooks.waits.wait({ what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
       if (take(wait)) return undefined;
       const look = (): void => void take(wait);
       this.#waiting.add(look);
@@ -224,7 +224,7 @@ export class LiveReceiveStream implements ReceiveStream {
   stop(code: number = STREAM_CODE.CANCELLED): void {
     checkCode(code, 'code');
     this.#reader.stop(code);
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
     this.wake();
     this.#over();
   }
@@ -247,19 +247,19 @@ export class LiveReceiveStream implements ReceiveStream {
 
   #pull(controller: ReadableStreamDefaultController<Bytes>): Promise<void> {
     const what = (): string => `read ${this.id.text}`;
-    return this.#host.waits.wait<void>({ what, defaultTimeoutMs: Infinity }, (wait) => {
+    return this.#hooks.waits.wait<void>({ what, defaultTimeoutMs: Infinity }, (wait) => {
       const look = (): void => {
         const got = this.#reader.bytes(PULL_BYTES);
-        this.#host.scheduleFlush();
+        this.#hooks.scheduleFlush();
         if (got === undefined) return;
         if (!(got instanceof Uint8Array)) this.#over();
         if (got === 'end') controller.close();
         else if (got instanceof Uint8Array) {
-          this.#host.countReceived(got.length, this.#begun);
+          this.#hooks.countReceived(got.length, this.#begun);
           this.#begun = true;
           controller.enqueue(copyBytes(got));
         } else {
-          wait.reject(this.#host.ended(what(), 'maybe') ?? got.error(what()));
+          wait.reject(this.#hooks.ended(what(), 'maybe') ?? got.error(what()));
           return;
         }
         wait.resolve();

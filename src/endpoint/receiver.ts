@@ -22,7 +22,7 @@ const TRIMMED_BYTES = 65_536;
 const TRIMMED_TIMES = 5 / 4;
 
 /** What a receiver needs of its connection. */
-export interface ReceiverHost {
+export interface ReceiverHooks {
   readonly framing: Framing;
   readonly maxMessageBytes: number;
   /** Bounds messages that are not taken. */
@@ -72,7 +72,7 @@ class Arrival implements Holder {
 }
 
 export class Receiver {
-  readonly #host: ReceiverHost;
+  readonly #hooks: ReceiverHooks;
   /** Eldest first. Bounded by our stream limits. */
   readonly #arrivals = new Map<QuicStream, Arrival>();
   /** Streams that wait for room among the messages, in order. Bounded likewise. */
@@ -84,9 +84,9 @@ export class Receiver {
   readonly #bodies: StreamReader[] = [];
   #ended = false;
 
-  constructor(host: ReceiverHost) {
-    this.#host = host;
-    host.pending.onRoom = () => this.#unpark();
+  constructor(hooks: ReceiverHooks) {
+    this.#hooks = hooks;
+    hooks.pending.onRoom = () => this.#unpark();
   }
 
   /** Messages that wait to be taken. */
@@ -119,8 +119,8 @@ export class Receiver {
       this.#taken = 0;
     }
     const size = sizeOf(first.message);
-    this.#host.memory.change(-size, -1);
-    this.#host.pending.give(size);
+    this.#hooks.memory.change(-size, -1);
+    this.#hooks.pending.give(size);
     return first;
   }
 
@@ -132,10 +132,10 @@ export class Receiver {
   }
 
   handleOpened(stream: QuicStream): void {
-    const reader = new StreamReader(stream, this.#host.framing);
-    const arrival = new Arrival(reader, this.#host.nowMs(), (resumed) => this.#read(resumed));
+    const reader = new StreamReader(stream, this.#hooks.framing);
+    const arrival = new Arrival(reader, this.#hooks.nowMs(), (resumed) => this.#read(resumed));
     this.#arrivals.set(stream, arrival);
-    this.#host.memory.enter(arrival);
+    this.#hooks.memory.enter(arrival);
     this.#read(arrival);
   }
 
@@ -158,7 +158,7 @@ export class Receiver {
       arrival.reader.stop(STREAM_CODE.TIMEOUT);
       arrival.reader.stream.reset(STREAM_CODE.TIMEOUT);
       this.#drop(arrival, 'timeout');
-      this.#host.scheduleFlush();
+      this.#hooks.scheduleFlush();
     }
   }
 
@@ -170,7 +170,7 @@ export class Receiver {
       this.#bodies.length = 0;
       for (const arrival of this.#arrivals.values()) this.#read(arrival);
     }
-    this.#host.wake();
+    this.#hooks.wake();
   }
 
   #clear(): void {
@@ -182,7 +182,7 @@ export class Receiver {
 
   #read(arrival: Arrival): void {
     const { reader } = arrival;
-    const { pending, memory } = this.#host;
+    const { pending, memory } = this.#hooks;
     if (arrival.content === 'bytes') return;
     for (;;) {
       if (pending.full) {
@@ -198,7 +198,7 @@ export class Receiver {
       const room = admitted ? Infinity : SMALL_BYTES;
       if (arrival.parked) {
         arrival.parked = false;
-        arrival.movedMs = this.#host.nowMs();
+        arrival.movedMs = this.#hooks.nowMs();
       }
       const content = reader.content(room);
       arrival.content = content;
@@ -208,7 +208,7 @@ export class Receiver {
         this.#special(arrival, content);
         return;
       }
-      const got = reader.next(this.#host.maxMessageBytes, room);
+      const got = reader.next(this.#hooks.maxMessageBytes, room);
       this.#account(arrival);
       if (got === undefined) break;
       if (got === 'end') {
@@ -225,14 +225,14 @@ export class Receiver {
         break;
       }
     }
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
   }
 
   /** A stream that is there and has said nothing yet can be taken, so that we may speak first on it. */
   #offer(reader: StreamReader): void {
     if (reader.stream.receiveState !== 'open' || this.#bodies.includes(reader)) return;
     this.#bodies.push(reader);
-    this.#host.wake();
+    this.#hooks.wake();
   }
 
   #withdraw(reader: StreamReader): void {
@@ -245,25 +245,25 @@ export class Receiver {
     if (content === 'welcome') {
       this.#forget(arrival);
       reader.discard();
-      this.#host.welcomed();
+      this.#hooks.welcomed();
     } else if (this.#ended) this.#forget(arrival);
     else {
       this.#account(arrival);
       arrival.parked = true;
       if (!this.#bodies.includes(reader)) this.#bodies.push(reader);
-      this.#host.wake();
+      this.#hooks.wake();
     }
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
   }
 
   #deliver(arrival: Arrival, message: MessageParts): void {
-    arrival.movedMs = this.#host.nowMs();
+    arrival.movedMs = this.#hooks.nowMs();
     arrival.moved = 0;
     const size = sizeOf(message);
-    this.#host.pending.take(size);
-    this.#host.memory.change(size, 1);
+    this.#hooks.pending.take(size);
+    this.#hooks.memory.change(size, 1);
     this.#unread.push({ message: trimmed(message, size), stream: arrival.reader.stream });
-    this.#host.wake();
+    this.#hooks.wake();
   }
 
   /** Keeps the budget's idea of what the stream holds. */
@@ -271,24 +271,24 @@ export class Receiver {
     const held = arrival.reader.held;
     const grown = held - arrival.held;
     arrival.held = held;
-    if (grown !== 0) this.#host.memory.change(grown);
+    if (grown !== 0) this.#hooks.memory.change(grown);
     if (held < arrival.moved || held === grown) arrival.moved = 0;
     if (held === grown || held - arrival.moved >= PROGRESS_BYTES) {
       arrival.moved = held;
-      arrival.movedMs = this.#host.nowMs();
+      arrival.movedMs = this.#hooks.nowMs();
     }
   }
 
   #finish(arrival: Arrival): void {
     this.#withdraw(arrival.reader);
     const { kind, receiveState } = arrival.reader.stream;
-    if (kind === 'uni' && receiveState === 'finished') this.#host.acknowledge();
+    if (kind === 'uni' && receiveState === 'finished') this.#hooks.acknowledge();
     this.#forget(arrival);
-    if (this.#ended) this.#host.wake();
+    if (this.#ended) this.#hooks.wake();
   }
 
   #drop(arrival: Arrival, fault: StreamFault | 'timeout'): void {
-    if (fault !== 'lost') this.#host.dropped(fault);
+    if (fault !== 'lost') this.#hooks.dropped(fault);
     this.#finish(arrival);
   }
 
@@ -296,9 +296,9 @@ export class Receiver {
     if (arrival === undefined) return;
     this.#arrivals.delete(arrival.reader.stream);
     this.#parked.delete(arrival);
-    if (arrival.held > 0) this.#host.memory.change(-arrival.held);
+    if (arrival.held > 0) this.#hooks.memory.change(-arrival.held);
     arrival.held = 0;
-    this.#host.memory.leave(arrival);
+    this.#hooks.memory.leave(arrival);
   }
 
   #unpark(): void {
@@ -306,7 +306,7 @@ export class Receiver {
     const parked = [...this.#parked];
     this.#parked.clear();
     for (const arrival of parked) if (this.#arrivals.has(arrival.reader.stream)) this.#read(arrival);
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
   }
 }
 

@@ -9,7 +9,7 @@ import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
 import { type RequestOptions } from './connection.ts';
 import { streamError } from './errors.ts';
-import { STREAM_TIMEOUT_MS, type StreamHost } from './live-streams.ts';
+import { STREAM_TIMEOUT_MS, type StreamHooks } from './live-streams.ts';
 import { type ReceivedMessage } from './message.ts';
 import { type Prepared } from './prepared.ts';
 import { StreamFailure, StreamReader } from './stream-reader.ts';
@@ -20,14 +20,14 @@ export function maxResponseOf(options: RequestOptions | undefined, fallback: num
 }
 
 export class Requests {
-  readonly #host: StreamHost;
+  readonly #hooks: StreamHooks;
   readonly #peer: string;
   /** Told that more has come. Bounded by the peer's stream limit. */
   readonly #asked = new Map<QuicStream, () => void>();
 
   /** @param peer - for error messages. */
-  constructor(host: StreamHost, peer: string) {
-    this.#host = host;
+  constructor(hooks: StreamHooks, peer: string) {
+    this.#hooks = hooks;
     this.#peer = peer;
   }
 
@@ -41,7 +41,7 @@ export class Requests {
     maxResponseBytes: number,
     options: CallOptions | undefined,
   ): Promise<ReceivedMessage> {
-    const { sender, waits, framing } = this.#host;
+    const { sender, waits, framing } = this.#hooks;
     const what = (): string => `request from ${this.#peer}`;
     let stream: QuicStream | undefined;
     const sent = (): 'no' | 'maybe' => (stream === undefined ? 'no' : 'maybe');
@@ -49,7 +49,7 @@ export class Requests {
     return waits.wait<ReceivedMessage>(call, (wait) => {
       const use = (opened: QuicStream): void => {
         stream = opened;
-        this.#host.countSent(size);
+        this.#hooks.countSent(size);
         const reader = new StreamReader(opened, framing);
         this.#asked.set(opened, () => this.#answer(reader, maxResponseBytes, what, wait));
         // An answer may come before all of the request is taken, and then the peer wants no more of it.
@@ -77,15 +77,15 @@ export class Requests {
 
   #answer(reader: StreamReader, maxResponseBytes: number, what: () => string, wait: Wait<ReceivedMessage>): void {
     const got = reader.next(maxResponseBytes);
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
     if (got === undefined) return;
     this.#asked.delete(reader.stream);
     if (got === 'end') wait.reject(new P2PError('refused', 'remote', `Cannot ${what()}: the peer gave no answer`));
     else if (got instanceof StreamFailure) {
       this.#giveUp(reader.stream);
-      wait.reject((got.fault === 'lost' ? this.#host.ended(what(), 'maybe') : undefined) ?? got.error(what()));
+      wait.reject((got.fault === 'lost' ? this.#hooks.ended(what(), 'maybe') : undefined) ?? got.error(what()));
     } else {
-      this.#host.countReceived(got.payload.length);
+      this.#hooks.countReceived(got.payload.length);
       reader.discard();
       wait.resolve(got);
     }
@@ -93,6 +93,6 @@ export class Requests {
 
   #giveUp(stream: QuicStream): void {
     stream.stop(STREAM_CODE.CANCELLED);
-    this.#host.sender.reset(stream, STREAM_CODE.CANCELLED, streamError('go on', STREAM_CODE.CANCELLED));
+    this.#hooks.sender.reset(stream, STREAM_CODE.CANCELLED, streamError('go on', STREAM_CODE.CANCELLED));
   }
 }

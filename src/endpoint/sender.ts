@@ -6,7 +6,7 @@ import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { type Sending } from '../quic/sending.ts';
 
 /** What a sender needs of its connection. */
-export interface SenderHost {
+export interface SenderHooks {
   /** Something was given to the transport: take its outputs soon. */
   scheduleFlush(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
@@ -40,7 +40,7 @@ interface Outgoing {
 }
 
 export class Sender {
-  readonly #host: SenderHost;
+  readonly #hooks: SenderHooks;
   readonly #connection: QuicConnection;
   readonly #maxWaiting: number;
   /** By priority, then in order. Bounded by `maxWaiting`. */
@@ -56,8 +56,8 @@ export class Sender {
   /** Ended by us and not acknowledged. Bounded by the peer's stream limits. */
   readonly #ending = new Set<QuicStream>();
 
-  constructor(host: SenderHost, connection: QuicConnection, maxWaiting: number) {
-    this.#host = host;
+  constructor(hooks: SenderHooks, connection: QuicConnection, maxWaiting: number) {
+    this.#hooks = hooks;
     this.#connection = connection;
     this.#maxWaiting = maxWaiting;
   }
@@ -103,7 +103,7 @@ export class Sender {
       stream = this.#opened(kind, openings[0].priority);
       if (stream === undefined) break;
     }
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
   }
 
   /**
@@ -114,7 +114,7 @@ export class Sender {
    * @returns whether all of it was taken now.
    */
   write(stream: QuicStream, sending: Sending, taken: Settle, acked?: Settle): boolean {
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
     if (sending.ends) this.#ending.add(stream);
     const behind = this.#blocked.has(stream);
     const inTurn = this.#blocked.size > 0 && sending.length > OVERTAKING_BYTES;
@@ -127,7 +127,7 @@ export class Sender {
     if (acked !== undefined) own.acked = acked;
     this.#blocked.add(stream);
     // A stream that does not go on takes nothing, and no event will follow.
-    if (stream.sendState !== 'open') this.#fail(stream, this.#host.stopped(stream.stopCode));
+    if (stream.sendState !== 'open') this.#fail(stream, this.#hooks.stopped(stream.stopCode));
     else if (!behind && inTurn) this.#goOnLater(stream);
     return false;
   }
@@ -142,7 +142,7 @@ export class Sender {
   reset(stream: QuicStream, code: number, error: P2PError): void {
     stream.reset(code);
     this.#fail(stream, error);
-    this.#host.scheduleFlush();
+    this.#hooks.scheduleFlush();
   }
 
   handleWritable(stream: QuicStream): void {
@@ -159,7 +159,7 @@ export class Sender {
 
   /** The peer wants no more of it. */
   handleStopped(stream: QuicStream): void {
-    this.#fail(stream, this.#host.stopped(stream.stopCode));
+    this.#fail(stream, this.#hooks.stopped(stream.stopCode));
   }
 
   /** The connection is over: everything under way fails. */
@@ -169,7 +169,7 @@ export class Sender {
     }
     for (const stream of this.#outgoing.keys()) this.#fail(stream, error('maybe'));
     this.#ending.clear();
-    this.#host.settled();
+    this.#hooks.settled();
   }
 
   #opened(kind: StreamKind, priority: number): QuicStream | undefined {
@@ -186,13 +186,13 @@ export class Sender {
   #goOnLater(stream: QuicStream): void {
     this.#writable.add(stream);
     if (this.#writable.size > 1) return;
-    this.#host.later(() => {
+    this.#hooks.later(() => {
       const rank = (one: QuicStream): number => this.#priorities.get(one) ?? 0;
       const order = (one: QuicStream): number => this.#outgoing.get(one)?.number ?? 0;
       const inTurn = [...this.#writable].toSorted((a, b) => rank(b) - rank(a) || order(a) - order(b));
       this.#writable.clear();
       for (const one of inTurn) this.#goOn(one);
-      this.#host.scheduleFlush();
+      this.#hooks.scheduleFlush();
     });
   }
 
@@ -203,7 +203,7 @@ export class Sender {
     if (outgoing.queue.length > 0) return;
     this.#blocked.delete(stream);
     if (outgoing.acked === undefined) this.#outgoing.delete(stream);
-    if (this.#outgoing.size === 0) this.#host.settled();
+    if (this.#outgoing.size === 0) this.#hooks.settled();
   }
 
   #of(stream: QuicStream): Outgoing {
@@ -226,6 +226,6 @@ export class Sender {
     this.#blocked.delete(stream);
     this.#writable.delete(stream);
     this.#ending.delete(stream);
-    this.#host.settled();
+    this.#hooks.settled();
   }
 }

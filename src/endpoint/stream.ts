@@ -1,20 +1,21 @@
 /** Streams of a connection, as applications see them. */
 
 import { type Bytes } from '../base/bytes.ts';
+import { type Side } from '../core/accept.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type StreamKind } from '../protocols/quic/stream.ts';
 import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
 
 /** Which stream, in the words of both ends. */
 export interface StreamId {
-  /** Who opened it: the one who dialled the connection, or the one who was dialled. */
-  readonly initiator: 'dialler' | 'acceptor';
+  /** Which end of the connection opened it. */
+  readonly opener: Side;
   readonly kind: StreamKind;
-  /** Counts those of one initiator and kind, from 0. */
+  /** Counts those of one opener and kind, from 0. */
   readonly index: number;
   /** As on the wire (RFC 9000 §2.1): unique within the connection, and in order of opening among its like. */
   readonly number: number;
-  /** `dialler uni stream 3 of 127.0.0.1:5000#1` */
+  /** `initiator uni stream 3 of 127.0.0.1:5000#1` */
   readonly text: string;
 }
 

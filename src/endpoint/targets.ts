@@ -5,7 +5,7 @@ import { P2PError } from '../core/errors.ts';
 import { describeValue } from '../base/checks.ts';
 import { isPeerId, PEER_ID_CHARACTERS, parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { unroutable } from '../net/unroutable.ts';
-import { type Candidate } from './endpoint.ts';
+import { type ConnectTarget } from './endpoint.ts';
 
 /** An address to dial and whom one expects there. */
 export interface Target<A extends Addr> {
@@ -29,7 +29,7 @@ export type ParseAddr<A extends Addr> = (text: string) => A;
  * @throws {TypeError} for what is no address.
  */
 export function targetOf<A extends Addr>(
-  target: Candidate<A> | A | string,
+  target: ConnectTarget<A> | A | string,
   expect: PeerId | undefined,
   parse: ParseAddr<A>,
 ): Target<A> | P2PError {

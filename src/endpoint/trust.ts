@@ -1,6 +1,7 @@
 /** Whom to talk to: decided inside the handshake, before a byte of the peer's is delivered. */
 
 import { type Bytes, equalBytes } from '../base/bytes.ts';
+import { type Side } from '../core/accept.ts';
 import { type P2PErrorCode } from '../core/errors.ts';
 import { assertString, describeValue } from '../base/checks.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
@@ -14,8 +15,8 @@ export interface PeerToTrust {
   readonly peerId: PeerId;
   /** DER, end entity first. */
   readonly certificates: readonly Bytes[];
-  /** Who dialled: we, then `dialler`. */
-  readonly role: 'dialler' | 'acceptor';
+  /** What the peer is. */
+  readonly side: Side;
 }
 
 /**
@@ -114,8 +115,8 @@ function judgeChains(source: CertificateSource | readonly CertificateSource[]): 
   const sources: readonly CertificateSource[] = isList(source) ? source : [source];
   const anchors = sources.flatMap((one) => certificatesOf(one, 'trust.ca')).map((der) => parsed(der, 'trust.ca'));
   if (anchors.length === 0) throw new TypeError('Cannot take trust.ca: expected at least one certificate');
-  return ({ certificates, role }, serverName, wallMs) => {
-    const usage = role === 'dialler' ? 'server' : 'client';
+  return ({ certificates, side }, serverName, wallMs) => {
+    const usage = side === 'responder' ? 'server' : 'client';
     const fault = verifyChain({ chain: certificates, anchors, wallMs, usage, serverName });
     if (fault === undefined) return undefined;
     const code = fault.fault === 'name' ? 'identity_mismatch' : 'refused';

@@ -1,6 +1,7 @@
 /** Connections kept by peer: which one to use, what becomes of the others, and who waits for one that is dialled. */
 
 import { type Millis } from '../base/machine.ts';
+import { type Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
@@ -30,8 +31,8 @@ export const SURPLUS_IDLE_MS = 750;
 /** A connection with a peer that has proven its key, as the table sees it. */
 export interface PeerConnection {
   readonly peer: PeerId;
-  /** Whether it was dialled from here. */
-  readonly isDialled: boolean;
+  /** What the peer is: `'responder'` when this node dialled it. */
+  readonly side: Side;
   /** When it began, in realm time. */
   readonly sinceMs: Millis;
   /**
@@ -100,11 +101,9 @@ export function prefersNew(own: PeerId, fresh: PeerConnection, current: PeerConn
   const [freshRank, currentRank] = [fresh.rank ?? 0, current.rank ?? 0];
   if (freshRank !== currentRank) return freshRank > currentRank;
   const crossed =
-    fresh.isDialled !== current.isDialled &&
-    fresh.place === current.place &&
-    fresh.sinceMs - current.sinceMs < SIMULTANEOUS_MS;
+    fresh.side !== current.side && fresh.place === current.place && fresh.sinceMs - current.sinceMs < SIMULTANEOUS_MS;
   if (!crossed) return true;
-  return comparePeerIds(own, fresh.peer) < 0 === fresh.isDialled;
+  return comparePeerIds(own, fresh.peer) < 0 === (fresh.side === 'responder');
 }
 
 /**
@@ -243,14 +242,14 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
   /** Forgets a connection that is over. @returns whether it was there */
   remove(connection: C): boolean {
     if (!this.#connections.delete(connection)) return false;
-    const { peer, host, isDialled } = connection;
+    const { peer, host, side } = connection;
     this.#retired.delete(connection);
     this.#replaced.delete(connection);
     this.#closing.delete(connection);
     const { length } = this.all(peer);
     if (length < 2) this.#crowded.delete(peer);
     if (this.#crowded.size === 0) this.#disarm();
-    if (length === 0) this.#known.note(peer, this.#options.remember(connection), host, !isDialled);
+    if (length === 0) this.#known.note(peer, this.#options.remember(connection), host, side === 'initiator');
     return true;
   }
 

@@ -32,5 +32,5 @@ export {
   type PeerSessions,
   sessionSwarm,
   type SessionSwarmParts,
-  type SessionsUser,
+  type SessionsHooks,
 } from './session-swarm.ts';

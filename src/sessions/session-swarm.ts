@@ -73,8 +73,8 @@ export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
   readonly state: Readonly<Record<string, number>>;
 }
 
-/** What the sessions do with what comes. */
-export interface SessionsUser<A extends KeyedAddr> {
+/** What the sessions need of their swarm. */
+export interface SessionsHooks<A extends KeyedAddr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
   /** Whether somebody listens. */
@@ -112,7 +112,7 @@ export interface SessionSwarmParts<A extends KeyedAddr> {
   readonly assertAddr: (value: unknown) => void;
   /** The most that a message to there may have. */
   readonly mtu: (dst: A) => number;
-  readonly sessions: (user: SessionsUser<A>) => PeerSessions<A>;
+  readonly sessions: (hooks: SessionsHooks<A>) => PeerSessions<A>;
   /** Ends what is below, after the sessions. */
   readonly release: () => Promise<void>;
 }
@@ -141,7 +141,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     this.#asks = new AskSlot({ realm, counters: this.#counters });
     this.#waits = new Waits(realm);
     this.#latch = new CloseLatch({ realm, layer, release: () => this.#release() });
-    this.#sessions = parts.sessions(this.#user());
+    this.#sessions = parts.sessions(this.#hooks());
     this.#tells.onListen = () => this.#later(() => this.#sessions.unpark());
     realm.trace?.({ layer, type: 'opened', atMs: realm.nowMs() });
   }
@@ -363,7 +363,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     });
   }
 
-  #user(): SessionsUser<A> {
+  #hooks(): SessionsHooks<A> {
     const [tells, asks, latch] = [this.#tells, this.#asks, this.#latch];
     return {
       realm: this.realm,

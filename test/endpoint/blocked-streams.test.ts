@@ -89,7 +89,7 @@ describe('endpoint: writes that the peer does not read', () => {
 });
 
 describe('endpoint: streams on which nobody has spoken', () => {
-  it('the acceptor sees a stream before its opener writes, and can speak first', async () => {
+  it('the responder sees a stream before its opener writes, and can speak first', async () => {
     for (const framed of [false, true]) {
       const w = world({ latencyMs: 10 });
       const { here, there } = await pair(w);

@@ -13,7 +13,7 @@ describe('endpoint: connecting', () => {
     const there = (await w.run(accepted.next())).value!;
     assert.equal(there.remoteAddr.text, addrOf(alice).text);
     const onwards = await w.run(bob.connect(addrOf(carol)));
-    assert.deepEqual([there.role, onwards.role], ['acceptor', 'dialler']);
+    assert.deepEqual([there.side, onwards.side], ['initiator', 'responder']);
   });
 
   it('an endpoint that does not listen takes no connections, but streams on those it made', async () => {
@@ -222,9 +222,9 @@ describe('endpoint: connecting', () => {
       await w.pass(100);
       assert.equal(alice.openConnections().length, 2);
       const [mine, theirs] = [alice.connectionTo(bob.peerId)!, bob.connectionTo(alice.peerId)!];
-      assert.notEqual(mine.role, theirs.role, 'the two ends of one connection');
-      const dialler = mine.role === 'dialler' ? alice : bob;
-      assert.equal(dialler.peerId, [alice.peerId, bob.peerId].toSorted()[0], 'dialled by the smaller PeerID');
+      assert.notEqual(mine.side, theirs.side, 'the two ends of one connection');
+      const initiator = mine.side === 'responder' ? alice : bob;
+      assert.equal(initiator.peerId, [alice.peerId, bob.peerId].toSorted()[0], 'dialled by the smaller PeerID');
       await w.pass(100_000);
       assert.ok(alice.openConnections().length <= 1, 'the other was closed when it was quiet');
     }

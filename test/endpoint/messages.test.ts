@@ -182,13 +182,13 @@ describe('endpoint: messages', () => {
     for (const { stream } of got) {
       const ours = stream.kind === 'uni' ? uni.id : bi.id;
       assert.deepEqual(
-        [stream.initiator, stream.kind, stream.index, stream.number],
-        [ours.initiator, ours.kind, ours.index, ours.number],
+        [stream.opener, stream.kind, stream.index, stream.number],
+        [ours.opener, ours.kind, ours.index, ours.number],
       );
-      assert.match(stream.text, /^dialler (uni|bidi) stream 0 of /);
+      assert.match(stream.text, /^initiator (uni|bidi) stream 0 of /);
     }
     const back = await w.run(there.openUni());
-    assert.equal(back.id.initiator, 'acceptor');
+    assert.equal(back.id.opener, 'responder');
   });
 
   it('unread messages stop the sender after 256 messages and 100 streams, and it goes on when they are read', async () => {

@@ -261,10 +261,10 @@ describe('endpoint: messages and events at their exact bounds', () => {
     await w.run(Promise.all([ends[0].connect(addrOf(ends[1])), ends[1].connect(addrOf(ends[0]))]));
     await w.pass(100);
     const isReplaced = (each: TestConnection): boolean =>
-      each.role === 'dialler' && ends.every((end) => end.connectionTo(each.peerId!) !== each);
-    const dialler = ends.find((end) => end.openConnections().some(isReplaced))!;
-    const other = ends.find((end) => end !== dialler)!;
-    const replaced = dialler.openConnections().find(isReplaced)!;
+      each.side === 'responder' && ends.every((end) => end.connectionTo(each.peerId!) !== each);
+    const initiator = ends.find((end) => end.openConnections().some(isReplaced))!;
+    const other = ends.find((end) => end !== initiator)!;
+    const replaced = initiator.openConnections().find(isReplaced)!;
     const answer = replaced.request(bytes('x'), { timeoutMs: 200_000 });
     const { reply } = (await w.run(other.messages().next())).value!;
     await w.pass(80_000);
@@ -274,6 +274,6 @@ describe('endpoint: messages and events at their exact bounds', () => {
     await w.pass(70_000);
     const { by, code } = await w.run(replaced.closed);
     assert.deepEqual([by, code], ['local', CLOSE_CODE.REPLACED]);
-    assert.equal(dialler.openConnections().length, 1);
+    assert.equal(initiator.openConnections().length, 1);
   });
 });

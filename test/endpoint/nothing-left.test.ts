@@ -153,10 +153,10 @@ describe('endpoint: a connection that has ended', () => {
     ].map((call) => call.then(() => 'done', errorCode));
     await w.pass(100);
     for (const { receive } of await w.run(take(feed, 2))) receive.stop();
-    const [ofAcceptor, ofDialler] = [feed.next(), here.streams().next()];
+    const [ofResponder, ofInitiator] = [feed.next(), here.streams().next()];
     assert.equal(w.clock.waits.length, calls.length + 2);
     await w.run(there.close());
-    for (const next of [ofAcceptor, ofDialler]) assert.equal((await w.run(next)).done, true);
+    for (const next of [ofResponder, ofInitiator]) assert.equal((await w.run(next)).done, true);
     await w.pass(100);
     const codes = await w.run(Promise.all(calls));
     assert.deepEqual(new Set(codes), new Set(['disconnected']));

@@ -192,17 +192,17 @@ describe('endpoint: trust', () => {
       false: () => false,
     };
     for (const [name, answer] of Object.entries(answers)) {
-      for (const side of ['dialler', 'acceptor']) {
+      for (const side of ['initiator', 'responder']) {
         const traced: TraceEvent[] = [];
         const w = world(undefined, (event) => {
           if (event.layer === 'endpoint' && event.type === 'handler_error') traced.push(event);
         });
         const accept = { accept: answer as () => boolean };
-        const [alice, bob] = [w.open(side === 'dialler' ? accept : {}), w.open(side === 'acceptor' ? accept : {})];
+        const [alice, bob] = [w.open(side === 'initiator' ? accept : {}), w.open(side === 'responder' ? accept : {})];
         const error = await w.run(errorOf(alice.connect(addrOf(bob))));
-        assert.deepEqual([error.code, error.side], ['refused', side === 'dialler' ? 'local' : 'remote'], name);
+        assert.deepEqual([error.code, error.side], ['refused', side === 'initiator' ? 'local' : 'remote'], name);
         await w.pass(100);
-        const [asked, other] = side === 'dialler' ? [alice, bob] : [bob, alice];
+        const [asked, other] = side === 'initiator' ? [alice, bob] : [bob, alice];
         assert.equal(drops(asked, 'endpoint.not_accepted'), 1, `${name}, ${side}`);
         assert.deepEqual(
           traced.map(({ reason, addr, cause }) => [reason, addr?.text, cause !== undefined]),
@@ -214,16 +214,16 @@ describe('endpoint: trust', () => {
     }
   });
 
-  for (const side of ['dialler', 'acceptor']) {
+  for (const side of ['initiator', 'responder']) {
     it(`a verdict of the ${side} that takes 1 s is waited for, and nothing is announced or delivered before`, async () => {
       const w = world();
       const late = {
         accept: () =>
           new Promise<boolean>((resolve) => void w.realm.clock.setTimer(w.realm.nowMs() + 1000, () => resolve(true))),
       };
-      const [alice, bob] = [w.open(side === 'dialler' ? late : {}), w.open(side === 'acceptor' ? late : {})];
+      const [alice, bob] = [w.open(side === 'initiator' ? late : {}), w.open(side === 'responder' ? late : {})];
       void echo(bob);
-      const events = (side === 'dialler' ? alice : bob).events();
+      const events = (side === 'initiator' ? alice : bob).events();
       const connecting = alice.connect(addrOf(bob));
       await w.pass(900);
       assert.equal(events.tryNext(), undefined);
@@ -237,8 +237,8 @@ describe('endpoint: trust', () => {
       const never = { accept: () => new Promise<boolean>(() => undefined), connectTimeoutMs: 60_000 };
       const patient = { connectTimeoutMs: 60_000 };
       const [alice, bob] = [
-        w.open(side === 'dialler' ? never : patient),
-        w.open(side === 'acceptor' ? never : patient),
+        w.open(side === 'initiator' ? never : patient),
+        w.open(side === 'responder' ? never : patient),
       ];
       const error = await w.run(errorOf(alice.connect(addrOf(bob))));
       assert.equal(error.code, 'refused');

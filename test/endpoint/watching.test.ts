@@ -65,8 +65,8 @@ describe('endpoint: for those who test and watch', () => {
     assert.deepEqual(own.toSorted(), [
       'closed local',
       'handshake_failed refused',
-      'session acceptor',
-      'session dialler',
+      'session initiator',
+      'session responder',
     ]);
   });
 

@@ -99,7 +99,7 @@ describe('a ban', () => {
 describe('the stream of a handshake', () => {
   /** What a handshake on the listening side gets from its stream. */
   async function of(
-    act: (stream: HandshakeStream, dialler: Node, signal: AbortSignal) => Promise<unknown>,
+    act: (stream: HandshakeStream, initiator: Node, signal: AbortSignal) => Promise<unknown>,
   ): Promise<string> {
     const world = new World();
     const [bob, alice] = [world.node(), world.node()];

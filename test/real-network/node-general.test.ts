@@ -41,13 +41,13 @@ describe('node: names and options', () => {
 describe('node: listening and connecting', () => {
   it('without a bind of its own it can be reached by IPv4, and by IPv6 where there is any', async () => {
     await using node = createNode({ security: 'none' });
-    await using dialler = createNode({ security: 'none' });
+    await using initiator = createNode({ security: 'none' });
     const addr = await node.listen();
     const port = addr.split(':').at(-1)!;
     assert.match(addr, /^(\[::\]|0\.0\.0\.0):[0-9]+$/);
-    assert.equal((await dialler.connect(`127.0.0.1:${port}`)).ip, '127.0.0.1');
-    if (addr.startsWith('[')) assert.equal((await dialler.connect(`[::1]:${port}`)).ip, '::1');
-    await until(() => node.connected === dialler.connected);
+    assert.equal((await initiator.connect(`127.0.0.1:${port}`)).ip, '127.0.0.1');
+    if (addr.startsWith('[')) assert.equal((await initiator.connect(`[::1]:${port}`)).ip, '::1');
+    await until(() => node.connected === initiator.connected);
     assert.ok(
       node.connections().some(({ ip }) => ip === '127.0.0.1'),
       'not as an IPv4-mapped address',
@@ -141,23 +141,23 @@ describe('node: listening and connecting', () => {
     });
     if (addr === undefined) return; // Such a system says so, and that is all there is to test.
     const second = createNode({ security: 'none', reusePort: true });
-    const dialler = unopened();
-    await using __ = closing(second, dialler);
+    const initiator = unopened();
+    await using __ = closing(second, initiator);
     assert.equal(await second.listen(addr), addr);
-    await dialler.connect(addr);
+    await initiator.connect(addr);
     await until(() => first.connected + second.connected === 1);
   });
 
   it('IPv6: a listener on all addresses takes IPv4 too, and shows it as such', async (test) => {
     const node = createNode({ security: 'none', bind: '[::]:0' });
-    const dialler = unopened();
-    await using _ = closing(node, dialler);
+    const initiator = unopened();
+    await using _ = closing(node, initiator);
     const addr = await node.listen().catch(() => undefined);
     if (addr === undefined) {
       test.skip('this machine has no IPv6');
       return;
     }
-    await dialler.connect(`127.0.0.1:${addr.split(':').at(-1)}`);
+    await initiator.connect(`127.0.0.1:${addr.split(':').at(-1)}`);
     await until(() => node.connected === 1);
     assert.equal(node.connections()[0]!.ip, '127.0.0.1');
   });

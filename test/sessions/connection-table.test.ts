@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
+import { type Side } from '../../src/core/accept.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { comparePeerIds, type PeerId } from '../../src/core/peer-id.ts';
 import {
@@ -30,7 +31,7 @@ type Options = Partial<ConnectionTableOptions<Fake, PeerId, string, string>>;
 const [SMALL, LARGE] = [idOf(1), idOf(2)].toSorted(comparePeerIds) as [PeerId, PeerId];
 
 function fake(name: string, parts: Partial<PeerConnection> = {}): Fake {
-  return { name, peer: LARGE, isDialled: true, sinceMs: 0, idleSinceMs: 0, host: '192.0.2.1', ...parts };
+  return { name, peer: LARGE, side: 'responder', sinceMs: 0, idleSinceMs: 0, host: '192.0.2.1', ...parts };
 }
 
 /** Name, why and when. */
@@ -94,7 +95,7 @@ describe('a table of connections: dials', () => {
   it('calls that wait for the peer at another address get its connection, whoever dialled it', () => {
     const { table, got, join } = world();
     join('a', LARGE, 'elsewhere');
-    table.add(fake('theirs', { isDialled: false }));
+    table.add(fake('theirs', { side: 'initiator' }));
     assert.deepEqual(got, ['a: theirs']);
     assert.equal(table.dials.size, 1, 'the dial itself goes on');
   });
@@ -126,20 +127,20 @@ describe('a table of connections: which one is used', () => {
         [LARGE, SMALL],
       ] as const) {
         const { table } = world({ own });
-        const isOurs = (name: string): boolean => (name === 'by small') === (own === SMALL);
-        table.add(fake(first, { peer, isDialled: isOurs(first) }));
-        table.add(fake(second, { peer, isDialled: isOurs(second), sinceMs: far }));
+        const sideOf = (name: string): Side => ((name === 'by small') === (own === SMALL) ? 'responder' : 'initiator');
+        table.add(fake(first, { peer, side: sideOf(first) }));
+        table.add(fake(second, { peer, side: sideOf(second), sinceMs: far }));
         assert.equal(table.current(peer)?.name, 'by small');
       }
     }
   });
 
   it('the newer one is used when they are further apart, of one initiator, or at another place', () => {
-    const old = fake('old', { isDialled: true });
-    assert.equal(prefersNew(SMALL, fake('new', { isDialled: false, sinceMs: SIMULTANEOUS_MS }), old), true);
-    assert.equal(prefersNew(SMALL, fake('new', { isDialled: true, sinceMs: 1 }), old), true);
-    assert.equal(prefersNew(SMALL, fake('new', { isDialled: false, sinceMs: 1 }), old), false);
-    assert.equal(prefersNew(SMALL, fake('new', { isDialled: false, sinceMs: 1, place: 2 }), old), true);
+    const old = fake('old', { side: 'responder' });
+    assert.equal(prefersNew(SMALL, fake('new', { side: 'initiator', sinceMs: SIMULTANEOUS_MS }), old), true);
+    assert.equal(prefersNew(SMALL, fake('new', { side: 'responder', sinceMs: 1 }), old), true);
+    assert.equal(prefersNew(SMALL, fake('new', { side: 'initiator', sinceMs: 1 }), old), false);
+    assert.equal(prefersNew(SMALL, fake('new', { side: 'initiator', sinceMs: 1, place: 2 }), old), true);
   });
 
   it('of several transports the one with the highest rank is used, and the next one when that has gone', () => {
@@ -213,10 +214,10 @@ describe('a table of connections: surplus ones', () => {
   });
 
   it('a replaced one closes after the time its owner says, and not when it is used again meanwhile', async () => {
-    const { table, clock, closed } = world({ replaced: ({ isDialled }) => (isDialled ? 30_000 : undefined) });
+    const { table, clock, closed } = world({ replaced: ({ side }) => (side === 'responder' ? 30_000 : undefined) });
     const [old, middle] = [fake('old'), fake('middle')];
     table.add(old);
-    table.add(fake('theirs', { isDialled: false, sinceMs: 10_000 }));
+    table.add(fake('theirs', { side: 'initiator', sinceMs: 10_000 }));
     table.add(middle);
     await clock.advance(20_000);
     old.idleSinceMs = 20_000; // a late message
@@ -283,8 +284,8 @@ describe('a table of connections: peers that have gone', () => {
     const { table } = world({ maxKnown: 4 });
     table.remove(table.add(fake('dialled')));
     const victim = idOf(20);
-    table.remove(table.add(fake('elsewhere', { peer: victim, isDialled: false, host: '198.51.100.1' })));
-    for (let i = 30; i < 40; i++) table.remove(table.add(fake(`flood ${i}`, { peer: idOf(i), isDialled: false })));
+    table.remove(table.add(fake('elsewhere', { peer: victim, side: 'initiator', host: '198.51.100.1' })));
+    for (let i = 30; i < 40; i++) table.remove(table.add(fake(`flood ${i}`, { peer: idOf(i), side: 'initiator' })));
     assert.equal(table.known, 4);
     assert.ok(table.recall(LARGE) !== undefined && table.recall(victim) !== undefined);
   });

@@ -277,7 +277,7 @@ describe('quic', () => {
       false: () => false,
     };
     for (const [name, answer] of Object.entries(answers)) {
-      for (const side of ['dialler', 'acceptor']) {
+      for (const side of ['initiator', 'responder']) {
         const traced: unknown[] = [];
         const realm = createMemoryRealm({
           clock: 'virtual',
@@ -288,12 +288,12 @@ describe('quic', () => {
         });
         const open = (i: number, asks: boolean): Quic =>
           quic(realm.swarm(), { privateKey: testKey(i), ...(asks && { accept: answer as () => boolean }) });
-        const alice = open(0, side === 'dialler');
-        const bob = open(1, side === 'acceptor');
+        const alice = open(0, side === 'initiator');
+        const bob = open(1, side === 'responder');
         bob.serve(() => assert.fail('served'));
         const code = await realm.clock.run(codeOf(alice.ask(addrOf(bob), Uint8Array.of(1))));
         assert.equal(code, 'refused', `${name}, ${side}`);
-        const [asked, other] = side === 'dialler' ? [alice, bob] : [bob, alice];
+        const [asked, other] = side === 'initiator' ? [alice, bob] : [bob, alice];
         assert.equal(drops(asked, 'quic.not_accepted'), 1, `${name}, ${side}`);
         const isFault = !name.endsWith('false');
         assert.equal(drops(asked, 'handler_error'), isFault ? 1 : 0, `${name}, ${side}`);

@@ -36,11 +36,11 @@ export async function serve(answer) {
 }
 
 export async function client() {
-  const dialler = await endpoint();
+  const initiator = await endpoint();
   return {
     connect: async (info) => {
       const [id, address] = info.split(' ');
-      const connection = await dialler.connect(new EndpointAddr(EndpointId.fromString(id), null, [address]), ALPN);
+      const connection = await initiator.connect(new EndpointAddr(EndpointId.fromString(id), null, [address]), ALPN);
       return {
         ask: async (bytes) => {
           const { send, recv } = await connection.openBi();
@@ -51,6 +51,6 @@ export async function client() {
         close: () => connection.close(0n, []),
       };
     },
-    close: () => void dialler.close(),
+    close: () => void initiator.close(),
   };
 }

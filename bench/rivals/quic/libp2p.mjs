@@ -46,10 +46,10 @@ export async function serve(answer) {
 }
 
 export async function client() {
-  const dialler = new napi.Client(config(), 0);
+  const initiator = new napi.Client(config(), 0);
   return {
     connect: async (info) => {
-      const connection = await dialler.outboundConnection('127.0.0.1', Number(info));
+      const connection = await initiator.outboundConnection('127.0.0.1', Number(info));
       return {
         ask: async (bytes) => {
           const stream = await connection.outboundStream();
@@ -60,6 +60,6 @@ export async function client() {
         close: () => connection.abort(),
       };
     },
-    close: () => dialler.abort(),
+    close: () => initiator.abort(),
   };
 }

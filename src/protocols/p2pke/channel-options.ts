@@ -89,8 +89,8 @@ export type ChannelEvent =
    * channel takes no other, and does not ask.
    */
   | { readonly type: 'accept'; readonly publicKey: PublicKey; readonly side: Side }
-  /** A handshake has proven the other side's key. */
-  | { readonly type: 'session'; readonly publicKey: PublicKey; readonly initiator: boolean }
+  /** A handshake has proven the other side's key; `side` says what that side is. */
+  | { readonly type: 'session'; readonly publicKey: PublicKey; readonly side: Side }
   /** Messages can be sealed (again): `seal` answers a datagram. */
   | { readonly type: 'ready' }
   /** The handshake that this side began has come to nothing. */

@@ -196,7 +196,7 @@ export class OwnHandshake {
     this.#user.pin(publicKey);
     this.#attempt.restart();
     this.retransmit(now);
-    this.#outbox.event({ type: 'session', publicKey, initiator: true });
+    this.#outbox.event({ type: 'session', publicKey, side: 'responder' });
     // Messages go right behind InitDone, unless there is a session that is known to work, or to be the original's, which may
     // forget the channel before InitDone comes: then they wait for RespDone.
     const isLost = this.#user.isStale(now) && current?.isOurKind === true;

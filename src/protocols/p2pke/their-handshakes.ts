@@ -177,7 +177,7 @@ export class TheirHandshakes {
       this.#outbox.transmit(timeReply(session.id, wallMs, undefined));
       this.#outbox.event({ type: 'clock', differenceMs, refused: false });
     }
-    this.#outbox.event({ type: 'session', publicKey, initiator: false });
+    this.#outbox.event({ type: 'session', publicKey, side: 'initiator' });
     return undefined;
   }
 }

@@ -17,8 +17,8 @@ import { type P2pkeAddr } from './address.ts';
 import { hostOf } from './host.ts';
 import { type ResolvedP2pke } from './options.ts';
 
-/** What a session tells its swarm. */
-export interface PeerSessionUser<I extends Addr> {
+/** What a session needs of its swarm. */
+export interface PeerSessionHooks<I extends Addr> {
   readonly realm: Realm;
   readonly options: ResolvedP2pke<I>;
   readonly gate: AcceptGate<P2pkeAddr<I>>;
@@ -59,27 +59,27 @@ export class PeerSession<I extends Addr> {
   trouble: string | undefined;
   /** When something was last told to or heard from this peer. */
   usedMs: Millis;
-  readonly #user: PeerSessionUser<I>;
+  readonly #hooks: PeerSessionHooks<I>;
   readonly #channel: Channel;
   readonly #driver: Driver<Bytes, ChannelEvent>;
   #peer: AcceptPeer<P2pkeAddr<I>> | undefined;
   #question: PendingVerdict | undefined;
 
-  constructor(user: PeerSessionUser<I>, addr: P2pkeAddr<I>) {
-    const { realm, options } = user;
-    this.#user = user;
+  constructor(hooks: PeerSessionHooks<I>, addr: P2pkeAddr<I>) {
+    const { realm, options } = hooks;
+    this.#hooks = hooks;
     this.addr = addr;
     this.usedMs = realm.nowMs();
     const channel = new Channel({ identity: options.identity, limits: options.channel });
     this.#channel = channel;
     this.#driver = new Driver(channel, {
       realm,
-      transmit: (datagram) => user.transmit(this, datagram),
+      transmit: (datagram) => hooks.transmit(this, datagram),
       event: (event) => {
         if (event.type === 'accept') this.#ask(event.publicKey, event.side);
-        else user.event(this, event);
+        else hooks.event(this, event);
       },
-      failed: (bug) => user.failed(bug),
+      failed: (bug) => hooks.failed(bug),
       background: () => !channel.isHandshaking,
     });
   }
@@ -112,12 +112,12 @@ export class PeerSession<I extends Addr> {
   /** The datagram of a message; `undefined` when that takes a handshake, which begins with the next poll. */
   seal(now: Millis, payload: Uint8Array): Bytes | undefined {
     this.usedMs = now;
-    return this.#channel.seal(now, this.#user.realm.wallMs(), payload);
+    return this.#channel.seal(now, this.#hooks.realm.wallMs(), payload);
   }
 
   /** Sees to it that there is a session or a handshake. */
   open(): void {
-    const { realm } = this.#user;
+    const { realm } = this.#hooks;
     this.#channel.open(realm.nowMs(), realm.wallMs());
     this.#driver.poll();
   }
@@ -128,7 +128,7 @@ export class PeerSession<I extends Addr> {
 
   /** Takes a datagram. @returns the message in it, why it was dropped, or `undefined` when it was of use */
   handleDatagram(now: Millis, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
-    const received = this.#channel.handleDatagram(now, this.#user.realm.wallMs(), datagram);
+    const received = this.#channel.handleDatagram(now, this.#hooks.realm.wallMs(), datagram);
     this.#driver.poll();
     if (received instanceof Uint8Array) this.usedMs = now;
     return received;
@@ -136,7 +136,7 @@ export class PeerSession<I extends Addr> {
 
   /** Takes a hello that has been checked. @returns why it was dropped, if it was */
   handleHello(now: Millis, hello: VerifiedHello): P2pkeDrop | undefined {
-    const reason = this.#channel.handleHello(now, this.#user.realm.wallMs(), hello);
+    const reason = this.#channel.handleHello(now, this.#hooks.realm.wallMs(), hello);
     this.#driver.poll();
     return reason;
   }
@@ -165,7 +165,7 @@ export class PeerSession<I extends Addr> {
   /** One question at a time: its verdict counts for all that waits for it. */
   #ask(publicKey: PublicKey, side: Side): void {
     const { addr } = this;
-    const { gate, options } = this.#user;
+    const { gate, options } = this.#hooks;
     if (options.idOf(publicKey) !== addr.id) return this.#answer(publicKey, 'identity_mismatch');
     if (this.#question !== undefined) return undefined;
     this.#peer = { id: addr.id, publicKey, addr, side };
@@ -180,9 +180,9 @@ export class PeerSession<I extends Addr> {
   }
 
   #answer(publicKey: PublicKey, verdict: ChannelVerdict): void {
-    const { realm } = this.#user;
+    const { realm } = this.#hooks;
     const reason = this.#channel.answer(realm.nowMs(), realm.wallMs(), publicKey, verdict);
     this.#driver.poll();
-    this.#user.judged(this, reason);
+    this.#hooks.judged(this, reason);
   }
 }

@@ -1,6 +1,6 @@
 /** What becomes of datagrams and of sessions: who sent a datagram, what a session tells, whom the application refuses. */
 
-import { type AcceptPeer } from '../../core/accept.ts';
+import { type AcceptPeer, type Side } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { equalBytes, type Bytes } from '../../base/bytes.ts';
 import { describeDuration } from '../../base/duration.ts';
@@ -20,14 +20,14 @@ import { handshakeError, isNoRoute } from './errors.ts';
 import { hostOf } from './host.ts';
 import { IncomingHellos } from './incoming-hellos.ts';
 import { type ResolvedP2pke } from './options.ts';
-import { PeerSession, type PeerSessionEvent, type PeerSessionUser } from './peer-session.ts';
+import { PeerSession, type PeerSessionEvent, type PeerSessionHooks } from './peer-session.ts';
 import { PendingTells } from './pending-tells.ts';
 import { SessionTable } from './session-table.ts';
 
 const REFUSAL_REMEDY = 'set the clock, or wait for ten minutes after the last handshake';
 
-/** The swarm that sessions are of. */
-export interface SessionsHost<I extends Addr> {
+/** What sessions need of their swarm. */
+export interface SessionsHooks<I extends Addr> {
   readonly inner: Swarm<I>;
   readonly realm: Realm;
   readonly counts: CounterSet;
@@ -41,14 +41,14 @@ export class Sessions<I extends Addr> {
   readonly table: SessionTable<I>;
   readonly hellos: IncomingHellos<I>;
   readonly pending: PendingTells<I>;
-  readonly #host: SessionsHost<I>;
+  readonly #hooks: SessionsHooks<I>;
   readonly #options: ResolvedP2pke<I>;
   readonly #gate: AcceptGate<P2pkeAddr<I>>;
-  readonly #user: PeerSessionUser<I>;
+  readonly #sessionHooks: PeerSessionHooks<I>;
 
-  constructor(host: SessionsHost<I>, options: ResolvedP2pke<I>) {
-    const { realm, counts } = host;
-    this.#host = host;
+  constructor(hooks: SessionsHooks<I>, options: ResolvedP2pke<I>) {
+    const { realm, counts } = hooks;
+    this.#hooks = hooks;
     this.#options = options;
     this.table = new SessionTable(options.counts);
     this.hellos = new IncomingHellos(realm, options);
@@ -61,14 +61,14 @@ export class Sessions<I extends Addr> {
         realm.trace?.({ layer: 'p2pke', type: 'handler_error', atMs: realm.nowMs(), addr, cause });
       },
     });
-    this.#user = {
+    this.#sessionHooks = {
       realm,
       options,
       gate: this.#gate,
       transmit: (session, datagram) => this.#transmit(session, datagram),
       event: (session, event) => this.#onEvent(session, event),
       judged: (session, reason) => this.#handled(session, reason),
-      failed: (bug) => host.failed(bug),
+      failed: (bug) => hooks.failed(bug),
     };
   }
 
@@ -87,32 +87,32 @@ export class Sessions<I extends Addr> {
 
   /** A new session, or `undefined` when there is no room. */
   make(addr: P2pkeAddr<I>, halfOpen: boolean): PeerSession<I> | undefined {
-    const { realm } = this.#host;
+    const { realm } = this.#hooks;
     const host = hostOf(addr.inner);
     const isStranger = halfOpen && !this.hellos.peers.wasDialled(addr.id);
     if (!this.table.makeRoom(realm.nowMs(), addr.inner, host, isStranger)) return undefined;
-    const session = new PeerSession<I>(this.#user, addr);
+    const session = new PeerSession<I>(this.#sessionHooks, addr);
     this.table.add(session, host, { halfOpen, isStranger });
     return session;
   }
 
   /** Somebody who waited got an error; when nobody waits any more, nothing is tried any more. */
   forsaken(session: PeerSession<I>, error: unknown): void {
-    if (session.isAwaited || this.#host.isClosed) return;
+    if (session.isAwaited || this.#hooks.isClosed) return;
     if (session.abandon()) this.#traceFailure(session, P2PError.is(error) ? error.code : 'aborted');
     if (session.isSpent) this.table.remove(session);
   }
 
   #traceFailure(session: PeerSession<I>, reason: string): void {
-    const { realm } = this.#host;
+    const { realm } = this.#hooks;
     realm.trace?.({ layer: 'p2pke', type: 'handshake_failed', atMs: realm.nowMs(), addr: session.addr, reason });
   }
 
   #transmit(session: PeerSession<I>, datagram: Bytes): void {
-    const told = this.#host.inner.tell(session.addr.inner, datagram);
+    const told = this.#hooks.inner.tell(session.addr.inner, datagram);
     if (told === RESOLVED) return;
     told.catch((error: unknown) => {
-      this.#host.counts.countDrop('p2pke.send_failed');
+      this.#hooks.counts.countDrop('p2pke.send_failed');
       session.reject((what) => handshakeError(what, error, datagram.length));
     });
   }
@@ -128,7 +128,7 @@ export class Sessions<I extends Addr> {
   #onEvent(session: PeerSession<I>, event: PeerSessionEvent): void {
     switch (event.type) {
       case 'session':
-        return this.#onSession(session, event.publicKey, event.initiator);
+        return this.#onSession(session, event.publicKey, event.side);
       case 'ready':
         this.table.prefer(session);
         return this.#flush(session);
@@ -142,14 +142,14 @@ export class Sessions<I extends Addr> {
     }
   }
 
-  #onSession(session: PeerSession<I>, publicKey: PublicKey, initiator: boolean): void {
-    const { realm } = this.#host;
+  #onSession(session: PeerSession<I>, publicKey: PublicKey, side: Side): void {
+    const { realm } = this.#hooks;
     const { addr } = session;
     this.table.keep(session);
     session.trouble = undefined;
     this.hellos.peers.note(realm.nowMs(), addr.id, publicKey, {
       host: hostOf(addr.inner),
-      timestamp: initiator ? undefined : session.helloTimestamp,
+      timestamp: side === 'responder' ? undefined : session.helloTimestamp,
       isStranger: this.table.isStranger(session),
     });
     realm.trace?.({ layer: 'p2pke', type: 'session', atMs: realm.nowMs(), addr });
@@ -160,7 +160,7 @@ export class Sessions<I extends Addr> {
   }
 
   #onClock(session: PeerSession<I>, differenceMs: number, refused: boolean): void {
-    const { realm } = this.#host;
+    const { realm } = this.#hooks;
     const reason = `the other side's clock differs by about ${describeDuration(Math.abs(differenceMs))}`;
     if (refused)
       session.trouble = `${reason}, and it refuses handshakes that are older than our last one (${REFUSAL_REMEDY})`;
@@ -196,19 +196,19 @@ export class Sessions<I extends Addr> {
   #flush(session: PeerSession<I>): void {
     for (const tell of session.tells) {
       const { payload, wait } = tell;
-      const datagram = session.seal(this.#host.realm.nowMs(), payload);
+      const datagram = session.seal(this.#hooks.realm.nowMs(), payload);
       if (datagram === undefined) return;
       tell.sent = true;
       this.pending.remove(session, tell);
-      this.#host.counts.countSent(payload.length);
-      const told = this.#host.inner.tell(session.addr.inner, datagram);
+      this.#hooks.counts.countSent(payload.length);
+      const told = this.#hooks.inner.tell(session.addr.inner, datagram);
       if (told === RESOLVED) wait.resolve();
       else told.then(wait.resolve, wait.reject);
     }
   }
 
   #drop(reason: P2pkeDrop): void {
-    this.#host.counts.countDrop(`p2pke.${reason}`);
+    this.#hooks.counts.countDrop(`p2pke.${reason}`);
   }
 
   receive({ src, dst, payload: datagram }: Message<I>): void {
@@ -219,13 +219,13 @@ export class Sessions<I extends Addr> {
       if (counter === undefined || datagram.length < OVERHEAD_BYTES) return this.#drop('too_short');
       return this.#drop(counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER ? 'unknown_session' : 'unexpected');
     }
-    const now = this.#host.realm.nowMs();
+    const now = this.#hooks.realm.nowMs();
     let reason: P2pkeDrop | undefined;
     for (const session of sessions) {
       const received = session.handleDatagram(now, datagram);
       if (received === undefined) return undefined;
       if (typeof received === 'object') {
-        this.#host.deliver(session.addr, dst, received);
+        this.#hooks.deliver(session.addr, dst, received);
         return undefined;
       }
       if (reason === undefined || reason === 'unknown_session' || reason === 'unexpected') reason = received;
@@ -235,12 +235,12 @@ export class Sessions<I extends Addr> {
 
   #receiveHello(src: I, datagram: Bytes, sessions: readonly PeerSession<I>[] | undefined): void {
     if (datagram.length < OVERHEAD_BYTES) return this.#drop('too_short');
-    const now = this.#host.realm.nowMs();
+    const now = this.#hooks.realm.nowMs();
     const verdict = this.hellos.admit(now, src, datagram);
     if (verdict.type === 'drop') return this.#drop(verdict.reason);
     if (verdict.type === 'cookie') {
       this.#drop('overloaded');
-      void this.#host.inner.tell(src, verdict.datagram);
+      void this.#hooks.inner.tell(src, verdict.datagram);
       return undefined;
     }
     const { spki } = verdict.hello.hello;
@@ -257,7 +257,7 @@ export class Sessions<I extends Addr> {
     if (verified.type === 'drop') return this.#drop(verified.reason);
     if (verified.type === 'old') {
       this.#drop('stale_hello');
-      if (verified.reply !== undefined) void this.#host.inner.tell(src, verified.reply);
+      if (verified.reply !== undefined) void this.#hooks.inner.tell(src, verified.reply);
       return undefined;
     }
     const { id, hello } = verified;

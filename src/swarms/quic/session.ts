@@ -3,6 +3,7 @@
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
+import { type Side } from '../../core/accept.ts';
 import { type P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -56,8 +57,8 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection {
     this.#idle = new IdleWatch(connection);
   }
 
-  get isDialled(): boolean {
-    return this.connection.role === 'client';
+  get side(): Side {
+    return this.connection.role === 'client' ? 'responder' : 'initiator';
   }
 
   get place(): number {

@@ -10,7 +10,7 @@ import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
+import { type PeerSessions, type SessionsHooks } from '../../sessions/session-swarm.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicClosed } from '../../protocols/quic/closed.ts';
@@ -39,7 +39,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #id: PeerId;
   readonly #inner: Swarm<I>;
   readonly #options: ResolvedOptions<I>;
-  readonly #user: SessionsUser<QuicAddr<I>>;
+  readonly #user: SessionsHooks<QuicAddr<I>>;
   readonly #counters: CounterSet;
   readonly #driver: QuicDriver<I>;
   readonly #hooks: SessionHooks<Session<I>>;
@@ -58,7 +58,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   constructor(
     inner: Swarm<I>,
     options: ResolvedOptions<I>,
-    user: SessionsUser<QuicAddr<I>>,
+    user: SessionsHooks<QuicAddr<I>>,
     makeEndpoint: MakeEndpoint,
   ) {
     const { realm } = inner;

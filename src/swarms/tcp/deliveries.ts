@@ -7,7 +7,7 @@ import { Fifo } from '../../protocols/tcp/fifo.ts';
 import { HELD_MESSAGE_BYTES } from '../../protocols/tcp/constants.ts';
 import { type TcpSession } from '../../protocols/tcp/session.ts';
 import { isPending } from '../../runtime/promises.ts';
-import { type SessionsUser } from '../../sessions/session-swarm.ts';
+import { type SessionsHooks } from '../../sessions/session-swarm.ts';
 import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
 import { type PendingLimits, PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { type TcpAddr } from './address.ts';
@@ -26,7 +26,7 @@ export interface DeliveriesOwner {
 export class Deliveries {
   readonly #owner: DeliveriesOwner;
   readonly #machine: TcpSession;
-  readonly #user: SessionsUser<TcpAddr>;
+  readonly #hooks: SessionsHooks<TcpAddr>;
   readonly #tellBudget: PendingBudget;
   readonly #askBudget: PendingBudget;
   /** What waits for a handler. Bounded by the window that the peer was given. */
@@ -36,12 +36,12 @@ export class Deliveries {
   constructor(
     owner: DeliveriesOwner,
     machine: TcpSession,
-    user: SessionsUser<TcpAddr>,
+    hooks: SessionsHooks<TcpAddr>,
     limits: Required<{ readonly [Name in keyof PendingLimits]: number }>,
   ) {
     this.#owner = owner;
     this.#machine = machine;
-    this.#user = user;
+    this.#hooks = hooks;
     this.#tellBudget = new PendingBudget(limits);
     this.#askBudget = new PendingBudget(limits);
     this.#tellBudget.onRoom = () => this.handOut();
@@ -65,7 +65,7 @@ export class Deliveries {
   }
 
   request(id: number, request: Bytes): void {
-    const serving = this.#user.serve(this.#messageOf(request), this.#askBudget);
+    const serving = this.#hooks.serve(this.#messageOf(request), this.#askBudget);
     this.#served.set(id, serving);
     const { answer } = serving;
     if (!isPending(answer)) {
@@ -90,11 +90,11 @@ export class Deliveries {
   }
 
   #deliver(): void {
-    const user = this.#user;
-    while (this.#inbox.length > 0 && user.listening && !this.#tellBudget.full) {
+    const hooks = this.#hooks;
+    while (this.#inbox.length > 0 && hooks.listening && !this.#tellBudget.full) {
       const payload = this.#inbox.shift()!;
       const { length } = payload; // the handler may do with it what it likes
-      const pending = user.pass(this.#messageOf(payload));
+      const pending = hooks.pass(this.#messageOf(payload));
       if (!isPending(pending)) {
         this.#machine.release(length);
         continue;
@@ -110,7 +110,7 @@ export class Deliveries {
   }
 
   #answer(id: number, answer: Answer): void {
-    const { counters, realm } = this.#user;
+    const { counters, realm } = this.#hooks;
     this.#served.delete(id);
     if (!answer.ok) this.#machine.refuse(realm.nowMs(), id, answer.code, answer.bytes);
     else if (this.#machine.answer(realm.nowMs(), id, answer.bytes)) counters.countSent(answer.bytes.length);

@@ -78,7 +78,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
     parseAddr: parseTcpAddr,
     assertAddr: assertTcpAddr,
     mtu: (dst) => Math.min(maxMessageBytes, sessions?.session(dst.id)?.peerMaxBytes ?? Infinity),
-    sessions: (user) => (sessions = new TcpSessions(node, resolved, user)),
+    sessions: (hooks) => (sessions = new TcpSessions(node, resolved, hooks)),
     release: () => node.close(),
   };
   const swarm = sessionSwarm(parts);

@@ -1,6 +1,7 @@
 /** One connection with a peer: the machine, what is under way on it, and what waits for handlers. */
 
 import { type Bytes } from '../../base/bytes.ts';
+import { type Side } from '../../core/accept.ts';
 import { type P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Priority } from '../../core/priority.ts';
@@ -12,7 +13,7 @@ import { type ReadState, TcpSession } from '../../protocols/tcp/session.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { type PeerConnection } from '../../sessions/connection-table.ts';
 import { type MemoryHolder } from '../../sessions/memory-budget.ts';
-import { type PeerSession, type SessionsUser } from '../../sessions/session-swarm.ts';
+import { type PeerSession, type SessionsHooks } from '../../sessions/session-swarm.ts';
 import { type TcpAddr } from './address.ts';
 import { Calls } from './calls.ts';
 import { Deliveries } from './deliveries.ts';
@@ -25,7 +26,7 @@ const MAX_ROUNDS_PER_TURN = 64;
 /** What a session needs of the swarm. */
 export interface PeerSessionOwner {
   readonly options: ResolvedOptions;
-  readonly user: SessionsUser<TcpAddr>;
+  readonly hooks: SessionsHooks<TcpAddr>;
   readonly memory: SwarmMemory;
   /** The address of a peer; the same object for the same one. */
   addrOf(id: PeerId, ip: string, port: number): TcpAddr;
@@ -64,8 +65,8 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     connection: TcpConnection<readonly Bytes[]>,
     peer: { readonly id: PeerId; readonly src: TcpAddr; readonly dst: TcpAddr; readonly listeningPort: number },
   ) {
-    const { options, user } = owner;
-    const { realm } = user;
+    const { options, hooks } = owner;
+    const { realm } = hooks;
     this.#owner = owner;
     this.connection = connection;
     this.peer = peer.id;
@@ -77,7 +78,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     this.#holder = owner.memory.join(connection.ip, {
       resume: () => this.#goOn(this.#machine.readOn(this.#nowMs())),
       end: () => {
-        user.counters.countDrop('tcp.overloaded');
+        hooks.counters.countDrop('tcp.overloaded');
         this.close(BYE.OVERLOADED, 'it holds memory that others wait for');
       },
     });
@@ -94,13 +95,13 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
       },
       realm.nowMs(),
     );
-    this.#calls = new Calls(this, this.#machine, user.counters, options.maxQueueBytes);
-    this.#deliveries = new Deliveries(this, this.#machine, user, pending);
+    this.#calls = new Calls(this, this.#machine, hooks.counters, options.maxQueueBytes);
+    this.#deliveries = new Deliveries(this, this.#machine, hooks, pending);
     this.#driver = new Driver(this.#machine, {
       realm,
       transmit: (pieces) => this.#transmit(pieces),
       event: (event) => this.#event(event),
-      failed: (bug) => user.failed(bug),
+      failed: (bug) => hooks.failed(bug),
       background: true,
     });
     this.#driver.poll();
@@ -145,8 +146,8 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     return this.#calls.ask(this.#nowMs(), request, maxResponseBytes, settle, priority);
   }
 
-  get isDialled(): boolean {
-    return this.connection.side === 'responder';
+  get side(): Side {
+    return this.connection.side;
   }
 
   get host(): string {
@@ -182,7 +183,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
         return;
       }
       if (state === 'more' || rounds === MAX_ROUNDS_PER_TURN) {
-        this.#owner.user.later(() => this.#goOn(this.#machine.readOn(this.#nowMs())));
+        this.#owner.hooks.later(() => this.#goOn(this.#machine.readOn(this.#nowMs())));
         return;
       }
       state = this.#machine.readOn(this.#nowMs());
@@ -229,18 +230,18 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   }
 
   closedError(what: string): P2PError | undefined {
-    return this.#owner.user.closedError(what);
+    return this.#owner.hooks.closedError(what);
   }
 
   #nowMs(): number {
-    return this.#owner.user.realm.nowMs();
+    return this.#owner.hooks.realm.nowMs();
   }
 
   /** Has what was asked for in this turn done together: one record for many messages. */
   scheduleFlush(): void {
     if (this.#flushScheduled || this.#closed !== undefined) return;
     this.#flushScheduled = true;
-    this.#owner.user.later(() => {
+    this.#owner.hooks.later(() => {
       this.#flushScheduled = false;
       this.#driver.poll();
       this.account();
@@ -301,7 +302,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
         this.#calls.failed(event.id, event.sent);
         return;
       case 'acknowledged':
-        this.#owner.user.settled();
+        this.#owner.hooks.settled();
         return;
       case 'retiring':
         this.#owner.retiring(this);

@@ -9,7 +9,7 @@ import { formatSocketAddress, ipVersion, parseSocketAddress } from '../../base/i
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
-import { type PeerSessions, type SessionsUser } from '../../sessions/session-swarm.ts';
+import { type PeerSessions, type SessionsHooks } from '../../sessions/session-swarm.ts';
 import { type Node, onConnect, onDisconnect, reading, type TcpConnection, writing } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
@@ -37,7 +37,7 @@ type TcpDial = Dial<TcpAddr, TcpPeerSession, AbortController>;
 export class TcpSessions implements PeerSessions<TcpAddr> {
   readonly #node: TcpNode;
   readonly #options: ResolvedOptions;
-  readonly #user: SessionsUser<TcpAddr>;
+  readonly #hooks: SessionsHooks<TcpAddr>;
   readonly #gate: AcceptGate<TcpAddr>;
   readonly #owner: PeerSessionOwner;
   /** Sessions on which both sides have said hello. */
@@ -49,18 +49,18 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   /** Whether somebody has waited for acknowledgements since a dial began. */
   #isDraining = false;
 
-  constructor(node: TcpNode, options: ResolvedOptions, user: SessionsUser<TcpAddr>) {
+  constructor(node: TcpNode, options: ResolvedOptions, hooks: SessionsHooks<TcpAddr>) {
     this.#node = node;
     this.#options = options;
-    this.#user = user;
-    this.#memory = new SwarmMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), user.realm);
+    this.#hooks = hooks;
+    this.#memory = new SwarmMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), hooks.realm);
     this.#owner = this.#makeOwner();
     this.#table = this.#makeTable();
     this.#gate = new AcceptGate({
-      realm: user.realm,
+      realm: hooks.realm,
       accept: options.accept,
       onFault: ({ addr }, cause) => {
-        user.counters.countDrop('handler_error');
+        hooks.counters.countDrop('handler_error');
         this.#trace('handler_error', addr, 'accept', cause);
       },
     });
@@ -119,7 +119,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#gate.close();
     for (const session of this.#sessions.values()) session.close(BYE.CLOSED, 'closed');
     for (const { handle } of this.#table.dials.values()) handle.abort();
-    this.#table.clear(this.#user.closedError('reach the peer')!);
+    this.#table.clear(this.#hooks.closedError('reach the peer')!);
   }
 
   withSession(dst: TcpAddr, fail: (error: P2PError) => void, use: (session: TcpPeerSession) => void): () => void {
@@ -191,7 +191,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   #dialsChanged(): void {
     if (this.#table.dials.size === 0) this.#isDraining = false;
-    this.#user.settled();
+    this.#hooks.settled();
   }
 
   #dialOf({ tag }: TcpConnection): TcpDial | undefined {
@@ -211,7 +211,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const addr = dial?.target ?? tcpAddr(id, connection);
     const accepted = await this.#ask({ id, publicKey, addr, side: connection.side }, connection.ip, signal);
     if (accepted) return undefined;
-    this.#user.counters.countDrop('tcp.not_accepted');
+    this.#hooks.counters.countDrop('tcp.not_accepted');
     // The one we dialled is there, and it is we who do not want it.
     if (dial !== undefined) dial.found = id;
     return new P2PError('refused', 'local', `Cannot accept ${addr.text}: accept refused it`, { sent: 'no' });
@@ -261,14 +261,14 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#table.remove(session);
     this.#count(closed, session);
     const dial = this.#dialOf(connection);
-    if (dial !== undefined) this.#fail(dial, this.#user.closedError('reach') ?? helloError(dial.target, closed));
-    this.#user.settled();
+    if (dial !== undefined) this.#fail(dial, this.#hooks.closedError('reach') ?? helloError(dial.target, closed));
+    this.#hooks.settled();
     // The node closes what is left when the swarm does, without waiting for peers.
     if (!this.#isClosed) void connection.disconnect({ timeoutMs: LINGER_MS });
   }
 
   #count({ by, fault, reason }: TcpClosed, session: TcpPeerSession): void {
-    const { counters } = this.#user;
+    const { counters } = this.#hooks;
     if (fault !== undefined) {
       counters.countDrop(fault === 'malformed' || fault === 'oversize' ? fault : `tcp.${fault}`);
     } else if (by === 'timeout') counters.countDrop(session.hasOpened ? 'tcp.unresponsive' : 'tcp.no_hello');
@@ -278,7 +278,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   #makeTable(): ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> {
     const table: ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> = new ConnectionTable({
-      realm: this.#user.realm,
+      realm: this.#hooks.realm,
       own: this.#options.id,
       expects: ({ id }) => id,
       remember: ({ publicKey }) => publicKey,
@@ -289,7 +289,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
         return undefined;
       },
       close: (session) => {
-        this.#user.counters.countDrop('tcp.too_many_connections');
+        this.#hooks.counters.countDrop('tcp.too_many_connections');
         session.close(BYE.TOO_MANY, 'too many connections');
       },
       abandoned: ({ handle }) => handle.abort(),
@@ -300,7 +300,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   #makeOwner(): PeerSessionOwner {
     return {
       options: this.#options,
-      user: this.#user,
+      hooks: this.#hooks,
       memory: this.#memory,
       addrOf: (id, ip, port) => tcpAddr(id, { ip, port }),
       opened: (session) => this.#opened(session),
@@ -310,7 +310,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   }
 
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
-    const { realm } = this.#user;
+    const { realm } = this.#hooks;
     realm.trace?.({ layer: 'tcp', type, atMs: realm.nowMs(), addr, reason, cause });
   }
 }

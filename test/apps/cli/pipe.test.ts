@@ -53,9 +53,9 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     while (!note.includes("'")) note += String((await once(waiting.stderr!, 'data'))[0]);
     const addr = /'(.+)'/.exec(note)![1]!;
     waiting.stdin!.end(here);
-    const dialler = spawnShoal(['pipe', addr]);
-    dialler.stdin!.end(there);
-    const [came, closed] = [buffer(dialler.stdout!), once(dialler, 'close')];
+    const initiator = spawnShoal(['pipe', addr]);
+    initiator.stdin!.end(there);
+    const [came, closed] = [buffer(initiator.stdout!), once(initiator, 'close')];
     assert(here.equals(await came));
     assert(there.equals(await heard));
     assert.equal((await closed)[0], 0);
@@ -73,10 +73,10 @@ describe('shoal pipe', { concurrency: 2 }, () => {
       await using waiting = startShoal('pipe', ...LOOPBACK, here, place(here));
       const early = here === '--listen-tcp' ? (await waiting.next('forwarding'))['tcp'] : undefined;
       const { addr } = await waiting.next('pipe');
-      await using dialler = startShoal('pipe', String(addr), there, place(there));
-      await dialler.next('connected');
+      await using initiator = startShoal('pipe', String(addr), there, place(there));
+      await initiator.next('connected');
       await waiting.next('connected');
-      const tcp = String(early ?? (await dialler.next('forwarding'))['tcp']);
+      const tcp = String(early ?? (await initiator.next('forwarding'))['tcp']);
       const sent = [randomBytes(1_000_000), Buffer.of(1), Buffer.alloc(0)];
       const came = await Promise.all(sent.map((bytes) => through(tcp, bytes)));
       for (const [i, bytes] of sent.entries())
@@ -88,7 +88,7 @@ describe('shoal pipe', { concurrency: 2 }, () => {
         came.map(({ length }) => length),
         [1_000_000, 1, 0],
       );
-      const ended = await dialler.interrupt();
+      const ended = await initiator.interrupt();
       assert.equal(ended.code, 0, ended.stderr);
       const { sentBytes, receivedBytes } = ended.events.at(-1)!;
       assert.deepEqual([sentBytes, receivedBytes], [1_000_001, 1_000_001]);
@@ -136,8 +136,8 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     const port = String((greeter.address() as AddressInfo).port);
     await using waiting = startShoal('pipe', ...LOOPBACK, '--connect-tcp', port);
     const { addr } = await waiting.next('pipe');
-    await using dialler = startShoal('pipe', String(addr), '--listen-tcp', '127.0.0.1:0');
-    const { tcp } = await dialler.next('forwarding');
+    await using initiator = startShoal('pipe', String(addr), '--listen-tcp', '127.0.0.1:0');
+    const { tcp } = await initiator.next('forwarding');
     const greeted = async (): Promise<string> => {
       const socket = connect({ host: '127.0.0.1', port: Number(String(tcp).split(':')[1]) });
       socket.on('error', () => undefined);
@@ -157,13 +157,13 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     await once(server, 'listening');
     const place = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     await using waiting = startShoal('pipe', ...LOOPBACK, '--connect-tcp', place);
-    await using dialler = startShoal(
+    await using initiator = startShoal(
       'pipe',
       String((await waiting.next('pipe'))['addr']),
       '--listen-tcp',
       '127.0.0.1:0',
     );
-    const port = Number(String((await dialler.next('forwarding'))['tcp']).split(':')[1]);
+    const port = Number(String((await initiator.next('forwarding'))['tcp']).split(':')[1]);
     for (let i = 0; i < 50; i++) {
       const socket = connect({ host: '127.0.0.1', port });
       await once(socket, 'connect');
@@ -173,7 +173,7 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     for (const each of await Promise.all(sockets.map((socket) => once(socket, 'data'))))
       assert.equal(String(each[0]), 'hi');
     for (const socket of sockets) socket.destroy();
-    assert.equal((await dialler.interrupt()).code, 0);
+    assert.equal((await initiator.interrupt()).code, 0);
     assert.equal((await waiting.interrupt()).code, 0);
   });
 
@@ -184,16 +184,16 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     assert.equal((await shoal(['keygen', '--out', key])).code, 0);
     await using waiting = startShoal('pipe', ...LOOPBACK, '--key', key);
     const { addr } = await waiting.next('pipe');
-    waiting.process.stdin!.write('backup'); // while the dialler says nothing
-    const dialler = spawnShoal(['pipe', String(addr)]);
-    const said = text(dialler.stderr!);
-    assert.equal(String((await once(dialler.stdout!, 'data'))[0]), 'backup');
+    waiting.process.stdin!.write('backup'); // while the initiator says nothing
+    const initiator = spawnShoal(['pipe', String(addr)]);
+    const said = text(initiator.stderr!);
+    assert.equal(String((await once(initiator.stdout!, 'data'))[0]), 'backup');
     waiting.process.kill('SIGKILL');
     await once(waiting.process, 'exit');
     await using again = startShoal('pipe', '--bind', parsePipeAddress(String(addr)).place, '--key', key);
     await again.next('pipe');
-    dialler.stdin!.write('to the one that is not there');
-    assert.equal((await once(dialler, 'close'))[0], 1);
+    initiator.stdin!.write('to the one that is not there');
+    assert.equal((await once(initiator, 'close'))[0], 1);
     assert.match(await said, /The pipe has broken/);
   });
 });
