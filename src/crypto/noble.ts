@@ -11,6 +11,8 @@ import { concatBytes, copyBytes, equalBytes, type Bytes } from '../base/bytes.ts
 import { assertBytes } from '../base/checks.ts';
 import { hkdfOver, hmacOver } from './hmac.ts';
 import { isEd25519PublicKey, isLowOrderEd25519, littleEndian } from './ed25519-points.ts';
+import { type RsaHash, usableRsaKey } from './rsa.ts';
+import { rsaVerify } from './rsa-verify.ts';
 import {
   AEAD_TAG_BYTES,
   type AeadKey,
@@ -154,6 +156,13 @@ export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureK
       }
     },
   };
+}
+
+export function rsaPublicKey(modulus: Uint8Array, exponent: Uint8Array, name: RsaHash): SignatureKey | undefined {
+  const numbers = usableRsaKey(modulus, exponent);
+  if (numbers === undefined) return undefined;
+  const own = { modulus: copyBytes(numbers.modulus), exponent: copyBytes(numbers.exponent) };
+  return { verify: (message, signature) => rsaVerify(own, name, hash(name, message), signature) };
 }
 
 class NobleAeadKey implements AeadKey {

@@ -5,6 +5,7 @@ import { type Bytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { hmacOver } from './hmac.ts';
 import { isEd25519PublicKey, isLowOrderEd25519 } from './ed25519-points.ts';
+import { type RsaHash, usableRsaKey } from './rsa.ts';
 import {
   AEAD_TAG_BYTES,
   type AeadKey,
@@ -145,6 +146,19 @@ export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureK
   } catch {
     return undefined; // OpenSSL refuses a point that is not on the curve
   }
+}
+
+export function rsaPublicKey(modulus: Uint8Array, exponent: Uint8Array, name: RsaHash): SignatureKey | undefined {
+  const numbers = usableRsaKey(modulus, exponent);
+  if (numbers === undefined) return undefined;
+  const [n, e] = [base64url(numbers.modulus), base64url(numbers.exponent)];
+  const key = crypto.createPublicKey({ key: { kty: 'RSA', n, e }, format: 'jwk' });
+  const { length } = numbers.modulus;
+  return {
+    verify: (message, signature) =>
+      signature.length === length &&
+      crypto.verify(name, message, { key, padding: crypto.constants.RSA_PKCS1_PADDING }, signature),
+  };
 }
 
 const CIPHER = 'chacha20-poly1305';

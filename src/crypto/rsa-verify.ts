@@ -1,22 +1,10 @@
 /**
- * RSA signatures with PKCS #1 v1.5 padding (RFC 8017 §8.2.2): checked only, for certificates of authorities that have such
- * keys. Nothing here is secret, so plain arithmetic will do.
+ * Signatures of RSA with PKCS #1 v1.5 padding (RFC 8017 §8.2.2) where node:crypto is not: the @noble packages have no RSA. They are
+ * only checked, for certificates of authorities with such keys. Nothing here is secret, so plain arithmetic will do.
  */
 
-import { hash } from '#crypto';
 import { concatBytes, equalBytes, fromHex, toHex, type Bytes } from '../base/bytes.ts';
-
-/** The hashes that certificates are signed over. */
-export type RsaHash = 'sha256' | 'sha384' | 'sha512';
-
-/** Shorter keys are broken, longer ones are only work. */
-const MIN_BITS = 2048;
-const MAX_BITS = 8192;
-/** Bytes of the longest modulus and exponent as DER writes them, with a zero in front. */
-const MAX_MODULUS_BYTES = MAX_BITS / 8 + 1;
-const MAX_EXPONENT_BYTES = 3;
-/** What practically every key has; larger ones only cost time. */
-const MAX_EXPONENT = 65_537n;
+import { type RsaHash, type RsaNumbers } from './rsa.ts';
 
 /** DER in front of each hash (RFC 8017 §9.2, notes). */
 const DIGEST_INFO: Readonly<Record<RsaHash, Bytes>> = {
@@ -42,34 +30,23 @@ function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
   return result;
 }
 
-/** Whether `signature` is the key's over `message`; false too for keys that are too short, too long or odd. Never throws. */
+/**
+ * Whether `signature` is the key's over the message with this digest. Never throws.
+ *
+ * @param key - what `usableRsaKey` took.
+ */
 export function rsaVerify(
-  key: { readonly modulus: Uint8Array; readonly exponent: Uint8Array },
+  { modulus, exponent }: RsaNumbers,
   name: RsaHash,
-  message: Uint8Array,
+  digest: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  // Lengths first: numbers are made of no more bytes than a key can have.
-  if (key.modulus.length > MAX_MODULUS_BYTES || key.exponent.length > MAX_EXPONENT_BYTES) return false;
-  const [n, e] = [toBigInt(key.modulus), toBigInt(key.exponent)];
-  const bits = n.toString(2).length;
-  // RFC 8017 §3.1; lengths that are no whole bytes are asked for by nobody, and CAs may not use them.
-  if (
-    bits < MIN_BITS ||
-    bits > MAX_BITS ||
-    bits % 8 !== 0 ||
-    (n & 1n) === 0n ||
-    e < 3n ||
-    e > MAX_EXPONENT ||
-    (e & 1n) === 0n
-  )
-    return false;
-  const length = bits / 8;
+  const { length } = modulus;
   if (signature.length !== length) return false;
-  const s = toBigInt(signature);
+  const [n, s] = [toBigInt(modulus), toBigInt(signature)];
   if (s >= n) return false;
-  const digest = concatBytes(DIGEST_INFO[name], hash(name, message));
-  const padding = new Uint8Array(length - digest.length - 3).fill(0xff);
-  const expected = concatBytes(Uint8Array.of(0, 1), padding, Uint8Array.of(0), digest);
-  return equalBytes(toBytes(power(s, e, n), length), expected);
+  const info = concatBytes(DIGEST_INFO[name], digest);
+  const padding = new Uint8Array(length - info.length - 3).fill(0xff);
+  const expected = concatBytes(Uint8Array.of(0, 1), padding, Uint8Array.of(0), info);
+  return equalBytes(toBytes(power(s, toBigInt(exponent), n), length), expected);
 }

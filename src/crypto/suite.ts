@@ -9,6 +9,7 @@
  */
 
 import { type Bytes } from '../base/bytes.ts';
+import { type RsaHash } from './rsa.ts';
 
 /** The hash functions that both implementations have. */
 export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sha3-256' | 'sha3-512' | 'blake2b512' | 'blake2s256';
@@ -105,6 +106,11 @@ export interface CryptoSuite {
   ed25519PublicKey(bytes: Uint8Array): SignatureKey | undefined;
   /** The key of an uncompressed point, or `undefined` when it is none of the curve. Signatures are strict DER. */
   ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined;
+  /**
+   * The RSA key of these numbers, or `undefined` when it is none that is taken (see `usableRsaKey`). Signatures are PKCS #1 v1.5
+   * (RFC 8017 §8.2.2).
+   */
+  rsaPublicKey(modulus: Uint8Array, exponent: Uint8Array, name: RsaHash): SignatureKey | undefined;
   /** @throws {RangeError} when `seed` is not 32 bytes. */
   x25519PrivateKey(seed: Uint8Array): X25519PrivateKey;
   /** @throws {RangeError} when `key` is not 32 bytes. */

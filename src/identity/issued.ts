@@ -1,8 +1,8 @@
 /** Whether a certificate's signature is that of another one's key: by Ed25519, ECDSA on P-256 and P-384, and RSA. */
 
-import { ecdsaPublicKey, ed25519PublicKey } from '#crypto';
+import { ecdsaPublicKey, ed25519PublicKey, rsaPublicKey } from '#crypto';
 import { equalBytes } from '../base/bytes.ts';
-import { type RsaHash, rsaVerify } from '../crypto/rsa-verify.ts';
+import { type RsaHash } from '../crypto/rsa.ts';
 import { type EcdsaCurve, type SignatureKey } from '../crypto/suite.ts';
 import { type Certificate } from './certificate.ts';
 import { derOid, readDer, TAG } from './der.ts';
@@ -74,6 +74,5 @@ function rsaKey(bits: Uint8Array, name: RsaHash): SignatureKey | undefined {
     inner.end();
     return modulus[0]! < 0x80 && exponent[0]! < 0x80 ? { modulus, exponent } : undefined; // negative numbers
   });
-  if (key === undefined) return undefined;
-  return { verify: (message, signature) => rsaVerify(key, name, message, signature) };
+  return key === undefined ? undefined : rsaPublicKey(key.modulus, key.exponent, name);
 }

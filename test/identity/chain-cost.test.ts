@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { rsaVerify } from '../../src/crypto/rsa-verify.ts';
 import {
   type ChainCost,
   MAX_CHAIN_BYTES,
@@ -11,6 +10,7 @@ import {
   MAX_SIGNATURE_CHECKS,
   verifyChain,
 } from '../../src/identity/chain.ts';
+import { suites } from '../crypto/suites.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { authority, extension, fault, issue, type Issued, NOW_MS, root } from './made-chain.ts';
 
@@ -21,39 +21,36 @@ function untouchable(length: number): Uint8Array {
   });
 }
 
-describe('RSA keys', () => {
-  const key = (modulus: Uint8Array, exponent: Uint8Array): { modulus: Uint8Array; exponent: Uint8Array } => ({
-    modulus,
-    exponent,
-  });
-  const odd = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(0xff);
-  const E = Uint8Array.of(1, 0, 1);
+for (const { cryptoName, rsaPublicKey } of suites) {
+  describe(`RSA keys on ${cryptoName}`, () => {
+    const odd = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(0xff);
+    const E = Uint8Array.of(1, 0, 1);
 
-  it('numbers that are too long are refused by their lengths', () => {
-    const message = new Uint8Array(1);
-    assert.equal(rsaVerify(key(untouchable(56_000), E), 'sha256', message, untouchable(56_000)), false);
-    assert.equal(rsaVerify(key(odd(256), untouchable(56_000)), 'sha256', message, untouchable(256)), false);
-    assert.equal(rsaVerify(key(odd(256), E), 'sha256', message, untouchable(257)), false);
-    assert.equal(rsaVerify(key(odd(256), E), 'sha256', message, untouchable(255)), false);
-    assert.equal(rsaVerify(key(untouchable(1026), E), 'sha256', message, untouchable(1024)), false);
-  });
+    it('numbers that are too long are refused by their lengths', () => {
+      assert.equal(rsaPublicKey(untouchable(56_000), E, 'sha256'), undefined);
+      assert.equal(rsaPublicKey(untouchable(1026), E, 'sha256'), undefined);
+      assert.equal(rsaPublicKey(odd(256), untouchable(56_000), 'sha256'), undefined);
+      const key = rsaPublicKey(odd(256), E, 'sha256')!;
+      for (const length of [257, 255, 56_000]) assert.equal(key.verify(new Uint8Array(1), untouchable(length)), false);
+    });
 
-  it('and those that only cost time, or are broken', () => {
-    // With these keys s = 0 … 1 (or anything) would have to be looked at: only what the key is decides.
-    for (const wrong of [
-      key(odd(255), E), // 2040 bits
-      key(odd(1025), E), // 8200 bits
-      key(Uint8Array.of(0x7f, ...odd(256)), E), // 2055 bits
-      key(Uint8Array.of(...odd(255), 0xfe), E), // even
-      key(odd(256), Uint8Array.of(1)),
-      key(odd(256), Uint8Array.of(2)),
-      key(odd(256), Uint8Array.of(1, 0, 0)),
-      key(odd(256), Uint8Array.of(1, 0, 3)),
-    ]) {
-      assert.equal(rsaVerify(wrong, 'sha256', new Uint8Array(1), untouchable(wrong.modulus.length)), false);
-    }
+    it('keys that are broken, or that only cost time, are refused', () => {
+      const wrong: readonly (readonly [modulus: Uint8Array, exponent: Uint8Array])[] = [
+        [odd(255), E], // 2040 bits
+        [odd(1025), E], // 8200 bits
+        [Uint8Array.of(0x7f, ...odd(256)), E], // 2055 bits
+        [Uint8Array.of(...odd(255), 0xfe), E], // even
+        [odd(256), Uint8Array.of(1)],
+        [odd(256), Uint8Array.of(2)],
+        [odd(256), Uint8Array.of(1, 0, 0)],
+        [odd(256), Uint8Array.of(1, 0, 3)],
+        [odd(256), new Uint8Array()],
+        [new Uint8Array(), E],
+      ];
+      for (const [modulus, exponent] of wrong) assert.equal(rsaPublicKey(modulus, exponent, 'sha256'), undefined);
+    });
   });
-});
+}
 
 describe('the search for a chain', () => {
   const newCost = (): ChainCost => ({ steps: 0, signatureChecks: 0, hashedBytes: 0 });
