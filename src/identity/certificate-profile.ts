@@ -40,7 +40,6 @@ const USAGES: Readonly<Record<CertificateUsage, Oid>> = {
   server: '1.3.6.1.5.5.7.3.1',
   client: '1.3.6.1.5.5.7.3.2',
 };
-const ANY_EXTENDED_KEY_USAGE: Oid = '2.5.29.37.0';
 /** Bits of keyUsage (RFC 5280 §4.2.1.3), from the first. */
 const DIGITAL_SIGNATURE = 0;
 const KEY_CERT_SIGN = 5;
@@ -130,8 +129,8 @@ function readPurposes(reader: DerReader): Profile['usages'] | undefined {
   const purposes: Oid[] = []; // bounded by MAX_PURPOSES
   while (!inner.done && purposes.length < MAX_PURPOSES) purposes.push(inner.oid());
   if (!inner.done || purposes.length === 0) return undefined;
-  const any = purposes.includes(ANY_EXTENDED_KEY_USAGE);
-  return { server: any || purposes.includes(USAGES.server), client: any || purposes.includes(USAGES.client) };
+  // Any purpose (2.5.29.37.0) is not enough: RFC 5280 §4.2.1.12 allows that, and openssl judges so.
+  return { server: purposes.includes(USAGES.server), client: purposes.includes(USAGES.client) };
 }
 
 /** RFC 5280 §4.2.1.6: at least one name, each of a context-specific tag from 0 to 8. */

@@ -6,62 +6,17 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 
 import { verifyChain } from '../../src/identity/chain.ts';
-import {
-  type Certificate,
-  createCertificate,
-  type CertificateOptions,
-  decodePem,
-  encodePem,
-  parseCertificate,
-} from '../../src/identity/x509.ts';
-import { generateKey, type PrivateKey } from '../../src/identity/keys.ts';
+import { decodePem, encodePem, parseCertificate } from '../../src/identity/x509.ts';
+import { generateKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { authority, DATES, fault, issue, NOW_MS, root } from './made-chain.ts';
+import { skipOpenssl } from './openssl.ts';
 
-const DAY_MS = 86_400_000;
-const NOW_MS = 1_800_000_000_000;
-
-interface Issued {
-  readonly key: PrivateKey;
-  readonly der: Uint8Array;
-  readonly certificate: Certificate;
-}
-
-function issue(key: PrivateKey, by: Issued | undefined, options: Partial<CertificateOptions> = {}): Issued {
-  const der = createCertificate({
-    subjectKey: key.publicKey,
-    issuer: by === undefined ? { key } : { key: by.key, certificate: by.certificate },
-    commonName: 'somebody',
-    serialNumber: Uint8Array.of(7),
-    notBeforeMs: NOW_MS - DAY_MS,
-    notAfterMs: NOW_MS + DAY_MS,
-    ...options,
-  });
-  return { key, der, certificate: parseCertificate(der)! };
-}
-
-const authority = { isAuthority: true };
-const root = issue(testKey(1), undefined, { ...authority, commonName: 'root' });
 const middle = issue(testKey(2), root, { ...authority, commonName: 'middle' });
 const leaf = issue(testKey(3), middle, { dnsNames: ['a.example.test', '*.wild.example.test', '*.test'] });
 
-function fault(
-  chain: readonly Issued[],
-  options: {
-    readonly serverName?: string;
-    readonly wallMs?: number;
-    readonly anchors?: readonly Issued[];
-    readonly usage?: 'server' | 'client';
-  } = {},
-): string | undefined {
-  const { serverName, wallMs = NOW_MS, anchors = [root], usage = 'server' } = options;
-  return verifyChain({
-    chain: chain.map(({ der }) => der),
-    anchors: anchors.map(({ certificate }) => certificate),
-    wallMs,
-    usage,
-    serverName,
-  })?.fault;
-}
+const TRAILING_DOT = 'openssl compares a name with a dot at its end as it stands';
+const LAST_SECOND = 'openssl lets a certificate expire at its last second, RFC 5280 §4.1.2.5 after it';
 
 describe('chains of certificates', () => {
   it('lead to an authority, in whatever order the others come', () => {
@@ -81,18 +36,18 @@ describe('chains of certificates', () => {
   });
 
   it('hold from the first to the last moment of each certificate', () => {
-    assert.equal(fault([leaf, middle], { wallMs: NOW_MS + DAY_MS }), undefined);
-    assert.equal(fault([leaf, middle], { wallMs: NOW_MS + DAY_MS + 1 }), 'expired');
-    assert.equal(fault([leaf, middle], { wallMs: NOW_MS - DAY_MS }), undefined);
-    assert.equal(fault([leaf, middle], { wallMs: NOW_MS - DAY_MS - 1 }), 'not_yet_valid');
-    const old = issue(testKey(2), root, { ...authority, notAfterMs: NOW_MS - 1000 });
+    assert.equal(fault([leaf, middle], { wallMs: DATES.notAfterMs, openssl: LAST_SECOND }), undefined);
+    assert.equal(fault([leaf, middle], { wallMs: DATES.notAfterMs + 1 }), 'expired');
+    assert.equal(fault([leaf, middle], { wallMs: DATES.notBeforeMs }), undefined);
+    assert.equal(fault([leaf, middle], { wallMs: DATES.notBeforeMs - 1 }), 'not_yet_valid');
+    const old = issue(testKey(2), root, { ...authority, notBeforeMs: NOW_MS - 9000, notAfterMs: NOW_MS - 5000 });
     assert.equal(fault([issue(testKey(3), old), old]), 'expired');
   });
 
   it('names are those of the subject alternative name; a wildcard is one label, and never a whole domain', () => {
     const name = (serverName: string): string | undefined => fault([leaf, middle], { serverName });
     assert.equal(name('a.example.test'), undefined);
-    assert.equal(name('A.Example.Test.'), undefined);
+    assert.equal(fault([leaf, middle], { serverName: 'A.Example.Test.', openssl: TRAILING_DOT }), undefined);
     assert.equal(name('x.wild.example.test'), undefined);
     for (const wrong of [
       'b.example.test',
@@ -133,16 +88,7 @@ describe('chains of certificates', () => {
     );
   });
 
-  const openssl = (): string | false => {
-    try {
-      execFileSync('openssl', ['version'], { stdio: 'ignore' });
-      return false;
-    } catch {
-      return 'openssl is not installed';
-    }
-  };
-
-  it('openssl and we agree, both ways', { skip: openssl() }, () => {
+  it('openssl and we agree, both ways', { skip: skipOpenssl }, () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'shoal-chain-'));
     const file = (name: string): string => path.join(folder, name);
     const run = (...args: string[]): string =>
@@ -237,7 +183,7 @@ describe('chains of certificates', () => {
 
   it(
     'RSA and P-384 authorities of openssl sign too, and a broken signature of theirs does not',
-    { skip: openssl() },
+    { skip: skipOpenssl },
     () => {
       const folder = mkdtempSync(path.join(tmpdir(), 'shoal-chain-'));
       const file = (name: string): string => path.join(folder, name);

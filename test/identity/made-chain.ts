@@ -1,5 +1,6 @@
 /** Certificates and chains as a peer can make them up. */
 
+import assert from 'node:assert/strict';
 import { type ChainCost, verifyChain } from '../../src/identity/chain.ts';
 import { der, derBitString, derOid, derSequence, TAG } from '../../src/identity/der.ts';
 import {
@@ -13,6 +14,7 @@ import {
   parseCertificate,
   type Signer,
 } from '../../src/identity/x509.ts';
+import { opensslAccepts } from './openssl.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 export const NOW_MS: number = 1_800_000_000_000;
@@ -121,19 +123,37 @@ interface Question {
   readonly serverName?: string;
   readonly anchors?: readonly Issued[];
   readonly usage?: 'server' | 'client';
+  readonly wallMs?: number;
+  /** Why openssl judges otherwise, where it does; everywhere else the two agree. */
+  readonly openssl?: string | undefined;
   readonly cost?: ChainCost;
 }
 
+/** Our verdict; openssl's is the same, unless the question says why not. */
 export function problem(chain: readonly Issued[], options: Question = {}): ReturnType<typeof verifyChain> {
-  const { serverName, anchors = [root], usage = 'server', cost } = options;
-  return verifyChain({
+  const { serverName, anchors = [root], usage = 'server', wallMs = NOW_MS, openssl, cost } = options;
+  const verdict = verifyChain({
     chain: chain.map((one) => one.der),
     anchors: anchors.map(({ certificate }) => certificate),
-    wallMs: NOW_MS,
+    wallMs,
     usage,
     serverName,
     cost,
   });
+  const theirs = opensslAccepts({
+    chain: chain.map((one) => one.der),
+    anchors: anchors.map((one) => one.der),
+    // openssl counts in seconds.
+    atSeconds: wallMs < NOW_MS ? Math.floor(wallMs / 1000) : Math.ceil(wallMs / 1000),
+    usage,
+    serverName,
+  });
+  if (theirs !== undefined) {
+    const agrees = theirs === (verdict === undefined);
+    const said = `openssl ${theirs ? 'accepts' : 'refuses'} it, we say ${verdict?.fault ?? 'nothing'}`;
+    assert.equal(agrees, openssl === undefined, openssl === undefined ? said : `not so: ${openssl}; ${said}`);
+  }
+  return verdict;
 }
 
 export const fault = (chain: readonly Issued[], options: Question = {}): string | undefined =>
