@@ -1,57 +1,57 @@
-/** Hostile inputs: noise, and valid inputs with a few things wrong. The same seed gives the same inputs. */
+/**
+ * Hostile inputs: noise, and valid inputs with a few things wrong. fast-check makes them, so that a fault is shown with the
+ * smallest input that shows it, and `--seed` and `--path` repeat it.
+ */
 
-import { type Seed, type SeededRandom, createSeededRandom } from '../src/base/seeded-random.ts';
+import { array, constantFrom, nat, noBias, oneof, tuple, uint8Array, type Arbitrary } from 'fast-check';
 
 /** Numbers at which lengths and counts go wrong. */
 const EDGES = [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff] as const;
 const MAX_NOISE_BYTES = 300;
-const MAX_MUTATIONS = 4;
+const MAX_EDITS = 4;
+/** Of as many inputs one is noise, where there are valid inputs to spoil. */
+const NOISE_IN = 8;
 
-/** Makes one input after the other, never the same array twice. */
-export class Mutator {
-  readonly #random: SeededRandom;
-  readonly #seeds: readonly Uint8Array[];
+/** An edit: what it does, where (modulo the length), and with which bytes. */
+type Edit = readonly [kind: number, at: number, argument: number, bytes: Uint8Array];
 
-  /** @param seeds - valid inputs; without any, all is noise. */
-  constructor(seed: Seed, seeds: readonly Uint8Array[]) {
-    this.#random = createSeededRandom(seed);
-    this.#seeds = seeds;
-  }
+/** @param seeds - valid inputs; without any, all is noise. */
+export function hostileInputs(seeds: readonly Uint8Array[]): Arbitrary<Uint8Array<ArrayBuffer>> {
+  const noise = uint8Array({ maxLength: MAX_NOISE_BYTES });
+  if (seeds.length === 0) return noBias(noise);
+  const edit: Arbitrary<Edit> = tuple(nat(6), nat(0xffff), nat(0xffff), uint8Array({ minLength: 1, maxLength: 16 }));
+  const edits = array(edit, { minLength: 1, maxLength: MAX_EDITS });
+  const spoilt = tuple(constantFrom(...seeds), edits).map(([seed, all]) =>
+    all.reduce((input, one) => edited(input, one, seeds), seed.slice()),
+  );
+  return noBias(oneof({ weight: 1, arbitrary: noise }, { weight: NOISE_IN - 1, arbitrary: spoilt }));
+}
 
-  next(): Uint8Array<ArrayBuffer> {
-    const seed = this.#seeds[this.#below(this.#seeds.length)];
-    if (seed === undefined || this.#below(8) === 0) return this.#random.bytes(this.#below(MAX_NOISE_BYTES));
-    let input = seed.slice();
-    for (let left = 1 + this.#below(MAX_MUTATIONS); left > 0; left--) input = this.#mutate(input);
-    return input;
-  }
-
-  #below(limit: number): number {
-    return Math.floor(this.#random.next() * limit);
-  }
-
-  #mutate(input: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    const at = this.#below(input.length + 1);
-    switch (this.#below(7)) {
-      case 0: // a bit flips
-        if (at < input.length) input[at]! ^= 1 << this.#below(8);
-        return input;
-      case 1: // an edge
-        if (at < input.length) input[at] = EDGES[this.#below(EDGES.length)]!;
-        return input;
-      case 2: // cut off
-        return input.slice(0, at);
-      case 3: // something more at the end
-        return joined(input, this.#random.bytes(this.#below(16)));
-      case 4: // something more inside
-        return joined(input.subarray(0, at), this.#random.bytes(1 + this.#below(4)), input.subarray(at));
-      case 5: // something less inside
-        return joined(input.subarray(0, at), input.subarray(at + 1 + this.#below(4)));
-      default: {
-        // the end of another one
-        const other = this.#seeds[this.#below(this.#seeds.length)]!;
-        return joined(input.subarray(0, at), other.subarray(this.#below(other.length + 1)));
-      }
+function edited(
+  input: Uint8Array<ArrayBuffer>,
+  [kind, place, argument, bytes]: Edit,
+  seeds: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
+  const at = place % (input.length + 1);
+  switch (kind) {
+    case 0: // a bit flips
+      if (at < input.length) input[at]! ^= 1 << (argument & 7);
+      return input;
+    case 1: // an edge
+      if (at < input.length) input[at] = EDGES[argument % EDGES.length]!;
+      return input;
+    case 2: // cut off
+      return input.slice(0, at);
+    case 3: // more bytes at the end
+      return joined(input, bytes);
+    case 4: // more bytes inside
+      return joined(input.subarray(0, at), bytes, input.subarray(at));
+    case 5: // fewer bytes inside
+      return joined(input.subarray(0, at), input.subarray(at + 1 + (argument & 3)));
+    default: {
+      // the end of another one
+      const other = seeds[argument % seeds.length]!;
+      return joined(input.subarray(0, at), other.subarray(bytes[0]! % (other.length + 1)));
     }
   }
 }

@@ -1,14 +1,16 @@
 /**
  * `npm run fuzz`: feeds every decoder, and whole swarms, with hostile inputs. `-- --inputs=N` sets how many each gets,
- * `-- --seed=TEXT` repeats a run, `-- frag DER` picks targets by name. Exit code 1 when something threw, or when the heap
+ * `-- --seed=N` repeats a run, `-- frag DER` picks targets by name. Exit code 1 when something threw, or when the heap
  * has grown.
  */
 
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { asyncProperty, check, type Parameters, property } from 'fast-check';
+import { type Bytes } from '../src/base/bytes.ts';
 import { DECODERS, type Target } from './decoders.ts';
-import { Mutator } from './mutate.ts';
+import { hostileInputs } from './mutate.ts';
 import { swarmTargets } from './swarms.ts';
 
 /** Ten million inputs and more over all targets. */
@@ -20,11 +22,12 @@ const MAX_GROWTH_BYTES = 32 << 20;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { inputs: { type: 'string', default: String(INPUTS) }, seed: { type: 'string' } },
+  options: { inputs: { type: 'string', default: String(INPUTS) }, seed: { type: 'string' }, path: { type: 'string' } },
 });
 const inputs = Number(values.inputs);
 if (!Number.isInteger(inputs) || inputs < 1) throw new RangeError('Cannot take --inputs: expected a whole number');
-const seed = values.seed ?? String(Date.now());
+const seed = values.seed === undefined ? Date.now() | 0 : Number(values.seed);
+if (!Number.isInteger(seed)) throw new RangeError('Cannot take --seed: expected a whole number');
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -36,25 +39,38 @@ function heapBytes(): number {
 
 /** @returns what went wrong, if anything. */
 async function fuzz({ name, seeds, feed, settle, oneIn = 1 }: Target): Promise<string | undefined> {
-  const mutator = new Mutator(`${seed} ${name}`, seeds);
-  const count = Math.ceil(inputs / oneIn);
+  const numRuns = Math.ceil(inputs / oneIn);
   const before = heapBytes();
   const startedAt = performance.now();
-  for (let i = 0; i < count; i++) {
-    const input = mutator.next();
-    const given = input.slice();
-    try {
-      feed(input);
-      if (settle !== undefined && i % TURN === 0) await settle();
-    } catch (error) {
-      const why = error instanceof Error ? error.stack : String(error);
-      return `threw at input ${i} (${Buffer.from(given).toString('hex')}):\n${why}`;
-    }
+  let fed = 0;
+  const input = hostileInputs(seeds);
+  // What works in turns has a state that later inputs meet: a smaller input is not looked for, it would meet another one.
+  const parameters: Parameters<[Bytes]> = {
+    numRuns,
+    seed,
+    endOnFailure: settle !== undefined,
+    ...(values.path === undefined ? {} : { path: values.path }),
+  };
+  const details = await check(
+    settle === undefined
+      ? property(input, feed)
+      : asyncProperty(input, async (bytes) => {
+          feed(bytes);
+          if (fed++ % TURN === 0) await settle();
+        }),
+    parameters,
+  );
+  if (details.failed) {
+    const { counterexample, counterexamplePath, errorInstance, numShrinks } = details;
+    const why = errorInstance instanceof Error ? errorInstance.stack : String(errorInstance);
+    const smallest = Buffer.from(counterexample?.[0] ?? []).toString('hex');
+    const repeat = `--seed=${seed} --path=${counterexamplePath} '${name}'`;
+    return `threw at ${smallest} (made smaller ${numShrinks} times; repeat with ${repeat}):\n${why}`;
   }
   await settle?.();
-  const perSecond = Math.round((count * 1000) / (performance.now() - startedAt));
+  const perSecond = Math.round((numRuns * 1000) / (performance.now() - startedAt));
   const grown = heapBytes() - before;
-  const cells = [name.padEnd(24), `${count} inputs`.padStart(15), `${perSecond}/s`.padStart(11)];
+  const cells = [name.padEnd(24), `${numRuns} inputs`.padStart(15), `${perSecond}/s`.padStart(11)];
   console.log(`ok      ${cells.join('')}   heap ${(grown / 1024).toFixed(0)} KiB`);
   return grown > MAX_GROWTH_BYTES ? `has grown by ${grown} bytes of heap` : undefined;
 }
