@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { root } from './public-modules.ts';
 
-/** All code; the portable folders without Node's types; the plain JavaScript of the launcher. */
-const PROJECTS = ['tsconfig.json', 'tsconfig.portable.json', 'tools/tsconfig.json'];
+/** All code; the portable folders without Node's types; the plain JavaScript of the launcher; what drives browsers. */
+const PROJECTS = ['tsconfig.json', 'tsconfig.portable.json', 'tools/tsconfig.json', 'tools/browser/tsconfig.json'];
 
 const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 for (const project of PROJECTS) {

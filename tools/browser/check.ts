@@ -2,7 +2,7 @@
  * The package in a browser: `npm run test:browser`.
  *
  * Packs the tarball, installs it in an empty folder, bundles core, memory, p2pke, quic and their suites with esbuild,
- * runs them in headless Chromium, and says how large the bundles are. Without a Chromium it says so, and bundles only.
+ * runs them in headless Chromium and Firefox, and says how large the bundles are. A browser that is not installed is skipped by name.
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { cctvVerdicts, type CctvVector } from '../../test/browser/cctv.ts';
 import { vectorsOf } from '../../test/vectors/public.ts';
 import { installTarball, pack } from '../package.ts';
 import { root } from '../public-modules.ts';
-import { findChromium, runPage } from './chromium.ts';
+import { type Browser, type Files, findBrowsers, runPage } from './run-page.ts';
 
 /** What users of browsers would write, for the sizes. */
 const PROGRAMS: Readonly<Record<string, string>> = {
@@ -50,36 +50,39 @@ interface Report {
   readonly verdicts?: string | undefined;
 }
 
-async function runSuites(folder: string, chromium: string): Promise<void> {
-  const suites = path.join(folder, 'suites.ts');
+/** What pages ask for: the suites, the engine, and the public vectors where there are some. */
+async function pageFiles(folder: string, vectors: Uint8Array | undefined): Promise<Files> {
   for (const name of ['suites.ts', 'cctv.ts']) {
     writeFileSync(path.join(folder, name), readFileSync(path.join(root, 'test', 'browser', name)));
   }
-  const vectors = vectorsOf('cctv-ed25519.json');
-  const wasm = readFileSync(path.join(root, 'dist', 'quic', 'engine.wasm'));
   const page =
     '<!doctype html><meta charset="utf-8"><title>shoal</title><script type="module" src="/bundle.js"></script>';
-  const files = new Map([
+  const wasm = readFileSync(path.join(root, 'dist', 'quic', 'engine.wasm'));
+  return new Map([
     ['/', { type: 'text/html', bytes: new TextEncoder().encode(page) }],
-    ['/bundle.js', { type: 'text/javascript', bytes: await bundled(folder, suites, false) }],
+    ['/bundle.js', { type: 'text/javascript', bytes: await bundled(folder, path.join(folder, 'suites.ts'), false) }],
     ['/engine.wasm', { type: 'application/wasm', bytes: wasm }],
     ...(vectors === undefined ? [] : [['/cctv-ed25519.json', { type: 'application/json', bytes: vectors }] as const]),
   ]);
-  const { passed, skipped, failures, ids, verdicts } = (await runPage(chromium, files)) as Report;
-  for (const { name, why } of failures) console.log(`FAILED  ${name}\n${why.replaceAll(/^/gm, '    ')}`);
-  const ours = [1, 2, 3].map((i) => peerIdOfKey(testKey(i).publicKey));
-  if (ids.join() !== ours.join())
-    throw new Error(`The browser makes other PeerIDs: ${ids.join()} instead of ${ours.join()}`);
-  if (vectors === undefined) {
-    console.log(
-      'Skipped:\n  public Ed25519 vectors in Chromium: SHOAL_VECTORS names no folder with the public vectors',
-    );
-  } else if (verdicts !== cctvVerdicts(JSON.parse(new TextDecoder().decode(vectors)) as readonly CctvVector[])) {
-    throw new Error('The browser judges public Ed25519 vectors otherwise than Node');
+}
+
+/** Runs the suites in a browser. @returns what it reported; what failed is written. */
+async function runSuites(browser: Browser, files: Files, vectors: Uint8Array | undefined): Promise<Report> {
+  const report = (await runPage(browser, files)) as Report;
+  for (const { name, why } of report.failures) {
+    console.log(`FAILED  ${browser.name}: ${name}\n${why.replaceAll(/^/gm, '    ')}`);
   }
-  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  in Chromium: ${name}`).join('\n')}`);
-  console.log(`\n${passed} passed, ${failures.length} failed, ${skipped.length} skipped`);
-  if (failures.length > 0 || passed === 0) process.exitCode = 1;
+  const ours = [1, 2, 3].map((i) => peerIdOfKey(testKey(i).publicKey));
+  if (report.ids.join() !== ours.join()) {
+    throw new Error(`${browser.name} makes other PeerIDs: ${report.ids.join()} instead of ${ours.join()}`);
+  }
+  if (
+    vectors !== undefined &&
+    report.verdicts !== cctvVerdicts(JSON.parse(new TextDecoder().decode(vectors)) as readonly CctvVector[])
+  ) {
+    throw new Error(`${browser.name} judges public Ed25519 vectors otherwise than Node`);
+  }
+  return report;
 }
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-browser-'));
@@ -92,12 +95,25 @@ try {
     const bytes = await bundled(folder, entry, true);
     console.log(`${what.padEnd(24)} ${(bytes.length / 1024).toFixed(0).padStart(5)} KiB minified`);
   }
-  const chromium = findChromium();
-  if (chromium === undefined) {
-    console.log(
-      'Skipped:\n  suites in Chromium: there is none here; set CHROMIUM to its path\n\n0 passed, 0 failed, 1 skipped',
-    );
-  } else await runSuites(folder, chromium);
+  const vectors = vectorsOf('cctv-ed25519.json');
+  const files = await pageFiles(folder, vectors);
+  const skipped = vectors === undefined ? ['public Ed25519 vectors: SHOAL_VECTORS names no folder with them'] : [];
+  let [passed, failed] = [0, 0];
+  for (const browser of findBrowsers()) {
+    if (browser.path === undefined) {
+      skipped.push(`suites in ${browser.name}: it is not installed; ${browser.variable} can name it`);
+      continue;
+    }
+    const report = await runSuites(browser, files, vectors);
+    console.log(`${browser.name.padEnd(24)} ${String(report.passed).padStart(5)} passed`);
+    passed += report.passed;
+    failed += report.failures.length;
+    if (report.passed === 0) throw new Error(`${browser.name} ran no test`);
+    skipped.push(...report.skipped.map((name) => `in ${browser.name}: ${name}`));
+  }
+  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((line) => `  ${line}`).join('\n')}`);
+  console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  if (failed > 0) process.exitCode = 1;
 } catch (error) {
   console.log(error instanceof Error ? error.message : error);
   process.exitCode = 1;
