@@ -11,7 +11,8 @@
  */
 
 export { type PeerBookOptions } from './peer-book.ts';
-export { type PeerExchange, type PeerExchangeOptions, peerExchange } from './peer-exchange.ts';
+export { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
+export { peerExchange } from './peer-exchange.ts';
 export {
   MAX_LIFETIME_MS,
   MAX_RECORD_ADDRS,
