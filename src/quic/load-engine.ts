@@ -2,7 +2,8 @@
 
 import { readEngineBytes } from '#quic-engine-bytes';
 import { type EngineFactory } from '../protocols/quic/engine.ts';
-import { wasmEngines, type WasmExports, type WasmImports } from '../protocols/quic/wasm-engine.ts';
+import { wasmEngines } from '../protocols/quic/wasm-engine.ts';
+import { type WasmExports, type WasmImports } from '../protocols/quic/wasm-module.ts';
 
 // Neither the ECMAScript library nor Node's types describe WebAssembly; this much of it is used.
 declare const WebAssembly: {

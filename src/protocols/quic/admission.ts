@@ -1,5 +1,6 @@
 /** Who is let in: the part that depends on load and on the source, and not on identity. */
 
+import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { SourceShares } from '../../base/source-shares.ts';
 import { type QuicConnection } from './connection.ts';
 
@@ -31,6 +32,22 @@ export interface AdmissionLimits {
   readonly retryFromHandshakes: number;
   readonly maxHandshakes: number;
   readonly maxConnections: number;
+}
+
+/** @internal @throws {TypeError | RangeError} for limits out of bounds. */
+export function resolveAdmission(options: { readonly [K in keyof AdmissionLimits]?: AdmissionLimits[K] | undefined }): AdmissionLimits {
+  const { addressValidation = 'under_load' } = options;
+  if (!['never', 'under_load', 'always'].includes(addressValidation)) {
+    throw new TypeError(
+      `Cannot take addressValidation: expected 'never', 'under_load' or 'always', got ${describeValue(addressValidation)}`,
+    );
+  }
+  return {
+    addressValidation,
+    retryFromHandshakes: wholeNumber(options.retryFromHandshakes, 'retryFromHandshakes', 64, 0, 2 ** 20),
+    maxHandshakes: wholeNumber(options.maxHandshakes, 'maxHandshakes', 256, 0, 2 ** 20),
+    maxConnections: wholeNumber(options.maxConnections, 'maxConnections', 4096, 0, 2 ** 20),
+  };
 }
 
 /** @internal How busy the endpoint is. */

@@ -2,9 +2,9 @@
 
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
 import { type QuicClosed } from './closed.ts';
-import { type EnginePort } from './port.ts';
 import { checkCode, QuicStream, type StreamKind, type StreamOwner } from './stream.ts';
 import { type Windows } from './window-budget.ts';
 
@@ -26,6 +26,25 @@ export type DatagramResult =
 /** The longest close reason that is sent, in bytes of UTF-8; longer ones are cut. */
 const MAX_REASON_BYTES = 1000;
 
+/** @internal What a connection needs of its endpoint. */
+export interface ConnectionOwner {
+  /** The time of the last input. */
+  now(): Millis;
+  /** So many bytes were read: the window may grow. */
+  read(windows: Windows, bytes: number): void;
+  ended(connection: QuicConnection, closed: QuicClosed): void;
+}
+
+/** @internal */
+export interface ConnectionParts {
+  readonly role: 'client' | 'server';
+  readonly handle: number;
+  readonly address: number;
+  readonly mtuBytes: number;
+  readonly engine: QuicEngine;
+  readonly windows: Windows;
+}
+
 /** One connection. Made by a `QuicEndpoint`. */
 export class QuicConnection implements StreamOwner {
   /** Who dialled: we, then `client`. */
@@ -36,8 +55,7 @@ export class QuicConnection implements StreamOwner {
   readonly engine: QuicEngine;
   /** @internal */
   readonly windows: Windows;
-  readonly #port: EnginePort;
-  readonly #ended: (closed: QuicClosed) => void;
+  readonly #owner: ConnectionOwner;
   /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
   readonly #streams = new Map<number, QuicStream<QuicConnection>>();
   #state: ConnectionState = 'handshake';
@@ -51,24 +69,14 @@ export class QuicConnection implements StreamOwner {
   #released = false;
 
   /** @internal */
-  constructor(
-    role: 'client' | 'server',
-    handle: number,
-    address: number,
-    mtuBytes: number,
-    port: EnginePort,
-    engine: QuicEngine,
-    windows: Windows,
-    ended: (closed: QuicClosed) => void,
-  ) {
+  constructor({ role, handle, address, mtuBytes, engine, windows }: ConnectionParts, owner: ConnectionOwner) {
     this.role = role;
     this.handle = handle;
     this.#address = address;
     this.#mtuBytes = mtuBytes;
-    this.#port = port;
     this.engine = engine;
     this.windows = windows;
-    this.#ended = ended;
+    this.#owner = owner;
   }
 
   get state(): ConnectionState {
@@ -113,11 +121,8 @@ export class QuicConnection implements StreamOwner {
   /** Opens a stream; `undefined` while the peer allows none (`streams_available` follows) or the handshake goes on. */
   open(kind: StreamKind): QuicStream<QuicConnection> | undefined {
     if (this.#state === 'closed') return undefined;
-    const id = this.#port.run<number>(this.engine, REFUSED.UNKNOWN, (engine) =>
-      engine.open(this.handle, kind === 'uni'),
-    );
-    if (id < 0) return undefined;
-    return this.#addStream(id);
+    const id = this.engine.open(this.handle, kind === 'uni');
+    return id < 0 ? undefined : this.#addStream(id);
   }
 
   /**
@@ -127,10 +132,7 @@ export class QuicConnection implements StreamOwner {
    */
   sendDatagram(bytes: Uint8Array, dropOld = false): DatagramResult {
     if (this.#state === 'closed') return 'closed';
-    const result = this.#port.run<number>(this.engine, REFUSED.UNKNOWN, (engine) =>
-      engine.sendDatagram(this.handle, bytes, dropOld),
-    );
-    switch (result) {
+    switch (this.engine.sendDatagram(this.handle, bytes, dropOld)) {
       case 0:
         return 'sent';
       case REFUSED.BLOCKED:
@@ -146,33 +148,33 @@ export class QuicConnection implements StreamOwner {
 
   /** The next datagram that has arrived, the caller's to keep; `undefined` when there is none. */
   receiveDatagram(): Bytes | undefined {
-    return this.#port.run<Bytes | undefined>(this.engine, undefined, (engine) => engine.receiveDatagram(this.handle));
+    return this.engine.receiveDatagram(this.handle);
   }
 
   /** The largest datagram that can be sent now, in bytes; `undefined` when none can. Moves with the MTU. */
   get maxDatagramBytes(): number | undefined {
     if (this.#state !== 'open') return undefined;
-    return this.#port.run<number | undefined>(this.engine, undefined, (engine) => engine.maxDatagram(this.handle));
+    return this.engine.maxDatagram(this.handle);
   }
 
   /** Statistics so far; `undefined` after `forget`. */
   stats(): ConnectionStats | undefined {
-    return this.#port.run<ConnectionStats | undefined>(this.engine, undefined, (engine) => engine.stats(this.handle));
+    return this.engine.stats(this.handle);
   }
 
   /** Sends a PING, which the peer must acknowledge. */
   ping(): void {
-    this.#port.run(this.engine, false, (engine) => engine.ping(this.handle));
+    this.engine.ping(this.handle);
   }
 
   /** Replaces the traffic keys now (RFC 9001 §6). Happens by itself long before they are worn out. */
   updateKeys(): void {
-    this.#port.run(this.engine, false, (engine) => engine.updateKeys(this.handle));
+    this.engine.updateKeys(this.handle);
   }
 
   /** As a client, after our own address changed: moves to a fresh connection id and tells the peer where we are. */
   rebind(): void {
-    this.#port.run(this.engine, false, (engine) => engine.rebind(this.handle));
+    this.engine.rebind(this.handle);
   }
 
   /**
@@ -185,8 +187,7 @@ export class QuicConnection implements StreamOwner {
     checkCode(code, 'close code');
     if (this.#state === 'closed') return;
     const bytes = encodeText(reason).subarray(0, MAX_REASON_BYTES);
-    const now = this.#port.now();
-    this.#port.run(this.engine, false, (engine) => engine.close(now, this.handle, code, bytes));
+    this.engine.close(this.#owner.now(), this.handle, code, bytes);
     this.handleClosed({ by: 'local', code, alert: undefined, reason });
   }
 
@@ -198,7 +199,7 @@ export class QuicConnection implements StreamOwner {
   }
 
   #addStream(id: number): QuicStream<QuicConnection> {
-    const stream = new QuicStream<QuicConnection>(this, id, this.#port, this.engine);
+    const stream = new QuicStream<QuicConnection>(this, id);
     this.#streams.set(id, stream);
     return stream;
   }
@@ -206,7 +207,7 @@ export class QuicConnection implements StreamOwner {
   #release(): void {
     if (!this.#drained || this.#released || this.#streams.size > 0) return;
     this.#released = true;
-    this.#port.run(this.engine, false, (engine) => engine.release(this.handle));
+    this.engine.release(this.handle);
   }
 
   /** @internal The peer has shown these, and proven to hold their key. */
@@ -228,6 +229,11 @@ export class QuicConnection implements StreamOwner {
   /** @internal The stream with this id; `make` for one that the peer has just opened. */
   handleStream(id: number, make: boolean): QuicStream<QuicConnection> | undefined {
     return this.#streams.get(id) ?? (make ? this.#addStream(id) : undefined);
+  }
+
+  /** @internal */
+  handleRead(bytes: number): void {
+    this.#owner.read(this.windows, bytes);
   }
 
   /** @internal */
@@ -254,7 +260,7 @@ export class QuicConnection implements StreamOwner {
     // Those who closed it have no use for what still comes; others may read on.
     const readable = closed.by !== 'local' && closed.by !== 'engine_failure';
     for (const stream of this.#streams.values()) stream.handleLost(readable);
-    this.#ended(closed);
+    this.#owner.ended(this, closed);
   }
 
   /** @internal Nothing more will come from the engine. */

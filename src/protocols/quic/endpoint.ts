@@ -5,20 +5,21 @@
  * protocol; this file owns connections as objects, who is let in, and what happens when an engine breaks.
  */
 
-import { type Bytes, copyBytes, decodeText } from '../../base/bytes.ts';
+import { copyBytes } from '../../base/bytes.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
-import { Arrivals, type Incoming, isVerdict, type Verdict } from './admission.ts';
-import { QuicConnection } from './connection.ts';
-import { ALERT, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
-import { EngineFailure, type EngineGauges, EVENT, type InboundDatagram, type OutboundDatagrams } from './engine.ts';
+import { Arrivals, type Incoming, isVerdict, resolveAdmission, type Verdict } from './admission.ts';
+import { type ConnectionOwner, QuicConnection } from './connection.ts';
+import { decodeEvents, type EventTarget } from './decode-events.ts';
+import { type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
+import { EngineFailure, type EngineGauges, type InboundDatagram, type OutboundDatagrams } from './engine.ts';
 import { Engines, type Instance } from './engines.ts';
 import { type QuicClosed } from './closed.ts';
 import { type QuicEvent } from './events.ts';
-import { type EnginePort } from './port.ts';
+import { HandshakeDeadlines } from './handshake-deadlines.ts';
+import { PeerJudge } from './peer-judge.ts';
 import { Relief } from './relief.ts';
-import { type EventTarget, translate } from './translate.ts';
 import { encodeAlpn, type EngineSettings, limitsOf, resolveSettings, settingsFor } from './settings.ts';
 import { WindowBudget, Windows } from './window-budget.ts';
 
@@ -33,17 +34,11 @@ const WINDOW_BUDGET_BYTES = 48 * 2 ** 20;
 /** Unfinished incoming handshakes up to which connections get a window in their handshake and not only after it. */
 const EAGER_HANDSHAKES = 16;
 
-interface Deadline {
-  readonly at: Millis;
-  readonly connection: QuicConnection;
-}
-
 /** A QUIC endpoint. Its methods must not be called from within its hooks. */
 export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #options: QuicEndpointOptions;
   readonly #settings: EngineSettings;
-  readonly #handshakeTimeoutMs: number;
-  readonly #port: EnginePort;
+  readonly #owner: ConnectionOwner;
   readonly #engines: Engines;
   readonly #target: EventTarget;
   readonly #windows: WindowBudget;
@@ -52,17 +47,16 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #byWindows = new WeakMap<Windows, QuicConnection>();
   #now: Millis;
   readonly #arrivals: Arrivals;
-  /** Handshakes to give up, earliest first; finished ones are skipped. Bounded by connections made within the timeout. */
-  #deadlines: Deadline[] = [];
+  readonly #deadlines: HandshakeDeadlines;
+  readonly #judge: PeerJudge;
+  /** Attempts and ends that the engine has told of, until `#takeEvents` is done with them. Bounded as events are. */
+  readonly #incoming: Incoming[] = [];
+  readonly #drained: QuicConnection[] = [];
   /** Bounded by what one batch of datagrams causes: all are taken before the next input. */
   #events: QuicEvent[] = [];
   #nextEvent = 0;
-  #transmits: OutboundDatagrams[] = [];
+  #transmits: readonly OutboundDatagrams[] = [];
   #nextTransmit = 0;
-  /** What the judge threw, until the connection it was about is closed. */
-  readonly #verdicts = new Map<QuicConnection, unknown>();
-  /** Peers that the judge has not decided about. Bounded by `maxConnections` and what we dial. */
-  readonly #pending = new Set<QuicConnection>();
   #closing = false;
 
   /**
@@ -72,29 +66,19 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     assertFunction(options.engines, 'engines');
     assertFunction(options.random, 'random');
     assertFunction(options.judge, 'judge');
-    const { addressValidation = 'under_load' } = options;
-    if (!['never', 'under_load', 'always'].includes(addressValidation)) {
-      throw new TypeError(
-        `Cannot take addressValidation: expected 'never', 'under_load' or 'always', got ${describeValue(addressValidation)}`,
-      );
-    }
     this.#options = options;
-    const limits = {
-      addressValidation,
-      retryFromHandshakes: wholeNumber(options.retryFromHandshakes, 'retryFromHandshakes', 64, 0, 2 ** 20),
-      maxHandshakes: wholeNumber(options.maxHandshakes, 'maxHandshakes', 256, 0, 2 ** 20),
-      maxConnections: wholeNumber(options.maxConnections, 'maxConnections', 4096, 0, 2 ** 20),
-    };
-    this.#arrivals = new Arrivals(limits, options.hostOf);
-    this.#handshakeTimeoutMs = wholeNumber(options.handshakeTimeoutMs, 'handshakeTimeoutMs', 10_000, 0, 2 ** 31);
+    this.#arrivals = new Arrivals(resolveAdmission(options), options.hostOf);
+    const { handshakeTimeoutMs } = options;
+    this.#deadlines = new HandshakeDeadlines(wholeNumber(handshakeTimeoutMs, 'handshakeTimeoutMs', 10_000, 0, 2 ** 31));
+    this.#judge = new PeerJudge(options.judge);
     // A key of our own, so that an engine that replaces a broken one can reset the connections of that one.
     const resetKey = options.resetKey ?? copyBytes(options.random(RESET_KEY_BYTES));
     this.#settings = resolveSettings({ ...options, resetKey });
     this.#now = now;
-    this.#port = {
+    this.#owner = {
       now: () => this.#now,
-      run: (engine, otherwise, act) => this.#engines.run(engine, otherwise, act),
       read: (windows, bytes) => this.#windows.handleRead(windows, bytes, this.#now),
+      ended: (connection, closed) => this.#emit({ type: 'closed', connection, closed }),
     };
     const { heldElsewhere = () => 0 } = options;
     const budget = wholeNumber(options.windowBudgetBytes, 'windowBudgetBytes', WINDOW_BUDGET_BYTES, 0, 2 ** 40);
@@ -106,11 +90,13 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
         options.addresses?.retain(to);
         options.addresses?.release(from);
       },
+      incoming: (attempt) => void this.#incoming.push(attempt),
+      drained: (connection) => void this.#drained.push(connection),
     };
     this.#engines = new Engines({
-      make: (mark, judge) =>
-        options.engines({ random: options.random, judge }, settingsFor(this.#settings, mark), this.#now),
-      judge: (connection, chain) => this.#judge(connection, chain),
+      make: (mark, host) =>
+        options.engines({ random: options.random, ...host }, settingsFor(this.#settings, mark), this.#now),
+      judge: (connection, chain) => this.#judge.judge(connection, chain),
       lost: (instance, failure) => this.#loseEngine(instance, failure),
     });
     this.#relief = new Relief(this.#engines, this.#windows, budget);
@@ -139,17 +125,13 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   /** Takes datagrams; what is wrong with them is dropped. Sort out others with `isQuicDatagram` first. */
   handleDatagrams(now: Millis, datagrams: readonly InboundDatagram[]): void {
     this.#advance(now);
-    this.#engines.receive(datagrams, (engine, own) =>
-      this.#engines.run(engine, undefined, () => engine.receive(this.#now, own)),
-    );
+    this.#engines.receive(this.#now, datagrams);
     this.#takeEvents();
   }
 
   handleTimeout(now: Millis): void {
     this.#advance(now);
-    for (const { engine } of this.#engines.all) {
-      this.#engines.run(engine, undefined, () => engine.handleTimeout(this.#now));
-    }
+    for (const { engine } of this.#engines.all) engine.handleTimeout(this.#now);
     this.#takeEvents();
     this.#giveUpHandshakes();
   }
@@ -170,9 +152,9 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
         this.#nextTransmit++;
         return { type: 'transmit', transmit };
       }
-      this.#transmits = this.#engines.all.flatMap(({ engine }) =>
-        this.#engines.run<readonly OutboundDatagrams[]>(engine, [], () => engine.poll(this.#now)),
-      );
+      const { all } = this.#engines;
+      this.#transmits =
+        all.length === 1 ? all[0]!.engine.poll(this.#now) : all.flatMap(({ engine }) => engine.poll(this.#now));
       this.#nextTransmit = 0;
       this.#takeEvents();
       if (this.#transmits.length > 0 || this.#events.length > 0) continue;
@@ -204,22 +186,16 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     if (alpn !== undefined) encodeAlpn(alpn);
     if (this.#closing) throw new Error('Cannot connect: the QUIC endpoint is closed');
     const windows = this.#beginWindows(address);
-    let instance = this.#engines.current;
-    const attempt = (): number | undefined =>
-      instance &&
-      this.#engines.run(instance.engine, undefined, (engine) =>
-        engine.connect(this.#now, address, serverName, alpn, windows.receive),
-      );
-    let handle = attempt();
-    if (handle === undefined) {
-      // Where the engine broke in this very call, a fresh one can do it.
-      instance = this.#engines.current;
-      handle = attempt();
-    }
-    if (handle === undefined || instance === undefined || handle < 0) this.#windows.forget(windows);
-    if (handle === undefined || instance === undefined) {
-      throw this.#engines.failure ?? new EngineFailure('The QUIC engine fails again and again');
-    }
+    const attempt = (): readonly [Instance, number] | undefined => {
+      const instance = this.#engines.current;
+      if (instance === undefined) return undefined;
+      const handle = instance.engine.connect(this.#now, address, serverName, alpn, windows.receive);
+      return this.#engines.all.includes(instance) ? [instance, handle] : undefined;
+    };
+    // Where the engine broke in this very call, a fresh one can do it.
+    const [instance, handle = -1] = attempt() ?? attempt() ?? [];
+    if (handle < 0) this.#windows.forget(windows);
+    if (instance === undefined) throw this.#engines.failure ?? new EngineFailure('The QUIC engine fails again and again');
     if (handle < 0) {
       if (serverName !== undefined) {
         throw new RangeError(`Cannot take serverName: expected a DNS name or an IP, got ${describeValue(serverName)}`);
@@ -234,7 +210,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   /** The judge's late yes to a connection that is pending. */
   admit(now: Millis, connection: QuicConnection): void {
     this.#advance(now);
-    if (this.#pending.delete(connection) && connection.state === 'open') this.#windows.open(connection.windows, now);
+    if (this.#judge.admit(connection) && connection.state === 'open') this.#windows.open(connection.windows, now);
   }
 
   /** Closes every connection and takes no new ones. Poll on until `drained`, at most three round trips and a bit. */
@@ -251,39 +227,19 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   #emit(event: QuicEvent): void {
     if (event.type === 'connected') {
       this.#arrivals.connected(event.connection);
-      if (!this.#pending.has(event.connection)) this.#windows.open(event.connection.windows, this.#now);
+      if (!this.#judge.isPending(event.connection)) this.#windows.open(event.connection.windows, this.#now);
     }
     if (event.type === 'closed') {
       this.#arrivals.ended(event.connection);
       this.#windows.forget(event.connection.windows);
-      this.#verdicts.delete(event.connection);
-      this.#pending.delete(event.connection);
+      this.#judge.forget(event.connection);
     }
     this.#events.push(event);
   }
 
   #setWindows(windows: Windows): void {
     const connection = this.#byWindows.get(windows);
-    if (connection === undefined) return;
-    this.#engines.run(connection.engine, false, (engine) =>
-      engine.setWindows(connection.handle, windows.receive, windows.send),
-    );
-  }
-
-  #judge(connection: QuicConnection | undefined, chain: readonly Bytes[]): number {
-    if (connection === undefined) return ALERT.ACCESS_DENIED;
-    try {
-      const verdict: unknown = this.#options.judge({ connection, chain });
-      if (verdict === undefined || verdict === 'pending') {
-        if (verdict === 'pending') this.#pending.add(connection);
-        connection.handleChain(chain);
-        return 0;
-      }
-      return typeof verdict === 'number' && verdict > 0 && verdict < 256 ? verdict : ALERT.ACCESS_DENIED;
-    } catch (thrown) {
-      this.#verdicts.set(connection, thrown);
-      return ALERT.ACCESS_DENIED;
-    }
+    connection?.engine.setWindows(connection.handle, windows.receive, windows.send);
   }
 
   /** An engine is no more, and its connections with it. The next call makes another. */
@@ -306,28 +262,15 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   }
 
   #nextTimeout(): Millis | undefined {
-    let engines = Infinity;
-    for (const { engine } of this.#engines.all) {
-      engines = Math.min(
-        engines,
-        this.#engines.run(engine, Infinity, () => engine.nextTimeout()),
-      );
-    }
-    while (this.#deadlines[0] !== undefined && this.#deadlines[0].connection.state !== 'handshake') {
-      this.#deadlines.shift();
-    }
-    const until = Math.min(engines, this.#deadlines[0]?.at ?? Infinity);
+    let until = this.#deadlines.next();
+    for (const { engine } of this.#engines.all) until = Math.min(until, engine.nextTimeout());
     return until === Infinity ? undefined : until;
   }
 
   #giveUpHandshakes(): void {
-    while (this.#deadlines[0] !== undefined && this.#deadlines[0].at <= this.#now) {
-      const { connection } = this.#deadlines.shift()!;
-      if (connection.state !== 'handshake') continue;
-      const reason = `no handshake within ${this.#handshakeTimeoutMs} ms`;
-      this.#engines.run(connection.engine, false, (engine) =>
-        engine.close(this.#now, connection.handle, 0, new Uint8Array(0)),
-      );
+    for (let connection; (connection = this.#deadlines.expired(this.#now)) !== undefined;) {
+      const reason = `no handshake within ${this.#deadlines.timeoutMs} ms`;
+      connection.engine.close(this.#now, connection.handle, 0, new Uint8Array(0));
       this.#end(connection, { by: 'handshake_timeout', code: 0, alert: undefined, reason });
     }
   }
@@ -349,53 +292,35 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     windows: Windows,
   ): QuicConnection {
     const { mtuBytes } = limitsOf(this.#settings);
-    const ended = (closed: QuicClosed): void => this.#emit({ type: 'closed', connection, closed });
     const { engine } = instance;
-    const connection = new QuicConnection(role, handle, address, mtuBytes, this.#port, engine, windows, ended);
+    const connection = new QuicConnection({ role, handle, address, mtuBytes, engine, windows }, this.#owner);
     this.#byWindows.set(windows, connection);
     instance.connections.set(handle, connection);
     this.#options.addresses?.retain(address);
     if (role === 'server') this.#arrivals.begun(connection);
-    if (this.#handshakeTimeoutMs > 0) {
-      this.#deadlines.push({ at: this.#now + this.#handshakeTimeoutMs, connection });
-    }
+    this.#deadlines.begun(this.#now, connection);
     return connection;
   }
 
   /** A connection ends: tell it, once. */
   #end(connection: QuicConnection, closed: QuicClosed): void {
-    const thrown = this.#verdicts.get(connection);
+    const thrown = this.#judge.thrown(connection);
     connection.handleClosed(thrown === undefined ? closed : { ...closed, cause: thrown });
   }
 
-  /** Turns what the engine has to tell into events. Incoming attempts are decided afterwards, since that calls the engine. */
+  /** Takes what the engines have to tell. Attempts are decided about afterwards, when those that ended have made room. */
   #takeEvents(): void {
     for (const instance of this.#engines.all) {
-      const incoming: Incoming[] = [];
-      const ended: QuicConnection[] = [];
-      this.#engines.run(instance.engine, 0, (engine) =>
-        engine.events((kind, detail, subject, low, high, text) => {
-          if (kind === EVENT.INCOMING) {
-            const addressValidated = (detail & 1) !== 0;
-            incoming.push({ number: subject, address: low, addressValidated, mayRetry: (detail & 2) !== 0 });
-          } else if (kind === EVENT.KEY_LOG) {
-            this.#emit({ type: 'key_log', line: decodeText(text) ?? '' });
-          } else {
-            const connection = instance.connections.get(subject);
-            if (connection === undefined) return;
-            if (kind === EVENT.DRAINED) ended.push(connection);
-            else translate(this.#target, connection, kind, detail, low, high, text);
-          }
-        }),
-      );
-      for (const connection of ended) this.#drop(connection);
-      for (const attempt of incoming) this.#decide(instance, attempt);
+      const { engine, connections } = instance;
+      for (let batch; (batch = engine.events()) !== undefined;) decodeEvents(batch, connections, this.#target);
+      if (this.#drained.length > 0) for (const connection of this.#drained.splice(0)) this.#drop(connection);
+      if (this.#incoming.length > 0) for (const attempt of this.#incoming.splice(0)) this.#decide(instance, attempt);
     }
   }
 
   #drop(connection: QuicConnection): void {
     const { engine, handle } = connection;
-    const connections = this.#engines.connectionsOf(engine);
+    const connections = this.#engines.all.find((instance) => instance.engine === engine)?.connections;
     if (connections?.get(handle) !== connection) return;
     connections.delete(handle);
     this.#options.addresses?.release(connection.address);
@@ -424,17 +349,17 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       case 'accept':
         break;
       case 'refuse':
-        this.#engines.run(engine, false, () => engine.refuse(number));
+        engine.refuse(number);
         return turnAway('refused');
       case 'retry':
-        if (this.#engines.run(engine, false, () => engine.retry(number))) return turnAway('retried');
+        if (engine.retry(number)) return turnAway('retried');
         break; // It has proven its address already: nothing stands in its way.
       case 'ignore':
-        this.#engines.run(engine, false, () => engine.ignore(number));
+        engine.ignore(number);
         return turnAway('ignored');
     }
     const windows = this.#beginWindows(address);
-    const handle = this.#engines.run<number>(engine, -1, () => engine.accept(this.#now, number, windows.receive));
+    const handle = engine.accept(this.#now, number, windows.receive);
     if (handle < 0) {
       this.#windows.forget(windows);
       return turnAway('failed');
@@ -455,7 +380,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
 
   /** Ends a handshake without a closing period, so that handshakes that were given up hold nothing. */
   #abandon(connection: QuicConnection): void {
-    this.#engines.run(connection.engine, false, (engine) => engine.abandon(connection.handle));
+    connection.engine.abandon(connection.handle);
     this.#end(connection, { by: 'handshake_timeout', code: 0, alert: undefined, reason: 'made room for another' });
     this.#drop(connection);
   }

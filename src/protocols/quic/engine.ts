@@ -40,6 +40,8 @@ export interface EngineHost {
    * Must not call the engine.
    */
   readonly judge: (connection: number, chain: readonly Bytes[]) => number;
+  /** The engine has broken, in the call that is under way. Called once. */
+  readonly failed: (failure: EngineFailure) => void;
 }
 
 /** Kinds of events, with the numbers of `engine/src/events.rs`; what the other fields mean is said there. */
@@ -62,20 +64,20 @@ export const EVENT = {
   KEY_LOG: 16,
 } as const;
 
+/** Words of an event in {@link EventBatch.words}: kind and detail, subject, low and high half of a value, place and length of a text. */
+export const EVENT_WORDS = 6;
+
 /**
- * Takes one event. It must not call the engine; that is for afterwards.
- *
- * @param subject - a connection, or the number of an incoming attempt.
- * @param low, high - the halves of a 64-bit value.
+ * Events as the engine has written them; `decodeEvent` reads them. Both fields are copies: calls into the engine leave them as
+ * they are.
  */
-export type EventSink = (
-  kind: number,
-  detail: number,
-  subject: number,
-  low: number,
-  high: number,
-  text: Uint8Array,
-) => void;
+export interface EventBatch {
+  readonly count: number;
+  /** {@link EVENT_WORDS} for each event; `engine/src/events.rs` says what they mean. */
+  readonly words: Uint32Array;
+  /** The texts of all, one after the other. */
+  readonly texts: Bytes;
+}
 
 /** Why a call did nothing: the negative answers, with the numbers of `Refused` in `engine/src/streams.rs`. */
 export const REFUSED = { UNKNOWN: -1, INVALID: -2, BLOCKED: -3, TOO_LARGE: -4, UNSUPPORTED: -5, FAILED: -6 } as const;
@@ -138,16 +140,17 @@ export interface ConnectionStats {
 /**
  * A QUIC endpoint without I/O.
  *
- * Any method throws {@link EngineFailure} when the engine has broken; every later call does so too, and the caller
- * makes a new engine. Arguments out of range are answered, never thrown for: the callers here have checked them.
+ * When the engine breaks in a call, its host hears of it (`failed`) before the call returns. That call and every later one do
+ * nothing and return what they return for an unknown connection; the caller makes a new engine. Arguments out of range are
+ * answered, never thrown for: the callers here have checked them.
  */
 export interface QuicEngine {
   /** Takes datagrams. What is wrong with them is dropped. */
   receive(now: Millis, datagrams: readonly InboundDatagram[]): void;
   /** Datagrams to send now; call it until it answers none. */
   poll(now: Millis): readonly OutboundDatagrams[];
-  /** Hands all waiting events to `sink`, and answers how many. Call it after `receive` and after `poll`. */
-  events(sink: EventSink): number;
+  /** The next events; `undefined` when there are no more. Call it after `receive` and after `poll`, until there are none. */
+  events(): EventBatch | undefined;
   /** When to call `handleTimeout`; Infinity for never. May be early. */
   nextTimeout(): Millis;
   handleTimeout(now: Millis): void;
@@ -209,16 +212,17 @@ export interface QuicEngine {
   maxDatagram(connection: number): number | undefined;
 
   stats(connection: number): ConnectionStats | undefined;
-  gauges(): EngineGauges;
+  /** `undefined` when the engine has broken. */
+  gauges(): EngineGauges | undefined;
   /** Memory of the engine as a whole, in bytes. */
   memoryBytes(): number;
   /** Bytes in use of it; where memory never shrinks, it is their high-water mark. */
   bytesInUse(): number;
-  /** Gives the engine up, and its memory with it. Every later call fails. */
+  /** Gives the engine up, and its memory with it. Every later call does nothing, as with one that has broken. */
   dispose(): void;
 }
 
-/** Makes engines. A fresh one replaces one that broke. */
+/** Makes engines. A fresh one replaces one that broke. @throws {EngineFailure} when none can be made. */
 export type EngineFactory = (host: EngineHost, settings: EngineSettings, now: Millis) => QuicEngine;
 
 /** The engine broke: a bug of ours or of its libraries, or the host gave it no random bytes. Its connections are lost. */

@@ -6,8 +6,9 @@
  */
 
 import { type Bytes } from '../../base/bytes.ts';
+import { type Millis } from '../../base/machine.ts';
 import { type QuicConnection } from './connection.ts';
-import { EngineFailure, type EngineGauges, type InboundDatagram, type QuicEngine } from './engine.ts';
+import { EngineFailure, type EngineGauges, type EngineHost, type InboundDatagram, type QuicEngine } from './engine.ts';
 
 /** Marks of engines, two bits of a connection id; one is left for the engine that replaces a retired one. */
 const MARKS = 4;
@@ -32,16 +33,16 @@ export interface Instance {
 /** What makes an engine and sees it end. */
 export interface EnginesUser {
   /** @throws {EngineFailure} when none can be made. */
-  make(mark: number, judge: (handle: number, chain: readonly Bytes[]) => number): QuicEngine;
+  make(mark: number, host: Pick<EngineHost, 'judge' | 'failed'>): QuicEngine;
   judge(connection: QuicConnection | undefined, chain: readonly Bytes[]): number;
   /** An engine broke; it is out of the list already. */
   lost(instance: Instance, failure: EngineFailure): void;
 }
 
 export class Engines {
+  /** Oldest first. Bounded by `MAX_ENGINES`. Replaced when it changes: an engine may break while somebody goes through it. */
+  all: readonly Instance[] = [];
   readonly #user: EnginesUser;
-  /** Oldest first. Bounded by `MAX_ENGINES`. */
-  readonly #all = new Map<QuicEngine, Instance>();
   #current: Instance | undefined;
   /** The last one, for those who cannot be served. */
   #failure: EngineFailure | undefined;
@@ -56,10 +57,6 @@ export class Engines {
     return this.#failure;
   }
 
-  get all(): readonly Instance[] {
-    return [...this.#all.values()];
-  }
-
   /** The one for new connections; another where the last one broke, `undefined` when none can be made. */
   get current(): Instance | undefined {
     try {
@@ -71,14 +68,10 @@ export class Engines {
     }
   }
 
-  /** The connections of an engine; `undefined` when it is no more. */
-  connectionsOf(engine: QuicEngine): Map<number, QuicConnection> | undefined {
-    return this.#all.get(engine)?.connections;
-  }
-
+  /** The connections of all. */
   get connections(): number {
     let size = 0;
-    for (const { connections } of this.#all.values()) size += connections.size;
+    for (const { connections } of this.all) size += connections.size;
     return size;
   }
 
@@ -86,7 +79,7 @@ export class Engines {
   gauges(): EngineGauges | undefined {
     let sum: EngineGauges | undefined;
     for (const { engine } of this.all) {
-      const gauges = this.run<EngineGauges | undefined>(engine, undefined, () => engine.gauges());
+      const gauges = engine.gauges();
       sum = sum === undefined || gauges === undefined ? (sum ?? gauges) : addGauges(sum, gauges);
     }
     return sum;
@@ -95,40 +88,22 @@ export class Engines {
   /** Memory of all, in bytes. */
   get memoryBytes(): number {
     let bytes = 0;
-    for (const { engine } of this.all) bytes += this.run(engine, 0, () => engine.memoryBytes());
+    for (const { engine } of this.all) bytes += engine.memoryBytes();
     return bytes;
   }
 
   /** What they have in use of it. */
   inUseBytes(): number {
     let bytes = 0;
-    for (const { engine } of this.all) bytes += this.run(engine, 0, () => engine.bytesInUse());
+    for (const { engine } of this.all) bytes += engine.bytesInUse();
     return bytes;
   }
 
-  /** Calls an engine; `otherwise` where it is no more, or breaks in the call. */
-  run<T>(engine: QuicEngine, otherwise: T, act: (engine: QuicEngine) => T): T {
-    const instance = this.#all.get(engine);
-    if (instance === undefined) return otherwise;
-    try {
-      return act(engine);
-    } catch (error) {
-      if (!(error instanceof EngineFailure)) throw error;
-      this.#failure = error;
-      this.#remove(instance);
-      this.#user.lost(instance, error);
-      return otherwise;
-    }
-  }
-
   /** Hands datagrams to the engines whose they are. */
-  receive(
-    datagrams: readonly InboundDatagram[],
-    hand: (engine: QuicEngine, own: readonly InboundDatagram[]) => void,
-  ): void {
-    const current = this.current;
-    if (this.#all.size <= 1) {
-      if (current !== undefined) hand(current.engine, datagrams);
+  receive(now: Millis, datagrams: readonly InboundDatagram[]): void {
+    const { current } = this;
+    if (this.all.length <= 1) {
+      current?.engine.receive(now, datagrams);
       return;
     }
     const shares = new Map<QuicEngine, InboundDatagram[]>();
@@ -139,51 +114,49 @@ export class Engines {
       if (share === undefined) shares.set(engine, [datagram]);
       else share.push(datagram);
     }
-    for (const [engine, own] of shares) hand(engine, own);
+    for (const [engine, own] of shares) engine.receive(now, own);
   }
 
   /** Replaces an engine that has grown large and holds little, and gives up those that hold nothing any more. */
   tidy(): void {
     const { all } = this;
-    for (const { engine, connections } of all) {
-      const memoryBytes = this.run(engine, 0, () => engine.memoryBytes());
+    for (const instance of all) {
+      const { engine, connections } = instance;
+      const memoryBytes = engine.memoryBytes();
       if (memoryBytes < RETIRE_BYTES) continue;
-      if (this.#current?.engine === engine) {
-        const inUse = this.run(engine, Infinity, () => engine.bytesInUse());
+      if (this.#current === instance) {
+        const inUse = engine.bytesInUse();
         // Datagrams of a handshake may carry an id that the peer chose: it is over before its engine is replaced.
         const settled = [...connections.values()].every(({ state }) => state !== 'handshake');
         if (all.length >= MAX_ENGINES || inUse > memoryBytes * RETIRE_USE || !settled) continue;
         this.#current = undefined;
       }
-      if (connections.size === 0 && this.run(engine, 0, () => engine.gauges().over) === 0) this.#dispose(engine);
+      if (connections.size > 0 || engine.gauges()?.over !== 0) continue;
+      this.#remove(instance);
+      engine.dispose();
     }
   }
 
-  /** Gives up all of them. */
-  dispose(): void {
-    this.#current = undefined;
-    for (const engine of this.#all.keys()) this.#dispose(engine);
-  }
-
-  #dispose(engine: QuicEngine): void {
-    const instance = this.#all.get(engine);
-    if (instance !== undefined) this.#remove(instance);
-    engine.dispose();
-  }
-
   #remove(instance: Instance): void {
-    this.#all.delete(instance.engine);
+    this.all = this.all.filter((other) => other !== instance);
     if (this.#current === instance) this.#current = undefined;
   }
 
   #make(): Instance {
-    const used = new Set([...this.#all.values()].map(({ mark }) => mark));
+    const used = new Set(this.all.map(({ mark }) => mark));
     let mark = 0;
     while (used.has(mark)) mark = (mark + 1) % MARKS;
     const connections = new Map<number, QuicConnection>();
-    const engine = this.#user.make(mark, (handle, chain) => this.#user.judge(connections.get(handle), chain));
-    const instance = { engine, mark, connections };
-    this.#all.set(engine, instance);
+    const engine = this.#user.make(mark, {
+      judge: (handle, chain) => this.#user.judge(connections.get(handle), chain),
+      failed: (failure) => {
+        this.#failure = failure;
+        this.#remove(instance);
+        this.#user.lost(instance, failure);
+      },
+    });
+    const instance: Instance = { engine, mark, connections };
+    this.all = [...this.all, instance];
     return instance;
   }
 

@@ -3,8 +3,6 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { READ, type QuicEngine } from './engine.ts';
-import { type EnginePort } from './port.ts';
-import { type Windows } from './window-budget.ts';
 
 /** Both ways, or from the one who opens it to the other. */
 export type StreamKind = 'bidi' | 'uni';
@@ -35,9 +33,11 @@ export interface StreamOwner {
   /** @internal */
   readonly handle: number;
   /** @internal */
-  readonly windows: Windows;
+  readonly engine: QuicEngine;
   /** Set once it is over. */
   readonly closed: object | undefined;
+  /** @internal So many bytes were read of a stream. */
+  handleRead(bytes: number): void;
   /** @internal Both sides of a stream are over. */
   handleStreamEnd(id: number): void;
 }
@@ -54,7 +54,6 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   readonly kind: StreamKind;
   /** Whether we opened it. */
   readonly opened: 'here' | 'there';
-  readonly #port: EnginePort;
   readonly #engine: QuicEngine;
   #send: SendState = 'open';
   #receive: ReceiveState = 'open';
@@ -62,13 +61,12 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   #stopCode: number | undefined;
 
   /** @internal */
-  constructor(connection: C, id: number, port: EnginePort, engine: QuicEngine) {
+  constructor(connection: C, id: number) {
     this.connection = connection;
     this.id = id;
     this.kind = id % 4 >= 2 ? 'uni' : 'bidi';
     this.opened = (id % 2 === 0) === (connection.role === 'client') ? 'here' : 'there';
-    this.#port = port;
-    this.#engine = engine;
+    this.#engine = connection.engine;
     if (this.kind === 'uni') {
       if (this.opened === 'here') this.#receive = 'none';
       else this.#send = 'none';
@@ -102,7 +100,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   write(bytes: Uint8Array, fin = false): number {
     if (this.#send !== 'open') return 0;
     const { handle } = this.connection;
-    const taken = this.#port.run(this.#engine, 0, (engine) => engine.write(handle, this.id, bytes, fin));
+    const taken = this.#engine.write(handle, this.id, bytes, fin);
     if (taken < 0) return 0;
     if (fin && taken === bytes.length && this.#send === 'open') this.#send = 'finished';
     return taken;
@@ -120,13 +118,8 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   read(maxBytes: number = READ_BYTES): Bytes | undefined {
     if (this.#receive !== 'open') return undefined;
     const { handle } = this.connection;
-    const result = this.#port.run(this.#engine, undefined, (engine) => engine.read(handle, this.id, maxBytes));
-    if (result === undefined) {
-      this.#endReceive('lost');
-      return undefined;
-    }
-    const { bytes, status, resetCode } = result;
-    if (bytes.length > 0) this.#port.read(this.connection.windows, bytes.length);
+    const { bytes, status, resetCode } = this.#engine.read(handle, this.id, maxBytes);
+    if (bytes.length > 0) this.connection.handleRead(bytes.length);
     switch (status) {
       case READ.MORE:
         break;
@@ -152,7 +145,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     checkCode(code, 'reset code');
     if (this.#send !== 'open' && this.#send !== 'finished') return;
     const { handle } = this.connection;
-    this.#port.run(this.#engine, 0, (engine) => engine.reset(handle, this.id, code));
+    this.#engine.reset(handle, this.id, code);
     this.#endSend('reset');
   }
 
@@ -161,7 +154,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     checkCode(code, 'stop code');
     if (this.#receive !== 'open') return;
     const { handle } = this.connection;
-    this.#port.run(this.#engine, 0, (engine) => engine.stop(handle, this.id, code));
+    this.#engine.stop(handle, this.id, code);
     this.#endReceive('stopped');
   }
 
@@ -175,7 +168,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
       throw new RangeError(`Cannot take priority: expected a whole number of 32 bits, got ${describeValue(priority)}`);
     }
     const { handle } = this.connection;
-    this.#port.run(this.#engine, 0, (engine) => engine.setPriority(handle, this.id, priority));
+    this.#engine.setPriority(handle, this.id, priority);
   }
 
   /** @internal The peer's transport has everything. */

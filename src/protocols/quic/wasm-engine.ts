@@ -1,8 +1,6 @@
 /**
- * The engine as WebAssembly: `engine/src/border.rs` from the other side. `engine/README.md` has the layout.
- *
- * One instance holds one engine. A trap (a panic in there) leaves it in no state to go on, so the first one makes every
- * later call throw {@link EngineFailure}; memory and connections go with the instance.
+ * The engine as WebAssembly. One instance holds one engine. A trap (a panic in there) leaves it in no state to go on, so it is
+ * given up at the first one, with its memory and its connections.
  */
 
 import { type Bytes, copyBytes, decodeText, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
@@ -13,7 +11,8 @@ import {
   type EngineFactory,
   type EngineGauges,
   type EngineHost,
-  type EventSink,
+  EVENT_WORDS,
+  type EventBatch,
   type InboundDatagram,
   type OutboundDatagrams,
   type QuicEngine,
@@ -22,69 +21,24 @@ import {
   REFUSED,
 } from './engine.ts';
 import { encodeAlpn, type EngineSettings } from './settings.ts';
+import {
+  chainOf,
+  gaugesOf,
+  type Instantiate,
+  statsOf,
+  type WasmExports,
+  type WasmImports,
+} from './wasm-module.ts';
 
-/** What the module exports; places are byte offsets into `memory`. */
-export interface WasmExports {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  input(): number;
-  input_bytes(): number;
-  output(): number;
-  table(): number;
-  table_words(): number;
-  numbers(): number;
-  create(now: number, length: number): number;
-  receive(now: number, count: number): number;
-  poll(now: number): number;
-  events(): number;
-  next_timeout(): number;
-  handle_timeout(now: number): void;
-  accept(now: number, incoming: number, window: number): number;
-  refuse(incoming: number): number;
-  retry(incoming: number): number;
-  ignore(incoming: number): number;
-  connect(now: number, address: number, nameLength: number, alpnLength: number, window: number): number;
-  close(now: number, connection: number, code: number, reasonLength: number): number;
-  ping(connection: number): number;
-  update_keys(connection: number): number;
-  rebind(connection: number): number;
-  set_windows(connection: number, receive: number, send: number): number;
-  release(connection: number): number;
-  abandon(connection: number): number;
-  open(connection: number, uni: number): number;
-  write(connection: number, stream: number, length: number, fin: number): number;
-  read(connection: number, stream: number, max: number): number;
-  reset(connection: number, stream: number, code: number): number;
-  stop(connection: number, stream: number, code: number): number;
-  set_priority(connection: number, stream: number, priority: number): number;
-  send_datagram(connection: number, length: number, dropOld: number): number;
-  receive_datagram(connection: number): number;
-  max_datagram(connection: number): number;
-  stats(connection: number): number;
-  gauges(): void;
-  bytes_in_use(): number;
-}
-
-/** What the module imports from `host`. */
-export interface WasmImports {
-  /** Fills `length` bytes at `place` with randomness; 0 when it did. */
-  random_fill(place: number, length: number): number;
-  judge(connection: number, place: number, length: number): number;
-  panicked(place: number, length: number): void;
-}
-
-/** Makes an instance of the module; in `src/quic/load-engine.ts` by `WebAssembly.Instance`. */
-export type Instantiate = (host: WasmImports) => WasmExports;
-
-/** Words in records of the table: inbound datagrams, outbound ones, events. */
+/** Words in records of the table: inbound datagrams, outbound ones. */
 const INBOUND_WORDS = 3;
 const OUTBOUND_WORDS = 4;
-const EVENT_WORDS = 6;
 /** The alert for a judge that threw (RFC 8446 §6: internal trouble is access_denied to the peer). */
 const ACCESS_DENIED = 49;
 /** The most random bytes that one import asks for at a time; more would be a bug. */
 const MAX_RANDOM_BYTES = 65_536;
 
-/** What an engine that was given up has in place of its exports: it is broken, so nobody calls them. */
+/** What an engine that was given up has in place of its exports: nobody calls them. */
 const GONE = { memory: { buffer: new ArrayBuffer(0) } } as WasmExports;
 
 /** Engines from a compiled module. */
@@ -121,9 +75,9 @@ class WasmEngine implements QuicEngine {
     this.#memory = new ArrayBuffer(0);
     this.#bytes = new Uint8Array(this.#memory);
     this.#words = new Uint32Array(this.#memory);
-    this.#exports = instantiate(imports);
+    this.#exports = this.#begin(() => instantiate(imports));
     const e = this.#exports;
-    this.#input = this.#call(() => e.input());
+    this.#input = this.#begin(() => e.input());
     this.#inputBytes = e.input_bytes();
     this.#output = e.output();
     this.#table = e.table() >>> 2;
@@ -132,7 +86,7 @@ class WasmEngine implements QuicEngine {
     const bytes = this.#view();
     new Float64Array(this.#memory, this.#numbers, settings.numbers.length).set(settings.numbers);
     bytes.set(settings.blob, this.#input);
-    const reasonLength = this.#call(() => e.create(now, settings.blob.length));
+    const reasonLength = this.#begin(() => e.create(now, settings.blob.length));
     if (reasonLength > 0) {
       const reason = decodeText(this.#view().slice(this.#output, this.#output + reasonLength));
       throw new TypeError(`Cannot make a QUIC endpoint: ${reason ?? 'unknown reason'}`);
@@ -142,7 +96,7 @@ class WasmEngine implements QuicEngine {
   receive(now: Millis, datagrams: readonly InboundDatagram[]): void {
     const maxCount = Math.floor(this.#tableWords / INBOUND_WORDS);
     let next = 0;
-    while (next < datagrams.length) {
+    while (next < datagrams.length && this.#broken === undefined) {
       const bytes = this.#view();
       let used = 0;
       let count = 0;
@@ -160,12 +114,12 @@ class WasmEngine implements QuicEngine {
         used += datagram.length;
         count++;
       }
-      if (count > 0) this.#call(() => this.#exports.receive(now, count));
+      if (count > 0) this.#call(0, () => this.#exports.receive(now, count));
     }
   }
 
   poll(now: Millis): readonly OutboundDatagrams[] {
-    const count = this.#call(() => this.#exports.poll(now));
+    const count = this.#call(0, () => this.#exports.poll(now));
     if (count === 0) return [];
     this.#view();
     const words = this.#words;
@@ -188,53 +142,39 @@ class WasmEngine implements QuicEngine {
     return out;
   }
 
-  events(sink: EventSink): number {
-    let total = 0;
-    for (;;) {
-      const count = this.#call(() => this.#exports.events());
-      if (count === 0) return total;
-      this.#view();
-      for (let i = 0; i < count; i++) {
-        const record = this.#table + i * EVENT_WORDS;
-        const kind = this.#words[record]!;
-        const length = this.#words[record + 5]!;
-        const place = this.#output + this.#words[record + 4]!;
-        const text = length === 0 ? EMPTY_BYTES : this.#bytes.slice(place, place + length);
-        sink(
-          kind & 0xff,
-          kind >>> 8,
-          this.#words[record + 1]!,
-          this.#words[record + 2]!,
-          this.#words[record + 3]!,
-          text,
-        );
-      }
-      total += count;
-    }
+  events(): EventBatch | undefined {
+    const count = this.#call(0, () => this.#exports.events());
+    if (count === 0) return undefined;
+    const bytes = this.#view();
+    const words = this.#words.slice(this.#table, this.#table + count * EVENT_WORDS);
+    const last = words.length - EVENT_WORDS;
+    const textBytes = words[last + 4]! + words[last + 5]!;
+    const texts = textBytes === 0 ? EMPTY_BYTES : bytes.slice(this.#output, this.#output + textBytes);
+    return { count, words, texts };
   }
 
   nextTimeout(): Millis {
-    return this.#call(() => this.#exports.next_timeout());
+    return this.#call(Infinity, () => this.#exports.next_timeout());
   }
 
   handleTimeout(now: Millis): void {
-    this.#call(() => this.#exports.handle_timeout(now));
+    this.#call(undefined, () => this.#exports.handle_timeout(now));
   }
 
   accept(now: Millis, incoming: number, windowBytes = 0): number {
-    return this.#call(() => this.#exports.accept(now, incoming, windowBytes));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.accept(now, incoming, windowBytes));
   }
 
   refuse(incoming: number): boolean {
-    return this.#call(() => this.#exports.refuse(incoming)) !== 0;
+    return this.#call(0, () => this.#exports.refuse(incoming)) !== 0;
   }
 
   retry(incoming: number): boolean {
-    return this.#call(() => this.#exports.retry(incoming)) !== 0;
+    return this.#call(0, () => this.#exports.retry(incoming)) !== 0;
   }
 
   ignore(incoming: number): boolean {
-    return this.#call(() => this.#exports.ignore(incoming)) !== 0;
+    return this.#call(0, () => this.#exports.ignore(incoming)) !== 0;
   }
 
   connect(
@@ -246,56 +186,59 @@ class WasmEngine implements QuicEngine {
   ): number {
     const name = serverName === undefined ? EMPTY_BYTES : encodeText(serverName);
     const names = alpn === undefined ? EMPTY_BYTES : encodeAlpn(alpn);
+    if (this.#broken !== undefined) return REFUSED.UNKNOWN;
     if (name.length + names.length > this.#inputBytes) return REFUSED.INVALID;
     const bytes = this.#view();
     bytes.set(name, this.#input);
     bytes.set(names, this.#input + name.length);
     const nameLength = serverName === undefined ? -1 : name.length;
     const alpnLength = alpn === undefined ? -1 : names.length;
-    return this.#call(() => this.#exports.connect(now, address, nameLength, alpnLength, windowBytes));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.connect(now, address, nameLength, alpnLength, windowBytes));
   }
 
   close(now: Millis, connection: number, code: number, reason: Uint8Array): boolean {
+    if (this.#broken !== undefined) return false;
     const length = Math.min(reason.length, this.#inputBytes);
     this.#view().set(reason.subarray(0, length), this.#input);
-    return this.#call(() => this.#exports.close(now, connection, code, length)) !== 0;
+    return this.#call(0, () => this.#exports.close(now, connection, code, length)) !== 0;
   }
 
   ping(connection: number): boolean {
-    return this.#call(() => this.#exports.ping(connection)) !== 0;
+    return this.#call(0, () => this.#exports.ping(connection)) !== 0;
   }
 
   updateKeys(connection: number): boolean {
-    return this.#call(() => this.#exports.update_keys(connection)) !== 0;
+    return this.#call(0, () => this.#exports.update_keys(connection)) !== 0;
   }
 
   rebind(connection: number): boolean {
-    return this.#call(() => this.#exports.rebind(connection)) !== 0;
+    return this.#call(0, () => this.#exports.rebind(connection)) !== 0;
   }
 
   release(connection: number): boolean {
-    return this.#call(() => this.#exports.release(connection)) !== 0;
+    return this.#call(0, () => this.#exports.release(connection)) !== 0;
   }
 
   setWindows(connection: number, receiveBytes: number, sendBytes: number): boolean {
-    return this.#call(() => this.#exports.set_windows(connection, receiveBytes, sendBytes)) !== 0;
+    return this.#call(0, () => this.#exports.set_windows(connection, receiveBytes, sendBytes)) !== 0;
   }
 
   abandon(connection: number): boolean {
-    return this.#call(() => this.#exports.abandon(connection)) !== 0;
+    return this.#call(0, () => this.#exports.abandon(connection)) !== 0;
   }
 
   open(connection: number, uni: boolean): number {
-    return this.#call(() => this.#exports.open(connection, uni ? 1 : 0));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.open(connection, uni ? 1 : 0));
   }
 
   write(connection: number, stream: number, bytes: Uint8Array, fin: boolean): number {
+    if (this.#broken !== undefined) return REFUSED.UNKNOWN;
     let written = 0;
     do {
       const length = Math.min(bytes.length - written, this.#inputBytes);
       const last = written + length === bytes.length;
       this.#view().set(length === bytes.length ? bytes : bytes.subarray(written, written + length), this.#input);
-      const taken = this.#call(() => this.#exports.write(connection, stream, length, fin && last ? 1 : 0));
+      const taken = this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.write(connection, stream, length, fin && last ? 1 : 0));
       if (taken < 0) return taken;
       written += taken;
       if (taken < length) break;
@@ -304,7 +247,7 @@ class WasmEngine implements QuicEngine {
   }
 
   read(connection: number, stream: number, maxBytes: number): ReadResult {
-    const packed = this.#call(() => this.#exports.read(connection, stream, maxBytes)) >>> 0;
+    const packed = this.#call(READ.CLOSED << 24, () => this.#exports.read(connection, stream, maxBytes)) >>> 0;
     const length = packed & 0xff_ffff;
     const result = this.#read;
     result.status = packed >>> 24;
@@ -314,70 +257,46 @@ class WasmEngine implements QuicEngine {
   }
 
   reset(connection: number, stream: number, code: number): number {
-    return this.#call(() => this.#exports.reset(connection, stream, code));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.reset(connection, stream, code));
   }
 
   stop(connection: number, stream: number, code: number): number {
-    return this.#call(() => this.#exports.stop(connection, stream, code));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.stop(connection, stream, code));
   }
 
   setPriority(connection: number, stream: number, priority: number): number {
-    return this.#call(() => this.#exports.set_priority(connection, stream, priority));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.set_priority(connection, stream, priority));
   }
 
   sendDatagram(connection: number, bytes: Uint8Array, dropOld: boolean): number {
+    if (this.#broken !== undefined) return REFUSED.UNKNOWN;
     if (bytes.length > this.#inputBytes) return REFUSED.TOO_LARGE;
     this.#view().set(bytes, this.#input);
-    return this.#call(() => this.#exports.send_datagram(connection, bytes.length, dropOld ? 1 : 0));
+    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.send_datagram(connection, bytes.length, dropOld ? 1 : 0));
   }
 
   receiveDatagram(connection: number): Bytes | undefined {
-    const length = this.#call(() => this.#exports.receive_datagram(connection));
+    const length = this.#call(-1, () => this.#exports.receive_datagram(connection));
     return length < 0 ? undefined : this.#view().slice(this.#output, this.#output + length);
   }
 
   maxDatagram(connection: number): number | undefined {
-    const max = this.#call(() => this.#exports.max_datagram(connection));
+    const max = this.#call(-1, () => this.#exports.max_datagram(connection));
     return max < 0 ? undefined : max;
   }
 
   stats(connection: number): ConnectionStats | undefined {
-    if (this.#call(() => this.#exports.stats(connection)) === 0) return undefined;
-    return {
-      rttMs: this.#number(0),
-      minRttMs: this.#number(1),
-      congestionWindowBytes: this.#number(2),
-      mtuBytes: this.#number(3),
-      congestionEvents: this.#number(4),
-      lostPackets: this.#number(5),
-      lostBytes: this.#number(6),
-      sentPackets: this.#number(7),
-      sentDatagrams: this.#number(8),
-      sentBytes: this.#number(9),
-      receivedDatagrams: this.#number(10),
-      receivedBytes: this.#number(11),
-      sentMtuProbes: this.#number(12),
-      lostMtuProbes: this.#number(13),
-      blackHoles: this.#number(14),
-      sentStreamFrames: this.#number(15),
-      receivedStreamFrames: this.#number(16),
-      pings: this.#number(17),
-    };
+    if (this.#call(0, () => this.#exports.stats(connection)) === 0) return undefined;
+    return statsOf((index) => this.#number(index));
   }
 
-  gauges(): EngineGauges {
-    this.#call(() => this.#exports.gauges());
-    return {
-      connections: this.#number(0),
-      incoming: this.#number(1),
-      incomingBufferBytes: this.#number(2),
-      timers: this.#number(3),
-      events: this.#number(4),
-      replies: this.#number(5),
-      droppedReplies: this.#number(6),
-      over: this.#number(7),
-      memoryBytes: this.#view().length,
-    };
+  gauges(): EngineGauges | undefined {
+    const gauged = this.#call(false, () => {
+      this.#exports.gauges();
+      return true;
+    });
+    if (!gauged) return undefined;
+    return gaugesOf((index) => this.#number(index), this.#view().length);
   }
 
   memoryBytes(): number {
@@ -385,26 +304,41 @@ class WasmEngine implements QuicEngine {
   }
 
   dispose(): void {
-    this.#broken ??= new EngineFailure('The QUIC engine was given up');
-    // A reference to this object must not keep the instance alive.
-    this.#exports = GONE;
-    this.#view();
+    this.#giveUp(new EngineFailure('The QUIC engine was given up'));
   }
 
   bytesInUse(): number {
-    return this.#call(() => this.#exports.bytes_in_use()) >>> 0;
+    return this.#call(0, () => this.#exports.bytes_in_use()) >>> 0;
   }
 
-  /** Runs a call into the instance. Nothing that it calls back throws, so whatever comes out is a trap. */
-  #call<T>(act: () => T): T {
-    if (this.#judging) throw new Error('Bug in shoal: the judge of a certificate called the engine');
-    if (this.#broken !== undefined) throw this.#broken;
+  /** A call without which there is no engine. Nothing that it calls back throws, so whatever comes out is a trap. */
+  #begin<T>(act: () => T): T {
     try {
       return act();
     } catch (cause) {
-      this.#broken = new EngineFailure(`The QUIC engine has failed: ${this.#panic ?? String(cause)}`, { cause });
-      throw this.#broken;
+      throw new EngineFailure(`The QUIC engine has failed: ${this.#panic ?? String(cause)}`, { cause });
     }
+  }
+
+  /** Runs a call into the instance; `otherwise` when it is broken, or breaks in the call. */
+  #call<T>(otherwise: T, act: () => T): T {
+    if (this.#judging) throw new Error('Bug in shoal: the judge of a certificate called the engine');
+    if (this.#broken !== undefined) return otherwise;
+    try {
+      return this.#begin(act);
+    } catch (error) {
+      const failure = error as EngineFailure;
+      this.#giveUp(failure);
+      this.#host.failed(failure);
+      return otherwise;
+    }
+  }
+
+  #giveUp(why: EngineFailure): void {
+    this.#broken ??= why;
+    // A reference to this object must not keep the instance alive.
+    this.#exports = GONE;
+    this.#view();
   }
 
   /** The instance's memory; its views change whenever it grows. */
@@ -436,14 +370,7 @@ class WasmEngine implements QuicEngine {
   }
 
   #judge(connection: number, place: number, length: number): number {
-    const block = copyBytes(this.#view().subarray(place, place + length));
-    const view = new DataView(block.buffer);
-    const chain: Bytes[] = [];
-    for (let at = 0; at < block.length;) {
-      const end = at + 4 + view.getUint32(at, true);
-      chain.push(block.slice(at + 4, end));
-      at = end;
-    }
+    const chain = chainOf(copyBytes(this.#view().subarray(place, place + length)));
     this.#judging = true;
     try {
       return this.#host.judge(connection, chain);
