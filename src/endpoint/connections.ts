@@ -12,7 +12,6 @@ import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type Judged } from '../protocols/quic/endpoint-options.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
-import { type QuicEvent } from '../protocols/quic/events.ts';
 import { type MakeEndpoint, type Place, QuicDriver } from '../quic/quic-driver.ts';
 import { replacedIdleMs } from '../quic/idle-watch.ts';
 import { ConnectionTable } from '../sessions/connection-table.ts';
@@ -93,7 +92,19 @@ export class EndpointConnections<A extends Addr> {
       inner,
       {
         judge: (judged) => this.#judge(judged),
-        event: (event) => this.#event(event),
+        handlerOf: (connection) => this.#live.get(connection),
+        connected: (connection) => {
+          if (!this.#admission.isPending(connection)) this.#connected(connection);
+        },
+        closed: (connection, closed) => this.#ended(connection, closed),
+        datagrams: (connection) => {
+          // Nobody sends us any; what comes is dropped, so that it holds no memory.
+          while (connection.receiveDatagram() !== undefined) counters.countDrop('endpoint.datagram');
+        },
+        moved: (connection) => this.#moved(connection),
+        turnedAway: (how) => counters.countDrop(`endpoint.${how}`),
+        engineFailed: (failure) => this.#trace('engine_failed', undefined, failure.message, failure),
+        keyLog: (line) => resolved.options.onKeyLog?.(line),
         other: (message) => {
           if (resolved.options.onOther === undefined) counters.countDrop('endpoint.not_quic');
           else resolved.options.onOther(message);
@@ -177,7 +188,7 @@ export class EndpointConnections<A extends Addr> {
     if (connection.state !== 'open') return;
     this.#connected(connection);
     for (const stream of connection.streams) {
-      if (stream.opened === 'there') this.#live.get(connection)?.handleStream('stream', stream);
+      if (stream.opened === 'there') this.#live.get(connection)?.handleOpened(stream);
     }
   }
 
@@ -188,47 +199,6 @@ export class EndpointConnections<A extends Addr> {
       connection.close(CLOSE_CODE.REFUSED, 'not accepted');
       this.#driver.scheduleFlush();
     });
-  }
-
-  #event(event: QuicEvent): void {
-    switch (event.type) {
-      case 'connected':
-        if (!this.#admission.isPending(event.connection)) this.#connected(event.connection);
-        return;
-      case 'closed':
-        this.#ended(event.connection, event.closed);
-        return;
-      case 'stream':
-      case 'readable':
-      case 'writable':
-      case 'acknowledged':
-      case 'stopped':
-        this.#live.get(event.stream.connection)?.handleStream(event.type, event.stream);
-        return;
-      case 'streams_available':
-        this.#live.get(event.connection)?.handleAvailable(event.kind);
-        return;
-      case 'path_changed':
-        this.#moved(event.connection);
-        return;
-      case 'turned_away':
-        this.#counters.countDrop(`endpoint.${event.how}`);
-        return;
-      case 'engine_failed':
-        this.#trace('engine_failed', undefined, event.failure.message, event.failure);
-        return;
-      case 'key_log':
-        this.#resolved.options.onKeyLog?.(event.line);
-        return;
-      case 'datagrams':
-        // Nobody sends us any; what comes is dropped, so that it holds no memory.
-        while (event.connection.receiveDatagram() !== undefined) this.#counters.countDrop('endpoint.datagram');
-        return;
-      case 'negotiated':
-      case 'datagrams_writable':
-      case 'mtu_changed':
-        return;
-    }
   }
 
   /** The handshake is over on our side. A client waits for the welcome, since its server may still turn it away. */

@@ -15,6 +15,7 @@ import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { IdleWatch } from '../quic/idle-watch.ts';
+import { type StreamHandler } from '../quic/quic-driver.ts';
 import { type PeerConnection } from '../sessions/connection-table.ts';
 import { sideOf } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
@@ -41,7 +42,7 @@ import { maxResponseOf, Requests } from './requests.ts';
 import { Sender, type Settle } from './sender.ts';
 import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
 
-export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnection {
+export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnection, StreamHandler {
   readonly id: string;
   readonly connection: QuicConnection;
   readonly sinceMs: number;
@@ -329,16 +330,26 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
     return { ...message, connection: this, stream: reply?.id ?? this.#streams.idOf(stream), reply };
   }
 
-  /** Takes what the transport tells of a stream of ours or the peer's. */
-  handleStream(type: 'stream' | 'readable' | 'writable' | 'acknowledged' | 'stopped', stream: QuicStream): void {
-    if (type === 'stream') this.#receiver.handleOpened(stream);
-    else if (type === 'writable') this.#sender.handleWritable(stream);
-    else if (type === 'acknowledged') this.#sender.handleAcknowledged(stream);
-    else if (type === 'stopped') this.#sender.handleStopped(stream);
-    else if (!this.#receiver.handleReadable(stream)) {
-      this.#requests.handleReadable(stream);
-      this.#streams.wake(stream);
-    }
+  handleOpened(stream: QuicStream): void {
+    this.#receiver.handleOpened(stream);
+  }
+
+  handleReadable(stream: QuicStream): void {
+    if (this.#receiver.handleReadable(stream)) return;
+    this.#requests.handleReadable(stream);
+    this.#streams.wake(stream);
+  }
+
+  handleWritable(stream: QuicStream): void {
+    this.#sender.handleWritable(stream);
+  }
+
+  handleAcknowledged(stream: QuicStream): void {
+    this.#sender.handleAcknowledged(stream);
+  }
+
+  handleStopped(stream: QuicStream): void {
+    this.#sender.handleStopped(stream);
   }
 
   /** The peer is elsewhere now. */

@@ -8,17 +8,20 @@ import { P2PError } from '../core/errors.ts';
 import { type Message } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
 import { sendFailures } from '../swarm-kit/send-failures.ts';
+import { type SendPath, sendPath } from '../swarm-kit/send-path.ts';
 import { type Swarm } from '../core/swarm.ts';
 import { unroutable } from '../net/unroutable.ts';
 import { Driver } from '../runtime/driver.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import { AddressTable } from '../protocols/quic/address-table.ts';
 import { isQuicDatagram } from '../protocols/quic/classify.ts';
+import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type ConnectOptions, type Judge, type QuicEndpointOptions } from '../protocols/quic/endpoint-options.ts';
 import { type QuicEndpoint } from '../protocols/quic/endpoint.ts';
-import { type InboundDatagram, type OutboundDatagrams } from '../protocols/quic/engine.ts';
-import { type QuicEvent } from '../protocols/quic/events.ts';
+import { type EngineFailure, type InboundDatagram, type OutboundDatagrams } from '../protocols/quic/engine.ts';
+import { type QuicEvent, type TurnedAway } from '../protocols/quic/events.ts';
+import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 
 /** RFC 9000 §14: every path of QUIC carries datagrams of this size. */
 export const MIN_INNER_MTU = 1200;
@@ -27,12 +30,39 @@ export const MIN_INNER_MTU = 1200;
 export interface Place<I extends Addr> {
   readonly src: I;
   dst: I | undefined;
+  /** The way there, once something is sent. */
+  path: SendPath | undefined;
+}
+
+/** What handles the streams of one connection. */
+export interface StreamHandler {
+  /** The peer opened a stream. There may be bytes: no `handleReadable` comes for the first of them. */
+  handleOpened(stream: QuicStream): void;
+  handleReadable(stream: QuicStream): void;
+  handleWritable(stream: QuicStream): void;
+  handleAcknowledged(stream: QuicStream): void;
+  handleStopped(stream: QuicStream): void;
+  /** The peer allows more streams of a kind. */
+  handleAvailable(kind: StreamKind): void;
 }
 
 /** What is done with what comes. */
 export interface QuicDriverHooks<I extends Addr> {
   readonly judge: Judge;
-  event(event: QuicEvent): void;
+  /** What handles the streams of a connection; `undefined` while its peer may not talk. */
+  handlerOf(connection: QuicConnection): StreamHandler | undefined;
+  /** The handshake is over on this side. */
+  connected(connection: QuicConnection): void;
+  closed(connection: QuicConnection, closed: QuicClosed): void;
+  /** Datagrams of the peer wait: take them until there are none. */
+  datagrams(connection: QuicConnection): void;
+  /** The peer is at another address now. */
+  moved?(connection: QuicConnection): void;
+  /** Something may have been read, and is held now. */
+  received?(): void;
+  turnedAway(how: TurnedAway): void;
+  engineFailed(failure: EngineFailure): void;
+  keyLog(line: string): void;
   /** Something that is not QUIC. */
   other(message: Message<I>): void;
   /** The swarm below says that it cannot send there. Called outside of the machine's own calls. */
@@ -76,7 +106,7 @@ export class QuicDriver<I extends Addr> {
     this.#driver = new Driver(this.#endpoint, {
       realm,
       transmit: (transmit) => this.#transmit(transmit),
-      event: (event) => hooks.event(event),
+      event: (event) => this.#dispatch(event),
       failed: (bug) => hooks.failed(bug),
       background: true,
     });
@@ -116,7 +146,7 @@ export class QuicDriver<I extends Addr> {
       const why = `the swarm below carries ${mtu} bytes, QUIC needs ${MIN_INNER_MTU}; wrap it in frag()`;
       return new P2PError('unsupported', 'local', `Cannot reach ${what}: ${why}`, { sent: 'no' });
     }
-    const number = this.#places.numberOf(inner.text, () => ({ src: inner, dst: undefined }));
+    const number = this.#places.numberOf(inner.text, () => ({ src: inner, dst: undefined, path: undefined }));
     const connection = this.#endpoint.connect(this.#realm.nowMs(), number, options);
     this.scheduleFlush();
     return connection;
@@ -134,11 +164,11 @@ export class QuicDriver<I extends Addr> {
   }
 
   /** Has everything that came or was asked for in this turn done together: one acknowledgement for many datagrams. */
-  scheduleFlush(): void {
+  readonly scheduleFlush = (): void => {
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
-    this.#hooks.later(() => this.#turn());
-  }
+    this.#hooks.later(this.#turn);
+  };
 
   /** Has it done now. */
   poll(): void {
@@ -158,25 +188,64 @@ export class QuicDriver<I extends Addr> {
       this.#hooks.other({ src, dst, payload });
       return;
     }
-    const number = this.#places.numberOf(src.text, () => ({ src, dst }));
+    const number = this.#places.numberOf(src.text, () => ({ src, dst, path: undefined }));
     this.#places.get(number)!.dst = dst;
     this.#inbox.push({ address: number, bytes: payload });
     this.scheduleFlush();
   }
 
-  #turn(): void {
+  readonly #turn = (): void => {
     this.#isFlushScheduled = false;
     const inbox = this.#inbox;
     this.#inbox = [];
     if (inbox.length > 0) this.#endpoint.handleDatagrams(this.#realm.nowMs(), inbox);
     this.#driver.poll();
+  };
+
+  #dispatch(event: QuicEvent): void {
+    const hooks = this.#hooks;
+    switch (event.type) {
+      case 'connected':
+        return hooks.connected(event.connection);
+      case 'closed':
+        return hooks.closed(event.connection, event.closed);
+      case 'stream':
+        hooks.handlerOf(event.stream.connection)?.handleOpened(event.stream);
+        return hooks.received?.();
+      case 'readable':
+        hooks.handlerOf(event.stream.connection)?.handleReadable(event.stream);
+        return hooks.received?.();
+      case 'writable':
+        return hooks.handlerOf(event.stream.connection)?.handleWritable(event.stream);
+      case 'acknowledged':
+        return hooks.handlerOf(event.stream.connection)?.handleAcknowledged(event.stream);
+      case 'stopped':
+        return hooks.handlerOf(event.stream.connection)?.handleStopped(event.stream);
+      case 'streams_available':
+        return hooks.handlerOf(event.connection)?.handleAvailable(event.kind);
+      case 'datagrams':
+        return hooks.datagrams(event.connection);
+      case 'path_changed':
+        return hooks.moved?.(event.connection);
+      case 'turned_away':
+        return hooks.turnedAway(event.how);
+      case 'engine_failed':
+        return hooks.engineFailed(event.failure);
+      case 'key_log':
+        return hooks.keyLog(event.line);
+      case 'negotiated':
+      case 'datagrams_writable':
+      case 'mtu_changed':
+        return undefined;
+    }
   }
 
   #transmit({ address, bytes, segmentBytes }: OutboundDatagrams): void {
-    const place = this.#places.get(address);
+    const place = this.#places.entries.get(address)?.address;
     if (place === undefined) return;
+    const path = (place.path ??= sendPath(this.#inner, place.src));
     for (let at = 0; at < bytes.length; at += segmentBytes) {
-      const told = this.#inner.tell(place.src, bytes.subarray(at, at + segmentBytes));
+      const told = path.send(bytes.subarray(at, at + segmentBytes));
       // What is accepted at once answers the one shared promise, and that is nearly all.
       if (told !== RESOLVED) told.catch((error: unknown) => this.#cannotSend(place, error));
     }

@@ -117,6 +117,9 @@ export function prefersNew(own: PeerId, fresh: PeerConnection, current: PeerConn
  */
 export class ConnectionTable<C extends PeerConnection, T, H, V> {
   readonly dials: DialTable<T, C, H>;
+  /** The connection to use, for each peer that has one. Bounded by the connections. */
+  readonly inUse: ReadonlyMap<PeerId, C>;
+  readonly #inUse = new Map<PeerId, C>();
   readonly #options: ConnectionTableOptions<C, T, H, V>;
   readonly #maxPerPeer: number;
   readonly #maxAtOnce: number;
@@ -135,6 +138,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
   #timerMs = Infinity;
 
   constructor(options: ConnectionTableOptions<C, T, H, V>) {
+    this.inUse = this.#inUse;
     this.#options = options;
     this.#maxPerPeer = options.maxPerPeer ?? MAX_CONNECTIONS_PER_PEER;
     this.#maxAtOnce = options.maxAtOnce ?? Math.max(MAX_CONNECTIONS_AT_ONCE, this.#maxPerPeer);
@@ -173,8 +177,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
 
   /** The connection to use for a peer, if there is one. */
   current(peer: PeerId): C | undefined {
-    const first = this.#connections.first(peer);
-    return first !== undefined && this.#retired.has(first) ? undefined : first;
+    return this.#inUse.get(peer);
   }
 
   /** What is known of a peer that has a connection, or had one lately. */
@@ -214,6 +217,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     const current = this.current(peer);
     const index = this.#indexFor(connection);
     this.#connections.insert(peer, connection, index);
+    this.#choose(peer);
     this.#known.delete(peer);
     const isPreferred = index === 0;
     const chosen = isPreferred || isExclusive ? connection : current!;
@@ -237,6 +241,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     const index = all.findIndex((other) => this.#retired.has(other));
     this.#retired.add(connection);
     this.#connections.insert(connection.peer, connection, index < 0 ? all.length : index);
+    this.#choose(connection.peer);
   }
 
   /** Forgets a connection that is over. @returns whether it was there */
@@ -244,6 +249,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     if (!this.#connections.delete(connection)) return false;
     const { peer, host, side } = connection;
     this.#retired.delete(connection);
+    this.#choose(peer);
     this.#replaced.delete(connection);
     this.#closing.delete(connection);
     const { length } = this.all(peer);
@@ -257,12 +263,20 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
   clear(error: P2PError): void {
     this.#disarm();
     this.#connections.clear();
+    this.#inUse.clear();
     this.#retired.clear();
     this.#replaced.clear();
     this.#closing.clear();
     this.#crowded.clear();
     this.#known.clear();
     this.dials.clear(error);
+  }
+
+  /** Its first connection is the one to use, unless that is retired. */
+  #choose(peer: PeerId): void {
+    const first = this.#connections.first(peer);
+    if (first === undefined || this.#retired.has(first)) this.#inUse.delete(peer);
+    else this.#inUse.set(peer, first);
   }
 
   /** Where a connection belongs among those of its peer. */

@@ -26,11 +26,5 @@ export { type Dial, DialTable, type DialWaiter, MAX_DIAL_WAITERS } from './dials
 export { KnownPeers, MAX_KNOWN_PEERS } from './known-peers.ts';
 export { type HolderHooks, MemoryBudget, MemoryHolder } from './memory-budget.ts';
 export { splitPeerAddr } from './peer-addr.ts';
-export {
-  type KeyedAddr,
-  type PeerSession,
-  type PeerSessions,
-  sessionSwarm,
-  type SessionSwarmParts,
-  type SessionsHooks,
-} from './session-swarm.ts';
+export { type KeyedAddr, type PeerSession, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
+export { sessionSwarm, type SessionSwarmParts } from './session-swarm.ts';

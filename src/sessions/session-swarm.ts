@@ -4,96 +4,34 @@
  */
 
 import { type Recheckable } from '../core/accept.ts';
-import { type Addr } from '../core/addr.ts';
 import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../core/ask.ts';
-import { type Bytes, copyBytes } from '../base/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type Counters } from '../core/counters.ts';
 import { type Describes, type Inspection, type LayerDescription } from '../core/inspect.ts';
 import { mtuError, P2PError } from '../core/errors.ts';
-import { assertBytes, wholeNumber } from '../base/checks.ts';
-import { type AskHandler, type Message, type TellHandler } from '../core/message.ts';
+import { assertBytes, describeValue, wholeNumber } from '../base/checks.ts';
+import { type AskHandler, type TellHandler } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { type Priority } from '../core/priority.ts';
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
-import { type Answer, AskSlot, type Serving } from '../swarm-kit/ask-slot.ts';
+import { AskSlot } from '../swarm-kit/ask-slot.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
-import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { isPending, RESOLVED, rejection } from '../runtime/promises.ts';
+import { RESOLVED, rejection } from '../runtime/promises.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
+import { type KeyedAddr, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
+import { SelfCalls } from './self-calls.ts';
 
 /** How long a tell may wait for the peer, and a drain for acknowledgements, unless the call says otherwise. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** An address with the PeerID of whom it leads to. */
-export interface KeyedAddr extends Addr {
-  readonly id: PeerId;
-}
-
-/** A connection with a peer. */
-export interface PeerSession {
-  readonly publicKey: PublicKey;
-  /**
-   * Sends a tell. `taken` is called once: when all bytes are taken, or with the error.
-   *
-   * @returns `true` when they are taken already, and `taken` is not called; else what gives the tell up.
-   */
-  tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void);
-  /** Sends a request. @returns what gives it up */
-  ask(
-    request: Uint8Array,
-    maxResponseBytes: number,
-    settle: (result: Bytes | P2PError) => void,
-    priority?: Priority,
-  ): () => void;
-}
-
-/** All connections with peers. */
-export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
-  /** The session to send on, if there is one. */
-  session(id: PeerId): PeerSession | undefined;
-  /** The key of a peer that was met lately. */
-  knownKey(id: PeerId): PublicKey | undefined;
-  /** Calls `use` with a session to the peer, dialling if there is none. @returns what gives up waiting */
-  withSession(dst: A, fail: (error: P2PError) => void, use: (session: PeerSession) => void): () => void;
-  /** Whether every peer has acknowledged every tell. */
-  readonly acknowledged: boolean;
-  /** Has peers say how far they have read, where they do not by themselves. */
-  requestAcknowledgements?(): void;
-  /** A handler has come: read what was left unread. */
-  unpark(): void;
-  /** Ends all sessions, with a word to each peer where that can be said at once. */
-  close(): void;
-  /** How full it is, for `inspect`. */
-  readonly state: Readonly<Record<string, number>>;
-}
-
-/** What the sessions need of their swarm. */
-export interface SessionsHooks<A extends KeyedAddr> {
-  readonly realm: Realm;
-  readonly counters: CounterSet;
-  /** Whether somebody listens. */
-  readonly listening: boolean;
-  deliver(message: Message<A>, budget: PendingBudget): void;
-  /** Delivers a message whose budget is the session's. @returns settles when the handler is done; never rejects */
-  pass(message: Message<A>): void | Promise<void>;
-  serve(message: Message<A>, budget: PendingBudget): Serving;
-  /** Something was acknowledged, or is lost. */
-  settled(): void;
-  /** The swarm's `closed` error for something attempted, once it is closed. */
-  closedError(what: string): P2PError | undefined;
-  failed(bug: unknown): void;
-  /** Runs in a later turn, unless the swarm has closed by then. */
-  later(act: () => void): void;
-}
-
 /** What makes a swarm of sessions. */
 export interface SessionSwarmParts<A extends KeyedAddr> {
+  /** Names the swarm in counters, traces and errors; its addresses have it as their `net`. */
   readonly layer: string;
   readonly realm: Realm;
   readonly id: PeerId;
@@ -108,10 +46,8 @@ export interface SessionSwarmParts<A extends KeyedAddr> {
   /** Under which addresses we are reached; asked only while open. */
   readonly localAddrs: () => readonly A[];
   readonly parseAddr: (text: string) => A;
-  /** @throws {TypeError} when it is no address of this kind of swarm. */
-  readonly assertAddr: (value: unknown) => void;
-  /** The most that a message to there may have. */
-  readonly mtu: (dst: A) => number;
+  /** The most that a message to there may have, where that is not the same for all peers. @default maxMessageBytes */
+  readonly mtu?: ((dst: A) => number) | undefined;
   readonly sessions: (hooks: SessionsHooks<A>) => PeerSessions<A>;
   /** Ends what is below, after the sessions. */
   readonly release: () => Promise<void>;
@@ -125,6 +61,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
   readonly #counters: CounterSet;
   readonly #tells: TellSlot<A>;
   readonly #asks: AskSlot<A>;
+  readonly #self: SelfCalls<A>;
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
   readonly #texts: TextAddrs<A> = new TextAddrs<A>((text) => this.parseAddr(text));
@@ -139,6 +76,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     this.#counters = new CounterSet(layer, parts.inner);
     this.#tells = new TellSlot({ realm, counters: this.#counters });
     this.#asks = new AskSlot({ realm, counters: this.#counters });
+    this.#self = new SelfCalls(this.#counters, this.#tells, this.#asks, (act) => this.#later(act));
     this.#waits = new Waits(realm);
     this.#latch = new CloseLatch({ realm, layer, release: () => this.#release() });
     this.#sessions = parts.sessions(this.#hooks());
@@ -173,8 +111,8 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
 
   mtu(dst: A | string): number {
     const addr = this.#texts.addrOf(dst);
-    this.#parts.assertAddr(addr);
-    return this.#parts.mtu(addr);
+    this.#assertAddr(addr);
+    return this.#mtuOf(addr);
   }
 
   maxRequestBytes(dst: A | string): number {
@@ -187,14 +125,14 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
       const refused = (): void => this.#counters.countDrop(`${this.#parts.layer}.tell_refused`);
       return this.#texts.call('tell', dst, (addr) => this.tell(addr, payload, options), refused);
     }
-    this.#parts.assertAddr(dst);
+    this.#assertAddr(dst);
     const refused = this.#check('tell', dst, payload, options);
     if (refused !== undefined) {
       this.#counters.countDrop(`${this.#parts.layer}.tell_refused`);
       return refused;
     }
-    if (dst.id === this.#parts.id) return this.#tellSelf(dst, payload);
-    const session = this.#sessions.session(dst.id);
+    if (dst.id === this.#parts.id) return this.#self.tell(dst, payload);
+    const session = this.#sessions.inUse.get(dst.id);
     let failed: P2PError | undefined;
     let settle: ((error?: P2PError) => void) | undefined;
     let undo: (() => void) | undefined;
@@ -234,7 +172,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
   ask(dst: A | string, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
     assertBytes(request, 'request');
     if (typeof dst === 'string') return this.#texts.call('ask', dst, (addr) => this.ask(addr, request, options));
-    this.#parts.assertAddr(dst);
+    this.#assertAddr(dst);
     const { maxMessageBytes } = this.#parts;
     const maxResponseBytes = wholeNumber(
       options?.maxResponseBytes,
@@ -249,7 +187,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     let began = false;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS, sent }, (wait) => {
-      if (dst.id === this.#parts.id) return this.#askSelf(dst, request, maxResponseBytes, wait.resolve, wait.reject);
+      if (dst.id === this.#parts.id) return this.#self.ask(dst, request, maxResponseBytes, wait);
       let undo: (() => void) | undefined;
       const waiting = this.#sessions.withSession(dst, wait.reject, (session) => {
         began = true;
@@ -282,16 +220,16 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
   knownPublicKey(addr: A | string): PublicKey | undefined {
     const known = typeof addr === 'string' ? this.#texts.tryParse(addr) : addr;
     if (known === undefined && typeof addr === 'string') return undefined;
-    this.#parts.assertAddr(known);
-    if (known!.id === this.#parts.id) return this.publicKey;
-    return this.#sessions.knownKey(known!.id);
+    this.#assertAddr(known);
+    if (known.id === this.#parts.id) return this.publicKey;
+    return this.#sessions.knownKey(known.id);
   }
 
   lookupPublicKey(dst: A | string, options?: CallOptions): Promise<PublicKey> {
     if (typeof dst === 'string') {
       return this.#texts.call('look up the key of', dst, (addr) => this.lookupPublicKey(addr, options));
     }
-    this.#parts.assertAddr(dst);
+    this.#assertAddr(dst);
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error(`look up the key of ${dst.text}`));
     if (options?.signal?.aborted === true) return rejection(options.signal.reason);
@@ -342,16 +280,26 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     };
   }
 
+  #assertAddr(value: A | undefined): asserts value is A {
+    if (typeof value === 'object' && value !== null && value.net === this.#parts.layer && 'id' in value) return;
+    const kind = this.#parts.layer.toUpperCase();
+    throw new TypeError(`Cannot take dst: expected a ${kind} address (see parseAddr), got ${describeValue(value)}`);
+  }
+
+  #mtuOf(dst: A): number {
+    return this.#parts.mtu === undefined ? this.#parts.maxMessageBytes : this.#parts.mtu(dst);
+  }
+
   #check(
     verb: 'tell' | 'ask',
     dst: A,
     payload: Uint8Array,
     options: CallOptions | undefined,
   ): Promise<never> | undefined {
-    checkCall(options);
+    if (options !== undefined) checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error(`${verb} ${dst.text}`));
     if (options?.signal?.aborted === true) return rejection(options.signal.reason);
-    const limit = this.#parts.mtu(dst);
+    const limit = this.#mtuOf(dst);
     if (payload.length <= limit) return undefined;
     return rejection(mtuError(`${verb} ${dst.text}`, payload.length, limit, 'raise maxMessageBytes'));
   }
@@ -381,40 +329,6 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
       failed: (bug) => latch.fail(bug),
       later: (act) => this.#later(act),
     };
-  }
-
-  #tellSelf(dst: A, payload: Uint8Array): Promise<void> {
-    const message = { src: dst, dst, payload: copyBytes(payload) };
-    this.#counters.countSent(payload.length);
-    this.#later(() => void this.#tells.deliver(message));
-    return RESOLVED;
-  }
-
-  #askSelf(
-    dst: A,
-    request: Uint8Array,
-    maxResponseBytes: number,
-    resolve: (answer: Bytes) => void,
-    reject: (error: unknown) => void,
-  ): () => void {
-    const payload = copyBytes(request);
-    let serving: Serving | undefined;
-    this.#counters.countSent(payload.length);
-    this.#later(() => {
-      serving = this.#asks.handle({ src: dst, dst, payload });
-      const settle = (answer: Answer): void => {
-        if (!answer.ok) reject(new P2PError('refused', 'remote', `Cannot ask ${dst.text}: refused`));
-        else if (answer.bytes.length > maxResponseBytes) {
-          reject(new P2PError('limit_exceeded', 'local', `The answer has ${answer.bytes.length} bytes`));
-        } else {
-          this.#counters.countReceived(answer.bytes.length);
-          resolve(copyBytes(answer.bytes));
-        }
-      };
-      if (isPending(serving.answer)) void serving.answer.then(settle);
-      else settle(serving.answer);
-    });
-    return () => serving?.abort(new P2PError('disconnected', 'local', 'The asker has given up'));
   }
 
   #release(): Promise<void> {

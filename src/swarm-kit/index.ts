@@ -40,6 +40,7 @@ export { mappedSwarm } from './mapped-swarm.ts';
 export { joinListening } from './join-listening.ts';
 export { later } from '../runtime/later.ts';
 export { type SendFailures, sendFailures } from './send-failures.ts';
+export { type SendPath, type SendPaths, sendPath } from './send-path.ts';
 export { createSeededRandom, type SeededRandom } from '../base/seeded-random.ts';
 export { bestAddr, MAX_TEXT_ADDRS, TextAddrs } from '../core/text-addrs.ts';
 export { type AddrFields } from '../core/addr.ts';

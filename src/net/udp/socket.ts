@@ -7,7 +7,7 @@ import { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion } from 
 import { wholeNumber } from '../../base/checks.ts';
 import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
 import { systemInterfaces } from '../interfaces.ts';
-import { type SendQueue, sendQueueOf } from './send-queue.ts';
+import { type SendSocket, sendSocketOf } from './send-socket.ts';
 
 /**
  * dgram looks every destination up, by default in a later turn, and the buffer would have to stay untouched until then.
@@ -83,14 +83,15 @@ class SystemDatagramSocket implements DatagramSocket {
   readonly address: SocketAddress;
   sink: DatagramSink | undefined;
   readonly #socket: Socket;
-  readonly #queue: SendQueue;
+  /** The socket, as far as it sends. */
+  readonly #sender: SendSocket;
   readonly #isIpv6: boolean;
   #ttl = DEFAULT_TTL;
   #closing: Promise<void> | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    this.#queue = sendQueueOf(socket);
+    this.#sender = sendSocketOf(socket);
     const { address, port } = socket.address();
     this.address = { ip: canonicalIp(address)!, port };
     this.#isIpv6 = this.address.ip.includes(':');
@@ -99,15 +100,15 @@ class SystemDatagramSocket implements DatagramSocket {
   }
 
   get queuedDatagrams(): number {
-    return this.#queue.count();
+    return this.#sender.getSendQueueCount();
   }
 
   get queuedBytes(): number {
-    return this.#queue.bytes();
+    return this.#sender.getSendQueueSize();
   }
 
   get mayWait(): boolean {
-    return this.#queue.mayWait();
+    return this.#sender.getSendQueueCount() > 0;
   }
 
   get recvBufferBytes(): number {
@@ -121,12 +122,12 @@ class SystemDatagramSocket implements DatagramSocket {
   send(payload: Uint8Array, ip: string, port: number, ttl?: number): void {
     const host = this.#isIpv6 && !ip.includes(':') ? `::ffff:${ip}` : ip;
     if (ttl === undefined) {
-      this.#queue.send(payload, port, host, this.#onSent);
+      this.#sender.send(payload, port, host, this.#onSent);
       return;
     }
     this.#socket.setTTL(checkedTtl(ttl));
     try {
-      this.#queue.send(payload, port, host, this.#onSent);
+      this.#sender.send(payload, port, host, this.#onSent);
     } finally {
       this.#socket.setTTL(this.#ttl);
     }
@@ -178,7 +179,7 @@ class SystemDatagramSocket implements DatagramSocket {
 
   readonly #onSent = (error: Error | null): void => {
     if (error !== null) this.#failed(error);
-    if (this.#closing === undefined && this.#queue.count() === 0) this.sink?.onFlushed?.();
+    if (this.#closing === undefined && this.#sender.getSendQueueCount() === 0) this.sink?.onFlushed?.();
   };
 
   /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */

@@ -8,6 +8,7 @@ import { assertBytes } from '../../base/checks.ts';
 import { type TellHandler } from '../../core/message.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type SendFailures } from '../../swarm-kit/send-failures.ts';
+import { type SendPath, type SendPaths } from '../../swarm-kit/send-path.ts';
 import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../../core/text-addrs.ts';
 import { AddressCache } from '../../swarm-kit/address-cache.ts';
@@ -40,7 +41,7 @@ export interface UdpSwarmParts {
   readonly budget: PendingBudget;
 }
 
-export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describes {
+export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPaths<UdpAddr>, Describes {
   readonly realm: Realm;
   readonly #network: Network;
   readonly #socket: DatagramSocket;
@@ -144,6 +145,19 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, Describe
       return this.#rejected('tell.mtu_exceeded', error);
     }
     return this.#send(dst, payload, options);
+  }
+
+  /** The address is checked here; what a `send` finds wrong, `tell` says. */
+  sendPath(dst: UdpAddr): SendPath {
+    assertUdpAddr(dst);
+    const leads = this.#canSendTo(dst) && whyNoHost(dst.ip) === undefined;
+    const mtu = this.#mtuTo(dst);
+    return {
+      send: (payload) =>
+        !leads || payload.length > mtu || this.#latch.isClosed
+          ? this.tell(dst, payload)
+          : this.#send(dst, payload, undefined),
+    };
   }
 
   listen(handler: TellHandler<UdpAddr>): Disposable {

@@ -17,6 +17,8 @@ interface Entry<A> {
  * is never given twice, so a late packet for a forgotten address goes nowhere.
  */
 export class AddressTable<A> {
+  /** Addresses by number, for those who look one up for each datagram. */
+  readonly entries: ReadonlyMap<number, { readonly address: A }>;
   readonly #byKey = new Map<string, number>();
   readonly #entries = new Map<number, Entry<A>>();
   /** Numbers without a use, longest unused first. */
@@ -25,6 +27,7 @@ export class AddressTable<A> {
   #next = 1;
 
   constructor(maxUnused: number = MAX_UNUSED) {
+    this.entries = this.#entries;
     this.#maxUnused = maxUnused;
   }
 

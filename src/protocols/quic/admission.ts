@@ -35,7 +35,9 @@ export interface AdmissionLimits {
 }
 
 /** @internal @throws {TypeError | RangeError} for limits out of bounds. */
-export function resolveAdmission(options: { readonly [K in keyof AdmissionLimits]?: AdmissionLimits[K] | undefined }): AdmissionLimits {
+export function resolveAdmission(options: {
+  readonly [K in keyof AdmissionLimits]?: AdmissionLimits[K] | undefined;
+}): AdmissionLimits {
   const { addressValidation = 'under_load' } = options;
   if (!['never', 'under_load', 'always'].includes(addressValidation)) {
     throw new TypeError(

@@ -195,7 +195,8 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     // Where the engine broke in this very call, a fresh one can do it.
     const [instance, handle = -1] = attempt() ?? attempt() ?? [];
     if (handle < 0) this.#windows.forget(windows);
-    if (instance === undefined) throw this.#engines.failure ?? new EngineFailure('The QUIC engine fails again and again');
+    if (instance === undefined)
+      throw this.#engines.failure ?? new EngineFailure('The QUIC engine fails again and again');
     if (handle < 0) {
       if (serverName !== undefined) {
         throw new RangeError(`Cannot take serverName: expected a DNS name or an IP, got ${describeValue(serverName)}`);

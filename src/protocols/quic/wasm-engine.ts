@@ -21,14 +21,7 @@ import {
   REFUSED,
 } from './engine.ts';
 import { encodeAlpn, type EngineSettings } from './settings.ts';
-import {
-  chainOf,
-  gaugesOf,
-  type Instantiate,
-  statsOf,
-  type WasmExports,
-  type WasmImports,
-} from './wasm-module.ts';
+import { chainOf, gaugesOf, type Instantiate, statsOf, type WasmExports, type WasmImports } from './wasm-module.ts';
 
 /** Words in records of the table: inbound datagrams, outbound ones. */
 const INBOUND_WORDS = 3;
@@ -193,7 +186,9 @@ class WasmEngine implements QuicEngine {
     bytes.set(names, this.#input + name.length);
     const nameLength = serverName === undefined ? -1 : name.length;
     const alpnLength = alpn === undefined ? -1 : names.length;
-    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.connect(now, address, nameLength, alpnLength, windowBytes));
+    return this.#call<number>(REFUSED.UNKNOWN, () =>
+      this.#exports.connect(now, address, nameLength, alpnLength, windowBytes),
+    );
   }
 
   close(now: Millis, connection: number, code: number, reason: Uint8Array): boolean {
@@ -238,7 +233,9 @@ class WasmEngine implements QuicEngine {
       const length = Math.min(bytes.length - written, this.#inputBytes);
       const last = written + length === bytes.length;
       this.#view().set(length === bytes.length ? bytes : bytes.subarray(written, written + length), this.#input);
-      const taken = this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.write(connection, stream, length, fin && last ? 1 : 0));
+      const taken = this.#call<number>(REFUSED.UNKNOWN, () =>
+        this.#exports.write(connection, stream, length, fin && last ? 1 : 0),
+      );
       if (taken < 0) return taken;
       written += taken;
       if (taken < length) break;
@@ -272,7 +269,9 @@ class WasmEngine implements QuicEngine {
     if (this.#broken !== undefined) return REFUSED.UNKNOWN;
     if (bytes.length > this.#inputBytes) return REFUSED.TOO_LARGE;
     this.#view().set(bytes, this.#input);
-    return this.#call<number>(REFUSED.UNKNOWN, () => this.#exports.send_datagram(connection, bytes.length, dropOld ? 1 : 0));
+    return this.#call<number>(REFUSED.UNKNOWN, () =>
+      this.#exports.send_datagram(connection, bytes.length, dropOld ? 1 : 0),
+    );
   }
 
   receiveDatagram(connection: number): Bytes | undefined {
@@ -311,12 +310,12 @@ class WasmEngine implements QuicEngine {
     return this.#call(0, () => this.#exports.bytes_in_use()) >>> 0;
   }
 
-  /** A call without which there is no engine. Nothing that it calls back throws, so whatever comes out is a trap. */
+  /** A call without which there is no engine. */
   #begin<T>(act: () => T): T {
     try {
       return act();
     } catch (cause) {
-      throw new EngineFailure(`The QUIC engine has failed: ${this.#panic ?? String(cause)}`, { cause });
+      throw this.#failureOf(cause);
     }
   }
 
@@ -325,13 +324,18 @@ class WasmEngine implements QuicEngine {
     if (this.#judging) throw new Error('Bug in shoal: the judge of a certificate called the engine');
     if (this.#broken !== undefined) return otherwise;
     try {
-      return this.#begin(act);
-    } catch (error) {
-      const failure = error as EngineFailure;
+      return act();
+    } catch (cause) {
+      const failure = this.#failureOf(cause);
       this.#giveUp(failure);
       this.#host.failed(failure);
       return otherwise;
     }
+  }
+
+  /** Nothing that the instance calls back throws, so whatever comes out of it is a trap. */
+  #failureOf(cause: unknown): EngineFailure {
+    return new EngineFailure(`The QUIC engine has failed: ${this.#panic ?? String(cause)}`, { cause });
   }
 
   #giveUp(why: EngineFailure): void {

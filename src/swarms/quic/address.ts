@@ -1,7 +1,6 @@
 /** Addresses of QUIC swarms: `<PeerID>@<inner>`. */
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { describeValue } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 
@@ -19,11 +18,4 @@ export function quicAddr<I extends Addr>(id: PeerId, inner: I): QuicAddr<I> {
 export function parseQuicAddr<I extends Addr>(text: string, parseInner: (text: string) => I): QuicAddr<I> {
   const { id, inner } = splitPeerAddr(text);
   return quicAddr(id, parseInner(inner));
-}
-
-/** @throws {TypeError} when `value` is not the address of a QUIC swarm. */
-export function assertQuicAddr(value: unknown): asserts value is QuicAddr<Addr> {
-  if (typeof value !== 'object' || value === null || !('net' in value) || value.net !== 'quic') {
-    throw new TypeError(`Cannot take dst: expected a QUIC address (see parseAddr), got ${describeValue(value)}`);
-  }
 }

@@ -10,11 +10,10 @@ import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type PeerSessions, type SessionsHooks } from '../../sessions/session-swarm.ts';
+import { type PeerSessions, type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicClosed } from '../../protocols/quic/closed.ts';
-import { type QuicEvent } from '../../protocols/quic/events.ts';
 import { type QuicAddr, quicAddr } from './address.ts';
 import { CODE } from './codes.ts';
 import { type MakeEndpoint, type Place, QuicDriver } from '../../quic/quic-driver.ts';
@@ -35,6 +34,8 @@ const HARD_TIMES = 3;
 type SessionDial<I extends Addr> = Dial<QuicAddr<I>, Session<I>, QuicConnection>;
 
 export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
+  /** The session to send on, for each peer that has one. */
+  readonly inUse: ReadonlyMap<PeerId, Session<I>>;
   readonly #realm: Realm;
   readonly #id: PeerId;
   readonly #inner: Swarm<I>;
@@ -81,7 +82,6 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         });
       },
     };
-    this.#hooks = this.#makeHooks();
     this.#gate = new AcceptGate({
       realm,
       accept: options.accept,
@@ -104,23 +104,27 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         this.#driver.scheduleFlush();
       },
     });
+    this.inUse = this.#table.inUse;
     this.#driver = new QuicDriver(
       inner,
       {
         judge: (judged) => this.#judge(judged),
-        event: (event) => this.#event(event),
+        handlerOf: (connection) => this.#sessions.get(connection),
+        connected: (connection) => this.#connected(connection),
+        closed: (connection, closed) => this.#ended(connection, closed),
+        datagrams: (connection) => this.#sessions.get(connection)?.handleDatagrams(),
+        received: () => this.#relieve(),
+        turnedAway: (how) => this.#counters.countDrop(`quic.${how}`),
+        engineFailed: (failure) => this.#trace('engine_failed', undefined, failure.message, failure),
+        keyLog: (line) => options.onKeyLog?.(line),
         other: (message) => this.#other(message),
         unreachable: (place, error) => this.#unreachable(place, error),
         failed: (bug) => user.failed(bug),
-        later: (act) => user.later(act),
+        later: user.later,
       },
       (hooks) => makeEndpoint({ ...hooks, heldElsewhere: () => this.#memory.held + this.#memory.pending }),
     );
-  }
-
-  /** The session to send on, if there is one. */
-  session(id: PeerId): Session<I> | undefined {
-    return this.#table.current(id);
+    this.#hooks = this.#makeHooks();
   }
 
   /** The key of a peer that was met lately. */
@@ -274,54 +278,6 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#counters.countDrop('quic.displaced');
   }
 
-  #event(event: QuicEvent): void {
-    switch (event.type) {
-      case 'connected':
-        this.#connected(event.connection);
-        return;
-      case 'closed':
-        this.#ended(event.connection, event.closed);
-        return;
-      case 'stream':
-        this.#sessions.get(event.stream.connection)?.handleOpened(event.stream);
-        this.#relieve();
-        return;
-      case 'readable':
-        this.#sessions.get(event.stream.connection)?.handleReadable(event.stream);
-        this.#relieve();
-        return;
-      case 'writable':
-        this.#sessions.get(event.stream.connection)?.handleWritable(event.stream);
-        return;
-      case 'acknowledged':
-        this.#sessions.get(event.stream.connection)?.handleAcknowledged(event.stream);
-        return;
-      case 'stopped':
-        this.#sessions.get(event.stream.connection)?.handleStopped(event.stream);
-        return;
-      case 'streams_available':
-        this.#sessions.get(event.connection)?.handleAvailable();
-        return;
-      case 'turned_away':
-        this.#counters.countDrop(`quic.${event.how}`);
-        return;
-      case 'engine_failed':
-        this.#trace('engine_failed', undefined, event.failure.message, event.failure);
-        return;
-      case 'key_log':
-        this.#options.onKeyLog?.(event.line);
-        return;
-      case 'datagrams':
-        this.#sessions.get(event.connection)?.handleDatagrams();
-        return;
-      case 'negotiated':
-      case 'datagrams_writable':
-      case 'path_changed':
-      case 'mtu_changed':
-        return;
-    }
-  }
-
   #connected(connection: QuicConnection): void {
     if (!this.#pending.has(connection)) this.#admit(connection);
   }
@@ -386,8 +342,8 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       deliver: (session, payload) => user.deliver(this.#messageOf(session, payload), session.tellBudget),
       serve: (session, request) => user.serve(this.#messageOf(session, request), session.askBudget),
       count: (drop) => this.#counters.countDrop(drop),
-      countSent: (bytes) => this.#counters.countSent(bytes),
-      scheduleFlush: () => this.#driver.scheduleFlush(),
+      countSent: this.#counters.countSent.bind(this.#counters),
+      scheduleFlush: this.#driver.scheduleFlush,
       settled: () => user.settled(),
       nowMs: () => this.#realm.nowMs(),
     };

@@ -7,7 +7,7 @@ import { P2PError } from '../../core/errors.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { sessionSwarm } from '../../sessions/session-swarm.ts';
-import { assertQuicAddr, parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
+import { parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
 import { type MakeEndpoint } from '../../quic/quic-driver.ts';
 import { type ResolvedOptions } from './options.ts';
 import { QuicSessions } from './sessions.ts';
@@ -33,8 +33,6 @@ export function quicSwarm<I extends Addr>(
     inspectInner: () => [inspect(inner)],
     localAddrs: () => inner.localAddrs().map((addr) => quicAddr(id, addr)),
     parseAddr: (text) => parseQuicAddr(text, (rest) => inner.parseAddr(rest)),
-    assertAddr: assertQuicAddr,
-    mtu: () => maxMessageBytes,
     sessions: (user) => {
       void inner.closed.then(({ cause }) =>
         user.failed(cause ?? new P2PError('closed', 'local', 'The swarm under quic was closed')),

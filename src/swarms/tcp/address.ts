@@ -32,16 +32,3 @@ export function parseTcpAddr(text: string): TcpAddr {
     throw new TypeError(`Cannot parse address: port 0 of ${describeValue(text)} cannot be dialled`);
   return tcpAddr(id, address);
 }
-
-/** @throws {TypeError} when `value` is not the address of a TCP swarm. */
-export function assertTcpAddr(value: unknown): asserts value is TcpAddr {
-  if (
-    typeof value !== 'object' ||
-    value === null ||
-    !('net' in value) ||
-    value.net !== 'tcp' ||
-    !('inner' in value && 'id' in value)
-  ) {
-    throw new TypeError(`Cannot take dst: expected a TCP address (see parseAddr), got ${describeValue(value)}`);
-  }
-}

@@ -7,7 +7,7 @@ import { Fifo } from '../../protocols/tcp/fifo.ts';
 import { HELD_MESSAGE_BYTES } from '../../protocols/tcp/constants.ts';
 import { type TcpSession } from '../../protocols/tcp/session.ts';
 import { isPending } from '../../runtime/promises.ts';
-import { type SessionsHooks } from '../../sessions/session-swarm.ts';
+import { type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
 import { type PendingLimits, PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { type TcpAddr } from './address.ts';

@@ -19,7 +19,7 @@ import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
 import { addrsOfBound } from '../../net/addrs-of-bound.ts';
 import { systemNetwork } from '../../net/system-network.ts';
-import { assertTcpAddr, parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
+import { parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
 import { TcpSessions } from './sessions.ts';
 import { NodeCounters } from './node-counters.ts';
 import { RAW_CODEC } from './raw-codec.ts';
@@ -76,8 +76,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
       return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound), network.interfaces());
     },
     parseAddr: parseTcpAddr,
-    assertAddr: assertTcpAddr,
-    mtu: (dst) => Math.min(maxMessageBytes, sessions?.session(dst.id)?.peerMaxBytes ?? Infinity),
+    mtu: (dst) => Math.min(maxMessageBytes, sessions?.inUse.get(dst.id)?.peerMaxBytes ?? Infinity),
     sessions: (hooks) => (sessions = new TcpSessions(node, resolved, hooks)),
     release: () => node.close(),
   };

@@ -13,7 +13,7 @@ import { type ReadState, TcpSession } from '../../protocols/tcp/session.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { type PeerConnection } from '../../sessions/connection-table.ts';
 import { type MemoryHolder } from '../../sessions/memory-budget.ts';
-import { type PeerSession, type SessionsHooks } from '../../sessions/session-swarm.ts';
+import { type PeerSession, type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type TcpAddr } from './address.ts';
 import { Calls } from './calls.ts';
 import { Deliveries } from './deliveries.ts';

@@ -9,7 +9,7 @@ import { formatSocketAddress, ipVersion, parseSocketAddress } from '../../base/i
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
-import { type PeerSessions, type SessionsHooks } from '../../sessions/session-swarm.ts';
+import { type PeerSessions, type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type Node, onConnect, onDisconnect, reading, type TcpConnection, writing } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
@@ -35,6 +35,7 @@ export type TcpNode = Node<Bytes, readonly Bytes[]>;
 type TcpDial = Dial<TcpAddr, TcpPeerSession, AbortController>;
 
 export class TcpSessions implements PeerSessions<TcpAddr> {
+  readonly inUse: ReadonlyMap<PeerId, TcpPeerSession>;
   readonly #node: TcpNode;
   readonly #options: ResolvedOptions;
   readonly #hooks: SessionsHooks<TcpAddr>;
@@ -56,6 +57,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#memory = new SwarmMemory(Math.max(options.maxSwarmBytes, options.maxMessageBytes), hooks.realm);
     this.#owner = this.#makeOwner();
     this.#table = this.#makeTable();
+    this.inUse = this.#table.inUse;
     this.#gate = new AcceptGate({
       realm: hooks.realm,
       accept: options.accept,
@@ -74,10 +76,6 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     );
     node.enable(onConnect((connection) => this.#connected(connection)));
     node.enable(onDisconnect((connection, { reason }) => this.#sessions.get(connection.id)?.handleEnd(reason)));
-  }
-
-  session(id: PeerId): TcpPeerSession | undefined {
-    return this.#table.current(id);
   }
 
   knownKey(id: PeerId): PublicKey | undefined {
