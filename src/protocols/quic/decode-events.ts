@@ -53,7 +53,7 @@ function decodeEvent(
   const subject = words[at + 1]!;
   const low = words[at + 2]!;
   const high = words[at + 3]!;
-  const text = texts.subarray(words[at + 4]!, words[at + 4]! + words[at + 5]!);
+  const text = texts.subarray(words[at + 4], words[at + 4]! + words[at + 5]!);
   if (kind === EVENT.INCOMING) {
     const [addressValidated, mayRetry] = [(detail & 1) !== 0, (detail & 2) !== 0];
     target.incoming({ number: subject, address: low, addressValidated, mayRetry });

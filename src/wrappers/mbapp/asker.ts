@@ -22,9 +22,10 @@ import { type ResolvedMbapp } from './options.ts';
 export interface MbappLink<A extends Addr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
-  readonly send: (dst: A, header: MessageHeader, payload: Uint8Array) => Promise<void>;
-  /** What a message of so many bytes takes on the wire below, headers included. */
-  readonly wireBytes: (dst: A, payloadBytes: number) => number;
+  /** The most bytes of a message that fit beside a header into one packet to there: the MTU below, which may move. */
+  readonly partBytes: (dst: A) => number;
+  /** @param partBytes - as `partBytes` has just said. */
+  readonly send: (dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number) => Promise<void>;
 }
 
 /** One call of `ask`. */
@@ -33,6 +34,8 @@ export interface AskCall<A extends Addr> {
   readonly request: Uint8Array;
   readonly options: AskOptions | undefined;
   readonly maxResponseBytes: number;
+  /** As {@link MbappLink.partBytes} has just said. */
+  readonly partBytes: number;
   /** Makes the request's header. */
   readonly header: (timeoutMs: number) => MessageHeader;
 }
@@ -78,7 +81,7 @@ export class Asker<A extends Addr> {
   }
 
   ask(call: AskCall<A>): Promise<Bytes> {
-    const { dst, options, maxResponseBytes } = call;
+    const { dst, options, maxResponseBytes, partBytes } = call;
     const timeoutMs = options?.timeoutMs ?? DEFAULT_ASK_TIMEOUT_MS;
     const what = (): string => `ask ${dst.text}`;
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: timeoutMs }, (wait) => {
@@ -88,7 +91,7 @@ export class Asker<A extends Addr> {
       const pending = { dst, maxResponseBytes, header, payload: request, wait };
       this.#pending.set(header.counter, pending);
       this.#link.counters.countSent(request.length);
-      const resending = this.#sendUntilAnswered(pending);
+      const resending = this.#sendUntilAnswered(pending, partBytes);
       return () => {
         resending.stop();
         this.#pending.delete(header.counter);
@@ -128,7 +131,7 @@ export class Asker<A extends Addr> {
       pending.header = { ...pending.header, code, sizeBytes: TOKEN_BYTES, parts: 1 };
       pending.payload = payload;
       const failed = (): void => this.#link.counters.countDrop('mbapp.proof_not_sent');
-      this.#link.send(dst, pending.header, payload).catch(failed);
+      this.#link.send(dst, pending.header, payload, this.#link.partBytes(dst)).catch(failed);
     } else if (code === CODE_ANSWER_TOO_LARGE) {
       wait.reject(
         new P2PError('limit_exceeded', 'remote', `Cannot ask ${dst.text}: the answer is too large to be sent`),
@@ -145,8 +148,8 @@ export class Asker<A extends Addr> {
   }
 
   /** Sends a request, and again with growing pauses, until it is stopped. A first sending that fails ends the ask. */
-  #sendUntilAnswered(pending: PendingAsk<A>): { readonly stop: () => void } {
-    const { realm, send } = this.#link;
+  #sendUntilAnswered(pending: PendingAsk<A>, partBytes: number): { readonly stop: () => void } {
+    const { realm, send, partBytes: partBytesTo } = this.#link;
     const { resendAfterMs, maxResendMs } = this.#options.limits;
     let stopped = false;
     let timer: Timer | undefined;
@@ -156,13 +159,14 @@ export class Asker<A extends Addr> {
       timer = clockOf(realm).setTimer(realm.nowMs() + shortened, () => {
         const next = Math.min(2 * pauseMs, maxResendMs);
         // What fails now may work at the next try; the first sending has told of what never will.
-        send(pending.dst, pending.header, pending.payload).then(
+        send(pending.dst, pending.header, pending.payload, partBytesTo(pending.dst)).then(
           () => again(next),
           () => again(next),
         );
       });
     };
-    send(pending.dst, pending.header, pending.payload).then(() => again(resendAfterMs), pending.wait.reject);
+    const { dst, header, payload } = pending;
+    send(dst, header, payload, partBytes).then(() => again(resendAfterMs), pending.wait.reject);
     return {
       stop: () => {
         stopped = true;

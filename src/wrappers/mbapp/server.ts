@@ -13,6 +13,7 @@ import {
   CODE_ANSWER_TOO_LARGE,
   CODE_REFUSED,
   HEADER_BYTES,
+  partCount,
   type MessageHeader,
   type Packet,
   TOKEN_BYTES,
@@ -200,41 +201,48 @@ export class Server<A extends Addr> {
   /** Sends an answer, or to a source that has not proven its address what its bytes pay for. */
   #send(reply: Reply<A>): void {
     const { dst, header, payload } = reply;
-    const { counters, realm, wireBytes } = this.#link;
+    const { counters, realm } = this.#link;
     if (reply.sendings >= MAX_SENDINGS) {
       counters.countDrop('mbapp.answered_too_often');
       return;
     }
     if (reply.isProven) {
       reply.sendings++;
-      this.#dispatch(dst, header, payload);
+      this.#dispatch(dst, header, payload, this.#link.partBytes(dst));
       return;
     }
+    const partBytes = this.#link.partBytes(dst);
     const credit = MAX_AMPLIFICATION * reply.bytesIn - reply.bytesOut;
-    if (wireBytes(dst, payload.length) <= credit) {
+    if (wireBytes(payload.length, partBytes) <= credit) {
       reply.sendings++;
-      this.#pay(reply, header, payload);
+      this.#pay(reply, header, payload, partBytes);
     } else if (HEADER_BYTES + TOKEN_BYTES <= credit) {
       reply.token ??= realm.random(TOKEN_BYTES);
       const { origin, counter } = header;
-      this.#pay(reply, replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, reply.token), reply.token);
+      this.#pay(reply, replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, reply.token), reply.token, partBytes);
     } else counters.countDrop('mbapp.unproven_source');
   }
 
   #refuseProof(dst: A, { origin, counter }: Packet): void {
-    this.#dispatch(dst, replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, EMPTY_BYTES), EMPTY_BYTES);
+    const header = replyHeader(origin, counter, CODE_ANSWER_TOO_LARGE, EMPTY_BYTES);
+    this.#dispatch(dst, header, EMPTY_BYTES, this.#link.partBytes(dst));
   }
 
-  #pay(reply: Reply<A>, header: MessageHeader, payload: Uint8Array): void {
-    reply.bytesOut += this.#link.wireBytes(reply.dst, payload.length);
-    this.#dispatch(reply.dst, header, payload);
+  #pay(reply: Reply<A>, header: MessageHeader, payload: Uint8Array, partBytes: number): void {
+    reply.bytesOut += wireBytes(payload.length, partBytes);
+    this.#dispatch(reply.dst, header, payload, partBytes);
   }
 
-  #dispatch(dst: A, header: MessageHeader, payload: Uint8Array): void {
+  #dispatch(dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number): void {
     // The asker asks again when an answer is lost; what cannot be sent at all is counted.
-    this.#link.send(dst, header, payload).catch(() => this.#link.counters.countDrop('mbapp.answer_not_sent'));
+    const failed = (): void => this.#link.counters.countDrop('mbapp.answer_not_sent');
+    this.#link.send(dst, header, payload, partBytes).catch(failed);
   }
 }
+
+/** What a message takes on the wire below in parts of so many bytes, headers included. */
+const wireBytes = (payloadBytes: number, partBytes: number): number =>
+  payloadBytes + HEADER_BYTES * Math.max(partCount(payloadBytes, partBytes), 1);
 
 /** A handler's code; the one that mbapp gives a meaning of its own is a plain refusal. */
 const refusalCode = (code: number): number => (code === CODE_ANSWER_TOO_LARGE ? CODE_REFUSED : code);

@@ -52,9 +52,9 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     const link = {
       realm: this.realm,
       counters: this.counts,
-      send: (dst: A, header: MessageHeader, payload: Uint8Array) => this.#send(dst, header, payload),
-      wireBytes: (dst: A, payloadBytes: number) =>
-        payloadBytes + HEADER_BYTES * Math.max(partCount(payloadBytes, this.#partBytes(dst)), 1),
+      partBytes: (dst: A) => this.#partBytes(dst),
+      send: (dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number) =>
+        this.#send(dst, header, payload, partBytes),
     };
     this.#asker = new Asker<A>(link, options);
     this.#server = new Server<A>(link, options);
@@ -81,7 +81,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
 
   /** 0 when the inner MTU has no room for a header and a byte. */
   protected mtuTo(dst: A): number {
-    return Math.min(this.#partBytes(dst) * MAX_PARTS, this.#options.limits.maxMessageBytes);
+    return this.#maxBytes(this.#partBytes(dst));
   }
 
   maxRequestBytes(dst: A | string): number {
@@ -91,7 +91,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
   protected sendTell(dst: A, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     this.counts.countSent(payload.length);
     const header = this.#header('tell', payload.length, NO_DEADLINE_MS);
-    return this.#send(dst, header, payload, options);
+    return this.#send(dst, header, payload, this.#partBytes(dst), options);
   }
 
   listen(handler: TellHandler<A>): Disposable {
@@ -101,7 +101,8 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
 
   ask(dst: A | string, request: Uint8Array, options?: AskOptions): Promise<Bytes> {
     if (typeof dst === 'string') return this.texts.call('ask', dst, (addr) => this.ask(addr, request, options));
-    const refused = this.refuseAsk(dst, request, options, this.mtuTo(dst));
+    const partBytes = this.#partBytes(dst);
+    const refused = this.refuseAsk(dst, request, options, this.#maxBytes(partBytes));
     if (refused !== undefined) return refused;
     const { maxMessageBytes } = this.#options.limits;
     const maxResponseBytes = wholeNumber(
@@ -116,6 +117,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
       request,
       options,
       maxResponseBytes,
+      partBytes,
       header: (timeoutMs) => this.#header('request', request.length, timeoutMs),
     });
   }
@@ -156,6 +158,11 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     return Math.max(this.inner.mtu(dst) - HEADER_BYTES, 0);
   }
 
+  /** The most bytes of a message whose parts have so many. */
+  #maxBytes(partBytes: number): number {
+    return Math.min(partBytes * MAX_PARTS, this.#options.limits.maxMessageBytes);
+  }
+
   #header(kind: 'tell' | 'request', sizeBytes: number, timeoutMs: number): MessageHeader {
     this.#counter = (this.#counter + 1) % 0x1_0000_0000;
     return {
@@ -180,8 +187,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
   }
 
   /** Sends a message in as many parts as it takes now. */
-  #send(dst: A, header: MessageHeader, payload: Uint8Array, options?: CallOptions): Promise<void> {
-    const partBytes = this.#partBytes(dst);
+  #send(dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number, options?: CallOptions): Promise<void> {
     if (payload.length <= partBytes) return this.inner.tell(dst, encodePacket(header, 0, payload), options);
     const whole = { ...header, parts: partCount(payload.length, partBytes) };
     const partAt = (part: number): Bytes =>
