@@ -12,13 +12,13 @@ import { openQuicSwarm } from '../../src/swarms/quic/index.ts';
 const PATH = [
   'sessions/session-swarm.ts',
   'swarms/quic/session.ts',
-  'protocols/quic/connection.ts',
   'protocols/quic/stream.ts',
   'protocols/quic/wasm-engine.ts',
   'quic/quic-driver.ts',
   'runtime/driver.ts',
   'protocols/quic/endpoint.ts',
   'net/udp/swarm.ts',
+  'net/udp/socket.ts',
 ];
 
 /** Checks of values, counters, whether a swarm is closed, and the next turn of the clock: the same in every swarm. */

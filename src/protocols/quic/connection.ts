@@ -5,7 +5,7 @@ import { wholeNumber } from '../../base/checks.ts';
 import { type Millis } from '../../base/machine.ts';
 import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
 import { type QuicClosed } from './closed.ts';
-import { checkCode, QuicStream, type StreamKind, type StreamOwner } from './stream.ts';
+import { checkCode, StreamOwner } from './stream.ts';
 import { type Windows } from './window-budget.ts';
 
 /** How far a connection is. */
@@ -46,18 +46,10 @@ export interface ConnectionParts {
 }
 
 /** One connection. Made by a `QuicEndpoint`. */
-export class QuicConnection implements StreamOwner {
-  /** Who dialled: we, then `client`. */
-  readonly role: 'client' | 'server';
-  /** The engine's number for it. @internal */
-  readonly handle: number;
-  /** @internal */
-  readonly engine: QuicEngine;
+export class QuicConnection extends StreamOwner {
   /** @internal */
   readonly windows: Windows;
   readonly #owner: ConnectionOwner;
-  /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
-  readonly #streams = new Map<number, QuicStream<QuicConnection>>();
   #state: ConnectionState = 'handshake';
   #address: number;
   #alpn: string | undefined;
@@ -70,11 +62,9 @@ export class QuicConnection implements StreamOwner {
 
   /** @internal */
   constructor({ role, handle, address, mtuBytes, engine, windows }: ConnectionParts, owner: ConnectionOwner) {
-    this.role = role;
-    this.handle = handle;
+    super(role, handle, engine);
     this.#address = address;
     this.#mtuBytes = mtuBytes;
-    this.engine = engine;
     this.windows = windows;
     this.#owner = owner;
   }
@@ -111,18 +101,6 @@ export class QuicConnection implements StreamOwner {
   /** The largest UDP payload that the path is known to carry. */
   get mtuBytes(): number {
     return this.#mtuBytes;
-  }
-
-  /** The streams that are not over on both sides. */
-  get streams(): Iterable<QuicStream<QuicConnection>> {
-    return this.#streams.values();
-  }
-
-  /** Opens a stream; `undefined` while the peer allows none (`streams_available` follows) or the handshake goes on. */
-  open(kind: StreamKind): QuicStream<QuicConnection> | undefined {
-    if (this.#state === 'closed') return undefined;
-    const id = this.engine.open(this.handle, kind === 'uni');
-    return id < 0 ? undefined : this.#addStream(id);
   }
 
   /**
@@ -194,18 +172,17 @@ export class QuicConnection implements StreamOwner {
   /** After `closed`: drops what had arrived and was not read. Without it, that stays in memory until it is read. */
   forget(): void {
     if (this.#closed === undefined) return;
-    for (const stream of this.#streams.values()) stream.handleLost(false);
+    for (const stream of this.streams) stream.handleLost(false);
     this.#release();
   }
 
-  #addStream(id: number): QuicStream<QuicConnection> {
-    const stream = new QuicStream<QuicConnection>(this, id);
-    this.#streams.set(id, stream);
-    return stream;
+  /** Whether no stream is left that could be read on. */
+  get #isRead(): boolean {
+    return this.streams[Symbol.iterator]().next().done === true;
   }
 
   #release(): void {
-    if (!this.#drained || this.#released || this.#streams.size > 0) return;
+    if (!this.#drained || this.#released || !this.#isRead) return;
     this.#released = true;
     this.engine.release(this.handle);
   }
@@ -226,19 +203,12 @@ export class QuicConnection implements StreamOwner {
     if (this.#state === 'handshake') this.#state = 'open';
   }
 
-  /** @internal The stream with this id; `make` for one that the peer has just opened. */
-  handleStream(id: number, make: boolean): QuicStream<QuicConnection> | undefined {
-    return this.#streams.get(id) ?? (make ? this.#addStream(id) : undefined);
-  }
-
   /** @internal */
   handleRead(bytes: number): void {
     this.#owner.read(this.windows, bytes);
   }
 
-  /** @internal */
-  handleStreamEnd(id: number): void {
-    this.#streams.delete(id);
+  protected handleNoStreams(): void {
     this.#release();
   }
 
@@ -259,7 +229,7 @@ export class QuicConnection implements StreamOwner {
     this.#state = 'closed';
     // Those who closed it have no use for what still comes; others may read on.
     const readable = closed.by !== 'local' && closed.by !== 'engine_failure';
-    for (const stream of this.#streams.values()) stream.handleLost(readable);
+    for (const stream of this.streams) stream.handleLost(readable);
     this.#owner.ended(this, closed);
   }
 

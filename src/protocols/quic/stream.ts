@@ -1,4 +1,4 @@
-/** One stream of a connection: bytes in order, each direction with an end of its own. */
+/** The streams of a connection: bytes in order, each direction with an end of its own. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { describeValue, wholeNumber } from '../../base/checks.ts';
@@ -27,19 +27,62 @@ export function checkCode(code: number, label: string): number {
   return wholeNumber(code, label, 0, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** What a stream knows of its connection. */
-export interface StreamOwner {
+/** The streams of a connection: what a `QuicConnection` is to them. */
+export abstract class StreamOwner {
+  /** Who dialled: we, then `client`. */
   readonly role: 'client' | 'server';
-  /** @internal */
+  /** The engine's number for the connection. @internal */
   readonly handle: number;
   /** @internal */
   readonly engine: QuicEngine;
-  /** Set once it is over. */
-  readonly closed: object | undefined;
-  /** @internal So many bytes were read of a stream. */
-  handleRead(bytes: number): void;
+  /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
+  readonly #streams = new Map<number, QuicStream<this>>();
+
+  constructor(role: 'client' | 'server', handle: number, engine: QuicEngine) {
+    this.role = role;
+    this.handle = handle;
+    this.engine = engine;
+  }
+
+  /** Set once the connection is over. */
+  abstract readonly closed: object | undefined;
+
+  /** The streams that are not over on both sides. */
+  get streams(): Iterable<QuicStream<this>> {
+    return this.#streams.values();
+  }
+
+  /**
+   * Opens a stream; `undefined` while the peer allows none (`streams_available` follows), while the handshake goes on, and when the
+   * connection is over.
+   */
+  open(kind: StreamKind): QuicStream<this> | undefined {
+    const id = this.engine.open(this.handle, kind === 'uni');
+    return id < 0 ? undefined : this.#add(id);
+  }
+
+  /** @internal The stream with this id; `make` for one that the peer has just opened. */
+  handleStream(id: number, make: boolean): QuicStream<this> | undefined {
+    return this.#streams.get(id) ?? (make ? this.#add(id) : undefined);
+  }
+
   /** @internal Both sides of a stream are over. */
-  handleStreamEnd(id: number): void;
+  handleStreamEnd(id: number): void {
+    this.#streams.delete(id);
+    if (this.#streams.size === 0) this.handleNoStreams();
+  }
+
+  /** @internal So many bytes were read of a stream. */
+  abstract handleRead(bytes: number): void;
+
+  /** The last stream is over. */
+  protected abstract handleNoStreams(): void;
+
+  #add(id: number): QuicStream<this> {
+    const stream = new QuicStream<this>(this, id);
+    this.#streams.set(id, stream);
+    return stream;
+  }
 }
 
 /**
