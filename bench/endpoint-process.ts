@@ -6,7 +6,7 @@ import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
 /** What is not measured just now must not end: others take turns for longer than the idle timeout. */
 const base = { bind: '127.0.0.1:0', keepAliveMs: 5000 };
 /** `jumbo`: finds datagrams of 9000 bytes on loopback. */
-const options: OpenEndpointOptions = process.argv[2] === 'jumbo' ? { ...base, transport: { maxMtuBytes: 9000 } } : base;
+const options: OpenEndpointOptions = process.argv[2] === 'jumbo' ? { ...base, maxMtuBytes: 9000 } : base;
 const endpoint = await openEndpoint(options);
 let connection: Connection | undefined;
 

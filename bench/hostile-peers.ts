@@ -102,7 +102,7 @@ async function attack(i: number): Promise<void> {
 
 const attackers =
   values.role === 'attacker' && kind === 'endpoint'
-    ? await openEndpoint({ bind: '127.0.0.1:0', trust: 'anyone', windows: { sendBytes: 2 ** 24 } })
+    ? await openEndpoint({ bind: '127.0.0.1:0', trust: 'anyone', sendWindowBytes: 2 ** 24 })
     : (undefined as never);
 
 async function attackAll(): Promise<void> {

@@ -42,7 +42,7 @@ const source = new ReadableStream<Uint8Array>({
 const connection = await alice.connect(bob.addr);
 const { send, receive: answer } = await connection.openBi();
 await source.pipeTo(send.writable);
-const got = decodeText((await answer.next())!.payload);
+const got = decodeText((await answer.next())!);
 console.log(`bob got ${got}`);
 if (got !== `${CHUNKS * CHUNK_BYTES} bytes, ${hash.digest('hex')}`)
   throw new Error('something else than what was sent');

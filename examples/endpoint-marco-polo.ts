@@ -35,8 +35,8 @@ async function answer(node: Endpoint<UdpAddr>): Promise<void> {
 
 async function call(node: Endpoint<UdpAddr>, address: string): Promise<void> {
   const connection = await node.connect(address);
-  const { payload } = await connection.request(encodeText('marco'));
-  console.log(`${address} (${connection.peerId}) says ${decodeText(payload)}`);
+  const answer = await connection.request(encodeText('marco'));
+  console.log(`${address} (${connection.peerId}) says ${decodeText(answer)}`);
 }
 
 await using node = await openEndpoint({

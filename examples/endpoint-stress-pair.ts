@@ -11,14 +11,17 @@ import { type UdpAddr } from 'shoal/udp';
 const CLIENTS = 3;
 const LARGE_BYTES = 10_000_000;
 const SMALL_BYTES = 16_384;
+const CHECKSUM_BYTES = 4;
 const bind = '127.0.0.1:0';
 
-/** A message whose header is the checksum of its payload. */
-function checked(bytes: number): { readonly header: Uint8Array; readonly payload: Uint8Array } {
-  const payload = crypto.getRandomValues(new Uint8Array(65_536));
-  const whole = new Uint8Array(bytes);
-  for (let at = 0; at < bytes; at += payload.length) whole.set(payload.subarray(0, bytes - at), at);
-  return { header: encodeText(String(crc32(whole))), payload: whole };
+/** A message of so many bytes, behind four with their checksum. */
+function checked(bytes: number): Uint8Array {
+  const piece = crypto.getRandomValues(new Uint8Array(65_536));
+  const message = new Uint8Array(CHECKSUM_BYTES + bytes);
+  const body = message.subarray(CHECKSUM_BYTES);
+  for (let at = 0; at < bytes; at += piece.length) body.set(piece.subarray(0, bytes - at), at);
+  new DataView(message.buffer).setUint32(0, crc32(body));
+  return message;
 }
 
 /** Tells those who come of all who came before. */
@@ -34,9 +37,11 @@ async function bootstrap(node: Endpoint<UdpAddr>): Promise<void> {
 async function receive(client: Endpoint<UdpAddr>, others: number): Promise<boolean> {
   const sizes = new Map<string, number[]>();
   let got = 0;
-  for await (const { connection, header, payload } of client.messages()) {
-    if (decodeText(header) !== String(crc32(payload))) throw new Error('the checksum is wrong');
-    sizes.set(connection.peerId!, [...(sizes.get(connection.peerId!) ?? []), payload.length]);
+  for await (const { connection, payload } of client.messages()) {
+    const body = payload.subarray(CHECKSUM_BYTES);
+    const checksum = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+    if (checksum !== crc32(body)) throw new Error('the checksum is wrong');
+    sizes.set(connection.peerId!, [...(sizes.get(connection.peerId!) ?? []), body.length]);
     if (++got === 2 * others) break;
   }
   return [...sizes.values()].every(([first, second]) => first === SMALL_BYTES && second === LARGE_BYTES);
@@ -49,8 +54,8 @@ for (let i = 0; i < CLIENTS; i++) {
   const client = await openEndpoint({ bind });
   clients.push(client);
   const contact = await client.connect(node.addr);
-  const { payload } = await contact.request(encodeText(client.addr.text));
-  const known = JSON.parse(decodeText(payload)!) as string[];
+  const answer = await contact.request(encodeText(client.addr.text));
+  const known = JSON.parse(decodeText(answer)!) as string[];
   await Promise.all(known.map((address) => client.connect(address)));
 }
 const receiving = clients.map((client) => receive(client, CLIENTS - 1));

@@ -9,7 +9,7 @@ const bind = '127.0.0.1:0';
 const [aliceKey, bobKey, caKey] = [generateKey(), generateKey(), generateKey()];
 
 // By PeerID: nobody else can have it, and nothing has to be set up.
-await using bob = await openEndpoint({ bind, identity: bobKey });
+await using bob = await openEndpoint({ bind, privateKey: bobKey });
 await using careful = await openEndpoint({ bind, trust: { peerIds: [bob.peerId] } });
 await careful.connect(bob.addr);
 await using stranger = await openEndpoint({ bind });
@@ -27,11 +27,11 @@ const root = { ...dates, serialNumber, commonName: 'our group', isAuthority: tru
 const ca = createCertificate({ ...root, subjectKey: caKey.publicKey, issuer: { key: caKey } });
 const issuer = { key: caKey, certificate: parseCertificate(ca)! };
 const member = (key: typeof caKey, name: string) => ({
-  key,
+  privateKey: key,
   certificate: createCertificate({ ...dates, serialNumber, subjectKey: key.publicKey, issuer, dnsNames: [name] }),
 });
 const trust: Trust = { ca, serverName: 'bob.example.test' };
-await using alice = await openEndpoint({ bind, trust, identity: member(aliceKey, 'alice.example.test') });
-await using server = await openEndpoint({ bind, trust, identity: member(bobKey, 'bob.example.test') });
+await using alice = await openEndpoint({ bind, trust, ...member(aliceKey, 'alice.example.test') });
+await using server = await openEndpoint({ bind, trust, ...member(bobKey, 'bob.example.test') });
 const connection = await alice.connect(server.addr);
 console.log(`connected to ${connection.peerId}, authenticated: ${connection.authenticated}`);

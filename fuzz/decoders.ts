@@ -15,7 +15,7 @@ import { decodePem } from '../src/identity/pem.ts';
 import { decodePkcs8 } from '../src/identity/pkcs8.ts';
 import { decodeSpki } from '../src/identity/spki.ts';
 import { exportKey, generateKey, importKey, importPublicKey } from '../src/identity/keys.ts';
-import { encodeMessage, qp2pFraming, shoalFraming } from '../src/protocols/endpoint/frame.ts';
+import { encodeBytes, encodeParts, qp2pFraming, shoalFraming } from '../src/protocols/endpoint/frame.ts';
 import { decodePart, encodePart } from '../src/protocols/frag/part.ts';
 import { decodePacket, encodePacket } from '../src/protocols/mbapp/header.ts';
 import { channelKinds } from '../src/protocols/mux/channel-kinds.ts';
@@ -165,8 +165,8 @@ export const DECODERS: readonly Target[] = [
   { name: 'QUIC or not', seeds: [Uint8Array.of(0xc0, 0, 0, 0, 1, 8)], feed: (input) => void isQuicDatagram(input) },
   {
     name: 'endpoint frames',
-    seeds: [shoalFraming, qp2pFraming].flatMap((framing) =>
-      encodeMessage(framing, endpointMessage, undefined).map((chunk) => concatBytes(chunk)),
+    seeds: [encodeBytes(endpointMessage.payload, undefined), encodeParts(endpointMessage)].flatMap((chunks) =>
+      chunks.map((chunk) => concatBytes(chunk)),
     ),
     feed: (input) => {
       shoalFraming.decode(input, 65_536);

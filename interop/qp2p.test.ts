@@ -1,23 +1,32 @@
-/** Shoal's endpoint with `compat: 'qp2p'` and the real qp2p 0.36.4, in both directions. */
+/** Shoal's endpoint with `preset: 'qp2p'` and the real qp2p 0.36.4, in both directions. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { encodeText, toHex } from 'shoal/bytes';
 import { P2PError } from 'shoal';
-import { type Connection, openEndpoint, type Endpoint, type OpenEndpointOptions } from 'shoal/endpoint';
+import {
+  type Connection,
+  openEndpoint,
+  type Endpoint,
+  type OpenEndpointOptions,
+  type Qp2pMessage,
+} from 'shoal/endpoint';
 import { type UdpAddr } from 'shoal/udp';
 import { Qp2pPeer, qp2pMissing } from './qp2p-peer.ts';
 
-type Udp = Endpoint<UdpAddr>;
+type Udp = Endpoint<UdpAddr, Qp2pMessage>;
 
 const open = (options: OpenEndpointOptions = {}): Promise<Udp> =>
-  openEndpoint({ bind: '127.0.0.1:0', compat: 'qp2p', ...options });
+  openEndpoint({ bind: '127.0.0.1:0', preset: 'qp2p', ...options });
 const addrOf = (endpoint: Udp): string => endpoint.addr.text;
 const text = (words: string): Uint8Array => encodeText(words);
 
 /** Our end of a connection that the peer has made, and its number over there. */
-async function dialledBy(peer: Qp2pPeer, ours: Udp): Promise<{ there: Connection<UdpAddr>; conn: number }> {
+async function dialledBy(
+  peer: Qp2pPeer,
+  ours: Udp,
+): Promise<{ there: Connection<UdpAddr, Qp2pMessage>; conn: number }> {
   const accepted = ours.connections();
   const { conn } = await peer.ask('connected', 'connect', addrOf(ours));
   const { value } = await accepted.next();

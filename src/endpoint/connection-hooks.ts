@@ -4,7 +4,9 @@ import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Waits } from '../runtime/waits.ts';
-import { type Framing } from '../protocols/endpoint/frame.ts';
+import { type IncomingMessage } from './incoming-message.ts';
+import { type MessageFormat } from './message-format.ts';
+import { type SharedInbox } from './shared-inbox.ts';
 import { type StreamBudget } from './stream-budget.ts';
 import { type StreamFault } from './stream-reader.ts';
 
@@ -24,9 +26,14 @@ export interface Peer {
   readonly publicKey: PublicKey | undefined;
 }
 
-/** @typeParam C - the connection. */
-export interface ConnectionHooks<C> {
-  readonly framing: Framing;
+/**
+ * @typeParam C - the connection.
+ * @typeParam M - a message.
+ */
+export interface ConnectionHooks<C, M> {
+  readonly format: MessageFormat<M>;
+  /** Gets the messages of connections over whose own messages nobody iterates. */
+  readonly inbox: SharedInbox<IncomingMessage<C, M>>;
   readonly limits: ConnectionLimits;
   readonly memory: StreamBudget;
   readonly waits: Waits;
@@ -37,8 +44,6 @@ export interface ConnectionHooks<C> {
   later(act: () => void): void;
   /** Sends what is to be sent now: closing waits for no turn. */
   poll(): void;
-  /** Messages can be taken that nobody takes here, or no more will come. */
-  wake(connection: C): void;
   welcomed(connection: C): void;
   dropped(fault: StreamFault | 'timeout'): void;
   /** Counts a message, or with `further` more bytes of one. */

@@ -2,22 +2,18 @@
 
 import { type Addr } from '../core/addr.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type ConnectionTable } from '../sessions/connection-table.ts';
 import { KeyedLists } from '../sessions/keyed-lists.ts';
 import { type LiveConnection } from './live-connection.ts';
-import { type Dialled, type Target } from './targets.ts';
-
-/** Connections by peer, and the address at which a peer was last. */
-export type PeerTable<A extends Addr> = ConnectionTable<LiveConnection<A>, Dialled<A>, QuicConnection, A>;
+import { type PeerTable } from './peer-table.ts';
+import { type Target } from './targets.ts';
 
 /** A peer without a PeerID is found by its address only. */
-export class ConnectionIndex<A extends Addr> {
-  readonly #byPeer: PeerTable<A>;
+export class ConnectionIndex<A extends Addr, M> {
+  readonly #byPeer: PeerTable<A, M>;
   /** The oldest is used first. Bounded by the endpoint's `maxConnections`. */
-  readonly #byAddr = new KeyedLists<string, LiveConnection<A>>();
+  readonly #byAddr = new KeyedLists<string, LiveConnection<A, M>>();
 
-  constructor(byPeer: PeerTable<A>) {
+  constructor(byPeer: PeerTable<A, M>) {
     this.#byPeer = byPeer;
   }
 
@@ -25,27 +21,27 @@ export class ConnectionIndex<A extends Addr> {
     return this.#byAddr.size;
   }
 
-  values(): Iterable<LiveConnection<A>> {
+  values(): Iterable<LiveConnection<A, M>> {
     return this.#byAddr.values();
   }
 
-  ofPeer(peer: PeerId): readonly LiveConnection<A>[] {
+  ofPeer(peer: PeerId): readonly LiveConnection<A, M>[] {
     return this.#byPeer.all(peer);
   }
 
-  ofAddr(addr: A): readonly LiveConnection<A>[] {
+  ofAddr(addr: A): readonly LiveConnection<A, M>[] {
     return this.#byAddr.all(addr.text);
   }
 
   /** The one to use for a target. */
-  find({ addr, expect }: Target<A>): LiveConnection<A> | undefined {
+  find({ addr, expect }: Target<A>): LiveConnection<A, M> | undefined {
     const found = expect === undefined ? this.#byAddr.first(addr.text) : this.#byPeer.current(expect);
     // Of several with the peer that is there, both sides use the same one.
     return found?.peerId === undefined ? found : this.#byPeer.current(found.peerId);
   }
 
   /** Takes a connection in and gives the one to use to the calls that wait for it. */
-  add(added: LiveConnection<A>): void {
+  add(added: LiveConnection<A, M>): void {
     this.#insert(added);
     const { connection, peerId } = added;
     if (peerId === undefined) {
@@ -55,12 +51,12 @@ export class ConnectionIndex<A extends Addr> {
   }
 
   /** Its peer has moved. */
-  moved(connection: LiveConnection<A>): void {
+  moved(connection: LiveConnection<A, M>): void {
     if (this.#byAddr.delete(connection)) this.#insert(connection);
   }
 
   /** @returns whether it was there */
-  remove(connection: LiveConnection<A>): boolean {
+  remove(connection: LiveConnection<A, M>): boolean {
     this.#byPeer.remove(connection);
     return this.#byAddr.delete(connection);
   }
@@ -70,7 +66,7 @@ export class ConnectionIndex<A extends Addr> {
   }
 
   /** The one to use at an address stays; the newest of the others follows. */
-  #insert(connection: LiveConnection<A>): void {
+  #insert(connection: LiveConnection<A, M>): void {
     this.#byAddr.insert(connection.remoteAddr.text, connection, 1);
   }
 }

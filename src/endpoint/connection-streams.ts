@@ -5,24 +5,24 @@ import { rejection } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { type OpenStreamOptions } from './connection.ts';
-import { LiveReceiveStream, LiveSendStream, STREAM_TIMEOUT_MS, type StreamHooks, streamIdOf } from './live-streams.ts';
+import { LiveReceiveStream } from './live-receive-stream.ts';
+import { LiveSendStream } from './live-send-stream.ts';
 import { priorityOf } from './prepared.ts';
 import { type BiStream, type SendStream, type StreamId } from './stream.ts';
+import { STREAM_TIMEOUT_MS, type StreamHooks, streamIdOf } from './stream-hooks.ts';
 import { StreamReader } from './stream-reader.ts';
 
-export class ConnectionStreams {
-  readonly #hooks: StreamHooks;
-  readonly #connectionId: string;
+export class ConnectionStreams<M> {
+  readonly #hooks: StreamHooks<M>;
   readonly #closed: () => void;
   /** Streams that somebody reads. Bounded by the stream limits. */
-  readonly #reading = new Map<QuicStream, LiveReceiveStream>();
+  readonly #reading = new Map<QuicStream, LiveReceiveStream<M>>();
   /** Our sides of the peer's streams, so that messages of one stream share one. They go with their streams. */
-  readonly #replies = new WeakMap<QuicStream, LiveSendStream>();
+  readonly #replies = new WeakMap<QuicStream, LiveSendStream<M>>();
 
   /** @param closed - told when a stream is not read any more. */
-  constructor(hooks: StreamHooks, connectionId: string, closed: () => void) {
+  constructor(hooks: StreamHooks<M>, closed: () => void) {
     this.#hooks = hooks;
-    this.#connectionId = connectionId;
     this.#closed = closed;
   }
 
@@ -31,21 +31,21 @@ export class ConnectionStreams {
     return this.#reading.size;
   }
 
-  openUni(options: OpenStreamOptions | undefined): Promise<SendStream> {
+  openUni(options: OpenStreamOptions | undefined): Promise<SendStream<M>> {
     return this.#open('uni', options, (stream) => this.#sendStream(stream).announced());
   }
 
-  openBi(options: OpenStreamOptions | undefined): Promise<BiStream> {
+  openBi(options: OpenStreamOptions | undefined): Promise<BiStream<M>> {
     return this.#open('bidi', options, (stream) => {
-      const receive = this.receiveStream(new StreamReader(stream, this.#hooks.framing));
+      const receive = this.receiveStream(new StreamReader(stream, this.#hooks.format.framing));
       return { id: receive.id, send: this.#sendStream(stream).announced(), receive };
     });
   }
 
   /** The receiving side of a stream, read from now on. */
-  receiveStream(reader: StreamReader): LiveReceiveStream {
+  receiveStream(reader: StreamReader<M>): LiveReceiveStream<M> {
     const { stream } = reader;
-    const receive = new LiveReceiveStream(reader, this.idOf(stream), this.#hooks, () => {
+    const receive = new LiveReceiveStream<M>(reader, this.idOf(stream), this.#hooks, () => {
       this.#reading.delete(stream);
       this.#closed();
     });
@@ -54,7 +54,7 @@ export class ConnectionStreams {
   }
 
   /** Our side of a stream that the peer has opened; `undefined` for one that has none. */
-  replyOn(stream: QuicStream): LiveSendStream | undefined {
+  replyOn(stream: QuicStream): LiveSendStream<M> | undefined {
     if (stream.kind !== 'bidi') return undefined;
     let reply = this.#replies.get(stream);
     if (reply === undefined) {
@@ -75,14 +75,14 @@ export class ConnectionStreams {
   }
 
   idOf(stream: QuicStream): StreamId {
-    return streamIdOf(stream, this.#connectionId);
+    return streamIdOf(stream, this.#hooks.connectionId);
   }
 
   #open<T>(kind: StreamKind, options: OpenStreamOptions | undefined, make: (stream: QuicStream) => T): Promise<T> {
     checkCall(options);
     const priority = priorityOf(options?.priority);
-    const what = (): string => `open a stream to ${this.#connectionId}`;
-    const ended: P2PError | undefined = this.#hooks.ended(what(), 'no');
+    const what = (): string => `open a stream to ${this.#hooks.connectionId}`;
+    const ended: P2PError | undefined = this.#hooks.ended(what, 'no');
     if (ended !== undefined) return rejection(ended);
     const call = { what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS, sent: (): 'no' => 'no' };
     const { sender } = this.#hooks;
@@ -95,7 +95,7 @@ export class ConnectionStreams {
     });
   }
 
-  #sendStream(stream: QuicStream): LiveSendStream {
-    return new LiveSendStream(stream, this.idOf(stream), this.#hooks);
+  #sendStream(stream: QuicStream): LiveSendStream<M> {
+    return new LiveSendStream<M>(stream, this.idOf(stream), this.#hooks);
   }
 }

@@ -10,7 +10,7 @@ import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type ClosedBy } from '../protocols/quic/closed.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
 import { type IncomingMessage } from './incoming-message.ts';
-import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
+import { type OutgoingMessage } from './message.ts';
 import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
 
 /** How a connection ended. */
@@ -59,7 +59,7 @@ export interface SendOptions extends CallOptions {
 export interface RequestOptions extends CallOptions {
   /** As in {@link SendOptions}. @default 0 */
   readonly priority?: number | undefined;
-  /** The largest answer, its three parts together. @default the endpoint's `maxMessageBytes` */
+  /** The largest answer; of three parts, all together. @default the endpoint's `maxMessageBytes` */
   readonly maxResponseBytes?: number | undefined;
 }
 
@@ -72,15 +72,17 @@ export interface OpenStreamOptions extends CallOptions {
 /**
  * A QUIC connection with a peer. It ends when one side closes it, when nothing comes for the idle timeout, or with its
  * endpoint; never because nobody holds this object any more.
+ *
+ * @typeParam M - a message: bytes, or with `preset: 'qp2p'` a `Qp2pMessage`.
  */
-export interface Connection<A extends Addr = Addr> extends AsyncDisposable {
+export interface Connection<A extends Addr = Addr, M = Bytes> extends AsyncDisposable {
   /** Unique within its endpoint: the address at first, `#`, a number. */
   readonly id: string;
   /** Where the peer is now; it may move. */
   readonly remoteAddr: A;
   /** What the peer is: `'initiator'` when it dialled this endpoint, `'responder'` when this endpoint dialled it. */
   readonly side: Side;
-  /** Whether we know who the peer is; false with `trust: 'anyone'` and `compat: 'qp2p'`. */
+  /** Whether we know who the peer is; false with `trust: 'anyone'` and `preset: 'qp2p'`. */
   readonly authenticated: boolean;
   /** The peer's, from the key it has proven; `undefined` unless authenticated. */
   readonly peerId: PeerId | undefined;
@@ -107,19 +109,19 @@ export interface Connection<A extends Addr = Addr> extends AsyncDisposable {
    * @throws {P2PError} (by rejection) `mtu_exceeded` before anything is sent; `disconnected`; `timeout` (30 s by default);
    *   `refused` when the peer's side has stopped the stream; `limit_exceeded` when too many wait.
    */
-  send(message: OutgoingMessage, options?: SendOptions): Promise<void>;
+  send(message: OutgoingMessage<M>, options?: SendOptions): Promise<void>;
 
   /**
    * Sends one message on a bidirectional stream and waits for the first that comes back on it, 30 s by default.
    *
    * @throws as {@link Connection.send}; `refused` when the peer ends or resets the stream without an answer.
    */
-  request(message: OutgoingMessage, options?: RequestOptions): Promise<ReceivedMessage>;
+  request(message: OutgoingMessage<M>, options?: RequestOptions): Promise<M>;
 
   /** Opens a stream to the peer; waits where it allows no more. */
-  openUni(options?: OpenStreamOptions): Promise<SendStream>;
+  openUni(options?: OpenStreamOptions): Promise<SendStream<M>>;
   /** Opens a stream both ways; waits where the peer allows no more. */
-  openBi(options?: OpenStreamOptions): Promise<BiStream>;
+  openBi(options?: OpenStreamOptions): Promise<BiStream<M>>;
 
   /**
    * Messages on streams that the peer opens, each as soon as it is whole, whatever other streams do. While somebody
@@ -128,9 +130,9 @@ export interface Connection<A extends Addr = Addr> extends AsyncDisposable {
    * What has come is still given out after the peer has closed; then the iteration ends, after an error first when the
    * end was not benign. It throws once.
    */
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A>>>;
+  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>>;
   /** Streams of bytes that the peer opens. Ends as {@link Connection.messages}, without an error. */
-  streams(options?: FeedOptions): Feed<IncomingStream<Connection<A>>>;
+  streams(options?: FeedOptions): Feed<IncomingStream<Connection<A, M>, M>>;
 
   /**
    * Waits until the peer's transport has acknowledged every message and every finished stream.

@@ -1,84 +1,82 @@
-/** The connections of an endpoint: dials them, lets them in, takes part in each, and says when they come and go. */
+/** The connections of an endpoint: gives each what the transport tells of it, from the handshake to the end. */
 
 import { type Addr } from '../core/addr.ts';
-import { P2PError } from '../core/errors.ts';
+import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
-import { clockOf } from '../runtime/system-realm.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type Waits } from '../runtime/waits.ts';
 import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type Judged } from '../protocols/quic/endpoint-options.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
-import { type MakeEndpoint, type Place, QuicDriver } from '../quic/quic-driver.ts';
-import { replacedIdleMs } from '../quic/idle-watch.ts';
-import { ConnectionTable } from '../sessions/connection-table.ts';
-import { type Dial, type DialWaiter } from '../sessions/dials.ts';
-import { dialError } from '../quic/errors.ts';
+import { type MakeEndpoint, QuicDriver } from '../quic/quic-driver.ts';
+import { type DialWaiter } from '../sessions/dials.ts';
 import { Admission } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type ConnectionHooks } from './connection-hooks.ts';
-import { ConnectionIndex, type PeerTable } from './connection-index.ts';
+import { ConnectionIndex } from './connection-index.ts';
+import { EndpointDials } from './endpoint-dials.ts';
+import { type IncomingMessage } from './incoming-message.ts';
 import { Lingering } from './lingering.ts';
 import { LiveConnection } from './live-connection.ts';
-import { StreamBudget } from './stream-budget.ts';
+import { type MessageFormat } from './message-format.ts';
 import { type ResolvedEndpointOptions } from './options.ts';
-import { describeTarget, type Dialled } from './targets.ts';
+import { createPeerTable, type PeerTable } from './peer-table.ts';
+import { type SharedInbox } from './shared-inbox.ts';
+import { StreamBudget } from './stream-budget.ts';
+import { type Dialled } from './targets.ts';
+import { Upkeep } from './upkeep.ts';
 
-/** What the connections tell their endpoint. */
-export interface EndpointConnectionsHooks<A extends Addr> {
-  connected(connection: LiveConnection<A>): void;
-  disconnected(connection: LiveConnection<A>): void;
-  /** Messages of a connection can be taken. */
-  wake(connection: LiveConnection<A>): void;
+/** What the connections need of their endpoint. */
+export interface EndpointConnectionsHooks<A extends Addr, M> {
+  readonly format: MessageFormat<M>;
+  readonly counters: CounterSet;
+  readonly waits: Waits;
+  readonly inbox: SharedInbox<IncomingMessage<LiveConnection<A, M>, M>>;
+  connected(connection: LiveConnection<A, M>): void;
+  disconnected(connection: LiveConnection<A, M>): void;
   /** The endpoint's `closed` error for something attempted, once it is closed. */
-  closedError(what: string): P2PError | undefined;
+  readonly closedError: (what: string) => P2PError | undefined;
   failed(bug: Error): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
 }
 
-/** How often in each deadline streams are looked at that stand still: they live a quarter longer at most. */
-const LOOKS_PER_DEADLINE = 4;
-/** The name that qp2p asks for. */
-const QP2P_SERVER_NAME = 'maidsafe.net';
-
-type EndpointDial<A extends Addr> = Dial<Dialled<A>, LiveConnection<A>, QuicConnection>;
-
-export class EndpointConnections<A extends Addr> {
-  readonly index: ConnectionIndex<A>;
+export class EndpointConnections<A extends Addr, M> {
+  readonly index: ConnectionIndex<A, M>;
   readonly #realm: Realm;
   readonly #resolved: ResolvedEndpointOptions<A>;
-  readonly #user: EndpointConnectionsHooks<A>;
-  readonly #counters: CounterSet;
+  readonly #hooks: EndpointConnectionsHooks<A, M>;
   readonly #driver: QuicDriver<A>;
-  readonly #hooks: ConnectionHooks<LiveConnection<A>>;
+  readonly #connectionHooks: ConnectionHooks<LiveConnection<A, M>, M>;
   readonly #memory: StreamBudget;
-  readonly #table: PeerTable<A>;
+  readonly #table: PeerTable<A, M>;
+  readonly #dials: EndpointDials<A, M>;
   /** Those whose handshake is over on our side. Bounded by `maxConnections` and what we dial. */
-  readonly #live = new Map<QuicConnection, LiveConnection<A>>();
-  readonly #lingering: Lingering<LiveConnection<A>>;
+  readonly #live = new Map<QuicConnection, LiveConnection<A, M>>();
+  readonly #lingering: Lingering<LiveConnection<A, M>>;
   readonly #admission: Admission<A>;
-  #looking: Timer | undefined;
+  readonly #upkeep: Upkeep;
   #numbers = 0;
 
   constructor(
     inner: Swarm<A>,
     resolved: ResolvedEndpointOptions<A>,
     own: PeerId,
-    parts: { readonly counters: CounterSet; readonly waits: Waits; readonly user: EndpointConnectionsHooks<A> },
+    hooks: EndpointConnectionsHooks<A, M>,
     makeEndpoint: MakeEndpoint,
   ) {
     const { realm } = inner;
-    const { user, counters } = parts;
+    const { counters } = hooks;
     this.#realm = realm;
     this.#resolved = resolved;
-    this.#user = user;
-    this.#counters = counters;
+    this.#hooks = hooks;
     this.#memory = new StreamBudget(resolved.maxEndpointBytes);
-    this.#table = this.#makeTable(own);
+    const { maxConnectionsPerPeer, streamTimeoutMs } = resolved;
+    const scheduleFlush = (): void => this.#driver.scheduleFlush();
+    this.#table = createPeerTable({ realm, own, maxConnectionsPerPeer, scheduleFlush });
+    this.#upkeep = new Upkeep({ realm, streamTimeoutMs, look: () => this.#look() });
     this.index = new ConnectionIndex(this.#table);
     this.#lingering = new Lingering(() => counters.countDrop('endpoint.untaken'));
     this.#admission = new Admission(resolved, {
@@ -87,11 +85,11 @@ export class EndpointConnections<A extends Addr> {
       addrOf: (connection) => this.#driver.placeOf(connection)?.src,
       decided: (connection, accepted) => this.#decided(connection, accepted),
     });
-    this.#hooks = this.#makeHooks(parts.waits);
+    this.#connectionHooks = this.#makeHooks();
     this.#driver = new QuicDriver(
       inner,
       {
-        judge: (judged) => this.#judge(judged),
+        judge: (judged) => this.#admission.judge(judged, this.#dials.expected(judged.connection)),
         handlerOf: (connection) => this.#live.get(connection),
         connected: (connection) => {
           if (!this.#admission.isPending(connection)) this.#connected(connection);
@@ -109,12 +107,19 @@ export class EndpointConnections<A extends Addr> {
           if (resolved.options.onOther === undefined) counters.countDrop('endpoint.not_quic');
           else resolved.options.onOther(message);
         },
-        unreachable: (place, error) => this.#unreachable(place, error),
-        failed: (bug) => user.failed(bug),
-        later: (act) => user.later(act),
+        unreachable: (place, error) => this.#dials.unreachable(place, error),
+        failed: (bug) => hooks.failed(bug),
+        later: (act) => hooks.later(act),
       },
-      (hooks) => makeEndpoint({ ...hooks, heldElsewhere: () => this.#memory.bytes }),
+      (driverHooks) => makeEndpoint({ ...driverHooks, heldElsewhere: () => this.#memory.bytes }),
     );
+    this.#dials = new EndpointDials({
+      resolved,
+      table: this.#table,
+      driver: this.#driver,
+      admission: this.#admission,
+      failed: (addr, error) => this.#trace('handshake_failed', addr, error.code, error),
+    });
   }
 
   /** How full it is, for `inspect`. */
@@ -134,46 +139,21 @@ export class EndpointConnections<A extends Addr> {
     return this.#table.recall(peer);
   }
 
-  /** A connection to a target: one that is there, or one that is made. Answers what gives up waiting. */
-  connect(target: Dialled<A>, waiter: DialWaiter<LiveConnection<A>>): () => void {
+  /** A connection to a target: one that is there, or one that is made. Returns a function that gives up waiting. */
+  connect(target: Dialled<A>, waiter: DialWaiter<LiveConnection<A, M>>): () => void {
     const found = target.fresh ? undefined : this.index.find(target);
-    if (found !== undefined) {
-      waiter(found);
-      return () => {};
-    }
-    const what = describeTarget(target);
-    const key = target.fresh ? undefined : `${target.addr.text} ${target.expect ?? ''} ${target.serverName ?? ''}`;
-    const { maxQueuedMessages } = this.#resolved.limits;
-    return this.#table.join(key, what, () => this.#dial(key, target, what), waiter, maxQueuedMessages);
+    if (found === undefined) return this.#dials.join(target, waiter);
+    waiter(found);
+    return () => {};
   }
 
   close(code: number, reason: string): void {
-    this.#looking?.cancel();
+    this.#upkeep.stop();
     this.#admission.close();
     this.#driver.close(code, reason);
-    this.#table.clear(this.#user.closedError('connect')!);
+    this.#table.clear(this.#hooks.closedError('connect')!);
     this.index.clear();
     this.#lingering.close();
-  }
-
-  #dial(key: string | undefined, target: Dialled<A>, what: string): EndpointDial<A> | P2PError {
-    const { qp2p, trust } = this.#resolved;
-    const serverName = qp2p ? QP2P_SERVER_NAME : (target.serverName ?? trust.serverName);
-    try {
-      const connection = this.#driver.dial(target.addr, what, { serverName });
-      return connection instanceof P2PError ? connection : this.#table.dials.add(key, target, connection);
-    } catch (cause) {
-      if (cause instanceof RangeError) throw cause;
-      const why = `Cannot reach ${what}: no room for another connection`;
-      return new P2PError('limit_exceeded', 'local', why, { sent: 'no', cause });
-    }
-  }
-
-  #judge(judged: Judged): number | 'pending' | undefined {
-    const dial = this.#table.dials.of(judged.connection);
-    if (dial === undefined) return this.#admission.judge(judged, undefined);
-    const { expect: peerId, serverName } = dial.target;
-    return this.#admission.judge(judged, { peerId, serverName, found: (id) => void (dial.found = id) });
   }
 
   /** `accept` has answered. Streams that the peer has opened meanwhile are read now. */
@@ -203,32 +183,33 @@ export class EndpointConnections<A extends Addr> {
 
   /** The handshake is over on our side. A client waits for the welcome, since its server may still turn it away. */
   #connected(connection: QuicConnection): void {
-    const dial = this.#table.dials.of(connection);
-    if (connection.role === 'client' && dial === undefined) {
+    const target = this.#dials.targetOf(connection);
+    if (connection.role === 'client' && target === undefined) {
       connection.close(CLOSE_CODE.NORMAL, 'given up');
       return;
     }
     const number = ++this.#numbers;
     const addr = this.#driver.placeOf(connection)!.src;
-    const fresh = dial?.target.fresh ?? false;
-    const live = new LiveConnection(this.#hooks, connection, {
+    const fresh = target?.fresh ?? false;
+    const live = new LiveConnection<A, M>(this.#connectionHooks, connection, {
       ...this.#admission.peerOf(connection),
       number,
       fresh,
       addr,
     });
     this.#live.set(connection, live);
-    if (connection.role === 'client' && this.#resolved.framing.prefaced) return;
-    if (connection.role === 'server' && this.#resolved.framing.prefaced) {
+    const { prefaced } = this.#hooks.format.framing;
+    if (connection.role === 'client' && prefaced) return;
+    if (connection.role === 'server' && prefaced) {
       connection.open('uni')?.write(Uint8Array.of(PREFACE.WELCOME), true);
     }
     this.#admit(live);
   }
 
-  #welcomed(live: LiveConnection<A>): void {
+  #welcomed(live: LiveConnection<A, M>): void {
     const { connection } = live;
     if (connection.state !== 'open') return;
-    if (this.#table.dials.of(connection) === undefined) {
+    if (this.#dials.targetOf(connection) === undefined) {
       connection.close(CLOSE_CODE.MALFORMED, 'a welcome where none can be');
       return;
     }
@@ -236,10 +217,10 @@ export class EndpointConnections<A extends Addr> {
   }
 
   /** Both sides have let each other in. */
-  #admit(live: LiveConnection<A>): void {
+  #admit(live: LiveConnection<A, M>): void {
     this.#trace('session', live.remoteAddr, live.side);
-    this.#look();
-    this.#user.connected(live);
+    this.#upkeep.start();
+    this.#hooks.connected(live);
     this.index.add(live);
   }
 
@@ -254,14 +235,10 @@ export class EndpointConnections<A extends Addr> {
 
   #ended(connection: QuicConnection, closed: QuicClosed): void {
     const live = this.#live.get(connection);
-    const dial = this.#table.dials.take(connection);
     this.#live.delete(connection);
     this.#admission.forget(connection);
-    if (dial !== undefined) {
-      const error = this.#dialError(dial, closed);
-      this.#trace('handshake_failed', dial.target.addr, error.code, error);
-      this.#table.dials.settle(dial, error);
-    } else if (live === undefined) this.#counters.countDrop('endpoint.handshake_failed');
+    if (!this.#dials.ended(connection, closed) && live === undefined)
+      this.#hooks.counters.countDrop('endpoint.handshake_failed');
     const admitted = live !== undefined && this.index.remove(live);
     if (live === undefined || !admitted) {
       connection.forget();
@@ -270,93 +247,38 @@ export class EndpointConnections<A extends Addr> {
     }
     this.#lingering.add(live, this.#realm.nowMs());
     live.handleClosed(closed);
-    this.#user.disconnected(live);
+    this.#hooks.disconnected(live);
   }
 
-  #dialError(dial: EndpointDial<A>, closed: QuicClosed): P2PError {
-    const what = describeTarget(dial.target);
-    const distrust = this.#admission.refusalOf(dial.handle);
-    if (distrust === undefined) return dialError({ text: what }, closed, dial.found);
-    const side = distrust.code === 'identity_mismatch' ? 'remote' : 'local';
-    const why = `Cannot reach ${what}: ${distrust.why}`;
-    return new P2PError(distrust.code, side, why, { sent: 'no', cause: closed.cause });
+  /** @returns whether there is something left to look after */
+  #look(): boolean {
+    for (const live of this.index.values()) live.expire(this.#resolved.streamTimeoutMs);
+    const held = { messageBytes: this.#memory.bytes, engineBytes: this.#driver.engineBytes };
+    if (this.#lingering.relieve(this.#realm.nowMs(), held)) this.#driver.scheduleFlush();
+    return this.index.size > 0 || this.#lingering.size > 0;
   }
 
-  /** Ends the dials to an address that the swarm below cannot send to; connections have other paths, or time out. */
-  #unreachable({ src }: Place<A>, cause: unknown): void {
-    for (const dial of this.#table.dials.values()) {
-      if (dial.target.addr.text !== src.text) continue;
-      this.#table.dials.take(dial.handle);
-      dial.handle.close(CLOSE_CODE.NORMAL, '');
-      const why = `Cannot reach ${describeTarget(dial.target)}: the swarm below cannot send there`;
-      this.#table.dials.settle(dial, new P2PError('unreachable', 'local', why, { sent: 'no', cause }));
-    }
-    this.#driver.scheduleFlush();
-  }
-
-  /** Looks for streams that stand still, as long as there are connections. */
-  #look(): void {
-    if (this.#looking !== undefined) return;
-    const { streamTimeoutMs } = this.#resolved;
-    const atMs = this.#realm.nowMs() + Math.ceil(streamTimeoutMs / LOOKS_PER_DEADLINE);
-    const look = (): void => {
-      this.#looking = undefined;
-      for (const live of this.index.values()) live.expire(streamTimeoutMs);
-      const held = { messageBytes: this.#memory.bytes, engineBytes: this.#driver.engineBytes };
-      if (this.#lingering.relieve(this.#realm.nowMs(), held)) this.#driver.scheduleFlush();
-      if (this.index.size > 0 || this.#lingering.size > 0) this.#look();
-    };
-    this.#looking = clockOf(this.#realm).setTimer(atMs, look, { background: true });
-  }
-
-  #makeTable(own: PeerId): PeerTable<A> {
-    const { maxConnectionsPerPeer } = this.#resolved;
-    const table: PeerTable<A> = new ConnectionTable<LiveConnection<A>, Dialled<A>, QuicConnection, A>({
-      realm: this.#realm,
-      own,
-      expects: ({ expect, fresh }) => (fresh ? undefined : expect),
-      remember: ({ remoteAddr }) => remoteAddr,
-      replaced: replacedIdleMs,
-      // The application knows how many it opens: a surplus connection goes as soon as it is idle.
-      surplusIdleMs: () => 0,
-      close: ({ connection }, why) => {
-        if (why === 'replaced') connection.close(CLOSE_CODE.REPLACED, 'another connection took its place');
-        else connection.close(CLOSE_CODE.TOO_MANY, 'too many connections');
-        this.#driver.scheduleFlush();
-      },
-      abandoned: ({ handle }) => {
-        // Out of the table first: a later call must not join what is given up.
-        table.dials.take(handle);
-        handle.close(CLOSE_CODE.NORMAL, 'given up');
-        this.#driver.scheduleFlush();
-      },
-      maxPerPeer: maxConnectionsPerPeer,
-      maxAtOnce: 2 * maxConnectionsPerPeer,
-    });
-    return table;
-  }
-
-  #makeHooks(waits: Waits): ConnectionHooks<LiveConnection<A>> {
-    const { framing, limits } = this.#resolved;
+  #makeHooks(): ConnectionHooks<LiveConnection<A, M>, M> {
+    const { format, inbox, waits, counters } = this.#hooks;
     return {
-      framing,
-      limits,
+      format,
+      inbox,
+      limits: this.#resolved.limits,
       memory: this.#memory,
       waits,
       nowMs: () => this.#realm.nowMs(),
       scheduleFlush: () => this.#driver.scheduleFlush(),
-      later: (act) => this.#user.later(act),
+      later: (act) => this.#hooks.later(act),
       poll: () => this.#driver.poll(),
-      wake: (live) => this.#user.wake(live),
       welcomed: (live) => this.#welcomed(live),
-      dropped: (fault) => this.#counters.countDrop(`endpoint.${fault}`),
+      dropped: (fault) => counters.countDrop(`endpoint.${fault}`),
       countSent: (bytes, further = false) => {
-        if (further) this.#counters.sentBytes += bytes;
-        else this.#counters.countSent(bytes);
+        if (further) counters.sentBytes += bytes;
+        else counters.countSent(bytes);
       },
       countReceived: (bytes, further = false) => {
-        if (further) this.#counters.receivedBytes += bytes;
-        else this.#counters.countReceived(bytes);
+        if (further) counters.receivedBytes += bytes;
+        else counters.countReceived(bytes);
       },
       taken: (live) => {
         if (this.#lingering.has(live)) this.#lingering.add(live, this.#realm.nowMs());

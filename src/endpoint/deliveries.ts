@@ -1,100 +1,108 @@
-/** Messages to peers, and what becomes of them: `sent` and `unsent`, where somebody listens. */
+/** Messages to peers, on the connection that is there or once one is made. */
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { markHandled } from '../runtime/promises.ts';
-import { type Waits } from '../runtime/waits.ts';
-import { type DialWaiter } from '../sessions/dials.ts';
+import { markHandled, rejection } from '../runtime/promises.ts';
+import { checkCall, type Waits } from '../runtime/waits.ts';
+import { type SendOptions } from './connection.ts';
 import { type Tracking } from './connection-hooks.ts';
-import { type SendToOptions } from './endpoint.ts';
+import { type Connector } from './connector.ts';
+import { Delivery } from './delivery.ts';
+import { type PeerTarget, type SendToOptions } from './endpoint.ts';
 import { type EventSubscribers } from './events.ts';
-import { type LiveConnection } from './live-connection.ts';
 import { type OutgoingMessage } from './message.ts';
+import { type MessageFormat } from './message-format.ts';
+import { type PeerLookup, peerName } from './peer-lookup.ts';
+import { describeTarget } from './targets.ts';
 
 /** How long a send may take, connecting included, unless the call says otherwise. */
 const SEND_TIMEOUT_MS = 30_000;
 
-/** One message, until it is known what became of it. */
-class Delivery<A extends Addr> implements Tracking {
-  readonly #events: EventSubscribers<A>;
-  readonly #message: OutgoingMessage;
-  readonly #token: unknown;
-  #began = false;
-  #told = false;
-
-  constructor(events: EventSubscribers<A>, message: OutgoingMessage, token: unknown) {
-    this.#events = events;
-    this.#message = message;
-    this.#token = token;
-  }
-
-  begin(): void {
-    this.#began = true;
-  }
-
-  settle(error?: P2PError): void {
-    if (this.#told) return;
-    this.#told = true;
-    const [message, token] = [this.#message, this.#token];
-    if (error === undefined) this.#events.emit({ type: 'sent', message, token });
-    else this.#events.emit({ type: 'unsent', message, token, error });
-  }
-
-  /** The call has failed. What is under way is left to its fate, which is told when it is known. */
-  giveUp(error: unknown): void {
-    if (this.#began) return;
-    const why = 'Cannot send: given up before anything was sent';
-    this.settle(P2PError.is(error) ? error : new P2PError('refused', 'local', why, { sent: 'no', cause: error }));
-  }
+/** What deliveries need of their endpoint. */
+export interface DeliveriesParts<A extends Addr, M> {
+  readonly format: MessageFormat<M>;
+  readonly waits: Waits;
+  readonly events: EventSubscribers<A, M>;
+  readonly lookup: PeerLookup<A, M>;
+  readonly connector: Connector<A, M>;
+  /** The endpoint's `closed` error for something attempted, once it is closed. */
+  closedError(what: string): P2PError | undefined;
 }
 
-export class Deliveries<A extends Addr> {
-  readonly #waits: Waits;
-  readonly #events: EventSubscribers<A>;
+export class Deliveries<A extends Addr, M> {
+  readonly #parts: DeliveriesParts<A, M>;
 
-  constructor(waits: Waits, events: EventSubscribers<A>) {
-    this.#waits = waits;
-    this.#events = events;
+  constructor(parts: DeliveriesParts<A, M>) {
+    this.#parts = parts;
   }
 
-  /** Sends, once or again and again, and tells what becomes of the message; nothing is kept where nobody listens. */
-  deliver(
-    message: OutgoingMessage,
+  /** Connects where that is needed, once or again and again. */
+  send(peer: PeerTarget<A, M>, message: OutgoingMessage<M>, options: SendToOptions): Promise<void> {
+    this.#parts.format.check(message);
+    checkCall(options);
+    const { connector } = this.#parts;
+    const tries = connector.tries(options);
+    return this.#deliver(message, options.token, (tracking) =>
+      connector.retrying(tries, options.signal, () => this.#sendOnce(peer, message, options, tracking)),
+    );
+  }
+
+  /** Uses a connection that is there. */
+  trySend(
+    peer: PeerTarget<A, M>,
+    message: OutgoingMessage<M>,
+    options: SendOptions & { readonly token?: unknown },
+  ): Promise<void> {
+    this.#parts.format.check(message);
+    checkCall(options);
+    const connection = this.#parts.lookup.connectionOf(peer);
+    return this.#deliver(message, options.token, (tracking) => {
+      if (connection !== undefined) return connection.outgoing.send(message, options, tracking);
+      const what = `try to send to ${peerName(peer)}`;
+      const why = `Cannot ${what}: there is no connection; send() makes one`;
+      return rejection(this.#parts.closedError(what) ?? new P2PError('unreachable', 'local', why, { sent: 'no' }));
+    });
+  }
+
+  /** Sends, and emits what becomes of the message; nothing is kept where nobody listens. */
+  #deliver(
+    message: OutgoingMessage<M>,
     token: unknown,
     send: (tracking: Tracking | undefined) => Promise<void>,
   ): Promise<void> {
-    if (!this.#events.heard) return markHandled(send(undefined));
-    const delivery = new Delivery(this.#events, message, token);
+    const { events } = this.#parts;
+    if (!events.heard) return markHandled(send(undefined));
+    const delivery = new Delivery(events, message, token);
     const sent = send(delivery);
     sent.catch((error: unknown) => delivery.giveUp(error));
     return sent;
   }
 
-  /**
-   * Sends once a connection is there; in order, where several wait for the same.
-   *
-   * @param to - for error messages.
-   * @param dial - begins to connect, and answers what gives up waiting.
-   */
-  sendWhenConnected(
-    to: string,
-    message: OutgoingMessage,
+  #sendOnce(
+    peer: PeerTarget<A, M>,
+    message: OutgoingMessage<M>,
     options: SendToOptions,
     tracking: Tracking | undefined,
-    dial: (waiter: DialWaiter<LiveConnection<A>>) => () => void,
   ): Promise<void> {
-    const what = (): string => `send to ${to}`;
+    const { lookup, connector, waits } = this.#parts;
+    const connection = lookup.connectionOf(peer);
+    if (connection !== undefined) return connection.outgoing.send(message, options, tracking);
+    const target = lookup.targetOfPeer(peer, options.expect);
+    if (target instanceof P2PError) return rejection(target);
+    // Messages that wait for the same peer share a dial, with a pool and without.
+    const shared = { ...options, fresh: false };
+    const what = (): string => `send to ${describeTarget(target)}`;
     let began = false;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     const wait = { what, call: options, defaultTimeoutMs: SEND_TIMEOUT_MS, sent };
-    return this.#waits.wait<void>(wait, ({ resolve, reject }) =>
-      dial((result) => {
+    return waits.wait<void>(wait, ({ resolve, reject }) =>
+      connector.dial(target, shared, (result) => {
         if (result instanceof P2PError) {
           reject(result);
           return;
         }
         began = true;
-        result.sendTracked(message, options, tracking).then(resolve, reject);
+        result.outgoing.send(message, options, tracking).then(resolve, reject);
       }),
     );
   }

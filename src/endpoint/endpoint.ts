@@ -5,6 +5,7 @@ import { type Counters } from '../core/counters.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
 import { type CloseOptions, type Connection, type ConnectionClosed, type SendOptions } from './connection.ts';
@@ -43,7 +44,7 @@ export interface ConnectToAnyOptions extends ConnectOptions {
 }
 
 /** Whom to send to: a connection, a PeerID that is known, an address, or the text of one (`<PeerID>@` may come before). */
-export type PeerTarget<A extends Addr> = Connection<A> | ConnectTarget<A> | A | string;
+export type PeerTarget<A extends Addr, M = Bytes> = Connection<A, M> | ConnectTarget<A> | A | string;
 
 /** How a message is sent to a peer. */
 export interface SendToOptions extends SendOptions, Omit<ConnectOptions, 'fresh'> {
@@ -52,15 +53,20 @@ export interface SendToOptions extends SendOptions, Omit<ConnectOptions, 'fresh'
 }
 
 /** What happens at an endpoint. */
-export type EndpointEvent<A extends Addr> =
+export type EndpointEvent<A extends Addr, M = Bytes> =
   /** A connection is there, dialled or accepted. */
-  | { readonly type: 'connected'; readonly connection: Connection<A> }
+  | { readonly type: 'connected'; readonly connection: Connection<A, M> }
   /** A connection has ended; told once for each that was `connected`. */
-  | { readonly type: 'disconnected'; readonly connection: Connection<A>; readonly closed: ConnectionClosed }
+  | { readonly type: 'disconnected'; readonly connection: Connection<A, M>; readonly closed: ConnectionClosed }
   /** The peer's transport has acknowledged a message of `endpoint.send` or `trySend`. */
-  | { readonly type: 'sent'; readonly message: OutgoingMessage; readonly token: unknown }
+  | { readonly type: 'sent'; readonly message: OutgoingMessage<M>; readonly token: unknown }
   /** It has not, and will not: here it is again. `error.sent` tells whether any of it may have got there. */
-  | { readonly type: 'unsent'; readonly message: OutgoingMessage; readonly token: unknown; readonly error: P2PError };
+  | {
+      readonly type: 'unsent';
+      readonly message: OutgoingMessage<M>;
+      readonly token: unknown;
+      readonly error: P2PError;
+    };
 
 /** How events are iterated. */
 export interface EventOptions extends FeedOptions {
@@ -69,7 +75,7 @@ export interface EventOptions extends FeedOptions {
 }
 
 /** Events in order. */
-export interface EventFeed<A extends Addr> extends Feed<EndpointEvent<A>> {
+export interface EventFeed<A extends Addr, M = Bytes> extends Feed<EndpointEvent<A, M>> {
   /** How many were given up for want of room. */
   readonly dropped: number;
 }
@@ -77,8 +83,10 @@ export interface EventFeed<A extends Addr> extends Feed<EndpointEvent<A>> {
 /**
  * Connections and streams over QUIC on one address: it dials and is dialled on the same one. Docs: docs/endpoint.md, where
  * each sentence names its test.
+ *
+ * @typeParam M - a message: bytes, or with `preset: 'qp2p'` a `Qp2pMessage`.
  */
-export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
+export interface Endpoint<A extends Addr = Addr, M = Bytes> extends AsyncDisposable {
   readonly realm: Realm;
   /** Live numbers; messages sent and received, and what was dropped. */
   readonly counters: Counters;
@@ -105,7 +113,7 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
    * @throws {P2PError} (by rejection) `unreachable` (at once for port 0 and for addresses that cannot be routed), `timeout`,
    *   `refused`, `identity_mismatch`, `limit_exceeded`, `unsupported`, `closed`.
    */
-  connect(target: ConnectTarget<A> | A | string, options?: ConnectOptions): Promise<Connection<A>>;
+  connect(target: ConnectTarget<A> | A | string, options?: ConnectOptions): Promise<Connection<A, M>>;
 
   /**
    * A connection to the first of several that answers. The other attempts are given up, unless others wait for them too.
@@ -117,14 +125,14 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
   connectToAny(
     candidates: readonly (ConnectTarget<A> | A | string)[],
     options?: ConnectToAnyOptions,
-  ): Promise<Connection<A>>;
+  ): Promise<Connection<A, M>>;
 
   /** Connections that others have made, in order. Those that end before they are taken are left out. */
-  connections(options?: FeedOptions): Feed<Connection<A>>;
+  connections(options?: FeedOptions): Feed<Connection<A, M>>;
   /** Messages of all connections whose own `messages()` nobody iterates, in turn. Each says from which. */
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A>>>;
+  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>>;
   /** What happens from now on. */
-  events(options?: EventOptions): EventFeed<A>;
+  events(options?: EventOptions): EventFeed<A, M>;
 
   /**
    * Sends to a peer, connecting first where that is needed. Messages that wait for a connection are sent in order once it
@@ -132,20 +140,20 @@ export interface Endpoint<A extends Addr = Addr> extends AsyncDisposable {
    *
    * @throws as `connect` and `Connection.send`; `unreachable` for a PeerID that has no connection and had none lately.
    */
-  send(peer: PeerTarget<A>, message: OutgoingMessage, options?: SendToOptions): Promise<void>;
+  send(peer: PeerTarget<A, M>, message: OutgoingMessage<M>, options?: SendToOptions): Promise<void>;
   /** Sends to a peer only where a connection is there. @throws {P2PError} (by rejection) `unreachable` where none is. */
   trySend(
-    peer: PeerTarget<A>,
-    message: OutgoingMessage,
+    peer: PeerTarget<A, M>,
+    message: OutgoingMessage<M>,
     options?: SendOptions & { readonly token?: unknown },
   ): Promise<void>;
 
   /** The connection that `connect` would answer without dialling. */
-  connectionTo(peer: PeerTarget<A>): Connection<A> | undefined;
+  connectionTo(peer: PeerTarget<A, M>): Connection<A, M> | undefined;
   /** All connections that are open. */
-  openConnections(): readonly Connection<A>[];
+  openConnections(): readonly Connection<A, M>[];
   /** Closes every connection with a peer, or with an address; answers how many. */
-  disconnectFrom(peer: PeerTarget<A>, options?: CloseOptions): Promise<number>;
+  disconnectFrom(peer: PeerTarget<A, M>, options?: CloseOptions): Promise<number>;
 
   /** Waits until the peers' transports have acknowledged everything. @throws {P2PError} (by rejection) `timeout`, `closed`. */
   drain(options?: CallOptions): Promise<void>;

@@ -4,17 +4,13 @@ import { type Addr } from '../core/addr.ts';
 import { wholeNumber } from '../base/checks.ts';
 import { type Waits } from '../runtime/waits.ts';
 import { type EndpointEvent, type EventFeed, type EventOptions } from './endpoint.ts';
-import { LiveFeed } from './feed.ts';
+import { type FeedSource, LiveFeed } from './feed.ts';
 
-class LiveEventFeed<A extends Addr> extends LiveFeed<EndpointEvent<A>> implements EventFeed<A> {
+class LiveEventFeed<A extends Addr, M> extends LiveFeed<EndpointEvent<A, M>> implements EventFeed<A, M> {
   readonly #dropped: () => number;
 
-  constructor(
-    source: ConstructorParameters<typeof LiveFeed<EndpointEvent<A>>>[0],
-    options: EventOptions,
-    dropped: () => number,
-  ) {
-    super(source, options);
+  constructor(source: FeedSource<EndpointEvent<A, M>>, options: EventOptions, left: () => void, dropped: () => number) {
+    super(source, options, left);
     this.#dropped = dropped;
   }
 
@@ -22,15 +18,15 @@ class LiveEventFeed<A extends Addr> extends LiveFeed<EndpointEvent<A>> implement
     return this.#dropped();
   }
 
-  override [Symbol.asyncIterator](): EventFeed<A> {
+  override [Symbol.asyncIterator](): EventFeed<A, M> {
     return this;
   }
 }
 
-interface Listener<A extends Addr> {
-  readonly feed: LiveFeed<EndpointEvent<A>>;
+interface Listener<A extends Addr, M> {
+  readonly feed: LiveFeed<EndpointEvent<A, M>>;
   /** Bounded by `capacity`. */
-  readonly queue: EndpointEvent<A>[];
+  readonly queue: EndpointEvent<A, M>[];
   readonly capacity: number;
   dropped: number;
 }
@@ -38,11 +34,11 @@ interface Listener<A extends Addr> {
 const CAPACITY = 1024;
 
 /** Hands each event to each of those who iterate. */
-export class EventSubscribers<A extends Addr> {
+export class EventSubscribers<A extends Addr, M> {
   readonly #waits: Waits;
   readonly #isClosed: () => boolean;
   /** Bounded by those who iterate. */
-  readonly #listeners = new Set<Listener<A>>();
+  readonly #listeners = new Set<Listener<A, M>>();
 
   constructor(waits: Waits, isClosed: () => boolean) {
     this.#waits = waits;
@@ -54,26 +50,26 @@ export class EventSubscribers<A extends Addr> {
     return this.#listeners.size > 0;
   }
 
-  listen(options: EventOptions = {}): EventFeed<A> {
+  listen(options: EventOptions = {}): EventFeed<A, M> {
     const capacity = wholeNumber(options.capacity, 'capacity', CAPACITY, 1, 2 ** 24);
-    const queue: EndpointEvent<A>[] = [];
-    const feed = new LiveEventFeed<A>(
+    const queue: EndpointEvent<A, M>[] = [];
+    const feed = new LiveEventFeed<A, M>(
       {
         what: 'events of the endpoint',
         waits: this.#waits,
         take: () => queue.shift(),
         ended: () => (this.#isClosed() ? {} : undefined),
-        left: () => this.#listeners.delete(listener),
       },
       options,
+      () => this.#listeners.delete(listener),
       () => listener.dropped,
     );
-    const listener: Listener<A> = { feed, queue, capacity, dropped: 0 };
+    const listener: Listener<A, M> = { feed, queue, capacity, dropped: 0 };
     this.#listeners.add(listener);
     return feed;
   }
 
-  emit(event: EndpointEvent<A>): void {
+  emit(event: EndpointEvent<A, M>): void {
     for (const listener of this.#listeners) {
       listener.queue.push(event);
       if (listener.queue.length > listener.capacity) {

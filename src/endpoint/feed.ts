@@ -1,4 +1,4 @@
-/** Async iterators over what comes, without a queue of their own: what is not taken stays where its bounds are. */
+/** Async iterators over what comes. They have no queue of their own: what is not taken stays where its bounds are. */
 
 import { describeOption } from '../base/checks.ts';
 import { checkCall, type Wait, type Waits } from '../runtime/waits.ts';
@@ -7,7 +7,7 @@ import { checkCall, type Wait, type Waits } from '../runtime/waits.ts';
 export interface FeedOptions {
   /** Ends the iteration by throwing `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
-  /** The longest wait for the next one; then `timeout` is thrown, and one may go on. @default Infinity */
+  /** The longest wait for the next item. Then `next()` throws `timeout`; it may be called again. @default Infinity */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -20,38 +20,39 @@ export interface Feed<T> extends AsyncIterableIterator<T, undefined>, AsyncDispo
   [Symbol.asyncIterator](): Feed<T>;
 }
 
-/** What a feed takes from. */
+/** What feeds take from. */
 export interface FeedSource<T> {
-  /** For those who look for what hangs. */
+  /** For messages about waits that do not end. */
   readonly what: string;
   readonly waits: Waits;
   take(): T | undefined;
-  /** Once nothing more can come: how it ended. An error is thrown once. */
+  /** Once nothing more can come: how it ended. An error is thrown once by each feed. */
   ended(): { readonly error?: unknown } | undefined;
-  /** The loop was left. */
-  left(feed: LiveFeed<T>): void;
 }
 
-/** A feed on a source that wakes it. */
+/** A feed on a source; `wake` has it look again. */
 export class LiveFeed<T> implements Feed<T> {
   readonly #source: FeedSource<T>;
   readonly #options: FeedOptions;
+  readonly #left: (feed: LiveFeed<T>) => void;
   /** Callers of `next` with nothing to give them. Bounded by the calls under way. */
   readonly #takers = new Set<Wait<IteratorResult<T, undefined>>>();
-  #left = false;
+  #isLeft = false;
   #threw = false;
 
-  constructor(source: FeedSource<T>, options: FeedOptions = {}) {
+  /** @param left - called when the loop is left. */
+  constructor(source: FeedSource<T>, options: FeedOptions = {}, left: (feed: LiveFeed<T>) => void = () => {}) {
     if (typeof options !== 'object' || options === null) {
       throw new TypeError(`Cannot take options: expected an object, got ${describeOption('options', options)}`);
     }
     checkCall(options);
     this.#source = source;
     this.#options = options;
+    this.#left = left;
   }
 
   tryNext(): T | undefined {
-    return this.#left ? undefined : this.#source.take();
+    return this.#isLeft ? undefined : this.#source.take();
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
@@ -67,9 +68,9 @@ export class LiveFeed<T> implements Feed<T> {
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
-    if (!this.#left) {
-      this.#left = true;
-      this.#source.left(this);
+    if (!this.#isLeft) {
+      this.#isLeft = true;
+      this.#left(this);
       for (const taker of this.#takers) taker.resolve({ done: true, value: undefined });
     }
     return Promise.resolve({ done: true, value: undefined });
@@ -83,7 +84,7 @@ export class LiveFeed<T> implements Feed<T> {
     await this.return();
   }
 
-  /** Something has come, or the end: those who wait look again. */
+  /** There is something to take, or the end: callers of `next` get it. */
   wake(): void {
     while (this.#takers.size > 0) {
       const [taker] = this.#takers;
@@ -103,7 +104,7 @@ export class LiveFeed<T> implements Feed<T> {
 
   #now(): Promise<IteratorResult<T, undefined>> | undefined {
     const done = { done: true, value: undefined } as const;
-    if (this.#left) return Promise.resolve(done);
+    if (this.#isLeft) return Promise.resolve(done);
     const { signal } = this.#options;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     const value = this.#source.take();
@@ -113,5 +114,36 @@ export class LiveFeed<T> implements Feed<T> {
     if (!('error' in end) || this.#threw) return Promise.resolve(done);
     this.#threw = true;
     return Promise.reject(end.error);
+  }
+}
+
+/** The feeds on one source. */
+export class Feeds<T> {
+  readonly #source: FeedSource<T>;
+  readonly #left: () => void;
+  /** Bounded by the loops of the application. */
+  readonly #feeds = new Set<LiveFeed<T>>();
+
+  /** @param left - called after one of them was left. */
+  constructor(source: FeedSource<T>, left: () => void = () => {}) {
+    this.#source = source;
+    this.#left = left;
+  }
+
+  get size(): number {
+    return this.#feeds.size;
+  }
+
+  iterate(options: FeedOptions | undefined): Feed<T> {
+    const feed = new LiveFeed<T>(this.#source, options, (left) => {
+      this.#feeds.delete(left);
+      this.#left();
+    });
+    this.#feeds.add(feed);
+    return feed;
+  }
+
+  wake(): void {
+    for (const feed of this.#feeds) feed.wake();
   }
 }

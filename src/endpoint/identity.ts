@@ -16,12 +16,10 @@ import { type QuicIdentity, identityOf, keyOf } from '../identity/quic-identity.
 /** One certificate in DER, or one and more in PEM. */
 export type CertificateSource = Uint8Array | string;
 
-/** A chain from elsewhere: of an authority that the peers trust, say. */
-export interface CertificateIdentity {
-  /** End entity first, in as many pieces as one likes. */
-  readonly certificate: CertificateSource | readonly CertificateSource[];
-  /** The key of the first certificate; as a key, or as PKCS#8 in PEM or DER. */
-  readonly key: PrivateKey | Uint8Array | string;
+/** What says who we are. */
+export interface IdentityOptions {
+  readonly privateKey?: PrivateKey | Uint8Array | string | undefined;
+  readonly certificate?: CertificateSource | readonly CertificateSource[] | undefined;
 }
 
 /** An identity with nothing left open. */
@@ -51,45 +49,57 @@ const QP2P_NAME = 'maidsafe.net';
 
 /** @throws {TypeError} for what is no identity, and for a key that is not the certificate's. */
 export function resolveIdentity(
-  identity: PrivateKey | CertificateIdentity | undefined,
+  { privateKey, certificate }: IdentityOptions,
   realm: Realm,
   qp2p: boolean,
 ): ResolvedIdentity {
-  const given = identity ?? generateKey({ random: (length) => realm.random(length) });
-  if (typeof given !== 'object' || given === null) {
-    throw new TypeError(
-      `Cannot take identity: expected a key or { certificate, key }, got ${describeOption('identity', given)}`,
-    );
+  if (certificate !== undefined) {
+    if (privateKey === undefined)
+      throw new TypeError('Cannot take certificate: expected privateKey, the key of it, too');
+    return fromCertificate(certificate, privateKey);
   }
-  if ('certificate' in given) return fromCertificate(given);
-  if (!('publicKey' in given)) {
-    throw new TypeError('Cannot take identity: expected a key (see generateKey) or { certificate, key }');
-  }
+  const given = checkedKey(privateKey ?? generateKey({ random: (length) => realm.random(length) }));
   const extensions = qp2p ? [subjectAltName([QP2P_NAME])] : undefined;
   return { publicKey: given.publicKey, quic: identityOf(given, realm, extensions) };
 }
 
-function fromCertificate({ certificate, key }: CertificateIdentity): ResolvedIdentity {
+/** @throws {TypeError} for what is no key. */
+function checkedKey(given: PrivateKey | Uint8Array | string): PrivateKey {
+  if (typeof given === 'string' || given instanceof Uint8Array) {
+    throw new TypeError(
+      'Cannot take privateKey: expected a key (see generateKey and importKey), or a certificate with it',
+    );
+  }
+  if (typeof given !== 'object' || given === null || !('publicKey' in given)) {
+    throw new TypeError(
+      `Cannot take privateKey: expected a key (see generateKey), got ${describeOption('privateKey', given)}`,
+    );
+  }
+  return given;
+}
+
+function fromCertificate(
+  certificate: CertificateSource | readonly CertificateSource[],
+  key: PrivateKey | Uint8Array | string,
+): ResolvedIdentity {
   const sources: readonly CertificateSource[] =
     typeof certificate === 'string' || certificate instanceof Uint8Array ? [certificate] : certificate;
-  const chain = sources.flatMap((source) => certificatesOf(source, 'identity.certificate'));
+  const chain = sources.flatMap((source) => certificatesOf(source, 'certificate'));
   const first = chain[0] === undefined ? undefined : parseCertificate(chain[0]);
   const publicKey = chain[0] === undefined ? undefined : keyOf(chain[0]);
   if (first === undefined || publicKey === undefined) {
-    throw new TypeError('Cannot take identity.certificate: expected an X.509 version 3 certificate');
+    throw new TypeError('Cannot take certificate: expected an X.509 version 3 certificate');
   }
   return { publicKey, quic: { chain, privateKey: privateKeyOf(key, first.spki) } };
 }
 
 /** PKCS#8 of the key. Of algorithms that only TLS knows (RSA, P-384), TLS itself finds out whether it fits. */
 function privateKeyOf(key: PrivateKey | Uint8Array | string, spki: Bytes): Bytes {
-  let own = key;
-  if (typeof own === 'string' || own instanceof Uint8Array) {
-    if (defaultKeyRegistry.verifier(spki) === undefined) return pkcs8Of(own);
-    own = importKey(own);
-  }
+  const isText = typeof key === 'string' || key instanceof Uint8Array;
+  if (isText && defaultKeyRegistry.verifier(spki) === undefined) return pkcs8Of(key);
+  const own = isText ? importKey(key) : checkedKey(key);
   if (!equalBytes(own.publicKey.spki, spki)) {
-    throw new TypeError('Cannot take identity.key: it is not the key of identity.certificate');
+    throw new TypeError('Cannot take privateKey: it is not the key of the certificate');
   }
   return exportKey(own, 'pkcs8');
 }
@@ -97,6 +107,6 @@ function privateKeyOf(key: PrivateKey | Uint8Array | string, spki: Bytes): Bytes
 function pkcs8Of(source: Uint8Array | string): Bytes {
   if (typeof source !== 'string') return copyBytes(source);
   const block = decodePem(source).find(({ label }) => label === 'PRIVATE KEY');
-  if (block === undefined) throw new TypeError('Cannot take identity.key: the text holds no PEM block "PRIVATE KEY"');
+  if (block === undefined) throw new TypeError('Cannot take privateKey: the text holds no PEM block "PRIVATE KEY"');
   return block.der;
 }

@@ -1,6 +1,6 @@
 /**
- * `shoal/endpoint`: connections and streams over QUIC, for those who think in them; `shoal/quic` is the same transport for
- * those who think in messages to peers. Everything that qp2p does, and its wire in a mode of its own.
+ * `shoal/endpoint`: connections and streams over QUIC. `shoal/quic` is the same transport as a swarm: messages to peers, without
+ * connections. `preset: 'qp2p'` speaks with peers that run qp2p.
  *
  * @example
  * ```ts
@@ -26,11 +26,15 @@ import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
 import { type Endpoint } from './endpoint.ts';
 import { type ResolvedIdentity, resolveIdentity } from './identity.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
+import { type Qp2pMessage } from './message.ts';
+import { bytesFormat, type MessageFormat, qp2pFormat } from './message-format.ts';
 import {
   type EndpointOptions,
   type EndpointOverOptions,
+  type NoPreset,
   type OpenEndpointOptions,
   type OpenEndpointOverOptions,
+  type Qp2pPreset,
   type ResolvedEndpointOptions,
   resolveEndpointOptions,
 } from './options.ts';
@@ -56,16 +60,17 @@ export {
   type SendToOptions,
 } from './endpoint.ts';
 export { type Feed, type FeedOptions } from './feed.ts';
-export { type CertificateIdentity, type CertificateSource } from './identity.ts';
+export { type CertificateSource } from './identity.ts';
 export { type IncomingMessage } from './incoming-message.ts';
-export { type OutgoingMessage, type ReceivedMessage, type ThreePartMessage } from './message.ts';
+export { type OutgoingMessage, type OutgoingQp2pMessage, type Qp2pMessage } from './message.ts';
 export {
   type EndpointOptions,
   type EndpointOverOptions,
   type EndpointRetry,
-  type EndpointWindows,
+  type NoPreset,
   type OpenEndpointOptions,
   type OpenEndpointOverOptions,
+  type Qp2pPreset,
 } from './options.ts';
 export {
   type BiStream,
@@ -83,14 +88,25 @@ const MAX_MTU_BYTES = 9000;
 const UDP_MTU_BYTES = 1452;
 
 /**
- * An endpoint over a datagram swarm: over a memory realm's for tests in virtual time, say.
+ * An endpoint over a datagram swarm: over a memory realm's for tests in virtual time, for example.
  *
  * @param inner - carries the datagrams: 1200 bytes and more. It is closed with the endpoint, unless `keepInner` is set.
  * @throws {TypeError | RangeError} for options out of bounds, and when `inner` carries less than 1200 bytes.
  */
-export function endpoint<A extends Addr>(inner: Swarm<A>, options: EndpointOverOptions<A> = {}): Endpoint<A> {
+export function endpoint<A extends Addr>(inner: Swarm<A>, options?: EndpointOverOptions<A> & NoPreset): Endpoint<A>;
+export function endpoint<A extends Addr>(
+  inner: Swarm<A>,
+  options: EndpointOverOptions<A> & Qp2pPreset,
+): Endpoint<A, Qp2pMessage>;
+export function endpoint<A extends Addr>(
+  inner: Swarm<A>,
+  options: EndpointOverOptions<A> & (NoPreset | Qp2pPreset) = {},
+): Endpoint<A> | Endpoint<A, Qp2pMessage> {
   assertSwarm(inner, 'inner');
-  return endpointOn(inner, options, prepare(options, inner.realm));
+  const prepared = prepare(options, inner.realm);
+  return options.preset === 'qp2p'
+    ? endpointOn(inner, options, prepared, qp2pFormat)
+    : endpointOn(inner, options, prepared, bytesFormat);
 }
 
 function assertSwarm(value: unknown, label: string): void {
@@ -106,17 +122,18 @@ interface Prepared<A extends Addr> {
 }
 
 /** @throws {TypeError | RangeError} for options out of bounds. */
-function prepare<A extends Addr>(options: EndpointOptions<A>, realm: Realm): Prepared<A> {
+function prepare<A extends Addr>(options: EndpointOptions<A> & (NoPreset | Qp2pPreset), realm: Realm): Prepared<A> {
   const resolved = resolveEndpointOptions(options);
-  const identity = resolveIdentity(options.identity ?? options.privateKey, realm, resolved.qp2p);
+  const identity = resolveIdentity(options, realm, resolved.qp2p);
   return { resolved, identity };
 }
 
-function endpointOn<A extends Addr>(
+function endpointOn<A extends Addr, M>(
   inner: Swarm<A>,
   options: EndpointOverOptions<A>,
   { resolved, identity }: Prepared<A>,
-): Endpoint<A> {
+  format: MessageFormat<M>,
+): Endpoint<A, M> {
   const [local] = inner.localAddrs();
   const innerMtu = local === undefined ? MIN_INNER_MTU : inner.mtu(local);
   if (innerMtu < MIN_INNER_MTU) {
@@ -128,17 +145,18 @@ function endpointOn<A extends Addr>(
   const { trust, qp2p, connectTimeoutMs } = resolved;
   const { publicKey, quic } = identity;
   const engines = quicEngine();
-  return new LiveEndpoint({
+  return new LiveEndpoint<A, M>({
     inner,
     resolved,
+    format,
     publicKey,
     peerId: peerIdOfKey(publicKey, resolved.fingerprint),
     keepInner: options.keepInner ?? false,
     makeEndpoint: (hooks) =>
       new QuicEndpoint(
         {
-          maxMtuBytes: Math.min(innerMtu, MAX_MTU_BYTES),
           ...resolved.transport,
+          maxMtuBytes: resolved.transport.maxMtuBytes ?? Math.min(innerMtu, MAX_MTU_BYTES),
           engines,
           random: (length) => realm.random(length),
           identity: quic,
@@ -147,7 +165,7 @@ function endpointOn<A extends Addr>(
           clientCertificates: qp2p ? 'none' : trust.authenticates ? 'required' : 'optional',
           addressValidation: options.addressValidation,
           maxConnections: options.maxConnections,
-          // Calls give up earlier; this is for those who connect and say no more.
+          // Calls give up earlier; this ends connections whose peer says nothing more.
           handshakeTimeoutMs: 2 * Math.max(connectTimeoutMs, MIN_HANDSHAKE_MS),
           keyLog: options.onKeyLog !== undefined,
           windowBudgetBytes: resolved.maxEndpointBytes,
@@ -161,6 +179,9 @@ function endpointOn<A extends Addr>(
 
 const MIN_HANDSHAKE_MS = 5000;
 
+/** How an endpoint is opened, on a socket of its own or on a swarm, with a preset or without. */
+type AnyOptions<A extends Addr> = (OpenEndpointOptions | OpenEndpointOverOptions<A>) & (NoPreset | Qp2pPreset);
+
 /**
  * An endpoint on a UDP socket of its own, or with `over` on any swarm: dials and listens on one port.
  *
@@ -168,46 +189,59 @@ const MIN_HANDSHAKE_MS = 5000;
  * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when the address is not this machine's;
  *   `unsupported` in browsers, where only `over` works.
  */
-export function openEndpoint(options?: OpenEndpointOptions): Promise<Endpoint<UdpAddr>>;
-export function openEndpoint<A extends Addr>(options: OpenEndpointOverOptions<A>): Promise<Endpoint<A>>;
+export function openEndpoint(options?: OpenEndpointOptions & NoPreset): Promise<Endpoint<UdpAddr>>;
+export function openEndpoint(options: OpenEndpointOptions & Qp2pPreset): Promise<Endpoint<UdpAddr, Qp2pMessage>>;
+export function openEndpoint<A extends Addr>(options: OpenEndpointOverOptions<A> & NoPreset): Promise<Endpoint<A>>;
 export function openEndpoint<A extends Addr>(
-  options: OpenEndpointOptions | OpenEndpointOverOptions<A> = {},
-): Promise<Endpoint<UdpAddr> | Endpoint<A>> {
+  options: OpenEndpointOverOptions<A> & Qp2pPreset,
+): Promise<Endpoint<A, Qp2pMessage>>;
+export function openEndpoint<A extends Addr>(
+  options: AnyOptions<A> = {},
+): Promise<Endpoint<UdpAddr> | Endpoint<A> | Endpoint<UdpAddr, Qp2pMessage> | Endpoint<A, Qp2pMessage>> {
+  return options.preset === 'qp2p' ? open(options, qp2pFormat) : open(options, bytesFormat);
+}
+
+function open<A extends Addr, M>(
+  options: AnyOptions<A>,
+  format: MessageFormat<M>,
+): Promise<Endpoint<UdpAddr, M> | Endpoint<A, M>> {
   if (options.over !== undefined) {
     assertSwarm(options.over, 'over');
     if (options.bind !== undefined) throw new TypeError('Cannot take bind: over is there too');
-    return openOver(options, prepare(options, options.over.realm));
+    return openOver(options, prepare(options, options.over.realm), format);
   }
   const prepared = prepare(options, options.realm ?? systemRealm);
-  const maxMtuBytes = options.transport?.maxMtuBytes ?? UDP_MTU_BYTES;
+  const maxMtuBytes = options.maxMtuBytes ?? UDP_MTU_BYTES;
   const { bind, recvBufferBytes, sendBufferBytes, realm, network, signal } = options;
   const sockets = { bind, recvBufferBytes, sendBufferBytes, network };
   const udp = openUdpSwarm({ ...sockets, realm, signal, maxDatagramBytes: maxMtuBytes });
-  return openOn(udp, options, prepared);
+  return openOn(udp, options, prepared, format);
 }
 
-async function openOver<A extends Addr>(
+async function openOver<A extends Addr, M>(
   options: OpenEndpointOverOptions<A>,
   prepared: Prepared<A>,
-): Promise<Endpoint<A>> {
+  format: MessageFormat<M>,
+): Promise<Endpoint<A, M>> {
   options.signal?.throwIfAborted();
   await loadQuicEngine();
-  return endpointOn(options.over, options, prepared);
+  return endpointOn(options.over, options, prepared, format);
 }
 
-async function openOn(
+async function openOn<M>(
   opening: Promise<Swarm<UdpAddr>>,
   options: EndpointOptions<UdpAddr>,
   prepared: Prepared<UdpAddr>,
-): Promise<Endpoint<UdpAddr>> {
+  format: MessageFormat<M>,
+): Promise<Endpoint<UdpAddr, M>> {
   const udp = await opening;
   try {
     await loadQuicEngine();
     // The socket is ours alone, so no other endpoint has this address (RFC 9000 §21.11).
     const { resolved, identity } = prepared;
-    const resetKey = options.transport?.resetKey ?? resetKeyOf(identity.quic.privateKey, udp.addr.text);
+    const resetKey = options.resetKey ?? resetKeyOf(identity.quic.privateKey, udp.addr.text);
     const transport = { ...resolved.transport, resetKey };
-    return endpointOn(udp, options, { identity, resolved: { ...resolved, transport } });
+    return endpointOn(udp, options, { identity, resolved: { ...resolved, transport } }, format);
   } catch (error) {
     await udp.close();
     throw error;

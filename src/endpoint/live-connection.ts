@@ -1,4 +1,4 @@
-/** A connection in use: joins the sending and the receiving half, and ends once. */
+/** A connection in use: what the application calls, on the two halves of the connection. */
 
 import { type Side } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
@@ -7,8 +7,7 @@ import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
+import { RESOLVED } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
@@ -19,7 +18,7 @@ import { type StreamHandler } from '../quic/quic-driver.ts';
 import { type PeerConnection } from '../sessions/connection-table.ts';
 import { sideOf } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHooks, type Peer, type Tracking } from './connection-hooks.ts';
+import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
 import {
   type CloseOptions,
   type Connection,
@@ -30,43 +29,38 @@ import {
 } from './connection.ts';
 import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
-import { type Feed, type FeedOptions, LiveFeed } from './feed.ts';
-import { ignore, STREAM_TIMEOUT_MS, type StreamHooks } from './live-streams.ts';
-import { StreamBudget } from './stream-budget.ts';
+import { type Feed, type FeedOptions } from './feed.ts';
+import { Incoming } from './incoming.ts';
 import { type IncomingMessage } from './incoming-message.ts';
-import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
-import { type Prepared, prepareMessage, refusal } from './prepared.ts';
-import { promptly } from './prompt-ack.ts';
-import { Receiver } from './receiver.ts';
-import { maxResponseOf, Requests } from './requests.ts';
-import { Sender, type Settle } from './sender.ts';
+import { type OutgoingMessage } from './message.ts';
+import { OutgoingMessages } from './outgoing-messages.ts';
+import { Requests } from './requests.ts';
+import { Sender } from './sender.ts';
 import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
+import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
-export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnection, StreamHandler {
+export class LiveConnection<A extends Addr, M> implements Connection<A, M>, PeerConnection, StreamHandler {
   readonly id: string;
   readonly connection: QuicConnection;
   readonly sinceMs: number;
-  /** Dialled with `fresh`: to be left alone by those that share. */
+  /** Dialled with `fresh`: callers that share connections do not get it. */
   readonly isExclusive: boolean;
-  readonly #hooks: ConnectionHooks<LiveConnection<A>>;
+  readonly outgoing: OutgoingMessages<M>;
+  readonly #hooks: ConnectionHooks<LiveConnection<A, M>, M>;
   readonly #who: Peer;
   readonly #sender: Sender;
-  readonly #receiver: Receiver;
-  readonly #streams: ConnectionStreams;
+  readonly #requests: Requests<M>;
+  readonly #streams: ConnectionStreams<M>;
+  readonly #incoming: Incoming<LiveConnection<A, M>, M>;
   readonly #ended = Promise.withResolvers<ConnectionClosed>();
-  readonly #requests: Requests;
-  /** Iterators over messages, and over bodies. Bounded by those who iterate. */
-  readonly #messageFeeds = new Set<LiveFeed<IncomingMessage<Connection<A>>>>();
-  readonly #bodyFeeds = new Set<LiveFeed<IncomingStream<Connection<A>>>>();
-  /** Told when something is acknowledged. Bounded by the drains under way. */
+  /** Called when something is acknowledged. Bounded by the drains under way. */
   readonly #drains = new Set<() => void>();
   readonly #idle: IdleWatch;
   #addr: A;
   #closed: ConnectionClosed | undefined;
-  #lossTold = false;
 
   constructor(
-    hooks: ConnectionHooks<LiveConnection<A>>,
+    hooks: ConnectionHooks<LiveConnection<A, M>, M>,
     connection: QuicConnection,
     who: Peer & { readonly number: number; readonly fresh: boolean; readonly addr: A },
   ) {
@@ -78,42 +72,28 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
     this.sinceMs = hooks.nowMs();
     this.#addr = who.addr;
     this.id = `${who.addr.text}#${who.number}`;
-    const { framing, limits, waits } = hooks;
-    this.#sender = new Sender(
-      {
-        scheduleFlush: () => hooks.scheduleFlush(),
-        later: (act) => hooks.later(act),
-        settled: () => this.#settled(),
-        stopped: (code) => streamError(`send to ${this.id}`, code),
-      },
-      connection,
-      limits.maxQueuedMessages,
-    );
-    this.#receiver = new Receiver({
-      framing,
-      maxMessageBytes: limits.maxMessageBytes,
-      pending: new PendingBudget(limits),
-      memory: new StreamBudget(limits.maxConnectionBytes, hooks.memory),
-      nowMs: () => hooks.nowMs(),
-      scheduleFlush: () => hooks.scheduleFlush(),
-      wake: () => this.#wake(),
-      acknowledge: promptly(connection, (act) => hooks.later(act)),
-      welcomed: () => hooks.welcomed(this),
-      dropped: (fault) => hooks.dropped(fault),
-    });
-    const streamHooks: StreamHooks = {
-      framing,
+    const { limits, waits, format } = hooks;
+    const scheduleFlush = (): void => hooks.scheduleFlush();
+    const later = (act: () => void): void => hooks.later(act);
+    const settled = (): void => this.#settled();
+    const stopped = (code: number | undefined): P2PError => streamError(`send to ${this.id}`, code);
+    this.#sender = new Sender({ scheduleFlush, later, settled, stopped }, connection, limits.maxQueuedMessages);
+    const streamHooks: StreamHooks<M> = {
+      connectionId: this.id,
+      format,
+      limits,
       waits,
       sender: this.#sender,
-      maxMessageBytes: limits.maxMessageBytes,
-      scheduleFlush: () => hooks.scheduleFlush(),
-      later: (act) => hooks.later(act),
+      scheduleFlush,
+      later,
       countSent: (bytes, further) => hooks.countSent(bytes, further),
       countReceived: (bytes, further) => hooks.countReceived(bytes, further),
       ended: (what, sent) => this.#error(what, sent),
     };
-    this.#streams = new ConnectionStreams(streamHooks, this.id, () => this.#checkOver());
-    this.#requests = new Requests(streamHooks, this.id);
+    this.outgoing = new OutgoingMessages(streamHooks);
+    this.#requests = new Requests(streamHooks);
+    this.#streams = new ConnectionStreams(streamHooks, () => this.#incoming.checkOver());
+    this.#incoming = new Incoming({ hooks, owner: this, id: this.id, connection, streams: this.#streams });
   }
 
   get remoteAddr(): A {
@@ -132,7 +112,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
     return this.#who.id;
   }
 
-  /** For those who choose between connections; only asked of those that have one. */
+  /** For the table of connections by peer, which holds only those with a PeerID. */
   get peer(): PeerId {
     return this.#who.id!;
   }
@@ -173,117 +153,39 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
     return this.connection.stats();
   }
 
-  /** Whether something is under way on it: streams that are not over, requests that wait for their reply among them, or what is not taken. */
+  /** Whether something is under way on it: streams that are not over, requests that wait for their reply among them, or messages that are not taken. */
   get busy(): boolean {
     const { streams } = this.connection;
     return (
       !this.#sender.acknowledged ||
-      this.#receiver.busy ||
+      this.#incoming.busy ||
       this.#streams.reading > 0 ||
       streams[Symbol.iterator]().next().done !== true
     );
   }
 
-  /** Whether its messages are taken here and not with those of all. */
-  get ownReader(): boolean {
-    return this.#messageFeeds.size > 0;
+  send(message: OutgoingMessage<M>, options?: SendOptions): Promise<void> {
+    return this.outgoing.send(message, options, undefined);
   }
 
-  send(message: OutgoingMessage, options?: SendOptions): Promise<void> {
-    return this.sendTracked(message, options);
+  request(message: OutgoingMessage<M>, options?: RequestOptions): Promise<M> {
+    return this.#requests.request(message, options);
   }
 
-  /** Sends, and tells when it is acknowledged, whatever the caller waits for; nothing is told of what rejects before. */
-  sendTracked(message: OutgoingMessage, options?: SendOptions, tracking?: Tracking): Promise<void> {
-    const prepared = this.#prepare(message, options, 'send to');
-    if (prepared instanceof Promise) return prepared;
-    const { sending, size, priority } = prepared;
-    const wantsAck = options?.acked ?? false;
-    const sender = this.#sender;
-    const what = (): string => `send to ${this.id}`;
-    let failed: P2PError | undefined;
-    let settle: Settle | undefined;
-    const done: Settle = (error) => {
-      failed = error;
-      settle?.(error);
-    };
-    const acked: Settle | undefined =
-      wantsAck || tracking !== undefined
-        ? (error) => {
-            if (wantsAck) done(error);
-            tracking?.settle(error);
-          }
-        : undefined;
-    const write = (stream: QuicStream): boolean => {
-      tracking?.begin();
-      this.#hooks.countSent(size);
-      return sender.write(stream, sending, wantsAck ? ignore : done, acked) && !wantsAck;
-    };
-    const stream = sender.open('uni', priority);
-    if (stream !== undefined) {
-      if (write(stream)) return RESOLVED;
-      if (failed !== undefined) return rejection(failed);
-    }
-    let began = stream !== undefined;
-    const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
-    const wait = { what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS, sent };
-    const told = this.#hooks.waits.wait<void>(wait, ({ resolve, reject }) => {
-      settle = (error) => (error === undefined ? resolve() : reject(error));
-      if (began) return undefined;
-      const use = (opened: QuicStream): void => {
-        began = true;
-        if (write(opened)) resolve();
-      };
-      return sender.waitFor('uni', { priority, use, fail: reject });
-    });
-    return markHandled(told);
-  }
-
-  request(message: OutgoingMessage, options?: RequestOptions): Promise<ReceivedMessage> {
-    const maxResponseBytes = maxResponseOf(options, this.#hooks.limits.maxMessageBytes);
-    const prepared = this.#prepare(message, options, 'request from');
-    return prepared instanceof Promise ? prepared : this.#requests.begin(prepared, maxResponseBytes, options);
-  }
-
-  openUni(options?: OpenStreamOptions): Promise<SendStream> {
+  openUni(options?: OpenStreamOptions): Promise<SendStream<M>> {
     return this.#streams.openUni(options);
   }
 
-  openBi(options?: OpenStreamOptions): Promise<BiStream> {
+  openBi(options?: OpenStreamOptions): Promise<BiStream<M>> {
     return this.#streams.openBi(options);
   }
 
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A>>> {
-    const feed = new LiveFeed<IncomingMessage<Connection<A>>>(
-      {
-        what: `messages of ${this.id}`,
-        waits: this.#hooks.waits,
-        take: () => this.takeMessage(),
-        ended: () => this.#messagesEnded(),
-        left: (left) => {
-          this.#messageFeeds.delete(left);
-          this.#hooks.wake(this);
-        },
-      },
-      options,
-    );
-    this.#messageFeeds.add(feed);
-    return feed;
+  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>> {
+    return this.#incoming.messages(options);
   }
 
-  streams(options?: FeedOptions): Feed<IncomingStream<Connection<A>>> {
-    const feed = new LiveFeed<IncomingStream<Connection<A>>>(
-      {
-        what: `streams of ${this.id}`,
-        waits: this.#hooks.waits,
-        take: () => this.#takeBody(),
-        ended: () => (this.#closed === undefined ? undefined : {}),
-        left: (left) => this.#bodyFeeds.delete(left),
-      },
-      options,
-    );
-    this.#bodyFeeds.add(feed);
-    return feed;
+  streams(options?: FeedOptions): Feed<IncomingStream<Connection<A, M>, M>> {
+    return this.#incoming.streams(options);
   }
 
   drain(options?: CallOptions): Promise<void> {
@@ -292,7 +194,7 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
     if (this.#sender.acknowledged && this.#closed === undefined) return RESOLVED;
     return this.#hooks.waits.wait<void>({ what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS }, (wait) => {
       const look = (): void => {
-        const error = this.#error(what(), 'maybe');
+        const error = this.#error(what, 'maybe');
         if (error !== undefined) wait.reject(error);
         else if (this.#sender.acknowledged) wait.resolve();
       };
@@ -313,29 +215,12 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
     return this.close();
   }
 
-  /** Messages that wait to be taken. */
-  get unread(): number {
-    return this.#receiver.unread;
-  }
-
-  /** The next message, for those who iterate. */
-  takeMessage(): IncomingMessage<Connection<A>> | undefined {
-    const unread = this.#receiver.take();
-    if (unread === undefined) return undefined;
-    const { message, stream } = unread;
-    this.#hooks.countReceived(message.payload.length);
-    if (this.#closed !== undefined) this.#hooks.taken(this);
-    this.#checkOver();
-    const reply = this.#streams.replyOn(stream);
-    return { ...message, connection: this, stream: reply?.id ?? this.#streams.idOf(stream), reply };
-  }
-
   handleOpened(stream: QuicStream): void {
-    this.#receiver.handleOpened(stream);
+    this.#incoming.handleOpened(stream);
   }
 
   handleReadable(stream: QuicStream): void {
-    if (this.#receiver.handleReadable(stream)) return;
+    if (this.#incoming.handleReadable(stream)) return;
     this.#requests.handleReadable(stream);
     this.#streams.wake(stream);
   }
@@ -363,73 +248,33 @@ export class LiveConnection<A extends Addr> implements Connection<A>, PeerConnec
 
   /** Resets streams of the peer's that stand still. */
   expire(timeoutMs: number): void {
-    this.#receiver.expire(this.#hooks.nowMs(), timeoutMs);
+    this.#incoming.expire(timeoutMs);
   }
 
   /** The connection is over. */
   handleClosed(closed: QuicClosed): void {
     this.#closed = closedOf(closed);
-    const error = (sent: 'no' | 'maybe'): P2PError => this.#error(`reach ${this.id}`, sent)!;
-    this.#sender.handleClosed(error);
+    const what = (): string => `reach ${this.id}`;
+    this.#sender.handleClosed((sent) => this.#error(what, sent)!);
     this.#requests.handleClosed();
-    this.#receiver.handleClosed(closed.by === 'local' || closed.by === 'engine_failure');
+    this.#incoming.handleClosed(this.#closed);
     this.#streams.wakeAll();
-    for (const feed of this.#bodyFeeds) feed.wake();
     this.#settled();
     this.#ended.resolve(this.#closed);
-    this.#checkOver();
+    this.#incoming.checkOver();
   }
 
   /** Drops what was not taken. */
   forget(): void {
-    this.#receiver.handleClosed(true);
+    this.#incoming.forget();
     this.connection.forget();
-  }
-
-  /** What is to be written, or why nothing is. */
-  #prepare(
-    message: OutgoingMessage,
-    options: SendOptions | RequestOptions | undefined,
-    verb: string,
-  ): Prepared | Promise<never> {
-    const prepared = prepareMessage(this.#hooks, message, options);
-    const what = (): string => `${verb} ${this.id}`;
-    if (this.#closed !== undefined) return rejection(this.#error(what(), 'no'));
-    if (options?.signal?.aborted === true) return rejection(options.signal.reason);
-    const refused = refusal(this.#hooks, prepared, this.#sender.full, what);
-    return refused === undefined ? prepared : rejection(refused);
-  }
-
-  #takeBody(): IncomingStream<Connection<A>> | undefined {
-    const reader = this.#receiver.takeBody();
-    if (reader === undefined) return undefined;
-    const receive = this.#streams.receiveStream(reader);
-    return { connection: this, id: receive.id, receive, send: this.#streams.replyOn(reader.stream) };
-  }
-
-  #wake(): void {
-    for (const feed of this.#messageFeeds) feed.wake();
-    for (const feed of this.#bodyFeeds) feed.wake();
-    this.#hooks.wake(this);
-  }
-
-  /** After the end: whether all that has come was taken, and nothing has to be kept any more. */
-  #checkOver(): void {
-    if (this.#closed !== undefined && this.#receiver.over && this.#streams.reading === 0) this.#hooks.over(this);
   }
 
   #settled(): void {
     for (const look of this.#drains) look();
   }
 
-  #messagesEnded(): { readonly error?: unknown } | undefined {
-    if (this.#closed === undefined || !this.#receiver.over) return undefined;
-    if (this.#closed.benign || this.#lossTold) return {};
-    this.#lossTold = true;
-    return { error: connectionError(`read ${this.id}`, this.#closed, 'no') };
-  }
-
-  #error(what: string, sent: 'no' | 'maybe'): P2PError | undefined {
-    return this.#closed === undefined ? undefined : connectionError(what, this.#closed, sent);
+  #error(what: () => string, sent: 'no' | 'maybe'): P2PError | undefined {
+    return this.#closed === undefined ? undefined : connectionError(what(), this.#closed, sent);
   }
 }

@@ -10,33 +10,26 @@ import { type RetryOptions } from '../runtime/retry.ts';
 import { type Fingerprint, fingerprints } from '../identity/fingerprints.ts';
 import { type PrivateKey } from '../identity/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
-import { type Framing, MAX_PART_BYTES, qp2pFraming, shoalFraming } from '../protocols/endpoint/frame.ts';
+import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicTransportOptions, resolveSettings } from '../protocols/quic/settings.ts';
 import { type Network } from '../net/network.ts';
 import { type UdpAddr } from '../net/socket-address.ts';
-import { type CertificateIdentity } from './identity.ts';
+import { type CertificateSource } from './identity.ts';
 import { type ConnectionLimits } from './connection-hooks.ts';
 import { type ResolvedTrust, resolveTrust, type Trust } from './trust.ts';
-
-/** How much may be under way before it is read or acknowledged. */
-export interface EndpointWindows {
-  /** Bytes that the peer may send on one stream before they are read. @default 1 MiB */
-  readonly streamBytes?: number | undefined;
-  /** The same on all streams of a connection. @default 4 MiB */
-  readonly connectionBytes?: number | undefined;
-  /** Bytes that we hold because the peer has not acknowledged them; `send` waits beyond. @default 4 MiB */
-  readonly sendBytes?: number | undefined;
-}
 
 /** How often and how patiently something is tried again. */
 export type EndpointRetry = Pick<RetryOptions, 'maxAttempts' | 'timeoutMs' | 'backoff' | 'jitter' | 'shouldRetry'>;
 
 /** What every endpoint takes; sizes in bytes, durations in milliseconds. */
-export interface EndpointOptions<A extends Addr> extends PendingLimits {
-  /** Who we are: a key, or a chain with its key. @default a key that is generated and forgotten */
-  readonly identity?: PrivateKey | CertificateIdentity | undefined;
-  /** The same as `identity`, by the name that swarms have for it. Not both. @default none */
-  readonly privateKey?: PrivateKey | undefined;
+export interface EndpointOptions<A extends Addr> extends PendingLimits, QuicTransportOptions {
+  /** Who we are: a key, or with `certificate` also PKCS#8 in PEM or DER. @default a key that is generated and forgotten */
+  readonly privateKey?: PrivateKey | Uint8Array | string | undefined;
+  /**
+   * A chain for `privateKey`, of an authority that the peers trust for example: end entity first, in one piece or several.
+   * @default a certificate that the endpoint makes and signs itself
+   */
+  readonly certificate?: CertificateSource | readonly CertificateSource[] | undefined;
   /**
    * Whom to talk to. Without it: anyone who proves a key, and `connection.peerId` says whose; nobody can take another's
    * PeerID. Give `expect` with `connect` to insist on one. @default anyone who proves a key
@@ -52,17 +45,11 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
   readonly listen?: boolean | undefined;
   /** Names of the application protocol, best first. Both sides must have one in common. @default 'shoal-endpoint/1' */
   readonly alpn?: string | readonly string[] | undefined;
-  /** Without anything from the peer for so long, a connection is over; 0 for never. @default 30_000 */
-  readonly idleTimeoutMs?: number | undefined;
-  /** After so long without traffic a PING goes out; 0 for none. @default 0 */
-  readonly keepAliveMs?: number | undefined;
-  /** Unidirectional streams that a peer may have open, from 1 on. @default 100 */
-  readonly maxConcurrentUniStreams?: number | undefined;
-  /** Bidirectional ones. @default 100 */
-  readonly maxConcurrentBidiStreams?: number | undefined;
-  /** The largest message, its three parts together, that is sent and taken. @default 16 MiB */
+  /** Unidirectional streams that a peer may have open, from 1 on: each message takes one. @default 100 */
+  readonly maxUniStreams?: number | undefined;
+  /** The largest message, of three parts all together, that is sent and taken. @default 16 MiB */
   readonly maxMessageBytes?: number | undefined;
-  /** Unfinished and unread bytes of a connection; then all but its eldest stream wait. @default 32 MiB, 128 MiB for qp2p */
+  /** Unfinished and unread bytes of a connection; then all but its oldest stream wait. @default 32 MiB, 128 MiB for qp2p */
   readonly maxConnectionBytes?: number | undefined;
   /**
    * What all connections together may make the endpoint hold: the same of all, and receive windows beyond 8 KiB for each.
@@ -82,24 +69,31 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits {
    * the limit, where the newest is closed. @default 64
    */
   readonly maxConnectionsPerPeer?: number | undefined;
-  /** @default see {@link EndpointWindows} */
-  readonly windows?: EndpointWindows | undefined;
   /** Whether `connect` uses the connections that are there; without, each call dials anew. `send` always does. @default true */
   readonly pool?: boolean | undefined;
   /** How `connect` and `send` are tried again unless the call says otherwise; true for 30 s. @default false */
   readonly retry?: boolean | EndpointRetry | undefined;
-  /** `qp2p`: speaks with qp2p 0.35 and 0.36, which authenticate nobody. @default none */
-  readonly compat?: 'qp2p' | undefined;
   /** When those who connect must prove their address first. @default 'under_load' */
   readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
-  /** Everything else that QUIC can be told. Options with a name of their own above count first. @default none */
-  readonly transport?: QuicTransportOptions | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
   /** Gets what comes on the swarm below and is not QUIC. @default counted as `endpoint.not_quic` */
   readonly onOther?: ((message: Message<A>) => void) | undefined;
   /** Gets TLS secrets as lines in NSS key log format. @default none are made */
   readonly onKeyLog?: ((line: string) => void) | undefined;
+}
+
+/**
+ * Speaks as qp2p 0.35 and 0.36 do: messages have three parts, and nobody is authenticated. The endpoint's messages are
+ * `Qp2pMessage`s then.
+ */
+export interface Qp2pPreset {
+  readonly preset: 'qp2p';
+}
+
+/** Speaks shoal's own protocol: messages are bytes, and peers are authenticated. */
+export interface NoPreset {
+  readonly preset?: undefined;
 }
 
 /** How an endpoint over a swarm is made. */
@@ -137,7 +131,6 @@ export interface OpenEndpointOverOptions<A extends Addr> extends EndpointOverOpt
 /** Options with nothing left open, as far as the endpoint itself needs them. */
 export interface ResolvedEndpointOptions<A extends Addr> {
   readonly options: EndpointOptions<A>;
-  readonly framing: Framing;
   readonly qp2p: boolean;
   readonly trust: ResolvedTrust;
   readonly fingerprint: Fingerprint;
@@ -162,25 +155,23 @@ const RETRY: EndpointRetry = { timeoutMs: 30_000 };
 const MAX_MS = 2 ** 32 - 1;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */
-export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<A>): ResolvedEndpointOptions<A> {
+export function resolveEndpointOptions<A extends Addr>(
+  options: EndpointOptions<A> & (NoPreset | Qp2pPreset),
+): ResolvedEndpointOptions<A> {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`Cannot take options: expected an object, got ${describeOption('options', options)}`);
   }
-  const { compat, windows = {} } = options;
-  if (compat !== undefined && compat !== 'qp2p') {
-    throw new TypeError(`Cannot take compat: expected 'qp2p', got ${describeValue(compat)}`);
+  const { preset } = options;
+  if (preset !== undefined && preset !== 'qp2p') {
+    throw new TypeError(`Cannot take preset: expected 'qp2p', got ${describeValue(preset)}`);
   }
-  if (options.identity !== undefined && options.privateKey !== undefined) {
-    throw new TypeError('Cannot take privateKey: identity is there too, and both say who we are');
-  }
-  if (typeof windows !== 'object' || windows === null) throw new TypeError('Cannot take windows: expected an object');
   for (const name of ['accept', 'onOther', 'onKeyLog', 'fingerprint'] as const) {
     if (options[name] !== undefined) assertFunction(options[name], name);
   }
-  const qp2p = compat === 'qp2p';
+  const qp2p = preset === 'qp2p';
   if (qp2p && options.trust !== undefined && options.trust !== 'anyone') {
     throw new TypeError(
-      "Cannot take trust: compat: 'qp2p' shows no client certificates and checks none, so nobody is known",
+      "Cannot take trust: preset: 'qp2p' shows no client certificates and checks none, so nobody is known",
     );
   }
   if (options.accept !== undefined && (qp2p || options.trust === 'anyone')) {
@@ -194,20 +185,16 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
   const endpointBytes = qp2p ? 256 * MIB : 16 * MIB;
   const alpn = resolveAlpn(options.alpn, qp2p);
   const transport: QuicTransportOptions = {
-    ...options.transport,
-    idleTimeoutMs: whole('idleTimeoutMs', options.transport?.idleTimeoutMs ?? 30_000, 0, MAX_MS),
-    keepAliveMs: whole('keepAliveMs', options.transport?.keepAliveMs ?? 0, 0, MAX_MS),
-    maxUniStreams: whole('maxConcurrentUniStreams', options.transport?.maxUniStreams ?? 100, 1, MIB),
-    maxBidiStreams: whole('maxConcurrentBidiStreams', options.transport?.maxBidiStreams ?? 100, 0, MIB),
-    streamWindowBytes: windows.streamBytes ?? options.transport?.streamWindowBytes,
-    connectionWindowBytes: windows.connectionBytes ?? options.transport?.connectionWindowBytes,
-    sendWindowBytes: windows.sendBytes ?? options.transport?.sendWindowBytes,
+    ...transportOf(options),
+    idleTimeoutMs: whole('idleTimeoutMs', 30_000, 0, MAX_MS),
+    keepAliveMs: whole('keepAliveMs', 0, 0, MAX_MS),
+    maxUniStreams: whole('maxUniStreams', 100, 1, MIB),
+    maxBidiStreams: whole('maxBidiStreams', 100, 0, MIB),
   };
   resolveSettings({ ...transport, alpn, listen: false }); // The engine takes them much later: complain now.
   const maxConnectionBytes = whole('maxConnectionBytes', Math.max(heldBytes, 2 * maxMessageBytes), 1, 2 ** 40);
   return {
     options,
-    framing: qp2p ? qp2pFraming : shoalFraming,
     qp2p,
     trust: resolveTrust(qp2p ? 'anyone' : options.trust),
     fingerprint: options.fingerprint ?? fingerprints.shake256,
@@ -229,12 +216,18 @@ export function resolveEndpointOptions<A extends Addr>(options: EndpointOptions<
   };
 }
 
+/** What of the options is for QUIC itself. Options with the same name but another meaning are left out. */
+function transportOf<A extends Addr>(options: EndpointOptions<A>): QuicTransportOptions {
+  const { privateKey: _privateKey, accept: _accept, ...transport } = options;
+  return transport;
+}
+
 type NumberOption = {
   [K in keyof EndpointOptions<Addr>]-?: EndpointOptions<Addr>[K] extends number | undefined ? K : never;
 }[keyof EndpointOptions<Addr>];
 
 function resolveAlpn(alpn: string | readonly string[] | undefined, qp2p: boolean): readonly string[] {
-  if (qp2p && alpn !== undefined) throw new TypeError("Cannot take alpn: compat: 'qp2p' has none");
+  if (qp2p && alpn !== undefined) throw new TypeError("Cannot take alpn: preset: 'qp2p' has none");
   if (qp2p) return [];
   const names = typeof alpn === 'string' ? [alpn] : (alpn ?? [ALPN]);
   if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== 'string')) {

@@ -1,14 +1,12 @@
 /** Connects to one of several: attempts begin one after the other, a few at a time; the first that gets through wins. */
 
-import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type DialWaiter } from '../sessions/dials.ts';
-import { type LiveConnection } from './live-connection.ts';
 
 /** How a race is run. */
-export interface RaceOptions<A extends Addr> {
+export interface RaceOptions<C> {
   readonly realm: Realm;
   readonly staggerMs: number;
   readonly maxParallel: number;
@@ -17,8 +15,8 @@ export interface RaceOptions<A extends Addr> {
   /** What is tried, in order, in words. */
   readonly candidates: readonly string[];
   /** Begins an attempt, and answers what gives it up. */
-  readonly attempt: (index: number, waiter: DialWaiter<LiveConnection<A>>) => () => void;
-  readonly won: (connection: LiveConnection<A>) => void;
+  readonly attempt: (index: number, waiter: DialWaiter<C>) => () => void;
+  readonly won: (connection: C) => void;
   /** Gets one error for each candidate, in order. */
   readonly lost: (errors: readonly P2PError[]) => void;
 }
@@ -28,8 +26,8 @@ interface Attempt {
   timer: Timer | undefined;
 }
 
-export class Race<A extends Addr> {
-  readonly #options: RaceOptions<A>;
+export class Race<C> {
+  readonly #options: RaceOptions<C>;
   /** Bounded by `maxParallel`. */
   readonly #running = new Map<number, Attempt>();
   readonly #errors: P2PError[] = [];
@@ -38,7 +36,7 @@ export class Race<A extends Addr> {
   #stagger: Timer | undefined;
   #over = false;
 
-  constructor(options: RaceOptions<A>) {
+  constructor(options: RaceOptions<C>) {
     this.#options = options;
   }
 
@@ -71,7 +69,7 @@ export class Race<A extends Addr> {
     const { realm, timeoutMs, candidates } = this.#options;
     const attempt: Attempt = { cancel: undefined, timer: undefined };
     this.#running.set(index, attempt);
-    const end = (result: LiveConnection<A> | P2PError): void => {
+    const end = (result: C | P2PError): void => {
       if (this.#over || !this.#running.delete(index)) return;
       attempt.timer?.cancel();
       if (result instanceof P2PError) this.#fail(index, result);

@@ -1,13 +1,9 @@
-/**
- * The receiving half of a connection: streams that the peer opens, each read for itself, and the messages that come of
- * them, until they are taken.
- */
+/** The receiving half of a connection: streams that the peer opens, each read by itself. */
 
-import { copyBytes } from '../base/bytes.ts';
 import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { type Framing, type MessageParts } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
+import { type MessageFormat } from './message-format.ts';
 import { type Holder, type StreamBudget } from './stream-budget.ts';
 import { type StreamContent, StreamFailure, type StreamFault, StreamReader } from './stream-reader.ts';
 
@@ -17,22 +13,34 @@ const PROGRESS_BYTES = 65_536;
 /** What every stream may hold, however little memory is left: so unfinished messages do not delay small ones. */
 const SMALL_BYTES = 4096;
 
-/** Rooms of so many bytes are given up for a copy of the message when they are so much larger. */
+/** A message in a buffer of at least so many bytes, and so many times its size, is copied, so that the buffer can go. */
 const TRIMMED_BYTES = 65_536;
 const TRIMMED_TIMES = 5 / 4;
 
+/** Where finished messages go. */
+export interface MessageSink<M> {
+  /** Messages that wait there to be taken. */
+  readonly size: number;
+  put(message: M, stream: QuicStream, size: number): void;
+  /** Drops what was not taken. */
+  clear(): void;
+  /** Nothing more will come. */
+  wake(): void;
+}
+
 /** What a receiver needs of its connection. */
-export interface ReceiverHooks {
-  readonly framing: Framing;
+export interface ReceiverHooks<M> {
+  readonly format: MessageFormat<M>;
   readonly maxMessageBytes: number;
-  /** Bounds messages that are not taken. */
+  readonly inbox: MessageSink<M>;
+  /** Has room as long as few messages wait in the inbox. */
   readonly pending: PendingBudget;
   /** Bounds bytes that are held, unfinished or not taken. */
   readonly memory: StreamBudget;
   nowMs(): number;
   scheduleFlush(): void;
-  /** Messages or streams can be taken, or nothing more will come. */
-  wake(): void;
+  /** A stream of bytes can be taken. */
+  bodyReady(): void;
   /** A message is whole, and nothing of ours goes back that the acknowledgement could go with. */
   acknowledge(): void;
   /** The peer has let us in. */
@@ -40,16 +48,10 @@ export interface ReceiverHooks {
   dropped(fault: StreamFault | 'timeout'): void;
 }
 
-/** A message that waits to be taken. */
-export interface Unread {
-  readonly message: MessageParts;
-  readonly stream: QuicStream;
-}
-
 /** A stream of the peer's. */
-class Arrival implements Holder {
-  readonly reader: StreamReader;
-  readonly #resume: (arrival: Arrival) => void;
+class Arrival<M> implements Holder {
+  readonly reader: StreamReader<M>;
+  readonly #resume: (arrival: Arrival<M>) => void;
   /** When it last got on, and how far it was. */
   movedMs: number;
   moved = 0;
@@ -60,7 +62,7 @@ class Arrival implements Holder {
   /** Once it is known. */
   content: StreamContent | undefined;
 
-  constructor(reader: StreamReader, nowMs: number, resume: (arrival: Arrival) => void) {
+  constructor(reader: StreamReader<M>, nowMs: number, resume: (arrival: Arrival<M>) => void) {
     this.reader = reader;
     this.movedMs = nowMs;
     this.#resume = resume;
@@ -71,32 +73,24 @@ class Arrival implements Holder {
   }
 }
 
-export class Receiver {
-  readonly #hooks: ReceiverHooks;
-  /** Eldest first. Bounded by our stream limits. */
-  readonly #arrivals = new Map<QuicStream, Arrival>();
-  /** Streams that wait for room among the messages, in order. Bounded likewise. */
-  readonly #parked = new Set<Arrival>();
-  /** Bounded by `pending`. */
-  #unread: Unread[] = [];
-  #taken = 0;
+export class Receiver<M> {
+  readonly #hooks: ReceiverHooks<M>;
+  /** Oldest first. Bounded by our stream limits. */
+  readonly #arrivals = new Map<QuicStream, Arrival<M>>();
+  /** Streams that wait for room in the inbox, in order. Bounded likewise. */
+  readonly #parked = new Set<Arrival<M>>();
   /** Streams of bytes that wait to be taken. Bounded by our stream limits. */
-  readonly #bodies: StreamReader[] = [];
+  readonly #bodies: StreamReader<M>[] = [];
   #ended = false;
 
-  constructor(hooks: ReceiverHooks) {
+  constructor(hooks: ReceiverHooks<M>) {
     this.#hooks = hooks;
     hooks.pending.onRoom = () => this.#unpark();
   }
 
-  /** Messages that wait to be taken. */
-  get unread(): number {
-    return this.#unread.length - this.#taken;
-  }
-
   /** Whether a message is on its way, or waits. */
   get busy(): boolean {
-    return this.#arrivals.size > 0 || this.unread > 0;
+    return this.#arrivals.size > 0 || this.#hooks.inbox.size > 0;
   }
 
   /** Whether nothing more will be given out. */
@@ -104,36 +98,16 @@ export class Receiver {
     return this.#ended && !this.busy;
   }
 
-  /** Streams that are not over, for those who look for what stands still. */
-  get arrivals(): Iterable<Arrival> {
-    return this.#arrivals.values();
-  }
-
-  /** The next message, taken out. */
-  take(): Unread | undefined {
-    const first = this.#unread[this.#taken];
-    if (first === undefined) return undefined;
-    this.#taken++;
-    if (this.#taken > 32 && this.#taken * 2 > this.#unread.length) {
-      this.#unread = this.#unread.slice(this.#taken);
-      this.#taken = 0;
-    }
-    const size = sizeOf(first.message);
-    this.#hooks.memory.change(-size, -1);
-    this.#hooks.pending.give(size);
-    return first;
-  }
-
   /** The next stream of bytes, taken out: the code that takes it reads it from now on. */
-  takeBody(): StreamReader | undefined {
+  takeBody(): StreamReader<M> | undefined {
     const reader = this.#bodies.shift();
     if (reader !== undefined) this.#forget(this.#arrivals.get(reader.stream));
     return reader;
   }
 
   handleOpened(stream: QuicStream): void {
-    const reader = new StreamReader(stream, this.#hooks.framing);
-    const arrival = new Arrival(reader, this.#hooks.nowMs(), (resumed) => this.#read(resumed));
+    const reader = new StreamReader(stream, this.#hooks.format.framing);
+    const arrival = new Arrival<M>(reader, this.#hooks.nowMs(), (resumed) => this.#read(resumed));
     this.#arrivals.set(stream, arrival);
     this.#hooks.memory.enter(arrival);
     this.#read(arrival);
@@ -170,17 +144,18 @@ export class Receiver {
       this.#bodies.length = 0;
       for (const arrival of this.#arrivals.values()) this.#read(arrival);
     }
-    this.#hooks.wake();
+    this.#hooks.inbox.wake();
+    this.#hooks.bodyReady();
   }
 
   #clear(): void {
-    while (this.take() !== undefined);
+    this.#hooks.inbox.clear();
     this.#parked.clear();
     for (const arrival of this.#arrivals.values()) this.#forget(arrival);
     this.#bodies.length = 0;
   }
 
-  #read(arrival: Arrival): void {
+  #read(arrival: Arrival<M>): void {
     const { reader } = arrival;
     const { pending, memory } = this.#hooks;
     if (arrival.content === 'bytes') return;
@@ -219,7 +194,7 @@ export class Receiver {
         this.#drop(arrival, got.fault);
         break;
       }
-      this.#deliver(arrival, got);
+      this.#deliver(arrival, got.message);
       if (reader.held === 0 && reader.stream.receiveState === 'finished') {
         this.#finish(arrival);
         break;
@@ -229,18 +204,18 @@ export class Receiver {
   }
 
   /** A stream that is there and has said nothing yet can be taken, so that we may speak first on it. */
-  #offer(reader: StreamReader): void {
+  #offer(reader: StreamReader<M>): void {
     if (reader.stream.receiveState !== 'open' || this.#bodies.includes(reader)) return;
     this.#bodies.push(reader);
-    this.#hooks.wake();
+    this.#hooks.bodyReady();
   }
 
-  #withdraw(reader: StreamReader): void {
+  #withdraw(reader: StreamReader<M>): void {
     const at = this.#bodies.indexOf(reader);
     if (at >= 0) this.#bodies.splice(at, 1);
   }
 
-  #special(arrival: Arrival, content: StreamContent): void {
+  #special(arrival: Arrival<M>, content: StreamContent): void {
     const { reader } = arrival;
     if (content === 'welcome') {
       this.#forget(arrival);
@@ -251,23 +226,23 @@ export class Receiver {
       this.#account(arrival);
       arrival.parked = true;
       if (!this.#bodies.includes(reader)) this.#bodies.push(reader);
-      this.#hooks.wake();
+      this.#hooks.bodyReady();
     }
     this.#hooks.scheduleFlush();
   }
 
-  #deliver(arrival: Arrival, message: MessageParts): void {
+  #deliver(arrival: Arrival<M>, message: M): void {
     arrival.movedMs = this.#hooks.nowMs();
     arrival.moved = 0;
-    const size = sizeOf(message);
-    this.#hooks.pending.take(size);
-    this.#hooks.memory.change(size, 1);
-    this.#unread.push({ message: trimmed(message, size), stream: arrival.reader.stream });
-    this.#hooks.wake();
+    const { format, inbox } = this.#hooks;
+    const size = format.sizeOf(message);
+    const roomBytes = format.payloadOf(message).buffer.byteLength;
+    const trimmed = roomBytes >= TRIMMED_BYTES && roomBytes >= size * TRIMMED_TIMES ? format.copy(message) : message;
+    inbox.put(trimmed, arrival.reader.stream, size);
   }
 
   /** Keeps the budget's idea of what the stream holds. */
-  #account(arrival: Arrival): void {
+  #account(arrival: Arrival<M>): void {
     const held = arrival.reader.held;
     const grown = held - arrival.held;
     arrival.held = held;
@@ -279,20 +254,23 @@ export class Receiver {
     }
   }
 
-  #finish(arrival: Arrival): void {
+  #finish(arrival: Arrival<M>): void {
     this.#withdraw(arrival.reader);
     const { kind, receiveState } = arrival.reader.stream;
     if (kind === 'uni' && receiveState === 'finished') this.#hooks.acknowledge();
     this.#forget(arrival);
-    if (this.#ended) this.#hooks.wake();
+    if (this.#ended) {
+      this.#hooks.inbox.wake();
+      this.#hooks.bodyReady();
+    }
   }
 
-  #drop(arrival: Arrival, fault: StreamFault | 'timeout'): void {
+  #drop(arrival: Arrival<M>, fault: StreamFault | 'timeout'): void {
     if (fault !== 'lost') this.#hooks.dropped(fault);
     this.#finish(arrival);
   }
 
-  #forget(arrival: Arrival | undefined): void {
+  #forget(arrival: Arrival<M> | undefined): void {
     if (arrival === undefined) return;
     this.#arrivals.delete(arrival.reader.stream);
     this.#parked.delete(arrival);
@@ -308,15 +286,4 @@ export class Receiver {
     for (const arrival of parked) if (this.#arrivals.has(arrival.reader.stream)) this.#read(arrival);
     this.#hooks.scheduleFlush();
   }
-}
-
-function sizeOf({ header, dst, payload }: MessageParts): number {
-  return header.length + dst.length + payload.length;
-}
-
-/** The message without the room that its bytes were collected in, where that is much larger. */
-function trimmed(message: MessageParts, size: number): MessageParts {
-  const { header, dst, payload } = message;
-  if (payload.buffer.byteLength < TRIMMED_BYTES || payload.buffer.byteLength < size * TRIMMED_TIMES) return message;
-  return { header: copyBytes(header), dst: copyBytes(dst), payload: copyBytes(payload) };
 }

@@ -2,33 +2,24 @@
 
 import { P2PError } from '../core/errors.ts';
 import { wholeNumber } from '../base/checks.ts';
-import { type CallOptions } from '../core/swarm.ts';
 import { type Wait } from '../runtime/waits.ts';
 import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
 import { type RequestOptions } from './connection.ts';
 import { streamError } from './errors.ts';
-import { STREAM_TIMEOUT_MS, type StreamHooks } from './live-streams.ts';
-import { type ReceivedMessage } from './message.ts';
-import { type Prepared } from './prepared.ts';
+import { type OutgoingMessage } from './message.ts';
+import { prepareMessage } from './prepared.ts';
+import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 import { StreamFailure, StreamReader } from './stream-reader.ts';
 
-/** The largest answer that a request takes. @throws {TypeError | RangeError} for a wrong limit. */
-export function maxResponseOf(options: RequestOptions | undefined, fallback: number): number {
-  return wholeNumber(options?.maxResponseBytes, 'maxResponseBytes', fallback, 0, MAX_PART_BYTES);
-}
-
-export class Requests {
-  readonly #hooks: StreamHooks;
-  readonly #peer: string;
+export class Requests<M> {
+  readonly #hooks: StreamHooks<M>;
   /** Told that more has come. Bounded by the peer's stream limit. */
   readonly #asked = new Map<QuicStream, () => void>();
 
-  /** @param peer - for error messages. */
-  constructor(hooks: StreamHooks, peer: string) {
+  constructor(hooks: StreamHooks<M>) {
     this.#hooks = hooks;
-    this.#peer = peer;
   }
 
   get size(): number {
@@ -36,21 +27,22 @@ export class Requests {
   }
 
   /** Sends a request on a stream of its own, and waits for the first message that comes back. */
-  begin(
-    { sending, size, priority }: Prepared,
-    maxResponseBytes: number,
-    options: CallOptions | undefined,
-  ): Promise<ReceivedMessage> {
-    const { sender, waits, framing } = this.#hooks;
-    const what = (): string => `request from ${this.#peer}`;
+  request(message: OutgoingMessage<M>, options: RequestOptions | undefined): Promise<M> {
+    const { sender, waits, format, limits, connectionId } = this.#hooks;
+    const given = options?.maxResponseBytes;
+    const maxResponseBytes = wholeNumber(given, 'maxResponseBytes', limits.maxMessageBytes, 0, MAX_PART_BYTES);
+    const what = (): string => `request from ${connectionId}`;
+    const prepared = prepareMessage(this.#hooks, message, options, what);
+    if (prepared instanceof Promise) return prepared;
+    const { sending, size, priority } = prepared;
     let stream: QuicStream | undefined;
     const sent = (): 'no' | 'maybe' => (stream === undefined ? 'no' : 'maybe');
     const call = { what, call: options, defaultTimeoutMs: STREAM_TIMEOUT_MS, sent };
-    return waits.wait<ReceivedMessage>(call, (wait) => {
+    return waits.wait<M>(call, (wait) => {
       const use = (opened: QuicStream): void => {
         stream = opened;
         this.#hooks.countSent(size);
-        const reader = new StreamReader(opened, framing);
+        const reader = new StreamReader(opened, format.framing);
         this.#asked.set(opened, () => this.#answer(reader, maxResponseBytes, what, wait));
         // An answer may come before all of the request is taken, and then the peer wants no more of it.
         sender.write(opened, sending, (error) => {
@@ -75,7 +67,7 @@ export class Requests {
     for (const look of this.#asked.values()) look();
   }
 
-  #answer(reader: StreamReader, maxResponseBytes: number, what: () => string, wait: Wait<ReceivedMessage>): void {
+  #answer(reader: StreamReader<M>, maxResponseBytes: number, what: () => string, wait: Wait<M>): void {
     const got = reader.next(maxResponseBytes);
     this.#hooks.scheduleFlush();
     if (got === undefined) return;
@@ -83,11 +75,11 @@ export class Requests {
     if (got === 'end') wait.reject(new P2PError('refused', 'remote', `Cannot ${what()}: the peer gave no answer`));
     else if (got instanceof StreamFailure) {
       this.#giveUp(reader.stream);
-      wait.reject((got.fault === 'lost' ? this.#hooks.ended(what(), 'maybe') : undefined) ?? got.error(what()));
+      wait.reject((got.fault === 'lost' ? this.#hooks.ended(what, 'maybe') : undefined) ?? got.error(what()));
     } else {
-      this.#hooks.countReceived(got.payload.length);
+      this.#hooks.countReceived(this.#hooks.format.payloadOf(got.message).length);
       reader.discard();
-      wait.resolve(got);
+      wait.resolve(got.message);
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { type Bytes, viewFrom } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { type FrameFault, type Framing, type MessageParts, PREFACE } from '../protocols/endpoint/frame.ts';
+import { type FrameFault, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 import { Assembly } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
@@ -57,15 +57,21 @@ export class StreamFailure {
   }
 }
 
-export class StreamReader {
+/** A whole message: in an object of its own, so that no message is taken for an end. */
+export interface Whole<M> {
+  readonly message: M;
+}
+
+/** @typeParam M - a message. */
+export class StreamReader<M> {
   readonly stream: QuicStream;
-  readonly #framing: Framing;
+  readonly #framing: Framing<M>;
   readonly #assembly = new Assembly();
   #content: StreamContent | undefined;
   #announced = false;
   #failure: StreamFailure | undefined;
 
-  constructor(stream: QuicStream, framing: Framing) {
+  constructor(stream: QuicStream, framing: Framing<M>) {
     this.stream = stream;
     this.#framing = framing;
     if (!framing.prefaced) this.#content = 'messages';
@@ -106,7 +112,7 @@ export class StreamReader {
    *
    * @param roomBytes - how much may be held at most; with less than a message needs, it does not come.
    */
-  next(maxBytes: number, roomBytes: number = Infinity): MessageParts | 'end' | StreamFailure | undefined {
+  next(maxBytes: number, roomBytes: number = Infinity): Whole<M> | 'end' | StreamFailure | undefined {
     const content = this.content(roomBytes);
     if (this.#failure !== undefined) return this.#failure;
     if (content === undefined) return this.#ended();
@@ -123,14 +129,14 @@ export class StreamReader {
       if (this.stream.receiveState === 'finished' && assembly.length > 0) return this.#fail('malformed');
       return this.#ended();
     }
-    const { message, length } = decoded;
+    const { length } = decoded;
     if (single) {
       if (assembly.length > length) return this.#fail('malformed');
       if (this.stream.receiveState === 'open') return undefined;
       if (this.stream.receiveState !== 'finished') return this.#ended();
     }
     assembly.drop(length);
-    return message;
+    return decoded;
   }
 
   /** The next bytes, at most so many, the end, a failure, or `undefined` while more has to come. */

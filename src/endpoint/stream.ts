@@ -4,7 +4,7 @@ import { type Bytes } from '../base/bytes.ts';
 import { type Side } from '../core/accept.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type StreamKind } from '../protocols/quic/stream.ts';
-import { type OutgoingMessage, type ReceivedMessage } from './message.ts';
+import { type OutgoingMessage } from './message.ts';
 
 /** Which stream, in the words of both ends. */
 export interface StreamId {
@@ -28,8 +28,12 @@ export interface WriteOptions extends CallOptions {
   readonly acked?: boolean | undefined;
 }
 
-/** Our side of a stream. Nothing is ended by letting go of it. */
-export interface SendStream {
+/**
+ * Our side of a stream. Nothing is ended by letting go of it.
+ *
+ * @typeParam M - a message: bytes, or with `preset: 'qp2p'` a `Qp2pMessage`.
+ */
+export interface SendStream<M = Bytes> {
   readonly id: StreamId;
   /**
    * Sends a message; several follow each other in order. Resolves when the transport has taken all of it.
@@ -37,9 +41,9 @@ export interface SendStream {
    * @throws {P2PError} (by rejection) `refused` when the peer wants no more of the stream; `disconnected`, `timeout`,
    *   `mtu_exceeded`; `unsupported` for a second message where the framing has one a stream (qp2p's).
    */
-  send(message: OutgoingMessage, options?: WriteOptions): Promise<void>;
+  send(message: OutgoingMessage<M>, options?: WriteOptions): Promise<void>;
   /** Ends the stream, with a last message if one is given: the two leave together. */
-  finish(message?: OutgoingMessage, options?: WriteOptions): Promise<void>;
+  finish(message?: OutgoingMessage<M>, options?: WriteOptions): Promise<void>;
   /** Gives up: what the peer has not got is lost, and it sees the code. @default code 3, given up */
   reset(code?: number): void;
   /** Which streams go first: whole numbers of 32 bits, higher first, 0 from the start; for what is written from now on. */
@@ -54,7 +58,7 @@ export interface SendStream {
 }
 
 /** The peer's side of a stream. What is not read stops the peer at the window of the stream. */
-export interface ReceiveStream extends AsyncIterable<ReceivedMessage> {
+export interface ReceiveStream<M = Bytes> extends AsyncIterable<M> {
   readonly id: StreamId;
   /**
    * The next message, or `undefined` when the peer has ended the stream.
@@ -62,7 +66,7 @@ export interface ReceiveStream extends AsyncIterable<ReceivedMessage> {
    * @throws {P2PError} (by rejection) `refused` when the peer has reset it; `mtu_exceeded` for a message over the limit and
    *   `unsupported` for no message at all, and the stream is stopped then; `disconnected`, `timeout`.
    */
-  next(options?: CallOptions): Promise<ReceivedMessage | undefined>;
+  next(options?: CallOptions): Promise<M | undefined>;
   /** Wants no more; what has come and was not read is dropped. @default code 3, given up */
   stop(code?: number): void;
   /** The stream as bytes, where the peer writes it so. It reads no faster than it is read. */
@@ -70,17 +74,17 @@ export interface ReceiveStream extends AsyncIterable<ReceivedMessage> {
 }
 
 /** A stream both ways. */
-export interface BiStream {
+export interface BiStream<M = Bytes> {
   readonly id: StreamId;
-  readonly send: SendStream;
-  readonly receive: ReceiveStream;
+  readonly send: SendStream<M>;
+  readonly receive: ReceiveStream<M>;
 }
 
 /** A stream of bytes that the peer has opened. */
-export interface IncomingStream<C> {
+export interface IncomingStream<C, M = Bytes> {
   readonly connection: C;
   readonly id: StreamId;
-  readonly receive: ReceiveStream;
+  readonly receive: ReceiveStream<M>;
   /** Where to answer; `undefined` on a unidirectional stream. */
-  readonly send: SendStream | undefined;
+  readonly send: SendStream<M> | undefined;
 }

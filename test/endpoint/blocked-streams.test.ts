@@ -7,7 +7,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type BiStream, STREAM_CODE } from '../../src/endpoint/index.ts';
 import { bytes, errorOf, pair, take, type World, world } from './world.ts';
 
-const small = { windows: { streamBytes: 10_000, connectionBytes: 20_000, sendBytes: 20_000 } };
+const small = { streamWindowBytes: 10_000, connectionWindowBytes: 20_000, sendWindowBytes: 20_000 };
 
 async function blocked(w: World): Promise<{ readonly stream: BiStream; readonly there: BiStream['receive'] }> {
   const { here, there } = await pair(w, small);
@@ -99,9 +99,9 @@ describe('endpoint: streams on which nobody has spoken', () => {
       assert.equal(incoming.id.number, stream.id.number);
       if (framed) {
         await w.run(incoming.send.send(bytes('220 ready')));
-        assert.deepEqual((await w.run(stream.receive.next()))?.payload, bytes('220 ready'));
+        assert.deepEqual(await w.run(stream.receive.next()), bytes('220 ready'));
         await w.run(stream.send.finish(bytes('EHLO')));
-        assert.deepEqual((await w.run(incoming.receive.next()))?.payload, bytes('EHLO'));
+        assert.deepEqual(await w.run(incoming.receive.next()), bytes('EHLO'));
       } else {
         const greeting = incoming.send.writable.getWriter();
         await w.run(greeting.write(bytes('220 ready')));
@@ -122,7 +122,7 @@ describe('endpoint: streams on which nobody has spoken', () => {
     await w.pass(20_000);
     const [incoming] = await w.run(take(there.streams(), 1));
     await w.run(resting.finish(bytes('late')));
-    assert.deepEqual((await w.run(incoming!.receive.next()))?.payload, bytes('late'));
+    assert.deepEqual(await w.run(incoming!.receive.next()), bytes('late'));
     const given = await w.run(here.openUni());
     await w.pass(100);
     const [seen] = await w.run(take(there.streams(), 1));

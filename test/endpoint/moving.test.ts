@@ -51,7 +51,7 @@ describe('endpoint: a peer that moves', () => {
     });
     const bob = w.open();
     const { swarm, move } = movable(w);
-    const alice = endpoint(swarm, { identity: testKey(40) });
+    const alice = endpoint(swarm, { privateKey: testKey(40) });
     const here = await w.run(alice.connect(addrOf(bob)));
     await w.run(here.send(bytes('from home'), { acked: true }));
     const there = bob.openConnections()[0]!;

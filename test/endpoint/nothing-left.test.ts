@@ -136,7 +136,7 @@ describe('endpoint: a connection that has ended', () => {
 
   it('ends what waits on it: messages, requests, streams, readers, drains', async () => {
     const w = watched();
-    const { alice, bob, here, there } = await pair(w, { maxConcurrentUniStreams: 2, maxConcurrentBidiStreams: 2 });
+    const { alice, bob, here, there } = await pair(w, { maxUniStreams: 2, maxBidiStreams: 2 });
     const feed = there.streams();
     const stream = await w.run(here.openBi());
     const theirs = (await w.run(feed.next())).value!;

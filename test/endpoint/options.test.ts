@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import { openEndpoint } from '../../src/endpoint/index.ts';
 import { resolveEndpointOptions } from '../../src/endpoint/options.ts';
+import { testKey } from '../../src/testing/test-key.ts';
 import { idOf, world } from './world.ts';
 
 describe('endpoint: options', () => {
@@ -25,14 +26,14 @@ describe('endpoint: options', () => {
     for (const wrong of [
       { idleTimeoutMs: -1 },
       { keepAliveMs: 0.5 },
-      { maxConcurrentUniStreams: 0 },
+      { maxUniStreams: 0 },
       { maxMessageBytes: 0 },
-      { windows: { streamBytes: 1 } },
+      { streamWindowBytes: 1 },
       { alpn: [] },
       { alpn: '' },
-      { compat: 'qp3p' as never },
-      { compat: 'qp2p' as const, alpn: 'x' },
-      { compat: 'qp2p' as const, trust: { peerIds: [idOf(1)] } },
+      { preset: 'qp3p' as never },
+      { preset: 'qp2p' as const, alpn: 'x' },
+      { preset: 'qp2p' as const, trust: { peerIds: [idOf(1)] } },
       { retry: 5 as never },
     ]) {
       assert.throws(() => w.open(wrong), /Cannot/, JSON.stringify(wrong));
@@ -44,10 +45,13 @@ describe('endpoint: options', () => {
       { bind: 'nowhere' },
       { bind: 7 as never },
       { alpn: '' },
-      { windows: { sendBytes: -1 } },
-      { identity: 'me' as never },
-      { identity: { certificate: 'none', key: 'none' } },
-      { transport: { maxMtuBytes: 1 } },
+      { sendWindowBytes: -1 },
+      { privateKey: 'me' },
+      { privateKey: {} as never },
+      { privateKey: testKey(0), certificate: 'none' },
+      { certificate: new Uint8Array(1) },
+      { privateKey: 'none', certificate: 'none' },
+      { maxMtuBytes: 1 },
       { over: {} as never },
     ]) {
       assert.throws(() => openEndpoint(wrong), /^(TypeError|RangeError): Cannot/, JSON.stringify(wrong));

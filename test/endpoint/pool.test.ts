@@ -312,7 +312,7 @@ describe('endpoint: sending to peers', () => {
     const alice = w.open();
     void echo(alice);
     const here = await w.run(alice.connect(addrOf(alice)));
-    assert.equal((await w.run(here.request(bytes('me')))).payload.length, 2);
+    assert.equal((await w.run(here.request(bytes('me')))).length, 2);
   });
 
   it('await using closes a connection and an endpoint', async () => {

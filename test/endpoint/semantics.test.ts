@@ -112,7 +112,7 @@ describe('endpoint: exact semantics', () => {
 
   it('a signal ends every kind of wait, and leaves no listener', async () => {
     const w = world();
-    const { alice, here, there } = await pair(w, { maxConcurrentBidiStreams: 1 });
+    const { alice, here, there } = await pair(w, { maxBidiStreams: 1 });
     const stop = new AbortController();
     const { signal } = stop;
     const held = await w.run(here.openBi());
@@ -141,7 +141,7 @@ describe('endpoint: exact semantics', () => {
 
   it('every wait has a deadline, or takes one', async () => {
     const w = world();
-    const { alice, here, there } = await pair(w, { maxConcurrentBidiStreams: 1, keepAliveMs: 1000 });
+    const { alice, here, there } = await pair(w, { maxBidiStreams: 1, keepAliveMs: 1000 });
     const held = await w.run(here.openBi());
     const startedMs = w.realm.nowMs();
     for (const wait of [here.request(bytes('x')), here.openBi(), held.receive.next()]) {
@@ -159,7 +159,7 @@ describe('endpoint: exact semantics', () => {
 
   it('a request that is given up frees its stream on both sides', async () => {
     const w = world();
-    const { here, there } = await pair(w, { maxConcurrentBidiStreams: 2, keepAliveMs: 1000 });
+    const { here, there } = await pair(w, { maxBidiStreams: 2, keepAliveMs: 1000 });
     for (let i = 0; i < 20; i++) {
       assert.equal((await w.run(errorOf(here.request(bytes('x'), { timeoutMs: 20 })))).code, 'timeout');
       await w.run(take(there.messages(), 1));

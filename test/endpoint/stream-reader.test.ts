@@ -6,20 +6,24 @@ import { describe, it } from 'node:test';
 import { concatBytes } from '../../src/base/bytes.ts';
 import { STREAM_CODE } from '../../src/endpoint/codes.ts';
 import { type StreamFault, StreamFailure, StreamReader } from '../../src/endpoint/stream-reader.ts';
-import { encodeMessage, PREFACE, qp2pFraming, shoalFraming } from '../../src/protocols/endpoint/frame.ts';
+import {
+  encodeBytes,
+  encodeParts,
+  type Framing,
+  PREFACE,
+  qp2pFraming,
+  shoalFraming,
+} from '../../src/protocols/endpoint/frame.ts';
 import { FakeStream } from '../swarms/quic-session-world.ts';
 
 const none = new Uint8Array(0);
-const message = (payload: Uint8Array, framing = shoalFraming, preface?: number): Uint8Array =>
-  concatBytes(...encodeMessage(framing, { header: none, dst: none, payload }, preface));
-const first = (bytes: number): Uint8Array => message(new Uint8Array(bytes), shoalFraming, PREFACE.MESSAGES);
+const message = (payload: Uint8Array, preface?: number): Uint8Array => concatBytes(...encodeBytes(payload, preface));
+const first = (bytes: number): Uint8Array => message(new Uint8Array(bytes), PREFACE.MESSAGES);
 
-function reading(
-  bytes: Uint8Array,
-  after: FakeStream['after'] = 'open',
-  kind: 'uni' | 'bidi' = 'bidi',
-  framing = shoalFraming,
-) {
+const reading = (bytes: Uint8Array, after: FakeStream['after'] = 'open', kind: 'uni' | 'bidi' = 'bidi') =>
+  readingIn(shoalFraming, bytes, after, kind);
+
+function readingIn<M>(framing: Framing<M>, bytes: Uint8Array, after: FakeStream['after'], kind: 'uni' | 'bidi') {
   const stream = Object.assign(new FakeStream(kind), { incoming: bytes, after });
   return { stream, reader: new StreamReader(stream.stream, framing) };
 }
@@ -60,8 +64,8 @@ describe('a stream reader', () => {
     const { stream, reader } = reading(concatBytes(first(100), message(new Uint8Array(0))), 'finished');
     for (const size of [100, 0]) {
       const got = reader.next(100);
-      assert.ok(typeof got === 'object' && 'payload' in got);
-      assert.equal(got.payload.length, size);
+      assert.ok(typeof got === 'object' && 'message' in got);
+      assert.equal(got.message.length, size);
     }
     assert.deepEqual([reader.next(100), reader.next(100), reader.held, stream.done], ['end', 'end', 0, []]);
     const over = reading(first(101));
@@ -133,15 +137,16 @@ describe('a stream reader', () => {
   });
 
   it('in the framing of qp2p takes one message a stream, at its end', () => {
-    const one = message(new Uint8Array(5), qp2pFraming);
-    const { stream, reader } = reading(one, 'open', 'uni', qp2pFraming);
+    const one = concatBytes(...encodeParts({ header: none, dst: none, payload: new Uint8Array(5) }));
+    const { stream, reader } = readingIn(qp2pFraming, one, 'open', 'uni');
     assert.equal(reader.next(100), undefined, 'more may come');
     Object.assign(stream, { receiveState: 'open', after: 'finished' });
     const got = reader.next(100);
-    assert.ok(typeof got === 'object' && 'payload' in got);
-    const longer = reading(concatBytes(one, Uint8Array.of(0)), 'finished', 'uni', qp2pFraming);
+    assert.ok(typeof got === 'object' && 'message' in got);
+    assert.equal(got.message.payload.length, 5);
+    const longer = readingIn(qp2pFraming, concatBytes(one, Uint8Array.of(0)), 'finished', 'uni');
     assert.equal(faultOf(longer.reader.next(100)), 'malformed');
-    const reset = reading(one, 'reset', 'uni', qp2pFraming);
+    const reset = readingIn(qp2pFraming, one, 'reset', 'uni');
     assert.equal(faultOf(reset.reader.next(100)), 'reset');
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type Accept } from '../../src/core/accept.ts';
-import { type CertificateIdentity, type Trust } from '../../src/endpoint/index.ts';
+import { type Trust } from '../../src/endpoint/index.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
 import { createCertificate, type Certificate, parseCertificate } from '../../src/identity/x509.ts';
 import { type PrivateKey } from '../../src/identity/keys.ts';
@@ -48,9 +48,9 @@ function issue(
 }
 
 const root = issue(testKey(50), undefined, { isAuthority: true });
-const leaf = (i: number, options: Partial<Parameters<typeof createCertificate>[0]> = {}): CertificateIdentity => {
+const leaf = (i: number, options: Partial<Parameters<typeof createCertificate>[0]> = {}): TestOptions => {
   const { certificate, key } = issue(testKey(i), root, { dnsNames: [`peer${i}.test`], ...options });
-  return { certificate, key };
+  return { certificate, privateKey: key };
 };
 
 /** What comes of dialling, and whether anything was delivered. */
@@ -109,56 +109,56 @@ describe('endpoint: trust', () => {
   it('certificates: those agreed on beforehand, and no others of the same key', async () => {
     const [mine, theirs] = [issue(testKey(0), undefined), issue(testKey(1), undefined)];
     const other = issue(testKey(1), undefined, { serialNumber: Uint8Array.of(9) });
-    const [a, b, c] = [mine, theirs, other].map(({ certificate, key }) => ({ certificate, key }));
+    const [a, b, c] = [mine, theirs, other].map(({ certificate, key }) => ({ certificate, privateKey: key }));
     await accepted(
-      { identity: a, trust: { certificates: [theirs.certificate] } },
-      { identity: b, trust: { certificates: [mine.certificate] } },
+      { ...a, trust: { certificates: [theirs.certificate] } },
+      { ...b, trust: { certificates: [mine.certificate] } },
     );
-    await refused({ identity: a, trust: { certificates: [theirs.certificate] } }, { identity: c }, 'identity_mismatch');
-    await refused({ identity: a }, { identity: b, trust: { certificates: [other.certificate] } }, 'refused', 'remote');
+    await refused({ ...a, trust: { certificates: [theirs.certificate] } }, { ...c }, 'identity_mismatch');
+    await refused({ ...a }, { ...b, trust: { certificates: [other.certificate] } }, 'refused', 'remote');
   });
 
   it('ca: both sides with a chain, and the name that was asked for', async () => {
     const trust: Trust = { ca: root.certificate, serverName: 'peer1.test' };
-    await accepted({ identity: leaf(0), trust }, { identity: leaf(1), trust });
+    await accepted({ ...leaf(0), trust }, { ...leaf(1), trust });
     const middle = issue(testKey(60), root, { isAuthority: true });
     const below = issue(testKey(1), middle, { dnsNames: ['peer1.test'] });
-    const chain = { certificate: [below.certificate, middle.certificate], key: below.key };
-    await accepted({ identity: leaf(0), trust }, { identity: chain, trust });
-    await refused({ identity: leaf(0), trust }, { identity: { ...chain, certificate: below.certificate } }, 'refused');
+    const chain = { certificate: [below.certificate, middle.certificate], privateKey: below.key };
+    await accepted({ ...leaf(0), trust }, { ...chain, trust });
+    await refused({ ...leaf(0), trust }, { ...chain, certificate: below.certificate }, 'refused');
   });
 
   it('ca: an unknown authority, an expired certificate, one not valid yet, a wrong name, a wrong usage: each is refused', async () => {
     const trust: Trust = { ca: [root.certificate], serverName: 'peer1.test' };
     const other = issue(testKey(51), undefined, { isAuthority: true });
     const stranger = issue(testKey(1), other, { dnsNames: ['peer1.test'] });
-    const mine = { identity: leaf(0), trust };
-    await refused(mine, { identity: { certificate: stranger.certificate, key: stranger.key } }, 'refused', 'local');
+    const mine = { ...leaf(0), trust };
+    await refused(mine, { certificate: stranger.certificate, privateKey: stranger.key }, 'refused', 'local');
     await refused(mine, {}, 'refused', 'local');
-    await refused(mine, { identity: leaf(1, { notAfterMs: NOW_MS - 1000 }) }, 'refused', 'local');
-    await refused(mine, { identity: leaf(1, { notBeforeMs: NOW_MS + 1000 }) }, 'refused', 'local');
-    await refused(mine, { identity: leaf(2) }, 'identity_mismatch');
-    await refused(mine, { identity: leaf(1, { dnsNames: [] }) }, 'identity_mismatch');
-    await refused(mine, { identity: leaf(1, { usages: ['client'] }) }, 'refused', 'local');
+    await refused(mine, { ...leaf(1, { notAfterMs: NOW_MS - 1000 }) }, 'refused', 'local');
+    await refused(mine, { ...leaf(1, { notBeforeMs: NOW_MS + 1000 }) }, 'refused', 'local');
+    await refused(mine, { ...leaf(2) }, 'identity_mismatch');
+    await refused(mine, { ...leaf(1, { dnsNames: [] }) }, 'identity_mismatch');
+    await refused(mine, { ...leaf(1, { usages: ['client'] }) }, 'refused', 'local');
     // The same from the other side: the client is turned away by the server.
-    const server = { identity: leaf(1), trust };
+    const server = { ...leaf(1), trust };
     await refused({}, server, 'refused', 'remote');
-    await refused({ identity: leaf(0, { usages: ['server'] }) }, server, 'refused', 'remote');
-    await refused({ identity: leaf(0, { notAfterMs: NOW_MS - 1000 }) }, server, 'refused', 'remote');
+    await refused({ ...leaf(0, { usages: ['server'] }) }, server, 'refused', 'remote');
+    await refused({ ...leaf(0, { notAfterMs: NOW_MS - 1000 }) }, server, 'refused', 'remote');
   });
 
   it('ca: a leaf cannot sign for others', async () => {
     const trust: Trust = { ca: root.certificate, serverName: 'peer1.test' };
     const signer = issue(testKey(61), root);
     const below = issue(testKey(1), signer, { dnsNames: ['peer1.test'] });
-    const identity = { certificate: [below.certificate, signer.certificate], key: below.key };
-    await refused({ identity: leaf(0), trust }, { identity }, 'refused', 'local');
+    const chain = { certificate: [below.certificate, signer.certificate], privateKey: below.key };
+    await refused({ ...leaf(0), trust }, chain, 'refused', 'local');
   });
 
   it('ca: the name can come with the call', async () => {
     const w = world();
-    const alice = w.open({ identity: leaf(0), trust: { ca: root.certificate } });
-    const bob = w.open({ identity: leaf(1), trust: { ca: root.certificate } });
+    const alice = w.open({ ...leaf(0), trust: { ca: root.certificate } });
+    const bob = w.open({ ...leaf(1), trust: { ca: root.certificate } });
     await w.run(alice.connect(addrOf(bob), { serverName: 'peer1.test' }));
     const wrong = await w.run(errorOf(alice.connect(addrOf(bob), { serverName: 'peer2.test', fresh: true })));
     assert.equal(wrong.code, 'identity_mismatch');
@@ -228,7 +228,7 @@ describe('endpoint: trust', () => {
       await w.pass(900);
       assert.equal(events.tryNext(), undefined);
       const connection = await w.run(connecting);
-      assert.equal((await w.run(connection.request(bytes('hello')))).payload.length, 5);
+      assert.equal((await w.run(connection.request(bytes('hello')))).length, 5);
       assert.equal(events.tryNext()?.type, 'connected');
     });
 
@@ -273,8 +273,8 @@ describe('endpoint: trust', () => {
     assert.throws(() => w.open({ trust: 'anyone', accept: () => true }), /accept/);
     assert.throws(() => w.open({ trust: { peerIds: ['x'] } }), TypeError);
     assert.throws(() => w.open({ trust: { ca: 'no certificate' } }), TypeError);
-    assert.throws(() => w.open({ identity: { certificate: root.certificate, key: testKey(1) } }), /not the key/);
-    assert.throws(() => w.open({ identity: testKey(1), privateKey: testKey(1) }), TypeError);
+    assert.throws(() => w.open({ certificate: root.certificate, privateKey: testKey(1) }), /not the key/);
+    assert.throws(() => w.open({ certificate: root.certificate }), /privateKey/);
   });
 
   it('another application protocol is refused', async () => {

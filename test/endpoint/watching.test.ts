@@ -19,11 +19,11 @@ describe('endpoint: for those who test and watch', () => {
         netem: 'cellular',
         trace: (event) => trace.push(event),
       });
-      const ends = Array.from({ length: 4 }, (_, i) => endpoint(realm.swarm(), { identity: testKey(i) }));
+      const ends = Array.from({ length: 4 }, (_, i) => endpoint(realm.swarm(), { privateKey: testKey(i) }));
       for (const end of ends) void echo(end);
       const answers = ends.slice(1).map(async (end) => {
         const connection = await end.connect(ends[0]!.addr, { timeoutMs: 60_000 });
-        return (await connection.request(new Uint8Array(20_000), { timeoutMs: 60_000 })).payload.length;
+        return (await connection.request(new Uint8Array(20_000), { timeoutMs: 60_000 })).length;
       });
       const sizes = await realm.clock.run(Promise.all(answers));
       return [sizes, realm.nowMs(), trace.map(({ layer, type, atMs }) => `${layer} ${type} ${atMs}`)];
@@ -37,13 +37,13 @@ describe('endpoint: for those who test and watch', () => {
   it('openEndpoint takes any swarm of 1200 bytes and more, closes it, and leaves it open where told so', async () => {
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
     const [mine, kept] = [realm.swarm(), realm.swarm()];
-    const alice = await openEndpoint({ over: mine, identity: testKey(0) });
-    const bob = await openEndpoint({ over: kept, identity: testKey(1), keepInner: true });
+    const alice = await openEndpoint({ over: mine, privateKey: testKey(0) });
+    const bob = await openEndpoint({ over: kept, privateKey: testKey(1), keepInner: true });
     await realm.clock.run(alice.connect(bob.addr));
     await realm.clock.run(Promise.all([alice.close(), bob.close()]));
     assert.equal(mine.localAddrs().length, 0);
     assert.equal(kept.localAddrs().length, 1);
-    const again = endpoint(kept, { identity: testKey(2) });
+    const again = endpoint(kept, { privateKey: testKey(2) });
     await realm.clock.run(kept.close());
     assert.equal((await realm.clock.run(again.closed)).by, 'failure');
     const narrow = createMemoryRealm({ clock: 'virtual', mtu: 1199 }).swarm();
@@ -56,9 +56,9 @@ describe('endpoint: for those who test and watch', () => {
   it('connections, failures and moves are traced with their addresses; the library writes nothing', async () => {
     const trace: TraceEvent[] = [];
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, trace: (event) => trace.push(event) });
-    const [alice, bob] = [0, 1].map((i) => endpoint(realm.swarm(), { identity: testKey(i) }));
+    const [alice, bob] = [0, 1].map((i) => endpoint(realm.swarm(), { privateKey: testKey(i) }));
     await realm.clock.run(alice!.connect(bob!.addr));
-    const strict = endpoint(realm.swarm(), { identity: testKey(2), accept: () => false });
+    const strict = endpoint(realm.swarm(), { privateKey: testKey(2), accept: () => false });
     await realm.clock.run(errorOf(alice!.connect(strict.addr)));
     await realm.clock.run(alice!.close());
     const own = trace.filter(({ layer }) => layer === 'endpoint').map(({ type, reason }) => `${type} ${reason}`);

@@ -6,7 +6,13 @@ import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
 import { encodeText } from '../../src/base/bytes.ts';
-import { type Connection, type Endpoint, endpoint, type EndpointOptions } from '../../src/endpoint/index.ts';
+import {
+  type Connection,
+  type Endpoint,
+  endpoint,
+  type EndpointOptions,
+  type Qp2pMessage,
+} from '../../src/endpoint/index.ts';
 import { type NetemConfig, type NetemPreset } from '../../src/protocols/netem/netem.ts';
 import { createMemoryRealm, type MemoryAddr, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
@@ -14,6 +20,7 @@ import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 export type TestEndpoint = Endpoint<MemoryAddr>;
+export type Qp2pTestEndpoint = Endpoint<MemoryAddr, Qp2pMessage>;
 export type TestConnection = Connection<MemoryAddr>;
 export type TestOptions = EndpointOptions<MemoryAddr>;
 
@@ -21,6 +28,8 @@ export interface World {
   readonly realm: MemoryRealm<VirtualClock>;
   /** Another endpoint; its key is the one of its number. */
   readonly open: (options?: TestOptions) => TestEndpoint;
+  /** The same as one of qp2p's. */
+  readonly openQp2p: (options?: TestOptions) => Qp2pTestEndpoint;
   readonly run: <T>(promise: Promise<T>) => Promise<T>;
   readonly pass: (ms: number) => Promise<void>;
 }
@@ -40,9 +49,9 @@ export function world(
     realm,
     open: (options = {}) => {
       const key = testKey(made++);
-      const own = options.identity === undefined && options.privateKey === undefined ? { identity: key } : {};
-      return endpoint(realm.swarm(), { ...own, ...options });
+      return endpoint(realm.swarm(), { privateKey: key, ...options });
     },
+    openQp2p: (options = {}) => endpoint(realm.swarm(), { privateKey: testKey(made++), preset: 'qp2p', ...options }),
     run: (promise) => realm.clock.run(promise),
     pass: (ms) => realm.clock.advance(ms),
   };
@@ -50,7 +59,7 @@ export function world(
 
 export const addrOf = (of: TestEndpoint): MemoryAddr => of.addr;
 export const bytes = (text: string): Uint8Array => encodeText(text);
-export const drops = (of: TestEndpoint, reason: string): number =>
+export const drops = (of: Pick<TestEndpoint, 'counters'>, reason: string): number =>
   [...of.counters.drops].find(([name]) => name === reason)?.[1] ?? 0;
 
 /** What a call rejected with, which must be a failure. */
@@ -96,9 +105,7 @@ export async function take<T>(feed: AsyncIterator<T, undefined>, count: number):
 
 /** Answers every request with what it brought. */
 export async function echo(of: TestEndpoint): Promise<void> {
-  for await (const { header, dst, payload, reply } of of.messages()) {
-    await reply?.finish({ header, dst, payload }).catch(() => {});
-  }
+  for await (const { payload, reply } of of.messages()) await reply?.finish(payload).catch(() => {});
 }
 
 /** The PeerID of the endpoint with this number, opened or not. */

@@ -127,7 +127,7 @@ describe('endpoint on UDP', () => {
     await using alice = await openEndpoint({ bind: '[::1]:0' });
     void serve(bob);
     const connection = await alice.connect(bob.addr.text);
-    assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
+    assert.equal((await connection.request(new Uint8Array(10))).length, 10);
   });
 
   it(
@@ -138,7 +138,7 @@ describe('endpoint on UDP', () => {
       const file = (name: string): string => path.join(folder, name);
       const run = (...args: string[]): unknown => execFileSync('openssl', args, { stdio: 'ignore' });
       const text = (name: string): string => readFileSync(file(name), 'utf8');
-      const issue = (name: string, kind: string): { certificate: string; key: string } => {
+      const issue = (name: string, kind: string): { certificate: string; privateKey: string } => {
         run(
           'req',
           '-newkey',
@@ -169,7 +169,7 @@ describe('endpoint on UDP', () => {
           '-extfile',
           file('ext'),
         );
-        return { certificate: text(`${name}.pem`), key: text(`${name}.key`) };
+        return { certificate: text(`${name}.pem`), privateKey: text(`${name}.key`) };
       };
       try {
         run(
@@ -194,18 +194,18 @@ describe('endpoint on UDP', () => {
           'ec -pkeyopt ec_paramgen_curve:P-384',
           'ed25519',
         ]) {
-          await using server = await openEndpoint({ bind, trust, identity: issue('server', kind) });
-          await using client = await openEndpoint({ bind, trust, identity: issue('client', 'rsa:2048') });
+          await using server = await openEndpoint({ bind, trust, ...issue('server', kind) });
+          await using client = await openEndpoint({ bind, trust, ...issue('client', 'rsa:2048') });
           void serve(server);
           const connection = await client.connect(server.addr);
           assert.deepEqual([connection.authenticated, connection.peerId], [true, server.peerId], kind);
-          assert.equal((await connection.request(new Uint8Array(10))).payload.length, 10);
+          assert.equal((await connection.request(new Uint8Array(10))).length, 10);
           await using stranger = await openEndpoint({ bind });
           assert.equal((await failureOf(stranger.connect(server.addr))).code, 'refused');
         }
         const [one, other] = [issue('one', 'rsa:2048'), issue('other', 'rsa:2048')];
         await assert.rejects(
-          openEndpoint({ bind, identity: { certificate: one.certificate, key: other.key } }),
+          openEndpoint({ bind, certificate: one.certificate, privateKey: other.privateKey }),
           TypeError,
         );
       } finally {

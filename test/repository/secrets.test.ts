@@ -65,9 +65,9 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'openTcpSwarm privateKey': (privateKey) => openTcpSwarm({ privateKey }),
   'openEndpoint options': (secret) => openEndpoint(secret),
   'openEndpoint privateKey': (privateKey) => openEndpoint({ privateKey }),
-  'openEndpoint identity': (identity) => openEndpoint({ identity }),
-  'openEndpoint identity.key': (key) => openEndpoint({ identity: { certificate: Uint8Array.of(1), key } }),
-  'openEndpoint identity.certificate': (own) => openEndpoint({ identity: { certificate: own, key: testKey(1) } }),
+  'openEndpoint privateKey of a certificate': (privateKey) =>
+    openEndpoint({ certificate: Uint8Array.of(1), privateKey }),
+  'openEndpoint certificate': (certificate) => openEndpoint({ certificate, privateKey: testKey(1) }),
   'openEndpoint trust.ca': (ca) => openEndpoint({ trust: { ca } }),
   'openEndpoint trust.certificates': (own) => openEndpoint({ trust: { certificates: [own] } }),
   'tls options': (secret) => tls(secret),

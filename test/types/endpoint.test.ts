@@ -6,9 +6,11 @@ import {
   type Connection,
   type Endpoint,
   endpoint,
+  type EndpointOptions,
   type IncomingMessage,
   openEndpoint,
-  type ReceivedMessage,
+  type OpenEndpointOptions,
+  type Qp2pMessage,
 } from '../../src/endpoint/index.ts';
 import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { type UdpAddr } from '../../src/swarms/udp.ts';
@@ -29,7 +31,10 @@ export async function inference(): Promise<void> {
   yes<Equal<typeof connection, Connection<UdpAddr>>>();
   for await (const message of udp.messages()) {
     yes<Equal<typeof message, IncomingMessage<Connection<UdpAddr>>>>();
-    await message.reply?.finish({ header: message.header, payload: message.payload });
+    yes<Equal<typeof message.payload, Uint8Array<ArrayBuffer>>>();
+    await message.reply?.finish(message.payload);
+    // @ts-expect-error only qp2p's messages have three parts
+    void message.header;
   }
   for await (const accepted of udp.connections()) yes<Equal<typeof accepted, Connection<UdpAddr>>>();
   for await (const event of udp.events()) {
@@ -38,8 +43,14 @@ export async function inference(): Promise<void> {
     if (event.type === 'connected') void event.closed;
   }
   const answer = await connection.request(new Uint8Array(1));
-  yes<Equal<typeof answer, ReceivedMessage>>();
+  yes<Equal<typeof answer, Uint8Array<ArrayBuffer>>>();
+  const stream = await connection.openBi();
+  for await (const each of stream.receive) yes<Equal<typeof each, Uint8Array<ArrayBuffer>>>();
 
+  // @ts-expect-error three parts are qp2p's
+  void connection.send({ header: new Uint8Array(1), dst: new Uint8Array(1), payload: new Uint8Array(1) });
+  // @ts-expect-error nor a payload in an object
+  void udp.send('127.0.0.1:5000', { payload: new Uint8Array(1) });
   // @ts-expect-error a text is no message
   void connection.send('text');
   // @ts-expect-error a socket of its own, or a swarm
@@ -50,6 +61,33 @@ export async function inference(): Promise<void> {
   void openEndpoint({ trust: 'everyone' });
   // @ts-expect-error a text that nobody has looked at is no PeerID
   void udp.connect('127.0.0.1:5000', { expect: 'somebody' });
+}
+
+/** Compiled, never called. */
+export async function withPreset(options: OpenEndpointOptions, over: EndpointOptions<MemoryAddr>): Promise<void> {
+  const qp2p = await openEndpoint({ ...options, preset: 'qp2p' });
+  yes<Equal<typeof qp2p, Endpoint<UdpAddr, Qp2pMessage>>>();
+  const onSwarm = await openEndpoint({ over: createMemoryRealm().swarm(), preset: 'qp2p' });
+  yes<Equal<typeof onSwarm, Endpoint<MemoryAddr, Qp2pMessage>>>();
+  const wrapped = endpoint(createMemoryRealm().swarm(), { ...over, preset: 'qp2p' });
+  yes<Equal<typeof wrapped, Endpoint<MemoryAddr, Qp2pMessage>>>();
+  const native = await openEndpoint(options);
+  yes<Equal<typeof native, Endpoint<UdpAddr>>>();
+
+  const connection = await qp2p.connect('127.0.0.1:5000');
+  yes<Equal<typeof connection, Connection<UdpAddr, Qp2pMessage>>>();
+  await connection.send({ header: new Uint8Array(1), payload: new Uint8Array(1) });
+  await connection.send(new Uint8Array(1));
+  yes<Equal<Awaited<ReturnType<typeof connection.request>>, Qp2pMessage>>();
+  for await (const { header, dst, payload, reply, connection: from } of qp2p.messages()) {
+    yes<Equal<typeof header, Uint8Array<ArrayBuffer>>>();
+    await reply?.finish({ header, dst, payload });
+    yes<Equal<typeof from, Connection<UdpAddr, Qp2pMessage>>>();
+  }
+  // @ts-expect-error a message has a payload
+  void connection.send({ header: new Uint8Array(1) });
+  // @ts-expect-error there is no such preset
+  void openEndpoint({ preset: 'qp3p' });
 }
 
 describe('types of the endpoint', () => {

@@ -80,7 +80,7 @@ class PipeEnd implements AsyncDisposable {
       privateKey,
       signal,
       keepAliveMs: KEEP_ALIVE_MS,
-      maxConcurrentBidiStreams: MAX_TCP_CONNECTIONS,
+      maxBidiStreams: MAX_TCP_CONNECTIONS,
     });
     return new PipeEnd(context, options, endpoint);
   }
