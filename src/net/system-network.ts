@@ -2,12 +2,12 @@
 
 import { type Server, Socket, createServer } from 'node:net';
 
-import { P2PError } from '../core/errors.ts';
-import { type SocketAddress, canonicalIp, formatSocketAddress } from '../base/ip.ts';
+import { type SocketAddress, canonicalIp } from '../base/ip.ts';
 import { describeValue } from '../base/checks.ts';
 import { nextTurn } from '../runtime/system-clock.ts';
 import { systemInterfaces, watchSystemInterfaces } from './interfaces.ts';
 import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
+import { bindError, bindFailureOf, dialError, dialFailureOf } from './socket-errors.ts';
 import { StreamPipe } from './stream-pipe.ts';
 import { bindSystemUdp } from './udp/socket.ts';
 
@@ -56,7 +56,7 @@ export function adopt(socket: Socket, remote: SocketAddress, signal: AbortSignal
     const onError = (cause: NodeJS.ErrnoException): void => {
       stop();
       socket.destroy();
-      reject(dialError(remote, cause));
+      reject(dialError(remote, dialFailureOf(cause), cause));
     };
     const onAbort = (): void => {
       stop();
@@ -89,25 +89,6 @@ function connectionOf(socket: Socket): RawConnection {
   };
 }
 
-function dialError(remote: SocketAddress, cause: NodeJS.ErrnoException): P2PError {
-  const what = `Cannot connect to ${formatSocketAddress(remote.ip, remote.port)}`;
-  switch (cause.code ?? '') {
-    case 'EADDRINUSE':
-      return new P2PError('in_use', 'local', `${what}: the local port is in use`, { cause, sent: 'no' });
-    case 'EADDRNOTAVAIL':
-      return new P2PError('unreachable', 'local', `${what}: this machine does not have the address to bind to`, {
-        cause,
-        sent: 'no',
-      });
-    case 'ETIMEDOUT':
-      return new P2PError('timeout', 'path', `${what}: no answer`, { cause, sent: 'no' });
-    case 'ECONNREFUSED':
-      return new P2PError('unreachable', 'remote', `${what}: nobody listens there`, { cause, sent: 'no' });
-    default:
-      return new P2PError('unreachable', 'path', `${what}: ${cause.message}`, { cause, sent: 'no' });
-  }
-}
-
 function listenWith(options: ListenOptions): Promise<Listener> {
   const { bind, backlog, reusePort, noDelay = false, keepAliveMs, onConnection, onError } = options;
   const keepAlive = { keepAlive: keepAliveMs !== undefined, keepAliveInitialDelay: keepAliveMs ?? 0 };
@@ -118,7 +99,8 @@ function listenWith(options: ListenOptions): Promise<Listener> {
     else onConnection(connectionOf(socket));
   });
   return new Promise<Listener>((resolve, reject) => {
-    const fail = (cause: NodeJS.ErrnoException): void => reject(listenError(bind, cause));
+    const fail = (cause: NodeJS.ErrnoException): void =>
+      reject(bindError('listen on', bind, bindFailureOf(cause), cause));
     server.once('error', fail);
     server.listen({ host: bind.ip, port: bind.port, backlog, reusePort, exclusive: true, ipv6Only: false }, () => {
       server.off('error', fail);
@@ -138,17 +120,4 @@ function boundTo(server: Server): SocketAddress {
 function stop(server: Server): Promise<void> {
   server.close();
   return new Promise((resolve) => nextTurn(resolve));
-}
-
-function listenError(bind: SocketAddress, cause: NodeJS.ErrnoException): P2PError {
-  const where = formatSocketAddress(bind.ip, bind.port);
-  if (cause.code === 'EADDRINUSE') {
-    return new P2PError('in_use', 'local', `Cannot listen on ${where}: the port is in use`, { cause, sent: 'no' });
-  }
-  if (cause.code === 'ENOTSUP' || cause.code === 'ENOPROTOOPT') {
-    const message = `Cannot listen on ${where}: this system cannot share ports (reusePort)`;
-    return new P2PError('unsupported', 'local', message, { cause, sent: 'no' });
-  }
-  const why = cause.code === 'EADDRNOTAVAIL' ? 'this machine does not have that address' : cause.message;
-  return new P2PError('unreachable', 'local', `Cannot listen on ${where}: ${why}`, { cause, sent: 'no' });
 }

@@ -29,7 +29,6 @@ export { type Handshake, handshake, type HandshakeContext, type HandshakeOptions
 export { type HandshakeStream } from './handshake-stream.ts';
 export { type Hook, type HookKind } from './hook.ts';
 export { type ConnectionLimits } from './limits.ts';
-export { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from '../net/memory-network.ts';
 export { type BanOptions, type ConnectOptions, type Node } from './node.ts';
 export { noise, noiseHandshake, type NoiseOptions } from './noise.ts';
 export { type NoiseBinding, type NoiseIdentity } from './noise-identity.ts';

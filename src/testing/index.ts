@@ -1,4 +1,4 @@
-/** `shoal/testing`: conformance suites, topologies, virtual time and network emulation, for your tests as for ours. */
+/** `shoal/testing`: conformance suites, topologies, virtual time, network emulation and virtual networks, for your tests as for ours. */
 
 export {
   type SuiteFeatures,
@@ -30,4 +30,15 @@ export {
   mangle,
 } from '../protocols/netem/netem.ts';
 export { netem } from './netem.ts';
+export { type VirtualInternet, type VirtualInternetOptions, createVirtualInternet } from '../net/virtual/internet.ts';
+export {
+  type VirtualAttachOptions,
+  type VirtualHost,
+  type VirtualHostOptions,
+  type VirtualLan,
+  type VirtualLanOptions,
+  type VirtualNat,
+  type VirtualNatOptions,
+} from '../net/virtual/types.ts';
+export { NAT_KINDS, type NatDependence, type NatKind, type NatPorts, type NatRules } from '../net/virtual/nat-rules.ts';
 export { type Seed, type SeededRandom, createSeededRandom } from '../base/seeded-random.ts';

@@ -111,6 +111,7 @@ describe('handshake', () => {
     await hub.listen();
     const peers = Array.from({ length: 100 }, () => world.node());
     await world.run(Promise.all(peers.map((peer) => peer.connect(hub.listeningAddr!))));
+    await world.clock.advance(1); // The last packet of the handshake of TCP.
     assert.equal(hub.connecting, 100);
     await world.clock.advance(110);
     assert.equal(hub.connecting, 0);

@@ -5,16 +5,16 @@ import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 
 import {
-  createMemoryNetwork,
   createNode,
   handshake,
   type HandshakeContext,
-  type MemoryNetwork,
   type Node,
   noise,
   reading,
   writing,
 } from '../../src/node/index.ts';
+import { type FlatNetwork, flatNetwork } from '../support/flat-network.ts';
+import { createVirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 import { watchedClock, type WatchedClock } from '../support/watched-clock.ts';
 import { never, texts } from '../support/node-world.ts';
@@ -22,14 +22,16 @@ import { never, texts } from '../support/node-world.ts';
 interface Watched {
   readonly clock: WatchedClock;
   readonly realm: MemoryRealm<WatchedClock>;
-  readonly net: MemoryNetwork;
+  readonly net: FlatNetwork;
   node(ip: string): Node<string, string>;
 }
 
 function watched(): Watched {
-  const clock = watchedClock();
+  const time = createVirtualClock();
+  const clock = watchedClock(time);
   const realm = createMemoryRealm({ clock });
-  const net = createMemoryNetwork({ realm, latencyMs: 1 });
+  // What the network has to do after a connection is not the node's.
+  const net = flatNetwork({ realm: createMemoryRealm({ clock: time }), latencyMs: 1 });
   return {
     clock,
     realm,

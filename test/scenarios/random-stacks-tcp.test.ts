@@ -7,7 +7,7 @@ import { type AskSwarm, canAsk } from '../../src/core/ask.ts';
 import { type SecureAskSwarm, isSecure } from '../../src/core/secure.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
-import { createMemoryNetwork } from '../../src/node/index.ts';
+import { flatNetwork } from '../support/flat-network.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
@@ -25,7 +25,7 @@ function fixture(stack: readonly Layer[], seed: number): SuiteFixture<Swarm<Addr
     },
     make: async (n) => {
       const realm = createMemoryRealm({ clock: 'virtual', seed });
-      const network = createMemoryNetwork({ realm, seed, latencyMs: seed % 3 === 0 ? 20 : 0 });
+      const network = flatNetwork({ realm, seed, latencyMs: seed % 3 === 0 ? 20 : 0 });
       const open = (_: unknown, i: number): Promise<TcpSwarm> => {
         const ip = `10.0.0.${i + 1}`;
         const common = { security: 'noise', realm, network: network.host(ip), bind: `${ip}:4000` } as const;

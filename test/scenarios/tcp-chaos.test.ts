@@ -9,7 +9,7 @@ import { describe, it } from 'node:test';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { createMemoryNetwork } from '../../src/node/index.ts';
+import { flatNetwork } from '../support/flat-network.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
@@ -30,7 +30,7 @@ async function chaos(seed: number): Promise<Outcome> {
   const random = createSeededRandom(seed);
   const realm = createMemoryRealm({ clock: 'virtual', seed });
   const { clock } = realm;
-  const network = createMemoryNetwork({ realm, seed, latencyMs: 15, windowBytes: 20_000 });
+  const network = flatNetwork({ realm, seed, latencyMs: 15, windowBytes: 20_000 });
   const swarms = new Map<number, TcpSwarm>();
   const addrs = new Map<number, TcpAddr>();
   /** Numbers of the tells that were heard. */

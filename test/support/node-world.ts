@@ -6,11 +6,9 @@ import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   type Codec,
   type TcpConnection,
-  createMemoryNetwork,
   createNode,
   lengthDelimited,
   mapCodec,
-  type MemoryNetwork,
   type Node,
   type NodeOptions,
   reading,
@@ -19,6 +17,7 @@ import {
   type WritingOptions,
 } from '../../src/node/index.ts';
 import { codeOf } from './code-of.ts';
+import { type FlatNetwork, flatNetwork } from './flat-network.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 
 /** Texts in frames with four bytes of length. */
@@ -39,13 +38,13 @@ type Given<In, Out> = Partial<NodeOptions<In, Out>>;
 
 export class World {
   readonly realm: MemoryRealm<VirtualClock>;
-  readonly net: MemoryNetwork;
+  readonly net: FlatNetwork;
   #hosts = 0;
 
   constructor(options: { readonly seed?: number; readonly latencyMs?: number; readonly windowBytes?: number } = {}) {
     const { seed = 1, latencyMs = 1, windowBytes } = options;
     this.realm = createMemoryRealm({ clock: 'virtual', seed });
-    this.net = createMemoryNetwork({ realm: this.realm, seed, latencyMs, windowBytes });
+    this.net = flatNetwork({ realm: this.realm, seed, latencyMs, windowBytes });
   }
 
   get clock(): VirtualClock {

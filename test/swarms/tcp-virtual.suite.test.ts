@@ -5,13 +5,13 @@ import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
-import { type MemoryNetworkOptions } from '../../src/node/index.ts';
 import { type MemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';
 import { type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { type FlatNetworkOptions } from '../support/flat-network.ts';
 import { tcpWorld } from '../support/tcp-world.ts';
 
 const idOf = (i: number) => peerIdOfKey(testKey(i).publicKey);
@@ -24,7 +24,7 @@ interface World {
 
 async function world(
   n: number,
-  links: Partial<MemoryNetworkOptions> = {},
+  links: Partial<FlatNetworkOptions> = {},
   options: Partial<TcpSwarmOptions> = {},
 ): Promise<World> {
   const { realm, open } = tcpWorld(links);
@@ -33,7 +33,7 @@ async function world(
   return { realm, swarms };
 }
 
-function fixture(links: Partial<MemoryNetworkOptions>): SuiteFixture<TcpSwarm> {
+function fixture(links: Partial<FlatNetworkOptions>): SuiteFixture<TcpSwarm> {
   return {
     features: { flowControlled: true, manyMessages: 2000, maxTriedBytes: 1_000_000, settleMs: 2000 },
     make: async (n) => {

@@ -2,11 +2,11 @@
 
 import { type RemoteInfo, type Socket, type SocketOptions, createSocket } from 'node:dgram';
 
-import { P2PError } from '../../core/errors.ts';
-import { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion } from '../../base/ip.ts';
+import { type SocketAddress, canonicalIp, ipVersion } from '../../base/ip.ts';
 import { wholeNumber } from '../../base/checks.ts';
 import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
 import { systemInterfaces } from '../interfaces.ts';
+import { bindError, bindFailureOf } from '../socket-errors.ts';
 import { type SendSocket, sendSocketOf } from './send-socket.ts';
 
 /**
@@ -36,7 +36,8 @@ export function bindSystemUdp(options: DatagramOptions): Promise<DatagramSocket>
       reject(error);
     };
     const onAbort = (): void => fail(signal?.reason);
-    const onError = (cause: NodeJS.ErrnoException): void => fail(bindError(bind, cause));
+    const onError = (cause: NodeJS.ErrnoException): void =>
+      fail(bindError('bind UDP to', bind, bindFailureOf(cause), cause));
     if (signal?.aborted === true) {
       onAbort();
       return;
@@ -50,19 +51,6 @@ export function bindSystemUdp(options: DatagramOptions): Promise<DatagramSocket>
       resolve(new SystemDatagramSocket(socket));
     });
   });
-}
-
-function bindError(bind: SocketAddress, cause: NodeJS.ErrnoException): P2PError {
-  const where = formatSocketAddress(bind.ip, bind.port);
-  if (cause.code === 'EADDRINUSE') {
-    return new P2PError('in_use', 'local', `Cannot bind UDP to ${where}: the port is in use`, { cause, sent: 'no' });
-  }
-  if (cause.code === 'ENOTSUP' || cause.code === 'ENOPROTOOPT') {
-    const message = `Cannot bind UDP to ${where}: this system cannot share ports (reusePort)`;
-    return new P2PError('unsupported', 'local', message, { cause, sent: 'no' });
-  }
-  const why = cause.code === 'EADDRNOTAVAIL' ? 'this machine does not have that address' : cause.message;
-  return new P2PError('unreachable', 'local', `Cannot bind UDP to ${where}: ${why}`, { cause, sent: 'no' });
 }
 
 /** Asks for the sizes; the kernel grants what it allows (Linux cuts down silently, others refuse and keep theirs). */

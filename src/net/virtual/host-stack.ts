@@ -1,0 +1,127 @@
+/** What a host does with packets: sockets above, interfaces below. */
+
+import { type DropReason } from '../../core/counters.ts';
+import { type Realm } from '../../core/realm.ts';
+import { CounterSet } from '../../swarm-kit/counter-set.ts';
+import { type DatagramOptions, type DatagramSocket, type DialOptions, type Listener } from '../network.ts';
+import { type ListenOptions, type Network, type NetworkInterface, type RawConnection } from '../network.ts';
+import { BEFORE_FIRST_PORT } from './binding.ts';
+import { type HostClock, hostRealm } from './host-clock.ts';
+import { type Packet, type PacketAddr } from './packet.ts';
+import { LOOPBACK_NAME, Routes } from './routes.ts';
+import { type Attachment, type Device } from './segment.ts';
+import { type SocketHost } from './socket-host.ts';
+import { TcpPorts } from './tcp-ports.ts';
+import { UdpPorts } from './udp-ports.ts';
+import { type PacketTarget, type Wire } from './wire.ts';
+
+/** How the sockets of a host are made. */
+export interface HostStackOptions {
+  readonly name: string;
+  readonly wire: Wire;
+  readonly hasIpv6: boolean;
+  /** Bytes that a connection takes and that nobody has read. */
+  readonly tcpWindowBytes: number;
+}
+
+export class HostStack implements Device, SocketHost, Network {
+  readonly name: string;
+  readonly wire: Wire;
+  readonly realm: Realm & { readonly clock: HostClock };
+  readonly counters: CounterSet = new CounterSet('host');
+  readonly routes: Routes;
+  lastPort: number = BEFORE_FIRST_PORT;
+  readonly #udp: UdpPorts;
+  readonly #tcp: TcpPorts;
+  readonly #self: PacketTarget;
+
+  constructor({ name, wire, hasIpv6, tcpWindowBytes }: HostStackOptions) {
+    this.name = name;
+    this.wire = wire;
+    this.realm = hostRealm(wire.realm);
+    this.routes = new Routes(hasIpv6);
+    this.#udp = new UdpPorts(this);
+    this.#tcp = new TcpPorts(this, tcpWindowBytes);
+    const { counters } = this;
+    this.#self = {
+      name: `${name} ${LOOPBACK_NAME}`,
+      counters,
+      arrive: (packet) => this.#deliver(packet, LOOPBACK_NAME),
+    };
+  }
+
+  dial(options: DialOptions): Promise<RawConnection> {
+    return this.#tcp.dial(options);
+  }
+
+  listen(options: ListenOptions): Promise<Listener> {
+    return this.#tcp.listen(options);
+  }
+
+  bindUdp(options: DatagramOptions): Promise<DatagramSocket> {
+    return this.#udp.bind(options);
+  }
+
+  interfaces(): readonly NetworkInterface[] {
+    return this.routes.interfaces();
+  }
+
+  onInterfacesChanged(listener: () => void): Disposable {
+    return this.routes.onChanged(listener);
+  }
+
+  canBind(ip: string): boolean {
+    const { kind, isIpv6, ip: bare } = this.wire.addrs.get(ip, 0);
+    if (isIpv6 && !this.routes.hasIpv6) return false;
+    return kind === 'unspecified' || kind === 'multicast' || kind === 'broadcast' || this.routes.isOwn(bare);
+  }
+
+  isBroadcast(dst: PacketAddr): boolean {
+    if (dst.isIpv6) return false;
+    return dst.kind === 'broadcast' || this.routes.attachments.some(({ segment }) => segment.isBroadcast(dst));
+  }
+
+  send(packet: Packet, via: Attachment | undefined): void {
+    if (this.realm.clock.isAsleep) {
+      this.drop(packet, 'host.asleep');
+      return;
+    }
+    this.counters.countSent(packet.payload.length);
+    if (this.wire.isTraced) this.wire.note(this, packet, 'sent');
+    if (via === undefined) this.wire.carry(packet, this.#self, this.wire.clock.nowMs());
+    else via.send(packet);
+  }
+
+  sendToMany(packet: Packet, via: Attachment | undefined): void {
+    if (!this.realm.clock.isAsleep) {
+      const name = via?.interfaceName ?? LOOPBACK_NAME;
+      const { counters } = this;
+      const self = { name: `${this.name} ${name}`, counters, arrive: (own: Packet) => this.#deliver(own, name) };
+      this.wire.carry(packet.copy(packet.payload.slice()), self, this.wire.clock.nowMs());
+    }
+    if (via !== undefined) this.send(packet, via);
+  }
+
+  /** A packet has come in from one of the interfaces. */
+  receive(packet: Packet, from: Attachment): void {
+    this.#deliver(packet, from.interfaceName);
+  }
+
+  drop(packet: Packet, reason: DropReason): void {
+    this.wire.drop(this, packet, reason);
+  }
+
+  received(packet: Packet): void {
+    this.counters.countReceived(packet.payload.length);
+    if (this.wire.isTraced) this.wire.note(this, packet, 'received');
+  }
+
+  #deliver(packet: Packet, interfaceName: string): void {
+    const { dst } = packet;
+    if (this.realm.clock.isAsleep) this.drop(packet, 'host.asleep');
+    else if (dst.kind === 'multicast' || this.isBroadcast(dst)) this.#udp.receiveForMany(packet, interfaceName);
+    else if (!this.routes.isOwn(dst.ip)) this.drop(packet, 'host.not_mine');
+    else if (packet.protocol === 'udp') this.#udp.receive(packet, interfaceName);
+    else this.#tcp.receive(packet);
+  }
+}
