@@ -19,8 +19,8 @@ interface Session {
 interface Mapping {
   readonly inside: PacketAddr;
   readonly outside: PacketAddr;
-  /** Which of the mappings of `inside`. */
-  readonly key: string;
+  /** For which destinations it is the mapping of `inside`: the one it was made for, and who came in by it. Bounded by `sessions`. */
+  readonly keys: Set<string>;
   /** Bounded by the table. */
   readonly sessions: Map<string, Session>;
   untilMs: number;
@@ -106,14 +106,22 @@ export class NatTable {
     if (!this.#mayEnter(now, mapping, src)) return 'nat.unsolicited';
     const session = this.#session(now, mapping, src);
     if (session === undefined) return 'nat.full';
+    this.#answerBy(now, mapping, src);
     if (tcp !== undefined || this.#options.refresh === 'both') this.#touch(now, mapping, session, tcp, false);
     return mapping.inside;
   }
 
-  /** Of an address inside to another: where it is found from outside, if anywhere. */
-  outsideOf(now: number, inside: PacketAddr, dst: PacketAddr): PacketAddr | undefined {
-    const mapping = this.#byInside.get(inside.text)?.get(this.#keyOf(dst));
-    return mapping === undefined || mapping.untilMs <= now ? undefined : mapping.outside;
+  /** Answers to who came in leave by the mapping that it came in by. */
+  #answerBy(now: number, mapping: Mapping, src: PacketAddr): void {
+    const key = this.#keyOf(src);
+    if (mapping.keys.has(key)) return;
+    const mappings = this.#byInside.get(mapping.inside.text)!;
+    const other = mappings.get(key);
+    if (other !== undefined && other.untilMs > now) return;
+    // The mapping itself is among them, so they stay.
+    if (other !== undefined) this.#remove(other);
+    mapping.keys.add(key);
+    mappings.set(key, mapping);
   }
 
   #isStale(mapping: Mapping, ip: string): boolean {
@@ -178,7 +186,7 @@ export class NatTable {
     if (outside === undefined) return undefined;
     const stale = this.#byOutside.get(outside.text);
     if (stale !== undefined) this.#remove(stale);
-    const mapping: Mapping = { inside, outside, key, sessions: new Map(), untilMs: now };
+    const mapping: Mapping = { inside, outside, keys: new Set([key]), sessions: new Map(), untilMs: now };
     const mappings = this.#byInside.get(inside.text);
     if (mappings === undefined) this.#byInside.set(inside.text, new Map([[key, mapping]]));
     else mappings.set(key, mapping);
@@ -223,12 +231,12 @@ export class NatTable {
   }
 
   #remove(mapping: Mapping): void {
-    const { inside, outside, key, sessions } = mapping;
+    const { inside, outside, keys, sessions } = mapping;
     this.#size -= sessions.size;
     if (this.#byOutside.get(outside.text) === mapping) this.#byOutside.delete(outside.text);
     const mappings = this.#byInside.get(inside.text);
-    if (mappings?.get(key) !== mapping) return;
-    mappings.delete(key);
+    if (mappings === undefined) return;
+    for (const key of keys) if (mappings.get(key) === mapping) mappings.delete(key);
     if (mappings.size === 0) this.#byInside.delete(inside.text);
   }
 }
