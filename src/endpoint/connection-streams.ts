@@ -1,10 +1,10 @@
 /** The streams of a connection in the application's hands: opened here, or taken from the peer. */
 
 import { type P2PError } from '../core/errors.ts';
+import { type CallOptions } from '../core/swarm.ts';
 import { rejection } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
-import { type OpenStreamOptions } from './connection.ts';
 import { LiveReceiveStream } from './live-receive-stream.ts';
 import { LiveSendStream } from './live-send-stream.ts';
 import { priorityOf } from './prepared.ts';
@@ -31,11 +31,11 @@ export class ConnectionStreams<M> {
     return this.#reading.size;
   }
 
-  openUni(options: OpenStreamOptions | undefined): Promise<SendStream<M>> {
+  openUni(options: CallOptions | undefined): Promise<SendStream<M>> {
     return this.#open('uni', options, (stream) => this.#sendStream(stream).announced());
   }
 
-  openBi(options: OpenStreamOptions | undefined): Promise<BiStream<M>> {
+  openBi(options: CallOptions | undefined): Promise<BiStream<M>> {
     return this.#open('bidi', options, (stream) => {
       const receive = this.receiveStream(new StreamReader(stream, this.#hooks.format.framing));
       return { id: receive.id, send: this.#sendStream(stream).announced(), receive };
@@ -78,7 +78,7 @@ export class ConnectionStreams<M> {
     return streamIdOf(stream, this.#hooks.connectionId);
   }
 
-  #open<T>(kind: StreamKind, options: OpenStreamOptions | undefined, make: (stream: QuicStream) => T): Promise<T> {
+  #open<T>(kind: StreamKind, options: CallOptions | undefined, make: (stream: QuicStream) => T): Promise<T> {
     checkCall(options);
     const priority = priorityOf(options?.priority);
     const what = (): string => `open a stream to ${this.#hooks.connectionId}`;

@@ -1,4 +1,4 @@
-/** A connection, as applications see it. */
+/** The interface of a connection. */
 
 import { type Side } from '../core/accept.ts';
 import { type Addr } from '../core/addr.ts';
@@ -11,127 +11,113 @@ import { type ClosedBy } from '../protocols/quic/closed.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
 import { type IncomingMessage } from './incoming-message.ts';
 import { type OutgoingMessage } from './message.ts';
-import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
+import { type BiStream, type IncomingStream, type SendOptions, type SendStream } from './stream.ts';
 
 /** How a connection ended. */
 export interface ConnectionClosed {
   /**
    * | by | |
    * | --- | --- |
-   * | `local` | we closed it, with our code and reason |
-   * | `peer` | the application there did, with its code and reason |
-   * | `local_transport`, `peer_transport` | QUIC or TLS found a fault; a certificate refused after all included |
-   * | `idle_timeout` | nothing came for too long |
-   * | `handshake_timeout` | never in use |
-   * | `stateless_reset` | the peer has lost all memory of it |
-   * | `version`, `engine_failure` | no common version of QUIC; our engine broke |
+   * | `local` | this side closed it, with its own code and reason |
+   * | `peer` | the application on the other side closed it, with its code and reason |
+   * | `local_transport`, `peer_transport` | QUIC or TLS found a fault; this includes a certificate that is refused after the handshake |
+   * | `idle_timeout` | nothing came for the idle timeout |
+   * | `handshake_timeout` | the handshake did not finish in time |
+   * | `stateless_reset` | the peer has lost all memory of the connection |
+   * | `version`, `engine_failure` | there is no common version of QUIC; the engine on this side broke |
    */
   readonly by: ClosedBy;
   /** The application's code with `local` and `peer` (see docs/wire/endpoint.md), the transport's otherwise. */
   readonly code: number;
-  /** Text for people, from the side that closed it; the peer's may be anything. */
+  /** Text for people, from the side that closed the connection. A peer can send any text. */
   readonly reason: string;
-  /** An end that belongs to normal life: our own close, the peer's with code 0 or 1, and the idle timeout. */
+  /** Whether this is an ordinary end: a close by this side, a close by the peer with code 0 or 1, or the idle timeout. */
   readonly benign: boolean;
   readonly cause?: unknown;
 }
 
 /** How a connection, or every connection of an endpoint, is closed. */
 export interface CloseOptions {
-  /** 0 and from 256 on are the application's own; the others have their meaning in docs/wire/endpoint.md. @default 0 */
+  /** Codes 0 and from 256 on belong to the application; docs/wire/endpoint.md defines the others. @default 0 */
   readonly code?: number | undefined;
   /** For people; cut at 1000 bytes. @default 'closed' */
   readonly reason?: string | undefined;
 }
 
-/** How a message is sent. */
-export interface SendOptions extends CallOptions {
-  /**
-   * Resolves when the peer's transport has acknowledged all of it, not when ours has taken it. Neither says that the
-   * application there has read it. @default false
-   */
-  readonly acked?: boolean | undefined;
-  /** Which messages go first: whole numbers of 32 bits, higher first. @default 0 */
-  readonly priority?: number | undefined;
-}
-
 /** How a request is made. */
 export interface RequestOptions extends CallOptions {
-  /** As in {@link SendOptions}. @default 0 */
-  readonly priority?: number | undefined;
-  /** The largest answer; of three parts, all together. @default the endpoint's `maxMessageBytes` */
+  /** The largest answer, in bytes; of three parts, all together. @default the endpoint's `maxMessageBytes` */
   readonly maxResponseBytes?: number | undefined;
 }
 
-/** How a stream is opened. */
-export interface OpenStreamOptions extends CallOptions {
-  /** As in {@link SendOptions}. @default 0 */
-  readonly priority?: number | undefined;
-}
-
 /**
- * A QUIC connection with a peer. It ends when one side closes it, when nothing comes for the idle timeout, or with its
- * endpoint; never because nobody holds this object any more.
+ * A QUIC connection with a peer. It ends when one side closes it, when nothing comes for the idle timeout, or when its endpoint
+ * closes. It does not end because the program drops this object.
+ *
+ * In all options `priority` is a whole number of 32 bits here.
  *
  * @typeParam M - a message: bytes, or with `preset: 'qp2p'` a `Qp2pMessage`.
  */
 export interface Connection<A extends Addr = Addr, M = Bytes> extends AsyncDisposable {
-  /** Unique within its endpoint: the address at first, `#`, a number. */
+  /** Unique within its endpoint: the first address of the peer, `#`, and a number. */
   readonly id: string;
-  /** Where the peer is now; it may move. */
+  /** The peer's current address. It changes when the peer moves. */
   readonly remoteAddr: A;
   /** What the peer is: `'initiator'` when it dialled this endpoint, `'responder'` when this endpoint dialled it. */
   readonly side: Side;
-  /** Whether we know who the peer is; false with `trust: 'anyone'` and `preset: 'qp2p'`. */
+  /** Whether the peer has proven its identity; false with `trust: 'anyone'` and `preset: 'qp2p'`. */
   readonly authenticated: boolean;
-  /** The peer's, from the key it has proven; `undefined` unless authenticated. */
+  /** The PeerID of the key that the peer has proven; `undefined` unless authenticated. */
   readonly peerId: PeerId | undefined;
-  /** Likewise. */
+  /** The key that the peer has proven; `undefined` unless authenticated. */
   readonly publicKey: PublicKey | undefined;
-  /** What the peer presented, DER, end entity first; it holds the key of the first. Empty where it showed none. */
+  /**
+   * The peer's certificates in DER, end entity first. The peer has proven that it holds the key of the first one. Empty when it
+   * presented none.
+   */
   readonly certificates: readonly Bytes[];
-  /** The application protocol both agreed on. */
+  /** The application protocol that both sides agreed on. */
   readonly alpn: string | undefined;
-  /** How it ended, once it has. */
+  /** How it ended; `undefined` while it is open. */
   readonly closeReason: ConnectionClosed | undefined;
-  /** Resolves with how it ended, once. Never rejects. */
+  /** Resolves once, with how the connection ended. Never rejects. */
   readonly closed: Promise<ConnectionClosed>;
-  /** Statistics of the transport; `undefined` once it is over and read. */
+  /** Statistics of the transport; `undefined` once the connection is over and everything was read. */
   readonly stats: ConnectionStats | undefined;
 
   /**
-   * Sends one message on a stream of its own. Resolves when the transport has taken all of it, or with `acked` when the
-   * peer's has acknowledged it. Messages may overtake each other; those on one stream (`openUni`) do not.
+   * Sends one message on a stream of its own. Resolves when the transport has taken the whole message, or with `acked` when the
+   * peer's transport has acknowledged it. Messages can overtake each other; messages on one stream (`openUni`) cannot.
    *
-   * It waits where the peer allows no more streams or bytes.
+   * It waits while the peer allows no more streams or bytes.
    *
-   * @throws {TypeError | RangeError} (at once) for what is no message, and for options out of bounds.
+   * @throws {TypeError | RangeError} (at once) for a value that is no message, and for options out of bounds.
    * @throws {P2PError} (by rejection) `mtu_exceeded` before anything is sent; `disconnected`; `timeout` (30 s by default);
-   *   `refused` when the peer's side has stopped the stream; `limit_exceeded` when too many wait.
+   *   `refused` when the peer has stopped the stream; `limit_exceeded` when too many messages wait.
    */
   send(message: OutgoingMessage<M>, options?: SendOptions): Promise<void>;
 
   /**
-   * Sends one message on a bidirectional stream and waits for the first that comes back on it, 30 s by default.
+   * Sends one message on a bidirectional stream and waits for the first message that comes back on it, 30 s by default.
    *
    * @throws as {@link Connection.send}; `refused` when the peer ends or resets the stream without an answer.
    */
   request(message: OutgoingMessage<M>, options?: RequestOptions): Promise<M>;
 
-  /** Opens a stream to the peer; waits where it allows no more. */
-  openUni(options?: OpenStreamOptions): Promise<SendStream<M>>;
-  /** Opens a stream both ways; waits where the peer allows no more. */
-  openBi(options?: OpenStreamOptions): Promise<BiStream<M>>;
+  /** Opens a unidirectional stream to the peer. It waits while the peer allows no more of them. */
+  openUni(options?: CallOptions): Promise<SendStream<M>>;
+  /** Opens a bidirectional stream. It waits while the peer allows no more of them. */
+  openBi(options?: CallOptions): Promise<BiStream<M>>;
 
   /**
-   * Messages on streams that the peer opens, each as soon as it is whole, whatever other streams do. While somebody
-   * iterates here, `endpoint.messages()` gets none of this connection's.
+   * Messages on streams that the peer opens, each as soon as it is complete; an unfinished stream delays no other. During this
+   * iteration `endpoint.messages()` gets no messages of this connection.
    *
-   * What has come is still given out after the peer has closed; then the iteration ends, after an error first when the
-   * end was not benign. It throws once.
+   * Messages that have come can still be taken after the peer has closed the connection. Then the iteration ends. If the end was
+   * not benign, it throws once first.
    */
   messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>>;
-  /** Streams of bytes that the peer opens. Ends as {@link Connection.messages}, without an error. */
+  /** Streams of bytes that the peer opens. The iteration ends with the connection, without an error. */
   streams(options?: FeedOptions): Feed<IncomingStream<Connection<A, M>, M>>;
 
   /**
@@ -141,8 +127,8 @@ export interface Connection<A extends Addr = Addr, M = Bytes> extends AsyncDispo
    */
   drain(options?: CallOptions): Promise<void>;
   /**
-   * Ends the connection at once: what the peer has not acknowledged may be lost, and so is what has come and was not taken.
-   * `drain` first where that matters. Idempotent, never rejects.
+   * Ends the connection at once. Data that the peer has not acknowledged may be lost, and messages that have come and were not
+   * taken are dropped. Call `drain` first if that matters. Idempotent, never rejects.
    */
   close(options?: CloseOptions): Promise<void>;
 }

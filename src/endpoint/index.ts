@@ -40,14 +40,7 @@ import {
 } from './options.ts';
 
 export { CLOSE_CODE, STREAM_CODE };
-export {
-  type CloseOptions,
-  type Connection,
-  type ConnectionClosed,
-  type OpenStreamOptions,
-  type RequestOptions,
-  type SendOptions,
-} from './connection.ts';
+export { type CloseOptions, type Connection, type ConnectionClosed, type RequestOptions } from './connection.ts';
 export {
   type ConnectTarget,
   type ConnectOptions,
@@ -59,6 +52,8 @@ export {
   type PeerTarget,
   type SendToOptions,
 } from './endpoint.ts';
+export { type ClosedBy } from '../protocols/quic/closed.ts';
+export { type ConnectionStats } from '../protocols/quic/engine.ts';
 export { type Feed, type FeedOptions } from './feed.ts';
 export { type CertificateSource } from './identity.ts';
 export { type IncomingMessage } from './incoming-message.ts';
@@ -76,9 +71,9 @@ export {
   type BiStream,
   type IncomingStream,
   type ReceiveStream,
+  type SendOptions,
   type SendStream,
   type StreamId,
-  type WriteOptions,
 } from './stream.ts';
 export { type Trust } from './trust.ts';
 

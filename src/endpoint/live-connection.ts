@@ -19,14 +19,7 @@ import { type PeerConnection } from '../sessions/connection-table.ts';
 import { sideOf } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
-import {
-  type CloseOptions,
-  type Connection,
-  type ConnectionClosed,
-  type OpenStreamOptions,
-  type RequestOptions,
-  type SendOptions,
-} from './connection.ts';
+import { type CloseOptions, type Connection, type ConnectionClosed, type RequestOptions } from './connection.ts';
 import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
@@ -36,7 +29,7 @@ import { type OutgoingMessage } from './message.ts';
 import { OutgoingMessages } from './outgoing-messages.ts';
 import { Requests } from './requests.ts';
 import { Sender } from './sender.ts';
-import { type BiStream, type IncomingStream, type SendStream } from './stream.ts';
+import { type BiStream, type IncomingStream, type SendOptions, type SendStream } from './stream.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
 export class LiveConnection<A extends Addr, M> implements Connection<A, M>, PeerConnection, StreamHandler {
@@ -172,11 +165,11 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
     return this.#requests.request(message, options);
   }
 
-  openUni(options?: OpenStreamOptions): Promise<SendStream<M>> {
+  openUni(options?: CallOptions): Promise<SendStream<M>> {
     return this.#streams.openUni(options);
   }
 
-  openBi(options?: OpenStreamOptions): Promise<BiStream<M>> {
+  openBi(options?: CallOptions): Promise<BiStream<M>> {
     return this.#streams.openBi(options);
   }
 

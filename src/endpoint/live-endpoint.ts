@@ -17,7 +17,7 @@ import { checkCall, Waits } from '../runtime/waits.ts';
 import { checkCode } from '../protocols/quic/stream.ts';
 import { type MakeEndpoint } from '../quic/quic-driver.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type CloseOptions, type Connection, type SendOptions } from './connection.ts';
+import { type CloseOptions, type Connection } from './connection.ts';
 import { EndpointConnections, type EndpointConnectionsHooks } from './connections.ts';
 import { Connector } from './connector.ts';
 import { Deliveries } from './deliveries.ts';
@@ -40,6 +40,7 @@ import { type MessageFormat } from './message-format.ts';
 import { type ResolvedEndpointOptions } from './options.ts';
 import { PeerLookup } from './peer-lookup.ts';
 import { SharedInbox } from './shared-inbox.ts';
+import { type SendOptions } from './stream.ts';
 
 /** How long a drain waits unless the call says otherwise. */
 const DRAIN_TIMEOUT_MS = 30_000;

@@ -11,7 +11,7 @@ import { checkCode, type QuicStream } from '../protocols/quic/stream.ts';
 import { Sending } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
 import { type OutgoingMessage } from './message.ts';
-import { type SendStream, type StreamId, type WriteOptions } from './stream.ts';
+import { type SendOptions, type SendStream, type StreamId } from './stream.ts';
 import { ignore, STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
 export class LiveSendStream<M> implements SendStream<M> {
@@ -38,12 +38,12 @@ export class LiveSendStream<M> implements SendStream<M> {
     return this;
   }
 
-  send(message: OutgoingMessage<M>, options?: WriteOptions): Promise<void> {
+  send(message: OutgoingMessage<M>, options?: SendOptions): Promise<void> {
     const sending = this.#encoded(message, options, this.#hooks.format.framing.single);
     return sending instanceof P2PError ? rejection(sending) : this.#write(sending, 'send on', options, false);
   }
 
-  finish(message?: OutgoingMessage<M>, options?: WriteOptions): Promise<void> {
+  finish(message?: OutgoingMessage<M>, options?: SendOptions): Promise<void> {
     if (message === undefined) {
       checkCall(options);
       const sending = new Sending([this.#mode === 'fresh' ? this.#preface(PREFACE.MESSAGES) : EMPTY_BYTES]);
@@ -106,7 +106,7 @@ export class LiveSendStream<M> implements SendStream<M> {
     return this.#hooks.format.framing.prefaced ? Uint8Array.of(kind) : EMPTY_BYTES;
   }
 
-  #encoded(message: OutgoingMessage<M>, options: WriteOptions | undefined, end: boolean): Sending | P2PError {
+  #encoded(message: OutgoingMessage<M>, options: SendOptions | undefined, end: boolean): Sending | P2PError {
     const { chunks, size } = this.#hooks.format.encode(message, this.#mode === 'fresh');
     checkCall(options);
     const refused = (why: string): P2PError =>

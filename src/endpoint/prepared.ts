@@ -30,7 +30,7 @@ export function priorityOf(priority: number | undefined): number {
 export function prepareMessage<M>(
   { format, limits, sender, ended }: StreamHooks<M>,
   message: OutgoingMessage<M>,
-  options: (CallOptions & { readonly priority?: number | undefined }) | undefined,
+  options: CallOptions | undefined,
   what: () => string,
 ): Prepared | Promise<never> {
   const { chunks, size, payloadBytes } = format.encode(message, true);

@@ -29,6 +29,7 @@ import { type QuicSwarm, quicSwarm } from './swarm.ts';
 export { type QuicAddr } from './address.ts';
 export { loadQuicEngine } from '../../quic/load-engine.ts';
 export { type QuicSwarmOptions } from './options.ts';
+export { type QuicTransportOptions } from '../../protocols/quic/settings.ts';
 export { type QuicSwarm } from './swarm.ts';
 
 /** go-p2p's name for the protocol; shoal speaks the same, so that either reaches the other. */
