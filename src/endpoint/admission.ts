@@ -1,4 +1,4 @@
-/** Who is let in: identity and trust inside the handshake, then `accept`, which may take its time. */
+/** Decides about peers: identity and trust during the handshake, then `accept`, which may be asynchronous. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type AcceptPeer, type Side } from '../core/accept.ts';
@@ -14,7 +14,7 @@ import { type Peer } from './connection-hooks.ts';
 import { type ResolvedEndpointOptions } from './options.ts';
 import { type Distrust } from './trust.ts';
 
-/** A peer that no certificate names, or that is not asked for one. */
+/** A peer without a certificate. */
 const NOBODY: Peer = { authenticated: false, id: undefined, publicKey: undefined };
 
 const NOT_ACCEPTED: Distrust = { alert: ALERT.ACCESS_DENIED, code: 'refused', why: 'accept refused it' };
@@ -23,17 +23,17 @@ const NOT_ACCEPTED: Distrust = { alert: ALERT.ACCESS_DENIED, code: 'refused', wh
 export interface AdmissionHooks<A extends Addr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
-  /** Where the peer of a connection is. */
+  /** The address of the peer of a connection. */
   addrOf(connection: QuicConnection): A | undefined;
   /** `accept` has answered for a connection that was pending. */
   decided(connection: QuicConnection, accepted: boolean): void;
 }
 
-/** Whom a dial expects. */
+/** What a dial expects of its peer. */
 export interface Expected {
   readonly peerId: PeerId | undefined;
   readonly serverName: string | undefined;
-  /** Told which peer is there instead. */
+  /** Called when another peer answered. */
   found(peerId: PeerId): void;
 }
 
@@ -41,9 +41,9 @@ export class Admission<A extends Addr> {
   readonly #hooks: AdmissionHooks<A>;
   readonly #resolved: ResolvedEndpointOptions<A>;
   readonly #gate: AcceptGate<A>;
-  /** Who has proven to be who, and is judged. */
+  /** Identities that peers have proven. */
   readonly #proven = new WeakMap<QuicConnection, Peer>();
-  /** Why peers were turned away, until their connections have ended. */
+  /** Why peers were refused. */
   readonly #refused = new WeakMap<QuicConnection, Distrust>();
   /** Connections whose peers `accept` has not decided about. Bounded by the gate. */
   readonly #pending = new Map<QuicConnection, PendingVerdict>();
@@ -63,7 +63,7 @@ export class Admission<A extends Addr> {
     });
   }
 
-  /** What a peer hears that has just proven its key. */
+  /** Judges a peer that has proven its key. @returns `undefined` to accept it, an alert to refuse it, or `'pending'` */
   judge({ connection, chain }: Judged, expected: Expected | undefined): number | 'pending' | undefined {
     const publicKey = keyOf(chain[0]!);
     const addr = this.#hooks.addrOf(connection);
@@ -98,12 +98,12 @@ export class Admission<A extends Addr> {
     return this.#pending.has(connection);
   }
 
-  /** Who the peer of a connection has proven to be. */
+  /** The identity that the peer of a connection has proven. */
   peerOf(connection: QuicConnection): Peer {
     return this.#proven.get(connection) ?? NOBODY;
   }
 
-  /** Why its peer was turned away. */
+  /** Why the peer of a connection was refused, if it was. */
   refusalOf(connection: QuicConnection): Distrust | undefined {
     return this.#refused.get(connection);
   }

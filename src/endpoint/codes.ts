@@ -1,8 +1,8 @@
 /** Application codes of the endpoint. Source: docs/wire/endpoint.md. */
 
-/** Of resets and STOP_SENDING on streams. */
+/** Codes of resets and STOP_SENDING on streams. */
 export const STREAM_CODE = {
-  /** All that was asked for is there. */
+  /** Everything that was needed has come. */
   DONE: 0,
   REFUSED: 1,
   OVERSIZE: 2,
@@ -12,7 +12,7 @@ export const STREAM_CODE = {
   TIMEOUT: 6,
 } as const;
 
-/** Of closes. */
+/** Codes of closes. */
 export const CLOSE_CODE = {
   NORMAL: 0,
   REPLACED: 1,

@@ -10,7 +10,7 @@ import { type SharedInbox } from './shared-inbox.ts';
 import { type StreamBudget } from './stream-budget.ts';
 import { type StreamFault } from './stream-reader.ts';
 
-/** Bounds of one connection, resolved. */
+/** Limits of one connection. */
 export interface ConnectionLimits {
   readonly maxMessageBytes: number;
   readonly maxPendingMessages: number;
@@ -19,7 +19,7 @@ export interface ConnectionLimits {
   readonly maxQueuedMessages: number;
 }
 
-/** Who the peer is. */
+/** The identity of a peer. */
 export interface Peer {
   readonly authenticated: boolean;
   readonly id: PeerId | undefined;
@@ -32,33 +32,33 @@ export interface Peer {
  */
 export interface ConnectionHooks<C, M> {
   readonly format: MessageFormat<M>;
-  /** Gets the messages of connections over whose own messages nobody iterates. */
+  /** Gets the messages of a connection while nobody iterates over its own messages. */
   readonly inbox: SharedInbox<IncomingMessage<C, M>>;
   readonly limits: ConnectionLimits;
   readonly memory: StreamBudget;
   readonly waits: Waits;
   nowMs(): number;
-  /** Something was given to the connection: its datagrams leave later in this turn. */
+  /** Data was given to the connection: its datagrams are sent later in this turn. */
   scheduleFlush(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
-  /** Sends what is to be sent now: closing waits for no turn. */
+  /** Sends datagrams now: a close does not wait for the end of the turn. */
   poll(): void;
   welcomed(connection: C): void;
   dropped(fault: StreamFault | 'timeout'): void;
   /** Counts a message, or with `further` more bytes of one. */
   countSent(bytes: number, further?: boolean): void;
   countReceived(bytes: number, further?: boolean): void;
-  /** Something was taken after the end. */
+  /** A message was taken after the end of the connection. */
   taken(connection: C): void;
-  /** Everything was taken after the end. */
+  /** Everything was taken after the end of the connection. */
   over(connection: C): void;
 }
 
-/** Follows a message beyond what its sender waits for. */
+/** Follows a message until it is acknowledged, also when its sender does not wait for that. */
 export interface Tracking {
-  /** Bytes of it may leave from now on. */
+  /** From now on a part of it may be sent. */
   begin(): void;
-  /** The peer's transport has acknowledged it, or never will. */
+  /** The peer's transport has acknowledged it, or with an error: never will. */
   settle(error?: P2PError): void;
 }

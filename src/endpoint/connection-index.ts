@@ -7,7 +7,7 @@ import { type LiveConnection } from './live-connection.ts';
 import { type PeerTable } from './peer-table.ts';
 import { type Target } from './targets.ts';
 
-/** A peer without a PeerID is found by its address only. */
+/** Connections by peer, and by address for peers without a PeerID. */
 export class ConnectionIndex<A extends Addr, M> {
   readonly #byPeer: PeerTable<A, M>;
   /** The oldest is used first. Bounded by the endpoint's `maxConnections`. */
@@ -33,14 +33,14 @@ export class ConnectionIndex<A extends Addr, M> {
     return this.#byAddr.all(addr.text);
   }
 
-  /** The one to use for a target. */
+  /** The connection to use for a target. */
   find({ addr, expect }: Target<A>): LiveConnection<A, M> | undefined {
     const found = expect === undefined ? this.#byAddr.first(addr.text) : this.#byPeer.current(expect);
-    // Of several with the peer that is there, both sides use the same one.
+    // Of several connections with one peer both sides use the same.
     return found?.peerId === undefined ? found : this.#byPeer.current(found.peerId);
   }
 
-  /** Takes a connection in and gives the one to use to the calls that wait for it. */
+  /** Adds a connection, and gives the one to use to the calls that wait for it. */
   add(added: LiveConnection<A, M>): void {
     this.#insert(added);
     const { connection, peerId } = added;
@@ -50,7 +50,7 @@ export class ConnectionIndex<A extends Addr, M> {
     } else this.#byPeer.add(added, connection);
   }
 
-  /** Its peer has moved. */
+  /** The peer has another address now. */
   moved(connection: LiveConnection<A, M>): void {
     if (this.#byAddr.delete(connection)) this.#insert(connection);
   }
@@ -65,7 +65,7 @@ export class ConnectionIndex<A extends Addr, M> {
     this.#byAddr.clear();
   }
 
-  /** The one to use at an address stays; the newest of the others follows. */
+  /** The first connection of an address stays first; a new one becomes the second. */
   #insert(connection: LiveConnection<A, M>): void {
     this.#byAddr.insert(connection.remoteAddr.text, connection, 1);
   }

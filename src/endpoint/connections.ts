@@ -1,4 +1,4 @@
-/** The connections of an endpoint: gives each what the transport tells of it, from the handshake to the end. */
+/** The connections of an endpoint, from the handshake to the end. */
 
 import { type Addr } from '../core/addr.ts';
 import { type P2PError } from '../core/errors.ts';
@@ -36,7 +36,7 @@ export interface EndpointConnectionsHooks<A extends Addr, M> {
   readonly inbox: SharedInbox<IncomingMessage<LiveConnection<A, M>, M>>;
   connected(connection: LiveConnection<A, M>): void;
   disconnected(connection: LiveConnection<A, M>): void;
-  /** The endpoint's `closed` error for something attempted, once it is closed. */
+  /** The `closed` error of an attempt, once the endpoint is closed. */
   readonly closedError: (what: string) => P2PError | undefined;
   failed(bug: Error): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
@@ -53,7 +53,7 @@ export class EndpointConnections<A extends Addr, M> {
   readonly #memory: StreamBudget;
   readonly #table: PeerTable<A, M>;
   readonly #dials: EndpointDials<A, M>;
-  /** Those whose handshake is over on our side. Bounded by `maxConnections` and what we dial. */
+  /** Connections whose handshake is over on this side. Bounded by `maxConnections` and the dials. */
   readonly #live = new Map<QuicConnection, LiveConnection<A, M>>();
   readonly #lingering: Lingering<LiveConnection<A, M>>;
   readonly #admission: Admission<A>;
@@ -96,7 +96,7 @@ export class EndpointConnections<A extends Addr, M> {
         },
         closed: (connection, closed) => this.#ended(connection, closed),
         datagrams: (connection) => {
-          // Nobody sends us any; what comes is dropped, so that it holds no memory.
+          // The endpoint has no use for QUIC datagrams: they are dropped, so that they hold no memory.
           while (connection.receiveDatagram() !== undefined) counters.countDrop('endpoint.datagram');
         },
         moved: (connection) => this.#moved(connection),
@@ -122,7 +122,7 @@ export class EndpointConnections<A extends Addr, M> {
     });
   }
 
-  /** How full it is, for `inspect`. */
+  /** Sizes, for `inspect`. */
   get state(): Readonly<Record<string, number>> {
     return {
       connections: this.index.size,
@@ -134,12 +134,12 @@ export class EndpointConnections<A extends Addr, M> {
     };
   }
 
-  /** Where a peer was last. */
+  /** The last known address of a peer. */
   addrOf(peer: PeerId): A | undefined {
     return this.#table.recall(peer);
   }
 
-  /** A connection to a target: one that is there, or one that is made. Returns a function that gives up waiting. */
+  /** Gets the connection to a target, or dials it. Returns a function that stops waiting. */
   connect(target: Dialled<A>, waiter: DialWaiter<LiveConnection<A, M>>): () => void {
     const found = target.fresh ? undefined : this.index.find(target);
     if (found === undefined) return this.#dials.join(target, waiter);
@@ -156,7 +156,7 @@ export class EndpointConnections<A extends Addr, M> {
     this.#lingering.close();
   }
 
-  /** `accept` has answered. Streams that the peer has opened meanwhile are read now. */
+  /** `accept` has answered. Streams that the peer has opened in the meantime are read now. */
   #decided(connection: QuicConnection, accepted: boolean): void {
     if (connection.state === 'closed') return;
     if (!accepted) {
@@ -172,7 +172,7 @@ export class EndpointConnections<A extends Addr, M> {
     }
   }
 
-  /** Asks `accept` again about every peer, and ends what it refuses. */
+  /** Asks `accept` again about every peer, and closes the connections that it refuses. */
   recheck(): Promise<void> {
     const connections = [...this.index.values()].map(({ connection }) => connection);
     return this.#admission.recheck(connections, (connection) => {
@@ -181,7 +181,7 @@ export class EndpointConnections<A extends Addr, M> {
     });
   }
 
-  /** The handshake is over on our side. A client waits for the welcome, since its server may still turn it away. */
+  /** The handshake is over on this side. The initiator waits for the welcome, because the responder may still refuse it. */
   #connected(connection: QuicConnection): void {
     const target = this.#dials.targetOf(connection);
     if (connection.role === 'client' && target === undefined) {
@@ -216,7 +216,7 @@ export class EndpointConnections<A extends Addr, M> {
     this.#admit(live);
   }
 
-  /** Both sides have let each other in. */
+  /** Both sides have accepted each other. */
   #admit(live: LiveConnection<A, M>): void {
     this.#trace('session', live.remoteAddr, live.side);
     this.#upkeep.start();

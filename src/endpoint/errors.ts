@@ -1,11 +1,11 @@
-/** How ends of connections and streams look to those who wanted something of them. */
+/** Errors of calls on connections and streams that have ended. */
 
 import { P2PError } from '../core/errors.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
 import { type ConnectionClosed } from './connection.ts';
 
-/** How a connection ended, in the words of the application. */
+/** How a connection ended, as the application sees it. */
 export function closedOf(closed: QuicClosed): ConnectionClosed {
   const { by, code, reason, cause } = closed;
   const ordinary = code === CLOSE_CODE.NORMAL || code === CLOSE_CODE.REPLACED;
@@ -13,7 +13,7 @@ export function closedOf(closed: QuicClosed): ConnectionClosed {
   return cause === undefined ? { by, code, reason, benign } : { by, code, reason, benign, cause };
 }
 
-/** The `disconnected` error of something on a connection that has ended. */
+/** The `disconnected` error of a call on a connection that has ended. */
 export function connectionError(what: string, closed: ConnectionClosed, sent: 'no' | 'maybe'): P2PError {
   const { by, code, reason } = closed;
   const side = by === 'local' ? 'local' : by === 'peer' || by === 'peer_transport' ? 'remote' : 'path';
@@ -24,21 +24,29 @@ export function connectionError(what: string, closed: ConnectionClosed, sent: 'n
   });
 }
 
-/** Why the peer gave up a stream, in our error. */
+/** The error for a stream that the peer has stopped or reset with a code. */
 export function streamError(what: string, code: number | undefined): P2PError {
   if (code === STREAM_CODE.OVERSIZE) {
     return new P2PError('mtu_exceeded', 'remote', `Cannot ${what}: the message is larger than the peer takes`);
   }
   if (code === STREAM_CODE.TIMEOUT) {
-    return new P2PError('timeout', 'remote', `Cannot ${what}: the stream stood still for longer than the peer waits`);
+    return new P2PError(
+      'timeout',
+      'remote',
+      `Cannot ${what}: the stream made no progress for longer than the peer waits`,
+    );
   }
   if (code === STREAM_CODE.VERSION) {
     return new P2PError('unsupported', 'remote', `Cannot ${what}: the peer does not know this version of the framing`);
   }
-  return new P2PError('refused', 'remote', `Cannot ${what}: the peer has given up the stream (code ${code ?? 0})`);
+  return new P2PError(
+    'refused',
+    'remote',
+    `Cannot ${what}: the peer has stopped or reset the stream (code ${code ?? 0})`,
+  );
 }
 
-/** The error of a connect to one of several, when none answered. */
+/** The error of `connectToAny` when none of the addresses answered. */
 export function noneAnswered(names: readonly string[], errors: readonly P2PError[]): P2PError {
   const cause = new AggregateError(errors, `None of ${names.length} addresses answered`);
   const reasons = errors.slice(0, 3).map(({ message }) => message);

@@ -1,4 +1,4 @@
-/** What happens at an endpoint, for those who want to know. */
+/** Events of an endpoint, for every loop over them. */
 
 import { type Addr } from '../core/addr.ts';
 import { wholeNumber } from '../base/checks.ts';
@@ -33,11 +33,11 @@ interface Listener<A extends Addr, M> {
 
 const CAPACITY = 1024;
 
-/** Hands each event to each of those who iterate. */
+/** Gives each event to every loop over the endpoint's events. */
 export class EventSubscribers<A extends Addr, M> {
   readonly #waits: Waits;
   readonly #isClosed: () => boolean;
-  /** Bounded by those who iterate. */
+  /** Bounded by the loops of the application. */
   readonly #listeners = new Set<Listener<A, M>>();
 
   constructor(waits: Waits, isClosed: () => boolean) {
@@ -45,7 +45,7 @@ export class EventSubscribers<A extends Addr, M> {
     this.#isClosed = isClosed;
   }
 
-  /** Whether anybody would hear of an event; messages are kept for `sent` and `unsent` only then. */
+  /** Whether there is a loop. Messages are kept for `sent` and `unsent` only then. */
   get heard(): boolean {
     return this.#listeners.size > 0;
   }
@@ -80,7 +80,7 @@ export class EventSubscribers<A extends Addr, M> {
     }
   }
 
-  /** Nothing more will happen: those who wait are told. */
+  /** The endpoint has closed: loops that wait end. */
   wake(): void {
     for (const { feed } of this.#listeners) feed.wake();
   }

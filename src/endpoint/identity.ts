@@ -1,4 +1,4 @@
-/** Who we are: a key with a certificate made on the spot, or a chain from elsewhere. */
+/** The identity of an endpoint: a key with a self-signed certificate, or with a given chain. */
 
 import { type Bytes, copyBytes, equalBytes } from '../base/bytes.ts';
 import { describeOption, describeValue } from '../base/checks.ts';
@@ -13,22 +13,22 @@ import { exportKey, importKey } from '../identity/import-key.ts';
 import { type PrivateKey } from '../identity/private-key.ts';
 import { type QuicIdentity, identityOf, keyOf } from '../identity/quic-identity.ts';
 
-/** One certificate in DER, or one and more in PEM. */
+/** One certificate in DER, or one or more in PEM. */
 export type CertificateSource = Uint8Array | string;
 
-/** What says who we are. */
+/** Options about the identity. */
 export interface IdentityOptions {
   readonly privateKey?: PrivateKey | Uint8Array | string | undefined;
   readonly certificate?: CertificateSource | readonly CertificateSource[] | undefined;
 }
 
-/** An identity with nothing left open. */
+/** A checked identity. */
 export interface ResolvedIdentity {
   readonly publicKey: PublicKey;
   readonly quic: QuicIdentity;
 }
 
-/** The DER of certificates. @throws {TypeError} when there are none. */
+/** Certificates in DER. @throws {TypeError} when there are none. */
 export function certificatesOf(source: CertificateSource, label: string): readonly Bytes[] {
   if (source instanceof Uint8Array) {
     const text = source[0] === PEM_DASH ? new TextDecoder().decode(source) : undefined;
@@ -44,10 +44,10 @@ export function certificatesOf(source: CertificateSource, label: string): readon
 
 const PEM_DASH = 0x2d;
 
-/** The name that qp2p's certificates have; its TLS library takes none without an extension. */
+/** The name in qp2p's certificates; its TLS library accepts none without an extension. */
 const QP2P_NAME = 'maidsafe.net';
 
-/** @throws {TypeError} for what is no identity, and for a key that is not the certificate's. */
+/** @throws {TypeError} for values that are no identity, and for a key that is not the certificate's. */
 export function resolveIdentity(
   { privateKey, certificate }: IdentityOptions,
   realm: Realm,
@@ -63,7 +63,7 @@ export function resolveIdentity(
   return { publicKey: given.publicKey, quic: identityOf(given, realm, extensions) };
 }
 
-/** @throws {TypeError} for what is no key. */
+/** @throws {TypeError} for a value that is no key. */
 function checkedKey(given: PrivateKey | Uint8Array | string): PrivateKey {
   if (typeof given === 'string' || given instanceof Uint8Array) {
     throw new TypeError(
@@ -93,7 +93,7 @@ function fromCertificate(
   return { publicKey, quic: { chain, privateKey: privateKeyOf(key, first.spki) } };
 }
 
-/** PKCS#8 of the key. Of algorithms that only TLS knows (RSA, P-384), TLS itself finds out whether it fits. */
+/** The key as PKCS#8. For algorithms that only TLS supports (RSA, P-384), TLS itself checks that key and certificate match. */
 function privateKeyOf(key: PrivateKey | Uint8Array | string, spki: Bytes): Bytes {
   const isText = typeof key === 'string' || key instanceof Uint8Array;
   if (isText && defaultKeyRegistry.verifier(spki) === undefined) return pkcs8Of(key);

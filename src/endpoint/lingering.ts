@@ -1,27 +1,27 @@
-/** Connections that have ended with messages that nobody has taken yet. */
+/** Connections that have ended and still have messages to be taken. */
 
 import { type Millis } from '../base/machine.ts';
 
-/** Of more, the one of which nothing was taken for longest is forgotten. */
+/** When there are more, the one from which nothing was taken for the longest time is forgotten. */
 const MAX_LINGERING = 1024;
-/** Where memory is short, what nobody takes is kept for so long after the end of its connection. */
+/** When memory is short, messages are dropped when none of their connection was taken for this time. */
 const LINGER_MS = 10_000;
-/** Memory is short when messages, or engines, hold so much. */
+/** Memory is short when messages, or engines, hold more than this. */
 const LINGER_BYTES = 8 * 2 ** 20;
 const LINGER_ENGINE_BYTES = 16 * 2 ** 20;
 
-/** What keeps messages until they are forgotten. */
+/** Something with messages that can be dropped. */
 export interface Forgettable {
-  /** Drops what was not taken. */
+  /** Drops the messages that were not taken. */
   forget(): void;
 }
 
 export class Lingering<C extends Forgettable> {
-  /** With when something of it was last taken, longest ago first. Bounded by `MAX_LINGERING`. */
+  /** When a message of each was last taken, the longest ago first. Bounded by `MAX_LINGERING`. */
   readonly #sinceMs = new Map<C, Millis>();
   readonly #untaken: () => void;
 
-  /** @param untaken - told of each connection whose messages are given up. */
+  /** @param untaken - called for each connection whose messages are dropped. */
   constructor(untaken: () => void) {
     this.#untaken = untaken;
   }
@@ -34,7 +34,7 @@ export class Lingering<C extends Forgettable> {
     return this.#sinceMs.has(connection);
   }
 
-  /** A connection has ended, or something of it was taken. */
+  /** A connection has ended, or a message of it was taken. */
   add(connection: C, nowMs: Millis): void {
     this.#sinceMs.delete(connection);
     this.#sinceMs.set(connection, nowMs);
@@ -42,12 +42,12 @@ export class Lingering<C extends Forgettable> {
     if (this.#sinceMs.size > MAX_LINGERING) this.#giveUp(longest!);
   }
 
-  /** Everything of it was taken. */
+  /** All its messages were taken. */
   done(connection: C): void {
     if (this.#sinceMs.delete(connection)) connection.forget();
   }
 
-  /** Gives up what nobody takes, where memory is short. @returns whether something was given up */
+  /** When memory is short, drops messages that nobody takes. @returns whether some were dropped */
   relieve(nowMs: Millis, held: { readonly messageBytes: number; readonly engineBytes: number }): boolean {
     if (held.messageBytes <= LINGER_BYTES && held.engineBytes <= LINGER_ENGINE_BYTES) return false;
     let gaveUp = false;
@@ -59,7 +59,7 @@ export class Lingering<C extends Forgettable> {
     return gaveUp;
   }
 
-  /** Forgets all. */
+  /** Drops all messages. */
   close(): void {
     for (const connection of this.#sinceMs.keys()) connection.forget();
   }

@@ -1,4 +1,4 @@
-/** What the peer sends on a stream, taken when it is asked for. */
+/** The receiving side of a stream in use. */
 
 import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -9,21 +9,21 @@ import { type ReceiveStream, type StreamId } from './stream.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 import { StreamFailure, type StreamReader } from './stream-reader.ts';
 
-/** What one pull of a Web Stream reads at most. */
+/** The most bytes that one pull of a Web Stream reads. */
 const PULL_BYTES = 65_536;
 
 export class LiveReceiveStream<M> implements ReceiveStream<M> {
   readonly id: StreamId;
   readonly #reader: StreamReader<M>;
   readonly #hooks: StreamHooks<M>;
-  /** Those who wait for more. Bounded by the calls under way. */
+  /** Called when more can be read. Bounded by the calls under way. */
   readonly #waiting = new Set<() => void>();
   readonly #over: () => void;
   #readable: ReadableStream<Bytes> | undefined;
-  /** Bytes of it have been counted. */
+  /** Whether bytes of it have been counted. */
   #begun = false;
 
-  /** @param over - told when nothing more can come. */
+  /** @param over - called when nothing more can come. */
   constructor(reader: StreamReader<M>, id: StreamId, hooks: StreamHooks<M>, over: () => void) {
     this.#reader = reader;
     this.id = id;
@@ -83,7 +83,7 @@ export class LiveReceiveStream<M> implements ReceiveStream<M> {
     return this.#readable;
   }
 
-  /** More has come, or the end. */
+  /** More data or the end has come. */
   wake(): void {
     for (const look of this.#waiting) look();
   }

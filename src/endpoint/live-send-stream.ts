@@ -1,4 +1,4 @@
-/** Our side of a stream: what `openUni`, `openBi` and replies are made of. */
+/** The sending side of a stream in use. */
 
 import { type Bytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
@@ -28,7 +28,7 @@ export class LiveSendStream<M> implements SendStream<M> {
     this.#hooks = hooks;
   }
 
-  /** Has the peer see the stream after this turn, unless something is written in it, which shows the stream as well. */
+  /** Announces the stream to the peer at the end of this turn, unless something is written before: that announces it too. */
   announced(): this {
     if (!this.#hooks.format.framing.prefaced) return this;
     this.#hooks.later(() => {
@@ -71,10 +71,10 @@ export class LiveSendStream<M> implements SendStream<M> {
       const why = this.#mode === 'messages' ? 'it carries messages' : "qp2p's framing has messages only";
       throw new P2PError('unsupported', 'local', `Cannot write bytes on ${this.id.text}: ${why}`, { sent: 'no' });
     }
-    // With the default strategy one chunk waits at a time, and `write` resolves when the transport has it.
+    // With the default strategy one chunk waits at a time, and `write` resolves when the transport has taken it.
     let aborted = false;
     this.#writable = new WritableStream<Uint8Array>({
-      // `abort` waits for the write or close under way: the signal comes at once, and the reset ends those.
+      // `abort` waits for the write or close under way. The signal comes at once, and the reset ends them.
       start: ({ signal }) => {
         const give = (): void => {
           aborted = true;
@@ -100,7 +100,7 @@ export class LiveSendStream<M> implements SendStream<M> {
     return this.#writable;
   }
 
-  /** The first byte of our direction; from here on the stream is what it says. */
+  /** The first byte of this direction, which says what the stream carries from now on. */
   #preface(kind: number): Bytes {
     this.#mode = kind === PREFACE.BYTES ? 'bytes' : 'messages';
     return this.#hooks.format.framing.prefaced ? Uint8Array.of(kind) : EMPTY_BYTES;

@@ -1,4 +1,4 @@
-/** How an endpoint is made. */
+/** Options of endpoints, with their defaults and bounds. */
 
 import { type Accept } from '../core/accept.ts';
 import { type Addr } from '../core/addr.ts';
@@ -18,117 +18,116 @@ import { type CertificateSource } from './identity.ts';
 import { type ConnectionLimits } from './connection-hooks.ts';
 import { type ResolvedTrust, resolveTrust, type Trust } from './trust.ts';
 
-/** How often and how patiently something is tried again. */
+/** How a call is tried again. */
 export type EndpointRetry = Pick<RetryOptions, 'maxAttempts' | 'timeoutMs' | 'backoff' | 'jitter' | 'shouldRetry'>;
 
-/** What every endpoint takes; sizes in bytes, durations in milliseconds. */
+/** Options of every endpoint. Sizes are in bytes, durations in milliseconds. */
 export interface EndpointOptions<A extends Addr> extends PendingLimits, QuicTransportOptions {
-  /** Who we are: a key, or with `certificate` also PKCS#8 in PEM or DER. @default a key that is generated and forgotten */
+  /** The endpoint's identity: a key; with `certificate` also PKCS#8 in PEM or DER. @default a new key, which is not stored */
   readonly privateKey?: PrivateKey | Uint8Array | string | undefined;
   /**
-   * A chain for `privateKey`, of an authority that the peers trust for example: end entity first, in one piece or several.
-   * @default a certificate that the endpoint makes and signs itself
+   * The certificate of `privateKey` with its chain, end entity first, in one value or several. @default a self-signed certificate
    */
   readonly certificate?: CertificateSource | readonly CertificateSource[] | undefined;
   /**
-   * Whom to talk to. Without it: anyone who proves a key, and `connection.peerId` says whose; nobody can take another's
-   * PeerID. Give `expect` with `connect` to insist on one. @default anyone who proves a key
+   * Which peers the endpoint trusts. By default every peer that proves a key: `connection.peerId` is the PeerID of that key, and
+   * no peer can use the PeerID of another. Use `expect` of `connect` to allow one PeerID only. @default every peer that proves a key
    */
   readonly trust?: Trust | undefined;
   /**
-   * Whether a trusted peer may talk, dialled or dialling: asked once for each connection, before anything of the peer is delivered and
-   * before it is announced. A promise is waited for, up to 5 s. Anything but `true` is a no, counted as `endpoint.not_accepted`, and
-   * a fault of the predicate as `handler_error` too; it arrives as `refused`. `recheck()` asks again. @default every trusted peer
+   * Whether a trusted peer may connect, in both directions. It is called once for each connection, before any data of the peer is
+   * delivered and before the connection is announced. A promise may take up to 5 s. Any result but `true` refuses the peer, which
+   * sees `refused`, and is counted as `endpoint.not_accepted`; a fault of the predicate is also counted as `handler_error`.
+   * `recheck()` asks again. @default every trusted peer
    */
   readonly accept?: Accept<A> | undefined;
-  /** Whether to take connections. @default true */
+  /** Whether the endpoint accepts connections. @default true */
   readonly listen?: boolean | undefined;
   /** Names of the application protocol, best first. Both sides must have one in common. @default 'shoal-endpoint/1' */
   readonly alpn?: string | readonly string[] | undefined;
-  /** Unidirectional streams that a peer may have open, from 1 on: each message takes one. @default 100 */
+  /** Unidirectional streams that a peer may have open, at least 1: each message takes one. @default 100 */
   readonly maxUniStreams?: number | undefined;
-  /** The largest message, of three parts all together, that is sent and taken. @default 16 MiB */
+  /** The largest message that is sent and accepted; of three parts, all together. @default 16 MiB */
   readonly maxMessageBytes?: number | undefined;
-  /** Unfinished and unread bytes of a connection; then all but its oldest stream wait. @default 32 MiB, 128 MiB for qp2p */
+  /** Unfinished and unread bytes of a connection. Beyond that, all its streams but the oldest wait. @default 32 MiB, 128 MiB for qp2p */
   readonly maxConnectionBytes?: number | undefined;
   /**
-   * What all connections together may make the endpoint hold: the same of all, and receive windows beyond 8 KiB for each.
-   * Connections get larger windows while there is plenty. @default 16 MiB, 256 MiB for qp2p, at least `maxMessageBytes`
+   * Memory for all connections together: unfinished and unread bytes, and receive windows beyond 8 KiB for each connection.
+   * Connections get larger windows while much of it is free. @default 16 MiB, 256 MiB for qp2p, at least `maxMessageBytes`
    */
   readonly maxEndpointBytes?: number | undefined;
-  /** Messages that wait for a connection to be made or for a stream, for each peer; more fail at once. @default 16_384 */
+  /** Messages to one peer that can wait for a connection or a stream; more are rejected at once. @default 16_384 */
   readonly maxQueuedMessages?: number | undefined;
-  /** A message that has begun moves by 64 KiB or ends within this time, or its stream is reset. @default 30_000 */
+  /** A message that has begun must progress by 64 KiB or end within this time; otherwise its stream is reset. @default 30_000 */
   readonly streamTimeoutMs?: number | undefined;
-  /** How long connecting may take unless the call says otherwise. @default 10_000 */
+  /** How long `connect` may take, unless the call has a `timeoutMs`. @default 10_000 */
   readonly connectTimeoutMs?: number | undefined;
   /** Connections at a time. @default 4096 */
   readonly maxConnections?: number | undefined;
   /**
-   * Connections of one PeerID that are kept. Of more, the oldest is closed as soon as nothing is under way on it; twice as many are
-   * the limit, where the newest is closed. @default 64
+   * Connections of one PeerID that are kept. When there are more, the oldest is closed as soon as nothing is under way on it. At
+   * twice as many a new one is closed at once. @default 64
    */
   readonly maxConnectionsPerPeer?: number | undefined;
-  /** Whether `connect` uses the connections that are there; without, each call dials anew. `send` always does. @default true */
+  /** Whether `connect` uses existing connections. With false each call dials; `send` uses existing ones in any case. @default true */
   readonly pool?: boolean | undefined;
-  /** How `connect` and `send` are tried again unless the call says otherwise; true for 30 s. @default false */
+  /** How `connect` and `send` are tried again, unless the call has a `retry`; true for 30 s. @default false */
   readonly retry?: boolean | EndpointRetry | undefined;
-  /** When those who connect must prove their address first. @default 'under_load' */
+  /** When peers that connect must prove their address first. @default 'under_load' */
   readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
-  /** Gets what comes on the swarm below and is not QUIC. @default counted as `endpoint.not_quic` */
+  /** Called with datagrams of the swarm below that are not QUIC. @default they are counted as `endpoint.not_quic` */
   readonly onOther?: ((message: Message<A>) => void) | undefined;
-  /** Gets TLS secrets as lines in NSS key log format. @default none are made */
+  /** Called with TLS secrets as lines in NSS key log format. @default no secrets are exported */
   readonly onKeyLog?: ((line: string) => void) | undefined;
 }
 
 /**
- * Speaks as qp2p 0.35 and 0.36 do: messages have three parts, and nobody is authenticated. The endpoint's messages are
- * `Qp2pMessage`s then.
+ * Compatible with qp2p 0.35 and 0.36: messages are `Qp2pMessage`s with three parts, and no peer is authenticated.
  */
 export interface Qp2pPreset {
   readonly preset: 'qp2p';
 }
 
-/** Speaks shoal's own protocol: messages are bytes, and peers are authenticated. */
+/** shoal's own protocol: messages are bytes, and peers are authenticated. */
 export interface NoPreset {
   readonly preset?: undefined;
 }
 
-/** How an endpoint over a swarm is made. */
+/** Options of an endpoint over a swarm. */
 export interface EndpointOverOptions<A extends Addr> extends EndpointOptions<A> {
   /** Leaves the swarm below open when the endpoint closes. @default false */
   readonly keepInner?: boolean | undefined;
 }
 
-/** How an endpoint on a UDP socket is opened. */
+/** Options of an endpoint on a UDP socket of its own. */
 export interface OpenEndpointOptions extends EndpointOptions<UdpAddr> {
   /** IP and UDP port to bind to, port 0 for any. @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6 */
   readonly bind?: string | undefined;
-  /** Kernel buffer asked for. @default as `openUdpSwarm` */
+  /** Size of the kernel's receive buffer. @default as `openUdpSwarm` */
   readonly recvBufferBytes?: number | undefined;
-  /** Kernel buffer asked for. @default as `openUdpSwarm` */
+  /** Size of the kernel's send buffer. @default as `openUdpSwarm` */
   readonly sendBufferBytes?: number | undefined;
-  /** Whose time and randomness. @default the system's */
+  /** Source of time and randomness. @default the system's */
   readonly realm?: Realm | undefined;
   /** Whose sockets: those of a host of a virtual network, say. @default this system's */
   readonly network?: Network | undefined;
-  /** Gives up opening. */
+  /** Cancels the opening. */
   readonly signal?: AbortSignal | undefined;
   readonly over?: undefined;
 }
 
-/** How an endpoint on another swarm is opened. */
+/** Options of `openEndpoint` with a swarm in place of a UDP socket. */
 export interface OpenEndpointOverOptions<A extends Addr> extends EndpointOverOptions<A> {
-  /** A datagram swarm to use in place of a UDP socket: 1200 bytes and more. */
+  /** A swarm that carries datagrams of 1200 bytes or more. */
   readonly over: Swarm<A>;
-  /** Gives up opening. */
+  /** Cancels the opening. */
   readonly signal?: AbortSignal | undefined;
   readonly bind?: undefined;
 }
 
-/** Options with nothing left open, as far as the endpoint itself needs them. */
+/** Options with their defaults filled in. */
 export interface ResolvedEndpointOptions<A extends Addr> {
   readonly options: EndpointOptions<A>;
   readonly qp2p: boolean;
@@ -146,10 +145,10 @@ export interface ResolvedEndpointOptions<A extends Addr> {
   readonly transport: QuicTransportOptions;
 }
 
-/** What both sides call the protocol; its number is that of docs/wire/endpoint.md. */
+/** The name of the protocol in ALPN; its number is that of docs/wire/endpoint.md. */
 const ALPN = 'shoal-endpoint/1';
 const MIB = 2 ** 20;
-/** What `retry: true` means: as long as qp2p tried. */
+/** The meaning of `retry: true`: as long as qp2p retried. */
 const RETRY: EndpointRetry = { timeoutMs: 30_000 };
 /** The longest duration that QUIC takes. */
 const MAX_MS = 2 ** 32 - 1;
@@ -171,16 +170,16 @@ export function resolveEndpointOptions<A extends Addr>(
   const qp2p = preset === 'qp2p';
   if (qp2p && options.trust !== undefined && options.trust !== 'anyone') {
     throw new TypeError(
-      "Cannot take trust: preset: 'qp2p' shows no client certificates and checks none, so nobody is known",
+      "Cannot take trust: preset: 'qp2p' neither presents nor checks client certificates, so no peer has an identity",
     );
   }
   if (options.accept !== undefined && (qp2p || options.trust === 'anyone')) {
-    throw new TypeError("Cannot take accept: with trust 'anyone' nobody is known, so there is nobody to ask about");
+    throw new TypeError("Cannot take accept: with trust 'anyone' no peer has an identity that could be judged");
   }
   const whole = (name: NumberOption, fallback: number, min: number, max: number): number =>
     wholeNumber(options[name], name, fallback, min, max);
   const maxMessageBytes = whole('maxMessageBytes', 16 * MIB, 1, MAX_PART_BYTES);
-  // qp2p sends a hundred messages at once, each a bit at a time, and they must all be held.
+  // qp2p sends a hundred messages at once, a part of each at a time, and all of them have to be held.
   const heldBytes = qp2p ? 128 * MIB : 32 * MIB;
   const endpointBytes = qp2p ? 256 * MIB : 16 * MIB;
   const alpn = resolveAlpn(options.alpn, qp2p);
@@ -191,7 +190,7 @@ export function resolveEndpointOptions<A extends Addr>(
     maxUniStreams: whole('maxUniStreams', 100, 1, MIB),
     maxBidiStreams: whole('maxBidiStreams', 100, 0, MIB),
   };
-  resolveSettings({ ...transport, alpn, listen: false }); // The engine takes them much later: complain now.
+  resolveSettings({ ...transport, alpn, listen: false }); // The engine gets them later; misuse has to throw now.
   const maxConnectionBytes = whole('maxConnectionBytes', Math.max(heldBytes, 2 * maxMessageBytes), 1, 2 ** 40);
   return {
     options,
@@ -236,7 +235,7 @@ function resolveAlpn(alpn: string | readonly string[] | undefined, qp2p: boolean
   return names;
 }
 
-/** What a call or an endpoint says about trying again. */
+/** @throws {TypeError} when it is neither a boolean nor an object. */
 export function resolveRetry(retry: boolean | EndpointRetry | undefined): EndpointRetry | undefined {
   if (retry === undefined || retry === false) return undefined;
   if (retry === true) return RETRY;

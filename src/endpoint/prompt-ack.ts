@@ -1,10 +1,10 @@
-/** Acknowledgements that do not wait. */
+/** Acknowledgements without delay. */
 
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 
 /**
- * Has the acknowledgement sent at once, with a PING: alone it would wait for 25 ms or a second packet (RFC 9000 §13.2.1), and
- * a peer that awaits each message would get no more than forty a second through. Once a turn is enough for all.
+ * Sends a PING, so that the acknowledgement goes with it at once. Otherwise it would wait for 25 ms or a second packet (RFC 9000
+ * §13.2.1), and a peer that awaits each message could send forty a second at most. One PING in a turn is enough.
  */
 export function promptly(connection: QuicConnection, later: (act: () => void) => void): () => void {
   let acknowledged = false;

@@ -1,23 +1,23 @@
-/** Connects to one of several: attempts begin one after the other, a few at a time; the first that gets through wins. */
+/** Runs attempts to connect, a few at a time; the first that succeeds wins. */
 
 import { P2PError } from '../core/errors.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type DialWaiter } from '../sessions/dials.ts';
 
-/** How a race is run. */
+/** Options of a race. */
 export interface RaceOptions<C> {
   readonly realm: Realm;
   readonly staggerMs: number;
   readonly maxParallel: number;
-  /** For each attempt. */
+  /** The longest time for each attempt. */
   readonly timeoutMs: number;
-  /** What is tried, in order, in words. */
+  /** Texts of the addresses, in order, for errors. */
   readonly candidates: readonly string[];
-  /** Begins an attempt, and answers what gives it up. */
+  /** Begins an attempt and returns a function that cancels it. */
   readonly attempt: (index: number, waiter: DialWaiter<C>) => () => void;
   readonly won: (connection: C) => void;
-  /** Gets one error for each candidate, in order. */
+  /** Called with one error for each candidate, in order. */
   readonly lost: (errors: readonly P2PError[]) => void;
 }
 
@@ -40,7 +40,7 @@ export class Race<C> {
     this.#options = options;
   }
 
-  /** Begins, or goes on, as far as the options allow. */
+  /** Starts attempts as far as the options allow. */
   start(): void {
     const { candidates, maxParallel, staggerMs, realm } = this.#options;
     while (!this.#over && this.#next < candidates.length && this.#running.size < maxParallel) {
@@ -54,7 +54,7 @@ export class Race<C> {
     }
   }
 
-  /** Gives up what is under way. Idempotent. */
+  /** Cancels the attempts under way. Idempotent. */
   stop(): void {
     this.#over = true;
     this.#stagger?.cancel();
@@ -90,7 +90,7 @@ export class Race<C> {
     if (this.#running.get(index) === attempt) attempt.cancel = cancel;
   }
 
-  /** One that fails makes the next begin at once. */
+  /** An attempt has failed: the next one starts at once. */
   #fail(index: number, error: P2PError): void {
     this.#errors[index] = error;
     this.#failed++;

@@ -7,13 +7,13 @@ import { type MessageFormat } from './message-format.ts';
 import { type Holder, type StreamBudget } from './stream-budget.ts';
 import { type StreamContent, StreamFailure, type StreamFault, StreamReader } from './stream-reader.ts';
 
-/** A stream must get on by as much, or end, within the deadline. */
+/** A stream must progress by this much, or end, within the deadline. */
 const PROGRESS_BYTES = 65_536;
 
-/** What every stream may hold, however little memory is left: so unfinished messages do not delay small ones. */
+/** Every stream may hold this much even when memory is used up, so that unfinished messages do not delay small ones. */
 const SMALL_BYTES = 4096;
 
-/** A message in a buffer of at least so many bytes, and so many times its size, is copied, so that the buffer can go. */
+/** A message in a buffer of at least this size, and this many times its own size, is copied, so that the buffer can be freed. */
 const TRIMMED_BYTES = 65_536;
 const TRIMMED_TIMES = 5 / 4;
 
@@ -41,25 +41,25 @@ export interface ReceiverHooks<M> {
   scheduleFlush(): void;
   /** A stream of bytes can be taken. */
   bodyReady(): void;
-  /** A message is whole, and nothing of ours goes back that the acknowledgement could go with. */
+  /** A unidirectional message is complete; no data goes back that the acknowledgement could be sent with. */
   acknowledge(): void;
-  /** The peer has let us in. */
+  /** The peer's welcome has come: it has accepted us. */
   welcomed(): void;
   dropped(fault: StreamFault | 'timeout'): void;
 }
 
-/** A stream of the peer's. */
+/** A stream that the peer has opened. */
 class Arrival<M> implements Holder {
   readonly reader: StreamReader<M>;
   readonly #resume: (arrival: Arrival<M>) => void;
-  /** When it last got on, and how far it was. */
+  /** When it last progressed, and how many bytes it held then. */
   movedMs: number;
   moved = 0;
-  /** Bytes of it in the budget. */
+  /** Its bytes that the budget counts. */
   held = 0;
-  /** Waits for us, not for the peer. */
+  /** Whether it waits for room here, not for the peer. */
   parked = false;
-  /** Once it is known. */
+  /** What it carries; `undefined` before that is known. */
   content: StreamContent | undefined;
 
   constructor(reader: StreamReader<M>, nowMs: number, resume: (arrival: Arrival<M>) => void) {
@@ -88,17 +88,17 @@ export class Receiver<M> {
     hooks.pending.onRoom = () => this.#unpark();
   }
 
-  /** Whether a message is on its way, or waits. */
+  /** Whether a stream is unfinished, or a message waits to be taken. */
   get busy(): boolean {
     return this.#arrivals.size > 0 || this.#hooks.inbox.size > 0;
   }
 
-  /** Whether nothing more will be given out. */
+  /** Whether there will be nothing more to take. */
   get over(): boolean {
     return this.#ended && !this.busy;
   }
 
-  /** The next stream of bytes, taken out: the code that takes it reads it from now on. */
+  /** Takes the next stream of bytes out: the caller reads it from now on. */
   takeBody(): StreamReader<M> | undefined {
     const reader = this.#bodies.shift();
     if (reader !== undefined) this.#forget(this.#arrivals.get(reader.stream));
@@ -113,7 +113,7 @@ export class Receiver<M> {
     this.#read(arrival);
   }
 
-  /** @returns whether it is a stream of ours to read. */
+  /** @returns whether the stream is read here. */
   handleReadable(stream: QuicStream): boolean {
     const arrival = this.#arrivals.get(stream);
     if (arrival === undefined) return false;
@@ -121,11 +121,11 @@ export class Receiver<M> {
     return true;
   }
 
-  /** Resets streams that have stood still for too long, though we would have read on. */
+  /** Resets streams that have made no progress for too long although there was room to read. */
   expire(nowMs: number, timeoutMs: number): void {
     for (const arrival of this.#arrivals.values()) {
       const body = arrival.content === undefined ? -1 : this.#bodies.indexOf(arrival.reader);
-      // Between messages a stream may rest, and before its first byte it may wait for its turn at the sender.
+      // A stream may rest between messages, and before its first byte it may wait for its turn at the sender.
       if (body < 0 && (arrival.parked || arrival.reader.held === 0)) continue;
       if (nowMs - arrival.movedMs < timeoutMs) continue;
       if (body >= 0) this.#bodies.splice(body, 1);
@@ -136,7 +136,7 @@ export class Receiver<M> {
     }
   }
 
-  /** Nothing more comes from the peer; what has arrived can still be taken, unless it is dropped. */
+  /** The connection is over. What has come can still be taken, unless `drop` is set. */
   handleClosed(drop: boolean): void {
     this.#ended = true;
     if (drop) this.#clear();
@@ -203,7 +203,7 @@ export class Receiver<M> {
     this.#hooks.scheduleFlush();
   }
 
-  /** A stream that is there and has said nothing yet can be taken, so that we may speak first on it. */
+  /** Offers a stream that is announced and has sent nothing yet: the application may send on it first. */
   #offer(reader: StreamReader<M>): void {
     if (reader.stream.receiveState !== 'open' || this.#bodies.includes(reader)) return;
     this.#bodies.push(reader);
@@ -241,7 +241,7 @@ export class Receiver<M> {
     inbox.put(trimmed, arrival.reader.stream, size);
   }
 
-  /** Keeps the budget's idea of what the stream holds. */
+  /** Tells the budget what the stream holds now. */
   #account(arrival: Arrival<M>): void {
     const held = arrival.reader.held;
     const grown = held - arrival.held;
@@ -280,7 +280,7 @@ export class Receiver<M> {
   }
 
   #unpark(): void {
-    // Reading may park a stream again, behind the others: each is looked at once.
+    // Reading can park a stream again, behind the others: each is looked at once.
     const parked = [...this.#parked];
     this.#parked.clear();
     for (const arrival of parked) if (this.#arrivals.has(arrival.reader.stream)) this.#read(arrival);

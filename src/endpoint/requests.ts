@@ -1,4 +1,4 @@
-/** Requests of a connection whose answers have not come. */
+/** Requests on a connection that wait for their answers. */
 
 import { P2PError } from '../core/errors.ts';
 import { wholeNumber } from '../base/checks.ts';
@@ -15,7 +15,7 @@ import { StreamFailure, StreamReader } from './stream-reader.ts';
 
 export class Requests<M> {
   readonly #hooks: StreamHooks<M>;
-  /** Told that more has come. Bounded by the peer's stream limit. */
+  /** Called when more can be read. Bounded by the peer's stream limit. */
   readonly #asked = new Map<QuicStream, () => void>();
 
   constructor(hooks: StreamHooks<M>) {
@@ -44,7 +44,7 @@ export class Requests<M> {
         this.#hooks.countSent(size);
         const reader = new StreamReader(opened, format.framing);
         this.#asked.set(opened, () => this.#answer(reader, maxResponseBytes, what, wait));
-        // An answer may come before all of the request is taken, and then the peer wants no more of it.
+        // The peer may answer and stop the stream before the whole request is taken.
         sender.write(opened, sending, (error) => {
           if (error !== undefined && opened.receiveState !== 'open') wait.reject(error);
         });
@@ -62,7 +62,7 @@ export class Requests<M> {
     this.#asked.get(stream)?.();
   }
 
-  /** The connection is over: what has come is answered with, the others fail. */
+  /** The connection is over: requests whose answers have come resolve, the others reject. */
   handleClosed(): void {
     for (const look of this.#asked.values()) look();
   }

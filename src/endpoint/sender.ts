@@ -1,4 +1,4 @@
-/** The sending half of a connection: streams of ours while the peer allows them, and bytes while they fit. */
+/** The sending half of a connection: opens streams as the peer allows them, and writes as much as the transport takes. */
 
 import { type P2PError } from '../core/errors.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
@@ -7,32 +7,32 @@ import { type Sending } from '../quic/sending.ts';
 
 /** What a sender needs of its connection. */
 export interface SenderHooks {
-  /** Something was given to the transport: take its outputs soon. */
+  /** Data was written: datagrams have to be sent later in this turn. */
   scheduleFlush(): void;
   /** Runs in a later turn, unless the endpoint has closed by then. */
   later(act: () => void): void;
-  /** Something was acknowledged, or is lost: `drain` looks again. */
+  /** Data was acknowledged or is lost: drains look again. */
   settled(): void;
   /** The error of a stream that the peer has stopped with a code. */
   stopped(code: number | undefined): P2PError;
 }
 
-/** Messages up to here do not wait for large ones that wait for room: they are a few packets. */
+/** Messages up to this size do not wait behind large ones that wait for room: they are a few packets. */
 const OVERTAKING_BYTES = 16_384;
 
-/** Gets nothing when all went well. */
+/** Called without an error when the data was taken or acknowledged. */
 export type Settle = (error?: P2PError) => void;
 
-/** Somebody who waits for a stream. */
+/** A call that waits for a stream. */
 interface Opening {
   readonly priority: number;
   readonly use: (stream: QuicStream) => void;
   readonly fail: (error: P2PError) => void;
 }
 
-/** What is under way on a stream. */
+/** Data under way on a stream. */
 interface Outgoing {
-  /** In order of beginning. */
+  /** Numbers streams in the order in which their data began. */
   readonly number: number;
   /** In order. Bounded by the calls under way. */
   readonly queue: { readonly sending: Sending; readonly taken: Settle }[];
@@ -45,15 +45,15 @@ export class Sender {
   readonly #maxWaiting: number;
   /** By priority, then in order. Bounded by `maxWaiting`. */
   readonly #openings: Record<StreamKind, Opening[]> = { uni: [], bidi: [] };
-  /** Streams with bytes that are not taken, or with somebody who waits for the acknowledgement. */
+  /** Streams with bytes that are not taken, or with a call that waits for the acknowledgement. Bounded by the peer's stream limits. */
   readonly #outgoing = new Map<QuicStream, Outgoing>();
-  /** Those with bytes that are not taken. */
+  /** Streams with bytes that are not taken. Bounded likewise. */
   readonly #blocked = new Set<QuicStream>();
-  /** Those of them that can go on, until they do. */
+  /** Blocked streams that have room again, until they are written to. Bounded likewise. */
   readonly #writable = new Set<QuicStream>();
   readonly #priorities = new WeakMap<QuicStream, number>();
   #numbers = 0;
-  /** Ended by us and not acknowledged. Bounded by the peer's stream limits. */
+  /** Streams that were finished here and are not acknowledged. Bounded by the peer's stream limits. */
   readonly #ending = new Set<QuicStream>();
 
   constructor(hooks: SenderHooks, connection: QuicConnection, maxWaiting: number) {
@@ -67,23 +67,23 @@ export class Sender {
     return this.#ending.size === 0 && this.waiting === 0 && this.#outgoing.size === 0;
   }
 
-  /** Those who wait for a stream. */
+  /** Calls that wait for a stream. */
   get waiting(): number {
     return this.#openings.uni.length + this.#openings.bidi.length;
   }
 
-  /** Whether nobody else may wait for a stream. */
+  /** Whether no more calls may wait for a stream. */
   get full(): boolean {
     return this.waiting >= this.#maxWaiting;
   }
 
-  /** A stream now, unless others wait before or the peer allows none. */
+  /** Opens a stream now; `undefined` when other calls wait for one, or the peer allows none. */
   open(kind: StreamKind, priority: number): QuicStream | undefined {
     if (this.#openings[kind].length > 0) return undefined;
     return this.#opened(kind, priority);
   }
 
-  /** A stream when there is one. Answers what gives up waiting. */
+  /** Opens a stream when the peer allows it. Returns a function that stops waiting. */
   waitFor(kind: StreamKind, opening: Opening): () => void {
     const openings = this.#openings[kind];
     let at = openings.length;
@@ -98,7 +98,7 @@ export class Sender {
   /** The peer allows more streams of a kind. */
   handleAvailable(kind: StreamKind): void {
     const openings = this.#openings[kind];
-    // A sender that gets a stream leaves the list first, since it then stops waiting.
+    // A call that gets a stream stops waiting, so it must have left the list before.
     for (let stream; openings[0] !== undefined; openings.shift()!.use(stream)) {
       stream = this.#opened(kind, openings[0].priority);
       if (stream === undefined) break;
@@ -107,10 +107,10 @@ export class Sender {
   }
 
   /**
-   * Writes to a stream, behind what is being written.
+   * Writes to a stream, after what is being written already.
    *
-   * @param taken - called when the transport has all of it, or with the error; not when `true` is answered.
-   * @param acked - called when all of the stream is acknowledged, or with the error.
+   * @param taken - called when the transport has taken all of it, or with the error; not when this returns `true`.
+   * @param acked - called when the whole stream is acknowledged, or with the error.
    * @returns whether all of it was taken now.
    */
   write(stream: QuicStream, sending: Sending, taken: Settle, acked?: Settle): boolean {
@@ -126,19 +126,19 @@ export class Sender {
     own.queue.push({ sending, taken });
     if (acked !== undefined) own.acked = acked;
     this.#blocked.add(stream);
-    // A stream that does not go on takes nothing, and no event will follow.
+    // A stream that has ended takes nothing, and no event will follow.
     if (stream.sendState !== 'open') this.#fail(stream, this.#hooks.stopped(stream.stopCode));
     else if (!behind && inTurn) this.#goOnLater(stream);
     return false;
   }
 
-  /** As of the stream, and for the order in which waiting messages are written. */
+  /** Sets the priority of the stream, also for the order in which waiting messages are written. */
   setPriority(stream: QuicStream, priority: number): void {
     stream.setPriority(priority);
     this.#priorities.set(stream, priority);
   }
 
-  /** Gives a stream up. */
+  /** Resets a stream; what waits on it fails with the error. */
   reset(stream: QuicStream, code: number, error: P2PError): void {
     stream.reset(code);
     this.#fail(stream, error);
@@ -157,7 +157,7 @@ export class Sender {
     acked?.();
   }
 
-  /** The peer wants no more of it. */
+  /** The peer has stopped the stream. */
   handleStopped(stream: QuicStream): void {
     this.#fail(stream, this.#hooks.stopped(stream.stopCode));
   }
@@ -179,9 +179,9 @@ export class Sender {
   }
 
   /**
-   * Several streams can go on when there is room again, and only one of them gets it: the eldest of the highest priority, so
-   * that messages are finished in turn. Were all to share, a hundred large ones would be half sent at a time, and half of
-   * each in the peer's memory.
+   * When there is room again, only one of several blocked streams gets it: the oldest of the highest priority, so that messages
+   * are finished one after the other. If they shared the room, a hundred large messages would be half sent at a time, and the
+   * peer would hold half of each.
    */
   #goOnLater(stream: QuicStream): void {
     this.#writable.add(stream);

@@ -1,29 +1,35 @@
-/** How much of what peers send an endpoint holds at a time. */
+/** Limits how much of what peers send is held at a time. */
 
-/** A holder of a part of it: a stream of a connection. */
+/** A stream that holds bytes of a budget. */
 export interface Holder {
-  /** There is room again: go on reading. */
+  /** There is room again: the stream is to be read on. */
   resume(): void;
 }
 
-/** How much more than the budget small beginnings of messages may take. */
+/** How much the first bytes of messages may take beyond the budget. */
 const SLACK_BYTES = 4 * 2 ** 20;
-/** What a part of a budget may take of small beginnings, however much the others hold. */
+/** What one connection may hold of them even if the others have used up the budget. */
 const GUARANTEED_BYTES = 8192;
-/** What something that is held takes beyond its bytes. */
+/** What a message takes beyond its bytes. */
 const ITEM_BYTES = 512;
 
 /**
- * A budget that many unfinished messages may fill, and then the eldest goes on, since otherwise none of them could ever be
- * finished. Where whole messages wait to be taken, everything waits for that. So it is exceeded by at most what one holder
- * takes, and by small beginnings.
+ * A budget for the streams of a connection, within that of its endpoint. When unfinished messages have used it up, only the oldest
+ * stream is read on; otherwise none of the messages could be finished. While complete messages wait to be taken, all streams wait.
+ * So it is exceeded by at most one message and the first bytes of others.
+ *
+ * It is not the `MemoryBudget` of `sessions/`, which the swarm over TCP uses. That one counts peers, and closes those
+ * that move nothing when memory is used up, because a TCP connection can be paused only as a whole. QUIC pauses single streams, so this budget
+ * counts streams, in two levels, and never closes a connection. The other abilities of that budget are elsewhere in QUIC: networks share
+ * receive windows (`protocols/quic/window-budget.ts`, which is told what is held here), and streams without progress are reset
+ * (`Receiver.expire`).
  */
 export class StreamBudget {
   readonly maxBytes: number;
   readonly #parent: StreamBudget | undefined;
-  /** Eldest first. Bounded by the streams that are open. */
+  /** Oldest first. Bounded by the streams that are open. */
   readonly #holders = new Set<Holder>();
-  /** Those who wait for room. Bounded likewise. */
+  /** Streams that wait for room. Bounded likewise. */
   readonly #waiting = new Set<Holder>();
   #bytes = 0;
   #items = 0;
@@ -38,38 +44,38 @@ export class StreamBudget {
     return this.#bytes;
   }
 
-  /** Whether so much is held that not even a bit more can be, but for the eldest. */
+  /** Whether so much is held that only the oldest stream may take more. */
   get exhausted(): boolean {
     if (this.#taken >= this.maxBytes + SLACK_BYTES) return true;
     return this.#bytes >= GUARANTEED_BYTES && (this.#parent?.exhausted ?? false);
   }
 
-  /** Takes part from now on; the order counts. */
+  /** Adds a stream. The order of adding decides which one is the oldest. */
   enter(holder: Holder): void {
     this.#holders.add(holder);
     this.#parent?.enter(holder);
   }
 
-  /** Takes part no more. */
+  /** Removes a stream. */
   leave(holder: Holder): void {
-    const wasEldest = this.#isEldest(holder);
+    const wasOldest = this.#isOldest(holder);
     this.#holders.delete(holder);
     this.#waiting.delete(holder);
     this.#parent?.leave(holder);
-    // The next one is the eldest now.
-    if (wasEldest && this.#waiting.size > 0) this.#resume();
+    // Another one is the oldest now.
+    if (wasOldest && this.#waiting.size > 0) this.#resume();
   }
 
-  /** Whether a holder may read on; if not, it is told when it may. */
+  /** Whether a stream may be read on. If not, its `resume` is called when it may. */
   admits(holder: Holder): boolean {
-    if (this.#taken >= this.maxBytes && !(this.#isEldest(holder) && this.#items === 0)) {
+    if (this.#taken >= this.maxBytes && !(this.#isOldest(holder) && this.#items === 0)) {
       this.#waiting.add(holder);
       return false;
     }
     return this.#parent?.admits(holder) ?? true;
   }
 
-  /** So many bytes more are held, or fewer; and so many messages, which take something by themselves. */
+  /** Adds to the bytes and messages that are held; negative numbers subtract. */
   change(bytes: number, items = 0): void {
     const wasFull = this.#taken >= this.maxBytes;
     this.#bytes += bytes;
@@ -82,9 +88,9 @@ export class StreamBudget {
     return this.#bytes + ITEM_BYTES * this.#items;
   }
 
-  #isEldest(holder: Holder): boolean {
-    const [eldest] = this.#holders;
-    return eldest === holder;
+  #isOldest(holder: Holder): boolean {
+    const [oldest] = this.#holders;
+    return oldest === holder;
   }
 
   #resume(): void {

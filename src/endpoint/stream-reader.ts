@@ -1,4 +1,4 @@
-/** Reads one direction of one stream: what kind it is, and then its messages or its bytes. */
+/** Reads one direction of one stream: what it carries, and then its messages or its bytes. */
 
 import { type Bytes, viewFrom } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
@@ -8,13 +8,13 @@ import { Assembly } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
 import { streamError } from './errors.ts';
 
-/** Why nothing more comes. `lost`: the connection ended first. */
+/** Why nothing more can be read. `lost`: the connection ended before the stream. */
 export type StreamFault = FrameFault | 'reset' | 'stopped' | 'lost' | 'not_messages' | 'not_bytes';
 
-/** What a direction carries. */
+/** What one direction of a stream carries. */
 export type StreamContent = 'welcome' | 'messages' | 'bytes';
 
-/** What is read to learn what a stream carries: with luck, all of it. */
+/** How much is read to learn what a stream carries; often that is all of it. */
 const FIRST_BYTES = 16_384;
 
 const CODE_OF_FAULT: Readonly<Record<FrameFault, number>> = {
@@ -24,7 +24,7 @@ const CODE_OF_FAULT: Readonly<Record<FrameFault, number>> = {
   empty_payload: STREAM_CODE.MALFORMED,
 };
 
-/** A fault that can say itself. */
+/** A fault of a stream, which can be turned into an error. */
 export class StreamFailure {
   readonly fault: StreamFault;
   readonly #resetCode: number | undefined;
@@ -57,7 +57,7 @@ export class StreamFailure {
   }
 }
 
-/** A whole message: in an object of its own, so that no message is taken for an end. */
+/** A complete message. */
 export interface Whole<M> {
   readonly message: M;
 }
@@ -77,17 +77,17 @@ export class StreamReader<M> {
     if (!framing.prefaced) this.#content = 'messages';
   }
 
-  /** Bytes that have been read and not been given out. */
+  /** Bytes that were read from the stream and not returned yet. */
   get held(): number {
     return this.#assembly.length;
   }
 
-  /** Whether the peer has said that the stream is there, before what it carries. */
+  /** Whether the peer has announced the stream before saying what it carries. */
   get announced(): boolean {
     return this.#announced;
   }
 
-  /** What the stream carries; `undefined` before that is known. At most so many bytes are read. */
+  /** What the stream carries; `undefined` before that is known. @param roomBytes - the most bytes that are read */
   content(roomBytes: number = Infinity): StreamContent | undefined {
     if (this.#content !== undefined || this.#failure !== undefined) return this.#content;
     this.#assembly.take(this.stream, Math.min(FIRST_BYTES, roomBytes));
@@ -110,7 +110,7 @@ export class StreamReader<M> {
   /**
    * The next message, the end, a failure, or `undefined` while more has to come.
    *
-   * @param roomBytes - how much may be held at most; with less than a message needs, it does not come.
+   * @param roomBytes - how many bytes may be held at most; a message that needs more is not returned.
    */
   next(maxBytes: number, roomBytes: number = Infinity): Whole<M> | 'end' | StreamFailure | undefined {
     const content = this.content(roomBytes);
@@ -153,14 +153,14 @@ export class StreamReader<M> {
     return bytes;
   }
 
-  /** Wants no more. */
+  /** Stops the stream and drops what was read. */
   stop(code: number): void {
     this.stream.stop(code);
     this.#failure ??= new StreamFailure('stopped');
     this.#assembly.drop(this.#assembly.length);
   }
 
-  /** Reads what is of no use, up to the end that frees the stream. */
+  /** Reads up to the end, which frees the stream; stops the stream if it has not ended. */
   discard(): void {
     if (this.stream.read(1) !== undefined) this.stream.stop(STREAM_CODE.DONE);
   }
@@ -182,7 +182,7 @@ export class StreamReader<M> {
     return (this.#failure = new StreamFailure('lost'));
   }
 
-  /** Stops the stream, and gives up its other direction where there is one. */
+  /** Stops the stream, and resets its other direction if it has one. */
   #fail(fault: FrameFault): StreamFailure {
     const code = CODE_OF_FAULT[fault];
     this.stream.stop(code);

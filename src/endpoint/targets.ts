@@ -1,4 +1,4 @@
-/** Whom a call means: addresses, texts, PeerIDs, connections. */
+/** Targets of dials: parsed from addresses and texts. */
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
@@ -7,26 +7,26 @@ import { isPeerId, PEER_ID_CHARACTERS, parsePeerId, type PeerId } from '../core/
 import { unroutable } from '../net/unroutable.ts';
 import { type ConnectTarget } from './endpoint.ts';
 
-/** An address to dial and whom one expects there. */
+/** An address to dial, and the peer that is expected there. */
 export interface Target<A extends Addr> {
   readonly addr: A;
   readonly expect: PeerId | undefined;
 }
 
-/** What a dial is for. */
+/** What a dial connects to. */
 export interface Dialled<A extends Addr> extends Target<A> {
   readonly serverName: string | undefined;
-  /** Shared with nobody. */
+  /** Not shared with other calls. */
   readonly fresh: boolean;
 }
 
-/** Reads addresses. */
+/** Parses the text of an address. */
 export type ParseAddr<A extends Addr> = (text: string) => A;
 
 /**
- * What a target means; a `P2PError` for an address that nobody can be reached at.
+ * Parses a target; returns a `P2PError` for an address at which no peer can be reached.
  *
- * @throws {TypeError} for what is no address.
+ * @throws {TypeError} for a value that is no address.
  */
 export function targetOf<A extends Addr>(
   target: ConnectTarget<A> | A | string,
@@ -57,20 +57,22 @@ function parseTarget<A extends Addr>(
     }
     return parseTarget(text.slice(PEER_ID_CHARACTERS + 1), parsePeerId(id), parse);
   }
-  // A port of 0 is a failure and no misuse: it comes in lists of addresses that others have made.
+  // Port 0 is a failure and not misuse: it occurs in lists of addresses that other programs have made.
   if (/[\]\d]:0$/.test(text)) {
-    return new P2PError('unreachable', 'local', `Cannot reach ${text}: nobody has port 0`, { sent: 'no' });
+    return new P2PError('unreachable', 'local', `Cannot reach ${text}: port 0 is not the port of any peer`, {
+      sent: 'no',
+    });
   }
   const addr = parse(text);
   return unroutable(addr) ?? { addr, expect };
 }
 
-/** `<PeerID>@127.0.0.1:5000`, or what of it is known. */
+/** `<PeerID>@127.0.0.1:5000`, or the address alone. */
 export function describeTarget<A extends Addr>({ addr, expect }: Target<A>): string {
   return expect === undefined ? addr.text : `${expect}@${addr.text}`;
 }
 
-/** The same for one that could not be read. */
+/** The same for a candidate that may not be an address. */
 export function nameOf<A extends Addr>(target: Target<A> | P2PError, candidate: unknown): string {
   return target instanceof P2PError ? String(candidate) : describeTarget(target);
 }

@@ -1,4 +1,4 @@
-/** Whom to talk to: decided inside the handshake, before a byte of the peer's is delivered. */
+/** Which peers an endpoint trusts: decided during the handshake, before any data of the peer is delivered. */
 
 import { type Bytes, equalBytes } from '../base/bytes.ts';
 import { type Side } from '../core/accept.ts';
@@ -10,7 +10,7 @@ import { type Certificate, parseCertificate } from '../identity/certificate.ts';
 import { ALERT } from '../protocols/quic/endpoint-options.ts';
 import { certificatesOf, type CertificateSource } from './identity.ts';
 
-/** Somebody who wants to talk to us, or whom we dial; it has proven that it holds the key of its first certificate. */
+/** A peer that has proven that it holds the key of its first certificate. */
 export interface PeerToTrust {
   readonly peerId: PeerId;
   /** DER, end entity first. */
@@ -20,17 +20,17 @@ export interface PeerToTrust {
 }
 
 /**
- * Whom to talk to:
+ * Which peers an endpoint trusts:
  *
  * - `{ peerIds }`: these peers;
- * - `{ certificates }`: peers that present one of these, agreed on beforehand; byte for byte, dates are not looked at;
- * - `{ ca, serverName }`: peers with a chain to one of these authorities: signatures, dates, usage, and of those we dial the
- *   name (`serverName` here or of the call; without one, any certificate of the authority will do). Revocation is not looked
- *   at, name constraints are refused. An authority's certificate says that it is one (`basicConstraints`); any other one in
- *   the list is trusted itself and signs nobody. Authorities sign by Ed25519, ECDSA on P-256 with SHA-256 or P-384 with
- *   SHA-384, or RSA with PKCS #1 v1.5, SHA-2 and 2048 to 8192 bits. At most 16 certificates and 192 KiB are looked at;
- * - `'anyone'`: every peer, with or without a certificate. Encrypted, and nobody knows with whom: a connection says
- *   `authenticated: false`.
+ * - `{ certificates }`: peers that present one of these certificates, byte for byte; dates are not checked;
+ * - `{ ca, serverName }`: peers with a chain to one of these authorities. Signatures, dates, usage and, for peers that this
+ *   endpoint dials, the name are checked (`serverName` here or of the call; without a name, any certificate of the authority is
+ *   accepted). Revocation is not checked; chains with name constraints are refused. The certificate of an authority says that it is
+ *   one (`basicConstraints`); any other certificate in the list is trusted itself and cannot sign others. Authorities sign with Ed25519,
+ *   ECDSA on P-256 with SHA-256 or P-384 with SHA-384, or RSA with PKCS #1 v1.5, SHA-2 and 2048 to 8192 bits. Chains of more
+ *   than 16 certificates or 192 KiB are refused;
+ * - `'anyone'`: every peer, with or without a certificate. Connections are encrypted, but the peer is unknown: `authenticated` is false.
  */
 export type Trust =
   | { readonly peerIds: Iterable<PeerId | string> }
@@ -38,20 +38,20 @@ export type Trust =
   | { readonly ca: CertificateSource | readonly CertificateSource[]; readonly serverName?: string | undefined }
   | 'anyone';
 
-/** Why a peer is turned away: what it hears, and what we do. */
+/** Why a peer is refused: the alert that it gets, and the error on this side. */
 export interface Distrust {
   readonly alert: number;
   readonly code: P2PErrorCode;
   readonly why: string;
 }
 
-/** Trust with nothing left open. */
+/** Trust, checked and ready to judge peers. */
 export interface ResolvedTrust {
-  /** Whether we know who those are that pass. */
+  /** Whether trusted peers have an identity. */
   readonly authenticates: boolean;
-  /** The name that those we dial must have. */
+  /** The name that peers which are dialled must have. */
   readonly serverName: string | undefined;
-  /** @returns why not, or nothing. */
+  /** @returns why the peer is not trusted; `undefined` when it is */
   judge(peer: PeerToTrust, serverName: string | undefined, wallMs: number): Distrust | undefined;
 }
 
@@ -67,10 +67,10 @@ const ALERT_OF_FAULT: Readonly<Record<ChainFault, number>> = {
   constraints: ALERT.UNSUPPORTED_CERTIFICATE,
 };
 
-/** @throws {TypeError} for what is no trust. */
+/** @throws {TypeError} for a value that is no trust. */
 export function resolveTrust(trust: Trust | undefined): ResolvedTrust {
   const base = { authenticates: true, serverName: undefined };
-  // A peer that proves a key is the peer of that key: PeerIDs are names that nobody else can have.
+  // A peer that proves a key is the peer with the PeerID of that key, and no other peer can prove it.
   if (trust === undefined) return { ...base, judge: () => undefined };
   if (trust === 'anyone') return { ...base, authenticates: false, judge: () => undefined };
   if (typeof trust === 'object' && trust !== null) {
@@ -95,7 +95,7 @@ function judgePeerIds(peerIds: Iterable<string>): ResolvedTrust['judge'] {
   const refused: Distrust = {
     alert: ALERT.ACCESS_DENIED,
     code: 'identity_mismatch',
-    why: 'its PeerID is none of trust.peerIds',
+    why: 'its PeerID is not in trust.peerIds',
   };
   return ({ peerId }) => (known.has(peerId) ? undefined : refused);
 }
@@ -106,7 +106,7 @@ function judgeCertificates(sources: readonly CertificateSource[]): ResolvedTrust
   const refused: Distrust = {
     alert: ALERT.BAD_CERTIFICATE,
     code: 'identity_mismatch',
-    why: 'its certificate is none of trust.certificates',
+    why: 'its certificate is not in trust.certificates',
   };
   return ({ certificates }) => (known.some((der) => equalBytes(der, certificates[0]!)) ? undefined : refused);
 }
