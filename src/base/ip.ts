@@ -104,6 +104,12 @@ export function ipBytes(text: string): Uint8Array | undefined {
   return parse(text)?.bytes;
 }
 
+/** The canonical text of the 4 or 16 bytes of an IP; of an IPv4 address inside IPv6 that of the IPv4 address. */
+export function ipOfBytes(bytes: Uint8Array): string | undefined {
+  if (bytes.length !== 4 && bytes.length !== 16) return undefined;
+  return isMapped(bytes) ? format(bytes.subarray(12), undefined) : format(bytes, undefined);
+}
+
 /** 4 or 6, or `undefined` when `ip` is no IP. */
 export function ipVersion(ip: string): 4 | 6 | undefined {
   const parsed = parse(ip);
