@@ -4,7 +4,7 @@
  *
  * Nothing of what comes is believed beyond what its signature proves, and everything that is kept is bounded and expires. A
  * record proves who speaks, not where it is: only addresses that led to their peers are handed on, and the others are tried
- * sparingly (`targets.ts`). What does not hold is dropped and counted: `exchange.malformed`, `exchange.bad_signature`,
+ * sparingly (`net/probe-targets.ts`). What does not hold is dropped and counted: `exchange.malformed`, `exchange.bad_signature`,
  * `exchange.wrong_id`, `exchange.wrong_peer`, `exchange.expired`, `exchange.from_the_future`, `exchange.stale`,
  * `exchange.full`; addresses that are not tried as `exchange.refused_addr` and `exchange.too_many_probes`.
  */
@@ -37,7 +37,7 @@ import {
   signPeerRecord,
   type UnverifiedRecord,
 } from './peer-record.ts';
-import { mayBeTried, Probes } from './targets.ts';
+import { mayBeTried, Probes } from '../net/probe-targets.ts';
 
 /** A clock that differs by less is not worth a word. */
 const CLOCK_DIFFERS_MS = 60_000;

@@ -11,7 +11,7 @@ import { type PeerRecord, signPeerRecord, verifyPeerRecord } from '../../src/dis
 import { PeerBook } from '../../src/discovery/peer-book.ts';
 import { decodeExchange, encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { MAX_RECORD_BYTES, withoutAddrs } from '../../src/discovery/peer-record.ts';
-import { Probes } from '../../src/discovery/targets.ts';
+import { Probes } from '../../src/net/probe-targets.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { parseUdpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/index.ts';

@@ -1,7 +1,7 @@
 /** What a channel counts and keeps about the one handshake that it has begun. */
 
 import { type Millis } from '../../base/machine.ts';
-import { Bucket } from './bucket.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 
 /** A handshake message is repeated at intervals up to this many times the first. */
 const MAX_BACKOFF_FACTOR = 8;
@@ -24,7 +24,7 @@ export class Attempt {
   /** It was answered by a key that is not accepted. */
   refused = false;
   #repetitions = 0;
-  readonly #replies: Bucket;
+  readonly #replies: TokenBucket;
   #cookies = 0;
   /** When InitHello got its timestamp. */
   #stampedMs: Millis;
@@ -32,7 +32,7 @@ export class Attempt {
   #moved = false;
 
   constructor(now: Millis) {
-    this.#replies = new Bucket(REPLIES_PER_SECOND, REPLIES_BURST, now);
+    this.#replies = new TokenBucket(REPLIES_PER_SECOND, REPLIES_BURST, now);
     this.#stampedMs = now;
   }
 

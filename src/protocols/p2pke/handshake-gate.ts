@@ -11,7 +11,7 @@ import { hmac } from '#crypto';
 import { concatBytes, copyBytes, encodeText, equalBytes, type Bytes } from '../../base/bytes.ts';
 import { quantity, wholeNumber } from '../../base/checks.ts';
 import { type Millis } from '../../base/machine.ts';
-import { Bucket } from './bucket.ts';
+import { SourceBuckets, TokenBucket } from '../../base/token-bucket.ts';
 import { COOKIE_BYTES } from './constants.ts';
 import { sessionIdOf } from './hello.ts';
 import { encodeCookieReply, type InitHelloDatagram } from './messages.ts';
@@ -42,8 +42,8 @@ const BURST_SECONDS = 2;
 /** How long cookies are made with one secret, and how long it counts after that (as WireGuard, §5.4.7). */
 const SECRET_MS = 120_000;
 
-function bucket(perSecond: number, now: Millis): Bucket {
-  return new Bucket(perSecond, perSecond * BURST_SECONDS, now);
+function bucket(perSecond: number, now: Millis): TokenBucket {
+  return new TokenBucket(perSecond, perSecond * BURST_SECONDS, now);
 }
 
 /** What is done with an InitHello: let in, answered with these bytes, or dropped without a word. */
@@ -52,12 +52,10 @@ export type Admission = 'admit' | 'drop' | Bytes;
 /** The gate of one swarm. */
 export class HandshakeGate {
   readonly #random: (length: number) => Uint8Array;
-  readonly #perSource: number;
-  readonly #maxSources: number;
-  readonly #unproven: Bucket;
-  readonly #proven: Bucket;
+  readonly #unproven: TokenBucket;
+  readonly #proven: TokenBucket;
   /** Proven sources only, since others can be made up without end. Bounded by maxSources. */
-  readonly #sources = new Map<string, Bucket>();
+  readonly #sources: SourceBuckets;
   #secret: Bytes;
   #oldSecret: Bytes | undefined;
   #secretSinceMs: Millis;
@@ -70,8 +68,9 @@ export class HandshakeGate {
     const rate = (name: Exclude<keyof HandshakeGateLimits, 'maxSources'>): number =>
       quantity(limits[name], name, HANDSHAKE_GATE_LIMITS[name], 0, Infinity);
     this.#random = random;
-    this.#perSource = rate('hellosPerSourcePerSecond');
-    this.#maxSources = wholeNumber(limits.maxSources, 'maxSources', HANDSHAKE_GATE_LIMITS.maxSources, 1, 2 ** 24);
+    const perSource = rate('hellosPerSourcePerSecond');
+    const maxSources = wholeNumber(limits.maxSources, 'maxSources', HANDSHAKE_GATE_LIMITS.maxSources, 1, 2 ** 24);
+    this.#sources = new SourceBuckets(perSource, perSource * BURST_SECONDS, maxSources);
     this.#unproven = bucket(rate('hellosPerSecond'), now);
     this.#proven = bucket(rate('provenHellosPerSecond'), now);
     this.#secret = copyBytes(random(32));
@@ -96,7 +95,7 @@ export class HandshakeGate {
       const sessionId = sessionIdOf(datagram).subarray(0, COOKIE_BYTES);
       return encodeCookieReply({ sessionId, cookie: cookieFor(this.#secret, address, hello.ephemeral) });
     }
-    return this.#bucketOf(now, source).take(now) && this.#proven.take(now) ? 'admit' : 'drop';
+    return this.#sources.take(now, source) && this.#proven.take(now) ? 'admit' : 'drop';
   }
 
   #turnSecret(now: Millis): void {
@@ -110,17 +109,6 @@ export class HandshakeGate {
   #isOurs(cookie: Uint8Array, address: string, ephemeral: Uint8Array): boolean {
     if (equalBytes(cookie, cookieFor(this.#secret, address, ephemeral))) return true;
     return this.#oldSecret !== undefined && equalBytes(cookie, cookieFor(this.#oldSecret, address, ephemeral));
-  }
-
-  #bucketOf(now: Millis, source: string): Bucket {
-    let found = this.#sources.get(source);
-    if (found !== undefined) this.#sources.delete(source);
-    else {
-      found = bucket(this.#perSource, now);
-      if (this.#sources.size >= this.#maxSources) this.#sources.delete(this.#sources.keys().next().value!);
-    }
-    this.#sources.set(source, found); // to the end: the order is that of last use
-    return found;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Bucket } from '../../../src/protocols/p2pke/bucket.ts';
+import { TokenBucket } from '../../../src/base/token-bucket.ts';
 import { MAX_COUNTER } from '../../../src/protocols/p2pke/constants.ts';
 import { HandshakeGate } from '../../../src/protocols/p2pke/handshake-gate.ts';
 import { EarlyBudget, EarlyData } from '../../../src/protocols/p2pke/early-data.ts';
@@ -81,7 +81,7 @@ describe('a cookie', () => {
 
 describe('a budget', () => {
   it('gives its capacity at once, then its rate, and saves up no more than its capacity', () => {
-    const bucket = new Bucket(10, 3, 0);
+    const bucket = new TokenBucket(10, 3, 0);
     const take = (now: number): number => {
       let taken = 0;
       while (bucket.take(now)) taken++;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { Attempt } from '../../../src/protocols/p2pke/attempt.ts';
-import { Bucket } from '../../../src/protocols/p2pke/bucket.ts';
+import { TokenBucket } from '../../../src/base/token-bucket.ts';
 import { EarlyBudget, EarlyData } from '../../../src/protocols/p2pke/early-data.ts';
 import { EXTENSION, RESP_DONE } from '../../../src/protocols/p2pke/constants.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
@@ -15,14 +15,14 @@ import { channelPair, WALL_MS } from './pair.ts';
 
 describe('a bucket', () => {
   it('is full at first, fills at its rate up to its capacity, and gives whole tokens', () => {
-    const bucket = new Bucket(10, 3, 1000);
+    const bucket = new TokenBucket(10, 3, 1000);
     const taken = (now: number): number => {
       let count = 0;
       while (bucket.take(now)) count++;
       return count;
     };
     assert.deepEqual([1000, 1099, 1100, 1200, 1399, 1400, 1_000_000].map(taken), [3, 0, 1, 1, 1, 1, 3]);
-    const small = new Bucket(1, 0, 0);
+    const small = new TokenBucket(1, 0, 0);
     assert.deepEqual([small.take(0), small.take(999), small.take(1000)], [true, false, true]);
   });
 });

@@ -1,18 +1,18 @@
 /**
- * Which addresses out of records may be tried. A record proves who says that it is at an address, never that it is there:
- * it may name a victim. So some addresses are never tried, and the others are rationed.
+ * Which addresses that others claim may be tried. A claim never proves that its author is there: it may name a victim. So some
+ * addresses are never tried, and the others are rationed.
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp } from '../base/ip.ts';
 import { type Millis } from '../base/machine.ts';
-import { unroutable } from '../net/unroutable.ts';
+import { unroutable } from './unroutable.ts';
 
 /** Ports below belong to well-known services (RFC 6335 §6), and no peer of ours listens there. */
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
 /**
- * Whether an address from a record may be tried: it names a single host and no well-known port, and where it is private,
+ * Whether an address that somebody else claims may be tried: it names a single host and no well-known port, and where it is private,
  * link-local or loopback, we have an address of that kind too.
  *
  * @param own - our own addresses.

@@ -1,0 +1,60 @@
+/** Budgets that fill with time: one for all, and one for each source. */
+
+import { type Millis } from './machine.ts';
+
+/** Tokens that come at a rate, up to a capacity; full at first. */
+export class TokenBucket {
+  readonly #perMs: number;
+  readonly #capacity: number;
+  #tokens: number;
+  #atMs: Millis;
+
+  /** @param capacity - how many tokens may be saved up; at least 1. */
+  constructor(perSecond: number, capacity: number, now: Millis) {
+    this.#perMs = perSecond / 1000;
+    this.#capacity = Math.max(1, capacity);
+    this.#tokens = this.#capacity;
+    this.#atMs = now;
+  }
+
+  /** Takes one, if there is one. */
+  take(now: Millis): boolean {
+    this.#tokens = Math.min(this.#capacity, this.#tokens + (now - this.#atMs) * this.#perMs);
+    this.#atMs = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+}
+
+/** A bucket for each source. The table is bounded; the source that asked least lately makes room and has a full bucket when it returns. */
+export class SourceBuckets {
+  readonly #perSecond: number;
+  readonly #capacity: number;
+  readonly #maxSources: number;
+  /** In the order of last use. Bounded by `maxSources`. */
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  constructor(perSecond: number, capacity: number, maxSources: number) {
+    this.#perSecond = perSecond;
+    this.#capacity = capacity;
+    this.#maxSources = maxSources;
+  }
+
+  /** Sources that are remembered now. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  /** Takes one token of a source, if it has one. */
+  take(now: Millis, source: string): boolean {
+    let bucket = this.#buckets.get(source);
+    if (bucket !== undefined) this.#buckets.delete(source);
+    else {
+      bucket = new TokenBucket(this.#perSecond, this.#capacity, now);
+      if (this.#buckets.size >= this.#maxSources) this.#buckets.delete(this.#buckets.keys().next().value!);
+    }
+    this.#buckets.set(source, bucket);
+    return bucket.take(now);
+  }
+}
