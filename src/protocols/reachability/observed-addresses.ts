@@ -7,9 +7,7 @@
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
 import { type Millis } from '../../base/machine.ts';
 import { sourceOf, SourceShares } from '../../base/source-shares.ts';
-
-/** How sure a verdict is: one observer says so, two do, or three in different networks (/24 of IPv4, /64 of IPv6). */
-export type Certainty = 'assumed' | 'likely' | 'proven';
+import { type Certainty, certaintyOf, elect, mostCommon } from './votes.ts';
 
 /** One answer of an observer. */
 export interface Observation {
@@ -74,8 +72,8 @@ export class ObservedAddresses {
   /** By the observer's address, the latest last. Bounded by {@link MAX_OBSERVERS}, with a share per source. */
   readonly #entries = new Map<string, Entry>();
   readonly #shares = new SourceShares<string>();
-  /** The standing verdict of each family. */
-  readonly #standing = new Map<4 | 6, AddressVerdict>();
+  /** The standing verdict of each family, and when somebody last said its IP. */
+  readonly #standing = new Map<4 | 6, { readonly verdict: AddressVerdict; readonly supportedMs: Millis }>();
 
   constructor({ maxAgeMs = 600_000 }: ObservedAddressesOptions = {}) {
     this.#maxAgeMs = maxAgeMs;
@@ -106,7 +104,7 @@ export class ObservedAddresses {
   /** The address of this family as others see it; `undefined` without observers, or while they do not agree and nothing stood before. */
   address(now: Millis, family: 4 | 6): AddressVerdict | undefined {
     this.#judge(family, now);
-    return this.#standing.get(family);
+    return this.#standing.get(family)?.verdict;
   }
 
   /**
@@ -144,27 +142,32 @@ export class ObservedAddresses {
 
   #judge(family: 4 | 6, now: Millis): void {
     const votes = votesOf(this.#of(family, now));
-    const before = this.#standing.get(family);
     if (votes.length === 0) {
       this.#standing.delete(family);
       return;
     }
+    const standing = this.#standing.get(family);
+    // What nobody has said for long does not stand against those who speak.
+    const before =
+      standing === undefined || now - standing.supportedMs >= this.#maxAgeMs ? undefined : standing.verdict;
     const ip = elect(
       votes.map(({ mapped }) => mapped.ip),
       before === undefined ? undefined : { value: before.ip, certainty: before.ipCertainty },
     );
-    if (ip === undefined) return;
+    if (ip === undefined) {
+      this.#standing.delete(family);
+      return;
+    }
+    const supporters = votes.filter(({ mapped }) => mapped.ip === ip.value);
     const port = elect(
-      votes.filter(({ mapped }) => mapped.ip === ip.value).map(({ mapped }) => mapped.port),
+      supporters.map(({ mapped }) => mapped.port),
       before?.ip !== ip.value || before.port === undefined
         ? undefined
         : { value: before.port, certainty: before.portCertainty! },
     );
     this.#standing.set(family, {
-      ip: ip.value,
-      ipCertainty: ip.certainty,
-      port: port?.value,
-      portCertainty: port?.certainty,
+      verdict: { ip: ip.value, ipCertainty: ip.certainty, port: port?.value, portCertainty: port?.certainty },
+      supportedMs: Math.max(...supporters.map(({ atMs }) => atMs), standing?.supportedMs ?? -Infinity),
     });
   }
 }
@@ -177,42 +180,10 @@ const verdict = (
 
 const textOf = ({ ip, port }: SocketAddress): string => formatSocketAddress(ip, port);
 
-function certaintyOf(observers: number): Certainty {
-  return observers >= 3 ? 'proven' : observers === 2 ? 'likely' : 'assumed';
-}
-
 /** The latest word of each network of observers. */
 function votesOf(entries: readonly Entry[]): readonly Entry[] {
   return [...new Map(entries.map((entry) => [sourceOf(entry.observer.ip), entry])).values()];
 }
-
-function mostCommon<T>(values: readonly T[]): readonly [value: T, count: number] {
-  const counts = new Map<T, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].reduce((best, one) => (one[1] > best[1] ? one : best));
-}
-
-interface Elected<T> {
-  readonly value: T;
-  readonly certainty: Certainty;
-}
-
-/**
- * What more than half of the votes say. What stood before stays while no other has as many; its certainty does not shrink while it has
- * more than half.
- */
-function elect<T>(votes: readonly T[], before: Elected<T> | undefined): Elected<T> | undefined {
-  if (votes.length === 0) return before;
-  const [value, count] = mostCommon(votes);
-  if (2 * count <= votes.length) return before;
-  const certainty = certaintyOf(count);
-  if (before === undefined) return { value, certainty };
-  if (before.value === value) return rank(certainty) > rank(before.certainty) ? { value, certainty } : before;
-  // One voice is enough only against one voice that has gone.
-  return count === 1 && before.certainty !== 'assumed' ? before : { value, certainty };
-}
-
-const rank = (certainty: Certainty): number => ['assumed', 'likely', 'proven'].indexOf(certainty);
 
 /** Whether mappings differ between the ports of one observer's IP; observers that were asked on two ports say. */
 function dependence(entries: readonly Entry[]): MappingBehavior {

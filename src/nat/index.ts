@@ -1,0 +1,37 @@
+/**
+ * `shoal/nat`: under which addresses others see this host, what NATs and firewalls do in between, and whether peers can dial it.
+ *
+ * @example
+ * ```ts
+ * const report = await natReport({ observers: ['192.0.2.1:3478', '198.51.100.7:3478'] });
+ * for (const line of report.summary) console.log(line);
+ * ```
+ */
+
+export { type DialBackOptions, type DialBackProof, proveReachable } from './dial-back.ts';
+export { type DialBackHelper, type DialBackHelperOptions, serveDialBack } from './dial-back-helper.ts';
+export { type DialBackListener, type DialBackListenerOptions, listenForDialBack } from './dial-back-listener.ts';
+export { type DialBackArrival, DialBackNonces } from './dial-back-nonces.ts';
+export { observing, type ObservingOptions, type ObservingSwarm } from './observing.ts';
+export { type Observer, type ObserverOptions, openObserver } from './observer.ts';
+export {
+  type FilteringBehavior,
+  type NatReport,
+  natReport,
+  type NatReportOptions,
+  type ObserverOutcome,
+  type PathReport,
+} from './report.ts';
+export { askStunOverTcp, type StunTcpAnswer, type StunTcpOptions } from './stun-tcp.ts';
+export { type DialBackTransport } from '../protocols/reachability/dial-back.ts';
+export {
+  type AddressVerdict,
+  type MappingBehavior,
+  type MappingVerdict,
+  type Observation,
+  ObservedAddresses,
+  type ObservedAddressesOptions,
+  type PortAllocation,
+} from '../protocols/reachability/observed-addresses.ts';
+export { type Certainty } from '../protocols/reachability/votes.ts';
+export { type StunAnswer } from '../protocols/stun/client.ts';
