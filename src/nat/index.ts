@@ -14,14 +14,8 @@ export { type DialBackListener, type DialBackListenerOptions, listenForDialBack 
 export { type DialBackArrival, DialBackNonces } from './dial-back-nonces.ts';
 export { observing, type ObservingOptions, type ObservingSwarm } from './observing.ts';
 export { type Observer, type ObserverOptions, openObserver } from './observer.ts';
-export {
-  type FilteringBehavior,
-  type NatReport,
-  natReport,
-  type NatReportOptions,
-  type ObserverOutcome,
-  type PathReport,
-} from './report.ts';
+export { type FilteringBehavior, type NatReport, type ObserverOutcome, type PathReport } from './path-report.ts';
+export { natReport, type NatReportOptions } from './report.ts';
 export { askStunOverTcp, type StunTcpAnswer, type StunTcpOptions } from './stun-tcp.ts';
 export { type DialBackTransport } from '../protocols/reachability/dial-back.ts';
 export {

@@ -2,7 +2,7 @@
 
 import { isGlobalIp } from '../base/ip.ts';
 import { type NetworkInterface } from '../net/network.ts';
-import { type PathReport } from './report.ts';
+import { type PathReport } from './path-report.ts';
 
 /** The sentences, the most important first. */
 export function summaryOf(interfaces: readonly NetworkInterface[], paths: readonly PathReport[]): readonly string[] {

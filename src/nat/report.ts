@@ -6,7 +6,7 @@ import { sourceOf } from '../base/source-shares.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { assertNetwork, type DatagramSocket, type Network, type NetworkInterface } from '../net/network.ts';
+import { assertNetwork, type DatagramSocket, type Network } from '../net/network.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import {
@@ -14,14 +14,11 @@ import {
   DIAL_BACK_NONCE_BYTES,
   encodeDialBackNonce,
 } from '../protocols/reachability/dial-back.ts';
-import {
-  type AddressVerdict,
-  type MappingVerdict,
-  ObservedAddresses,
-} from '../protocols/reachability/observed-addresses.ts';
-import { type Certainty, elect } from '../protocols/reachability/votes.ts';
+import { ObservedAddresses } from '../protocols/reachability/observed-addresses.ts';
+import { elect } from '../protocols/reachability/votes.ts';
 import { type StunAnswer } from '../protocols/stun/client.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';
+import { type FilteringBehavior, type NatReport, type ObserverOutcome, type PathReport } from './path-report.ts';
 import { summaryOf } from './report-text.ts';
 import { StunAsker } from './stun-asker.ts';
 import { askStunOverTcp } from './stun-tcp.ts';
@@ -37,43 +34,6 @@ export interface NatReportOptions extends CallOptions {
   readonly tcp?: boolean | undefined;
   readonly network?: Network | undefined;
   readonly realm?: Realm | undefined;
-}
-
-/** What became of a question. */
-export interface ObserverOutcome {
-  readonly observer: string;
-  /** The address that it saw, `ip:port`; absent when it did not answer. */
-  readonly mapped?: string | undefined;
-  readonly rttMs?: number | undefined;
-  /** Why there is no answer: the error's code. */
-  readonly failed?: string | undefined;
-}
-
-/**
- * How a NAT or firewall filters what comes (RFC 4787 §5): it lets in whoever knows the port, only IPs, or only IPs with ports to which
- * the socket has sent.
- */
-export type FilteringBehavior = 'endpoint_independent' | 'address_dependent' | 'address_and_port_dependent';
-
-/** What is known of one family over one transport. */
-export interface PathReport {
-  readonly transport: 'udp' | 'tcp';
-  readonly family: 4 | 6;
-  readonly observers: readonly ObserverOutcome[];
-  readonly address: AddressVerdict | undefined;
-  readonly mapping: MappingVerdict | undefined;
-  /** Known over UDP, where an observer has a second address. */
-  readonly filtering: { readonly behavior: FilteringBehavior; readonly certainty: Certainty } | undefined;
-  /** Whether a datagram to the own mapped address comes back: peers behind the same NAT then reach each other by it. */
-  readonly hairpin: boolean | undefined;
-}
-
-/** What one side can know of its network. */
-export interface NatReport {
-  readonly interfaces: readonly NetworkInterface[];
-  readonly paths: readonly PathReport[];
-  /** What that means for whom, a sentence each. */
-  readonly summary: readonly string[];
 }
 
 /** How long one question may take, unless the call says less. */
@@ -191,7 +151,7 @@ async function udpReport(context: Context): Promise<PathReport> {
     const address = observed.address(realm.nowMs(), family);
     const mapping = observed.mapping(realm.nowMs(), family, localOf(context, asking.socket.address.port));
     const isNat = address?.port !== undefined && mapping?.behavior !== 'none';
-    const hairpin = isNat ? await hairpins(context, asking, { ip: address.ip, port: address.port! }) : undefined;
+    const hairpin = isNat ? await hairpins(context, asking, { ip: address.ip, port: address.port }) : undefined;
     return { transport: 'udp', family, observers: outcomes, address, mapping, filtering, hairpin };
   } finally {
     await asking[Symbol.asyncDispose]();

@@ -144,7 +144,7 @@ function appended(message: Uint8Array, type: number, value: Uint8Array): Bytes {
 export function isStun(datagram: Uint8Array): boolean {
   return (
     datagram.length >= STUN_HEADER_BYTES &&
-    datagram[0]! < 4 &&
+    (datagram[0]! & 0xc0) === 0 &&
     datagram[4] === 0x21 &&
     datagram[5] === 0x12 &&
     datagram[6] === 0xa4 &&
