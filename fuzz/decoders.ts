@@ -29,6 +29,16 @@ import {
 import { decodeFields } from '../src/protocols/p2pke/protobuf.ts';
 import { CipherState, NoiseRecordReader } from '../src/protocols/noise/index.ts';
 import { isQuicDatagram } from '../src/protocols/quic/classify.ts';
+import {
+  decodeDialBackNonce,
+  decodeDialBackRequest,
+  encodeDialBackNonce,
+  encodeDialBackRequest,
+} from '../src/protocols/reachability/dial-back.ts';
+import { StunClient } from '../src/protocols/stun/client.ts';
+import { checkIntegrity, decodeStun, encodeStun } from '../src/protocols/stun/message.ts';
+import { answerStun } from '../src/protocols/stun/server.ts';
+import { StunStreamReader } from '../src/protocols/stun/stream-reader.ts';
 import { createMemoryRealm } from '../src/swarms/memory/index.ts';
 import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
 import { parseQuicAddr } from '../src/swarms/quic/address.ts';
@@ -38,6 +48,22 @@ import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-me
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
+
+const stunServer = { ip: '192.0.2.1', port: 3478 };
+const stunRequest = encodeStun({ class: 'request', method: 1, transactionId: new Uint8Array(12), attributes: [] });
+const stunMessages = [
+  stunRequest,
+  answerStun(stunRequest, { ip: '2001:db8::7', port: 5 }, { here: stunServer, other: stunServer })!.bytes,
+  encodeDialBackNonce(new Uint8Array(16)),
+];
+const stunClient = new StunClient();
+stunClient.ask(0, { server: stunServer, transactionId: new Uint8Array(12) });
+const dialBack = encodeDialBackRequest({
+  transport: 'tcp',
+  nonce: new Uint8Array(16),
+  target: stunServer,
+  forwarded: false,
+});
 
 /** Something that is fed with hostile inputs. */
 export interface Target {
@@ -214,6 +240,27 @@ export const DECODERS: readonly Target[] = [
     seeds: [encodeExchange(0, records, 65_536)],
     feed: (input) => void decodeExchange(input),
   },
+  {
+    name: 'STUN',
+    seeds: stunMessages,
+    feed: (input) => {
+      const message = decodeStun(input, true);
+      if (message !== undefined) checkIntegrity(input, message, input);
+      answerStun(input, { ip: '192.0.2.7', port: 1 }, { here: stunServer, other: stunServer });
+      stunClient.handleDatagram(0, stunServer, input);
+      decodeDialBackNonce(input);
+    },
+  },
+  {
+    name: 'STUN on a stream',
+    seeds: [concatBytes(...stunMessages)],
+    feed: (input) => {
+      const reader = new StunStreamReader();
+      reader.push(input);
+      for (let next = reader.next(); next !== undefined && next !== 'malformed'; next = reader.next());
+    },
+  },
+  { name: 'dial-back requests', seeds: [dialBack], feed: (input) => void decodeDialBackRequest(input) },
   { name: 'UDP addresses', seeds: endpoints, feed: parsing(parseUdpAddr) },
   { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },
   { name: 'QUIC addresses', seeds: peers, feed: parsing((text) => parseQuicAddr(text, parseUdpAddr)) },

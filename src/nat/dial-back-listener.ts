@@ -1,7 +1,7 @@
 /** Sockets that exist only to be dialled back: they prove that a port is open before something else listens on it. */
 
 import { type Bytes, joinBytes } from '../base/bytes.ts';
-import { formatSocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { assertNetwork, type Network, type RawConnection } from '../net/network.ts';
@@ -41,22 +41,33 @@ const MESSAGE_BYTES = encodeDialBackNonce(new Uint8Array(DIAL_BACK_NONCE_BYTES))
 /**
  * Listens for nonces, and for nothing else: what comes besides is dropped, connections after 5 s.
  *
+ * @throws {TypeError | RangeError} (at once) for a bad `bind`.
  * @throws {P2PError} (by rejection) `in_use`, `unreachable`.
  */
-export async function listenForDialBack(options: DialBackListenerOptions): Promise<DialBackListener> {
+export function listenForDialBack(options: DialBackListenerOptions): Promise<DialBackListener> {
   const { transport, bind = '0.0.0.0:0', nonces, network = systemNetwork, realm = systemRealm } = options;
   assertNetwork(network);
   assertRealm(realm);
   const at = parseIpSocketAddress(bind, 'bind');
-  if (transport === 'udp') {
-    const socket = await network.bindUdp({ bind: at });
-    socket.sink = { onDatagram: (payload, ip, port) => void nonces.handle(payload, { ip, port }, 'udp') };
-    return open(formatSocketAddress(socket.address.ip, socket.address.port), () => socket.close());
-  }
+  return transport === 'udp' ? listenUdp(at, nonces, network) : listenTcp(at, nonces, network, realm);
+}
+
+async function listenUdp(bind: SocketAddress, nonces: DialBackNonces, network: Network): Promise<DialBackListener> {
+  const socket = await network.bindUdp({ bind });
+  socket.sink = { onDatagram: (payload, ip, port) => void nonces.handle(payload, { ip, port }, 'udp') };
+  return open(formatSocketAddress(socket.address.ip, socket.address.port), () => socket.close());
+}
+
+async function listenTcp(
+  bind: SocketAddress,
+  nonces: DialBackNonces,
+  network: Network,
+  realm: Realm,
+): Promise<DialBackListener> {
   /** With their networks. Bounded by {@link MAX_CONNECTIONS}. */
   const connections = new Map<RawConnection, string>();
   const listener = await network.listen({
-    bind: at,
+    bind,
     backlog: MAX_CONNECTIONS,
     reusePort: false,
     onError: () => undefined,

@@ -53,10 +53,10 @@ const MAX_CONNECTIONS_PER_SOURCE = 16;
 /**
  * Opens an observer.
  *
- * @throws {TypeError | RangeError} for options out of bounds.
+ * @throws {TypeError | RangeError} (at once) for options out of bounds.
  * @throws {P2PError} (by rejection) `in_use`, `unreachable` when this host does not have the address.
  */
-export async function openObserver(options: ObserverOptions = {}): Promise<Observer> {
+export function openObserver(options: ObserverOptions = {}): Promise<Observer> {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
   }
@@ -75,13 +75,7 @@ export async function openObserver(options: ObserverOptions = {}): Promise<Obser
     perSecond: quantity(options.maxPerSourcePerSecond, 'maxPerSourcePerSecond', 50, 0.001, Infinity),
     maxConnections: wholeNumber(options.maxConnections, 'maxConnections', 256, 1, 65_536),
   });
-  try {
-    await observer.open(here, other, tcp);
-    return observer;
-  } catch (error) {
-    await observer.close();
-    throw error;
-  }
+  return observer.open(here, other, tcp);
 }
 
 interface Limits {
@@ -113,7 +107,17 @@ class OpenObserver implements Observer {
     return [...this.#sockets.keys()];
   }
 
-  async open(bind: SocketAddress, otherBind: SocketAddress | undefined, tcp: boolean): Promise<void> {
+  async open(bind: SocketAddress, otherBind: SocketAddress | undefined, tcp: boolean): Promise<Observer> {
+    try {
+      await this.#bindAll(bind, otherBind, tcp);
+      return this;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #bindAll(bind: SocketAddress, otherBind: SocketAddress | undefined, tcp: boolean): Promise<void> {
     const first = await this.#bindUdp(bind);
     const other = otherBind === undefined ? undefined : await this.#bindUdp(otherBind);
     if (other !== undefined) {

@@ -45,10 +45,10 @@ const PORT_TRIES = 8;
 /**
  * Asks the observers and judges. Takes up to 10 s where answers are missing.
  *
- * @throws {TypeError | RangeError} for observers that are no `ip:port`.
+ * @throws {TypeError | RangeError} (at once) for observers that are no `ip:port`.
  * @throws the signal's reason (by rejection).
  */
-export async function natReport(options: NatReportOptions): Promise<NatReport> {
+export function natReport(options: NatReportOptions): Promise<NatReport> {
   if (typeof options !== 'object' || options === null || !Array.isArray(options.observers)) {
     throw new TypeError(`Cannot take options: expected { observers: ['ip:port'] }, got ${describeValue(options)}`);
   }
@@ -57,12 +57,23 @@ export async function natReport(options: NatReportOptions): Promise<NatReport> {
   assertRealm(realm);
   const askMs = quantity(options.timeoutMs, 'timeoutMs', ASK_MS, 1, 60_000);
   const observers = options.observers.map((text) => parseIpSocketAddress(text, 'observers'));
+  return report(network, realm, observers, tcp, { signal, timeoutMs: askMs });
+}
+
+async function report(
+  network: Network,
+  realm: Realm,
+  observers: readonly SocketAddress[],
+  tcp: boolean,
+  call: CallOptions,
+): Promise<NatReport> {
+  const { signal } = call;
   signal?.throwIfAborted();
   const paths: PathReport[] = [];
   for (const family of [4, 6] as const) {
     const ofFamily = observers.filter(({ ip }) => ipVersion(ip) === family);
     if (ofFamily.length === 0) continue;
-    const context: Context = { network, realm, family, observers: ofFamily, call: { signal, timeoutMs: askMs } };
+    const context: Context = { network, realm, family, observers: ofFamily, call };
     const [udp, overTcp] = await Promise.all([udpReport(context), tcp ? tcpReport(context) : undefined]);
     paths.push(udp);
     if (overTcp !== undefined) paths.push(overTcp);

@@ -10,6 +10,7 @@ import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
 import { ping, type PingOptions } from './commands/ping.ts';
 import { ask, tell, type SendOptions } from './commands/message.ts';
+import { type NatOptions } from './commands/nat.ts';
 import { type PipeOptions } from './commands/pipe.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
@@ -234,6 +235,22 @@ export function createProgram(): Command {
     .addHelpText('after', examples('chat --name alice', "chat --name bob --join '<PeerID>@192.168.1.5:5000'"))
     .action((options: ChatOptions) =>
       run(options, async (context) => (await import('./commands/chat.ts')).chat(context, options)),
+    );
+
+  common(program.command('nat'))
+    .description('Show under which addresses others see this host, and what its NATs and firewalls let through.')
+    .argument('[OBSERVER...]', 'STUN servers or peers that serve as such, IP:PORT; nobody else is asked')
+    .option('--no-tcp', 'do not ask over TCP')
+    .option('--timeout <MS>', 'milliseconds for each question', whole(1, 60_000), 3000)
+    .option('--serve', 'answer the questions of others instead, until Ctrl-C')
+    .option('--bind <IP:PORT>', 'with --serve: where to listen (default: 0.0.0.0:3478)')
+    .option('--other-bind <IP:PORT>', 'with --serve: another IP and port, so that others learn how they are filtered')
+    .addHelpText(
+      'after',
+      examples('nat 192.0.2.1:3478 198.51.100.7:3478', 'nat --serve --bind 192.0.2.1:3478 --other-bind 192.0.2.2:3479'),
+    )
+    .action((observers: readonly string[], options: NatOptions) =>
+      run(options, async (context) => (await import('./commands/nat.ts')).nat(context, observers, options)),
     );
 
   common(program.command('demo'))

@@ -36,9 +36,10 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   tell: { commands: ['listen'], fields: message },
   ask: { commands: ['listen'], fields: message },
   closed: {
-    commands: ['listen', 'send', 'pipe'],
+    commands: ['listen', 'send', 'pipe', 'nat'],
     fields: {
       received: 'number?',
+      answered: 'number?',
       receivedBytes: 'number?',
       dropped: 'number?',
       servedBytes: 'number?',
@@ -109,6 +110,20 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   message: { commands: ['chat'], fields: { id: 'string', name: 'string', text: 'string' } },
   clock_differs: { commands: ['chat'], fields: { id: 'string?', differenceMs: 'number' } },
   said: { commands: ['chat'], fields: { text: 'string', told: 'number' } },
+  nat_path: {
+    commands: ['nat'],
+    fields: {
+      transport: 'string',
+      family: 'number',
+      observers: 'array',
+      address: 'object?',
+      mapping: 'object?',
+      filtering: 'object?',
+      hairpin: 'boolean?',
+    },
+  },
+  nat: { commands: ['nat'], fields: { interfaces: 'array', summary: 'array' } },
+  observing: { commands: ['nat'], fields: { addrs: 'array' } },
   join: { commands: ['demo'], fields: { addr: 'string', command: 'string' } },
   peer: { commands: ['demo'], fields: { name: 'string', pid: 'number', id: 'string', addrs: 'array' } },
   formed: { commands: ['demo'], fields: { peers: 'number', ms: 'number' } },
