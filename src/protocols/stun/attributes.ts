@@ -3,7 +3,7 @@
 import { decodeText, encodeText } from '../../base/bytes.ts';
 import { ipBytes, ipOfBytes, type SocketAddress } from '../../base/ip.ts';
 import { STUN_COOKIE } from './constants.ts';
-import { type StunAttribute, type StunMessage } from './message.ts';
+import { type StunMessage } from './message.ts';
 
 const FAMILY_IPV4 = 1;
 const FAMILY_IPV6 = 2;
@@ -92,6 +92,3 @@ export function encodeTypes(types: readonly number[]): Uint8Array<ArrayBuffer> {
   for (const [i, type] of types.entries()) view.setUint16(2 * i, type);
   return value;
 }
-
-/** An attribute of text. */
-export const textAttribute = (type: number, text: string): StunAttribute => ({ type, value: encodeText(text) });
