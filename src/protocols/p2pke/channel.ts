@@ -35,19 +35,11 @@ import { type HandshakeContext } from './handshake-context.ts';
 import { type VerifiedHello } from './hello.ts';
 import { type P2pkeIdentity } from './identity.ts';
 import { counterOf } from './messages.ts';
+import { Liveness } from './liveness.ts';
 import { OwnHandshake } from './own-handshake.ts';
 import { type Session } from './session.ts';
 import { Slots } from './slots.ts';
 import { TheirHandshakes } from './their-handshakes.ts';
-
-/**
- * The part of `keepAliveTimeoutMs` after which a session with the original is replaced when something is to be sent: the
- * original forgets a channel 15 s after the last handshake, however much it is used. 14.5 s by default.
- */
-const FORGETTING_SHARE = 29 / 30;
-
-/** The side that did not begin a session replaces it when the other has had this much time in ms to, and 15 s are left. */
-const RESPONDER_REKEY_MARGIN_MS = 15_000;
 
 const EXPIRED: ChannelEvent = { type: 'expired' };
 
@@ -62,12 +54,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   /** The key that the application has accepted; it stays when sessions end. */
   #accepted: PublicKey | undefined;
 
-  #lastReceivedMs: Millis = -Infinity;
-  #lastSentMs: Millis = -Infinity;
-  /** When the first message came that nothing was sent after; undefined when we owe nothing. */
-  #owedSinceMs: Millis | undefined;
-  /** A `seal` was refused because of silence: the next sign of life makes the current session good again. */
-  #stalled = false;
+  readonly #liveness: Liveness;
   /** Milliseconds since the Unix epoch less those of `now`, as last told. */
   #wallOffsetMs = 0;
 
@@ -81,6 +68,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
       throw new TypeError('Cannot make channel: expected an identity of createP2pkeIdentity');
     }
     this.#limits = resolveChannelLimits(options.limits);
+    this.#liveness = new Liveness(this.#limits);
     this.#slots = new Slots(this.#limits.rejectAfterMs);
     const context = this.#context(options.identity);
     this.#own = new OwnHandshake(context);
@@ -102,8 +90,8 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
       ask: (publicKey, side) => this.#outbox.event({ type: 'accept', publicKey, side }),
       isReplyJudged: (publicKey) => this.#own.isJudged(publicKey),
       pin: (publicKey) => void (this.#pinned = publicKey),
-      heard: (now) => void (this.#lastReceivedMs = now),
-      isStale: (now) => this.#isStale(now),
+      heard: (now) => void (this.#liveness.lastReceivedMs = now),
+      isStale: (now) => this.#liveness.isStale(now, this.#slots.current),
       promote: (now, session) => this.#promote(now, session),
       armEnd: () => this.#armEnd(),
     };
@@ -116,7 +104,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
 
   /** When data or a handshake last came from the other side; -Infinity before. */
   get lastReceivedMs(): Millis {
-    return this.#lastReceivedMs;
+    return this.#liveness.lastReceivedMs;
   }
 
   /** Timestamp of the last handshake that the other side began and completed. */
@@ -138,7 +126,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   isReady(now: Millis): boolean {
     this.#expire(now);
     const { current } = this.#slots;
-    return current?.canSeal === true && !this.#isStale(now);
+    return current?.canSeal === true && !this.#liveness.isStale(now, current);
   }
 
   /**
@@ -151,15 +139,14 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   seal(now: Millis, wallMs: number, payload: Uint8Array): Bytes | undefined {
     if (now >= this.#nextEndMs) this.#expire(now);
     const { current, mine } = this.#slots;
-    if (current === undefined || !current.canSeal || this.#isStale(now)) {
-      this.#stalled = current !== undefined;
+    if (current === undefined || !current.canSeal || this.#liveness.isStale(now, current)) {
+      this.#liveness.isStalled = current !== undefined;
       this.open(now, wallMs);
       return undefined;
     }
     if (current === mine && !this.#own.mayGoEarly(payload.length)) return undefined;
-    if (mine === undefined && this.#isWorn(now, current)) this.#own.begin(now, wallMs);
-    this.#lastSentMs = now;
-    this.#owedSinceMs = undefined;
+    if (mine === undefined && this.#liveness.isWorn(now, current)) this.#own.begin(now, wallMs);
+    this.#liveness.sent(now);
     const datagram = current.seal(payload);
     if (current === mine) this.#own.keep(datagram);
     return datagram;
@@ -176,7 +163,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   /** Nobody waits any more: a handshake that has no answer yet is given up, without an event. */
   abandon(): void {
     const { mine, current } = this.#slots;
-    if (mine?.state !== 'hello_sent' || (current !== undefined && !this.#stalled)) return;
+    if (mine?.state !== 'hello_sent' || (current !== undefined && !this.#liveness.isStalled)) return;
     this.#own.end();
   }
 
@@ -269,30 +256,6 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     return this.#outbox.poll();
   }
 
-  /** Whether nothing has come for so long that the other side may have gone. */
-  #isSilent(now: Millis): boolean {
-    return now - this.#lastReceivedMs > this.#limits.keepAliveTimeoutMs;
-  }
-
-  /** Whether the other side may have forgotten the session: then a handshake comes before the next message. */
-  #isStale(now: Millis): boolean {
-    const { keepAliveTimeoutMs } = this.#limits;
-    const { current } = this.#slots;
-    const isDue = current?.isOurKind === false && now - current.provenMs >= keepAliveTimeoutMs * FORGETTING_SHARE;
-    return isDue || (this.#isSilent(now) && (this.#stalled || now - this.#lastSentMs > keepAliveTimeoutMs));
-  }
-
-  /** Whether a session in use should be replaced: old, full, or never answered. */
-  #isWorn(now: Millis, session: Session): boolean {
-    const { rekeyAfterMs, rejectAfterMs, rekeyAfterMessages } = this.#limits;
-    const age = session.initiator ? rekeyAfterMs : Math.max(rekeyAfterMs, rejectAfterMs - RESPONDER_REKEY_MARGIN_MS);
-    return (
-      now - session.createdMs >= age ||
-      session.nextCounter - FIRST_DATA_COUNTER >= rekeyAfterMessages ||
-      this.#isSilent(now)
-    );
-  }
-
   #receive(now: Millis, wallMs: number, counter: number, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
     const { current, previous, mine, theirs } = this.#slots;
     const sealed = datagram.subarray(HEADER_BYTES);
@@ -314,23 +277,23 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
 
   #opened(now: Millis, wallMs: number, session: Session, counter: number, message: Bytes): Bytes | undefined {
     const slots = this.#slots;
-    this.#lastReceivedMs = now;
+    this.#liveness.lastReceivedMs = now;
     const isConfirm = message.length === 0 && counter === FIRST_DATA_COUNTER && !session.initiator;
     const isKeepAlive = message.length === 0 && counter % KEEP_ALIVE_STRIDE === 0;
     if (isKeepAlive) session.isOurKind = true;
     if (session === slots.mine) this.#own.confirmed(now, session);
     else if (session !== slots.current && session !== slots.previous) this.#promote(now, session);
-    else if (this.#stalled && !this.#isStale(now)) {
-      this.#stalled = false;
+    else if (this.#liveness.isStalled && !this.#liveness.isStale(now, slots.current)) {
+      this.#liveness.isStalled = false;
       this.#outbox.event(READY);
     }
     if (isConfirm && !session.missedEarly) this.#outbox.transmit(session.acknowledgement());
     if (isConfirm || isKeepAlive) return undefined;
-    if (this.#owedSinceMs === undefined) {
-      this.#owedSinceMs = now;
+    if (this.#liveness.owedSinceMs === undefined) {
+      this.#liveness.owedSinceMs = now;
       if (!this.#outbox.isArmed('keep_alive')) this.#outbox.arm('keep_alive', now + this.#limits.keepAliveMs);
     }
-    if (slots.mine === undefined && session === slots.current && this.#isWorn(now, session))
+    if (slots.mine === undefined && session === slots.current && this.#liveness.isWorn(now, session))
       this.#own.begin(now, wallMs);
     return message;
   }
@@ -362,14 +325,14 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#own.end();
     // Not a word all this time: what is left of older sessions can still be read, but is not written to.
     if (slots.current === mine) slots.current = undefined;
-    else if (slots.current !== undefined && this.#isSilent(now)) {
+    else if (slots.current !== undefined && this.#liveness.isSilent(now)) {
       slots.previous = slots.current;
       slots.current = undefined;
     } else if (slots.current !== undefined) slots.current.provenMs = now; // it is heard of, so it is used on
     this.#armEnd();
     this.#outbox.event({ type: 'failed', reason: 'timeout', publicKey: undefined });
-    if (this.#stalled && slots.current?.canSeal === true) {
-      this.#stalled = false;
+    if (this.#liveness.isStalled && slots.current?.canSeal === true) {
+      this.#liveness.isStalled = false;
       this.#outbox.event(READY);
     }
     if (!slots.any) this.#outbox.event(EXPIRED);
@@ -383,21 +346,21 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
       slots.theirs = slots.theirs.filter((other) => compareBytes(other.timestamp, session.timestamp) > 0);
       if (slots.mine?.state === 'hello_sent') this.#own.end();
     }
-    this.#lastReceivedMs = now;
-    this.#stalled = false;
+    this.#liveness.lastReceivedMs = now;
+    this.#liveness.isStalled = false;
     this.#armEnd();
     this.#outbox.event(READY);
   }
 
   #keepAlive(now: Millis): void {
     const { current } = this.#slots;
-    if (this.#owedSinceMs === undefined) return;
-    const due = this.#owedSinceMs + this.#limits.keepAliveMs;
+    if (this.#liveness.owedSinceMs === undefined) return;
+    const due = this.#liveness.owedSinceMs + this.#limits.keepAliveMs;
     if (now < due) return this.#outbox.arm('keep_alive', due);
-    this.#owedSinceMs = undefined;
+    this.#liveness.owedSinceMs = undefined;
     const datagram = current?.canSeal === true ? current.sealKeepAlive() : undefined;
     if (datagram === undefined) return;
-    this.#lastSentMs = now;
+    this.#liveness.sent(now);
     this.#outbox.transmit(datagram);
   }
 }

@@ -72,6 +72,10 @@ interface Hello {
   readonly hash: Bytes;
 }
 
+const noKeys = (): never => {
+  throw new Error('bug: sealing before there are keys');
+};
+
 /** A session of either role. Made by {@link initiateSession} and {@link answerSession}. */
 export class Session {
   readonly initiator: boolean;
@@ -82,6 +86,8 @@ export class Session {
   isOurKind = false;
   /** Data came before InitDone and was dropped. */
   missedEarly = false;
+  /** The datagram of a message. The caller has checked {@link Session.canSeal}. */
+  seal: Transport['seal'] = noKeys;
   #timestamp: Bytes;
   #id: Bytes;
   #state: SessionState;
@@ -142,7 +148,7 @@ export class Session {
       this.#id = hello.sessionId;
       this.#publicKey = hello.publicKey;
       this.#verifier = hello.verifier;
-      this.#transport = new Transport(reply.established.keys, false, identity.importAead);
+      this.#useTransport(new Transport(reply.established.keys, false, identity.importAead));
     }
   }
 
@@ -207,6 +213,11 @@ export class Session {
     return hello;
   }
 
+  #useTransport(transport: Transport): void {
+    this.#transport = transport;
+    this.seal = transport.seal;
+  }
+
   #useHello({ message, id, hash }: Hello): void {
     this.#message = message;
     this.#id = id;
@@ -265,7 +276,7 @@ export class Session {
     const { hash, keys } = reply.established;
     const transport = new Transport(keys, true, this.#identity.importAead);
     const signature = this.#identity.signer.sign(signatureInput(PURPOSE_CHANNEL_BINDING, hash));
-    this.#transport = transport;
+    this.#useTransport(transport);
     this.#publicKey = reply.publicKey;
     this.#id = reply.sessionId;
     this.#hellos = [];
@@ -315,11 +326,6 @@ export class Session {
     if (this.initiator) this.#state = 'open';
     this.isOurKind = true;
     return true;
-  }
-
-  /** The datagram of a message. The caller has checked {@link Session.canSeal}. */
-  seal(payload: Uint8Array): Bytes {
-    return this.#transport!.seal(payload);
   }
 
   /** An empty message that says only that we live, or `undefined` when no counter is left. */

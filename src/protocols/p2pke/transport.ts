@@ -68,13 +68,17 @@ export class Transport {
     return this.#openKey.open(nonce, header, datagram.subarray(HEADER_BYTES), payload, 0) ? payload : undefined;
   }
 
-  /** The datagram of a message. @throws {Error} when no counter is left: the caller has to check {@link Transport.exhausted} */
-  seal(payload: Uint8Array): Bytes {
+  /**
+   * The datagram of a message. A property, so that a session hands it out as it is.
+   *
+   * @throws {Error} when no counter is left: the caller has to check {@link Transport.exhausted}.
+   */
+  readonly seal = (payload: Uint8Array): Bytes => {
     if (this.exhausted) throw new Error('bug: sealing under a counter that is used up');
     // An empty message on a multiple of the stride would be taken for a keep-alive.
     if (payload.length === 0 && this.#next % KEEP_ALIVE_STRIDE === 0) this.#next++;
     return this.#sealNext(payload);
-  }
+  };
 
   /** A message that says only that we live: skips to the next counter that means so; the gap is within the window. */
   sealKeepAlive(): Bytes | undefined {

@@ -6,7 +6,9 @@ import { type Bytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
 import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
+import { type Swarm } from '../../core/swarm.ts';
 import { Driver } from '../../runtime/driver.ts';
+import { type SendPath, sendPath } from '../../swarm-kit/send-path.ts';
 import { type Wait } from '../../runtime/waits.ts';
 import { type ChannelEvent, type ChannelVerdict } from '../../protocols/p2pke/channel-options.ts';
 import { Channel } from '../../protocols/p2pke/channel.ts';
@@ -19,6 +21,7 @@ import { type ResolvedP2pke } from './options.ts';
 
 /** What a session needs of its swarm. */
 export interface PeerSessionHooks<I extends Addr> {
+  readonly inner: Swarm<I>;
   readonly realm: Realm;
   readonly options: ResolvedP2pke<I>;
   readonly gate: AcceptGate<P2pkeAddr<I>>;
@@ -48,6 +51,10 @@ export interface PendingTell {
 /** The sessions with one peer at one inner address. */
 export class PeerSession<I extends Addr> {
   readonly addr: P2pkeAddr<I>;
+  /** The way to its inner address. */
+  readonly path: SendPath;
+  /** For messages, which the swarm seals; all else goes through this class. */
+  readonly channel: Channel;
   /** Bounded by maxWaitingMessagesPerPeer; in the order of the calls. */
   readonly tells: Set<PendingTell> = new Set();
   waitingBytes = 0;
@@ -60,7 +67,6 @@ export class PeerSession<I extends Addr> {
   /** When something was last told to or heard from this peer. */
   usedMs: Millis;
   readonly #hooks: PeerSessionHooks<I>;
-  readonly #channel: Channel;
   readonly #driver: Driver<Bytes, ChannelEvent>;
   #peer: AcceptPeer<P2pkeAddr<I>> | undefined;
   #question: PendingVerdict | undefined;
@@ -69,9 +75,10 @@ export class PeerSession<I extends Addr> {
     const { realm, options } = hooks;
     this.#hooks = hooks;
     this.addr = addr;
+    this.path = sendPath(hooks.inner, addr.inner);
     this.usedMs = realm.nowMs();
     const channel = new Channel({ identity: options.identity, limits: options.channel });
-    this.#channel = channel;
+    this.channel = channel;
     this.#driver = new Driver(channel, {
       realm,
       transmit: (datagram) => hooks.transmit(this, datagram),
@@ -91,12 +98,12 @@ export class PeerSession<I extends Addr> {
 
   /** The peer's key, once it has been proven. */
   get publicKey(): PublicKey | undefined {
-    return this.#channel.publicKey;
+    return this.channel.publicKey;
   }
 
   /** Timestamp of the last hello with which the peer completed a handshake. */
   get helloTimestamp(): Bytes | undefined {
-    return this.#channel.helloTimestamp;
+    return this.channel.helloTimestamp;
   }
 
   /** Whether a call waits for a session or for the key. */
@@ -106,19 +113,13 @@ export class PeerSession<I extends Addr> {
 
   /** Whether nothing is left that would be missed. */
   get isSpent(): boolean {
-    return this.#channel.isEmpty && !this.isAwaited;
-  }
-
-  /** The datagram of a message; `undefined` when that takes a handshake, which begins with the next poll. */
-  seal(now: Millis, payload: Uint8Array): Bytes | undefined {
-    this.usedMs = now;
-    return this.#channel.seal(now, this.#hooks.realm.wallMs(), payload);
+    return this.channel.isEmpty && !this.isAwaited;
   }
 
   /** Sees to it that there is a session or a handshake. */
   open(): void {
     const { realm } = this.#hooks;
-    this.#channel.open(realm.nowMs(), realm.wallMs());
+    this.channel.open(realm.nowMs(), realm.wallMs());
     this.#driver.poll();
   }
 
@@ -128,7 +129,7 @@ export class PeerSession<I extends Addr> {
 
   /** Takes a datagram. @returns the message in it, why it was dropped, or `undefined` when it was of use */
   handleDatagram(now: Millis, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
-    const received = this.#channel.handleDatagram(now, this.#hooks.realm.wallMs(), datagram);
+    const received = this.channel.handleDatagram(now, this.#hooks.realm.wallMs(), datagram);
     this.#driver.poll();
     if (received instanceof Uint8Array) this.usedMs = now;
     return received;
@@ -136,17 +137,17 @@ export class PeerSession<I extends Addr> {
 
   /** Takes a hello that has been checked. @returns why it was dropped, if it was */
   handleHello(now: Millis, hello: VerifiedHello): P2pkeDrop | undefined {
-    const reason = this.#channel.handleHello(now, this.#hooks.realm.wallMs(), hello);
+    const reason = this.channel.handleHello(now, this.#hooks.realm.wallMs(), hello);
     this.#driver.poll();
     return reason;
   }
 
   /** Nobody waits any more. @returns whether a handshake was given up by it. */
   abandon(): boolean {
-    const handshaking = this.#channel.isHandshaking;
-    this.#channel.abandon();
+    const handshaking = this.channel.isHandshaking;
+    this.channel.abandon();
     this.#driver.poll();
-    return handshaking && !this.#channel.isHandshaking;
+    return handshaking && !this.channel.isHandshaking;
   }
 
   /** Rejects all waiting calls. */
@@ -159,7 +160,7 @@ export class PeerSession<I extends Addr> {
     this.#question?.cancel();
     this.#question = undefined;
     this.#driver.stop();
-    this.#channel.close();
+    this.channel.close();
   }
 
   /** One question at a time: its verdict counts for all that waits for it. */
@@ -181,7 +182,7 @@ export class PeerSession<I extends Addr> {
 
   #answer(publicKey: PublicKey, verdict: ChannelVerdict): void {
     const { realm } = this.#hooks;
-    const reason = this.#channel.answer(realm.nowMs(), realm.wallMs(), publicKey, verdict);
+    const reason = this.channel.answer(realm.nowMs(), realm.wallMs(), publicKey, verdict);
     this.#driver.poll();
     this.#hooks.judged(this, reason);
   }

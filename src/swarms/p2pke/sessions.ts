@@ -62,6 +62,7 @@ export class Sessions<I extends Addr> {
       },
     });
     this.#sessionHooks = {
+      inner: hooks.inner,
       realm,
       options,
       gate: this.#gate,
@@ -109,7 +110,7 @@ export class Sessions<I extends Addr> {
   }
 
   #transmit(session: PeerSession<I>, datagram: Bytes): void {
-    const told = this.#hooks.inner.tell(session.addr.inner, datagram);
+    const told = session.path.send(datagram);
     if (told === RESOLVED) return;
     told.catch((error: unknown) => {
       this.#hooks.counts.countDrop('p2pke.send_failed');
@@ -194,14 +195,16 @@ export class Sessions<I extends Addr> {
   }
 
   #flush(session: PeerSession<I>): void {
+    const { realm } = this.#hooks;
     for (const tell of session.tells) {
       const { payload, wait } = tell;
-      const datagram = session.seal(this.#hooks.realm.nowMs(), payload);
+      session.usedMs = realm.nowMs();
+      const datagram = session.channel.seal(session.usedMs, realm.wallMs(), payload);
       if (datagram === undefined) return;
       tell.sent = true;
       this.pending.remove(session, tell);
       this.#hooks.counts.countSent(payload.length);
-      const told = this.#hooks.inner.tell(session.addr.inner, datagram);
+      const told = session.path.send(datagram);
       if (told === RESOLVED) wait.resolve();
       else told.then(wait.resolve, wait.reject);
     }

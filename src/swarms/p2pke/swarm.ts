@@ -83,10 +83,11 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
       session = this.#dial(dst);
       if (session === undefined) return this.reject('tell.limit_exceeded', this.#noRoom(`tell ${dst.text}`));
     }
-    const datagram = session.seal(this.realm.nowMs(), payload);
+    session.usedMs = this.realm.nowMs();
+    const datagram = session.channel.seal(session.usedMs, this.realm.wallMs(), payload);
     if (datagram === undefined) return this.#tellLater(session, payload, options);
     this.counts.countSent(payload.length);
-    const told = this.inner.tell(session.addr.inner, datagram);
+    const told = session.path.send(datagram);
     session.poll();
     return told === RESOLVED ? RESOLVED : this.#watched(told);
   }
