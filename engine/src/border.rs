@@ -277,17 +277,18 @@ extern "C" fn update_keys(connection: u32) -> bool {
 extern "C" fn rebind(connection: u32) -> bool {
     engine(false, |engine, _| engine.rebind(connection))
 }
-
 #[unsafe(no_mangle)]
 extern "C" fn set_windows(connection: u32, receive: u32, send: u32) -> bool {
     engine(false, |engine, _| engine.set_windows(connection, receive, send))
 }
-
+#[unsafe(no_mangle)]
+extern "C" fn grant(connection: u32) -> bool {
+    engine(false, |engine, _| engine.grant(connection))
+}
 #[unsafe(no_mangle)]
 extern "C" fn abandon(connection: u32) -> bool {
     engine(false, |engine, _| engine.abandon(connection))
 }
-
 #[unsafe(no_mangle)]
 extern "C" fn release(connection: u32) -> bool {
     engine(false, |engine, _| engine.release(connection))

@@ -30,9 +30,17 @@ impl Flags {
     /// Look for larger datagrams than the initial size.
     pub const MTU_DISCOVERY: u32 = 64;
 
+    /// Peers get no streams and no receive window until the caller grants them.
+    pub const HELD: u32 = 128;
+
     /// Flags from bits.
     pub fn new(bits: u32) -> Self {
         Self(bits)
+    }
+
+    /// These and one more.
+    pub fn with(self, bit: u32) -> Self {
+        Self(self.0 | bit)
     }
 
     /// Whether the bit is set.
@@ -129,7 +137,7 @@ impl Config {
         };
         let mut rest = blob;
         let mut config = Self {
-            flags: Flags(number("flags", 0, 127)?),
+            flags: Flags(number("flags", 0, 255)?),
             idle_timeout_ms: number("idle timeout", 0, u32::MAX)?.into(),
             keep_alive_ms: number("keep-alive", 0, u32::MAX)?.into(),
             max_bidi_streams: number("bidi streams", 0, 1 << 20)?,
@@ -179,12 +187,13 @@ impl Config {
     pub(crate) fn transport(&self) -> TransportConfig {
         let mut t = TransportConfig::default();
         let idle = VarInt::from_u32(self.idle_timeout_ms as u32);
+        let granted = |credit: u32| VarInt::from_u32(if self.flags.has(Flags::HELD) { 0 } else { credit });
         t.max_idle_timeout((self.idle_timeout_ms > 0).then(|| IdleTimeout::from(idle)))
             .keep_alive_interval((self.keep_alive_ms > 0).then(|| Duration::from_millis(self.keep_alive_ms)))
-            .max_concurrent_bidi_streams(self.max_bidi_streams.into())
-            .max_concurrent_uni_streams(self.max_uni_streams.into())
+            .max_concurrent_bidi_streams(granted(self.max_bidi_streams))
+            .max_concurrent_uni_streams(granted(self.max_uni_streams))
             .stream_receive_window(self.stream_window.into())
-            .receive_window(self.connection_window.into())
+            .receive_window(granted(self.connection_window))
             .send_window(self.send_window.into())
             .datagram_receive_buffer_size(
                 (self.datagram_receive_buffer > 0).then_some(self.datagram_receive_buffer as usize),

@@ -1,16 +1,18 @@
-//! The engine: datagrams, timers and decisions in; datagrams and events out.
+//! The engine: datagrams and timers in, datagrams and events out. Attempts to connect are in `attempts.rs`, what a connection has
+//! to tell in `settle.rs`, its streams in `streams.rs`.
 
+use crate::attempts::client_config;
 use crate::clock::Clock;
-use crate::config::{Config, Flags, decode_alpn};
-use crate::connections::{Connection, Connections, index_of};
-use crate::events::{Event, Events, Kind, lost_detail};
-use crate::streams::Refused;
+use crate::config::{Config, Flags};
+use crate::connections::{Connections, index_of};
+use crate::events::{Event, Events, Kind};
+use crate::ids::MarkedIds;
 use crate::tls::{Judge, SharedDocket, Tls};
+use crate::transmit::{Sink, Transmit, from_socket, to_socket};
 use bytes::{Bytes, BytesMut};
-use q::{ClientConfig, ConnectionHandle, DatagramEvent, Dir, Incoming, StreamEvent, VarInt};
+use q::{ClientConfig, ConnectionHandle, DatagramEvent, Dir, Incoming, VarInt};
 use quinn_proto as q;
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,114 +26,30 @@ const MAX_REPLIES: usize = 256;
 /// The longest close reason that is sent, in bytes.
 const MAX_REASON: usize = 1000;
 
-/// One entry of a poll: `size` bytes of consecutive datagrams to one address, all but the last `segment` bytes long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// Where to.
-    pub address: u32,
-    /// Bytes altogether.
-    pub size: u32,
-    /// Bytes in each datagram but the last.
-    pub segment: u32,
-    /// ECN bits, 0 to 3.
-    pub ecn: u32,
-}
-
-impl Transmit {
-    fn write(self, record: &mut [u32]) {
-        record.copy_from_slice(&[self.address, self.size, self.segment, self.ecn]);
-    }
-
-    /// Words in one record of the transmit table.
-    pub const WORDS: usize = 4;
-}
-
 /// A QUIC endpoint without I/O. See the crate's documentation.
 pub struct Engine {
-    endpoint: q::Endpoint,
-    tls: Tls,
-    config: Config,
-    transport: Arc<q::TransportConfig>,
-    server: Option<Arc<q::ServerConfig>>,
-    alpn: Vec<Vec<u8>>,
+    pub(crate) endpoint: q::Endpoint,
+    pub(crate) tls: Tls,
+    pub(crate) config: Config,
+    pub(crate) transport: Arc<q::TransportConfig>,
+    pub(crate) server: Option<Arc<q::ServerConfig>>,
+    pub(crate) alpn: Vec<Vec<u8>>,
     /// Client configurations with our ALPN names, without and with a server name.
-    clients: [ClientConfig; 2],
+    pub(crate) clients: [ClientConfig; 2],
     half_rtt: bool,
     pub(crate) clock: Clock,
-    docket: SharedDocket,
+    pub(crate) docket: SharedDocket,
     pub(crate) connections: Connections,
     /// Connection attempts that wait for the caller's decision; quinn-proto bounds them by `max_incoming`.
-    incoming: HashMap<u32, Incoming>,
+    pub(crate) incoming: HashMap<u32, Incoming>,
     next_incoming: u32,
-    events: Events,
+    pub(crate) events: Events,
     /// Bounded by `MAX_REPLIES`.
     replies: VecDeque<(u32, Vec<u8>)>,
     dropped_replies: u64,
     /// What did not fit into the caller's buffer in the last poll.
     carry: Option<(Transmit, Vec<u8>)>,
-    scratch: Vec<u8>,
-}
-
-/// quinn-proto wants socket addresses; ours are numbers that live in a range nobody routes (RFC 4193).
-fn to_socket(address: u32) -> SocketAddr {
-    let (high, low) = ((address >> 16) as u16, address as u16);
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, high, low)), 1)
-}
-
-fn from_socket(socket: SocketAddr) -> u32 {
-    match socket.ip() {
-        IpAddr::V6(ip) => ip.to_bits() as u32,
-        IpAddr::V4(_) => 0,
-    }
-}
-
-/// Connection ids whose first two bits say which instance made them, so that a caller with several engines on one socket
-/// finds the right one. Engines with one reset key accept each other's.
-struct MarkedIds {
-    ids: q::HashedConnectionIdGenerator,
-    instance: u8,
-}
-
-impl MarkedIds {
-    fn new(key: u64, instance: u8) -> Self {
-        Self { ids: q::HashedConnectionIdGenerator::from_key(key), instance }
-    }
-}
-
-impl q::ConnectionIdGenerator for MarkedIds {
-    fn generate_cid(&mut self) -> q::ConnectionId {
-        // One in four fits.
-        loop {
-            let id = self.ids.generate_cid();
-            if id.first().is_some_and(|byte| byte >> 6 == self.instance) {
-                return id;
-            }
-        }
-    }
-
-    fn validate(&self, id: &q::ConnectionId) -> Result<(), q::InvalidCid> {
-        self.ids.validate(id)
-    }
-
-    fn cid_len(&self) -> usize {
-        self.ids.cid_len()
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        self.ids.cid_lifetime()
-    }
-}
-
-fn client_config(
-    tls: &Tls,
-    transport: &Arc<q::TransportConfig>,
-    alpn: &[Vec<u8>],
-    send_server_name: bool,
-) -> Result<ClientConfig, String> {
-    let mut config = ClientConfig::new(Arc::new(tls.client(alpn, send_server_name)?));
-    config.transport_config(transport.clone());
-    config.token_store(Arc::new(q::NoneTokenStore));
-    Ok(config)
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl Engine {
@@ -235,119 +153,11 @@ impl Engine {
     }
 
     /// Queues what quinn-proto has just written to the scratch buffer.
-    fn reply(&mut self, transmit: &q::Transmit) {
+    pub(crate) fn reply(&mut self, transmit: &q::Transmit) {
         if self.replies.len() >= MAX_REPLIES {
             self.dropped_replies += 1;
         } else if let Some(bytes) = self.scratch.get(..transmit.size) {
             self.replies.push_back((from_socket(transmit.destination), bytes.to_vec()));
-        }
-    }
-
-    /// The transport with another receive window to begin with; `None` for 0 and where it is the configured one.
-    fn transport_with(&self, window: u32) -> Option<Arc<q::TransportConfig>> {
-        (window != 0 && window != self.config.connection_window)
-            .then(|| Arc::new(Config { connection_window: window, ..self.config.clone() }.transport()))
-    }
-
-    /// Lets a connection attempt in, with so many bytes that its peer may send before they are read, and answers its
-    /// handle.
-    ///
-    /// # Errors
-    /// [`Refused::Unknown`] when it was decided before, [`Refused::Failed`] when its first packet was no good.
-    pub fn accept(&mut self, now_ms: f64, number: u32, window: u32) -> Result<u32, Refused> {
-        let now = self.clock.advance(now_ms);
-        let incoming = self.incoming.remove(&number).ok_or(Refused::Unknown)?;
-        let remote = from_socket(incoming.remote_address());
-        self.scratch.clear();
-        if !self.connections.takes() {
-            let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
-            self.reply(&transmit);
-            return Err(Refused::Failed);
-        }
-        let server = self.transport_with(window).zip(self.server.as_deref()).map(|(transport, server)| {
-            let mut server = server.clone();
-            server.transport_config(transport);
-            Arc::new(server)
-        });
-        match self.endpoint.accept(incoming, now, &mut self.scratch, server) {
-            Ok((at, quic)) => Ok(self.connections.insert(at, quic, remote)),
-            Err(error) => {
-                if let Some(transmit) = error.response {
-                    self.reply(&transmit);
-                }
-                Err(Refused::Failed)
-            }
-        }
-    }
-
-    /// Turns a connection attempt away, with a packet that says so.
-    pub fn refuse(&mut self, number: u32) -> bool {
-        let Some(incoming) = self.incoming.remove(&number) else { return false };
-        self.scratch.clear();
-        let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
-        self.reply(&transmit);
-        true
-    }
-
-    /// Has the other side prove its address first. Answers `false`, and keeps the attempt, when it has done so already.
-    pub fn retry(&mut self, number: u32) -> bool {
-        let Some(incoming) = self.incoming.remove(&number) else { return false };
-        self.scratch.clear();
-        match self.endpoint.retry(incoming, &mut self.scratch) {
-            Ok(transmit) => {
-                self.reply(&transmit);
-                true
-            }
-            Err(error) => {
-                self.incoming.insert(number, error.into_incoming());
-                false
-            }
-        }
-    }
-
-    /// Forgets a connection attempt without a word.
-    pub fn ignore(&mut self, number: u32) -> bool {
-        let Some(incoming) = self.incoming.remove(&number) else { return false };
-        self.endpoint.ignore(incoming);
-        true
-    }
-
-    /// Begins a connection, with a window as in [`Self::accept`], and answers its handle. `server_name` is sent when it is a DNS name; `alpn` (names behind
-    /// length bytes) replaces the configured names.
-    ///
-    /// # Errors
-    /// [`Refused::Invalid`] for malformed names, [`Refused::Failed`] when there is no room.
-    pub fn connect(
-        &mut self,
-        now_ms: f64,
-        address: u32,
-        server_name: Option<&str>,
-        alpn: Option<&[u8]>,
-        window: u32,
-    ) -> Result<u32, Refused> {
-        let now = self.clock.advance(now_ms);
-        let send_name = server_name.is_some();
-        let alpn = alpn.map(|bytes| decode_alpn(bytes).ok_or(Refused::Invalid)).transpose()?;
-        let mut config = match alpn {
-            Some(alpn) if alpn != self.alpn => {
-                client_config(&self.tls, &self.transport, &alpn, send_name).map_err(|_| Refused::Invalid)?
-            }
-            _ => {
-                let [without, with] = &self.clients;
-                if send_name { with.clone() } else { without.clone() }
-            }
-        };
-        if let Some(transport) = self.transport_with(window) {
-            config.transport_config(transport);
-        }
-        if !self.connections.takes() {
-            return Err(Refused::Failed);
-        }
-        let name = server_name.unwrap_or("peer");
-        match self.endpoint.connect(now, config, to_socket(address), name) {
-            Ok((at, quic)) => Ok(self.connections.insert(at, quic, address)),
-            Err(q::ConnectError::InvalidServerName(_)) => Err(Refused::Invalid),
-            Err(_) => Err(Refused::Failed),
         }
     }
 
@@ -378,6 +188,16 @@ impl Engine {
         self.with(handle, |quic| {
             quic.set_receive_window(VarInt::from_u32(receive));
             quic.set_send_window(send.into());
+        })
+    }
+
+    /// Allows the peer of a connection that was held ([`Flags::HELD`]) the configured numbers of streams. A receive window comes by
+    /// [`Self::set_windows`].
+    pub fn grant(&mut self, handle: u32) -> bool {
+        let (bidi, uni) = (self.config.max_bidi_streams, self.config.max_uni_streams);
+        self.with(handle, |quic| {
+            quic.set_max_concurrent_streams(Dir::Bi, bidi.into());
+            quic.set_max_concurrent_streams(Dir::Uni, uni.into());
         })
     }
 
@@ -474,63 +294,6 @@ impl Engine {
         sink.count
     }
 
-    /// Passes events between a connection, the endpoint and the caller until there are none left.
-    fn settle(&mut self, index: usize) {
-        let events = &mut self.events;
-        loop {
-            let mut idle = true;
-            while let Some(connection) = self.connections.at(index) {
-                let Some(event) = connection.quic.poll_endpoint_events() else { break };
-                idle = false;
-                if let Some(answer) = self.endpoint.handle_event(ConnectionHandle(index), event) {
-                    connection.quic.handle_event(answer);
-                }
-            }
-            let Some(connection) = self.connections.at(index) else { return };
-            let handle = connection.handle;
-            announce(connection, events);
-            while let Some(event) = connection.quic.poll() {
-                idle = false;
-                match event {
-                    q::Event::HandshakeDataReady => announce(connection, events),
-                    q::Event::Connected => {
-                        connection.connected = true;
-                        announce(connection, events);
-                        events.push(Kind::Connected, 0, handle, 0);
-                    }
-                    q::Event::ConnectionLost { reason } => {
-                        let (detail, code, text) = lost_detail(reason);
-                        events.push_text(Kind::Lost, detail, handle, code, text);
-                    }
-                    q::Event::DatagramReceived => events.push(Kind::Datagram, 0, handle, 0),
-                    q::Event::DatagramsUnblocked => events.push(Kind::DatagramsUnblocked, 0, handle, 0),
-                    q::Event::Stream(event) => stream_event(connection, event, events),
-                }
-            }
-            let remote = from_socket(connection.quic.remote_address());
-            if remote != connection.remote {
-                let value = u64::from(remote) | u64::from(connection.remote) << 32;
-                events.push(Kind::Path, 0, handle, value);
-                connection.remote = remote;
-            }
-            let mtu = connection.quic.current_mtu();
-            if mtu != connection.mtu {
-                events.push(Kind::Mtu, 0, handle, mtu.into());
-                connection.mtu = mtu;
-            }
-            if connection.quic.is_drained() && idle {
-                events.push(Kind::Drained, 0, handle, 0);
-                self.docket.forget(handle);
-                self.connections.end(index);
-                return;
-            }
-            if idle {
-                break;
-            }
-        }
-        self.connections.arm(index);
-    }
-
     /// Moves events into the caller's table; see [`crate::events`]. Call it until it answers 0.
     pub fn events(&mut self, table: &mut [u32], text: &mut [u8]) -> usize {
         self.collect_key_log();
@@ -562,73 +325,5 @@ impl Engine {
             self.dropped_replies as f64,
             self.connections.over() as f64,
         ]
-    }
-}
-
-/// Tells ALPN and server name once, as soon as both are known: a server knows them with the ClientHello.
-fn announce(connection: &mut Connection, events: &mut Events) {
-    if connection.negotiated {
-        return;
-    }
-    let session = connection.quic.crypto_session();
-    let ready = connection.connected
-        || (connection.quic.side().is_server() && matches!(session.transport_parameters(), Ok(Some(_))));
-    if !ready {
-        return;
-    }
-    connection.negotiated = true;
-    let data = session.handshake_data().and_then(|any| any.downcast::<q::crypto::rustls::HandshakeData>().ok());
-    let alpn = data.as_ref().and_then(|d| d.protocol.as_deref()).unwrap_or_default();
-    let name = data.as_ref().and_then(|d| d.server_name.as_deref()).unwrap_or_default();
-    let mut text = vec![alpn.len() as u8];
-    text.extend_from_slice(alpn);
-    text.extend_from_slice(name.as_bytes());
-    events.push_text(Kind::Negotiated, 0, connection.handle, 0, text);
-}
-
-fn stream_event(connection: &mut Connection, event: StreamEvent, events: &mut Events) {
-    let Connection { quic, handle, accepted: [bidi, uni], .. } = connection;
-    let handle = *handle;
-    match event {
-        StreamEvent::Opened { dir } => {
-            while let Some(id) = quic.streams().accept(dir) {
-                *(if dir == Dir::Uni { &mut *uni } else { &mut *bidi }) += 1;
-                events.push(Kind::Opened, 0, handle, VarInt::from(id).into_inner());
-            }
-        }
-        StreamEvent::Readable { id } => events.push(Kind::Readable, 0, handle, VarInt::from(id).into_inner()),
-        StreamEvent::Writable { id } => events.push(Kind::Writable, 0, handle, VarInt::from(id).into_inner()),
-        StreamEvent::Finished { id } => events.push(Kind::Finished, 0, handle, VarInt::from(id).into_inner()),
-        StreamEvent::Stopped { id, error_code } => {
-            // RFC 9000 §3.5: a STOP_SENDING is answered by a reset with the same code.
-            let _ = quic.send_stream(id).reset(error_code);
-            let code = error_code.into_inner().to_le_bytes().to_vec();
-            events.push_text(Kind::Stopped, 0, handle, VarInt::from(id).into_inner(), code);
-        }
-        StreamEvent::Available { dir } => {
-            events.push(Kind::Available, u8::from(dir == Dir::Uni), handle, 0);
-        }
-    }
-}
-
-/// The caller's buffers while they fill.
-struct Sink<'a> {
-    out: &'a mut [u8],
-    table: &'a mut [u32],
-    used: usize,
-    count: usize,
-}
-
-impl Sink<'_> {
-    /// Copies one transmit in, or answers `false` when it does not fit.
-    fn put(&mut self, transmit: Transmit, bytes: &[u8]) -> bool {
-        let at = self.count * Transmit::WORDS;
-        let Some(record) = self.table.get_mut(at..at + Transmit::WORDS) else { return false };
-        let Some(target) = self.out.get_mut(self.used..self.used + bytes.len()) else { return false };
-        target.copy_from_slice(bytes);
-        transmit.write(record);
-        self.used += bytes.len();
-        self.count += 1;
-        true
     }
 }

@@ -9,20 +9,25 @@
 
 #![deny(unsafe_code)]
 
+mod attempts;
 mod clock;
 mod config;
 mod connections;
 mod engine;
 mod events;
+mod ids;
+mod settle;
 mod streams;
 mod tls;
+mod transmit;
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 #[allow(unsafe_code)]
 mod border;
 
 pub use config::{Config, Flags, NUMBERS};
-pub use engine::{Engine, Transmit};
+pub use engine::Engine;
 pub use events::{Event, Kind, RECORD_WORDS};
 pub use streams::{ReadStatus, Refused};
 pub use tls::{ACCEPT, Judge};
+pub use transmit::Transmit;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Pair, Peer};
-use shoal_quic_engine::{Kind, ReadStatus, Refused};
+use shoal_quic_engine::{Flags, Kind, ReadStatus, Refused};
 
 fn joined() -> Pair {
     let mut pair = Pair::new(Peer::new(1, 10, |_| {}), Peer::new(2, 20, |_| {}));
@@ -43,6 +43,30 @@ fn a_refusing_server_sends_its_alert() {
         assert_eq!((lost.detail, lost.value), (3, 0x100 + sent));
         assert!(pair.b.saw(Kind::Connected).is_none());
     }
+}
+
+#[test]
+fn the_peer_of_a_held_connection_opens_streams_only_after_the_grant() {
+    let held = |config: &mut shoal_quic_engine::Config| config.flags = config.flags.with(Flags::HELD);
+    let mut pair = Pair::new(Peer::new(1, 10, |_| {}), Peer::new(2, 20, held));
+    pair.a.engine.connect(pair.now, 20, None, None, 0).unwrap();
+    pair.run();
+    let dialled = pair.a.saw(Kind::Connected).unwrap().subject;
+    let accepted = pair.b.saw(Kind::Connected).unwrap().subject;
+    for uni in [true, false] {
+        assert_eq!(pair.a.engine.open(dialled, uni), Err(Refused::Blocked));
+        assert!(pair.b.engine.open(accepted, uni).is_ok());
+    }
+    assert!(pair.b.engine.grant(accepted));
+    pair.run();
+    assert!(pair.a.saw(Kind::Available).is_some());
+    let stream = pair.a.engine.open(dialled, true).unwrap();
+    assert_eq!(pair.a.engine.write(dialled, stream, b"hello", true), Ok(0));
+    assert!(pair.b.engine.set_windows(accepted, 1 << 20, 1 << 20));
+    pair.run();
+    assert!(pair.a.saw(Kind::Writable).is_some());
+    assert_eq!(pair.a.engine.write(dialled, stream, b"hello", true), Ok(5));
+    assert!(!pair.b.engine.grant(accepted + 1));
 }
 
 #[test]

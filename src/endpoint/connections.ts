@@ -7,7 +7,6 @@ import { type Realm } from '../core/realm.ts';
 import { type Swarm } from '../core/swarm.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type Waits } from '../runtime/waits.ts';
-import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { type MakeEndpoint, QuicDriver } from '../quic/quic-driver.ts';
@@ -201,7 +200,7 @@ export class EndpointConnections<A extends Addr, M> {
     const { prefaced } = this.#hooks.format.framing;
     if (connection.role === 'client' && prefaced) return;
     if (connection.role === 'server' && prefaced) {
-      connection.open('uni')?.write(Uint8Array.of(PREFACE.WELCOME), true);
+      live.welcome();
     }
     this.#admit(live);
   }

@@ -163,6 +163,7 @@ function endpointOn<A extends Addr, M>(
           // Calls give up earlier; this ends connections whose peer says nothing more.
           handshakeTimeoutMs: 2 * Math.max(connectTimeoutMs, MIN_HANDSHAKE_MS),
           keyLog: options.onKeyLog !== undefined,
+          holdPeers: options.accept !== undefined,
           windowBudgetBytes: resolved.maxEndpointBytes,
           displacedCode: CLOSE_CODE.TOO_MANY,
           ...hooks,

@@ -13,6 +13,7 @@ import { type QuicConnection } from '../protocols/quic/connection.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
+import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { IdleWatch } from '../quic/idle-watch.ts';
 import { type StreamHandler } from '../quic/quic-driver.ts';
 import { type PeerConnection } from '../sessions/connection-table.ts';
@@ -51,6 +52,8 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
   readonly #idle: IdleWatch;
   #addr: A;
   #closed: ConnectionClosed | undefined;
+  /** The peer allows no stream for the welcome yet. */
+  #owesWelcome = false;
 
   constructor(
     hooks: ConnectionHooks<LiveConnection<A, M>, M>,
@@ -208,6 +211,13 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
     return this.close();
   }
 
+  /** Tells the peer that it is let in, on a stream of its own, as soon as it allows one. */
+  welcome(): void {
+    const stream = this.connection.open('uni');
+    this.#owesWelcome = stream === undefined;
+    stream?.write(Uint8Array.of(PREFACE.WELCOME), true);
+  }
+
   handleOpened(stream: QuicStream): void {
     this.#incoming.handleOpened(stream);
   }
@@ -236,6 +246,7 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
   }
 
   handleAvailable(kind: StreamKind): void {
+    if (kind === 'uni' && this.#owesWelcome) this.welcome();
     this.#sender.handleAvailable(kind);
   }
 

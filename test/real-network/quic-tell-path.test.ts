@@ -3,6 +3,7 @@ import { Socket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { type Profiler, Session } from 'node:inspector';
 import { it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { generateKey } from '../../src/identity/keys.ts';
 import { openQuicSwarm } from '../../src/swarms/quic/index.ts';
 
@@ -31,7 +32,7 @@ const HELPERS = [
   'swarm-kit/counter-set.ts',
 ];
 
-const ROUNDS = 8;
+const ROUNDS = 21;
 
 /** Precise coverage of this process: the files of `src/` whose functions ran since the last look. */
 class Coverage {
@@ -74,18 +75,19 @@ it('a tell through QUIC goes from the call to the socket through the nine files 
     reached = undefined;
     Reflect.apply(send as () => void, this, args);
   });
-  // Timers and datagrams of other moments may come in between: what belongs to a tell runs in each of them.
-  let always: Set<string> | undefined;
+  // Timers and datagrams of other moments may come in between: what belongs to a tell runs in most rounds.
+  const rounds = new Map<string, number>();
   for (let round = 0; round < ROUNDS; round++) {
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
     const { promise, resolve } = Promise.withResolvers<Set<string>>();
     coverage.take();
     reached = resolve;
     await a.tell(dst, payload);
-    const ran = await promise;
-    always = new Set([...(always ?? ran)].filter((file) => ran.has(file)));
+    for (const file of await promise) rounds.set(file, (rounds.get(file) ?? 0) + 1);
     await a.drain();
   }
-  assert.deepEqual([...always!].toSorted(), [...PATH, ...HELPERS].toSorted());
+  const ran = [...rounds].filter(([, times]) => times > ROUNDS / 2).map(([file]) => file);
+  assert.deepEqual(ran.toSorted(), [...PATH, ...HELPERS].toSorted());
   assert.ok(PATH.length <= 9);
 
   const page = readFileSync(new URL('../../docs/architecture.md', import.meta.url), 'utf8');

@@ -7,6 +7,7 @@ import { inspect } from '../../src/core/inspect.ts';
 import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { quic, type QuicSwarm, type QuicSwarmOptions } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { RawQuicPeer } from '../scenarios/raw-quic-peer.ts';
 
 function world() {
   const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
@@ -80,6 +81,31 @@ for (const dials of ['alice', 'bob'] as const) {
 }
 
 describe('accept of a QUIC swarm', () => {
+  for (const verdict of [true, false]) {
+    it(`lets a peer open no stream before the verdict, and after a ${verdict ? 'yes' : 'no'} ${verdict ? 'all' : 'none'}`, async () => {
+      const { realm, open, after, run } = world();
+      const bob = open(2, { accept: () => after(1000, verdict) });
+      const heard: number[] = [];
+      bob.listen(({ payload }) => void heard.push(payload[0]!));
+      const raw = new RawQuicPeer(realm, testKey(9));
+      const connection = await raw.connected(bob.addr.inner);
+      await realm.clock.advance(900);
+      assert.deepEqual([connection.open('uni'), connection.open('bidi')], [undefined, undefined]);
+      await realm.clock.advance(200);
+      if (verdict) {
+        connection.open('uni')!.write(Uint8Array.of(7), true);
+        raw.flush();
+        await realm.clock.advance(100);
+        assert.deepEqual(heard, [7]);
+      } else {
+        assert.deepEqual([connection.state, connection.closed?.code, connection.open('uni')], ['closed', 5, undefined]);
+        assert.deepEqual(heard, []);
+      }
+      raw.close();
+      await run(bob.close());
+    });
+  }
+
   it('recheck asks again, ends the sessions that are refused, and leaves the others', async () => {
     const { realm, open, run } = world();
     const banned = new Set<string>();

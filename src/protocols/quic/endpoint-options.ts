@@ -19,7 +19,7 @@ export interface Judged {
  * the answer. A judge that throws has refused. It must not use the endpoint.
  *
  * `'pending'`: the handshake goes on, and the answer follows as `admit(connection)` or a close. Until then the peer gets no
- * credit beyond the first windows, as long as nothing of it is read.
+ * credit beyond the first windows, as long as nothing of it is read; with `holdPeers` it gets none at all.
  */
 export type Judge = (judged: Judged) => number | 'pending' | undefined;
 

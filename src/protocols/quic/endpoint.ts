@@ -211,7 +211,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   /** The judge's late yes to a connection that is pending. */
   admit(now: Millis, connection: QuicConnection): void {
     this.#advance(now);
-    if (this.#judge.admit(connection) && connection.state === 'open') this.#windows.open(connection.windows, now);
+    if (this.#judge.admit(connection) && connection.state === 'open') this.#grant(connection);
   }
 
   /** Closes every connection and takes no new ones. Poll on until `drained`, at most three round trips and a bit. */
@@ -228,7 +228,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   #emit(event: QuicEvent): void {
     if (event.type === 'connected') {
       this.#arrivals.connected(event.connection);
-      if (!this.#judge.isPending(event.connection)) this.#windows.open(event.connection.windows, this.#now);
+      if (!this.#judge.isPending(event.connection)) this.#grant(event.connection);
     }
     if (event.type === 'closed') {
       this.#arrivals.ended(event.connection);
@@ -236,6 +236,15 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       this.#judge.forget(event.connection);
     }
     this.#events.push(event);
+  }
+
+  /** The peer is let in and the handshake is over: it gets streams, if it had none before, and its window. */
+  #grant(connection: QuicConnection): void {
+    const { windows, engine, handle } = connection;
+    this.#windows.open(windows, this.#now);
+    if (!limitsOf(this.#settings).held) return;
+    engine.grant(handle);
+    this.#setWindows(windows);
   }
 
   #setWindows(windows: Windows): void {

@@ -190,6 +190,9 @@ export interface QuicEngine {
    */
   setWindows(connection: number, receiveBytes: number, sendBytes: number): boolean;
 
+  /** Allows the peer of a connection that began without credit the streams of the settings; its window comes by `setWindows`. */
+  grant(connection: number): boolean;
+
   /** Forgets a connection after its DRAINED, and what was not read from it. */
   release(connection: number): boolean;
   /** Forgets a connection at once, without a word to the peer; no event follows. */

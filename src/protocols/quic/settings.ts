@@ -64,6 +64,11 @@ export interface QuicSettings extends QuicTransportOptions {
    * @default 'required'
    */
   readonly clientCertificates?: 'required' | 'optional' | 'none' | undefined;
+  /**
+   * Peers may open no stream and send no byte on streams before the judge has let them in, by its answer or by `admit`, and the handshake
+   * is over. Their first message takes a round trip more. @default false: they may as soon as TLS lets them
+   */
+  readonly holdPeers?: boolean | undefined;
   /** Hands out TLS secrets as `key_log` events, for Wireshark. With them one can read everything. @default false */
   readonly keyLog?: boolean | undefined;
 }
@@ -81,6 +86,7 @@ const HALF_RTT = 8;
 const KEY_LOG = 16;
 const MIGRATION = 32;
 const MTU_DISCOVERY = 64;
+const HELD = 128;
 
 /** UDP payloads: RFC 9000 §14 and the largest that IPv4 and IPv6 carry. */
 const MIN_MTU = 1200;
@@ -120,7 +126,8 @@ export function resolveSettings(settings: QuicSettings): EngineSettings {
     bit(settings.halfRtt ?? false, HALF_RTT) |
     bit(settings.keyLog ?? false, KEY_LOG) |
     bit(settings.migration ?? true, MIGRATION) |
-    bit(maxMtu > initialMtu, MTU_DISCOVERY);
+    bit(maxMtu > initialMtu, MTU_DISCOVERY) |
+    bit(settings.holdPeers ?? false, HELD);
   const window = (value: number | undefined, label: string, fallback: number): number =>
     wholeNumber(value, label, fallback, 1024, MAX_WINDOW);
   const numbers = [
@@ -169,11 +176,14 @@ export function limitsOf({ numbers }: EngineSettings): {
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
   readonly mtuBytes: number;
+  /** Whether peers get no credit before they are let in. */
+  readonly held: boolean;
 } {
   return {
     maxReceiveBytes: numbers[CONNECTION_WINDOW]!,
     maxSendBytes: numbers[SEND_WINDOW]!,
     mtuBytes: numbers[INITIAL_MTU]!,
+    held: (numbers[0]! & HELD) !== 0,
   };
 }
 

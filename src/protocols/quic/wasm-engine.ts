@@ -210,6 +210,10 @@ class WasmEngine implements QuicEngine {
     return this.#call(0, () => this.#exports.rebind(connection)) !== 0;
   }
 
+  grant(connection: number): boolean {
+    return this.#call(0, () => this.#exports.grant(connection)) !== 0;
+  }
+
   release(connection: number): boolean {
     return this.#call(0, () => this.#exports.release(connection)) !== 0;
   }

@@ -28,6 +28,7 @@ export interface WasmExports {
   update_keys(connection: number): number;
   rebind(connection: number): number;
   set_windows(connection: number, receive: number, send: number): number;
+  grant(connection: number): number;
   release(connection: number): number;
   abandon(connection: number): number;
   open(connection: number, uni: number): number;

@@ -1,7 +1,12 @@
 /**
  * Flow control windows, granted from one budget, so that peers whose data nobody reads fill little memory, however many they
- * are. A connection has a small window for certain, more of it while there is plenty, and yet more as it is read.
+ * are. Each connection has a small window. It gets a larger one when it begins, while there is room, and again as it is read.
+ *
+ * Credit cannot be taken back from a peer. So the connections of one source leave each other a part of what their source may have,
+ * and when one of them has less than its even part, the others get no new credit until they are down to theirs.
  */
+
+import { type Millis } from '../../base/machine.ts';
 
 /** What every connection has in each direction without asking: half of a first flight (RFC 9002 §7.2: 14 720 bytes). */
 export const FIRST_WINDOW_BYTES = 8192;
@@ -9,13 +14,17 @@ export const FIRST_WINDOW_BYTES = 8192;
 const GROWTH = 4;
 /** A receive window grows when so much of it has been read since it last did. */
 const READ_SHARE = 1 / 2;
-/** The part of what is free that a new connection gets. */
+/** The part of what is free that a new connection gets, and of what is left for its source, if that has other connections. */
 const BEGIN_SHARE = 1 / 4;
+/** The part of what is left for its source that a window may grow by, if that has other connections. */
+const GROW_SHARE = 1 / 2;
 /** The part of the budget that the connections of one source may have. */
 const SOURCE_SHARE = 1 / 2;
+/** Less than this part of its even part is far less. */
+const FAR_LESS = 1 / 2;
 /** A connection that has read nothing for so long gives its growth back under pressure. */
 const IDLE_MS = 5000;
-/** Pressure is looked for at most so often. */
+/** Windows that can be taken back are looked for at most so often. */
 const RECLAIM_MS = 1000;
 
 /** The windows of one connection, in bytes. */
@@ -53,15 +62,25 @@ export class Windows {
   }
 }
 
+/** What the connections of one source have beyond the first windows. */
+interface Source {
+  growth: number;
+  /** Those that have more, or could not get it. Bounded by the connections. */
+  readonly members: Set<Windows>;
+  /** While one of them has far less than its even part: how much that is, and until when no other grows beyond it. */
+  even: number;
+  evenUntilMs: Millis;
+}
+
+const isIdle = ({ usedMs }: Windows, nowMs: Millis): boolean => nowMs - usedMs >= IDLE_MS;
+
 /** The budget of one endpoint. */
 export class WindowBudget {
   readonly #maxBytes: number;
   readonly #elsewhere: () => number;
   readonly #apply: (windows: Windows) => void;
-  /** Connections that have more than the first windows. Bounded by the connections. */
-  readonly #grown = new Set<Windows>();
-  /** Growth by source. Bounded by the same. */
-  readonly #bySource = new Map<string, number>();
+  /** Sources with growth. Bounded by the connections. */
+  readonly #sources = new Map<string, Source>();
   #granted = 0;
   #pressed = false;
   #reclaimedMs = -Infinity;
@@ -82,38 +101,40 @@ export class WindowBudget {
   }
 
   /** A connection begins: it gets a part of what is free, with its first window in the handshake. */
-  begin(windows: Windows, nowMs: number): void {
+  begin(windows: Windows, nowMs: Millis): void {
     windows.usedMs = nowMs;
-    const share = Math.floor(this.#free * BEGIN_SHARE);
-    const bytes = Math.min(windows.maxReceive - windows.receive, share, this.#room(windows));
+    const share = Math.floor(Math.min(this.#free * BEGIN_SHARE, this.#ofSource(windows, BEGIN_SHARE)));
+    const bytes = Math.min(windows.maxReceive - windows.receive, share, this.#free - windows.growth);
     if (bytes <= 0) return;
     this.#account(windows, bytes);
     windows.receive += bytes;
   }
 
   /** It has gone through the handshake: one that got nothing before it does now. */
-  open(windows: Windows, nowMs: number): void {
+  open(windows: Windows, nowMs: Millis): void {
     const before = windows.receive;
     if (windows.growth === 0) this.begin(windows, nowMs);
     if (this.#pressed || windows.receive !== before) this.#press(windows);
   }
 
   /** Notes that bytes were read, which is when a receive window may grow. */
-  handleRead(windows: Windows, bytes: number, nowMs: number): void {
+  handleRead(windows: Windows, bytes: number, nowMs: Millis): void {
     if (windows.over) return;
     windows.usedMs = nowMs;
     const paid = Math.min(windows.owed, bytes);
     if (paid > 0) {
       windows.owed -= paid;
       this.#account(windows, -paid);
-      if (windows.growth === 0) this.#grown.delete(windows);
     }
     windows.read += bytes;
     if (windows.read < windows.receive * READ_SHARE || windows.receive >= windows.maxReceive) return;
     windows.read = 0;
     const wanted = Math.min(windows.receive * GROWTH, windows.maxReceive) - windows.receive;
-    if (this.#room(windows) < wanted) this.#reclaim(nowMs);
-    const more = Math.min(wanted, this.#room(windows));
+    if (this.#room(windows) < wanted) {
+      this.#reclaim(nowMs);
+      this.#even(windows, nowMs);
+    }
+    const more = Math.min(wanted, this.#room(windows), this.#underEven(windows, nowMs));
     if (more < FIRST_WINDOW_BYTES && more < wanted) return;
     this.#account(windows, more);
     windows.receive += more;
@@ -134,11 +155,14 @@ export class WindowBudget {
 
   /** The connection is over. */
   forget(windows: Windows): void {
-    if (this.#grown.has(windows)) this.#account(windows, -windows.growth);
+    const { growth } = windows;
     windows.receive = windows.first;
     windows.owed = 0;
     windows.over = true;
-    this.#grown.delete(windows);
+    if (growth > 0) this.#account(windows, -growth);
+    const source = this.#sources.get(windows.source);
+    source?.members.delete(windows);
+    if (source?.members.size === 0) this.#sources.delete(windows.source);
   }
 
   get #free(): number {
@@ -150,30 +174,64 @@ export class WindowBudget {
     this.#apply(windows);
   }
 
-  /** What a connection may have more: all of it as much as is left for all others, all of a source its share. */
+  /** What a connection may have more: it as much as is left for all others, and its part of what is left for its source. */
   #room(windows: Windows): number {
-    const ofSource = this.#bySource.get(windows.source) ?? 0;
-    return Math.min(this.#free - windows.growth, this.#maxBytes * SOURCE_SHARE - ofSource);
+    return Math.min(this.#free - windows.growth, Math.floor(this.#ofSource(windows, GROW_SHARE)));
   }
 
+  /** What is left for the source of a connection, or the part of it if others of that source have some. */
+  #ofSource(windows: Windows, part: number): number {
+    const source = this.#sources.get(windows.source);
+    const left = this.#maxBytes * SOURCE_SHARE - (source?.growth ?? 0);
+    const others = (source?.members.size ?? 0) - (source?.members.has(windows) === true ? 1 : 0);
+    return others > 0 ? left * part : left;
+  }
+
+  /** Counts what a connection has got, or given back. */
   #account(windows: Windows, bytes: number): void {
+    let source = this.#sources.get(windows.source);
+    if (source === undefined)
+      this.#sources.set(windows.source, (source = { growth: 0, members: new Set(), even: 0, evenUntilMs: -Infinity }));
     this.#granted += bytes;
-    const ofSource = (this.#bySource.get(windows.source) ?? 0) + bytes;
-    if (ofSource > 0) this.#bySource.set(windows.source, ofSource);
-    else this.#bySource.delete(windows.source);
-    if (bytes > 0) this.#grown.add(windows);
+    source.growth += bytes;
+    if (bytes > 0) source.members.add(windows);
   }
 
-  /** Takes windows back that are not used: the credit that the peer has is not renewed until it is used up. */
-  #reclaim(nowMs: number): void {
+  /** How much a connection may grow while others of its source have less than their part. */
+  #underEven(windows: Windows, nowMs: Millis): number {
+    const source = this.#sources.get(windows.source);
+    return source === undefined || nowMs >= source.evenUntilMs ? Infinity : Math.max(source.even - windows.growth, 0);
+  }
+
+  /** Takes back windows that are not used. */
+  #reclaim(nowMs: Millis): void {
     if (nowMs - this.#reclaimedMs < RECLAIM_MS) return;
     this.#reclaimedMs = nowMs;
-    for (const windows of this.#grown) {
-      if (nowMs - windows.usedMs < IDLE_MS || windows.receive === windows.first) continue;
-      windows.owed += windows.receive - windows.first;
-      windows.receive = windows.first;
-      windows.read = 0;
-      this.#apply(windows);
+    for (const { members } of this.#sources.values()) {
+      for (const windows of members) if (isIdle(windows, nowMs)) this.#shrink(windows, windows.first);
     }
+  }
+
+  /** Takes back what others of its source have beyond their even part, where `windows` has far less than its own. */
+  #even(windows: Windows, nowMs: Millis): void {
+    const source = this.#sources.get(windows.source);
+    if (source === undefined || nowMs < source.evenUntilMs - RECLAIM_MS) return;
+    source.members.add(windows);
+    const used = [...source.members].filter((member) => !isIdle(member, nowMs));
+    const even = Math.floor((this.#maxBytes * SOURCE_SHARE) / used.length);
+    if (windows.growth >= even * FAR_LESS) return;
+    source.even = even;
+    source.evenUntilMs = nowMs + 2 * RECLAIM_MS;
+    for (const other of used) this.#shrink(other, other.first + even);
+  }
+
+  /** The credit that the peer has beyond `bytes` is not renewed when it is used up. */
+  #shrink(windows: Windows, bytes: number): void {
+    const receive = Math.max(windows.first, bytes - windows.owed);
+    if (receive >= windows.receive) return;
+    windows.owed += windows.receive - receive;
+    windows.receive = receive;
+    windows.read = 0;
+    this.#apply(windows);
   }
 }

@@ -78,6 +78,7 @@ export function quic<I extends Addr>(inner: Swarm<I>, options: QuicSwarmOptions<
         identity: identityOf(options.privateKey, realm),
         alpn: [ALPN],
         keyLog: options.onKeyLog !== undefined,
+        holdPeers: options.accept !== undefined,
         windowBudgetBytes: resolved.maxSwarmBytes,
         ...hooks,
       },

@@ -18,7 +18,8 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   readonly privateKey: PrivateKey;
   /**
    * Whether a peer may talk, dialled or dialling: asked once for each connection, after the peer has proven its key and before
-   * anything of it is delivered. A promise is waited for, up to 5 s. Anything but `true` is a no, counted as
+   * anything of it is delivered. Until the yes the peer can open no stream, so its first message takes a round trip more. A promise is
+   * waited for, up to 5 s. Anything but `true` is a no, counted as
    * `quic.not_accepted`, and a fault of the predicate as `handler_error` too. The handshake is over on the initiator's side before
    * the responder judges. `recheck()` asks again. @default everybody
    */

@@ -30,24 +30,21 @@ describe('windows', () => {
 });
 
 describe('the budget of windows', () => {
-  it('gives a new connection a quarter of what is free, as much as it may have, and a source half of all', () => {
+  it('gives a new connection a quarter of what is free, at most a quarter of what is left of the half of its source, and as much as it may have', () => {
     const { budget, windows, elsewhere } = setUp(1_000_000);
     const first = windows();
     budget.begin(first, 5);
     assert.deepEqual([first.receive, first.usedMs, budget.granted], [FIRST + 250_000, 5, 250_000]);
     const second = windows();
     budget.begin(second, 5);
-    assert.equal(second.growth, 187_500);
+    assert.equal(second.growth, 62_500, 'a quarter of the other 250 000 of its source');
     const third = windows();
     budget.begin(third, 5);
-    assert.equal(third.growth, 500_000 - 250_000 - 187_500, 'the rest of the share of its source');
-    const fourth = windows();
-    budget.begin(fourth, 5);
-    assert.equal(fourth.growth, 0);
-    elsewhere.bytes = 300_000;
+    assert.equal(third.growth, 46_875, 'a quarter of 187 500');
+    elsewhere.bytes = 340_625;
     const other = windows('b');
     budget.begin(other, 5);
-    assert.equal(other.growth, 50_000, 'a quarter of 1 000 000 less 500 000 and 300 000');
+    assert.equal(other.growth, 75_000, 'a quarter of 1 000 000 less 359 375 and 340 625');
     const little = windows('b', FIRST + 10);
     budget.begin(little, 5);
     assert.equal(little.growth, 10);
@@ -74,7 +71,7 @@ describe('the budget of windows', () => {
     const [two, three] = [windows(), windows()];
     budget.begin(two, 0);
     budget.begin(three, 0);
-    assert.equal(two.growth + three.growth, 250_000 + 187_500, 'its source has its share again');
+    assert.equal(two.growth + three.growth, 250_000 + 62_500, 'its source has its share again');
   });
 
   it('lets a window grow by four when half of it was read, up to its whole', () => {
@@ -102,6 +99,32 @@ describe('the budget of windows', () => {
     elsewhere.bytes = 1_000_000 - FIRST - (FIRST - 1);
     budget.handleRead(two, FIRST, 0);
     assert.equal(two.receive, FIRST);
+  });
+
+  it('lets a connection grow whose source has many others that rest, however late it comes', () => {
+    const { budget, windows } = setUp(48 * 2 ** 20);
+    for (let i = 0; i < 16; i++) budget.begin(windows('a', 2 ** 22), 0);
+    const late = windows('a', 2 ** 22);
+    budget.begin(late, 0);
+    for (let ms = 0; ms < 10_000; ms += 100) budget.handleRead(late, late.receive, ms);
+    assert.ok(late.receive >= 16 * FIRST, `${late.receive} bytes`);
+    assert.ok(budget.granted <= 24 * 2 ** 20, 'its source has half of all');
+  });
+
+  it('shares what a source may have among those of it that read', () => {
+    const { budget, windows } = setUp(1_000_000);
+    const all = Array.from({ length: 4 }, () => windows());
+    const early = all.slice(0, 3);
+    for (const one of early) budget.begin(one, 0);
+    for (let ms = 0; ms < 5000; ms += 100) for (const one of early) budget.handleRead(one, one.receive, ms);
+    assert.ok(budget.granted > 450_000, 'they have taken nearly all of their half');
+    const late = all[3]!;
+    for (let ms = 5000; ms < 15_000; ms += 100) {
+      for (const one of all) budget.handleRead(one, one.receive, ms);
+      assert.ok(budget.granted <= 500_000);
+    }
+    assert.ok(late.growth > 60_000, `${late.growth} bytes`);
+    for (const one of early) assert.ok(one.growth > 60_000, `${one.growth} bytes`);
   });
 
   it('takes windows back that were not used for 5 s, looks at most once a second, and renews their credit as it is used up', () => {

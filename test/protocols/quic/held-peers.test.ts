@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Judged } from '../../../src/protocols/quic/endpoint-options.ts';
+import { Network, readAll, text } from './network.ts';
+
+/** Alice dials Bob, who holds his peers and decides later. */
+function held(options: { readonly holdPeers?: boolean } = { holdPeers: true }) {
+  const net = new Network(1);
+  const alice = net.add('alice');
+  const bob = net.add('bob', { ...options, judge: () => 'pending' });
+  const there = alice.endpoint.connect(net.now, bob.address);
+  assert.ok(net.run(() => there.state === 'open' && bob.saw('connected') !== undefined));
+  return { net, alice, bob, there, back: bob.saw('connected')!.connection };
+}
+
+describe('a peer that is held', () => {
+  it('opens no stream before it is let in, is told when it may, and is read then', () => {
+    const { net, alice, bob, there, back } = held();
+    const got = readAll(bob);
+    net.pass(1000);
+    for (const kind of ['uni', 'bidi'] as const) assert.equal(there.open(kind), undefined);
+    assert.deepEqual(alice.all('streams_available'), []);
+    bob.endpoint.admit(net.now, back);
+    assert.ok(net.run(() => alice.all('streams_available').length === 2, 100));
+    const [uni, bidi] = [there.open('uni')!, there.open('bidi')!];
+    assert.equal(uni.write(text('hello'), true), 5);
+    assert.equal(bidi.write(text('and'), true), 3);
+    net.pass(100);
+    assert.deepEqual(
+      [...got.values()].map(({ length }) => length).toSorted((a, b) => a - b),
+      [3, 5],
+    );
+  });
+
+  it('gets streams and window within its handshake when it is let in at once', () => {
+    const net = new Network(1);
+    const bob = net.add('bob', { holdPeers: true });
+    const alice = net.add('alice');
+    const there = alice.endpoint.connect(net.now, bob.address);
+    assert.ok(net.run(() => there.state === 'open'));
+    const before = net.now;
+    assert.equal(there.open('uni'), undefined);
+    assert.ok(net.run(() => alice.saw('streams_available') !== undefined));
+    assert.equal(net.now - before, 10, 'a round trip');
+    assert.equal(there.open('uni')!.write(new Uint8Array(20_000), true), 20_000);
+  });
+
+  it('is held as a responder too', () => {
+    const net = new Network(1);
+    const asked: Judged[] = [];
+    const bob = net.add('bob');
+    const alice = net.add('alice', { holdPeers: true, judge: (judged) => (asked.push(judged), 'pending') });
+    const there = alice.endpoint.connect(net.now, bob.address);
+    assert.ok(net.run(() => bob.saw('connected') !== undefined));
+    net.pass(500);
+    const back = bob.saw('connected')!.connection;
+    assert.equal(back.open('uni'), undefined);
+    alice.endpoint.admit(net.now, there);
+    assert.ok(net.run(() => bob.all('streams_available').length === 2, 100));
+    assert.ok(back.open('uni') !== undefined);
+  });
+
+  it('learns that it is turned away, and has opened nothing until then', () => {
+    const { net, bob, there, back } = held();
+    back.close(5, 'not accepted');
+    net.pass(100);
+    assert.deepEqual([there.closed?.by, there.closed?.code], ['peer', 5]);
+    assert.deepEqual(bob.all('stream'), []);
+  });
+});
+
+it('a peer that is not held opens streams before it is let in', () => {
+  const { there } = held({});
+  assert.ok(there.open('uni') !== undefined);
+});
