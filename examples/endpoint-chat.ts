@@ -1,5 +1,5 @@
 /**
- * A chat: the host passes each line on to everybody else, and says who comes and goes.
+ * A chat: the host sends each line to all other guests, and says when guests come and go.
  *
  *     node examples/endpoint-chat.ts                  a host and two guests who talk in one process
  *     node examples/endpoint-chat.ts --host           a host alone; it prints its address
@@ -17,10 +17,10 @@ const nameOf = ({ peerId }: Connection): string => peerId?.slice(0, 6) ?? 'someb
 
 async function host(room: Endpoint): Promise<void> {
   const say = (line: string, from?: Connection): void => {
-    // Who cannot be reached is gone, and the others hear of it soon.
+    // A guest that cannot be reached has gone: its `disconnected` event follows.
     for (const guest of room.openConnections()) if (guest !== from) void guest.send(encodeText(line)).catch(() => {});
   };
-  const comings = async (): Promise<void> => {
+  const greet = async (): Promise<void> => {
     for await (const event of room.events()) {
       if (event.type === 'connected') say(`* ${nameOf(event.connection)} is here`, event.connection);
       if (event.type === 'disconnected') say(`* ${nameOf(event.connection)} has left`);
@@ -31,7 +31,7 @@ async function host(room: Endpoint): Promise<void> {
       say(`${nameOf(connection)}: ${decodeText(payload) ?? '?'}`, connection);
     }
   };
-  await Promise.all([comings(), lines()]);
+  await Promise.all([greet(), lines()]);
 }
 
 async function listen(guest: Connection, show: (line: string) => void): Promise<void> {

@@ -1,4 +1,4 @@
-/** Any of several contacts will do: the first that answers wins, and when none does, each says why. */
+/** Connects to the first of several contacts that answers. If none does, the error has a cause for each. */
 
 import { P2PError } from 'shoal';
 import { openEndpoint } from 'shoal/endpoint';

@@ -1,11 +1,11 @@
-/** A body that is too large to buffer goes as a Web Stream: neither end ever holds more than its windows. */
+/** Sends a body that is too large to buffer as a Web Stream: neither end holds more than its windows. */
 
 import { createHash } from 'node:crypto';
 import { decodeText, encodeText } from 'shoal/bytes';
 import { openEndpoint } from 'shoal/endpoint';
 
 const CHUNKS = 512;
-const CHUNK_BYTES = 65_536; // 32 MiB together; a file's `readableWebStream()` would do as well
+const CHUNK_BYTES = 65_536; // 32 MiB together; a file's `readableWebStream()` works as well
 
 await using alice = await openEndpoint({ bind: '127.0.0.1:0' });
 await using bob = await openEndpoint({ bind: '127.0.0.1:0' });
@@ -45,4 +45,4 @@ await source.pipeTo(send.writable);
 const got = decodeText((await answer.next())!);
 console.log(`bob got ${got}`);
 if (got !== `${CHUNKS * CHUNK_BYTES} bytes, ${hash.digest('hex')}`)
-  throw new Error('something else than what was sent');
+  throw new Error('bob received something else than what was sent');

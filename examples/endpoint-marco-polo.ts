@@ -1,8 +1,8 @@
 /**
- * A node that answers "polo" to every "marco", and says "marco" to each address it is given:
+ * An endpoint that answers "polo" to every "marco", and sends "marco" to each address on the command line:
  *
- *     node examples/endpoint-marco-polo.ts                   one that listens, and another that calls it
- *     node examples/endpoint-marco-polo.ts 127.0.0.1:5000    calls the one there, and listens on
+ *     node examples/endpoint-marco-polo.ts                   one endpoint that listens, and another that calls it
+ *     node examples/endpoint-marco-polo.ts 127.0.0.1:5000    calls that endpoint, and goes on listening
  *
  * Options: `--bind 127.0.0.1:5000`, `--idle-timeout-ms 3600000`, and `--trust-peer-id ID`, which may be repeated.
  */
@@ -26,7 +26,7 @@ const peerIds = values['trust-peer-id'];
 async function answer(node: Endpoint<UdpAddr>): Promise<void> {
   for await (const { connection, payload, reply } of node.messages()) {
     console.log(`from ${connection.remoteAddr.text}: ${decodeText(payload)}`);
-    // A marco that came as a request is answered on its stream, one that came alone with a message of its own.
+    // A marco that is a request is answered on its stream; a marco that is a message, with another message.
     if (decodeText(payload) !== 'marco') continue;
     if (reply === undefined) await connection.send(encodeText('polo'));
     else await reply.finish(encodeText('polo'));

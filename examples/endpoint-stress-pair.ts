@@ -1,6 +1,6 @@
 /**
- * Clients find each other through one node, and each sends the others a large message and then a small one, both with a
- * checksum. Streams are independent, so the small one is there first.
+ * Clients find each other through one node. Each sends the others a large message and then a small one, both with a checksum.
+ * Streams are independent, so the small one arrives first.
  */
 
 import { crc32 } from 'node:zlib';
@@ -24,7 +24,7 @@ function checked(bytes: number): Uint8Array {
   return message;
 }
 
-/** Tells those who come of all who came before. */
+/** Sends each client the addresses of the clients before it. */
 async function bootstrap(node: Endpoint<UdpAddr>): Promise<void> {
   const known: string[] = [];
   for await (const { payload, reply } of node.messages()) {
@@ -33,7 +33,7 @@ async function bootstrap(node: Endpoint<UdpAddr>): Promise<void> {
   }
 }
 
-/** Waits for both messages of each of the others, and says whether the small ones were first. */
+/** Waits for both messages of each other client. @returns whether the small ones arrived first */
 async function receive(client: Endpoint<UdpAddr>, others: number): Promise<boolean> {
   const sizes = new Map<string, number[]>();
   let got = 0;

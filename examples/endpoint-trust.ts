@@ -1,4 +1,4 @@
-/** Whom an endpoint talks to: by PeerID, by an authority of one's own, or as a function says. */
+/** Which peers an endpoint trusts: by PeerID, or by your own certificate authority. */
 
 import { P2PError } from 'shoal';
 import { openEndpoint, type Trust } from 'shoal/endpoint';
@@ -8,7 +8,7 @@ import { createCertificate, parseCertificate } from 'shoal/x509';
 const bind = '127.0.0.1:0';
 const [aliceKey, bobKey, caKey] = [generateKey(), generateKey(), generateKey()];
 
-// By PeerID: nobody else can have it, and nothing has to be set up.
+// By PeerID: no other peer can have it, and nothing has to be set up.
 await using bob = await openEndpoint({ bind, privateKey: bobKey });
 await using careful = await openEndpoint({ bind, trust: { peerIds: [bob.peerId] } });
 await careful.connect(bob.addr);
@@ -20,7 +20,7 @@ try {
   console.log(`the stranger is ${error.code}: ${error.message}`);
 }
 
-// By an authority: whoever has a certificate of it, under the name that is asked for.
+// By an authority: peers with a certificate of it for the expected name.
 const dates = { notBeforeMs: Date.now() - 3_600_000, notAfterMs: Date.now() + 86_400_000 };
 const serialNumber = crypto.getRandomValues(new Uint8Array(16));
 const root = { ...dates, serialNumber, commonName: 'our group', isAuthority: true };
