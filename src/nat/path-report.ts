@@ -18,7 +18,7 @@ export interface ObserverOutcome {
  * How a NAT or firewall filters what comes (RFC 4787 §5): it lets in whoever knows the port, only IPs, or only IPs with ports to which
  * the socket has sent.
  */
-export type FilteringBehavior = 'endpoint_independent' | 'address_dependent' | 'address_and_port_dependent';
+export type FilteringBehavior = 'endpoint-independent' | 'address-dependent' | 'address-and-port-dependent';
 
 /** What is known of one family over one transport. */
 export interface PathReport {

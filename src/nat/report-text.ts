@@ -34,7 +34,7 @@ function familyLines(
   const lines = [`${name}: others see this host as ${address.ip} (${address.ipCertainty}), over UDP with ${port}.`];
   if (mapping?.behavior === 'none') {
     lines.push(
-      filtering?.behavior === 'endpoint_independent'
+      filtering?.behavior === 'endpoint-independent'
         ? `${name}: there is no NAT and no firewall for UDP. Every peer can dial this host.`
         : filtering === undefined
           ? `${name}: there is no NAT. Whether a firewall keeps peers out is not known; a dial-back tells.`
@@ -42,12 +42,12 @@ function familyLines(
     );
   } else if (mapping === undefined) {
     lines.push(`${name}: there is a NAT. How it maps ports is known with a second observer in another network.`);
-  } else if (mapping.behavior === 'endpoint_independent') {
+  } else if (mapping.behavior === 'endpoint-independent') {
     lines.push(`${name}: the NAT gives a socket one address for all destinations (${mapping.certainty}).`);
     lines.push(
-      filtering?.behavior === 'endpoint_independent'
+      filtering?.behavior === 'endpoint-independent'
         ? `${name}: it lets everybody in by that address, so peers can dial it while the mapping lives.`
-        : filtering?.behavior === 'address_dependent'
+        : filtering?.behavior === 'address-dependent'
           ? `${name}: hole punching works with every peer.`
           : `${name}: hole punching works with every peer but those whose NAT gives a random port to each destination.`,
     );
@@ -79,7 +79,7 @@ function tcpLines(name: string, tcp: PathReport | undefined): readonly string[] 
   if (tcp.address === undefined) return [`${name}: no observer answered over TCP.`];
   const { mapping } = tcp;
   if (mapping === undefined || mapping.behavior === 'none') return [];
-  return mapping.behavior === 'endpoint_independent'
+  return mapping.behavior === 'endpoint-independent'
     ? [`${name}: TCP from one port is seen under one address, so TCP hole punching can work.`]
     : [`${name}: TCP is seen under another port for each destination, so TCP hole punching does not work.`];
 }

@@ -183,8 +183,8 @@ async function filteringOf(context: Context, answers: readonly StunAnswer[]): Pr
           () => false,
         );
       await asking.asker.ask(server, call);
-      if (await passes(true)) return [source, 'endpoint_independent'];
-      return [source, (await passes(false)) ? 'address_dependent' : 'address_and_port_dependent'];
+      if (await passes(true)) return [source, 'endpoint-independent'];
+      return [source, (await passes(false)) ? 'address-dependent' : 'address-and-port-dependent'];
     } catch {
       return undefined;
     } finally {

@@ -87,7 +87,7 @@ describe('an observer', () => {
     const [udp, tcp] = report.paths;
     assert.deepEqual(
       [udp!.mapping?.behavior, udp!.filtering?.behavior, tcp!.mapping?.behavior],
-      ['none', 'endpoint_independent', 'none'],
+      ['none', 'endpoint-independent', 'none'],
     );
     assert.match(report.summary.join('\n'), /Every peer can dial this host/);
   });

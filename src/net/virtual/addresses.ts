@@ -15,11 +15,21 @@ const MAX_SITES = 65_536;
 export class AddressPlan {
   #ipv4 = 0;
   #ipv6 = 0;
+  /** Networks of hosts that were given an address. Bounded by the hosts. */
+  readonly #claimed = new Set<number>();
+
+  /** Notes an address that a host was given: its /24 is not given out. */
+  claim(ip: string): void {
+    this.#claimed.add((ipv4Bits(ip) & ~255) >>> 0);
+  }
 
   /** The next public /24. @throws {RangeError} when all are taken. */
   takeSubnet(): Subnet {
-    if (this.#ipv4 >= MAX_SITES) throw new RangeError(`Cannot attach: all ${MAX_SITES} public networks are taken`);
-    return { base: FIRST_PUBLIC_IPV4 + this.#ipv4++ * 256, prefixLength: 24 };
+    while (this.#ipv4 < MAX_SITES) {
+      const base = FIRST_PUBLIC_IPV4 + this.#ipv4++ * 256;
+      if (!this.#claimed.has(base)) return { base, prefixLength: 24 };
+    }
+    throw new RangeError(`Cannot attach: all ${MAX_SITES} public networks are taken`);
   }
 
   /** The next public /64. */

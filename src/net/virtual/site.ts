@@ -155,6 +155,7 @@ export class Site {
     if (segment.subnet !== undefined && !segment.isOnLink(this.wire.addrs.get(ip, 0))) {
       throw new RangeError(`Cannot take ip: ${ip} is not in ${subnetText(segment.subnet)}`);
     }
+    if (segment.subnet === undefined) this.#plan.claim(ip);
     return ip;
   }
 }

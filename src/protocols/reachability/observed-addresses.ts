@@ -32,9 +32,9 @@ export interface AddressVerdict {
  */
 export type MappingBehavior =
   | 'none'
-  | 'endpoint_independent'
-  | 'address_dependent'
-  | 'address_and_port_dependent'
+  | 'endpoint-independent'
+  | 'address-dependent'
+  | 'address-and-port-dependent'
   | 'dependent';
 
 /** How the ports of mappings follow from each other: as the socket's own, one after the other, or in no order. */
@@ -124,9 +124,10 @@ export class ObservedAddresses {
     const [, agreeing] = mostCommon(votes.map(({ mapped }) => textOf(mapped)));
     if (2 * agreeing > votes.length) {
       const preserved = local.some(({ port }) => port === address.port);
-      return verdict('endpoint_independent', certaintyOf(agreeing), preserved ? 'preserved' : undefined);
+      return verdict('endpoint-independent', certaintyOf(agreeing), preserved ? 'preserved' : undefined);
     }
-    const certainty = certaintyOf(votes.length - 1);
+    // Of two that differ one may lie; of three, two that do not lie differ.
+    const certainty = votes.length >= 3 ? 'proven' : 'assumed';
     const behavior = dependence(entries);
     return { behavior, certainty, ports: ports?.pattern, portStep: ports?.step };
   }
@@ -195,7 +196,7 @@ function dependence(entries: readonly Entry[]): MappingBehavior {
     else different++;
   }
   if (same === different) return 'dependent';
-  return same > different ? 'address_dependent' : 'address_and_port_dependent';
+  return same > different ? 'address-dependent' : 'address-and-port-dependent';
 }
 
 /** How the ports of mappings follow from each other, in the order in which they were made. */

@@ -58,7 +58,7 @@ describe('observed addresses', () => {
             portCertainty: 'proven',
           });
         }
-        assert.equal(addresses.mapping(1000, 4, [at('192.168.1.2:40000')])?.behavior, 'endpoint_independent');
+        assert.equal(addresses.mapping(1000, 4, [at('192.168.1.2:40000')])?.behavior, 'endpoint-independent');
       }),
     );
   });
@@ -116,13 +116,13 @@ describe('the mapping of a NAT', () => {
   it('needs two observers', () => {
     assert.equal(behavior([observer(1), HERE]), undefined);
     assert.deepEqual(behavior([observer(1), HERE], [observer(2), HERE]), [
-      'endpoint_independent',
+      'endpoint-independent',
       'preserved',
       undefined,
     ]);
     const other = '203.0.113.7:1234';
     assert.deepEqual(behavior([observer(1), other], [observer(2), other]), [
-      'endpoint_independent',
+      'endpoint-independent',
       undefined,
       undefined,
     ]);
@@ -142,8 +142,8 @@ describe('the mapping of a NAT', () => {
         ...[1, 2, 3].map((n) => [observer(n), `203.0.113.7:${1000 * n}`] as const),
         ...[1, 2, 3].map((n) => [observer(n, 3479), `203.0.113.7:${second(n)}`] as const),
       );
-    assert.deepEqual((seen((n) => 1000 * n) as unknown[])[0], 'address_dependent');
-    assert.deepEqual((seen((n) => 50_000 + 77 * n * n) as unknown[])[0], 'address_and_port_dependent');
+    assert.deepEqual((seen((n) => 1000 * n) as unknown[])[0], 'address-dependent');
+    assert.deepEqual((seen((n) => 50_000 + 77 * n * n) as unknown[])[0], 'address-and-port-dependent');
   });
 
   it('liars that agree on a port make no endpoint-independent NAT of a dependent one', () => {

@@ -1,0 +1,241 @@
+/** Observers, reports and dial-back behind every kind of NAT, in virtual time. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { P2PError } from '../../src/core/errors.ts';
+import { parseSocketAddress } from '../../src/base/ip.ts';
+import {
+  type DialBackProof,
+  DialBackNonces,
+  listenForDialBack,
+  natReport,
+  observing,
+  type NatReport,
+  openObserver,
+  proveReachable,
+  serveDialBack,
+} from '../../src/nat/index.ts';
+import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
+import { answerStun } from '../../src/protocols/stun/server.ts';
+import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
+import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
+import { openUdpSwarm } from '../../src/swarms/udp.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+
+/** An internet with three observers in three networks, each with two IPs. */
+async function world(seed = 1) {
+  const realm = createMemoryRealm({ clock: 'virtual', seed });
+  const net = createVirtualInternet({ realm, seed });
+  const run = <T>(promise: Promise<T>): Promise<T> => realm.clock.run(promise);
+  const observers: string[] = [];
+  const open: AsyncDisposable[] = [];
+  for (const n of [1, 2, 3]) {
+    const host = net.host({ ip: `11.0.${n}.1` });
+    host.attach({ ip: `11.0.${n}.2` });
+    const observer = await run(
+      openObserver({
+        bind: `11.0.${n}.1:3478`,
+        otherBind: `11.0.${n}.2:3479`,
+        network: host.network,
+        realm: host.realm,
+      }),
+    );
+    open.push(observer);
+    observers.push(observer.addresses[0]!);
+  }
+  const report = ({ network, realm: time }: VirtualHost): Promise<NatReport> =>
+    run(natReport({ observers, network, realm: time }));
+  return {
+    realm,
+    net,
+    run,
+    observers,
+    report,
+    close: () => run(Promise.all(open.map((one) => one[Symbol.asyncDispose]()))),
+  };
+}
+
+const udpOf = ({ paths }: NatReport) => paths.find(({ transport }) => transport === 'udp')!;
+const tcpOf = ({ paths }: NatReport) => paths.find(({ transport }) => transport === 'tcp')!;
+
+describe('a report from behind a NAT', () => {
+  for (const [kind, mapping, filtering, tcpMapping, says] of [
+    ['open', 'none', 'endpoint-independent', 'none', /Every peer can dial this host/],
+    [
+      'full',
+      'endpoint-independent',
+      'endpoint-independent',
+      'endpoint-independent',
+      /peers can dial it while the mapping lives/,
+    ],
+    [
+      'address',
+      'endpoint-independent',
+      'address-dependent',
+      'endpoint-independent',
+      /hole punching works with every peer\./,
+    ],
+    [
+      'port',
+      'endpoint-independent',
+      'address-and-port-dependent',
+      'endpoint-independent',
+      /every peer but those whose NAT gives a random port/,
+    ],
+    [
+      'sequential',
+      'address-and-port-dependent',
+      'address-and-port-dependent',
+      'dependent',
+      /where the next port can be predicted/,
+    ],
+    [
+      'random',
+      'address-and-port-dependent',
+      'address-and-port-dependent',
+      'dependent',
+      /others need port mapping or a relay/,
+    ],
+  ] as const satisfies readonly (readonly [NatKind, ...unknown[]])[]) {
+    it(`${kind}: mapping and filtering are what they are, and proven`, async () => {
+      const { net, report, close } = await world();
+      const host = net.host({ behind: net.nat(kind) });
+      const made = await report(host);
+      const udp = udpOf(made);
+      assert.deepEqual(
+        [udp.mapping?.behavior, udp.mapping?.certainty, udp.filtering?.behavior, udp.filtering?.certainty],
+        [mapping, 'proven', filtering, 'proven'],
+      );
+      assert.equal(udp.address?.ipCertainty, 'proven');
+      assert.equal(tcpOf(made).mapping?.behavior, tcpMapping);
+      assert.match(made.summary.join('\n'), says);
+      if (kind === 'sequential') assert.equal(udp.mapping?.ports, 'sequential');
+      if (kind === 'random') assert.equal(udp.mapping?.ports, 'random');
+      await close();
+    });
+  }
+
+  it('UDP blocked, and only port 443 open, are told apart from a host without a way out', async () => {
+    const { net, report, close } = await world();
+    const blocked = await report(net.host({ behind: net.nat('udp-blocked') }));
+    assert.equal(udpOf(blocked).address, undefined);
+    assert.notEqual(tcpOf(blocked).address, undefined);
+    assert.match(blocked.summary[0]!, /UDP is blocked/);
+    const cut = await report(net.host({ behind: net.nat('443-only') }));
+    assert.match(cut.summary[0]!, /no observer answered/);
+    await close();
+  });
+
+  it('hairpinning, and a NAT of the provider above, are named', async () => {
+    const { net, report, close } = await world();
+    for (const hairpin of [true, false]) {
+      const made = await report(net.host({ behind: net.nat('full', { hairpin }) }));
+      assert.equal(udpOf(made).hairpin, hairpin);
+    }
+    await close();
+  });
+
+  it('a lying observer of four changes no verdict', async () => {
+    const { net, run, observers, close } = await world();
+    const liar = net.host({ ip: '11.0.9.1' });
+    const socket = await run(liar.network.bindUdp({ bind: { ip: '11.0.9.1', port: 3478 } }));
+    socket.sink = {
+      onDatagram: (payload, ip, port) => {
+        const { bytes } = answerStun(payload, { ip: '198.51.100.66', port: 6666 }, { here: socket.address })!;
+        socket.send(bytes, ip, port);
+      },
+    };
+    const host = net.host({ behind: net.nat('port') });
+    const asked = ['11.0.9.1:3478', ...observers];
+    const made = await run(natReport({ observers: asked, tcp: false, network: host.network, realm: host.realm }));
+    const { address, mapping, observers: outcomes } = udpOf(made);
+    assert.equal(outcomes[0]!.mapped, '198.51.100.66:6666');
+    assert.deepEqual(
+      [address?.ipCertainty, mapping?.behavior, mapping?.certainty],
+      ['proven', 'endpoint-independent', 'proven'],
+    );
+    assert.notEqual(address?.ip, '198.51.100.66');
+    await run(socket.close());
+    await close();
+  });
+});
+
+describe('an observing swarm on the move', () => {
+  it('is seen under its new address after a change of interfaces', async () => {
+    const { net, run, observers, close } = await world();
+    const host = net.host({ behind: net.nat('port') });
+    const { network, realm } = host;
+    const swarm = observing(await run(openUdpSwarm({ network, realm })));
+    const before = await run(swarm.observe(observers[0]!));
+    let changes = 0;
+    using _listening = network.onInterfacesChanged(() => changes++);
+    host.move({ behind: net.nat('port') });
+    const after = await run(swarm.observe(observers[0]!));
+    assert.notEqual(after.mapped.ip, before.mapped.ip);
+    assert.equal(changes, 1);
+    await run(swarm.close());
+    await close();
+  });
+});
+
+describe('dial-back through NATs', () => {
+  /** A helper at a public address, and a node that asks it over TCP. */
+  async function helped(behind: NatKind | undefined) {
+    const { net, run, close } = await world();
+    const swarmOn = (host: VirtualHost, i: number): Promise<TcpSwarm> =>
+      run(
+        openTcpSwarm({
+          privateKey: testKey(i),
+          security: 'noise',
+          network: host.network,
+          realm: host.realm,
+          bind: '0.0.0.0:4000',
+        }),
+      );
+    const helperHost = net.host({ ip: '12.0.0.1' });
+    const partnerHost = net.host({ ip: '12.0.1.1' });
+    const helper = await swarmOn(helperHost, 1);
+    const partner = await swarmOn(partnerHost, 2);
+    serveDialBack(helper, { network: helperHost.network, partners: () => [partner.addr] });
+    serveDialBack(partner, { network: partnerHost.network });
+    const nat = behind === undefined ? undefined : net.nat(behind);
+    const host = net.host(nat === undefined ? {} : { behind: nat });
+    const node = await swarmOn(host, 3);
+    return { net, run, helper, partner, host, node, nat, close };
+  }
+
+  for (const transport of ['udp', 'tcp'] as const) {
+    it(`a public host is proven over ${transport}, by the partner's IP`, async () => {
+      const { run, helper, partner, host, node } = await helped(undefined);
+      const nonces = new DialBackNonces();
+      const listener = await run(
+        listenForDialBack({ transport, bind: '0.0.0.0:5000', nonces, network: host.network, realm: host.realm }),
+      );
+      const target = { ip: host.ip, port: 5000 };
+      const proof: DialBackProof = await run(proveReachable(node, helper.addr, { target, transport, nonces }));
+      assert.equal(proof.fromOtherIp, true);
+      assert.equal(parseSocketAddress(proof.from)!.ip, '12.0.1.1');
+      await run(Promise.all([listener.close(), node.close(), helper.close(), partner.close()]));
+    });
+  }
+
+  it('a host behind a NAT that nobody has opened is not', async () => {
+    const { run, helper, host, node, nat } = await helped('port');
+    const nonces = new DialBackNonces();
+    const target = { ip: nat!.ip, port: 5000 };
+    for (const transport of ['udp', 'tcp'] as const) {
+      const listener = await run(
+        listenForDialBack({ transport, bind: '0.0.0.0:5000', nonces, network: host.network, realm: host.realm }),
+      );
+      await assert.rejects(
+        run(proveReachable(node, helper.addr, { target, transport, nonces })),
+        (error) => P2PError.is(error, 'timeout') || P2PError.is(error, 'unreachable'),
+      );
+      await run(listener.close());
+    }
+    assert.equal(nonces.size, 0);
+    await run(Promise.all([node.close(), helper.close()]));
+  });
+});
