@@ -146,6 +146,15 @@ export class EndpointConnections<A extends Addr, M> {
     return () => {};
   }
 
+  /** Asks `accept` again about every peer, and closes the connections that it refuses. */
+  recheck(): Promise<void> {
+    const connections = [...this.index.values()].map(({ connection }) => connection);
+    return this.#admission.recheck(connections, (connection) => {
+      connection.close(CLOSE_CODE.REFUSED, 'not accepted');
+      this.#driver.scheduleFlush();
+    });
+  }
+
   close(code: number, reason: string): void {
     this.#upkeep.stop();
     this.#admission.close();
@@ -171,15 +180,6 @@ export class EndpointConnections<A extends Addr, M> {
     }
   }
 
-  /** Asks `accept` again about every peer, and closes the connections that it refuses. */
-  recheck(): Promise<void> {
-    const connections = [...this.index.values()].map(({ connection }) => connection);
-    return this.#admission.recheck(connections, (connection) => {
-      connection.close(CLOSE_CODE.REFUSED, 'not accepted');
-      this.#driver.scheduleFlush();
-    });
-  }
-
   /** The handshake is over on this side. The initiator waits for the welcome, because the responder may still refuse it. */
   #connected(connection: QuicConnection): void {
     const target = this.#dials.targetOf(connection);
@@ -198,10 +198,8 @@ export class EndpointConnections<A extends Addr, M> {
     });
     this.#live.set(connection, live);
     const { prefaced } = this.#hooks.format.framing;
-    if (connection.role === 'client' && prefaced) return;
-    if (connection.role === 'server' && prefaced) {
-      live.welcome();
-    }
+    if (prefaced && connection.role === 'client') return;
+    if (prefaced) live.welcome();
     this.#admit(live);
   }
 

@@ -32,7 +32,8 @@ export interface IncomingParts<C, M> {
 export class Incoming<C, M> {
   readonly #parts: IncomingParts<C, M>;
   readonly #inbox: Inbox<IncomingMessage<C, M>, M>;
-  readonly #receiver: Receiver<M>;
+  /** Reads the streams that the peer opens. */
+  readonly receiver: Receiver<M>;
   readonly #bodies: Feeds<IncomingStream<C, M>>;
   #closed: ConnectionClosed | undefined;
   #lossTold = false;
@@ -52,7 +53,7 @@ export class Incoming<C, M> {
       taken: (message, stream) => this.#taken(message, stream),
       ended: () => this.#messagesEnded(),
     });
-    this.#receiver = new Receiver<M>({
+    this.receiver = new Receiver<M>({
       format,
       maxMessageBytes: limits.maxMessageBytes,
       inbox: this.#inbox,
@@ -73,11 +74,6 @@ export class Incoming<C, M> {
     });
   }
 
-  /** Whether a message is on its way, or waits. */
-  get busy(): boolean {
-    return this.#receiver.busy;
-  }
-
   messages(options: FeedOptions | undefined): Feed<IncomingMessage<C, M>> {
     return this.#inbox.iterate(options);
   }
@@ -86,35 +82,26 @@ export class Incoming<C, M> {
     return this.#bodies.iterate(options);
   }
 
-  handleOpened(stream: QuicStream): void {
-    this.#receiver.handleOpened(stream);
-  }
-
-  /** @returns whether it is a stream that is read here. */
-  handleReadable(stream: QuicStream): boolean {
-    return this.#receiver.handleReadable(stream);
-  }
-
   /** Resets streams of the peer's that stand still. */
   expire(timeoutMs: number): void {
-    this.#receiver.expire(this.#parts.hooks.nowMs(), timeoutMs);
+    this.receiver.expire(this.#parts.hooks.nowMs(), timeoutMs);
   }
 
   /** The connection is over. */
   handleClosed(closed: ConnectionClosed): void {
     this.#closed = closed;
-    this.#receiver.handleClosed(closed.by === 'local' || closed.by === 'engine_failure');
+    this.receiver.handleClosed(closed.by === 'local' || closed.by === 'engine_failure');
   }
 
   /** Drops what was not taken. */
   forget(): void {
-    this.#receiver.handleClosed(true);
+    this.receiver.handleClosed(true);
   }
 
   /** After the end: tells the endpoint once all that has come was taken, and nothing has to be kept any more. */
   checkOver(): void {
     const { hooks, owner, streams } = this.#parts;
-    if (this.#closed !== undefined && this.#receiver.over && streams.reading === 0) hooks.over(owner);
+    if (this.#closed !== undefined && this.receiver.over && streams.reading === 0) hooks.over(owner);
   }
 
   #taken(message: M, stream: QuicStream): IncomingMessage<C, M> {
@@ -128,14 +115,14 @@ export class Incoming<C, M> {
 
   #takeBody(): IncomingStream<C, M> | undefined {
     const { owner, streams } = this.#parts;
-    const reader = this.#receiver.takeBody();
+    const reader = this.receiver.takeBody();
     if (reader === undefined) return undefined;
     const receive = streams.receiveStream(reader);
     return { connection: owner, id: receive.id, receive, send: streams.replyOn(reader.stream) };
   }
 
   #messagesEnded(): { readonly error?: unknown } | undefined {
-    if (this.#closed === undefined || !this.#receiver.over) return undefined;
+    if (this.#closed === undefined || !this.receiver.over) return undefined;
     if (this.#closed.benign || this.#lossTold) return {};
     this.#lossTold = true;
     return { error: connectionError(`read ${this.#parts.id}`, this.#closed, 'no') };

@@ -154,7 +154,7 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
     const { streams } = this.connection;
     return (
       !this.#sender.acknowledged ||
-      this.#incoming.busy ||
+      this.#incoming.receiver.busy ||
       this.#streams.reading > 0 ||
       streams[Symbol.iterator]().next().done !== true
     );
@@ -219,11 +219,11 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
   }
 
   handleOpened(stream: QuicStream): void {
-    this.#incoming.handleOpened(stream);
+    this.#incoming.receiver.handleOpened(stream);
   }
 
   handleReadable(stream: QuicStream): void {
-    if (this.#incoming.handleReadable(stream)) return;
+    if (this.#incoming.receiver.handleReadable(stream)) return;
     this.#requests.handleReadable(stream);
     this.#streams.wake(stream);
   }
