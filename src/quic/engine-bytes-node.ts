@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 /**
  * Reads the file beside this module; at once, since a wrapper like `quic(inner)` cannot wait.
  *
- * @throws {Error} where it is not there, as in a bundle: it says what to copy.
+ * @throws {Error} when the file is missing, as in a bundle; the message says what to copy.
  */
 export function readEngineBytes(): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>> {
   // A bundle in CommonJS has no `import.meta.url`.

@@ -1,4 +1,4 @@
-/** How the ends of connections look to those who wanted something of them. */
+/** The errors of calls whose connection ended. */
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';

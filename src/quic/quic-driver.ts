@@ -1,6 +1,6 @@
 /**
- * QUIC over a datagram swarm: drives the machine, batches what comes, finds the addresses below. The one layer under the
- * swarm (`shoal/quic`) and the endpoint (`shoal/endpoint`), which add who is who and what goes over a connection.
+ * QUIC over a datagram swarm: drives the machine, batches what comes, maps addresses, dispatches events. The one layer under the
+ * swarm (`shoal/quic`) and the endpoint (`shoal/endpoint`), which add identities and what goes over a connection.
  */
 
 import { type Addr, ipOf } from '../core/addr.ts';
@@ -46,7 +46,7 @@ export interface StreamHandler {
   handleAvailable(kind: StreamKind): void;
 }
 
-/** What is done with what comes. */
+/** What the owner of the driver does with events. */
 export interface QuicDriverHooks<I extends Addr> {
   readonly judge: Judge;
   /** What handles the streams of a connection; `undefined` while its peer may not talk. */
@@ -65,14 +65,14 @@ export interface QuicDriverHooks<I extends Addr> {
   keyLog(line: string): void;
   /** Something that is not QUIC. */
   other(message: Message<I>): void;
-  /** The swarm below says that it cannot send there. Called outside of the machine's own calls. */
+  /** The swarm below cannot send there. Not called inside a call to the machine. */
   unreachable?(place: Place<I>, error: unknown): void;
   failed(bug: Error): void;
   /** Runs in a later turn, unless the swarm or endpoint has closed by then. */
   later(act: () => void): void;
 }
 
-/** What the machine needs of those who drive it. */
+/** What the machine needs of its driver. */
 export type EndpointHooks = Pick<QuicEndpointOptions, 'judge' | 'addresses' | 'hostOf' | 'heldElsewhere'>;
 
 /** Makes the endpoint. */
@@ -163,7 +163,7 @@ export class QuicDriver<I extends Addr> {
     return this.#places.get(connection.address);
   }
 
-  /** Has everything that came or was asked for in this turn done together: one acknowledgement for many datagrams. */
+  /** Processes everything of this turn together, in a later one: one acknowledgement for many datagrams. */
   readonly scheduleFlush = (): void => {
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -175,7 +175,7 @@ export class QuicDriver<I extends Addr> {
     this.#driver.poll();
   }
 
-  /** One CONNECTION_CLOSE to each peer; who does not get it learns from silence. */
+  /** Sends one CONNECTION_CLOSE to each peer; a peer that does not get it notices by its idle timeout. */
   close(code: number, reason: string): void {
     this.#endpoint.close(this.#realm.nowMs(), code, reason);
     this.#driver.poll();
@@ -246,7 +246,7 @@ export class QuicDriver<I extends Addr> {
     const path = (place.path ??= sendPath(this.#inner, place.src));
     for (let at = 0; at < bytes.length; at += segmentBytes) {
       const told = path.send(bytes.subarray(at, at + segmentBytes));
-      // What is accepted at once answers the one shared promise, and that is nearly all.
+      // Datagrams that the kernel takes at once, nearly all, give the one shared promise.
       if (told !== RESOLVED) told.catch((error: unknown) => this.#cannotSend(place, error));
     }
   }

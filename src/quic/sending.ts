@@ -1,9 +1,9 @@
-/** One message on its way out: a tell on a stream of its own, or a request or an answer behind its length. */
+/** A message that is being sent, a tell, a request or an answer, and the bytes that arrive on a stream. */
 
 import { type Bytes, EMPTY_BYTES, viewFrom } from '../base/bytes.ts';
 import { type QuicStream } from '../protocols/quic/stream.ts';
 
-/** Bytes of the length before requests and answers: u32, big-endian, as go-p2p's quicswarm has it. */
+/** Bytes of the length before requests and answers: u32, big-endian, as in go-p2p's quicswarm. */
 export const FRAME_HEADER_BYTES = 4;
 /** Up to here a message is copied behind its header: less than a second call into the engine costs. */
 const JOINED_BYTES = 16_384;
@@ -47,7 +47,7 @@ export class Sending {
     return new Sending(joined ? [head] : [head, payload]);
   }
 
-  /** Goes on writing; answers whether everything was taken. The end goes out with the last byte, in its frame. */
+  /** Continues to write. The end goes out in the frame of the last byte. @returns whether everything was taken */
   write(stream: QuicStream): boolean {
     for (; this.#chunk < this.#chunks.length; this.#chunk++) {
       const chunk = this.#chunks[this.#chunk]!;
@@ -88,7 +88,7 @@ export class Assembly {
     return this.#length;
   }
 
-  /** Reads what has arrived, but not more than `limit` bytes altogether and one; answers how much it was. */
+  /** Reads what has arrived, up to `limit` + 1 bytes altogether. @returns how many bytes it has read */
   take(stream: QuicStream, limit: number): number {
     const before = this.#length;
     while (this.#length <= limit) {

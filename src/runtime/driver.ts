@@ -19,7 +19,7 @@ export interface DriverOptions<Transmit, Event> {
    * stopped by then. Close what depends on the machine.
    */
   readonly failed: (bug: Error) => void;
-  /** The machine's deadlines are housekeeping that nobody awaits; a function is asked at each. @default false */
+  /** The machine's deadlines are housekeeping that no call waits for; a function is called at each deadline. @default false */
   readonly background?: boolean | (() => boolean) | undefined;
 }
 

@@ -68,7 +68,7 @@ export class AcceptGate<A extends Addr> {
     return this.#ask(peer, host, settle);
   }
   /**
-   * Asks again for sessions that exist. They go on meanwhile, and take no places of peers that are being let in.
+   * Asks again about existing sessions. They continue meanwhile, and do not count against new peers.
    *
    * @param sessions - each peer with what ends its session; `end` is called for those that are refused.
    * @returns settles when all are judged; never rejects.
@@ -87,7 +87,7 @@ export class AcceptGate<A extends Addr> {
     await Promise.all(Array.from({ length: RECHECKS_AT_ONCE }, judge));
   }
 
-  /** Answers all questions with no. */
+  /** Refuses everything that is pending. */
   close(): void {
     for (let one = this.#questions.oldestOfBusiest; one !== undefined; one = this.#questions.oldestOfBusiest) {
       this.#end(one, false);
@@ -133,7 +133,7 @@ export class AcceptGate<A extends Addr> {
     return { cancel: () => this.#end(question, undefined) };
   }
 
-  /** @returns false when every source holds as little as this one, so that nobody has to make room */
+  /** @returns false when every source holds as little as this one, so that none of them has to give way */
   #addFor(host: string, question: Question): boolean {
     if (this.#questions.size >= this.#maxPending) {
       const victim = this.#questions.victimFor(host);

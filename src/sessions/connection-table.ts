@@ -1,4 +1,4 @@
-/** Connections kept by peer: which one to use, what becomes of the others, and who waits for one that is dialled. */
+/** Connections by peer: chooses the one to use, closes surplus ones, and keeps the calls that wait for a dial. */
 
 import { type Millis } from '../base/machine.ts';
 import { type Side } from '../core/accept.ts';
@@ -191,7 +191,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
    *
    * @param key - calls with the same one share the dial; `undefined`: it is not shared.
    * @param what - for error messages.
-   * @returns gives up waiting
+   * @returns cancels the wait
    */
   join(
     key: string | undefined,

@@ -71,7 +71,7 @@ export class DialTable<T, C, H> {
    * Waits for a dial. A waiter that gives up leaves the others waiting.
    *
    * @param what - for error messages: `<PeerID>@127.0.0.1:5000`.
-   * @returns gives up waiting
+   * @returns cancels the wait
    */
   join(dial: Dial<T, C, H>, what: string, waiter: DialWaiter<C>, maxWaiters: number = MAX_DIAL_WAITERS): () => void {
     if (dial.waiters.size >= maxWaiters) {
@@ -96,14 +96,14 @@ export class DialTable<T, C, H> {
     return dial;
   }
 
-  /** Answers all waiters, in order. */
+  /** Calls all waiters, in order. */
   settle(dial: Dial<T, C, H>, result: C | P2PError): void {
     const waiters = [...dial.waiters];
     dial.waiters.clear();
     for (const waiter of waiters) waiter(result);
   }
 
-  /** Takes all dials out and answers their waiters. */
+  /** Takes all dials out and calls their waiters. */
   clear(error: P2PError): void {
     const dials = [...this.#byHandle.values()];
     this.#byHandle.clear();

@@ -1,6 +1,6 @@
 /**
- * Memory that peers make a process hold, as one budget for all of them: who holds more than its floor waits while the budget is
- * used up, and those that others wait for, and that move nothing, end.
+ * Memory that peers make a process hold, as one budget for all of them. While the budget is used up, peers that hold more than a floor
+ * wait, and peers that others wait for are ended if they move nothing.
  */
 
 import { type Realm, type Timer } from '../core/realm.ts';
@@ -8,26 +8,26 @@ import { sourceOf } from '../base/source-shares.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { later } from '../runtime/later.ts';
 
-/** What each peer may hold even when the budget is used up: small messages go on. */
+/** What each peer may hold even when the budget is used up, so that small messages pass. */
 const FLOOR_BYTES = 8192;
-/** Floors are not given any more when so many times the budget is held, and a read for each; a network alone may hold as much. */
+/** When so many times the budget is held, and a read for each holder, floors are refused too; a network alone may hold as much. */
 const HARD_TIMES = 2;
 /** What one read brings at most, before it is known that there is no room for it. */
 const READ_BYTES = 65_536;
 /** The part of the budget that the peers of one network may hold beside others. */
 const SOURCE_SHARE = 3 / 4;
-/** A network with so many times its even share loses those that move nothing, also where it is we who do not read them. */
+/** A network with so many times its even share loses stalled holders even where it is this node that does not read them. */
 const UNFAIR_TIMES = 3 / 2;
-/** Who waits looks so often for those that move nothing; they have moved less than `STALL_BYTES` in `STALL_MS`. */
+/** While peers wait, how often stalled ones are looked for: those that have moved less than `STALL_BYTES` in `STALL_MS`. */
 const LOOK_MS = 1000;
 const STALL_MS = 5000;
 const STALL_BYTES = 16_384;
 
 /** What a budget does with a holder. */
 export interface HolderHooks {
-  /** There may be room for one that waits. */
+  /** There may be room: continue. */
   readonly resume: () => void;
-  /** It gives way to others: it is to be let go, with what it holds. */
+  /** It is ended for others: release what it holds. */
   readonly end: () => void;
 }
 
@@ -110,7 +110,7 @@ export class MemoryBudget {
   readonly #bySource = new Map<string, number>();
   /** In the order in which they began to wait. */
   readonly #waiting = new Set<MemoryHolder>();
-  /** The one that may go on although the budget is used up, so that one message after the other becomes whole. */
+  /** The one that may take more although the budget is used up, so that one message after the other is completed. */
   #favoured: MemoryHolder | undefined;
   #held = 0;
   #isWaking = false;
@@ -179,7 +179,7 @@ export class MemoryBudget {
     if (this.#waiting.size === 0) this.#disarm();
   }
 
-  /** Lets one go on, or looks for the next one. */
+  /** Favours one, or looks for the next one. */
   #favour(holder: MemoryHolder | undefined): void {
     const hadOne = this.#favoured !== undefined;
     this.#favoured = holder;
@@ -187,7 +187,7 @@ export class MemoryBudget {
     else if (hadOne) later(this.#realm, () => this.#favourNext());
   }
 
-  /** Where nobody can go on, the one goes on that holds least. */
+  /** When no holder may take more, favours the one that holds least. */
   #favourNext(): void {
     if (this.#favoured !== undefined || [...this.#waiting].some((holder) => holder.mayTake())) return;
     this.#favour([...this.#waiting].toSorted((a, b) => a.held - b.held)[0]);
@@ -197,7 +197,7 @@ export class MemoryBudget {
     return this.#bySource.get(source) ?? 0;
   }
 
-  /** Lets those go on for whom there is room, the longest waiting first. */
+  /** Resumes holders for which there is room, the longest waiting first. */
   #wake(): void {
     if (this.#isWaking || this.#waiting.size === 0) return;
     this.#isWaking = true;
@@ -223,8 +223,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Ends those that move nothing, for longest first, and of the network that holds most, until half of the budget is free. Who waits cannot move, so
-   * it is spared, unless its network has more than is fair.
+   * Ends stalled holders until half of the budget is free: the longest stalled first, then those of the network that holds most. A holder
+   * that waits cannot move, so it is spared, unless its network has far more than its even part.
    */
   #look(): void {
     this.#timer = undefined;

@@ -13,7 +13,7 @@ import { type Serving } from '../swarm-kit/ask-slot.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
 
-/** An address with the PeerID of whom it leads to. */
+/** An address with the PeerID of the peer that it leads to. */
 export interface KeyedAddr extends Addr {
   readonly id: PeerId;
   /** The name of its layer. */
@@ -26,10 +26,10 @@ export interface PeerSession {
   /**
    * Sends a tell. `taken` is called once: when all bytes are taken, or with the error.
    *
-   * @returns `true` when they are taken already, and `taken` is not called; else what gives the tell up.
+   * @returns `true` when they are taken already, and `taken` is not called; else a function that cancels the tell.
    */
   tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void);
-  /** Sends a request. @returns what gives it up */
+  /** Sends a request. @returns cancels it */
   ask(
     request: Uint8Array,
     maxResponseBytes: number,
@@ -44,15 +44,15 @@ export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
   readonly inUse: ReadonlyMap<PeerId, PeerSession>;
   /** The key of a peer that was met lately. */
   knownKey(id: PeerId): PublicKey | undefined;
-  /** Calls `use` with a session to the peer, dialling if there is none. @returns what gives up waiting */
+  /** Calls `use` with a session to the peer, dialling if there is none. @returns cancels the wait */
   withSession(dst: A, fail: (error: P2PError) => void, use: (session: PeerSession) => void): () => void;
   /** Whether every peer has acknowledged every tell. */
   readonly acknowledged: boolean;
-  /** Has peers say how far they have read, where they do not by themselves. */
+  /** Asks peers to acknowledge what they have received, where they do not do it by themselves. */
   requestAcknowledgements?(): void;
   /** A handler has come: read what was left unread. */
   unpark(): void;
-  /** Ends all sessions, with a word to each peer where that can be said at once. */
+  /** Ends all sessions, and tells each peer where that is possible at once. */
   close(): void;
   /** How full it is, for `inspect`. */
   readonly state: Readonly<Record<string, number>>;

@@ -1,6 +1,6 @@
 /**
- * A swarm whose messages go over sessions with peers that have proven their keys: what is the same for QUIC and TCP. It
- * checks calls, waits, talks to itself, and ends; who is dialled and what goes over a session is the link's.
+ * A swarm whose messages go over sessions with peers that have proven their keys: the part that is the same for QUIC and TCP. It
+ * checks calls, waits, and closes. The transport dials, and sends over its sessions.
  */
 
 import { type Recheckable } from '../core/accept.ts';

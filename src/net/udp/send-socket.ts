@@ -34,7 +34,7 @@ class CountedSocket implements SendSocket {
     return this.#bytes;
   }
 
-  /** Nobody says when a datagram is in the kernel before its callback, so the bytes that wait are a copy. */
+  /** Only the callback tells that a datagram is in the kernel, so a copy waits until then. */
   send(payload: Uint8Array, port: number, host: string, sent: (error: Error | null) => void): void {
     const { length } = payload;
     this.#socket.send(payload.slice(), port, host, (error) => {

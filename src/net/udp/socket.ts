@@ -167,7 +167,10 @@ class SystemDatagramSocket implements DatagramSocket {
 
   readonly #onSent = (error: Error | null): void => {
     if (error !== null) this.#failed(error);
-    if (this.#closing === undefined && this.#sender.getSendQueueCount() === 0) this.sink?.onFlushed?.();
+    const { sink } = this;
+    // The count is a call into Node's native code: only for a sink that waits.
+    if (sink?.onFlushed === undefined || this.#closing !== undefined) return;
+    if (this.#sender.getSendQueueCount() === 0) sink.onFlushed();
   };
 
   /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */

@@ -58,7 +58,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
   #dst6: UdpAddr;
   /** Callers that wait for an empty send queue. Bounded by the calls under way. */
   #flushers: (() => void)[] = [];
-  /** Told what could not be sent. Bounded by those who asked. */
+  /** Called for what could not be sent. Bounded by the calls of `onSendFailed`. */
   readonly #failureListeners = new Set<(dst: UdpAddr, error: unknown) => void>();
 
   constructor(parts: UdpSwarmParts) {
@@ -147,7 +147,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
     return this.#send(dst, payload, options);
   }
 
-  /** The address is checked here; what a `send` finds wrong, `tell` says. */
+  /** Checks the address here, once. A `send` that cannot succeed goes through `tell`, which makes the error. */
   sendPath(dst: UdpAddr): SendPath {
     assertUdpAddr(dst);
     const leads = this.#canSendTo(dst) && whyNoHost(dst.ip) === undefined;
@@ -235,19 +235,23 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
   #flushed(what: string, call: CallOptions | undefined): Promise<void> {
     return this.#waits.wait<void>({ what: () => what, call, defaultTimeoutMs: DEFAULT_DRAIN_TIMEOUT_MS }, (wait) => {
       this.#flushers.push(() => wait.resolve());
+      this.#sink.onFlushed = this.#onFlushed;
     });
   }
+
+  /** Set only while somebody waits. */
+  readonly #onFlushed = (): void => {
+    delete this.#sink.onFlushed;
+    const flushers = this.#flushers;
+    this.#flushers = [];
+    for (const flushed of flushers) flushed();
+  };
 
   readonly #sink: DatagramSink = {
     onDatagram: (payload, ip, port) => {
       const src = this.#sources.get(ip, port);
       const dst = src.ip.includes(':') ? this.#dst6 : this.#dst4;
       this.#tells.deliver({ src, dst, payload });
-    },
-    onFlushed: () => {
-      const flushers = this.#flushers;
-      this.#flushers = [];
-      for (const flushed of flushers) flushed();
     },
     onSendFailed: (error, to) => {
       this.#counters.countDrop('udp.send_failed');

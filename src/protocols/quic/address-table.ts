@@ -1,4 +1,4 @@
-/** Numbers for addresses: what the engine knows of them. */
+/** The numbers by which the engine knows addresses. */
 
 /** How many addresses are remembered that no connection uses. */
 const MAX_UNUSED = 4096;
@@ -13,11 +13,11 @@ interface Entry<A> {
 /**
  * Gives addresses numbers and takes them back.
  *
- * Bounded by the connections that retain addresses, and `maxUnused` others; the longest unused one makes room. A number
+ * Bounded by the connections that retain addresses, and `maxUnused` others; the longest unused one is forgotten first. A number
  * is never given twice, so a late packet for a forgotten address goes nowhere.
  */
 export class AddressTable<A> {
-  /** Addresses by number, for those who look one up for each datagram. */
+  /** Addresses by number. */
   readonly entries: ReadonlyMap<number, { readonly address: A }>;
   readonly #byKey = new Map<string, number>();
   readonly #entries = new Map<number, Entry<A>>();

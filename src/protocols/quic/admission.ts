@@ -1,10 +1,10 @@
-/** Who is let in: the part that depends on load and on the source, and not on identity. */
+/** Admission by load and by source, before identities are known. */
 
 import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { SourceShares } from '../../base/source-shares.ts';
 import { type QuicConnection } from './connection.ts';
 
-/** Somebody who wants to connect. Nothing is known of it but an address, which it may have forged. */
+/** An attempt to connect. Only its source address is known, and that may be forged. */
 export interface Incoming {
   /** The engine's number for it. @internal */
   readonly number: number;
@@ -16,12 +16,12 @@ export interface Incoming {
 }
 
 /**
- * `accept` begins the handshake; `refuse` says CONNECTION_REFUSED; `retry` asks for proof of the address, and accepts
- * who has given it; `ignore` says nothing, which costs least.
+ * `accept` begins the handshake; `refuse` sends CONNECTION_REFUSED; `retry` asks for proof of the address, and accepts
+ * a client that has given it; `ignore` sends nothing, which costs least.
  */
 export type Verdict = 'accept' | 'refuse' | 'retry' | 'ignore';
 
-/** Whether something that a hook answered is a verdict. */
+/** Whether what a hook returned is a verdict. */
 export function isVerdict(value: unknown): value is Verdict {
   return value === 'accept' || value === 'refuse' || value === 'retry' || value === 'ignore';
 }
@@ -59,9 +59,9 @@ export interface Load {
   readonly closing: boolean;
   /** Handshakes from the newcomer's own network. @default 0 */
   readonly fromSource?: number | undefined;
-  /** A handshake of a busier source makes room for the newcomer. @default false */
+  /** A handshake of a busier source can be ended for the newcomer. @default false */
   readonly handshakeGivesWay?: boolean | undefined;
-  /** A connection of a busier source does. @default false */
+  /** A connection of a busier source can. @default false */
   readonly connectionGivesWay?: boolean | undefined;
 }
 
@@ -80,14 +80,14 @@ export function admitByDefault(incoming: Incoming, load: Load, limits: Admission
   return load.handshakes >= limits.maxHandshakes && load.handshakeGivesWay !== true ? 'ignore' : 'accept';
 }
 
-/** @internal What the limits say, and who makes room if the newcomer is let in. */
+/** @internal What the limits say, and what is ended if the newcomer is accepted. */
 export interface Admission {
   readonly verdict: Verdict;
   readonly handshake: QuicConnection | undefined;
   readonly connection: QuicConnection | undefined;
 }
 
-/** @internal Connections that others have made, counted by source, so that no source takes the places of all. */
+/** @internal Incoming connections, counted by source, so that no source takes all places. */
 export class Arrivals {
   readonly #limits: AdmissionLimits;
   readonly #hostOf: (address: number) => string;
@@ -114,7 +114,7 @@ export class Arrivals {
     const handshakes = this.#handshakes.size;
     const handshake = handshakes >= maxHandshakes ? this.#handshakes.victimFor(host) : undefined;
     const connection = connections >= maxConnections ? this.#busier(host) : undefined;
-    // Those that are closing are not gone yet: with many of them nobody else has to go.
+    // Closing connections count as well: while there are many of them, no other has to end.
     const room = connections < maxConnections + maxHandshakes;
     const load = {
       connections,

@@ -13,7 +13,7 @@ export type ConnectionState = 'handshake' | 'open' | 'closed';
 
 /** What became of a datagram. */
 export type DatagramResult =
-  /** It will leave with the next packets; whether it arrives nobody tells. */
+  /** It leaves with the next packets; it may be lost. */
   | 'sent'
   /** The queue is full; `datagrams_writable` follows. */
   | 'blocked'
@@ -227,7 +227,7 @@ export class QuicConnection extends StreamOwner {
     if (this.#closed !== undefined) return;
     this.#closed = closed;
     this.#state = 'closed';
-    // Those who closed it have no use for what still comes; others may read on.
+    // After a local close nothing is read any more; after any other end, buffered data can be read.
     const readable = closed.by !== 'local' && closed.by !== 'engine_failure';
     for (const stream of this.streams) stream.handleLost(readable);
     this.#owner.ended(this, closed);

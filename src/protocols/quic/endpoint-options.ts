@@ -6,7 +6,7 @@ import { type QuicConnection } from './connection.ts';
 import { type EngineFactory } from './engine.ts';
 import { type QuicSettings } from './settings.ts';
 
-/** Whom the judge is asked about. */
+/** The peer that the judge is asked about. */
 export interface Judged {
   readonly connection: QuicConnection;
   /** What the peer presented, DER, end entity first; it has proven that it holds the key of the first. Never empty. */
@@ -14,11 +14,11 @@ export interface Judged {
 }
 
 /**
- * Says who a peer may be: `undefined` lets it in, a TLS alert (RFC 8446 §6.2: 42 to 46, 48, 49; see {@link ALERT}) turns it
+ * Decides about a peer's identity: `undefined` accepts it, a TLS alert (RFC 8446 §6.2: 42 to 46, 48, 49; see {@link ALERT}) turns it
  * away, and the peer learns the alert. Synchronous: nothing of the peer's is delivered, and nothing is sent to it, before
- * the answer. A judge that throws has refused. It must not use the endpoint.
+ * the answer. A judge that throws refuses. It must not use the endpoint.
  *
- * `'pending'`: the handshake goes on, and the answer follows as `admit(connection)` or a close. Until then the peer gets no
+ * `'pending'`: the handshake continues, and the verdict follows as `admit(connection)` or a close. Until then the peer gets no
  * credit beyond the first windows, as long as nothing of it is read; with `holdPeers` it gets none at all.
  */
 export type Judge = (judged: Judged) => number | 'pending' | undefined;
@@ -40,15 +40,15 @@ export interface QuicEndpointOptions extends QuicSettings {
   readonly engines: EngineFactory;
   /** `length` unpredictable bytes: the realm's `random`. A seeded one replays a run. */
   readonly random: (length: number) => Uint8Array;
-  /** Says who a peer may be. Also asked about servers that we dial. */
+  /** Decides about the identity of peers, servers that we dial included. */
   readonly judge: Judge;
   /**
-   * Decides about those who want to connect, after the limits; `undefined` leaves it to them. Anything else
-   * than a verdict, and a throw, refuse.
+   * Decides about attempts to connect, after the limits; `undefined` accepts. A result that is not a verdict, and a throw,
+   * refuse.
    */
   readonly admit?: ((incoming: Incoming) => Verdict | undefined) | undefined;
   /**
-   * When those who connect must prove their address by a Retry first (RFC 9000 §8.1): `under_load` is from
+   * When a client must prove its address by a Retry first (RFC 9000 §8.1): `under_load` is from
    * `retryFromHandshakes` unfinished handshakes. @default 'under_load'
    */
   readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
@@ -64,7 +64,7 @@ export interface QuicEndpointOptions extends QuicSettings {
    * at least two more than its own; otherwise it is refused. @default 4096
    */
   readonly maxConnections?: number | undefined;
-  /** The application code of a close that makes room for another source. @default 0 */
+  /** The application code when a connection is closed to make room for another source. @default 0 */
   readonly displacedCode?: number | undefined;
   /** How long a handshake may take; 0 for as long as the idle timeout lets it. @default 10_000 */
   readonly handshakeTimeoutMs?: number | undefined;
@@ -77,7 +77,7 @@ export interface QuicEndpointOptions extends QuicSettings {
   readonly heldElsewhere?: (() => number) | undefined;
   /** The host behind an address, for shares per source. @default each address is a host of its own */
   readonly hostOf?: ((address: number) => string | undefined) | undefined;
-  /** Told which addresses connections use, so that a table of them knows what to keep. */
+  /** Hears which addresses connections use, so that a table of addresses keeps them. */
   readonly addresses?: { retain(address: number): void; release(address: number): void } | undefined;
 }
 

@@ -2,7 +2,7 @@
  * A QUIC endpoint as a sans-IO machine: datagrams in, datagrams and events out; it dials and listens on one address.
  *
  * The wire is RFC 9000, 9001, 9002, 9221 and 8899; docs/wire/quic.md has what shoal adds. The engine below does the
- * protocol; this file owns connections as objects, who is let in, and what happens when an engine breaks.
+ * protocol. This file keeps the connections as objects, decides about attempts, and replaces an engine that breaks.
  */
 
 import { copyBytes } from '../../base/bytes.ts';
@@ -43,7 +43,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #target: EventTarget;
   readonly #windows: WindowBudget;
   readonly #relief: Relief;
-  /** Connections by their windows, for those whose windows change. */
+  /** Connections by their windows: which one to tell the engine of when a window changes. */
   readonly #byWindows = new WeakMap<Windows, QuicConnection>();
   #now: Millis;
   readonly #arrivals: Arrivals;
@@ -117,7 +117,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     return this.#closing && this.#engines.connections === 0;
   }
 
-  /** What the engines hold together, for those who watch memory. */
+  /** What all engines hold together. */
   gauges(): EngineGauges | undefined {
     return this.#engines.gauges();
   }
@@ -337,7 +337,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     connection.handleDrained();
   }
 
-  /** What the application's hook says; an answer that is no verdict, and a throw, admit nobody. */
+  /** Asks the application's hook. A result that is not a verdict, and a throw, refuse. */
   #admit(incoming: Incoming): Verdict {
     try {
       const verdict: unknown = this.#options.admit?.(incoming);
@@ -380,7 +380,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     return undefined;
   }
 
-  /** Ends an accepted connection that makes room for one of a source with less. */
+  /** Ends an accepted connection to make room for one of a source with fewer. */
   #displace(connection: QuicConnection | undefined): void {
     if (connection === undefined) return;
     this.#emit({ type: 'turned_away', address: connection.address, how: 'displaced' });

@@ -2,7 +2,7 @@
  * The border to a QUIC engine: what an implementation (the WASM build of `engine/`, or a native addon) must offer.
  *
  * It is shaped for crossing a language border: datagrams go in batches, addresses, connections and streams are
- * numbers, nothing is asynchronous. The engine has no clock; every call that depends on time says what time it is.
+ * numbers, nothing is asynchronous. The engine has no clock; every call that depends on time gets the time.
  * Randomness and the judgement of certificates come from an {@link EngineHost}. Applications do not see this interface:
  * `QuicEndpoint` is built on it.
  */
@@ -29,12 +29,12 @@ export interface OutboundDatagrams {
   readonly ecn: number;
 }
 
-/** What the engine calls back for; during a call of the caller's, never at another time. */
+/** What the engine calls back for, only during a call to it. */
 export interface EngineHost {
   /** `length` unpredictable bytes. All randomness of the engine comes from here, so a seed replays a run. */
   readonly random: (length: number) => Uint8Array;
   /**
-   * Whether the peer may go on: 0 lets it in, a TLS alert (RFC 8446 §6.2) turns it away.
+   * Whether the peer is accepted: 0, or the TLS alert (RFC 8446 §6.2) that refuses it.
    *
    * @param chain - what the peer presented, DER, end entity first. It has just proven that it holds the first one's key.
    * Must not call the engine.
@@ -44,7 +44,7 @@ export interface EngineHost {
   readonly failed: (failure: EngineFailure) => void;
 }
 
-/** Kinds of events, with the numbers of `engine/src/events.rs`; what the other fields mean is said there. */
+/** Kinds of events, with the numbers of `engine/src/events.rs`, which explains their fields. */
 export const EVENT = {
   INCOMING: 1,
   NEGOTIATED: 2,
@@ -73,7 +73,7 @@ export const EVENT_WORDS = 6;
  */
 export interface EventBatch {
   readonly count: number;
-  /** {@link EVENT_WORDS} for each event; `engine/src/events.rs` says what they mean. */
+  /** {@link EVENT_WORDS} for each event; `engine/src/events.rs` explains them. */
   readonly words: Uint32Array;
   /** The texts of all, one after the other. */
   readonly texts: Bytes;
@@ -140,14 +140,14 @@ export interface ConnectionStats {
 /**
  * A QUIC endpoint without I/O.
  *
- * When the engine breaks in a call, its host hears of it (`failed`) before the call returns. That call and every later one do
+ * When the engine breaks in a call, it calls its host's `failed` before the call returns. That call and every later one do
  * nothing and return what they return for an unknown connection; the caller makes a new engine. Arguments out of range are
  * answered, never thrown for: the callers here have checked them.
  */
 export interface QuicEngine {
-  /** Takes datagrams. What is wrong with them is dropped. */
+  /** Takes datagrams. Faulty ones are dropped. */
   receive(now: Millis, datagrams: readonly InboundDatagram[]): void;
-  /** Datagrams to send now; call it until it answers none. */
+  /** Datagrams to send now. Call it until it returns none. */
   poll(now: Millis): readonly OutboundDatagrams[];
   /** The next events; `undefined` when there are no more. Call it after `receive` and after `poll`, until there are none. */
   events(): EventBatch | undefined;
@@ -156,19 +156,21 @@ export interface QuicEngine {
   handleTimeout(now: Millis): void;
 
   /**
-   * Lets an incoming attempt in: its connection, or a negative refusal.
+   * Accepts an incoming attempt.
+   *
+   * @returns its connection, or a negative refusal.
    *
    * @param windowBytes - what the peer may send before it is read; 0 for what the settings say. @default 0
    */
   accept(now: Millis, incoming: number, windowBytes?: number): number;
-  /** Turns it away with CONNECTION_REFUSED. */
+  /** Refuses it with CONNECTION_REFUSED. */
   refuse(incoming: number): boolean;
   /** Has it prove its address with a Retry packet; false when it has done so, and it still waits. */
   retry(incoming: number): boolean;
-  /** Forgets it without a word. */
+  /** Forgets it and sends nothing. */
   ignore(incoming: number): boolean;
 
-  /** Begins a connection, or answers a negative refusal. `alpn` replaces the configured names; the window is as for `accept`. */
+  /** Begins a connection and returns it, or a negative refusal. `alpn` replaces the configured names; the window is as for `accept`. */
   connect(
     now: Millis,
     address: number,
@@ -195,7 +197,7 @@ export interface QuicEngine {
 
   /** Forgets a connection after its DRAINED, and what was not read from it. */
   release(connection: number): boolean;
-  /** Forgets a connection at once, without a word to the peer; no event follows. */
+  /** Forgets a connection at once. Nothing is sent to the peer, and no event follows. */
   abandon(connection: number): boolean;
 
   /** Opens a stream: its id, or BLOCKED without credit or before the handshake is over. */
@@ -208,7 +210,7 @@ export interface QuicEngine {
   stop(connection: number, stream: number, code: number): number;
   setPriority(connection: number, stream: number, priority: number): number;
 
-  /** 0, or a negative refusal. With `dropOld`, older datagrams make room. */
+  /** 0, or a negative refusal. With `dropOld`, older datagrams are dropped for it where necessary. */
   sendDatagram(connection: number, bytes: Uint8Array, dropOld: boolean): number;
   receiveDatagram(connection: number): Bytes | undefined;
   /** Bytes of the largest datagram that can be sent now; `undefined` when none can. */

@@ -30,7 +30,7 @@ export interface Instance {
   readonly connections: Map<number, QuicConnection>;
 }
 
-/** What makes an engine and sees it end. */
+/** Makes engines, and is told when one breaks. */
 export interface EnginesUser {
   /** @throws {EngineFailure} when none can be made. */
   make(mark: number, host: Pick<EngineHost, 'judge' | 'failed'>): QuicEngine;
@@ -44,7 +44,7 @@ export class Engines {
   all: readonly Instance[] = [];
   readonly #user: EnginesUser;
   #current: Instance | undefined;
-  /** The last one, for those who cannot be served. */
+  /** Why the last one broke, for errors. */
   #failure: EngineFailure | undefined;
 
   /** @throws {EngineFailure} when no engine can be made. */
@@ -99,7 +99,7 @@ export class Engines {
     return bytes;
   }
 
-  /** Hands datagrams to the engines whose they are. */
+  /** Passes datagrams to the engines that they belong to. */
   receive(now: Millis, datagrams: readonly InboundDatagram[]): void {
     const { current } = this;
     if (this.all.length <= 1) {
@@ -117,7 +117,7 @@ export class Engines {
     for (const [engine, own] of shares) engine.receive(now, own);
   }
 
-  /** Replaces an engine that has grown large and holds little, and gives up those that hold nothing any more. */
+  /** Replaces an engine that has grown large and holds little, and disposes of replaced ones that are empty. */
   tidy(): void {
     const { all } = this;
     for (const instance of all) {

@@ -1,15 +1,15 @@
-/** What a QUIC endpoint tells. */
+/** The events of a QUIC endpoint. */
 
 import { type QuicClosed } from './closed.ts';
 import { type EngineFailure } from './engine.ts';
 import { type QuicConnection } from './connection.ts';
 import { type QuicStream, type StreamKind } from './stream.ts';
 
-/** What the other fields of an event mean is said at its type; every object named in one stays valid. */
+/** The comment of each type explains its fields. The objects in an event stay valid. */
 export type QuicEvent =
   /** ALPN and server name are known. A server may send from here on, where the endpoint allows 0.5-RTT data. */
   | { readonly type: 'negotiated'; readonly connection: QuicConnection }
-  /** The peer has proven its key, the judge has let it in, the handshake is over on this side. */
+  /** The peer has proven its key, the judge has accepted it, the handshake is over on this side. */
   | { readonly type: 'connected'; readonly connection: QuicConnection }
   /** The one end of every connection, by either side. What had arrived can still be read; then call `forget`. */
   | { readonly type: 'closed'; readonly connection: QuicConnection; readonly closed: QuicClosed }
@@ -21,19 +21,19 @@ export type QuicEvent =
   | { readonly type: 'writable'; readonly stream: QuicStream<QuicConnection> }
   /** The peer's transport has acknowledged every byte and the end. Not: that the application there has read them. */
   | { readonly type: 'acknowledged'; readonly stream: QuicStream<QuicConnection> }
-  /** The peer wants no more of what we send; `stream.stopCode` says why. What was not acknowledged is lost. */
+  /** The peer asks us to stop sending; `stream.stopCode` is its reason. Data that was not acknowledged is lost. */
   | { readonly type: 'stopped'; readonly stream: QuicStream<QuicConnection> }
   /** The peer allows more streams of a kind. */
   | { readonly type: 'streams_available'; readonly connection: QuicConnection; readonly kind: StreamKind }
   /** Datagrams wait: take them until there are none. */
   | { readonly type: 'datagrams'; readonly connection: QuicConnection }
-  /** There is room again after `sendDatagram` said `blocked`. */
+  /** There is room again after `sendDatagram` returned `blocked`. */
   | { readonly type: 'datagrams_writable'; readonly connection: QuicConnection }
   /** The peer is at `connection.address` now, not at `previous`: a NAT rebinding or a migration. */
   | { readonly type: 'path_changed'; readonly connection: QuicConnection; readonly previous: number }
   /** `connection.mtuBytes` has changed, and with it `maxDatagramBytes`. */
   | { readonly type: 'mtu_changed'; readonly connection: QuicConnection }
-  /** Somebody wanted to connect and was not let in. */
+  /** An attempt to connect was not accepted. */
   | { readonly type: 'turned_away'; readonly address: number; readonly how: TurnedAway }
   /** A line in NSS key log format. Only with `keyLog`. */
   | { readonly type: 'key_log'; readonly line: string }
@@ -42,6 +42,6 @@ export type QuicEvent =
 
 /**
  * What became of an incoming attempt that was not accepted; `failed`: its first packet was no good; `displaced`: it was, and
- * its handshake or connection then made room for another source.
+ * its handshake or connection was then ended to make room for another source.
  */
 export type TurnedAway = 'refused' | 'retried' | 'ignored' | 'failed' | 'displaced';

@@ -1,4 +1,4 @@
-/** Asks the application who a peer may be, and keeps what it said until that is used. */
+/** Asks the application about the identity of peers, and keeps its verdicts until they are used. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type QuicConnection } from './connection.ts';
@@ -8,7 +8,7 @@ export class PeerJudge {
   readonly #judge: Judge;
   /** What the judge threw. Bounded by the connections: forgotten with them, as are the following. */
   readonly #thrown = new Map<QuicConnection, unknown>();
-  /** Peers that it has not decided about. */
+  /** Peers without a verdict. */
   readonly #pending = new Set<QuicConnection>();
 
   constructor(judge: Judge) {

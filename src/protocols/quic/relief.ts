@@ -1,4 +1,4 @@
-/** What is done when the engines have too much in use: less is sent at a time, and then those end that hold most. */
+/** Reduces the memory of the engines: smaller send windows first, then the connections that hold most are ended. */
 
 import { type Millis } from '../../base/machine.ts';
 import { type QuicConnection } from './connection.ts';
@@ -18,8 +18,8 @@ const STREAM_BYTES = 32 * 2 ** 10;
 const PAUSE_MS = 1000;
 
 /**
- * From half of the budget in use on, connections may have less of ours on its way; over the budget, those end that can hold
- * most: a peer that cuts its data small holds 32 KiB with a few bytes of each stream.
+ * From half of the budget in use on, connections have smaller send windows. Over the budget, the connections end that can hold
+ * most: a peer that sends small fragments makes us hold 32 KiB with a few bytes of each stream.
  */
 export class Relief {
   readonly #engines: Engines;

@@ -38,14 +38,14 @@ export interface QuicTransportOptions {
   readonly migration?: boolean | undefined;
   /** How long a Retry token is good for. @default 15_000 */
   readonly retryTokenLifetimeMs?: number | undefined;
-  /** The least time between two stateless resets, so that nobody can be made to send many. @default 20 */
+  /** The least time between two stateless resets, so that no sender can provoke many. @default 20 */
   readonly minResetIntervalMs?: number | undefined;
-  /** As a server, allow sending before the client has shown who it is (0.5-RTT data). Any client that asked gets it. @default false */
+  /** As a server, allow sending before the client has shown its certificate (0.5-RTT data). Any client can receive it. @default false */
   readonly halfRtt?: boolean | undefined;
   /**
    * Secret of at least 32 bytes from which connection ids and stateless reset tokens (RFC 9000 §10.3) are derived. An
-   * endpoint that comes back with the same one, at the same address, tells the peers of its former life at once; those
-   * of another learn by the idle timeout. Never share one between endpoints that live at the same time (§21.11).
+   * endpoint that comes back with the same one, at the same address, resets the connections of its former run at once; with
+   * another key its peers notice by the idle timeout. Never share a key between endpoints that run at the same time (§21.11).
    * @default random
    */
   readonly resetKey?: Uint8Array | undefined;
@@ -53,7 +53,7 @@ export interface QuicTransportOptions {
 
 /** What an endpoint is made from, apart from its hooks. */
 export interface QuicSettings extends QuicTransportOptions {
-  /** Who we are. Without it the endpoint only dials, and presents no certificate. @default undefined */
+  /** Our certificate chain and key. Without it the endpoint only dials, and presents no certificate. @default undefined */
   readonly identity?: QuicIdentity | undefined;
   /** Whether to take incoming connections. @default true with an identity */
   readonly listen?: boolean | undefined;

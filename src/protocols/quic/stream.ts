@@ -53,7 +53,7 @@ export abstract class StreamOwner {
   }
 
   /**
-   * Opens a stream; `undefined` while the peer allows none (`streams_available` follows), while the handshake goes on, and when the
+   * Opens a stream; `undefined` while the peer allows none (`streams_available` follows), during the handshake, and when the
    * connection is over.
    */
   open(kind: StreamKind): QuicStream<this> | undefined {
@@ -135,8 +135,9 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   }
 
   /**
-   * Hands bytes to the transport, which copies them, and answers how many it took. When that is less than all, a
-   * `writable` event follows; 0 too when `sendState` is not `open` (any more).
+   * Passes bytes to the transport, which copies them.
+   *
+   * @returns how many it took. When that is less than all, a `writable` event follows. 0 also when `sendState` is not `open`.
    *
    * @param fin - ends our side with the last of these bytes, in the same frame, if all of them were taken.
    */
@@ -183,7 +184,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     return bytes.length > 0 ? bytes : undefined;
   }
 
-  /** Gives up our side: what the peer has not got is lost, and it sees `code`. */
+  /** Resets our side: data that the peer has not received is lost, and it sees `code`. */
   reset(code: number): void {
     checkCode(code, 'reset code');
     if (this.#send !== 'open' && this.#send !== 'finished') return;
@@ -192,7 +193,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     this.#endSend('reset');
   }
 
-  /** Asks the peer to send no more, with a code; what had arrived and was not read is dropped. */
+  /** Asks the peer to stop sending, with a code. Data that was not read is dropped. */
   stop(code: number): void {
     checkCode(code, 'stop code');
     if (this.#receive !== 'open') return;

@@ -1,6 +1,6 @@
 /**
- * The engine as WebAssembly. One instance holds one engine. A trap (a panic in there) leaves it in no state to go on, so it is
- * given up at the first one, with its memory and its connections.
+ * The engine as WebAssembly. One instance holds one engine. A trap (a panic in Rust) leaves it in an undefined state, so the
+ * engine gives it up, with its memory and its connections.
  */
 
 import { type Bytes, copyBytes, decodeText, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
@@ -31,7 +31,7 @@ const ACCESS_DENIED = 49;
 /** The most random bytes that one import asks for at a time; more would be a bug. */
 const MAX_RANDOM_BYTES = 65_536;
 
-/** What an engine that was given up has in place of its exports: nobody calls them. */
+/** Replaces the exports of an engine that was given up. They are not called. */
 const GONE = { memory: { buffer: new ArrayBuffer(0) } } as WasmExports;
 
 /** Engines from a compiled module. */
@@ -97,7 +97,7 @@ class WasmEngine implements QuicEngine {
         const { address, bytes: datagram } = datagrams[next]!;
         if (used + datagram.length > this.#inputBytes) {
           if (used > 0) break;
-          continue; // No datagram is larger than the whole input; whatever this is, QUIC has no use for it.
+          continue; // No QUIC datagram is larger than the whole input.
         }
         bytes.set(datagram, this.#input + used);
         const record = this.#table + count * INBOUND_WORDS;

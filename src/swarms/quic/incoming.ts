@@ -1,4 +1,4 @@
-/** What comes from one peer: tells, and requests with the answers to them. */
+/** Messages from one peer: tells, and requests with the answers to them. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
@@ -22,7 +22,7 @@ interface Served {
 
 /** Bytes of unfinished messages of one peer before all but the oldest have to wait, in messages of the largest size. */
 const ASSEMBLED_MESSAGES = 4;
-/** Answers that a peer does not read before its next requests have to wait, in messages of the largest size. */
+/** Unread answers from which on a peer's next requests wait, in messages of the largest size. */
 const UNSENT_ANSWERS = 4;
 
 export class Incoming<S> {
@@ -34,7 +34,7 @@ export class Incoming<S> {
   /** The bytes in them. */
   #held = 0;
   readonly #served = new Map<QuicStream, Served>();
-  /** Bytes of answers that the peer has not taken off our hands. */
+  /** Bytes of answers that the transport has not taken yet. */
   #unsent = 0;
   /** Streams with something to read that has to wait for the handler, in order. */
   readonly #parked = new Set<QuicStream>();
@@ -93,7 +93,7 @@ export class Incoming<S> {
     served.serving.abort(new P2PError('disconnected', 'remote', 'The asker has given up'));
   }
 
-  /** There is room again, or a handler: goes on with what was left unread. */
+  /** There is room again, or a handler: reads what was left unread. */
   unpark(): void {
     // Reading may park a stream again, behind the others: each is looked at once.
     const parked = [...this.#parked];

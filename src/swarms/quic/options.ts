@@ -14,7 +14,7 @@ import { type QuicAddr } from './address.ts';
 
 /** What `quic(inner, …)` needs and takes. */
 export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTransportOptions {
-  /** Who we are. Its certificate is made on the spot. */
+  /** This node's key. The swarm makes a certificate for it. */
   readonly privateKey: PrivateKey;
   /**
    * Whether a peer may talk, dialled or dialling: asked once for each connection, after the peer has proven its key and before
@@ -28,7 +28,7 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   readonly maxMessageBytes?: number | undefined;
   /**
    * What all peers together may make the swarm hold, in bytes: receive windows beyond 8 KiB for each, unfinished messages, and
-   * messages in handlers, of which each peer may have one in any case. At three times as much the peer ends that holds most of unfinished messages. @default 16 MiB
+   * messages in handlers, of which each peer may have one in any case. At three times as much the connection is closed that holds most of unfinished messages. @default 16 MiB
    */
   readonly maxSwarmBytes?: number | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
@@ -36,7 +36,7 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   /** `go-p2p`: the fingerprint of go-p2p's quicswarm (SHA3-256). The wire is the same. @default none */
   readonly preset?: 'go-p2p' | undefined;
   /**
-   * Sends tells that fit as QUIC datagrams: one packet less to wait for, and nobody sends them again when they are lost.
+   * Sends tells that fit as QUIC datagrams: one packet less to wait for, and no retransmission of lost ones.
    * For peers that are shoal too: go-p2p drops datagrams. They are always taken. @default false
    */
   readonly datagramTells?: boolean | undefined;
@@ -46,7 +46,7 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
   readonly onKeyLog?: ((line: string) => void) | undefined;
   /** Connections at a time. @default 4096 */
   readonly maxConnections?: number | undefined;
-  /** When those who connect must prove their address first. @default 'under_load' */
+  /** When a client must prove its address first. @default 'under_load' */
   readonly addressValidation?: 'never' | 'under_load' | 'always' | undefined;
   /** How long a dial may take. @default 10_000 */
   readonly handshakeTimeoutMs?: number | undefined;

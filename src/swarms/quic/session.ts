@@ -1,6 +1,6 @@
 /**
- * A session with one peer, over one connection: sends tells, each on a unidirectional stream, and hands the rest to its parts,
- * asks and what comes in.
+ * A session with one peer, over one connection. It sends tells, each on a unidirectional stream; asks and incoming messages are in
+ * `asks.ts` and `incoming.ts`.
  */
 
 import { type Addr } from '../../core/addr.ts';
@@ -180,7 +180,7 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
     this.#incoming.handleStopped(stream);
   }
 
-  /** There is room again, or a handler: goes on with what was left unread. */
+  /** There is room again, or a handler: reads what was left unread. */
   unpark(): void {
     this.#incoming.unpark();
   }

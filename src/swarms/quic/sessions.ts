@@ -1,4 +1,4 @@
-/** The connections of a QUIC swarm: who is dialled, who is let in, which one to send on. */
+/** The connections of a QUIC swarm: dials peers, admits them, and keeps their sessions. */
 
 import { type Addr, ipOf } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
@@ -28,7 +28,7 @@ import { Session } from './session.ts';
 import { type SessionHooks } from './session-hooks.ts';
 import { type SwarmMemory } from './swarm-memory.ts';
 
-/** All that is held may be so many times `maxSwarmBytes`, since messages that have begun go on; then the largest holder ends. */
+/** Messages that have begun continue, so up to so many times `maxSwarmBytes` may be held; beyond it the largest holder is closed. */
 const HARD_TIMES = 3;
 
 type SessionDial<I extends Addr> = Dial<QuicAddr<I>, Session<I>, QuicConnection>;
@@ -53,7 +53,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   /** Connections that `accept` has refused, until they have ended. */
   readonly #refused = new WeakSet<QuicConnection>();
   readonly #memory: SwarmMemory;
-  /** Sessions that wait for room look again in a later turn. */
+  /** Whether sessions that wait for room are to be looked at in a later turn. */
   #waking = false;
 
   constructor(
@@ -167,7 +167,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     for (const session of this.#sessions.values()) session.unpark();
   }
 
-  /** One CONNECTION_CLOSE to each peer; who does not get it learns from silence. */
+  /** Sends one CONNECTION_CLOSE to each peer; a peer that does not get it notices by its idle timeout. */
   close(): void {
     this.#gate.close();
     this.#driver.close(CODE.NONE, 'closed');

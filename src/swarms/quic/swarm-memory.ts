@@ -1,4 +1,11 @@
-/** What all peers of a swarm make it hold: one bound, and each peer's share of it. */
+/**
+ * What all peers of a swarm make it hold: one bound, and each peer's share of it.
+ *
+ * All bounds of the swarm are added up in one place, the window budget of the machine (`protocols/quic/window-budget.ts`), which is told
+ * what is held here (`heldElsewhere`). It is not the `MemoryBudget` of `sessions/`: that one pauses a TCP connection as a whole, and closes
+ * peers that move nothing while others wait. Here streams are paused one by one by leaving them unread, the window of the connection
+ * bounds what a paused peer can still send, and the oldest message always continues, so no peer has to be closed for others to go on.
+ */
 
 import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 
@@ -41,7 +48,7 @@ export class SharedBudget extends PendingBudget {
   }
 }
 
-/** Less is held now; those that wait for room hear of it. */
+/** Less is held now; sessions that wait for room are told. */
 export function giveBack(memory: SwarmMemory, kind: 'held' | 'pending', bytes: number): void {
   const wasFull = memory.held + memory.pending >= memory.maxBytes;
   memory[kind] -= bytes;
