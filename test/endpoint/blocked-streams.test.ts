@@ -88,8 +88,8 @@ describe('endpoint: writes that the peer does not read', () => {
   });
 });
 
-describe('endpoint: streams on which nobody has spoken', () => {
-  it('the responder sees a stream before its opener writes, and can speak first', async () => {
+describe('endpoint: streams without data', () => {
+  it('the responder sees a stream before its opener writes, and can send on it first', async () => {
     for (const framed of [false, true]) {
       const w = world({ latencyMs: 10 });
       const { here, there } = await pair(w);
@@ -115,7 +115,7 @@ describe('endpoint: streams on which nobody has spoken', () => {
     }
   });
 
-  it('a stream that rests is not reset for it, and one that is given up before a word is seen to be', async () => {
+  it('a stream without data is not reset, and a reset before any data reaches the peer', async () => {
     const w = world();
     const { here, there } = await pair(w, { streamTimeoutMs: 5000 }, { streamTimeoutMs: 5000 });
     const resting = await w.run(here.openUni());
@@ -130,7 +130,7 @@ describe('endpoint: streams on which nobody has spoken', () => {
     assert.match((await w.run(errorOf(seen!.receive.next()))).message, /code 99/);
   });
 
-  it('messages on a stream that was opened long before are messages, where nobody took the stream', async () => {
+  it('messages on an announced stream that was not taken come as messages', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const stream = await w.run(here.openUni());
@@ -145,7 +145,7 @@ describe('endpoint: streams on which nobody has spoken', () => {
     assert.equal(there.streams().tryNext(), undefined);
   });
 
-  it('what is written in the turn of opening goes out without an announcement', async () => {
+  it('data written in the turn of opening is sent without an announcement', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const before = here.stats!.sentStreamFrames;

@@ -29,7 +29,7 @@ describe('endpoint: connecting', () => {
     assert.ok(['timeout', 'refused', 'unreachable'].includes(refused.code), refused.code);
   });
 
-  it('connecting says what went wrong: nobody there, port 0, a peer that turns us away', async () => {
+  it('connect rejects with its own code for a dead address, port 0 and a peer that refuses', async () => {
     const w = world();
     const alice = w.open();
     const dead = await w.run(errorOf(alice.connect(nowhere(w))));
@@ -44,7 +44,7 @@ describe('endpoint: connecting', () => {
     assert.throws(() => alice.connect(addrOf(strict), { timeoutMs: -1 }), RangeError);
   });
 
-  it('the first of several that answers wins, the others are given up, in order where one waits', async () => {
+  it('the first of several that answers wins, and the others are cancelled', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
     const candidates = [nowhere(w), addrOf(bob), addrOf(carol)];
@@ -60,7 +60,7 @@ describe('endpoint: connecting', () => {
     assert.equal(fast.peerId, bob.peerId, 'without a stagger all begin at once');
   });
 
-  it('when nobody answers, the error has one cause for each address, in order', async () => {
+  it('when no address answers, the error has one cause for each, in order', async () => {
     const w = world();
     const alice = w.open();
     const mallory = w.open();
@@ -85,7 +85,7 @@ describe('endpoint: connecting', () => {
     assert.notEqual(await w.run(alice.connectToAny([addrOf(bob)], { fresh: true })), here);
   });
 
-  it('a race is given up by its signal, and leaves nothing behind', async () => {
+  it('a signal cancels a race, which leaves nothing behind', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
@@ -124,7 +124,7 @@ describe('endpoint: connecting', () => {
     await w.run(alice.connect(addrOf(bob)));
   });
 
-  it('both ends know who the other is, under which id, and where', async () => {
+  it('both ends know the identity, the id and the address of the other', async () => {
     const w = world();
     const { alice, bob, here, there } = await pair(w);
     assert.deepEqual([here.peerId, there.peerId], [bob.peerId, alice.peerId]);
@@ -151,14 +151,14 @@ describe('endpoint: connecting', () => {
     await w.run(here.close());
   });
 
-  it('the reason of a peer steers no terminal', async () => {
+  it('the close reason of a peer cannot control a terminal', async () => {
     const w = world();
     const { here, there } = await pair(w);
     await w.run(here.close({ code: 1, reason: 'red\u001b[31m \u202eback' }));
     assert.equal((await w.run(there.closed)).reason, 'red\ufffd[31m \ufffdback');
   });
 
-  it('closing an endpoint closes everything, at once, and wakes every waiter', async () => {
+  it('closing an endpoint closes everything at once and wakes every waiter', async () => {
     const w = world();
     const { alice, bob, there, here } = await pair(w);
     const request = errorOf(here.request(bytes('never answered')));
@@ -174,7 +174,7 @@ describe('endpoint: connecting', () => {
     await w.run(alice.close());
   });
 
-  it('without anything for the idle timeout a connection is over; that is benign, and told once', async () => {
+  it('a connection without traffic ends after the idle timeout; that is benign and reported once', async () => {
     const w = world();
     const { here, there } = await pair(w, { idleTimeoutMs: 1000 });
     const feed = there.messages();

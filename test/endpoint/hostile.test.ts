@@ -232,7 +232,7 @@ describe('endpoint: bad input', () => {
     );
   });
 
-  it('a stream of bytes that nobody takes is reset after the deadline', async () => {
+  it('a stream of bytes that is not taken is reset after the deadline', async () => {
     const w = world();
     const { raw, bob, connection } = await mallory(w, { streamTimeoutMs: 4000 });
     const stream = send(raw, connection, Uint8Array.of(PREFACE.BYTES, 1, 2, 3), false);
@@ -260,7 +260,7 @@ describe('endpoint: bad input', () => {
     await lives(w, bob, raw, connection);
   });
 
-  it('messages that nobody reads stop the peer at the limits, and take no more memory', async () => {
+  it('unread messages stop the peer at the limits, and take no more memory', async () => {
     const w = world();
     const { raw, bob, connection } = await mallory(w, { maxPendingMessages: 10, maxUniStreams: 20 });
     let sent = 0;
@@ -334,7 +334,7 @@ describe('endpoint: bad input', () => {
     assert.throws(() => alice.connectToAny([]), RangeError);
   });
 
-  it('a server that welcomes nobody does not hold a call for ever', async () => {
+  it('a responder that sends no welcome does not hold a call for ever', async () => {
     const w = world();
     const alice = w.open();
     const raw = new RawQuicPeer(w.realm, testKey(66), { alpn: ['shoal-endpoint/1'] });
@@ -343,7 +343,7 @@ describe('endpoint: bad input', () => {
     assert.equal(alice.openConnections().length, 0);
   });
 
-  it('a client that welcomes its server is closed', async () => {
+  it('an initiator that sends a welcome is closed', async () => {
     const w = world();
     const { raw, connection } = await mallory(w);
     send(raw, connection, Uint8Array.of(PREFACE.WELCOME));

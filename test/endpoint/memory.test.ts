@@ -41,7 +41,7 @@ describe('endpoint: memory of all connections together', () => {
     }
   });
 
-  it('what nobody takes of connections that have ended goes when memory is short, and stays when it is not', async () => {
+  it('messages of ended connections that are not taken are dropped only when memory is short', async () => {
     const w = world();
     const bob = w.open({ trust: 'anyone', idleTimeoutMs: 5000 });
     const [mallory, alice] = [w.open(), w.open()];
@@ -63,7 +63,7 @@ describe('endpoint: memory of all connections together', () => {
     assert.ok(drops(bob, 'endpoint.untaken') > 0);
   });
 
-  it('connections that ended, and whose messages were given up, are held by nothing', async () => {
+  it('connections that ended, and whose messages were dropped, are not referenced any more', async () => {
     const w = world();
     const bob = w.open({ trust: 'anyone', idleTimeoutMs: 5000, maxEndpointBytes: MIB });
     for (let round = 0; round < 4; round++) {
@@ -80,7 +80,7 @@ describe('endpoint: memory of all connections together', () => {
     }
   });
 
-  it('connections that have ended with messages nobody took are kept up to 1024, and then the longest untouched is given up', async () => {
+  it('up to 1024 ended connections keep their messages; then those of the longest untouched are dropped', async () => {
     const w = world();
     const bob = w.open({ trust: 'anyone' });
     const alice = w.open();

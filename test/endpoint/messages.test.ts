@@ -5,7 +5,7 @@ import { decodeText } from '../../src/base/bytes.ts';
 import { bytes, drops, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
 describe('endpoint: messages', () => {
-  it('a unidirectional message arrives whole; send resolves when handed over, acked when acknowledged', async () => {
+  it('a unidirectional message arrives whole; send resolves when it is taken, with acked when it is acknowledged', async () => {
     const w = world({ latencyMs: 50 });
     const { here, there } = await pair(w);
     const sentAt = w.realm.nowMs();
@@ -31,7 +31,7 @@ describe('endpoint: messages', () => {
     assert.ok(w.realm.nowMs() - startedMs <= 20 * 11, `${w.realm.nowMs() - startedMs} ms`);
   });
 
-  it('acked does not mean read: nobody has taken the message', async () => {
+  it('acked resolves although the application there has not taken the message', async () => {
     const w = world();
     const { here } = await pair(w);
     await w.run(here.send(bytes('hi'), { acked: true }));
@@ -55,7 +55,7 @@ describe('endpoint: messages', () => {
     );
   });
 
-  it('a request fails when the stream is ended or reset without an answer, and when nobody answers', async () => {
+  it('a request fails when its stream ends or is reset without an answer, and by its timeout', async () => {
     const w = world();
     const { here, there } = await pair(w);
     const feed = there.messages();
@@ -74,7 +74,7 @@ describe('endpoint: messages', () => {
     assert.equal((await w.run(errorOf(third!.reply!.finish(bytes('late'))))).code, 'refused');
   });
 
-  it('messages come with the stream to answer on, those of unidirectional ones without', async () => {
+  it('messages on bidirectional streams have a reply, those on unidirectional ones have none', async () => {
     const w = world();
     const { here, there } = await pair(w);
     void here.request(bytes('ask')).catch(() => {});
@@ -146,7 +146,7 @@ describe('endpoint: messages', () => {
     await w.run(large);
   });
 
-  it('what has the higher priority goes first', async () => {
+  it('messages with a higher priority go first', async () => {
     const w = world({ latencyMs: 20, bytesPerSecond: 200_000 });
     const { here, there } = await pair(w);
     const sizes = [1, 2, 3].map((n) => 100_000 + n);
@@ -217,7 +217,7 @@ describe('endpoint: messages', () => {
     assert.equal(there.closeReason, undefined);
   });
 
-  it('one iterator gets the messages of all connections, in turn, and each says whose it is', async () => {
+  it('one iterator gets the messages of all connections in turn, each with its connection', async () => {
     const w = world();
     const bob = w.open();
     const peers = [w.open(), w.open(), w.open()];
@@ -241,7 +241,7 @@ describe('endpoint: messages', () => {
     );
   });
 
-  it('who iterates over one connection takes its messages from the iterator over all', async () => {
+  it('an iterator over one connection gets its messages in place of the iterator over all', async () => {
     const w = world();
     const { here, there, bob } = await pair(w);
     const all = bob.messages();
@@ -291,7 +291,7 @@ describe('endpoint: messages', () => {
     await w.run(Promise.all(sends));
   });
 
-  it('a send that nobody awaits may fail without ending the process', async () => {
+  it('a send that is not awaited may fail without ending the process', async () => {
     const w = world();
     const { here, alice } = await pair(w);
     const stream = await w.run(here.openUni());

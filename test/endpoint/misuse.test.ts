@@ -107,7 +107,7 @@ describe('endpoint: targets', () => {
     assert.throws(() => target('192.0.2.1:5', 'me' as never), TypeError);
   });
 
-  it('that nobody can be reached at are failures', () => {
+  it('at which no peer can be reached are failures', () => {
     for (const text of [
       '192.0.2.1:0',
       '[2001:db8::1]:0',

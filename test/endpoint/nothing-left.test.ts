@@ -107,7 +107,7 @@ describe('endpoint: a connection that has ended', () => {
     assert.deepEqual([w.clock.waits, w.clock.armed], [[], 0]);
   });
 
-  it('is looked at as long as messages of it wait, and no longer', async () => {
+  it('keeps a timer as long as messages of it wait, and no longer', async () => {
     const w = watched();
     const { bob, here } = await pair(w);
     await w.run(here.send(bytes('a'), { acked: true }));
@@ -121,7 +121,7 @@ describe('endpoint: a connection that has ended', () => {
     assert.equal(w.clock.armed, 0);
   });
 
-  it('is given out to nobody, when it ended before it was taken', async () => {
+  it('is not returned by connections() when it ended before it was taken', async () => {
     const w = watched();
     const { alice, bob } = { alice: w.open(), bob: w.open() };
     const one = await w.run(alice.connect(addrOf(bob), { fresh: true }));

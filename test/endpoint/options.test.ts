@@ -40,7 +40,7 @@ describe('endpoint: options', () => {
     }
   });
 
-  it('misuse of openEndpoint throws at once, whatever would find it later', () => {
+  it('misuse of openEndpoint throws at once', () => {
     for (const wrong of [
       { bind: 'nowhere' },
       { bind: 7 as never },

@@ -18,7 +18,7 @@ import {
 } from './world.ts';
 
 describe('endpoint: pool', () => {
-  it('a connection is used again by address and by identity, accepted ones too', async () => {
+  it('a connection is reused by address and by PeerID, an accepted one too', async () => {
     const w = world();
     const { alice, bob, here, there } = await pair(w);
     assert.equal(await w.run(alice.connect(addrOf(bob))), here);
@@ -37,7 +37,7 @@ describe('endpoint: pool', () => {
     }
   });
 
-  it('who has no identity is found by address, both indices forget together', async () => {
+  it('a peer without a PeerID is found by address, and both indices forget it together', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w, { trust: 'anyone' });
     assert.deepEqual([here.authenticated, here.peerId, here.publicKey], [false, undefined, undefined]);
@@ -47,7 +47,7 @@ describe('endpoint: pool', () => {
     assert.equal(alice.connectionTo(addrOf(bob)), undefined);
   });
 
-  it('fresh dials anew and keeps both; pool: false always does', async () => {
+  it('fresh dials a new connection and keeps both; pool: false does so for every connect', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
     const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
@@ -63,7 +63,7 @@ describe('endpoint: pool', () => {
     assert.equal(carol.openConnections().length, 1, 'what is sent shares a dial all the same');
   });
 
-  it('a peer with too many connections loses the eldest', async () => {
+  it('a peer with too many connections loses the oldest', async () => {
     const w = world();
     const bob = w.open({ maxConnectionsPerPeer: 3 });
     const alice = w.open();
@@ -122,7 +122,7 @@ describe('endpoint: pool', () => {
     await w.run(three.connect(addrOf(bob)));
   });
 
-  it('calls for the same address share a dial, and any of them may give up', async () => {
+  it('calls for the same address share a dial, and each of them can be cancelled', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
@@ -143,7 +143,7 @@ describe('endpoint: pool', () => {
     );
   });
 
-  it('a dial that nobody waits for is given up', async () => {
+  it('a dial is cancelled with its last call', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const error = await w.run(errorOf(alice.connect(addrOf(bob), { timeoutMs: 15 })));
@@ -152,7 +152,7 @@ describe('endpoint: pool', () => {
     assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
   });
 
-  it('who dials right after everybody gave up gets a dial of its own', async () => {
+  it('a call right after the last one was cancelled begins another dial', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
@@ -175,7 +175,7 @@ describe('endpoint: pool', () => {
     assert.equal(await w.run(alice.disconnectFrom(addrOf(bob).text)), 1);
   });
 
-  it('connections and disconnections are told, once each', async () => {
+  it('connections and disconnections are reported once each', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const events = bob.events();
@@ -193,7 +193,7 @@ describe('endpoint: pool', () => {
 });
 
 describe('endpoint: sending to peers', () => {
-  it('send connects where that is needed, trySend only uses what is there', async () => {
+  it('send connects if there is no connection; trySend only uses an existing one', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const unsent = await w.run(errorOf(alice.trySend(addrOf(bob), bytes('no'))));
@@ -231,7 +231,7 @@ describe('endpoint: sending to peers', () => {
     assert.deepEqual([wrong.code, w.realm.nowMs()], ['identity_mismatch', startedMs], 'not worth another try');
   });
 
-  it('what was sent is told when it is acknowledged, what was not comes back', async () => {
+  it('the event sent comes with the acknowledgement, the event unsent contains the message', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const events = alice.events();
@@ -247,7 +247,7 @@ describe('endpoint: sending to peers', () => {
     assert.deepEqual([got[2].error.code, got[2].error.sent], ['timeout', 'no']);
   });
 
-  it('a message that is tried again and again is told of once', async () => {
+  it('a message that is retried is reported once', async () => {
     const w = world();
     const alice = w.open({ connectTimeoutMs: 500 });
     const events = alice.events();
@@ -268,7 +268,7 @@ describe('endpoint: sending to peers', () => {
     assert.equal(events.tryNext(), undefined);
   });
 
-  it('what was handed over and is lost with the connection comes back as perhaps sent', async () => {
+  it('a message that is lost with its connection is reported as perhaps sent', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w, { idleTimeoutMs: 2000 });
     const events = alice.events();

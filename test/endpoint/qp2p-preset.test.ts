@@ -61,7 +61,7 @@ describe("an endpoint with preset: 'qp2p'", () => {
     assert.deepEqual([refused.code, refused.side, refused.sent], ['mtu_exceeded', 'local', 'no']);
   });
 
-  it('refuses at once what is no message of three parts', async () => {
+  it('throws at once for a value that is no message of three parts', async () => {
     const w = world();
     const { here } = await qp2pPair(w);
     for (const wrong of [

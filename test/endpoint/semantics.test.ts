@@ -31,7 +31,7 @@ describe('endpoint: exact semantics', () => {
     assert.equal(new Set(got).size, 200, 'but each comes, and once');
   });
 
-  it('what has come survives the close of the peer, whole', async () => {
+  it('messages that have come survive the close of the peer', async () => {
     const w = world();
     const { here, there } = await pair(w);
     for (let i = 0; i < 300; i++) await w.run(here.send(Uint8Array.of(i % 256), { acked: true }));
@@ -74,7 +74,7 @@ describe('endpoint: exact semantics', () => {
     assert.equal((await w.run(reading)).length, 100);
   });
 
-  it('closing drops what has come here and was not taken', async () => {
+  it('closing drops messages that have come and were not taken', async () => {
     const w = world();
     const { here, there } = await pair(w);
     await w.run(here.send(bytes('not taken'), { acked: true }));
@@ -82,7 +82,7 @@ describe('endpoint: exact semantics', () => {
     assert.deepEqual(await w.run(there.messages().next()), { done: true, value: undefined });
   });
 
-  it('letting go of a connection closes nothing, whatever the garbage collector does', async () => {
+  it('dropping a connection closes nothing, also after garbage collection', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const w = world();
@@ -97,7 +97,7 @@ describe('endpoint: exact semantics', () => {
     await w.run(alice.send(bob.peerId, bytes('still'), { acked: true }));
   });
 
-  it('a loss is told once to each who looks: closed, the event, the iterator', async () => {
+  it('a loss is reported once to each observer: closed, the event, the iterator', async () => {
     const w = world();
     const { alice, here, there } = await pair(w);
     const events = alice.events();
@@ -157,7 +157,7 @@ describe('endpoint: exact semantics', () => {
     }
   });
 
-  it('a request that is given up frees its stream on both sides', async () => {
+  it('a cancelled request frees its stream on both sides', async () => {
     const w = world();
     const { here, there } = await pair(w, { maxBidiStreams: 2, keepAliveMs: 1000 });
     for (let i = 0; i < 20; i++) {

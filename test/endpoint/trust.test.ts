@@ -86,7 +86,7 @@ async function accepted(mine: TestOptions, theirs: TestOptions): Promise<void> {
 }
 
 describe('endpoint: trust', () => {
-  it('by default anyone who proves a key is let in, and known by PeerID; expect insists on one', async () => {
+  it('by default every peer that proves a key is accepted under its PeerID; expect allows one only', async () => {
     const w = world();
     const { bob } = await dial(w, {}, {});
     const [there] = bob.openConnections();
@@ -259,14 +259,14 @@ describe('endpoint: trust', () => {
     assert.equal((await w.run(errorOf(alice.connect(addrOf(bob))))).code, 'refused');
   });
 
-  it("'anyone' lets everybody in, and says that nobody is known", async () => {
+  it("'anyone' accepts every peer, and connections are not authenticated", async () => {
     const w = world();
     const { bob, code } = await dial(w, { trust: 'anyone' }, { trust: 'anyone' });
     const [there] = bob.openConnections();
     assert.deepEqual([code, there?.authenticated, there?.peerId], ['ok', false, undefined]);
   });
 
-  it('what is no trust and no identity is misuse', () => {
+  it('invalid trust and invalid identities are misuse', () => {
     const w = world();
     assert.throws(() => w.open({ trust: 'everyone' as never }), TypeError);
     assert.throws(() => w.open({ trust: (() => true) as never }), /accept/);

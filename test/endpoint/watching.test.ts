@@ -8,7 +8,7 @@ import { testKey } from '../../src/testing/test-key.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { addrOf, bytes, echo, errorOf, nowhere, pair, take, world } from './world.ts';
 
-describe('endpoint: for those who test and watch', () => {
+describe('endpoint: tests and observation', () => {
   it('a network of endpoints in memory runs in virtual time, and the same seed runs the same', async () => {
     const run = async (): Promise<readonly unknown[]> => {
       const trace: TraceEvent[] = [];
@@ -70,7 +70,7 @@ describe('endpoint: for those who test and watch', () => {
     ]);
   });
 
-  it('what an endpoint holds can be looked at', async () => {
+  it('inspect shows what an endpoint holds', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     await w.run(alice.send(addrOf(bob), bytes('hi'), { acked: true }));
@@ -107,7 +107,7 @@ describe('endpoint: for those who test and watch', () => {
     assert.throws(() => inspect({ describe: () => ({ limits: {} }) } as never), TypeError);
   });
 
-  it('a peer that vanishes is noticed by the idle timeout, and what was under way fails', async () => {
+  it('the idle timeout notices a peer that vanishes, and calls under way fail', async () => {
     const w = world();
     const [alice, bob] = [w.open({ idleTimeoutMs: 3000 }), w.open()];
     const connection = await w.run(alice.connect(addrOf(bob)));
