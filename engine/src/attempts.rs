@@ -29,7 +29,7 @@ impl Engine {
             .then(|| Arc::new(Config { connection_window: window, ..self.config.clone() }.transport()))
     }
 
-    /// Lets a connection attempt in, with so many bytes that its peer may send before they are read, and answers its
+    /// Accepts a connection attempt, with so many bytes that its peer may send before they are read, and returns its
     /// handle.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Engine {
         }
     }
 
-    /// Turns a connection attempt away, with a packet that says so.
+    /// Refuses a connection attempt with a packet.
     pub fn refuse(&mut self, number: u32) -> bool {
         let Some(incoming) = self.incoming.remove(&number) else { return false };
         self.scratch.clear();
@@ -69,7 +69,7 @@ impl Engine {
         true
     }
 
-    /// Has the other side prove its address first. Answers `false`, and keeps the attempt, when it has done so already.
+    /// Has the other side prove its address first. Returns `false`, and keeps the attempt, when it has done so already.
     pub fn retry(&mut self, number: u32) -> bool {
         let Some(incoming) = self.incoming.remove(&number) else { return false };
         self.scratch.clear();
@@ -85,14 +85,14 @@ impl Engine {
         }
     }
 
-    /// Forgets a connection attempt without a word.
+    /// Forgets a connection attempt silently.
     pub fn ignore(&mut self, number: u32) -> bool {
         let Some(incoming) = self.incoming.remove(&number) else { return false };
         self.endpoint.ignore(incoming);
         true
     }
 
-    /// Begins a connection, with a window as in [`Self::accept`], and answers its handle. `server_name` is sent when it is a DNS name; `alpn` (names behind
+    /// Begins a connection, with a window as in [`Self::accept`], and returns its handle. `server_name` is sent when it is a DNS name; `alpn` (names behind
     /// length bytes) replaces the configured names.
     ///
     /// # Errors

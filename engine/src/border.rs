@@ -26,7 +26,7 @@ unsafe extern "C" {
     fn panicked(ptr: *const u8, len: usize);
 }
 
-/// The system's allocator, with a count of the bytes in use: linear memory never shrinks, so its size says nothing of them.
+/// The system's allocator, with a count of the bytes in use: linear memory never shrinks, so its size does not show them.
 struct Counting;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -154,7 +154,7 @@ extern "C" fn numbers() -> *mut f64 {
     border(|b| b.numbers.as_mut_ptr())
 }
 
-/// Makes the engine from the numbers and the first `length` bytes of the input. Answers 0, or the length of the reason
+/// Makes the engine from the numbers and the first `length` bytes of the input. Returns 0, or the length of the reason
 /// in the output.
 #[unsafe(no_mangle)]
 extern "C" fn create(now: f64, length: usize) -> usize {
@@ -187,7 +187,7 @@ extern "C" fn create(now: f64, length: usize) -> usize {
 }
 
 /// Takes `count` datagrams: records of address, length, ECN in the table, bytes one after the other in the input.
-/// Answers how many it took.
+/// Returns how many it took.
 #[unsafe(no_mangle)]
 extern "C" fn receive(now: f64, count: usize) -> usize {
     engine(0, |engine, b| {
@@ -202,13 +202,13 @@ extern "C" fn receive(now: f64, count: usize) -> usize {
     })
 }
 
-/// Puts datagrams into the output and their records into the table; answers how many records.
+/// Puts datagrams into the output and their records into the table; returns how many records.
 #[unsafe(no_mangle)]
 extern "C" fn poll(now: f64) -> usize {
     engine(0, |engine, b| engine.poll(now, &mut b.output, &mut b.table))
 }
 
-/// Puts events into the table and their texts into the output; answers how many.
+/// Puts events into the table and their texts into the output; returns how many.
 #[unsafe(no_mangle)]
 extern "C" fn events() -> usize {
     engine(0, |engine, b| engine.events(&mut b.table, &mut b.output))
@@ -299,7 +299,7 @@ extern "C" fn open(connection: u32, uni: bool) -> f64 {
     engine(-1.0, |engine, _| number(engine.open(connection, uni)))
 }
 
-/// Writes the first `length` bytes of the input; answers how many were taken, or a negative refusal.
+/// Writes the first `length` bytes of the input; returns how many were taken, or a negative refusal.
 #[unsafe(no_mangle)]
 extern "C" fn write(connection: u32, stream: f64, length: usize, fin: bool) -> i32 {
     engine(-1, |engine, b| {
@@ -310,7 +310,7 @@ extern "C" fn write(connection: u32, stream: f64, length: usize, fin: bool) -> i
     })
 }
 
-/// Reads up to `max` bytes into the output; answers the length in the lower 24 bits and above them 0 for a full buffer,
+/// Reads up to `max` bytes into the output; returns the length in the lower 24 bits and above them 0 for a full buffer,
 /// 1 nothing more yet, 2 finished, 3 reset (the code is the first number), 4 no such stream.
 #[unsafe(no_mangle)]
 extern "C" fn read(connection: u32, stream: f64, max: usize) -> u32 {

@@ -16,7 +16,7 @@ const LONGEST_MS: f64 = 1e12;
 /// fixed date and runs with the caller's monotonic clock.
 const FIXED_DATE_SECS: u64 = 1_700_000_000;
 
-/// Turns the caller's clock into instants. It never goes back, whatever the caller says.
+/// Turns the caller's clock into instants. It never goes back, even if the caller's does.
 pub(crate) struct Clock {
     epoch: Instant,
     origin_ms: f64,
@@ -30,7 +30,7 @@ impl Clock {
         Self { epoch: Instant::now(), origin_ms, elapsed_us: 0, date: Date::default() }
     }
 
-    /// Moves to `now_ms` and answers the instant. A time before the last one, or no number at all, changes nothing.
+    /// Moves to `now_ms` and returns the instant. A time before the last one, or no number at all, changes nothing.
     pub(crate) fn advance(&mut self, now_ms: f64) -> Instant {
         let elapsed = now_ms - self.origin_ms;
         if elapsed > 0.0 {
@@ -61,7 +61,7 @@ impl Clock {
     }
 }
 
-/// A shared view of the clock for those who want a date.
+/// A shared view of the clock that tells the date.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Date(Arc<AtomicU64>);
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 /// Datagrams that quinn-proto may build at once for one destination, all but the last of one size.
 const MAX_SEGMENTS: usize = 16;
 
-/// Answers without a connection (Retry, refusals, stateless resets) that wait to be sent. More are dropped: whoever
-/// asked will ask again.
+/// Packets without a connection (Retry, refusals, stateless resets) that wait to be sent. More are dropped: clients
+/// try again.
 const MAX_REPLIES: usize = 256;
 
 /// The longest close reason that is sent, in bytes.
@@ -56,7 +56,7 @@ impl Engine {
     /// An engine whose clock starts at `now_ms`.
     ///
     /// # Errors
-    /// Says in words what is wrong with the configuration.
+    /// Explains what is wrong with the configuration.
     pub fn new(config: &Config, judge: Arc<dyn Judge>, now_ms: f64) -> Result<Self, String> {
         let clock = Clock::new(now_ms);
         let docket = SharedDocket::default();
@@ -206,7 +206,7 @@ impl Engine {
         self.with(handle, |quic| quic.local_address_changed())
     }
 
-    /// Forgets a connection at once, without a word to the peer and without its closing period.
+    /// Forgets a connection at once, without telling the peer and without its closing period.
     pub fn abandon(&mut self, handle: u32) -> bool {
         let index = index_of(handle);
         if self.connections.at(index).is_none_or(|connection| connection.handle != handle) {
@@ -251,8 +251,8 @@ impl Engine {
         self.connections.next_timeout().map(|at| self.clock.millis(at))
     }
 
-    /// Writes datagrams to `out` and records of [`Transmit::WORDS`] words to `table`, and answers how many records.
-    /// Call it until it answers 0.
+    /// Writes datagrams to `out` and records of [`Transmit::WORDS`] words to `table`, and returns how many records.
+    /// Call it until it returns 0.
     pub fn poll(&mut self, now_ms: f64, out: &mut [u8], table: &mut [u32]) -> usize {
         let now = self.clock.advance(now_ms);
         let mut sink = Sink { out, table, used: 0, count: 0 };
@@ -294,7 +294,7 @@ impl Engine {
         sink.count
     }
 
-    /// Moves events into the caller's table; see [`crate::events`]. Call it until it answers 0.
+    /// Moves events into the caller's table; see [`crate::events`]. Call it until it returns 0.
     pub fn events(&mut self, table: &mut [u32], text: &mut [u8]) -> usize {
         self.collect_key_log();
         self.events.encode(table, text)

@@ -91,7 +91,7 @@ impl Events {
         self.0.pop_front()
     }
 
-    /// Moves events into `table`, their texts into `text`, and answers how many. Stops when either is full; a text that
+    /// Moves events into `table`, their texts into `text`, and returns how many. Stops when either is full; a text that
     /// would not even fit into an empty buffer is cut.
     pub(crate) fn encode(&mut self, table: &mut [u32], text: &mut [u8]) -> usize {
         let mut count = 0;

@@ -44,7 +44,7 @@ fn stream_id(id: u64) -> Option<StreamId> {
 }
 
 impl Engine {
-    /// Opens a stream and answers its id.
+    /// Opens a stream and returns its id.
     ///
     /// # Errors
     /// [`Refused::Blocked`] without stream credit or before the handshake is over.
@@ -85,7 +85,7 @@ impl Engine {
         Ok(connection.quic.recv_stream(id))
     }
 
-    /// Writes what fits, ends the stream when `fin` is set and all of it fitted, and answers how many bytes were taken.
+    /// Writes what fits, ends the stream when `fin` is set and all of it fitted, and returns how many bytes were taken.
     /// When that is less than all, [`crate::Kind::Writable`] follows.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub const ACCEPT: u8 = 0;
 /// Decides who a peer may be.
 pub trait Judge: Send + Sync {
     /// `chain` is what the peer presented, end entity first; it has just proven that it holds the key of the first.
-    /// Answers [`ACCEPT`], or the alert (RFC 8446 §6.2) to refuse it with. Must not call the engine.
+    /// Returns [`ACCEPT`], or the alert (RFC 8446 §6.2) to refuse it with. Must not call the engine.
     fn judge(&self, connection: u32, chain: &[CertificateDer<'static>]) -> u8;
 }
 
@@ -121,7 +121,7 @@ impl Verifier {
     }
 }
 
-/// The rustls error that sends `alert` (RFC 8446 §6.2); `access_denied` for numbers that say nothing of certificates.
+/// The rustls error that sends `alert` (RFC 8446 §6.2); `access_denied` for numbers that are not about certificates.
 fn refusal(alert: u8) -> Error {
     use CertificateError as C;
     Error::InvalidCertificate(match alert {

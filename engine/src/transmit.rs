@@ -24,7 +24,7 @@ impl Transmit {
     pub const WORDS: usize = 4;
 }
 
-/// quinn-proto wants socket addresses; ours are numbers that live in a range nobody routes (RFC 4193).
+/// quinn-proto wants socket addresses; ours are numbers, in a range that is not routed (RFC 4193).
 pub(crate) fn to_socket(address: u32) -> SocketAddr {
     let (high, low) = ((address >> 16) as u16, address as u16);
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, high, low)), 1)
@@ -46,7 +46,7 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Copies one transmit in, or answers `false` when it does not fit.
+    /// Copies one transmit in, or returns `false` when it does not fit.
     pub(crate) fn put(&mut self, transmit: Transmit, bytes: &[u8]) -> bool {
         let at = self.count * Transmit::WORDS;
         let Some(record) = self.table.get_mut(at..at + Transmit::WORDS) else { return false };

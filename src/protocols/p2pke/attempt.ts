@@ -1,4 +1,4 @@
-/** What a channel counts and keeps about the one handshake that it has begun. */
+/** Counters and times of the handshake that a channel has begun. */
 
 import { type Millis } from '../../base/machine.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
@@ -7,13 +7,13 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 const MAX_BACKOFF_FACTOR = 8;
 
 /**
- * Replies that are looked at: each costs a key agreement and perhaps a signature check. The rate lies above what somebody
- * who cannot see the path may send without wasting a core (about a third of one), so that the honest reply gets its turn.
+ * Replies that are processed: each costs a key agreement and perhaps a signature check. The rate bounds what an attacker that cannot see the
+ * path can cost (about a third of a core), and is high enough that the genuine reply is processed too.
  */
 const REPLIES_PER_SECOND = 4000;
 const REPLIES_BURST = 256;
 
-/** Cookies that are taken between two repetitions. Each makes one more InitHello, so forged ones do not replace others. */
+/** Cookies that are taken between two repetitions. Each is one more InitHello, so that forged cookies replace none. */
 const MAX_COOKIES = 32;
 
 /** After how long in ms a repeated InitHello gets a new timestamp. */
@@ -21,14 +21,14 @@ const RENEW_MS = 1000;
 
 /** One handshake, from InitHello until the responder has confirmed it. */
 export class Attempt {
-  /** It was answered by a key that is not accepted. */
+  /** A key that is not accepted has replied. */
   refused = false;
   #repetitions = 0;
   readonly #replies: TokenBucket;
   #cookies = 0;
   /** When InitHello got its timestamp. */
   #stampedMs: Millis;
-  /** The other side has named a time that ours was put behind. */
+  /** A time reply was taken. */
   #moved = false;
 
   constructor(now: Millis) {
@@ -46,7 +46,7 @@ export class Attempt {
     return true;
   }
 
-  /** Whether the time that a responder names is taken: once in a handshake. */
+  /** Whether a time reply is taken: once in a handshake. */
   mayMoveTime(): boolean {
     const first = !this.#moved;
     this.#moved = true;
@@ -54,10 +54,10 @@ export class Attempt {
   }
 
   /**
-   * How long in ms to wait before the message is said again: doubles each time, and up to a quarter more by chance, so
-   * that peers fall out of step.
+   * How long in ms to wait before the message is repeated: twice as long each time, and up to a quarter more at random, so
+   * that peers do not repeat in step.
    *
-   * @param sessionId - a hash over a fresh key, which is chance enough and costs no draw.
+   * @param sessionId - a hash over a fresh key: the source of the randomness.
    */
   nextIntervalMs(firstMs: number, sessionId: Uint8Array): number {
     const chance = sessionId[this.#repetitions % sessionId.length]! / 1024;
@@ -66,12 +66,12 @@ export class Attempt {
     return firstMs * factor * (1 + chance);
   }
 
-  /** The other side has moved on: intervals begin anew. */
+  /** The other side has replied: intervals start again. */
   restart(): void {
     this.#repetitions = 0;
   }
 
-  /** Whether one more reply may be looked at now. */
+  /** Whether one more reply may be processed now. */
   mayRead(now: Millis): boolean {
     return this.#replies.take(now);
   }

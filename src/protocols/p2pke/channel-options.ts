@@ -1,4 +1,4 @@
-/** What a channel can be told, and what it says. */
+/** The options, events and timers of a channel. */
 
 import { quantity, wholeNumber } from '../../base/checks.ts';
 import { type Side } from '../../core/accept.ts';
@@ -17,14 +17,14 @@ export interface ChannelLimits {
   /** Age in ms at which a session ends. @default 180000 (go-p2p `RejectAfterTime`) */
   readonly rejectAfterMs?: number | undefined;
   /**
-   * Silence in ms after which the other side is asked with a handshake whether it still has the session. With the original,
-   * which counts handshakes only, one is due after 29/30 of it whatever was heard.
+   * Silence in ms after which a handshake checks whether the other side still has the session. With the original,
+   * which counts handshakes only, one is due after 29/30 of it even if data arrives.
    * @default 15000 (go-p2p `KeepAliveTimeout`)
    */
   readonly keepAliveTimeoutMs?: number | undefined;
   /**
-   * How long in ms one who received something waits before it says something empty; Infinity says nothing.
-   * @default 10000: below the time-out with a third to spare, as WireGuard
+   * How long in ms after a received message an empty one is sent if nothing else was; Infinity: never.
+   * @default 10000: two thirds of the time-out, as WireGuard
    */
   readonly keepAliveMs?: number | undefined;
   /** First interval in ms between repetitions of a handshake message; doubles up to eight times itself. @default 250 (go-p2p) */
@@ -69,7 +69,7 @@ export function resolveChannelLimits(limits: ChannelLimits = {}): ResolvedChanne
 }
 
 /**
- * What an application says of a key. `'identity_mismatch'`: it is not the one that was dialled. Only `'accepted'` admits.
+ * An application's verdict on a key. `'identity_mismatch'`: it is not the one that was dialled. Only `'accepted'` admits.
  */
 export type ChannelVerdict = 'accepted' | 'not_accepted' | 'identity_mismatch';
 
@@ -79,49 +79,48 @@ export interface ChannelOptions {
   readonly limits?: ChannelLimits | undefined;
 }
 
-/** What a channel tells. */
+/** The events of a channel. */
 export type ChannelEvent =
   /**
-   * May the owner of this key talk? To be answered with `answer`, at once or later, once for each event. It
-   * comes before anything but hellos is sent to the other side or delivered from it, once for as long as the channel has
-   * sessions. As `initiator` the other side has signed a time, but not this handshake: it may be a copy of what somebody else
-   * has said. As `responder` it has proven the key. The first key that completes a handshake is pinned: from then on the
-   * channel takes no other, and does not ask.
+   * Asks whether the owner of this key may talk. Call `answer` for each event, at once or later. The event
+   * comes before anything but hellos is sent to the other side or delivered from it, and once for as long as the channel has
+   * sessions. An `initiator` has signed a time, but not this handshake: its hello may be a copy of an earlier one. As `responder` it has proven the key. The first key that completes a handshake is pinned: from then on the
+   * channel takes no other key, and does not ask.
    */
   | { readonly type: 'accept'; readonly publicKey: PublicKey; readonly side: Side }
-  /** A handshake has proven the other side's key; `side` says what that side is. */
+  /** A handshake has proven the other side's key; `side` is its side. */
   | { readonly type: 'session'; readonly publicKey: PublicKey; readonly side: Side }
-  /** Messages can be sealed (again): `seal` answers a datagram. */
+  /** Messages can be sealed (again): `seal` returns a datagram. */
   | { readonly type: 'ready' }
-  /** The handshake that this side began has come to nothing. */
+  /** The handshake that this side began has failed. */
   | {
       readonly type: 'failed';
       readonly reason: 'timeout' | 'not_accepted' | 'identity_mismatch';
-      /** Who answered instead. */
+      /** The key that replied instead. */
       readonly publicKey: PublicKey | undefined;
     }
-  /** The other side's clock differs from ours by a minute or more. The initiator learns it from a message that proves nothing. */
+  /** The other side's clock differs from ours by a minute or more. The initiator learns it from a message that is not authenticated. */
   | {
       readonly type: 'clock';
       /** Theirs less ours. */
       readonly differenceMs: number;
-      /** Our hellos are refused because of it, by more than can be made up for. */
+      /** Our hellos are refused because of it, by more than a later timestamp can correct. */
       readonly refused: boolean;
     }
-  /** No session and no handshake is left; nothing more comes of this channel by itself. */
+  /** No session and no handshake is left. */
   | { readonly type: 'expired' };
 
 export const READY: ChannelEvent = { type: 'ready' };
 
-/** What a channel can want to be woken for; at most one deadline of each kind is armed. */
+/** The timers of a channel; at most one of each kind is armed. */
 export type ChannelTimer =
-  /** Say the handshake message of the session that this side began again. */
+  /** Repeat the handshake message of the session that this side began. */
   | 'retransmit'
   /** That handshake has been tried long enough. */
   | 'give_up'
   /** A responder that waited for the initiator's first data may send now (fault P2). */
   | 'hold'
-  /** Say early data again when the other side has not shown that it missed none. */
+  /** Send early data again when the other side has not confirmed that it missed none. */
   | 'repeat'
   /** Something was received and nothing sent for a while. */
   | 'keep_alive'

@@ -1,8 +1,8 @@
 /**
- * A channel: the sessions with one peer, one after the other, and the handshakes that make them. docs/wire/p2pke.md §6.
+ * A channel: the sessions with one peer, one after the other, and their handshakes. docs/wire/p2pke.md §6.
  *
- * The packet path answers directly: `seal` gives a datagram and `handleDatagram` a message. All else
- * comes out of `poll`; why a datagram is dropped is what `handleDatagram` returns.
+ * The packet path returns its results: `seal` a datagram, `handleDatagram` a message or why the datagram was dropped. Everything else
+ * comes from `poll`.
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
@@ -117,7 +117,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     return !this.#slots.any;
   }
 
-  /** Whether a handshake is under way on which this side acts by itself: it repeats, gives up or holds back. */
+  /** Whether a handshake is under way for which this side has a timer: it repeats, gives up or waits. */
   get isHandshaking(): boolean {
     return this.#slots.mine !== undefined || this.#theirs.held !== undefined;
   }
@@ -152,7 +152,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     return datagram;
   }
 
-  /** Sees to it that messages can be sealed: begins a handshake unless that is so, or one is under way. */
+  /** Begins a handshake, unless messages can be sealed or one is under way. */
   open(now: Millis, wallMs: number): void {
     this.#wallOffsetMs = wallMs - now;
     if (this.#closed || this.isReady(now) || this.#theirs.held !== undefined) return;
@@ -160,7 +160,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#own.begin(now, wallMs, this.#slots.theirs.length + this.#slots.claims.length > 0);
   }
 
-  /** Nobody waits any more: a handshake that has no answer yet is given up, without an event. */
+  /** No call waits any more: gives up a handshake that has no reply yet, without an event. */
   abandon(): void {
     const { mine, current } = this.#slots;
     if (mine?.state !== 'hello_sent' || (current !== undefined && !this.#liveness.isStalled)) return;
@@ -183,8 +183,8 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
    * Takes a datagram from the other side. Never throws. Poll after it.
    *
    * @param datagram - not kept, not changed.
-   * @returns the message in it, in a buffer of its own; why the datagram was dropped; or `undefined` when it was of use, and
-   *   holds nothing for the user.
+   * @returns the message in it, in a buffer of its own; why the datagram was dropped; or `undefined` when it was valid and
+   *   has no message for the user.
    */
   handleDatagram(now: Millis, wallMs: number, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
     if (this.#closed) return undefined;
@@ -211,8 +211,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   }
 
   /**
-   * Takes an InitHello that has been verified already; for who makes a channel only when a first message deserves it. Poll
-   * after it.
+   * Takes an InitHello that has been verified already, for callers that make a channel only after that check. Poll after it.
    *
    * @returns why it was dropped, if it was.
    */
@@ -223,8 +222,8 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   }
 
   /**
-   * Answers an `accept` event: what waited for it goes on, or is forgotten. A yes holds as long as the channel. What is not
-   * answered is forgotten after 15 s, or with the handshake. Poll after it.
+   * Answers an `accept` event: the hellos that waited for it are processed, or forgotten. A yes holds as long as the channel. Without an
+   * answer they are forgotten after 15 s, or with the handshake. Poll after it.
    *
    * @param publicKey - of the event.
    * @returns what a refusal is counted as, or why a hello could not be answered; `undefined` also when nothing waits any more.
@@ -323,7 +322,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     const { mine } = slots;
     if (mine === undefined) return;
     this.#own.end();
-    // Not a word all this time: what is left of older sessions can still be read, but is not written to.
+    // Nothing was received all this time: older sessions can still be read, and are not written to.
     if (slots.current === mine) slots.current = undefined;
     else if (slots.current !== undefined && this.#liveness.isSilent(now)) {
       slots.previous = slots.current;

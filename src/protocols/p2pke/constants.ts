@@ -16,12 +16,12 @@ export const FIRST_DATA_COUNTER = 16;
 export const MAX_COUNTER = 0xffff_fffe;
 
 /**
- * Counter of what only this library says: cookie reply, time reply, acknowledgement of the confirm; told apart by length.
+ * Counter of messages that only this library sends: cookie reply, time reply, acknowledgement of the confirm; told apart by length.
  * The original ignores it: it is not below `MAX_COUNTER`.
  */
 export const EXTENSION = 0xffff_ffff;
 
-/** An empty message whose counter is a multiple of this says only that its sender lives. */
+/** An empty message whose counter is a multiple of this is a keep-alive. */
 export const KEEP_ALIVE_STRIDE = 4096;
 
 export const HEADER_BYTES = 4;
@@ -43,7 +43,7 @@ export const REPLAY_WINDOW = 8128;
 export const PURPOSE_TIMESTAMP = 'p2pke/timestamp';
 export const PURPOSE_CHANNEL_BINDING = 'p2pke/channel-binding';
 
-/** The version in InitHello (go-p2p writes it and never looks at it; here any other is dropped). */
+/** The version in InitHello (go-p2p writes it and does not read it; here any other is dropped). */
 export const VERSION = 1;
 
 /** Bytes of a TAI64N timestamp. */

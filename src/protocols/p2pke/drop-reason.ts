@@ -2,17 +2,17 @@
 export type P2pkeDrop =
   /** No room for a header and a tag. */
   | 'too_short'
-  /** A handshake message that is not what its counter says, or a counter that nobody uses. */
+  /** A handshake message that is not what its counter says, or a counter that is not used. */
   | 'malformed'
   /** An InitHello of another version of the protocol. */
   | 'bad_version'
   /** A key of an algorithm that the registry does not know, or no usable key. */
   | 'unknown_key'
-  /** A handshake signature that is not of the key it comes with. */
+  /** A handshake signature that is not by the key in the message. */
   | 'bad_signature'
   /** An ephemeral key of low order. */
   | 'low_order'
-  /** Seen before, or so old that nobody remembers. */
+  /** Received before, or older than the window. */
   | 'replayed'
   /** A claim not newer than the last handshake with this key. */
   | 'stale_hello'
@@ -20,7 +20,7 @@ export type P2pkeDrop =
   | 'early_data'
   /** Data that no session here can open: forged, or of a session that is gone. */
   | 'unknown_session'
-  /** A handshake message that nothing waits for. */
+  /** A handshake message that is not expected. */
   | 'unexpected'
   /** A key that is not accepted here. */
   | 'not_accepted'

@@ -1,4 +1,4 @@
-/** Data that is sent right behind InitDone, and kept to be said again. What finds no room waits for RespDone. */
+/** Data that is sent right after InitDone, and kept to be sent again. Data for which there is no room waits for RespDone. */
 
 import { type Bytes } from '../../base/bytes.ts';
 

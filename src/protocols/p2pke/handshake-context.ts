@@ -1,4 +1,4 @@
-/** What a channel does for its handshakes, and what they share. */
+/** What the handshakes of a channel need of it, and share. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
@@ -34,9 +34,9 @@ export interface HandshakeContext {
   pin(publicKey: PublicKey): void;
   /** Something came from the other side. */
   heard(now: Millis): void;
-  /** Whether the current session may be forgotten there. */
+  /** Whether the other side may have forgotten the current session. */
   isStale(now: Millis): boolean;
   promote(now: Millis, session: Session): void;
-  /** The sessions in `slots` have changed: sees to it that they end in time. */
+  /** The sessions in `slots` have changed: arms the timer that ends them. */
   armEnd(): void;
 }

@@ -1,10 +1,9 @@
 /**
- * Decides which InitHellos are worth work, before any state is made for them. docs/wire/p2pke.md §8.
+ * Decides which InitHellos are processed, before any state is made for them. docs/wire/p2pke.md §8.
  *
- * As long as few come, all are let in. When more come than a budget allows, the sender is asked to prove that it can
- * receive at its address: a cookie goes back, made from the address and a secret of ours, so nothing is kept; an
- * InitHello that brings its cookie has a budget of its own, per source and in all. A flood from made-up addresses then
- * costs one hash per datagram, and honest peers are served one round trip later.
+ * Within a budget all are admitted. Beyond it, the sender has to prove that it receives at its address: it gets a cookie, made from the
+ * address and a secret, so that nothing is stored. An InitHello with its cookie has a budget of its own, per source and in all. So a flood
+ * from forged addresses costs one hash per datagram, and genuine peers need one round trip more.
  */
 
 import { hmac } from '#crypto';
@@ -16,15 +15,15 @@ import { COOKIE_BYTES } from './constants.ts';
 import { sessionIdOf } from './hello.ts';
 import { encodeCookieReply, type InitHelloDatagram } from './messages.ts';
 
-/** How many handshakes of others are worked on. One costs about half a millisecond of a core. */
+/** How many handshakes of others are processed. One costs about half a millisecond of a core. */
 export interface HandshakeGateLimits {
-  /** InitHellos a second that need no cookie, from everybody together. @default 100: 5 % of a core */
+  /** InitHellos a second that need no cookie, from all sources together. @default 100: 5 % of a core */
   readonly hellosPerSecond?: number | undefined;
-  /** InitHellos a second with a right cookie, from everybody together. @default 500: a quarter of a core */
+  /** InitHellos a second with a right cookie, from all sources together. @default 500: a quarter of a core */
   readonly provenHellosPerSecond?: number | undefined;
   /** InitHellos a second with a right cookie from one source. @default 10 */
   readonly hellosPerSourcePerSecond?: number | undefined;
-  /** Sources that are remembered, each in about 100 bytes; the one longest unheard is forgotten first. @default 4096 */
+  /** Sources that are remembered, each in about 100 bytes; the least recently seen is forgotten first. @default 4096 */
   readonly maxSources?: number | undefined;
 }
 
@@ -36,17 +35,17 @@ export const HANDSHAKE_GATE_LIMITS: { readonly [K in keyof HandshakeGateLimits]-
   maxSources: 4096,
 };
 
-/** How long in s a budget may be saved up. */
+/** For how long in s a budget accumulates. */
 const BURST_SECONDS = 2;
 
-/** How long cookies are made with one secret, and how long it counts after that (as WireGuard, §5.4.7). */
+/** How long cookies are made with one secret, and how long they stay valid after that (as WireGuard, §5.4.7). */
 const SECRET_MS = 120_000;
 
 function bucket(perSecond: number, now: Millis): TokenBucket {
   return new TokenBucket(perSecond, perSecond * BURST_SECONDS, now);
 }
 
-/** What is done with an InitHello: let in, answered with these bytes, or dropped without a word. */
+/** What is done with an InitHello: admitted, answered with these bytes, or dropped. */
 export type Admission = 'admit' | 'drop' | Bytes;
 
 /** The gate of one swarm. */
@@ -54,7 +53,7 @@ export class HandshakeGate {
   readonly #random: (length: number) => Uint8Array;
   readonly #unproven: TokenBucket;
   readonly #proven: TokenBucket;
-  /** Proven sources only, since others can be made up without end. Bounded by maxSources. */
+  /** Proven sources only, because others can be forged. Bounded by maxSources. */
   readonly #sources: SourceBuckets;
   #secret: Bytes;
   #oldSecret: Bytes | undefined;
@@ -83,9 +82,9 @@ export class HandshakeGate {
   }
 
   /**
-   * @param address - the whole address the datagram came from: what a cookie proves.
-   * @param source - what shares one budget: the host, say, of which an address is one port.
-   * @param hello - what `decodeInitHello` made of `datagram`.
+   * @param address - the whole address that the datagram came from, which a cookie proves.
+   * @param source - shares one budget: a host, for example, of which an address is one port.
+   * @param hello - `datagram`, decoded by `decodeInitHello`.
    */
   admit(now: Millis, address: string, source: string, datagram: Uint8Array, hello: InitHelloDatagram): Admission {
     if (this.#unproven.take(now)) return 'admit';
@@ -112,7 +111,7 @@ export class HandshakeGate {
   }
 }
 
-/** Proves that who has it received it at `address`, for this handshake. */
+/** A cookie: proves that its sender received it at `address`, for this handshake. */
 function cookieFor(secret: Uint8Array, address: string, ephemeral: Uint8Array): Bytes {
   return hmac('sha256', secret, concatBytes(ephemeral, encodeText(address))).slice(0, COOKIE_BYTES);
 }

@@ -1,4 +1,4 @@
-/** Looking at an InitHello before any state is made for it. */
+/** Checks an InitHello before any state is made for it. */
 
 import { copyBytes, type Bytes } from '../../base/bytes.ts';
 import { type PublicKey } from '../../core/secure.ts';
@@ -10,7 +10,7 @@ import { counterOf, decodeInitHello, type InitHelloDatagram } from './messages.t
 import { hashAfterHello } from './noise-nn.ts';
 import { signatureInput } from './signature-input.ts';
 
-/** An InitHello whose signature is right. That says who made the timestamp, not who sent this (fault P7). */
+/** An InitHello whose signature is valid. The signature proves who made the timestamp, not who sent the datagram (fault P7). */
 export interface VerifiedHello {
   /** BLAKE2b-256 of the whole datagram: names the session, and breaks ties. */
   readonly sessionId: Bytes;
@@ -31,7 +31,7 @@ export function sessionIdOf(initHello: Uint8Array): Bytes {
 /**
  * Checks all of an InitHello that needs no state; costs one signature check. Nothing is kept of the datagram.
  *
- * @param parsed - what `decodeInitHello` said of it, when that is known already.
+ * @param parsed - the datagram, if `decodeInitHello` has decoded it already.
  */
 export function verifyInitHello(
   datagram: Uint8Array,

@@ -1,4 +1,4 @@
-/** Who a peer is, as its sessions need it: one per swarm, shared by all its channels. */
+/** The identity of a node: one per swarm, shared by all its channels. */
 
 import { chacha20Poly1305 } from '#crypto';
 import { assertFunction, describeOption, describeValue } from '../../base/checks.ts';
@@ -10,13 +10,13 @@ import { Timestamps } from './tai64n.ts';
 
 /** What an identity is made of. */
 export interface P2pkeIdentityOptions {
-  /** The peer's key; what `generateKey` and `importKey` answer. */
+  /** The node's key, of `generateKey` or `importKey`. */
   readonly privateKey: Signer;
-  /** Seeds of ephemeral keys and keys of cookies. Must be fit for keys, and never answer the same bytes twice. */
+  /** Seeds of ephemeral keys and keys of cookies. Must be fit for keys, and never return the same bytes twice. */
   readonly random: (length: number) => Uint8Array;
   /** Algorithms of keys that peers may have. @default Ed25519 only, as in go-p2p */
   readonly registry?: KeyRegistry | undefined;
-  /** The cipher; `loadSodiumAead()` answers a faster one. @default the built-in ChaCha20-Poly1305 */
+  /** The cipher; `loadSodiumAead()` loads a faster one. @default the built-in ChaCha20-Poly1305 */
   readonly aead?: ImportAeadKey | undefined;
 }
 
@@ -30,7 +30,7 @@ export interface P2pkeIdentity {
   readonly random: (length: number) => Uint8Array;
   /** Grows over all channels of this identity. @internal */
   readonly timestamps: Timestamps;
-  /** What all channels of this identity keep of data that went before RespDone. @internal */
+  /** Bounds the data before RespDone that all channels of this identity keep. @internal */
   readonly earlyBudget: EarlyBudget;
 }
 

@@ -1,4 +1,4 @@
-/** When something last came and went, and what follows: whether the other side may have forgotten us, what we owe it. */
+/** When a channel last received and sent, and what follows: whether a session may be forgotten, and whether a keep-alive is due. */
 
 import { type Millis } from '../../base/machine.ts';
 import { type ResolvedChannelLimits } from './channel-options.ts';
@@ -7,7 +7,7 @@ import { type Session } from './session.ts';
 
 /**
  * The part of `keepAliveTimeoutMs` after which a session with the original is replaced when something is to be sent: the
- * original forgets a channel 15 s after the last handshake, however much it is used. 14.5 s by default.
+ * original forgets a channel 15 s after the last handshake, even if it is used. 14.5 s by default.
  */
 const FORGETTING_SHARE = 29 / 30;
 
@@ -17,9 +17,9 @@ const RESPONDER_REKEY_MARGIN_MS = 15_000;
 export class Liveness {
   /** When data or a handshake last came from the other side; -Infinity before. */
   lastReceivedMs: Millis = -Infinity;
-  /** When the first message came that nothing was sent after; undefined when we owe nothing. */
+  /** When the first message came after which nothing was sent; undefined when something was. */
   owedSinceMs: Millis | undefined;
-  /** A `seal` was refused because of silence: the next sign of life makes the current session good again. */
+  /** A `seal` was refused because of silence: the next received message makes the current session usable again. */
   isStalled = false;
   readonly #limits: ResolvedChannelLimits;
   #lastSentMs: Millis = -Infinity;

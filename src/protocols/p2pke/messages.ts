@@ -12,7 +12,7 @@ const TRAILER_BYTES = 2;
 /** Field of InitHello that the original does not know and skips. */
 const COOKIE_FIELD = 15;
 
-/** What the initiator claims, in the clear. */
+/** The initiator's claims, unencrypted. */
 export interface InitHello {
   readonly version: number;
   /** TAI64N, 12 bytes. */
@@ -20,11 +20,11 @@ export interface InitHello {
   readonly spki: Uint8Array;
   /** Over the timestamp, purpose `p2pke/timestamp`. */
   readonly signature: Uint8Array;
-  /** What a peer under load asked to have back. */
+  /** The cookie of a peer under load, sent back. */
   readonly cookie: Uint8Array | undefined;
 }
 
-/** Who the responder is. */
+/** The responder's identity. */
 export interface RespHello {
   readonly spki: Uint8Array;
   /** Over the handshake hash after message 1, purpose `p2pke/channel-binding`. */
@@ -126,14 +126,14 @@ export function decodeInitDone(payload: Uint8Array): Uint8Array | undefined {
 const COOKIE_VERSION = 1;
 const COOKIE_REPLY_BYTES: number = HEADER_BYTES + 1 + 2 * COOKIE_BYTES;
 
-/** What a peer under load answers to an InitHello, without keeping anything. */
+/** The reply of a peer under load to an InitHello. The peer stores nothing. */
 export interface CookieReply {
   /** First 16 bytes of the session id of the InitHello that is answered. */
   readonly sessionId: Uint8Array;
   readonly cookie: Uint8Array;
 }
 
-/** A cookie reply, 37 bytes: shorter than what it answers, so it amplifies nothing. */
+/** A cookie reply, 37 bytes: shorter than the InitHello, so it does not amplify. */
 export function encodeCookieReply(reply: CookieReply): Bytes {
   return withCounter(EXTENSION, Uint8Array.of(COOKIE_VERSION), reply.sessionId, reply.cookie);
 }
@@ -152,7 +152,7 @@ export function decodeCookieReply(datagram: Uint8Array): CookieReply | undefined
 const TIME_VERSION = 2;
 const TIME_REPLY_BYTES: number = HEADER_BYTES + 1 + COOKIE_BYTES + TIMESTAMP_BYTES;
 
-/** What a responder answers to an InitHello of a peer whose clock differs from its own, or went back. Not authenticated. */
+/** The reply of a responder to a peer whose clock differs from its own, or went back. Not authenticated. */
 export interface TimeReply {
   /** First 16 bytes of the session id of the InitHello that is answered. */
   readonly sessionId: Uint8Array;
@@ -160,7 +160,7 @@ export interface TimeReply {
   readonly timestamp: Uint8Array;
 }
 
-/** A time reply, 33 bytes: shorter than what it answers, so it amplifies nothing. */
+/** A time reply, 33 bytes: shorter than the InitHello, so it does not amplify. */
 export function encodeTimeReply(reply: TimeReply): Bytes {
   const sessionId = reply.sessionId.subarray(0, COOKIE_BYTES);
   return withCounter(EXTENSION, Uint8Array.of(TIME_VERSION), sessionId, reply.timestamp);

@@ -1,5 +1,5 @@
 /**
- * The handshake that a channel has begun itself, and what answers it: repetition, cookies, time, early data.
+ * The handshake that a channel has begun itself, and its replies: repetition, cookies, time, early data.
  * docs/wire/p2pke.md §6.
  */
 
@@ -21,20 +21,20 @@ import { CLOCK_TOLERANCE_MS } from './time-reply.ts';
 
 /**
  * How long in ms an initiator waits after RespDone for a sign that the other side is of this library and missed no early
- * data. Without it, the data is said once more: the original drops data that overtakes InitDone, and data that comes twice.
+ * data. Without it, the data is sent once more: the original drops data that overtakes InitDone, and duplicates.
  */
 const REPEAT_MS = 100;
 
 /**
- * How long in ms InitDone is repeated, beyond two round trips, before the handshake begins anew: the original may forget a
- * channel between RespHello and InitDone, and would never answer.
+ * How long in ms InitDone is repeated, beyond two round trips, before the handshake starts again: the original may forget a
+ * channel between RespHello and InitDone, and then never answers.
  */
 const UNANSWERED_MS = 1000;
 
-/** How far in ms ahead of our clock a timestamp is made because a responder asked for it; it cannot prove that it needs to. */
+/** How far in ms ahead of our clock a timestamp may be because of a time reply, which is not authenticated. */
 const MAX_AHEAD_MS = 86_400_000;
 
-/** What is known of the session in `slots.mine`, which this class sets and clears. */
+/** The handshake of the session in `slots.mine`, which this class sets and clears. */
 export class OwnHandshake {
   readonly #user: HandshakeContext;
   readonly #slots: Slots;
@@ -42,16 +42,16 @@ export class OwnHandshake {
   #attempt = new Attempt(0);
   /** A message was refused because enough early data is under way: it waits for RespDone. */
   #crowded = false;
-  /** What has gone before RespDone. */
+  /** Data sent before RespDone. */
   #early: EarlyData;
-  /** The session confirmed last, and its early data until it is said again or known to have come. */
+  /** The session confirmed last, and its early data until it is sent again or known to have arrived. */
   #unseen: { readonly session: Session; readonly early: EarlyData } | undefined;
 
-  /** A reply whose key the application judges, and its datagram, to know it when it comes again. */
+  /** A reply whose key the application judges, and its datagram, to recognize repetitions. */
   #judged: { readonly datagram: Bytes; readonly reply: VerifiedReply } | undefined;
-  /** How long the reply took to come. */
+  /** How long the reply took. */
   #roundTripMs = 0;
-  /** The session whose other side's time was told. */
+  /** The session for which `clock` was reported. */
   #timed: Session | undefined;
 
   constructor(user: HandshakeContext) {
@@ -66,14 +66,14 @@ export class OwnHandshake {
     return this.#attempt.refused;
   }
 
-  /** Whether one more message of so many bytes may go before RespDone: as many as are kept to be said again. */
+  /** Whether one more message of so many bytes may go before RespDone: as many as can be kept for repetition. */
   mayGoEarly(bytes: number): boolean {
     if (this.#early.hasRoom(bytes + OVERHEAD_BYTES)) return true;
     this.#crowded = true;
     return false;
   }
 
-  /** Keeps a datagram that goes before RespDone. */
+  /** Keeps a datagram that is sent before RespDone. */
   keep(datagram: Bytes): void {
     this.#early.keep(datagram);
   }
@@ -85,7 +85,7 @@ export class OwnHandshake {
     this.end();
   }
 
-  /** Begins a handshake; `later` leaves one that the other side has begun the time of a repetition. */
+  /** Begins a handshake. With `later`, InitHello waits for one interval: the other side has begun a handshake too. */
   begin(now: Millis, wallMs: number, later = false): void {
     this.#initiate(now, wallMs);
     this.#outbox.arm('give_up', now + this.#user.limits.handshakeTimeoutMs);
@@ -107,7 +107,7 @@ export class OwnHandshake {
     );
   }
 
-  /** Says the handshake message of the session again, with what follows it. */
+  /** Repeats the handshake message of the session, with what follows it. */
   retransmit(now: Millis): void {
     const { mine } = this.#slots;
     if (mine === undefined) return;
@@ -122,7 +122,7 @@ export class OwnHandshake {
     this.#armRepetition(now, mine);
   }
 
-  /** Not when data went along with InitDone: that would be lost, or come twice. */
+  /** Not when data was sent with InitDone: that would be lost, or arrive twice. */
   #isForgotten(now: Millis, mine: Session): boolean {
     if (mine.state !== 'done_sent' || this.#slots.current === mine) return false;
     return now - mine.provenMs > UNANSWERED_MS + 2 * this.#roundTripMs;
@@ -134,7 +134,7 @@ export class OwnHandshake {
     this.retransmit(now);
   }
 
-  /** Ends the handshake, whatever came of it. */
+  /** Ends the handshake, complete or not. */
   end(): void {
     this.#slots.mine = undefined;
     this.#judged = undefined;
@@ -186,7 +186,7 @@ export class OwnHandshake {
     const { publicKey } = reply;
     if (verdict !== 'accepted') {
       if (this.#attempt.refused) return verdict;
-      this.#attempt.refused = true; // the handshake goes on: the right one may still answer
+      this.#attempt.refused = true; // the handshake continues: the right peer may still reply
       this.#outbox.event({ type: 'failed', reason: verdict, publicKey });
       return verdict;
     }
@@ -197,8 +197,8 @@ export class OwnHandshake {
     this.#attempt.restart();
     this.retransmit(now);
     this.#outbox.event({ type: 'session', publicKey, side: 'responder' });
-    // Messages go right behind InitDone, unless there is a session that is known to work, or to be the original's, which may
-    // forget the channel before InitDone comes: then they wait for RespDone.
+    // Messages follow InitDone at once, unless there is a working session, or the other side is an original, which may
+    // forget the channel before InitDone arrives: then they wait for RespDone.
     const isLost = this.#user.isStale(now) && current?.isOurKind === true;
     if (current?.canSeal !== true || isLost) this.#user.promote(now, mine);
     return undefined;
@@ -212,8 +212,8 @@ export class OwnHandshake {
   }
 
   /**
-   * The other side is of this library: it keeps the session that is in use. When it is the responder, it has missed no early
-   * data, and is told the same of us.
+   * The other side is of this library: it keeps the session that is in use. A responder has also missed no early data, and gets an
+   * acknowledgement of ours.
    */
   handleAcknowledgement(now: Millis, datagram: Uint8Array): P2pkeDrop | undefined {
     const { mine, current, previous } = this.#slots;
@@ -226,7 +226,7 @@ export class OwnHandshake {
     return 'malformed';
   }
 
-  /** A cookie reply or a time reply. Neither is authenticated: anybody who has seen InitHello can make one. */
+  /** A cookie reply or a time reply. Neither is authenticated: any observer of InitHello can make one. */
   handleHint(now: Millis, datagram: Uint8Array): P2pkeDrop | undefined {
     const { mine } = this.#slots;
     const time = decodeTimeReply(datagram);
@@ -279,7 +279,7 @@ export class OwnHandshake {
     else if (crowded) this.#outbox.event(READY);
   }
 
-  /** Says early data again when the other side has not shown that it missed none. */
+  /** Sends early data again when the other side has not confirmed that it missed none. */
   repeatEarly(): void {
     const unseen = this.#unseen;
     this.#unseen = undefined;

@@ -49,19 +49,19 @@ import { Transport } from './transport.ts';
 export type SessionState = 'hello_sent' | 'done_sent' | 'hello_answered' | 'done_answered' | 'open';
 
 /**
- * InitHellos of one handshake whose answers are read: that with the newest timestamp and one for each cookie, which are
- * repeated, and older ones whose answers may be on their way.
+ * InitHellos of one handshake whose replies are read: that with the newest timestamp and one for each cookie, which are
+ * repeated, and older ones whose replies may be under way.
  */
 const MAX_HELLOS = 64;
 
-/** Cookies of one handshake; all are said, since anybody who has seen InitHello can forge one. */
+/** Cookies of one handshake. All are sent, because any observer of InitHello can forge one. */
 const MAX_COOKIES = 32;
 
 /** A RespHello whose signature is right; nothing of the session has changed yet. */
 export interface VerifiedReply {
   readonly publicKey: PublicKey;
   readonly established: Established;
-  /** The id of the session that it makes: that of the InitHello that it answers. */
+  /** The id of the session: that of the InitHello that it replies to. */
   readonly sessionId: Bytes;
 }
 
@@ -82,7 +82,7 @@ export class Session {
   readonly createdMs: Millis;
   /** When the other side's key was proven here: the earliest time at which it may count the handshake as complete. */
   provenMs: Millis = Infinity;
-  /** The other side has said something that only this library says: it keeps a session that is in use. */
+  /** The other side has sent something that only this library sends: it keeps a session that is in use. */
   isOurKind = false;
   /** Data came before InitDone and was dropped. */
   missedEarly = false;
@@ -91,7 +91,7 @@ export class Session {
   #timestamp: Bytes;
   #id: Bytes;
   #state: SessionState;
-  /** The handshake message that this side says again when it must. */
+  /** The handshake message that this side repeats. */
   #message: Bytes;
   #transport: Transport | undefined;
   #publicKey: PublicKey | undefined;
@@ -106,7 +106,7 @@ export class Session {
   #initDone: Bytes | undefined;
   /** Responder: the sealed text of the initiator's confirm, to know it again when it is repeated. */
   #theirConfirm: Bytes | undefined;
-  /** Initiator: the empty message with counter 16, said behind InitDone and again upon RespDone (cure of fault P1). */
+  /** Initiator: the empty message with counter 16, sent after InitDone and again on RespDone (against fault P1). */
   #confirm: Bytes | undefined;
   /** Initiator until `done_sent`: over the timestamp. */
   #helloSignature: Bytes | undefined;
@@ -197,7 +197,7 @@ export class Session {
     return this.#state !== 'hello_sent' && this.#state !== 'hello_answered' && this.#transport?.exhausted === false;
   }
 
-  /** Makes one more InitHello, whose answers are read from now on. */
+  /** Makes one more InitHello, whose replies are read from now on. */
   #hello(cookie: Uint8Array | undefined): Hello {
     const { publicKey } = this.#ephemeral!;
     const payload = encodeInitHello({
@@ -225,7 +225,7 @@ export class Session {
   }
 
   /**
-   * Initiator in `hello_sent`: puts a cookie into InitHello, which makes it another message with another id. Answers to
+   * Initiator in `hello_sent`: puts a cookie into InitHello, which makes it another message with another id. Replies to
    * earlier ones are still taken.
    *
    * @returns false when this cookie is used already.
@@ -238,7 +238,7 @@ export class Session {
     return true;
   }
 
-  /** Initiator in `hello_sent`: says InitHello with a newer timestamp from now on. Answers to earlier ones are still taken. */
+  /** Initiator in `hello_sent`: sends InitHello with a newer timestamp from now on. Replies to earlier ones are still taken. */
   renew(timestamp: Bytes): void {
     this.#timestamp = timestamp;
     this.#helloSignature = this.#identity.signer.sign(signatureInput(PURPOSE_TIMESTAMP, timestamp));
@@ -271,7 +271,7 @@ export class Session {
     return { publicKey: verifier.publicKey, established: read.established, sessionId: id };
   }
 
-  /** Initiator: goes on with a reply whose key the caller has accepted. From here on data can be sent and received. */
+  /** Initiator: continues with a reply whose key the caller has accepted. From here on data can be sent and received. */
   takeReply(reply: VerifiedReply): void {
     const { hash, keys } = reply.established;
     const transport = new Transport(keys, true, this.#identity.importAead);
@@ -315,7 +315,7 @@ export class Session {
     return true;
   }
 
-  /** Says that this side is of this library, and as a responder that no data came before InitDone; the same bytes each time. */
+  /** Tells that this side is of this library, and as a responder that no data came before InitDone; the same bytes each time. */
   acknowledgement(): Bytes {
     return this.#transport!.sealHandshake(EXTENSION, EMPTY_BYTES);
   }
@@ -328,7 +328,7 @@ export class Session {
     return true;
   }
 
-  /** An empty message that says only that we live, or `undefined` when no counter is left. */
+  /** A keep-alive, or `undefined` when no counter is left. */
   sealKeepAlive(): Bytes | undefined {
     return this.#transport!.sealKeepAlive();
   }
@@ -351,7 +351,7 @@ export class Session {
     return true;
   }
 
-  /** Responder: whether this is the initiator's confirm once more, which is said twice to be heard once. */
+  /** Responder: whether this is the initiator's confirm again, which is sent twice in case one is lost. */
   isTheirConfirm(sealed: Uint8Array): boolean {
     return this.#theirConfirm !== undefined && equalBytes(this.#theirConfirm, sealed);
   }

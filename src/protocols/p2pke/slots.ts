@@ -1,7 +1,7 @@
 /**
  * The sessions of a channel: `previous` and `current`, which are complete; and the next, of which there can be one that
  * this side began (`mine`) and a few that others did (`theirs`). An observer can copy the claim of an InitHello into others
- * with ephemerals of its own, but cannot make a later timestamp, so only a later one makes room (fault P7).
+ * with ephemerals of its own, but cannot make a later timestamp, so only a later one replaces another (fault P7).
  */
 
 import { compareBytes, equalBytes } from '../../base/bytes.ts';
@@ -13,7 +13,7 @@ import { type Session } from './session.ts';
 /** How many half-open handshakes of others are kept. */
 export const MAX_THEIRS = 4;
 
-/** How long in ms a half-open handshake of others is kept; far longer than one takes that is meant. */
+/** How long in ms a half-open handshake of others is kept; far longer than a genuine one takes. */
 export const HALF_OPEN_MS = 15_000;
 
 /** A hello that waits for the application's verdict on its key. */
@@ -71,8 +71,8 @@ export class Slots {
   }
 
   /**
-   * Makes room for a handshake that the other side has begun at `timestamp`: the half-open one with the earliest timestamp
-   * goes, when that is earlier.
+   * Makes room for a handshake that the other side has begun at `timestamp`: removes the half-open one with the earliest timestamp,
+   * if that is earlier.
    *
    * @returns false when there is none.
    */
@@ -92,8 +92,8 @@ export class Slots {
   }
 
   /**
-   * Keeps a hello until the application has judged its key. A later one of the same handshake takes the place of the earlier;
-   * when all places are taken, a later one takes that with the earliest timestamp.
+   * Keeps a hello until the application has judged its key. A later one of the same handshake replaces the earlier one;
+   * when all places are taken, a later one replaces that with the earliest timestamp.
    *
    * @returns false when there is no place.
    */

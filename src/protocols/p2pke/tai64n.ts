@@ -3,7 +3,7 @@
  * sort as bytes do.
  *
  * Source: D. J. Bernstein, "TAI64, TAI64N, and TAI64NA"; the steps of UTC from the IERS table of leap seconds. A leap
- * second after 2017 would be missing here as it is in the original; the timestamps of one peer sort all the same.
+ * second after 2017 would be missing here, as in the original; the timestamps of one peer would still sort.
  */
 
 import { type Bytes } from '../../base/bytes.ts';
@@ -60,7 +60,7 @@ export function isTai64n(bytes: Uint8Array): boolean {
 }
 
 /**
- * Makes timestamps that grow from one to the next even when the clock stands still or goes back, so that a peer can tell
+ * Makes timestamps that grow from one to the next even when the clock stands still or goes back, so that a peer can distinguish
  * a new handshake from a replayed one.
  */
 export class Timestamps {

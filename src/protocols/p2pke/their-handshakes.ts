@@ -15,13 +15,13 @@ import { tai64nMs } from './tai64n.ts';
 import { CLOCK_TOLERANCE_MS, RefusedHellos, timeReply } from './time-reply.ts';
 
 /**
- * How long in ms a responder waits for the initiator's first data after it said RespDone. The original goes wrong when
- * data overtakes RespDone (fault P2); it repeats InitDone every 250 ms while it has not seen RespDone, so this much
- * silence says that it has. Initiators of this library send data right behind InitDone and are not waited for.
+ * How long in ms a responder waits for the initiator's first data after it sent RespDone. The original fails when
+ * data overtakes RespDone (fault P2). It repeats InitDone every 250 ms until it has seen RespDone, so after this much
+ * silence it has. Initiators of this library send data right after InitDone, so the responder does not wait for them.
  */
 const HOLD_MS = 400;
 
-/** Hellos that were refused as too old and are known again. */
+/** How many hellos are remembered that were refused as too old. */
 const MAX_REFUSED = 8;
 
 /** What is known of `slots.theirs` and `slots.claims`, which this class fills. */
@@ -32,7 +32,7 @@ export class TheirHandshakes {
   readonly #refused = new RefusedHellos(MAX_REFUSED);
   /** Timestamp of the last handshake that the other side began and completed. */
   #lastTimestamp: Bytes | undefined;
-  /** A handshake that waits for its first data, or for long enough (fault P2). */
+  /** A handshake that waits for its first data, or for `HOLD_MS` (fault P2). */
   #held: Session | undefined;
 
   constructor(user: HandshakeContext) {
@@ -62,7 +62,7 @@ export class TheirHandshakes {
     if (this.#slots.has(id)) return 'replayed';
     const parsed = decodeInitHello(datagram);
     if (parsed === undefined) return 'malformed';
-    // What is cheap comes first; a signature check is not.
+    // Cheap checks come before that of the signature.
     const { pinned, identity } = this.#user;
     if (pinned !== undefined && !equalBytes(pinned.spki, parsed.hello.spki)) return 'identity_mismatch';
     if (this.#isOld(parsed.hello.timestamp)) return this.#refuseOld(now, id);
@@ -116,7 +116,7 @@ export class TheirHandshakes {
     this.#outbox.disarm('hold');
   }
 
-  /** The initiator has said nothing for long enough: it has RespDone, so data may follow. */
+  /** The initiator has sent nothing for long enough: it has RespDone, so data may follow. */
   release(now: Millis): void {
     if (this.#held === undefined) return;
     this.#outbox.transmit(this.#held.message); // RespDone once more, so that no data comes before it
@@ -127,7 +127,7 @@ export class TheirHandshakes {
     return this.#lastTimestamp !== undefined && compareBytes(timestamp, this.#lastTimestamp) <= 0;
   }
 
-  /** Tells a peer whose clock went back which time its hellos have to exceed. */
+  /** Sends a peer whose clock went back the time that its hellos have to exceed. */
   #refuseOld(now: Millis, id: Uint8Array): P2pkeDrop {
     if (this.#refused.isAgain(id)) {
       this.#outbox.transmit(timeReply(id, this.#user.wallMs(now), this.#lastTimestamp));
@@ -138,7 +138,7 @@ export class TheirHandshakes {
   /** Why a hello of a key that may be accepted is not answered. */
   #refusal(now: Millis, hello: VerifiedHello): P2pkeDrop | undefined {
     if (this.#isOld(hello.timestamp)) return this.#refuseOld(now, hello.sessionId);
-    // Both began: the lower id goes on, on both sides. Ours is repeated by the timer only (fault P1).
+    // Both began: both sides continue the one with the lower id. Ours is repeated by the timer only (fault P1).
     const { mine } = this.#slots;
     return mine !== undefined && compareBytes(mine.id, hello.sessionId) < 0 ? 'unexpected' : undefined;
   }
@@ -156,7 +156,7 @@ export class TheirHandshakes {
     return undefined;
   }
 
-  /** InitDone was right: the initiator is who it says. Its key was accepted before RespHello was sent. */
+  /** InitDone is valid, which proves the initiator's key. Its key was accepted before RespHello was sent. */
   #answered(now: Millis, session: Session): P2pkeDrop | undefined {
     const publicKey = session.publicKey!;
     // Another may have been pinned since InitHello.

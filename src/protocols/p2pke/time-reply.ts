@@ -4,7 +4,7 @@ import { compareBytes, toHex, type Bytes } from '../../base/bytes.ts';
 import { encodeTimeReply } from './messages.ts';
 import { encodeTai64n } from './tai64n.ts';
 
-/** From which difference in ms on the other side's clock is called different. */
+/** From which difference in ms on the clocks are reported as different. */
 export const CLOCK_TOLERANCE_MS = 60_000;
 
 /**
@@ -21,8 +21,8 @@ export function timeReply(sessionId: Uint8Array, wallMs: number, last: Uint8Arra
 }
 
 /**
- * InitHellos that were refused because their timestamp was not later than the last. One that is said again is meant, and
- * gets a time reply; one that is replayed once gets nothing.
+ * InitHellos that were refused because their timestamp was not later than the last. One that is repeated
+ * gets a time reply; one that is replayed once gets none.
  */
 export class RefusedHellos {
   readonly #max: number;

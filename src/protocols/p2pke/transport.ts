@@ -1,6 +1,6 @@
 /**
- * The data of one session: counters, keys, replay window. The packet path: one buffer and one call of the cipher per
- * message, nothing else is made.
+ * The data of one session: counters, keys, replay window. On the packet path: one buffer and one call of the cipher per
+ * message.
  */
 
 import { type Bytes } from '../../base/bytes.ts';
@@ -42,7 +42,7 @@ export class Transport {
     this.#openKey = importAead(initiator ? keys.responderToInitiator : keys.initiatorToResponder);
   }
 
-  /** The counter of the next data message. It only ever grows, so no nonce comes twice. */
+  /** The counter of the next data message. It only grows, so no nonce is used twice. */
   get nextCounter(): number {
     return this.#next;
   }
@@ -69,7 +69,7 @@ export class Transport {
   }
 
   /**
-   * The datagram of a message. A property, so that a session hands it out as it is.
+   * The datagram of a message. A bound function, which a session exposes as its own `seal`.
    *
    * @throws {Error} when no counter is left: the caller has to check {@link Transport.exhausted}.
    */
@@ -80,7 +80,7 @@ export class Transport {
     return this.#sealNext(payload);
   };
 
-  /** A message that says only that we live: skips to the next counter that means so; the gap is within the window. */
+  /** A keep-alive, at the next counter that marks one; the gap is within the window. */
   sealKeepAlive(): Bytes | undefined {
     const counter = Math.ceil(this.#next / KEEP_ALIVE_STRIDE) * KEEP_ALIVE_STRIDE;
     if (counter >= MAX_COUNTER) return undefined;

@@ -16,7 +16,7 @@ export function p2pkeAddr<I extends Addr>(id: PeerId, inner: I): P2pkeAddr<I> {
   return makeAddr<P2pkeAddr<I>>({ net: 'p2pke', id, inner, text: `${id}@${inner.text}` });
 }
 
-/** @throws {TypeError} when `text` is not a PeerID, an @ and an address of the swarm below; says which part. */
+/** @throws {TypeError} when `text` is not a PeerID, an @ and an address of the swarm below; the message names the part. */
 export function parseP2pkeAddr<I extends Addr>(text: string, parseInner: (text: string) => I): P2pkeAddr<I> {
   const { id, inner } = splitPeerAddr(text);
   return p2pkeAddr(id, parseInner(inner));

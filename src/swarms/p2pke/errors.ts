@@ -1,16 +1,16 @@
-/** What those who wait are told when a handshake cannot be sent. */
+/** The errors of calls that wait for a handshake that cannot be sent. */
 
 import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
 
-/** System errors that say that there is no way to a destination; others may pass. */
+/** System errors for destinations without a route; others may be transient. */
 const NO_ROUTE: ReadonlySet<unknown> = new Set(['EACCES', 'EADDRNOTAVAIL', 'EHOSTUNREACH', 'EINVAL', 'ENETUNREACH']);
 
-/** Whether the swarm below has said that it cannot send to a destination at all. */
+/** Whether an error of the swarm below means that it cannot send to a destination at all. */
 export function isNoRoute(error: unknown): boolean {
   return error instanceof Error && 'code' in error && NO_ROUTE.has(error.code);
 }
 
-/** What those who wait are told when the inner swarm does not take the handshake. */
+/** The error of a call when the inner swarm does not take the handshake. */
 export function handshakeError(what: string, cause: unknown, bytes: number): P2PError {
   const code: P2PErrorCode = P2PError.is(cause) ? cause.code : 'unreachable';
   const side = P2PError.is(cause) ? cause.side : 'local';

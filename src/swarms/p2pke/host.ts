@@ -1,4 +1,4 @@
-/** Where an address is counted. */
+/** The host of an address, for shares. */
 
 import { type Addr, ipOf } from '../../core/addr.ts';
 

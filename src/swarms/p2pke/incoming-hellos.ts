@@ -19,7 +19,7 @@ import { PeerMemory } from './peer-memory.ts';
 export type Verdict =
   | { readonly type: 'hello'; readonly hello: InitHelloDatagram }
   | { readonly type: 'drop'; readonly reason: P2pkeDrop }
-  /** The sender shall prove first that it is where it says. */
+  /** The sender must prove its address first. */
   | { readonly type: 'cookie'; readonly datagram: Bytes };
 
 /** A hello whose signature has been checked. */

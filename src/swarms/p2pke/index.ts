@@ -28,12 +28,12 @@ export { type P2pkeLimits, type P2pkeOptions } from './options.ts';
 export interface P2pkeSwarm<I extends Addr> extends SecureSwarm<P2pkeAddr<I>>, Recheckable {}
 
 /**
- * Makes a swarm on which every message is of a known key and nobody on the way can read it, out of any swarm: UDP, memory,
+ * Makes a secure swarm from any swarm: every message comes from a known key, and only its receiver can read it. Over UDP, memory,
  * another p2pke. Addresses are `<PeerID>@<inner address>`. Asks and keys of the inner swarm are not passed on.
  *
  * A tell makes contact when there is no session yet and waits for it: up to `timeoutMs`, the first message travels after
  * one and a half round trips. It rejects with `timeout`, `identity_mismatch` when another key answers, `refused` when
- * `accept` says no, `limit_exceeded` when too much waits, `mtu_exceeded`, `closed`, or what the inner swarm says.
+ * `accept` refuses, `limit_exceeded` when too much waits, `mtu_exceeded`, `closed`, or with the error of the inner swarm.
  *
  * Messages have 20 bytes less room than on the inner swarm, and at most 65515. The inner MTU must be 166 bytes or more
  * (with Ed25519 keys; 184 to get to a peer under load): put `frag` below where it is not.

@@ -28,9 +28,9 @@ export interface P2pkeLimits extends ChannelLimits, HandshakeGateLimits {
    * one that has been idle for 15 s. @default 4096, as many as QUIC swarms have connections
    */
   readonly maxChannels?: number | undefined;
-  /** Keys at one inner address: a peer that came back with another, or somebody who says that it is there. @default 4 */
+  /** Keys at one inner address: of a peer that returned with another key, or of forged hellos. @default 4 */
   readonly maxChannelsPerAddr?: number | undefined;
-  /** Peers that have said hello and not proven their key; a new one takes the place of the oldest. @default 1024 */
+  /** Peers that have sent a hello and not proven their key; a new one replaces the oldest. @default 1024 */
   readonly maxHalfOpen?: number | undefined;
   /** Tells to one peer that wait for its handshake. @default 1024 */
   readonly maxWaitingMessagesPerPeer?: number | undefined;
@@ -49,13 +49,13 @@ export interface P2pkeLimits extends ChannelLimits, HandshakeGateLimits {
 
 /** What `p2pke(inner, …)` needs and takes. Pending handlers are bounded by `maxPendingMessages` and `maxPendingBytes`. */
 export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits {
-  /** Who we are: what `generateKey` and `importKey` answer, or whatever can sign (a hardware key, say). */
+  /** This node's key: of `generateKey` or `importKey`, or another signer such as a hardware key. */
   readonly privateKey: Signer;
   /**
-   * Who may talk, whoever dialled; see {@link Accept}. Asked once for each session, at a hello whose signature is right (the
+   * Whether a peer may talk, dialled or dialling; see {@link Accept}. Asked once for each session, at a hello whose signature is right (the
    * peer is the initiator) or at a reply that has proven its key (the responder). The key of an initiator has signed a time,
    * but not yet this handshake: the hello may be a copy of one that somebody has overheard, so do not count it as a visit of
-   * its owner. Copies cannot complete a handshake. The protocol cannot say no: a peer that is refused sees `timeout`; a tell
+   * its owner. Copies cannot complete a handshake. The protocol has no message for a refusal: a refused peer sees `timeout`; a tell
    * of this side to a peer that it refuses itself rejects with `refused`. @default everybody
    */
   readonly accept?: Accept<P2pkeAddr<I>> | undefined;
@@ -66,7 +66,7 @@ export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits
   readonly limits?: P2pkeLimits | undefined;
   /** Algorithms of keys that peers may have. @default Ed25519 only, as in go-p2p */
   readonly registry?: KeyRegistry | undefined;
-  /** The cipher; `loadSodiumAead()` of `shoal/sodium` answers a faster one. @default the built-in ChaCha20-Poly1305 */
+  /** The cipher; `loadSodiumAead()` of `shoal/sodium` loads a faster one. @default the built-in ChaCha20-Poly1305 */
   readonly aead?: ImportAeadKey | undefined;
 }
 

@@ -7,7 +7,7 @@ import { type PublicKey } from '../../core/secure.ts';
 import { KnownPeers } from '../../sessions/known-peers.ts';
 
 /**
- * How long in ms a hello stands in the way of older ones at other addresses. A claim that was overheard is of no use to
+ * How long in ms a hello excludes older ones at other addresses. An overheard claim cannot be used by
  * others then (fault P7), and a peer whose clock went back is let in again after that.
  */
 const HELLO_MEMORY_MS = 600_000;

@@ -1,4 +1,4 @@
-/** One peer at one inner address: its channel, and who waits for it. */
+/** One peer at one inner address: its channel, and the calls that wait for it. */
 
 import { type AcceptPeer, type Side } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
@@ -25,7 +25,7 @@ export interface PeerSessionHooks<I extends Addr> {
   readonly realm: Realm;
   readonly options: ResolvedP2pke<I>;
   readonly gate: AcceptGate<P2pkeAddr<I>>;
-  /** Sends a datagram of a handshake, or one that only says that we live. */
+  /** Sends a datagram of a handshake, or a keep-alive. */
   transmit(session: PeerSession<I>, datagram: Bytes): void;
   /** Takes all events but questions. */
   event(session: PeerSession<I>, event: PeerSessionEvent): void;
@@ -34,12 +34,12 @@ export interface PeerSessionHooks<I extends Addr> {
   failed(bug: Error): void;
 }
 
-/** What a session tells its swarm; it sees to questions itself. */
+/** The events that a session passes to its swarm; it handles `accept` itself. */
 export type PeerSessionEvent = Exclude<ChannelEvent, { readonly type: 'accept' }>;
 
 /** A tell that waits for a session. */
 export interface PendingTell {
-  /** The caller's, and left alone by it as long as the tell is not settled. */
+  /** The caller's, which does not change it until the tell is settled. */
   readonly payload: Uint8Array;
   readonly wait: Wait<void>;
   /** Whether it has been sealed and handed down. */
@@ -53,7 +53,7 @@ export class PeerSession<I extends Addr> {
   readonly addr: P2pkeAddr<I>;
   /** The way to its inner address. */
   readonly path: SendPath;
-  /** For messages, which the swarm seals; all else goes through this class. */
+  /** The swarm seals messages with it; everything else goes through this class. */
   readonly channel: Channel;
   /** Bounded by maxWaitingMessagesPerPeer; in the order of the calls. */
   readonly tells: Set<PendingTell> = new Set();
@@ -91,7 +91,7 @@ export class PeerSession<I extends Addr> {
     });
   }
 
-  /** Whom the application has been asked about, if it has been. */
+  /** The peer that the application was asked about, if it was. */
   get peer(): AcceptPeer<P2pkeAddr<I>> | undefined {
     return this.#peer;
   }
@@ -111,7 +111,7 @@ export class PeerSession<I extends Addr> {
     return this.tells.size > 0 || this.lookups.size > 0;
   }
 
-  /** Whether nothing is left that would be missed. */
+  /** Whether it has no session, no handshake and no waiting call. */
   get isSpent(): boolean {
     return this.channel.isEmpty && !this.isAwaited;
   }
@@ -127,7 +127,7 @@ export class PeerSession<I extends Addr> {
     this.#driver.poll();
   }
 
-  /** Takes a datagram. @returns the message in it, why it was dropped, or `undefined` when it was of use */
+  /** Takes a datagram. @returns the message in it, why it was dropped, or `undefined` when it was valid and has no message */
   handleDatagram(now: Millis, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
     const received = this.channel.handleDatagram(now, this.#hooks.realm.wallMs(), datagram);
     this.#driver.poll();
@@ -142,7 +142,7 @@ export class PeerSession<I extends Addr> {
     return reason;
   }
 
-  /** Nobody waits any more. @returns whether a handshake was given up by it. */
+  /** No call waits any more. @returns whether that has given up a handshake. */
   abandon(): boolean {
     const handshaking = this.channel.isHandshaking;
     this.channel.abandon();

@@ -7,7 +7,7 @@ import { hostOf } from './host.ts';
 import { type PeerSession, type PendingTell } from './peer-session.ts';
 import { type ResolvedP2pke } from './options.ts';
 
-/** The part of all places that tells to strangers of one source may take: whoever makes us answer can make us wait, too. */
+/** The part of all places that tells to strangers of one source may take: a stranger that makes us answer can also make us wait. */
 const SOURCE_SHARE = 1 / 8;
 
 /** The part that tells to strangers may take together; the rest is for peers that are called from here. */
@@ -32,7 +32,7 @@ export class PendingTells<I extends Addr> {
   readonly #strangers = new Load();
   /** Tells to strangers by source. Bounded by the tells that wait. */
   readonly #bySource = new Map<string, Load>();
-  /** Told when nobody waits any more. Bounded by the drains under way. */
+  /** Called when no tell waits any more. Bounded by the drains under way. */
   readonly onEmpty: Set<() => void> = new Set();
 
   /** @param isStranger - whether a peer has only ever called us. */

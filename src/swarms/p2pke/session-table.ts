@@ -7,13 +7,13 @@ import { SourceShares } from '../../base/source-shares.ts';
 import { type PeerSession } from './peer-session.ts';
 import { type ResolvedP2pke } from './options.ts';
 
-/** A session that nothing was told to or heard from for so long may make room for another: as the keep-alive time-out. */
+/** A session that was idle for so long may be replaced by another: the keep-alive time-out. */
 const IDLE_MS = 15_000;
 
 /** How many sessions are looked at to find one that is idle. */
 const MAX_LOOKS = 64;
 
-/** The part of `maxChannels` that strangers do not get: it is for those whom we call, or have called. */
+/** The part of `maxChannels` that is reserved for peers that this node calls, or has called. */
 const RESERVE = 1 / 8;
 
 /** The part of the strangers' places that a source may hold when they are all taken. */
@@ -26,7 +26,7 @@ export class SessionTable<I extends Addr> {
   readonly #byPeer = new Map<string, PeerSession<I>>();
   /** By the text of the inner address; each list is bounded by maxChannelsPerAddr, the one that works best comes first. */
   readonly #bySite = new Map<string, readonly PeerSession<I>[]>();
-  /** Peers that have said hello and proven nothing. Bounded by maxHalfOpen. */
+  /** Peers that have sent a hello and proven nothing. Bounded by maxHalfOpen. */
   readonly #halfOpen = new SourceShares<PeerSession<I>>();
   /** Peers that have called us, and that we have never called. Bounded by maxChannels less the reserve. */
   readonly #strangers = new SourceShares<PeerSession<I>>();
@@ -85,7 +85,7 @@ export class SessionTable<I extends Addr> {
   }
 
   /**
-   * @param halfOpen - the peer has said hello, and it is not known whether it is there.
+   * @param halfOpen - the peer has sent a hello, and has not proven its address or key.
    * @param isStranger - as for {@link SessionTable.makeRoom}.
    */
   add(
@@ -138,7 +138,7 @@ export class SessionTable<I extends Addr> {
 
   /**
    * First goes a half-open peer of a source that has several, then a stranger of a source that has more than its share, then
-   * another half-open peer, then who is idle. Sources of half-open peers may be forged.
+   * another half-open peer, then an idle one. Sources of half-open peers may be forged.
    */
   #evict(now: Millis, host: string, isStranger: boolean): boolean {
     const mustBeStranger = isStranger && this.#strangers.size >= this.#maxStrangers;

@@ -1,4 +1,4 @@
-/** What becomes of datagrams and of sessions: who sent a datagram, what a session tells, whom the application refuses. */
+/** All sessions of a swarm: finds the session of a datagram, handles their events, and ends what the application refuses. */
 
 import { type AcceptPeer, type Side } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
@@ -97,7 +97,7 @@ export class Sessions<I extends Addr> {
     return session;
   }
 
-  /** Somebody who waited got an error; when nobody waits any more, nothing is tried any more. */
+  /** A waiting call got an error. Gives up the handshake when no other call waits. */
   forsaken(session: PeerSession<I>, error: unknown): void {
     if (session.isAwaited || this.#hooks.isClosed) return;
     if (session.abandon()) this.#traceFailure(session, P2PError.is(error) ? error.code : 'aborted');
@@ -118,7 +118,7 @@ export class Sessions<I extends Addr> {
     });
   }
 
-  /** The swarm below has learnt afterwards that it cannot send there. Nobody waits any longer; sessions may have other ways. */
+  /** The swarm below has learnt afterwards that it cannot send there. Waiting calls fail; sessions stay. */
   cannotSend(inner: I, error: unknown): void {
     if (!isNoRoute(error)) return;
     for (const session of this.table.at(inner) ?? []) {
@@ -174,7 +174,7 @@ export class Sessions<I extends Addr> {
   ): void {
     this.#traceFailure(session, reason);
     if (reason === 'timeout') {
-      if (session.isAwaited) session.open(); // the deadlines of those who wait are longer than one handshake
+      if (session.isAwaited) session.open(); // the deadlines of waiting calls are longer than one handshake
       return;
     }
     session.abandon();
@@ -247,7 +247,7 @@ export class Sessions<I extends Addr> {
       return undefined;
     }
     const { spki } = verdict.hello.hello;
-    // Its channel knows a hello that comes again, and answers with the same bytes.
+    // Its channel recognizes a repeated hello, and replies with the same bytes.
     const known = sessions?.find(({ publicKey, claimedKey }) => {
       const key = publicKey ?? claimedKey;
       return key !== undefined && equalBytes(key.spki, spki);

@@ -1,4 +1,4 @@
-/** The swarm that keeps its messages to whom they are for: datagrams in and out, and whose they are. */
+/** The secure swarm: seals tells, opens datagrams, and keeps the calls that wait for sessions. */
 
 import { type Addr } from '../../core/addr.ts';
 import { copyBytes } from '../../base/bytes.ts';
@@ -34,7 +34,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
   readonly #waits: Waits;
   readonly #receiving: Disposable;
   readonly #failures: Disposable | undefined;
-  /** What we are at our inner addresses, by text. Bounded by MAX_LOCAL_ADDRS. */
+  /** Our addresses by the text of the inner ones. Bounded by MAX_LOCAL_ADDRS. */
   readonly #locals = new Map<string, P2pkeAddr<I>>();
   constructor(inner: Swarm<I>, options: ResolvedP2pke<I>, wrap: WrapOptions) {
     super(inner, 'p2pke', wrap);
@@ -186,7 +186,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
     return addr;
   }
 
-  /** Another process may have our key; it is at another address. */
+  /** Another process may have the same key, at another address. */
   #isSelf(dst: P2pkeAddr<I>): boolean {
     return dst.id === this.#options.id && this.inner.localAddrs().some(({ text }) => text === dst.inner.text);
   }

@@ -1,4 +1,4 @@
-/** The asking side: who waits for which answer, and when a request is sent again. */
+/** The asking side: matches answers to asks, and sends requests again. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../../core/ask.ts';
@@ -24,7 +24,7 @@ export interface MbappLink<A extends Addr> {
   readonly counters: CounterSet;
   /** The most bytes of a message that fit beside a header into one packet to there: the MTU below, which may move. */
   readonly partBytes: (dst: A) => number;
-  /** @param partBytes - as `partBytes` has just said. */
+  /** @param partBytes - the current result of `partBytes`. */
   readonly send: (dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number) => Promise<void>;
 }
 
@@ -34,7 +34,7 @@ export interface AskCall<A extends Addr> {
   readonly request: Uint8Array;
   readonly options: AskOptions | undefined;
   readonly maxResponseBytes: number;
-  /** As {@link MbappLink.partBytes} has just said. */
+  /** The current result of {@link MbappLink.partBytes}. */
   readonly partBytes: number;
   /** Makes the request's header. */
   readonly header: (timeoutMs: number) => MessageHeader;
@@ -52,7 +52,7 @@ interface PendingAsk<A extends Addr> {
 /** Each pause is shortened by up to this share, so that askers that lost together do not send together. */
 const RESEND_JITTER = 0.2;
 
-/** How many finished asks are remembered, to tell a second answer from one that nobody asked for. */
+/** How many finished asks are remembered, to distinguish a second answer from one without an ask. */
 const MAX_FINISHED = 1024;
 
 /** The asks of one swarm that wait for their answers. */
@@ -142,7 +142,7 @@ export class Asker<A extends Addr> {
     }
   }
 
-  /** Wakes all who wait with `closed`. */
+  /** Rejects all waiting asks with `closed`. */
   close(): void {
     this.#waits.close();
   }

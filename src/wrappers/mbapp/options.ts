@@ -29,9 +29,9 @@ export interface MbappOptions extends WrapOptions, PendingLimits, PacingOptions 
   readonly maxPendingRequestsPerPeer?: number | undefined;
   /** Requests of all peers that handlers may have in hand; more are refused. @default 1024 */
   readonly maxPendingRequests?: number | undefined;
-  /** Requests remembered as executed, with their answers in case they come again. @default 16 384 */
+  /** Requests remembered as executed, with their answers, in case they are repeated. @default 16 384 */
   readonly maxCachedAnswers?: number | undefined;
-  /** Bytes of those answers; beyond it the oldest answers are given up. @default 16 777 216 (16 MiB), or four of the largest messages */
+  /** Bytes of those answers; beyond it the oldest answers are forgotten. @default 16 777 216 (16 MiB), or four of the largest messages */
   readonly maxCachedBytes?: number | undefined;
   /** Half-built messages of all peers. @default 1024 */
   readonly maxHalfBuiltMessages?: number | undefined;

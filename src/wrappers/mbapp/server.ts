@@ -22,7 +22,7 @@ import {
 import { type MbappLink } from './asker.ts';
 import { type ResolvedMbapp } from './options.ts';
 
-/** An answer as it went out, and what it answers. */
+/** An answer as it was sent, and its request. */
 interface Reply<A extends Addr> {
   readonly dst: A;
   readonly header: MessageHeader;
@@ -88,7 +88,7 @@ export class Server<A extends Addr> {
     this.#asks.clear(reason);
   }
 
-  /** Whether a request, or a part of one, was seen before; answers it again if it was answered. */
+  /** Whether a request, or a part of one, was seen before; sends its answer again if there is one. */
   isKnown(src: A, packet: Packet): boolean {
     const { realm, counters } = this.#link;
     const known = this.#cache.lookUp(src.text, idOf(packet), originMs(packet, realm.wallMs()));
