@@ -254,6 +254,31 @@ describe('endpoint: messages', () => {
     assert.equal(decodeText((await w.run(all.next())).value!.payload), 'all');
   });
 
+  it('messages that waited before go to an iterator over their connection, and back to that over all when it is left', async () => {
+    const w = world();
+    const { bob, here, there } = await pair(w);
+    await w.run(here.send(bytes('first'), { acked: true }));
+    const own = there.messages();
+    const all = bob.messages();
+    assert.equal(all.tryNext(), undefined);
+    assert.equal(decodeText(own.tryNext()!.payload), 'first');
+    await w.run(here.send(bytes('second'), { acked: true }));
+    const waiting = all.next();
+    await own.return();
+    assert.equal(decodeText((await w.run(waiting)).value!.payload), 'second');
+  });
+
+  it('a small message does not keep the large buffer in memory that its stream was read into', async () => {
+    const w = world();
+    const { here, there } = await pair(w);
+    const stream = await w.run(here.openUni());
+    for (const size of [200_000, 100, 200_000, 70_000]) await w.run(stream.send(new Uint8Array(size)));
+    for (const { payload } of await w.run(take(there.messages(), 4))) {
+      const { byteLength } = payload.buffer;
+      assert.ok(byteLength < Math.max(65_536, payload.length * 1.25), `${payload.length} bytes in ${byteLength}`);
+    }
+  });
+
   it('a message over the limit is refused before it is sent, and before it is buffered', async () => {
     const w = world();
     const { here, bob, there } = await pair(w, { maxMessageBytes: 1000 }, { maxMessageBytes: 100 });
