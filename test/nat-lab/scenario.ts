@@ -1,0 +1,29 @@
+/** What the lab tells of each thing that was tried. */
+
+import { type SocketAddress } from '../../src/base/ip.ts';
+import { type NatReport } from '../../src/nat/index.ts';
+import { type NatVerdict } from '../support/nat-probe.ts';
+import { type KernelNatKind } from './nft-rules.ts';
+
+/** The kinds in the lab, in the order of their addresses. */
+export const KERNEL_KINDS: readonly KernelNatKind[] = [
+  'full',
+  'address',
+  'port',
+  'sequential',
+  'random',
+  'udp-blocked',
+  '443-only',
+];
+
+/** One line of the output. */
+export type Scenario =
+  | { readonly name: 'verdict'; readonly kind: string; readonly protocol: 'udp' | 'tcp'; readonly verdict: NatVerdict }
+  | { readonly name: 'report'; readonly kind: string; readonly report: Pick<NatReport, 'paths' | 'summary'> }
+  | { readonly name: 'program'; readonly program: string; readonly kind: string; readonly said: string }
+  | { readonly name: 'coturn'; readonly udp: SocketAddress; readonly tcp: SocketAddress }
+  | { readonly name: 'ipv6'; readonly both: readonly number[]; readonly one: readonly number[] }
+  | { readonly name: 'gateway'; readonly upnp: string; readonly pmp: string }
+  | { readonly name: 'wire'; readonly rttMs: number }
+  | { readonly name: 'reboot'; readonly before: NatVerdict; readonly after: NatVerdict }
+  | { readonly name: 'missing'; readonly what: string };
