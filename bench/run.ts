@@ -28,6 +28,7 @@ import { quicSwarm } from './quic-swarm.ts';
 import { requests } from './requests.ts';
 import { tcpSwarm } from './tcp-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
+import { virtualNats } from './virtual-nats.ts';
 import { virtualRing } from './virtual-ring.ts';
 import { wrappers } from './wrappers.ts';
 
@@ -36,6 +37,7 @@ const BENCHES: readonly Bench[] = [
   wrappers,
   udpPackets,
   virtualRing,
+  virtualNats,
   p2pkeMachine,
   p2pkeUdp,
   asks,

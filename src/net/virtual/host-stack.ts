@@ -78,7 +78,8 @@ export class HostStack implements Device, SocketHost, Network {
 
   isBroadcast(dst: PacketAddr): boolean {
     if (dst.isIpv6) return false;
-    return dst.kind === 'broadcast' || this.routes.attachments.some(({ segment }) => segment.isBroadcast(dst));
+    for (const { segment } of this.routes.attachments) if (segment.isBroadcast(dst)) return true;
+    return dst.kind === 'broadcast';
   }
 
   send(packet: Packet, via: Attachment | undefined): void {
@@ -119,9 +120,10 @@ export class HostStack implements Device, SocketHost, Network {
   #deliver(packet: Packet, interfaceName: string): void {
     const { dst } = packet;
     if (this.realm.clock.isAsleep) this.drop(packet, 'host.asleep');
-    else if (dst.kind === 'multicast' || this.isBroadcast(dst)) this.#udp.receiveForMany(packet, interfaceName);
-    else if (!this.routes.isOwn(dst.ip)) this.drop(packet, 'host.not_mine');
-    else if (packet.protocol === 'udp') this.#udp.receive(packet, interfaceName);
-    else this.#tcp.receive(packet);
+    else if (this.routes.isOwn(dst.ip)) {
+      if (packet.protocol === 'udp') this.#udp.receive(packet, interfaceName);
+      else this.#tcp.receive(packet);
+    } else if (dst.kind === 'multicast' || this.isBroadcast(dst)) this.#udp.receiveForMany(packet, interfaceName);
+    else this.drop(packet, 'host.not_mine');
   }
 }

@@ -157,6 +157,8 @@ export class Segment {
   onAnnounce: ((ip: string, isHere: boolean) => void) | undefined;
   readonly #members = new Set<Attachment>(); // Bounded by who attaches interfaces.
   readonly #byIp = new Map<string, Attachment>(); // Bounded by the addresses of the members and of what is behind them.
+  readonly #mask: number;
+  readonly #broadcastBits: number;
   #nextHost = 2;
   #nextHost6 = 2;
 
@@ -168,6 +170,9 @@ export class Segment {
     this.subnet = options.subnet;
     this.prefix = options.prefix;
     this.isLan = options.isLan;
+    const { base, prefixLength } = options.subnet ?? { base: 0, prefixLength: 0 };
+    this.#mask = ~hostMask(prefixLength) >>> 0;
+    this.#broadcastBits = options.isLan && options.subnet !== undefined ? (base | ~this.#mask) >>> 0 : -1;
   }
 
   get members(): ReadonlySet<Attachment> {
@@ -202,16 +207,12 @@ export class Segment {
   isOnLink(addr: PacketAddr): boolean {
     if (addr.kind === 'link_local') return this.isLan;
     if (addr.isIpv6) return addr.prefix === this.prefix;
-    if (this.subnet === undefined) return false;
-    return sameSubnet(addr.bits, this.subnet);
+    return this.subnet !== undefined && (addr.bits & this.#mask) >>> 0 === this.subnet.base;
   }
 
   /** Whether the address is everybody's here: 192.168.1.255 of 192.168.1.0/24. */
   isBroadcast(addr: PacketAddr): boolean {
-    if (addr.kind === 'broadcast') return true;
-    if (addr.isIpv6 || this.subnet === undefined || !this.isLan) return false;
-    const { base, prefixLength } = this.subnet;
-    return addr.bits === (base | hostMask(prefixLength)) >>> 0;
+    return addr.bits === this.#broadcastBits || addr.kind === 'broadcast';
   }
 
   /** The next IPv4 address of the subnet that nobody has. @throws {RangeError} when it is full. */
@@ -266,8 +267,4 @@ const NO_NEIGHBOUR_MS = 3000;
 /** The bits of the hosts of a subnet, all set. */
 export function hostMask(prefixLength: number): number {
   return prefixLength === 0 ? 0xffff_ffff : 2 ** (32 - prefixLength) - 1;
-}
-
-function sameSubnet(bits: number, { base, prefixLength }: Subnet): boolean {
-  return (bits & ~hostMask(prefixLength)) >>> 0 === base;
 }

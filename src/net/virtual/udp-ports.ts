@@ -69,8 +69,8 @@ export class UdpPorts {
 
 /** A socket of just this address before wildcards; of several that share the port, always the same for one source. */
 function choose(sockets: readonly VirtualDatagramSocket[], { src, dst }: Packet): VirtualDatagramSocket | undefined {
-  const [only] = sockets;
-  if (sockets.length === 1) return only!.isBoundFor(dst) ? only : undefined;
+  const first = sockets[0]!;
+  if (sockets.length === 1) return first.isBoundFor(dst) ? first : undefined;
   const bound = sockets.filter((socket) => socket.isBoundFor(dst));
   const exact = bound.filter(({ address }) => address.ip === dst.ip);
   const best = exact.length > 0 ? exact : bound;

@@ -1,6 +1,6 @@
 /** A UDP socket of a virtual host. */
 
-import { copyBytes, type Bytes } from '../../base/bytes.ts';
+import { copyMessage, type Bytes } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
 import { type SocketAddress, canonicalIp, isUnspecifiedIp } from '../../base/ip.ts';
 import { later } from '../../runtime/later.ts';
@@ -8,6 +8,7 @@ import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '..
 import { type SocketHost } from './socket-host.ts';
 import { DEFAULT_TTL, Packet, type PacketAddr } from './packet.ts';
 import { LOOPBACK_NAME, type Route } from './routes.ts';
+import { type Attachment } from './segment.ts';
 
 /** The largest payloads: 65535 less the headers. */
 const MAX_BYTES = { ipv4: 65_507, ipv6: 65_527 } as const;
@@ -29,16 +30,15 @@ export class VirtualDatagramSocket implements DatagramSocket {
   readonly #release: () => void;
   /** `undefined` for a wildcard. */
   readonly #boundIp: string | undefined;
-  /** Where it sends from, by IP: one for each address of the host that it has sent from. */
-  #src: PacketAddr | undefined;
   readonly #groups = new Set<string>(); // Bounded by MAX_GROUPS.
   #multicastInterface: string | undefined;
   #mayBroadcast = false;
   #ttl = DEFAULT_TTL;
   #isClosed = false;
-  /** The way to where it sent last. */
+  /** The way to the host to which it sent last. */
   #lastDst: PacketAddr | undefined;
-  #lastRoute: Route | undefined;
+  #lastSrc: PacketAddr | undefined;
+  #lastVia: Attachment | undefined;
   #lastVersion = -1;
 
   constructor(stack: SocketHost, options: DatagramOptions, release: () => void) {
@@ -66,6 +66,10 @@ export class VirtualDatagramSocket implements DatagramSocket {
       this.#failed('EMSGSIZE', ip, port);
       return;
     }
+    if (dst === this.#lastDst && stack.routes.version === this.#lastVersion) {
+      stack.send(new Packet('udp', this.#lastSrc!, dst, copyMessage(payload), ttl ?? this.#ttl), this.#lastVia);
+      return;
+    }
     const isMulticast = dst.kind === 'multicast';
     const isBroadcast = !isMulticast && stack.isBroadcast(dst);
     if (isBroadcast && !this.#mayBroadcast) {
@@ -77,11 +81,17 @@ export class VirtualDatagramSocket implements DatagramSocket {
       this.#failed('ENETUNREACH', ip, port);
       return;
     }
-    const src = this.#sourceOf(route);
+    const src = stack.wire.addrs.get(route.srcIp, this.address.port);
     const hops = ttl ?? (isMulticast ? MULTICAST_TTL : this.#ttl);
-    const packet = new Packet('udp', src, dst, copyBytes(payload), hops);
+    const packet = new Packet('udp', src, dst, copyMessage(payload), hops);
     if (isMulticast || isBroadcast) stack.sendToMany(packet, route.via);
-    else stack.send(packet, route.via);
+    else {
+      stack.send(packet, route.via);
+      this.#lastDst = ip.includes('%') ? undefined : dst;
+      this.#lastSrc = src;
+      this.#lastVia = route.via;
+      this.#lastVersion = stack.routes.version;
+    }
   }
 
   setTtl(ttl: number): void {
@@ -109,7 +119,6 @@ export class VirtualDatagramSocket implements DatagramSocket {
 
   setMulticastInterface(interfaceName: string): void {
     this.#multicastInterface = this.#interfaceNamed(interfaceName);
-    this.#lastVersion = -1;
   }
 
   close(): Promise<void> {
@@ -138,21 +147,10 @@ export class VirtualDatagramSocket implements DatagramSocket {
   }
 
   #routeTo(dst: PacketAddr, ip: string, isForMany: boolean): Route | undefined {
-    const { routes } = this.#stack;
-    if (dst === this.#lastDst && routes.version === this.#lastVersion && !isForMany) return this.#lastRoute;
     const percent = ip.indexOf('%');
     const zone = percent < 0 ? (isForMany ? this.#multicastInterface : undefined) : ip.slice(percent + 1);
     if (isForMany && zone === LOOPBACK_NAME) return { via: undefined, srcIp: this.#boundIp ?? '127.0.0.1' };
-    const route = routes.route(dst, zone, this.#boundIp);
-    this.#lastDst = zone === undefined ? dst : undefined;
-    this.#lastRoute = route;
-    this.#lastVersion = routes.version;
-    return route;
-  }
-
-  #sourceOf({ srcIp }: Route): PacketAddr {
-    if (this.#src?.ip !== srcIp) this.#src = this.#stack.wire.addrs.get(srcIp, this.address.port);
-    return this.#src;
+    return this.#stack.routes.route(dst, zone, this.#boundIp);
   }
 
   #groupKey(group: string, interfaceName: string | undefined): string {
