@@ -36,7 +36,7 @@ const MAX_AHEAD_MS = 86_400_000;
 
 /** The handshake of the session in `slots.mine`, which this class sets and clears. */
 export class OwnHandshake {
-  readonly #user: HandshakeContext;
+  readonly #context: HandshakeContext;
   readonly #slots: Slots;
   readonly #outbox: Outbox<Bytes, ChannelEvent, ChannelTimer>;
   #attempt = new Attempt(0);
@@ -54,11 +54,11 @@ export class OwnHandshake {
   /** The session for which `clock` was reported. */
   #timed: Session | undefined;
 
-  constructor(user: HandshakeContext) {
-    this.#user = user;
-    this.#slots = user.slots;
-    this.#outbox = user.outbox;
-    this.#early = new EarlyData(user.identity.earlyBudget);
+  constructor(context: HandshakeContext) {
+    this.#context = context;
+    this.#slots = context.slots;
+    this.#outbox = context.outbox;
+    this.#early = new EarlyData(context.identity.earlyBudget);
   }
 
   /** Whether it was answered by a key that is not accepted. */
@@ -88,13 +88,13 @@ export class OwnHandshake {
   /** Begins a handshake. With `later`, InitHello waits for one interval: the other side has begun a handshake too. */
   begin(now: Millis, wallMs: number, later = false): void {
     this.#initiate(now, wallMs);
-    this.#outbox.arm('give_up', now + this.#user.limits.handshakeTimeoutMs);
+    this.#outbox.arm('give_up', now + this.#context.limits.handshakeTimeoutMs);
     if (later) this.#armRepetition(now, this.#slots.mine!);
     else this.retransmit(now);
   }
 
   #initiate(now: Millis, wallMs: number): void {
-    const { identity } = this.#user;
+    const { identity } = this.#context;
     this.#slots.mine = initiateSession(identity, now, identity.timestamps.next(wallMs), identity.random(32));
     this.#attempt = new Attempt(now);
     this.#judged = undefined;
@@ -103,7 +103,7 @@ export class OwnHandshake {
   #armRepetition(now: Millis, session: Session): void {
     this.#outbox.arm(
       'retransmit',
-      now + this.#attempt.nextIntervalMs(this.#user.limits.handshakeBackoffMs, session.id),
+      now + this.#attempt.nextIntervalMs(this.#context.limits.handshakeBackoffMs, session.id),
     );
   }
 
@@ -114,7 +114,7 @@ export class OwnHandshake {
     if (this.#judged !== undefined) return this.#armRepetition(now, mine); // it has been heard
     if (this.#isForgotten(now, mine)) return this.#beginAgain(now);
     if (mine.state === 'hello_sent' && this.#attempt.mayRenew(now)) {
-      mine.renew(this.#user.identity.timestamps.next(this.#user.wallMs(now)));
+      mine.renew(this.#context.identity.timestamps.next(this.#context.wallMs(now)));
     }
     for (const message of mine.repeats) this.#outbox.transmit(message);
     if (mine.confirm !== undefined) this.#outbox.transmit(mine.confirm);
@@ -130,7 +130,7 @@ export class OwnHandshake {
 
   /** Begins with another InitHello; the deadline stays. */
   #beginAgain(now: Millis): void {
-    this.#initiate(now, this.#user.wallMs(now));
+    this.#initiate(now, this.#context.wallMs(now));
     this.retransmit(now);
   }
 
@@ -152,7 +152,7 @@ export class OwnHandshake {
     if (!this.#attempt.mayRead(now)) return 'overloaded';
     const reply = mine.readRespHello(datagram);
     if (typeof reply === 'string') return reply;
-    const verdict = this.#user.judge(reply.publicKey);
+    const verdict = this.#context.judge(reply.publicKey);
     if (verdict !== undefined) {
       this.#roundTripMs = now - mine.createdMs;
       return this.#settle(now, reply, verdict);
@@ -163,7 +163,7 @@ export class OwnHandshake {
     const isAsked = this.#slots.isJudged(reply.publicKey);
     this.#roundTripMs = now - mine.createdMs;
     this.#judged = { datagram: copyBytes(datagram), reply };
-    if (!isAsked) this.#user.ask(reply.publicKey, 'responder');
+    if (!isAsked) this.#context.ask(reply.publicKey, 'responder');
     return undefined;
   }
 
@@ -193,14 +193,14 @@ export class OwnHandshake {
     mine.takeReply(reply);
     mine.provenMs = now;
     this.#attempt.refused = false;
-    this.#user.pin(publicKey);
+    this.#context.pin(publicKey);
     this.#attempt.restart();
     this.retransmit(now);
     this.#outbox.event({ type: 'session', publicKey, side: 'responder' });
     // Messages follow InitDone at once, unless there is a working session, or the other side is an original, which may
     // forget the channel before InitDone arrives: then they wait for RespDone.
-    const isLost = this.#user.isStale(now) && current?.isOurKind === true;
-    if (current?.canSeal !== true || isLost) this.#user.promote(now, mine);
+    const isLost = this.#context.isStale(now) && current?.isOurKind === true;
+    if (current?.canSeal !== true || isLost) this.#context.promote(now, mine);
     return undefined;
   }
 
@@ -241,7 +241,7 @@ export class OwnHandshake {
 
   #handleTime(now: Millis, { sessionId, timestamp }: TimeReply): P2pkeDrop | undefined {
     const { mine, current } = this.#slots;
-    const wallMs = this.#user.wallMs(now);
+    const wallMs = this.#context.wallMs(now);
     const differenceMs = tai64nMs(timestamp) - wallMs;
     const isDifferent = Math.abs(differenceMs) >= CLOCK_TOLERANCE_MS;
     if (mine?.state === 'hello_sent' && mine.isOwnHello(sessionId)) {
@@ -249,7 +249,7 @@ export class OwnHandshake {
       const isTooFar = differenceMs > MAX_AHEAD_MS;
       if (isDifferent) this.#outbox.event({ type: 'clock', differenceMs, refused: isTooFar });
       if (isTooFar) return undefined;
-      mine.renew(this.#user.identity.timestamps.next(Math.max(wallMs, wallMs + differenceMs + 1)));
+      mine.renew(this.#context.identity.timestamps.next(Math.max(wallMs, wallMs + differenceMs + 1)));
       for (const message of mine.repeats) this.#outbox.transmit(message);
       return undefined;
     }
@@ -267,15 +267,15 @@ export class OwnHandshake {
     this.#outbox.transmit(session.confirm!); // again, the same bytes: should the first have been lost, the original would storm (P1)
     const early = this.#early;
     const crowded = this.#crowded;
-    this.#early = new EarlyData(this.#user.identity.earlyBudget);
+    this.#early = new EarlyData(this.#context.identity.earlyBudget);
     this.end();
-    this.#user.heard(now);
+    this.#context.heard(now);
     if (early.datagrams.length > 0) {
       this.#unseen?.early.release();
       this.#unseen = { session, early };
       this.#outbox.arm('repeat', now + REPEAT_MS);
     }
-    if (this.#slots.current !== session) this.#user.promote(now, session);
+    if (this.#slots.current !== session) this.#context.promote(now, session);
     else if (crowded) this.#outbox.event(READY);
   }
 

@@ -26,7 +26,7 @@ const MAX_REFUSED = 8;
 
 /** What is known of `slots.theirs` and `slots.claims`, which this class fills. */
 export class TheirHandshakes {
-  readonly #user: HandshakeContext;
+  readonly #context: HandshakeContext;
   readonly #slots: Slots;
   readonly #outbox: Outbox<Bytes, ChannelEvent, ChannelTimer>;
   readonly #refused = new RefusedHellos(MAX_REFUSED);
@@ -35,10 +35,10 @@ export class TheirHandshakes {
   /** A handshake that waits for its first data, or for `HOLD_MS` (fault P2). */
   #held: Session | undefined;
 
-  constructor(user: HandshakeContext) {
-    this.#user = user;
-    this.#slots = user.slots;
-    this.#outbox = user.outbox;
+  constructor(context: HandshakeContext) {
+    this.#context = context;
+    this.#slots = context.slots;
+    this.#outbox = context.outbox;
   }
 
   /** Timestamp of the last handshake that the other side began and completed. */
@@ -63,7 +63,7 @@ export class TheirHandshakes {
     const parsed = decodeInitHello(datagram);
     if (parsed === undefined) return 'malformed';
     // Cheap checks come before that of the signature.
-    const { pinned, identity } = this.#user;
+    const { pinned, identity } = this.#context;
     if (pinned !== undefined && !equalBytes(pinned.spki, parsed.hello.spki)) return 'identity_mismatch';
     if (this.#isOld(parsed.hello.timestamp)) return this.#refuseOld(now, id);
     const hello = verifyInitHello(datagram, identity.registry, parsed);
@@ -73,15 +73,15 @@ export class TheirHandshakes {
   /** Answers a hello that has been verified, once its key is accepted. */
   handleHello(now: Millis, hello: VerifiedHello): P2pkeDrop | undefined {
     const { publicKey } = hello;
-    const verdict = this.#user.judge(publicKey);
+    const verdict = this.#context.judge(publicKey);
     if (verdict === 'accepted') return this.#reply(now, hello);
     if (verdict !== undefined) return verdict;
     const refusal = this.#refusal(now, hello);
     if (refusal !== undefined) return refusal;
-    const isAsked = this.#slots.isJudged(publicKey) || this.#user.isReplyJudged(publicKey);
+    const isAsked = this.#slots.isJudged(publicKey) || this.#context.isReplyJudged(publicKey);
     if (!this.#slots.addClaim(now, hello)) return 'overloaded';
-    this.#user.armEnd();
-    if (!isAsked) this.#user.ask(publicKey, 'initiator');
+    this.#context.armEnd();
+    if (!isAsked) this.#context.ask(publicKey, 'initiator');
     return undefined;
   }
 
@@ -89,7 +89,7 @@ export class TheirHandshakes {
   answer(now: Millis, publicKey: PublicKey, refusal: P2pkeDrop | undefined): P2pkeDrop | undefined {
     let reason: P2pkeDrop | undefined;
     for (const hello of this.#slots.takeClaims(publicKey)) reason = refusal ?? this.#reply(now, hello);
-    this.#user.armEnd();
+    this.#context.armEnd();
     return reason;
   }
 
@@ -120,7 +120,7 @@ export class TheirHandshakes {
   release(now: Millis): void {
     if (this.#held === undefined) return;
     this.#outbox.transmit(this.#held.message); // RespDone once more, so that no data comes before it
-    this.#user.promote(now, this.#held);
+    this.#context.promote(now, this.#held);
   }
 
   #isOld(timestamp: Uint8Array): boolean {
@@ -130,7 +130,7 @@ export class TheirHandshakes {
   /** Sends a peer whose clock went back the time that its hellos have to exceed. */
   #refuseOld(now: Millis, id: Uint8Array): P2pkeDrop {
     if (this.#refused.isAgain(id)) {
-      this.#outbox.transmit(timeReply(id, this.#user.wallMs(now), this.#lastTimestamp));
+      this.#outbox.transmit(timeReply(id, this.#context.wallMs(now), this.#lastTimestamp));
     }
     return 'stale_hello';
   }
@@ -147,11 +147,11 @@ export class TheirHandshakes {
     const refusal = this.#refusal(now, hello);
     if (refusal !== undefined) return refusal;
     if (!this.#slots.makeRoom(hello.timestamp)) return 'overloaded';
-    const { identity } = this.#user;
+    const { identity } = this.#context;
     const session = answerSession(identity, now, hello, identity.random(32));
     if (session === undefined) return 'low_order';
     this.#slots.addTheirs(session);
-    this.#user.armEnd();
+    this.#context.armEnd();
     this.#outbox.transmit(session.message);
     return undefined;
   }
@@ -160,18 +160,18 @@ export class TheirHandshakes {
   #answered(now: Millis, session: Session): P2pkeDrop | undefined {
     const publicKey = session.publicKey!;
     // Another may have been pinned since InitHello.
-    if (this.#user.pinned !== undefined && !equalBytes(this.#user.pinned.spki, publicKey.spki)) {
+    if (this.#context.pinned !== undefined && !equalBytes(this.#context.pinned.spki, publicKey.spki)) {
       this.#slots.theirs = this.#slots.theirs.filter((other) => other !== session);
       return 'identity_mismatch';
     }
-    this.#user.pin(publicKey);
+    this.#context.pin(publicKey);
     session.provenMs = now;
     if (!this.#isOld(session.timestamp)) this.#lastTimestamp = session.timestamp;
     this.#held = session;
     this.#outbox.arm('hold', now + HOLD_MS);
-    this.#user.armEnd();
+    this.#context.armEnd();
     this.#outbox.transmit(session.message);
-    const wallMs = this.#user.wallMs(now);
+    const wallMs = this.#context.wallMs(now);
     const differenceMs = tai64nMs(session.timestamp) - wallMs;
     if (Math.abs(differenceMs) >= CLOCK_TOLERANCE_MS) {
       this.#outbox.transmit(timeReply(session.id, wallMs, undefined));

@@ -1,10 +1,11 @@
 /** What a QUIC endpoint is made from. */
 
 import { type Bytes } from '../../base/bytes.ts';
+import { wholeNumber } from '../../base/checks.ts';
 import { type Incoming, type Verdict } from './admission.ts';
 import { type QuicConnection } from './connection.ts';
 import { type EngineFactory } from './engine.ts';
-import { type QuicSettings } from './settings.ts';
+import { encodeAlpn, type QuicSettings } from './settings.ts';
 
 /** The peer that the judge is asked about. */
 export interface Judged {
@@ -87,4 +88,19 @@ export interface ConnectOptions {
   readonly serverName?: string | undefined;
   /** ALPN names for this connection; an empty list offers none. @default the endpoint's */
   readonly alpn?: readonly string[] | undefined;
+}
+
+const MAX_ADDRESS = 2 ** 32 - 1;
+/** A server name as DNS has it (RFC 1035 §2.3.4). */
+const MAX_SERVER_NAME = 253;
+
+/** @internal @throws {RangeError} for an address or names out of bounds. */
+export function checkConnect(address: number, { serverName, alpn }: ConnectOptions): void {
+  wholeNumber(address, 'address', address, 0, MAX_ADDRESS);
+  if (serverName !== undefined && (serverName.length < 1 || serverName.length > MAX_SERVER_NAME)) {
+    throw new RangeError(
+      `Cannot take serverName: expected 1 to ${MAX_SERVER_NAME} characters, got ${serverName.length}`,
+    );
+  }
+  if (alpn !== undefined) encodeAlpn(alpn);
 }

@@ -12,7 +12,7 @@ import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Arrivals, type Incoming, isVerdict, resolveAdmission, type Verdict } from './admission.ts';
 import { type ConnectionOwner, QuicConnection } from './connection.ts';
 import { decodeEvents, type EventTarget } from './decode-events.ts';
-import { type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
+import { checkConnect, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
 import { EngineFailure, type EngineGauges, type InboundDatagram, type OutboundDatagrams } from './engine.ts';
 import { Engines, type Instance } from './engines.ts';
 import { type QuicClosed } from './closed.ts';
@@ -20,12 +20,9 @@ import { type QuicEvent } from './events.ts';
 import { HandshakeDeadlines } from './handshake-deadlines.ts';
 import { PeerJudge } from './peer-judge.ts';
 import { Relief } from './relief.ts';
-import { encodeAlpn, type EngineSettings, limitsOf, resolveSettings, settingsFor } from './settings.ts';
+import { type EngineSettings, limitsOf, resolveSettings, settingsFor } from './settings.ts';
 import { WindowBudget, Windows } from './window-budget.ts';
 
-const MAX_ADDRESS = 2 ** 32 - 1;
-/** A server name as DNS has it (RFC 1035 §2.3.4). */
-const MAX_SERVER_NAME = 253;
 /** Bytes of a reset key that we draw ourselves: one HMAC-SHA-256 block. */
 const RESET_KEY_BYTES = 64;
 
@@ -45,6 +42,8 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   readonly #relief: Relief;
   /** Connections by their windows: which one to tell the engine of when a window changes. */
   readonly #byWindows = new WeakMap<Windows, QuicConnection>();
+  /** Connections whose peers have no credit yet, where the settings say so. */
+  readonly #held = new WeakSet<QuicConnection>();
   #now: Millis;
   readonly #arrivals: Arrivals;
   readonly #deadlines: HandshakeDeadlines;
@@ -176,14 +175,8 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
    */
   connect(now: Millis, address: number, options: ConnectOptions = {}): QuicConnection {
     this.#advance(now);
-    wholeNumber(address, 'address', address, 0, MAX_ADDRESS);
+    checkConnect(address, options);
     const { serverName, alpn } = options;
-    if (serverName !== undefined && (serverName.length < 1 || serverName.length > MAX_SERVER_NAME)) {
-      throw new RangeError(
-        `Cannot take serverName: expected 1 to ${MAX_SERVER_NAME} characters, got ${serverName.length}`,
-      );
-    }
-    if (alpn !== undefined) encodeAlpn(alpn);
     if (this.#closing) throw new Error('Cannot connect: the QUIC endpoint is closed');
     const windows = this.#beginWindows(address);
     const attempt = (): readonly [Instance, number] | undefined => {
@@ -241,6 +234,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
   /** The peer is let in and the handshake is over: it gets streams, if it had none before, and its window. */
   #grant(connection: QuicConnection): void {
     const { windows, engine, handle } = connection;
+    this.#held.delete(connection);
     this.#windows.open(windows, this.#now);
     if (!limitsOf(this.#settings).held) return;
     engine.grant(handle);
@@ -249,7 +243,9 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
 
   #setWindows(windows: Windows): void {
     const connection = this.#byWindows.get(windows);
-    connection?.engine.setWindows(connection.handle, windows.receive, windows.send);
+    // A peer that is not let in yet gets no window, whatever changes meanwhile.
+    if (connection === undefined || this.#held.has(connection)) return;
+    connection.engine.setWindows(connection.handle, windows.receive, windows.send);
   }
 
   /** An engine is no more, and its connections with it. The next call makes another. */
@@ -305,6 +301,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     const { engine } = instance;
     const connection = new QuicConnection({ role, handle, address, mtuBytes, engine, windows }, this.#owner);
     this.#byWindows.set(windows, connection);
+    if (limitsOf(this.#settings).held) this.#held.add(connection);
     instance.connections.set(handle, connection);
     this.#options.addresses?.retain(address);
     if (role === 'server') this.#arrivals.begun(connection);

@@ -31,7 +31,7 @@ export interface Instance {
 }
 
 /** Makes engines, and is told when one breaks. */
-export interface EnginesUser {
+export interface EnginesHooks {
   /** @throws {EngineFailure} when none can be made. */
   make(mark: number, host: Pick<EngineHost, 'judge' | 'failed'>): QuicEngine;
   judge(connection: QuicConnection | undefined, chain: readonly Bytes[]): number;
@@ -42,14 +42,14 @@ export interface EnginesUser {
 export class Engines {
   /** Oldest first. Bounded by `MAX_ENGINES`. Replaced when it changes: an engine may break while somebody goes through it. */
   all: readonly Instance[] = [];
-  readonly #user: EnginesUser;
+  readonly #hooks: EnginesHooks;
   #current: Instance | undefined;
   /** Why the last one broke, for errors. */
   #failure: EngineFailure | undefined;
 
   /** @throws {EngineFailure} when no engine can be made. */
-  constructor(user: EnginesUser) {
-    this.#user = user;
+  constructor(hooks: EnginesHooks) {
+    this.#hooks = hooks;
     this.#current = this.#make();
   }
 
@@ -147,12 +147,12 @@ export class Engines {
     let mark = 0;
     while (used.has(mark)) mark = (mark + 1) % MARKS;
     const connections = new Map<number, QuicConnection>();
-    const engine = this.#user.make(mark, {
-      judge: (handle, chain) => this.#user.judge(connections.get(handle), chain),
+    const engine = this.#hooks.make(mark, {
+      judge: (handle, chain) => this.#hooks.judge(connections.get(handle), chain),
       failed: (failure) => {
         this.#failure = failure;
         this.#remove(instance);
-        this.#user.lost(instance, failure);
+        this.#hooks.lost(instance, failure);
       },
     });
     const instance: Instance = { engine, mark, connections };

@@ -3,7 +3,6 @@
 import { type Addr, ipOf } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type AcceptPeer } from '../../core/accept.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type Realm } from '../../core/realm.ts';
@@ -12,18 +11,17 @@ import { type Swarm } from '../../core/swarm.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
 import { type PeerSessions, type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
-import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { type QuicClosed } from '../../protocols/quic/closed.ts';
 import { type QuicAddr, quicAddr } from './address.ts';
 import { CODE } from './codes.ts';
 import { type MakeEndpoint, type Place, QuicDriver } from '../../quic/quic-driver.ts';
 import { replacedIdleMs, surplusIdleMs } from '../../quic/idle-watch.ts';
-import { AcceptGate, type PendingVerdict } from '../../sessions/accept-gate.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
 import { type Dial } from '../../sessions/dials.ts';
 import { dialError, sessionError } from '../../quic/errors.ts';
 import { keyOf } from '../../identity/quic-identity.ts';
 import { type ResolvedOptions } from './options.ts';
+import { PeerAdmission } from './peer-admission.ts';
 import { Session } from './session.ts';
 import { type SessionHooks } from './session-hooks.ts';
 import { type SwarmMemory } from './swarm-memory.ts';
@@ -40,18 +38,14 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #id: PeerId;
   readonly #inner: Swarm<I>;
   readonly #options: ResolvedOptions<I>;
-  readonly #user: SessionsHooks<QuicAddr<I>>;
+  readonly #swarm: SessionsHooks<QuicAddr<I>>;
   readonly #counters: CounterSet;
   readonly #driver: QuicDriver<I>;
   readonly #hooks: SessionHooks<Session<I>>;
   readonly #table: ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>;
   /** Sessions by their connections. Bounded by `maxConnections` and what is dialled. */
   readonly #sessions = new Map<QuicConnection, Session<I>>();
-  readonly #gate: AcceptGate<QuicAddr<I>>;
-  /** Connections whose peers `accept` has not decided about. Bounded by the gate. */
-  readonly #pending = new Map<QuicConnection, PendingVerdict>();
-  /** Connections that `accept` has refused, until they have ended. */
-  readonly #refused = new WeakSet<QuicConnection>();
+  readonly #admission: PeerAdmission<I>;
   readonly #memory: SwarmMemory;
   /** Whether sessions that wait for room are to be looked at in a later turn. */
   #waking = false;
@@ -59,7 +53,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   constructor(
     inner: Swarm<I>,
     options: ResolvedOptions<I>,
-    user: SessionsHooks<QuicAddr<I>>,
+    swarm: SessionsHooks<QuicAddr<I>>,
     makeEndpoint: MakeEndpoint,
   ) {
     const { realm } = inner;
@@ -67,8 +61,8 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#id = options.id;
     this.#inner = inner;
     this.#options = options;
-    this.#counters = user.counters;
-    this.#user = user;
+    this.#counters = swarm.counters;
+    this.#swarm = swarm;
     this.#memory = {
       held: 0,
       pending: 0,
@@ -76,19 +70,26 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       onRoom: () => {
         if (this.#waking) return;
         this.#waking = true;
-        user.later(() => {
+        swarm.later(() => {
           this.#waking = false;
           this.unpark();
         });
       },
     };
-    this.#gate = new AcceptGate({
+    this.#admission = new PeerAdmission<I>({
       realm,
       accept: options.accept,
-      onFault: ({ addr }, cause) => {
+      peerIdOf: options.peerIdOf,
+      expected: (connection) => this.#table.dials.of(connection)?.target.id,
+      found: (connection, id) => void (this.#table.dials.of(connection)!.found = id),
+      placeOf: (connection) => this.#driver.placeOf(connection)?.src,
+      accepted: (connection) => this.#accepted(connection),
+      refused: () => this.#counters.countDrop('quic.not_accepted'),
+      fault: (addr, cause) => {
         this.#counters.countDrop('handler_error');
         this.#trace('handler_error', addr, 'accept', cause);
       },
+      scheduleFlush: () => this.#driver.scheduleFlush(),
     });
     this.#table = new ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>({
       realm,
@@ -108,7 +109,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#driver = new QuicDriver(
       inner,
       {
-        judge: (judged) => this.#judge(judged),
+        judge: (judged) => this.#admission.judge(judged),
         handlerOf: (connection) => this.#sessions.get(connection),
         connected: (connection) => this.#connected(connection),
         closed: (connection, closed) => this.#ended(connection, closed),
@@ -119,8 +120,8 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         keyLog: (line) => options.onKeyLog?.(line),
         other: (message) => this.#other(message),
         unreachable: (place, error) => this.#unreachable(place, error),
-        failed: (bug) => user.failed(bug),
-        later: user.later,
+        failed: (bug) => swarm.failed(bug),
+        later: swarm.later,
       },
       (hooks) => makeEndpoint({ ...hooks, heldElsewhere: () => this.#memory.held + this.#memory.pending }),
     );
@@ -144,7 +145,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
    */
   requestAcknowledgements(): void {
     // In a turn of its own, or both would travel in one packet.
-    this.#user.later(() => {
+    this.#swarm.later(() => {
       for (const session of this.#sessions.values()) if (session.unacknowledged > 0) session.connection.ping();
       this.#driver.scheduleFlush();
     });
@@ -169,9 +170,9 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** Sends one CONNECTION_CLOSE to each peer; a peer that does not get it notices by its idle timeout. */
   close(): void {
-    this.#gate.close();
+    this.#admission.close();
     this.#driver.close(CODE.NONE, 'closed');
-    this.#table.clear(this.#user.closedError('reach the peer')!);
+    this.#table.clear(this.#swarm.closedError('reach the peer')!);
     this.#sessions.clear();
   }
 
@@ -207,38 +208,8 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#driver.scheduleFlush();
   }
 
-  #judge({ connection, chain }: Judged): number | 'pending' | undefined {
-    const key = keyOf(chain[0]!);
-    if (key === undefined) return ALERT.UNSUPPORTED_CERTIFICATE;
-    const id = this.#options.peerIdOf(key);
-    const dial = this.#table.dials.of(connection);
-    if (dial !== undefined && dial.target.id !== id) {
-      dial.found = id;
-      return ALERT.BAD_CERTIFICATE;
-    }
-    const place = this.#driver.placeOf(connection);
-    if (place === undefined) return ALERT.ACCESS_DENIED;
-    const peer = peerOf(connection, id, key, place.src);
-    const settle = (accepted: boolean): void => this.#judged(connection, accepted);
-    const verdict = this.#gate.ask(peer, ipOf(place.src) ?? place.src.text, settle);
-    if (verdict === true) return undefined;
-    if (verdict !== false) {
-      this.#pending.set(connection, verdict);
-      return 'pending';
-    }
-    this.#refuse(connection);
-    return ALERT.ACCESS_DENIED;
-  }
-
-  /** `accept` has answered later. The peer may have sent on streams meanwhile; they are read now. */
-  #judged(connection: QuicConnection, accepted: boolean): void {
-    if (!this.#pending.delete(connection) || connection.state === 'closed') return;
-    if (!accepted) {
-      this.#refuse(connection);
-      connection.close(CODE.NOT_ACCEPTED, 'not accepted');
-      this.#driver.scheduleFlush();
-      return;
-    }
+  /** `accept` has said yes later. What the peer has sent meanwhile is read now. */
+  #accepted(connection: QuicConnection): void {
     this.#driver.admit(connection);
     if (connection.state !== 'open') return;
     const session = this.#admit(connection);
@@ -247,25 +218,9 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#relieve();
   }
 
-  #refuse(connection: QuicConnection): void {
-    this.#refused.add(connection);
-    this.#counters.countDrop('quic.not_accepted');
-  }
-
   /** Asks `accept` again about every peer, and ends what it refuses. */
   recheck(): Promise<void> {
-    return this.#gate.recheck(
-      [...this.#table.values()].map((session) => {
-        const { peer, publicKey, connection } = session;
-        const end = (): void => {
-          if (connection.state === 'closed') return;
-          this.#counters.countDrop('quic.not_accepted');
-          connection.close(CODE.NOT_ACCEPTED, 'not accepted');
-          this.#driver.scheduleFlush();
-        };
-        return [peerOf(connection, peer, publicKey, this.#driver.placeOf(connection)!.src), end] as const;
-      }),
-    );
+    return this.#admission.recheck(this.#table.values());
   }
 
   /** Ends the session that holds most of unfinished messages, where all together hold far too much. */
@@ -279,7 +234,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   }
 
   #connected(connection: QuicConnection): void {
-    if (!this.#pending.has(connection)) this.#admit(connection);
+    if (!this.#admission.isPending(connection)) this.#admit(connection);
   }
 
   /** The handshake is over, and the peer is accepted. */
@@ -298,11 +253,10 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   #ended(connection: QuicConnection, closed: QuicClosed): void {
     const session = this.#sessions.get(connection);
     const dial = this.#table.dials.take(connection);
-    this.#pending.get(connection)?.cancel();
-    this.#pending.delete(connection);
+    this.#admission.forget(connection);
     connection.forget();
     if (dial !== undefined) {
-      const error = this.#refused.has(connection)
+      const error = this.#admission.isRefused(connection)
         ? new P2PError('refused', 'local', `Cannot reach ${dial.target.text}: accept refused it`, { sent: 'no' })
         : dialError(dial.target, closed, dial.found);
       this.#trace('handshake_failed', dial.target, error.code, error);
@@ -315,7 +269,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#table.remove(session);
     session.handleClosed(
       (sent) =>
-        this.#user.closedError(`reach ${session.peer}`) ?? sessionError(session.peer, closed, sent, CODE.NOT_ACCEPTED),
+        this.#swarm.closedError(`reach ${session.peer}`) ?? sessionError(session.peer, closed, sent, CODE.NOT_ACCEPTED),
     );
   }
 
@@ -330,21 +284,21 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   }
 
   #makeHooks(): SessionHooks<Session<I>> {
-    const user = this.#user;
+    const swarm = this.#swarm;
     return {
       maxMessageBytes: this.#options.maxMessageBytes,
       datagramTells: this.#options.datagramTells,
       pending: this.#options.pending,
       memory: this.#memory,
       get listening() {
-        return user.listening;
+        return swarm.listening;
       },
-      deliver: (session, payload) => user.deliver(this.#messageOf(session, payload), session.tellBudget),
-      serve: (session, request) => user.serve(this.#messageOf(session, request), session.askBudget),
+      deliver: (session, payload) => swarm.deliver(this.#messageOf(session, payload), session.tellBudget),
+      serve: (session, request) => swarm.serve(this.#messageOf(session, request), session.askBudget),
       count: (drop) => this.#counters.countDrop(drop),
       countSent: this.#counters.countSent.bind(this.#counters),
       scheduleFlush: this.#driver.scheduleFlush,
-      settled: () => user.settled(),
+      settled: () => swarm.settled(),
       nowMs: () => this.#realm.nowMs(),
     };
   }
@@ -352,14 +306,4 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
     this.#realm.trace?.({ layer: 'quic', type, atMs: this.#realm.nowMs(), addr, reason, cause });
   }
-}
-
-function peerOf<I extends Addr>(
-  connection: QuicConnection,
-  id: PeerId,
-  publicKey: PublicKey,
-  inner: I,
-): AcceptPeer<QuicAddr<I>> {
-  const side = connection.role === 'client' ? 'responder' : 'initiator';
-  return { id, publicKey, addr: quicAddr(id, inner), side };
 }
