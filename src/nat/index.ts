@@ -8,6 +8,7 @@
  * ```
  */
 
+export { type AddressWatch, type AddressWatchOptions, watchAddresses } from './address-watch.ts';
 export { type DialBackOptions, type DialBackProof, proveReachable } from './dial-back.ts';
 export { type DialBackHelper, type DialBackHelperOptions, serveDialBack } from './dial-back-helper.ts';
 export { type DialBackListener, type DialBackListenerOptions, listenForDialBack } from './dial-back-listener.ts';

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { P2PError } from '../../src/core/errors.ts';
 import { parseSocketAddress } from '../../src/base/ip.ts';
 import {
+  type AddressWatch,
   type DialBackProof,
   DialBackNonces,
   listenForDialBack,
@@ -14,6 +15,7 @@ import {
   openObserver,
   proveReachable,
   serveDialBack,
+  watchAddresses,
 } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { answerStun } from '../../src/protocols/stun/server.ts';
@@ -175,6 +177,52 @@ describe('an observing swarm on the move', () => {
     const after = await run(swarm.observe(observers[0]!));
     assert.notEqual(after.mapped.ip, before.mapped.ip);
     assert.equal(changes, 1);
+    await run(swarm.close());
+    await close();
+  });
+});
+
+describe('a watch of addresses', () => {
+  it('asks again when the interfaces change, and every five minutes', async () => {
+    const { realm, net, run, observers, close } = await world();
+    const host = net.host({ behind: net.nat('port') });
+    const { network, realm: time } = host;
+    const swarm = observing(await run(openUdpSwarm({ network, realm: time })));
+    const changes: (string | undefined)[] = [];
+    const watch: AddressWatch = watchAddresses(swarm, {
+      network,
+      observers: () => observers,
+      onChange: () => void changes.push(watch.address(4)?.ipCertainty),
+    });
+    await realm.clock.advance(1000);
+    assert.deepEqual(changes, ['assumed', 'likely', 'proven']);
+    const before = watch.address(4)!;
+    assert.equal(watch.mapping(4)?.behavior, 'endpoint-independent');
+    host.move({ behind: net.nat('random') });
+    assert.equal(watch.address(4), undefined, 'what was said before is worth nothing');
+    await realm.clock.advance(1000);
+    assert.notEqual(watch.address(4)!.ip, before.ip);
+    assert.deepEqual([watch.address(4)!.ipCertainty, watch.mapping(4)?.behavior], ['proven', 'dependent']);
+    const { sent } = swarm.counters.inner!;
+    await realm.clock.advance(300_000);
+    assert.equal(swarm.counters.inner!.sent, sent + observers.length);
+    watch[Symbol.dispose]();
+    await realm.clock.advance(600_000);
+    assert.equal(swarm.counters.inner!.sent, sent + observers.length, 'nothing is asked any more');
+    await run(swarm.close());
+    await close();
+  });
+
+  it('an answer to what was asked before a change of interfaces does not count', async () => {
+    const { realm, net, run, observers, close } = await world();
+    const host = net.host({ behind: net.nat('full') });
+    const { network, realm: time } = host;
+    const swarm = observing(await run(openUdpSwarm({ network, realm: time })));
+    using watch = watchAddresses(swarm, { network, observers: () => observers.slice(0, 1) });
+    await realm.clock.advance(10); // The question is on its way.
+    host.down();
+    await realm.clock.advance(1000);
+    assert.equal(watch.address(4), undefined);
     await run(swarm.close());
     await close();
   });

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Swarm } from 'shoal';
+import {
+  type DialBackProof,
+  natReport,
+  type NatReport,
+  observing,
+  type ObservingSwarm,
+  type StunAnswer,
+} from 'shoal/nat';
+import { openUdpSwarm, type UdpAddr } from 'shoal/udp';
+
+const same = <T>(value: T): T => value;
+
+describe('types of shoal/nat', () => {
+  it('an observing swarm has the addresses of the one below', async () => {
+    await using swarm = observing(await openUdpSwarm({ bind: '127.0.0.1:0' }));
+    same<ObservingSwarm<UdpAddr>>(swarm);
+    same<Swarm<UdpAddr>>(swarm);
+    const ask = (): Promise<StunAnswer> => swarm.observe(swarm.addr);
+    // @ts-expect-error observers are addresses or texts
+    const wrong = (): unknown => swarm.observe(5);
+    assert.equal(typeof ask, typeof wrong);
+  });
+
+  it('reports and proofs are plain data', async () => {
+    const report: NatReport = await natReport({ observers: [] });
+    assert.equal(report.paths.length, 0);
+    // @ts-expect-error whom to ask must be said
+    assert.throws(() => natReport({}), TypeError);
+    // @ts-expect-error a proof cannot be changed
+    const older = (proof: DialBackProof): unknown => (proof.atMs = 0);
+    assert.equal(typeof older, 'function');
+  });
+});
