@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Judged } from '../../../src/protocols/quic/endpoint-options.ts';
-import { Network, readAll, text } from './network.ts';
+import { type EngineFactory, type QuicEngine } from '../../../src/protocols/quic/engine.ts';
+import { FIRST_WINDOW_BYTES } from '../../../src/protocols/quic/window-budget.ts';
+import { engines, Network, readAll, text } from './network.ts';
 
 /** Alice dials Bob, who holds his peers and decides later. */
 function held(options: { readonly holdPeers?: boolean } = { holdPeers: true }) {
@@ -58,6 +60,31 @@ describe('a peer that is held', () => {
     alice.endpoint.admit(net.now, there);
     assert.ok(net.run(() => bob.all('streams_available').length === 2, 100));
     assert.ok(back.open('uni') !== undefined);
+  });
+
+  it('gets no window when the windows of all change before it is let in', () => {
+    const told: number[] = [];
+    const busy: EngineFactory = (host, settings, now) =>
+      new Proxy(engines(host, settings, now), {
+        get(engine, name: keyof QuicEngine) {
+          // Between half of the budget of 48 MiB, where send windows shrink, and all of it, where connections end.
+          if (name === 'memoryBytes' || name === 'bytesInUse') return () => 40 * 2 ** 20;
+          const method: unknown = Reflect.get(engine, name, engine);
+          if (typeof method !== 'function') return method;
+          return (...args: unknown[]): unknown => {
+            if (name === 'setWindows') told.push(args[2] as number);
+            return Reflect.apply(method, engine, args);
+          };
+        },
+      });
+    const net = new Network(1);
+    const bob = net.add('bob', { holdPeers: true, judge: () => 'pending', engines: busy });
+    const there = net.add('alice').endpoint.connect(net.now, bob.address);
+    assert.ok(net.run(() => there.state === 'open' && bob.saw('connected') !== undefined));
+    net.pass(1000);
+    assert.equal(told.length, 0);
+    bob.endpoint.admit(net.now, bob.saw('connected')!.connection);
+    assert.ok(told.includes(FIRST_WINDOW_BYTES), 'it begins with the small send window of the others');
   });
 
   it('learns that it is turned away, and has opened nothing until then', () => {
