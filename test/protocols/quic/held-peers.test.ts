@@ -64,11 +64,12 @@ describe('a peer that is held', () => {
 
   it('gets no window when the windows of all change before it is let in', () => {
     const told: number[] = [];
+    let isBusy = false;
     const busy: EngineFactory = (host, settings, now) =>
       new Proxy(engines(host, settings, now), {
         get(engine, name: keyof QuicEngine) {
           // Between half of the budget of 48 MiB, where send windows shrink, and all of it, where connections end.
-          if (name === 'memoryBytes' || name === 'bytesInUse') return () => 40 * 2 ** 20;
+          if (name === 'memoryBytes' || name === 'bytesInUse') return () => (isBusy ? 40 * 2 ** 20 : 0);
           const method: unknown = Reflect.get(engine, name, engine);
           if (typeof method !== 'function') return method;
           return (...args: unknown[]): unknown => {
@@ -81,6 +82,8 @@ describe('a peer that is held', () => {
     const bob = net.add('bob', { holdPeers: true, judge: () => 'pending', engines: busy });
     const there = net.add('alice').endpoint.connect(net.now, bob.address);
     assert.ok(net.run(() => there.state === 'open' && bob.saw('connected') !== undefined));
+    isBusy = true;
+    bob.endpoint.handleTimeout(net.now);
     net.pass(1000);
     assert.equal(told.length, 0);
     bob.endpoint.admit(net.now, bob.saw('connected')!.connection);
