@@ -174,9 +174,17 @@ export class WindowBudget {
     this.#apply(windows);
   }
 
-  /** What a connection may have more: it as much as is left for all others, and its part of what is left for its source. */
+  /**
+   * What a connection may have more: at most half of what is free, and its part of what is left for its source. Where its source has
+   * others, no more than leaves an even part for one more connection of that source, because granted credit cannot be revoked.
+   */
   #room(windows: Windows): number {
-    return Math.min(this.#free - windows.growth, Math.floor(this.#ofSource(windows, GROW_SHARE)));
+    const room = Math.min(this.#free - windows.growth, Math.floor(this.#ofSource(windows, GROW_SHARE)));
+    const members = this.#sources.get(windows.source)?.members;
+    const count = (members?.size ?? 0) + (members?.has(windows) === true ? 0 : 1);
+    if (count === 1) return room;
+    const even = Math.floor((this.#maxBytes * SOURCE_SHARE) / (count + 1));
+    return Math.min(room, Math.max(even - windows.growth, 0));
   }
 
   /** What is left for the source of a connection, or the part of it if others of that source have some. */

@@ -182,3 +182,25 @@ describe('memory of an endpoint', () => {
     assert.deepEqual(lastingBack.stats(), undefined);
   });
 });
+
+it('a fourth connection of one host, which begins when three have taken what its network may have, grows too', () => {
+  const net = new Network(1, { latencyMs: 50 });
+  const alice = net.add('alice');
+  const bob = net.add('bob', { windowBudgetBytes: 2 ** 20, hostOf: () => '192.0.2.1' });
+  readAll(bob);
+  const busy = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      const there = alice.endpoint.connect(net.now, bob.address);
+      assert.ok(net.run(() => there.state === 'open'));
+      writeAll(alice, there.open('uni')!, new Uint8Array(2 ** 23));
+    }
+  };
+  busy(3);
+  net.pass(2000);
+  assert.ok(bob.endpoint.grantedBytes > 350_000, `${bob.endpoint.grantedBytes} bytes`);
+  busy(1);
+  net.pass(4000);
+  const late = bob.all('connected')[3]!.connection.windows;
+  assert.ok(late.receive > 8 * FIRST_WINDOW_BYTES, `${late.receive} bytes`);
+  assert.ok(bob.endpoint.grantedBytes <= 2 ** 19);
+});
