@@ -26,6 +26,7 @@ export {
 } from '../core/addr.ts';
 export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';
 export { type UdpAddr, parseIpSocketAddress } from './socket-address.ts';
+export { addrsOfBound } from './addrs-of-bound.ts';
 export {
   type DatagramOptions,
   type DatagramSink,

@@ -5,7 +5,9 @@ import { type Duplex } from 'node:stream';
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { assertBytes, wholeNumber } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
+import { type Realm } from '../core/realm.ts';
 import { type Pipe, type PipeSink } from '../net/pipe.ts';
+import { PipeDuplex } from '../net/pipe-duplex.ts';
 import { StreamPipe } from '../net/stream-pipe.ts';
 
 /** The bytes of a new connection, to be read and written by hand. Every wait ends with the handshake's time. */
@@ -24,10 +26,8 @@ export interface HandshakeStream {
    */
   write(bytes: Uint8Array): Promise<void>;
   /**
-   * Takes the socket itself, for what needs one (node:tls). Bytes that were read too much are put back; the stream here is
+   * Takes the socket itself, or on a virtual host a stream that does as one, for what needs it (node:tls). Bytes that were read too much are put back; the stream here is
    * of no use afterwards, and the handshake has to return a `transport`.
-   *
-   * @throws {P2PError} `unsupported` in a network without sockets.
    */
   takeSocket(): Duplex;
 }
@@ -43,6 +43,7 @@ const MAX_AHEAD_BYTES = 65_536;
 export class ByteStream implements HandshakeStream, PipeSink {
   readonly #pipe: Pipe;
   readonly #signal: AbortSignal;
+  readonly #realm: Realm;
   /** Bounded by {@link MAX_AHEAD_BYTES} and a chunk, or by what is asked for. */
   #chunks: Bytes[] = [];
   #bytes = 0;
@@ -53,8 +54,9 @@ export class ByteStream implements HandshakeStream, PipeSink {
   #hasEnded = false;
   #isTaken = false;
 
-  constructor(pipe: Pipe, signal: AbortSignal) {
+  constructor(pipe: Pipe, signal: AbortSignal, realm: Realm) {
     this.#pipe = pipe;
+    this.#realm = realm;
     this.#signal = signal;
     pipe.sink = this;
     signal.addEventListener('abort', this.#onAbort);
@@ -97,13 +99,10 @@ export class ByteStream implements HandshakeStream, PipeSink {
   }
 
   takeSocket(): Duplex {
-    if (!(this.#pipe instanceof StreamPipe)) {
-      throw new P2PError('unsupported', 'local', 'Cannot take socket: this network has none', { sent: 'no' });
-    }
     this.#isTaken = true;
     this.#pipe.pause();
     this.#pipe.unshift(this.rest());
-    return this.#pipe.release();
+    return this.#pipe instanceof StreamPipe ? this.#pipe.release() : new PipeDuplex(this.#pipe, this.#realm);
   }
 
   /** What was read and not asked for; it belongs to what comes after the handshake. */
@@ -119,7 +118,7 @@ export class ByteStream implements HandshakeStream, PipeSink {
     this.#signal.removeEventListener('abort', this.#onAbort);
     this.#wanted?.reject(gone());
     this.#wanted = undefined;
-    this.#pipe.pause();
+    if (!this.#isTaken) this.#pipe.pause();
   }
 
   onData(chunk: Bytes): void {

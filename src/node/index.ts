@@ -47,5 +47,6 @@ export {
 } from './stats.ts';
 export { tls, tlsHandshake, type TlsOptions } from './tls.ts';
 export { type Pipe, type PipeSink, type PipeSpace } from '../net/pipe.ts';
+export { systemNetwork } from '../net/system-network.ts';
 export { type HandshakeResult, type Transform } from './transform.ts';
 export { writing, type WritingOptions } from './writing.ts';

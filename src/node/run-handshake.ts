@@ -50,7 +50,7 @@ export async function runHandshake(parts: HandshakeParts): Promise<Secured> {
   const { connection, pipe, hook, attempt, realm, ask } = parts;
   const { addr } = connection;
   const { signal } = attempt;
-  const stream = new ByteStream(pipe, signal);
+  const stream = new ByteStream(pipe, signal, realm);
   const deadline = new Deadline(realm, hook.timeoutMs, () => {
     const message = `Cannot finish handshake with ${addr}: not done within ${hook.timeoutMs} ms`;
     attempt.giveUp('handshake_timeout', new P2PError('timeout', 'remote', message));

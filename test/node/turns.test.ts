@@ -23,6 +23,7 @@ import { NodeConnection } from '../../src/node/node-connection.ts';
 import { type Pipe } from '../../src/net/pipe.ts';
 import { CipherState } from '../../src/protocols/noise/cipher-state.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { systemRealm } from '../../src/runtime/system-realm.ts';
 import { World } from '../support/node-world.ts';
 
 /** More than this in one turn would be more than 20 ms on a slow machine. */
@@ -193,7 +194,7 @@ describe('one chunk of a peer, in turns', () => {
       end: () => undefined,
       destroy: () => undefined,
     };
-    const stream = new ByteStream(pipe, new AbortController().signal);
+    const stream = new ByteStream(pipe, new AbortController().signal, systemRealm);
     const read = stream.read(10_000);
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;

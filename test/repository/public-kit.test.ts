@@ -8,8 +8,8 @@ const read = (file: string): string => readFileSync(path.join(root, file), 'utf8
 
 /** What swarms may use of these folders is public, so that anybody can write the same swarm. */
 const SHARED = /^src\/(base|core|runtime|swarm-kit|sessions|net)\//;
-/** The network of memory realms is theirs alone, and interfaces of this machine need Node. */
-const OWN = /^src\/net\/(memory\/|interfaces\.ts|udp\/)/;
+/** The network of memory realms is theirs alone, and so are the parts of the UDP swarm. */
+const OWN = /^src\/net\/(memory\/|udp\/)/;
 
 const namesOf = (list: string): string[] =>
   list

@@ -12,6 +12,7 @@ import { isClock, systemRealm } from '../../runtime/system-realm.ts';
 import { type VirtualClock, createVirtualClock } from '../../runtime/virtual-clock.ts';
 import { composeSecure } from '../../swarm-kit/compose.ts';
 import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import { type VirtualInternet, createVirtualInternet } from '../../net/virtual/internet.ts';
 import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
 import { MemoryRouter, type MessageTransform } from '../../net/memory/router.ts';
 import { type LinkConfig } from '../../net/memory/links.ts';
@@ -48,6 +49,8 @@ export interface MemoryRealmOptions {
 /** A world in memory. */
 export interface MemoryRealm<C extends Clock = Clock> extends ClockedRealm {
   readonly clock: C;
+  /** Hosts, LANs and NATs for swarms over UDP and TCP, from the same seed; made when it is first asked for. */
+  readonly network: VirtualInternet;
   readonly mtu: number;
   /** How many swarms are open. */
   readonly size: number;
@@ -121,12 +124,16 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
     }
     return taken;
   };
+  let internet: VirtualInternet | undefined;
   const realm: MemoryRealm = {
     clock,
     mtu,
     trace,
     get size() {
       return router.size;
+    },
+    get network() {
+      return (internet ??= createVirtualInternet({ realm, seed }));
     },
     nowMs: () => clock.nowMs(),
     wallMs: real ? () => systemRealm.wallMs() : () => VIRTUAL_EPOCH_MS + clock.nowMs(),

@@ -50,7 +50,7 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   /** Several swarms, of this or other processes, on one port, where the system can. @default false */
   readonly reusePort?: boolean | undefined;
   /**
-   * What encrypts and authenticates: TLS 1.3, or Noise XX, for networks without sockets and programs without certificates.
+   * What encrypts and authenticates: TLS 1.3, or Noise XX, for programs without certificates.
    * Both sides need the same.
    * @default 'tls'
    */

@@ -88,18 +88,20 @@ for (const [where, hosts] of PLACES) {
   );
   swarmSuite(runner, `p2pke over UDP ${where}`, overUdp);
   secureSuite(runner, `p2pke over UDP ${where}`, overUdp);
-  all(
-    `tcp over Noise ${where}`,
-    fixture(
-      hosts,
-      STREAMS,
-      ({ realm, network }, i) => openTcpSwarm({ realm, network, security: 'noise', privateKey: testKey(i) }),
-      {
-        unknown: () => tcpAddr(idOf(77), NOBODY),
-        wrong: (inner) => tcpAddr(idOf(78), inner),
-      },
-    ),
-  );
+  for (const security of ['noise', 'tls'] as const) {
+    all(
+      `tcp by ${security} ${where}`,
+      fixture(
+        hosts,
+        STREAMS,
+        ({ realm, network }, i) => openTcpSwarm({ realm, network, security, privateKey: testKey(i) }),
+        {
+          unknown: () => tcpAddr(idOf(77), NOBODY),
+          wrong: (inner) => tcpAddr(idOf(78), inner),
+        },
+      ),
+    );
+  }
   all(
     `quic ${where}`,
     fixture(

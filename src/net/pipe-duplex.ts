@@ -1,0 +1,74 @@
+/** A pipe as a stream of Node, for what takes nothing else: node:tls over the pipes of virtual networks. */
+
+import { Duplex } from 'node:stream';
+
+import { type Realm } from '../core/realm.ts';
+import { later } from '../runtime/later.ts';
+import { type Pipe } from './pipe.ts';
+
+/**
+ * Turns of the event loop that node:tls takes at most between what it is given and what it gives. A virtual clock cannot see
+ * them, and would go on to the next timeout.
+ */
+const SETTLING_TURNS = 16;
+
+export class PipeDuplex extends Duplex {
+  readonly #pipe: Pipe;
+  readonly #realm: Realm;
+  #turns = 0;
+
+  constructor(pipe: Pipe, realm: Realm) {
+    super({ allowHalfOpen: true });
+    this.#pipe = pipe;
+    this.#realm = realm;
+    pipe.sink = {
+      onData: (chunk) => {
+        this.#settle();
+        if (!this.push(chunk)) pipe.pause();
+      },
+      onEnd: () => {
+        this.#settle();
+        this.push(null);
+      },
+      onClose: (error) => {
+        this.#settle();
+        this.destroy(error);
+      },
+    };
+    this.#settle();
+  }
+
+  override _read(): void {
+    this.#pipe.resume();
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#settle();
+    this.#pipe.write([chunk], (error) => {
+      this.#settle();
+      done(error);
+    });
+  }
+
+  override _final(done: () => void): void {
+    this.#pipe.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#settle();
+    this.#pipe.destroy();
+    done(error);
+  }
+
+  /** Keeps this instant, for a few turns from now on. */
+  #settle(): void {
+    const isIdle = this.#turns === 0;
+    this.#turns = SETTLING_TURNS;
+    if (isIdle) later(this.#realm, this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    if (--this.#turns > 0) later(this.#realm, this.#turn);
+  };
+}
