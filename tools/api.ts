@@ -19,9 +19,11 @@ function report(): string {
       .map((node) => printer.printNode(ts.EmitHint.Unspecified, node, node.getSourceFile()))
       .join('\n');
   const { exported, mentioned } = readDeclarations();
-  const parts = [...exported].map(([specifier, names]) => `# ${specifier}\n\n${names.map(print).join('\n')}\n`);
-  if (mentioned.length > 0) parts.push(`# mentioned above, not exported\n\n${mentioned.map(print).join('\n')}\n`);
-  return parts.join('\n');
+  if (mentioned.length > 0) {
+    const names = mentioned.map(({ name }) => name).join(', ');
+    throw new Error(`Public declarations mention what is not exported: ${names}. Export it, or mark it @internal`);
+  }
+  return [...exported].map(([specifier, names]) => `# ${specifier}\n\n${names.map(print).join('\n')}\n`).join('\n');
 }
 
 const lines = (text: string): ReadonlySet<string> => new Set(text.split('\n'));

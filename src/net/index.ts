@@ -37,4 +37,5 @@ export {
   type Network,
   type NetworkInterface,
   type RawConnection,
+  type StreamOptions,
 } from './network.ts';
