@@ -1,9 +1,9 @@
 /**
- * Addresses are immutable values with one canonical text, made by the swarm that owns them.
+ * Addresses are immutable values with one canonical text, created by the swarm that they belong to.
  *
  * Nested addresses (`<PeerID>@127.0.0.1:5000`, `quic://<PeerID>@…`) hold the address below as `inner`, and their text
- * ends with the text of `inner`. The functions here walk that chain, so an application can ask any address for its IP
- * without knowing the stack it came from.
+ * ends with the text of `inner`. The functions here walk that chain, so an application can get the IP of any address
+ * without knowing the stack.
  */
 
 import { assertFunction, describeValue } from '../base/checks.ts';
@@ -18,9 +18,9 @@ import {
 } from '../base/ip.ts';
 import { isPeerId, type PeerId } from './peer-id.ts';
 
-/** Where a swarm's messages go to and come from. */
+/** The source or destination of a swarm's messages. */
 export interface Addr {
-  /** Canonical: two addresses of one swarm are the same exactly when their texts are. Fit as a map key. */
+  /** Canonical: two addresses of one swarm are equal exactly when their texts are. Suitable as a map key. */
   readonly text: string;
   /** The same as `text`. */
   toString(): string;
@@ -35,7 +35,7 @@ export interface NestedAddr<I extends Addr = Addr> extends Addr {
 export interface IpAddr extends Addr {
   /** Canonical IP text without brackets; IPv6 as in RFC 5952, link-local ones with their zone. */
   readonly ip: string;
-  /** 0 to 65535; 0 only in addresses that are not meant to be told to. */
+  /** 0 to 65535; 0 only in addresses that nobody sends to. */
   readonly port: number;
 }
 
@@ -55,7 +55,7 @@ const addrPrototype: object = {
 export type AddrFields<A extends Addr> = Omit<A, 'toString'>;
 
 /**
- * A frozen address value with the given fields; `toString()` and JSON give its text. For those who write a swarm.
+ * Creates a frozen address with the given fields; `toString()` and JSON give its text. For swarm implementations.
  *
  * @param fields - at least `text`; further own fields are the tag and parts of the address.
  */
@@ -64,7 +64,7 @@ export function makeAddr<A extends Addr>(fields: AddrFields<A>): A {
   return Object.freeze(addr);
 }
 
-/** @throws {TypeError} when `value` has not the shape of an address. */
+/** @throws {TypeError} when `value` does not have the shape of an address. */
 export function assertAddr(value: unknown, label: string): asserts value is Addr {
   if (!isAddr(value)) {
     throw new TypeError(
@@ -73,7 +73,7 @@ export function assertAddr(value: unknown, label: string): asserts value is Addr
   }
 }
 
-/** The address inside a nested one, one layer down; `undefined` for the others. */
+/** The address inside a nested one, one layer down; `undefined` for other addresses. */
 export function unwrapAddr(addr: Addr): Addr | undefined {
   return 'inner' in addr && isAddr(addr.inner) ? addr.inner : undefined;
 }
@@ -136,8 +136,8 @@ export function withIp<A extends Addr>(addr: A, ip: string): A {
 /**
  * Replaces each address whose IP is `0.0.0.0` or `::` by one address per interface address.
  *
- * @param interfaces - the IPs of this machine, canonical. `0.0.0.0` takes the IPv4 ones, `::` takes both families, as
- *   a dual-stack socket does.
+ * @param interfaces - the IPs of this machine, canonical. `0.0.0.0` is replaced by the IPv4 ones, `::` by both
+ * families, as a dual-stack socket accepts both.
  */
 export function expandUnspecified<A extends Addr>(addrs: readonly A[], interfaces: readonly string[]): A[] {
   const expanded = new Map<string, A>();
@@ -157,7 +157,7 @@ export function filterAddrs<A extends Addr>(addrs: readonly A[], ...tests: reado
   return addrs.filter((addr) => tests.every((test) => test(addr)));
 }
 
-/** Whether the address has the IP `0.0.0.0` or `::`. Without an IP: false, as for all predicates here. */
+/** Whether the address has the IP `0.0.0.0` or `::`. False for an address without an IP, as for all predicates here. */
 export function isUnspecified(addr: Addr | string): boolean {
   return isUnspecifiedIp(ipTextOf(addr));
 }
@@ -177,7 +177,7 @@ export function isPrivate(addr: Addr | string): boolean {
   return isPrivateIp(ipTextOf(addr));
 }
 
-/** Whether the address (or IP text) is a unicast one that can be reached from all over the internet. */
+/** Whether the address (or IP text) is a globally routable unicast address. */
 export function isGlobal(addr: Addr | string): boolean {
   return isGlobalIp(ipTextOf(addr));
 }

@@ -1,23 +1,23 @@
-/** What every source of peers yields: somewhere to try. */
+/** Results of peer sources: addresses to try. */
 
 import { type PeerId } from './peer-id.ts';
 
 /** An address that may lead to a peer. */
 export interface Candidate {
-  /** Whose address it is said to be; absent when the source knows an address and no peer. */
+  /** The peer it is said to belong to; absent when the source knows only the address. */
   readonly id?: PeerId | undefined;
   /** The address as text; the swarm that knows its form parses it. */
   readonly addr: string;
-  /** Who says so: `exchange` for records that peers hand on. */
+  /** The name of the source: `exchange` for records that peers pass on. */
   readonly source: string;
-  /** When it was last known to be true: realm wall time, in milliseconds since the Unix epoch. */
+  /** When the source last confirmed it: realm wall time, in milliseconds since the Unix epoch. */
   readonly seenMs: number;
-  /** When it is worth nothing any more, on the same clock. */
+  /** When it expires, on the same clock. */
   readonly expiresMs: number;
 }
 
-/** Something that knows where peers may be: peer exchange, a cache, a DHT. */
+/** A source of peer addresses: peer exchange, a cache, a DHT. */
 export interface CandidateSource {
-  /** Where to try a peer, best first; candidates may come over time. */
+  /** The addresses to try for a peer, best first; candidates may arrive over time. */
   candidates(id: PeerId): Iterable<Candidate> | AsyncIterable<Candidate> | Promise<Iterable<Candidate>>;
 }

@@ -1,28 +1,28 @@
-/** What a layer did, in numbers. */
+/** Counters of a layer. */
 
-/** Reasons that every layer may have to drop a message. */
+/** Drop reasons that every layer may use. */
 export type CoreDrop =
   /** It could not be parsed. */
   | 'malformed'
-  /** Larger than the layer takes. */
+  /** Larger than the layer accepts. */
   | 'oversize'
-  /** Nobody listens. */
+  /** No handler is attached. */
   | 'no_handler'
-  /** Nobody was fast enough. */
+  /** The receiver was too slow. */
   | 'queue_full'
   /** The handler threw; the message was delivered. */
   | 'handler_error'
-  /** A list or the application said no. */
+  /** A list or the application refused it. */
   | 'refused';
 
-/** Why a message was dropped. Layers add reasons of their own as `layer.reason`: `p2pke.bad_signature`. */
+/** Why a message was dropped. Layers add their own reasons as `layer.reason`: `p2pke.bad_signature`. */
 export type DropReason = CoreDrop | `${string}.${string}`;
 
-/** Live numbers of one layer; read them at any time. `inner` leads down the stack. */
+/** Live numbers of one layer; read them at any time. `inner` is the layer below. */
 export interface Counters {
   /** The layer's name: `udp`, `p2pke`, `frag` … */
   readonly layer: string;
-  /** Messages handed down or out: tells, requests and answers. */
+  /** Messages passed to the layer below or sent: tells, requests and answers. */
   readonly sent: number;
   /** Messages given to a handler, and answers given to an asker. */
   readonly received: number;

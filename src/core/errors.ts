@@ -1,9 +1,9 @@
 /**
- * Three kinds of trouble, told apart everywhere:
+ * Three kinds of errors:
  *
  * - **misuse**: the caller's mistake; `TypeError` or `RangeError`, thrown at once;
  * - **failure**: peer, path, time or limits; {@link P2PError}, always by rejection;
- * - **bug**: ours; {@link assert}, never caught inside the library.
+ * - **bug**: a fault of this library; {@link assert}, never caught inside the library.
  */
 
 import { assertBytes } from '../base/checks.ts';
@@ -13,17 +13,17 @@ import { assertBytes } from '../base/checks.ts';
  *
  * | code | meaning |
  * | --- | --- |
- * | `closed` | the swarm, node or endpoint that was asked to do it is closed |
- * | `mtu_exceeded` | the message is larger than the destination takes now |
- * | `unreachable` | no way to the destination: nobody there, or the layer below cannot get there |
+ * | `closed` | the swarm, node or endpoint is closed |
+ * | `mtu_exceeded` | the message is larger than the destination accepts now |
+ * | `unreachable` | the destination does not respond, or the layer below has no path to it |
  * | `timeout` | a deadline passed |
- * | `refused` | the other side, or a list on this side, said no |
- * | `not_found` | the thing asked for does not exist (a key nobody knows, say) |
- * | `identity_mismatch` | somebody answered, but with another key than the address demands |
- * | `limit_exceeded` | a bound on bytes, messages, asks or connections was reached |
- * | `unsupported` | this swarm cannot do that for this address (an unknown scheme, say) |
- * | `disconnected` | the connection that carried it ended before the answer came |
- * | `in_use` | the address to bind to, or the name to open, is taken |
+ * | `refused` | the other side, or a list on this side, refused it |
+ * | `not_found` | the thing asked for does not exist (an unknown key, for example) |
+ * | `identity_mismatch` | a peer answered with a key that differs from the one in the address |
+ * | `limit_exceeded` | a limit on bytes, messages, asks or connections was reached |
+ * | `unsupported` | this swarm does not support that for this address (an unknown scheme, for example) |
+ * | `disconnected` | the connection ended before the answer arrived |
+ * | `in_use` | the address to bind to, or the name to open, is already in use |
  */
 export const P2P_ERROR_CODES = [
   'closed',
@@ -42,23 +42,23 @@ export const P2P_ERROR_CODES = [
 /** One of {@link P2P_ERROR_CODES}. */
 export type P2PErrorCode = (typeof P2P_ERROR_CODES)[number];
 
-/** Where the fault lies: with us, with the peer, or somewhere between. */
+/** Where the fault is: on this side, at the peer, or between them. */
 export type ErrorSide = 'local' | 'remote' | 'path';
 
-/** What a {@link P2PError} may carry beside its code, side and message. */
+/** What a {@link P2PError} may carry in addition to its code, side and message. */
 export interface P2PErrorOptions {
-  /** What led to this error; for logs. @default undefined */
+  /** The error that caused this one, for logs. @default undefined */
   readonly cause?: unknown;
   /**
-   * `'no'` only when it is certain that no byte of the message left this process: then repeating it cannot make the
-   * peer act twice. @default 'maybe'
+   * `'no'` only when it is certain that no byte of the message left this process: a retry then cannot make the peer act
+   * twice. @default 'maybe'
    */
   readonly sent?: 'no' | 'maybe' | undefined;
 }
 
 /**
- * A failure: something about a peer, a path, time or a limit. The message says what was tried, both numbers with their
- * units, and what to do next.
+ * A failure of a peer, a path, time or a limit. The message says what was tried, both numbers with their units, and
+ * what to do next.
  *
  * Recognise it with {@link P2PError.is}, which also works across two copies of the package.
  */
@@ -66,7 +66,7 @@ export class P2PError extends Error {
   override readonly name = 'P2PError';
   readonly code: P2PErrorCode;
   readonly side: ErrorSide;
-  /** What a retry must know: `'no'` when surely no byte of the message left, else `'maybe'`. */
+  /** For retries: `'no'` when certainly no byte of the message left this process, else `'maybe'`. */
   readonly sent: 'no' | 'maybe';
 
   constructor(code: P2PErrorCode, side: ErrorSide, message: string, options: P2PErrorOptions = {}) {
@@ -76,7 +76,10 @@ export class P2PError extends Error {
     this.sent = options.sent ?? 'maybe';
   }
 
-  /** Whether `value` is a P2PError (of this `code`, when given). Structural: a second copy of the package matches too. */
+  /**
+   * Whether `value` is a P2PError (with this `code`, if given). Structural: an error of a second copy of the package
+   * matches too.
+   */
   static is(value: unknown, code?: P2PErrorCode): value is P2PError {
     if (!isError(value) || value.name !== 'P2PError' || !('code' in value)) return false;
     return code === undefined ? (P2P_ERROR_CODES as readonly unknown[]).includes(value.code) : value.code === code;
@@ -89,9 +92,9 @@ function isError(value: unknown): value is Error {
 }
 
 /**
- * The failure of an operation on something that is closed.
+ * The failure of an operation on a closed object.
  *
- * @param sent - `'maybe'` when it was closed while the operation was under way.
+ * @param sent - `'maybe'` when it was closed during the operation.
  */
 export function closedError(what: string, cause?: unknown, sent: 'no' | 'maybe' = 'no'): P2PError {
   return new P2PError('closed', 'local', `Cannot ${what}: closed`, cause === undefined ? { sent } : { sent, cause });
@@ -100,7 +103,7 @@ export function closedError(what: string, cause?: unknown, sent: 'no' | 'maybe' 
 /**
  * The failure of a message that is too large; nothing was sent.
  *
- * @param remedy - what the user can do, as a half-sentence: `wrap the swarm in frag()`.
+ * @param remedy - what the user can do, as a clause: `wrap the swarm in frag()`.
  */
 export function mtuError(what: string, sizeBytes: number, limitBytes: number, remedy?: string): P2PError {
   const advice = remedy === undefined ? '' : `; ${remedy}`;
@@ -114,18 +117,18 @@ export function mtuError(what: string, sizeBytes: number, limitBytes: number, re
   );
 }
 
-/** The code of a refusal that has no other: go-p2p's only one. */
+/** The code of a refusal that gives none: the only one of go-p2p. */
 const REFUSAL_CODE = 255;
 
 /**
  * What a serve handler throws to refuse a request with a code and bytes.
  *
- * The asker gets a `refused` {@link P2PError} whose `cause` is a Refusal with the same `bytes` and `code`, where the wire
- * can carry them. The message stays on this side; so does all of anything else that a handler throws.
+ * The asker gets a `refused` {@link P2PError} whose `cause` is a Refusal with the same `bytes` and `code`, where the
+ * wire can carry them. The message is not sent, nor is anything of another error that a handler throws.
  */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
-  /** Application bytes for the asker, where the wire can carry them. */
+  /** Application bytes for the asker, sent if the wire format can carry them. */
   readonly bytes: Uint8Array | undefined;
   /** A number for the asker, 1 to 255, where the wire can carry it. */
   readonly code: number;

@@ -1,4 +1,4 @@
-/** What a swarm tells about itself, for people and tools. */
+/** Reports the layers of a swarm, for people and tools. */
 
 import { type Addr } from './addr.ts';
 import { canAsk } from './ask.ts';
@@ -8,25 +8,25 @@ import { type Swarm, assertSwarm } from './swarm.ts';
 
 /** The ability to report limits and the layers below. A swarm without it is described by its counters alone. */
 export interface Describes {
-  /** Called by {@link inspect}; plain data, read now. */
+  /** Called by {@link inspect}; returns plain data of this moment. */
   describe(): LayerDescription;
 }
 
 /** One layer's own part of an {@link Inspection}. */
 export interface LayerDescription {
-  /** The bounds this layer keeps, by option name: `{ maxPendingMessages: 256 }`. */
+  /** The limits of this layer, by option name: `{ maxPendingMessages: 256 }`. */
   readonly limits: Readonly<Record<string, number | string | boolean>>;
-  /** How full it is now: sessions, queues. */
+  /** Current fill levels: sessions, queues. */
   readonly state?: Readonly<Record<string, number | string | boolean>> | undefined;
-  /** What it wraps, inspected; several for `multi`. */
+  /** Inspections of the inner swarms; several for `multi`. */
   readonly inner?: readonly Inspection[] | undefined;
 }
 
-/** A stack as one plain object: it can be printed, compared and sent as JSON. */
+/** A stack as one plain object, which can be printed, compared and sent as JSON. */
 export interface Inspection {
   readonly layer: string;
   readonly addrs: readonly string[];
-  /** What can be done with it; `streams`: an endpoint. */
+  /** Its abilities; `streams`: an endpoint. */
   readonly abilities: readonly ('tell' | 'ask' | 'secure' | 'streams')[];
   readonly limits: Readonly<Record<string, number | string | boolean>>;
   readonly state: Readonly<Record<string, number | string | boolean>>;
@@ -40,7 +40,7 @@ export interface Inspection {
   readonly inner: readonly Inspection[];
 }
 
-/** What {@link inspect} takes beside swarms: an endpoint. */
+/** What {@link inspect} accepts in addition to swarms: an endpoint. */
 export type Inspectable = Pick<Swarm<Addr>, 'counters' | 'localAddrs'>;
 
 /** The stack of a swarm or an endpoint with its addresses, limits and counters as one plain object, outermost layer first. */

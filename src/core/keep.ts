@@ -1,9 +1,9 @@
 /**
- * How a wrapper keeps the abilities of what it wraps: in the type ({@link Like}, {@link Common}) and at run time
+ * How a wrapper keeps the abilities of its inner swarm: in the type ({@link Like}, {@link Common}) and at run time
  * ({@link keep}).
  *
- * Only wrappers that pass on the same bytes under the same trust may keep abilities. A layer that replaces them (a
- * security layer, say) must not, or requests would pass it by in plaintext.
+ * Only wrappers that pass on the same bytes with the same authentication may keep abilities. A layer that replaces them
+ * (a security layer, for example) must not, or requests would bypass it in plaintext.
  */
 
 import { type Addr } from './addr.ts';
@@ -15,8 +15,8 @@ import { type PublicKey, type Secure, type SecureAskSwarm, type SecureSwarm, isS
 import { type CallOptions, type Swarm } from './swarm.ts';
 import { TextAddrs } from './text-addrs.ts';
 
-// The address type of S does not matter for which abilities it has, and Asks and Secure are invariant in it: only `any`
-// matches them all.
+// The abilities of S do not depend on its address type, and Asks and Secure are invariant in it: only `any` matches
+// them all.
 /* oxlint-disable typescript/no-explicit-any */
 
 /** The named swarm type for addresses `B` with the abilities of `S`; distributes over unions. */
@@ -28,7 +28,7 @@ export type Like<S, B extends Addr> = S extends Asks<any> & Secure<any>
       ? SecureSwarm<B>
       : Swarm<B>;
 
-/** The named swarm type for addresses `B` with what all members of the union `S` can do. */
+/** The named swarm type for addresses `B` with the abilities that all members of the union `S` share. */
 export type Common<S, B extends Addr> = [S] extends [Asks<any> & Secure<any>]
   ? SecureAskSwarm<B>
   : [S] extends [Asks<any>]
@@ -39,7 +39,7 @@ export type Common<S, B extends Addr> = [S] extends [Asks<any> & Secure<any>]
 
 /* oxlint-enable typescript/no-explicit-any */
 
-/** How a wrapper's addresses relate to those of what it wraps. */
+/** How a wrapper's addresses map to those of its inner swarm. */
 export interface AddrMap<in out A extends Addr, in out B extends Addr> {
   /** From the wrapper's address to the inner one. */
   down(addr: B): A;
@@ -47,10 +47,10 @@ export interface AddrMap<in out A extends Addr, in out B extends Addr> {
   up(addr: A): B;
 }
 
-/** Why a call cannot be made now; `undefined` when it can. */
+/** The error of a call that cannot be made now; `undefined` when it can. */
 export type Guard = (what: string) => Error | undefined;
 
-/** The ask half of a layer, for addresses that are parsed already. */
+/** The ask half of a layer, for parsed addresses. */
 export interface AddrAsks<in out A extends Addr> {
   /** As of {@link Asks}, for an address. */
   readonly maxRequestBytes: (dst: A) => number;
@@ -60,7 +60,7 @@ export interface AddrAsks<in out A extends Addr> {
   readonly serve: (handler: AskHandler<A>) => Disposable;
 }
 
-/** The secure half of a layer, for addresses that are parsed already. */
+/** The secure half of a layer, for parsed addresses. */
 export interface AddrSecure<in out A extends Addr> {
   readonly publicKey: PublicKey;
   /** As of {@link Secure}, for an address. */
@@ -69,7 +69,7 @@ export interface AddrSecure<in out A extends Addr> {
   readonly lookupPublicKey: (dst: A, options?: CallOptions) => Promise<PublicKey>;
 }
 
-/** Asks that take text wherever an address does. */
+/** Asks that accept text in place of an address. */
 export function textAsks<A extends Addr>(asks: AddrAsks<A>, texts: TextAddrs<A>): Asks<A> {
   return {
     maxRequestBytes: (dst) => asks.maxRequestBytes(texts.addrOf(dst)),
@@ -81,7 +81,7 @@ export function textAsks<A extends Addr>(asks: AddrAsks<A>, texts: TextAddrs<A>)
   };
 }
 
-/** Keys that can be looked up by text wherever an address will do. */
+/** Key look-ups that accept text in place of an address. */
 export function textSecure<A extends Addr>(secure: AddrSecure<A>, texts: TextAddrs<A>): Secure<A> {
   return {
     publicKey: secure.publicKey,
@@ -96,7 +96,7 @@ export function textSecure<A extends Addr>(secure: AddrSecure<A>, texts: TextAdd
   };
 }
 
-/** The ask half of `inner`, seen through an address map. */
+/** The ask half of `inner`, with mapped addresses. */
 export function mapAsks<A extends Addr, B extends Addr>(
   inner: Asks<A>,
   map: AddrMap<A, B>,
@@ -126,7 +126,7 @@ export function mapAsks<A extends Addr, B extends Addr>(
   };
 }
 
-/** The secure half of `inner`, seen through an address map. */
+/** The secure half of `inner`, with mapped addresses. */
 export function mapSecure<A extends Addr, B extends Addr>(
   inner: Secure<A>,
   map: AddrMap<A, B>,
@@ -143,19 +143,18 @@ export function mapSecure<A extends Addr, B extends Addr>(
   };
 }
 
-/** What a layer has to say about the abilities it keeps. */
+/** How a layer changes the abilities it keeps. */
 export interface KeepOptions<A extends Addr, B extends Addr> {
   /**
-   * The layer's own asks, for layers whose requests differ from what the inner swarm carries. Used only when the inner
-   * swarm can ask.
+   * The layer's own asks, if its requests differ from those of the inner swarm. Used only when the inner swarm can ask.
    */
   readonly asks?: ((inner: AskSwarm<A>) => AddrAsks<B>) | undefined;
-  /** Stops calls on a layer that is closed while the inner swarm goes on. */
+  /** Fails calls when the layer is closed but the inner swarm is open. */
   readonly guard?: Guard | undefined;
 }
 
 /**
- * Adds to `base` what `inner` can do beyond telling, seen through the address map. The one place where run time and
+ * Adds the abilities of `inner` to `base`, with mapped addresses. The only place where the run-time abilities and
  * {@link Like} meet.
  *
  * @param base - the wrapper's own swarm, which is changed and returned.

@@ -1,9 +1,9 @@
 /**
  * PeerIDs: the 32-byte fingerprint of a public key, and its text.
  *
- * The text is base64 without padding over an alphabet in ASCII order, so that texts sort as the bytes do; always
- * 43 characters. go-p2p writes the same text; its parser takes any 43 characters, this one only those that
- * {@link encodePeerId} can produce.
+ * The text is base64 without padding over an alphabet in ASCII order, so that texts sort like the bytes; always 43
+ * characters. go-p2p writes the same text; its parser accepts any 43 characters, this one only those that {@link
+ * encodePeerId} can produce.
  */
 
 import { type Bytes } from '../base/bytes.ts';
@@ -12,12 +12,12 @@ import { assertBytes, describeValue } from '../base/checks.ts';
 /** Bytes of a PeerID. */
 export const PEER_ID_BYTES = 32;
 
-/** Characters of a PeerID's text: 32 bytes at 6 bits a character, rounded up. */
+/** Characters of a PeerID's text: 32 bytes at 6 bits per character, rounded up. */
 export const PEER_ID_CHARACTERS = 43;
 
 declare const peerIdBrand: unique symbol;
 
-/** The text of a PeerID: 43 characters, canonical, so `===` is equality and it can be a map key. */
+/** The text of a PeerID: 43 characters, canonical, so `===` compares it and it can be a map key. */
 export type PeerId = string & { readonly [peerIdBrand]: true };
 
 /** Source: go-p2p; ascending in ASCII. */
@@ -30,7 +30,7 @@ for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
 /**
  * The text of 32 bytes.
  *
- * @throws {TypeError} when `bytes` is no Uint8Array.
+ * @throws {TypeError} when `bytes` is not a Uint8Array.
  * @throws {RangeError} when it is not 32 bytes.
  */
 export function encodePeerId(bytes: Uint8Array): PeerId {
@@ -49,7 +49,10 @@ export function encodePeerId(bytes: Uint8Array): PeerId {
   return (text + ALPHABET[(bits << 2) & 0x3f]!) as PeerId; // four bits are left; two spare bits, always zero
 }
 
-/** The 32 bytes of a text, or `undefined` when it is no PeerID. Strict: there is one text for each PeerID. Never throws. */
+/**
+ * The 32 bytes of a text, or `undefined` when it is not a PeerID. Strict: each PeerID has exactly one text. Never
+ * throws.
+ */
 export function decodePeerId(text: string): Bytes | undefined {
   if (typeof text !== 'string' || text.length !== PEER_ID_CHARACTERS) return undefined;
   const bytes = new Uint8Array(PEER_ID_BYTES);
@@ -75,7 +78,7 @@ export function isPeerId(value: unknown): value is PeerId {
 }
 
 /**
- * `text`, checked.
+ * Returns `text` after checking it.
  *
  * @throws {TypeError} when it is not the text of a PeerID.
  */
@@ -87,7 +90,7 @@ export function parsePeerId(text: string): PeerId {
   );
 }
 
-/** Order of two PeerIDs, which is that of their bytes: negative, zero or positive. */
+/** Compares two PeerIDs in the order of their bytes: negative, zero or positive. */
 export function comparePeerIds(a: PeerId, b: PeerId): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;

@@ -1,10 +1,10 @@
 /**
- * Priorities mean the same everywhere: a number, higher goes first, 0 by default. Equal priorities go in order of
- * arrival. Any finite number will do; fractions leave room between two others.
+ * Priorities have one meaning everywhere: a number, higher is sent first, 0 by default. Equal priorities keep their
+ * order. Any finite number is valid; fractions fit between two others.
  */
 
 /** Higher first; 0 by default. */
 export type Priority = number;
 
-/** What a thing without a priority has. */
+/** The priority of a message for which none is given. */
 export const DEFAULT_PRIORITY: Priority = 0;

@@ -1,4 +1,4 @@
-/** Swarms that know who they talk to. */
+/** Swarms that authenticate their peers. */
 
 import { type Addr } from './addr.ts';
 import { type Asks } from './ask.ts';
@@ -7,22 +7,25 @@ import { type CallOptions, type Swarm } from './swarm.ts';
 
 /** A public key of any algorithm. */
 export interface PublicKey {
-  /** `ed25519`, `ecdsa-p256` …, or a dotted OID for those without a name here. */
+  /** `ed25519`, `ecdsa-p256` …, or a dotted OID for an algorithm without a name here. */
   readonly algorithm: string;
   /** DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). */
   readonly spki: Bytes;
 }
 
-/** The ability to tell whose messages these are. */
+/** The ability to give the public key behind an address. */
 export interface Secure<in out A extends Addr> {
   /** This node's own key. */
   readonly publicKey: PublicKey;
 
-  /** The key behind an address, from memory; `undefined` for text that is no address. Always answers for the `src` of a message while its handler runs. */
+  /**
+   * The key behind an address, from memory; `undefined` for text that is not an address. Always known for the `src` of
+   * a message while its handler runs.
+   */
   knownPublicKey(addr: A | string): PublicKey | undefined;
 
   /**
-   * The key behind an address; makes contact when it is not known yet.
+   * The key behind an address; contacts the peer when it is not known yet.
    *
    * @throws {P2PError} (by rejection) `unreachable`, `timeout`, `identity_mismatch`, `not_found`, `closed`.
    */

@@ -1,8 +1,8 @@
 /**
- * The contract that transports, security layers, multiplexers and overlays all implement, so that they stack.
+ * The interface that transports, security layers, multiplexers and overlays all implement, so that they can be stacked.
  *
  * A swarm is one node's view of an address space. The published conformance suite (`shoal/testing`) checks every
- * sentence here. The interface is closed: new abilities come as new interfaces with a probe function.
+ * sentence here. The interface is final: new abilities get new interfaces with a probe function.
  */
 
 import { type Addr } from './addr.ts';
@@ -12,37 +12,40 @@ import { type TellHandler } from './message.ts';
 import { type Priority } from './priority.ts';
 import { type Realm } from './realm.ts';
 
-/** How a call is given up. */
+/** The cancellation and priority of a call. */
 export interface CallOptions {
-  /** Aborting rejects the call with `signal.reason`, unchanged. What was already handed down is not recalled. */
+  /**
+   * Aborting rejects the call with `signal.reason`, unchanged. What was already passed to the layer below is not
+   * recalled.
+   */
   readonly signal?: AbortSignal | undefined;
   /**
    * Deadline in milliseconds of the realm's time, 0 to Infinity; the call then rejects with `timeout`. The default is
    * the swarm's.
    */
   readonly timeoutMs?: number | undefined;
-  /** Higher goes first, past what waits on the way out; a layer that has no queue ignores it. @default 0 */
+  /** Higher is sent first, before other waiting messages; a layer without a queue ignores it. @default 0 */
   readonly priority?: Priority | undefined;
 }
 
-/** How a swarm ended: `local` by `close()`, `failure` because what it stood on broke. */
+/** How a swarm ended: `local` by `close()`, `failure` because the layer below failed. */
 export interface Closed {
   readonly by: 'local' | 'failure';
   readonly cause?: unknown;
 }
 
 /**
- * One node's view of an address space: it sends messages to addresses and hands out those that come.
+ * One node's view of an address space: it sends messages to addresses and delivers received ones.
  *
- * **Misuse** (a wrong type, an address of another swarm) throws `TypeError` or `RangeError` at once. **Failure** rejects
- * with a {@link P2PError}. **Bytes from a peer** never throw: what is wrong with them is counted.
+ * **Misuse** (a wrong type, an address of another swarm) throws `TypeError` or `RangeError` at once. **Failure**
+ * rejects with a {@link P2PError}. **Bytes from a peer** never cause a throw: invalid ones are counted.
  */
 export interface Swarm<in out A extends Addr> extends AsyncDisposable {
-  /** The world this swarm lives in; a wrapper has its inner swarm's. */
+  /** The realm of this swarm; a wrapper has that of its inner swarm. */
   readonly realm: Realm;
   /** Live numbers. */
   readonly counters: Counters;
-  /** Resolves when the swarm has ended, with how. Never rejects. */
+  /** Resolves with the reason when the swarm has ended. Never rejects. */
   readonly closed: Promise<Closed>;
 
   /**
@@ -53,71 +56,73 @@ export interface Swarm<in out A extends Addr> extends AsyncDisposable {
   readonly addr: A;
 
   /**
-   * Addresses under which others reach this swarm: at least one while open, best first. Each can be parsed back and
-   * told to. Empty once closed.
+   * The addresses under which others reach this swarm: at least one while open, best first. Each can be parsed and used
+   * as a destination. Empty once closed.
    */
   localAddrs(): readonly A[];
 
   /**
-   * The address that `text` writes, for text of the program's own: an option, a constant.
+   * Parses `text` that the program itself wrote: an option, a constant.
    *
    * @throws {TypeError} when it is not an address of this swarm; the message says what was expected.
    */
   parseAddr(text: string): A;
 
-  /** The address that `text` writes, for text that a peer wrote; `undefined` when it is not an address of this swarm. */
+  /** Parses `text` that a peer wrote; `undefined` when it is not an address of this swarm. */
   tryParseAddr(text: string): A | undefined;
 
   /**
-   * The most bytes that `tell(dst, …)` takes now, 0 or more. It may change with the path.
+   * The maximum bytes that `tell(dst, …)` accepts now, 0 or more. It may change with the path.
    *
-   * @throws {TypeError} when `dst` is no address of this swarm, nor the text of one.
+   * @throws {TypeError} when `dst` is neither an address of this swarm nor the text of one.
    */
   mtu(dst: A | string): number;
 
   /**
    * Sends one message, best effort.
    *
-   * Resolves when the message has been handed to the layer below: no promise of arrival, order or uniqueness. An empty
-   * message is a message. A tell to the swarm's own address stays local.
+   * Resolves when the message has been passed to the layer below; it may still be lost, reordered or duplicated. An
+   * empty message is a valid message. A tell to the swarm's own address is delivered locally.
    *
-   * The payload is the caller's again when the promise settles. A rejection is counted, and marked as handled: whoever
-   * does not care need not catch.
+   * The caller must not change the payload until the promise settles. A rejection is counted and marked as handled, so
+   * a caller that ignores it need not catch it.
    *
-   * @param dst - an address of this swarm, or its text, which is parsed once and remembered.
+   * @param dst - an address of this swarm, or its text, which is parsed once and cached.
    * @param payload - 0 to `mtu(dst)` bytes.
-   * @throws {TypeError} (at once) when `dst` is neither text nor an address of this swarm or `payload` not a `Uint8Array`.
-   * @throws {P2PError} (by rejection) `mtu_exceeded` before anything is sent; `unreachable` for a text that is no address of
-   *   this swarm; `closed`; others as the layer says.
+   * @throws {TypeError} (at once) when `dst` is neither text nor an address of this swarm or `payload` is not a
+   * `Uint8Array`.
+   * @throws {P2PError} (by rejection) `mtu_exceeded` before anything is sent; `unreachable` for a text that is not an
+   * address of this swarm; `closed`; others depend on the layer.
    */
   tell(dst: A | string, payload: Uint8Array, options?: CallOptions): Promise<void>;
 
   /**
-   * Takes messages until the returned disposable is disposed of. One handler at a time.
+   * Delivers messages until the returned disposable is disposed. One handler at a time.
    *
-   * It is called in order of arrival per source, and again before its earlier promises settle. When too many are
-   * pending, a lossy link drops what comes (`queue_full`), and a flow-controlled one stops reading. It is never called
-   * inside a call of the user's. When it throws, that is counted as `handler_error` and touches no other message.
+   * The handler is called in order of arrival per source, and may be called before its earlier promises settle. When
+   * too many are pending, a lossy link drops new messages (`queue_full`), and a flow-controlled one stops reading. It
+   * is never called synchronously inside a call by the user. A throw is counted as `handler_error` and affects no other
+   * message.
    *
-   * @throws {TypeError} (at once) when a handler is already there.
+   * @throws {TypeError} (at once) when a handler is already attached.
    */
   listen(handler: TellHandler<A>): Disposable;
 
   /**
-   * Waits until what was accepted before has gone out, as far as the link can know. The swarm stays usable.
+   * Waits until previously accepted messages have been sent, as far as the link can know. The swarm stays usable.
    *
    * @throws {P2PError} (by rejection) `timeout`, `closed`.
    */
   drain(options?: CallOptions): Promise<void>;
 
   /**
-   * Ends the swarm: releases everything, wakes every waiter with `closed`. Idempotent, never rejects, ends within a
-   * second. A wrapper also closes what it wraps, unless it was made with `{ keepInner: true }`.
+   * Ends the swarm: releases all resources and rejects every pending call with `closed`. Idempotent, never rejects,
+   * ends within a second. A wrapper also closes its inner swarm, unless it was made with `{ keepInner: true }`.
    */
   close(): Promise<void>;
 }
 
-/** @throws {TypeError} when `value` is no swarm: nothing, or one that has not been awaited yet. */
+/** @throws {TypeError} when `value` is not a swarm: nothing, or a promise of one. */
 export function assertSwarm(value: unknown, label: string): void {
   const swarm = value as Partial<Record<'tell' | 'listen' | 'then', unknown>> | null | undefined;
   if (typeof swarm?.tell === 'function' && typeof swarm.listen === 'function') return;

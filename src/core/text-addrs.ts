@@ -1,13 +1,13 @@
-/** Addresses that callers give as text: parsed once, remembered. */
+/** Addresses that callers give as text: parsed once, then cached. */
 
 import { describeValue } from '../base/checks.ts';
 import { type Addr } from './addr.ts';
 import { P2PError } from './errors.ts';
 
-/** How many texts a swarm remembers. */
+/** The number of texts that a swarm caches. */
 export const MAX_TEXT_ADDRS = 1024;
 
-/** The addresses behind texts. Bounded by {@link MAX_TEXT_ADDRS}: when full, all are forgotten at once. */
+/** Addresses by text. Bounded by {@link MAX_TEXT_ADDRS}: a full cache is cleared. */
 export class TextAddrs<A extends Addr> {
   readonly #parse: (text: string) => A;
   readonly #known = new Map<string, A>();
@@ -17,7 +17,7 @@ export class TextAddrs<A extends Addr> {
     this.#parse = parse;
   }
 
-  /** @throws {TypeError} when `text` is no address of the swarm. */
+  /** @throws {TypeError} when `text` is not an address of the swarm. */
   parse(text: string): A {
     const known = this.#known.get(text);
     if (known !== undefined) return known;
@@ -32,7 +32,7 @@ export class TextAddrs<A extends Addr> {
     return typeof dst === 'string' ? this.parse(dst) : dst;
   }
 
-  /** The address of `text`; `undefined` when it is none of the swarm. */
+  /** The address of `text`; `undefined` when it is not an address of the swarm. */
   tryParse(text: string): A | undefined {
     try {
       return this.parse(text);
@@ -42,10 +42,11 @@ export class TextAddrs<A extends Addr> {
   }
 
   /**
-   * Makes a call to the address of `text`. The text may come from a peer, so one that is no address does not throw.
+   * Calls `make` with the address of `text`. The text may come from a peer, so an invalid one rejects instead of
+   * throwing.
    *
    * @param onRefused - called before the rejection, to count it.
-   * @throws {P2PError} (by rejection) `unreachable` when `text` is no address of the swarm.
+   * @throws {P2PError} (by rejection) `unreachable` when `text` is not an address of the swarm.
    */
   call<T>(verb: string, text: string, make: (addr: A) => Promise<T>, onRefused?: () => void): Promise<T> {
     let addr: A;
@@ -62,7 +63,7 @@ export class TextAddrs<A extends Addr> {
   }
 }
 
-/** The best of a swarm's local addresses, as its `addr`. @throws {P2PError} `closed` when there is none any more. */
+/** The first of a swarm's local addresses, for its `addr`. @throws {P2PError} `closed` when there is none. */
 export function bestAddr<A extends Addr>(localAddrs: readonly A[]): A {
   const [best] = localAddrs;
   if (best !== undefined) return best;

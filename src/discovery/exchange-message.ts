@@ -7,10 +7,10 @@ import { MAX_RECORD_BYTES } from './peer-record.ts';
 /** Records in one message. */
 export const MAX_RECORDS = 256;
 const VERSION = 2;
-/** Version, the time in its longest form, and the two bytes that the largest count takes. */
+/** Version, the longest form of the time, and two bytes for the largest count. */
 const HEAD_BYTES = 1 + 8 + 2;
 
-/** A message as it was read. */
+/** A decoded message. */
 export interface ExchangeMessage {
   /** The sender's clock: milliseconds since the Unix epoch. */
   readonly sentMs: number;
@@ -19,7 +19,7 @@ export interface ExchangeMessage {
 }
 
 /**
- * A message that holds as many of the records, from the first on, as `maxBytes` and {@link MAX_RECORDS} allow.
+ * Encodes the first records that fit within `maxBytes` and {@link MAX_RECORDS}.
  *
  * @param sentMs - milliseconds since the Unix epoch.
  */
@@ -36,7 +36,7 @@ export function encodeExchange(sentMs: number, records: readonly Uint8Array[], m
   return concatBytes(Uint8Array.of(VERSION), encodeVarint(Math.floor(sentMs)), encodeVarint(parts.length), ...parts);
 }
 
-/** The message in `bytes`; `undefined` when it is none. Never throws. */
+/** Decodes a message; `undefined` when it is invalid. Never throws. */
 export function decodeExchange(bytes: Bytes): ExchangeMessage | undefined {
   if (bytes[0] !== VERSION) return undefined;
   const sent = readVarint(bytes, 1);

@@ -1,4 +1,4 @@
-/** What goes into a peer exchange and what comes out of it. */
+/** The options and the interface of a peer exchange. */
 
 import { type Addr } from '../core/addr.ts';
 import { type Candidate } from '../core/candidate.ts';
@@ -9,76 +9,85 @@ import { type Signer } from '../identity/key-algorithm.ts';
 import { type PeerBookOptions } from './peer-book.ts';
 import { type PeerRecord } from './peer-record.ts';
 
-/** How an exchange is made. */
+/** Options of an exchange. */
 export interface PeerExchangeOptions extends PeerBookOptions {
   /** The key that the swarm's own addresses hold; it signs this node's record. */
   readonly privateKey: Signer;
   /**
-   * The address texts under which others reach this node, best first; the first `MAX_RECORD_ADDRS` are told.
+   * The address texts under which others reach this node, best first; the first `MAX_RECORD_ADDRS` are sent.
    * @default those of the swarm
    */
   readonly addrs?: (() => readonly string[]) | undefined;
-  /** How long this node's word holds good; it is signed anew at half of that. @default 600_000, ten minutes */
+  /** How long this node's record is valid; it is signed again after half of that. @default 600_000, ten minutes */
   readonly lifetimeMs?: number | undefined;
-  /** Bytes of the largest answer that is given and taken. @default 65_536 */
+  /** Bytes of the largest answer that is sent or accepted. @default 65_536 */
   readonly maxAnswerBytes?: number | undefined;
   /**
-   * Exchanges by itself so often, with {@link PeerExchangeOptions.fanOut} of the peers known, chosen at random: who knows one
-   * gets to know all. Starts when the first peer is known; keeps neither the process nor a virtual clock running.
+   * The interval of periodic exchanges with {@link PeerExchangeOptions.fanOut} random known peers: a node that knows
+   * one peer then learns of all. Starts when the first peer is known; keeps neither the process nor a virtual clock
+   * running.
    * @default never
    */
   readonly everyMs?: number | undefined;
   /** Peers asked in each round of the periodic exchange. @default 3 */
   readonly fanOut?: number | undefined;
-  /** Unproven addresses tried at one IP in a minute, those of this machine apart. @default 8 */
+  /** Unverified addresses tried per IP and minute, except those of this machine. @default 8 */
   readonly maxProbesPerIp?: number | undefined;
-  /** Unproven addresses tried in a minute in all. @default 256 */
+  /** Unverified addresses tried per minute in total. @default 256 */
   readonly maxProbes?: number | undefined;
-  /** Called when a peer is heard of for the first time, when it has a newer record, and when it has left (`withdrawn`). */
+  /** Called when a peer is seen for the first time, when it has a newer record, and when it has left (`withdrawn`). */
   readonly onRecord?: ((record: PeerRecord) => void) | undefined;
   /**
-   * Called when a peer's clock differs from ours by a minute or more: records are then taken for expired or from the future.
+   * Called when a peer's clock differs from the local one by a minute or more: records then count as expired or from
+   * the future.
    *
    * @param differenceMs - positive when the other clock is ahead.
    */
   readonly onClockDiffers?: ((peer: PeerId | undefined, differenceMs: number) => void) | undefined;
   /**
-   * Called when somebody else signs records with our key, at most once a minute: the key is in use on two machines. Peers then
-   * go to the one that signed last, in turns.
+   * Called when another process signs records with this node's key, at most once a minute: the key is in use on two
+   * machines. Peers then contact the one that signed last.
    */
   readonly onKeyElsewhere?: ((record: PeerRecord) => void) | undefined;
 }
 
-/** One node's part in peer exchange. */
+/** One node's participation in peer exchange. */
 export interface PeerExchange<A extends Addr> extends Disposable {
-  /** This node's own record, signed anew where it has moved or the old one is at half its life. */
+  /** This node's own record, signed again when its addresses change or half of its lifetime has passed. */
   readonly own: PeerRecord;
-  /** What is known of others and holds good. */
+  /** The valid records of other peers. */
   readonly records: readonly PeerRecord[];
   readonly counters: Counters;
-  /** What is known of one peer. */
+  /** The record of one peer. */
   record(id: PeerId): PeerRecord | undefined;
   /**
-   * Where to try a peer now, best first: an address source for `peerSwarm`. Asking counts as trying: an address that nobody
-   * has proven comes once for each record, one that worked before comes again after a pause. Addresses that this swarm
-   * cannot read, that name no single host, a well-known port or a private network that we are not in, and those beyond the
-   * bounds on probes are left out.
+   * The addresses to try for a peer now, best first: an address source for `peerSwarm`. A call counts as a try: an
+   * unverified address is returned once per record, one that worked before is returned again after a pause. Excluded
+   * are addresses that this swarm cannot parse, that do not name a single host, that have a well-known port, that are
+   * in a private network without this node, and those beyond the probe limits.
    */
   candidates(id: PeerId): readonly Candidate[];
-  /** Says that an address led to its peer: it may be handed on, and is tried first. Sources of exchanges are noted by themselves. */
+  /**
+   * Reports that an address led to its peer: it may then be passed on, and is tried first. Sources of exchanges are
+   * noted automatically.
+   */
   noteReached(addr: A): void;
-  /** Forgets a peer, one that does not answer for example. It comes back with a newer record, or when it speaks itself. */
+  /**
+   * Removes a peer, for example one that does not answer. It returns with a newer record, or when it contacts this
+   * node.
+   */
   forget(id: PeerId): boolean;
   /**
-   * Tells a peer who and where we are, and learns whom it knows.
+   * Sends a peer this node's record, and receives the records it knows.
    *
-   * @returns the records that were new.
-   * @throws {P2PError} (by rejection) as `ask`; `refused` also when the peer answers nothing that can be read.
+   * @returns the new records.
+   * @throws {P2PError} (by rejection) as `ask`; `refused` also when the answer cannot be decoded.
    */
   exchange(dst: A, options?: CallOptions): Promise<readonly PeerRecord[]>;
   /**
-   * Says goodbye: tells up to {@link PeerExchangeOptions.fanOut} × 4 known peers by a signed record that this node has left, which they
-   * hand on. Afterwards the exchange answers nobody, as after disposal. Never rejects because of peers that do not answer.
+   * Announces that this node leaves: sends a signed withdrawal to up to {@link PeerExchangeOptions.fanOut} × 4 known
+   * peers, which pass it on. Afterwards the exchange refuses all requests, as after disposal. Never rejects because of
+   * peers that do not answer.
    */
   withdraw(options?: CallOptions): Promise<void>;
 }

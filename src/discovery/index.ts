@@ -1,6 +1,6 @@
 /**
- * `shoal/discovery`: getting to know peers. Signed address records, a bounded book of them, and the exchange by which
- * peers tell each other of third ones.
+ * `shoal/discovery`: finds peers. Contains signed address records, a bounded store of them, and the exchange by which
+ * peers pass on the records of other peers.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * Signed records of peers, bounded: what is kept of what others say, and what came of the addresses in it. It has no clock
- * and makes no calls, so that its owner decides when to look and which peer to ask.
+ * A bounded store of signed peer records and of the results of trying their addresses. It has no clock and makes no
+ * calls: its owner decides when to look up and which peer to ask.
  */
 
 import { equalBytes, type Bytes } from '../base/bytes.ts';
@@ -22,48 +22,52 @@ import {
   withoutAddrs,
 } from './peer-record.ts';
 
-/** What a peer book holds at most. */
+/** The limits of a peer book. */
 export interface PeerBookOptions {
   /**
-   * Records in all. When it is full, a record makes room that came from the network (/24, /64) that brought the most, hearsay
-   * before what peers have said themselves. @default 1024
+   * Records in total. A full book evicts a record of the network (/24, /64) that supplied the most, records from third
+   * parties before those from the peers themselves. @default 1024
    */
   readonly maxPeers?: number | undefined;
-  /** Records that one peer has told of others, so that nobody fills the book alone. @default 256 */
+  /** Records of others that one peer may supply, so that no peer fills the book alone. @default 256 */
   readonly maxPeersPerTeller?: number | undefined;
-  /** A record is believed for so long after it was heard, whatever it says itself. @default 900_000, fifteen minutes */
+  /**
+   * The maximum time a record counts as valid after it was received, whatever lifetime it states. @default 900_000,
+   * fifteen minutes
+   */
   readonly maxBelievedMs?: number | undefined;
-  /** Key algorithms that signatures may be of. @default Ed25519 and ECDSA P-256 */
+  /** Key algorithms accepted for signatures. @default Ed25519 and ECDSA P-256 */
   readonly registry?: KeyRegistry | undefined;
 }
 
-/**
- * Why a record was not taken. `stale`: this one or a newer one is known, or was until it was forgotten.
- */
+/** Why a record was rejected. `stale`: this record or a newer one is known, or was known until it was removed. */
 export type PeerBookFault = RecordFault | 'expired' | 'from_the_future' | 'stale' | 'full';
 
-/** Clocks of peers may be so far apart: NTP keeps them within seconds, phones and boards without it within minutes. */
+/**
+ * The tolerated clock difference between peers: NTP keeps clocks within seconds, phones and boards without it within
+ * minutes.
+ */
 export const MAX_SKEW_MS = 600_000;
 
-/** An address that has been reached is tried again after so long when it fails, and then after twice as long each time. */
+/** The pause before an address that worked once is retried after a failure; it doubles with each further failure. */
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 
-/** What came of an address. */
+/** The results of trying an address. */
 interface AddrState {
   /** It led to the peer at least once. */
   reached: boolean;
-  /** Tries since then that led nowhere, or are under way. */
+  /** Failed and pending tries since then. */
   failures: number;
-  /** Not tried before this. */
+  /** No try before this time. */
   nextMs: number;
 }
 
 interface Entry {
   readonly record: PeerRecord;
-  /** What is signed: tells copies of one record from other records. */
+  /** The signed part: distinguishes copies of one record from other records. */
   readonly signed: Bytes;
-  /** Who handed it over; the peer itself where it came first-hand. */
+  /** The peer that sent the record; the peer itself for a first-hand record. */
   readonly teller: PeerId | undefined;
   readonly seenMs: number;
   readonly endMs: number;
@@ -77,14 +81,17 @@ export class PeerBook {
   readonly #registry: KeyRegistry;
   /** Bounded by `maxPeers`. */
   readonly #entries = new Map<PeerId, Entry>();
-  /** PeerIDs of the entries by key, so that a key that is known is not hashed again. Bounded by the entries. */
+  /** PeerIDs of the entries by key, so that a known key is not hashed again. Bounded by the entries. */
   readonly #ids = new Map<string, PeerId>();
-  /** Records of hearsay by teller. Bounded by the entries. */
+  /** Second-hand records by teller. Bounded by the entries. */
   readonly #told = new Map<PeerId, number>();
-  /** The entries by where they came from: hearsay, and what peers have said themselves. Bounded by the entries. */
+  /** The entries by origin: second-hand, and first-hand. Bounded by the entries. */
   readonly #hearsay = new SourceShares<PeerId>();
   readonly #firstHand = new SourceShares<PeerId>();
-  /** When what was forgotten was issued: older word of it is not taken again. Bounded by `maxPeers`, the oldest goes first. */
+  /**
+   * When removed records were issued: older records of the same peer are rejected. Bounded by `maxPeers`; the oldest is
+   * removed first.
+   */
   readonly #forgotten = new Map<PeerId, number>();
   /** No record expires before this. */
   #nextEndMs = Infinity;
@@ -104,18 +111,19 @@ export class PeerBook {
     return this.#entries.size;
   }
 
-  /** Signatures that were checked so far. */
+  /** Signatures checked so far. */
   get verifications(): number {
     return this.#verifications;
   }
 
   /**
-   * Takes a record, if it is right and newer than what is known. The signature is checked last, and never twice for one
+   * Adds a record if it is valid and newer than the known one. The signature is checked last, and never twice for one
    * record.
    *
-   * @param teller - who handed it over, as far as that is proven.
-   * @param host - the IP it came from, so that one host cannot fill the book. @default each teller is a host of its own
-   * @returns the record, or why it was not taken.
+   * @param teller - the peer that sent it, if authenticated.
+   * @param host - the IP it came from, so that one host cannot fill the book. @default each teller counts as its own
+   * host
+   * @returns the record, or why it was rejected.
    */
   add(wallMs: number, bytes: Uint8Array, teller?: PeerId, host?: string): PeerRecord | PeerBookFault {
     const read = readPeerRecord(bytes);
@@ -133,20 +141,20 @@ export class PeerBook {
     return typeof record === 'string' ? record : this.#take(wallMs, record, read.signed, teller, host);
   }
 
-  /** Whether this very record is known, whatever was left out of its copies. */
+  /** Whether this record is known, whatever parts its copies omit. */
   knows({ spki, signed }: UnverifiedRecord): boolean {
     const id = this.#ids.get(keyOf(spki));
     const entry = id === undefined ? undefined : this.#entries.get(id);
     return entry !== undefined && equalBytes(entry.signed, signed);
   }
 
-  /** The record in `bytes`, its signature checked by this book's algorithms; nothing is kept. Never throws. */
+  /** Decodes a record and checks its signature with this book's algorithms; stores nothing. Never throws. */
   check(bytes: Uint8Array): PeerRecord | RecordFault {
     this.#verifications++;
     return verifyPeerRecord(bytes, this.#registry);
   }
 
-  /** As {@link PeerBook.add}, for a record whose signature has been checked. */
+  /** As {@link PeerBook.add}, for a record whose signature was checked already. */
   addVerified(wallMs: number, record: PeerRecord, teller?: PeerId, host?: string): PeerRecord | PeerBookFault {
     this.expire(wallMs);
     const late = timeFault(wallMs, record.issuedMs, record.expiresMs);
@@ -160,22 +168,22 @@ export class PeerBook {
     return this.#take(wallMs, record, read.signed, teller, host);
   }
 
-  /** What is known of a peer and still holds good; `undefined` also for one that has left. */
+  /** The valid record of a peer; `undefined` also for a peer that has left. */
   get(wallMs: number, id: PeerId): PeerRecord | undefined {
     this.expire(wallMs);
     const record = this.#entries.get(id)?.record;
     return record?.withdrawn === true ? undefined : record;
   }
 
-  /** All records that hold good, the latest last, without those of peers that have left. */
+  /** All valid records, the latest last, without those of peers that have left. */
   records(wallMs: number): PeerRecord[] {
     this.expire(wallMs);
     return [...this.#entries.values()].flatMap(({ record }) => (record.withdrawn ? [] : [record]));
   }
 
   /**
-   * What may be handed on: records with the addresses that led to their peers, the others left out, and withdrawals.
-   * What nobody has reached is hearsay, and stays here.
+   * What may be passed on: records with only those addresses that led to their peers, and withdrawals. Unverified
+   * addresses are not passed on.
    */
   proven(wallMs: number): { readonly id: PeerId; readonly bytes: Bytes }[] {
     this.expire(wallMs);
@@ -190,8 +198,8 @@ export class PeerBook {
   }
 
   /**
-   * Where to try a peer now, best first: those that were reached, then those that were not tried yet. One that was tried in
-   * vain comes back after a pause if it was reached before, and else with a newer record.
+   * The addresses to try for a peer now, best first: those that worked, then untried ones. After a failed try an
+   * address is returned again after a pause if it worked before, else only with a newer record.
    */
   candidates(wallMs: number, id: PeerId): Candidate[] {
     this.expire(wallMs);
@@ -210,7 +218,7 @@ export class PeerBook {
     return this.#entries.get(id)?.states.get(addr)?.reached === true;
   }
 
-  /** Notes that an address is being tried: until it is reached that counts as a failure. */
+  /** Notes that a try begins: it counts as a failure until the address is reached. */
   noteTry(wallMs: number, id: PeerId, addr: string): void {
     const state = this.#stateOf(id, addr);
     if (state === undefined) return;
@@ -228,7 +236,7 @@ export class PeerBook {
     state.nextMs = 0;
   }
 
-  /** Forgets a peer. Others bring it back with a newer record only; the peer itself with this one too. */
+  /** Removes a peer. Other peers can restore it only with a newer record; the peer itself also with the same one. */
   delete(id: PeerId): boolean {
     const entry = this.#entries.get(id);
     if (entry === undefined) return false;
@@ -244,7 +252,7 @@ export class PeerBook {
     return true;
   }
 
-  /** Forgets what does not hold good any more. */
+  /** Removes expired records. */
   expire(wallMs: number): void {
     if (wallMs < this.#nextEndMs) return;
     this.#nextEndMs = Infinity;
@@ -269,7 +277,7 @@ export class PeerBook {
       if (!firstHand && (this.#told.get(teller ?? id) ?? 0) >= this.#limits.maxPeersPerTeller) return 'full';
       if (this.#entries.size >= this.#limits.maxPeers && !this.#makeRoom(host, firstHand)) return 'full';
     } else this.#drop(id, before);
-    // What is known of an address does not depend on the record that names it; a newer record is a new chance.
+    // The state of an address does not depend on the record that contains it; a newer record allows a new try.
     const states = new Map<string, AddrState>();
     for (const addr of record.addrs) {
       if (before?.states.get(addr)?.reached === true) states.set(addr, { reached: true, failures: 0, nextMs: 0 });
@@ -284,7 +292,7 @@ export class PeerBook {
     return record;
   }
 
-  /** A record that is not newer than the one known. No signature is checked: it is an old one, or a copy of ours. */
+  /** Handles a record that is not newer than the known one: an old record, or a copy. Checks no signature. */
   #again(
     entry: Entry,
     read: UnverifiedRecord,
@@ -293,13 +301,13 @@ export class PeerBook {
     host: string | undefined,
   ): PeerRecord | PeerBookFault {
     const { record } = entry;
-    // Another record of the same instant: its signer does not keep to the rules, and the first counts.
+    // Another record with the same time: its signer violates the protocol, and the first one is kept.
     if (record.issuedMs > read.issuedMs || !equalBytes(entry.signed, read.signed)) return 'stale';
     const added = read.addrs.filter((addr) => !record.addrs.includes(addr));
     if (!added.every((addr) => leadsTo(addr, record.id))) return 'wrong_id';
     const bytes = added.length === 0 ? record.bytes : mergeCopies(record.bytes, read.bytes);
     const merged = added.length === 0 ? record : { ...record, addrs: readPeerRecord(bytes)!.addrs, bytes };
-    // What was hearsay comes from the peer itself now.
+    // A second-hand record now comes from the peer itself.
     if (teller === record.id && entry.teller !== teller) this.#take(wallMs, merged, entry.signed, teller, host);
     else this.#entries.set(record.id, { ...entry, record: merged });
     return added.length === 0 ? 'stale' : merged;
@@ -325,7 +333,7 @@ export class PeerBook {
     else this.#told.set(by, left);
   }
 
-  /** What peers have said themselves is not given up for hearsay. */
+  /** A second-hand record never evicts a first-hand one. */
   #makeRoom(host: string, firstHand: boolean): boolean {
     const hearsay = firstHand
       ? this.#hearsay.oldestOfBusiest
@@ -338,7 +346,7 @@ export class PeerBook {
   }
 }
 
-/** A key as a map key: one character a byte. */
+/** A key as a map key: one character per byte. */
 function keyOf(spki: Uint8Array): string {
   return String.fromCharCode(...spki);
 }

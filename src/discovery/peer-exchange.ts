@@ -1,12 +1,12 @@
 /**
- * Peer exchange: peers tell each other of third ones, by records that these have signed. Who knows one peer can get to know
- * all.
+ * Peer exchange: peers pass on signed records of other peers, so that a node that knows one peer can learn of all.
  *
- * Nothing of what comes is believed beyond what its signature proves, and everything that is kept is bounded and expires. A
- * record proves who speaks, not where it is: only addresses that led to their peers are handed on, and the others are tried
- * sparingly (`net/probe-targets.ts`). What does not hold is dropped and counted: `exchange.malformed`, `exchange.bad_signature`,
- * `exchange.wrong_id`, `exchange.wrong_peer`, `exchange.expired`, `exchange.from_the_future`, `exchange.stale`,
- * `exchange.full`; addresses that are not tried as `exchange.refused_addr` and `exchange.too_many_probes`.
+ * A record is trusted only as far as its signature proves, and everything stored is bounded and expires. A record
+ * proves its signer, not its location: only addresses that led to their peers are passed on, and the others are tried
+ * at a limited rate (`net/probe-targets.ts`). Invalid records are dropped and counted: `exchange.malformed`,
+ * `exchange.bad_signature`, `exchange.wrong_id`, `exchange.wrong_peer`, `exchange.expired`, `exchange.from_the_future`,
+ * `exchange.stale`, `exchange.full`; addresses that are not tried as `exchange.refused_addr` and
+ * `exchange.too_many_probes`.
  */
 
 import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
@@ -39,26 +39,32 @@ import {
 } from './peer-record.ts';
 import { mayBeTried, Probes } from '../net/probe-targets.ts';
 
-/** A clock that differs by less is not worth a word. */
+/** The smallest clock difference that is reported. */
 const CLOCK_DIFFERS_MS = 60_000;
 
-/** Signatures checked in one turn: in plain JavaScript P-256 takes 3 ms each, and no input may cost more than 20 ms. */
+/**
+ * Signatures checked before yielding: in plain JavaScript P-256 takes 3 ms each, and no input may block for more than
+ * 20 ms.
+ */
 const VERIFICATIONS_PER_TURN = 4;
 
-/** A record in our name that we have not signed is looked at so often: its signature costs as much as any. */
+/**
+ * The minimum interval between checks of records in this node's name that it did not sign: each costs a signature
+ * check.
+ */
 const KEY_CHECK_MS = 60_000;
 
-/** Records of our own that are remembered: one is signed at half of its life, or when an address changes. */
+/** The number of own records remembered: one is signed after half of its lifetime, or when an address changes. */
 const MAX_OWN_RECORDS = 1024;
 
-/** A goodbye goes to so many times the peers of a round. */
+/** A withdrawal is sent to this many times the peers of a round. */
 const GOODBYE_ROUNDS = 4;
 
 /**
- * Takes part in peer exchange over a swarm that can ask; it takes the swarm's serve slot, so give it a channel of its own
- * (`mux`). On a swarm that authenticates, nobody can speak for another.
+ * Joins peer exchange over a swarm that can ask. It takes the swarm's serve slot, so give it its own channel (`mux`).
+ * On an authenticated swarm no peer can act in the name of another.
  *
- * @throws {TypeError | RangeError} for options out of bounds, and when the swarm has a serve handler.
+ * @throws {TypeError | RangeError} for invalid options, and when the swarm has a serve handler.
  */
 export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerExchangeOptions): PeerExchange<A> {
   if (typeof swarm !== 'object' || swarm === null || !('ask' in swarm)) {
@@ -81,7 +87,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly #probes: Probes;
   readonly #serving: Disposable;
   #own: PeerRecord | undefined;
-  /** When this life of ours began, and the records signed in it: those that may still come back. */
+  /** When this process started the exchange, and the records it has signed since: those may still come back. */
   readonly #beganMs: number;
   readonly #signedMs = new Set<number>(); // Bounded by MAX_OWN_RECORDS.
   #nextCheckMs = 0;
@@ -170,7 +176,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return Math.floor(this.#swarm.realm.wallMs());
   }
 
-  /** Later than our last word, whatever the clock says, or others would not take it. */
+  /** Later than the last own record, whatever the clock says; peers would reject it otherwise. */
   #nextIssuedMs(): number {
     return Math.max(this.#wallMs(), (this.#own?.issuedMs ?? 0) + 1);
   }
@@ -206,14 +212,15 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
     this.noteReached(src);
-    // The asker's own record is of no news to it, unless it is not the one that it sent: then another one has its key.
+    // The asker does not need its own record back, unless it differs from the one it sent: then another process has its
+    // key.
     const [sent] = message.records.map((bytes) => readPeerRecord(bytes));
     const mine = asker === undefined || sent === undefined ? undefined : this.record(asker);
     if (mine !== undefined && !this.#book.knows(sent!)) others.unshift(mine);
     return encodeExchange(this.#wallMs(), [this.own.bytes, ...others.map(({ bytes }) => bytes)], this.#maxAnswerBytes);
   }
 
-  /** In an order of chance, so that those who ask again learn of what did not fit. */
+  /** In random order, so that peers that ask again receive the records that did not fit before. */
   #shuffled<T>(items: T[]): T[] {
     const draws = this.#swarm.realm.random(4 * items.length);
     const view = new DataView(draws.buffer, draws.byteOffset);
@@ -224,7 +231,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return items;
   }
 
-  /** Takes the records of an answer, with a turn for others between the signatures. */
+  /** Adds the records of an answer; yields to other work between signature checks. */
   async #take(records: readonly Bytes[], from: A): Promise<readonly PeerRecord[]> {
     const taken: PeerRecord[] = [];
     let checked = this.#book.verifications;
@@ -241,27 +248,30 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return taken;
   }
 
-  /** @param only - whose record it must be; anybody's when it is not given. */
+  /** @param only - the peer whose record it must be; any peer if absent. */
   #takeOne(bytes: Bytes, from: A, only?: PeerId): PeerRecord | undefined {
     const read = readPeerRecord(bytes);
     if (read !== undefined && equalBytes(read.spki, this.#options.privateKey.publicKey.spki)) {
       this.#compareWithOwn(read);
       return undefined;
     }
-    // Whose record it is must be known before anything is kept, and hashing a key is cheap.
+    // The record's owner must be known before anything is stored; hashing a key is cheap.
     if (read !== undefined && only !== undefined && peerIdOfKey({ algorithm: '', spki: read.spki }) !== only) {
       this.counters.countDrop('exchange.wrong_peer');
       return undefined;
     }
     const taken = this.#book.add(this.#wallMs(), bytes, peerIdOf(from), ipOf(from));
     if (typeof taken !== 'string') return taken;
-    // Hearing the same again is how it goes, and no fault.
+    // Receiving the same record again is normal and not counted as a drop.
     const known = taken === 'stale' && read !== undefined && this.#book.knows(read);
     if (!known) this.counters.countDrop(`exchange.${taken}`);
     return undefined;
   }
 
-  /** Our own record comes back by others. One of this life that we have not signed is by somebody who has our key too. */
+  /**
+   * Handles a copy of this node's own record. One issued since the start that this process did not sign was signed by
+   * another process with the same key.
+   */
   #compareWithOwn(read: UnverifiedRecord): void {
     const { realm } = this.#swarm;
     const nowMs = realm.nowMs();

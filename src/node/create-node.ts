@@ -7,7 +7,7 @@ import { type NodeOptions } from './options.ts';
 /**
  * Makes a node. No I/O.
  *
- * @throws {TypeError | RangeError} for wrong options, and where `security` is not given.
+ * @throws {TypeError | RangeError} for invalid options, and when `security` is missing.
  * @example
  * ```ts
  * const privateKey = generateKey();

@@ -1,12 +1,12 @@
-/** Waits that end in time. */
+/** Promises with a time limit. */
 
 import { type Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
-/** What {@link within} answers when time is up. */
+/** The result of {@link within} at the deadline. */
 export const LATE: unique symbol = Symbol('late');
 
-/** The result of `promise`, or {@link LATE} after `ms` milliseconds. Rejects as the promise does, if that is sooner. */
+/** The result of `promise`, or {@link LATE} after `ms` milliseconds. Rejects if the promise rejects first. */
 export function within<T>(realm: Realm, ms: number, promise: Promise<T>): Promise<T | typeof LATE> {
   if (ms === Infinity) return promise;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** The end of a connection: `onDisconnect`, what waits is flushed, this half is closed, the other half is waited for. */
+/** The end of a connection: runs `onDisconnect`, flushes the queue, closes this half, and waits for the other half. */
 
 import { P2PError } from '../core/errors.ts';
 import { type Realm } from '../core/realm.ts';
@@ -10,22 +10,22 @@ import { type DisconnectHook } from './on-disconnect.ts';
 import { type NodeCount } from './stats.ts';
 import { type Transform } from './transform.ts';
 
-/** How politely a connection is closed. */
+/** The time limits of closing a connection. */
 export interface ClosePolicy {
-  /** How long what waits may take to go out; 0: it is dropped. */
+  /** The time limit for sending the queue; 0: the queue is dropped. */
   readonly flushMs: number;
-  /** How long the peer may take to end its half, once we have ended ours; 0: nobody waits. */
+  /** The time limit for the peer to close its half after this side has closed its own; 0: no waiting. */
   readonly lingerMs: number;
 }
 
-/** For peers at fault, or gone. */
+/** For peers that violated the protocol or disconnected. */
 export const CLOSE_ABRUPT: ClosePolicy = { flushMs: 0, lingerMs: 0 };
-/** How long a peer that has closed its half may take to read what waits for it. */
+/** The time limit for a peer that has closed its half to read the queue. */
 export const CLOSE_AFTER_PEER: ClosePolicy = { flushMs: 5000, lingerMs: 0 };
-/** How long a peer at fault may take to read why. */
+/** The time limit for a failing peer to read the reason. */
 export const CLOSE_EXPLAINING: ClosePolicy = { flushMs: 1000, lingerMs: 1000 };
 
-/** What ends. */
+/** The parts of the connection that ends. */
 export interface EndingParts<Out> {
   readonly connection: TcpConnection<Out> & {
     readonly realm: Realm;
@@ -46,15 +46,15 @@ export interface EndingParts<Out> {
   readonly running: { onDisconnect: number };
   readonly how: Disconnect;
   readonly policy: ClosePolicy;
-  /** Whether the peer had closed its half before. */
+  /** Whether the peer had closed its half already. */
   readonly hasPeerEnded: boolean;
-  /** Whether the pipe was gone before. */
+  /** Whether the pipe was closed already. */
   readonly isGone: boolean;
 }
 
 export class Ending<Out> {
   readonly #parts: EndingParts<Out>;
-  /** Settles when no wait of the end goes on. */
+  /** Settles when no wait of the closing sequence remains. */
   readonly #cut = Promise.withResolvers<void>();
   readonly #peerEnd = Promise.withResolvers<void>();
   #hasPeerEnded: boolean;
@@ -66,7 +66,7 @@ export class Ending<Out> {
     this.#isGone = parts.isGone;
   }
 
-  /** Nothing is waited for any longer. */
+  /** Stops all waiting. */
   cut(): void {
     this.#isGone = true;
     this.#cut.resolve();
@@ -78,12 +78,12 @@ export class Ending<Out> {
     this.#peerEnd.resolve();
   }
 
-  /** The peer's end is not waited for any longer. */
+  /** Stops waiting for the peer's end. */
   waitNoMore(): void {
     this.#peerEnd.resolve();
   }
 
-  /** The pipe is gone. */
+  /** The pipe has closed. */
   lost(): void {
     this.#isGone = true;
     this.#peerEnd.resolve();
@@ -112,7 +112,7 @@ export class Ending<Out> {
     const last = transform?.end?.() ?? [];
     if (last.length > 0) pipe.write(last, () => undefined);
     pipe.end();
-    // Where nothing was sent nothing can be lost.
+    // Without sent messages nothing can be lost.
     if (lingerMs === 0 || this.#hasPeerEnded || this.#isGone || stats.sent.messages === 0) return;
     incoming.readToEnd();
     await within(realm, lingerMs, Promise.race([this.#peerEnd.promise, this.#cut.promise]));

@@ -1,4 +1,4 @@
-/** The errors of what a node does not do. */
+/** Errors for operations that a node rejects. */
 
 import { P2PError } from '../core/errors.ts';
 import { type Admission, type LimitReached } from './limits.ts';
@@ -18,7 +18,7 @@ export function noWriterError(what: string, addr: string): P2PError {
   return new P2PError('unsupported', 'local', message, { sent: 'no' });
 }
 
-/** What cannot be sent any more, or not yet. */
+/** A message that cannot be sent any more, or not yet. */
 export function notConnectedError(addr: string, sent: 'no' | 'maybe' = 'no', cause?: unknown): P2PError {
   return new P2PError('disconnected', 'path', `Cannot send to ${addr}: not connected`, { sent, cause });
 }
@@ -27,14 +27,14 @@ export function bannedError(addr: string): P2PError {
   return new P2PError('refused', 'local', `Cannot connect with ${addr}: its IP is banned`, { sent: 'no' });
 }
 
-/** `accept` has not said yes to a peer. */
+/** `accept` has not accepted a peer. */
 export function notAcceptedError(addr: string): P2PError {
   return new P2PError('refused', 'local', `Cannot connect with ${addr}: accept refused it`, { sent: 'no' });
 }
 
-/** A connection that was being set up made room for one from a network that had fewer. */
+/** A connection that was being set up was evicted in favour of one from a network with fewer connections. */
 export function evictedError(addr: string): P2PError {
-  const message = `Cannot go on with ${addr}: its network takes most of maxConnecting, and another one needs a place`;
+  const message = `Cannot set up ${addr}: its network uses most of maxConnecting, and a connection of another network replaces it`;
   return new P2PError('limit_exceeded', 'local', message, { sent: 'no' });
 }
 

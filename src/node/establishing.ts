@@ -1,4 +1,4 @@
-/** How connections come about: the peers that are dialled and those that dial, up to the table of connections. */
+/** Sets up connections, dialled and accepted ones, until they are added to the connection table. */
 
 import { type SocketAddress, formatSocketAddress, isLoopbackIp, isUnspecifiedIp } from '../base/ip.ts';
 import { type Side } from '../core/accept.ts';
@@ -23,15 +23,15 @@ import { trace } from './trace.ts';
 /** What {@link Establishing} needs of the node. */
 export interface EstablishingOwner<In, Out> extends ConnectionOwner {
   readonly running: { handshake: number; onConnect: number; onDisconnect: number };
-  /** What is enabled now. */
+  /** The hooks enabled now. */
   readonly hooks: ConnectionHooks<In, Out> & { readonly handshake: HandshakeHook | undefined };
   /** Where the node listens. */
   readonly listensAt: SocketAddress | undefined;
-  /** The error of what is attempted when the node is closed; `undefined` while it is not. */
+  /** The error of an operation on a closed node; `undefined` while it is open. */
   closedError(what: string): P2PError | undefined;
 }
 
-/** How a peer is dialled. */
+/** Options of a dial. */
 export type DialOptions = Omit<ConnectOptions, 'bind'> & { readonly bind: SocketAddress | undefined };
 
 export class Establishing<In, Out> {
@@ -57,7 +57,7 @@ export class Establishing<In, Out> {
     this.#accepting = parts.accepting;
   }
 
-  /** How many are being set up. */
+  /** The number of connections being set up. */
   get connecting(): number {
     return this.#admission.connecting;
   }
@@ -67,7 +67,7 @@ export class Establishing<In, Out> {
     return false;
   }
 
-  /** Gives up what is being set up with IPs that are banned now. */
+  /** Aborts set-ups with IPs that are banned now. */
   giveUpBanned(nowMs: number): void {
     for (const attempt of this.#attempts) {
       const { ip } = parseIpSocketAddress(attempt.addr, 'addr');
@@ -75,12 +75,12 @@ export class Establishing<In, Out> {
     }
   }
 
-  /** Gives up everything that is being set up. */
+  /** Aborts all set-ups. */
   close(error: P2PError): void {
     for (const attempt of this.#attempts) attempt.giveUp(undefined, error);
   }
 
-  /** Everything that can be said against dialling `remote`, before anything asynchronous begins; then its place. */
+  /** Checks everything that can prevent dialling `remote`, synchronously, then reserves a place. */
   reserve(remote: SocketAddress, addr: string): Reservation | P2PError {
     const { count, realm } = this.#owner;
     const what = `connect to ${addr}`;
@@ -125,7 +125,7 @@ export class Establishing<In, Out> {
     }
   }
 
-  /** A peer has connected. */
+  /** Handles an accepted connection. */
   async take(raw: RawConnection): Promise<void> {
     const { remote } = raw;
     const { count, realm } = this.#owner;
@@ -149,13 +149,13 @@ export class Establishing<In, Out> {
     try {
       await this.#setUp(raw, 'initiator', undefined, reservation, attempt);
     } catch {
-      reservation.release(); // Counted and traced where it was thrown; there is nobody else to tell.
+      reservation.release(); // Counted and traced where it was thrown; there is no caller to notify.
     } finally {
       this.#attempts.delete(attempt);
     }
   }
 
-  /** Whether `remote` is where we listen, as far as one can know. */
+  /** Whether `remote` is this node's listening address, as far as can be known. */
   #isSelf(remote: SocketAddress): boolean {
     const own = this.#owner.listensAt;
     if (own === undefined || own.port !== remote.port) return false;

@@ -1,23 +1,26 @@
-/** Where frames are written: small pieces side by side in chunks, large ones left where they are. */
+/** The buffer that frames are written to: small pieces are collected in chunks, large ones are not copied. */
 
 import { varintLength, writeVarint } from '../base/varint.ts';
 import { type FrameWriter } from './codec.ts';
 
-/** Smaller pieces are copied together; from here on a copy costs more than one more piece in a write. */
+/** Smaller pieces are copied together; above this size a copy costs more than an additional piece in a write. */
 const COPY_BELOW_BYTES = 8192;
-/** Up to this many bytes a loop copies faster than `set` begins. */
+/** Up to this size a loop copies faster than a call of `set`. */
 const LOOP_COPY_BYTES = 16;
-/** The first chunk of a quiet connection, and the largest of a busy one. */
+/** The first chunk of an idle connection; chunks grow with the load. */
 const MIN_CHUNK_BYTES = 1024;
 const MAX_CHUNK_BYTES = 65_536;
-/** A chunk of the largest size with so much in one piece has no other piece: it is used again when that is in the kernel. */
+/**
+ * A chunk of the largest size with one piece of this size contains no other piece: it is reused when that piece is in
+ * the kernel.
+ */
 const WHOLE_CHUNK_BYTES = 57_344;
-/** A burst that used less of a large chunk is followed by a small one. */
+/** A large chunk with less than this used in a burst is followed by a small one. */
 const SMALL_BURST_BYTES = 4096;
 
 /**
- * Chunks that wait to be used again, by any connection: a burst takes many, and a quiet connection holds none. As Node's own
- * pool of buffers, it is a matter of speed only. Bounded by MAX_SPARE_CHUNKS, 4 MiB.
+ * Chunks for reuse by any connection: a burst takes many, and an idle connection holds none. Like Node's own buffer
+ * pool it only affects speed. Bounded by MAX_SPARE_CHUNKS, 4 MiB.
  */
 const spare: Uint8Array[] = [];
 const MAX_SPARE_CHUNKS = 64;
@@ -26,48 +29,50 @@ function giveBack(chunk: Uint8Array): void {
   if (chunk.length === MAX_CHUNK_BYTES && spare.length < MAX_SPARE_CHUNKS) spare.push(chunk);
 }
 
-/** What has been written so far, as pieces that are complete but for the last. */
+/** The frames written so far, as pieces; only the last is incomplete. */
 export interface FramePieces {
-  /** Bounded by `bytes`: none is empty. */
+  /** Bounded by `bytes`: no piece is empty. */
   readonly pieces: Uint8Array[];
   bytes: number;
 }
 
 const NO_CHUNK: Uint8Array = new Uint8Array(0);
 
-/** Writes into one {@link FramePieces} at a time. What is a piece is not written again until it has landed. */
+/**
+ * Writes into one {@link FramePieces} at a time. The memory of a piece is not written again until the piece has landed.
+ */
 export class FrameBuffer implements FrameWriter {
   readonly #reuses: boolean;
   #target: FramePieces = { pieces: [], bytes: 0 };
   #chunk: Uint8Array = NO_CHUNK;
-  /** What of the chunk belongs to the target and is no piece yet. */
+  /** The start of the part of the chunk that is written but not a piece yet. */
   #from = 0;
   #at = 0;
   #nextChunkBytes = MIN_CHUNK_BYTES;
-  /** Pieces that are all there is in their chunks. Bounded by the bytes that wait. */
+  /** Pieces that are the only ones in their chunks. Bounded by the queued bytes. */
   readonly #lent = new Map<Uint8Array, Uint8Array>();
-  /** Whether more than one chunk was used since the last rest. */
+  /** Whether more than one chunk was used since the last `rest`. */
   #isBurst = false;
-  /** Where {@link FrameBuffer.back} goes back to. */
+  /** The position that {@link FrameBuffer.back} returns to. */
   #markChunk: Uint8Array = NO_CHUNK;
   #markFrom = 0;
   #markAt = 0;
   #markPieces = 0;
   #markBytes = 0;
 
-  /** @param reuses - whether pieces that have landed are nobody's: then their chunks are written again. */
+  /** @param reuses - whether landed pieces are not referenced elsewhere: their chunks are then reused. */
   constructor(reuses: boolean) {
     this.#reuses = reuses;
   }
 
-  /** Frames go to `target` from now on. */
+  /** Directs further frames to `target`. */
   aim(target: FramePieces): void {
     if (target === this.#target) return;
     this.finish();
     this.#target = target;
   }
 
-  /** Makes what was written a piece. */
+  /** Completes a piece from the bytes written so far. */
   finish(): void {
     if (this.#at === this.#from) return;
     const piece = this.#chunk.subarray(this.#from, this.#at);
@@ -80,7 +85,7 @@ export class FrameBuffer implements FrameWriter {
     this.#from = this.#at;
   }
 
-  /** These pieces are in the kernel, or will never be sent. */
+  /** Reports pieces that are in the kernel, or will never be sent. */
   landed(pieces: readonly Uint8Array[]): void {
     for (const piece of pieces) {
       const chunk = this.#lent.get(piece);
@@ -90,7 +95,7 @@ export class FrameBuffer implements FrameWriter {
     }
   }
 
-  /** Everything has landed: lets go of the chunk, so that a quiet connection holds none. */
+  /** Everything has landed: releases the chunk, so that an idle connection holds none. */
   rest(): void {
     this.finish();
     if (!this.#isBurst && this.#at < SMALL_BURST_BYTES) this.#nextChunkBytes = MIN_CHUNK_BYTES;
@@ -100,14 +105,14 @@ export class FrameBuffer implements FrameWriter {
     this.#from = this.#at = 0;
   }
 
-  /** Forgets everything. What is on its way stays as it is, so its chunks are not used again. */
+  /** Resets the buffer. Pieces in transit are unchanged, so their chunks are not reused. */
   clear(): void {
     this.#chunk = this.#markChunk = NO_CHUNK;
     this.#from = this.#at = 0;
     this.#lent.clear();
   }
 
-  /** Remembers this place. */
+  /** Remembers this position. */
   mark(): void {
     this.#markChunk = this.#chunk;
     this.#markFrom = this.#from;
@@ -116,7 +121,7 @@ export class FrameBuffer implements FrameWriter {
     this.#markBytes = this.#target.bytes;
   }
 
-  /** Unwrites everything since {@link FrameBuffer.mark}. */
+  /** Discards everything written since {@link FrameBuffer.mark}. */
   back(): void {
     this.#chunk = this.#markChunk;
     this.#from = this.#markFrom;
@@ -189,13 +194,13 @@ export class FrameBuffer implements FrameWriter {
     this.#at = at + length;
   }
 
-  /** The chunk, with room for `length` bytes, which are counted as written. */
+  /** The chunk with room for `length` bytes, which count as written. */
   #room(length: number): Uint8Array {
     this.#target.bytes += length;
     if (this.#at + length > this.#chunk.length) {
       this.finish();
       const size = Math.max(this.#nextChunkBytes, length);
-      // Not zeroed: every byte is written before it is shown. Small ones come from Node's own pool.
+      // Not zeroed: every byte is written before it is read. Small buffers come from Node's own pool.
       this.#isBurst ||= this.#from > 0 || this.#lent.size > 0;
       this.#chunk = (size === MAX_CHUNK_BYTES && spare.pop()) || Buffer.allocUnsafe(size);
       this.#from = this.#at = 0;

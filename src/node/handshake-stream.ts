@@ -1,4 +1,4 @@
-/** The bytes of a new connection while its handshake runs. */
+/** The byte stream of a new connection during its handshake. */
 
 import { type Duplex } from 'node:stream';
 
@@ -10,33 +10,35 @@ import { type Pipe, type PipeSink } from '../net/pipe.ts';
 import { PipeDuplex } from '../net/pipe-duplex.ts';
 import { StreamPipe } from '../net/stream-pipe.ts';
 
-/** The bytes of a new connection, to be read and written by hand. Every wait ends with the handshake's time. */
+/** The bytes of a new connection, read and written by a handshake. Every wait ends at the handshake's deadline. */
 export interface HandshakeStream {
   /**
-   * Exactly `length` bytes, the reader's to keep. One at a time.
+   * Reads exactly `length` bytes, which then belong to the caller. One read at a time.
    *
-   * @throws {TypeError | RangeError} (at once) while another read is under way, or for more than 1 MiB.
-   * @throws {P2PError} (by rejection) `disconnected` when the peer goes away first; the signal's reason.
+   * @throws {TypeError | RangeError} (at once) while another read is pending, or for more than 1 MiB.
+   * @throws {P2PError} (by rejection) `disconnected` when the peer disconnects first; the signal's reason.
    */
   read(length: number): Promise<Bytes>;
   /**
-   * Writes bytes; resolves when they are in the kernel, until when they stay as they are.
+   * Writes bytes; resolves when they are in the kernel. They must not change until then.
    *
    * @throws {P2PError} (by rejection) `disconnected`; the signal's reason.
    */
   write(bytes: Uint8Array): Promise<void>;
   /**
-   * Takes the socket itself, or on a virtual host a stream that does as one, for what needs it (node:tls). Bytes that were read too much are put back; the stream here is
-   * of no use afterwards, and the handshake has to return a `transport`.
+   * Returns the socket itself, or on a virtual host an equivalent stream, for libraries that need one (node:tls). Bytes
+   * already read are put back. The stream cannot be used afterwards, and the handshake must return a `transport`.
    */
   takeSocket(): Duplex;
 }
 
-/** The most that one read takes. */
+/** The maximum of one read. */
 const MAX_READ_BYTES = 1_048_576;
-/** Chunks that wait; more are joined, since each costs more than the few bytes that a hostile peer puts into it. */
+/**
+ * Chunks that may wait; more are joined, since a chunk costs more than the few bytes that a hostile peer puts into it.
+ */
 const MAX_CHUNKS = 64;
-/** Bytes that nobody has asked for; then reading stops until somebody does. */
+/** Bytes received but not requested; at this limit reading pauses until more is requested. */
 const MAX_AHEAD_BYTES = 65_536;
 
 /** The stream of one handshake. @internal */
@@ -44,7 +46,7 @@ export class ByteStream implements HandshakeStream, PipeSink {
   readonly #pipe: Pipe;
   readonly #signal: AbortSignal;
   readonly #realm: Realm;
-  /** Bounded by {@link MAX_AHEAD_BYTES} and a chunk, or by what is asked for. */
+  /** Bounded by {@link MAX_AHEAD_BYTES} plus one chunk, or by the requested length. */
   #chunks: Bytes[] = [];
   #bytes = 0;
   #wanted:
@@ -62,12 +64,12 @@ export class ByteStream implements HandshakeStream, PipeSink {
     signal.addEventListener('abort', this.#onAbort);
   }
 
-  /** Whether the socket was taken, so that a transport must come. */
+  /** Whether the socket was taken, so that a transport is required. */
   get isTaken(): boolean {
     return this.#isTaken;
   }
 
-  /** Whether the peer has closed its half meanwhile. */
+  /** Whether the peer has closed its half. */
   get hasEnded(): boolean {
     return this.#hasEnded;
   }
@@ -105,7 +107,7 @@ export class ByteStream implements HandshakeStream, PipeSink {
     return this.#pipe instanceof StreamPipe ? this.#pipe.release() : new PipeDuplex(this.#pipe, this.#realm);
   }
 
-  /** What was read and not asked for; it belongs to what comes after the handshake. */
+  /** Bytes received but not requested; they belong to the protocol after the handshake. */
   rest(): Bytes {
     const rest = this.#chunks.length === 1 ? this.#chunks[0]! : concatBytes(...this.#chunks);
     this.#chunks = [];

@@ -1,6 +1,6 @@
 /**
- * The handshake hook: what two nodes do on a new connection before anything else. It reads and writes bytes, may put a
- * cipher or another stream in place of the socket, and decides who the peer is.
+ * The handshake hook: runs first on a new connection. It reads and writes bytes, may replace the socket with a cipher
+ * or another stream, and authenticates the peer.
  */
 
 import { assertFunction, quantity } from '../base/checks.ts';
@@ -10,30 +10,31 @@ import { type HandshakeStream } from './handshake-stream.ts';
 import { type Hook } from './hook.ts';
 import { type HandshakeResult } from './transform.ts';
 
-/** What a handshake gets. */
+/** The arguments of a handshake. */
 export interface HandshakeContext {
-  /** `side` says which part is ours: the initiator usually speaks first. */
+  /** Its `side` is the role of the peer. The initiator usually sends first. */
   readonly connection: TcpConnection;
   readonly stream: HandshakeStream;
-  /** Aborted when time is up or the node closes; the connection is given up then, whatever the hook does. */
+  /** Aborted at the deadline or when the node closes; the connection is then closed, whatever the hook does. */
   readonly signal: AbortSignal;
   /**
-   * Asks the `accept` of the node about a peer that has proven this key, before more is said to it. The time that it takes
-   * does not count as the handshake's. A handshake that returns a `publicKey` without having asked is asked for at its end.
+   * Asks the node's `accept` about a peer that has proven this key, before more is sent to it. The time this takes does
+   * not count against the handshake's deadline. If a handshake returns a `publicKey` without calling this, `accept` is
+   * asked at its end.
    *
-   * @throws {P2PError} (by rejection) `refused` unless the answer is yes.
+   * @throws {P2PError} (by rejection) `refused` unless `accept` returns true.
    */
   readonly accept: (publicKey: PublicKey) => Promise<void>;
   /**
-   * Waits for something of this program that the peer is not to blame for: the handshake's time stands still, for up to
-   * 5 s in all.
+   * Waits for something local that does not depend on the peer: the handshake's deadline is suspended, for up to 5 s in
+   * total.
    */
   readonly untimed: <T>(wait: Promise<T>) => Promise<T>;
 }
 
-/** How a handshake is run. */
+/** Options of a handshake. */
 export interface HandshakeOptions {
-  /** How long it may take. @default 5000: a peer that stalls holds one of `maxConnecting` places */
+  /** The time limit. @default 5000: a stalled peer occupies one of `maxConnecting` places */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -42,10 +43,10 @@ const DEFAULT_TIMEOUT_MS = 5000;
 /**
  * Runs `perform` on every new connection, on both sides, before any message. Throwing refuses the connection.
  *
- * A handshake that secures connections is given as the `security` of a node, in place of `tls(…)` and `noise(…)`. One that
- * exchanges names, say, and secures nothing may also be enabled on a node with `security: 'none'`.
+ * A handshake that secures connections is passed as the `security` of a node, in place of `tls(…)` and `noise(…)`. One
+ * that secures nothing, for example an exchange of names, may also be enabled on a node with `security: 'none'`.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  * @example
  * ```ts
  * const hello = handshake(async ({ stream }) => {
@@ -63,7 +64,7 @@ export function handshake(
   return new HandshakeHook(perform, quantity(options.timeoutMs, 'timeoutMs', DEFAULT_TIMEOUT_MS, 1, Infinity));
 }
 
-/** A handshake: what `handshake`, `tls` and `noise` make. */
+/** A handshake, created by `handshake`, `tls` and `noise`. */
 export interface Handshake extends Hook {
   readonly kind: 'handshake';
 }

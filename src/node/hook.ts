@@ -1,19 +1,19 @@
-/** Hooks: what a node does with its connections, each a value that is enabled once. */
+/** Hooks: each is a value that is enabled once and determines what a node does with its connections. */
 
 import { type TcpConnection } from './connection.ts';
 
-/** The hooks there are. */
+/** All kinds of hooks. */
 export type HookKind = 'handshake' | 'reading' | 'writing' | 'onConnect' | 'onDisconnect';
 
 /**
- * Something to be enabled on a node: made by `reading`, `writing`, `onConnect`, `onDisconnect`, `handshake`. One value may be
- * enabled on many nodes.
+ * A value to enable on a node, created by `reading`, `writing`, `onConnect`, `onDisconnect`, `handshake`. One value may
+ * be enabled on many nodes.
  *
- * @typeParam In - the messages that it takes.
- * @typeParam Out - the messages that it sends on the connections that it gets.
+ * @typeParam In - the messages it receives.
+ * @typeParam Out - the messages it sends on its connections.
  */
 export interface Hook<in In = unknown, out Out = never> {
   readonly kind: HookKind;
-  /** Never there: it is the compiler's, and says for which messages the hook is made. */
+  /** Never present at run time: it tells the compiler which messages the hook handles. */
   readonly messages?: ((connection: TcpConnection<Out>, message: In) => void) | undefined;
 }

@@ -1,4 +1,4 @@
-/** Asks the application's `accept`, for all peers that are being let in. */
+/** Calls the application's `accept` for all peers that ask for admission. */
 
 import { SourceShares } from '../base/source-shares.ts';
 import { type Accept, type AcceptPeer, type Verdict, verdictOf, verdictOfThrown } from '../core/accept.ts';
@@ -8,27 +8,27 @@ import { type Realm, type Timer } from '../core/realm.ts';
 import { isPending } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
-/** How long a predicate may take: less than any handshake's own timeout, so that the peer hears the no. */
+/** The time limit of a predicate. It is shorter than every handshake timeout, so that the peer receives the refusal. */
 export const ACCEPT_TIMEOUT_MS = 5000;
-/** Peers that may wait for their verdict at the same time, in all. */
+/** Peers that may wait for a verdict at the same time, in total. */
 export const MAX_PENDING_VERDICTS = 256;
-/** Sessions whose predicate is asked again at the same time. */
+/** Sessions that are rechecked at the same time. */
 const RECHECKS_AT_ONCE = 64;
 
-/** How a gate asks. */
+/** Options of a gate. */
 export interface AcceptGateOptions<in A extends Addr> {
   readonly realm: Realm;
-  /** @default every peer is let in */
+  /** @default every peer is admitted */
   readonly accept: Accept<A> | undefined;
-  /** Called when the predicate is at fault: it threw, took too long, or answered what is no boolean. */
+  /** Called when the predicate fails: it threw, timed out, or returned a value that is not a boolean. */
   readonly onFault: (peer: AcceptPeer<A>, cause: Error) => void;
   /** @default 256 */
   readonly maxPending?: number | undefined;
 }
 
-/** A verdict that is awaited. */
+/** A pending verdict. */
 export interface PendingVerdict {
-  /** Forgets the question, when the peer has gone meanwhile: its callback is not called any more. */
+  /** Cancels the question: its callback is not called. Used when the peer has disconnected. */
   cancel(): void;
 }
 
@@ -38,8 +38,8 @@ interface Question {
 }
 
 /**
- * Only `true` admits. Questions are bounded, with a share for each source: when all places are taken, the oldest of the
- * busiest source is answered with no.
+ * Only `true` admits. The number of questions is bounded, with a share for each source: when the gate is full, the
+ * oldest question of the source with the most questions is refused.
  */
 export class AcceptGate<A extends Addr> {
   readonly #options: AcceptGateOptions<A>;
@@ -52,17 +52,19 @@ export class AcceptGate<A extends Addr> {
     this.#maxPending = options.maxPending ?? MAX_PENDING_VERDICTS;
   }
 
-  /** Peers that wait for their verdict. */
+  /** Peers that wait for a verdict. */
   get pending(): number {
     return this.#questions.size;
   }
 
   /**
-   * Asks whether `peer` may talk.
+   * Asks whether `peer` is admitted.
    *
-   * @param host - whose share the question counts for: the IP, or any text that names where the peer is.
-   * @param settle - called once with the verdict of a predicate that returned a promise, never inside this call.
-   * @returns the verdict, if the predicate gave it at once.
+   * @param host - the source whose share the question counts for: the IP, or any text that identifies the peer's
+   * location.
+   * @param settle - called once with the verdict of a predicate that returned a promise, never synchronously inside
+   * this call.
+   * @returns the verdict, if the predicate returned it synchronously.
    */
   ask(peer: AcceptPeer<A>, host: string, settle: (accepted: boolean) => void): boolean | PendingVerdict {
     return this.#ask(peer, host, settle);
@@ -70,8 +72,8 @@ export class AcceptGate<A extends Addr> {
   /**
    * Asks again about existing sessions. They continue meanwhile, and do not count against new peers.
    *
-   * @param sessions - each peer with what ends its session; `end` is called for those that are refused.
-   * @returns settles when all are judged; never rejects.
+   * @param sessions - each peer with the function that ends its session; `end` is called for refused peers.
+   * @returns settles when all peers are checked; never rejects.
    */
   async recheck(sessions: Iterable<readonly [peer: AcceptPeer<A>, end: () => void]>): Promise<void> {
     const left = [...sessions].values(); // Bounded by the sessions of the owner.
@@ -87,7 +89,7 @@ export class AcceptGate<A extends Addr> {
     await Promise.all(Array.from({ length: RECHECKS_AT_ONCE }, judge));
   }
 
-  /** Refuses everything that is pending. */
+  /** Refuses all pending questions. */
   close(): void {
     for (let one = this.#questions.oldestOfBusiest; one !== undefined; one = this.#questions.oldestOfBusiest) {
       this.#end(one, false);
@@ -133,7 +135,7 @@ export class AcceptGate<A extends Addr> {
     return { cancel: () => this.#end(question, undefined) };
   }
 
-  /** @returns false when every source holds as little as this one, so that none of them has to give way */
+  /** @returns false when every source holds as little as this one, so that no question can be evicted */
   #addFor(host: string, question: Question): boolean {
     if (this.#questions.size >= this.#maxPending) {
       const victim = this.#questions.victimFor(host);
@@ -159,7 +161,10 @@ export class AcceptGate<A extends Addr> {
   }
 }
 
-/** The verdict of a gate as a promise; a no when `signal` is aborted first, and the question is forgotten. */
+/**
+ * Returns the verdict of a gate as a promise. When `signal` is aborted first, the verdict is false and the question is
+ * cancelled.
+ */
 export function askUntilAborted(
   ask: (settle: (accepted: boolean) => void) => boolean | PendingVerdict,
   signal: AbortSignal,

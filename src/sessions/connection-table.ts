@@ -1,4 +1,4 @@
-/** Connections by peer: chooses the one to use, closes surplus ones, and keeps the calls that wait for a dial. */
+/** Connections by peer: chooses the one to use, closes surplus ones, and holds the calls that wait for a dial. */
 
 import { type Millis } from '../base/machine.ts';
 import { type Side } from '../core/accept.ts';
@@ -11,77 +11,84 @@ import { KeyedLists } from './keyed-lists.ts';
 import { KnownPeers } from './known-peers.ts';
 
 /**
- * Two connections between the same peers that begin within this time were dialled at once: both sides keep the same one.
- * Source: docs/wire/tcp.md §1, docs/wire/quic.md.
+ * Two connections between the same peers that begin within this time count as a simultaneous dial: both sides keep the
+ * same one. Source: docs/wire/tcp.md §1, docs/wire/quic.md.
  */
 export const SIMULTANEOUS_MS = 5000;
 /**
- * Connections with one peer that are kept. Two are there when both dial at once, more when a peer restarts again and again, or
- * dials one for each of its first messages, as go-p2p does.
+ * The number of connections with one peer that are kept. Two exist after a simultaneous dial; more exist when a peer
+ * restarts repeatedly, or dials one for each of its first messages, as go-p2p does.
  */
 export const MAX_CONNECTIONS_PER_PEER = 4;
-/** Connections with one peer at a time, surplus ones included that close when they are idle: a peer that opens more wants memory. */
+/**
+ * The maximum of connections with one peer, including surplus ones that close when idle. It limits the memory that a
+ * peer can use.
+ */
 export const MAX_CONNECTIONS_AT_ONCE = 128;
 /**
- * How long a surplus connection stays open after the last message on it, or where none ever came: the first message may have
- * to be sent again.
+ * How long a surplus connection stays open after its last message, or after its start if it had none: the first message
+ * may have to be sent again.
  */
 export const SURPLUS_IDLE_MS = 750;
 
 /** A connection with a peer that has proven its key, as the table sees it. */
 export interface PeerConnection {
   readonly peer: PeerId;
-  /** What the peer is: `'responder'` when this node dialled it. */
+  /** The role of the peer: `'responder'` when this node dialled it. */
   readonly side: Side;
   /** When it began, in realm time. */
   readonly sinceMs: Millis;
   /**
-   * Since when no message is under way on it in either direction; `undefined` while a tell, an ask or a stream is open. A surplus
-   * connection is closed some time after that and never before.
+   * The time since which no message is in progress on it in either direction; `undefined` while a tell, an ask or a
+   * stream is open. A surplus connection is closed only after it has been idle for some time.
    */
   readonly idleSinceMs: Millis | undefined;
-  /** The peer's IP, or any text that names where it is. */
+  /** The peer's IP, or any text that identifies its location. */
   readonly host: string;
   /**
-   * Where the peer is, as the transport tells places apart. Of two connections with different places the older one belongs to a
-   * peer that was started again elsewhere. @default not compared
+   * The peer's location, as the transport distinguishes locations. Of two connections with different places the older
+   * one belongs to a peer that has restarted elsewhere. @default not compared
    */
   readonly place?: unknown;
-  /** Of connections over several transports, the one with the highest rank is used. Both sides must rank alike. @default 0 */
+  /**
+   * Of connections over several transports, the one with the highest rank is used. Both sides must use the same ranks.
+   * @default 0
+   */
   readonly rank?: number | undefined;
-  /** It was dialled for one caller: it replaces none and is not replaced. @default false */
+  /** It was dialled for one caller: it replaces no connection and is not replaced. @default false */
   readonly isExclusive?: boolean | undefined;
 }
 
 /** Why the table closes a connection. */
 export type SurplusReason =
-  /** Another one is used instead. */
+  /** Another connection is used instead. */
   | 'replaced'
-  /** The peer has more than are kept, and this one is idle. */
+  /** The peer has more than `maxPerPeer` connections, and this one is idle. */
   | 'surplus'
-  /** The peer has more than it may have at all. */
+  /** The peer has more than `maxAtOnce` connections. */
   | 'too_many';
 
-/** What the owner of a table tells and does. */
+/** What the owner of a table provides. */
 export interface ConnectionTableOptions<C extends PeerConnection, T, H, V> {
   readonly realm: Realm;
-  /** This node, to decide which of two simultaneous connections is kept. */
+  /** This node's PeerID; it decides which of two simultaneous connections is kept. */
   readonly own: PeerId;
-  /** The peer that a dial is for; `undefined` when it is not known, or the dial is not to be shared. */
+  /** The peer that a dial is for; `undefined` when it is not known, or the dial is not shared. */
   readonly expects: (target: T) => PeerId | undefined;
-  /** What is remembered of a peer without a connection. */
+  /** The value to remember for a peer without a connection. */
   readonly remember: (connection: C) => V;
   /**
-   * Another connection took the place of this one.
+   * Called when another connection replaces this one.
    *
-   * @returns how long it has to be idle before it is closed, in ms; `undefined` when the peer or the protocol closes it.
+   * @returns how long it must be idle before the table closes it, in ms; `undefined` when the peer or the protocol
+   * closes it.
    */
   readonly replaced: (connection: C) => number | undefined;
-  /** How long a surplus connection has to be idle before it is closed, in ms. @default 750 */
+  /** How long a surplus connection must be idle before it is closed, in ms. @default 750 */
   readonly surplusIdleMs?: ((connection: C) => number) | undefined;
-  /** Closes a connection. `remove` is called when it is over. */
+  /** Closes a connection. The owner calls `remove` when it has closed. */
   readonly close: (connection: C, why: SurplusReason) => void;
-  /** Told when the last caller that waits for a dial has given up. @default the dial goes on */
+  /** Called when the last waiter of a dial has cancelled. @default the dial continues */
   readonly abandoned?: ((dial: Dial<T, C, H>) => void) | undefined;
   /** @default 4 */
   readonly maxPerPeer?: number | undefined;
@@ -92,10 +99,10 @@ export interface ConnectionTableOptions<C extends PeerConnection, T, H, V> {
 }
 
 /**
- * Which of two connections with a peer is used. Dialled at once from both sides: the one whose initiator has the smaller
- * PeerID, so that both sides choose the same. Otherwise the newer one: a peer that dials has none that works.
+ * Chooses between two connections with a peer. After a simultaneous dial: the one whose initiator has the smaller
+ * PeerID, so that both sides choose the same. Otherwise the newer one: a peer that dials has no working connection.
  *
- * @returns whether it is the new one.
+ * @returns whether the new one is used.
  */
 export function prefersNew(own: PeerId, fresh: PeerConnection, current: PeerConnection): boolean {
   const [freshRank, currentRank] = [fresh.rank ?? 0, current.rank ?? 0];
@@ -107,13 +114,13 @@ export function prefersNew(own: PeerId, fresh: PeerConnection, current: PeerConn
 }
 
 /**
- * Connections by peer. The transport says which connections there are (`add`, `remove`) and which dials are under way; the table
- * decides which connection of a peer is used, closes surplus ones once they are idle, and remembers peers that have gone.
+ * Connections by peer. The transport reports connections (`add`, `remove`) and dials in progress; the table decides
+ * which connection of a peer is used, closes surplus ones once they are idle, and remembers disconnected peers.
  *
  * @typeParam C - a connection.
  * @typeParam T - what is dialled.
- * @typeParam H - what the transport knows a dial by.
- * @typeParam V - what is remembered of a peer: its key, or its address.
+ * @typeParam H - the transport's handle of a dial.
+ * @typeParam V - the value remembered for a peer: its key, or its address.
  */
 export class ConnectionTable<C extends PeerConnection, T, H, V> {
   readonly dials: DialTable<T, C, H>;
@@ -123,13 +130,16 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
   readonly #options: ConnectionTableOptions<C, T, H, V>;
   readonly #maxPerPeer: number;
   readonly #maxAtOnce: number;
-  /** The one to use first, then by preference; retired ones come last. Bounded by the transport, and `maxAtOnce` for each peer. */
+  /**
+   * The one to use first, then in order of preference; retired ones are last. Bounded by the transport, and by
+   * `maxAtOnce` per peer.
+   */
   readonly #connections = new KeyedLists<PeerId, C>();
-  /** Over these nothing new goes. Bounded by the connections. */
+  /** Connections that take nothing new. Bounded by the connections. */
   readonly #retired = new Set<C>();
-  /** Replaced ones that are ours to close, with how long they have to be idle. Bounded by the connections. */
+  /** Replaced connections that this side must close, with the required idle time. Bounded by the connections. */
   readonly #replaced = new Map<C, number>();
-  /** Closed by the table and not gone yet. Bounded by the connections. */
+  /** Connections that the table is closing. Bounded by the connections. */
   readonly #closing = new Set<C>();
   /** Peers with several connections. Bounded by the connections. */
   readonly #crowded = new Set<PeerId>();
@@ -180,18 +190,18 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     return this.#inUse.get(peer);
   }
 
-  /** What is known of a peer that has a connection, or had one lately. */
+  /** The remembered value of a peer that has a connection, or recently had one. */
   recall(peer: PeerId): V | undefined {
     const first = this.#connections.first(peer);
     return first === undefined ? this.#known.get(peer) : this.#options.remember(first);
   }
 
   /**
-   * Waits for the dial with this key, which `dial` begins where there is none.
+   * Waits for the dial with this key; `dial` begins it if there is none.
    *
-   * @param key - calls with the same one share the dial; `undefined`: it is not shared.
+   * @param key - calls with the same key share the dial; `undefined`: the dial is not shared.
    * @param what - for error messages.
-   * @returns cancels the wait
+   * @returns a function that cancels the wait
    */
   join(
     key: string | undefined,
@@ -207,10 +217,11 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
   }
 
   /**
-   * Takes a connection in, whose peer is proven and admitted. All calls that wait for its peer get the one to use.
+   * Adds a connection whose peer is authenticated and admitted. All calls that wait for its peer get the connection to
+   * use.
    *
-   * @param handle - of the dial that it comes from.
-   * @returns the one to use for the peer.
+   * @param handle - the handle of the dial that made it.
+   * @returns the connection to use for the peer.
    */
   add(connection: C, handle?: H): C {
     const { peer, isExclusive = false } = connection;
@@ -222,7 +233,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     const isPreferred = index === 0;
     const chosen = isPreferred || isExclusive ? connection : current!;
     const dial = handle === undefined ? undefined : this.dials.take(handle);
-    // Others may wait for the same peer at another of its addresses, or be dialling while it dialled us.
+    // Others may wait for the same peer at another address, or be dialling while the peer dialled this node.
     for (const other of this.dials.values()) {
       if (this.#options.expects(other.target) === peer) this.dials.settle(other, chosen);
     }
@@ -234,7 +245,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     return chosen;
   }
 
-  /** Nothing new goes over a connection any more, and it is not used. It stays until it is removed. */
+  /** Stops using a connection for anything new. It stays in the table until it is removed. */
   retire(connection: C): void {
     if (this.#retired.has(connection) || !this.#connections.delete(connection)) return;
     const all = this.all(connection.peer);
@@ -244,7 +255,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     this.#choose(connection.peer);
   }
 
-  /** Forgets a connection that is over. @returns whether it was there */
+  /** Removes a closed connection. @returns whether it was in the table */
   remove(connection: C): boolean {
     if (!this.#connections.delete(connection)) return false;
     const { peer, host, side } = connection;
@@ -259,7 +270,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     return true;
   }
 
-  /** Forgets everything. Calls that wait for a dial get the error. The connections are the owner's to close. */
+  /** Removes everything. Calls that wait for a dial get the error. The owner closes the connections. */
   clear(error: P2PError): void {
     this.#disarm();
     this.#connections.clear();
@@ -272,14 +283,14 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     this.dials.clear(error);
   }
 
-  /** Its first connection is the one to use, unless that is retired. */
+  /** Uses the peer's first connection, unless it is retired. */
   #choose(peer: PeerId): void {
     const first = this.#connections.first(peer);
     if (first === undefined || this.#retired.has(first)) this.#inUse.delete(peer);
     else this.#inUse.set(peer, first);
   }
 
-  /** Where a connection belongs among those of its peer. */
+  /** The position of a connection in its peer's list. */
   #indexFor(fresh: C): number {
     const all = this.all(fresh.peer);
     const index = all.findIndex((other) => this.#retired.has(other) || (other.rank ?? 0) <= (fresh.rank ?? 0));
@@ -294,7 +305,10 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     if (idleMs !== undefined) this.#replaced.set(connection, idleMs);
   }
 
-  /** Closes one of more connections than a peer may have: the oldest idle one, else the new one, on which nothing is under way. */
+  /**
+   * Closes one connection when a peer has more than its maximum: the oldest idle one, else the new one, which has
+   * nothing in progress.
+   */
   #bound(fresh: C): void {
     const open = this.all(fresh.peer).filter((each) => !this.#closing.has(each));
     if (open.length <= this.#maxAtOnce) return;
@@ -307,7 +321,7 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     this.#options.close(connection, why);
   }
 
-  /** Closes what a peer has too much of and what was replaced, as far as it is idle; looks again when it may be. */
+  /** Closes idle surplus and replaced connections of a peer; runs again when another may have become idle. */
   #look(peer: PeerId): void {
     const open = this.all(peer).filter((each) => !this.#closing.has(each));
     const nowMs = this.#options.realm.nowMs();

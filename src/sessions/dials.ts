@@ -1,50 +1,53 @@
-/** Connections that are being made, and the calls that wait for them. */
+/** Dials in progress, and the calls that wait for them. */
 
 import { P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 
-/** Calls that wait for one dial. More fail at once, so that a dead address gathers no heap of messages. */
+/**
+ * Calls that may wait for one dial. Further calls fail at once, so that messages to an unreachable address do not
+ * accumulate.
+ */
 export const MAX_DIAL_WAITERS = 4096;
 
-/** Gets what was waited for, or why it did not come. */
+/** Gets the connection, or the error. */
 export type DialWaiter<C> = (result: C | P2PError) => void;
 
-/** A connection that is being made. */
+/** A dial in progress. */
 export interface Dial<T, C, H> {
-  /** Calls for the same key share the dial; `undefined`: it is not shared. */
+  /** Calls for the same key share the dial; `undefined`: the dial is not shared. */
   readonly key: string | undefined;
   readonly target: T;
-  /** What the transport knows the dial by. */
+  /** The transport's handle of the dial. */
   readonly handle: H;
   /** In order. Bounded by `MAX_DIAL_WAITERS`. */
   readonly waiters: Set<DialWaiter<C>>;
-  /** Which peer answered instead, if it was another. */
+  /** The peer that answered, if it is not the expected one. */
   found: PeerId | undefined;
 }
 
 /**
- * Dials by what is dialled: calls for the same target share one. Bounded by the transport's handshakes.
+ * Dials by target: calls for the same target share one. Bounded by the transport's handshakes.
  *
  * @typeParam T - what is dialled.
  * @typeParam C - the connection that waiters get.
- * @typeParam H - what the transport knows a dial by: its connection object, or what aborts it.
+ * @typeParam H - the transport's handle of a dial: its connection object, or what aborts it.
  */
 export class DialTable<T, C, H> {
   readonly #byKey = new Map<string, Dial<T, C, H>>();
   readonly #byHandle = new Map<H, Dial<T, C, H>>();
   readonly #abandoned: ((dial: Dial<T, C, H>) => void) | undefined;
 
-  /** @param abandoned - told when the last waiter has given up. @default the dial goes on */
+  /** @param abandoned - called when the last waiter has cancelled. @default the dial continues */
   constructor(abandoned?: (dial: Dial<T, C, H>) => void) {
     this.#abandoned = abandoned;
   }
 
-  /** Dials under way. */
+  /** Dials in progress. */
   get size(): number {
     return this.#byHandle.size;
   }
 
-  /** The dials under way, oldest first. */
+  /** The dials in progress, oldest first. */
   values(): Iterable<Dial<T, C, H>> {
     return this.#byHandle.values();
   }
@@ -59,7 +62,7 @@ export class DialTable<T, C, H> {
     return this.#byHandle.get(handle);
   }
 
-  /** Notes a dial that has begun. */
+  /** Adds a dial that has begun. */
   add(key: string | undefined, target: T, handle: H): Dial<T, C, H> {
     const dial: Dial<T, C, H> = { key, target, handle, waiters: new Set(), found: undefined };
     if (key !== undefined) this.#byKey.set(key, dial);
@@ -68,10 +71,10 @@ export class DialTable<T, C, H> {
   }
 
   /**
-   * Waits for a dial. A waiter that gives up leaves the others waiting.
+   * Waits for a dial. Cancelling one waiter does not affect the others.
    *
    * @param what - for error messages: `<PeerID>@127.0.0.1:5000`.
-   * @returns cancels the wait
+   * @returns a function that cancels the wait
    */
   join(dial: Dial<T, C, H>, what: string, waiter: DialWaiter<C>, maxWaiters: number = MAX_DIAL_WAITERS): () => void {
     if (dial.waiters.size >= maxWaiters) {
@@ -87,7 +90,7 @@ export class DialTable<T, C, H> {
     };
   }
 
-  /** The dial with this handle, taken out: no call can join it any more. */
+  /** Removes and returns the dial with this handle: no further call can join it. */
   take(handle: H): Dial<T, C, H> | undefined {
     const dial = this.#byHandle.get(handle);
     if (dial === undefined) return undefined;
@@ -103,7 +106,7 @@ export class DialTable<T, C, H> {
     for (const waiter of waiters) waiter(result);
   }
 
-  /** Takes all dials out and calls their waiters. */
+  /** Removes all dials and calls their waiters. */
   clear(error: P2PError): void {
     const dials = [...this.#byHandle.values()];
     this.#byHandle.clear();

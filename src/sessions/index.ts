@@ -1,7 +1,7 @@
 /**
- * `shoal/sessions`: what one needs to write a swarm over connections with peers that have proven their keys. A transport makes
- * the connections; {@link ConnectionTable} keeps them by peer, and {@link sessionSwarm} makes the swarm over them. Our own swarms
- * over TCP and QUIC use nothing else.
+ * `shoal/sessions`: the parts for writing a swarm over authenticated connections. A transport makes the connections;
+ * {@link ConnectionTable} stores them by peer, and {@link sessionSwarm} makes the swarm. The TCP and QUIC swarms of
+ * this package are built from the same parts.
  */
 
 export {

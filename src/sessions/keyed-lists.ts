@@ -1,6 +1,6 @@
 /** Values in ordered lists, one list for each key. */
 
-/** A value is in one list at a time. Bounded by its owner. */
+/** Each value is in one list at most. Bounded by its owner. */
 export class KeyedLists<K, V> {
   readonly #keys = new Map<V, K>();
   readonly #lists = new Map<K, V[]>();
@@ -15,7 +15,7 @@ export class KeyedLists<K, V> {
     return this.#lists.size;
   }
 
-  /** All values, in the order in which they were put in. */
+  /** All values, in order of insertion. */
   values(): Iterable<V> {
     return this.#keys.keys();
   }
@@ -32,7 +32,7 @@ export class KeyedLists<K, V> {
     return this.#lists.get(key) ?? [];
   }
 
-  /** Puts a value into the list of a key, before what is at `index`. */
+  /** Inserts a value into the list of a key, at `index`. */
   insert(key: K, value: V, index: number): void {
     this.#keys.set(value, key);
     const list = this.#lists.get(key);
@@ -40,7 +40,7 @@ export class KeyedLists<K, V> {
     else list.splice(index, 0, value);
   }
 
-  /** @returns whether it was there */
+  /** @returns whether it was in a list */
   delete(value: V): boolean {
     const key = this.#keys.get(value);
     if (key === undefined) return false;

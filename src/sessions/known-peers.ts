@@ -1,20 +1,20 @@
-/** What is remembered of peers, by PeerID. */
+/** Remembers a value per peer, by PeerID. */
 
 import { SourceShares } from '../base/source-shares.ts';
 import { type PeerId } from '../core/peer-id.ts';
 
-/** Peers that are remembered unless told otherwise. */
+/** The default number of remembered peers. */
 export const MAX_KNOWN_PEERS = 4096;
 
 /**
- * A bounded memory. Of peers that have dialled this node and were not dialled by it, the busiest source's are forgotten first,
- * then the peer that was noted longest ago.
+ * A bounded memory. When it is full, it forgets a peer of the source with the most entries among peers that dialled
+ * this node and were not dialled by it, then the peer that was noted least recently.
  */
 export class KnownPeers<V> {
   readonly #maxPeers: number;
-  /** Longest noted first. Bounded by `maxPeers`. */
+  /** Least recently noted first. Bounded by `maxPeers`. */
   readonly #peers = new Map<PeerId, V>();
-  /** Peers that were noted with a host. Bounded by the same. */
+  /** Peers that were noted with a host. Bounded by `maxPeers`. */
   readonly #bySource = new SourceShares<PeerId>();
 
   constructor(maxPeers: number = MAX_KNOWN_PEERS) {
@@ -30,9 +30,10 @@ export class KnownPeers<V> {
   }
 
   /**
-   * Remembers a peer, as the newest.
+   * Stores a peer as the most recent one.
    *
-   * @param host - where it is: its IP, or any text that names the place. Its network gives way first when it has most of the memory.
+   * @param host - the peer's IP, or any text that identifies its location. The network that uses most of the memory
+   * loses entries first.
    * @param isStranger - it counts for that network: it has dialled this node and was not dialled by it.
    */
   note(id: PeerId, value: V, host: string, isStranger: boolean): void {

@@ -1,6 +1,6 @@
 /**
- * Memory that peers make a process hold, as one budget for all of them. While the budget is used up, peers that hold more than a floor
- * wait, and peers that others wait for are ended if they move nothing.
+ * One memory budget for all peers of a process. While the budget is used up, peers that hold more than a floor must
+ * wait, and stalled peers are disconnected to make room.
  */
 
 import { type Realm, type Timer } from '../core/realm.ts';
@@ -8,30 +8,33 @@ import { sourceOf } from '../base/source-shares.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { later } from '../runtime/later.ts';
 
-/** What each peer may hold even when the budget is used up, so that small messages pass. */
+/** The bytes each peer may hold even when the budget is used up, so that small messages pass. */
 const FLOOR_BYTES = 8192;
-/** When so many times the budget is held, and a read for each holder, floors are refused too; a network alone may hold as much. */
+/** At this multiple of the budget, plus one read per holder, floors are refused too; one network may hold this much. */
 const HARD_TIMES = 2;
-/** What one read brings at most, before it is known that there is no room for it. */
+/** The maximum that one read brings before the budget is checked. */
 const READ_BYTES = 65_536;
-/** The part of the budget that the peers of one network may hold beside others. */
+/** The part of the budget that the peers of one network may hold when other networks hold memory. */
 const SOURCE_SHARE = 3 / 4;
-/** A network with so many times its even share loses stalled holders even where it is this node that does not read them. */
+/** A network above this multiple of its even share loses stalled holders even when the stall is on this side. */
 const UNFAIR_TIMES = 3 / 2;
-/** While peers wait, how often stalled ones are looked for: those that have moved less than `STALL_BYTES` in `STALL_MS`. */
+/**
+ * While peers wait, the interval at which stalled ones are looked for: those that moved less than `STALL_BYTES` in
+ * `STALL_MS`.
+ */
 const LOOK_MS = 1000;
 const STALL_MS = 5000;
 const STALL_BYTES = 16_384;
 
-/** What a budget does with a holder. */
+/** The callbacks of a holder. */
 export interface HolderHooks {
   /** There may be room: continue. */
   readonly resume: () => void;
-  /** It is ended for others: release what it holds. */
+  /** The peer is disconnected to free memory: release what it holds. */
   readonly end: () => void;
 }
 
-/** What one peer holds. */
+/** The memory of one peer. */
 export class MemoryHolder {
   readonly source: string;
   readonly hooks: HolderHooks;
@@ -48,27 +51,27 @@ export class MemoryHolder {
     this.#movedMs = nowMs;
   }
 
-  /** When it last moved enough. */
+  /** When it last moved enough bytes. */
   get movedMs(): number {
     return this.#movedMs;
   }
 
-  /** Bytes, as last told. */
+  /** Bytes held, as last reported. */
   get held(): number {
     return this.#held;
   }
 
-  /** Of these, what waits for the peer and not for us. */
+  /** Of these, the bytes that wait for the peer and not for this side. */
   get stalling(): number {
     return this.#stalling;
   }
 
-  /** Whether it may take more, when it holds `bytes` by now. */
+  /** Whether it may take more, given that it holds `bytes` now. */
   mayTake(bytes: number = this.#held): boolean {
     return this.#budget.allows(this, bytes);
   }
 
-  /** It holds so much now; `stalling` of it until the peer does something. */
+  /** Reports the bytes held now; `stalling` of them wait for an action of the peer. */
   update(held: number, stalling: number): void {
     const change = held - this.#held;
     this.#held = held;
@@ -76,7 +79,7 @@ export class MemoryHolder {
     if (change !== 0) this.#budget.changed(this, change);
   }
 
-  /** The peer has brought, or taken, so many bytes. */
+  /** Reports bytes that the peer has sent or taken. */
   move(bytes: number): void {
     this.#moved += bytes;
     if (this.#moved < STALL_BYTES) return;
@@ -84,17 +87,17 @@ export class MemoryHolder {
     this.#movedMs = this.#budget.nowMs;
   }
 
-  /** Waits for room: `resume` is called, once, in a later turn. */
+  /** Waits for room: `resume` is called once, asynchronously. */
   wait(): void {
     this.#budget.wait(this);
   }
 
-  /** Whether it has moved next to nothing for a while. */
+  /** Whether it has moved almost nothing for some time. */
   isStalled(nowMs: number): boolean {
     return this.#stalling > FLOOR_BYTES && nowMs - this.#movedMs >= STALL_MS;
   }
 
-  /** It waits no longer. What it still holds counts until it is told to be less. */
+  /** Stops waiting. What it still holds counts until an update reports less. */
   leave(): void {
     this.#stalling = 0;
     this.#budget.leave(this);
@@ -105,12 +108,14 @@ export class MemoryHolder {
 export class MemoryBudget {
   readonly maxBytes: number;
   readonly #realm: Realm;
-  /** Bounded by the connections of the budget's owner, as are the following. */
+  /** Bounded by the connections of the budget's owner, as are the collections below. */
   readonly #holders = new Set<MemoryHolder>();
   readonly #bySource = new Map<string, number>();
-  /** In the order in which they began to wait. */
+  /** In order of waiting. */
   readonly #waiting = new Set<MemoryHolder>();
-  /** The one that may take more although the budget is used up, so that one message after the other is completed. */
+  /**
+   * The holder that may take more although the budget is used up, so that messages are completed one after the other.
+   */
   #favoured: MemoryHolder | undefined;
   #held = 0;
   #isWaking = false;
@@ -121,12 +126,12 @@ export class MemoryBudget {
     this.#realm = realm;
   }
 
-  /** All that is held, in bytes. */
+  /** All bytes held. */
   get held(): number {
     return this.#held;
   }
 
-  /** Bytes that are free. */
+  /** Free bytes. */
   get free(): number {
     return Math.max(this.maxBytes - this.#held, 0);
   }
@@ -140,7 +145,7 @@ export class MemoryBudget {
     return this.#waiting.size;
   }
 
-  /** @param ip - whose network shares what it may hold. */
+  /** @param ip - peers of the same network share a limit. */
   join(ip: string, hooks: HolderHooks): MemoryHolder {
     const holder = new MemoryHolder(this, sourceOf(ip), hooks, this.nowMs);
     this.#holders.add(holder);
@@ -179,7 +184,7 @@ export class MemoryBudget {
     if (this.#waiting.size === 0) this.#disarm();
   }
 
-  /** Favours one, or looks for the next one. */
+  /** Favours a holder, or looks for the next one. */
   #favour(holder: MemoryHolder | undefined): void {
     const hadOne = this.#favoured !== undefined;
     this.#favoured = holder;
@@ -197,13 +202,13 @@ export class MemoryBudget {
     return this.#bySource.get(source) ?? 0;
   }
 
-  /** Resumes holders for which there is room, the longest waiting first. */
+  /** Resumes holders for which there is room, longest waiting first. */
   #wake(): void {
     if (this.#isWaking || this.#waiting.size === 0) return;
     this.#isWaking = true;
     later(this.#realm, () => {
       this.#isWaking = false;
-      const waiting = Array.from(this.#waiting); // those that wait again come last, in a later turn
+      const waiting = Array.from(this.#waiting); // holders that wait again come last, asynchronously
       for (const holder of waiting) {
         if (!this.#waiting.has(holder) || !holder.mayTake()) continue;
         this.#waiting.delete(holder);
@@ -223,8 +228,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Ends stalled holders until half of the budget is free: the longest stalled first, then those of the network that holds most. A holder
-   * that waits cannot move, so it is spared, unless its network has far more than its even part.
+   * Disconnects stalled holders until half of the budget is free: the longest stalled first, then those of the network
+   * that holds most. A waiting holder cannot move, so it is spared unless its network has far more than its even share.
    */
   #look(): void {
     this.#timer = undefined;

@@ -1,9 +1,9 @@
-/** What addresses that begin with a PeerID have in common: `<PeerID>@<inner>`. */
+/** Addresses that begin with a PeerID: `<PeerID>@<inner>`. */
 
 import { assertString, describeValue } from '../base/checks.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 
-/** The two parts of such a text. @throws {TypeError} when the first is no PeerID, or there is no @. */
+/** Splits such a text. @throws {TypeError} when the first part is not a PeerID, or there is no @. */
 export function splitPeerAddr(text: string): { readonly id: PeerId; readonly inner: string } {
   assertString(text, 'address');
   const at = text.indexOf('@');

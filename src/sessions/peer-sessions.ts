@@ -1,4 +1,4 @@
-/** What a transport gives to the swarm over its sessions, and what that swarm does for it. */
+/** The interface between a transport and the swarm over its sessions. */
 
 import { type Bytes } from '../base/bytes.ts';
 import { type Recheckable } from '../core/accept.ts';
@@ -13,7 +13,7 @@ import { type Serving } from '../swarm-kit/ask-slot.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
 
-/** An address with the PeerID of the peer that it leads to. */
+/** An address with the PeerID of its peer. */
 export interface KeyedAddr extends Addr {
   readonly id: PeerId;
   /** The name of its layer. */
@@ -26,10 +26,11 @@ export interface PeerSession {
   /**
    * Sends a tell. `taken` is called once: when all bytes are taken, or with the error.
    *
-   * @returns `true` when they are taken already, and `taken` is not called; else a function that cancels the tell.
+   * @returns `true` when all bytes are taken already (`taken` is then not called); else a function that cancels the
+   * tell.
    */
   tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void);
-  /** Sends a request. @returns cancels it */
+  /** Sends a request. @returns a function that cancels it */
   ask(
     request: Uint8Array,
     maxResponseBytes: number,
@@ -42,37 +43,40 @@ export interface PeerSession {
 export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
   /** The session to send on, for each peer that has one: `inUse` of a {@link ConnectionTable}. */
   readonly inUse: ReadonlyMap<PeerId, PeerSession>;
-  /** The key of a peer that was met lately. */
+  /** The key of a recently connected peer. */
   knownKey(id: PeerId): PublicKey | undefined;
-  /** Calls `use` with a session to the peer, dialling if there is none. @returns cancels the wait */
+  /** Calls `use` with a session to the peer, dialling if there is none. @returns a function that cancels the wait */
   withSession(dst: A, fail: (error: P2PError) => void, use: (session: PeerSession) => void): () => void;
-  /** Whether every peer has acknowledged every tell. */
+  /** Whether every tell has been acknowledged by its peer. */
   readonly acknowledged: boolean;
-  /** Asks peers to acknowledge what they have received, where they do not do it by themselves. */
+  /** Asks peers to acknowledge received messages, for protocols in which peers do not do so by themselves. */
   requestAcknowledgements?(): void;
-  /** A handler has come: read what was left unread. */
+  /** A handler was attached: resume reading. */
   unpark(): void;
-  /** Ends all sessions, and tells each peer where that is possible at once. */
+  /** Ends all sessions, and notifies each peer where that is possible synchronously. */
   close(): void;
-  /** How full it is, for `inspect`. */
+  /** Fill levels, for `inspect`. */
   readonly state: Readonly<Record<string, number>>;
 }
 
-/** What the sessions need of their swarm. */
+/** What the swarm provides to its sessions. */
 export interface SessionsHooks<A extends KeyedAddr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
-  /** Whether somebody listens. */
+  /** Whether a handler is attached. */
   readonly listening: boolean;
   deliver(message: Message<A>, budget: PendingBudget): void;
-  /** Delivers a message whose budget is the session's. @returns settles when the handler is done; never rejects */
+  /**
+   * Delivers a message that counts against the session's budget. @returns settles when the handler is done; never
+   * rejects
+   */
   pass(message: Message<A>): void | Promise<void>;
   serve(message: Message<A>, budget: PendingBudget): Serving;
-  /** Something was acknowledged, or is lost. */
+  /** A tell was acknowledged, or lost. */
   settled(): void;
-  /** The swarm's `closed` error for something attempted, once it is closed. */
+  /** The swarm's `closed` error for an attempted operation; `undefined` while it is open. */
   closedError(what: string): P2PError | undefined;
   failed(bug: unknown): void;
-  /** Runs in a later turn, unless the swarm has closed by then. */
+  /** Calls `act` asynchronously, unless the swarm has closed by then. */
   readonly later: (act: () => void) => void;
 }

@@ -1,4 +1,4 @@
-/** Tells and asks of a node to itself: without a session, to its own handlers, in a later turn. */
+/** Tells and asks of a node to itself: without a session, asynchronously to its own handlers. */
 
 import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
@@ -29,7 +29,7 @@ export class SelfCalls<A extends KeyedAddr> {
     return RESOLVED;
   }
 
-  /** @returns cancels it */
+  /** @returns a function that cancels it */
   ask(own: A, request: Uint8Array, maxResponseBytes: number, wait: Wait<Bytes>): () => void {
     const payload = copyBytes(request);
     let serving: Serving | undefined;

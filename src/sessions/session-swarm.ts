@@ -1,6 +1,6 @@
 /**
- * A swarm whose messages go over sessions with peers that have proven their keys: the part that is the same for QUIC and TCP. It
- * checks calls, waits, and closes. The transport dials, and sends over its sessions.
+ * A swarm over sessions with authenticated peers: the common part of QUIC and TCP. It checks calls, waits, and closes.
+ * The transport dials, and sends over its sessions.
  */
 
 import { type Recheckable } from '../core/accept.ts';
@@ -26,30 +26,30 @@ import { checkCall, Waits } from '../runtime/waits.ts';
 import { type KeyedAddr, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
 import { SelfCalls } from './self-calls.ts';
 
-/** How long a tell may wait for the peer, and a drain for acknowledgements, unless the call says otherwise. */
+/** The default time limit of a tell that waits for the peer, and of a drain that waits for acknowledgements. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** What makes a swarm of sessions. */
+/** The parts of a swarm over sessions. */
 export interface SessionSwarmParts<A extends KeyedAddr> {
-  /** Names the swarm in counters, traces and errors; its addresses have it as their `net`. */
+  /** The swarm's name in counters, traces and errors; its addresses have it as their `net`. */
   readonly layer: string;
   readonly realm: Realm;
   readonly id: PeerId;
   readonly publicKey: PublicKey;
-  /** The counters of what is below. */
+  /** The counters of the layer below. */
   readonly inner: Counters | undefined;
-  /** The largest answer that is taken, unless the call says otherwise. */
+  /** The largest answer that is accepted, unless the call gives another limit. */
   readonly maxMessageBytes: number;
   /** For `inspect`. */
   readonly limits: Readonly<Record<string, number>>;
   readonly inspectInner?: (() => readonly Inspection[]) | undefined;
-  /** Under which addresses we are reached; asked only while open. */
+  /** The addresses under which this swarm is reached; called only while open. */
   readonly localAddrs: () => readonly A[];
   readonly parseAddr: (text: string) => A;
-  /** The most that a message to there may have, where that is not the same for all peers. @default maxMessageBytes */
+  /** The maximum message size for a destination, if it is not the same for all peers. @default maxMessageBytes */
   readonly mtu?: ((dst: A) => number) | undefined;
   readonly sessions: (hooks: SessionsHooks<A>) => PeerSessions<A>;
-  /** Ends what is below, after the sessions. */
+  /** Closes the layer below, after the sessions. */
   readonly release: () => Promise<void>;
 }
 
@@ -65,7 +65,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
   readonly #texts: TextAddrs<A> = new TextAddrs<A>((text) => this.parseAddr(text));
-  /** Told when a tell is acknowledged. Bounded by the drains under way. */
+  /** Called when a tell is acknowledged. Bounded by the pending drains. */
   readonly #drains = new Set<() => void>();
 
   constructor(parts: SessionSwarmParts<A>) {
@@ -304,7 +304,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     return rejection(mtuError(`${verb} ${dst.text}`, payload.length, limit, 'raise maxMessageBytes'));
   }
 
-  /** Runs in a later turn, unless the swarm has closed by then. */
+  /** Calls `act` asynchronously, unless the swarm has closed by then. */
   #later(act: () => void): void {
     later(this.realm, () => {
       if (!this.#latch.isClosed) act();

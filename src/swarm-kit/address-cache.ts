@@ -1,24 +1,22 @@
-/**
- * Interns the sources of messages: building an address per message costs ten times a look-up.
- */
+/** Caches the source addresses of messages: building an address per message costs ten times as much as a look-up. */
 
 import { type Addr } from '../core/addr.ts';
 
-/** How many addresses a cache remembers. A spoofing peer can make it forget, which costs time and nothing else. */
+/** The number of addresses a cache holds. A spoofing peer can empty it, which only costs time. */
 export const ADDRESS_CACHE_SIZE = 8192;
 
-/** Addresses by host and port. Bounded by `maxAddrs`: when full, all are forgotten at once. */
+/** Addresses by host and port. Bounded by `maxAddrs`: a full cache is cleared. */
 export class AddressCache<A extends Addr> {
   readonly #maxAddrs: number;
   readonly #make: (host: string, port: number) => A;
   readonly #hosts = new Map<string, Map<number, A>>();
   #size = 0;
-  /** The last answer: messages come in trains, and comparing a host is cheaper than hashing it. */
+  /** The last result: successive messages often share a source, and comparing a host is cheaper than hashing it. */
   #lastHost = '';
   #lastPort = -1;
   #last: A | undefined;
 
-  /** @param make - builds the address of a host and port that were not seen lately. */
+  /** @param make - builds the address of a host and port that are not in the cache. */
   constructor(make: (host: string, port: number) => A, maxAddrs: number = ADDRESS_CACHE_SIZE) {
     this.#make = make;
     this.#maxAddrs = maxAddrs;

@@ -1,4 +1,4 @@
-/** The place for a swarm's one serve handler. */
+/** Holds a swarm's single serve handler. */
 
 import { isPending } from '../runtime/promises.ts';
 import { type Addr } from '../core/addr.ts';
@@ -10,25 +10,25 @@ import { type CounterSet } from './counter-set.ts';
 import { PendingBudget } from './pending-budget.ts';
 import { type SlotOptions } from './tell-slot.ts';
 
-/** What came of a request: bytes, which now belong to the swarm, or a refusal, perhaps with bytes. */
+/** The result of a request: response bytes, which now belong to the swarm, or a refusal with optional bytes. */
 export type Answer =
   | { readonly ok: true; readonly bytes: Uint8Array }
   | { readonly ok: false; readonly bytes: Uint8Array | undefined; readonly code: number };
 
-/** The plain refusal. */
+/** A refusal without bytes. */
 export const REFUSED: Answer = { ok: false, bytes: undefined, code: new Refusal().code };
 
-/** A request in its handler's hands. */
+/** A request that its handler is processing. */
 export interface Serving {
   /** The answer, or a promise of it that never rejects. */
   readonly answer: Answer | Promise<Answer>;
-  /** Tells the handler, through `request.signal`, that the answer is of no use any more. Harmless afterwards. */
+  /** Aborts `request.signal`: the asker no longer needs the answer. Has no effect once the handler has finished. */
   abort(reason: unknown): void;
 }
 
-/** A request with its end; the signal is created on first access. */
+/** A request and its abort state. The signal is created on first access. */
 class ServedRequest<A extends Addr> {
-  /** All its properties are its own, so that a spread copy has them too. */
+  /** All properties are own properties, so that a spread copy has them too. */
   readonly request: Request<A>;
   #controller: AbortController | undefined;
   #aborted: { readonly reason: unknown } | undefined;
@@ -60,8 +60,8 @@ class ServedRequest<A extends Addr> {
 }
 
 /**
- * Holds the handler, calls it, and turns whatever it does into an {@link Answer}. Requests beyond the budget are
- * refused, never queued.
+ * Holds the handler, calls it, and converts its result into an {@link Answer}. Requests beyond the budget are refused,
+ * never queued.
  */
 export class AskSlot<A extends Addr> {
   readonly budget: PendingBudget;
@@ -94,7 +94,7 @@ export class AskSlot<A extends Addr> {
     };
   }
 
-  /** Detaches the handler and aborts what it still has in hand; for `close`. */
+  /** Detaches the handler and aborts its pending requests. Called by `close`. */
   clear(reason: unknown): void {
     this.#handler = undefined;
     for (const request of this.#serving) request.abort(reason);
@@ -102,9 +102,9 @@ export class AskSlot<A extends Addr> {
   }
 
   /**
-   * Has one request answered.
+   * Passes one request to the handler.
    *
-   * @param budget - the peer's, where there is one per peer.
+   * @param budget - the budget of the peer, for links that have one per peer.
    */
   handle(message: Message<A>, budget: PendingBudget = this.budget): Serving {
     const handler = this.#handler;

@@ -1,8 +1,8 @@
-/** A first-in first-out queue that refuses instead of growing. */
+/** A first-in first-out queue that rejects items when it is full. */
 
 import { quantity, wholeNumber } from '../base/checks.ts';
 
-/** What a {@link BoundedQueue} holds at most. */
+/** The limits of a {@link BoundedQueue}. */
 export interface QueueLimits {
   readonly maxItems: number;
   /** @default Infinity: items are not weighed */
@@ -17,9 +17,9 @@ export class BoundedQueue<T> {
   #head = 0;
   #bytes = 0;
 
-  /** @throws {TypeError | RangeError} when a limit is no number, or below 1 item. */
+  /** @throws {TypeError | RangeError} when a limit is not a number, or below 1 item. */
   constructor(limits: QueueLimits) {
-    // NaN stands for what was not given: there is no default.
+    // NaN makes the check fail: `maxItems` has no default.
     this.maxItems = wholeNumber(limits.maxItems ?? Number.NaN, 'maxItems', 0, 1, Number.MAX_SAFE_INTEGER);
     this.maxBytes = quantity(limits.maxBytes, 'maxBytes', Infinity, 0, Infinity);
   }
@@ -32,7 +32,7 @@ export class BoundedQueue<T> {
     return this.#bytes;
   }
 
-  /** @returns whether there was room. An empty queue takes one item of any size. */
+  /** @returns whether the item was added. An empty queue takes one item of any size. */
   push(item: T, bytes = 0): boolean {
     if (this.length >= this.maxItems || (this.length > 0 && this.#bytes + bytes > this.maxBytes)) return false;
     this.#items.push({ item, bytes });
@@ -40,13 +40,13 @@ export class BoundedQueue<T> {
     return true;
   }
 
-  /** The oldest item, taken out; `undefined` when there is none. */
+  /** Removes and returns the oldest item; `undefined` when the queue is empty. */
   shift(): T | undefined {
     const first = this.#items[this.#head];
     if (first === undefined) return undefined;
     this.#head++;
     this.#bytes -= first.bytes;
-    // Taking from the front of an array is slow; the taken ones are cut off when they are the larger part.
+    // Removing from the front of an array is slow: removed items are cut off once they are more than half of it.
     if (this.#head > 32 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;

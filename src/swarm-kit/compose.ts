@@ -1,4 +1,4 @@
-/** Glues halves together: a swarm with somebody's asks, or somebody's keys. */
+/** Combines a swarm with the asks or the keys of another object. */
 
 import { type Addr } from '../core/addr.ts';
 import { type AskSwarm, type Asks } from '../core/ask.ts';
@@ -7,13 +7,13 @@ import { type Secure, type SecureSwarm } from '../core/secure.ts';
 import { type Swarm } from '../core/swarm.ts';
 import { TextAddrs } from '../core/text-addrs.ts';
 
-/** A map that changes nothing: for wrappers whose addresses are those of what they wrap. */
+/** A map that changes nothing, for wrappers that have the addresses of their inner swarm. */
 export const SAME_ADDRS = {
   down: <A extends Addr>(addr: A): A => addr,
   up: <A extends Addr>(addr: A): A => addr,
 } as const;
 
-/** `swarm` with the asks of `asks`: one object for both halves. Neither argument is changed. */
+/** Returns `swarm` with the asks of `asks` as one object. Changes neither argument. */
 export function composeAsk<A extends Addr, S extends Swarm<A>>(
   swarm: S & Swarm<A>,
   asks: Asks<A>,
@@ -21,7 +21,7 @@ export function composeAsk<A extends Addr, S extends Swarm<A>>(
   return Object.assign(view<A, S>(swarm), textAsks(mapAsks<A, A>(asks, SAME_ADDRS), textsOf(swarm)));
 }
 
-/** `swarm` with the keys of `secure`: one object for both halves. Neither argument is changed. */
+/** Returns `swarm` with the keys of `secure` as one object. Changes neither argument. */
 export function composeSecure<A extends Addr, S extends Swarm<A>>(
   swarm: S & Swarm<A>,
   secure: Secure<A>,
@@ -33,7 +33,7 @@ function textsOf<A extends Addr>(swarm: Swarm<A>): TextAddrs<A> {
   return new TextAddrs<A>((text) => swarm.parseAddr(text));
 }
 
-/** A new object that does all that `swarm` can do. */
+/** A new object with all abilities of `swarm`. */
 function view<A extends Addr, S extends Swarm<A>>(swarm: S & Swarm<A>): Like<S, A> {
   const base: Swarm<A> = {
     realm: swarm.realm,

@@ -1,8 +1,8 @@
-/** Live counters of one layer, for those who write a swarm. */
+/** Live counters of one layer, for swarm implementations. */
 
 import { type Counters, type DropReason } from '../core/counters.ts';
 
-/** Counts what a layer does; hand it out as the swarm's `counters`. */
+/** Counts what a layer does. A swarm exposes it as `counters`. */
 export class CounterSet implements Counters {
   readonly layer: string;
   readonly inner: Counters | undefined;
@@ -10,11 +10,11 @@ export class CounterSet implements Counters {
   received = 0;
   sentBytes = 0;
   receivedBytes = 0;
-  readonly #drops = new Map<DropReason, number>(); // Bounded by the layer's closed set of reasons.
+  readonly #drops = new Map<DropReason, number>(); // Bounded by the layer's fixed set of reasons.
 
   /**
-   * @param layer - the layer's name, lower case: it begins the layer's own drop reasons.
-   * @param inner - the counters of what the layer stands on.
+   * @param layer - the layer's name in lower case; it prefixes the layer's own drop reasons.
+   * @param inner - the counters of the layer below.
    */
   constructor(layer: string, inner?: Counters) {
     this.layer = layer;
@@ -25,19 +25,19 @@ export class CounterSet implements Counters {
     return this.#drops;
   }
 
-  /** One message of `bytes` payload bytes went down or out. */
+  /** Counts one message of `bytes` payload bytes handed to the layer below or sent. */
   countSent(bytes: number): void {
     this.sent++;
     this.sentBytes += bytes;
   }
 
-  /** One message of `bytes` payload bytes reached a handler or an asker. */
+  /** Counts one message of `bytes` payload bytes delivered to a handler or an asker. */
   countReceived(bytes: number): void {
     this.received++;
     this.receivedBytes += bytes;
   }
 
-  /** One message was dropped. `reason` comes from a closed set, never from a peer. */
+  /** Counts one dropped message. `reason` comes from a fixed set, never from a peer. */
   countDrop(reason: DropReason): void {
     this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
   }

@@ -1,4 +1,4 @@
-/** `shoal/swarm-kit`: what one needs to write a swarm. Our own swarms use nothing else. */
+/** `shoal/swarm-kit`: the parts for writing a swarm. The swarms of this package are built from the same parts. */
 
 export { makeAddr, assertAddr } from '../core/addr.ts';
 export { assertBytes, assertFunction, assertString, describeValue, quantity, wholeNumber } from '../base/checks.ts';

@@ -1,9 +1,9 @@
-/** Several handlers attached as one: all of them or none. */
+/** Attaches several handlers as one: all of them or none. */
 
 /**
- * Begins each in order, and answers what ends them all.
+ * Begins each in order, and returns one disposable that ends all of them.
  *
- * @throws what one of them throws; those before it are ended again.
+ * @throws the error of the first one that throws; those before it are ended.
  */
 export function joinListening(begin: readonly (() => Disposable)[]): Disposable {
   const begun: Disposable[] = []; // Bounded by `begin`.

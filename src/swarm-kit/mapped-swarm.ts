@@ -1,4 +1,4 @@
-/** A swarm under other addresses. */
+/** A swarm that translates the addresses of another swarm. */
 
 import { type Addr } from '../core/addr.ts';
 import { type LayerDescription } from '../core/inspect.ts';
@@ -8,17 +8,24 @@ import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { SwarmOver, type WrapOptions } from './swarm-over.ts';
 import { TellSlot } from './tell-slot.ts';
 
-/** How addresses are translated; `up(down(b))` must be `b`, in text. */
+/** How addresses are translated; `up(down(b))` must have the same text as `b`. */
 export interface MapAddrsOptions<A extends Addr, B extends Addr> extends WrapOptions {
-  /** From the inner swarm's address to yours. Called for the source and destination of every message. */
+  /**
+   * Translates an address of the inner swarm into one of yours. Called for the source and destination of every message.
+   */
   up(addr: A): B;
-  /** From yours to the inner swarm's. Throws a `TypeError` for what is no address of yours. */
+  /**
+   * Translates one of your addresses into one of the inner swarm. Throws a `TypeError` for a value that is not one of
+   * your addresses.
+   */
   down(addr: B): A;
-  /** Reads your addresses' text. @default the inner swarm's address that the text writes, translated */
+  /**
+   * Parses the text of one of your addresses. @default the inner swarm parses the text, and the result is translated
+   */
   parse?(text: string): B;
 }
 
-/** The tells of `inner` under addresses `B`. */
+/** The tells of `inner` with addresses `B`. */
 class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B> {
   readonly #map: AddrMap<A, B>;
   readonly #options: MapAddrsOptions<A, B>;
@@ -65,7 +72,9 @@ class MappedSwarm<A extends Addr, B extends Addr> extends SwarmOver<A, B> {
   }
 }
 
-/** `inner` under addresses `B`, with its asks and keys. `mapAddrs` of `shoal/map` checks the options first. */
+/**
+ * Returns `inner` with addresses `B`, including its asks and keys. `mapAddrs` of `shoal/map` checks the options first.
+ */
 export function mappedSwarm<A extends Addr, B extends Addr, S extends Swarm<A>>(
   inner: S & Swarm<A>,
   options: MapAddrsOptions<A, B>,

@@ -1,9 +1,9 @@
-/** Spreads bytes over time: bursts with pauses between them, in order of asking. */
+/** Spreads bytes over time: sends bursts with pauses between them, in order of request. */
 
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
-/** How fast a pacer lets go. */
+/** The rate of a pacer. */
 export interface PacerOptions {
   readonly realm: Realm;
   /** Bytes between two pauses; `Infinity`: no pauses. */
@@ -17,12 +17,12 @@ interface Waiting {
   readonly fail: (error: unknown) => void;
 }
 
-/** Shared by all who send over one swarm. */
+/** Shared by all senders on one swarm. */
 export class Pacer {
   readonly #options: PacerOptions;
   #spentBytes = 0;
   #untilMs = -Infinity;
-  /** Bounded by the calls under way. */
+  /** Bounded by the pending calls. */
   #waiting: Waiting[] = [];
   #timer: Timer | undefined;
 
@@ -30,14 +30,14 @@ export class Pacer {
     this.#options = options;
   }
 
-  /** `undefined` when `bytes` may go now, else a promise for when they may. */
+  /** Returns `undefined` when `bytes` may be sent now, else a promise that resolves when they may. */
   turn(bytes: number): Promise<void> | undefined {
     if (this.#waiting.length === 0 && this.#take(bytes)) return undefined;
     this.#arm();
     return new Promise((go, fail) => void this.#waiting.push({ bytes, go, fail }));
   }
 
-  /** Fails all who wait. */
+  /** Rejects all waiting calls. */
   close(error: unknown): void {
     this.#timer?.cancel();
     for (const { fail } of this.#waiting) fail(error);

@@ -1,6 +1,4 @@
-/**
- * Sends messages in parts, paced, so that a large message does not overrun the receiver's socket buffer.
- */
+/** Sends messages in parts at a limited rate, so that a large message does not overrun the receiver's socket buffer. */
 
 import { type Addr } from '../core/addr.ts';
 import { quantity } from '../base/checks.ts';
@@ -9,42 +7,42 @@ import { Pacer } from './pacer.ts';
 import { RESOLVED, markHandled } from '../runtime/promises.ts';
 import { Waits, checkCall } from '../runtime/waits.ts';
 
-/** How fast parts go out. */
+/** The rate at which parts are sent. */
 export interface PacingOptions {
   /**
-   * Bytes of one message that go out at once; the rest follows with a quarter of that each millisecond, all messages
-   * together, so that a large message does not overrun the receiver's socket buffer. `Infinity` turns pacing off.
-   * @default 65 536, and 16 MiB/s from then on
+   * Bytes of one message that are sent at once. The rest follows at a quarter of that per millisecond, shared by all
+   * messages, so that a large message does not overrun the receiver's socket buffer. `Infinity` turns pacing off.
+   * @default 65 536, then 16 MiB/s
    */
   readonly burstBytes?: number | undefined;
 }
 
 /**
- * Linux grants 208 KiB of socket buffer by default, about 90 datagrams of 1232 bytes; 54 of them leave room for others.
- * 16 MiB/s are 14 000 datagrams a second: a process that opens each of them with a cipher keeps up.
+ * Linux grants 208 KiB of socket buffer by default, about 90 datagrams of 1232 bytes; a burst of 54 leaves room for
+ * other senders. 16 MiB/s are 14 000 datagrams per second, a rate at which one process can decrypt each of them.
  */
 const DEFAULT_BURST_BYTES = 65_536;
 const PAUSE_MS = 1;
 
-/** @returns `burstBytes`, checked. @throws {TypeError | RangeError} when it is no number from 1 to Infinity. */
+/** @returns `burstBytes`, checked. @throws {TypeError | RangeError} when it is not a number from 1 to Infinity. */
 export function resolveBurstBytes(options: PacingOptions): number {
   return quantity(options.burstBytes, 'burstBytes', DEFAULT_BURST_BYTES, 1, Infinity);
 }
 
-/** A message in parts; each is made when its turn comes. */
+/** A message in parts. Each part is created when it is sent. */
 export interface PartSource {
-  /** 1 or more. */
+  /** The number of parts: 1 or more. */
   readonly count: number;
   readonly partAt: (index: number) => Uint8Array;
 }
 
-/** All messages in parts over one swarm share one pace. */
+/** All multi-part messages on one swarm share one pacer. */
 export class PartSender<A extends Addr> {
   readonly #inner: Swarm<A>;
   readonly #pacer: Pacer;
   readonly #burstBytes: number;
   readonly #waits: Waits;
-  /** Messages of which parts are still to go. Bounded by the calls under way. */
+  /** Messages with unsent parts. Bounded by the pending calls. */
   readonly #sending = new Set<Promise<void>>();
 
   constructor(inner: Swarm<A>, burstBytes: number) {
@@ -54,7 +52,7 @@ export class PartSender<A extends Addr> {
     this.#pacer = new Pacer({ realm: inner.realm, burstBytes: burstBytes / 4, pauseMs: PAUSE_MS });
   }
 
-  /** Sends all parts, in order. Settles when the last has been handed down, or one could not be. */
+  /** Sends all parts in order. Settles when the last one has been handed to the layer below, or when one fails. */
   send(dst: A, source: PartSource, options?: CallOptions): Promise<void> {
     if (source.count === 1) return this.#inner.tell(dst, source.partAt(0), options);
     const sending = markHandled(this.#sendAll(dst, source, options));
@@ -65,7 +63,7 @@ export class PartSender<A extends Addr> {
   }
 
   /**
-   * Waits until all parts of the messages under way have been handed down, and then for the swarm below.
+   * Waits until all parts of the pending messages have been handed to the swarm below, then drains that swarm.
    *
    * @param below - drains the swarm below.
    */
@@ -78,7 +76,7 @@ export class PartSender<A extends Addr> {
     });
   }
 
-  /** Gives up what is still to go. */
+  /** Rejects all unsent parts. */
   close(error: unknown): void {
     this.#pacer.close(error);
     this.#waits.close();

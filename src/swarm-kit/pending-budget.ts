@@ -1,19 +1,19 @@
-/** How much may be under way in handlers whose promises have not settled. */
+/** Limits the messages whose handler promises have not settled. */
 
 import { wholeNumber } from '../base/checks.ts';
 
-/** Bounds on pending handler work. */
+/** Limits of pending handler work. */
 export interface PendingLimits {
-  /** Messages whose handler's promise is pending. @default 256 */
+  /** Messages whose handler promise is pending. @default 256 */
   readonly maxPendingMessages?: number | undefined;
-  /** Their payload bytes. One message is always taken, however large. @default 4 194 304 (4 MiB) */
+  /** Their payload bytes. One message of any size is always accepted. @default 4 194 304 (4 MiB) */
   readonly maxPendingBytes?: number | undefined;
 }
 
-/** Source: house defaults; 256 messages of 16 KiB make 4 MiB. */
+/** Source: chosen here; 256 messages of 16 KiB make 4 MiB. */
 export const PENDING_DEFAULTS = { maxPendingMessages: 256, maxPendingBytes: 4_194_304 } as const;
 
-/** @returns the limits with nothing left open. @throws {TypeError | RangeError} for wrong ones. */
+/** @returns the limits with defaults filled in. @throws {TypeError | RangeError} for invalid ones. */
 export function assertPendingLimits(limits: PendingLimits): {
   readonly maxPendingMessages: number;
   readonly maxPendingBytes: number;
@@ -23,11 +23,11 @@ export function assertPendingLimits(limits: PendingLimits): {
   return { maxPendingMessages: checked('maxPendingMessages'), maxPendingBytes: checked('maxPendingBytes') };
 }
 
-/** One budget: per swarm on lossy links, per peer on flow-controlled ones. */
+/** One budget: per swarm on lossy links, per peer on flow-controlled links. */
 export class PendingBudget {
   readonly maxMessages: number;
   readonly maxBytes: number;
-  /** Called when there is room again after it was full; flow-controlled links start reading. */
+  /** Called when a full budget has room again; flow-controlled links then resume reading. */
   onRoom: (() => void) | undefined;
   #messages = 0;
   #bytes = 0;
@@ -46,7 +46,7 @@ export class PendingBudget {
     return this.#bytes;
   }
 
-  /** Whether nothing more is taken now. */
+  /** Whether no further message is accepted now. */
   get full(): boolean {
     return this.#messages >= this.maxMessages || this.#bytes >= this.maxBytes;
   }

@@ -1,18 +1,21 @@
-/** The ability to tell of messages that were accepted and could not be sent afterwards. */
+/** The ability to report messages that were accepted but could not be sent later. */
 
 import { type Addr } from '../core/addr.ts';
 import { type Swarm } from '../core/swarm.ts';
 
 /**
- * What a swarm can tell that learns only after `tell` has resolved that there is no way to a destination: UDP sockets hear
- * from the kernel of networks that cannot be reached.
+ * For a swarm that learns only after `tell` has resolved that a destination cannot be reached: the kernel reports
+ * unreachable networks to UDP sockets late.
  */
 export interface SendFailures<out A extends Addr> {
-  /** Calls `listener` for each such message, never inside a call of the user's, until the result is disposed of. */
+  /**
+   * Calls `listener` for each such message, never synchronously inside a call by the user, until the result is
+   * disposed.
+   */
   onSendFailed(listener: (dst: A, error: unknown) => void): Disposable;
 }
 
-/** The ability of a swarm to tell of failures after the fact, if it has it. */
+/** Returns the swarm's ability to report late send failures; `undefined` when it has none. */
 export function sendFailures<A extends Addr>(swarm: Swarm<A>): SendFailures<A> | undefined {
   return hasSendFailures<A>(swarm) ? swarm : undefined;
 }

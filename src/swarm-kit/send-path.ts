@@ -1,24 +1,27 @@
-/** The ability to check an address once and not with every message. */
+/** The ability to check an address once instead of with every message. */
 
 import { type Addr } from '../core/addr.ts';
 import { type Swarm } from '../core/swarm.ts';
 
-/** The way to one address, for layers that send many messages there. */
+/** A checked path to one address, for layers that send many messages to it. */
 export interface SendPath {
   /**
-   * As `tell` without options. The caller has made sure that `payload` is bytes; what can change is looked at each time: whether
-   * the swarm is closed, and the size.
+   * As `tell` without options. The caller guarantees that `payload` is a `Uint8Array`. Each call still checks the size
+   * and whether the swarm is closed.
    */
   send(payload: Uint8Array): Promise<void>;
 }
 
-/** What a swarm can do that need not check an address each time. */
+/** A swarm that can check an address once for many messages. */
 export interface SendPaths<in A extends Addr> {
-  /** @throws {TypeError} when `dst` is no address of this kind of swarm. An address that leads nowhere makes each `send` reject. */
+  /**
+   * @throws {TypeError} when `dst` is not an address of this kind of swarm. For an unreachable address each `send`
+   * rejects.
+   */
   sendPath(dst: A): SendPath;
 }
 
-/** The way to an address of a swarm; by its `tell` where it has no shorter one. */
+/** The send path to an address of a swarm; uses `tell` when the swarm has no send paths. */
 export function sendPath<A extends Addr>(swarm: Swarm<A>, dst: A): SendPath {
   return hasSendPaths<A>(swarm) ? swarm.sendPath(dst) : { send: (payload) => swarm.tell(dst, payload) };
 }

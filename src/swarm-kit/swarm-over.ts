@@ -1,4 +1,4 @@
-/** What all swarms that wrap another one do alike: one close, one set of checks, addresses handed through. */
+/** The common base of swarms that wrap another swarm: close, checks, and address parsing. */
 
 import { type Addr } from '../core/addr.ts';
 import { type AskOptions } from '../core/ask.ts';
@@ -16,9 +16,9 @@ import { joinListening } from './join-listening.ts';
 import { rejection } from '../runtime/promises.ts';
 import { checkAsk, checkCall } from '../runtime/waits.ts';
 
-/** What every wrapper takes. */
+/** Options of every wrapper. */
 export interface WrapOptions {
-  /** Closing the wrapper leaves the inner swarm open, and only detaches from it. @default false */
+  /** Closing the wrapper only detaches it; the inner swarm stays open. @default false */
   readonly keepInner?: boolean | undefined;
 }
 
@@ -29,12 +29,12 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
   protected readonly counts: CounterSet;
   protected readonly latch: CloseLatch;
   readonly #keepInner: boolean;
-  /** For `textSecure` and `textAsks`: addresses that callers gave as text. */
+  /** Addresses that callers gave as text; `textSecure` and `textAsks` use it too. */
   readonly texts: TextAddrs<B> = new TextAddrs<B>((text) => this.parseAddr(text));
 
   /**
-   * @param layer - the layer's name: it begins its drop reasons.
-   * @param below - the counters of what it stands on, where that is not the inner swarm alone.
+   * @param layer - the layer's name; it prefixes its drop reasons.
+   * @param below - the counters of the layers below, if they are not those of the inner swarm alone.
    */
   constructor(inner: Swarm<A>, layer: string, options: WrapOptions, below?: Counters) {
     assertSwarm(inner, 'inner');
@@ -46,7 +46,7 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     void inner.closed.then((how) =>
       this.latch.fail(how.cause ?? new P2PError('closed', 'local', `The swarm under ${layer} was closed`)),
     );
-    // Without an address: those of the layer above are not made yet.
+    // The event has no address: the subclass is not constructed yet.
     this.realm.trace?.({ layer, type: 'opened', atMs: this.realm.nowMs() });
   }
 
@@ -97,26 +97,29 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     return { ...this.describeLayer(), inner: [inspect(this.inner)] };
   }
 
-  /** For `keep`: stops calls on what this layer keeps, once it is closed. */
+  /** For `keep`: fails calls on kept abilities once this layer is closed. */
   readonly guard = (what: string): P2PError | undefined => (this.latch.isClosed ? this.latch.error(what) : undefined);
 
-  /** The most bytes of a tell to `dst`, 0 or more. @throws {TypeError} when `dst` is no address of this swarm. */
+  /**
+   * The maximum bytes of a tell to `dst`, 0 or more. @throws {TypeError} when `dst` is not an address of this swarm.
+   */
   protected abstract mtuTo(dst: B): number;
 
-  /** Sends a tell that has been checked: at most `mtuTo(dst)` bytes, on an open swarm. Not an `async` function. */
+  /** Sends a checked tell: at most `mtuTo(dst)` bytes, on an open swarm. Must not be an `async` function. */
   protected abstract sendTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void>;
 
   /** The layer's own limits and state. */
   protected abstract describeLayer(): Omit<LayerDescription, 'inner'>;
 
-  /** Releases what the layer itself holds. Called once. */
+  /** Releases the resources of this layer. Called once. */
   protected abstract release(): void;
 
   /**
-   * What every ask checks, for layers with asks of their own: misuse throws, and what cannot be sent now is a rejection.
+   * The checks of every ask, for layers with their own asks: misuse throws; a request that cannot be sent now gives a
+   * rejection.
    *
    * @param maxBytes - the layer's `maxRequestBytes(dst)`.
-   * @returns the rejection, or `undefined` when the request may go.
+   * @returns the rejection, or `undefined` when the request may be sent.
    */
   protected refuseAsk(
     dst: B,
@@ -132,7 +135,7 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     return rejection(mtuError(`ask ${dst.text} over ${this.counts.layer}`, request.length, maxBytes));
   }
 
-  /** What every tell checks: misuse throws, and what cannot be sent now is a counted rejection. */
+  /** The checks of every tell: misuse throws; a tell that cannot be sent now gives a counted rejection. */
   #refuseTell(dst: B, payload: Uint8Array, options: CallOptions | undefined): Promise<void> | undefined {
     const mtu = this.mtuTo(dst);
     assertBytes(payload, 'payload');
@@ -146,7 +149,7 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     return this.reject('tell.mtu_exceeded', mtuError(`tell ${dst.text} over ${layer}`, payload.length, mtu));
   }
 
-  /** A tell to an address that the caller gave as text. */
+  /** Sends a tell to an address that the caller gave as text. */
   #tellText(text: string, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     assertBytes(payload, 'payload');
     checkCall(options);
@@ -154,16 +157,16 @@ export abstract class SwarmOver<A extends Addr, B extends Addr> implements Swarm
     return this.texts.call('tell', text, tell, () => this.counts.countDrop('tell.unreachable'));
   }
 
-  /** A counted rejection of a tell. */
+  /** Counts a drop and returns the rejection of a tell. */
   protected reject(reason: DropReason, error: unknown): Promise<void> {
     this.counts.countDrop(reason);
     return rejection(error);
   }
 
   /**
-   * The listening of a wrapper and that of its inner swarm, as one.
+   * Combines the listening of a wrapper and of its inner swarm into one disposable.
    *
-   * @param below - begins the inner one; when it throws, the wrapper does not listen either.
+   * @param below - begins the inner listening; when it throws, the wrapper stops listening too.
    */
   protected joined(own: Disposable, below: Disposable | (() => Disposable)): Disposable {
     return joinListening([() => own, typeof below === 'function' ? below : () => below]);

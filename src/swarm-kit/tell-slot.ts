@@ -1,4 +1,4 @@
-/** The place for a swarm's one tell handler. */
+/** Holds a swarm's single tell handler. */
 
 import { type Addr } from '../core/addr.ts';
 import { assertFunction } from '../base/checks.ts';
@@ -8,7 +8,7 @@ import { isPending } from '../runtime/promises.ts';
 import { type CounterSet } from './counter-set.ts';
 import { PendingBudget } from './pending-budget.ts';
 
-/** What a slot reports to, and how much it lets pend. */
+/** The dependencies of a slot, and its limit on pending work. */
 export interface SlotOptions {
   readonly realm: Realm;
   readonly counters: CounterSet;
@@ -17,13 +17,13 @@ export interface SlotOptions {
 }
 
 /**
- * Holds the handler, calls it, keeps its promises within a budget, and counts what goes wrong. Whoever writes a swarm
- * calls it from outside of any user's call: from a socket's event, a timer, or an inner swarm's handler.
+ * Holds the handler, calls it, limits its pending promises with a budget, and counts errors. A swarm must call it from
+ * outside of any call by the user: from a socket event, a timer, or the handler of an inner swarm.
  */
 export class TellSlot<A extends Addr> {
-  /** For links that deliver on one budget; flow-controlled ones bring one per peer. */
+  /** For links with one budget for all messages; flow-controlled links pass one per peer. */
   readonly budget: PendingBudget;
-  /** Called when a handler comes; flow-controlled links start reading. */
+  /** Called when a handler is attached; flow-controlled links then start reading. */
   onListen: (() => void) | undefined;
   #handler: TellHandler<A> | undefined;
   readonly #realm: Realm;
@@ -45,7 +45,7 @@ export class TellSlot<A extends Addr> {
     assertFunction(handler, 'handler');
     if (this.#handler !== undefined)
       throw new TypeError('Cannot listen: this swarm has a handler; dispose of it first');
-    // A function of our own, so that the same handler attached twice is told apart.
+    // A new function, so that attaching the same handler twice is distinguishable.
     const attached: TellHandler<A> = (message) => handler(message);
     this.#handler = attached;
     this.onListen?.();
@@ -56,16 +56,16 @@ export class TellSlot<A extends Addr> {
     };
   }
 
-  /** Detaches the handler; for `close`. */
+  /** Detaches the handler. Called by `close`. */
   clear(): void {
     this.#handler = undefined;
   }
 
   /**
-   * Delivers one message, or counts why not (`no_handler`, `queue_full`).
+   * Delivers one message, or counts why it was dropped (`no_handler`, `queue_full`).
    *
-   * @param budget - the peer's, on flow-controlled links.
-   * @returns whether a handler got it.
+   * @param budget - the peer's budget, on flow-controlled links.
+   * @returns whether a handler got the message.
    */
   deliver(message: Message<A>, budget: PendingBudget = this.budget): boolean {
     if (this.#handler === undefined) {
@@ -86,10 +86,10 @@ export class TellSlot<A extends Addr> {
   }
 
   /**
-   * Delivers one message and hands its handler's promise to the layer below, whose budget then counts it. For wrappers
-   * that add no work of their own: frag, mapAddrs, allow.
+   * Delivers one message and returns its handler's promise to the layer below, whose budget counts it. For wrappers
+   * that add no pending work: frag, mapAddrs, allow.
    *
-   * @returns settles when the handler has; never rejects.
+   * @returns settles when the handler's promise has settled; never rejects.
    */
   pass(message: Message<A>): void | Promise<void> {
     if (this.#handler === undefined) {
