@@ -1,9 +1,10 @@
 /** Routers: they translate addresses, keep out what nobody asked for, or both, or neither. */
 
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
+import { type HostStack } from './host-stack.ts';
 import { type NatRules } from './nat-rules.ts';
 import { NatTable, type NatTableOptions } from './nat-table.ts';
-import { type Packet, resetFor } from './packet.ts';
+import { type Packet, type PacketAddr, resetFor } from './packet.ts';
 import { Attachment, type Device, type Segment } from './segment.ts';
 import { type Wire } from './wire.ts';
 
@@ -19,6 +20,8 @@ export class Gateway implements Device {
   readonly name: string;
   readonly counters: CounterSet = new CounterSet('nat');
   readonly rules: NatRules;
+  /** Sockets of the router itself, on its LANs. */
+  readonly router: HostStack;
   readonly #wire: Wire;
   /** The side of the internet. Set once it is attached. */
   #outside!: Attachment;
@@ -28,7 +31,8 @@ export class Gateway implements Device {
   readonly #ipv4: Tables | undefined;
   readonly #ipv6: Tables | undefined;
 
-  constructor(name: string, wire: Wire, rules: NatRules) {
+  constructor(name: string, wire: Wire, rules: NatRules, router: HostStack) {
+    this.router = router;
     this.name = name;
     this.rules = rules;
     this.#wire = wire;
@@ -67,6 +71,7 @@ export class Gateway implements Device {
   attachInside(segment: Segment): Attachment {
     const attachment = new Attachment(this, `lan${this.#inside.length === 0 ? '' : this.#inside.length}`, segment);
     this.#inside.push(attachment);
+    this.router.routes.attachments.push(attachment);
     segment.router = attachment;
     segment.onAnnounce = (ip, isHere) => {
       if ((!ip.includes(':') && this.isTranslating) || ip.startsWith('fe80:')) return;
@@ -74,6 +79,18 @@ export class Gateway implements Device {
       else this.#outside.segment.withdraw(ip);
     };
     return attachment;
+  }
+
+  /**
+   * Lets everybody in at a port outside, or through the firewall to an IPv6 address.
+   *
+   * @returns undoes it; `undefined` when the port is taken, or nothing is translated or filtered.
+   */
+  forward(protocol: 'udp' | 'tcp', port: number, inside: PacketAddr): (() => void) | undefined {
+    const outside =
+      inside.isIpv6 || !this.isTranslating ? inside : this.#wire.addrs.get(this.#outside.ips[0]!.ip, port);
+    const table = (inside.isIpv6 ? this.#ipv6 : this.#ipv4)?.[protocol];
+    return table?.forward(this.#wire.clock.nowMs(), outside, inside);
   }
 
   /** Forgets all mappings and connections. */
@@ -85,7 +102,10 @@ export class Gateway implements Device {
   }
 
   receive(packet: Packet, from: Attachment): void {
-    if (packet.dst.kind === 'multicast' || from.segment.isBroadcast(packet.dst)) this.#drop(packet, 'nat.not_routed');
+    const isForMany = packet.dst.kind === 'multicast' || from.segment.isBroadcast(packet.dst);
+    if (from !== this.#outside && (isForMany || from.ips.some(({ ip }) => ip === packet.dst.ip))) {
+      this.router.receive(packet, from);
+    } else if (isForMany) this.#drop(packet, 'nat.not_routed');
     else if (packet.ttl <= 1) this.#drop(packet, 'ip.ttl');
     else {
       packet.ttl--;

@@ -23,6 +23,8 @@ interface Mapping {
   readonly keys: Set<string>;
   /** Bounded by the table. */
   readonly sessions: Map<string, Session>;
+  /** Everybody may come in, until somebody takes it away. */
+  readonly isForwarded: boolean;
   untilMs: number;
 }
 
@@ -72,6 +74,20 @@ export class NatTable {
   }
 
   /**
+   * Lets everybody in at an address outside, for one inside.
+   *
+   * @returns undoes it; `undefined` when somebody else has the address outside, or the table is full.
+   */
+  forward(now: number, outside: PacketAddr, inside: PacketAddr): (() => void) | undefined {
+    const other = this.#byOutside.get(outside.text);
+    const isFree = other === undefined || other.untilMs <= now || (other.inside === inside && !other.isForwarded);
+    if (!isFree || !this.#hasRoom(now)) return undefined;
+    if (other !== undefined) this.#remove(other);
+    const mapping = this.#add(inside, outside, this.#isSteady ? '' : FORWARDED, true);
+    return () => this.#remove(mapping);
+  }
+
+  /**
    * A packet leaves.
    *
    * @param ip - the address of the NAT outside.
@@ -103,7 +119,7 @@ export class NatTable {
     const { src, dst, tcp } = packet;
     const mapping = this.#byOutside.get(dst.text);
     if (mapping === undefined || mapping.untilMs <= now) return 'nat.unsolicited';
-    if (!this.#mayEnter(now, mapping, src)) return 'nat.unsolicited';
+    if (!mapping.isForwarded && !this.#mayEnter(now, mapping, src)) return 'nat.unsolicited';
     const session = this.#session(now, mapping, src);
     if (session === undefined) return 'nat.full';
     this.#answerBy(now, mapping, src);
@@ -126,6 +142,11 @@ export class NatTable {
 
   #isStale(mapping: Mapping, ip: string): boolean {
     return this.#options.mapping !== 'none' && mapping.outside.ip !== ip;
+  }
+
+  /** Whether a socket has one mapping for all destinations. */
+  get #isSteady(): boolean {
+    return this.#options.mapping === 'endpoint-independent' || this.#options.mapping === 'none';
   }
 
   /** Which of the mappings of a socket is for `dst`. */
@@ -156,6 +177,7 @@ export class NatTable {
 
   #touch(now: number, mapping: Mapping, session: Session, tcp: TcpHeader | undefined, isOutbound: boolean): void {
     session.untilMs = now + this.#lifetimeMs(session, tcp, isOutbound);
+    if (mapping.isForwarded) return;
     if (session.untilMs >= mapping.untilMs) mapping.untilMs = session.untilMs;
     else if (tcp !== undefined) {
       mapping.untilMs = 0;
@@ -186,7 +208,12 @@ export class NatTable {
     if (outside === undefined) return undefined;
     const stale = this.#byOutside.get(outside.text);
     if (stale !== undefined) this.#remove(stale);
-    const mapping: Mapping = { inside, outside, keys: new Set([key]), sessions: new Map(), untilMs: now };
+    return this.#add(inside, outside, key, false);
+  }
+
+  #add(inside: PacketAddr, outside: PacketAddr, key: string, isForwarded: boolean): Mapping {
+    const untilMs = isForwarded ? Infinity : 0; // Until it is used.
+    const mapping: Mapping = { inside, outside, keys: new Set([key]), sessions: new Map(), isForwarded, untilMs };
     const mappings = this.#byInside.get(inside.text);
     if (mappings === undefined) this.#byInside.set(inside.text, new Map([[key, mapping]]));
     else mappings.set(key, mapping);
@@ -241,5 +268,7 @@ export class NatTable {
   }
 }
 
+/** The key of a forwarded port where mappings depend on destinations: that of none. */
+const FORWARDED = 'forwarded';
 const RESET_MS = 10_000;
 const SWEEP_MS = 1000;

@@ -1,6 +1,9 @@
 /** A NAT with its LAN, and LANs by themselves. */
 
+import { describeValue, wholeNumber } from '../../base/checks.ts';
+import { canonicalIp } from '../../base/ip.ts';
 import { Gateway } from './gateway.ts';
+import { HostStack } from './host-stack.ts';
 import { type NatKind, resolveNatRules } from './nat-rules.ts';
 import { type Site, subnetText } from './site.ts';
 import { type VirtualLan, type VirtualLanOptions, type VirtualNat, type VirtualNatOptions } from './types.ts';
@@ -9,7 +12,10 @@ import { type VirtualLan, type VirtualLanOptions, type VirtualNat, type VirtualN
 export function createVirtualNat(site: Site, kind: NatKind, options: VirtualNatOptions): VirtualNat {
   const { name = site.nameOf('nat'), behind, ip, link, ipv6, subnet, lanLatencyMs, ...rules } = options;
   const place = site.placeOf(behind);
-  const gateway = new Gateway(name, site.wire, resolveNatRules(kind, rules));
+  const { wire, tcpWindowBytes } = site;
+  const hasIpv6 = site.ipv6At(place, ipv6, name);
+  const router = new HostStack({ name: `${name} router`, wire, hasIpv6, tcpWindowBytes });
+  const gateway = new Gateway(name, wire, resolveNatRules(kind, rules), router);
   const outside = site.attach(gateway, 'wan', { behind, ip, link }, { ipv4: true, ipv6: false });
   gateway.attachOutside(outside);
   const depth = place.depth + 1;
@@ -19,7 +25,7 @@ export function createVirtualNat(site: Site, kind: NatKind, options: VirtualNatO
     depth,
     subnet,
     defaultNumber: depth,
-    hasIpv6: site.ipv6At(place, ipv6, name),
+    hasIpv6,
     latencyMs: lanLatencyMs,
   });
   const nat: VirtualNat = {
@@ -31,7 +37,17 @@ export function createVirtualNat(site: Site, kind: NatKind, options: VirtualNatO
     get mappings() {
       return gateway.mappings;
     },
+    network: router,
     setLink: (config) => outside.setLink(config),
+    forward: (protocol, port, to) => {
+      const ip = canonicalIp(to.ip);
+      if (ip === undefined)
+        throw new TypeError(`Cannot take to: expected an IP and a port, got ${describeValue(to.ip)}`);
+      wholeNumber(port, 'port', 0, 1, 65_535);
+      const close = gateway.forward(protocol, port, wire.addrs.get(ip, wholeNumber(to.port, 'port', 0, 1, 65_535)));
+      if (close === undefined) throw new RangeError(`Cannot forward port ${port}: ${name} has another use for it`);
+      return { [Symbol.dispose]: close };
+    },
     reboot: () => gateway.reboot(),
     renumber: () => {
       gateway.reboot();

@@ -125,6 +125,7 @@ export class Site {
       const inside = gateway.attachInside(segment);
       inside.addIp(firstHost(subnet), subnet.prefixLength);
       if (hasIpv6) inside.addIp(ipv6Host('fe80::', 1), 64);
+      gateway.router.routes.changed();
     }
     return { segment, gateway, depth };
   }

@@ -1,5 +1,6 @@
 /** What the parts of a virtual internet are to those who build one. */
 
+import { type SocketAddress } from '../../base/ip.ts';
 import { type Counters } from '../../core/counters.ts';
 import { type ClockedRealm } from '../../core/realm.ts';
 import { type LinkConfig } from '../memory/links.ts';
@@ -90,6 +91,17 @@ export interface VirtualNat {
   readonly counters: Counters;
   /** How its link outside behaves from now on. @throws {TypeError | RangeError} for a wrong link. */
   setLink(link: LinkConfig | undefined): void;
+  /** Sockets of the router itself, on its side of the LANs: for a server of PCP or UPnP, say. */
+  readonly network: Network;
+  /**
+   * Lets everybody in at a port of the outside address, for a host behind it; to an IPv6 address, through the firewall at its own
+   * port. What it already has for that socket becomes this. A reboot forgets it.
+   *
+   * @returns disposing of it closes the port.
+   * @throws {TypeError} for what is no IP.
+   * @throws {RangeError} when another host has the port, or for a port that is none.
+   */
+  forward(protocol: 'udp' | 'tcp', port: number, to: SocketAddress): Disposable;
   /** Forgets all mappings and connections. */
   reboot(): void;
   /** The same, and comes back with another address outside. */

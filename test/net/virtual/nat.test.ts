@@ -271,3 +271,87 @@ describe('what a NAT refuses', () => {
     assert.deepEqual(ports, [40_000, 40_001, 40_002, 40_003]);
   });
 });
+
+describe('a router', () => {
+  it('has sockets of its own on its LAN, which hear groups too, and nobody outside reaches them', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const nat = w.net.nat('port');
+    const host = w.net.host({ behind: nat });
+    const [router] = nat.network.interfaces().filter(({ isInternal, ip }) => !isInternal && !ip.includes(':'));
+    const pcp = await w.ear({ network: nat.network, ips: [] } as never, 5351);
+    pcp.socket.joinMulticast('239.255.255.250', 'lan');
+    const ear = await w.ear(host, 5000);
+    ear.say('ask', { ip: router!.ip, port: 5351 });
+    ear.say('search', { ip: '239.255.255.250', port: 5351 });
+    (await w.ear(w.net.host())).say('from outside', { ip: nat.ip, port: 5351 });
+    await w.advance(100);
+    assert.deepEqual(pcp.heard, [`ask from ${host.ip}:5000`, `search from ${host.ip}:5000`]);
+    pcp.say('answer', { ip: host.ip, port: 5000 });
+    await w.advance(100);
+    assert.deepEqual(ear.heard, [`answer from ${router!.ip}:5351`]);
+    await nat.network.listen({
+      bind: { ip: '0.0.0.0', port: 80 },
+      backlog: 1,
+      reusePort: false,
+      onError: () => undefined,
+      onConnection: ({ pipe }) => pipe.destroy(),
+    });
+    await w.run(w.dial(host, { ip: router!.ip, port: 80 }));
+    await assert.rejects(w.run(w.dial(w.net.host(), { ip: nat.ip, port: 80 })), /no answer/);
+  });
+
+  it('forwards a port to a host, for UDP and TCP and whatever its kind, until it is disposed of', async () => {
+    for (const kind of ['port', 'random', 'full'] as const) {
+      const w = new VirtualWorld();
+      const nat = w.net.nat(kind);
+      const [host, other] = [w.net.host({ behind: nat }), w.net.host({ behind: nat })];
+      const far = w.net.host({ ip: '12.0.0.1' });
+      const [ear, caller] = [await w.ear(host, 5000), await w.ear(far, 9)];
+      const forwarded = nat.forward('udp', 6000, { ip: host.ip, port: 5000 });
+      assert.throws(() => nat.forward('udp', 6000, { ip: other.ip, port: 5000 }), RangeError);
+      assert.throws(() => nat.forward('udp', 70_000, { ip: host.ip, port: 5000 }), RangeError);
+      assert.throws(() => nat.forward('udp', 6001, { ip: 'host', port: 5000 }), TypeError);
+      await w.advance(10_000_000);
+      caller.say('hello', { ip: nat.ip, port: 6000 });
+      await w.advance(100);
+      assert.deepEqual(ear.heard, ['hello from 12.0.0.1:9'], kind);
+      // The answer comes from where the question went, also where each destination has a port of its own.
+      ear.say('answer', { ip: '12.0.0.1', port: 9 });
+      await w.advance(100);
+      assert.deepEqual(caller.heard, [`answer from ${nat.ip}:6000`], kind);
+      nat.forward('tcp', 80, { ip: host.ip, port: 8080 });
+      const come = await w.listener(host, 8080);
+      const near = await w.run(w.dial(far, { ip: nat.ip, port: 80 }));
+      await w.advance(100);
+      const read = reading(near);
+      saying(come[0]!, 'welcome');
+      await w.advance(100);
+      assert.equal(read.text, 'welcome', kind);
+      forwarded[Symbol.dispose]();
+      caller.say('too late', { ip: nat.ip, port: 6000 });
+      await w.advance(100);
+      assert.equal(ear.heard.length, 1);
+    }
+  });
+
+  it('opens its IPv6 firewall for a host', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const nat = w.net.nat('port');
+    const host = w.net.host({ behind: nat });
+    const ip = host.ips.find((each) => each.startsWith('2a10'))!;
+    const ear = await w.ear(host, 5000);
+    const far = await w.ear(w.net.host(), 9);
+    far.say('closed', { ip, port: 5000 });
+    await w.advance(100);
+    const opened = nat.forward('udp', 5000, { ip, port: 5000 });
+    far.say('open', { ip, port: 5000 });
+    await w.advance(100);
+    opened[Symbol.dispose]();
+    far.say('closed again', { ip, port: 5000 });
+    await w.advance(100);
+    assert.deepEqual(
+      ear.heard.map((text) => text.split(' from ')[0]),
+      ['open'],
+    );
+  });
+});

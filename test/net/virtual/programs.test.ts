@@ -17,7 +17,7 @@ import { VirtualWorld } from '../../support/virtual-world.ts';
 type Opener = (host: VirtualHost, i: number) => ReturnType<typeof openQuicSwarm> | ReturnType<typeof openTcpSwarm>;
 
 const SWARMS: Readonly<Record<string, Opener>> = {
-  quic: ({ realm, network }, i) => openQuicSwarm({ realm, network, privateKey: testKey(i) }) as never,
+  quic: ({ realm, network }, i) => openQuicSwarm({ realm, network, privateKey: testKey(i) }),
   tls: ({ realm, network }, i) => openTcpSwarm({ realm, network, privateKey: testKey(i) }),
   p2pke: (async ({ realm, network }: VirtualHost, i: number) =>
     mbapp(p2pke(await openUdpSwarm({ realm, network }), { privateKey: testKey(i) }))) as never,
