@@ -19,7 +19,6 @@ type Udp = Endpoint<UdpAddr, Qp2pMessage>;
 
 const open = (options: OpenEndpointOptions = {}): Promise<Udp> =>
   openEndpoint({ bind: '127.0.0.1:0', preset: 'qp2p', ...options });
-const addrOf = (endpoint: Udp): string => endpoint.addr.text;
 const text = (words: string): Uint8Array => encodeText(words);
 
 /** Our end of a connection that the peer has made, and its number over there. */
@@ -28,7 +27,7 @@ async function dialledBy(
   ours: Udp,
 ): Promise<{ there: Connection<UdpAddr, Qp2pMessage>; conn: number }> {
   const accepted = ours.connections();
-  const { conn } = await peer.ask('connected', 'connect', addrOf(ours));
+  const { conn } = await peer.ask('connected', 'connect', ours.addr.text);
   const { value } = await accepted.next();
   await accepted.return();
   return { there: value!, conn: conn! };
@@ -104,7 +103,7 @@ describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
     void (async () => {
       for await (const { connection, payload } of ours.messages()) void connection.send(payload);
     })();
-    assert.equal((await peer.ask('done', 'clients', addrOf(ours), 100, 100, 200)).count, 100);
+    assert.equal((await peer.ask('done', 'clients', ours.addr.text, 100, 100, 200)).count, 100);
   });
 
   it('100 clients of shoal send 100 messages each to qp2p, and get each of them back', async () => {
@@ -155,7 +154,7 @@ describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
         void message.connection.send(message.payload, { timeoutMs: Infinity });
       }
     })();
-    assert.equal((await peer.ask('done', 'clients', addrOf(ours), 10, 10, 2 ** 20)).count, 10);
+    assert.equal((await peer.ask('done', 'clients', ours.addr.text, 10, 10, 2 ** 20)).count, 10);
     assert.equal(got, 100 * 2 ** 20);
   });
 
@@ -205,12 +204,12 @@ describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
     await using peer = new Qp2pPeer();
     await using ours = await open();
     await using gone = await open();
-    const dead = addrOf(gone);
+    const dead = gone.addr.text;
     await gone.close();
     const address = await peer.address();
     const connection = await ours.connectToAny([dead, address], { timeoutMs: 2000 });
     assert.equal(connection.remoteAddr.text, address);
-    assert.equal((await peer.ask('connected', 'any', dead, addrOf(ours))).role, 'server');
+    assert.equal((await peer.ask('connected', 'any', dead, ours.addr.text)).role, 'server');
   });
 
   it('what qp2p has no words for is refused before it is sent', async () => {
@@ -219,7 +218,7 @@ describe('qp2p 0.36.4', { skip: qp2pMissing() }, () => {
     const connection = await ours.connect(await peer.address());
     const failed = await connection.send(new Uint8Array(0)).catch((error: unknown) => error);
     assert.ok(P2PError.is(failed, 'unsupported') && failed.sent === 'no');
-    assert.throws(() => ours.connect(addrOf(ours), { expect: ours.peerId }), TypeError);
+    assert.throws(() => ours.connect(ours.addr, { expect: ours.peerId }), TypeError);
     const stream = await connection.openUni();
     await stream.send(text('one'));
     const second = await stream.send(text('two')).catch((error: unknown) => error);

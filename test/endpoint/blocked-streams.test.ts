@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { type BiStream, STREAM_CODE } from '../../src/endpoint/index.ts';
-import { bytes, errorOf, pair, take, type World, world } from './world.ts';
+import { bytes, errorOf, pair, take, type World, world } from '../support/endpoint-world.ts';
 
 const small = { streamWindowBytes: 10_000, connectionWindowBytes: 20_000, sendWindowBytes: 20_000 };
 

@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type P2PError } from '../../src/core/errors.ts';
-import { addrOf, bytes, errorOf, idOf, nowhere, pair, take, world } from './world.ts';
+import { bytes, errorOf, idOf, nowhere, pair, take, world } from '../support/endpoint-world.ts';
 
 describe('endpoint: connecting', () => {
   it('one endpoint dials and is dialled on the same address', async () => {
     const w = world();
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
     const accepted = bob.connections();
-    await w.run(alice.connect(addrOf(bob)));
+    await w.run(alice.connect(bob.addr));
     const there = (await w.run(accepted.next())).value!;
-    assert.equal(there.remoteAddr.text, addrOf(alice).text);
-    const onwards = await w.run(bob.connect(addrOf(carol)));
+    assert.equal(there.remoteAddr.text, alice.addr.text);
+    const onwards = await w.run(bob.connect(carol.addr));
     assert.deepEqual([there.side, onwards.side], ['initiator', 'responder']);
   });
 
@@ -20,12 +20,12 @@ describe('endpoint: connecting', () => {
     const w = world();
     const [alice, bob] = [w.open({ listen: false }), w.open()];
     const accepted = bob.connections();
-    const here = await w.run(alice.connect(addrOf(bob)));
+    const here = await w.run(alice.connect(bob.addr));
     const there = (await w.run(accepted.next())).value!;
     await w.run(there.send(bytes('to the client'), { acked: true }));
     assert.equal((await w.run(take(here.messages(), 1))).length, 1);
     const carol = w.open();
-    const refused = await w.run(errorOf(carol.connect(addrOf(alice), { timeoutMs: 2000 })));
+    const refused = await w.run(errorOf(carol.connect(alice.addr, { timeoutMs: 2000 })));
     assert.ok(['timeout', 'refused', 'unreachable'].includes(refused.code), refused.code);
   });
 
@@ -38,16 +38,16 @@ describe('endpoint: connecting', () => {
     const soon = await w.run(errorOf(alice.connect(nowhere(w), { timeoutMs: 300 })));
     assert.deepEqual([soon.code, w.realm.nowMs()], ['timeout', 10_300]);
     const strict = w.open({ accept: () => false });
-    const refused = await w.run(errorOf(alice.connect(addrOf(strict))));
+    const refused = await w.run(errorOf(alice.connect(strict.addr)));
     assert.deepEqual([refused.code, refused.side], ['refused', 'remote']);
     assert.throws(() => alice.connect('not an address'), TypeError);
-    assert.throws(() => alice.connect(addrOf(strict), { timeoutMs: -1 }), RangeError);
+    assert.throws(() => alice.connect(strict.addr, { timeoutMs: -1 }), RangeError);
   });
 
   it('the first of several that answers wins, and the others are cancelled', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
-    const candidates = [nowhere(w), addrOf(bob), addrOf(carol)];
+    const candidates = [nowhere(w), bob.addr, carol.addr];
     const startedMs = w.realm.nowMs();
     const one = await w.run(alice.connectToAny(candidates, { staggerMs: 250 }));
     assert.equal(one.peerId, bob.peerId);
@@ -56,7 +56,7 @@ describe('endpoint: connecting', () => {
     assert.equal(alice.openConnections().length, 1);
     assert.equal(carol.openConnections().length, 0, 'carol was never tried');
     const both = w.open();
-    const fast = await w.run(both.connectToAny([nowhere(w), addrOf(bob)]));
+    const fast = await w.run(both.connectToAny([nowhere(w), bob.addr]));
     assert.equal(fast.peerId, bob.peerId, 'without a stagger all begin at once');
   });
 
@@ -64,7 +64,7 @@ describe('endpoint: connecting', () => {
     const w = world();
     const alice = w.open();
     const mallory = w.open();
-    const candidates = [nowhere(w), { addr: addrOf(mallory), expect: idOf(99) }, nowhere(w)];
+    const candidates = [nowhere(w), { addr: mallory.addr, expect: idOf(99) }, nowhere(w)];
     const startedMs = w.realm.nowMs();
     const error = await w.run(errorOf(alice.connectToAny(candidates, { timeoutMs: 1000, maxParallel: 1 })));
     assert.equal(error.code, 'unreachable');
@@ -81,8 +81,8 @@ describe('endpoint: connecting', () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
     const carol = w.open();
-    assert.equal(await w.run(alice.connectToAny([addrOf(carol), addrOf(bob)])), here);
-    assert.notEqual(await w.run(alice.connectToAny([addrOf(bob)], { fresh: true })), here);
+    assert.equal(await w.run(alice.connectToAny([carol.addr, bob.addr])), here);
+    assert.notEqual(await w.run(alice.connectToAny([bob.addr], { fresh: true })), here);
   });
 
   it('a signal cancels a race, which leaves nothing behind', async () => {
@@ -94,7 +94,7 @@ describe('endpoint: connecting', () => {
     await w.pass(100);
     stop.abort('enough');
     assert.equal(await w.run(outcome), 'enough');
-    await w.run(alice.connect(addrOf(bob)));
+    await w.run(alice.connect(bob.addr));
   });
 
   it('connections come as an iterator, in order, and without waiting', async () => {
@@ -103,7 +103,7 @@ describe('endpoint: connecting', () => {
     const accepted = bob.connections();
     assert.equal(accepted.tryNext(), undefined);
     const peers = [w.open(), w.open(), w.open()];
-    for (const peer of peers) await w.run(peer.connect(addrOf(bob)));
+    for (const peer of peers) await w.run(peer.connect(bob.addr));
     assert.equal(accepted.tryNext()?.peerId, peers[0]!.peerId);
     const rest = await w.run(take(accepted, 2));
     assert.deepEqual(
@@ -119,9 +119,9 @@ describe('endpoint: connecting', () => {
     const w = world();
     const bob = w.open();
     const silent = w.realm.swarm();
-    await silent.tell(addrOf(bob), new Uint8Array(1200).fill(0xc0));
+    await silent.tell(bob.addr, new Uint8Array(1200).fill(0xc0));
     const alice = w.open();
-    await w.run(alice.connect(addrOf(bob)));
+    await w.run(alice.connect(bob.addr));
   });
 
   it('both ends know the identity, the id and the address of the other', async () => {
@@ -132,8 +132,8 @@ describe('endpoint: connecting', () => {
     assert.deepEqual([here.alpn, there.alpn], ['shoal-endpoint/1', 'shoal-endpoint/1']);
     assert.equal(here.publicKey?.algorithm, 'ed25519');
     assert.equal(here.certificates.length, 1);
-    assert.equal(here.remoteAddr.text, addrOf(bob).text);
-    const again = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    assert.equal(here.remoteAddr.text, bob.addr.text);
+    const again = await w.run(alice.connect(bob.addr, { fresh: true }));
     assert.notEqual(again.id, here.id);
     assert.match(here.id, /#1$/);
   });
@@ -168,7 +168,7 @@ describe('endpoint: connecting', () => {
     assert.deepEqual([(await request).code, (await dial).code].toSorted(), ['closed', 'disconnected']);
     const how = await w.run(there.closed);
     assert.deepEqual([how.by, how.code, how.reason], ['peer', 300, 'good night']);
-    assert.equal((await w.run(errorOf(alice.connect(addrOf(bob))))).code, 'closed');
+    assert.equal((await w.run(errorOf(alice.connect(bob.addr)))).code, 'closed');
     assert.deepEqual(alice.localAddrs(), []);
     assert.deepEqual(await alice.closed, { by: 'local' });
     await w.run(alice.close());
@@ -217,7 +217,7 @@ describe('endpoint: connecting', () => {
       const w = world({ latencyMs: 5 });
       const ends = [w.open(), w.open()];
       const [alice, bob] = order === 0 ? [ends[0]!, ends[1]!] : [ends[1]!, ends[0]!];
-      const [here, there] = await w.run(Promise.all([alice.connect(addrOf(bob)), bob.connect(addrOf(alice))]));
+      const [here, there] = await w.run(Promise.all([alice.connect(bob.addr), bob.connect(alice.addr)]));
       await w.run(Promise.all([here.send(bytes('a'), { acked: true }), there.send(bytes('b'), { acked: true })]));
       await w.pass(100);
       assert.equal(alice.openConnections().length, 2);

@@ -13,7 +13,6 @@ import { type Inspection } from '../../src/core/inspect.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { RawQuicPeer } from '../scenarios/raw-quic-peer.ts';
 import {
-  addrOf,
   bytes,
   drops,
   errorOf,
@@ -24,7 +23,7 @@ import {
   type TestOptions,
   type World,
   world,
-} from './world.ts';
+} from '../support/endpoint-world.ts';
 
 /** A peer that sends what it likes, and its connection to an endpoint. */
 interface Mallory<E> {
@@ -282,7 +281,7 @@ describe('endpoint: bad input', () => {
     const peers = await Promise.all(
       Array.from({ length: 10 }, async (_, i) => {
         const raw = new RawQuicPeer(w.realm, testKey(70 + i), { alpn: ['shoal-endpoint/1'] });
-        const connection = raw.connect(addrOf(bob));
+        const connection = raw.connect(bob.addr);
         return { raw, connection };
       }),
     );
@@ -298,7 +297,7 @@ describe('endpoint: bad input', () => {
     await w.pass(120_000);
     assert.equal(heldBytes(bob), 0, 'every one of them came to its turn and was given up');
     const good = w.open();
-    const connection = await w.run(good.connect(addrOf(bob)));
+    const connection = await w.run(good.connect(bob.addr));
     await w.run(connection.send(new Uint8Array(50_000), { acked: true }));
     assert.equal((await w.run(take(bob.messages(), 1)))[0]?.payload.length, 50_000);
   });
@@ -355,7 +354,7 @@ describe('endpoint: bad input', () => {
     const w = world();
     const { raw, bob, connection } = await mallory(w);
     const noise = w.realm.swarm();
-    for (let i = 0; i < 256; i++) await noise.tell(addrOf(bob), new Uint8Array(1 + (i % 100)).fill(i));
+    for (let i = 0; i < 256; i++) await noise.tell(bob.addr, new Uint8Array(1 + (i % 100)).fill(i));
     await w.pass(10);
     assert.ok(drops(bob, 'endpoint.not_quic') > 0);
     await lives(w, bob, raw, connection);

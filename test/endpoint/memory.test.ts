@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { addrOf, bytes, drops, take, type TestEndpoint, world } from './world.ts';
+import { bytes, drops, take, type TestEndpoint, world } from '../support/endpoint-world.ts';
 
 const MIB = 2 ** 20;
 const state = (of: TestEndpoint, name: string): number => Number(inspect(of).state[name]);
@@ -21,7 +21,7 @@ describe('endpoint: memory of all connections together', () => {
     const accepted = bob.connections();
     const mallory = w.open({ trust: 'anyone' });
     for (let i = 0; i < 60; i++) {
-      const connection = await w.run(mallory.connect(addrOf(bob), { fresh: true }));
+      const connection = await w.run(mallory.connect(bob.addr, { fresh: true }));
       for (let k = 0; k < 8; k++)
         void connection.send(new Uint8Array(200_000), { timeoutMs: Infinity }).catch(() => {});
     }
@@ -33,7 +33,7 @@ describe('endpoint: memory of all connections together', () => {
     assert.ok(state(bob, 'engineBytes') < 24 * MIB, String(state(bob, 'engineBytes')));
     await w.run(take(accepted, 60));
     const alice = w.open();
-    const here = await w.run(alice.connect(addrOf(bob)));
+    const here = await w.run(alice.connect(bob.addr));
     const there = (await w.run(accepted.next())).value!;
     for (let i = 0; i < 20; i++) {
       await w.run(here.send(bytes(`hello ${i}`)));
@@ -45,13 +45,13 @@ describe('endpoint: memory of all connections together', () => {
     const w = world();
     const bob = w.open({ trust: 'anyone', idleTimeoutMs: 5000 });
     const [mallory, alice] = [w.open(), w.open()];
-    const kept = await w.run(alice.connect(addrOf(bob)));
+    const kept = await w.run(alice.connect(bob.addr));
     await w.run(kept.send(bytes('last words'), { acked: true }));
     await w.run(alice.close());
     await w.pass(60_000);
     assert.equal(state(bob, 'heldBytes'), 'last words'.length);
     for (let i = 0; i < 6; i++) {
-      const connection = await w.run(mallory.connect(addrOf(bob), { fresh: true }));
+      const connection = await w.run(mallory.connect(bob.addr, { fresh: true }));
       for (let k = 0; k < 4; k++)
         void connection.send(new Uint8Array(900_000), { timeoutMs: Infinity }).catch(() => {});
     }
@@ -69,7 +69,7 @@ describe('endpoint: memory of all connections together', () => {
     for (let round = 0; round < 4; round++) {
       const mallory = w.open();
       for (let i = 0; i < 5; i++) {
-        const connection = await w.run(mallory.connect(addrOf(bob), { fresh: true }));
+        const connection = await w.run(mallory.connect(bob.addr, { fresh: true }));
         void connection.send(new Uint8Array(900_000), { timeoutMs: Infinity }).catch(() => {});
       }
       await w.pass(1000);
@@ -86,7 +86,7 @@ describe('endpoint: memory of all connections together', () => {
     const alice = w.open();
     const text = ({ payload }: { readonly payload: Uint8Array }): string => Buffer.from(payload).toString();
     const endWith = async (...texts: readonly string[]): Promise<void> => {
-      const connection = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+      const connection = await w.run(alice.connect(bob.addr, { fresh: true }));
       for (const each of texts) await w.run(connection.send(bytes(each), { acked: true }));
       await w.run(connection.close());
       await w.pass(0);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
-import { bytes, drops, echo, errorOf, nowhere, pair, take, world } from './world.ts';
+import { bytes, drops, echo, errorOf, nowhere, pair, take, world } from '../support/endpoint-world.ts';
 
 describe('endpoint: messages', () => {
   it('a unidirectional message arrives whole; send resolves when it is taken, with acked when it is acknowledged', async () => {

@@ -11,7 +11,6 @@ import { targetOf } from '../../src/endpoint/targets.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { parseUdpAddr, udpAddr } from '../../src/net/socket-address.ts';
 import {
-  addrOf,
   bytes,
   drops,
   errorOf,
@@ -22,7 +21,7 @@ import {
   type TestConnection,
   type TestOptions,
   world,
-} from './world.ts';
+} from '../support/endpoint-world.ts';
 
 const U32 = 2 ** 32 - 1;
 
@@ -231,7 +230,7 @@ describe('endpoint: messages and events at their exact bounds', () => {
     const [alice, bob] = [w.open(), w.open()];
     const [two, many] = [alice.events({ capacity: 2 }), alice.events()];
     assert.deepEqual([two.dropped, many.dropped], [0, 0]);
-    for (let i = 0; i < 2; i++) await w.run((await w.run(alice.connect(addrOf(bob)))).close());
+    for (let i = 0; i < 2; i++) await w.run((await w.run(alice.connect(bob.addr))).close());
     const types = [...Array(4)].map(() => two.tryNext()?.type);
     assert.deepEqual([types, two.dropped], [['connected', 'disconnected', undefined, undefined], 2]);
     assert.deepEqual([[...Array(5)].map(() => many.tryNext()?.type).filter(Boolean).length, many.dropped], [4, 0]);
@@ -240,7 +239,7 @@ describe('endpoint: messages and events at their exact bounds', () => {
   it('a connection that was replaced is not closed while a request is under way on it', async () => {
     const w = world({ latencyMs: 10 });
     const ends = [w.open({ keepAliveMs: 10_000 }), w.open({ keepAliveMs: 10_000 })] as const;
-    await w.run(Promise.all([ends[0].connect(addrOf(ends[1])), ends[1].connect(addrOf(ends[0]))]));
+    await w.run(Promise.all([ends[0].connect(ends[1].addr), ends[1].connect(ends[0].addr)]));
     await w.pass(100);
     const isReplaced = (each: TestConnection): boolean =>
       each.side === 'responder' && ends.every((end) => end.connectionTo(each.peerId!) !== each);

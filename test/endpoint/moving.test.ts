@@ -7,7 +7,7 @@ import { type Swarm } from '../../src/core/swarm.ts';
 import { endpoint } from '../../src/endpoint/index.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, bytes, errorOf, take, type World, world } from './world.ts';
+import { bytes, errorOf, take, type World, world } from '../support/endpoint-world.ts';
 
 /** A swarm that can move to another address. */
 function movable({ realm }: World): { readonly swarm: Swarm<MemoryAddr>; readonly move: () => MemoryAddr } {
@@ -52,7 +52,7 @@ describe('endpoint: a peer that moves', () => {
     const bob = w.open();
     const { swarm, move } = movable(w);
     const alice = endpoint(swarm, { privateKey: testKey(40) });
-    const here = await w.run(alice.connect(addrOf(bob)));
+    const here = await w.run(alice.connect(bob.addr));
     await w.run(here.send(bytes('from home'), { acked: true }));
     const there = bob.openConnections()[0]!;
     const old = there.remoteAddr;
@@ -83,9 +83,9 @@ describe('endpoint: drain', () => {
   it('waits until all peers have acknowledged everything, and fails by its timeout and once closed', async () => {
     const w = world({ latencyMs: 100 });
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
-    for (const peer of [bob, carol]) await w.run(alice.connect(addrOf(peer)));
+    for (const peer of [bob, carol]) await w.run(alice.connect(peer.addr));
     const before = w.realm.nowMs();
-    for (const peer of [bob, carol]) await w.run(alice.send(addrOf(peer), bytes('hi')));
+    for (const peer of [bob, carol]) await w.run(alice.send(peer.addr, bytes('hi')));
     assert.equal(w.realm.nowMs(), before, 'handed over, and not acknowledged');
     assert.equal((await w.run(errorOf(alice.drain({ timeoutMs: 150 })))).code, 'timeout');
     await w.run(alice.drain());

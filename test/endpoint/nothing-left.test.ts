@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { inspect } from '../../src/core/inspect.ts';
 import { type NetemConfig } from '../../src/protocols/netem/netem.ts';
 import { watchedClock } from '../support/watched-clock.ts';
-import { addrOf, bytes, drops, idOf, nowhere, pair, take, type TestEndpoint, world } from './world.ts';
+import { bytes, drops, idOf, nowhere, pair, take, type TestEndpoint, world } from '../support/endpoint-world.ts';
 
 function watched(netem?: NetemConfig) {
   const clock = watchedClock();
@@ -26,8 +26,8 @@ describe('endpoint: connecting that fails leaves nothing', () => {
   const ways: readonly [string, (alice: TestEndpoint, w: ReturnType<typeof watched>) => Promise<unknown>][] = [
     ['nobody is there', (alice, w) => alice.connect(nowhere(w), { timeoutMs: 500 })],
     ['its signal', (alice, w) => abortedAfter(w, (signal) => alice.connect(nowhere(w), { signal }))],
-    ['another peer answers', (alice, w) => alice.connect(addrOf(w.open()), { expect: idOf(9) })],
-    ['it is turned away', (alice, w) => alice.connect(addrOf(w.open({ accept: () => false })))],
+    ['another peer answers', (alice, w) => alice.connect(w.open().addr, { expect: idOf(9) })],
+    ['it is turned away', (alice, w) => alice.connect(w.open({ accept: () => false }).addr)],
     ['no candidate answers', (alice, w) => alice.connectToAny([nowhere(w), nowhere(w)], { timeoutMs: 500 })],
     [
       'candidates one after the other, with a stagger',
@@ -66,7 +66,7 @@ describe('endpoint: connecting that fails leaves nothing', () => {
   it('the losers of a race are given up when one has won', async () => {
     const w = watched({ latencyMs: 10 });
     const [alice, bob, carol] = [w.open(), w.open(), w.open()];
-    await w.run(alice.connectToAny([nowhere(w), addrOf(bob), nowhere(w)]));
+    await w.run(alice.connectToAny([nowhere(w), bob.addr, nowhere(w)]));
     assert.deepEqual([state(alice, 'dials'), w.clock.waits], [0, []]);
     await w.pass(500); // the handshake is over
     assert.equal(w.clock.awaited, 0);
@@ -124,8 +124,8 @@ describe('endpoint: a connection that has ended', () => {
   it('is not returned by connections() when it ended before it was taken', async () => {
     const w = watched();
     const { alice, bob } = { alice: w.open(), bob: w.open() };
-    const one = await w.run(alice.connect(addrOf(bob), { fresh: true }));
-    const other = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const one = await w.run(alice.connect(bob.addr, { fresh: true }));
+    const other = await w.run(alice.connect(bob.addr, { fresh: true }));
     await w.run(one.close());
     await w.pass(100);
     const feed = bob.connections();
@@ -174,12 +174,12 @@ describe('endpoint: closed', () => {
   it('in the middle of everything, it has armed nothing, waits for nothing and holds nothing', async () => {
     const w = watched({ latencyMs: 20 });
     const { alice, bob, here } = await pair(w);
-    const ended = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const ended = await w.run(alice.connect(bob.addr, { fresh: true }));
     await w.run(ended.send(bytes('not taken'), { acked: true }));
     await w.run(ended.close());
     const carol = w.open();
-    await w.run(Promise.all([carol.connect(addrOf(alice)), alice.connect(addrOf(carol))])); // one replaces the other
-    const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    await w.run(Promise.all([carol.connect(alice.addr), alice.connect(carol.addr)])); // one replaces the other
+    const fresh = await w.run(alice.connect(bob.addr, { fresh: true }));
     const calls = [
       alice.connect(nowhere(w), { timeoutMs: Infinity }),
       alice.connectToAny([nowhere(w), nowhere(w)], { staggerMs: 1000 }),

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { openEndpoint } from '../../src/endpoint/index.ts';
 import { resolveEndpointOptions } from '../../src/endpoint/options.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { idOf, world } from './world.ts';
+import { idOf, world } from '../support/endpoint-world.ts';
 
 describe('endpoint: options', () => {
   it('options have defaults, and what is out of bounds is misuse', () => {

@@ -4,7 +4,6 @@ import { describe, it } from 'node:test';
 import { P2PError } from '../../src/core/errors.ts';
 import { type ConnectionClosed } from '../../src/endpoint/index.ts';
 import {
-  addrOf,
   bytes,
   echo,
   errorOf,
@@ -15,16 +14,16 @@ import {
   type TestConnection,
   type TestEndpoint,
   world,
-} from './world.ts';
+} from '../support/endpoint-world.ts';
 
 describe('endpoint: pool', () => {
   it('a connection is reused by address and by PeerID, an accepted one too', async () => {
     const w = world();
     const { alice, bob, here, there } = await pair(w);
-    assert.equal(await w.run(alice.connect(addrOf(bob))), here);
-    assert.equal(await w.run(alice.connect(addrOf(bob).text)), here);
+    assert.equal(await w.run(alice.connect(bob.addr)), here);
+    assert.equal(await w.run(alice.connect(bob.addr.text)), here);
     assert.equal(await w.run(alice.connect(nowhere(w), { expect: bob.peerId })), here, 'an address is a hint');
-    assert.equal(await w.run(bob.connect(addrOf(alice))), there);
+    assert.equal(await w.run(bob.connect(alice.addr)), there);
     assert.equal(alice.openConnections().length, 1);
     await w.run(here.close());
     await w.run(there.closed);
@@ -32,7 +31,7 @@ describe('endpoint: pool', () => {
       [alice, bob],
       [bob, alice],
     ] as const) {
-      assert.equal(end.connectionTo(addrOf(other)), undefined);
+      assert.equal(end.connectionTo(other.addr), undefined);
       assert.equal(end.connectionTo(other.peerId), undefined);
     }
   });
@@ -41,25 +40,25 @@ describe('endpoint: pool', () => {
     const w = world();
     const { alice, bob, here } = await pair(w, { trust: 'anyone' });
     assert.deepEqual([here.authenticated, here.peerId, here.publicKey], [false, undefined, undefined]);
-    assert.equal(await w.run(alice.connect(addrOf(bob))), here);
+    assert.equal(await w.run(alice.connect(bob.addr)), here);
     assert.equal(alice.connectionTo(bob.peerId), undefined);
     await w.run(here.close());
-    assert.equal(alice.connectionTo(addrOf(bob)), undefined);
+    assert.equal(alice.connectionTo(bob.addr), undefined);
   });
 
   it('fresh dials a new connection and keeps both; pool: false does so for every connect', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
-    const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const fresh = await w.run(alice.connect(bob.addr, { fresh: true }));
     assert.notEqual(fresh, here);
     await w.pass(20_000);
     await w.run(Promise.all([here.send(bytes('1'), { acked: true }), fresh.send(bytes('2'), { acked: true })]));
-    assert.equal(await w.run(alice.connect(addrOf(bob))), here);
+    assert.equal(await w.run(alice.connect(bob.addr)), here);
     const poolless = w.open({ pool: false });
-    const [one, two] = await w.run(Promise.all([poolless.connect(addrOf(bob)), poolless.connect(addrOf(bob))]));
+    const [one, two] = await w.run(Promise.all([poolless.connect(bob.addr), poolless.connect(bob.addr)]));
     assert.notEqual(one, two);
     const carol = w.open();
-    await w.run(Promise.all([1, 2, 3].map((n) => poolless.send(addrOf(carol), Uint8Array.of(n), { acked: true }))));
+    await w.run(Promise.all([1, 2, 3].map((n) => poolless.send(carol.addr, Uint8Array.of(n), { acked: true }))));
     assert.equal(carol.openConnections().length, 1, 'what is sent shares a dial all the same');
   });
 
@@ -68,7 +67,7 @@ describe('endpoint: pool', () => {
     const bob = w.open({ maxConnectionsPerPeer: 3 });
     const alice = w.open();
     const all: TestConnection[] = [];
-    for (let i = 0; i < 5; i++) all.push(await w.run(alice.connect(addrOf(bob), { fresh: true })));
+    for (let i = 0; i < 5; i++) all.push(await w.run(alice.connect(bob.addr, { fresh: true })));
     await w.pass(100);
     assert.equal(bob.openConnections().length, 3);
     const ended = all.filter(({ closeReason }) => closeReason?.code === 2);
@@ -80,7 +79,7 @@ describe('endpoint: pool', () => {
     const bob = w.open({ maxConnectionsPerPeer: 2 });
     const alice = w.open();
     const asked = bob.messages();
-    const dial = (): Promise<TestConnection> => w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const dial = (): Promise<TestConnection> => w.run(alice.connect(bob.addr, { fresh: true }));
     const all: TestConnection[] = [];
     const answers: Promise<unknown>[] = [];
     for (let i = 0; i < 4; i++) {
@@ -94,7 +93,7 @@ describe('endpoint: pool', () => {
       all.map(({ closeReason }) => closeReason?.code),
       [undefined, undefined, undefined, undefined],
     );
-    const fifth = await w.run(errorOf(alice.connect(addrOf(bob), { fresh: true })));
+    const fifth = await w.run(errorOf(alice.connect(bob.addr, { fresh: true })));
     assert.deepEqual([fifth.code, fifth.sent], ['refused', 'no'], 'all others are in use');
     await w.run(first!.reply!.finish(bytes('done')));
     await w.run(answers[0]!);
@@ -113,21 +112,21 @@ describe('endpoint: pool', () => {
     const w = world();
     const bob = w.open({ maxConnections: 2 });
     const [one, two, three] = [w.open(), w.open(), w.open()];
-    const first = await w.run(one.connect(addrOf(bob)));
-    await w.run(two.connect(addrOf(bob)));
-    const refused = await w.run(errorOf(three.connect(addrOf(bob))));
+    const first = await w.run(one.connect(bob.addr));
+    await w.run(two.connect(bob.addr));
+    const refused = await w.run(errorOf(three.connect(bob.addr)));
     assert.deepEqual([refused.code, refused.side, refused.sent], ['refused', 'remote', 'no']);
     await w.run(first.close());
     await w.pass(5000);
-    await w.run(three.connect(addrOf(bob)));
+    await w.run(three.connect(bob.addr));
   });
 
   it('calls for the same address share a dial, and each of them can be cancelled', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
-    const first = alice.connect(addrOf(bob), { signal: stop.signal }).catch((error: unknown) => error);
-    const others = Array.from({ length: 5 }, () => alice.connect(addrOf(bob)));
+    const first = alice.connect(bob.addr, { signal: stop.signal }).catch((error: unknown) => error);
+    const others = Array.from({ length: 5 }, () => alice.connect(bob.addr));
     await w.pass(5);
     stop.abort('not me');
     assert.equal(await w.run(first), 'not me');
@@ -146,7 +145,7 @@ describe('endpoint: pool', () => {
   it('a dial is cancelled with its last call', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
-    const error = await w.run(errorOf(alice.connect(addrOf(bob), { timeoutMs: 15 })));
+    const error = await w.run(errorOf(alice.connect(bob.addr, { timeoutMs: 15 })));
     assert.equal(error.code, 'timeout');
     await w.pass(5000);
     assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
@@ -156,10 +155,10 @@ describe('endpoint: pool', () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open(), w.open()];
     const stop = new AbortController();
-    const first = alice.connect(addrOf(bob), { signal: stop.signal }).catch((error: unknown) => error);
+    const first = alice.connect(bob.addr, { signal: stop.signal }).catch((error: unknown) => error);
     await w.pass(1);
     stop.abort('not me');
-    const second = alice.connect(addrOf(bob));
+    const second = alice.connect(bob.addr);
     assert.equal(await w.run(first), 'not me');
     assert.equal((await w.run(second)).peerId, bob.peerId);
   });
@@ -167,19 +166,19 @@ describe('endpoint: pool', () => {
   it('disconnectFrom closes every connection with a peer, by PeerID or address', async () => {
     const w = world();
     const { alice, bob, here } = await pair(w);
-    const fresh = await w.run(alice.connect(addrOf(bob), { fresh: true }));
+    const fresh = await w.run(alice.connect(bob.addr, { fresh: true }));
     assert.equal(await w.run(alice.disconnectFrom(bob.peerId, { code: 500, reason: 'go away' })), 2);
     assert.deepEqual([here.closeReason?.code, fresh.closeReason?.code], [500, 500]);
-    assert.equal(await w.run(alice.disconnectFrom(addrOf(bob))), 0);
-    await w.run(alice.connect(addrOf(bob)));
-    assert.equal(await w.run(alice.disconnectFrom(addrOf(bob).text)), 1);
+    assert.equal(await w.run(alice.disconnectFrom(bob.addr)), 0);
+    await w.run(alice.connect(bob.addr));
+    assert.equal(await w.run(alice.disconnectFrom(bob.addr.text)), 1);
   });
 
   it('connections and disconnections are reported once each', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const events = bob.events();
-    const here = await w.run(alice.connect(addrOf(bob)));
+    const here = await w.run(alice.connect(bob.addr));
     await w.run(here.close({ code: 700 }));
     const [first, second] = await w.run(take(events, 2));
     assert.deepEqual([first?.type, second?.type], ['connected', 'disconnected']);
@@ -196,11 +195,11 @@ describe('endpoint: sending to peers', () => {
   it('send connects if there is no connection; trySend only uses an existing one', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
-    const unsent = await w.run(errorOf(alice.trySend(addrOf(bob), bytes('no'))));
+    const unsent = await w.run(errorOf(alice.trySend(bob.addr, bytes('no'))));
     assert.deepEqual([unsent.code, unsent.sent], ['unreachable', 'no']);
-    await w.run(alice.send(addrOf(bob), bytes('one'), { acked: true }));
+    await w.run(alice.send(bob.addr, bytes('one'), { acked: true }));
     await w.run(alice.trySend(bob.peerId, bytes('two'), { acked: true }));
-    await w.run(alice.send(`${bob.peerId}@${addrOf(bob).text}`, bytes('three'), { acked: true }));
+    await w.run(alice.send(`${bob.peerId}@${bob.addr.text}`, bytes('three'), { acked: true }));
     assert.equal((await w.run(take(bob.messages(), 3))).length, 3);
     assert.equal(bob.openConnections().length, 1);
     const stranger = await w.run(errorOf(alice.send(idOf(77), bytes('who?'))));
@@ -219,7 +218,7 @@ describe('endpoint: sending to peers', () => {
     const w = world();
     const [alice, bob] = [w.open({ connectTimeoutMs: 1000 }), w.open()];
     w.realm.cut();
-    const connecting = alice.connect(addrOf(bob), { retry: { timeoutMs: 60_000 } });
+    const connecting = alice.connect(bob.addr, { retry: { timeoutMs: 60_000 } });
     await w.pass(5000);
     w.realm.heal();
     await w.run(connecting);
@@ -227,7 +226,7 @@ describe('endpoint: sending to peers', () => {
     assert.equal(gone.code, 'timeout');
     const mallory = w.open();
     const startedMs = w.realm.nowMs();
-    const wrong = await w.run(errorOf(alice.connect(addrOf(mallory), { expect: idOf(50), retry: true })));
+    const wrong = await w.run(errorOf(alice.connect(mallory.addr, { expect: idOf(50), retry: true })));
     assert.deepEqual([wrong.code, w.realm.nowMs()], ['identity_mismatch', startedMs], 'not worth another try');
   });
 
@@ -236,7 +235,7 @@ describe('endpoint: sending to peers', () => {
     const [alice, bob] = [w.open(), w.open()];
     const events = alice.events();
     const good = bytes('good');
-    await w.run(alice.send(addrOf(bob), good, { token: 17 }));
+    await w.run(alice.send(bob.addr, good, { token: 17 }));
     const bad = bytes('bad');
     const dead = nowhere(w);
     await w.run(errorOf(alice.send(dead, bad, { token: 'x', timeoutMs: 500 })));
@@ -287,7 +286,7 @@ describe('endpoint: sending to peers', () => {
     const results = await w.run(
       Promise.all(
         Array.from({ length: 12 }, (_, i) =>
-          alice.send(addrOf(bob), Uint8Array.of(i)).then(
+          alice.send(bob.addr, Uint8Array.of(i)).then(
             () => 'sent',
             (error: unknown) => (P2PError.is(error) ? error.code : 'bug'),
           ),
@@ -311,7 +310,7 @@ describe('endpoint: sending to peers', () => {
     const w = world();
     const alice = w.open();
     void echo(alice);
-    const here = await w.run(alice.connect(addrOf(alice)));
+    const here = await w.run(alice.connect(alice.addr));
     assert.equal((await w.run(here.request(bytes('me')))).length, 2);
   });
 
@@ -322,7 +321,7 @@ describe('endpoint: sending to peers', () => {
     {
       await using bob = w.open();
       alice = w.open();
-      await using connection = await w.run(alice.connect(addrOf(bob)));
+      await using connection = await w.run(alice.connect(bob.addr));
       here = connection;
     }
     assert.equal(here.closeReason?.by, 'local');

@@ -6,7 +6,14 @@ import { describe, it } from 'node:test';
 import { decodeText } from '../../src/base/bytes.ts';
 import { type Connection, type Qp2pMessage } from '../../src/endpoint/index.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { bytes, errorOf, type Qp2pTestEndpoint, type TestOptions, type World, world } from './world.ts';
+import {
+  bytes,
+  errorOf,
+  type Qp2pTestEndpoint,
+  type TestOptions,
+  type World,
+  world,
+} from '../support/endpoint-world.ts';
 
 type Qp2pConnection = Connection<MemoryAddr, Qp2pMessage>;
 

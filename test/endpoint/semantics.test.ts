@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { addrOf, bytes, errorOf, pair, take, world } from './world.ts';
+import { bytes, errorOf, pair, take, world } from '../support/endpoint-world.ts';
 
 describe('endpoint: exact semantics', () => {
   it('bytes given to send are the caller’s again when it resolves', async () => {
@@ -87,7 +87,7 @@ describe('endpoint: exact semantics', () => {
     const collect = runInNewContext('gc') as () => void;
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
-    const freed = new WeakRef(await w.run(alice.connect(addrOf(bob))));
+    const freed = new WeakRef(await w.run(alice.connect(bob.addr)));
     for (let i = 0; i < 10; i++) {
       collect();
       await w.pass(100);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
 import { type P2PError } from '../../src/core/errors.ts';
-import { bytes, drops, errorOf, pair, take, world } from './world.ts';
+import { bytes, drops, errorOf, pair, take, world } from '../support/endpoint-world.ts';
 
 /** Everything that a Web Stream gives. */
 async function drainOf(readable: ReadableStream<Uint8Array>): Promise<number> {

@@ -8,7 +8,6 @@ import { createCertificate, type Certificate, parseCertificate } from '../../src
 import { type PrivateKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import {
-  addrOf,
   bytes,
   drops,
   echo,
@@ -18,7 +17,7 @@ import {
   type TestOptions,
   type World,
   world,
-} from './world.ts';
+} from '../support/endpoint-world.ts';
 
 /** When tests happen. */
 const NOW_MS = world().realm.wallMs();
@@ -61,7 +60,7 @@ async function dial(
 ): Promise<{ readonly code: string; readonly side?: string; readonly bob: TestEndpoint; readonly delivered: number }> {
   const [alice, bob] = [w.open(mine), w.open(theirs)];
   void echo(bob);
-  const outcome = alice.connect(addrOf(bob)).then(
+  const outcome = alice.connect(bob.addr).then(
     async (connection) => {
       await connection.request(bytes('hi'));
       return { code: 'ok' };
@@ -92,11 +91,11 @@ describe('endpoint: trust', () => {
     const [there] = bob.openConnections();
     assert.deepEqual([there?.authenticated, there?.peerId], [true, idOf(0)]);
     const carol = w.open();
-    const wrong = await w.run(errorOf(carol.connect(addrOf(bob), { expect: idOf(42) })));
+    const wrong = await w.run(errorOf(carol.connect(bob.addr, { expect: idOf(42) })));
     assert.deepEqual([wrong.code, wrong.sent], ['identity_mismatch', 'no']);
     assert.match(wrong.message, new RegExp(`there is ${idOf(1)} instead`));
-    await w.run(carol.connect(addrOf(bob), { expect: idOf(1) }));
-    await w.run(carol.connect(`${idOf(1)}@${addrOf(bob).text}`));
+    await w.run(carol.connect(bob.addr, { expect: idOf(1) }));
+    await w.run(carol.connect(`${idOf(1)}@${bob.addr.text}`));
   });
 
   it('peerIds: a wrong pin is refused by either side, before a byte is delivered', async () => {
@@ -159,11 +158,11 @@ describe('endpoint: trust', () => {
     const w = world();
     const alice = w.open({ ...leaf(0), trust: { ca: root.certificate } });
     const bob = w.open({ ...leaf(1), trust: { ca: root.certificate } });
-    await w.run(alice.connect(addrOf(bob), { serverName: 'peer1.test' }));
-    const wrong = await w.run(errorOf(alice.connect(addrOf(bob), { serverName: 'peer2.test', fresh: true })));
+    await w.run(alice.connect(bob.addr, { serverName: 'peer1.test' }));
+    const wrong = await w.run(errorOf(alice.connect(bob.addr, { serverName: 'peer2.test', fresh: true })));
     assert.equal(wrong.code, 'identity_mismatch');
-    await w.run(alice.connect(addrOf(bob), { fresh: true }));
-    const outside = await w.run(errorOf(alice.connect(addrOf(w.open()))));
+    await w.run(alice.connect(bob.addr, { fresh: true }));
+    const outside = await w.run(errorOf(alice.connect(w.open().addr)));
     assert.equal(outside.code, 'refused', 'without a name, any certificate of the authority will do, and no other');
   });
 
@@ -199,14 +198,14 @@ describe('endpoint: trust', () => {
         });
         const accept = { accept: answer as () => boolean };
         const [alice, bob] = [w.open(side === 'initiator' ? accept : {}), w.open(side === 'responder' ? accept : {})];
-        const error = await w.run(errorOf(alice.connect(addrOf(bob))));
+        const error = await w.run(errorOf(alice.connect(bob.addr)));
         assert.deepEqual([error.code, error.side], ['refused', side === 'initiator' ? 'local' : 'remote'], name);
         await w.pass(100);
         const [asked, other] = side === 'initiator' ? [alice, bob] : [bob, alice];
         assert.equal(drops(asked, 'endpoint.not_accepted'), 1, `${name}, ${side}`);
         assert.deepEqual(
           traced.map(({ reason, addr, cause }) => [reason, addr?.text, cause !== undefined]),
-          name.endsWith('false') ? [] : [['accept', addrOf(other).text, true]],
+          name.endsWith('false') ? [] : [['accept', other.addr.text, true]],
           `${name}, ${side}`,
         );
         assert.deepEqual([alice.openConnections().length, bob.openConnections().length], [0, 0]);
@@ -224,7 +223,7 @@ describe('endpoint: trust', () => {
       const [alice, bob] = [w.open(side === 'initiator' ? late : {}), w.open(side === 'responder' ? late : {})];
       void echo(bob);
       const events = (side === 'initiator' ? alice : bob).events();
-      const connecting = alice.connect(addrOf(bob));
+      const connecting = alice.connect(bob.addr);
       await w.pass(900);
       assert.equal(events.tryNext(), undefined);
       const connection = await w.run(connecting);
@@ -240,7 +239,7 @@ describe('endpoint: trust', () => {
         w.open(side === 'initiator' ? never : patient),
         w.open(side === 'responder' ? never : patient),
       ];
-      const error = await w.run(errorOf(alice.connect(addrOf(bob))));
+      const error = await w.run(errorOf(alice.connect(bob.addr)));
       assert.equal(error.code, 'refused');
       assert.ok(w.realm.nowMs() >= 5000 && w.realm.nowMs() < 5500, `${w.realm.nowMs()} ms`);
     });
@@ -251,12 +250,12 @@ describe('endpoint: trust', () => {
     const banned = new Set<string>();
     const bob = w.open({ accept: async ({ id }) => !banned.has(id) });
     const [alice, carol] = [w.open(), w.open()];
-    const [here, other] = [await w.run(alice.connect(addrOf(bob))), await w.run(carol.connect(addrOf(bob)))];
+    const [here, other] = [await w.run(alice.connect(bob.addr)), await w.run(carol.connect(bob.addr))];
     banned.add(alice.peerId);
     await w.run(bob.recheck());
     await w.pass(1000);
     assert.deepEqual([here.closeReason?.code, other.closeReason], [3, undefined]);
-    assert.equal((await w.run(errorOf(alice.connect(addrOf(bob))))).code, 'refused');
+    assert.equal((await w.run(errorOf(alice.connect(bob.addr)))).code, 'refused');
   });
 
   it("'anyone' accepts every peer, and connections are not authenticated", async () => {

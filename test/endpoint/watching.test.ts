@@ -6,7 +6,7 @@ import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { addrOf, bytes, echo, errorOf, nowhere, pair, take, world } from './world.ts';
+import { bytes, echo, errorOf, nowhere, pair, take, world } from '../support/endpoint-world.ts';
 
 describe('endpoint: tests and observation', () => {
   it('a network of endpoints in memory runs in virtual time, and the same seed runs the same', async () => {
@@ -73,7 +73,7 @@ describe('endpoint: tests and observation', () => {
   it('inspect shows what an endpoint holds', async () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
-    await w.run(alice.send(addrOf(bob), bytes('hi'), { acked: true }));
+    await w.run(alice.send(bob.addr, bytes('hi'), { acked: true }));
     const described = 'describe' in bob && typeof bob.describe === 'function' ? bob.describe() : undefined;
     const { state, limits } = described as { state: Record<string, number>; limits: Record<string, number> };
     assert.deepEqual([state['connections'], state['peers'], state['dials'], state['heldBytes']], [1, 1, 0, 2]);
@@ -98,7 +98,7 @@ describe('endpoint: tests and observation', () => {
     const [incoming] = await w.run(take(there.streams(), 1));
     for await (const _ of incoming!.receive.readable.values()) assert.ok(_.length > 0);
     const [sent, received] = [inspect(alice), inspect(bob)];
-    assert.deepEqual([sent.layer, sent.abilities, sent.addrs], ['endpoint', ['streams'], [addrOf(alice).text]]);
+    assert.deepEqual([sent.layer, sent.abilities, sent.addrs], ['endpoint', ['streams'], [alice.addr.text]]);
     assert.deepEqual([sent.counters.sent, sent.counters.sentBytes], [3, 15]);
     assert.deepEqual([received.counters.received, received.counters.receivedBytes], [3, 15]);
     assert.deepEqual([received.state['connections'], received.state['heldBytes']], [1, 0]);
@@ -110,7 +110,7 @@ describe('endpoint: tests and observation', () => {
   it('the idle timeout notices a peer that vanishes, and calls under way fail', async () => {
     const w = world();
     const [alice, bob] = [w.open({ idleTimeoutMs: 3000 }), w.open()];
-    const connection = await w.run(alice.connect(addrOf(bob)));
+    const connection = await w.run(alice.connect(bob.addr));
     w.realm.cut();
     const request = errorOf(connection.request(bytes('hello?')));
     const error = await w.run(request);

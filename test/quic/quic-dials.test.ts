@@ -7,8 +7,8 @@ import { inspect } from '../../src/core/inspect.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf as endpointAddr, drops, errorOf, pair, world } from '../endpoint/world.ts';
-import { idOf } from '../swarms/p2pke-network.ts';
+import { drops, errorOf, pair, world } from '../support/endpoint-world.ts';
+import { idOf } from '../support/p2pke-world.ts';
 
 function two() {
   const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
@@ -49,9 +49,9 @@ describe('an endpoint', () => {
     const w = world();
     const [alice, bob] = [w.open(), w.open()];
     const expect = idOf(9);
-    const error = await w.run(errorOf(alice.connect(endpointAddr(bob), { expect })));
+    const error = await w.run(errorOf(alice.connect(bob.addr, { expect })));
     assert.equal(error.code, 'identity_mismatch');
-    await w.run(alice.connect(endpointAddr(bob)));
+    await w.run(alice.connect(bob.addr));
     await w.pass(100);
     assert.deepEqual([drops(bob, 'endpoint.handshake_failed'), drops(alice, 'endpoint.handshake_failed')], [1, 0]);
   });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { addrOf, echo, take, type TestEndpoint, world } from '../endpoint/world.ts';
+import { echo, take, type TestEndpoint, world } from '../support/endpoint-world.ts';
 
 const NASTY = {
   latencyMs: 15,
@@ -24,7 +24,7 @@ describe('endpoints on a nasty network', () => {
     void echo(hub);
     const patience = { timeoutMs: 300_000 };
     const work = async (peer: TestEndpoint, seed: number): Promise<number> => {
-      const connection = await peer.connect(addrOf(hub), { timeoutMs: 60_000, retry: true });
+      const connection = await peer.connect(hub.addr, { timeoutMs: 60_000, retry: true });
       const sizes = [0, 1, 1000, 5000, 50_000, 200_000];
       const answers = await Promise.all(
         sizes.map((size) => connection.request(new Uint8Array(size).fill(seed), patience)),
@@ -46,7 +46,7 @@ describe('endpoints on a nasty network', () => {
       for await (const { payload } of b.messages()) got.set(payload[0]!, (got.get(payload[0]!) ?? 0) + 1);
     })();
     const sends = Array.from({ length: 200 }, (_, i) =>
-      a.send(addrOf(b), new Uint8Array(1 + i * 13).fill(i), { acked: true, ...patience }),
+      a.send(b.addr, new Uint8Array(1 + i * 13).fill(i), { acked: true, ...patience }),
     );
     await w.run(Promise.all(sends));
     await w.pass(1000);
@@ -58,10 +58,10 @@ describe('endpoints on a nasty network', () => {
     const hub = w.open({ idleTimeoutMs: 3000 });
     void echo(hub);
     const stay = w.open({ keepAliveMs: 500 });
-    const steady = await w.run(stay.connect(addrOf(hub), { timeoutMs: 20_000 }));
+    const steady = await w.run(stay.connect(hub.addr, { timeoutMs: 20_000 }));
     for (let round = 0; round < 15; round++) {
       const guest = w.open();
-      const connection = await w.run(guest.connect(addrOf(hub), { timeoutMs: 20_000 }));
+      const connection = await w.run(guest.connect(hub.addr, { timeoutMs: 20_000 }));
       const requests = Array.from({ length: 5 }, () =>
         connection.request(new Uint8Array(3000), { timeoutMs: 20_000 }).then(
           () => 'answered',
@@ -87,7 +87,7 @@ describe('endpoints on a nasty network', () => {
   it('a partition shorter than the idle timeout delays, a longer one ends connections, and both heal', async () => {
     const w = world({ latencyMs: 10 });
     const [alice, bob] = [w.open({ idleTimeoutMs: 10_000 }), w.open()];
-    const here = await w.run(alice.connect(addrOf(bob)));
+    const here = await w.run(alice.connect(bob.addr));
     w.realm.cut();
     const late = here.send(new Uint8Array(100), { acked: true, timeoutMs: 60_000 });
     await w.pass(4000);
@@ -99,7 +99,7 @@ describe('endpoints on a nasty network', () => {
     await w.pass(30_000);
     assert.ok(P2PError.is(await lost, 'disconnected'));
     w.realm.heal();
-    await w.run(alice.send(addrOf(bob), new Uint8Array(7), { acked: true }));
+    await w.run(alice.send(bob.addr, new Uint8Array(7), { acked: true }));
     const [again] = await w.run(take(bob.messages(), 1));
     assert.equal(again?.payload.length, 7);
   });

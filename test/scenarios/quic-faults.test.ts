@@ -4,8 +4,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type DropReason } from '../../src/core/counters.ts';
-import { P2PError } from '../../src/core/errors.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
@@ -13,43 +11,24 @@ import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import { type MemoryAddr, type MemoryRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
-import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
+import { type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { frame, RawQuicPeer, readAll, serveAsGoP2p } from './raw-quic-peer.ts';
-
-type Quic = SecureAskSwarm<QuicAddr<MemoryAddr>>;
+import { codeOf } from '../support/code-of.ts';
+import { type Quic, type QuicWorld, quicWorld } from '../support/quic-world.ts';
 
 const ALICE = 1;
 const BOB = 2;
 const STRANGER = 9;
 
-interface World {
-  readonly realm: MemoryRealm<VirtualClock>;
-  readonly alice: Quic;
-  readonly run: <T>(promise: Promise<T>) => Promise<T>;
-  readonly pass: (ms: number) => Promise<void>;
+/** A network of 5 ms each way, and a swarm in it. */
+function world(options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): QuicWorld & { readonly alice: Quic } {
+  const made = quicWorld({ netem: { latencyMs: 5 } });
+  return { ...made, alice: made.open(ALICE, options) };
 }
 
-/** A world with a network of 5 ms each way, and a swarm in it. */
-function world(options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): World {
-  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500, netem: { latencyMs: 5 } });
-  const { clock } = realm;
-  const alice = quic(realm.swarm(), { privateKey: testKey(ALICE), ...options });
-  return { realm, alice, run: (promise) => clock.run(promise), pass: (ms) => clock.advance(ms) };
-}
-
-const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.addr;
 const connectionsOf = (swarm: Quic): unknown => inspect(swarm).state?.['connections'];
 const dropped = (swarm: Quic, reason: DropReason): number => swarm.counters.drops.get(reason) ?? 0;
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  assert.ok(P2PError.is(error), String(error));
-  return error.code;
-}
 
 /** What became of a stream that a raw peer has opened. */
 const fateOf = (stream: QuicStream): unknown => [
@@ -81,7 +60,7 @@ describe('Q1: streams that are never given back', () => {
     const { realm, alice, pass } = world();
     alice.serve(({ payload }) => payload);
     const peer = new RawQuicPeer(realm, testKey(BOB));
-    const connection = await peer.connected(addrOf(alice).inner);
+    const connection = await peer.connected(alice.addr.inner);
     let answered = 0;
     peer.on = (event) => {
       if (event.type !== 'readable') return;
@@ -120,7 +99,7 @@ describe('Q2: too much', () => {
     const peer = new RawQuicPeer(realm, testKey(BOB));
     assert.equal(await codeOf(run(alice.tell(peer.addr, new Uint8Array(5001)))), 'mtu_exceeded');
     assert.equal(await codeOf(run(alice.ask(peer.addr, new Uint8Array(5001)))), 'mtu_exceeded');
-    const connection = await peer.connected(addrOf(alice).inner);
+    const connection = await peer.connected(alice.addr.inner);
     const told = connection.open('uni')!;
     told.write(new Uint8Array(900_000));
     const asked = connection.open('bidi')!;
@@ -141,7 +120,7 @@ describe('Q3: errors that leave the peer waiting', () => {
       throw new Error('broken');
     });
     const peer = new RawQuicPeer(realm, testKey(BOB));
-    const connection = await peer.connected(addrOf(alice).inner);
+    const connection = await peer.connected(alice.addr.inner);
     const refused = connection.open('bidi')!;
     refused.write(frame(Uint8Array.of(1)), true);
     const long = connection.open('bidi')!;
@@ -179,7 +158,7 @@ describe('Q3: errors that leave the peer waiting', () => {
     const { realm, alice, pass } = world();
     alice.serve(() => assert.fail('served'));
     const peer = new RawQuicPeer(realm, testKey(BOB), { sendWindowBytes: 8_000_000 });
-    const connection = await peer.connected(addrOf(alice).inner);
+    const connection = await peer.connected(alice.addr.inner);
     const before = process.memoryUsage().arrayBuffers;
     const streams = Array.from({ length: 200 }, () => connection.open('bidi')!);
     for (const stream of streams) stream.write(frame(new Uint8Array(0), 1_048_576));
@@ -208,7 +187,7 @@ describe('Q4: connections that should be gone, or should be there', () => {
   it('a peer that is not let in is closed, not left open', async () => {
     const { realm, alice, pass } = world({ accept: () => false });
     const peer = new RawQuicPeer(realm, testKey(STRANGER));
-    const connection = peer.connect(addrOf(alice).inner);
+    const connection = peer.connect(alice.addr.inner);
     await pass(1000);
     assert.deepEqual([connection.closed?.by, connection.closed?.alert], ['peer_transport', 49]);
     assert.equal([...peer.endpoint.connections].length, 0);
@@ -218,9 +197,9 @@ describe('Q4: connections that should be gone, or should be there', () => {
     const { realm, alice, run, pass } = world();
     const peer = new RawQuicPeer(realm, testKey(BOB));
     serveAsGoP2p(peer, (request) => request);
-    const first = await peer.connected(addrOf(alice).inner);
+    const first = await peer.connected(alice.addr.inner);
     await pass(6000);
-    const second = await peer.connected(addrOf(alice).inner);
+    const second = await peer.connected(alice.addr.inner);
     first.close();
     peer.flush();
     await pass(100);
@@ -234,10 +213,10 @@ describe('Q4: connections that should be gone, or should be there', () => {
     const { realm, alice, run, pass } = world();
     const bob = quic(realm.swarm(), { privateKey: testKey(BOB) });
     bob.serve(({ payload }) => payload);
-    await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
+    await run(alice.ask(bob.addr, Uint8Array.of(1)));
     await pass(60_000);
     assert.equal(connectionsOf(alice), 0);
-    assert.deepEqual([...(await run(alice.ask(addrOf(bob), Uint8Array.of(2), { timeoutMs: 1000 })))], [2]);
+    assert.deepEqual([...(await run(alice.ask(bob.addr, Uint8Array.of(2), { timeoutMs: 1000 })))], [2]);
   });
 
   it('with keep-alive the connection is there after an hour', async () => {
@@ -259,7 +238,7 @@ describe('Q4: connections that should be gone, or should be there', () => {
     await run(alice.ask(peer.addr, Uint8Array.of(1)));
     const [first] = peer.endpoint.connections;
     await pass(6000);
-    await peer.connected(addrOf(alice).inner);
+    await peer.connected(alice.addr.inner);
     await pass(20_000);
     first!.open('uni')!.write(Uint8Array.of(42), true);
     peer.flush();
@@ -274,7 +253,7 @@ describe('Q4: connections that should be gone, or should be there', () => {
     const { realm, alice, run, pass } = world();
     const peer = new RawQuicPeer(realm, testKey(BOB));
     serveAsGoP2p(peer, (request) => request);
-    for (let i = 0; i < 20; i++) await peer.connected(addrOf(alice).inner);
+    for (let i = 0; i < 20; i++) await peer.connected(alice.addr.inner);
     await pass(1000);
     assert.equal(connectionsOf(alice), 4);
     await run(alice.ask(peer.addr, Uint8Array.of(1)));
@@ -293,7 +272,7 @@ describe('Q5: the swarm below', () => {
       quic(realm.swarm(), { privateKey: testKey(key) }),
     ) as readonly Quic[] as [Quic, Quic];
     bob.serve(({ payload }) => payload);
-    const answer = await realm.clock.run(alice.ask(addrOf(bob), new Uint8Array(100_000)));
+    const answer = await realm.clock.run(alice.ask(bob.addr, new Uint8Array(100_000)));
     assert.equal(answer.length, 100_000);
     for (const swarm of [alice, bob]) assert.deepEqual([...swarm.counters.inner!.drops], []);
   });
@@ -334,7 +313,7 @@ describe('Q7: one connection for each of the first messages', () => {
         return payload;
       });
       const peer = new RawQuicPeer(realm, testKey(BOB));
-      const connections = Array.from({ length: count }, () => peer.connect(addrOf(alice).inner));
+      const connections = Array.from({ length: count }, () => peer.connect(alice.addr.inner));
       const asks: { readonly stream: QuicStream; readonly text: string }[] = [];
       peer.on = (event) => {
         if (event.type !== 'connected') return;
@@ -379,7 +358,7 @@ describe('Q7: one connection for each of the first messages', () => {
       else event.connection.open('bidi')!.write(frame(Uint8Array.of(1)), true);
     };
     const connect = async (): Promise<QuicConnection> => {
-      const connection = peer.connect(addrOf(alice).inner);
+      const connection = peer.connect(alice.addr.inner);
       await pass(5);
       return connection;
     };
@@ -391,7 +370,7 @@ describe('Q7: one connection for each of the first messages', () => {
       [idle],
     );
     const used = open.filter((connection) => connection !== idle);
-    const late = peer.connect(addrOf(alice).inner);
+    const late = peer.connect(alice.addr.inner);
     await pass(1000);
     assert.equal(late.state, 'closed');
     assert.ok(used.every(({ state }) => state === 'open'));

@@ -6,42 +6,19 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import { generateKey } from '../../src/identity/keys.ts';
-import {
-  type MemoryAddr,
-  type MemoryRealm,
-  type MemoryRealmOptions,
-  createMemoryRealm,
-} from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import { type MemoryRealmOptions } from '../../src/swarms/memory/index.ts';
 import { identityOf } from '../../src/identity/quic-identity.ts';
-import { type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
+import { quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { frame, RawQuicPeer, readAll } from './raw-quic-peer.ts';
+import { type Quic, type QuicWorld, quicWorld } from '../support/quic-world.ts';
 
-type Quic = SecureAskSwarm<QuicAddr<MemoryAddr>>;
+/** A network of 5 ms each way. */
+const world = (options: MemoryRealmOptions = {}): QuicWorld => quicWorld({ netem: { latencyMs: 5 }, ...options });
 
-interface World {
-  readonly realm: MemoryRealm<VirtualClock>;
-  readonly make: (key: number, options?: Partial<QuicSwarmOptions<MemoryAddr>>) => Quic;
-  readonly run: <T>(promise: Promise<T>) => Promise<T>;
-  readonly pass: (ms: number) => Promise<void>;
-}
-
-function world(options: MemoryRealmOptions = {}): World {
-  const realm = createMemoryRealm({ mtu: 1500, netem: { latencyMs: 5 }, ...options, clock: 'virtual' });
-  return {
-    realm,
-    make: (key, more = {}) => quic(realm.swarm(), { privateKey: testKey(key), ...more }),
-    run: (promise) => realm.clock.run(promise),
-    pass: (ms) => realm.clock.advance(ms),
-  };
-}
-
-const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.addr;
 const connectionsOf = (swarm: Quic): unknown => inspect(swarm).state?.['connections'];
 const echo = ({ payload }: { readonly payload: Uint8Array }): Uint8Array => payload;
 
@@ -67,7 +44,7 @@ async function outsideBytes(): Promise<number> {
 describe('a network that loses, delays, repeats, reorders, cuts off and flips', () => {
   for (const seed of [1, 2, 3]) {
     it(`delivers nothing wrong and everything in the end (seed ${seed})`, async () => {
-      const { make, run } = world({
+      const { open, run } = world({
         seed,
         netem: {
           latencyMs: 300,
@@ -79,7 +56,7 @@ describe('a network that loses, delays, repeats, reorders, cuts off and flips', 
           truncate: 0.05,
         },
       });
-      const [alice, bob] = [make(1), make(2)];
+      const [alice, bob] = [open(1), open(2)];
       const random = createSeededRandom(seed);
       const messages = Array.from({ length: 40 }, (_, i) => {
         const message = new Uint8Array(2 + Math.floor(random.next() ** 4 * 100_000)).fill(i);
@@ -90,8 +67,8 @@ describe('a network that loses, delays, repeats, reorders, cuts off and flips', 
       bob.listen(({ payload }) => void told.push(payload));
       bob.serve(echo);
       const patience = { timeoutMs: 600_000 };
-      const asked = messages.map((message) => alice.ask(addrOf(bob), message, patience));
-      const sent = messages.map((message) => alice.tell(addrOf(bob), message, patience));
+      const asked = messages.map((message) => alice.ask(bob.addr, message, patience));
+      const sent = messages.map((message) => alice.tell(bob.addr, message, patience));
       assert.deepEqual(await run(Promise.all(asked)), messages);
       await run(Promise.all(sent));
       await run(alice.drain(patience));
@@ -105,8 +82,8 @@ describe('a network that loses, delays, repeats, reorders, cuts off and flips', 
 
 describe('those who are not who they seem', () => {
   it('a flood of first packets from a thousand addresses costs bounded memory, and honest peers are served', async () => {
-    const { realm, make, run, pass } = world();
-    const alice = make(1);
+    const { realm, open, run, pass } = world();
+    const alice = open(1);
     alice.serve(echo);
     const forger = new RawQuicPeer(realm, testKey(9));
     const initials: Uint8Array[] = [];
@@ -119,12 +96,12 @@ describe('those who are not who they seem', () => {
     assert.ok(first.length >= 300);
     const sources = Array.from({ length: 1000 }, () => realm.swarm());
     const before = await outsideBytes();
-    const bob = make(2);
+    const bob = open(2);
     for (let wave = 0; wave < 5; wave++) {
       for (const [i, source] of sources.entries()) {
-        void source.tell(addrOf(alice).inner, first[(i + wave * 7) % 300]!);
+        void source.tell(alice.addr.inner, first[(i + wave * 7) % 300]!);
       }
-      assert.deepEqual([...(await run(bob.ask(addrOf(alice), Uint8Array.of(wave), { timeoutMs: 5000 })))], [wave]);
+      assert.deepEqual([...(await run(bob.ask(alice.addr, Uint8Array.of(wave), { timeoutMs: 5000 })))], [wave]);
       await pass(50);
     }
     const grown = (await outsideBytes()) - before;
@@ -135,16 +112,16 @@ describe('those who are not who they seem', () => {
   });
 
   it('chains that are giant, and keys that cannot be read, are turned away, and honest peers are served', async () => {
-    const { realm, make, run, pass } = world();
-    const alice = make(1);
+    const { realm, open, run, pass } = world();
+    const alice = open(1);
     alice.serve(echo);
-    const bob = make(2);
+    const bob = open(2);
     const { chain, privateKey } = identityOf(testKey(3), realm);
     const giant = new RawQuicPeer(realm, testKey(3), {
       identity: { chain: [chain[0]!, ...Array.from({ length: 15 }, () => new Uint8Array(12_000))], privateKey },
     });
-    const connection = giant.connect(addrOf(alice).inner);
-    assert.deepEqual([...(await run(bob.ask(addrOf(alice), Uint8Array.of(1))))], [1]);
+    const connection = giant.connect(alice.addr.inner);
+    assert.deepEqual([...(await run(bob.ask(alice.addr, Uint8Array.of(1))))], [1]);
     await pass(20_000);
     assert.equal(connection.state, 'closed');
     // The engine judges what it can read; what follows the first certificate of a chain is nobody's key.
@@ -154,23 +131,23 @@ describe('those who are not who they seem', () => {
         chain: [identityOf(testKey(4), realm).chain[0]!, new Uint8Array(2000)],
       },
     });
-    const other = long.connect(addrOf(alice).inner);
+    const other = long.connect(alice.addr.inner);
     await pass(1000);
     assert.notEqual(other.state, 'handshake');
-    assert.deepEqual([...(await run(bob.ask(addrOf(alice), Uint8Array.of(2))))], [2]);
+    assert.deepEqual([...(await run(bob.ask(alice.addr, Uint8Array.of(2))))], [2]);
   });
 });
 
 describe('peers with a key and bad intent', () => {
   it('streams opened, begun and reset without end leave nothing behind, and others are served', async () => {
-    const { realm, make, run, pass } = world();
-    const alice = make(1);
+    const { realm, open, run, pass } = world();
+    const alice = open(1);
     alice.serve(echo);
     alice.listen(() => {});
-    const bob = make(2);
+    const bob = open(2);
     const bad = new RawQuicPeer(realm, testKey(9));
-    const connection = await bad.connected(addrOf(alice).inner);
-    await run(bob.ask(addrOf(alice), Uint8Array.of(0)));
+    const connection = await bad.connected(alice.addr.inner);
+    await run(bob.ask(alice.addr, Uint8Array.of(0)));
     let before = 0;
     let streams = 0;
     for (let round = 0; round < 100; round++) {
@@ -185,7 +162,7 @@ describe('peers with a key and bad intent', () => {
       bad.flush();
       await pass(20);
       if (round === 50) before = await outsideBytes();
-      if (round % 25 === 0) await run(bob.ask(addrOf(alice), Uint8Array.of(1), { timeoutMs: 1000 }));
+      if (round % 25 === 0) await run(bob.ask(alice.addr, Uint8Array.of(1), { timeoutMs: 1000 }));
     }
     assert.ok(streams > 10_000, `${streams}`);
     const grown = (await outsideBytes()) - before;
@@ -193,22 +170,22 @@ describe('peers with a key and bad intent', () => {
   });
 
   it('a peer that asks for much and never reads is not answered on and on', async () => {
-    const { realm, make, run, pass } = world();
-    const alice = make(1);
+    const { realm, open, run, pass } = world();
+    const alice = open(1);
     let served = 0;
     alice.serve(() => {
       served++;
       return new Uint8Array(1_000_000);
     });
     const bad = new RawQuicPeer(realm, testKey(9));
-    const connection = await bad.connected(addrOf(alice).inner);
+    const connection = await bad.connected(alice.addr.inner);
     const asked = Array.from({ length: 50 }, () => connection.open('bidi')!);
     for (const stream of asked) stream.write(frame(Uint8Array.of(1)), true);
     bad.flush();
     await pass(10_000);
     assert.ok(served <= 10, `${served} answers of a megabyte are in memory`);
-    const bob = make(2);
-    assert.equal((await run(bob.ask(addrOf(alice), Uint8Array.of(1)))).length, 1_000_000);
+    const bob = open(2);
+    assert.equal((await run(bob.ask(alice.addr, Uint8Array.of(1)))).length, 1_000_000);
     // Once it reads, it gets everything.
     const got = new Map<QuicStream, number>();
     bad.on = (event) => {
@@ -225,12 +202,12 @@ describe('peers with a key and bad intent', () => {
   });
 
   it('messages that never end are held within bounds, and others are served', async () => {
-    const { realm, make, run, pass } = world();
-    const alice = make(1);
+    const { realm, open, run, pass } = world();
+    const alice = open(1);
     alice.serve(echo);
     alice.listen(() => assert.fail('delivered'));
     const bad = new RawQuicPeer(realm, testKey(9));
-    const connection = await bad.connected(addrOf(alice).inner);
+    const connection = await bad.connected(alice.addr.inner);
     const before = await outsideBytes();
     const written = new Map<QuicStream, number>();
     const fill = (stream: QuicStream): void => {
@@ -251,16 +228,16 @@ describe('peers with a key and bad intent', () => {
     await pass(10_000);
     const grown = (await outsideBytes()) - before;
     assert.ok(grown < 40_000_000, `${grown} bytes`);
-    const bob = make(2);
-    assert.deepEqual([...(await run(bob.ask(addrOf(alice), Uint8Array.of(5))))], [5]);
+    const bob = open(2);
+    assert.deepEqual([...(await run(bob.ask(alice.addr, Uint8Array.of(5))))], [5]);
   });
 
   it('a peer that moves to a new connection id again and again is followed, and its asks are answered', async () => {
-    const { realm, make, pass } = world();
-    const alice = make(1);
+    const { realm, open, pass } = world();
+    const alice = open(1);
     alice.serve(echo);
     const peer = new RawQuicPeer(realm, testKey(9));
-    const connection = await peer.connected(addrOf(alice).inner);
+    const connection = await peer.connected(alice.addr.inner);
     let answered = 0;
     peer.on = (event) => {
       if (event.type === 'readable' && readAll(event.stream).length === 5) answered++;
@@ -276,10 +253,10 @@ describe('peers with a key and bad intent', () => {
 
   for (const seed of [1, 2, 3, 4]) {
     it(`frames of every kind of wrongness are counted or refused, never delivered wrong (seed ${seed})`, async () => {
-      const { realm, make, run, pass } = world({ seed });
+      const { realm, open, run, pass } = world({ seed });
       const random = createSeededRandom(seed);
       const int = (n: number): number => Math.floor(random.next() * n);
-      const alice = make(1, { maxMessageBytes: 3000 });
+      const alice = open(1, { maxMessageBytes: 3000 });
       /** By the number in the first two bytes: how long the message is, if it may be delivered at all. */
       const lengths = new Map<number, number>();
       let got = 0;
@@ -294,7 +271,7 @@ describe('peers with a key and bad intent', () => {
       });
       alice.listen(({ payload }) => check(payload));
       const bad = new RawQuicPeer(realm, testKey(9));
-      const connection = await bad.connected(addrOf(alice).inner);
+      const connection = await bad.connected(alice.addr.inner);
       bad.on = (event) => void (event.type === 'readable' && readAll(event.stream));
       let right = 0;
       for (let i = 0; i < 400; i++) {
@@ -331,16 +308,16 @@ describe('peers with a key and bad intent', () => {
       // Requests that were reset may have been complete before that.
       assert.ok(got >= right && got <= lengths.size + 5, `${got} of ${right} to ${lengths.size}`);
       assert.equal(alice.counters.drops.get('handler_error'), undefined);
-      const bob = make(2);
-      await run(bob.ask(addrOf(alice), new Uint8Array(1)));
+      const bob = open(2);
+      await run(bob.ask(alice.addr, new Uint8Array(1)));
     });
   }
 });
 
 describe('many come and go', () => {
   it('a thousand connections to one swarm, closed in any order, give their memory back', async () => {
-    const { realm, make, run, pass } = world();
-    const alice = make(1, { idleTimeoutMs: 5000 });
+    const { realm, open, run, pass } = world();
+    const alice = open(1, { idleTimeoutMs: 5000 });
     alice.serve(echo);
     const random = createSeededRandom(5);
     const after: number[] = [];
@@ -348,7 +325,7 @@ describe('many come and go', () => {
       const peers = Array.from({ length: 50 }, () =>
         quic(realm.swarm(), { privateKey: generateKey({ random: (n) => realm.random(n) }) }),
       );
-      await run(Promise.all(peers.map((peer) => peer.ask(addrOf(alice), Uint8Array.of(1)))));
+      await run(Promise.all(peers.map((peer) => peer.ask(alice.addr, Uint8Array.of(1)))));
       assert.equal(connectionsOf(alice), 50);
       while (peers.length > 0) await run(peers.splice(Math.floor(random.next() * peers.length), 1)[0]!.close());
       await pass(10_000);

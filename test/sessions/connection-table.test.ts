@@ -19,7 +19,7 @@ import {
 import { KnownPeers, MAX_KNOWN_PEERS } from '../../src/sessions/known-peers.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { watchedClock } from '../support/watched-clock.ts';
-import { idOf } from '../swarms/p2pke-network.ts';
+import { idOf } from '../support/p2pke-world.ts';
 
 interface Fake extends PeerConnection {
   readonly name: string;

@@ -7,7 +7,8 @@ import { type TraceEvent } from '../../src/core/realm.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { type P2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { addrOf, codeOf, drops, helloOf, idOf, network } from './p2pke-network.ts';
+import { codeOf } from '../support/code-of.ts';
+import { drops, helloOf, idOf, network } from '../support/p2pke-world.ts';
 
 type Asked = AcceptPeer<P2pkeAddr<MemoryAddr>>;
 
@@ -37,7 +38,7 @@ describe('accept of a p2pke swarm', () => {
     const alice = net.peer(1);
     const heard: [number, number][] = [];
     bob.listen(({ payload }) => void heard.push([payload[0]!, net.realm.nowMs()]));
-    const told = Promise.all([1, 2, 3].map((value) => alice.tell(addrOf(bob), byte(value))));
+    const told = Promise.all([1, 2, 3].map((value) => alice.tell(bob.addr, byte(value))));
     await net.realm.clock.advance(999);
     assert.deepEqual([heard, inspect(bob).state['halfOpen']], [[], 1]);
     await net.run(told);
@@ -48,7 +49,7 @@ describe('accept of a p2pke swarm', () => {
     );
     assert.ok(heard.every(([, at]) => at >= 1000));
     const [{ id, side, addr, publicKey }] = asked as [Asked];
-    assert.deepEqual([asked.length, id, side, addr.text], [1, idOf(1), 'initiator', addrOf(alice).text]);
+    assert.deepEqual([asked.length, id, side, addr.text], [1, idOf(1), 'initiator', alice.addr.text]);
     assert.deepEqual(publicKey, alice.publicKey);
   });
 
@@ -59,7 +60,7 @@ describe('accept of a p2pke swarm', () => {
     const bob = net.peer(2);
     let heardMs = 0;
     bob.listen(() => void (heardMs = net.realm.nowMs()));
-    await net.run(alice.tell(addrOf(bob), byte(1)));
+    await net.run(alice.tell(bob.addr, byte(1)));
     await net.realm.clock.advance(500);
     assert.ok(heardMs >= 1000);
     assert.deepEqual(
@@ -75,7 +76,7 @@ describe('accept of a p2pke swarm', () => {
     const [alice, bob] = [1, 2].map((key) => net.peer(key, { accept: after(1000, () => true) }));
     const heard: number[] = [];
     for (const swarm of [alice!, bob!]) swarm.listen(({ payload }) => void heard.push(payload[0]!));
-    await net.run(Promise.all([alice!.tell(addrOf(bob!), byte(1)), bob!.tell(addrOf(alice!), byte(2))]));
+    await net.run(Promise.all([alice!.tell(bob!.addr, byte(1)), bob!.tell(alice!.addr, byte(2))]));
     await net.realm.clock.advance(500);
     assert.deepEqual(new Set(heard), new Set([1, 2]));
     assert.deepEqual(asked.length, 2);
@@ -90,7 +91,7 @@ describe('accept of a p2pke swarm', () => {
     let heard = 0;
     bob!.listen(() => void heard++);
     for (let i = 0; i < 100; i++) {
-      await net.run(alice!.tell(addrOf(bob!), byte(i)));
+      await net.run(alice!.tell(bob!.addr, byte(i)));
       await net.realm.clock.advance(500);
     }
     assert.deepEqual([heard, asked.length], [100, 2]);
@@ -102,11 +103,11 @@ describe('accept of a p2pke swarm', () => {
     const [alice, bob, carol] = [net.peer(1, { accept: never }), net.peer(2), net.peer(3, { accept: never })];
     let heard = 0;
     for (const swarm of [alice, bob, carol]) swarm.listen(() => void heard++);
-    assert.equal(await net.run(codeOf(alice.tell(addrOf(bob), byte(1)))), 'refused');
+    assert.equal(await net.run(codeOf(alice.tell(bob.addr, byte(1)))), 'refused');
     const atMs = net.realm.nowMs();
     assert.ok(atMs >= 5000 && atMs < 5100, `${atMs}`);
     // The protocol cannot say no: whoever dialled sees that nothing comes.
-    assert.equal(await net.run(codeOf(bob.tell(addrOf(carol), byte(1), { timeoutMs: 7000 }))), 'timeout');
+    assert.equal(await net.run(codeOf(bob.tell(carol.addr, byte(1), { timeoutMs: 7000 }))), 'timeout');
     await net.realm.clock.advance(20_000);
     assert.equal(heard, 0);
     for (const swarm of [alice, carol]) {
@@ -124,9 +125,9 @@ describe('accept of a p2pke swarm', () => {
     const [alice, bob] = [1, 2].map((key) => net.peer(key, { accept: after(1000, () => false) }));
     let heard = 0;
     for (const swarm of [alice!, bob!]) swarm.listen(() => void heard++);
-    const code = await net.run(codeOf(alice!.tell(addrOf(net.peer(3)), byte(1))));
+    const code = await net.run(codeOf(alice!.tell(net.peer(3).addr, byte(1))));
     assert.equal(code, 'refused');
-    assert.equal(await net.run(codeOf(net.peer(4).tell(addrOf(bob!), byte(1), { timeoutMs: 3000 }))), 'timeout');
+    assert.equal(await net.run(codeOf(net.peer(4).tell(bob!.addr, byte(1), { timeoutMs: 3000 }))), 'timeout');
     assert.equal(heard, 0);
     assert.equal(bob!.counters.drops.get('handler_error') ?? 0, 0, 'a plain no is no fault');
   });
@@ -139,14 +140,14 @@ describe('accept of a p2pke swarm', () => {
     const [alice, carol] = [net.peer(1), net.peer(3)];
     const heard: string[] = [];
     bob.listen(({ src }) => void heard.push(src.id));
-    await net.run(Promise.all([alice.tell(addrOf(bob), byte(1)), carol.tell(addrOf(bob), byte(1))]));
+    await net.run(Promise.all([alice.tell(bob.addr, byte(1)), carol.tell(bob.addr, byte(1))]));
     await net.realm.clock.advance(500);
     banned.add(idOf(1));
     heard.length = asked.length = 0;
     await net.run(bob.recheck());
     assert.deepEqual(new Set(asked.map(({ id }) => id)), new Set([idOf(1), idOf(3)]));
     assert.equal(inspect(bob).state['channels'], 1);
-    await net.run(Promise.all([alice.tell(addrOf(bob), byte(2)), carol.tell(addrOf(bob), byte(2))]));
+    await net.run(Promise.all([alice.tell(bob.addr, byte(2)), carol.tell(bob.addr, byte(2))]));
     await net.realm.clock.advance(500);
     assert.deepEqual(heard, [idOf(3)]);
     assert.ok(drops(bob, 'not_accepted') > 0);
@@ -160,7 +161,7 @@ describe('accept of a p2pke swarm', () => {
     const bob = net.peer(2, { limits, accept: () => (asked++, never()) });
     const flood = Array.from({ length: 300 }, () => net.inner());
     for (const [i, from] of flood.entries()) {
-      void from.tell(addrOf(bob).inner, helloOf(1000 + i, net.realm.wallMs(), i));
+      void from.tell(bob.addr.inner, helloOf(1000 + i, net.realm.wallMs(), i));
       await net.realm.clock.advance(1);
     }
     assert.equal(asked, 300);
@@ -173,7 +174,7 @@ describe('accept of a p2pke swarm', () => {
     const { net } = slowNetwork();
     await using _ = net;
     const bob = net.peer(2, { accept: never });
-    const told = codeOf(net.peer(1).tell(addrOf(bob), byte(1), { timeoutMs: 7000 }));
+    const told = codeOf(net.peer(1).tell(bob.addr, byte(1), { timeoutMs: 7000 }));
     await net.realm.clock.advance(100);
     await bob.close();
     assert.equal(await net.run(told), 'timeout');

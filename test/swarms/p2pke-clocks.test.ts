@@ -9,7 +9,7 @@ import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { describeDuration } from '../../src/base/duration.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, drops, helloOf, network } from './p2pke-network.ts';
+import { drops, helloOf, network } from '../support/p2pke-world.ts';
 
 const MINUTE = 60_000;
 const HOUR = 3_600_000;
@@ -45,12 +45,12 @@ describe('p2pke after a restart with the clock set back', () => {
         bob.listen(({ payload }) => void heard.push(payload[0]!));
         const inner = net.inner();
         const before = p2pke(inner, { privateKey: testKey(1), keepInner: true });
-        await net.run(before.tell(addrOf(bob), Uint8Array.of(1)));
+        await net.run(before.tell(bob.addr, Uint8Array.of(1)));
         await net.realm.clock.advance(100);
         await net.run(before.close());
         const after = p2pke(shifted(sameAddress ? inner : net.inner(), -backMs), { privateKey: testKey(1) });
         const startMs = net.realm.nowMs();
-        await net.run(after.tell(addrOf(bob), Uint8Array.of(2)));
+        await net.run(after.tell(bob.addr, Uint8Array.of(2)));
         await net.realm.clock.advance(100);
         assert.ok(net.realm.nowMs() - startMs - 100 <= limitMs, `${net.realm.nowMs() - startMs} ms`);
         assert.deepEqual(heard, [1, 2]);
@@ -67,10 +67,10 @@ describe('p2pke after a restart with the clock set back', () => {
     bob.listen(() => void heard++);
     const inner = net.inner();
     const ahead = p2pke(shifted(inner, 5 * HOUR), { privateKey: testKey(1), keepInner: true });
-    await net.run(ahead.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(ahead.tell(bob.addr, Uint8Array.of(1)));
     await net.run(ahead.close());
     const right = p2pke(inner, { privateKey: testKey(1) });
-    await net.run(right.tell(addrOf(bob), Uint8Array.of(2), { timeoutMs: 1000 }));
+    await net.run(right.tell(bob.addr, Uint8Array.of(2), { timeoutMs: 1000 }));
     await net.realm.clock.advance(100);
     assert.equal(heard, 2);
     await net.run(right.close());
@@ -82,30 +82,30 @@ describe('p2pke after a restart with the clock set back', () => {
     const bob = net.peer(2);
     const inner = net.inner();
     const before = p2pke(inner, { privateKey: testKey(1), keepInner: true });
-    await net.run(before.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(before.tell(bob.addr, Uint8Array.of(1)));
     await net.run(before.close());
     const after = p2pke(shifted(inner, -50 * HOUR), { privateKey: testKey(1) });
-    await assert.rejects(net.run(after.tell(addrOf(bob), Uint8Array.of(2), { timeoutMs: 3000 })), {
+    await assert.rejects(net.run(after.tell(bob.addr, Uint8Array.of(2), { timeoutMs: 3000 })), {
       code: 'timeout',
       message: /clock differs by about 2 days, and it refuses handshakes.*set the clock, or wait for ten minutes/,
     });
     assert.match(events.find(({ type }) => type === 'clock_differs')!.reason!, /about 2 days/);
     await net.realm.clock.advance(10 * MINUTE);
-    await net.run(after.tell(addrOf(bob), Uint8Array.of(3)));
+    await net.run(after.tell(bob.addr, Uint8Array.of(3)));
   });
 
   it('a hello that is replayed once gets no answer, and a hint for somebody else changes nothing', async () => {
     await using net = network();
     const [alice, bob] = [net.peer(1), net.peer(2)];
     const overheard = helloOf(1, net.realm.wallMs() - 1000, 1);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     const mallory = net.inner();
     const answers: number[] = [];
     mallory.listen(({ payload }) => void answers.push(payload.length));
-    await net.run(mallory.tell(addrOf(bob).inner, overheard));
+    await net.run(mallory.tell(bob.addr.inner, overheard));
     await net.realm.clock.advance(100);
     assert.deepEqual(answers, []);
-    await net.run(mallory.tell(addrOf(bob).inner, overheard));
+    await net.run(mallory.tell(bob.addr.inner, overheard));
     await net.realm.clock.advance(100);
     assert.deepEqual(answers, [33]);
   });
@@ -121,15 +121,13 @@ describe('p2pke between clocks that differ', () => {
       const bob = net.peer(2);
       let heard = 0;
       bob.listen(() => void heard++);
-      await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+      await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
       await net.realm.clock.advance(1000);
       assert.equal(heard, 1);
       const seen = events.filter(({ type }) => type === 'clock_differs');
       assert.deepEqual(
         seen.map(({ addr, reason }) => `${addr?.text} ${reason}`).toSorted(),
-        [alice, bob]
-          .map((peer) => `${addrOf(peer).text} the other side's clock differs by about 12 minutes`)
-          .toSorted(),
+        [alice, bob].map((peer) => `${peer.addr.text} the other side's clock differs by about 12 minutes`).toSorted(),
       );
       await net.run(alice.close());
     }
@@ -144,7 +142,7 @@ describe('p2pke between clocks that differ', () => {
       await using net = network({ trace: (event) => void events.push(event) });
       const alice = p2pke(shifted(net.inner(), offsetMs), { privateKey: testKey(1) });
       const bob = net.peer(2);
-      await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+      await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
       await net.realm.clock.advance(1000);
       assert.equal(events.filter(({ type }) => type === 'clock_differs').length, count);
       await net.run(alice.close());

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { addrOf, drops, helloOf, network } from './p2pke-network.ts';
+import { drops, helloOf, network } from '../support/p2pke-world.ts';
 
 describe('p2pke under a flood', () => {
   it('p2pke holds its bounds while 5000 signed hellos come from made-up addresses, and serves honest peers beside them', async () => {
@@ -11,7 +11,7 @@ describe('p2pke under a flood', () => {
     const bob = net.peer(2, { limits });
     let heard = 0;
     bob.listen(() => void heard++);
-    const to = addrOf(bob).inner;
+    const to = bob.addr.inner;
     const hello = helloOf(9, net.realm.wallMs(), 0);
     const sources = Array.from({ length: 250 }, () => net.inner());
     let most = 0;
@@ -21,7 +21,7 @@ describe('p2pke under a flood', () => {
         void source.tell(to, round === 0 && i < 220 ? helloOf(1000 + i, net.realm.wallMs(), i) : hello);
       }
       const honest = net.peer(100 + round);
-      await net.run(honest.tell(addrOf(bob), Uint8Array.of(round), { timeoutMs: 5000 }));
+      await net.run(honest.tell(bob.addr, Uint8Array.of(round), { timeoutMs: 5000 }));
       await net.realm.clock.advance(100);
       most = Math.max(most, inspect(bob).state['halfOpen'] as number);
       assert.ok((inspect(bob).state['channels'] as number) <= 100);

@@ -9,7 +9,8 @@ import { type Swarm } from '../../src/core/swarm.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, codeOf, idOf, network } from './p2pke-network.ts';
+import { codeOf } from '../support/code-of.ts';
+import { idOf, network } from '../support/p2pke-world.ts';
 
 describe('p2pke, when strangers hold all places but the reserve', () => {
   it('lets a peer in that it called once, whose session is long over, and no stranger', async () => {
@@ -18,17 +19,17 @@ describe('p2pke, when strangers hold all places but the reserve', () => {
     const heard: string[] = [];
     hub.listen(({ src }) => void heard.push(src.id));
     const called = net.peer(2);
-    await net.run(hub.tell(addrOf(called), Uint8Array.of(0)));
+    await net.run(hub.tell(called.addr, Uint8Array.of(0)));
     await net.realm.clock.advance(200_000);
     assert.equal(inspect(hub).state['channels'], 0);
 
     const strangers = Array.from({ length: 7 }, (_, i) => net.peer(10 + i));
-    for (const stranger of strangers) await net.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+    for (const stranger of strangers) await net.run(stranger.tell(hub.addr, Uint8Array.of(1)));
     assert.equal(inspect(hub).state['channels'], 7);
     const late = net.peer(30);
-    assert.equal(await net.run(codeOf(late.tell(addrOf(hub), Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
+    assert.equal(await net.run(codeOf(late.tell(hub.addr, Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
     heard.length = 0;
-    await net.run(called.tell(addrOf(hub), Uint8Array.of(2)));
+    await net.run(called.tell(hub.addr, Uint8Array.of(2)));
     await net.realm.clock.advance(10);
     assert.deepEqual(heard, [idOf(2)]);
     assert.equal(inspect(hub).state['channels'], 8);

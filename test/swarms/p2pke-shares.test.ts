@@ -10,7 +10,8 @@ import { type P2pkeAddr, type P2pkeOptions, p2pke } from '../../src/swarms/p2pke
 import { PeerMemory } from '../../src/swarms/p2pke/peer-memory.ts';
 import { type UdpAddr, parseUdpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { codeOf, helloOf, idOf } from './p2pke-network.ts';
+import { codeOf } from '../support/code-of.ts';
+import { helloOf, idOf } from '../support/p2pke-world.ts';
 
 type Peer = SecureSwarm<P2pkeAddr<UdpAddr>>;
 
@@ -27,8 +28,6 @@ function ipNetwork() {
   };
 }
 
-const addrOf = (swarm: Peer): P2pkeAddr<UdpAddr> => swarm.addr;
-
 describe('p2pke channels', () => {
   for (const attackers of ['one host', 'a network of hosts'] as const) {
     it(`keep places for others when ${attackers} fills them with live keys`, async () => {
@@ -38,7 +37,7 @@ describe('p2pke channels', () => {
       const heard: string[] = [];
       hub.listen(({ src }) => void heard.push(src.id));
       const old = peer(2, '203.0.113.7:1');
-      await clock.run(old.tell(addrOf(hub), Uint8Array.of(0)));
+      await clock.run(old.tell(hub.addr, Uint8Array.of(0)));
       await clock.advance(20_000); // quiet, and so idle
 
       const swarms: Peer[] = [];
@@ -46,8 +45,8 @@ describe('p2pke channels', () => {
         const host = attackers === 'one host' ? 9 : i + 1;
         const attacker = peer(100 + i, `192.0.2.${host}:${1000 + i}`);
         swarms.push(attacker);
-        await clock.run(attacker.tell(addrOf(hub), Uint8Array.of(1)));
-        for (const live of swarms.slice(-40)) void live.tell(addrOf(hub), Uint8Array.of(2));
+        await clock.run(attacker.tell(hub.addr, Uint8Array.of(1)));
+        for (const live of swarms.slice(-40)) void live.tell(hub.addr, Uint8Array.of(2));
         await clock.advance(20);
       }
       assert.equal(inspect(hub).state['channels'], 64 - 8, 'the reserve is empty');
@@ -55,19 +54,19 @@ describe('p2pke channels', () => {
       heard.length = 0;
       for (let i = 0; i < 10; i++) {
         const newcomer = peer(300 + i, `203.0.${i}.1:1`);
-        assert.equal(await clock.run(codeOf(newcomer.tell(addrOf(hub), Uint8Array.of(3)))), 'resolved');
+        assert.equal(await clock.run(codeOf(newcomer.tell(hub.addr, Uint8Array.of(3)))), 'resolved');
         await clock.advance(100);
         assert.ok(heard.includes(idOf(300 + i)), `newcomer ${i}`);
-        for (const live of swarms) void live.tell(addrOf(hub), Uint8Array.of(2));
+        for (const live of swarms) void live.tell(hub.addr, Uint8Array.of(2));
         await clock.advance(50);
       }
       heard.length = 0;
-      assert.equal(hub.tell(addrOf(old), Uint8Array.of(4)) instanceof Promise, true);
+      assert.equal(hub.tell(old.addr, Uint8Array.of(4)) instanceof Promise, true);
       const answered = new Promise<void>((resolve) => old.listen(() => resolve()));
-      await clock.run(hub.tell(addrOf(old), Uint8Array.of(5)));
+      await clock.run(hub.tell(old.addr, Uint8Array.of(5)));
       await clock.run(answered);
       const dialled = peer(400, '203.0.200.1:1');
-      assert.equal(await clock.run(codeOf(hub.tell(addrOf(dialled), Uint8Array.of(6)))), 'resolved');
+      assert.equal(await clock.run(codeOf(hub.tell(dialled.addr, Uint8Array.of(6)))), 'resolved');
       assert.ok((inspect(hub).state['channels'] as number) <= 64);
       await Promise.all([hub, old, dialled, ...swarms].map((swarm) => swarm.close()));
     });
@@ -79,19 +78,19 @@ describe('p2pke channels', () => {
     let heard = 0;
     hub.listen(() => void heard++);
     const proven = Array.from({ length: 4 }, (_, i) => peer(10 + i, `203.0.113.${i}:1`));
-    for (const each of proven) await clock.run(each.tell(addrOf(hub), Uint8Array.of(1)));
+    for (const each of proven) await clock.run(each.tell(hub.addr, Uint8Array.of(1)));
     for (let i = 0; i < 10; i++) {
       const source = inner(`192.0.${i % 5}.${i}:1`);
-      await clock.run(source.tell(addrOf(hub).inner, helloOf(50 + i, realm.wallMs(), i)));
+      await clock.run(source.tell(hub.addr.inner, helloOf(50 + i, realm.wallMs(), i)));
       await clock.advance(20);
     }
     assert.deepEqual([inspect(hub).state['channels'], inspect(hub).state['halfOpen']], [14, 10]);
     const newcomer = peer(30, '198.51.100.1:1');
-    await clock.run(newcomer.tell(addrOf(hub), Uint8Array.of(1)));
+    await clock.run(newcomer.tell(hub.addr, Uint8Array.of(1)));
     await clock.advance(50);
     assert.equal(inspect(hub).state['halfOpen'], 9);
     heard = 0;
-    for (const each of [...proven, newcomer]) await clock.run(each.tell(addrOf(hub), Uint8Array.of(2)));
+    for (const each of [...proven, newcomer]) await clock.run(each.tell(hub.addr, Uint8Array.of(2)));
     await clock.advance(50);
     assert.equal(heard, 5);
     await Promise.all([hub, newcomer, ...proven].map((swarm) => swarm.close()));
@@ -104,15 +103,15 @@ describe('p2pke channels', () => {
     hub.listen(({ src }) => void heard.add(src.id));
     const hosts = [1, 1, 2, 3, 4, 5, 6];
     const strangers = hosts.map((host, i) => peer(10 + i, `192.0.${host}.1:${1000 + i}`));
-    for (const stranger of strangers) await clock.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+    for (const stranger of strangers) await clock.run(stranger.tell(hub.addr, Uint8Array.of(1)));
     await clock.advance(100);
     assert.deepEqual([heard.size, inspect(hub).state['channels']], [7, 7]);
     const newcomer = peer(30, '192.0.7.1:1');
-    await clock.run(newcomer.tell(addrOf(hub), Uint8Array.of(1)));
+    await clock.run(newcomer.tell(hub.addr, Uint8Array.of(1)));
     await clock.advance(100);
     assert.deepEqual([heard.has(idOf(30)), inspect(hub).state['channels']], [true, 7]);
     const late = peer(31, '192.0.8.1:1');
-    const told = codeOf(late.tell(addrOf(hub), Uint8Array.of(1), { timeoutMs: 500 }));
+    const told = codeOf(late.tell(hub.addr, Uint8Array.of(1), { timeoutMs: 500 }));
     assert.equal(await clock.run(told), 'timeout', 'every source has one');
     await Promise.all([hub, newcomer, late, ...strangers].map((swarm) => swarm.close()));
   });
@@ -121,14 +120,14 @@ describe('p2pke channels', () => {
     const { clock, peer } = ipNetwork();
     const hub = peer(1, '198.18.0.1:1', { limits: { maxChannels: 16, hellosPerSecond: 10_000 } });
     const called = peer(2, '192.0.2.1:1');
-    await clock.run(hub.tell(addrOf(called), Uint8Array.of(0)));
+    await clock.run(hub.tell(called.addr, Uint8Array.of(0)));
     await clock.advance(20_000);
     const strangers = Array.from({ length: 40 }, (_, i) => peer(100 + i, `192.0.2.1:${1000 + i}`));
-    for (const stranger of strangers) await clock.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+    for (const stranger of strangers) await clock.run(stranger.tell(hub.addr, Uint8Array.of(1)));
     assert.equal(inspect(hub).state['channels'], 1 + 14);
     let heard = 0;
     hub.listen(({ src }) => void (heard += src.id === idOf(2) ? 1 : 0));
-    await clock.run(called.tell(addrOf(hub), Uint8Array.of(2)));
+    await clock.run(called.tell(hub.addr, Uint8Array.of(2)));
     await clock.advance(100);
     assert.equal(heard, 1);
     await Promise.all([hub, called, ...strangers].map((swarm) => swarm.close()));
@@ -144,8 +143,8 @@ describe('tells of p2pke that wait for handshakes', () => {
     const strangers: P2pkeAddr<UdpAddr>[] = [];
     for (let i = 0; i < 20; i++) {
       const stranger = peer(10 + i, `192.0.${Math.floor(i / 2)}.${i}:1`, { limits });
-      strangers.push(addrOf(stranger));
-      await clock.run(stranger.tell(addrOf(hub), Uint8Array.of(1)));
+      strangers.push(stranger.addr);
+      await clock.run(stranger.tell(hub.addr, Uint8Array.of(1)));
       await clock.advance(50);
       await stranger.close(); // whatever is said to it waits for a handshake
     }
@@ -165,7 +164,7 @@ describe('tells of p2pke that wait for handshakes', () => {
     for (const to of strangers.slice(0, 2))
       told.push(hub.tell(to, Uint8Array.of(2)).catch((error: Error) => refused.set(error.message, 2)));
     const other = peer(99, '203.0.113.9:1');
-    assert.equal(await clock.run(codeOf(hub.tell(addrOf(other), Uint8Array.of(3)))), 'resolved');
+    assert.equal(await clock.run(codeOf(hub.tell(other.addr, Uint8Array.of(3)))), 'resolved');
     await clock.advance(6000);
     await Promise.all(told);
     assert.deepEqual([inspect(hub).state['waitingMessages'], inspect(hub).state['waitingBytes']], [0, 0]);

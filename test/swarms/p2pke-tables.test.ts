@@ -9,7 +9,8 @@ import { type SecureSwarm } from '../../src/core/secure.ts';
 import { type MemoryAddr, memoryAddr } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, codeOf, drops, helloOf, idOf, network } from './p2pke-network.ts';
+import { codeOf } from '../support/code-of.ts';
+import { drops, helloOf, idOf, network } from '../support/p2pke-world.ts';
 
 const stateOf = (swarm: SecureSwarm<P2pkeAddr<MemoryAddr>>): Readonly<Record<string, unknown>> => inspect(swarm).state;
 
@@ -21,15 +22,15 @@ describe('p2pke at one inner address', () => {
     const alice = p2pke(inner, { privateKey: testKey(1), keepInner: true });
     let heard = 0;
     bob.listen(() => void heard++);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     await net.realm.clock.advance(10);
     for (let i = 0; i < 20; i++) {
-      await net.run(inner.tell(addrOf(bob).inner, helloOf(50 + i, net.realm.wallMs(), i)));
+      await net.run(inner.tell(bob.addr.inner, helloOf(50 + i, net.realm.wallMs(), i)));
       await net.realm.clock.advance(1);
       assert.ok((stateOf(bob)['channels'] as number) <= 4, `after ${i}`);
     }
     assert.deepEqual([stateOf(bob)['channels'], stateOf(bob)['halfOpen']], [4, 3]);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(2)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(2)));
     await net.realm.clock.advance(10);
     assert.equal(heard, 2);
     await net.realm.clock.advance(15_001);
@@ -44,7 +45,7 @@ describe('p2pke at one inner address', () => {
     const inner = net.inner();
     for (let key = 11; key <= 15; key++) {
       const peer = p2pke(inner, { privateKey: testKey(key), keepInner: true });
-      const told = codeOf(peer.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 400 }));
+      const told = codeOf(peer.tell(bob.addr, Uint8Array.of(1), { timeoutMs: 400 }));
       assert.equal(await net.run(told), key < 15 ? 'resolved' : 'timeout', String(key));
       await net.realm.clock.advance(10);
       await net.run(peer.close());
@@ -53,7 +54,7 @@ describe('p2pke at one inner address', () => {
     assert.deepEqual([stateOf(bob)['channels'], stateOf(bob)['halfOpen']], [4, 0]);
     await net.realm.clock.advance(15_000);
     const late = p2pke(inner, { privateKey: testKey(16), keepInner: true });
-    assert.equal(await net.run(codeOf(late.tell(addrOf(bob), Uint8Array.of(1)))), 'resolved');
+    assert.equal(await net.run(codeOf(late.tell(bob.addr, Uint8Array.of(1)))), 'resolved');
     assert.equal(stateOf(bob)['channels'], 4);
     await late.close();
   });
@@ -79,11 +80,11 @@ describe('the tables of p2pke', () => {
     const hub = net.peer(1);
     hub.listen(({ src }) => hub.tell(src, Uint8Array.of(9)).catch(() => undefined));
     const peers = Array.from({ length: 10 }, (_, i) => net.peer(10 + i));
-    for (const peer of peers) await net.run(peer.tell(addrOf(hub), Uint8Array.of(1)));
+    for (const peer of peers) await net.run(peer.tell(hub.addr, Uint8Array.of(1)));
     const nobody = p2pkeAddr(idOf(99), memoryAddr(99));
     const failed = codeOf(hub.tell(nobody, Uint8Array.of(1)));
     const looked = codeOf(hub.lookupPublicKey(nobody, { timeoutMs: 100 }));
-    await net.run(net.inner().tell(addrOf(hub).inner, helloOf(98, net.realm.wallMs(), 1)));
+    await net.run(net.inner().tell(hub.addr.inner, helloOf(98, net.realm.wallMs(), 1)));
     assert.deepEqual([await net.run(failed), await looked], ['timeout', 'timeout']);
     for (const peer of peers) await net.run(peer.close());
     await net.realm.clock.advance(200_000);
@@ -108,10 +109,10 @@ describe('the tables of p2pke', () => {
     const hub = p2pke(inner, { privateKey: testKey(1), keepInner: true });
     hub.listen(() => {});
     const [early, late, called] = [net.peer(2), net.peer(3), net.peer(4)];
-    await net.run(early.tell(addrOf(hub), Uint8Array.of(1)));
-    void late.tell(addrOf(hub), Uint8Array.of(1)).catch(() => undefined);
+    await net.run(early.tell(hub.addr, Uint8Array.of(1)));
+    void late.tell(hub.addr, Uint8Array.of(1)).catch(() => undefined);
     await net.realm.clock.advance(30);
-    const calls = [addrOf(called), p2pkeAddr(idOf(99), memoryAddr(99))].flatMap((dst) => [
+    const calls = [called.addr, p2pkeAddr(idOf(99), memoryAddr(99))].flatMap((dst) => [
       codeOf(hub.tell(dst, Uint8Array.of(1))),
       codeOf(hub.lookupPublicKey(dst)),
     ]);
@@ -123,7 +124,7 @@ describe('the tables of p2pke', () => {
     assert.deepEqual([channels, halfOpen, waitingMessages, waitingBytes, pendingMessages], [0, 0, 0, 0, 0]);
     await net.realm.clock.advance(60_000);
     assert.equal(inner.counters.sent, sent);
-    assert.equal(net.realm.clock.waits.filter((what) => what.includes(addrOf(called).text)).length, 0);
+    assert.equal(net.realm.clock.waits.filter((what) => what.includes(called.addr.text)).length, 0);
   });
 
   it('of half-open peers give the place of the busiest source, so that a quiet one completes its handshake', async () => {
@@ -133,9 +134,9 @@ describe('the tables of p2pke', () => {
     bob.listen(() => void heard++);
     const mallory = net.inner();
     const alice = net.peer(1);
-    const told = alice.tell(addrOf(bob), Uint8Array.of(1));
+    const told = alice.tell(bob.addr, Uint8Array.of(1));
     for (let i = 0; i < 40; i++) {
-      await net.run(mallory.tell(addrOf(bob).inner, helloOf(50 + i, net.realm.wallMs(), i)));
+      await net.run(mallory.tell(bob.addr.inner, helloOf(50 + i, net.realm.wallMs(), i)));
       await net.realm.clock.advance(5);
       assert.ok((stateOf(bob)['halfOpen'] as number) <= 5);
     }

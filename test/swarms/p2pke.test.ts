@@ -12,7 +12,8 @@ import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { memoryAddr } from '../../src/swarms/memory/index.ts';
 import { p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { addrOf, codeOf, drops, helloOf, idOf, network } from './p2pke-network.ts';
+import { codeOf } from '../support/code-of.ts';
+import { drops, helloOf, idOf, network } from '../support/p2pke-world.ts';
 
 describe('p2pke', () => {
   it('p2pke brings a first tell after one and a half round trips, exactly', async () => {
@@ -20,7 +21,7 @@ describe('p2pke', () => {
     const [alice, bob] = [net.peer(1), net.peer(2)];
     let atMs = -1;
     bob.listen(() => void (atMs = net.realm.nowMs()));
-    void alice.tell(addrOf(bob), Uint8Array.of(1));
+    void alice.tell(bob.addr, Uint8Array.of(1));
     await net.realm.clock.advance(149);
     assert.equal(atMs, -1);
     await net.realm.clock.advance(1);
@@ -31,8 +32,8 @@ describe('p2pke', () => {
     await using net = network();
     const [alice, bob] = [net.peer(1), net.peer(2)];
     bob.listen(() => {});
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
-    assert.equal(alice.tell(addrOf(bob), Uint8Array.of(2)), RESOLVED);
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
+    assert.equal(alice.tell(bob.addr, Uint8Array.of(2)), RESOLVED);
   });
 
   it('p2pke gives texts that split at the first @, also when nested, and takes them back', async () => {
@@ -58,19 +59,19 @@ describe('p2pke', () => {
   it('p2pke takes 20 bytes of the inner MTU, and never gives more than 65515', async () => {
     await using net = network({ mtu: 200 });
     const alice = net.peer(1);
-    assert.equal(alice.mtu(addrOf(alice)), 180);
+    assert.equal(alice.mtu(alice.addr), 180);
     await using large = network({ mtu: 100_000 });
     const bob = large.peer(1);
-    assert.equal(bob.mtu(addrOf(bob)), 65_515);
+    assert.equal(bob.mtu(bob.addr), 65_515);
   });
 
   it('p2pke works over exactly 166 bytes, and names frag over less', async () => {
     await using net = network({ mtu: 166 });
     const [alice, bob] = [net.peer(1), net.peer(2)];
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     await using small = network({ mtu: 165 });
     const [carol, dave] = [small.peer(1), small.peer(2)];
-    const told = carol.tell(addrOf(dave), Uint8Array.of(1));
+    const told = carol.tell(dave.addr, Uint8Array.of(1));
     await assert.rejects(small.run(told), { code: 'mtu_exceeded', message: /166 bytes.*165 bytes.*frag\(\)/s });
     const [erin, frank] = [3, 4].map((key) => p2pke(frag(small.inner()), { privateKey: testKey(key) }));
     await small.run(erin!.tell(frank!.addr, Uint8Array.of(1)));
@@ -103,12 +104,12 @@ describe('p2pke', () => {
     const [alice, bob] = [net.peer(1), net.peer(2)];
     const heard: number[] = [];
     bob.listen(({ payload }) => void heard.push(payload[0]!));
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     const before = net.realm.nowMs();
-    const wrong = p2pkeAddr(idOf(7), addrOf(bob).inner);
+    const wrong = p2pkeAddr(idOf(7), bob.addr.inner);
     assert.equal(await net.run(codeOf(alice.tell(wrong, Uint8Array.of(9)))), 'identity_mismatch');
     assert.equal(net.realm.nowMs() - before, 100);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(2)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(2)));
     await net.realm.clock.advance(1000);
     assert.deepEqual(heard, [1, 2]);
     assert.equal(inspect(alice).state['channels'], 1);
@@ -122,10 +123,10 @@ describe('p2pke', () => {
     const carol = net.peer(3);
     let heard = 0;
     bob.listen(() => void heard++);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
-    assert.ok(asked.every((text) => text === addrOf(alice).text) && asked.length > 0);
-    assert.equal(await net.run(codeOf(alice.tell(addrOf(carol), Uint8Array.of(1)))), 'refused');
-    assert.equal(await net.run(codeOf(carol.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 2000 }))), 'timeout');
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
+    assert.ok(asked.every((text) => text === alice.addr.text) && asked.length > 0);
+    assert.equal(await net.run(codeOf(alice.tell(carol.addr, Uint8Array.of(1)))), 'refused');
+    assert.equal(await net.run(codeOf(carol.tell(bob.addr, Uint8Array.of(1), { timeoutMs: 2000 }))), 'timeout');
     assert.ok(drops(bob, 'not_accepted') > 0);
     assert.equal(heard, 1);
   });
@@ -138,7 +139,7 @@ describe('p2pke', () => {
         throw new Error('thrown by accept');
       },
     });
-    assert.equal(await net.run(codeOf(alice.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
+    assert.equal(await net.run(codeOf(alice.tell(bob.addr, Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
     assert.ok((bob.counters.drops.get('handler_error') ?? 0) > 0);
   });
 
@@ -158,11 +159,11 @@ describe('p2pke', () => {
       const [alice, bob] = [net.peer(1), net.peer(2, { accept })];
       let heard = 0;
       bob.listen(() => void heard++);
-      assert.equal(await net.run(codeOf(alice.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
+      assert.equal(await net.run(codeOf(alice.tell(bob.addr, Uint8Array.of(1), { timeoutMs: 500 }))), 'timeout');
       assert.ok((bob.counters.drops.get('handler_error') ?? 0) > 0);
       const [fault] = events.filter(({ type }) => type === 'handler_error');
       assert.match(String(fault!.cause), /must return true or false|late/);
-      assert.equal(await net.run(codeOf(bob.tell(addrOf(alice), Uint8Array.of(1)))), 'refused');
+      assert.equal(await net.run(codeOf(bob.tell(alice.addr, Uint8Array.of(1)))), 'refused');
       assert.equal(heard, 0);
     }
   });
@@ -171,8 +172,8 @@ describe('p2pke', () => {
     await using net = network();
     const fingerprint = fingerprints.sha3;
     const [alice, bob] = [net.peer(1, { fingerprint }), net.peer(2, { fingerprint })];
-    assert.equal(addrOf(bob).id, peerIdOfKey(testKey(2).publicKey, fingerprint));
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    assert.equal(bob.addr.id, peerIdOfKey(testKey(2).publicKey, fingerprint));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
   });
 
   it('p2pke bounds what waits for handshakes, per peer and in all', async () => {
@@ -205,7 +206,7 @@ describe('p2pke', () => {
     assert.deepEqual([await told, await looked], ['closed', 'closed']);
     const carol = net.peer(3);
     let settled = false;
-    void carol.tell(addrOf(bob), Uint8Array.of(1)).then(() => (settled = true));
+    void carol.tell(bob.addr, Uint8Array.of(1)).then(() => (settled = true));
     await net.run(carol.drain());
     assert.ok(settled);
   });
@@ -219,19 +220,19 @@ describe('p2pke', () => {
       broken ? Promise.reject(new P2PError('unreachable', 'path', 'broken')) : tell(dst, payload, options);
     const alice = net.peer(1, {}, failing);
     const [bob, carol] = [net.peer(2), net.peer(3)];
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     broken = true;
-    assert.equal(await net.run(codeOf(alice.tell(addrOf(bob), Uint8Array.of(2)))), 'unreachable');
-    assert.equal(await net.run(codeOf(alice.tell(addrOf(carol), Uint8Array.of(2)))), 'unreachable');
+    assert.equal(await net.run(codeOf(alice.tell(bob.addr, Uint8Array.of(2)))), 'unreachable');
+    assert.equal(await net.run(codeOf(alice.tell(carol.addr, Uint8Array.of(2)))), 'unreachable');
     assert.ok(drops(alice, 'send_failed') >= 2);
   });
 
   it('p2pke keeps no state for packets of strangers, and counts them by reason (P6)', async () => {
     await using net = network();
     const [alice, bob] = [net.peer(1), net.peer(2)];
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     const mallory = net.inner();
-    const to = addrOf(bob).inner;
+    const to = bob.addr.inner;
     const withCounter = (counter: number, length: number): Bytes => {
       const datagram = new Uint8Array(length);
       new DataView(datagram.buffer).setUint32(0, counter);
@@ -254,7 +255,7 @@ describe('p2pke', () => {
     const [alice, bob] = [net.peer(1), net.peer(2)];
     let heard = 0;
     bob.listen(() => void heard++);
-    for (let i = 0; i < 3; i++) await net.run(alice.tell(addrOf(bob), Uint8Array.of(i)));
+    for (let i = 0; i < 3; i++) await net.run(alice.tell(bob.addr, Uint8Array.of(i)));
     await net.realm.clock.advance(1000);
     assert.equal(heard, 3);
     assert.ok(drops(bob, 'replayed') > 0);
@@ -264,11 +265,11 @@ describe('p2pke', () => {
     await using net = network();
     const [alice, bob] = [net.peer(1), net.peer(2)];
     const overheard = helloOf(1, net.realm.wallMs() - 1000, 1);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     const mallory = net.inner();
     let answers = 0;
     mallory.listen(() => void answers++);
-    await net.run(mallory.tell(addrOf(bob).inner, overheard));
+    await net.run(mallory.tell(bob.addr.inner, overheard));
     await net.realm.clock.advance(1000);
     assert.equal(drops(bob, 'stale_hello'), 1);
     assert.equal(answers, 0);
@@ -282,11 +283,11 @@ describe('p2pke', () => {
     for (const key of [2, 2, 3]) {
       const bob = p2pke(inner, { privateKey: testKey(key), keepInner: true });
       bob.listen(({ src }) => void heard.push(`${key} ${src.id === idOf(1)}`));
-      if (heard.length === 0) await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+      if (heard.length === 0) await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
       else {
-        await net.run(bob.tell(addrOf(alice), Uint8Array.of(1)));
+        await net.run(bob.tell(alice.addr, Uint8Array.of(1)));
         await net.realm.clock.advance(10); // until Alice knows
-        await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+        await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
       }
       await net.realm.clock.advance(100);
       await net.run(bob.close());
@@ -298,10 +299,10 @@ describe('p2pke', () => {
     await using net = network();
     const [alice, bob] = [net.peer(1), net.peer(2)];
     bob.listen(() => {});
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     await net.realm.clock.advance(400_000);
     assert.equal(inspect(bob).state['channels'], 0);
-    assert.deepEqual(bob.knownPublicKey(addrOf(alice))?.spki, testKey(1).publicKey.spki);
+    assert.deepEqual(bob.knownPublicKey(alice.addr)?.spki, testKey(1).publicKey.spki);
   });
 
   it('p2pke looks a key up, is silent for 16 s, and tells at once (P1)', async () => {
@@ -309,10 +310,10 @@ describe('p2pke', () => {
     const [alice, bob] = [net.peer(1), net.peer(2)];
     let heard = 0;
     bob.listen(() => void heard++);
-    await net.run(alice.lookupPublicKey(addrOf(bob)));
+    await net.run(alice.lookupPublicKey(bob.addr));
     await net.realm.clock.advance(16_000);
     const { sent } = alice.counters.inner!;
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     await net.realm.clock.advance(100);
     assert.equal(heard, 1);
     assert.ok(alice.counters.inner!.sent - sent < 8);
@@ -321,7 +322,7 @@ describe('p2pke', () => {
   it('p2pke is quiet when it is closed (P12), and when it is idle (P14)', async () => {
     await using net = network();
     const [alice, bob] = [net.peer(1), net.peer(2)];
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
     await net.realm.clock.advance(20_000); // the last keep-alive
     const before = alice.counters.inner!.sent + bob.counters.inner!.sent;
     await net.realm.clock.advance(200_000);
@@ -337,10 +338,10 @@ describe('p2pke', () => {
     await using net = network();
     const hub = net.peer(0, { limits: { maxChannels: 2 }, timeoutMs: 1000 });
     const spokes = [1, 2, 3].map((key) => net.peer(key));
-    for (const spoke of spokes.slice(0, 2)) await net.run(hub.tell(addrOf(spoke), Uint8Array.of(1)));
-    assert.equal(await net.run(codeOf(hub.tell(addrOf(spokes[2]!), Uint8Array.of(1)))), 'limit_exceeded');
+    for (const spoke of spokes.slice(0, 2)) await net.run(hub.tell(spoke.addr, Uint8Array.of(1)));
+    assert.equal(await net.run(codeOf(hub.tell(spokes[2]!.addr, Uint8Array.of(1)))), 'limit_exceeded');
     await net.realm.clock.advance(16_000);
-    assert.equal(await net.run(codeOf(hub.tell(addrOf(spokes[2]!), Uint8Array.of(1)))), 'resolved');
+    assert.equal(await net.run(codeOf(hub.tell(spokes[2]!.addr, Uint8Array.of(1)))), 'resolved');
     assert.equal(inspect(hub).state['channels'], 2);
   });
 
@@ -349,8 +350,8 @@ describe('p2pke', () => {
     await using net = network({ trace: (event) => void events.push(event) });
     const alice = net.peer(1, { timeoutMs: 1000 });
     const bob = net.peer(2);
-    await net.run(alice.tell(addrOf(bob), Uint8Array.of(1)));
-    await net.run(codeOf(alice.tell(p2pkeAddr(idOf(9), addrOf(bob).inner), Uint8Array.of(1))));
+    await net.run(alice.tell(bob.addr, Uint8Array.of(1)));
+    await net.run(codeOf(alice.tell(p2pkeAddr(idOf(9), bob.addr.inner), Uint8Array.of(1))));
     await net.run(codeOf(alice.tell(p2pkeAddr(idOf(9), memoryAddr(99)), Uint8Array.of(1))));
     const seen = events
       .filter(({ addr }) => addr?.text.startsWith(idOf(2)) === true || addr?.text.startsWith(idOf(9)) === true)

@@ -4,21 +4,22 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { quic, type QuicSwarm, type QuicSwarmOptions } from '../../src/swarms/quic/index.ts';
+import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import { type QuicSwarmOptions } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { RawQuicPeer } from '../scenarios/raw-quic-peer.ts';
+import { type Quic, quicWorld } from '../support/quic-world.ts';
 
 function world() {
-  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
-  const open = (i: number, options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): QuicSwarm<MemoryAddr> => {
-    const swarm = quic(realm.swarm(), { privateKey: testKey(i), ...options });
+  const { realm, run, open: openSilent } = quicWorld();
+  const open = (i: number, options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): Quic => {
+    const swarm = openSilent(i, options);
     swarm.serve(({ payload }) => payload);
     return swarm;
   };
   const after = (ms: number, value: boolean): Promise<boolean> =>
     new Promise((resolve) => void realm.clock.setTimer(realm.clock.nowMs() + ms, () => resolve(value)));
-  return { realm, open, after, run: <T>(promise: Promise<T>) => realm.clock.run(promise) };
+  return { realm, open, after, run };
 }
 
 for (const dials of ['alice', 'bob'] as const) {

@@ -8,7 +8,7 @@ import { type QuicStream } from '../../src/protocols/quic/stream.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { Session } from '../../src/swarms/quic/session.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { idOf } from './p2pke-network.ts';
+import { idOf } from '../support/p2pke-world.ts';
 
 export const MAX = 1000;
 

@@ -2,30 +2,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
 import { fingerprints, generateKey, peerIdOfKey } from '../../src/identity/keys.ts';
-import { type MemoryAddr, type MemoryRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
-import { openQuicSwarm, type QuicAddr, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
+import { type MemoryAddr, createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { openQuicSwarm, type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { codeOf } from '../support/code-of.ts';
+import { type Quic, type QuicWorld, quicWorld } from '../support/quic-world.ts';
 
-type Quic = SecureAskSwarm<QuicAddr<MemoryAddr>>;
-
-interface World {
-  readonly realm: MemoryRealm<VirtualClock>;
-  readonly swarms: readonly Quic[];
-  readonly run: <T>(promise: Promise<T>) => Promise<T>;
-  readonly pass: (ms: number) => Promise<void>;
+function world(
+  n: number,
+  options: Partial<QuicSwarmOptions<MemoryAddr>> = {},
+): QuicWorld & { readonly swarms: readonly Quic[] } {
+  const made = quicWorld();
+  return { ...made, swarms: Array.from({ length: n }, (_, i) => made.open(i, options)) };
 }
 
-function world(n: number, options: Partial<QuicSwarmOptions<MemoryAddr>> = {}): World {
-  const realm = createMemoryRealm({ clock: 'virtual', mtu: 1500 });
-  const { clock } = realm;
-  const swarms = Array.from({ length: n }, (_, i) => quic(realm.swarm(), { privateKey: testKey(i), ...options }));
-  return { realm, swarms, run: (promise) => clock.run(promise), pass: (ms) => clock.advance(ms) };
-}
-
-const addrOf = (swarm: Quic): QuicAddr<MemoryAddr> => swarm.addr;
 const drops = (swarm: Quic, reason: string): number =>
   [...swarm.counters.drops].find(([name]) => name === reason)?.[1] ?? 0;
 const state = (swarm: Quic): Readonly<Record<string, unknown>> =>
@@ -33,22 +24,13 @@ const state = (swarm: Quic): Readonly<Record<string, unknown>> =>
 
 const fingerprintOf = (n: number): string => peerIdOfKey(testKey(n).publicKey);
 
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  assert.ok(P2PError.is(error), String(error));
-  return error.code;
-}
-
 describe('quic', () => {
   it('a thousand asks go over one connection, a hundred at a time and one after the other', async () => {
     const { swarms, run } = world(2);
     const [alice, bob] = swarms as [Quic, Quic];
     bob.serve(({ payload }) => payload);
     for (let round = 0; round < 10; round++) {
-      const asks = Array.from({ length: 100 }, (_, i) => alice.ask(addrOf(bob), Uint8Array.of(round, i)));
+      const asks = Array.from({ length: 100 }, (_, i) => alice.ask(bob.addr, Uint8Array.of(round, i)));
       const answers = await run(Promise.all(asks));
       for (const [i, answer] of answers.entries()) assert.deepEqual([...answer], [round, i]);
     }
@@ -60,7 +42,7 @@ describe('quic', () => {
     const [alice, bob] = swarms as [Quic, Quic];
     const got = new Set<number>();
     bob.listen(({ payload }) => void got.add(payload[0]!));
-    await run(Promise.all(Array.from({ length: 200 }, (_, i) => alice.tell(addrOf(bob), Uint8Array.of(i)))));
+    await run(Promise.all(Array.from({ length: 200 }, (_, i) => alice.tell(bob.addr, Uint8Array.of(i)))));
     await run(alice.drain());
     assert.equal(got.size, 200);
   });
@@ -71,7 +53,7 @@ describe('quic', () => {
     bob.listen(() => {});
     for (let i = 0; i < 10; i++) {
       const beganMs = realm.nowMs();
-      await run(alice.tell(addrOf(bob), Uint8Array.of(i)));
+      await run(alice.tell(bob.addr, Uint8Array.of(i)));
       await run(alice.drain());
       assert.equal(realm.nowMs() - beganMs, 0, `tell ${i}`);
     }
@@ -87,11 +69,11 @@ describe('quic', () => {
       );
       return P2PError.is(error) ? `${error.code} ${error.sent}` : String(error);
     };
-    const nowhere = alice.parseAddr(`${addrOf(bob).id}@99`);
+    const nowhere = alice.parseAddr(`${bob.addr.id}@99`);
     assert.equal(await run(sentOf(alice.tell(nowhere, Uint8Array.of(1), { timeoutMs: 50 }))), 'timeout no');
     assert.equal(await run(sentOf(alice.ask(nowhere, Uint8Array.of(1), { timeoutMs: 50 }))), 'timeout no');
     bob.serve(() => new Promise<Uint8Array>(() => {}));
-    const asked = sentOf(alice.ask(addrOf(bob), Uint8Array.of(1)));
+    const asked = sentOf(alice.ask(bob.addr, Uint8Array.of(1)));
     await pass(10);
     const dialling = sentOf(alice.tell(alice.parseAddr(`${fingerprintOf(7)}@99`), Uint8Array.of(1)));
     await alice.close();
@@ -102,10 +84,10 @@ describe('quic', () => {
   it('a peer that reads nothing gathers no heap: what waits is bounded, and given up without ado', async () => {
     const { swarms, run } = world(2);
     const [alice, bob] = [swarms[0]!, swarms[1]!];
-    await run(alice.lookupPublicKey(addrOf(bob)));
+    await run(alice.lookupPublicKey(bob.addr));
     // 100 streams are allowed, and 65 536 messages may wait for more of them.
-    for (let i = 0; i < 65_636; i++) void alice.tell(addrOf(bob), Uint8Array.of(1), { timeoutMs: 500 });
-    assert.equal(await codeOf(alice.tell(addrOf(bob), Uint8Array.of(1))), 'limit_exceeded');
+    for (let i = 0; i < 65_636; i++) void alice.tell(bob.addr, Uint8Array.of(1), { timeoutMs: 500 });
+    assert.equal(await codeOf(alice.tell(bob.addr, Uint8Array.of(1))), 'limit_exceeded');
     assert.equal(await run(codeOf(alice.drain({ timeoutMs: 1000 }))), 'timeout');
     assert.equal(drops(alice, 'quic.tell_failed'), 65_537);
   });
@@ -127,17 +109,17 @@ describe('quic', () => {
     let told = 0;
     bob.listen(({ payload }) => void (told += payload.length));
     const large = new Uint8Array(1_048_576).fill(9);
-    assert.deepEqual(await run(alice.ask(addrOf(bob), large)), large);
-    await run(alice.tell(addrOf(bob), large));
+    assert.deepEqual(await run(alice.ask(bob.addr, large)), large);
+    await run(alice.tell(bob.addr, large));
     await run(alice.drain());
     assert.equal(told, large.length);
     const tooLarge = new Uint8Array(2_000_000);
-    assert.equal(await codeOf(run(alice.ask(addrOf(bob), tooLarge))), 'mtu_exceeded');
-    await run(alice.tell(addrOf(bob), tooLarge).catch(() => {}));
+    assert.equal(await codeOf(run(alice.ask(bob.addr, tooLarge))), 'mtu_exceeded');
+    await run(alice.tell(bob.addr, tooLarge).catch(() => {}));
     await run(alice.drain());
     assert.equal(told, large.length);
     assert.equal(drops(bob, 'oversize'), 2);
-    assert.deepEqual([...(await run(alice.ask(addrOf(bob), Uint8Array.of(1))))], [1]);
+    assert.deepEqual([...(await run(alice.ask(bob.addr, Uint8Array.of(1))))], [1]);
   });
 
   it('every message comes once, whatever pieces it comes in, empty ones too', async () => {
@@ -148,8 +130,8 @@ describe('quic', () => {
     bob.serve(({ payload }) => payload);
     const sizes = [0, 1, 1200, 5000, 70_000, 300_000];
     for (const size of sizes) {
-      await run(alice.tell(addrOf(bob), new Uint8Array(size)));
-      assert.equal((await run(alice.ask(addrOf(bob), new Uint8Array(size)))).length, size);
+      await run(alice.tell(bob.addr, new Uint8Array(size)));
+      assert.equal((await run(alice.ask(bob.addr, new Uint8Array(size)))).length, size);
     }
     await run(alice.drain());
     await pass(1000);
@@ -166,7 +148,7 @@ describe('quic', () => {
     const [alice, bob] = swarms as [Quic, Quic];
     const got: number[] = [];
     bob.listen(({ payload }) => void got.push(payload.length));
-    for (const size of [1, 1000, 5000]) await run(alice.tell(addrOf(bob), new Uint8Array(size)));
+    for (const size of [1, 1000, 5000]) await run(alice.tell(bob.addr, new Uint8Array(size)));
     await run(alice.drain());
     await pass(100);
     assert.deepEqual(
@@ -174,11 +156,11 @@ describe('quic', () => {
       [1, 1000, 5000],
     );
     const plain = quic(realm.swarm(), { privateKey: testKey(7) });
-    await run(bob.tell(addrOf(plain), new Uint8Array(1)));
+    await run(bob.tell(plain.addr, new Uint8Array(1)));
     await pass(100);
     const toPlain: number[] = [];
     plain.listen(({ payload }) => void toPlain.push(payload.length));
-    await run(bob.tell(addrOf(plain), new Uint8Array(2)));
+    await run(bob.tell(plain.addr, new Uint8Array(2)));
     await pass(100);
     assert.deepEqual(toPlain, [2]);
     assert.equal(drops(plain, 'no_handler'), 1);
@@ -188,13 +170,13 @@ describe('quic', () => {
     const { swarms, run, pass } = world(2);
     const [alice, bob] = swarms as [Quic, Quic];
     for (const swarm of swarms) swarm.serve(({ payload }) => payload);
-    await run(Promise.all([alice.ask(addrOf(bob), Uint8Array.of(1)), bob.ask(addrOf(alice), Uint8Array.of(2))]));
+    await run(Promise.all([alice.ask(bob.addr, Uint8Array.of(1)), bob.ask(alice.addr, Uint8Array.of(2))]));
     await pass(3000);
-    await run(Promise.all([alice.ask(addrOf(bob), Uint8Array.of(1)), bob.ask(addrOf(alice), Uint8Array.of(2))]));
+    await run(Promise.all([alice.ask(bob.addr, Uint8Array.of(1)), bob.ask(alice.addr, Uint8Array.of(2))]));
     assert.deepEqual([state(alice)['sessions'], state(bob)['sessions']], [1, 1]);
     for (let i = 0; i < 8; i++) {
-      await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
-      await run(bob.ask(addrOf(alice), Uint8Array.of(1)));
+      await run(alice.ask(bob.addr, Uint8Array.of(1)));
+      await run(bob.ask(alice.addr, Uint8Array.of(1)));
       await pass(5000);
     }
     assert.deepEqual([state(alice)['connections'], state(bob)['connections']], [1, 1]);
@@ -205,7 +187,7 @@ describe('quic', () => {
     const [alice, bob] = swarms as [Quic, Quic];
     let count = 0;
     bob.listen(() => void count++);
-    await run(Promise.all(Array.from({ length: 50 }, () => alice.tell(addrOf(bob), Uint8Array.of(1)))));
+    await run(Promise.all(Array.from({ length: 50 }, () => alice.tell(bob.addr, Uint8Array.of(1)))));
     await run(alice.drain());
     assert.deepEqual([count, state(bob)['connections']], [50, 1]);
   });
@@ -218,16 +200,16 @@ describe('quic', () => {
     const serve = ({ payload }: { payload: Uint8Array }): Uint8Array => payload;
     alice.serve(serve);
     first.serve(serve);
-    await run(alice.ask(addrOf(first), Uint8Array.of(1)));
+    await run(alice.ask(first.addr, Uint8Array.of(1)));
     // It vanishes without a word.
-    const dst = addrOf(first);
+    const dst = first.addr;
     const tell = inner.tell.bind(inner);
     inner.tell = () => Promise.resolve();
     await run(first.close());
     inner.tell = tell;
     const second = quic(inner, { privateKey: testKey(1) });
     second.serve(serve);
-    await run(second.ask(addrOf(alice), Uint8Array.of(2)));
+    await run(second.ask(alice.addr, Uint8Array.of(2)));
     assert.deepEqual([...(await run(alice.ask(dst, Uint8Array.of(3), { timeoutMs: 2000 })))], [3]);
   });
 
@@ -237,9 +219,9 @@ describe('quic', () => {
     const inner = realm.swarm();
     const first = quic(inner, { privateKey: testKey(1), keepInner: true });
     first.serve(() => new Promise(() => {}));
-    const asked = codeOf(alice.ask(addrOf(first), Uint8Array.of(1)));
+    const asked = codeOf(alice.ask(first.addr, Uint8Array.of(1)));
     await pass(500);
-    const dst = addrOf(first);
+    const dst = first.addr;
     await run(first.close());
     assert.equal(await run(asked), 'disconnected');
     const second = quic(inner, { privateKey: testKey(1) });
@@ -260,8 +242,8 @@ describe('quic', () => {
     const alice = quic(realm.swarm(), { privateKey: testKey(0) });
     bob.listen(() => assert.fail('delivered'));
     bob.serve(() => assert.fail('served'));
-    assert.equal(await codeOf(run(alice.ask(addrOf(bob), Uint8Array.of(1)))), 'refused');
-    assert.deepEqual(seen, [addrOf(alice).text, addrOf(alice).id]);
+    assert.equal(await codeOf(run(alice.ask(bob.addr, Uint8Array.of(1)))), 'refused');
+    assert.deepEqual(seen, [alice.addr.text, alice.addr.id]);
   });
 
   it('only true from accept lets a peer in, dialled or dialling: all else is a counted no, and traced when it was not false', async () => {
@@ -291,13 +273,13 @@ describe('quic', () => {
         const alice = open(0, side === 'initiator');
         const bob = open(1, side === 'responder');
         bob.serve(() => assert.fail('served'));
-        const code = await realm.clock.run(codeOf(alice.ask(addrOf(bob), Uint8Array.of(1))));
+        const code = await realm.clock.run(codeOf(alice.ask(bob.addr, Uint8Array.of(1))));
         assert.equal(code, 'refused', `${name}, ${side}`);
         const [asked, other] = side === 'initiator' ? [alice, bob] : [bob, alice];
         assert.equal(drops(asked, 'quic.not_accepted'), 1, `${name}, ${side}`);
         const isFault = !name.endsWith('false');
         assert.equal(drops(asked, 'handler_error'), isFault ? 1 : 0, `${name}, ${side}`);
-        const expected = isFault ? ['accept', addrOf(other).text] : [];
+        const expected = isFault ? ['accept', other.addr.text] : [];
         assert.deepEqual(traced, expected, `${name}, ${side}`);
       }
     }
@@ -312,9 +294,9 @@ describe('quic', () => {
       signal = given;
       return new Promise(() => {});
     });
-    assert.equal(await codeOf(run(alice.ask(addrOf(bob), new Uint8Array(0)))), 'refused');
+    assert.equal(await codeOf(run(alice.ask(bob.addr, new Uint8Array(0)))), 'refused');
     const controller = new AbortController();
-    const asked = alice.ask(addrOf(bob), Uint8Array.of(1), { signal: controller.signal }).catch(() => 'aborted');
+    const asked = alice.ask(bob.addr, Uint8Array.of(1), { signal: controller.signal }).catch(() => 'aborted');
     await pass(200);
     controller.abort();
     assert.equal(await run(asked), 'aborted');
@@ -326,9 +308,9 @@ describe('quic', () => {
     const { realm, run } = world(0);
     const alice = quic(realm.swarm(), { privateKey: testKey(0), preset: 'go-p2p' });
     const bob = quic(realm.swarm(), { privateKey: testKey(1), preset: 'go-p2p' });
-    assert.equal(addrOf(bob).id, peerIdOfKey(bob.publicKey, fingerprints.sha3));
+    assert.equal(bob.addr.id, peerIdOfKey(bob.publicKey, fingerprints.sha3));
     bob.serve(({ payload }) => payload);
-    await run(alice.ask(addrOf(bob), Uint8Array.of(1)));
+    await run(alice.ask(bob.addr, Uint8Array.of(1)));
   });
 
   it('what all peers have in handlers is one budget: each gets one message through, and the rest when there is room', async () => {
@@ -338,7 +320,7 @@ describe('quic', () => {
     bob.listen(() => new Promise<void>((resolve) => done.push(resolve)));
     const peers = [0, 2].map((i) => quic(realm.swarm(), { privateKey: testKey(i) }));
     for (const peer of peers) {
-      for (let k = 0; k < 5; k++) await run(peer.tell(addrOf(bob), new Uint8Array(600)));
+      for (let k = 0; k < 5; k++) await run(peer.tell(bob.addr, new Uint8Array(600)));
       await pass(500);
     }
     assert.equal(done.length, 3);
@@ -358,7 +340,7 @@ describe('quic', () => {
     const alice = quic(a, { privateKey: testKey(0), onOther: ({ payload }) => void other.push(payload.length) });
     const bob = quic(b, { privateKey: testKey(1) });
     const stun = new Uint8Array(20);
-    for (const swarm of [alice, bob]) void stranger.tell(addrOf(swarm).inner, stun);
+    for (const swarm of [alice, bob]) void stranger.tell(swarm.addr.inner, stun);
     await pass(100);
     assert.deepEqual([other, drops(bob, 'quic.not_quic')], [[20], 1]);
   });
@@ -372,15 +354,15 @@ describe('quic', () => {
       const { realm, run, pass } = world(0);
       const alice = quic(realm.swarm(), { privateKey: testKey(us) });
       const bob = quic(realm.swarm(), { privateKey: testKey(them) });
-      await run(alice.tell(addrOf(bob), Uint8Array.of(1)));
-      realm.drop(addrOf(bob).inner); // without a word, as by kill -9
+      await run(alice.tell(bob.addr, Uint8Array.of(1)));
+      realm.drop(bob.addr.inner); // without a word, as by kill -9
       await pass(1000);
       const again = quic(realm.swarm(), { privateKey: testKey(them) });
       const got: number[] = [];
       again.listen(({ payload }) => void got.push(payload[0]!));
-      await run(again.lookupPublicKey(addrOf(alice)));
+      await run(again.lookupPublicKey(alice.addr));
       await pass(100);
-      await run(alice.tell(addrOf(again), Uint8Array.of(2)));
+      await run(alice.tell(again.addr, Uint8Array.of(2)));
       await pass(100);
       assert.deepEqual(got, [2]);
     }

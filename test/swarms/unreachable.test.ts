@@ -9,7 +9,7 @@ import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { openQuicSwarm } from '../../src/swarms/quic/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { idOf } from './p2pke-network.ts';
+import { idOf } from '../support/p2pke-world.ts';
 
 const NOBODY = [
   '0.0.0.0:5',

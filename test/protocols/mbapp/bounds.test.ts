@@ -12,7 +12,7 @@ import { Reassembly, type ReassemblyLimits } from '../../../src/protocols/reasse
 import { mbapp } from '../../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
 import { watchedClock } from '../../support/watched-clock.ts';
-import { header, world } from './world.ts';
+import { header, world } from '../../support/mbapp-world.ts';
 
 const hexOf = (fields: Partial<MessageHeader>, part: number, data: Uint8Array): string =>
   toHex(encodePacket(header(fields), part, data));

@@ -5,7 +5,7 @@ import { type MessageHeader, type Packet, decodePacket, encodePacket } from '../
 import { encodePhaseTime } from '../../../src/protocols/mbapp/phase-time.ts';
 import { type MbappOptions, mbapp } from '../../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
-import { header, world } from './world.ts';
+import { header, world } from '../../support/mbapp-world.ts';
 
 describe('mbapp over a swarm whose sources may be forged', () => {
   /** Bob answers with 100 000 bytes; what he sends to the victim is counted, and what Mallory sends in its name. */

@@ -12,7 +12,7 @@ import { type MessageHeader, decodePacket, encodePacket } from '../../../src/pro
 import { decodePhaseTime, encodePhaseTime } from '../../../src/protocols/mbapp/phase-time.ts';
 import { mbapp } from '../../../src/wrappers/mbapp/index.ts';
 import { memoryAddr } from '../../../src/swarms/memory/index.ts';
-import { header, world } from './world.ts';
+import { header, world } from '../../support/mbapp-world.ts';
 
 const vectors = (
   JSON.parse(readFileSync(new URL('../../vectors/go-p2p.json', import.meta.url), 'utf8')) as {

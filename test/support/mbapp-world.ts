@@ -1,16 +1,16 @@
-import { type AskSwarm } from '../../../src/core/ask.ts';
-import { fromHex, toHex } from '../../../src/base/bytes.ts';
-import { type MessageHeader } from '../../../src/protocols/mbapp/header.ts';
-import { type MbappOptions, mbapp } from '../../../src/wrappers/mbapp/index.ts';
-import { type Swarm } from '../../../src/core/swarm.ts';
-import { type VirtualClock } from '../../../src/runtime/virtual-clock.ts';
+import { type AskSwarm } from '../../src/core/ask.ts';
+import { fromHex, toHex } from '../../src/base/bytes.ts';
+import { type MessageHeader } from '../../src/protocols/mbapp/header.ts';
+import { type MbappOptions, mbapp } from '../../src/wrappers/mbapp/index.ts';
+import { type Swarm } from '../../src/core/swarm.ts';
+import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   type MemoryAddr,
   type MemoryRealm,
   type MemoryRealmOptions,
   createMemoryRealm,
   memoryAddr,
-} from '../../../src/swarms/memory/index.ts';
+} from '../../src/swarms/memory/index.ts';
 
 /** Two swarms that ask each other, and one that sends raw packets. */
 export interface MbappWorld {

@@ -1,7 +1,6 @@
 /** Peers in virtual time, for tests of p2pke. */
 
 import { type Bytes } from '../../src/base/bytes.ts';
-import { P2PError } from '../../src/core/errors.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
@@ -13,7 +12,7 @@ import {
   type MemoryRealmOptions,
   createMemoryRealm,
 } from '../../src/swarms/memory/index.ts';
-import { type P2pkeAddr, type P2pkeOptions, type P2pkeSwarm, p2pke } from '../../src/swarms/p2pke/index.ts';
+import { type P2pkeOptions, type P2pkeSwarm, p2pke } from '../../src/swarms/p2pke/index.ts';
 import { createP2pkeIdentity } from '../../src/protocols/p2pke/identity.ts';
 import { initiateSession } from '../../src/protocols/p2pke/session.ts';
 import { testKey } from '../../src/testing/test-key.ts';
@@ -54,16 +53,7 @@ export function network(options: MemoryRealmOptions = {}): Network {
   };
 }
 
-export const addrOf = (swarm: Peer): P2pkeAddr<MemoryAddr> => swarm.addr;
 export const drops = (swarm: Peer, reason: string): number => swarm.counters.drops.get(`p2pke.${reason}`) ?? 0;
-export const codeOf = async (promise: Promise<unknown>): Promise<string> => {
-  const error: unknown = await promise.then(
-    () => 'resolved',
-    (reason: unknown) => reason,
-  );
-  return P2PError.is(error) ? error.code : String(error);
-};
-
 /** A hello of somebody's, signed as it should be. */
 export function helloOf(key: number, wallMs: number, ephemeral: number): Bytes {
   const identity = createP2pkeIdentity({ privateKey: testKey(key), random: (length) => new Uint8Array(length) });

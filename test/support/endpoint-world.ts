@@ -57,7 +57,6 @@ export function world(
   };
 }
 
-export const addrOf = (of: TestEndpoint): MemoryAddr => of.addr;
 export const bytes = (text: string): Uint8Array => encodeText(text);
 export const drops = (of: Pick<TestEndpoint, 'counters'>, reason: string): number =>
   [...of.counters.drops].find(([name]) => name === reason)?.[1] ?? 0;
@@ -86,7 +85,7 @@ export async function pair(
   const alice = open(options);
   const bob = open(ofBob);
   const accepted = bob.connections();
-  const here = await run(alice.connect(addrOf(bob)));
+  const here = await run(alice.connect(bob.addr));
   const there = (await run(accepted.next())).value!;
   await accepted.return();
   return { alice, bob, here, there };
