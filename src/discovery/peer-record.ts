@@ -1,6 +1,7 @@
 /**
- * Signed address records: a peer's own word about where it can be reached, which others hand on and cannot change. They may
- * leave addresses out, since the signature is over digests of the addresses. docs/wire/peer-exchange.md has the bytes.
+ * Signed address records: a peer states its own addresses, and others pass the record on but cannot change it. They may
+ * omit addresses, because the signature covers digests of the addresses. The bytes are defined in
+ * docs/wire/peer-exchange.md.
  */
 
 import { hash } from '#crypto';
@@ -13,18 +14,21 @@ import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { type KeyRegistry, type Signer } from '../identity/key-algorithm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 
-/** What a record says once its signature is known to be right. */
+/** The content of a record whose signature is verified. */
 export interface PeerRecord {
   readonly id: PeerId;
   readonly publicKey: PublicKey;
-  /** Address texts, best first; each holds `id`. 0 to {@link MAX_RECORD_ADDRS}; those that a teller left out are missing. */
+  /**
+   * Address texts, best first; each contains `id`. 0 to {@link MAX_RECORD_ADDRS}; addresses that a sender omitted are
+   * missing.
+   */
   readonly addrs: readonly string[];
-  /** The peer has left: it is not to be tried any more. */
+  /** The peer has left: it must not be tried any more. */
   readonly withdrawn: boolean;
   /** Milliseconds since the Unix epoch, by the peer's own clock. */
   readonly issuedMs: number;
   readonly expiresMs: number;
-  /** The record as it goes over the wire. */
+  /** The encoded record. */
   readonly bytes: Bytes;
 }
 
@@ -32,37 +36,37 @@ export interface PeerRecord {
 export const MAX_RECORD_ADDRS = 16;
 /** UTF-8 bytes of one address. */
 export const MAX_ADDR_BYTES = 512;
-/** The longest that a record may hold good: a day. */
+/** The maximum lifetime of a record: one day. */
 export const MAX_LIFETIME_MS = 86_400_000;
 /** The longest key and signature, in bytes; RSA-4096 needs half of it. */
 const MAX_KEY_BYTES = 1024;
-/** Everything above, with room for lengths. */
+/** Everything above, plus the length fields. */
 export const MAX_RECORD_BYTES = 16_384;
 const VERSION = 2;
 const KIND = { addresses: 0, withdrawal: 1 } as const;
 const ENTRY = { digest: 0, address: 1 } as const;
 /** SHA-256. */
 const DIGEST_BYTES = 32;
-/** What is signed begins with this, so that no signature over anything else is one over a record. */
+/** Prefix of the signed bytes: separates these signatures from signatures over other data. */
 const CONTEXT = encodeText('shoal peer record 2\0');
 
-/** Why bytes are no record. */
+/** Why bytes are not a valid record. */
 export type RecordFault = 'malformed' | 'bad_signature' | 'wrong_id';
 
-/** What one signs. */
+/** The fields to sign. */
 export interface PeerRecordFields {
   readonly addrs: readonly string[];
   readonly issuedMs: number;
-  /** How long it holds good, in milliseconds: 1 to {@link MAX_LIFETIME_MS}. */
+  /** The lifetime in milliseconds: 1 to {@link MAX_LIFETIME_MS}. */
   readonly lifetimeMs: number;
-  /** Says that the peer has left; such a record has no addresses. @default false */
+  /** Announces that the peer has left; such a record has no addresses. @default false */
   readonly withdrawn?: boolean | undefined;
 }
 
 /**
- * A record of the holder of the key.
+ * Creates a record signed with the key.
  *
- * @throws {TypeError | RangeError} when an address does not hold the key's PeerID, or something is out of bounds.
+ * @throws {TypeError | RangeError} when an address does not contain the key's PeerID, or a field is out of range.
  */
 export function signPeerRecord(signer: Signer, fields: PeerRecordFields): PeerRecord {
   const { addrs, issuedMs, lifetimeMs, withdrawn = false } = fields;
@@ -97,7 +101,10 @@ export function signPeerRecord(signer: Signer, fields: PeerRecordFields): PeerRe
   return { id, publicKey, addrs: [...addrs], withdrawn, issuedMs, expiresMs: issuedMs + lifetimeMs, bytes };
 }
 
-/** The record in `bytes`, its signature checked, or what is wrong with it. Never throws; keeps nothing of `bytes`. */
+/**
+ * Decodes a record and checks its signature; returns the fault of an invalid one. Never throws; keeps no reference to
+ * `bytes`.
+ */
 export function verifyPeerRecord(
   bytes: Uint8Array,
   registry: KeyRegistry = defaultKeyRegistry,
@@ -106,7 +113,7 @@ export function verifyPeerRecord(
   return unverified === undefined ? 'malformed' : verifyRead(unverified, registry);
 }
 
-/** What bytes say before their signature is checked: cheap, and believed by nobody. */
+/** A decoded record before its signature is checked. Cheap to make, and not trusted. */
 export interface UnverifiedRecord {
   readonly bytes: Bytes;
   readonly spki: Bytes;
@@ -114,7 +121,7 @@ export interface UnverifiedRecord {
   readonly lifetimeMs: number;
   readonly withdrawn: boolean;
   readonly addrs: readonly string[];
-  /** What the signature is over: the same for all copies of a record, whatever was left out of them. */
+  /** The signed bytes: the same for all copies of a record, whatever addresses they omit. */
   readonly signed: Bytes;
   readonly signature: Bytes;
 }
@@ -153,7 +160,7 @@ export function readPeerRecord(bytes: Uint8Array): UnverifiedRecord | undefined 
   return { bytes: record, spki, issuedMs, lifetimeMs, withdrawn, addrs, signed, signature };
 }
 
-/** Checks the signature of a record, and that its addresses lead to its subject. */
+/** Checks the signature of a record, and that its addresses contain the PeerID of its signer. */
 export function verifyRead(unverified: UnverifiedRecord, registry: KeyRegistry): PeerRecord | RecordFault {
   const { bytes, spki, issuedMs, lifetimeMs, withdrawn, addrs, signed, signature } = unverified;
   const verifier = registry.verifier(spki);
@@ -165,7 +172,7 @@ export function verifyRead(unverified: UnverifiedRecord, registry: KeyRegistry):
 }
 
 /**
- * The record with some of its addresses left out: their digests stand in their place, so that the signature still holds.
+ * Returns the record without some of its addresses: their digests replace them, so that the signature stays valid.
  *
  * @param keep - whether an address stays.
  */
@@ -179,7 +186,7 @@ export function withoutAddrs(bytes: Bytes, keep: (addr: string) => boolean): Byt
   return concatBytes(viewFrom(bytes, 0, start), ...kept, viewFrom(bytes, end));
 }
 
-/** The UTF-8 bytes of an entry that holds an address. */
+/** The UTF-8 bytes of an entry that contains an address. */
 function textOf(entry: Bytes): Bytes {
   const reader = new RecordReader(entry);
   reader.at = 1;
@@ -187,9 +194,9 @@ function textOf(entry: Bytes): Bytes {
 }
 
 /**
- * One copy with the addresses of both, for two copies of one record from which different addresses were left out.
+ * Merges two copies of one record that omit different addresses.
  *
- * @param other - says the same as `bytes`: its signed bytes are equal.
+ * @param other - a copy of the same record: its signed bytes are equal.
  */
 export function mergeCopies(bytes: Bytes, other: Bytes): Bytes {
   const [mine, theirs] = [entriesOf(bytes), entriesOf(other)];
@@ -231,7 +238,7 @@ function prefixed(bytes: Uint8Array): Bytes {
   return concatBytes(encodeVarint(bytes.length), bytes);
 }
 
-/** Reads fields one after the other; once one is not there, all that follow are empty. */
+/** Reads fields one after the other; after the first missing one, all further fields are empty. */
 class RecordReader {
   readonly #bytes: Bytes;
   at = 0;
@@ -252,7 +259,7 @@ class RecordReader {
 
   varint(): number {
     const read = readVarint(this.#bytes, this.at);
-    // One text for each value: an overlong form would be another record with the same meaning.
+    // One encoding for each value: an overlong form would be another record with the same meaning.
     if (read === undefined || encodeVarint(read.value).length !== read.end - this.at) return this.fail(0);
     this.at = read.end;
     return read.value;

@@ -1,4 +1,4 @@
-/** Asks `accept` about the peers of a node. */
+/** Calls `accept` for the peers of a node. */
 
 import { formatSocketAddress } from '../base/ip.ts';
 import { type IpAddr, makeAddr } from '../core/addr.ts';
@@ -19,7 +19,7 @@ export class Accepting {
     this.#fingerprint = fingerprint;
     this.#gate = new AcceptGate<IpAddr>({
       realm,
-      // Every peer that is asked about here comes from `#peer`.
+      // Every peer passed here comes from `#peer`.
       accept: (peer) => accept(peer as NodeAcceptPeer),
       onFault: (peer, cause) => {
         count.hookErrors++;
@@ -28,13 +28,13 @@ export class Accepting {
     });
   }
 
-  /** Whether a peer that has proven `publicKey` may talk. A connection that is given up meanwhile gets a no. */
+  /** Whether a peer that has proven `publicKey` is admitted. False for a connection that is aborted meanwhile. */
   ask(connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal): Promise<boolean> {
     const peer = this.#peer(connection, publicKey);
     return askUntilAborted((settle) => this.#gate.ask(peer, connection.ip, settle), signal);
   }
 
-  /** Asks again; `end` is called for each that is refused. */
+  /** Asks again; calls `end` for each refused peer. */
   recheck<C extends TcpConnection>(connections: readonly C[], end: (connection: C) => void): Promise<void> {
     return this.#gate.recheck(
       connections.map((connection) => [this.#peer(connection, connection.publicKey!), () => end(connection)]),

@@ -1,8 +1,8 @@
-/** IPs that a node has nothing to do with for a while. */
+/** The banned IPs of a node. */
 
 import { ipNetwork } from '../base/ip.ts';
 
-/** Bounded by `maxBans`: the one that ends soonest makes room. */
+/** Bounded by `maxBans`: the ban that ends first is removed when it is full. */
 export class Bans {
   readonly maxBans: number;
   readonly #groupIpv6: boolean;
@@ -13,7 +13,7 @@ export class Bans {
     this.#groupIpv6 = groupIpv6;
   }
 
-  /** The banned, and the time at which each ban ends. */
+  /** The banned IPs, and the time at which each ban ends. */
   list(nowMs: number): ReadonlyMap<string, number> {
     this.#sweep(nowMs);
     return new Map(this.#until);

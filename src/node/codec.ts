@@ -1,61 +1,61 @@
 /**
- * Codecs: how messages become bytes on a connection, and bytes messages. A node is told
- * its codec once, and its hooks and connections infer the types of messages from it.
+ * Codecs: encode messages as bytes on a connection, and decode them. A node gets its codec once, and its hooks and
+ * connections infer the types of messages from it.
  */
 
 import { type Bytes } from '../base/bytes.ts';
 import { type TcpConnection } from './connection.ts';
 
-/** Cuts the bytes of one connection into messages. It keeps state, so each connection gets one of its own. */
+/** Splits the bytes of one connection into messages. It has state, so each connection gets its own. */
 export interface Decoder<out M> {
-  /** Takes what came. `chunk` is the decoder's to keep: messages may be views of it. */
+  /** Takes received bytes. `chunk` then belongs to the decoder: messages may be views of it. */
   push(chunk: Bytes): void;
   /**
-   * The next whole message, or `undefined` when it takes more bytes. Called until then, and only as fast as messages are
-   * processed, so the decoder is the queue: it holds one chunk and one unfinished message.
+   * Returns the next complete message, or `undefined` when more bytes are needed. Called repeatedly until then, and
+   * only as fast as messages are processed, so the decoder is the queue: it holds one chunk and one unfinished message.
    *
-   * Throwing says that the bytes are no message: a {@link P2PError} `limit_exceeded` counts as `oversize`, anything else
-   * as `malformed`. The size of a message must be checked before its bytes are gathered.
+   * A throw means that the bytes are not a message: a {@link P2PError} `limit_exceeded` counts as `oversize`, any other
+   * error as `malformed`. The size of a message must be checked before its bytes are collected.
    */
   next(): M | undefined;
-  /** Bytes taken and not yet given out as messages. */
+  /** Bytes taken but not yet returned as messages. */
   readonly bufferedBytes: number;
-  /** Why the peer is about to close, once it has said so. */
+  /** The reason for closing, once the peer has sent it. */
   readonly reason?: string | undefined;
   /**
-   * Where the next bytes belong, when they are part of a large message whose buffer is there: then they are read to it,
-   * and not pushed. @default all bytes are pushed
+   * Where to read the next bytes, when they belong to a large message whose buffer exists: they are read into it and
+   * not pushed. @default all bytes are pushed
    */
   space?(): Uint8Array | undefined;
-  /** So many bytes were read to `space()`. */
+  /** Reports the number of bytes that were read into `space()`. */
   filled?(bytes: number): void;
 }
 
-/** Where an encoder writes its frame. Borrowed for the one call. */
+/** Where an encoder writes its frame. Valid only during the call. */
 export interface FrameWriter {
   uint8(value: number): void;
   uint16(value: number, littleEndian?: boolean): void;
   uint32(value: number, littleEndian?: boolean): void;
   varint(value: number): void;
-  /** Small ones are copied; large ones go out from where they are, so they must stay as they are until flushed. */
+  /** Small ones are copied; large ones are sent without a copy, so they must not change until flushed. */
   bytes(bytes: Uint8Array): void;
-  /** Their length in four bytes, and the bytes: what many frames are, in one step. */
+  /** Writes the length in four bytes, then the bytes: the form of many frames, in one step. */
   prefixed(bytes: Uint8Array, littleEndian?: boolean): void;
 }
 
 /** Writes the messages of one connection as bytes. */
 export interface Encoder<in M> {
-  /** Writes one frame. Throwing refuses the message: nothing of it goes out, and `send` throws the same. */
+  /** Writes one frame. A throw refuses the message: nothing of it is sent, and `send` throws the same error. */
   encode(message: M, out: FrameWriter): void;
-  /** Writes what tells the peer why this side is about to close. @default the codec cannot say it */
+  /** Writes the reason for which this side is about to close. @default the codec cannot send a reason */
   encodeReason?(reason: string, out: FrameWriter): void;
 }
 
 /**
  * Both directions of a format.
  *
- * @typeParam In - the messages that come.
- * @typeParam Out - the messages that can be sent.
+ * @typeParam In - received messages.
+ * @typeParam Out - messages that can be sent.
  */
 export interface Codec<out In, in Out = In> {
   /** A decoder for one connection. */
@@ -64,7 +64,7 @@ export interface Codec<out In, in Out = In> {
   encoder(connection: TcpConnection): Encoder<Out>;
 }
 
-/** How {@link mapCodec} turns messages into other ones. */
+/** How {@link mapCodec} converts messages. */
 export interface CodecMap<In, Out, NewIn, NewOut> {
   /** Throwing counts as `malformed`. */
   readonly decode: (message: In) => NewIn;
@@ -72,7 +72,7 @@ export interface CodecMap<In, Out, NewIn, NewOut> {
 }
 
 /**
- * The same frames with other messages in them.
+ * A codec with the same frames and converted messages.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Many nodes at once, for tests and examples. */
+/** Connects many nodes at once, for tests and examples. */
 
 import { describeValue } from '../base/checks.ts';
 import { type Topology } from '../base/topology.ts';
@@ -6,14 +6,14 @@ import { type TcpConnection } from './connection.ts';
 import { type Node } from './node.ts';
 
 /**
- * Connects nodes that listen: for each edge of the topology the lower one dials the higher. On loopback all have one IP, so
- * `maxConnectionsPerIp` has to allow for the neighbours.
+ * Connects listening nodes: for each edge of the topology the lower one dials the higher. On loopback all have one IP,
+ * so `maxConnectionsPerIp` must allow for the neighbours.
  *
- * @param topology - a shape, or what makes one for so many nodes: `topology.ring`.
- * @returns the connections that were made, in the order of the edges; the ends that were dialled may take a moment more.
+ * @param topology - a shape, or a function that makes one for a number of nodes: `topology.ring`.
+ * @returns the dialled connections, in the order of the edges; the accepting ends may become available a moment later.
  * @throws {RangeError} (at once) when there are fewer than two nodes, or the shape is for another number of nodes.
- * @throws {TypeError} (at once) when one does not listen, or `topology` is none.
- * @throws {P2PError} (by rejection) as `connect` does; what was connected before stays.
+ * @throws {TypeError} (at once) when a node does not listen, or `topology` is not a shape.
+ * @throws {P2PError} (by rejection) as `connect` does; earlier connections stay.
  */
 export function connectNodes(
   nodes: readonly Node[],

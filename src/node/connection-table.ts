@@ -1,13 +1,13 @@
-/** The connections of a node that are up. */
+/** The established connections of a node. */
 
 import { type NodeConnection } from './node-connection.ts';
 
-/** Bounded by the places that the node gives out. */
+/** Bounded by the node's connection limits. */
 export class ConnectionTable<Out> {
   readonly #byId = new Map<number, NodeConnection<Out>>(); // Bounded by maxConnections.
   /** The newest connection with each other end. */
   readonly #byAddr = new Map<string, NodeConnection<Out>>(); // Bounded by maxConnections.
-  /** Those who wait for the last to go. Bounded by one: `close` waits once. */
+  /** Waits for the last connection to be removed. Bounded by one: `close` waits once. */
   #onEmpty: (() => void) | undefined;
 
   get size(): number {
@@ -22,7 +22,7 @@ export class ConnectionTable<Out> {
     return this.#byAddr.get(addr);
   }
 
-  /** In the order in which they came up. */
+  /** In order of establishment. */
   all(): NodeConnection<Out>[] {
     return Array.from(this.#byId.values());
   }
@@ -32,7 +32,7 @@ export class ConnectionTable<Out> {
     this.#byAddr.set(connection.addr, connection);
   }
 
-  /** @returns what was there. */
+  /** @returns the removed connection. */
   remove(id: number): NodeConnection<Out> | undefined {
     const connection = this.#byId.get(id);
     if (connection === undefined) return undefined;
@@ -42,7 +42,7 @@ export class ConnectionTable<Out> {
     return connection;
   }
 
-  /** Resolves when there is none. */
+  /** Resolves when the table is empty. */
   empty(): Promise<void> {
     if (this.#byId.size === 0) return Promise.resolve();
     return new Promise((resolve) => {

@@ -1,17 +1,17 @@
-/** A connection as users see it: who is at its other end, what is sent on it, and how it ends. */
+/** The public interface of a connection: its peer, sending, and its end. */
 
 import { type Side } from '../core/accept.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type ConnectionStats, type DisconnectReason } from './stats.ts';
 
-/** Who or what ended a connection; the first one counts. */
+/** What ended a connection; the first cause counts. */
 export type DisconnectOrigin =
   /** `connection.disconnect`, `node.drain`, `node.ban` or `node.recheck`. */
   | 'user'
   /** The peer's end, its bytes, its silence, or `onMessage`. */
   | 'reading'
-  /** The peer does not take what is written. */
+  /** The peer does not read what is sent to it. */
   | 'writing'
   /** `onConnect` threw. */
   | 'on_connect'
@@ -22,70 +22,70 @@ export type DisconnectOrigin =
 export interface Disconnect {
   readonly origin: DisconnectOrigin;
   readonly reason: DisconnectReason;
-  /** What the peer said of it, where its codec can. From the peer: any text up to the codec's limit. */
+  /** The reason sent by the peer, if its codec supports reasons. From the peer: any text up to the codec's limit. */
   readonly said?: string | undefined;
   readonly cause?: unknown;
 }
 
-/** How connections are ended. */
+/** Options for ending a connection. */
 export interface DisconnectOptions extends CallOptions {
-  /** Told to the peer, where the codec can. @default 'closed' */
+  /** Sent to the peer, if the codec supports reasons. @default 'closed' */
   readonly reason?: string | undefined;
 }
 
-/** How one message is sent. */
+/** Options for sending one message. */
 export interface SendOptions {
-  /** Higher goes first, past what waits; messages of one priority stay in order. @default 0 */
+  /** Higher is sent first, before other waiting messages; messages of one priority stay in order. @default 0 */
   readonly priority?: number | undefined;
-  /** Whether to return a promise for the fate of the message. @default false */
+  /** Whether to return a promise for the result of the message. @default false */
   readonly delivery?: boolean | undefined;
-  /** The message is dropped if it has not been handed to the system by then. @default Infinity */
+  /** The message is dropped if it has not been passed to the system by then. @default Infinity */
   readonly timeoutMs?: number | undefined;
 }
 
 /**
  * One connection. The same object in every hook, from the handshake to its end.
  *
- * @typeParam Out - the messages that the codec of its node can send. A bare `TcpConnection` is one of any node.
+ * @typeParam Out - the messages that the codec of its node can send. `TcpConnection` without it fits any node.
  */
 export interface TcpConnection<in Out = never> {
-  /** No other connection of the node ever has it. */
+  /** Unique among all connections of the node. */
   readonly id: number;
-  /** The other end as `ip:port`; for a peer that dialled, the port is one that nobody listens on. */
+  /** The other end as `ip:port`; for a peer that dialled, nobody listens on that port. */
   readonly addr: string;
   /** The other end's IP; never IPv4-mapped. */
   readonly ip: string;
   readonly port: number;
-  /** Our own end as `ip:port`. */
+  /** The local end as `ip:port`. */
   readonly localAddr: string;
-  /** What the peer is: `'initiator'` when it dialled this node, `'responder'` when this node dialled it. */
+  /** The role of the peer: `'initiator'` when it dialled this node, `'responder'` when this node dialled it. */
   readonly side: Side;
   readonly state: 'connecting' | 'open' | 'closing' | 'closed';
   /** The peer's key, when a handshake has proven it and `accept` has admitted it. */
   readonly publicKey: PublicKey | undefined;
-  /** What was given to `connect` as `tag`. */
+  /** The `tag` that was passed to `connect`. */
   readonly tag: unknown;
   readonly stats: ConnectionStats;
   /** Aborted when the connection begins to end; its reason is a {@link P2PError} `disconnected`. */
   readonly signal: AbortSignal;
-  /** Resolves when it has ended, `onDisconnect` included. Never rejects. */
+  /** Resolves after the connection has ended and `onDisconnect` has run. Never rejects. */
   readonly closed: Promise<Disconnect>;
 
   /**
-   * Queues a message and returns at once. Bytes in it stay as they are until `flushed()`: large ones are not copied.
+   * Queues a message and returns at once. Bytes in it must not change until `flushed()`: large ones are not copied.
    *
-   * @returns `true` when queued, `false` when queued and the queue is above its high-water mark: `ready()` tells when it is
-   *   not.
-   * @throws {P2PError} `limit_exceeded` when the queue is full; `disconnected` when it is not connected; `unsupported` when
-   *   it was connected before `writing` was enabled. Nothing is queued then.
+   * @returns `true` when queued, `false` when queued and the queue is above its high-water mark: `ready()` waits until
+   * it is below.
+   * @throws {P2PError} `limit_exceeded` when the queue is full; `disconnected` when it is not connected; `unsupported`
+   * when it was connected before `writing` was enabled. Nothing is queued then.
    */
   send(message: Out, options?: SendOptions & { readonly delivery?: false | undefined }): boolean;
   /**
-   * As above, and tells what became of the message.
+   * As above, with a promise for the result.
    *
-   * @returns resolves when the message is in the kernel, which is no promise of arrival.
-   * @throws {P2PError} (by rejection, which need not be caught) `timeout` when it was not sent in time; `disconnected` when
-   *   the connection ended first: then `sent` says whether some of it may have gone out.
+   * @returns resolves when the message is in the kernel; it may still be lost.
+   * @throws {P2PError} (by rejection, which need not be caught) `timeout` when it was not sent in time; `disconnected`
+   * when the connection ended first: `sent` then says whether a part of it may have been sent.
    */
   send(message: Out, options: SendOptions & { readonly delivery: true }): Promise<void>;
 
@@ -103,16 +103,16 @@ export interface TcpConnection<in Out = never> {
    */
   flushed(options?: CallOptions): Promise<void>;
 
-  /** Processes no further messages, and stops reading, until `resume()`. Without `reading` it does nothing. */
+  /** Stops processing messages and reading until `resume()`. Has no effect without `reading`. */
   pause(): void;
   /** Undoes {@link TcpConnection.pause}. */
   resume(): void;
 
   /**
-   * Ends the connection politely: flushes, closes this half, processes what still comes, and waits until the peer has read
-   * it all and closed its half, up to `timeoutMs` (5000 by default); then it lets go.
+   * Ends the connection gracefully: flushes, closes this half, processes incoming messages, and waits until the peer
+   * has read everything and closed its half, up to `timeoutMs` (5000 by default); then closes it.
    *
-   * @returns whether this call did it; `false`, at once, when it is ending already or has ended.
+   * @returns whether this call ended it; `false`, at once, when it is ending already or has ended.
    */
   disconnect(options?: DisconnectOptions): Promise<boolean>;
 }

@@ -1,4 +1,4 @@
-/** What comes on a connection: from the pipe through the cipher to the reader, and what stops it meanwhile. */
+/** Receives on a connection: passes bytes from the pipe through the cipher to the reader, and pauses the pipe. */
 
 import { type Bytes, concatBytes } from '../base/bytes.ts';
 import { type Realm } from '../core/realm.ts';
@@ -9,16 +9,16 @@ import { type Reader } from './reader.ts';
 import { type DisconnectReason } from './stats.ts';
 import { type Transform } from './transform.ts';
 
-/** Who wants the pipe not to be read. */
+/** The reasons for pausing the pipe. */
 export type PausedBy = 'reader' | 'transform' | 'memory';
 
-/** What {@link Incoming} needs of its connection. */
+/** What {@link Incoming} needs from its connection. */
 export interface IncomingOwner {
   readonly realm: Realm;
   readonly state: 'connecting' | 'open' | 'closing' | 'closed';
-  /** The peer has closed its half, and everything that came before has been processed. */
+  /** The peer has closed its half, and all earlier bytes have been processed. */
   peerEnded(isTruncated: boolean, said?: string): void;
-  /** The pipe is gone. */
+  /** The pipe has closed. */
   lost(cause: Error | undefined): void;
   fail(origin: DisconnectOrigin, reason: DisconnectReason, cause?: unknown): void;
 }
@@ -28,11 +28,11 @@ export class Incoming implements PipeSink {
   readonly #pipe: Pipe;
   readonly #transform: Transform | undefined;
   readonly #reader: Reader | undefined;
-  /** Whether what comes is still processed. */
+  /** Whether received bytes are still processed. */
   #isReading = true;
-  /** Bounded by those who may want it. */
+  /** Bounded by the values of `PausedBy`. */
   readonly #pauses = new Set<PausedBy>();
-  /** The peer has closed its half, and the transform has not opened all that came before. */
+  /** The peer has closed its half, and the transform has not decrypted all earlier bytes. */
   #endsLater = false;
 
   constructor(owner: IncomingOwner, pipe: Pipe, transform: Transform | undefined, reader: Reader | undefined) {
@@ -45,13 +45,13 @@ export class Incoming implements PipeSink {
   /**
    * Begins to read.
    *
-   * @param left - what the handshake has left: bytes read past it, and the peer's end.
+   * @param left - the state after the handshake: bytes read beyond it, and the peer's end.
    */
   start(left: { readonly rest: Bytes; readonly hasEnded: boolean } | undefined): void {
     this.#pipe.sink = this;
     if (this.#reader === undefined) return;
     if (this.#transform === undefined) this.#pipe.readInto?.(this.#reader);
-    // In a turn of its own: no message is processed before the node knows of the connection.
+    // Asynchronously: no message is processed before the node has registered the connection.
     queueMicrotask(() => {
       if (left !== undefined && left.rest.length > 0) this.onData(left.rest);
       if (left?.hasEnded === true) this.onEnd();
@@ -59,7 +59,7 @@ export class Incoming implements PipeSink {
     });
   }
 
-  /** Reads the pipe or not. */
+  /** Pauses or resumes reading the pipe. */
   setPaused(by: PausedBy, paused: boolean): void {
     const wasPaused = this.#pauses.size > 0;
     if (paused) this.#pauses.add(by);
@@ -69,13 +69,13 @@ export class Incoming implements PipeSink {
     else this.#pipe.resume();
   }
 
-  /** Processes nothing more. */
+  /** Stops processing. */
   stop(): void {
     this.#isReading = false;
     this.#reader?.stop();
   }
 
-  /** Reads on to the peer's end, whether or not somebody processes what comes. */
+  /** Reads until the peer's end, even if received bytes are no longer processed. */
   readToEnd(): void {
     if (this.#reader === undefined || !this.#isReading) this.#pipe.resume();
   }
@@ -101,7 +101,7 @@ export class Incoming implements PipeSink {
     this.#owner.lost(cause);
   }
 
-  /** Hands on what the transform opens. @returns whether there was something */
+  /** Passes on decrypted bytes. @returns whether there were any */
   #open(open: () => readonly Bytes[] | undefined): boolean {
     let parts: readonly Bytes[] | undefined;
     try {
@@ -116,7 +116,7 @@ export class Incoming implements PipeSink {
     return true;
   }
 
-  /** Opens in later turns what is left, and reads nothing meanwhile. */
+  /** Decrypts the rest asynchronously in steps, and reads nothing meanwhile. */
   #openMore(more: () => readonly Bytes[] | undefined): void {
     this.setPaused('transform', true);
     later(this.#owner.realm, () => {

@@ -1,6 +1,6 @@
 /**
- * `shoal/node`: a TCP node. Everything it does with connections is a hook that you enable: reading, writing, onConnect,
- * onDisconnect; what secures them is its `security`.
+ * `shoal/node`: a TCP node. Hooks determine what it does with connections: reading, writing, onConnect, onDisconnect;
+ * `security` encrypts and authenticates them.
  *
  * @example
  * ```ts

@@ -1,7 +1,8 @@
 /**
- * How many connections a node has at most: in all, from one IP, and being set up. A place is reserved in one step before
- * anything asynchronous begins, so no limit is exceeded, not for an instant. Connections that come and those that go are
- * set up apart, and places for those that come are shared out by network: nobody locks out others, or our own dials.
+ * The connection limits of a node: in total, per IP, and being set up. A place is reserved synchronously before
+ * anything asynchronous begins, so no limit is ever exceeded. Accepted and dialled connections are counted separately
+ * while they are set up, and the places of accepted ones are shared by network: no network can block others, or this
+ * node's own dials.
  */
 
 import { type Side } from '../core/accept.ts';
@@ -9,19 +10,19 @@ import { ipNetwork } from '../base/ip.ts';
 import { wholeNumber } from '../base/checks.ts';
 import { SourceShares } from '../base/source-shares.ts';
 
-/** The bounds on connections. */
+/** The limits of connections. */
 export interface ConnectionLimits {
-  /** Connections, those being set up included. @default 1000 */
+  /** Connections, including those being set up. @default 1000 */
   readonly maxConnections?: number | undefined;
   /**
-   * Of these, from and to one IP. An IPv4-mapped IPv6 address counts as its IPv4 address. @default 100, so that no IP can
-   * take more than a tenth of the places
+   * Of these, connections with one IP. An IPv4-mapped IPv6 address counts as its IPv4 address. @default 100, so that no
+   * IP takes more than a tenth of the places
    */
   readonly maxConnectionsPerIp?: number | undefined;
   /**
-   * Of these, being set up: from the first byte of TCP to the end of the handshake. So many of our own, and so many of others;
-   * when others take all of theirs, one of the network (/24, /64) that takes the most makes room for a newcomer from
-   * elsewhere. @default 100
+   * Of these, connections being set up: from the first byte of TCP to the end of the handshake. The limit applies to
+   * dialled and to accepted ones separately; when accepted ones reach it, one of the network (/24, /64) with the most
+   * is evicted for a connection from another network. @default 100
    */
   readonly maxConnecting?: number | undefined;
   /**
@@ -31,36 +32,36 @@ export interface ConnectionLimits {
   readonly groupIpv6?: boolean | undefined;
 }
 
-/** Source: reference node: 100, 1 and 100; its users raised the first, and met the second first of all. */
+/** Source: the reference node has 100, 1 and 100; its users raised the first, and reached the second first. */
 export const LIMIT_DEFAULTS = { maxConnections: 1000, maxConnectionsPerIp: 100, maxConnecting: 100 } as const;
 
 /** Which limit is reached. */
 export type LimitReached = 'max_connections' | 'max_connections_per_ip' | 'max_connecting';
 
-/** Some places are kept for connections of our own, so that those who connect cannot take all. */
+/** Places reserved for dials, so that accepted connections cannot take all. */
 const reservedForDials = (maxConnections: number): number => Math.min(Math.floor(maxConnections / 16), 16);
 
-/** A place for one connection. */
+/** A reserved place for one connection. */
 export interface Reservation {
   /** The connection is set up: it no longer counts as connecting. */
   establish(): void;
-  /** Gives the place back; harmless the second time. */
+  /** Releases the place; has no effect the second time. */
   release(): void;
 }
 
-/** Counts places. */
+/** Counts reserved places. */
 export class Admission {
   readonly maxConnections: number;
   readonly maxConnectionsPerIp: number;
   readonly maxConnecting: number;
   readonly #groupIpv6: boolean;
   readonly #perIp = new Map<string, number>(); // Bounded by maxConnections.
-  /** Connections of peers that dialled, which are being set up. Bounded by maxConnecting. */
+  /** Accepted connections being set up. Bounded by maxConnecting. */
   readonly #ofInitiators = new SourceShares<{ readonly ip: string; readonly evict: () => void }>();
   readonly #connecting = { initiator: 0, responder: 0 };
   #total = 0;
 
-  /** @throws {TypeError | RangeError} when a limit is no whole number of at least 1. */
+  /** @throws {TypeError | RangeError} when a limit is not a whole number of at least 1. */
   constructor(limits: ConnectionLimits) {
     const checked = (name: keyof typeof LIMIT_DEFAULTS): number =>
       wholeNumber(limits[name], name, LIMIT_DEFAULTS[name], 1, Number.MAX_SAFE_INTEGER);
@@ -70,21 +71,21 @@ export class Admission {
     this.#groupIpv6 = limits.groupIpv6 ?? false;
   }
 
-  /** All places taken. */
+  /** All reserved places. */
   get total(): number {
     return this.#total;
   }
 
-  /** Of these, by connections that are being set up. */
+  /** Of these, places of connections being set up. */
   get connecting(): number {
     return this.#connecting.initiator + this.#connecting.responder;
   }
 
   /**
    * @param ip - canonical.
-   * @param side - the peer's: those that dial and those that are dialled are counted apart.
-   * @param onEvict - called when a connection of a peer that dialled makes room for another: its place is gone.
-   * @returns a place, or the limit that leaves none.
+   * @param side - the role of the peer: accepted and dialled connections are counted separately.
+   * @param onEvict - called when an accepted connection is evicted: its place is already released.
+   * @returns a place, or the limit that was reached.
    */
   reserve(ip: string, side: Side, onEvict?: () => void): Reservation | LimitReached {
     const key = this.#groupIpv6 ? ipNetwork(ip) : ip;
@@ -129,7 +130,10 @@ export class Admission {
     return place;
   }
 
-  /** Ends a set-up of a network that has more of them. @returns false when nobody has more than the newcomer's own host. */
+  /**
+   * Evicts a connection being set up, from a network with more of them. @returns false when no network has more than
+   * the newcomer's
+   */
   #makeRoom(ip: string): boolean {
     const victim = this.#ofInitiators.victimFor(ip);
     if (victim === undefined || victim.ip === ip) return false;

@@ -1,18 +1,18 @@
-/** Whether a node listens, and where. */
+/** The listening state of a node. */
 
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 import { bindFirst } from '../net/default-bind.ts';
 import { type Listener, type ListenOptions, type Network } from '../net/network.ts';
 
-/** How a node listens. */
+/** Options of listening. */
 export interface ListeningOptions extends Omit<ListenOptions, 'bind'> {
   readonly network: Network;
-  /** The error of what is attempted when the node is closed; `undefined` while it is not. */
+  /** The error of an operation on a closed node; `undefined` while it is open. */
   readonly closedError: (what: string) => P2PError | undefined;
 }
 
-/** Goes on and off one call after the other. */
+/** Starts and stops the listener; calls run one after the other. */
 export class Listening {
   readonly #options: ListeningOptions;
   #listener: Listener | undefined;
@@ -22,13 +22,13 @@ export class Listening {
     this.#options = options;
   }
 
-  /** Where it listens. */
+  /** The listening address. */
   get address(): SocketAddress | undefined {
     return this.#listener?.address;
   }
 
   /**
-   * @param binds - where to: the first that this machine has.
+   * @param binds - candidate addresses: the first that this machine has is used.
    * @throws (by rejection) {P2PError} `in_use`, `unreachable`, `unsupported`, `closed`.
    */
   start(binds: readonly SocketAddress[]): Promise<SocketAddress> {
@@ -51,7 +51,7 @@ export class Listening {
     });
   }
 
-  /** Waits for what was begun before. */
+  /** Waits for earlier calls. */
   stop(): Promise<void> {
     return this.#toggle(() => this.stopNow());
   }

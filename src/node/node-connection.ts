@@ -1,4 +1,4 @@
-/** A connection from the inside: what it is made of, and its states from the first byte to its end. */
+/** The implementation of a connection: its parts, and its states from the first byte to its end. */
 
 import { type Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
@@ -33,10 +33,10 @@ import { type Transform } from './transform.ts';
 import { MessageWriter } from './writer.ts';
 import { type WritingHook } from './writing.ts';
 
-/** How long a polite end may take, unless the call says otherwise. */
+/** The default time limit of a graceful end. */
 const DISCONNECT_TIMEOUT_MS = 5000;
 
-/** What a connection needs of its node. */
+/** What a connection needs from its node. */
 export interface ConnectionOwner {
   readonly realm: Realm;
   readonly count: NodeCount;
@@ -47,7 +47,7 @@ export interface ConnectionOwner {
   removed(id: number, how: Disconnect): void;
 }
 
-/** What is done with a connection that is up. */
+/** The hooks of an established connection. */
 export interface ConnectionHooks<In, Out> {
   readonly codec: Codec<In, Out> | undefined;
   readonly reading: ReadingHook<In, Out> | undefined;
@@ -56,7 +56,7 @@ export interface ConnectionHooks<In, Out> {
   readonly onDisconnect: DisconnectHook<Out> | undefined;
 }
 
-/** What was there before the connection. */
+/** The parts from which a connection is made. */
 export interface ConnectionParts {
   readonly owner: ConnectionOwner;
   readonly id: number;
@@ -87,7 +87,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
   #writer: MessageWriter<Out> | undefined;
   #onDisconnect: DisconnectHook<Out> | undefined;
   #ending: Ending<Out> | undefined;
-  /** Made when somebody asks: most connections need none. */
+  /** Created on first access: most connections need none. */
   #abort: AbortController | undefined;
   #closed: PromiseWithResolvers<Disconnect> | undefined;
   #how: Disconnect | undefined;
@@ -173,7 +173,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     return true;
   }
 
-  /** The handshake is over: makes what reads and writes. */
+  /** The handshake is complete: creates reader and writer. */
   secured<In>(left: Secured | undefined, hooks: ConnectionHooks<In, Out>): void {
     this.publicKey = left?.publicKey;
     this.transform = left?.transform;
@@ -189,14 +189,14 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     this.#incoming = new Incoming(this, this.pipe, this.transform, this.#reader);
   }
 
-  /** The connection is up: from now on only `end` ends it. */
+  /** The connection is established: from now on only `end` ends it. */
   open(left: Secured | undefined, onConnect: ConnectHook<Out> | undefined): void {
     this.state = 'open';
     if (onConnect !== undefined) void this.#runOnConnect(onConnect);
     this.#incoming!.start(left);
   }
 
-  /** It was never up. */
+  /** Closes a connection that was never established. */
   abandon(): void {
     this.state = 'closed';
     this.#how = { origin: 'shutdown', reason: 'closed' };
@@ -236,10 +236,10 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     this.end({ origin: 'reading', reason: isTruncated ? 'truncated' : 'closed_by_peer', said }, CLOSE_AFTER_PEER);
   }
 
-  /** Ends the connection for a fault. */
+  /** Ends the connection because of an error. */
   fail(origin: DisconnectOrigin, reason: DisconnectReason, cause?: unknown): void {
     if (this.state === 'closing') {
-      // What the peer does while we end is no reason to wait for it any longer.
+      // What the peer does during the end no longer delays it.
       this.#incoming?.stop();
       this.#ending?.waitNoMore();
       return;
@@ -248,13 +248,13 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     this.end({ origin, reason, cause }, explains ? CLOSE_EXPLAINING : CLOSE_ABRUPT);
   }
 
-  /** Ends the connection, if nobody has. @returns whether this call did it */
+  /** Ends the connection, unless it is ending already. @returns whether this call ended it */
   end(how: Disconnect, policy: ClosePolicy): boolean {
     if (this.state !== 'open') return false;
     this.state = 'closing';
     this.#how = how;
     this.#abort?.abort(this.#error());
-    // A polite end goes on processing what the peer has sent before it learns of it.
+    // A graceful end continues to process what the peer sent before it learned of the end.
     if (policy.lingerMs === 0 || how.origin !== 'user') this.#incoming?.stop();
     this.#ending = new Ending({
       connection: this,
@@ -271,7 +271,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     return true;
   }
 
-  /** Ends the end: nothing is waited for any longer. */
+  /** Stops all waiting of the end. */
   cut(): void {
     this.#isGone = true;
     this.#ending?.cut();
@@ -296,7 +296,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     const { running } = this.#owner;
     running.onConnect++;
     try {
-      // In a later turn: code that awaits `connect` runs first.
+      // Asynchronously: code that awaits `connect` runs first.
       await Promise.resolve();
       if (hook.abortable && this.state !== 'open') return;
       await hook.run(this);
@@ -308,7 +308,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     }
   }
 
-  /** The error of what needs a writer where there is none. */
+  /** The error of an operation that needs a writer, when there is none. */
   #cannot(what: string): P2PError {
     return this.state === 'open' || this.state === 'closing'
       ? noWriterError(what, this.addr)

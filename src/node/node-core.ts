@@ -1,4 +1,4 @@
-/** The node itself: its hooks, its connections, and its end. */
+/** The implementation of a node: its hooks, its connections, and its end. */
 
 import { P2PError, closedError } from '../core/errors.ts';
 import { type SocketAddress, canonicalIp, formatSocketAddress } from '../base/ip.ts';
@@ -30,7 +30,7 @@ import { trace } from './trace.ts';
 import { WritingHook } from './writing.ts';
 
 const DRAIN_TIMEOUT_MS = 30_000;
-/** `close` lets hooks and queues have so much of its second. */
+/** The part of the one second of `close` that hooks and queues may use. */
 const CLOSE_GRACE_MS = CLOSE_DEADLINE_MS - 200;
 
 type EnabledHooks<In, Out> = {
@@ -41,7 +41,7 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
   readonly name: string;
   readonly realm: Realm;
   readonly count: NodeCount;
-  /** What users wait for; once the node closes, what its connections wait for to the end. */
+  /** Pending calls of the user; during `close`, also what its connections wait for. */
   waits: Waits;
   readonly running: { handshake: number; onConnect: number; onDisconnect: number } = {
     handshake: 0,
@@ -189,7 +189,7 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
         connection.send(message, { ...options, delivery: false });
         queued++;
       } catch (error) {
-        // One that is full or about to end costs the others nothing.
+        // A full or ending connection does not affect the others.
         if (!P2PError.is(error)) throw error;
       }
     }
@@ -214,7 +214,7 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
         const all = [this.stopListening(), ...connections.map(({ closed }) => closed)];
         Promise.all(all).then(() => resolve(), reject);
         return () => {
-          // However the wait ended, nobody waits for these any more.
+          // The wait has ended in any case: closes the remaining connections.
           for (const each of connections) each.cut();
         };
       },
@@ -275,7 +275,7 @@ export class NodeCore<In, Out> implements Node<In, Out>, EstablishingOwner<In, O
     await stopped;
   }
 
-  /** @throws {TypeError} when there is a hook of this kind, or no codec for one that needs it. */
+  /** @throws {TypeError} when a hook of this kind is enabled, or a codec is missing for one that needs it. */
   #next<H extends Hook<In, Out>>(hook: H, present: Hook<In, Out> | undefined, needsCodec = false): H {
     const { kind } = hook;
     if (present !== undefined) {

@@ -1,4 +1,4 @@
-/** A node: connections, who may have one, and the hooks that say what is done with them. */
+/** A node: its connections, their admission, and the hooks that handle them. */
 
 import { type Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
@@ -7,46 +7,46 @@ import { type DisconnectOptions, type SendOptions, type TcpConnection } from './
 import { type Hook, type HookKind } from './hook.ts';
 import { type Heuristics, type NodeStats } from './stats.ts';
 
-/** How a connection is made. */
+/** Options of a connection. */
 export interface ConnectOptions extends CallOptions {
-  /** IP and port to dial from; port 0 for any. @default the system's choice */
+  /** IP and port to dial from; port 0 for any. @default chosen by the system */
   readonly bind?: string | undefined;
   /**
-   * A socket of your own: connected or connecting to the address, or new, and then the node connects it. The node owns it
-   * from now on. It should be made with `allowHalfOpen: true`.
+   * A socket to use: connected or connecting to the address, or new, in which case the node connects it. It then
+   * belongs to the node. It should be made with `allowHalfOpen: true`.
    */
   readonly socket?: Socket | undefined;
-  /** Anything; shown as `connection.tag` to all hooks, from the handshake on. */
+  /** Any value; available as `connection.tag` in all hooks, starting with the handshake. */
   readonly tag?: unknown;
 }
 
-/** How long an IP is banned. */
+/** Options of a ban. */
 export interface BanOptions {
   /** @default Infinity: until `unban` */
   readonly forMs?: number | undefined;
 }
 
 /**
- * A TCP node. It does nothing with a connection but hold it, until hooks are enabled; what is enabled holds for connections
- * that are set up afterwards.
+ * A TCP node. Without hooks it only holds its connections; a hook applies to connections that are set up after it was
+ * enabled.
  *
- * @typeParam In - the messages of its codec that come.
+ * @typeParam In - the messages its codec decodes.
  * @typeParam Out - the messages that can be sent.
  */
 export interface Node<out In = unknown, in Out = never> extends AsyncDisposable {
   readonly name: string;
   readonly realm: Realm;
-  /** Whether there is no security and no handshake: then anybody is let in, and bytes go as they are. */
+  /** Whether there is neither security nor a handshake: then every peer is admitted, and bytes are sent unencrypted. */
   readonly isRaw: boolean;
-  /** Where it listens, as `ip:port`; `undefined` when it does not. */
+  /** The listening address as `ip:port`; `undefined` when it does not listen. */
   readonly listeningAddr: string | undefined;
-  /** How many connections are up. */
+  /** The number of established connections. */
   readonly connected: number;
-  /** How many connections are being set up. */
+  /** The number of connections being set up. */
   readonly connecting: number;
   readonly stats: NodeStats;
   readonly heuristics: Heuristics;
-  /** How many calls of each hook are under way. */
+  /** The number of running calls of each hook. */
   readonly running: Readonly<Record<Exclude<HookKind, 'reading' | 'writing'>, number>>;
   /** Resolves when the node has ended. Never rejects. */
   readonly closed: Promise<Closed>;
@@ -54,84 +54,86 @@ export interface Node<out In = unknown, in Out = never> extends AsyncDisposable 
   readonly bans: ReadonlyMap<string, number>;
 
   /**
-   * Switches a hook on.
+   * Enables a hook.
    *
-   * @throws {TypeError} when one of its kind is on already; for `reading` and `writing` of a node without a `codec`; for a
-   *   `handshake` when the node has `security`: that is its handshake.
+   * @throws {TypeError} when a hook of its kind is enabled already; for `reading` and `writing` of a node without a
+   * `codec`; for a `handshake` when the node has `security`, which is its handshake.
    */
   enable(hook: Hook<In, Out>): void;
 
   /**
-   * Lets others connect; can be switched on and off any number of times.
+   * Accepts connections; can be started and stopped any number of times.
    *
-   * @param bind - in place of the node's own `bind`, this time.
-   * @returns where it listens, as `ip:port`.
-   * @throws {P2PError} (by rejection) `in_use` when it listens already, or the port is taken; `unreachable`, `unsupported`,
-   *   `closed`.
+   * @param bind - replaces the node's own `bind` for this call.
+   * @returns the listening address as `ip:port`.
+   * @throws {P2PError} (by rejection) `in_use` when it listens already, or the port is in use; `unreachable`,
+   * `unsupported`, `closed`.
    */
   listen(bind?: string): Promise<string>;
 
-  /** Lets nobody connect any more; connections stay. Harmless when it does not listen. */
+  /** Stops accepting connections; existing ones stay. Has no effect when it does not listen. */
   stopListening(): Promise<void>;
 
   /**
-   * Connects, and runs the handshake. Resolves when the connection is up and `onConnect` is about to run. With TLS, and with
-   * Noise but for IK, that is before the peer's `accept` judges us: a peer that refuses ends the connection then.
+   * Connects, and runs the handshake. Resolves when the connection is established and `onConnect` is about to run. With
+   * TLS, and with Noise patterns other than IK, that is before the peer's `accept` has checked this node: a peer that
+   * refuses ends the connection then.
    *
    * @param addr - `ip:port`; hostnames are not resolved.
-   * @throws {TypeError} (at once) when `addr` is none.
-   * @throws {P2PError} (by rejection) `in_use` when it is this node itself, or there is a connection to that address, or one
-   *   being set up; `limit_exceeded`; `refused` by a ban, `accept` or the handshake; `unreachable`, `timeout`,
-   *   `identity_mismatch`, `disconnected` when the peer goes away meanwhile, `closed`; the signal's reason.
+   * @throws {TypeError} (at once) when `addr` is not an address.
+   * @throws {P2PError} (by rejection) `in_use` when it is the address of this node, or a connection to that address
+   * exists or is being set up; `limit_exceeded`; `refused` by a ban, `accept` or the handshake; `unreachable`,
+   * `timeout`, `identity_mismatch`, `disconnected` when the peer disconnects meanwhile, `closed`; the signal's reason.
    */
   connect(addr: string, options?: ConnectOptions): Promise<TcpConnection<Out>>;
 
-  /** All connections that are up, those that are about to end included. */
+  /** All established connections, including those that are about to end. */
   connections(): readonly TcpConnection<Out>[];
 
-  /** The connection with this other end. */
+  /** The connection with this remote address. */
   connection(addr: string): TcpConnection<Out> | undefined;
 
   /** Whether a connection to `addr` is being set up. */
   isConnecting(addr: string): boolean;
 
   /**
-   * Sends to all connected peers that have room.
+   * Sends to all connected peers that have room in their queues.
    *
-   * @returns to how many it was queued.
+   * @returns the number of peers for which it was queued.
    */
   broadcast(message: Out, options?: Pick<SendOptions, 'priority' | 'timeoutMs'>): number;
 
   /**
-   * Asks `accept` again about every peer that is connected, and ends the connections of those that it refuses
-   * (`not_accepted`). Connections go on until their verdict is there.
+   * Asks `accept` again about every connected peer, and ends the connections of those it refuses (`not_accepted`).
+   * Connections continue until their verdict.
    *
-   * @returns settles when all are judged; never rejects.
+   * @returns settles when all peers are checked; never rejects.
    */
   recheck(): Promise<void>;
 
   /**
-   * Ends all connections politely, as {@link TcpConnection.disconnect} does, and stops listening. Nothing that was sent
-   * before is lost, unless it rejects. The node stays usable.
+   * Ends all connections gracefully, as {@link TcpConnection.disconnect} does, and stops listening. Nothing sent before
+   * is lost, unless it rejects. The node stays usable.
    *
    * @param options - `timeoutMs` is 30 000 by default.
-   * @throws {P2PError} (by rejection) `timeout` when a peer did not end in time: its connection is gone; `closed`.
+   * @throws {P2PError} (by rejection) `timeout` when a peer did not end in time: its connection is closed; `closed`.
    */
   drain(options?: DisconnectOptions): Promise<void>;
 
   /**
-   * Has nothing to do with an IP for a while: ends its connections, refuses new ones.
+   * Bans an IP: ends its connections, and refuses new ones.
    *
-   * @throws {TypeError} when `ip` is none.
+   * @throws {TypeError} when `ip` is not an IP.
    */
   ban(ip: string, options?: BanOptions): void;
 
-  /** Lifts a ban. @returns whether there was one */
+  /** Lifts a ban. @returns whether the IP was banned */
   unban(ip: string): boolean;
 
   /**
-   * Ends the node: stops listening, gives up what is being set up, ends all connections. What was sent goes out if the peer
-   * takes it at once; use {@link Node.drain} first where it matters. Idempotent, never rejects, ends within a second.
+   * Ends the node: stops listening, aborts connections being set up, ends all connections. Queued messages are sent
+   * only if the peer takes them at once; call {@link Node.drain} first if they must arrive. Idempotent, never rejects,
+   * ends within a second.
    */
   close(): Promise<void>;
 }

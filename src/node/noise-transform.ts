@@ -1,4 +1,4 @@
-/** The records of Noise on a connection: what is flushed together is sealed in as few as it needs. */
+/** Noise records on a connection: bytes flushed together are sealed in as few records as possible. */
 
 import { type Bytes, copyInto, EMPTY_BYTES } from '../base/bytes.ts';
 import {
@@ -9,7 +9,7 @@ import {
 } from '../protocols/noise/index.ts';
 import { type Transform } from './transform.ts';
 
-/** Records that are opened in one turn: some 5 ms where a record takes 20 µs, and a peer sends empty ones. */
+/** Records opened without yielding: about 5 ms at 20 µs per record, for a peer that sends empty ones. */
 const MAX_RECORDS_AT_ONCE = 256;
 
 export class NoiseTransform implements Transform {

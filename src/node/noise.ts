@@ -1,6 +1,5 @@
 /**
- * Noise on a connection: a handshake that encrypts and authenticates without certificates, with little code behind it.
- * Source: docs/wire/noise.md.
+ * Noise on a connection: a handshake that encrypts and authenticates without certificates. Source: docs/wire/noise.md.
  */
 
 import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../base/bytes.ts';
@@ -28,41 +27,47 @@ import { type NoiseBinding, type NoiseIdentity, signedIdentity } from './noise-i
 import { NoiseTransform } from './noise-transform.ts';
 import { type HandshakeResult } from './transform.ts';
 
-/** How connections are secured. Both sides need the same pattern, hash, prologue and kind of identity. */
+/** Options of Noise. Both sides need the same pattern, hash, prologue and kind of identity. */
 export interface NoiseOptions {
-  /** `XX`: both show their keys. `XXpsk3`: the same between those who share a secret. `IK`: the initiator knows the key. */
+  /**
+   * `XX`: both sides send their keys. `XXpsk3`: the same, with a pre-shared secret. `IK`: the initiator knows the
+   * responder's key.
+   */
   readonly pattern: 'XX' | 'XXpsk3' | 'IK';
   /** @default 'BLAKE2s' */
   readonly hash?: NoiseHash | undefined;
   /**
-   * Our own key. Both sides prove theirs, by a signature over the static key.
-   * @default none: peers are known by their static keys alone
+   * This node's own key. Both sides prove theirs by a signature over the static key.
+   * @default none: peers are identified by their static keys alone
    */
   readonly privateKey?: PrivateKey | undefined;
-  /** In place of `privateKey`: payloads of another protocol. @default payloads are empty */
+  /** Replaces `privateKey`: payloads of another protocol. @default payloads are empty */
   readonly identity?: NoiseIdentity | undefined;
-  /** 32 bytes, the secret of our static key (X25519). IK needs one that lasts. @default another for each connection */
+  /**
+   * 32 bytes, the private key of this node's static key (X25519). IK needs a permanent one. @default a new one for each
+   * connection
+   */
   readonly staticSeed?: Uint8Array | undefined;
-  /** XXpsk3: the 32 bytes that both sides share. */
+  /** XXpsk3: the pre-shared 32 bytes. */
   readonly psk?: Uint8Array | undefined;
-  /** IK: the static key of whom we dial, 32 bytes. A side that only listens needs none. */
+  /** IK: the static key of the dialled peer, 32 bytes. A side that only listens needs none. */
   readonly remoteStatic?: Uint8Array | ((connection: TcpConnection) => Uint8Array) | undefined;
-  /** What both sides must have in common besides. @default empty */
+  /** Data that both sides must have in common. @default empty */
   readonly prologue?: Uint8Array | undefined;
-  /** How long it may take. @default 5000 */
+  /** The time limit of the handshake. @default 5000 */
   readonly timeoutMs?: number | undefined;
-  /** Whose randomness keys are made of. @default the system's */
+  /** The source of randomness for keys. @default the system's */
   readonly realm?: Realm | undefined;
 }
 
 const SEED_BYTES = 32;
 
 /**
- * A handshake that encrypts and authenticates by Noise (`Noise_XX_25519_ChaChaPoly_BLAKE2s` and its like). Nothing of a peer
- * is delivered before its key is proven and the node's `accept` has said yes. The key is the static one (algorithm `x25519`)
- * where there is no `privateKey` and no `identity`. Messages that are sent together share records.
+ * A handshake that encrypts and authenticates with Noise (for example `Noise_XX_25519_ChaChaPoly_BLAKE2s`). Nothing
+ * from a peer is delivered before its key is proven and the node's `accept` has admitted it. Without `privateKey` and
+ * `identity` the key is the static one (algorithm `x25519`). Messages that are sent together share records.
  *
- * @throws {TypeError | RangeError} for wrong options, and where a pattern lacks what it needs.
+ * @throws {TypeError | RangeError} for invalid options, and when a pattern lacks a required option.
  * @example
  * ```ts
  * const security = noise({ pattern: 'XX', privateKey });
@@ -74,7 +79,7 @@ export function noise(options: NoiseOptions): Handshake {
 }
 
 /**
- * The same as a part of a larger handshake, where something else is said before.
+ * The same as a part of a larger handshake that exchanges something else first.
  *
  * @throws {TypeError | RangeError} as {@link noise}.
  * @example
@@ -136,12 +141,12 @@ class NoiseRun {
   readonly #context: HandshakeContext;
   readonly #stream: HandshakeStream;
   readonly #machine: NoiseHandshake;
-  /** Index of our last message, and of the peer's: their payloads say who it is. */
+  /** Indexes of the last message of each side: their payloads hold the identities. */
   readonly #last: { readonly ours: number; readonly theirs: number };
   readonly #isInitiator: boolean;
-  /** Whether the initiator sends the last message, which only it can make in this handshake. */
+  /** Whether the initiator sends the last message, which cannot be replayed from another handshake. */
   readonly #isConfirmed: boolean;
-  /** The key that the peer's payload has proven, if the handshake is no recorded one. */
+  /** The key that the peer's payload has proven, unless the handshake was replayed. */
   #proven: PublicKey | undefined;
   #publicKey: PublicKey | undefined;
 
@@ -185,8 +190,8 @@ class NoiseRun {
   }
 
   /**
-   * The first message of IK can be a recorded one. Only who holds the keys of this handshake can seal a record: the
-   * initiator sends one at once, an empty one, and the responder takes nobody in before one has come.
+   * The first message of IK can be replayed. Only the owner of this handshake's keys can seal a record: the initiator
+   * sends an empty one at once, and the responder admits no peer before it has received one.
    */
   async #confirm(send: CipherState, receive: CipherState): Promise<Bytes> {
     if (this.#isInitiator) {
@@ -200,7 +205,7 @@ class NoiseRun {
     const opened = receive.peek(EMPTY_BYTES, record);
     if (typeof opened === 'string') throw this.#refusal('its first record is not of this handshake');
     await this.#admit(this.#proven!);
-    return concatBytes(head, record); // it may hold messages: it is opened where all records are
+    return concatBytes(head, record); // it may hold messages: it is opened with all other records
   }
 
   async #write(index: number): Promise<void> {
@@ -219,7 +224,7 @@ class NoiseRun {
     const handshakeHash = machine.hash;
     const read = machine.read(message);
     if (!read.ok) throw this.#refusal(`the handshake failed (${read.fault})`);
-    // Judged before we say more: XX then shows our own key to nobody who is not welcome.
+    // Checked before the next message is sent: in XX an unaccepted peer then does not learn this node's key.
     if (index === this.#last.theirs) await this.#judge(read.bytes, handshakeHash);
   }
 
@@ -247,7 +252,7 @@ function bytesOf(remoteStatic: NoiseOptions['remoteStatic']): Uint8Array | undef
   return typeof remoteStatic === 'function' ? undefined : remoteStatic;
 }
 
-/** A static key as other keys are shown (RFC 8410). */
+/** A static key in the format of other keys (RFC 8410). */
 function x25519Key(staticKey: Uint8Array): PublicKey {
   return { algorithm: 'x25519', spki: encodeSpki({ algorithm: { oid: OIDS.x25519 }, bits: copyBytes(staticKey) }) };
 }

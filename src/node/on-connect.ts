@@ -1,21 +1,21 @@
-/** The onConnect hook: what is done when a connection is up. */
+/** The onConnect hook: runs when a connection is established. */
 
 import { assertFunction } from '../base/checks.ts';
 import { type TcpConnection } from './connection.ts';
 import { type Hook } from './hook.ts';
 
-/** What {@link onConnect} gets beside the connection. */
+/** What {@link onConnect} gets in addition to the connection. */
 export interface OnConnectContext {
-  /** Aborted when the connection ends; never, when the hook is not abortable. */
+  /** Aborted when the connection ends; never aborted when the hook is not abortable. */
   readonly signal: AbortSignal;
 }
 
-/** How {@link onConnect} is run. */
+/** Options of {@link onConnect}. */
 export interface OnConnectOptions {
   /**
-   * Whether a connection that ends takes the hook with it: then its signal is aborted, its result is ignored, and it may
-   * never start. When not, the hook runs to its end once for each connection, also while the node closes, so it pairs with
-   * `onDisconnect`.
+   * Whether the end of the connection aborts the hook: its signal is then aborted, its result is ignored, and it may
+   * never start. If false, the hook runs to its end once for each connection, also while the node closes, so it pairs
+   * with `onDisconnect`.
    * @default true
    */
   readonly abortable?: boolean | undefined;
@@ -24,8 +24,8 @@ export interface OnConnectOptions {
 const NEVER: AbortSignal = new AbortController().signal;
 
 /**
- * Runs `run` for each connection that is up, once. It runs beside everything else: `connect` does not wait for it, messages
- * may come before it ends. Throwing ends the connection (`on_connect_error`).
+ * Runs `run` once for each established connection. It runs concurrently: `connect` does not wait for it, and messages
+ * may arrive before it ends. A throw ends the connection (`on_connect_error`).
  *
  * @throws {TypeError} when `run` is not a function.
  */

@@ -1,28 +1,31 @@
-/** The onDisconnect hook: what is done when a connection ends. */
+/** The onDisconnect hook: runs when a connection ends. */
 
 import { assertFunction, quantity } from '../base/checks.ts';
 import { type Disconnect, type TcpConnection } from './connection.ts';
 import { type Hook } from './hook.ts';
 
-/** What {@link onDisconnect} gets beside the connection: how it ended. */
+/** What {@link onDisconnect} gets in addition to the connection: how it ended. */
 export interface OnDisconnectContext extends Disconnect {
-  /** Aborted when the hook's time is up; the connection goes then, whatever the hook does. */
+  /** Aborted at the hook's deadline; the connection is then closed, whatever the hook does. */
   readonly signal: AbortSignal;
 }
 
-/** How {@link onDisconnect} is run. */
+/** Options of {@link onDisconnect}. */
 export interface OnDisconnectOptions {
-  /** How long the end of a connection waits for it. @default 3000, as the original; `node.close` waits one second at most */
+  /**
+   * How long the end of a connection waits for it. @default 3000, as in the reference node; `node.close` waits at most
+   * one second
+   */
   readonly timeoutMs?: number | undefined;
 }
 
 const DEFAULT_TIMEOUT_MS = 3000;
 
 /**
- * Runs `run` once for each connection that was up, before it is gone: sending still works in it, unless it is writing that
- * failed. `disconnect` waits for it. Throwing is counted.
+ * Runs `run` once for each established connection, before it is closed: sending still works in it, unless writing has
+ * failed. `disconnect` waits for it. A throw is counted.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  */
 export function onDisconnect<Out = never>(
   run: (connection: TcpConnection<Out>, context: OnDisconnectContext) => unknown,

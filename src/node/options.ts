@@ -1,4 +1,4 @@
-/** How a node is made. */
+/** The options of a node. */
 
 import { assertFunction, assertString, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { type SocketAddress } from '../base/ip.ts';
@@ -17,65 +17,71 @@ import { NodeMemory } from './memory.ts';
 import { type Network, type StreamOptions, assertNetwork } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 
-/** How a node is made. Nothing is opened: `listen` and `connect` do that. */
+/** The options of a node. Creating it opens nothing: `listen` and `connect` do. */
 export interface NodeOptions<out In = unknown, in Out = never> extends ConnectionLimits {
   /**
-   * What encrypts connections and proves who the peers are: `tls(…)`, `noise(…)`, or a `handshake(…)` of your own. Both sides
-   * need the same. `'none'`: nothing is encrypted, and a peer can be anybody who reaches the port.
+   * Encrypts connections and authenticates peers: `tls(…)`, `noise(…)`, or a `handshake(…)` of your own. Both sides
+   * need the same. `'none'`: nothing is encrypted, and anyone who reaches the port can be a peer.
    */
   readonly security: Handshake | 'none';
   /**
-   * How messages become bytes and bytes messages, in both directions; `reading` and `writing` need it.
-   * @default the node moves no messages
+   * Encodes and decodes messages; `reading` and `writing` need it.
+   * @default the node transfers no messages
    */
   readonly codec?: Codec<In, Out> | undefined;
   /**
-   * Whether a peer may talk, that has proven its key: asked before anything of it is delivered. Only `true` admits it; anything
-   * else, a throw, and a promise that fails or takes more than 5 s is a no, and counted (`not_accepted`). `recheck()` asks
-   * again. Needs a `security` that proves keys.
-   * @default every peer; `connection.publicKey` says who it is
+   * Decides whether a peer that has proven its key is admitted; called before anything from it is delivered. Only
+   * `true` admits it; any other value, a throw, and a promise that fails or takes more than 5 s refuse it, which is
+   * counted (`not_accepted`). `recheck()` asks again. Needs a `security` that proves keys.
+   * @default every peer; `connection.publicKey` identifies it
    */
   readonly accept?: NodeAccept | undefined;
   /** How keys become the PeerIDs that `accept` gets. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
-  /** For logs. @default a number, counted up in this process */
+  /** For logs. @default a number that is counted up in this process */
   readonly name?: string | undefined;
   /**
-   * Where `listen` binds to, port 0 for any. `[::]` takes IPv6 and IPv4.
+   * The address that `listen` binds to, port 0 for any. `[::]` accepts IPv6 and IPv4.
    * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
    */
   readonly bind?: string | undefined;
-  /** Connections that the system holds until they are accepted; it may allow fewer. @default 511, Node's own */
+  /**
+   * Connections that the system holds until they are accepted; it may allow fewer. @default 511, the default of Node
+   */
   readonly backlog?: number | undefined;
   /**
-   * Several listeners, of this or other processes, on one port. Where the system cannot, `listen` rejects with
+   * Several listeners, of this or other processes, on one port. On a system without support `listen` rejects with
    * `unsupported`.
    * @default false
    */
   readonly reusePort?: boolean | undefined;
-  /** How long connecting may take, without the handshake. @default 5000: three tries of TCP */
+  /** The time limit of connecting, without the handshake. @default 5000: three tries of TCP */
   readonly connectTimeoutMs?: number | undefined;
-  /** Whether small messages go at once (TCP_NODELAY). @default true */
+  /** Whether small messages are sent at once (TCP_NODELAY). @default true */
   readonly noDelay?: boolean | undefined;
-  /** How long a connection may be silent before TCP asks whether the peer is still there; Infinity: never. @default 60 000 */
+  /**
+   * How long a connection may be silent before TCP checks whether the peer is reachable; Infinity: never. @default 60
+   * 000
+   */
   readonly keepAliveMs?: number | undefined;
-  /** Bans that are kept at one time; the one that ends soonest makes room. @default 10 000 */
+  /** The maximum number of bans; the one that ends first is removed when it is reached. @default 10 000 */
   readonly maxBans?: number | undefined;
   /**
-   * What all peers together may make the node hold of messages that are unfinished, wait for handlers or are in them, and, apart
-   * from these, what may wait to be sent to all; in bytes. A network (/24, /64) may have three quarters of it beside others, each peer
-   * 8 KiB (64 KiB to be sent) in any case. Connections that would take more are not read meanwhile, `send` throws
-   * `limit_exceeded`; a peer that leaves its message unfinished for 5 s makes room (`over_budget`). Not less than one of the
-   * largest messages. @default 33_554_432 (32 MiB)
+   * The bytes that all peers together may make the node hold: unfinished messages, and messages that wait for handlers
+   * or are in them. The same limit applies separately to what waits to be sent to all peers. A network (/24, /64) may
+   * use three quarters of it while other networks hold memory; each peer may always use 8 KiB (64 KiB to be sent).
+   * Connections that would need more are not read meanwhile, and `send` throws `limit_exceeded`; a peer that leaves its
+   * message unfinished for 5 s is disconnected to make room (`over_budget`). Not less than one message of the maximum
+   * size. @default 33_554_432 (32 MiB)
    */
   readonly maxNodeBytes?: number | undefined;
-  /** Whose time. @default the system's */
+  /** The source of time. @default the system's */
   readonly realm?: Realm | undefined;
-  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
+  /** The network whose sockets are used, for example that of a virtual host. @default this system's */
   readonly network?: Network | undefined;
 }
 
-/** A peer that `accept` is asked about; its address is that of the connection. */
+/** A peer passed to `accept`; its address is that of the connection. */
 export interface NodeAcceptPeer extends AcceptPeer<IpAddr> {
   readonly connection: TcpConnection;
 }
@@ -83,15 +89,15 @@ export interface NodeAcceptPeer extends AcceptPeer<IpAddr> {
 /** The {@link Accept} of a node. */
 export type NodeAccept = (peer: NodeAcceptPeer) => boolean | Promise<boolean>;
 
-/** The options with nothing left open. */
+/** The options with defaults filled in. */
 export interface ResolvedNodeOptions<In, Out> {
   readonly name: string;
-  /** Undefined: nothing but the exchange of bytes as they are. */
+  /** Undefined: there is no handshake, and bytes are sent unencrypted. */
   readonly handshake: HandshakeHook | undefined;
   readonly codec: Codec<In, Out> | undefined;
   readonly accept: NodeAccept | undefined;
   readonly fingerprint: Fingerprint;
-  /** Where to listen: the first that this machine has. */
+  /** The addresses to listen on: the first that this machine has is used. */
   readonly binds: readonly SocketAddress[];
   readonly backlog: number;
   readonly reusePort: boolean;
@@ -101,7 +107,7 @@ export interface ResolvedNodeOptions<In, Out> {
   readonly memory: NodeMemory;
   readonly realm: Realm;
   readonly network: Network;
-  /** How the sockets of all connections are set. */
+  /** The socket options of all connections. */
   readonly streams: StreamOptions;
 }
 
@@ -113,10 +119,10 @@ const DEFAULTS = {
   maxNodeBytes: 33_554_432,
 } as const;
 
-/** The next name. All of the process share it, because names are for its log; nothing depends on it. */
+/** The next default name. Shared by the process, because names are for its log; nothing else depends on it. */
 let unnamed = 0;
 
-/** @throws {TypeError | RangeError} for wrong options. */
+/** @throws {TypeError | RangeError} for invalid options. */
 export function resolveNodeOptions<In, Out>(options: NodeOptions<In, Out>): ResolvedNodeOptions<In, Out> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { realm = systemRealm, network = systemNetwork, security, codec, accept } = options;

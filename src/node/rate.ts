@@ -1,30 +1,30 @@
-/** How fast one peer may send: a bucket of messages and one of bytes, filled by time. No clock of its own. */
+/** Rate limits of one peer: a token bucket of messages and one of bytes. Has no clock of its own. */
 
 import { quantity } from '../base/checks.ts';
 
-/** Rates of one connection's incoming messages. */
+/** Rate limits of the incoming messages of one connection. */
 export interface RateLimit {
   /** @default Infinity */
   readonly messagesPerSecond?: number | undefined;
   /** Bytes of frames. @default Infinity */
   readonly bytesPerSecond?: number | undefined;
-  /** How much may come at once, as seconds of the rate. @default 1 */
+  /** The allowed burst, as seconds of the rate. @default 1 */
   readonly burstSeconds?: number | undefined;
   /**
-   * What happens to a peer that is faster: `'delay'` stops reading until it may go on, `'drop'` drops messages,
-   * `'disconnect'` ends the connection (`rate_exceeded`).
+   * The action when the peer exceeds the rate: `'delay'` stops reading until the rate allows more, `'drop'` drops
+   * messages, `'disconnect'` ends the connection (`rate_exceeded`).
    * @default 'delay'
    */
   readonly exceeded?: 'delay' | 'drop' | 'disconnect' | undefined;
 }
 
-/** The state of one connection's rate. */
+/** The rate state of one connection. */
 export class RateMeter {
   readonly exceeded: 'delay' | 'drop' | 'disconnect';
   readonly #messages: Bucket;
   readonly #bytes: Bucket;
 
-  /** @throws {TypeError | RangeError} for rates that are no positive numbers. */
+  /** @throws {TypeError | RangeError} for rates that are not positive numbers. */
   constructor(limit: RateLimit) {
     const burst = quantity(limit.burstSeconds, 'burstSeconds', 1, Number.MIN_VALUE, Infinity);
     const rate = (name: 'messagesPerSecond' | 'bytesPerSecond'): number =>
@@ -34,7 +34,7 @@ export class RateMeter {
     this.#bytes = new Bucket(rate('bytesPerSecond'), burst);
   }
 
-  /** Counts one message that came. A large one is let through when the bucket is not empty, and paid for afterwards. */
+  /** Counts one received message. A large one is accepted when the bucket is not empty, and charged afterwards. */
   take(bytes: number, nowMs: number): boolean {
     if (this.waitMs(nowMs) > 0) return false;
     this.#messages.take(1);
@@ -42,13 +42,13 @@ export class RateMeter {
     return true;
   }
 
-  /** How long until a message may come; 0: now. */
+  /** The time until the next message may be accepted; 0: now. */
   waitMs(nowMs: number): number {
     return Math.max(this.#messages.waitMs(nowMs), this.#bytes.waitMs(nowMs));
   }
 }
 
-/** One, less what sums of fractions are off. */
+/** One, less the rounding errors of sums. */
 const WHOLE = 1 - 1e-9;
 
 class Bucket {
@@ -67,7 +67,7 @@ class Bucket {
     if (this.#perMs !== Infinity) this.#level -= amount;
   }
 
-  /** The bucket must hold something: a whole unit, or it would let fractions through. */
+  /** The bucket must hold a whole unit, or it would accept messages for fractions. */
   waitMs(nowMs: number): number {
     if (this.#perMs === Infinity) return 0;
     if (nowMs > this.#atMs) {

@@ -1,7 +1,7 @@
 /**
- * What reads one connection: its decoder, the calls of `onMessage` under way, and what makes the peer wait.
+ * Reads one connection: its decoder, the running calls of `onMessage`, and flow control.
  *
- * There is no queue of messages: the decoder holds one chunk and gives out a message when the handler is free; meanwhile
+ * There is no queue of messages: the decoder holds one chunk and returns a message when the handler is free; meanwhile
  * the socket is not read, so TCP's flow control reaches the sender.
  */
 
@@ -21,33 +21,33 @@ import { type ReadingSettings } from './reading.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { type ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
 
-/** Messages that are processed in one turn; a chunk of 64 KiB can hold as many that are empty. */
+/** Messages processed without yielding; a chunk of 64 KiB can hold tens of thousands of empty ones. */
 const MAX_MESSAGES_PER_TURN = 1024;
 
-/** What a connection's reader needs of it. */
+/** What a reader needs from its connection. */
 export interface ReaderOwner {
   readonly realm: Realm;
   readonly ip: string;
   readonly stats: ConnectionCount;
   readonly count: NodeCount;
   readonly memory: NodeMemory;
-  /** Reads the pipe or not. */
+  /** Pauses or resumes reading the pipe. */
   setPaused(by: 'reader' | 'memory', paused: boolean): void;
-  /** The peer has closed its half, and everything that came before has been processed. */
+  /** The peer has closed its half, and all earlier bytes have been processed. */
   peerEnded(isTruncated: boolean, said?: string): void;
   fail(origin: DisconnectOrigin, reason: DisconnectReason, cause?: unknown): void;
 }
 
-/** What a connection does with what comes. */
+/** How a connection handles received bytes. */
 export interface Reader {
   push(chunk: Bytes): void;
   /** Where the next bytes may be read to. */
   space(): Uint8Array | undefined;
-  /** So many bytes were read there. */
+  /** Reports the number of bytes that were read there. */
   filled(bytes: number): void;
   /** The peer has closed its half. */
   end(): void;
-  /** Processes nothing more. */
+  /** Stops processing. */
   stop(): void;
   hold(held: boolean): void;
 }
@@ -63,23 +63,23 @@ export class MessageReader<In, Out> implements Reader {
   readonly #decoder: Decoder<In>;
   readonly #settings: ReadingSettings<In, Out>;
   readonly #meter: RateMeter | undefined;
-  /** With `overflow: 'drop'`: decoded and not processed. */
+  /** With `overflow: 'drop'`: decoded but not processed. */
   readonly #queue: BoundedQueue<Decoded<In>> | undefined;
   readonly #holder: MemoryHolder;
   #running = 0;
-  /** Of messages that are in handlers. */
+  /** Bytes of messages that handlers are processing. */
   #runningBytes = 0;
-  /** There is no memory to read on. */
+  /** Waits for memory. */
   #isWaiting = false;
   #isLooping = false;
-  /** Goes on in a later turn. */
+  /** Continues asynchronously. */
   #isYielding = false;
   #turnMessages = 0;
   #isHeld = false;
   #isStopped = false;
   #isEnded = false;
   #isPaused = false;
-  /** Armed while the rate makes the peer wait. */
+  /** Set while the rate limit delays the peer. */
   #delay: Timer | undefined;
   readonly #watch: SilenceWatch;
 
@@ -134,7 +134,7 @@ export class MessageReader<In, Out> implements Reader {
     this.#took(bytes, before);
   }
 
-  /** Processes what came, and notes that the peer is alive. */
+  /** Processes received bytes, and notes that the peer is alive. */
   #took(bytes: number, messagesBefore: number): void {
     this.#holder.move(bytes);
     this.#loop();
@@ -148,7 +148,7 @@ export class MessageReader<In, Out> implements Reader {
     this.#watch.took(bytes, this.#connection.stats.received.messages !== messagesBefore);
   }
 
-  /** Tells the node's budget what is held; handlers hold their messages when the connection has ended, too. */
+  /** Reports the bytes held to the node's budget; handlers also hold their messages after the connection has ended. */
   #account(): void {
     if (this.#isStopped) {
       this.#holder.update(this.#runningBytes, 0);
@@ -180,7 +180,7 @@ export class MessageReader<In, Out> implements Reader {
     else this.#flow();
   }
 
-  /** Processes messages until there is none, or the handler is busy, or this turn has had enough. */
+  /** Processes messages until there is none, the handler is busy, or it must yield. */
   #loop(): void {
     if (this.#isLooping || this.#isYielding) return;
     this.#isLooping = true;
@@ -210,7 +210,7 @@ export class MessageReader<In, Out> implements Reader {
     );
   }
 
-  /** Decodes all there is; what the handler and the queue have no room for is dropped. */
+  /** Decodes everything available; drops what neither the handler nor the queue can take. */
   #readAll(queue: BoundedQueue<Decoded<In>>): void {
     while (!this.#isYielding) {
       const next = this.#decode();
@@ -247,7 +247,7 @@ export class MessageReader<In, Out> implements Reader {
     }
   }
 
-  /** Leaves the rest to a later turn. */
+  /** Continues with the rest asynchronously. */
   #yield(): void {
     if (this.#isYielding || this.#decoder.bufferedBytes === 0) return;
     this.#isYielding = true;
@@ -257,7 +257,7 @@ export class MessageReader<In, Out> implements Reader {
     });
   }
 
-  /** With a rate that delays: whether to wait; then the loop goes on by itself later. */
+  /** For a rate limit that delays: whether to wait; the loop then continues by itself later. */
   #isTooFast(meter: RateMeter): boolean {
     const { realm } = this.#connection;
     const nowMs = realm.nowMs();
@@ -305,14 +305,14 @@ export class MessageReader<In, Out> implements Reader {
     this.#account();
   }
 
-  /** Reads or not, as there is room; and tells when everything is processed after the peer's end. */
+  /** Pauses or resumes reading, depending on room; reports when everything is processed after the peer's end. */
   #flow(): void {
     if (this.#isStopped) return;
     const pause = this.#isYielding || (this.#queue === undefined && !this.#isFree());
     if (pause !== this.#isPaused) {
       this.#isPaused = pause;
       this.#connection.setPaused('reader', pause);
-      // We were busy, not the peer idle.
+      // This side was busy; the peer was not idle.
       if (!pause) this.#watch.restart();
     }
     if (this.#isEnded && this.#running === 0 && this.#isFree() && (this.#queue?.length ?? 0) === 0) {

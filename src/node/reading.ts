@@ -1,48 +1,51 @@
-/** The reading hook: bytes become messages, and messages are processed in order. */
+/** The reading hook: decodes bytes and processes the messages in order. */
 
 import { assertFunction, quantity, wholeNumber } from '../base/checks.ts';
 import { type TcpConnection } from './connection.ts';
 import { type Hook } from './hook.ts';
 import { type RateLimit, RateMeter } from './rate.ts';
 
-/** How messages are read. What cuts bytes into messages is the `codec` of the node. */
+/** Options of reading. The `codec` of the node splits bytes into messages. */
 export interface ReadingOptions<in In, out Out = never> {
   /**
-   * Processes one message. Called in order, and not again before its promise settles unless `concurrency` says so.
-   * Throwing ends the connection (`handler_error`).
+   * Processes one message. Called in order, and only after its last promise has settled unless `concurrency` allows
+   * more. A throw ends the connection (`handler_error`).
    *
-   * @param message - the handler's to keep.
+   * @param message - belongs to the handler.
    */
   readonly onMessage: (connection: TcpConnection<Out>, message: In) => unknown;
-  /** How many calls of `onMessage` may be under way for one connection; they still begin in order. @default 1 */
+  /**
+   * How many calls of `onMessage` may run at the same time for one connection; they still begin in order. @default 1
+   */
   readonly concurrency?: number | undefined;
   /**
-   * What happens when messages come faster than they are processed: `'wait'` stops reading, so that the sender waits;
-   * `'drop'` reads on, and drops and counts what `maxQueueMessages` does not hold.
+   * What happens when messages arrive faster than they are processed: `'wait'` stops reading, so that the sender waits;
+   * `'drop'` continues to read, and drops and counts messages beyond `maxQueueMessages`.
    * @default 'wait'
    */
   readonly overflow?: 'wait' | 'drop' | undefined;
-  /** Messages that wait, with `overflow: 'drop'`. @default 64, as the original */
+  /** Messages that may wait, with `overflow: 'drop'`. @default 64, as in the reference node */
   readonly maxQueueMessages?: number | undefined;
-  /** A connection on which no message has come for so long ends (`idle`). Infinity: never. @default 60 000 */
+  /** A connection without a message for this time ends (`idle`). Infinity: never. @default 60 000 */
   readonly idleTimeoutMs?: number | undefined;
   /**
-   * A message that was begun must bring `minProgressBytes` in each such span, or the connection ends (`slow`): who drips
-   * bytes is found out, and a large message on a slow path is not. Infinity: no limit. @default 5000
+   * An unfinished message must bring `minProgressBytes` in each such interval, or the connection ends (`slow`): this
+   * detects peers that send a few bytes at a time, and allows large messages on slow paths. Infinity: no limit.
+   * @default 5000
    */
   readonly progressTimeoutMs?: number | undefined;
   /** See `progressTimeoutMs`. @default 1024 */
   readonly minProgressBytes?: number | undefined;
-  /** How fast one peer may send. @default no limit */
+  /** Rate limits of one peer. @default no limit */
   readonly rate?: RateLimit | undefined;
   /**
-   * Whether an error of the decoder ends the connection. When not, it is counted, and decoding goes on behind the bad
-   * message: fit for codecs that have found its end. @default all errors do
+   * Whether an error of the decoder ends the connection. If not, it is counted, and decoding continues after the bad
+   * message: suitable for codecs that have found its end. @default all errors do
    */
   readonly isFatal?: ((error: unknown) => boolean) | undefined;
 }
 
-/** Source: reference node for the queue and the idle time; 1 KiB in 5 s is what a modem of 1985 does. */
+/** Source: reference node for the queue and the idle time; 1 KiB in 5 s is the rate of a 1985 modem. */
 const DEFAULTS = {
   concurrency: 1,
   maxQueueMessages: 64,
@@ -54,7 +57,7 @@ const DEFAULTS = {
 /**
  * Reads messages.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  * @example
  * ```ts
  * node.enable(reading({ onMessage: (connection, bytes) => console.log(connection.addr, bytes.length) }));
@@ -86,7 +89,7 @@ export function reading<In, Out = never>(options: ReadingOptions<In, Out>): Hook
   });
 }
 
-/** The options with nothing left open. @internal */
+/** The options with defaults filled in. @internal */
 export interface ReadingSettings<in In, out Out = never> {
   readonly onMessage: (connection: TcpConnection<Out>, message: In) => unknown;
   readonly concurrency: number;

@@ -1,4 +1,4 @@
-/** Runs the handshake of a new connection, in its time, and asks whether the peer may talk. */
+/** Runs the handshake of a new connection within its time limit, and asks whether the peer is admitted. */
 
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
@@ -16,35 +16,35 @@ import { type HandshakeHook } from './handshake.ts';
 import { ByteStream } from './handshake-stream.ts';
 import { type HandshakeResult, type Transform } from './transform.ts';
 
-/** What a handshake leaves to the connection. */
+/** The result of a handshake for the connection. */
 export interface Secured {
   readonly publicKey: PublicKey | undefined;
   readonly transform: Transform | undefined;
-  /** What carries the bytes from now on. */
+  /** The pipe to use after the handshake. */
   readonly pipe: Pipe;
-  /** Read past the handshake. */
+  /** Bytes read beyond the handshake. */
   readonly rest: Bytes;
   /** Whether the peer has closed its half already. */
   readonly hasEnded: boolean;
 }
 
-/** What a handshake is run with. */
+/** The arguments for running a handshake. */
 export interface HandshakeParts {
   readonly connection: TcpConnection;
   readonly pipe: Pipe;
   readonly hook: HandshakeHook;
-  /** Given up when it takes too long, or the peer is refused. */
+  /** Aborted when it takes too long, or the peer is refused. */
   readonly attempt: Attempt;
   readonly realm: Realm;
-  /** Whether the peer with this key may talk; `undefined`: a peer may do without one. */
+  /** Whether the peer with this key is admitted; `undefined`: a peer does not need a key. */
   readonly ask: ((publicKey: PublicKey) => Promise<boolean>) | undefined;
 }
 
 /**
  * Runs the handshake.
  *
- * @throws (by rejection) {P2PError} `timeout`; `refused`, with what the hook threw as its cause; what the hook threw, if that
- *   is a `P2PError`; why the attempt was given up.
+ * @throws (by rejection) {P2PError} `timeout`; `refused`, with the error of the hook as its cause; the error of the
+ * hook, if it is a `P2PError`; the reason for which the attempt was aborted.
  */
 export async function runHandshake(parts: HandshakeParts): Promise<Secured> {
   const { connection, pipe, hook, attempt, realm, ask } = parts;
@@ -94,12 +94,12 @@ export async function runHandshake(parts: HandshakeParts): Promise<Secured> {
   }
 }
 
-/** The time of a handshake, which stands still while this program itself is waited for. */
+/** The deadline of a handshake; it is suspended during waits for this process itself. */
 class Deadline {
   readonly #realm: Realm;
   readonly #onLate: () => void;
   #leftMs: number;
-  /** How long it may still stand still. */
+  /** The remaining time of suspension. */
   #graceMs = ACCEPT_TIMEOUT_MS;
   #armedMs = 0;
   #timer: Timer | undefined;
@@ -117,7 +117,7 @@ class Deadline {
     const sinceMs = this.#realm.nowMs();
     this.#timer?.cancel();
     this.#leftMs -= sinceMs - this.#armedMs;
-    // A wait that takes longer is on the handshake's time.
+    // A longer wait counts against the handshake's time.
     this.#arm(this.#graceMs);
     try {
       return await wait;
@@ -151,7 +151,7 @@ function checked(result: HandshakeResult | void): HandshakeResult {
   return result;
 }
 
-/** The hook cannot be stopped, but nobody waits for it. */
+/** The hook cannot be stopped, but its result is ignored. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);

@@ -1,26 +1,23 @@
-/**
- * What waits to be sent on one connection: frames by priority, bounded in bytes. No I/O and no clock, so it is tested
- * without either.
- */
+/** The send queue of one connection: frames by priority, bounded in bytes. Has neither I/O nor a clock. */
 
 import { type Encoder } from './codec.ts';
 import { FrameBuffer, type FramePieces } from './frame-buffer.ts';
 
 /**
- * A unit takes no more frames when it has so many bytes: between two units a more urgent message may go first. A little less
- * than a chunk, so that units of small frames are chunks of their own.
+ * A unit takes no more frames at this size: between two units a message of higher priority may be sent first. A little
+ * less than a chunk, so that units of small frames are separate chunks.
  */
 const UNIT_BYTES = 61_440;
 
-/** One message whose sender wants to know its fate, or that is not to be sent late. */
+/** A message whose sender waits for its result, or that has a deadline. */
 export interface Ticket {
-  /** Not to be sent at this time or later. Infinity: no deadline. */
+  /** Not sent at this time or later. Infinity: no deadline. */
   readonly deadlineMs: number;
-  /** Called once: with nothing when the message is in the kernel, else with why it never will be. */
+  /** Called once: without an error when the message is in the kernel, else with the reason why it is not sent. */
   readonly settle: (error?: unknown) => void;
 }
 
-/** Whole frames that go out together. */
+/** Complete frames that are sent together. */
 interface Unit extends FramePieces {
   readonly seq: number;
   frames: number;
@@ -34,22 +31,22 @@ interface Level {
   head: number;
 }
 
-/** What goes to the pipe in one write. */
+/** The content of one write to the pipe. */
 export interface Batch {
   readonly pieces: Uint8Array[];
   bytes: number;
   frames: number;
   readonly tickets: Ticket[];
-  /** The oldest unit in it. */
+  /** The number of its oldest unit. */
   firstSeq: number;
 }
 
-/** Bounded by `maxBytes`; what is on its way to the kernel counts. */
+/** Bounded by `maxBytes`, including batches that are being written. */
 export class SendQueue {
   readonly maxBytes: number;
-  /** By falling priority; an empty one is removed, so they are bounded by the bytes of the queue. */
+  /** By descending priority; empty ones are removed, so they are bounded by the bytes of the queue. */
   #levels: Level[] = [];
-  readonly #flying = new Set<Batch>(); // Bounded by the writer, which has few under way.
+  readonly #flying = new Set<Batch>(); // Bounded by the writer, which has few writes pending.
   readonly #buffer: FrameBuffer;
   #queuedBytes = 0;
   #flyingBytes = 0;
@@ -59,18 +56,18 @@ export class SendQueue {
   #open: Unit | undefined;
   #openPriority = 0;
 
-  /** @param reuses - whether pieces that have landed are nobody's, so that their memory can be used again. */
+  /** @param reuses - whether landed pieces are not referenced elsewhere, so that their memory can be reused. */
   constructor(maxBytes: number, reuses = false) {
     this.maxBytes = maxBytes;
     this.#buffer = new FrameBuffer(reuses);
   }
 
-  /** All that is not in the kernel. */
+  /** All bytes that are not in the kernel. */
   get bytes(): number {
     return this.#queuedBytes + this.#flyingBytes;
   }
 
-  /** What of it has been taken. */
+  /** The part of these that was taken. */
   get flyingBytes(): number {
     return this.#flyingBytes;
   }
@@ -83,7 +80,7 @@ export class SendQueue {
   /**
    * Queues a message as one frame.
    *
-   * @param limitBytes - what may wait now, where that is less than `maxBytes`.
+   * @param limitBytes - the current limit, where it is less than `maxBytes`.
    * @returns whether there was room. If not, or if the encoder throws, nothing of it is queued.
    */
   push<M>(
@@ -121,7 +118,7 @@ export class SendQueue {
   }
 
   /**
-   * Takes whole units, the most urgent first: at least one, and more until there are `wantBytes`.
+   * Takes complete units, highest priority first: at least one, and more up to `wantBytes`.
    *
    * @param onLate - gets the tickets whose deadline has passed; their messages are dropped.
    */
@@ -176,7 +173,7 @@ export class SendQueue {
     return late;
   }
 
-  /** When the next waiting message becomes late; Infinity when none does. */
+  /** When the next waiting message misses its deadline; Infinity when none has one. */
   nextDeadline(): number {
     let next = Infinity;
     for (const { units, head } of this.#levels) {
@@ -185,7 +182,7 @@ export class SendQueue {
     return next;
   }
 
-  /** A number that {@link SendQueue.oldest} exceeds once everything queued before has landed. */
+  /** Returns a number that {@link SendQueue.oldest} exceeds once everything queued before has landed. */
   fence(): number {
     this.#open = undefined;
     return this.#seq;
@@ -199,7 +196,7 @@ export class SendQueue {
     return oldest;
   }
 
-  /** Forgets everything. @returns the tickets of what will not go out, or may not have */
+  /** Removes everything. @returns the tickets of messages that will not be sent, or may not have been sent */
   clear(): readonly Ticket[] {
     const tickets: Ticket[] = [];
     for (const batch of this.#flying) tickets.push(...batch.tickets);
@@ -230,7 +227,7 @@ export class SendQueue {
     return unit;
   }
 
-  /** Takes back what was written of a frame, and the unit if it was begun for it. */
+  /** Removes the bytes written of a frame, and the unit if it was begun for it. */
   #undo(unit: Unit): void {
     this.#buffer.back();
     if (unit.frames > 0) return;

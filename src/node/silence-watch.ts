@@ -1,19 +1,19 @@
-/** Finds a peer that sends no message for too long, or the bytes of one too slowly. */
+/** Detects a peer that sends no message for too long, or the bytes of a message too slowly. */
 
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
-/** What is watched. */
+/** What to watch. */
 export interface SilenceWatchOptions {
   readonly realm: Realm;
   readonly idleTimeoutMs: number;
   readonly progressTimeoutMs: number;
   readonly minProgressBytes: number;
-  /** Whether a message has begun whose rest is awaited. */
+  /** Whether a message has begun but is incomplete. */
   readonly hasBegun: () => boolean;
-  /** Whether it is this side that does not read. */
+  /** Whether this side has paused reading. */
   readonly isBusy: () => boolean;
-  /** Called once when the time is up. */
+  /** Called once when the time limit has passed. */
   readonly onSilence: () => void;
 }
 
@@ -21,7 +21,7 @@ export class SilenceWatch {
   readonly #options: SilenceWatchOptions;
   #timer: Timer | undefined;
   #atMs = Infinity;
-  /** When a message or enough of one came last. */
+  /** When a message, or enough bytes of one, arrived last. */
   #aliveAtMs: number;
   #progressBytes = 0;
 
@@ -31,12 +31,12 @@ export class SilenceWatch {
     this.#arm();
   }
 
-  /** The time begins anew. */
+  /** Restarts the time limit. */
   restart(): void {
     this.#aliveAtMs = this.#options.realm.nowMs();
   }
 
-  /** Bytes have come, and perhaps the end of a message. */
+  /** Reports received bytes; `isMessage`: they complete a message. */
   took(bytes: number, isMessage: boolean): void {
     this.#progressBytes += bytes;
     if (isMessage || this.#progressBytes >= this.#options.minProgressBytes) {
@@ -55,7 +55,7 @@ export class SilenceWatch {
     return this.#aliveAtMs + (hasBegun() ? progressTimeoutMs : idleTimeoutMs);
   }
 
-  /** One timer; a deadline that moves on is looked at when the timer fires. */
+  /** One timer; a deadline that has moved is checked when the timer fires. */
   #arm(): void {
     const atMs = this.#deadline();
     if (atMs === Infinity || atMs >= this.#atMs) return;

@@ -1,4 +1,4 @@
-/** What went over a connection, or all connections of a node, in numbers. */
+/** Counters of one connection, or of all connections of a node. */
 
 /** One direction. */
 export interface Traffic {
@@ -9,27 +9,30 @@ export interface Traffic {
 
 /** Live numbers of one connection. */
 export interface ConnectionStats {
-  /** Frames that are in the kernel. */
+  /** Frames that were passed to the kernel. */
   readonly sent: Traffic;
-  /** Frames that were decoded, whether or not they have been processed. */
+  /** Decoded frames, processed or not. */
   readonly received: Traffic;
-  /** All bytes of the connection: handshake and encryption included. */
+  /** All bytes of the connection, including handshake and encryption. */
   readonly wire: { readonly sent: number; readonly received: number };
   /** The realm's monotonic time at which the connection was made. */
   readonly createdMs: number;
 }
 
-/** Live numbers of a node; the past connections' are in them. */
+/** Live numbers of a node, including past connections. */
 export interface NodeStats extends ConnectionStats {
-  /** How many connections were ever set up, by the peer's side: `initiator` counts the peers that dialled this node. */
+  /**
+   * The number of connections ever established, by the role of the peer: `initiator` counts peers that dialled this
+   * node.
+   */
   readonly connected: { readonly initiator: number; readonly responder: number };
-  /** How many of them have ended. */
+  /** The number of them that have ended. */
   readonly disconnected: number;
 }
 
-/** Why a connection ended. A closed list, to which a minor release may add. */
+/** Why a connection ended. A minor release may add reasons. */
 export type DisconnectReason =
-  /** This side wished it. */
+  /** This side ended it. */
   | 'closed'
   /** The node was closed. */
   | 'shutdown'
@@ -39,15 +42,15 @@ export type DisconnectReason =
   | 'truncated'
   /** The connection broke. */
   | 'reset'
-  /** The bytes that came are no message. */
+  /** The received bytes are not a message. */
   | 'malformed'
-  /** A message was larger than the codec takes. */
+  /** A message was larger than the codec accepts. */
   | 'oversize'
   /** No message came for too long. */
   | 'idle'
-  /** A message was begun, and its bytes came too slowly. */
+  /** A message was begun, and its bytes arrived too slowly. */
   | 'slow'
-  /** It held memory that others waited for, and moved nothing. */
+  /** It held memory that others waited for, and made no progress. */
   | 'over_budget'
   /** The peer sent more than its rate. */
   | 'rate_exceeded'
@@ -55,14 +58,14 @@ export type DisconnectReason =
   | 'handler_error'
   /** `onConnect` threw. */
   | 'on_connect_error'
-  /** The peer did not take what was written. */
+  /** The peer did not read what was sent. */
   | 'write_timeout'
   /** The peer's IP was banned. */
   | 'banned'
-  /** `accept` refused the peer when `recheck` asked it again. */
+  /** `accept` refused the peer during `recheck`. */
   | 'not_accepted';
 
-/** Why a connection was never set up, or refused. A closed list, to which a minor release may add. */
+/** Why a connection was not established, or was refused. A minor release may add reasons. */
 export type RefusalReason =
   | 'max_connections'
   | 'max_connections_per_ip'
@@ -70,28 +73,28 @@ export type RefusalReason =
   | 'banned'
   /** The `handshake` took too long. */
   | 'handshake_timeout'
-  /** The `handshake` threw, or the peer went away meanwhile. */
+  /** The `handshake` threw, or the peer disconnected during it. */
   | 'handshake_failed'
-  /** The peer has not proven its key: its certificate or its signature is wrong, or there is none. */
+  /** The peer has not proven its key: its certificate or signature is invalid or missing. */
   | 'identity_mismatch'
-  /** `accept` did not say yes. */
+  /** `accept` did not return true. */
   | 'not_accepted';
 
-/** Counts that only grow: what was odd. */
+/** Counters of unusual events; they never decrease. */
 export interface Heuristics {
-  /** Connections that came and were not set up, by reason; each is counted once. */
+  /** Accepted connections that were not established, by reason; each is counted once. */
   readonly refused: ReadonlyMap<RefusalReason, number>;
-  /** Our own calls of `connect` that a limit refused. */
+  /** Calls of `connect` that a limit refused. */
   readonly connectRefusals: number;
   /** Connections that ended, by reason; each is counted once. */
   readonly ended: ReadonlyMap<DisconnectReason, number>;
-  /** Times the system could not accept: too many open files, say. */
+  /** Failures of the system to accept a connection: too many open files, for example. */
   readonly acceptErrors: number;
   /** Messages that `overflow: 'drop'` or a rate dropped. */
   readonly droppedMessages: number;
-  /** Bad messages that `isFatal` let pass. */
+  /** Bad messages that `isFatal` tolerated. */
   readonly toleratedErrors: number;
-  /** Hooks and `accept` that threw, did not end in time or answered nonsense: where nobody else would hear of it. */
+  /** Hooks and `accept` calls that threw, timed out or returned an invalid value, where no caller gets the error. */
   readonly hookErrors: number;
 }
 
@@ -124,8 +127,8 @@ export class ConnectionCount implements ConnectionStats {
 
 /** Counts of a node. */
 export class NodeCount implements Heuristics {
-  readonly refused: Map<RefusalReason, number> = new Map(); // Bounded by the reasons there are.
-  readonly ended: Map<DisconnectReason, number> = new Map(); // Bounded by the reasons there are.
+  readonly refused: Map<RefusalReason, number> = new Map(); // Bounded by the reasons.
+  readonly ended: Map<DisconnectReason, number> = new Map(); // Bounded by the reasons.
   readonly connected: { initiator: number; responder: number } = { initiator: 0, responder: 0 };
   connectRefusals = 0;
   acceptErrors = 0;
@@ -155,7 +158,7 @@ export class NodeCount implements Heuristics {
     this.#wire.received += stats.wire.received;
   }
 
-  /** The past with what `live` connections have done so far. */
+  /** The counters of ended connections plus those of `live` ones. */
   stats(live: Iterable<{ readonly stats: ConnectionStats }>): NodeStats {
     const [sent, received] = [new TrafficCount(), new TrafficCount()];
     sent.add(this.#sent);

@@ -1,6 +1,6 @@
 /**
- * TLS 1.3 with a self-signed certificate on both sides: each side proves that it has the key in its certificate; names, dates
- * and authorities do not matter. The node's `accept` judges the key before a byte is delivered.
+ * TLS 1.3 with a self-signed certificate on both sides: each side proves that it owns the key in its certificate;
+ * names, dates and authorities are ignored. The node's `accept` checks the key before anything is delivered.
  */
 
 import { type Bytes } from '../base/bytes.ts';
@@ -17,21 +17,21 @@ import { type Handshake, handshake, type HandshakeContext } from './handshake.ts
 import { peerCertificate, type SecureContext, secureContext, secureStream } from '../net/tls-stream.ts';
 import { type HandshakeResult } from './transform.ts';
 
-/** How connections are secured. */
+/** Options of TLS. */
 export interface TlsOptions {
-  /** Our own key; Ed25519, or P-256. */
+  /** This node's own key; Ed25519, or P-256. */
   readonly privateKey: PrivateKey;
-  /** How long it may take, without the time that `accept` takes. @default 5000 */
+  /** The time limit of the handshake, without the time of `accept`. @default 5000 */
   readonly timeoutMs?: number | undefined;
-  /** Whose time and randomness the certificate is made with. @default the system's */
+  /** The source of time and randomness for the certificate. @default the system's */
   readonly realm?: Realm | undefined;
 }
 
 /**
- * A handshake that encrypts and authenticates with node:tls. Both sides need it. Messages that are sent together share TLS
+ * A handshake that encrypts and authenticates with node:tls. Both sides need it. Messages sent together share TLS
  * records.
  *
- * @throws {TypeError | RangeError} for wrong options, or a key that TLS cannot use.
+ * @throws {TypeError | RangeError} for invalid options, or a key that TLS cannot use.
  * @example
  * ```ts
  * const node = createNode({ security: tls({ privateKey }), accept: ({ id }) => id === friend });
@@ -42,7 +42,7 @@ export function tls(options: TlsOptions): Handshake {
 }
 
 /**
- * The same as a part of a larger handshake, where something else is said before.
+ * The same as a part of a larger handshake that exchanges something else first.
  *
  * @throws {TypeError | RangeError} as {@link tls}.
  */
@@ -70,7 +70,7 @@ function contextOf(privateKey: PrivateKey, realm: Realm): SecureContext {
   return secureContext(encodePem('CERTIFICATE', certificate!), exportKey(privateKey, 'pem'));
 }
 
-/** The key that the peer has proven to have. */
+/** The key that the peer has proven to own. */
 function peerKey(certificate: Bytes | undefined, { addr }: TcpConnection): PublicKey {
   const key = certificate === undefined ? undefined : keyOf(certificate);
   if (key !== undefined) return key;

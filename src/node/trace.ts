@@ -1,10 +1,10 @@
-/** Events of the node for the realm's trace; free when nobody listens. */
+/** Sends events of the node to the realm's trace; costs nothing when tracing is off. */
 
 import { type IpAddr, makeAddr } from '../core/addr.ts';
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { type Realm } from '../core/realm.ts';
 
-/** What a node tells the trace. */
+/** The trace events of a node. */
 export type NodeTraceType =
   | 'listening'
   | 'connected'
@@ -13,7 +13,7 @@ export type NodeTraceType =
   | 'handshake_failed'
   | 'handler_error';
 
-/** @param remote - the other end; for `listening`, our own. */
+/** @param remote - the other end; for `listening`, the local address. */
 export function trace(
   realm: Realm,
   type: NodeTraceType,

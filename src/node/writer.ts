@@ -1,6 +1,6 @@
 /**
- * What writes one connection: `send` encodes at once and returns; one write a turn takes all that was sent meanwhile. No
- * promise and no timer is made for a message, unless its sender asks for them.
+ * Writes one connection: `send` encodes at once and returns; one write takes everything sent since the last one. A
+ * message needs no promise and no timer, unless its sender requests them.
  */
 
 import { describeValue, quantity } from '../base/checks.ts';
@@ -20,11 +20,11 @@ import { type Batch, SendQueue, type Ticket } from './send-queue.ts';
 import { type ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
 import { type WritingSettings } from './writing.ts';
 
-/** What one write takes, and what may be on its way to the kernel: a second batch fills the socket while it empties. */
+/** The size of one write, and the maximum of pending writes: a second batch fills the socket while it empties. */
 const BATCH_BYTES = 262_144;
 const MAX_FLYING_BYTES = 524_288;
 
-/** What a connection's writer needs of it. */
+/** What a writer needs from its connection. */
 export interface WriterOwner {
   readonly realm: Realm;
   readonly addr: string;
@@ -33,12 +33,12 @@ export interface WriterOwner {
   readonly memory: NodeMemory;
   readonly waits: Waits;
   readonly pipe: Pipe;
-  /** Hands pieces to the pipe. @returns whether they could be sealed; if not, the connection ends */
+  /** Passes pieces to the pipe. @returns whether they could be sealed; if not, the connection ends */
   write(pieces: readonly Uint8Array[], done: (error?: Error | null) => void): boolean;
   fail(origin: DisconnectOrigin, reason: DisconnectReason, cause?: unknown): void;
 }
 
-/** Somebody who waits for the queue. */
+/** A call that waits for the queue. */
 interface Waiter {
   readonly isDue: () => boolean;
   readonly wake: () => void;
@@ -49,15 +49,15 @@ export class MessageWriter<in Out> {
   readonly #encoder: Encoder<Out>;
   readonly #settings: WritingSettings;
   readonly #queue: SendQueue;
-  /** Bounded by the calls under way. */
+  /** Bounded by the pending calls. */
   #waiters: Waiter[] = [];
   #isScheduled = false;
   #isStopped = false;
-  /** What the node was told to wait here, in bytes. */
+  /** The waiting bytes last reported to the node. */
   #accounted = 0;
   #cause: unknown;
   #watch: Timer | undefined;
-  /** What was unsent when progress was last looked at. */
+  /** The unsent bytes when progress was last checked. */
   #unsentBytes = 0;
   #expiry: Timer | undefined;
   #expiryAtMs = Infinity;
@@ -69,12 +69,12 @@ export class MessageWriter<in Out> {
     this.#queue = new SendQueue(settings.maxQueueBytes, connection.pipe.releases);
   }
 
-  /** All that waits, in bytes. */
+  /** All waiting bytes. */
   get queuedBytes(): number {
     return this.#queue.bytes;
   }
 
-  /** Whether the codec can tell the peer why we close. */
+  /** Whether the codec can send the reason for closing. */
   get canExplain(): boolean {
     return this.#encoder.encodeReason !== undefined && !this.#isStopped;
   }
@@ -105,35 +105,35 @@ export class MessageWriter<in Out> {
     return delivery ? promise : this.#queue.bytes <= this.#settings.highWaterBytes;
   }
 
-  /** Resolves when the queue is below its high-water mark; rejects at the end. */
+  /** Resolves when the queue is below its high-water mark; rejects when the connection ends. */
   ready(options: CallOptions | undefined): Promise<void> {
-    // Half-way down, so that a sender who fills up is not woken for every write.
+    // At half, so that a sender that fills the queue is not woken for every write.
     const { highWaterBytes } = this.#settings;
     if (!this.#isStopped && this.#queue.bytes <= highWaterBytes) return RESOLVED;
     return this.#wait('send', options, () => this.#queue.bytes <= highWaterBytes / 2);
   }
 
-  /** Resolves when what was sent before is in the kernel; rejects at the end. */
+  /** Resolves when everything sent before is in the kernel; rejects when the connection ends. */
   flushed(options: CallOptions | undefined): Promise<void> {
     if (!this.#isStopped && this.#queue.bytes === 0 && this.#queue.isEmpty) return RESOLVED;
     const fence = this.#queue.fence();
-    this.#pump(); // Who waits need not wait for the turn as well.
+    this.#pump(); // A waiting caller need not wait for the scheduled flush.
     return this.#wait('flush', options, () => this.#queue.oldest() > fence);
   }
 
-  /** Writes why we close, behind everything else. */
+  /** Writes the reason for closing, after everything else. */
   explain(reason: string): void {
     if (this.#encoder.encodeReason === undefined || this.#isStopped) return;
     try {
       this.#queue.push(-Infinity, reason, { encode: (text, out) => this.#encoder.encodeReason!(text, out) });
       this.#pump();
     } catch {
-      // The codec's own fault, at the end of the connection: the peer sees a plain end.
+      // A fault of the codec at the end of the connection: the peer gets no reason.
       this.#connection.count.hookErrors++;
     }
   }
 
-  /** Nothing more goes out. */
+  /** Stops sending. */
   stop(cause: unknown): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -167,7 +167,7 @@ export class MessageWriter<in Out> {
     queueMicrotask(this.#onTurn);
   }
 
-  /** Tells the node what waits for this peer. */
+  /** Reports to the node the bytes that wait for this peer. */
   #account(): void {
     const { bytes } = this.#queue;
     if (bytes === this.#accounted) return;
@@ -180,7 +180,7 @@ export class MessageWriter<in Out> {
     this.#pump();
   };
 
-  /** Hands batches to the pipe while there is room below. */
+  /** Passes batches to the pipe while it has room. */
   #pump(): void {
     if (this.#isStopped) return;
     while (!this.#queue.isEmpty && this.#queue.flyingBytes < MAX_FLYING_BYTES) {
@@ -246,7 +246,7 @@ export class MessageWriter<in Out> {
     );
   }
 
-  /** Looks once in a while whether the kernel has taken anything, as long as something is on its way to it. */
+  /** While bytes are unsent, checks periodically whether the kernel has taken any. */
   #armWatch(): void {
     const { timeoutMs } = this.#settings;
     if (timeoutMs === Infinity) return;

@@ -1,28 +1,32 @@
-/** The writing hook: messages become bytes, and go out together. */
+/** The writing hook: encodes messages, and sends them together. */
 
 import { quantity, wholeNumber } from '../base/checks.ts';
 import { type Hook } from './hook.ts';
 
-/** How messages are written. What makes bytes of them is the `codec` of the node. */
+/** Options of writing. The `codec` of the node encodes messages. */
 export interface WritingOptions {
   /**
-   * Bytes that may wait for one peer; `send` throws `limit_exceeded` for what comes on top.
+   * Bytes that may wait for one peer; `send` throws `limit_exceeded` beyond it.
    * @default 33 554 432 (32 MiB), two of the largest frames of `lengthDelimited`
    */
   readonly maxQueueBytes?: number | undefined;
-  /** Above so many waiting bytes `send` answers `false`, and `ready` waits. @default 1 048 576 (1 MiB) */
+  /** Above this number of waiting bytes `send` returns `false`, and `ready` waits. @default 1 048 576 (1 MiB) */
   readonly highWaterBytes?: number | undefined;
-  /** A connection that takes no byte of what waits for so long ends (`write_timeout`). @default 10 000, as the original */
+  /**
+   * A connection that takes none of the waiting bytes for this time ends (`write_timeout`). @default 10 000, as in the
+   * reference node
+   */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Source: reference node for the time; it bounds messages, we bound bytes. */
+/** Source: reference node for the time; it limits messages, this limits bytes. */
 const DEFAULTS = { maxQueueBytes: 33_554_432, highWaterBytes: 1_048_576, timeoutMs: 10_000 } as const;
 
 /**
- * Writes messages: what `connection.send` and `node.broadcast` queue goes out together, in one write a turn.
+ * Writes messages: those that `connection.send` and `node.broadcast` queue in one turn of the event loop are sent in
+ * one write.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  * @example
  * ```ts
  * node.enable(writing());
@@ -41,7 +45,7 @@ export function writing(options: WritingOptions = {}): Hook {
   });
 }
 
-/** The options with nothing left open. @internal */
+/** The options with defaults filled in. @internal */
 export interface WritingSettings {
   readonly maxQueueBytes: number;
   readonly highWaterBytes: number;

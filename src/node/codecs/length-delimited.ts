@@ -1,4 +1,4 @@
-/** Frames with a length of fixed width before them. */
+/** Frames preceded by a length of fixed width. */
 
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
@@ -8,33 +8,33 @@ import { type Prefix, PrefixedDecoder } from './prefixed-decoder.ts';
 
 /** How frames are delimited. */
 export interface LengthDelimitedOptions {
-  /** Width of the length, which does not count itself. @default 4 */
+  /** Width of the length field, which does not count itself. @default 4 */
   readonly prefixBytes?: 1 | 2 | 4 | undefined;
   /** Byte order of the length. @default 'big' */
   readonly endian?: 'big' | 'little' | undefined;
   /**
-   * Larger frames are refused in both directions, before a byte of them is gathered.
-   * @default 16 777 216 (16 MiB), or what the prefix can say
+   * Larger frames are refused in both directions, before any byte of them is collected.
+   * @default 16 777 216 (16 MiB), or the maximum of the prefix
    */
   readonly maxFrameBytes?: number | undefined;
   /**
-   * Whether to tell the peer why this side closes: a length of all ones, then the reason as a frame. Peers that do not
-   * know of it see a frame that is too large, from somebody who is about to close.
+   * Whether to send the peer the reason for closing: a length of all ones, then the reason as a frame. Peers without
+   * this option see a frame that is too large, from a peer that is about to close.
    * @default false
    */
   readonly reasons?: boolean | undefined;
 }
 
-/** House default, as for messages of swarms. */
+/** Chosen here; the same as for messages of swarms. */
 const DEFAULT_MAX_FRAME_BYTES = 16_777_216;
-/** Longer reasons are cut. */
+/** Longer reasons are truncated. */
 const MAX_REASON_CHARACTERS = 200;
 
 /**
- * Messages are bytes; each goes as its length and itself. Messages that come are views of what was read: the receiver's to
- * keep.
+ * Messages are bytes; each is sent as its length followed by its bytes. Received messages are views of the read bytes
+ * and belong to the receiver.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  */
 export function lengthDelimited(options: LengthDelimitedOptions = {}): Codec<Bytes, Uint8Array> {
   const { prefixBytes = 4, endian = 'big', reasons = false } = options;
@@ -77,7 +77,7 @@ export function lengthDelimited(options: LengthDelimitedOptions = {}): Codec<Byt
   return { decoder: () => new PrefixedDecoder(format), encoder: () => encoder };
 }
 
-/** The error of a message that the codec does not send. */
+/** The error of a message that the codec refuses to send. */
 export function tooLarge(length: number, limit: number): P2PError {
   const message = `Cannot send frame: ${length} bytes, limit is ${limit} bytes; raise maxFrameBytes on both sides`;
   return new P2PError('mtu_exceeded', 'local', message, { sent: 'no' });
@@ -96,7 +96,7 @@ const readOne: Read = (bytes, at, end, into) => {
   into.length = bytes[at] ?? 0;
 };
 
-/** A reader of `width` bytes that `join` makes a number of. */
+/** Creates a reader of `width` bytes; `join` converts them into a number. */
 function reader(width: 2 | 4, join: (bytes: Uint8Array, at: number) => number): Read {
   return (bytes, at, end, into) => {
     if (end - at < width) {

@@ -8,7 +8,7 @@ import { tooLarge } from './length-delimited.ts';
 
 /** How lines are delimited. */
 export interface LinesOptions {
-  /** Bytes of a line without its end; longer ones are refused in both directions. @default 65 536 */
+  /** Maximum bytes of a line without its end; longer ones are refused in both directions. @default 65 536 */
   readonly maxLineBytes?: number | undefined;
 }
 
@@ -16,10 +16,10 @@ const DEFAULT_MAX_LINE_BYTES = 65_536;
 const [NEWLINE, RETURN] = [0x0a, 0x0d];
 
 /**
- * Messages are texts, in UTF-8, each with a newline behind it; a carriage return before the newline is taken off. What is
- * no UTF-8 is malformed.
+ * Messages are texts in UTF-8, each followed by a newline; a carriage return before the newline is removed. Invalid
+ * UTF-8 is malformed.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  */
 export function lines(options: LinesOptions = {}): Codec<string, string> {
   const maxLineBytes = wholeNumber(options.maxLineBytes, 'maxLineBytes', DEFAULT_MAX_LINE_BYTES, 1, 0x7fff_ffff);
@@ -28,7 +28,7 @@ export function lines(options: LinesOptions = {}): Codec<string, string> {
     encoder: () => ({
       encode: (line, out) => {
         assertString(line, 'message');
-        if (line.includes('\n')) throw new TypeError('Cannot send line: it has a newline in it');
+        if (line.includes('\n')) throw new TypeError('Cannot send line: it contains a newline');
         const bytes = encodeText(line);
         if (bytes.length > maxLineBytes) throw tooLarge(bytes.length, maxLineBytes);
         out.bytes(bytes);
@@ -63,7 +63,7 @@ class LineDecoder implements Decoder<string> {
     const newline = this.#chunk.indexOf(NEWLINE, this.#at);
     const end = newline === -1 ? this.#chunk.length : newline;
     const part = this.#chunk.subarray(this.#at, end);
-    // One byte more may be a carriage return.
+    // One additional byte may be a carriage return.
     if (this.#partBytes + part.length > this.#maxLineBytes + 1) {
       const message = `Cannot read line: it has more than ${this.#maxLineBytes} bytes`;
       throw new P2PError('limit_exceeded', 'remote', message);
@@ -82,7 +82,7 @@ class LineDecoder implements Decoder<string> {
     return text;
   }
 
-  /** Pieces that drip in are joined now and then, or each would cost more than it holds. */
+  /** Joins small pieces from time to time, because a piece costs more than the bytes it holds. */
   #keep(part: Bytes): void {
     this.#chunk = EMPTY_BYTES;
     this.#at = 0;

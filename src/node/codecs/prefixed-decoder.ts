@@ -1,44 +1,44 @@
-/** Frames that begin with their length: what length-delimited and varint-delimited decoders share. */
+/** Frames that begin with their length: the common part of length-delimited and varint-delimited decoders. */
 
 import { type Bytes, EMPTY_BYTES, takeBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { decodeReason } from '../../base/reason.ts';
 import { type Decoder } from '../codec.ts';
 
-/** A prefix that was read. A shared object, overwritten by each reading. */
+/** A decoded prefix. One shared object, overwritten by each read. */
 export interface Prefix {
-  /** Of the frame behind it. */
+  /** Of the frame that follows. */
   length: number;
-  /** Of the prefix itself; 0: it is not whole yet. */
+  /** Of the prefix itself; 0: it is incomplete. */
   bytes: number;
 }
 
-/** What frames begin with. */
+/** The format of prefixes. */
 export interface PrefixFormat {
-  /** The most bytes of a prefix. */
+  /** The maximum bytes of a prefix. */
   readonly maxPrefixBytes: number;
-  /** Reads a prefix that begins at `at`, within `end`. Throws when it cannot be one. */
+  /** Reads a prefix that begins at `at`, within `end`. Throws when it is invalid. */
   readonly read: (bytes: Uint8Array, at: number, end: number, into: Prefix) => void;
   readonly maxFrameBytes: number;
-  /** The length that says: a reason follows, as a frame. @default none does */
+  /** The length that announces a reason, which follows as a frame. @default none does */
   readonly reasonLength: number | undefined;
 }
 
-/** A frame is gathered in a buffer that grows with what has really come; so much is given on credit. */
+/** A frame is collected in a buffer that grows with the received bytes; this much is allocated in advance. */
 const CREDIT_BYTES = 131_072;
-/** So much must be missing of a frame for it to be read to its place. */
+/** The minimum of missing bytes for which a frame is read directly into its buffer. */
 const SPACE_BYTES = 16_384;
-/** Longer reasons are cut. */
+/** Longer reasons are truncated. */
 const MAX_REASON_BYTES = 1024;
 
-/** Slices whole frames out of chunks; a frame in several chunks is copied once. */
+/** Extracts complete frames from chunks; a frame in several chunks is copied once. */
 export class PrefixedDecoder implements Decoder<Bytes> {
   readonly #format: PrefixFormat;
   readonly #prefix: Prefix = { length: 0, bytes: 0 };
-  /** What came last, from `#at` on not given out. */
+  /** The last chunk; bytes from `#at` on are not returned yet. */
   #chunk: Bytes = EMPTY_BYTES;
   #at = 0;
-  /** A frame that is larger than what has come of it: its first `#gathered` bytes. Bounded by maxFrameBytes. */
+  /** A partly received frame: its first `#gathered` bytes. Bounded by maxFrameBytes. */
   #frame: Bytes | undefined;
   #frameLength = 0;
   #framePrefixBytes = 0;
@@ -64,7 +64,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     if (left === 0) {
       this.#chunk = chunk;
     } else {
-      // What is left is part of a prefix, unless somebody pushes without taking.
+      // The rest is part of a prefix, unless the caller pushes without calling `next`.
       const joined = new Uint8Array(left + chunk.length);
       joined.set(this.#chunk.subarray(this.#at));
       joined.set(chunk, left);
@@ -95,7 +95,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     }
   }
 
-  /** The next frame when all of it is in the chunk; else begins to gather it. */
+  /** Returns the next frame when the chunk contains all of it; else begins to collect it. */
   #begin(): Bytes | undefined {
     const chunk = this.#chunk;
     const end = chunk.length;
@@ -148,7 +148,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     return frame;
   }
 
-  /** Makes room for more of the frame than it was given on credit. */
+  /** Enlarges the buffer beyond what was allocated in advance. */
   #grow(needed: number): void {
     const frame = this.#frame!;
     const larger = unwritten(Math.min(this.#frameLength, Math.max(needed, frame.length * 2)));
@@ -156,7 +156,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     this.#frame = larger;
   }
 
-  /** Lets go of a chunk that is used up, so that a quiet connection holds none. */
+  /** Releases a used chunk, so that an idle connection holds none. */
   #rest(): undefined {
     if (this.#at === this.#chunk.length) {
       this.#chunk = EMPTY_BYTES;
@@ -166,7 +166,7 @@ export class PrefixedDecoder implements Decoder<Bytes> {
   }
 }
 
-/** A buffer that is written to its end before anybody sees it, so it need not be zeroed. */
+/** A buffer that is fully written before it is read, so it is not zeroed. */
 function unwritten(length: number): Bytes {
   const { buffer, byteOffset } = Buffer.allocUnsafeSlow(length);
   return new Uint8Array(buffer, byteOffset, length);

@@ -1,4 +1,4 @@
-/** Frames with their length as an unsigned LEB128 varint before them, as protobuf streams and libp2p have. */
+/** Frames preceded by their length as an unsigned LEB128 varint, as in protobuf streams and libp2p. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { assertBytes, wholeNumber } from '../../base/checks.ts';
@@ -8,18 +8,20 @@ import { PrefixedDecoder, type PrefixFormat } from './prefixed-decoder.ts';
 
 /** How frames are delimited. */
 export interface VarintDelimitedOptions {
-  /** Larger frames are refused in both directions, before a byte of them is gathered. @default 16 777 216 (16 MiB) */
+  /**
+   * Larger frames are refused in both directions, before any byte of them is collected. @default 16 777 216 (16 MiB)
+   */
   readonly maxFrameBytes?: number | undefined;
 }
 
 const DEFAULT_MAX_FRAME_BYTES = 16_777_216;
-/** Seven bits each: five bytes say 32 GiB. */
+/** Seven bits each: five bytes can express 32 GiB. */
 const MAX_PREFIX_BYTES = 5;
 
 /**
- * Messages are bytes; each goes as its length, one to five bytes, and itself.
+ * Messages are bytes; each is sent as its length, one to five bytes, followed by its bytes.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  */
 export function varintDelimited(options: VarintDelimitedOptions = {}): Codec<Bytes, Uint8Array> {
   const maxFrameBytes = wholeNumber(options.maxFrameBytes, 'maxFrameBytes', DEFAULT_MAX_FRAME_BYTES, 0, 0xffff_ffff);
