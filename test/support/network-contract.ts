@@ -190,6 +190,14 @@ export function networkContract(
       await socket.close();
     });
 
+    test('a datagram of a family that the socket has not fails afterwards', async (w) => {
+      const socket = await w.near.bindUdp({ bind: { ip: w.nearIp, port: 0 } });
+      const failed = nextFailure(socket);
+      socket.send(Uint8Array.of(1), '::1', 9);
+      assert.notEqual(await failed, '');
+      await socket.close();
+    });
+
     test('ports and TTLs out of range are a RangeError; what is closed sends nothing', async (w) => {
       const socket = await w.near.bindUdp({ bind: { ip: w.nearIp, port: 0 } });
       assert.throws(() => socket.send(Uint8Array.of(1), w.farIp, 70_000), RangeError);

@@ -80,7 +80,7 @@ export class NatTable {
    */
   forward(now: number, outside: PacketAddr, inside: PacketAddr): (() => void) | undefined {
     const other = this.#byOutside.get(outside.text);
-    const isFree = other === undefined || other.untilMs <= now || (other.inside === inside && !other.isForwarded);
+    const isFree = other === undefined || other.untilMs <= now || other.inside.text === inside.text;
     if (!isFree || !this.#hasRoom(now)) return undefined;
     if (other !== undefined) this.#remove(other);
     const mapping = this.#add(inside, outside, this.#isSteady ? '' : FORWARDED, true);
@@ -212,6 +212,8 @@ export class NatTable {
   }
 
   #add(inside: PacketAddr, outside: PacketAddr, key: string, isForwarded: boolean): Mapping {
+    const previous = this.#byInside.get(inside.text)?.get(key);
+    if (previous !== undefined) this.#remove(previous);
     const untilMs = isForwarded ? Infinity : 0; // Until it is used.
     const mapping: Mapping = { inside, outside, keys: new Set([key]), sessions: new Map(), isForwarded, untilMs };
     const mappings = this.#byInside.get(inside.text);
@@ -259,8 +261,9 @@ export class NatTable {
 
   #remove(mapping: Mapping): void {
     const { inside, outside, keys, sessions } = mapping;
+    if (this.#byOutside.get(outside.text) !== mapping) return; // A reboot, or another use of the port, was faster.
+    this.#byOutside.delete(outside.text);
     this.#size -= sessions.size;
-    if (this.#byOutside.get(outside.text) === mapping) this.#byOutside.delete(outside.text);
     const mappings = this.#byInside.get(inside.text);
     if (mappings === undefined) return;
     for (const key of keys) if (mappings.get(key) === mapping) mappings.delete(key);

@@ -70,6 +70,10 @@ export class VirtualDatagramSocket implements DatagramSocket {
       stack.send(new Packet('udp', this.#lastSrc!, dst, copyMessage(payload), ttl ?? this.#ttl), this.#lastVia);
       return;
     }
+    if (this.address.ip !== '::' && this.address.ip.includes(':') !== dst.isIpv6) {
+      this.#failed('EINVAL', ip, port);
+      return;
+    }
     const isMulticast = dst.kind === 'multicast';
     const isBroadcast = !isMulticast && stack.isBroadcast(dst);
     if (isBroadcast && !this.#mayBroadcast) {

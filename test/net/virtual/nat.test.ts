@@ -334,6 +334,43 @@ describe('a router', () => {
     }
   });
 
+  it('forwards again for the same host, and closing what a reboot has forgotten does no harm', async () => {
+    const w = new VirtualWorld();
+    const nat = w.net.nat('port', { maxSessions: 1 });
+    const host = w.net.host({ behind: nat });
+    const to = { ip: host.ip, port: 5000 };
+    const [ear, caller] = [await w.ear(host, 5000), await w.ear(w.net.host({ ip: '12.0.0.1' }), 9)];
+    const first = nat.forward('udp', 6000, to);
+    const renewed = nat.forward('udp', 6000, to);
+    first[Symbol.dispose]();
+    caller.say('hello', { ip: nat.ip, port: 6000 });
+    await w.advance(100);
+    assert.equal(ear.heard.length, 1);
+    nat.reboot();
+    renewed[Symbol.dispose]();
+    // There is room for one session, as before, and not for more.
+    ear.say('one', { ip: '12.0.0.1', port: 9 });
+    ear.say('two', { ip: '12.0.0.1', port: 10 });
+    await w.advance(100);
+    assert.deepEqual([caller.heard.length, nat.counters.drops.get('nat.full')], [1, 1]);
+  });
+
+  it('takes what it had for the socket away when it forwards another port to it', async () => {
+    const w = new VirtualWorld();
+    const nat = w.net.nat('full');
+    const host = w.net.host({ behind: nat });
+    const [ear, caller] = [await w.ear(host, 5000), await w.ear(w.net.host({ ip: '12.0.0.1' }), 9)];
+    assert.deepEqual(await w.seenBy(caller, ear, { ip: '12.0.0.1', port: 9 }), { ip: nat.ip, port: 5000 });
+    const forwarded = nat.forward('udp', 6000, { ip: host.ip, port: 5000 });
+    assert.deepEqual(await w.seenBy(caller, ear, { ip: '12.0.0.1', port: 9 }), { ip: nat.ip, port: 6000 });
+    caller.say('old', { ip: nat.ip, port: 5000 });
+    caller.say('new', { ip: nat.ip, port: 6000 });
+    await w.advance(100);
+    assert.deepEqual(ear.heard, ['new from 12.0.0.1:9']);
+    forwarded[Symbol.dispose]();
+    assert.equal(nat.mappings, 0);
+  });
+
   it('opens its IPv6 firewall for a host', async () => {
     const w = new VirtualWorld({ ipv6: true });
     const nat = w.net.nat('port');
