@@ -1,4 +1,4 @@
-/** Where sockets are bound to when nothing else is said: IPv6 and IPv4 at once, or IPv4 on a machine without IPv6. */
+/** The default bind addresses of sockets: IPv6 and IPv4 together, or IPv4 on a machine without IPv6. */
 
 import { type SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
@@ -10,9 +10,9 @@ export const DEFAULT_BINDS: readonly SocketAddress[] = [
 ];
 
 /**
- * Binds to the first that this machine has.
+ * Binds to the first address that this machine has.
  *
- * @throws (by rejection) what `bind` throws, for the last one.
+ * @throws (by rejection) the error of `bind` for the last one.
  */
 export async function bindFirst<T>(
   [first, ...others]: readonly SocketAddress[],

@@ -1,5 +1,5 @@
 /**
- * `shoal/net`: IPs, ports, the addresses that hold them, and what sockets are to everything above them.
+ * `shoal/net`: IPs, ports, addresses that contain them, and the interface of sockets.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** The addresses of this machine, and under which of them a bound socket can be reached. */
+/** The addresses of this machine, and those under which a bound socket can be reached. */
 
 import { networkInterfaces } from 'node:os';
 
@@ -26,10 +26,10 @@ function addresses(): string {
   return JSON.stringify(systemInterfaces());
 }
 
-/** Node tells nobody of changes, so they are looked for. Costs some 100 µs. */
+/** Node does not report changes, so they are polled. One poll costs about 100 µs. */
 const POLL_MS = 2000;
 
-/** Calls `listener` when addresses have come or gone, within two seconds; it does not keep the process alive. */
+/** Calls `listener` within two seconds after addresses have changed; does not keep the process alive. */
 export function watchSystemInterfaces(listener: () => void): Disposable {
   let last = addresses();
   let timer: Timer;

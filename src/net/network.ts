@@ -1,6 +1,6 @@
 /**
- * The seam between everything that talks over IP and what connects machines: this system's sockets, or those of a host in
- * a virtual network. Everything above it is the same for both.
+ * The interface between IP protocols and the network below: this system's sockets, or those of a host in a virtual
+ * network. Everything above it is the same for both.
  */
 
 import { describeValue } from '../base/checks.ts';
@@ -8,35 +8,35 @@ import { type Bytes } from '../base/bytes.ts';
 import { type SocketAddress } from '../base/ip.ts';
 import { type Pipe } from './pipe.ts';
 
-/** A connection of the network, before the node has looked at it. */
+/** A new connection of the network, before the node has processed it. */
 export interface RawConnection {
   readonly pipe: Pipe;
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
 }
 
-/** How the sockets of connections are set. */
+/** The socket options of connections. */
 export interface StreamOptions {
-  /** Whether small messages go at once (TCP_NODELAY). @default false */
+  /** Whether small messages are sent at once (TCP_NODELAY). @default false */
   readonly noDelay?: boolean | undefined;
-  /** How long a connection may be silent before TCP asks whether the peer is still there. @default it never asks */
+  /** How long a connection may be silent before TCP checks whether the peer is reachable. @default never */
   readonly keepAliveMs?: number | undefined;
 }
 
-/** How a connection is made. */
+/** Options of a dial. */
 export interface DialOptions extends StreamOptions {
   readonly remote: SocketAddress;
   /**
-   * Where from; port 0: any. Several connections may leave from one port, if all of them name it here; a port on which this
-   * host listens is `in_use`.
-   * @default the system's choice
+   * The local address; port 0: any. Several connections may use one local port if all of them name it here; a port on
+   * which this host listens is `in_use`.
+   * @default chosen by the system
    */
   readonly bind?: SocketAddress | undefined;
-  /** Aborting gives up, and rejects with the signal's reason. */
+  /** Aborts the dial, which rejects with the signal's reason. */
   readonly signal: AbortSignal;
 }
 
-/** How connections are waited for. */
+/** Options of a listener. */
 export interface ListenOptions extends StreamOptions {
   readonly bind: SocketAddress;
   /** Connections that the system holds before they are accepted. */
@@ -44,103 +44,106 @@ export interface ListenOptions extends StreamOptions {
   /** Several listeners on one port. */
   readonly reusePort: boolean;
   readonly onConnection: (connection: RawConnection) => void;
-  /** The system could not accept; it goes on trying. */
+  /** Called when the system could not accept a connection; it continues to listen. */
   readonly onError: (error: Error) => void;
 }
 
-/** What waits for connections. */
+/** Accepts connections. */
 export interface Listener {
   readonly address: SocketAddress;
-  /** Stops; connections that were accepted stay. Never rejects. */
+  /** Stops; accepted connections stay. Never rejects. */
   close(): Promise<void>;
 }
 
-/** How a datagram socket is bound. */
+/** Options of a datagram socket. */
 export interface DatagramOptions {
-  /** `0.0.0.0` is all of IPv4, `::` all of IPv6 and IPv4, another IPv6 address its own family; port 0: any. */
+  /** `0.0.0.0` covers all of IPv4, `::` all of IPv6 and IPv4, another IPv6 address its own family; port 0: any. */
   readonly bind: SocketAddress;
-  /** Several sockets on one port, over which the system spreads what comes. @default false */
+  /** Allows several sockets on one port; the system distributes datagrams among them. @default false */
   readonly reusePort?: boolean | undefined;
-  /** Several sockets on one port, all of which get each broadcast and multicast datagram. @default false */
+  /** Allows several sockets on one port, each of which gets every broadcast and multicast datagram. @default false */
   readonly reuseAddress?: boolean | undefined;
-  /** Kernel buffer asked for. @default the system's */
+  /** Requested kernel buffer size. @default the system's */
   readonly recvBufferBytes?: number | undefined;
-  /** Kernel buffer asked for. @default the system's */
+  /** Requested kernel buffer size. @default the system's */
   readonly sendBufferBytes?: number | undefined;
-  /** Gives up binding, and rejects with the signal's reason. */
+  /** Aborts binding, which rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Gets what happens on a {@link DatagramSocket}. Never called inside a call to the socket. */
+/** Receives the events of a {@link DatagramSocket}. Never called synchronously inside a call to the socket. */
 export interface DatagramSink {
   /**
-   * @param payload - the sink's to keep.
-   * @param ip - of the source, canonical; link-local ones of IPv6 with their zone.
+   * @param payload - belongs to the sink.
+   * @param ip - of the source, canonical; IPv6 link-local ones with their zone.
    */
   onDatagram(payload: Bytes, ip: string, port: number): void;
-  /** A datagram could not be sent; to whom, where the system says so. */
+  /** A datagram could not be sent; `to` is its destination, if the system reports it. */
   onSendFailed?(error: Error, to: SocketAddress | undefined): void;
-  /** What waited to be sent has left. */
+  /** All waiting datagrams have been sent. */
   onFlushed?(): void;
-  /** The socket is broken. */
+  /** The socket has failed. */
   onError?(error: Error): void;
 }
 
 /** A bound UDP socket. */
 export interface DatagramSocket {
-  /** Where it is bound to, with its real port. */
+  /** The bound address, with the actual port. */
   readonly address: SocketAddress;
-  /** Who hears of what happens; without one what comes is dropped. */
+  /** Receives the events; without one, received datagrams are dropped. */
   sink: DatagramSink | undefined;
   /** Datagrams that were sent and are not in the kernel yet, and their bytes. */
   readonly queuedDatagrams: number;
   readonly queuedBytes: number;
-  /** Whether a datagram sent now may have to wait: its bytes must then stay as they are until it has left. */
+  /** Whether a datagram sent now may have to wait: its bytes must then not change until it has been sent. */
   readonly mayWait: boolean;
-  /** Sizes of the kernel's buffers as granted. */
+  /** The granted kernel buffer sizes. */
   readonly recvBufferBytes: number;
   readonly sendBufferBytes: number;
   /**
-   * Sends a datagram. What becomes of it, nobody knows; `onSendFailed` hears of what could not leave.
+   * Sends a datagram without a result; `onSendFailed` reports those that could not be sent.
    *
-   * @param payload - the caller's again after the call, unless {@link DatagramSocket.mayWait}.
+   * @param payload - may be changed after the call, unless {@link DatagramSocket.mayWait}.
    * @param ip - canonical, of a family that the socket has.
-   * @param ttl - routers that this one may pass; only where nothing waits. @default what `setTtl` said
+   * @param ttl - the hop limit of this datagram; only when no datagram waits. @default the value of `setTtl`
    * @throws {RangeError} for a port or a TTL out of range.
    */
   send(payload: Uint8Array, ip: string, port: number, ttl?: number): void;
-  /** Routers that unicast datagrams may pass, 1 to 255. @default 64 */
+  /** Sets the hop limit of unicast datagrams, 1 to 255. @default 64 */
   setTtl(ttl: number): void;
-  /** Whether it may send to broadcast addresses; without, that fails. @default false */
+  /** Whether sending to broadcast addresses is allowed; it fails otherwise. @default false */
   setBroadcast(allowed: boolean): void;
   /**
-   * Takes what is sent to a group, on one interface. The socket must be bound to a wildcard.
+   * Joins a multicast group on one interface. The socket must be bound to a wildcard.
    *
-   * @param interfaceName - see {@link NetworkInterface}. @default the system's choice
+   * @param interfaceName - see {@link NetworkInterface}. @default chosen by the system
    * @throws {Error} when there is no such group or interface.
    */
   joinMulticast(group: string, interfaceName?: string): void;
   /** Undoes {@link DatagramSocket.joinMulticast}. @throws {Error} when it was not joined. */
   leaveMulticast(group: string, interfaceName?: string): void;
-  /** By which interface multicast and, without a route, broadcast leave. @throws {Error} when there is none of that name. */
+  /**
+   * Sets the interface for multicast and, without a route, broadcast datagrams. @throws {Error} when there is none of
+   * that name.
+   */
   setMulticastInterface(interfaceName: string): void;
-  /** Idempotent; never rejects. Nothing comes after it. */
+  /** Idempotent; never rejects. Nothing is received after it. */
   close(): Promise<void>;
 }
 
 /** An address of this host. */
 export interface NetworkInterface {
-  /** `eth0`. An interface with several addresses is there several times. */
+  /** `eth0`. An interface with several addresses is listed once per address. */
   readonly name: string;
-  /** Canonical; link-local ones of IPv6 with their zone. */
+  /** Canonical; IPv6 link-local ones with their zone. */
   readonly ip: string;
-  /** Bits that all of its network share. */
+  /** The number of bits that all addresses of its network share. */
   readonly prefixLength: number;
   /** Whether it is the loopback interface. */
   readonly isInternal: boolean;
 }
 
-/** What connects hosts: TCP, UDP, and the interfaces for both. */
+/** A network that connects hosts: TCP, UDP, and the interfaces for both. */
 export interface Network {
   /** @throws (by rejection) {P2PError} `unreachable`, `in_use`, `timeout`; the signal's reason. */
   dial(options: DialOptions): Promise<RawConnection>;
@@ -148,13 +151,13 @@ export interface Network {
   listen(options: ListenOptions): Promise<Listener>;
   /** @throws (by rejection) {P2PError} `in_use`, `unreachable`, `unsupported`; the signal's reason. */
   bindUdp(options: DatagramOptions): Promise<DatagramSocket>;
-  /** The addresses of this host, as they are now. */
+  /** The current addresses of this host. */
   interfaces(): readonly NetworkInterface[];
-  /** Hears when addresses have come or gone, until disposed. */
+  /** Calls `listener` when addresses have changed, until disposed. */
   onInterfacesChanged(listener: () => void): Disposable;
 }
 
-/** @throws {TypeError} when `value` has not what every network has. */
+/** @throws {TypeError} when `value` lacks a member that every network has. */
 export function assertNetwork(value: unknown): asserts value is Network {
   const network = Object(value) as Record<string, unknown>;
   for (const verb of ['dial', 'listen', 'bindUdp', 'interfaces', 'onInterfacesChanged']) {

@@ -1,56 +1,57 @@
-/** A stream of bytes to one peer, whatever carries it: a socket, a cipher over one, or memory. */
+/** A byte stream to one peer, over a socket, a cipher, or in memory. */
 
 import { type Bytes } from '../base/bytes.ts';
 
-/** Gets what happens on a {@link Pipe}. Never called inside a call to the pipe. */
+/** Receives the events of a {@link Pipe}. Never called synchronously inside a call to the pipe. */
 export interface PipeSink {
-  /** @param chunk - the sink's to keep. */
+  /** @param chunk - belongs to the sink. */
   onData(chunk: Bytes): void;
-  /** The other side has closed its half: nothing more will come. */
+  /** The peer has closed its half: it sent its last byte. */
   onEnd(): void;
-  /** The pipe is gone, once, after everything else. */
+  /** The pipe has closed; called once, after all other events. */
   onClose(error: Error | undefined): void;
 }
 
-/** Where bytes may be read to, without a copy. */
+/** A place for reading bytes without a copy. */
 export interface PipeSpace {
-  /** Where the next bytes belong, when they are part of a large message; `undefined`: anywhere. */
+  /** Where to read the next bytes, when they belong to a large message; `undefined`: anywhere. */
   space(): Uint8Array | undefined;
-  /** So many bytes are there now, in place of `onData`. */
+  /** Reports the number of bytes read there, instead of `onData`. */
   filled(bytes: number): void;
 }
 
-/**
- * A stream of bytes to one peer, over a socket, over a cipher, or in memory. It starts
- * paused.
- */
+/** A byte stream to one peer, over a socket, over a cipher, or in memory. It starts paused. */
 export interface Pipe {
-  /** Who hears of what happens; replaced when the handshake is over. */
+  /** Receives the events; replaced after the handshake. */
   sink: PipeSink | undefined;
-  /** Bytes that came from the wire and went there, with all that any layer adds. */
+  /** Bytes received from and sent to the wire, including the overhead of all layers. */
   readonly wireReceived: number;
   readonly wireSent: number;
-  /** Whether nobody looks at written pieces after `done`: true of sockets, not of streams that hand them on. */
+  /**
+   * Whether written pieces are no longer referenced after `done`: true for sockets, false for streams that pass them
+   * on.
+   */
   readonly releases: boolean;
-  /** Bytes that were written and are not in the kernel yet, as far as one can know. */
+  /** Written bytes that are not in the kernel yet, as far as can be known. */
   readonly unsentBytes: number;
   /**
-   * Lets the pipe read large messages to where they belong. Called once, after the handshake; a pipe need not have it.
+   * Lets the pipe read large messages directly into their buffers. Called once, after the handshake; optional for a
+   * pipe.
    */
   readInto?(space: PipeSpace): void;
   /**
    * Writes the pieces in order.
    *
-   * @param pieces - not to be changed until `done`.
-   * @param done - called once: without an error when all is in the kernel.
+   * @param pieces - must not change until `done`.
+   * @param done - called once: without an error when all pieces are in the kernel.
    */
   write(pieces: readonly Uint8Array[], done: (error?: Error | null) => void): void;
   pause(): void;
   resume(): void;
-  /** Gives bytes back that were read too much; they come first when reading goes on. */
+  /** Puts back bytes that were read too far; they are delivered first when reading resumes. */
   unshift(chunk: Bytes): void;
-  /** Closes this half behind what was written. */
+  /** Closes this half after everything written. */
   end(): void;
-  /** Lets go at once. */
+  /** Closes both halves at once. */
   destroy(): void;
 }

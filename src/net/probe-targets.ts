@@ -1,6 +1,6 @@
 /**
- * Which addresses that others claim may be tried. A claim never proves that its author is there: it may name a victim. So some
- * addresses are never tried, and the others are rationed.
+ * Decides which addresses claimed by others may be tried. A claim does not prove that its author is there: it may name
+ * a victim. So some addresses are never tried, and the others at a limited rate.
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
@@ -8,24 +8,27 @@ import { ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp } from '../base/ip.
 import { type Millis } from '../base/machine.ts';
 import { unroutable } from './unroutable.ts';
 
-/** Ports below belong to well-known services (RFC 6335 §6), and no peer of ours listens there. */
+/** Ports below belong to well-known services (RFC 6335 §6); no peer listens there. */
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
 /**
- * Whether an address that somebody else claims may be tried: it names a single host and no well-known port, and where it is private,
- * link-local or loopback, we have an address of that kind too.
+ * Whether an address claimed by another peer may be tried: it names a single host and no well-known port, and if it is
+ * private, link-local or loopback, this node has an address of that kind too.
  *
- * @param own - our own addresses.
+ * @param own - this node's addresses.
  */
 export function mayBeTried(addr: Addr, own: readonly Addr[]): boolean {
   const ip = ipOf(addr);
-  if (ip === undefined) return true; // Not on an IP network: a memory realm, say.
+  if (ip === undefined) return true; // Not on an IP network: a memory realm, for example.
   if (unroutable(addr) !== undefined || (portOf(addr) ?? 0) < FIRST_UNPRIVILEGED_PORT) return false;
   const kind = scopeOf(ip);
   return kind === 'global' || own.some((each) => kind === scopeOf(ipOf(each) ?? ''));
 }
 
-/** Where an IP means something: private IPv4 is told apart by its block of RFC 1918, since those are separate networks. */
+/**
+ * The network in which an IP is valid: private IPv4 addresses are distinguished by their block of RFC 1918, since those
+ * are separate networks.
+ */
 function scopeOf(ip: string): string {
   if (ip === '') return 'none';
   if (isLoopbackIp(ip)) return 'loopback';
@@ -34,11 +37,11 @@ function scopeOf(ip: string): string {
   return 'global';
 }
 
-/** How many addresses that nobody has proven may be tried. */
+/** The limits of trying unverified addresses. */
 export interface ProbeLimits {
-  /** At one IP in a minute; loopback is our own machine and counts as many. @default 8 */
+  /** Per IP and minute; loopback is this machine and exempt. @default 8 */
   readonly maxProbesPerIp: number;
-  /** In all in a minute. @default 256 */
+  /** In total per minute. @default 256 */
   readonly maxProbes: number;
 }
 
@@ -54,7 +57,7 @@ export class Probes {
     this.#limits = limits;
   }
 
-  /** Takes one try at an address, if there is one left. */
+  /** Reserves one try of an address. @returns whether one was left */
   take(now: Millis, addr: Addr): boolean {
     const recent = this.#recent;
     while (recent.length > 0 && recent[0]!.atMs <= now - MINUTE_MS) recent.shift();

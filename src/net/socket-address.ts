@@ -14,7 +14,7 @@ export function udpAddr({ ip, port }: SocketAddress): UdpAddr {
   return makeAddr<UdpAddr>({ net: 'udp', ip, port, text: formatSocketAddress(ip, port) });
 }
 
-/** @throws {TypeError} when `text` is not an IP and a port from 1 to 65535; hostnames are not. */
+/** @throws {TypeError} when `text` is not an IP and a port from 1 to 65535; hostnames are not accepted. */
 export function parseUdpAddr(text: string): UdpAddr {
   const address = parseIpSocketAddress(text, 'address');
   if (address.port === 0)
@@ -22,7 +22,7 @@ export function parseUdpAddr(text: string): UdpAddr {
   return udpAddr(address);
 }
 
-/** @throws {TypeError | RangeError} when `text` is not `ip:port`; says what is wrong with it. */
+/** @throws {TypeError | RangeError} when `text` is not `ip:port`; the message says what is wrong. */
 export function parseIpSocketAddress(text: string, label: string): SocketAddress {
   assertString(text, label);
   const address = parseSocketAddress(text);

@@ -1,39 +1,40 @@
 /**
- * Reads a socket into buffers of our own. Node does that with the option `onread`, which sockets of a server cannot be
- * given; but what the option sets can be set later. Where a version of Node has it otherwise, sockets are read as usual.
+ * Reads a socket into own buffers. Node's option `onread` does this but cannot be set for sockets of a server; its
+ * effect can be set later. If a version of Node works differently, sockets are read as usual.
  *
- * Without it Node makes a new buffer of 64 KiB for every read, however small, and large messages are copied once more.
+ * Without it Node allocates a new buffer of 64 KiB for every read, however small, and large messages are copied once
+ * more.
  */
 
 import { Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 
-/** How a socket is read. */
+/** The buffers for reading a socket. */
 export interface SocketReader {
-  /** Where the next bytes go. */
+  /** The buffer for the next bytes. */
   readonly next: () => Uint8Array;
-  /** So many bytes have come, to where `next` said before. */
+  /** Reports the number of bytes read into the last result of `next`. */
   readonly read: (buffer: Uint8Array, bytes: number) => void;
 }
 
 /**
- * Where all sockets are read to when their bytes belong nowhere yet. One for the process: whatever is read is copied out
- * before the next read, and a buffer that is used all the time stays in the processor's cache.
+ * The buffer for all sockets whose next bytes do not belong to a large message. One per process: the bytes are copied
+ * out before the next read, and a buffer in constant use stays in the processor's cache.
  */
 export const SCRATCH: Uint8Array = new Uint8Array(65_536);
 
-/** A corner of it, for the beginning of the next large message: the rest of that is read to its place at once. */
+/** A part of it, for the beginning of the next large message, whose rest is then read directly into its buffer. */
 export const SCRATCH_CORNER: Uint8Array = SCRATCH.subarray(0, 2048);
 
-/** What `onread` sets: buffer, callback, and what makes the next buffer. */
+/** The fields that `onread` sets: buffer, callback, and the function that returns the next buffer. */
 interface Fields {
   readonly buffer: symbol;
   readonly callback: symbol;
   readonly generator: symbol;
 }
 
-/** Whether a stream can be read so: a plain socket, of a Node that we know, in which nothing lies unread. */
+/** Whether a stream can be read this way: a plain socket of a known Node version, without unread bytes. */
 export function canReadInto(stream: Duplex): stream is Socket {
   if (!(stream instanceof Socket) || stream instanceof TLSSocket || stream.readableLength > 0) return false;
   return fieldsOf(stream) !== undefined && typeof handleOf(stream)?.useUserBuffer === 'function';
@@ -47,7 +48,7 @@ export function readWith(socket: Socket, reader: SocketReader): void {
     [fields.buffer]: first,
     [fields.callback]: (bytes: number, buffer: Uint8Array): boolean => {
       reader.read(buffer, bytes);
-      // What stops the socket has told its handle; `false` would do so once more.
+      // A caller that pauses the socket has stopped its handle; `false` would stop it again.
       return true;
     },
     [fields.generator]: reader.next,
@@ -64,7 +65,7 @@ function handleOf(socket: Socket): Handle | undefined {
   return typeof handle === 'object' && handle !== null ? handle : undefined;
 }
 
-/** The fields of every socket are the same; looked for once. */
+/** The fields are the same for every socket; looked up once. */
 let known: Fields | undefined;
 
 function fieldsOf(socket: Socket): Fields | undefined {

@@ -1,4 +1,4 @@
-/** What goes wrong with sockets, as errors: the same of this system and of virtual hosts. */
+/** Socket errors, the same for this system and for virtual hosts. */
 
 import { P2PError } from '../core/errors.ts';
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
@@ -6,7 +6,7 @@ import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 /** Why a connection cannot be made. */
 export type DialFailure = 'in_use' | 'no_address' | 'timeout' | 'refused' | { readonly why: string };
 
-/** @param failure - `why`: what else the system says. */
+/** @param failure - `why`: any other error text of the system. */
 export function dialError(remote: SocketAddress, failure: DialFailure, cause?: unknown): P2PError {
   const what = `Cannot connect to ${formatSocketAddress(remote.ip, remote.port)}`;
   const more = { cause, sent: 'no' } as const;
@@ -43,7 +43,7 @@ export function bindError(verb: string, bind: SocketAddress, failure: BindFailur
   }
 }
 
-/** What an error of Node's `bind` means. */
+/** Classifies an error of Node's `bind`. */
 export function bindFailureOf({ code = '', message }: SystemError): BindFailure {
   switch (code) {
     case 'EADDRINUSE':
@@ -58,7 +58,7 @@ export function bindFailureOf({ code = '', message }: SystemError): BindFailure 
   }
 }
 
-/** What an error of Node's `connect` means. */
+/** Classifies an error of Node's `connect`. */
 export function dialFailureOf({ code = '', message }: SystemError): DialFailure {
   switch (code) {
     case 'EADDRINUSE':
@@ -74,7 +74,7 @@ export function dialFailureOf({ code = '', message }: SystemError): DialFailure 
   }
 }
 
-/** What Node adds to errors of the system. */
+/** The fields that Node adds to system errors. */
 interface SystemError extends Error {
   readonly code?: string | undefined;
 }

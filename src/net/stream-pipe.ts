@@ -7,13 +7,13 @@ import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { type Pipe, type PipeSink, type PipeSpace } from './pipe.ts';
 import { canReadInto, readWith, SCRATCH, SCRATCH_CORNER } from './socket-buffer.ts';
 
-/** Messages of which so much is read to its place at once are likely to be followed by others of their kind. */
+/** After a message of this size that was read directly into its buffer, more large ones are likely. */
 const LARGE_BYTES = 131_072;
 
 export class StreamPipe implements Pipe {
   sink: PipeSink | undefined;
   readonly stream: Duplex;
-  /** What counts the bytes on the wire: the socket under a TLS socket, say. */
+  /** The stream that counts the bytes on the wire: for example the socket below a TLS socket. */
   readonly #wire: Duplex;
   #error: Error | undefined;
   #isReading = false;
@@ -37,7 +37,7 @@ export class StreamPipe implements Pipe {
     return this.#wire instanceof Socket ? (this.#wire.bytesWritten ?? 0) : 0;
   }
 
-  /** The system's own count where Node shows it; what the stream holds, elsewhere. */
+  /** The system's count if Node exposes it, else the bytes that the stream holds. */
   get unsentBytes(): number {
     const handle: unknown = Reflect.get(this.#wire, '_handle');
     const queued: unknown = typeof handle === 'object' && handle !== null && Reflect.get(handle, 'writeQueueSize');
@@ -106,7 +106,7 @@ export class StreamPipe implements Pipe {
     this.stream.destroy();
   }
 
-  /** Hands the stream over to somebody else, paused; this pipe hears no more of it. */
+  /** Returns the stream, paused, to another owner; this pipe receives no more of its events. */
   release(): Duplex {
     const { stream } = this;
     stream.pause();
@@ -114,7 +114,7 @@ export class StreamPipe implements Pipe {
     stream.off('end', this.#onEnd);
     stream.off('close', this.#onClose);
     stream.off('error', this.#onError);
-    // The new owner may not listen yet when it breaks.
+    // The new owner may not listen yet when it fails.
     stream.on('error', () => undefined);
     return stream;
   }
@@ -131,7 +131,7 @@ export class StreamPipe implements Pipe {
   readonly #onClose = (): void => this.sink?.onClose(this.#error);
 }
 
-/** The first bytes of the scratch buffer, for good. */
+/** Copies the first bytes of the scratch buffer. */
 function copyOf(buffer: Uint8Array, length: number): Bytes {
   const source = buffer.subarray(0, length);
   if (length <= 2048) return copyBytes(source);

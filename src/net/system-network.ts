@@ -17,7 +17,7 @@ export type { Socket };
 export const systemNetwork: Network = {
   dial: ({ remote, bind, signal, noDelay, keepAliveMs }: DialOptions) => {
     const socket = new Socket({ allowHalfOpen: true });
-    // Not as options of `connect`: a socket that is there already takes no heed of them.
+    // Set here and not as options of `connect`: those have no effect on an existing socket.
     if (noDelay === true) socket.setNoDelay();
     if (keepAliveMs !== undefined) socket.setKeepAlive(true, keepAliveMs);
     socket.connect({
@@ -33,19 +33,19 @@ export const systemNetwork: Network = {
   onInterfacesChanged: watchSystemInterfaces,
 };
 
-/** @throws {TypeError} when it is none of node:net. */
+/** @throws {TypeError} when it is not a socket of node:net. */
 export function assertSocket(socket: Socket): void {
   if (typeof socket?.connect === 'function') return;
   throw new TypeError(`Cannot take socket: expected one of node:net, got ${describeValue(socket)}`);
 }
 
 /**
- * A connection over a socket that somebody else has made, once it is connected.
+ * Adopts a socket of the user as a connection, once it is connected.
  *
- * @param remote - where it leads; one that does not connect yet is connected.
+ * @param remote - the remote address; the socket is connected to it if it is not connecting yet.
  */
 export function adopt(socket: Socket, remote: SocketAddress, signal: AbortSignal): Promise<RawConnection> {
-  // Set here as well: a socket of the user's may have been made without.
+  // Set here as well: the user may have made the socket without it.
   socket.allowHalfOpen = true;
   return new Promise<RawConnection>((resolve, reject) => {
     const stop = (): void => {
@@ -60,7 +60,7 @@ export function adopt(socket: Socket, remote: SocketAddress, signal: AbortSignal
     };
     const onAbort = (): void => {
       stop();
-      socket.on('error', () => undefined); // Nobody waits for it any more.
+      socket.on('error', () => undefined); // No caller waits for it any more.
       socket.destroy();
       reject(signal.reason);
     };
@@ -92,10 +92,10 @@ function connectionOf(socket: Socket): RawConnection {
 function listenWith(options: ListenOptions): Promise<Listener> {
   const { bind, backlog, reusePort, noDelay = false, keepAliveMs, onConnection, onError } = options;
   const keepAlive = { keepAlive: keepAliveMs !== undefined, keepAliveInitialDelay: keepAliveMs ?? 0 };
-  // Paused, so that not a byte is read before the node says so.
+  // Paused, so that nothing is read before the node resumes it.
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay, ...keepAlive });
   server.on('connection', (socket: Socket) => {
-    if (socket.remoteAddress === undefined) socket.destroy(); // It was gone before we looked.
+    if (socket.remoteAddress === undefined) socket.destroy(); // It was closed before it could be examined.
     else onConnection(connectionOf(socket));
   });
   return new Promise<Listener>((resolve, reject) => {
@@ -116,7 +116,10 @@ function boundTo(server: Server): SocketAddress {
   return { ip: canonicalIp(bound.address)!, port: bound.port };
 }
 
-/** The port is free in the next turn; the server itself ends with its last connection, for which nobody waits. */
+/**
+ * The port is free in the next turn of the event loop; the server itself ends with its last connection, which is not
+ * awaited.
+ */
 function stop(server: Server): Promise<void> {
   server.close();
   return new Promise((resolve) => nextTurn(resolve));

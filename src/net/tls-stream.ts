@@ -1,4 +1,6 @@
-/** TLS 1.3 over a stream, with a self-signed certificate on both sides. Names, dates and authorities are not looked at. */
+/**
+ * TLS 1.3 over a stream, with a self-signed certificate on both sides. Names, dates and authorities are not checked.
+ */
 
 import { constants } from 'node:crypto';
 import { type Duplex } from 'node:stream';
@@ -9,28 +11,31 @@ import { P2PError } from '../core/errors.ts';
 
 export type { SecureContext };
 
-/** What a socket decrypts ahead while it is not read: one record, where Node's own default is four. */
+/** The bytes that a paused socket decrypts in advance: one record; Node's default is four. */
 const UNREAD_BYTES = 16_384;
 
-/** TLS with this certificate and private key, both PEM. */
+/** A TLS context with this certificate and private key, both PEM. */
 export function secureContext(certificate: string, privateKey: string): SecureContext {
   return createSecureContext({
     cert: certificate,
     key: privateKey,
     minVersion: 'TLSv1.3',
-    // A resumed session shows no certificate, and a ticket is one more thing to keep.
+    // A resumed session shows no certificate, and tickets would have to be stored.
     secureOptions: constants.SSL_OP_NO_TICKET,
   });
 }
 
-/** A TLS socket over `stream`, once the peer has proven its key. It takes the halves apart as the socket below does. */
+/**
+ * A TLS socket over `stream`, once the peer has proven its key. Its halves close separately, as those of the socket
+ * below.
+ */
 export function secureStream(
   stream: Duplex,
   context: SecureContext,
   isClient: boolean,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
-  // Certificates are self-signed: we judge the key ourselves.
+  // Certificates are self-signed: the caller checks the key.
   const common = {
     highWaterMark: UNREAD_BYTES,
     secureContext: context,
@@ -45,11 +50,11 @@ export function secureStream(
       socket.off('error', onError);
       socket.off('end', onEnd);
       socket.off('close', onError);
-      socket.pause(); // Before any message is there to be missed.
+      socket.pause(); // Before any message can be missed.
     };
     const onError = (cause?: Error | boolean): void => {
       stop();
-      socket.on('error', () => undefined); // Nobody waits for it any more.
+      socket.on('error', () => undefined); // No caller waits for it any more.
       socket.destroy();
       reject(secureError(cause));
     };
@@ -61,7 +66,7 @@ export function secureStream(
     socket.once('error', onError);
     socket.once('end', onEnd);
     socket.once('close', onError);
-    socket.resume(); // A stream that nobody reads does not say that it has ended.
+    socket.resume(); // A paused stream does not report its end.
     socket.once(isClient ? 'secureConnect' : 'secure', () => {
       stop();
       resolve(socket);
@@ -71,7 +76,7 @@ export function secureStream(
   });
 }
 
-/** A peer that closes may only be full; only what is said of certificates is about who we or they are. */
+/** A peer that closes the connection may only be full; only certificate errors concern an identity. */
 function secureError(cause: Error | boolean | undefined): P2PError {
   const cannot = 'Cannot secure connection: ';
   if (!(cause instanceof Error)) {

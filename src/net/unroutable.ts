@@ -1,10 +1,12 @@
-/** Addresses that name no single host, told from their text alone, so that a dial fails at once and not by a timeout. */
+/**
+ * Recognises addresses that name no single host from their text, so that a dial fails at once instead of timing out.
+ */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { whyNoHost } from '../base/ip.ts';
 
-/** Why nobody can be reached at an address; `undefined` for one that may lead somewhere, and for one that is not of IP. */
+/** Why an address cannot be reached; `undefined` for one that may be reachable, and for one without an IP. */
 function whyUnroutable(addr: Addr): string | undefined {
   const ip = ipOf(addr);
   if (ip === undefined) return undefined;
@@ -12,9 +14,9 @@ function whyUnroutable(addr: Addr): string | undefined {
 }
 
 /**
- * The `unreachable` error of an address that nobody can be reached at: port 0, unspecified, multicast, broadcast, reserved.
+ * The `unreachable` error of an address that cannot be reached: port 0, unspecified, multicast, broadcast, reserved.
  *
- * @param what - the address in the words of the caller.
+ * @param what - the address as the caller describes it.
  */
 export function unroutable(addr: Addr, what: string = addr.text): P2PError | undefined {
   const why = whyUnroutable(addr);

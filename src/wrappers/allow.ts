@@ -5,7 +5,7 @@
  * ```ts
  * const friends = createPeerList({ allow: [bobsPeerId] });
  * await using swarm = allow(secureSwarm, friends);
- * friends.deny(bobsPeerId); // applies at once, also to what is under way
+ * friends.deny(bobsPeerId); // applies at once, also to calls in progress
  * ```
  */
 
@@ -29,33 +29,34 @@ import { isPending, markHandled, rejection } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 
-/** Verdicts of promises that are remembered; the oldest is forgotten first, and asked for again. */
+/** Cached verdicts of predicates that return promises; the oldest is removed first, and asked for again. */
 const MAX_VERDICTS = 4096;
 
-/** Messages to and from one peer that wait for its verdict. */
+/** Messages to and from one peer that may wait for its verdict. */
 const MAX_WAITING_PER_PEER = 64;
 
-/** Which peers to let through. */
+/** The filter of peers. */
 export interface AllowOptions<A extends Addr> extends WrapOptions {
   /**
-   * Who may talk; see {@link Accept}. A predicate that answers at once is asked for every message in either direction, answers
-   * included, so that a change counts at once. A verdict that comes as a promise is remembered for the peer, up to 4096 of
-   * them, until `recheck()`; messages wait for it, up to 64 of each peer, and 256 or 4 MiB in all.
+   * Decides whether a peer is accepted; see {@link Accept}. A predicate that returns a boolean is called for every
+   * message in either direction, answers included, so that a change takes effect at once. A verdict that comes as a
+   * promise is cached for the peer, up to 4096 of them, until `recheck()`; messages wait for it, up to 64 per peer, and
+   * 256 or 4 MiB in total.
    *
-   * `side` is `'initiator'` where a message from the peer is judged, and `'responder'` where one to it is.
+   * `side` is `'initiator'` for a message from the peer, and `'responder'` for one to it.
    */
   readonly accept: Accept<A>;
 }
 
 /** What {@link allow} adds to a swarm. */
 export interface Allowing {
-  /** Forgets the verdicts that came as promises: they are asked for again, each before the peer's next message. */
+  /** Clears the verdicts that came as promises: each is asked for again before the peer's next message. */
   recheck(): Promise<void>;
 }
 
 /**
- * Filters peers of a secure swarm; changes apply to open sessions. A tell or ask to a peer that is not accepted rejects with
- * `refused` and nothing is sent; what comes from it is dropped (`refused`), or refused when it is an ask.
+ * Filters peers of a secure swarm; changes apply to open sessions. A tell or ask to a peer that is not accepted rejects
+ * with `refused` and nothing is sent; its tells are dropped (`refused`), and its asks are refused.
  *
  * @throws {TypeError} when the swarm is not secure: addresses alone prove nothing.
  */
@@ -70,7 +71,7 @@ export function allow<A extends Addr, S extends SecureSwarm<A>>(
   return Object.assign(kept, { recheck: () => base.recheckVerdicts() });
 }
 
-/** A peer whose verdict is awaited, and the messages that wait for it in their order. */
+/** A peer with a pending verdict, and the messages that wait for it, in order. */
 interface Waiting<A extends Addr> {
   readonly peer: AcceptPeer<A>;
   question: PendingVerdict | undefined;
@@ -87,7 +88,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   /** Bounded by the gate's questions: 256. */
   readonly #waiting = new Map<PeerId, Waiting<A>>();
   readonly #budget = new PendingBudget();
-  /** Verdicts that were asked for before the last recheck are not remembered. */
+  /** Counts rechecks: verdicts requested before the last one are not cached. */
   #round = 0;
 
   constructor(inner: SecureSwarm<A>, options: AllowOptions<A>) {
@@ -116,7 +117,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     return this.inner.parseAddr(text);
   }
 
-  /** For `recheck`. */
+  /** The implementation of `recheck`. */
   async recheckVerdicts(): Promise<void> {
     this.#round++;
     this.#verdicts.clear();
@@ -159,13 +160,13 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
           return undefined;
         };
         if (typeof verdict === 'boolean') return pass(verdict);
-        // A message that finds no room is counted, and no error to the layer below.
+        // A message without room is counted; the layer below gets no error.
         return this.#after<void>(verdict, message.payload.length, pass).catch(() => undefined);
       }),
     );
   }
 
-  /** The inner swarm's asks, for those who are accepted. */
+  /** The inner swarm's asks, for accepted peers. */
   asksOver(inner: AskSwarm<A>): AddrAsks<A> {
     return {
       maxRequestBytes: (dst) => inner.maxRequestBytes(dst),
@@ -175,7 +176,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
         const send = (): Promise<Bytes> => {
           this.counts.countSent(request.length);
           return inner.ask(dst, request, options).then((answer) => {
-            // The list may have changed while the answer was on its way.
+            // The list may have changed before the answer arrived.
             const take = (accepted: boolean): Bytes => {
               if (accepted) return answer;
               this.counts.countDrop('refused');
@@ -203,7 +204,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
             this.counts.countReceived(request.payload.length);
             const answer = handler(request);
             if (!isPending(answer)) return answer;
-            // The list may have changed while the handler was at work.
+            // The list may have changed while the handler was running.
             return answer.then((bytes) =>
               this.#judged<Uint8Array>(request.src, 'initiator', bytes.length, (still) => {
                 if (still) return bytes;
@@ -230,7 +231,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     this.#gate.close();
   }
 
-  /** Makes contact first: the peer of an unknown address is known only then. */
+  /** Contacts an unknown address first, because its peer is known only then. */
   async #afterLookup<T>(dst: A, bytes: number, options: CallOptions | undefined, send: () => Promise<T>): Promise<T> {
     await this.#secure.lookupPublicKey(dst, options);
     return this.#judged<T>(dst, 'responder', bytes, (accepted) => {
@@ -240,22 +241,22 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     });
   }
 
-  /** Does `act` with the verdict on the owner of an address, now or when there is one; without a known key it is a no. */
+  /** Calls `act` with the verdict on the owner of an address, now or when it is known; false for an unknown key. */
   #judged<T>(addr: A, side: Side, bytes: number, act: (accepted: boolean) => T | Promise<T>): T | Promise<T> {
     const key = this.#secure.knownPublicKey(addr);
     const verdict = key !== undefined && this.#verdict(addr, key, side);
     return typeof verdict === 'boolean' ? act(verdict) : this.#after<T>(verdict, bytes, act);
   }
 
-  /** What is known of a peer, or who waits for it. */
+  /** The verdict on a peer, or the messages that wait for it. */
   #verdict(addr: A, publicKey: PublicKey, side: Side): boolean | Waiting<A> {
     const id = peerIdOf(addr) ?? peerIdOfKey(publicKey);
-    // What waits first: a verdict that has just come must not let a message overtake those before it.
+    // The waiting messages first: after a verdict no message may overtake those that waited for it.
     const known = this.#waiting.get(id) ?? this.#verdicts.get(id);
     return known ?? this.#ask({ id, publicKey, addr, side }, undefined);
   }
 
-  /** @param again - what waits for the verdict on this peer already */
+  /** @param again - the messages that already wait for the verdict on this peer */
   #ask(peer: AcceptPeer<A>, again: Waiting<A> | undefined): boolean | Waiting<A> {
     let waiting = again;
     const settle = (accepted: boolean): void => {
@@ -280,7 +281,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     }
   }
 
-  /** Waits for a verdict behind what waits for it already. */
+  /** Waits for a verdict, after earlier messages. */
   #after<T>(waiting: Waiting<A>, bytes: number, act: (accepted: boolean) => T | Promise<T>): Promise<T> {
     if (this.#budget.full || waiting.waiters.length >= MAX_WAITING_PER_PEER) {
       this.counts.countDrop('queue_full');
@@ -304,7 +305,7 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
     );
   }
 
-  /** Only what the predicate has said itself is remembered: neither faults nor a question that was given up. */
+  /** Caches only results of the predicate itself: neither faults nor cancelled questions. */
   #remember(id: PeerId, answer: Promise<unknown>): void {
     const round = this.#round;
     const note = (verdict: unknown): void => {
@@ -326,35 +327,35 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   }
 }
 
-/** The rejection of a call whose signal has fired while it waited. */
+/** The rejection of a call whose signal was aborted while it waited. */
 function stillWanted(options: CallOptions | undefined): Promise<never> | undefined {
   return options?.signal?.aborted === true ? rejection(options.signal.reason) : undefined;
 }
 
-/** A list of peers that can be changed at any time; give it to {@link allow}. */
+/** A list of peers that can be changed at any time; pass it to {@link allow}. */
 export interface PeerList {
-  /** Answers at once, so that a change counts for the next message. */
+  /** Returns the verdict synchronously, so that a change applies to the next message. */
   accept(peer: { readonly id: PeerId }): boolean;
-  /** Lets a peer through, whatever the default is. */
+  /** Accepts a peer, whatever the default is. */
   allow(peer: PeerId | string): void;
-  /** Keeps a peer out, whatever the default is. */
+  /** Refuses a peer, whatever the default is. */
   deny(peer: PeerId | string): void;
-  /** Treats a peer as all others again. */
+  /** Removes a peer from the list: the default applies. */
   forget(peer: PeerId | string): void;
 }
 
-/** What a {@link PeerList} begins with. */
+/** The initial content of a {@link PeerList}. */
 export interface PeerListOptions {
   readonly allow?: Iterable<PeerId | string> | undefined;
   readonly deny?: Iterable<PeerId | string> | undefined;
-  /** What happens to peers on neither list. @default 'deny' when there is an allow list, else 'allow' */
+  /** The verdict on peers that are not listed. @default 'deny' when there is an allow list, else 'allow' */
   readonly others?: 'allow' | 'deny' | undefined;
 }
 
 /**
- * Filters peers by PeerID; changes apply to open sessions.
+ * Creates a list of peers by PeerID; changes apply to open sessions.
  *
- * @throws {TypeError} for a text that is no PeerID.
+ * @throws {TypeError} for a text that is not a PeerID.
  */
 export function createPeerList(options: PeerListOptions = {}): PeerList {
   const verdicts = new Map<PeerId, boolean>(); // Bounded by what the application puts on the list.

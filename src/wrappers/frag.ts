@@ -33,40 +33,41 @@ import {
 } from '../protocols/frag/part.ts';
 import { Reassembly } from '../protocols/reassembly.ts';
 
-/** How messages are cut and put together. */
+/** How messages are split and reassembled. */
 export interface FragOptions extends WrapOptions, PacingOptions {
   /**
-   * The most bytes of a message, sent or received; up to 65 535 parts. Both sides need it: go-p2p understands 255 parts.
-   * @default 255 parts, as many as go-p2p understands, and at most 16 MiB
+   * The maximum bytes of a message, sent or received; up to 65 535 parts. Both sides need the same limit: go-p2p
+   * supports 255 parts.
+   * @default 255 parts, as many as go-p2p supports, and at most 16 MiB
    */
   readonly maxMessageBytes?: number | undefined;
-  /** Half-built messages of all sources. @default 1024 */
+  /** Incomplete messages of all sources. @default 1024 */
   readonly maxHalfBuiltMessages?: number | undefined;
-  /** Half-built messages of one source. @default 64 */
+  /** Incomplete messages of one source. @default 64 */
   readonly maxHalfBuiltMessagesPerSource?: number | undefined;
-  /** What half-built messages of all sources may take. @default 64 MiB, or four of the largest messages */
+  /** Bytes of incomplete messages of all sources. @default 64 MiB, or four messages of the maximum size */
   readonly maxHalfBuiltBytes?: number | undefined;
-  /** What half-built messages of one source may take. @default 32 MiB, or two of the largest messages */
+  /** Bytes of incomplete messages of one source. @default 32 MiB, or two messages of the maximum size */
   readonly maxHalfBuiltBytesPerSource?: number | undefined;
-  /** A message that is not whole after so long is given up. @default 10 000, as go-p2p */
+  /** A message that is incomplete after this time is dropped. @default 10 000, as go-p2p */
   readonly maxAgeMs?: number | undefined;
 }
 
-/** As much as 255 parts of the largest datagrams hold. */
+/** The capacity of 255 parts of the largest datagrams. */
 const DEFAULT_MAX_MESSAGE_BYTES = 16_777_216;
 const MIB = 1_048_576;
 
 /**
- * Wraps a swarm so that it carries larger messages; asks and keys of the inner swarm stay as they are.
+ * Wraps a swarm so that it carries larger messages; keeps the asks and keys of the inner swarm.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  */
 export function frag<A extends Addr, S extends Swarm<A>>(inner: S & Swarm<A>, options: FragOptions = {}): Like<S, A> {
   const base = new FragSwarm<A>(inner, options);
   return keep<A, S, A>(inner, base, SAME_ADDRS, { guard: base.guard });
 }
 
-/** The next message id for each destination that was told in parts lately. */
+/** The number of recent destinations whose next message id is stored. */
 const MAX_REMEMBERED_DESTINATIONS = 8192;
 
 class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
@@ -76,7 +77,7 @@ class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
   readonly #maxParts: number;
   readonly #maxMessageBytes: number;
   readonly #limits: Readonly<Record<string, number>>;
-  /** Bounded by {@link MAX_REMEMBERED_DESTINATIONS}: when full, all begin again with what comes next of one counter. */
+  /** Bounded by {@link MAX_REMEMBERED_DESTINATIONS}: a full map is cleared, and ids continue from one counter. */
   readonly #ids = new Map<string, number>();
   #firstId = 0;
   #sweep: Timer | undefined;
@@ -135,7 +136,7 @@ class FragSwarm<A extends Addr> extends SwarmOver<A, A> {
     return this.#sender.send(dst, { count: total, partAt }, options);
   }
 
-  /** Also waits for the parts that are still to go. */
+  /** Also waits for unsent parts. */
   override drain(options?: CallOptions): Promise<void> {
     return this.#sender.drain(options, () => super.drain(options));
   }

@@ -15,7 +15,7 @@ import { type MapAddrsOptions, mappedSwarm } from '../swarm-kit/mapped-swarm.ts'
 
 export { type MapAddrsOptions };
 
-/** Wraps a swarm so that it has addresses `B`; asks and keys of the inner swarm stay as they are. */
+/** Wraps a swarm so that it has addresses `B`; keeps the asks and keys of the inner swarm. */
 export function mapAddrs<A extends Addr, B extends Addr, S extends Swarm<A>>(
   inner: S & Swarm<A>,
   options: MapAddrsOptions<A, B>,

@@ -1,6 +1,6 @@
 /**
- * `shoal/multi`: several swarms as one, with addresses `scheme://inner`. An application on `multi({ udp })` gains a second
- * transport in one line, and stored addresses stay valid. The texts are those of go-p2p's multiswarm
+ * `shoal/multi`: several swarms as one, with addresses `scheme://inner`. An application on `multi({ udp })` can add a
+ * second transport in one line, and stored addresses stay valid. The texts are those of go-p2p's multiswarm
  * (docs/wire/multi.md).
  *
  * @example
@@ -31,7 +31,7 @@ import { type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { checkAsk, checkCall } from '../runtime/waits.ts';
 
-/** An address of one member: its text is `scheme://` and the member's own. */
+/** An address of one member: its text is `scheme://` and the member's address. */
 export interface SchemeAddr<L, I extends Addr> extends NestedAddr<I> {
   readonly scheme: L;
 }
@@ -43,13 +43,13 @@ export type MultiAddr<M> = { [K in keyof M]: SchemeAddr<K, AddrOf<M[K]>> }[keyof
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 
 /**
- * Joins swarms under one set of addresses. It can do what all of them can. They share one realm, and one key if they
- * have keys.
+ * Joins swarms into one. It has the abilities that all of them share. They must have the same realm, and the same key
+ * if they have keys.
  *
- * A member that fails takes its addresses with it and leaves the others; when the last one has ended, so has this swarm.
+ * When a member fails, its addresses disappear and the others continue; when the last one has ended, this swarm ends.
  *
  * @param members - swarms by scheme; a scheme is a letter, then letters, digits, `+`, `.` or `-`.
- * @throws {TypeError} when there are none, when realms or keys differ, or for a bad scheme.
+ * @throws {TypeError} when there are none, when realms or keys differ, or for an invalid scheme.
  */
 // Swarms are invariant in their addresses: only `any` matches members of different networks.
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -63,7 +63,7 @@ export function multi<M extends Readonly<Record<string, Swarm<any>>>>(
   for (const [scheme, swarm] of swarms) {
     if (!SCHEME.test(scheme)) {
       throw new TypeError(
-        `Cannot make multi: ${describeValue(scheme)} is no scheme; expected a letter, then letters, digits, +, . or -`,
+        `Cannot make multi: ${describeValue(scheme)} is not a scheme; expected a letter, then letters, digits, +, . or -`,
       );
     }
     if (typeof swarm !== 'object' || swarm === null || typeof swarm.tell !== 'function') {
@@ -73,7 +73,7 @@ export function multi<M extends Readonly<Record<string, Swarm<any>>>>(
   }
   const all = [...swarms.values()];
   const base = new MultiSwarm(swarms, options);
-  // What all members can do, as Common says.
+  // The abilities that all members share, as in Common.
   return Object.assign(
     base,
     all.every((swarm) => canAsk(swarm)) ? textAsks(base.asks(), base.texts) : undefined,
@@ -101,7 +101,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
   readonly #latch: CloseLatch;
   readonly #keepInner: boolean;
   readonly texts: TextAddrs<Multi> = new TextAddrs<Multi>((text) => this.parseAddr(text));
-  /** Upward translations, by scheme and inner address. */
+  /** Mapped addresses, by inner address. */
   readonly #known = new WeakMap<Addr, Multi>();
 
   constructor(members: ReadonlyMap<string, Swarm<Addr>>, options: WrapOptions) {
@@ -142,7 +142,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
     return [...this.#members].flatMap(([scheme, member]) => member.localAddrs().map((addr) => this.#up(scheme, addr)));
   }
 
-  /** An unknown scheme parses, and prints unchanged: the address may be meant for a transport that is not there yet. */
+  /** An unknown scheme parses, and prints unchanged: the address may belong to a transport that is added later. */
   parseAddr(text: string): Multi {
     assertString(text, 'address');
     const at = text.indexOf('://');
@@ -251,7 +251,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
     };
   }
 
-  /** The keys of all members, which are one. */
+  /** The keys of all members, which are the same. */
   secure(publicKey: PublicKey): AddrSecure<Multi> {
     const securing = (addr: Multi): SecureSwarm<Addr> | undefined => {
       const member = this.#member(addr);
@@ -274,7 +274,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
     return [...this.#members].filter(([, member]) => member.localAddrs().length > 0);
   }
 
-  /** The member an address belongs to. @throws {TypeError} when it is no address of a multi swarm. */
+  /** The member of an address. @throws {TypeError} when it is not an address of a multi swarm. */
   #member(addr: Multi): Swarm<Addr> | undefined {
     assertAddr(addr, 'dst');
     if (typeof addr.scheme !== 'string' || typeof addr.inner !== 'object') {
@@ -319,7 +319,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
   }
 }
 
-/** What all members did together. */
+/** The sums of all members' counters. */
 class SummedCounters implements Counters {
   readonly layer = 'members';
   readonly #members: readonly Swarm<Addr>[];
@@ -344,7 +344,7 @@ class SummedCounters implements Counters {
     return this.#sum('receivedBytes');
   }
 
-  /** Of all layers of all members: this is the end of the stack as seen from above. */
+  /** Of all layers of all members, because this is the last layer that is visible from above. */
   get drops(): ReadonlyMap<DropReason, number> {
     const drops = new Map<DropReason, number>();
     for (const member of this.#members) {

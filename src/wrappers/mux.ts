@@ -1,6 +1,6 @@
 /**
- * `shoal/mux`: several swarms over one, told apart by a channel id in front of each message. The same bytes as go-p2p's
- * p2pmux (docs/wire/mux.md).
+ * `shoal/mux`: several swarms over one; a channel id before each message identifies the channel. The same bytes as
+ * go-p2p's p2pmux (docs/wire/mux.md).
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ import { type ChannelKind, channelKinds } from '../protocols/mux/channel-kinds.t
 
 export { type ChannelHeader, type ChannelKind, channelKinds } from '../protocols/mux/channel-kinds.ts';
 
-/** The ids of each kind of channels, by the kind's name. */
+/** The id type of each kind of channel, by the name of the kind. */
 export interface ChannelIds {
   readonly string: string;
   readonly u16: number;
@@ -43,20 +43,20 @@ export interface ChannelIds {
   readonly varint: number | bigint;
 }
 
-/** How a mux treats its channels: each may have so much pending. */
+/** Options of a mux. The pending limits apply to each channel. */
 export interface MuxOptions extends WrapOptions, PendingLimits {}
 
 /** Several swarms over one. */
 export interface Mux<Id, S> extends AsyncDisposable {
-  /** How the mux ended; then all its channels have. Never rejects. */
+  /** Resolves with the reason when the mux has ended; all channels have then ended. Never rejects. */
   readonly closed: Promise<Closed>;
-  /** What all channels did together; a message for a channel that is not open is the drop `mux.unknown_channel`. */
+  /** The totals of all channels; a message for a channel that is not open is counted as `mux.unknown_channel`. */
   readonly counters: Counters;
   /**
-   * The swarm behind one channel id. Closing it leaves the others alone, and the id can be opened again.
+   * Opens the swarm of one channel id. Closing it does not affect the others, and the id can be opened again.
    *
    * @throws {P2PError} (at once) `in_use` when the channel is open; `closed` when the mux is.
-   * @throws {TypeError | RangeError} (at once) when `id` is no id of this kind.
+   * @throws {TypeError | RangeError} (at once) when `id` is not an id of this kind.
    */
   open(id: Id): S;
   /** Closes all channels, and the inner swarm unless `keepInner`. Idempotent, never rejects. */
@@ -66,8 +66,8 @@ export interface Mux<Id, S> extends AsyncDisposable {
 /**
  * Splits a swarm into channels. The mux takes the inner swarm's handler slots.
  *
- * @param kind - how ids are written: `'string'`, `'u16'`, `'u32'`, `'u64'`, `'varint'`, or a kind of your own. Both sides
- *   need the same.
+ * @param kind - the encoding of ids: `'string'`, `'u16'`, `'u32'`, `'u64'`, `'varint'`, or a kind of your own. Both
+ * sides need the same.
  */
 export function mux<A extends Addr, S extends Swarm<A>, K extends keyof ChannelIds>(
   inner: S & Swarm<A>,
@@ -88,7 +88,7 @@ export function mux<A extends Addr, S extends Swarm<A>, Id>(
 }
 
 function kindOf<Id>(kind: ChannelKind<Id> | keyof ChannelIds): ChannelKind<Id> {
-  // The overloads pair each name with its ids.
+  // The overloads match each name with the type of its ids.
   const found = typeof kind === 'string' ? (channelKinds[kind] as unknown as ChannelKind<Id> | undefined) : kind;
   if (typeof found !== 'object' || typeof found.encode !== 'function' || typeof found.decode !== 'function') {
     const names = Object.keys(channelKinds).join(', ');
@@ -153,7 +153,7 @@ class SwarmMux<A extends Addr, S extends Swarm<A>, Id> implements Mux<Id, Like<S
   #channelOf(message: Bytes): { readonly channel: Channel<A>; readonly payload: Bytes } | undefined {
     const direct = this.#channels.find(message);
     if (direct !== undefined) return this.#found(direct, message, direct.header.length);
-    // An id in another form than ours, or none that is open.
+    // An id that is not encoded canonically, or whose channel is not open.
     const header = this.#kind.decode(message);
     const channel = header === undefined ? undefined : this.#channels.find(this.#kind.encode(header.id));
     if (header !== undefined && channel !== undefined) return this.#found(channel, message, header.end);
@@ -225,7 +225,7 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
     return this.tells.listen(handler);
   }
 
-  /** This channel's asks: those of the inner swarm, with the channel id in front of each request. */
+  /** This channel's asks: those of the inner swarm, with the channel id before each request. */
   asksOver(inner: AskSwarm<A>): AddrAsks<A> {
     const maxRequestBytes = (dst: A): number => Math.max(inner.maxRequestBytes(dst) - this.header.length, 0);
     return {
@@ -233,7 +233,7 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
       ask: (dst, request, options) => {
         const refused = this.refuseAsk(dst, request, options, maxRequestBytes(dst));
         if (refused !== undefined) return refused;
-        // The inner swarm keeps deadline and signal; what it does not know is that this channel closes.
+        // The inner swarm handles deadline and signal, but does not know when this channel closes.
         const what = (): string => `ask ${dst.text}`;
         return this.#waits.wait<Bytes>({ what, defaultTimeoutMs: Infinity }, ({ resolve, reject }) => {
           this.counts.countSent(request.length);
@@ -247,7 +247,7 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
     };
   }
 
-  /** Has a request answered by this channel's handler. */
+  /** Passes a request to this channel's handler. */
   answer(request: Request<A>, payload: Bytes): Uint8Array | Promise<Uint8Array> {
     const serving = this.asks.handle({ src: request.src, dst: request.dst, payload });
     if (!isPending(serving.answer)) return given(serving.answer);
@@ -255,7 +255,7 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
     const onAbort = (): void => serving.abort(signal.reason);
     signal.addEventListener('abort', onAbort);
     const what = (): string => `answer ${request.src.text}`;
-    // An asker need not wait for a handler that does not hear that its channel is closed.
+    // When the channel closes, an asker need not wait for a handler that ignores its signal.
     const answered = this.#waits.wait<Answer>({ what, defaultTimeoutMs: Infinity }, ({ resolve, reject }) => {
       void Promise.resolve(serving.answer).then(resolve, reject);
       return () => signal.removeEventListener('abort', onAbort);
@@ -281,7 +281,7 @@ class Channel<A extends Addr> extends SwarmOver<A, A> {
   }
 }
 
-/** The answer as a serve handler of the inner swarm gives it. */
+/** Converts an answer to the result of a serve handler of the inner swarm. */
 function given(answer: Answer): Uint8Array {
   if (answer.ok) return answer.bytes;
   throw new Refusal('refused', answer.bytes, answer.code);

@@ -1,5 +1,5 @@
 /**
- * `shoal/packet-socket`: a swarm as a datagram socket, for code that wants to read rather than be called. go-p2p's
+ * `shoal/packet-socket`: a swarm as a datagram socket, for code that reads instead of using a handler. As go-p2p's
  * p2pconn, without its silent truncation, and with deadlines that work while a read is pending.
  *
  * @example
@@ -23,19 +23,19 @@ import { P2PError, closedError } from '../core/errors.ts';
 import { rejection } from '../runtime/promises.ts';
 import { Waits, type Wait, checkCall } from '../runtime/waits.ts';
 
-/** What was read. */
+/** A received datagram. */
 export interface Datagram<A extends Addr> {
   readonly data: Bytes;
   readonly src: A;
 }
 
-/** How much may wait to be read; more is dropped, the newest first. */
+/** The number of datagrams that may wait to be read; further ones are dropped. */
 export type PacketSocketOptions = Pick<MessagesOptions, 'capacity'>;
 
-/** A datagram socket. Reads give whole datagrams, in order of arrival. */
+/** A datagram socket. Reads return whole datagrams, in order of arrival. */
 export interface PacketSocket<A extends Addr> extends AsyncDisposable {
   readonly localAddr: A;
-  /** Datagrams dropped because no reader took them. */
+  /** Datagrams dropped because they were not read in time. */
   readonly dropped: number;
   /**
    * The next datagram, whole.
@@ -43,13 +43,16 @@ export interface PacketSocket<A extends Addr> extends AsyncDisposable {
    * @throws {P2PError} (by rejection) `timeout` at this call's deadline or at the socket's; `closed`. `signal.reason`.
    */
   readFrom(options?: CallOptions): Promise<Datagram<A>>;
-  /** As {@link PacketSocket.readFrom}, into a buffer: a datagram that does not fit is a `limit_exceeded` and stays unread. */
+  /**
+   * As {@link PacketSocket.readFrom}, into a buffer: a datagram that does not fit gives `limit_exceeded` and stays
+   * unread.
+   */
   readInto(buffer: Uint8Array, options?: CallOptions): Promise<{ readonly bytes: number; readonly src: A }>;
   /** As `tell`. */
   writeTo(data: Uint8Array, dst: A, options?: CallOptions): Promise<void>;
   /**
-   * When all reads give up, those that wait now and later ones, in milliseconds from now; `undefined`: never. Reads work
-   * again when it is moved.
+   * Sets when all pending and later reads time out, in milliseconds from now; `undefined`: never. Reads work again
+   * after it is moved.
    */
   setReadDeadline(ms: number | undefined): void;
   /** Closes the swarm. Idempotent. */
@@ -58,7 +61,7 @@ export interface PacketSocket<A extends Addr> extends AsyncDisposable {
 
 const DEFAULT_CAPACITY = 256;
 
-/** Takes the swarm's handler slot, and owns the swarm. */
+/** Takes the swarm's handler slot; closing the socket closes the swarm. */
 export function packetSocket<A extends Addr>(swarm: Swarm<A>, options: PacketSocketOptions = {}): PacketSocket<A> {
   return new SwarmSocket(swarm, options.capacity ?? DEFAULT_CAPACITY);
 }
@@ -72,12 +75,12 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
   dropped = 0;
   readonly #swarm: Swarm<A>;
   readonly #queue: BoundedQueue<Message<A>>;
-  readonly #readers = new Set<Reader<A>>(); // Bounded by the calls under way.
+  readonly #readers = new Set<Reader<A>>(); // Bounded by the pending calls.
   readonly #waits: Waits;
   readonly #listening: Disposable;
   #deadline: Timer | undefined;
   #isOverdue = false;
-  /** The datagram that did not fit into a reader's buffer. */
+  /** A datagram that did not fit into a reader's buffer. */
   #unread: Message<A> | undefined;
 
   constructor(swarm: Swarm<A>, capacity: number) {
@@ -154,13 +157,13 @@ class SwarmSocket<A extends Addr> implements PacketSocket<A> {
   }
 
   #take(message: Message<A>): void {
-    // A reader whose buffer is too small leaves the message to the next one; after the last, nobody waits any more.
+    // A reader whose buffer is too small leaves the message for the next reader.
     for (const reader of this.#readers) if (this.#give(reader, message)) return;
     if (this.#unread === message) return;
     if (!this.#queue.push(message)) this.dropped++;
   }
 
-  /** Answers whether the reader took it; else it is the next to be read. */
+  /** Returns whether the reader took it; otherwise it stays the next datagram to read. */
   #give({ wait, maxBytes }: Reader<A>, message: Message<A>): boolean {
     const { payload: data, src } = message;
     this.#unread = undefined;

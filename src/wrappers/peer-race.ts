@@ -1,4 +1,4 @@
-/** Tries addresses one after the other, each a little later than the one before, until the first works. */
+/** Tries addresses in sequence, each a little later than the one before, until the first works. */
 
 import { type Addr } from '../core/addr.ts';
 import { type Candidate } from '../core/candidate.ts';
@@ -6,10 +6,10 @@ import { P2PError } from '../core/errors.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
-/** What one search takes from its source, whether or not it is an address. */
+/** The number of items, valid addresses or not, that one search takes from its source. */
 const MAX_FOUND = 1024;
 
-/** What a source found: addresses, their texts, or candidates. */
+/** A result of a source: an address, its text, or a candidate. */
 export type Found<A extends Addr> =
   | Iterable<A | Candidate | string>
   | AsyncIterable<A | Candidate | string>
@@ -18,25 +18,25 @@ export type Found<A extends Addr> =
 /** A race between addresses. */
 export interface Race<A extends Addr> {
   readonly realm: Realm;
-  /** What is looked for, for error messages. */
+  /** The subject of the search, for error messages. */
   readonly what: string;
   /** Tried before those of the source. */
   readonly first: readonly A[];
   readonly source: () => Found<A>;
-  /** The address that a text writes; `undefined` when it is none, and passed over. */
+  /** Parses a text; `undefined` when it is not an address, which is then skipped. */
   readonly parse: (addr: A | string) => A | undefined;
-  /** Why an address is not worth trying, if it is not. */
+  /** Returns why an address cannot be tried; `undefined` when it can. */
   readonly check: (addr: A) => P2PError | undefined;
-  /** Rejects when the address does not work. `signal` fires when another one has won. */
+  /** Rejects when the address does not work. `signal` is aborted when another one has won. */
   readonly attempt: (addr: A, signal: AbortSignal) => Promise<void>;
   readonly limits: {
     readonly staggerMs: number;
     readonly maxParallel: number;
     readonly maxCandidates: number;
   };
-  /** Why addresses did not work, so far: filled while the race goes on. Bounded by maxCandidates. */
+  /** The errors of tried addresses so far, filled during the race. Bounded by maxCandidates. */
   readonly errors: unknown[];
-  /** Gives the race up with its reason. */
+  /** Aborts the race with its reason. */
   readonly signal: AbortSignal;
 }
 
@@ -85,12 +85,15 @@ export async function raceCandidates<A extends Addr>(race: Race<A>): Promise<A> 
   }
 }
 
-/** All that went wrong, as one. */
+/** All errors, combined into one. */
 export function causeOf(errors: readonly unknown[]): AggregateError {
   return new AggregateError(errors, 'one error per address tried');
 }
 
-/** Each address once, at most `maxCandidates`. A source that fails ends its addresses, and is one more cause. */
+/**
+ * Each address once, at most `maxCandidates`. When a source fails, no more addresses follow, and its error is one of
+ * the causes.
+ */
 async function* candidates<A extends Addr>(
   { first, source, parse, limits }: Race<A>,
   over: AbortSignal,
@@ -102,7 +105,7 @@ async function* candidates<A extends Addr>(
     yield addr;
   }
   try {
-    let taken = 0; // Texts that are no address count too: a source cannot keep a search busy with them.
+    let taken = 0; // Invalid texts count too: a source cannot keep a search busy with them.
     for await (const found of await source()) {
       if (over.aborted || seen.size >= limits.maxCandidates || taken++ >= MAX_FOUND) return;
       const addr = parse(isCandidate(found) ? found.addr : found);
@@ -119,7 +122,7 @@ function isCandidate(found: Addr | Candidate | string): found is Candidate {
   return typeof found === 'object' && 'addr' in found && typeof found.addr === 'string' && !('text' in found);
 }
 
-/** Resolves when the attempt has ended or the stagger has passed, whichever is first. */
+/** Resolves when the attempt has ended or the stagger time has passed, whichever is first. */
 function nextTurnOf(realm: Realm, attempt: Promise<void>, staggerMs: number): Promise<void> {
   let timer: Timer | undefined;
   const passed = new Promise<void>((resolve) => {

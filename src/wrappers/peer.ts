@@ -31,40 +31,40 @@ export interface PeerAddr extends Addr {
   readonly id: PeerId;
 }
 
-/** Where a peer may be: addresses or their texts, best first; they may come over time. */
+/** Finds the addresses of a peer: addresses or their texts, best first; they may arrive over time. */
 export type AddrSource<A extends Addr> = (
   id: PeerId,
 ) => Iterable<A | string> | AsyncIterable<A | string> | Promise<Iterable<A | string>>;
 
-/** How peers are found. */
+/** Options for finding peers. */
 export interface PeerSwarmOptions<A extends Addr> extends WrapOptions {
   /**
-   * Where a peer may be; asked when no known address of it works. Either a source of discovery, such as the result of
-   * `peerExchange`, or a function. Texts that are no address of the inner swarm are passed over.
+   * The source of addresses; used when no known address of the peer works. Either a source of discovery, such as the
+   * result of `peerExchange`, or a function. Texts that are not addresses of the inner swarm are skipped.
    */
   readonly source: CandidateSource | AddrSource<A>;
-  /** When the next address is tried beside the ones under way. @default 250, as RFC 8305 (Happy Eyeballs) §5 */
+  /** The delay before the next address is tried in parallel. @default 250, as RFC 8305 (Happy Eyeballs) §5 */
   readonly staggerMs?: number | undefined;
-  /** Addresses tried at once. @default 4 */
+  /** Addresses tried at the same time. @default 4 */
   readonly maxParallel?: number | undefined;
   /** Addresses taken from the source for one search. @default 16 */
   readonly maxCandidates?: number | undefined;
-  /** How long a search may take when the call names no deadline. @default 15 000 */
+  /** The time limit of a search when the call has no deadline. @default 15 000 */
   readonly searchTimeoutMs?: number | undefined;
-  /** Peers of which the address that worked last is remembered. @default 4096 */
+  /** Peers whose last working address is remembered. @default 4096 */
   readonly maxRememberedPeers?: number | undefined;
 }
 
-/** Makes a peer's address. @throws {TypeError} when `id` is no PeerID. */
+/** Makes a peer's address. @throws {TypeError} when `id` is not a PeerID. */
 export function peerAddr(id: PeerId | string): PeerAddr {
   const checked = parsePeerId(id);
   return makeAddr<PeerAddr>({ net: 'peer', id: checked, text: checked });
 }
 
 /**
- * Wraps a secure swarm whose addresses hold PeerIDs. The address that worked last, or that a message came from, is tried
- * first; then those of the source, the next one a little later than the one before, and the first that proves to be the
- * peer wins. When none does, calls reject with `unreachable`, whose `cause` is an AggregateError with one error per
+ * Wraps a secure swarm whose addresses contain PeerIDs. The last address that worked, or that a message came from, is
+ * tried first; then those of the source, each a little later than the one before. The first that proves to be the peer
+ * is used. When none works, calls reject with `unreachable`, whose `cause` is an AggregateError with one error per
  * address.
  */
 export function peerSwarm<A extends Addr, S extends SecureSwarm<A>>(
@@ -77,7 +77,7 @@ export function peerSwarm<A extends Addr, S extends SecureSwarm<A>>(
   if (!isSecure(inner)) throw new TypeError('Cannot make peerSwarm: the inner swarm is not secure');
   const base = new PeerSwarm<A>(inner, options);
   const map = {
-    // Only the secure and ask halves are mapped, and both are the layer's own.
+    // Only the secure and ask halves are mapped, and this layer implements both.
     down: (): never => {
       throw new TypeError('a peer has no address of its own');
     },
@@ -87,13 +87,13 @@ export function peerSwarm<A extends Addr, S extends SecureSwarm<A>>(
   return Object.assign(kept, textSecure(base.secure(), base.texts));
 }
 
-/** A search that calls share. */
+/** A search shared by calls. */
 interface Search<A extends Addr> {
   readonly found: Promise<A>;
-  /** Why addresses did not work, so far. */
+  /** The errors of tried addresses so far. */
   readonly errors: readonly unknown[];
   readonly over: AbortController;
-  /** Calls that wait for it. */
+  /** The number of calls that wait for it. */
   waiting: number;
 }
 
@@ -108,9 +108,9 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     readonly maxRememberedPeers: number;
   };
   readonly #tells: TellSlot<PeerAddr>;
-  /** Where each peer was last. Bounded by `maxRememberedPeers`: the one unused for longest is forgotten. */
+  /** The last address of each peer. Bounded by `maxRememberedPeers`: the least recently used is removed. */
   readonly #last = new Map<PeerId, A>();
-  /** Searches under way; calls for one peer share one. Bounded by the calls under way. */
+  /** Searches in progress; calls for one peer share one. Bounded by the pending calls. */
   readonly #searches = new Map<PeerId, Search<A>>();
   readonly #waits: Waits;
 
@@ -146,7 +146,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     return peerAddr(text);
   }
 
-  /** That of the address known for the peer; for a peer not met yet, that of our own. */
+  /** The MTU of the known address of the peer; for an unknown peer, that of the own address. */
   protected mtuTo(dst: PeerAddr): number {
     assertPeerAddr(dst);
     const addr = this.#last.get(dst.id) ?? this.inner.localAddrs()[0];
@@ -184,7 +184,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
       },
       ask: (dst, request, options) => {
         assertPeerAddr(dst);
-        const refused = this.refuseAsk(dst, request, options, Infinity); // The limit is the address's, once it is known.
+        const refused = this.refuseAsk(dst, request, options, Infinity); // The limit depends on the address, which is not known yet.
         if (refused !== undefined) return refused;
         this.counts.countSent(request.length);
         return this.#withAddr(dst, options, (addr, rest) => inner.ask(addr, request, rest));
@@ -249,7 +249,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     return this.inner.localAddrs().find((addr) => peerIdOf(addr) === id);
   }
 
-  /** An address under which the peer can be reached now without any search. */
+  /** An address that reaches the peer without a search. */
   #known(id: PeerId): A | undefined {
     const last = this.#last.get(id);
     if (last !== undefined && this.#secure.knownPublicKey(last) !== undefined) return last;
@@ -273,8 +273,8 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
   }
 
   /**
-   * Does `call` with an address of the peer; when a remembered one fails without anything sent, with a searched one.
-   * What the search takes is taken from the call's deadline.
+   * Calls `call` with an address of the peer; when a remembered one fails and nothing was sent, with a searched one.
+   * The time of the search counts against the deadline of the call.
    */
   async #withAddr<T, O extends CallOptions>(
     dst: PeerAddr,
@@ -300,7 +300,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     return call(await this.#search(dst.id, rest()), rest());
   }
 
-  /** Waits for the search that calls for this peer share; the last one that gives up ends it. */
+  /** Waits for the search that calls for this peer share. The search is aborted when its last waiter cancels. */
   async #search(id: PeerId, options: CallOptions | undefined): Promise<A> {
     const search = this.#searches.get(id) ?? this.#beginSearch(id);
     search.waiting++;
@@ -311,7 +311,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
         search.found.then(wait.resolve, wait.reject);
         return () => {
           if (--search.waiting > 0) return;
-          search.over.abort(new Error('Nobody waits for the search any more'));
+          search.over.abort(new Error('No call waits for the search any more'));
           if (this.#searches.get(id) === search) this.#searches.delete(id);
         };
       });

@@ -1,15 +1,15 @@
-/** The links of a memory realm: how each pair of addresses is connected, and which are cut. */
+/** The links of a memory realm: the properties of each pair of addresses, and which links are cut. */
 
 import { type SeededRandom } from '../../base/seeded-random.ts';
 import { Netem, type NetemConfig, type NetemPreset, resolveNetem } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, assertMemoryAddr } from './address.ts';
 
-/** What links are made of: a preset's name or numbers. */
+/** The properties of links: a preset's name, or numbers. */
 export type LinkConfig = NetemConfig | NetemPreset;
 
-/** What the way from one address to another is like now. */
+/** The current state of the path from one address to another. */
 export type Way =
-  /** Nothing in the way: arrives at this instant. */
+  /** No emulation: arrives immediately. */
   { readonly type: 'straight' } | { readonly type: 'cut' } | { readonly type: 'netem'; readonly netem: Netem };
 
 const STRAIGHT: Way = { type: 'straight' };
@@ -25,7 +25,10 @@ function wayKey(from: MemoryAddr, to: MemoryAddr): string {
   return `${from.n}>${to.n}`;
 }
 
-/** The key of a link, or `undefined` without addresses: all links. @throws {TypeError} for one address, or what is none. */
+/**
+ * The key of a link; `undefined` without addresses: all links. @throws {TypeError} for one address only, or an invalid
+ * one.
+ */
 function pairOf(a: unknown, b: unknown): string | undefined {
   if (a === undefined && b === undefined) return undefined;
   assertMemoryAddr(a);
@@ -33,13 +36,15 @@ function pairOf(a: unknown, b: unknown): string | undefined {
   return pairKey(a, b);
 }
 
-/** Bounded by the pairs of addresses that were configured, and those that have talked over an emulated network. */
+/**
+ * Bounded by the pairs of addresses that were configured, and those that have communicated over an emulated network.
+ */
 export class Links {
   #default: LinkConfig | undefined;
   readonly #configs = new Map<string, LinkConfig>();
   readonly #cut = new Set<string>();
   #allCut = false;
-  /** Emulators in use, one per direction; made when a pair first talks. */
+  /** Emulators in use, one per direction; created when a pair first communicates. */
   readonly #netems = new Map<string, { readonly pair: string; readonly netem: Netem }>();
   readonly #random: SeededRandom;
 
@@ -48,7 +53,7 @@ export class Links {
     this.setDefault(config);
   }
 
-  /** Whether every way is straight: then nobody needs to look one up. */
+  /** Whether no link is cut or emulated: then no look-up is needed. */
   plain = true;
 
   setDefault(config: LinkConfig | undefined): void {

@@ -10,24 +10,24 @@ import { mangle } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, memoryAddr } from './address.ts';
 import { type LinkConfig, Links } from './links.ts';
 
-/** What a tell becomes on its way: another message, the same one, or nothing. */
+/** Changes a tell in transit: returns another message, the same one, or none. */
 export type MessageTransform = (message: Message<MemoryAddr>) => Message<MemoryAddr> | undefined;
 
 /** A node of the network: a memory swarm. */
 export interface MemoryNode {
-  /** Its address, also once it is closed. */
+  /** Its address, also after it is closed. */
   readonly own: MemoryAddr;
-  /** Packets on their way to this node. */
+  /** Packets in transit to this node. */
   incoming: number;
-  /** Packets of this node on their way. */
+  /** Packets in transit from this node. */
   outgoing: number;
-  /** A packet of this node has arrived somewhere, or nowhere. */
+  /** A packet of this node has been delivered or dropped. */
   left(): void;
   countLost(reason: DropReason): void;
   close(): Promise<void>;
 }
 
-/** How a router is made. */
+/** Options of a router. */
 export interface MemoryRouterOptions {
   readonly realm: ClockedRealm;
   readonly netem: LinkConfig | undefined;
@@ -37,18 +37,18 @@ export interface MemoryRouterOptions {
   readonly transform: MessageTransform | undefined;
 }
 
-/** A packet on its way: what arrives, and who hears when it does not. */
+/** A packet in transit: its delivery, and the callback for failure. */
 export interface Packet<N extends MemoryNode> {
   readonly from: N;
   readonly to: MemoryAddr;
   readonly payload: Bytes;
-  /** Called at the receiver, at the instant of arrival; maybe twice. */
+  /** Called at the receiver on arrival; may be called twice. */
   readonly arrive: (receiver: N, payload: Bytes) => void;
-  /** Called when nobody has the address on arrival. */
+  /** Called when no node has the address on arrival. */
   readonly gone?: (() => void) | undefined;
 }
 
-/** How many departed swarms' keys are remembered, for handlers that still hold their messages. */
+/** The number of closed swarms whose keys are remembered, for handlers that still hold their messages. */
 const MAX_DEPARTED_KEYS = 4096;
 
 /** Knows the nodes by address and delivers packets to them. */
@@ -60,10 +60,10 @@ export class MemoryRouter<N extends MemoryNode> {
   /** Bounded by the open swarms and {@link MAX_DEPARTED_KEYS}. */
   readonly keys: Map<string, PublicKey> = new Map();
   readonly #maxQueued: number;
-  readonly #swarms = new Map<number, N>(); // Bounded by who makes them.
+  readonly #swarms = new Map<number, N>(); // Bounded by the application that creates them.
   readonly #departed: string[] = []; // Bounded by MAX_DEPARTED_KEYS.
   #next = 0;
-  /** What arrives at this instant, in order; one timer for all. Bounded by `maxQueued` per swarm. */
+  /** Packets that arrive at this instant, in order; one timer for all. Bounded by `maxQueued` per swarm. */
   #soon: Packet<N>[] = [];
 
   constructor(options: MemoryRouterOptions) {
@@ -103,7 +103,7 @@ export class MemoryRouter<N extends MemoryNode> {
     void this.#swarms.get(addr.n)?.close();
   }
 
-  /** Takes a packet; it arrives later, once, twice or never. */
+  /** Accepts a packet, which arrives asynchronously once, twice or never. */
   route(packet: Packet<N>): void {
     const way = this.links.way(packet.from.own, packet.to);
     if (way.type === 'straight') this.#depart(packet, undefined);
@@ -142,7 +142,7 @@ export class MemoryRouter<N extends MemoryNode> {
     for (const packet of due) this.#land(packet, this.#swarms.get(packet.to.n));
   }
 
-  /** @param expected - who had the address when the packet left. */
+  /** @param expected - the node that had the address when the packet was sent. */
   #land(packet: Packet<N>, expected: N | undefined): void {
     if (expected !== undefined) expected.incoming--;
     packet.from.left();

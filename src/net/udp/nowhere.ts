@@ -1,4 +1,4 @@
-/** Takes the place of UDP sockets where there are none, so that what can do without them loads: browsers. */
+/** Replaces UDP sockets on platforms without them (browsers), so that modules which do not need them can load. */
 
 import { P2PError } from '../../core/errors.ts';
 import { rejection } from '../../runtime/promises.ts';

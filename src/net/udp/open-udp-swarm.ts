@@ -1,4 +1,4 @@
-/** Binds a UDP socket and makes a swarm of it; `shoal/udp` exports it. */
+/** Binds a UDP socket and makes a swarm over it; exported by `shoal/udp`. */
 
 import { wholeNumber } from '../../base/checks.ts';
 import { type Realm, assertRealm } from '../../core/realm.ts';
@@ -12,49 +12,50 @@ import { type Network, assertNetwork } from '../network.ts';
 import { systemNetwork } from '../system-network.ts';
 import { MAX_UDP6_BYTES, UdpSwarm } from './swarm.ts';
 
-/** How a UDP swarm is opened. */
+/** Options of a UDP swarm. */
 export interface UdpSwarmOptions extends PendingLimits {
   /**
-   * IP and port to bind to, port 0 for any. `0.0.0.0` is all of IPv4, `[::]` all of IPv6 and IPv4.
+   * IP and port to bind to, port 0 for any. `0.0.0.0` covers all of IPv4, `[::]` all of IPv6 and IPv4.
    * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
    */
   readonly bind?: string | undefined;
   /**
-   * The most bytes of a message, `mtu(dst)`; at most 65 507 to IPv4 and 65 527 to IPv6. Receivers take any size.
+   * The maximum bytes of a sent message, `mtu(dst)`; at most 65 507 to IPv4 and 65 527 to IPv6. Received messages may
+   * have any size.
    * @default 1232: the IPv6 minimum MTU of 1280 less 48 bytes of headers, so it fits every path
    */
   readonly maxDatagramBytes?: number | undefined;
-  /** Kernel buffer asked for; `inspect` shows what was granted. @default 4 194 304 (4 MiB) */
+  /** Requested kernel buffer size; `inspect` shows the granted one. @default 4 194 304 (4 MiB) */
   readonly recvBufferBytes?: number | undefined;
-  /** Kernel buffer asked for. @default 1 048 576 (1 MiB) */
+  /** Requested kernel buffer size. @default 1 048 576 (1 MiB) */
   readonly sendBufferBytes?: number | undefined;
   /**
-   * Several sockets, of this or other processes, on one port; the kernel spreads what comes over them. Not everywhere:
-   * Linux 3.9, FreeBSD 12, and Node 22.12 or newer; elsewhere opening rejects with `unsupported`.
+   * Allows several sockets, of this or other processes, on one port; the kernel distributes datagrams among them.
+   * Requires Linux 3.9, FreeBSD 12, and Node 22.12 or newer; elsewhere opening rejects with `unsupported`.
    * @default false
    */
   readonly reusePort?: boolean | undefined;
-  /** Whose time. @default the system's */
+  /** The source of time. @default the system's */
   readonly realm?: Realm | undefined;
-  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
+  /** The network whose sockets are used, for example that of a virtual host. @default this system's */
   readonly network?: Network | undefined;
-  /** Gives up opening. */
+  /** Aborts opening. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** RFC 8200 §5: every IPv6 link carries 1280 bytes; 40 are the IPv6 header, 8 the UDP header. */
+/** RFC 8200 §5: every IPv6 link carries 1280 bytes; the IPv6 header has 40, the UDP header 8. */
 const DEFAULT_MAX_DATAGRAM_BYTES = 1232;
 const DEFAULT_RECV_BUFFER_BYTES = 4_194_304;
 const DEFAULT_SEND_BUFFER_BYTES = 1_048_576;
-/** The most that setsockopt takes. */
+/** The maximum of setsockopt. */
 const MAX_BUFFER_BYTES = 0x7fff_ffff;
 
 /**
- * Binds a socket and makes a swarm of it.
+ * Binds a socket and makes a swarm over it.
  *
- * @throws {TypeError | RangeError} (at once) for a bad bind address, port or number; hostnames are not resolved.
- * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when the address is not this machine's,
- *   `unsupported` when ports cannot be shared here.
+ * @throws {TypeError | RangeError} (at once) for an invalid bind address, port or number; hostnames are not resolved.
+ * @throws {P2PError} (by rejection) `in_use` when the port is in use, `unreachable` when this machine does not have the
+ * address, `unsupported` when the system cannot share ports.
  */
 export function openUdpSwarm(options: UdpSwarmOptions = {}): Promise<Swarm<UdpAddr>> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');

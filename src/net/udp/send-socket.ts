@@ -1,4 +1,4 @@
-/** What a UDP swarm sends with: a socket that tells how much waits in it before it is in the kernel. */
+/** The sending part of a UDP socket, which reports how much waits in the process before it is in the kernel. */
 
 import { type Socket } from 'node:dgram';
 
@@ -12,7 +12,7 @@ export interface SendSocket {
   send(payload: Uint8Array, port: number, host: string, sent: (error: Error | null) => void): void;
 }
 
-/** The socket itself where it tells; Deno's sockets do not, and are counted here. */
+/** The socket itself if it reports its queue; Deno's sockets do not, and are counted here. */
 export function sendSocketOf(socket: Socket): SendSocket {
   return typeof (socket as Partial<Socket>).getSendQueueCount === 'function' ? socket : new CountedSocket(socket);
 }
@@ -34,7 +34,7 @@ class CountedSocket implements SendSocket {
     return this.#bytes;
   }
 
-  /** Only the callback tells that a datagram is in the kernel, so a copy waits until then. */
+  /** Only the callback shows that a datagram is in the kernel, so a copy is sent. */
   send(payload: Uint8Array, port: number, host: string, sent: (error: Error | null) => void): void {
     const { length } = payload;
     this.#socket.send(payload.slice(), port, host, (error) => {

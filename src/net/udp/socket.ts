@@ -1,4 +1,4 @@
-/** This system's UDP sockets: node:dgram, made so that sending is synchronous. */
+/** This system's UDP sockets: node:dgram with synchronous sending. */
 
 import { type RemoteInfo, type Socket, type SocketOptions, createSocket } from 'node:dgram';
 
@@ -10,8 +10,8 @@ import { bindError, bindFailureOf } from '../socket-errors.ts';
 import { type SendSocket, sendSocketOf } from './send-socket.ts';
 
 /**
- * dgram looks every destination up, by default in a later turn, and the buffer would have to stay untouched until then.
- * Destinations are IPs already, so they are their own result, at once.
+ * dgram looks up every destination, by default asynchronously, and the buffer would have to stay unchanged until then.
+ * Destinations are IPs already, so the lookup returns them synchronously.
  */
 const sameAddress = (
   address: string,
@@ -19,11 +19,13 @@ const sameAddress = (
   callback: (error: null, address: string, family: number) => void,
 ): void => callback(null, address, address.includes(':') ? 6 : 4);
 
-/** @throws (by rejection) {P2PError} `in_use`, `unreachable` or `unsupported`, naming address and port; `signal.reason`. */
+/**
+ * @throws (by rejection) {P2PError} `in_use`, `unreachable` or `unsupported`, with address and port; `signal.reason`.
+ */
 export function bindSystemUdp(options: DatagramOptions): Promise<DatagramSocket> {
   const { bind, signal, reusePort = false, reuseAddress = false } = options;
   const lookup = sameAddress;
-  // `[::]` takes both families; a concrete IPv6 address takes its own.
+  // `[::]` accepts both families; a concrete IPv6 address only its own.
   const socketOptions: SocketOptions =
     ipVersion(bind.ip) === 6
       ? { type: 'udp6', ipv6Only: bind.ip !== '::', reusePort, reuseAddr: reuseAddress, lookup }
@@ -53,25 +55,28 @@ export function bindSystemUdp(options: DatagramOptions): Promise<DatagramSocket>
   });
 }
 
-/** Asks for the sizes; the kernel grants what it allows (Linux cuts down silently, others refuse and keep theirs). */
+/**
+ * Requests buffer sizes; the kernel grants what it allows (Linux reduces them silently, others refuse and keep their
+ * own).
+ */
 function sizeBuffers(socket: Socket, { recvBufferBytes, sendBufferBytes }: DatagramOptions): void {
   try {
     if (recvBufferBytes !== undefined) socket.setRecvBufferSize(recvBufferBytes);
     if (sendBufferBytes !== undefined) socket.setSendBufferSize(sendBufferBytes);
   } catch (error) {
-    // ENOBUFS: more than this system allows. Its own size stays, and `inspect` shows it.
+    // ENOBUFS: more than this system allows. It keeps its own size, which `inspect` shows.
     if (!(error instanceof Error)) throw error;
   }
 }
 
-/** What Linux and most others send with. */
+/** The default of Linux and most other systems. */
 const DEFAULT_TTL = 64;
 
 class SystemDatagramSocket implements DatagramSocket {
   readonly address: SocketAddress;
   sink: DatagramSink | undefined;
   readonly #socket: Socket;
-  /** The socket, as far as it sends. */
+  /** The sending part of the socket. */
   readonly #sender: SendSocket;
   readonly #isIpv6: boolean;
   #ttl = DEFAULT_TTL;
@@ -151,7 +156,7 @@ class SystemDatagramSocket implements DatagramSocket {
     return this.#closing;
   }
 
-  /** What Node calls an interface: its IPv4 address, or `::%eth0`. */
+  /** Node's name for an interface: its IPv4 address, or `::%eth0`. */
   #multicastInterface(family: string, interfaceName: string | undefined): string | undefined {
     if (interfaceName === undefined) return undefined;
     const addresses = systemInterfaces().filter(({ name }) => name === interfaceName);
@@ -168,12 +173,12 @@ class SystemDatagramSocket implements DatagramSocket {
   readonly #onSent = (error: Error | null): void => {
     if (error !== null) this.#failed(error);
     const { sink } = this;
-    // The count is a call into Node's native code: only for a sink that waits.
+    // The count needs a call into native code, so it is read only for a sink that waits.
     if (sink?.onFlushed === undefined || this.#closing !== undefined) return;
     if (this.#sender.getSendQueueCount() === 0) sink.onFlushed();
   };
 
-  /** Node names the destination in its errors: an IP as it was given to `send`, and a port. */
+  /** Node puts the destination into its errors: the IP as it was passed to `send`, and the port. */
   #failed(error: Error): void {
     const { address, port } = error as { readonly address?: unknown; readonly port?: unknown };
     const isKnown = typeof address === 'string' && typeof port === 'number';
@@ -181,7 +186,7 @@ class SystemDatagramSocket implements DatagramSocket {
   }
 }
 
-/** An IPv4 address as such, where the socket has both families. */
+/** Converts an IPv4-mapped address to IPv4, on a socket with both families. */
 function unmapped(ip: string): string {
   return ip.startsWith('::ffff:') ? ip.slice('::ffff:'.length) : ip;
 }

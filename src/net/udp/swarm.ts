@@ -27,12 +27,12 @@ export const MAX_UDP4_BYTES = 65_507;
 /** As {@link MAX_UDP4_BYTES}, for IPv6. */
 export const MAX_UDP6_BYTES = 65_527;
 
-/** Bytes that may wait in the process for a full socket; what comes on top is dropped and counted. */
+/** Bytes that may wait in the process for a full socket; further datagrams are dropped and counted. */
 const MAX_SEND_QUEUE_BYTES = 4_194_304;
 
 const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
 
-/** What the opener has resolved. */
+/** The resolved options. */
 export interface UdpSwarmParts {
   readonly realm: Realm;
   readonly network: Network;
@@ -53,12 +53,14 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
   readonly #latch: CloseLatch;
   readonly #texts: TextAddrs<UdpAddr> = new TextAddrs<UdpAddr>((text) => this.parseAddr(text));
   readonly #sources = new AddressCache<UdpAddr>((host, port) => udpAddr({ ip: canonicalIp(host)!, port }));
-  /** What `dst` is for messages by family; sockets do not tell to which address of a wildcard they came. */
+  /**
+   * The `dst` of received messages by family; a wildcard socket does not report which address a datagram was sent to.
+   */
   #dst4: UdpAddr;
   #dst6: UdpAddr;
-  /** Callers that wait for an empty send queue. Bounded by the calls under way. */
+  /** Calls that wait for an empty send queue. Bounded by the pending calls. */
   #flushers: (() => void)[] = [];
-  /** Called for what could not be sent. Bounded by the calls of `onSendFailed`. */
+  /** Called for datagrams that could not be sent. Bounded by the calls of `onSendFailed`. */
   readonly #failureListeners = new Set<(dst: UdpAddr, error: unknown) => void>();
 
   constructor(parts: UdpSwarmParts) {
@@ -94,7 +96,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
     return this.#texts.tryParse(text);
   }
 
-  /** Read anew at each call, since interfaces come and go. */
+  /** Read at each call, because interfaces change. */
   localAddrs(): readonly UdpAddr[] {
     if (this.#latch.isClosed) return [];
     const addrs = addrsOfBound(this.#bound, this.#network.interfaces());
@@ -147,7 +149,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
     return this.#send(dst, payload, options);
   }
 
-  /** Checks the address here, once. A `send` that cannot succeed goes through `tell`, which makes the error. */
+  /** Checks the address once. A `send` that cannot succeed goes through `tell`, which creates the error. */
   sendPath(dst: UdpAddr): SendPath {
     assertUdpAddr(dst);
     const leads = this.#canSendTo(dst) && whyNoHost(dst.ip) === undefined;
@@ -211,8 +213,8 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
   }
 
   /**
-   * With a synchronous lookup the datagram is in the kernel when `send` returns, unless datagrams wait before it or the
-   * socket is full. Only then is there anything to wait for, and the payload must outlive the call.
+   * With a synchronous lookup the datagram is in the kernel when `send` returns, unless other datagrams wait or the
+   * socket is full. Only then must the call wait, and the payload must stay unchanged.
    */
   #send(dst: UdpAddr, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {
     const socket = this.#socket;
@@ -224,7 +226,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
     try {
       socket.send(waiting ? payload.slice() : payload, dst.ip, dst.port);
     } catch {
-      // An address that was not made by this kind of swarm: a port out of range, say.
+      // An address that another kind of swarm made, for example with a port out of range.
       this.#counters.countDrop('udp.send_failed');
       return RESOLVED;
     }
@@ -239,7 +241,7 @@ export class UdpSwarm implements Swarm<UdpAddr>, SendFailures<UdpAddr>, SendPath
     });
   }
 
-  /** Set only while somebody waits. */
+  /** Set only while a call waits. */
   readonly #onFlushed = (): void => {
     delete this.#sink.onFlushed;
     const flushers = this.#flushers;

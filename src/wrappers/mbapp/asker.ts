@@ -1,4 +1,4 @@
-/** The asking side: matches answers to asks, and sends requests again. */
+/** The asking side: matches answers to asks, and resends requests. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../../core/ask.ts';
@@ -18,11 +18,11 @@ import {
 } from '../../protocols/mbapp/header.ts';
 import { type ResolvedMbapp } from './options.ts';
 
-/** What both sides of an ask need of the swarm. */
+/** What both sides of an ask need from the swarm. */
 export interface MbappLink<A extends Addr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
-  /** The most bytes of a message that fit beside a header into one packet to there: the MTU below, which may move. */
+  /** The maximum payload of one packet after the header: depends on the MTU below, which may change. */
   readonly partBytes: (dst: A) => number;
   /** @param partBytes - the current result of `partBytes`. */
   readonly send: (dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number) => Promise<void>;
@@ -36,37 +36,42 @@ export interface AskCall<A extends Addr> {
   readonly maxResponseBytes: number;
   /** The current result of {@link MbappLink.partBytes}. */
   readonly partBytes: number;
-  /** Makes the request's header. */
+  /** Creates the header of the request. */
   readonly header: (timeoutMs: number) => MessageHeader;
 }
 
 interface PendingAsk<A extends Addr> {
   readonly dst: A;
   readonly maxResponseBytes: number;
-  /** What goes out, first and again: the request, or once the server has asked for it the proof of our address. */
+  /**
+   * The packet that is sent and resent: the request, or, once the server has asked for it, the proof of this side's
+   * address.
+   */
   header: MessageHeader;
   payload: Uint8Array;
   readonly wait: Wait<Bytes>;
 }
 
-/** Each pause is shortened by up to this share, so that askers that lost together do not send together. */
+/**
+ * Each pause is shortened by up to this share, so that askers with simultaneous losses do not resend simultaneously.
+ */
 const RESEND_JITTER = 0.2;
 
-/** How many finished asks are remembered, to distinguish a second answer from one without an ask. */
+/** The number of finished asks remembered, to distinguish a duplicate answer from one without an ask. */
 const MAX_FINISHED = 1024;
 
-/** The asks of one swarm that wait for their answers. */
+/** The asks of one swarm that wait for answers. */
 export class Asker<A extends Addr> {
   readonly #link: MbappLink<A>;
   readonly #options: ResolvedMbapp;
   readonly #waits: Waits;
-  /** Seeded once from the realm: a draw from it for every ask would cost as much as a cipher. */
+  /** Seeded once from the realm: one realm call per ask would cost as much as a cipher. */
   readonly #jitter: SeededRandom;
-  /** By counter. Bounded by the calls under way. */
+  /** By counter. Bounded by the pending calls. */
   readonly #pending = new Map<number, PendingAsk<A>>();
   /** Counters, oldest first. Bounded by {@link MAX_FINISHED}. */
   readonly #finished = new Set<number>();
-  /** One iterator for good: a new one would walk over the holes that all the deleted ones have left. */
+  /** One permanent iterator: a new one would have to skip all deleted entries. */
   readonly #oldestFinished = this.#finished.values();
 
   constructor(link: MbappLink<A>, options: ResolvedMbapp) {
@@ -86,7 +91,7 @@ export class Asker<A extends Addr> {
     const what = (): string => `ask ${dst.text}`;
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: timeoutMs }, (wait) => {
       const header = call.header(Math.min(Math.ceil(timeoutMs), NO_DEADLINE_MS));
-      // The request outlives the call's first turn, and the caller may not write to it before the ask settles.
+      // The request is used after the call has returned, and the caller may change it before the ask settles.
       const request = this.#options.resends ? copyBytes(call.request) : call.request;
       const pending = { dst, maxResponseBytes, header, payload: request, wait };
       this.#pending.set(header.counter, pending);
@@ -100,7 +105,7 @@ export class Asker<A extends Addr> {
     });
   }
 
-  /** Whether a reply, or a part of one, is waited for from there; counts why not. */
+  /** Whether a reply, or a part of one, is expected from this source; counts a drop if not. */
   expects(src: A, { counter, origin, sizeBytes }: Packet): boolean {
     const { counters } = this.#link;
     const pending = this.#pending.get(counter);
@@ -119,7 +124,7 @@ export class Asker<A extends Addr> {
     return false;
   }
 
-  /** Takes a whole reply that {@link Asker.expects} let through. */
+  /** Handles a complete reply that {@link Asker.expects} accepted. */
   handleReply({ counter, code }: Packet, payload: Bytes): void {
     const pending = this.#pending.get(counter);
     if (pending === undefined) return;
@@ -147,7 +152,9 @@ export class Asker<A extends Addr> {
     this.#waits.close();
   }
 
-  /** Sends a request, and again with growing pauses, until it is stopped. A first sending that fails ends the ask. */
+  /**
+   * Sends a request, and resends it with growing pauses, until it is stopped. If the first send fails, the ask fails.
+   */
   #sendUntilAnswered(pending: PendingAsk<A>, partBytes: number): { readonly stop: () => void } {
     const { realm, send, partBytes: partBytesTo } = this.#link;
     const { resendAfterMs, maxResendMs } = this.#options.limits;
@@ -158,7 +165,7 @@ export class Asker<A extends Addr> {
       const shortened = pauseMs * (1 - RESEND_JITTER * this.#jitter.next());
       timer = clockOf(realm).setTimer(realm.nowMs() + shortened, () => {
         const next = Math.min(2 * pauseMs, maxResendMs);
-        // What fails now may work at the next try; the first sending has told of what never will.
+        // A failed resend may work at the next try; permanent errors were reported by the first send.
         send(pending.dst, pending.header, pending.payload, partBytesTo(pending.dst)).then(
           () => again(next),
           () => again(next),

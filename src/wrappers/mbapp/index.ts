@@ -1,6 +1,6 @@
 /**
- * `shoal/mbapp`: asks, deadlines and large messages on any swarm. The same bytes as go-p2p's mbapp (docs/wire/mbapp.md);
- * beyond it, requests are sent again until they are answered, and executed at most once.
+ * `shoal/mbapp`: asks, deadlines and large messages on any swarm. The same bytes as go-p2p's mbapp
+ * (docs/wire/mbapp.md); in addition, requests are resent until they are answered, and executed at most once.
  *
  * @example
  * ```ts
@@ -23,9 +23,9 @@ import { MbappSwarm } from './swarm.ts';
 export { type MbappOptions } from './options.ts';
 
 /**
- * Adds asks to a swarm. Keys of the inner swarm stay as they are; asks of the inner swarm are not used.
+ * Adds asks to a swarm. Keeps the keys of the inner swarm; does not use its asks.
  *
- * @throws {TypeError | RangeError} for wrong options.
+ * @throws {TypeError | RangeError} for invalid options.
  */
 export function mbapp<A extends Addr>(inner: SecureSwarm<A>, options?: MbappOptions): SecureAskSwarm<A>;
 export function mbapp<A extends Addr>(inner: Swarm<A>, options?: MbappOptions): AskSwarm<A>;

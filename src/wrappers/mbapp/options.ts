@@ -5,52 +5,58 @@ import { type PacingOptions, resolveBurstBytes } from '../../swarm-kit/part-send
 import { type PendingLimits, assertPendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type WrapOptions } from '../../swarm-kit/swarm-over.ts';
 
-/** How asks are carried. Pending tells are bounded by `maxPendingMessages` and `maxPendingBytes`. */
+/** Options of asks. Pending tells are bounded by `maxPendingMessages` and `maxPendingBytes`. */
 export interface MbappOptions extends WrapOptions, PendingLimits, PacingOptions {
-  /** The most bytes of a tell, a request or an answer. @default 1 048 576 (1 MiB), what go-p2p's users set */
+  /**
+   * The maximum bytes of a tell, a request or an answer. @default 1 048 576 (1 MiB), the value that users of go-p2p set
+   */
   readonly maxMessageBytes?: number | undefined;
   /**
-   * `'go-p2p'` sends every request once: the original does not recognise repeats, and would execute them.
-   * @default requests are sent again until they are answered
+   * `'go-p2p'` sends every request once: the original does not recognise repeated requests, and would execute them
+   * again.
+   * @default requests are resent until they are answered
    */
   readonly preset?: 'go-p2p' | undefined;
   /**
-   * Whether the inner swarm proves that a message comes from its source. Where it does not, as on bare UDP, anybody can ask
-   * in the name of a victim: an answer that takes more than three times the bytes of its request then waits until the
-   * asker has sent a token back, one round trip. go-p2p's mbapp cannot do that and sees the code 254.
+   * Whether the inner swarm proves that a message comes from its source. If it does not, as bare UDP, a request can be
+   * sent with the address of a victim: an answer of more than three times the bytes of its request then waits until the
+   * asker has returned a token, which takes one round trip. go-p2p's mbapp does not support this and sees the code 254.
    * @default true on secure swarms, else false
    */
   readonly provenSources?: boolean | undefined;
-  /** When a request is first sent again; then after twice as long each time. @default 250, p2pke's handshake interval */
+  /** The time before the first resend; it doubles with each resend. @default 250, p2pke's handshake interval */
   readonly resendAfterMs?: number | undefined;
-  /** The longest pause between two sendings. @default 4000 */
+  /** The longest pause between two sends. @default 4000 */
   readonly maxResendMs?: number | undefined;
-  /** Requests of one peer that handlers may have in hand; more are refused. @default 256 */
+  /** Requests of one peer that handlers may be processing; further ones are refused. @default 256 */
   readonly maxPendingRequestsPerPeer?: number | undefined;
-  /** Requests of all peers that handlers may have in hand; more are refused. @default 1024 */
+  /** Requests of all peers that handlers may be processing; further ones are refused. @default 1024 */
   readonly maxPendingRequests?: number | undefined;
-  /** Requests remembered as executed, with their answers, in case they are repeated. @default 16 384 */
+  /** Executed requests that are remembered with their answers, in case they are repeated. @default 16 384 */
   readonly maxCachedAnswers?: number | undefined;
-  /** Bytes of those answers; beyond it the oldest answers are forgotten. @default 16 777 216 (16 MiB), or four of the largest messages */
+  /**
+   * Bytes of those answers; above it the oldest answers are removed. @default 16 777 216 (16 MiB), or four messages of
+   * the maximum size
+   */
   readonly maxCachedBytes?: number | undefined;
-  /** Half-built messages of all peers. @default 1024 */
+  /** Incomplete messages of all peers. @default 1024 */
   readonly maxHalfBuiltMessages?: number | undefined;
-  /** Half-built messages of one peer. @default 64 */
+  /** Incomplete messages of one peer. @default 64 */
   readonly maxHalfBuiltMessagesPerSource?: number | undefined;
-  /** What half-built messages of all peers may take. @default 64 MiB, or eight of the largest messages */
+  /** Bytes of incomplete messages of all peers. @default 64 MiB, or eight messages of the maximum size */
   readonly maxHalfBuiltBytes?: number | undefined;
-  /** What half-built messages of one peer may take. @default 16 MiB, or four of the largest messages */
+  /** Bytes of incomplete messages of one peer. @default 16 MiB, or four messages of the maximum size */
   readonly maxHalfBuiltBytesPerSource?: number | undefined;
-  /** A message that is not whole after so long is given up. @default 30 000, as long as an ask waits */
+  /** A message that is incomplete after this time is dropped. @default 30 000, the default timeout of an ask */
   readonly maxAgeMs?: number | undefined;
 }
 
 const MIB = 1_048_576;
 
-/** {@link MbappOptions} with nothing left open. */
+/** {@link MbappOptions} with defaults filled in. */
 export type ResolvedMbapp = ReturnType<typeof resolveMbapp>;
 
-/** @throws {TypeError | RangeError} for wrong options. */
+/** @throws {TypeError | RangeError} for invalid options. */
 export function resolveMbapp(
   options: MbappOptions,
   isInnerSecure: boolean,
@@ -70,7 +76,7 @@ export function resolveMbapp(
   const bound = (name: MbappLimit, fallback: number): number =>
     wholeNumber(options[name], name, fallback, 1, Number.MAX_SAFE_INTEGER);
   const time = (name: MbappLimit, fallback: number): number => quantity(options[name], name, fallback, 1, 0x7fff_ffff);
-  // The size word has 32 bits.
+  // The size field has 32 bits.
   const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', MIB, 1, 0xffff_ffff);
   return {
     keepInner: options.keepInner,

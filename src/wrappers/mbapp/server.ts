@@ -1,4 +1,4 @@
-/** The serving side: each request executed at most once, and answered as often as it is asked. */
+/** The serving side: executes each request at most once, and answers every repetition. */
 
 import { isPending } from '../../runtime/promises.ts';
 import { type Addr } from '../../core/addr.ts';
@@ -22,31 +22,34 @@ import {
 import { type MbappLink } from './asker.ts';
 import { type ResolvedMbapp } from './options.ts';
 
-/** An answer as it was sent, and its request. */
+/** An answer that was sent, and its request. */
 interface Reply<A extends Addr> {
   readonly dst: A;
   readonly header: MessageHeader;
   readonly payload: Uint8Array;
-  /** Size and parts of the request: a packet with others is no repeat of it. */
+  /** Size and parts of the request: a packet that differs in them is not a repetition of it. */
   readonly requestBytes: number;
   readonly requestParts: number;
-  /** What came in the name of the source for this request, and what went there, in bytes on the wire below. */
+  /** Bytes on the wire below: received with this source address for this request, and sent to it. */
   bytesIn: number;
   bytesOut: number;
-  /** How often the answer went out. */
+  /** How often the answer was sent. */
   sendings: number;
-  /** What the asker must send back before the rest goes out; made when it is needed. */
+  /** What the asker must return before the rest is sent; created when needed. */
   token: Bytes | undefined;
   isProven: boolean;
 }
 
-/** A request in several parts, sent again, is answered again once and not for every part. */
+/** A resent request of several parts is answered once and not once per part. */
 const RESEND_ANSWER_MS = 50;
 
-/** How often one answer is sent. An asker of 30 s asks eleven times; a larger message needs each part to arrive once. */
+/**
+ * The maximum number of times one answer is sent. An asker with a timeout of 30 s sends its request eleven times; a
+ * larger message needs each part to arrive once.
+ */
 const MAX_SENDINGS = 16;
 
-/** What may go to a source that has not proven its address, for each byte from it. Source: RFC 9000 §8.1. */
+/** Bytes that may be sent to a source that has not proven its address, for each byte from it. Source: RFC 9000 §8.1. */
 const MAX_AMPLIFICATION = 3;
 
 /** The requests of all peers. */
@@ -56,7 +59,7 @@ export class Server<A extends Addr> {
   readonly #provenSources: boolean;
   readonly #asks: AskSlot<A>;
   readonly #cache: AnswerCache<Reply<A>>;
-  /** By peer, while it has requests in hand. Bounded by `maxPendingRequests`. */
+  /** By peer, while handlers process its requests. Bounded by `maxPendingRequests`. */
   readonly #budgets = new Map<string, PendingBudget>();
 
   constructor(link: MbappLink<A>, { limits, provenSources }: ResolvedMbapp) {
@@ -88,16 +91,16 @@ export class Server<A extends Addr> {
     this.#asks.clear(reason);
   }
 
-  /** Whether a request, or a part of one, was seen before; sends its answer again if there is one. */
+  /** Whether a request, or a part of one, was seen before; resends its answer if there is one. */
   isKnown(src: A, packet: Packet): boolean {
     const { realm, counters } = this.#link;
     const known = this.#cache.lookUp(src.text, idOf(packet), originMs(packet, realm.wallMs()));
     const isProof = packet.code === CODE_ANSWER_TOO_LARGE;
-    // A proof is no request: where its request is not known it is not executed as one.
+    // A proof is not a request: if its request is unknown, it is not executed.
     if (known.type === 'new' && !isProof) return false;
     if (known.type !== 'answered') {
       counters.countDrop(known.type === 'busy' ? 'mbapp.repeated_request' : 'mbapp.stale_request');
-      // The answer was given up while its asker proved its address: it need not wait for its deadline.
+      // The answer was removed while its asker proved its address: the asker need not wait for its deadline.
       if (known.type === 'stale' && isProof && packet.data.length === TOKEN_BYTES) this.#refuseProof(src, packet);
       return true;
     }
@@ -123,7 +126,7 @@ export class Server<A extends Addr> {
     return true;
   }
 
-  /** Has a whole request answered that {@link Server.isKnown} did not know. */
+  /** Executes a complete request that {@link Server.isKnown} did not know. */
   handle(message: Message<A>, packet: Packet): void {
     const { realm } = this.#link;
     const { src } = message;
@@ -142,7 +145,7 @@ export class Server<A extends Addr> {
       done(serving.answer);
       return;
     }
-    // The asker's deadline, counted from when its request came: clocks of two machines need not agree.
+    // The asker's deadline, counted from the arrival of its request: the clocks of two machines may differ.
     const timer = clockOf(realm).setTimer(
       realm.nowMs() + packet.timeoutMs,
       () => serving.abort(new P2PError('timeout', 'remote', `The asker waited ${packet.timeoutMs} ms`)),
@@ -156,7 +159,7 @@ export class Server<A extends Addr> {
 
   #admit(message: Message<A>, budget: PendingBudget): ReturnType<AskSlot<A>['handle']> {
     const overall = this.#asks.budget;
-    // A full budget refuses; both count what is in hand.
+    // A full budget refuses; both budgets count pending requests.
     if (overall.full) return this.#asks.handle(message, overall);
     const serving = this.#asks.handle(message, budget);
     if (isPending(serving.answer)) {
@@ -198,7 +201,7 @@ export class Server<A extends Addr> {
     };
   }
 
-  /** Sends an answer, or to a source that has not proven its address what its bytes pay for. */
+  /** Sends an answer; to a source that has not proven its address, only as much as its bytes allow. */
   #send(reply: Reply<A>): void {
     const { dst, header, payload } = reply;
     const { counters, realm } = this.#link;
@@ -234,25 +237,25 @@ export class Server<A extends Addr> {
   }
 
   #dispatch(dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number): void {
-    // The asker asks again when an answer is lost; what cannot be sent at all is counted.
+    // The asker resends its request when an answer is lost; an answer that cannot be sent is counted.
     const failed = (): void => this.#link.counters.countDrop('mbapp.answer_not_sent');
     this.#link.send(dst, header, payload, partBytes).catch(failed);
   }
 }
 
-/** What a message takes on the wire below in parts of so many bytes, headers included. */
+/** The bytes of a message on the wire below in parts of this size, headers included. */
 const wireBytes = (payloadBytes: number, partBytes: number): number =>
   payloadBytes + HEADER_BYTES * Math.max(partCount(payloadBytes, partBytes), 1);
 
-/** A handler's code; the one that mbapp gives a meaning of its own is a plain refusal. */
+/** The code of a handler's refusal; the code that mbapp uses itself becomes the code of a refusal without details. */
 const refusalCode = (code: number): number => (code === CODE_ANSWER_TOO_LARGE ? CODE_REFUSED : code);
 
-/** The header of a reply. How many parts it goes into is the sender's to say, when there is more than one. */
+/** The header of a reply. If it has more than one part, the sender sets the number of parts. */
 function replyHeader(origin: number, counter: number, code: number, { length: sizeBytes }: Uint8Array): MessageHeader {
   return { kind: 'reply', code, origin, counter, sizeBytes, parts: sizeBytes === 0 ? 0 : 1, timeoutMs: 0 };
 }
 
-/** What tells a request of one peer from its others. */
+/** Identifies a request among those of its peer. */
 function idOf({ origin, counter }: Packet): string {
   return `${origin} ${counter}`;
 }

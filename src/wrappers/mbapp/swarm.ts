@@ -1,4 +1,4 @@
-/** The swarm that carries asks: packets in and out, and whose they are. */
+/** The swarm that carries asks: sends and receives packets, and dispatches them. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskOptions, type Asks } from '../../core/ask.ts';
@@ -29,7 +29,7 @@ import { Asker } from './asker.ts';
 import { type ResolvedMbapp } from './options.ts';
 import { Server } from './server.ts';
 
-/** Implements the contract with asks over any swarm. */
+/** A swarm with asks over any swarm. */
 export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<A> {
   readonly #options: ResolvedMbapp;
   readonly #tells: TellSlot<A>;
@@ -67,7 +67,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
       maxBytesPerSource: limits.maxHalfBuiltBytesPerSource,
       maxAgeMs: limits.maxAgeMs,
     });
-    // Always: answers come whether or not anybody listens.
+    // Always attached: answers must be received even without a handler.
     this.#receiving = inner.listen((message) => this.#receive(message));
   }
 
@@ -127,7 +127,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     return this.#server.serve(handler);
   }
 
-  /** Also waits for the parts that are still to go. */
+  /** Also waits for unsent parts. */
   override drain(options?: CallOptions): Promise<void> {
     return this.#sender.drain(options, () => super.drain(options));
   }
@@ -158,7 +158,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     return Math.max(this.inner.mtu(dst) - HEADER_BYTES, 0);
   }
 
-  /** The most bytes of a message whose parts have so many. */
+  /** The maximum bytes of a message with parts of this size. */
   #maxBytes(partBytes: number): number {
     return Math.min(partBytes * MAX_PARTS, this.#options.limits.maxMessageBytes);
   }
@@ -176,7 +176,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     };
   }
 
-  /** The time as PhaseTime32; the same for all messages of a millisecond. */
+  /** The time as PhaseTime32; the same for all messages within a millisecond. */
   #origin(): number {
     const wallMs = Math.floor(this.realm.wallMs());
     if (wallMs !== this.#originMs) {
@@ -186,7 +186,7 @@ export class MbappSwarm<A extends Addr> extends SwarmOver<A, A> implements Asks<
     return this.#lastOrigin;
   }
 
-  /** Sends a message in as many parts as it takes now. */
+  /** Sends a message in the number of parts that it needs now. */
   #send(dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number, options?: CallOptions): Promise<void> {
     if (payload.length <= partBytes) return this.inner.tell(dst, encodePacket(header, 0, payload), options);
     const whole = { ...header, parts: partCount(payload.length, partBytes) };
