@@ -102,11 +102,12 @@ export class AcceptGate<A extends Addr> {
     let answer: unknown;
     try {
       answer = accept(peer);
+      if (!isPending(answer)) return this.#judge(peer, verdictOf(answer));
     } catch (cause) {
       return this.#judge(peer, verdictOfThrown(cause));
     }
-    if (!isPending(answer)) return this.#judge(peer, verdictOf(answer));
-    return this.#wait(peer, host, answer, settle);
+    // The `then` of a promise that is not the runtime's own may throw, or call back at once: this one never does.
+    return this.#wait(peer, host, Promise.resolve(answer), settle);
   }
 
   #wait(

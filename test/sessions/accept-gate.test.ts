@@ -71,6 +71,34 @@ describe('accept gate', () => {
     }
   });
 
+  it('asks a foreign promise in a later turn, and takes one that throws for a no', async () => {
+    const thenable = (then: (resolve: (value: boolean) => void) => void) => ({ then }) as Promise<boolean>;
+    const fail = (): never => {
+      throw new Error('broken');
+    };
+    const early = gateWith(() => thenable((resolve) => resolve(true)));
+    const broken = gateWith(() => thenable(fail));
+    const trap = gateWith(() => Object.defineProperty({}, 'then', { get: fail }) as Promise<boolean>);
+    for (const [{ gate, faults }, expected] of [[early, true], [broken, false]] as const) {
+      let inside = true;
+      const settled = await new Promise((resolve) => {
+        const answer = gate.ask(peer(1), 'a', (accepted) => resolve([accepted, inside]));
+        assert.equal(typeof answer, 'object');
+        inside = false;
+      });
+      assert.deepEqual(settled, [expected, false]);
+      assert.equal(faults.length, expected ? 0 : 1);
+      assert.equal(gate.pending, 0);
+    }
+    assert.equal(trap.gate.ask(peer(1), 'a', unexpected), false);
+    assert.equal(trap.faults.length, 1);
+
+    const full = gateWith(() => thenable(() => undefined), 1);
+    full.gate.ask(peer(1), 'a', () => undefined);
+    assert.equal(full.gate.ask(peer(2), 'b', unexpected), false);
+    full.gate.close();
+  });
+
   it('takes a promise that resolves to no boolean for a no', async () => {
     const { gate, clock, faults } = gateWith(() => Promise.resolve(1 as never));
     assert.equal(await clock.run(new Promise((resolve) => void gate.ask(peer(1), 'a', resolve))), false);
