@@ -78,12 +78,12 @@ export interface PeerExchange<A extends Addr> extends Disposable {
    */
   forget(id: PeerId): boolean;
   /**
-   * Sends a peer this node's record, and receives the records it knows.
+   * Sends a peer this node's record, and receives the records it knows. `dst` is an address or its text.
    *
    * @returns the new records.
    * @throws {P2PError} (by rejection) as `ask`; `refused` also when the answer cannot be decoded.
    */
-  exchange(dst: A, options?: CallOptions): Promise<readonly PeerRecord[]>;
+  exchange(dst: A | string, options?: CallOptions): Promise<readonly PeerRecord[]>;
   /**
    * Announces that this node leaves: sends a signed withdrawal to up to {@link PeerExchangeOptions.fanOut} × 4 known
    * peers, which pass it on. Afterwards the exchange refuses all requests, as after disposal. Never rejects because of

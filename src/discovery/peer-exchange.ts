@@ -19,6 +19,7 @@ import { type Request } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
+import { TextAddrs } from '../core/text-addrs.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { assertPrivateKey } from '../identity/private-key.ts';
 import { clockOf } from '../runtime/system-realm.ts';
@@ -77,6 +78,7 @@ export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerEx
 class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly counters: CounterSet;
   readonly #swarm: AskSwarm<A>;
+  readonly #texts: TextAddrs<A>;
   readonly #options: PeerExchangeOptions;
   readonly #addrs: () => readonly string[];
   readonly #lifetimeMs: number;
@@ -101,6 +103,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       if (options[name] !== undefined) assertFunction(options[name], name);
     }
     this.#swarm = swarm;
+    this.#texts = new TextAddrs((text) => swarm.parseAddr(text));
     this.#options = options;
     this.#addrs = addrs ?? (() => swarm.localAddrs().map(({ text }) => text));
     this.#lifetimeMs = wholeNumber(options.lifetimeMs, 'lifetimeMs', 600_000, 1000, MAX_LIFETIME_MS);
@@ -151,7 +154,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return this.#book.delete(id);
   }
 
-  exchange(dst: A, options?: CallOptions): Promise<readonly PeerRecord[]> {
+  exchange(dst: A | string, options?: CallOptions): Promise<readonly PeerRecord[]> {
+    if (typeof dst === 'string') {
+      return this.#texts.call('exchange peers with', dst, (addr) => this.exchange(addr, options));
+    }
     if (this.#disposed) return rejection(closedError(`exchange peers with ${dst.text}`));
     return this.#ask(dst, this.own, options);
   }

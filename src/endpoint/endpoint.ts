@@ -110,8 +110,9 @@ export interface Endpoint<A extends Addr = Addr, M = Bytes> extends AsyncDisposa
    * it dials. Calls for the same target share a dial. It resolves when each side has accepted the other.
    *
    * @param target - an address, its text (`<PeerID>@` before it is the same as `expect`), or `{ addr, expect }`.
-   * @throws {TypeError | RangeError} (at once) for a value that is no address, and for options out of bounds.
-   * @throws {P2PError} (by rejection) `unreachable` (at once for port 0 and for addresses that cannot be routed), `timeout`,
+   * @throws {TypeError | RangeError} (at once) for a value that is neither an address nor a text, and for options out of bounds.
+   * @throws {P2PError} (by rejection) `unreachable` (at once for port 0, for addresses that cannot be routed, and for a text that is no
+   *   address), `timeout`,
    *   `refused`, `identity_mismatch`, `limit_exceeded`, `unsupported`, `closed`.
    */
   connect(target: ConnectTarget<A> | A | string, options?: ConnectOptions): Promise<Connection<A, M>>;

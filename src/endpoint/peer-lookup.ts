@@ -24,9 +24,9 @@ export class PeerLookup<A extends Addr, M> {
   }
 
   /**
-   * The address to dial; a `P2PError` for one that nobody can be reached at.
+   * The address to dial; a `P2PError` for one that nobody can be reached at, and for a text that is no address.
    *
-   * @throws {TypeError} for what is no address, and for an expected PeerID where there are none.
+   * @throws {TypeError} for what is neither an address nor a text, and for an expected PeerID where there are none.
    */
   target(target: ConnectTarget<A> | A | string, expect: PeerId | undefined): Target<A> | P2PError {
     const { parse, hasPeerIds } = this.#parts;

@@ -24,9 +24,10 @@ export interface Dialled<A extends Addr> extends Target<A> {
 export type ParseAddr<A extends Addr> = (text: string) => A;
 
 /**
- * Parses a target; returns a `P2PError` for an address at which no peer can be reached.
+ * Parses a target; returns a `P2PError` for an address at which no peer can be reached, and for a text that is no address:
+ * it may come from a peer.
  *
- * @throws {TypeError} for a value that is no address.
+ * @throws {TypeError} for a value that is neither an address nor a text.
  */
 export function targetOf<A extends Addr>(
   target: ConnectTarget<A> | A | string,
@@ -53,7 +54,8 @@ function parseTarget<A extends Addr>(
   const id = text.slice(0, PEER_ID_CHARACTERS);
   if (isPeerId(id) && text[PEER_ID_CHARACTERS] === '@') {
     if (expect !== undefined && expect !== id) {
-      throw new TypeError(`Cannot take expect: ${expect} is another PeerID than the one in the address`);
+      const why = `Cannot reach ${expect} at ${describeValue(text)}: the address names another PeerID`;
+      return new P2PError('identity_mismatch', 'local', why, { sent: 'no' });
     }
     return parseTarget(text.slice(PEER_ID_CHARACTERS + 1), parsePeerId(id), parse);
   }
@@ -63,7 +65,13 @@ function parseTarget<A extends Addr>(
       sent: 'no',
     });
   }
-  const addr = parse(text);
+  let addr: A;
+  try {
+    addr = parse(text);
+  } catch (cause) {
+    const why = `Cannot reach ${describeValue(text)}: it is no address of this endpoint`;
+    return new P2PError('unreachable', 'local', why, { sent: 'no', cause });
+  }
   return unroutable(addr) ?? { addr, expect };
 }
 

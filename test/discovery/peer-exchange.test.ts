@@ -52,6 +52,18 @@ describe('peer exchange', () => {
     await Promise.all(nodes.map(({ swarm }) => swarm.close()));
   });
 
+  it('exchanges with the text of an address, and rejects a text that is none', async () => {
+    const { node, run } = world();
+    const [a, b] = [node(1), node(2)];
+    const records = await run(a.exchange.exchange(b.addr.text));
+    assert.deepEqual(
+      records.map(({ id }) => id),
+      [b.id],
+    );
+    await assert.rejects(run(a.exchange.exchange('not an address')), (error) => P2PError.is(error, 'unreachable'));
+    await Promise.all([a.swarm.close(), b.swarm.close()]);
+  });
+
   it('lets nobody speak for another', async () => {
     const { node, run } = world();
     const [a, b, c] = [node(1), node(2), node(3)];

@@ -40,8 +40,34 @@ describe('endpoint: connecting', () => {
     const strict = w.open({ accept: () => false });
     const refused = await w.run(errorOf(alice.connect(strict.addr)));
     assert.deepEqual([refused.code, refused.side], ['refused', 'remote']);
-    assert.throws(() => alice.connect('not an address'), TypeError);
     assert.throws(() => alice.connect(strict.addr, { timeoutMs: -1 }), RangeError);
+  });
+
+  it('rejects a text that is no address, and one that names another PeerID, without harm to other candidates', async () => {
+    const w = world();
+    const [alice, bob] = [w.open(), w.open()];
+    const expect = bob.peerId;
+    const elsewhere = `${idOf(99)}@${bob.addr.text}`;
+    for (const [text, code] of [
+      ['not an address', 'unreachable'],
+      ['', 'unreachable'],
+      [`${expect}@`, 'unreachable'],
+      [elsewhere, 'identity_mismatch'],
+    ] as const) {
+      const failed = await w.run(errorOf(alice.connect(text, { expect })));
+      assert.deepEqual([failed.code, failed.side, failed.sent], [code, 'local', 'no']);
+      const unsent = await w.run(errorOf(alice.send(text, Uint8Array.of(1), { expect })));
+      assert.equal(unsent.code, code);
+      assert.equal(alice.connectionTo(text), undefined);
+    }
+    const none = await w.run(errorOf(alice.connectToAny(['not an address', elsewhere], { expect })));
+    assert.deepEqual(
+      (none.cause as AggregateError).errors.map((cause: P2PError) => cause.code),
+      ['unreachable', 'identity_mismatch'],
+    );
+    const found = await w.run(alice.connectToAny(['not an address', elsewhere, bob.addr], { expect }));
+    assert.equal(found.peerId, expect);
+    assert.throws(() => alice.connect(7 as never), TypeError);
   });
 
   it('the first of several that answers wins, and the others are cancelled', async () => {

@@ -122,6 +122,10 @@ for (const [name, may] of Object.entries(MAY_IMPORT)) {
     plant(`src/${name}/part`, rule, importing(`../../${other}/thing.ts`));
   }
   plant(`src/${name}`, IMPORTS, importing('../testing/thing.ts'), importing('shoal'), importing('shoal/udp'));
+  // Ways around: the same folder, spelled differently.
+  const up = name === 'testing' ? 'endpoint' : 'testing';
+  plant(`src/${name}`, IMPORTS, importing(`./../${up}/thing.ts`), importing(`../${name}/../${up}/thing.ts`));
+  plant(`src/${name}`, IMPORTS, importing(`../../src/${up}/thing.ts`));
   if (name !== 'runtime') plant(`src/${name}`, GLOBALS, 'export const now: number = Date.now();');
   if (name !== 'runtime') plant(`src/${name}`, GLOBALS, 'setTimeout(String, 1);');
   if (name !== 'net') plant(`src/${name}`, IMPORTS, importing('node:dgram'), importing('node:net'), importing('tls'));

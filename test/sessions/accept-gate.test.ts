@@ -79,7 +79,10 @@ describe('accept gate', () => {
     const early = gateWith(() => thenable((resolve) => resolve(true)));
     const broken = gateWith(() => thenable(fail));
     const trap = gateWith(() => Object.defineProperty({}, 'then', { get: fail }) as Promise<boolean>);
-    for (const [{ gate, faults }, expected] of [[early, true], [broken, false]] as const) {
+    for (const [{ gate, faults }, expected] of [
+      [early, true],
+      [broken, false],
+    ] as const) {
       let inside = true;
       const settled = await new Promise((resolve) => {
         const answer = gate.ask(peer(1), 'a', (accepted) => resolve([accepted, inside]));
