@@ -72,13 +72,14 @@ describe('accept gate', () => {
   });
 
   it('asks a foreign promise in a later turn, and takes one that throws for a no', async () => {
-    const thenable = (then: (resolve: (value: boolean) => void) => void) => ({ then }) as Promise<boolean>;
+    const thenable = (then: (resolve: (value: boolean) => void) => void) =>
+      Object.fromEntries([['then', then]]) as unknown as Promise<boolean>;
     const fail = (): never => {
       throw new Error('broken');
     };
     const early = gateWith(() => thenable((resolve) => resolve(true)));
     const broken = gateWith(() => thenable(fail));
-    const trap = gateWith(() => Object.defineProperty({}, 'then', { get: fail }) as Promise<boolean>);
+    const trap = gateWith(() => new Proxy({} as Promise<boolean>, { get: fail, has: () => true }));
     for (const [{ gate, faults }, expected] of [
       [early, true],
       [broken, false],
