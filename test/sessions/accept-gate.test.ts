@@ -73,7 +73,7 @@ describe('accept gate', () => {
 
   it('asks a foreign promise in a later turn, and takes one that throws for a no', async () => {
     const thenable = (then: (resolve: (value: boolean) => void) => void) =>
-      Object.fromEntries([['then', then]]) as unknown as Promise<boolean>;
+      new Proxy({} as Promise<boolean>, { get: (_, name) => (name === 'then' ? then : undefined), has: () => true });
     const fail = (): never => {
       throw new Error('broken');
     };
