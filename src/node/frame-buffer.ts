@@ -7,7 +7,7 @@ import { type FrameWriter } from './codec.ts';
 const COPY_BELOW_BYTES = 8192;
 /** Up to this size a loop copies faster than a call of `set`. */
 const LOOP_COPY_BYTES = 16;
-/** The first chunk of an idle connection; chunks grow with the load. */
+/** The first chunk of an idle connection, and the largest of a busy one. */
 const MIN_CHUNK_BYTES = 1024;
 const MAX_CHUNK_BYTES = 65_536;
 /**

@@ -1,4 +1,4 @@
-/** `shoal/testing`: conformance suites, topologies, virtual time, network emulation and virtual networks, for your tests as for ours. */
+/** `shoal/testing`: conformance suites, topologies, virtual time, network emulation and virtual networks, for tests. */
 
 export {
   type SuiteFeatures,

@@ -1,23 +1,23 @@
-/** Finds what is left running: handles, timers and listeners that a closed swarm should have taken with it. */
+/** Finds what is still running: handles, timers and listeners that a closed swarm should have released. */
 
 import { nextTurn } from '../runtime/system-clock.ts';
 
-/** What was found. Empty lists mean that nothing was left. */
+/** The result. Empty lists mean that nothing is left. */
 export interface Leaks {
   /** Kinds of handles and timers that are active now and were not before: `UDPWRAP`, `Timeout` … */
   readonly resources: readonly string[];
-  /** How many abort listeners the given signal has. */
+  /** The number of abort listeners of the given signal. */
   readonly abortListeners: number;
 }
 
-/** Compares what keeps the process alive now with what did then. */
+/** Compares what keeps the process alive now with an earlier state. */
 export interface LeakCheck {
-  /** What is left since {@link watchLeaks}, after a few turns of the event loop: node closes handles late. */
+  /** What is left since {@link watchLeaks}, after a few turns of the event loop: Node closes handles late. */
   leaks(signal?: AbortSignal): Promise<Leaks>;
 }
 
 /**
- * Remembers what is active now. Node only; the module loads elsewhere, too.
+ * Records what is active now. Node only; the module can be loaded on other platforms.
  *
  * @example
  * ```ts
@@ -42,14 +42,14 @@ export function watchLeaks(): LeakCheck {
 }
 
 function listenersOf(signal: AbortSignal): number {
-  // Not imported: where there is no node:events the suites beside this have to load.
+  // Not imported: the suites next to this must load on platforms without node:events.
   return process.getBuiltinModule('node:events').getEventListeners(signal, 'abort').length;
 }
 
-/** How many turns closing may take: libuv takes two, a child of the test runner's own some more. */
+/** The number of turns that closing may take: libuv takes two, a child of the test runner a few more. */
 const MAX_TURNS = 20;
 
-/** What is active now and was not then, by kind. */
+/** What is active now and was not before, by kind. */
 function surplus(before: ReadonlyMap<string, number>): string[] {
   const kinds: string[] = [];
   for (const [kind, count] of countResources()) {

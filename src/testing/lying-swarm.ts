@@ -1,7 +1,4 @@
-/**
- * Swarms that break one rule of the contract each, to prove that the conformance suites notice. A suite that passes a
- * liar proves nothing.
- */
+/** Swarms that break one rule of the contract each, to prove that the conformance suites detect it. */
 
 import { type Addr } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
@@ -16,14 +13,14 @@ import { tellingLies } from './lies/telling.ts';
 
 const LIES: Lies = { ...tellingLies, ...handlingLies, ...askingLies, ...securingLies };
 
-/** All rules that {@link lyingSwarm} can break, in words. */
+/** The names of all rules that {@link lyingSwarm} can break. */
 export const LYING_RULES: readonly string[] = Object.keys(LIES);
 
 /**
- * Makes an honest swarm break one rule of the contract, and only that one.
+ * Returns a swarm that breaks exactly one rule of the contract.
  *
  * @param rule - one of {@link LYING_RULES}.
- * @param honest - a swarm that passes all suites: a secure memory swarm, say.
+ * @param honest - a swarm that passes all suites: for example a secure memory swarm.
  * @throws {RangeError} for an unknown rule.
  *
  * @example
@@ -36,7 +33,7 @@ export function lyingSwarm<A extends Addr>(rule: string, honest: SecureAskSwarm<
   if (lie === undefined) {
     throw new RangeError(`Cannot lie about ${describeValue(rule)}: expected one of ${LYING_RULES.join('; ')}`);
   }
-  // Lies only use addresses that the honest swarm made, so they hold for every A.
+  // Lies only use addresses that the honest swarm created, so they are valid for every A.
   const swarm = honest as unknown as Honest;
   const whole = composeSecure<Addr, AskSwarm<Addr>>(composeAsk<Addr, AskSwarm<Addr>>(swarm, swarm), swarm);
   const lied = lie(swarm);
@@ -45,7 +42,7 @@ export function lyingSwarm<A extends Addr>(rule: string, honest: SecureAskSwarm<
   return liar as unknown as SecureAskSwarm<A>;
 }
 
-/** The one lie that is about what handlers are; the others leave that check as it is. */
+/** The only lie about the type of handlers; the others keep that check. */
 const HANDLER_RULE = 'a handler must be a function';
 
 function refuseWhatIsNoFunction(liar: Honest, honest: Honest): void {

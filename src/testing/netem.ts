@@ -4,10 +4,10 @@ import { type Seed, createSeededRandom } from '../base/seeded-random.ts';
 import { Netem, type NetemConfig, type NetemPreset } from '../protocols/netem/netem.ts';
 
 /**
- * A link that says what becomes of each packet; the same seed gives the same fates.
+ * A link that decides the fate of each packet; the same seed gives the same fates.
  *
  * @param config - a preset's name, or numbers.
- * @throws {TypeError | RangeError} for an unknown preset or a number out of bounds.
+ * @throws {TypeError | RangeError} for an unknown preset or a number out of range.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Keys for tests: known to everybody, the same in every run. */
+/** Public test keys, the same in every run. */
 
 import { wholeNumber } from '../base/checks.ts';
 import { importKey } from '../identity/import-key.ts';
@@ -6,7 +6,7 @@ import { type PrivateKey } from '../identity/private-key.ts';
 
 /**
  * Ed25519 key number `i`: its seed is 24 zero bytes and `i` as 8 bytes, big-endian, as in go-p2p's tests. Never use it
- * outside of tests.
+ * outside tests.
  *
  * @param i - 0 to 2^53 − 1.
  */

@@ -1,3 +1,3 @@
-/** Shapes of networks, for tests; the maths is below, where nodes use it too. */
+/** Network topologies, for tests; the implementation is in `base`, because nodes use it too. */
 
 export { type Topologies, type Topology, topology } from '../base/topology.ts';

@@ -1,4 +1,4 @@
-/** How far the peer has read our tells: pings carry how many were written. Source: docs/wire/tcp.md §7. */
+/** Tracks which tells the peer has read: pings carry the number of written tells. Source: docs/wire/tcp.md §7. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { encodeVarint, readVarint } from '../../base/varint.ts';
@@ -9,33 +9,33 @@ export class Acknowledgement {
   #read = 0;
   #wanted = false;
 
-  /** Tells that are written, and not known to be read. */
+  /** Tells that were written and are not confirmed as read. */
   get unread(): number {
     return this.#written - this.#read;
   }
 
-  /** Whether somebody waits to hear, and nobody has asked behind the last tell. */
+  /** Whether a call waits for confirmation, and no ping was sent after the last tell. */
   get due(): boolean {
     return this.#wanted && this.#asked < this.#written;
   }
 
-  /** A tell is written. */
+  /** A tell was written. */
   wrote(): void {
     this.#written++;
   }
 
-  /** Somebody waits until everything is read. */
+  /** A call waits until everything is read. */
   want(): void {
     this.#wanted = true;
   }
 
-  /** The token of a ping that goes out now. */
+  /** The token of a ping that is sent now. */
   ask(): Bytes {
     this.#asked = this.#written;
     return encodeVarint(this.#written);
   }
 
-  /** A pong; false when it answers no ping of ours. */
+  /** Handles a pong; false when it does not match a ping of this side. */
   handlePong(token: Bytes): boolean {
     const read = readVarint(token)?.value;
     if (read === undefined || read > this.#asked) return false;

@@ -1,4 +1,4 @@
-/** The asks under way on a connection, in both directions. */
+/** The asks in progress on a connection, in both directions. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { Fifo } from './fifo.ts';
@@ -11,14 +11,14 @@ interface Asked {
   readonly outgoing: Outgoing;
 }
 
-/** A request of the peer whose answer is not all written. */
+/** A request of the peer whose answer is not completely written. */
 export interface Served {
   readonly head: MessageHead & { readonly type: 'request' };
   readonly size: number;
   answer: Outgoing | undefined;
 }
 
-/** A request that can be handed out. */
+/** A request to deliver. */
 export interface Request {
   readonly id: number;
   readonly maxResponseBytes: number;
@@ -26,11 +26,11 @@ export interface Request {
 }
 
 export class Asks {
-  /** Bounded by the calls under way. */
+  /** Bounded by the pending calls. */
   readonly #asked = new Map<number, Asked>();
   /** By ask id. Bounded by the request window. */
   readonly #served = new Map<number, Served>();
-  /** Requests that wait until earlier answers are out. Bounded by the request window. */
+  /** Requests that wait until earlier answers are sent. Bounded by the request window. */
   #waiting = new Fifo<{ readonly id: number; readonly payload: Bytes }>();
   #nextId = 1;
 
@@ -46,20 +46,22 @@ export class Asks {
     return id;
   }
 
-  /** An ask is answered or given up. @returns its request, if it was under way */
+  /** Ends an ask that was answered or cancelled. @returns its request, if it was in progress */
   settle(id: number): Outgoing | undefined {
     const asked = this.#asked.get(id);
     this.#asked.delete(id);
     return asked?.outgoing;
   }
 
-  /** The most bytes of the answer to this ask; `undefined` when it was given up, `'never'` when it was never made. */
+  /**
+   * The maximum bytes of the answer to this ask; `undefined` when it was cancelled, `'never'` when it never existed.
+   */
   answerLimit(id: number): number | undefined | 'never' {
     if (id >= this.#nextId || id === 0) return 'never';
     return this.#asked.get(id)?.maxResponseBytes;
   }
 
-  /** A request has come. @returns false when there is one with its id */
+  /** Adds a received request. @returns false when there is one with its id */
   receive(head: Served['head'], payload: Bytes): boolean {
     if (this.#served.has(head.id)) return false;
     this.#served.set(head.id, { head, size: payload.length, answer: undefined });
@@ -67,7 +69,7 @@ export class Asks {
     return true;
   }
 
-  /** The next request that nobody was given yet. */
+  /** The next request to deliver. */
   nextRequest(): Request | undefined {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
       const served = this.#served.get(next.id);
@@ -80,12 +82,12 @@ export class Asks {
     return this.#served.get(id);
   }
 
-  /** A request is answered, or nobody wants its answer. */
+  /** Removes a request that is answered, or whose answer is no longer needed. */
   forget(id: number): void {
     this.#served.delete(id);
   }
 
-  /** Forgets all. @returns asks of this side with their requests, and the ids of those of the peer */
+  /** Removes all. @returns asks of this side with their requests, and the ids of those of the peer */
   clear(): {
     readonly asked: readonly (readonly [id: number, request: Outgoing])[];
     readonly served: readonly number[];

@@ -1,16 +1,16 @@
-/** One message that comes in parts. */
+/** One message that arrives in parts. */
 
 import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { type MessageHead } from './frames.ts';
 
-/** The least room that a message in parts gets. */
+/** The minimum buffer of a message in parts. */
 const MIN_ROOM_BYTES = 1024;
 
-/** Room doubles with what has come: a peer that announces much costs nothing until it sends it. */
+/** The buffer doubles as bytes arrive: a large announced size costs nothing until the peer sends the bytes. */
 export class Assembly {
   readonly head: MessageHead;
   readonly size: number;
-  /** False when nobody wants it any more: its chunks are counted and dropped. */
+  /** False when the message was cancelled: its chunks are counted and dropped. */
   wanted: boolean;
   #room: Bytes = EMPTY_BYTES;
   #length = 0;
@@ -21,7 +21,7 @@ export class Assembly {
     this.wanted = wanted;
   }
 
-  /** Bytes that are taken for it. */
+  /** Bytes of its buffer. */
   get room(): number {
     return this.#room.length;
   }
@@ -30,7 +30,7 @@ export class Assembly {
     return this.#length === this.size;
   }
 
-  /** Takes a chunk; false when there is more than was announced. */
+  /** Adds a chunk; false when there are more bytes than announced. */
   add(bytes: Uint8Array): boolean {
     const length = this.#length + bytes.length;
     if (length > this.size) return false;
@@ -46,7 +46,7 @@ export class Assembly {
     return true;
   }
 
-  /** The payload of a whole message: it fills its buffer. */
+  /** The payload of a complete message, which fills its buffer. */
   payload(): Bytes {
     return this.#room;
   }

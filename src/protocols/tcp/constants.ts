@@ -1,4 +1,4 @@
-/** Numbers of the TCP swarm's protocol. Source of all: docs/wire/tcp.md. */
+/** Constants of the TCP swarm's protocol. Source of all: docs/wire/tcp.md. */
 
 /** §3 */
 export const TCP_VERSION = 1;
@@ -8,17 +8,17 @@ export const HELLO_TIMEOUT_MS = { initiator: 5000, responder: 10_000 } as const;
 /** §2: type and fields of a frame. */
 export const MAX_FRAME_BYTES = 65_600;
 
-/** §4: what is sent in one frame, and in one chunk; chunks that come may be larger. */
+/** §4: the payload sent in one frame, and in one chunk; received chunks may be larger. */
 export const CHUNK_BYTES = 32_768;
 export const MAX_UNFINISHED = 512;
 
-/** Frames that are handled in one turn: a chunk of 64 KiB can hold 32 768. */
+/** Frames handled without yielding: a chunk of 64 KiB can contain 32 768. */
 export const MAX_FRAMES_PER_TURN = 1024;
 
-/** What a message takes in a process beside its bytes, so that many small ones are weighed for what they are. */
+/** The memory of a message in addition to its bytes, so that many small messages are counted correctly. */
 export const HELD_MESSAGE_BYTES = 512;
 
-/** §5: what a message costs beside its size. */
+/** §5: the cost of a message in addition to its size. */
 export const MESSAGE_COST_BYTES = 64;
 
 /** §6 */

@@ -1,8 +1,8 @@
-/** What may be under way of one kind of message. Source: docs/wire/tcp.md §5. */
+/** Flow control of one kind of message. Source: docs/wire/tcp.md §5. */
 
 import { MESSAGE_COST_BYTES } from './constants.ts';
 
-/** What a message of this size is charged. */
+/** The credit that a message of this size costs. */
 export function costOf(sizeBytes: number): number {
   return sizeBytes + MESSAGE_COST_BYTES;
 }
@@ -11,12 +11,12 @@ function fits(charged: number, cost: number, window: number): boolean {
   return charged * 4 <= window || charged + cost <= window;
 }
 
-/** The sender's side: what of the peer's window is taken. */
+/** The sender's side: the used part of the peer's window. */
 export class SendCredit {
   #window = 0;
   #charged = 0;
 
-  /** The peer has said how large its window is. */
+  /** The peer has announced its window. */
   open(window: number): void {
     this.#window = window;
   }
@@ -34,7 +34,7 @@ export class SendCredit {
     this.#charged += cost;
   }
 
-  /** The peer gives back; false when it is more than was taken. */
+  /** The peer returns credit; false when it is more than was used. */
   give(bytes: number): boolean {
     if (bytes > this.#charged) return false;
     this.#charged -= bytes;
@@ -42,10 +42,10 @@ export class SendCredit {
   }
 }
 
-/** The receiver's side: what is out, and what is to be given back. */
+/** The receiver's side: the used credit, and the credit to return. */
 export class ReceiveWindow {
   readonly window: number;
-  /** As the sender sees it: with what was released and not given back. */
+  /** The sender's view: includes credit that was released but not returned. */
   #charged = 0;
   #released = 0;
   #messages = 0;
@@ -54,12 +54,12 @@ export class ReceiveWindow {
     this.window = window;
   }
 
-  /** What is held for messages that are not released, bounded by the window and one message. */
+  /** Bytes held for messages that are not released, bounded by the window and one message. */
   get held(): number {
     return this.#charged - this.#released;
   }
 
-  /** A message begins; false when it must not. */
+  /** A message begins; false when it exceeds the window. */
   charge(cost: number): boolean {
     if (!fits(this.#charged, cost, this.window)) return false;
     this.#charged += cost;
@@ -72,18 +72,18 @@ export class ReceiveWindow {
     return this.#messages;
   }
 
-  /** A message is done with. */
+  /** A message was processed. */
   release(cost: number): void {
     this.#messages--;
     this.#released += cost;
   }
 
-  /** Whether it is time to give back. */
+  /** Whether credit should be returned now. */
   get due(): boolean {
     return this.#released * 4 >= this.window;
   }
 
-  /** What is to be given back now. */
+  /** Takes the credit to return now. */
   takeReleased(): number {
     const released = this.#released;
     this.#released = 0;

@@ -1,4 +1,4 @@
-/** First in, first out, and out of the middle. Bounded by its owner. */
+/** A first-in first-out queue that can also remove items from the middle. Bounded by its owner. */
 export class Fifo<T> {
   #items: T[] = [];
   #head = 0;
@@ -19,7 +19,7 @@ export class Fifo<T> {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;
     this.#head++;
-    // Taking from the front of an array is slow; the taken ones are cut off when they are the larger part.
+    // Removing from the front of an array is slow: removed items are cut off once they are more than half of it.
     if (this.#head > 32 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
@@ -27,7 +27,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Takes one out, wherever it is; false when it is not there. */
+  /** Removes an item at any position; false when it is not in the queue. */
   remove(item: T): boolean {
     const at = this.#items.indexOf(item, this.#head);
     if (at < 0) return false;

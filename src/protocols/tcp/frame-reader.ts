@@ -1,4 +1,4 @@
-/** Cuts a byte stream into frames. */
+/** Splits a byte stream into frames. */
 
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { MAX_FRAME_BYTES } from './constants.ts';
@@ -7,25 +7,25 @@ import { decodeFrame, type TcpFrame } from './frames.ts';
 /** Bytes of the longest length. */
 const MAX_LENGTH_BYTES = 3;
 
-/** A frame that comes in more pieces, which only a hostile peer's does, is joined in between. */
+/** The pieces of a frame are joined at this number; only hostile peers send more. */
 const MAX_PARTS = 64;
 
-/** Bounded by one frame and what was pushed last: take all frames between two pushes. */
+/** Bounded by one frame and the last pushed chunk: take all frames between two pushes. */
 export class FrameReader {
   #bytes: Bytes = EMPTY_BYTES;
   #at = 0;
-  /** What has come of a frame behind `#bytes`: joined when all of it is there. */
+  /** The received pieces of a frame after `#bytes`: joined when all of it has arrived. */
   #parts: Bytes[] = [];
   #partBytes = 0;
   /** Bytes of the frame at `#at`, once its length is known. */
   #frameBytes = 0;
 
-  /** Bytes that have come and belong to no whole frame yet. */
+  /** Received bytes that are not part of a complete frame yet. */
   get pending(): number {
     return this.#bytes.length - this.#at + this.#partBytes;
   }
 
-  /** Takes what has come. `chunk` is the reader's to keep: frames are views of it. */
+  /** Adds received bytes. `chunk` then belongs to the reader: frames are views of it. */
   push(chunk: Bytes): void {
     if (this.#at === this.#bytes.length) {
       this.#bytes = chunk;
@@ -41,7 +41,7 @@ export class FrameReader {
     this.#partBytes = 0;
   }
 
-  /** The next frame; `undefined` when more bytes are needed, `'malformed'` when there can be none any more. */
+  /** The next frame; `undefined` when more bytes are needed, `'malformed'` when no further frame is possible. */
   next(): TcpFrame | 'malformed' | undefined {
     const bytes = this.#bytes;
     let at = this.#at;

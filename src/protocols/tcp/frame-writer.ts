@@ -1,11 +1,13 @@
-/** Writes frames behind each other, so that one turn's frames go out as one piece. Source: docs/wire/tcp.md §2. */
+/**
+ * Writes frames one after the other, so that the frames of one turn are sent as one piece. Source: docs/wire/tcp.md §2.
+ */
 
 import { type Bytes, copyInto, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
 import { varintLength, writeVarint } from '../../base/varint.ts';
 import { MAX_REASON_BYTES } from './constants.ts';
 import { FRAME, type MessageHead } from './frames.ts';
 
-/** The first buffer of a quiet connection, and the largest of a busy one. */
+/** The first buffer of an idle connection, and the largest of a busy one. */
 const MIN_BUFFER_BYTES = 1024;
 const MAX_BUFFER_BYTES = 131_072;
 
@@ -16,9 +18,9 @@ const TYPE_OF = {
   refusal: FRAME.REFUSAL,
 } as const;
 
-/** Each byte of a buffer is written once and never again, so what was taken may stay about. */
+/** Each byte of a buffer is written once only, so taken pieces stay valid. */
 export class FrameWriter {
-  /** Full buffers. Bounded by its owner, which looks at `length`. */
+  /** Full buffers. Bounded by its owner, which checks `length`. */
   #full: Bytes[] = [];
   #fullBytes = 0;
   #buffer: Bytes = EMPTY_BYTES;
@@ -31,7 +33,7 @@ export class FrameWriter {
     return this.#fullBytes + this.#at - this.#from;
   }
 
-  /** Everything that was written, in order. */
+  /** Takes all written bytes, in order. */
   take(): readonly Bytes[] {
     const pieces = this.#full;
     if (this.#at > this.#from) pieces.push(this.#buffer.subarray(this.#from, this.#at));
@@ -41,7 +43,7 @@ export class FrameWriter {
     return pieces;
   }
 
-  /** Lets go of the buffer, so that a quiet connection holds none. */
+  /** Releases the buffer, so that an idle connection holds none. */
   rest(): void {
     if (this.length > 0) return;
     this.#buffer = EMPTY_BYTES;
@@ -53,7 +55,7 @@ export class FrameWriter {
     this.#numbers(FRAME.HELLO, fields);
   }
 
-  /** A whole tell: the hot path. */
+  /** A complete tell: the hot path. */
   tell(payload: Uint8Array): void {
     const { length } = payload;
     this.#begin(FRAME.TELL, length, length);
@@ -61,7 +63,7 @@ export class FrameWriter {
     this.#at += length;
   }
 
-  /** A whole message in one frame. */
+  /** A complete message in one frame. */
   message(head: MessageHead, payload: Uint8Array): void {
     if (head.type === 'tell') {
       this.tell(payload);
@@ -127,7 +129,7 @@ export class FrameWriter {
     this.#buffer[this.#at++] = head.code;
   }
 
-  /** Length and type of a frame, and room for `room` bytes of its fields in one buffer. */
+  /** Writes length and type of a frame, with room for `room` bytes of its fields in one buffer. */
   #begin(type: number, fieldBytes: number, room: number): void {
     const length = 1 + fieldBytes;
     this.#room(varintLength(length) + 1 + room);
@@ -147,7 +149,7 @@ export class FrameWriter {
     this.#at += bytes.length;
   }
 
-  /** Sees to it that `length` bytes can be written without a break. */
+  /** Ensures room for `length` contiguous bytes. */
   #room(length: number): void {
     if (this.#at + length <= this.#buffer.length) return;
     if (this.#at > this.#from) {
@@ -172,7 +174,7 @@ function headLength(head: MessageHead, fields: readonly number[]): number {
   return length;
 }
 
-/** A reason that fits into a bye. */
+/** Truncates a reason to fit into a bye. */
 function cutReason(reason: string): string {
   let cut = reason;
   while (encodeText(cut).length > MAX_REASON_BYTES) cut = cut.slice(0, -1);

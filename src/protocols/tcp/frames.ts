@@ -1,4 +1,4 @@
-/** The frames of the TCP swarm, as values, and how they are read. Source: docs/wire/tcp.md §2. */
+/** The frames of the TCP swarm, as values, and their decoder. Source: docs/wire/tcp.md §2. */
 
 import { type Bytes, takeBytes, viewFrom } from '../../base/bytes.ts';
 import { decodeReason } from '../../base/reason.ts';
@@ -21,14 +21,14 @@ export const FRAME = {
   BYE: 12,
 } as const;
 
-/** The header of a message: all but its payload. */
+/** The header of a message: everything but its payload. */
 export type MessageHead =
   | { readonly type: 'tell' }
   | { readonly type: 'request'; readonly id: number; readonly maxResponseBytes: number }
   | { readonly type: 'answer'; readonly id: number }
   | { readonly type: 'refusal'; readonly id: number; readonly code: number };
 
-/** One frame. Payloads are in buffers of their own; chunks and pings are views of what was read. */
+/** One frame. Payloads have their own buffers; chunks and pings are views of the input. */
 export type TcpFrame =
   | {
       readonly type: 'hello';
@@ -49,7 +49,7 @@ export type TcpFrame =
 
 const TELL: MessageHead = { type: 'tell' };
 
-/** Reads the fields of one frame in order. A field that is not there makes all of it bad. */
+/** Reads the fields of one frame in order. A missing field makes the frame invalid. */
 class Fields {
   readonly #bytes: Bytes;
   #at: number;
@@ -82,7 +82,7 @@ class Fields {
     return 0;
   }
 
-  /** What is left, for a handler. */
+  /** The rest, for a handler. */
   payload(): Bytes {
     const payload = takeBytes(this.#bytes, this.#at, this.#end);
     this.#at = this.#end;
@@ -95,7 +95,7 @@ class Fields {
     return rest;
   }
 
-  /** Whether every field was there and nothing is left. */
+  /** Whether every field was present and nothing is left. */
   get whole(): boolean {
     return !this.bad && this.#at === this.#end;
   }
@@ -116,11 +116,11 @@ function readHead(type: number, fields: Fields): MessageHead | undefined {
   }
 }
 
-/** The frame of type and fields in `bytes` from `at` to `end`; `undefined` when it is none. Never throws. */
+/** Decodes the frame of type and fields in `bytes` from `at` to `end`; `undefined` when it is invalid. Never throws. */
 export function decodeFrame(bytes: Bytes, at: number, end: number): TcpFrame | undefined {
   if (at >= end) return undefined;
   const type = bytes[at]!;
-  // By far the most frequent, so it does without the rest.
+  // By far the most frequent type, so it is handled first.
   if (type === FRAME.TELL) return { type: 'message', head: TELL, payload: takeBytes(bytes, at + 1, end) };
   const fields = new Fields(bytes, at + 1, end);
   const frame = readFrame(type, fields);
@@ -165,7 +165,7 @@ function readFrame(type: number, fields: Fields): TcpFrame | undefined {
     case FRAME.HELLO: {
       const [version, maxMessageBytes] = [fields.varint(), fields.varint()];
       const [tellWindow, requestWindow, port] = [fields.varint(), fields.varint(), fields.varint()];
-      fields.rest(); // what later versions add
+      fields.rest(); // fields that later versions add
       return port > 65_535 ? undefined : { type: 'hello', version, maxMessageBytes, tellWindow, requestWindow, port };
     }
     default:

@@ -1,36 +1,38 @@
-/** Whether the peer of a connection is alive, and whether the connection is idle. Source: docs/wire/tcp.md §7. */
+/**
+ * Checks whether the peer of a connection is alive, and whether the connection is idle. Source: docs/wire/tcp.md §7.
+ */
 
 import { type Millis } from '../../base/machine.ts';
 import { PING_AFTER_MS, PING_TIMEOUT_MS } from './constants.ts';
 
-/** However short the idle timeout, it is not looked at more often. */
+/** The minimum check interval, however short the idle timeout is. */
 const MIN_WATCH_MS = 10;
 
-/** What a look at a connection found. */
+/** The result of a check. */
 export type Health =
   | { readonly type: 'alive' }
-  /** Nothing has been said for as long as the idle timeout. */
+  /** No message for the duration of the idle timeout. */
   | { readonly type: 'idle' }
-  /** The peer is silent while something is awaited from it: it is to be asked for a word. */
+  /** The peer is silent although something is expected from it: a ping must be sent. */
   | { readonly type: 'silent' }
   | { readonly type: 'dead'; readonly why: string };
 
-/** What is under way on the connection that is looked at. */
+/** The activity of the connection. */
 export interface Activity {
-  /** Whether nothing is under way in either direction. */
+  /** Whether nothing is in progress in either direction. */
   readonly isQuiet: boolean;
-  /** Whether bytes were given out that are not in the kernel. */
+  /** Whether transmitted bytes are not in the kernel. */
   readonly isSending: boolean;
-  /** Whether this side does not read, for want of memory. */
+  /** Whether this side does not read for lack of memory. */
   readonly isHeld: boolean;
 }
 
 export class Liveness {
   readonly #idleTimeoutMs: number;
-  /** When something last came, and when a message last came or went. */
+  /** When bytes last arrived, and when a message was last sent or received. */
   #heardMs: Millis;
   #saidMs: Millis;
-  /** When bytes were first seen under way of which nothing has got out since. */
+  /** Since when unsent bytes have made no progress. */
   #stuckSinceMs: Millis | undefined;
   #isPinged = false;
 
@@ -39,28 +41,31 @@ export class Liveness {
     this.#heardMs = this.#saidMs = now;
   }
 
-  /** When a message last came or went. */
+  /** When the last message was sent or received. */
   get saidMs(): Millis {
     return this.#saidMs;
   }
 
-  /** Something has come. */
+  /** Bytes have arrived. */
   heard(now: Millis): void {
     this.#heardMs = now;
     this.#isPinged = false;
   }
 
-  /** A message has come or gone. */
+  /** A message was sent or received. */
   said(now: Millis): void {
     this.#saidMs = now;
   }
 
-  /** Something that was given out is in the kernel. */
+  /** Transmitted bytes are in the kernel. */
   flushed(): void {
     this.#stuckSinceMs = undefined;
   }
 
-  /** When to look again: at the end of a silence or of the idle timeout, or in a while where both are past. */
+  /**
+   * The time of the next check: at the end of a silence or of the idle timeout, or after an interval when both have
+   * passed.
+   */
   nextLookMs(now: Millis): Millis {
     const silentAtMs = this.#heardMs + PING_AFTER_MS + (this.#isPinged ? PING_TIMEOUT_MS : 0);
     const at = Math.min(silentAtMs, this.#saidMs + this.#idleTimeoutMs);
@@ -68,7 +73,7 @@ export class Liveness {
   }
 
   look(now: Millis, { isQuiet, isSending, isHeld }: Activity): Health {
-    // Who does not read hears nothing: that is not the peer's silence.
+    // While this side does not read, silence is not the peer's fault.
     if (isHeld) this.heard(now);
     const silentMs = now - this.#heardMs;
     if (isSending) this.#stuckSinceMs ??= now;

@@ -1,4 +1,4 @@
-/** What one side of a connection receives: messages in parts become whole, within what was allowed. */
+/** The receiving side of a connection: reassembles messages within the granted limits. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { Assembly } from './assembly.ts';
@@ -6,24 +6,26 @@ import { HELD_MESSAGE_BYTES, MAX_REFUSAL_BYTES, MAX_UNFINISHED } from './constan
 import { costOf, ReceiveWindow } from './credit.ts';
 import { type MessageHead } from './frames.ts';
 
-/** What a peer must not do. */
+/** Protocol violations of a peer. */
 export type TcpFault =
-  /** No frame, or one that cannot be. */
+  /** An invalid frame. */
   | 'malformed'
-  /** A message larger than was said to be taken. */
+  /** A message larger than the announced limit. */
   | 'oversize'
   /** More than its credit. */
   | 'over_credit'
-  /** A frame that does not belong there: a second hello, an id that was never given. */
+  /** A frame that is not allowed here: a second hello, an unknown id. */
   | 'unexpected';
 
-/** What is known of answers that may come. */
+/** The limits of answers. */
 export interface AnswerRules {
-  /** The most bytes of the answer to this ask; `undefined` when it was given up, `'never'` when it was never made. */
+  /**
+   * The maximum bytes of the answer to this ask; `undefined` when it was cancelled, `'never'` when it never existed.
+   */
   limit(id: number): number | undefined | 'never';
 }
 
-/** A whole message, or what is wrong. */
+/** A complete message, or the fault. */
 export type Received = { readonly head: MessageHead; readonly payload: Bytes } | TcpFault | undefined;
 
 export class ReceiveSide {
@@ -31,10 +33,10 @@ export class ReceiveSide {
   readonly requests: ReceiveWindow;
   readonly #maxMessageBytes: number;
   readonly #answers: AnswerRules;
-  /** Bounded by `MAX_UNFINISHED`; its bytes by the windows, and by what the asks under way take. */
+  /** Bounded by `MAX_UNFINISHED`; its bytes by the windows, and by the limits of pending asks. */
   readonly #unfinished = new Map<number, Assembly>();
   #lastStream = 0;
-  /** Of unfinished tells and requests: what they are charged, and what is taken for them. */
+  /** For unfinished tells and requests: their credit, and their buffers. */
   #unfinishedCost = 0;
   #unfinishedRoom = 0;
 
@@ -45,24 +47,24 @@ export class ReceiveSide {
     this.requests = new ReceiveWindow(limits.windowBytes);
   }
 
-  /** Messages that have begun and are not whole. */
+  /** Messages that have begun and are incomplete. */
   get unfinished(): number {
     return this.#unfinished.size;
   }
 
-  /** Bytes that are taken for tells and requests that are not done with. */
+  /** Bytes held for tells and requests that are not processed. */
   get heldBytes(): number {
     const { tells, requests } = this;
     const messages = (tells.messages + requests.messages) * HELD_MESSAGE_BYTES;
     return tells.held + requests.held - this.#unfinishedCost + this.#unfinishedRoom + messages;
   }
 
-  /** Of these, for what has begun and is not whole. */
+  /** Of these, for incomplete messages. */
   get unfinishedBytes(): number {
     return this.#unfinishedRoom + this.#unfinished.size * HELD_MESSAGE_BYTES;
   }
 
-  /** A whole message in one frame. Nothing when nobody wants it. */
+  /** Handles a complete message in one frame. Returns `undefined` when it was cancelled. */
   handleMessage(head: MessageHead, payload: Bytes): Received {
     const wanted = this.#admit(head, payload.length);
     if (typeof wanted === 'string') return wanted;
@@ -92,7 +94,7 @@ export class ReceiveSide {
     return assembly.wanted ? { head: assembly.head, payload: assembly.payload() } : undefined;
   }
 
-  /** Answers the head of what was given up, or the fault. */
+  /** Returns the head of the aborted message, or the fault. */
   handleAbort(stream: number): MessageHead | TcpFault {
     const assembly = this.#unfinished.get(stream);
     if (assembly === undefined) return 'unexpected';
@@ -101,7 +103,7 @@ export class ReceiveSide {
     return assembly.head;
   }
 
-  /** An ask was given up: what comes of its answer is dropped. */
+  /** An ask was cancelled: its answer is dropped. */
   unwant(id: number): void {
     for (const assembly of this.#unfinished.values()) {
       const { head } = assembly;
@@ -109,7 +111,7 @@ export class ReceiveSide {
     }
   }
 
-  /** A tell or a request is done with. */
+  /** A tell or a request was processed. */
   release(head: MessageHead, size: number): void {
     if (head.type === 'tell') this.tells.release(costOf(size));
     else if (head.type === 'request') this.requests.release(costOf(size));
@@ -127,7 +129,7 @@ export class ReceiveSide {
     this.#unfinishedRoom -= room;
   }
 
-  /** Whether a message of the same ask has begun; `true` for a second answer to one ask, say. */
+  /** Whether a message of the same ask has begun: for example, `true` for a second answer to one ask. */
   #hasBegun({ type, id }: Exclude<MessageHead, { readonly type: 'tell' }>): boolean {
     for (const { head } of this.#unfinished.values()) {
       if (head.type !== 'tell' && (head.type === 'request') === (type === 'request') && head.id === id) return true;
@@ -135,7 +137,7 @@ export class ReceiveSide {
     return false;
   }
 
-  /** Whether a message of this head is wanted; or why it must not come. */
+  /** Whether a message with this head is wanted, or the fault. */
   #admit(head: MessageHead, size: number): boolean | TcpFault {
     if (head.type === 'tell' || head.type === 'request') {
       if (size > this.#maxMessageBytes) return 'oversize';
@@ -145,12 +147,12 @@ export class ReceiveSide {
     const limit = this.#answers.limit(head.id);
     if (limit === 'never') return 'unexpected';
     if (limit === undefined) return false;
-    // Refusals may carry a few bytes even where an empty answer was expected.
+    // A refusal may carry a few bytes even if an empty answer was expected.
     return size <= (head.type === 'refusal' ? MAX_REFUSAL_BYTES : limit) ? true : 'oversize';
   }
 }
 
-/** Whether a message is charged to a window. */
+/** Whether a message uses credit of a window. */
 function isCharged({ type }: MessageHead): boolean {
   return type === 'tell' || type === 'request';
 }

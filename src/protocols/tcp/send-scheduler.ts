@@ -1,51 +1,51 @@
 /**
- * Which message goes on next. Higher priorities first; within one, tells in order, and asks beside them in turn, chunk by
- * chunk, so that neither waits for the other. Source: docs/wire/tcp.md §4.
+ * Chooses the next message to send. Higher priorities first; within one priority, tells are sent in order, and
+ * alternate chunk by chunk with asks, so that neither blocks the other. Source: docs/wire/tcp.md §4.
  */
 
 import { type Priority } from '../../core/priority.ts';
 import { Fifo } from './fifo.ts';
 import { type MessageHead } from './frames.ts';
 
-/** A message on its way out. */
+/** A message to send. */
 export interface Outgoing {
   readonly head: MessageHead;
-  /** Borrowed until it is written or given up. */
+  /** Must not change until it is written or cancelled. */
   readonly payload: Uint8Array;
   readonly priority: Priority;
   offset: number;
-  /** Its stream, once it has begun in parts. */
+  /** Its stream, once it has begun to be sent in parts. */
   stream: number | undefined;
 }
 
-/** Whether a byte may have left, of a message that was not all written. */
+/** For a message that was not completely written: whether a byte may have been sent. */
 export function sentOf({ stream }: Outgoing): 'no' | 'maybe' {
   return stream === undefined ? 'no' : 'maybe';
 }
 
 interface Level {
   readonly priority: Priority;
-  /** In order; only the first can be begun. */
+  /** In order; only the first can have begun. */
   readonly tells: Fifo<Outgoing>;
   /** Requests that have not begun, in order. */
   readonly requests: Fifo<Outgoing>;
-  /** Answers and refusals, and requests that have begun: a ring. */
+  /** Answers and refusals, and requests that have begun; sent in rotation. */
   readonly ring: Outgoing[];
   at: number;
-  /** Whose turn it is: tells or asks; and of asks, those in the ring or those that have not begun. */
+  /** Which kind is next: tells or asks; among asks, those in the ring or those that have not begun. */
   turn: 'tells' | 'asks';
   askTurn: 'ring' | 'requests';
 }
 
-/** Bounded by its owner, which looks at `bytes` and `size`. */
+/** Bounded by its owner, which checks `bytes` and `size`. */
 export class SendScheduler {
-  /** By falling priority; an empty one is removed. */
+  /** By descending priority; empty ones are removed. */
   #levels: Level[] = [];
   #bytes = 0;
   #tells = 0;
   #size = 0;
 
-  /** Payload bytes of what is not whole on its way. */
+  /** Payload bytes of messages that are not completely sent. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -58,7 +58,7 @@ export class SendScheduler {
     return this.#tells;
   }
 
-  /** Tells and requests that are not whole on their way: what has to be out before a bye. */
+  /** Tells and requests that are not completely sent: they must be sent before a bye. */
   get unsaid(): number {
     let unsaid = this.#tells;
     for (const { requests, ring } of this.#levels) {
@@ -79,7 +79,7 @@ export class SendScheduler {
     this.#size++;
   }
 
-  /** Takes a message out: it is written, or given up. False when it is not here. */
+  /** Removes a message that was written or cancelled. False when it is not in here. */
   remove(message: Outgoing): boolean {
     const level = this.#levels.find(({ priority }) => priority === message.priority);
     if (level === undefined) return false;
@@ -101,7 +101,7 @@ export class SendScheduler {
   }
 
   /**
-   * The message that goes on next. A request that has begun in parts must be handed to {@link SendScheduler.begun}.
+   * The next message to send. A request that has begun in parts must be passed to {@link SendScheduler.begun}.
    *
    * @param mayGoOn - whether there is credit, and a stream, for it.
    */
@@ -111,7 +111,7 @@ export class SendScheduler {
     for (const level of this.#levels) {
       const tell: Outgoing | undefined = tellsBlocked ? undefined : level.tells.first();
       const tellGoes: boolean = tell !== undefined && mayGoOn(tell);
-      // What is less urgent does not overtake what waits for the same credit.
+      // A message of lower priority does not overtake one that waits for the same credit.
       tellsBlocked ||= tell !== undefined && !tellGoes;
       const request: Outgoing | undefined = requestsBlocked ? undefined : level.requests.first();
       const requestGoes: boolean = request !== undefined && mayGoOn(request);
@@ -134,7 +134,7 @@ export class SendScheduler {
     return undefined;
   }
 
-  /** A request has begun in parts: from now on it goes in turn with the others. */
+  /** A request has begun in parts: from now on it alternates with the others. */
   begun(request: Outgoing): void {
     const level = this.#level(request.priority);
     if (level.requests.first() !== request) return;
@@ -142,7 +142,7 @@ export class SendScheduler {
     level.ring.push(request);
   }
 
-  /** Takes everything out. */
+  /** Removes all messages. */
   clear(): readonly Outgoing[] {
     const all = this.#levels.flatMap(({ tells, requests, ring }) => [...tells, ...requests, ...ring]);
     this.#levels = [];

@@ -1,4 +1,7 @@
-/** What one side of a connection sends: messages by turns, as far as credit and the pipe allow, and what goes between. */
+/**
+ * The sending side of a connection: sends messages in rotation, as far as credit and the pipe allow, and control frames
+ * between them.
+ */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type Priority } from '../../core/priority.ts';
@@ -8,11 +11,13 @@ import { FrameWriter } from './frame-writer.ts';
 import { type MessageHead } from './frames.ts';
 import { SendScheduler, type Outgoing } from './send-scheduler.ts';
 
-/** What may be written and not be in the kernel: what comes later can still go before what is not written. */
+/** The bytes that may be written but not in the kernel: later messages can still overtake those not written. */
 const HIGH_WATER_BYTES = 1_048_576;
-/** Room in the pipe, however little memory there is: one chunk. */
+/** The minimum room in the pipe, however little memory there is: one chunk. */
 const LOW_WATER_BYTES = CHUNK_BYTES;
-/** Messages in parts that go in turn; the others wait, so that the peer need not hold the beginnings of all. */
+/**
+ * Messages in parts that are sent in rotation; the others wait, so that the peer need not hold the beginnings of all.
+ */
 const MAX_BEGUN = 64;
 
 export class SendSide {
@@ -24,21 +29,21 @@ export class SendSide {
   #nextStream = 1;
   #begun = 0;
   #unsentAnswerBytes = 0;
-  /** Of what is written and not in the kernel, what may be answers. */
+  /** Of the written bytes that are not in the kernel, those of answers. */
   #answersWritten = 0;
   readonly #highWater: () => number;
 
-  /** @param highWater - what may be written and not be in the kernel, where there is less memory than usual. */
+  /** @param highWater - the bytes that may be written but not in the kernel; less when memory is low. */
   constructor(highWater: () => number = () => HIGH_WATER_BYTES) {
     this.#highWater = highWater;
   }
 
-  /** Bytes that were given out and are not in the kernel. */
+  /** Transmitted bytes that are not in the kernel. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** Messages, and their bytes, that are not whole on their way. */
+  /** Messages that are not completely sent, and their bytes. */
   get queued(): number {
     return this.#scheduler.size;
   }
@@ -51,7 +56,7 @@ export class SendSide {
     return this.#scheduler.tells;
   }
 
-  /** Tells and requests of them. */
+  /** The tells and requests of them. */
   get unsaid(): number {
     return this.#scheduler.unsaid;
   }
@@ -65,13 +70,13 @@ export class SendSide {
     return this.#unsentAnswerBytes + Math.min(this.#answersWritten, this.#inFlight + this.writer.length);
   }
 
-  /** Whether the pipe takes more now. */
+  /** Whether the pipe accepts more now. */
   get hasRoom(): boolean {
     const ahead = this.#inFlight + this.writer.length;
     return ahead < LOW_WATER_BYTES || ahead < Math.min(this.#highWater(), HIGH_WATER_BYTES);
   }
 
-  /** Writes a tell on the spot, if nothing is in its way. */
+  /** Writes a tell at once, if nothing else waits. */
   tellNow(payload: Uint8Array): boolean {
     const { length } = payload;
     if (this.#scheduler.size > 0 || length > CHUNK_BYTES || !this.hasRoom) return false;
@@ -89,7 +94,7 @@ export class SendSide {
     return message;
   }
 
-  /** Gives a message up; what has begun is called back. False when it is whole on its way. */
+  /** Cancels a message; one that has begun is aborted at the peer. False when it is completely sent. */
   giveUp(message: Outgoing): boolean {
     if (!this.#scheduler.remove(message)) return false;
     this.#forget(message);
@@ -97,7 +102,7 @@ export class SendSide {
     return true;
   }
 
-  /** Writes one frame of whichever message is next; answers it, or `undefined` when none can go on. */
+  /** Writes one frame of the next message; returns the message, or `undefined` when none can continue. */
   step(): Outgoing | undefined {
     if (!this.hasRoom) return undefined;
     const message = this.#scheduler.next((candidate) => this.#mayGoOn(candidate));
@@ -123,7 +128,7 @@ export class SendSide {
     return message;
   }
 
-  /** What is to be sent now. */
+  /** Takes the bytes to send now. */
   take(): readonly Bytes[] {
     this.#inFlight += this.writer.length;
     return this.writer.take();
@@ -136,7 +141,7 @@ export class SendSide {
     if (this.#inFlight === 0) this.writer.rest();
   }
 
-  /** Gives all messages up, without a word. */
+  /** Cancels all messages without notifying the peer. */
   clear(): readonly Outgoing[] {
     this.#begun = this.#unsentAnswerBytes = this.#answersWritten = 0;
     return this.#scheduler.clear();
@@ -149,7 +154,7 @@ export class SendSide {
     return this.#creditOf(message)?.allows(costOf(size)) ?? true;
   }
 
-  /** Answers are not charged. */
+  /** Answers use no credit. */
   #creditOf({ head }: Outgoing): SendCredit | undefined {
     if (head.type === 'tell') return this.tellCredit;
     return head.type === 'request' ? this.requestCredit : undefined;
@@ -167,7 +172,7 @@ export class SendSide {
   }
 }
 
-/** Whether the peer makes us say it. */
+/** Whether the peer has caused the message. */
 function isAnswer({ head }: Outgoing): boolean {
   return head.type === 'answer' || head.type === 'refusal';
 }

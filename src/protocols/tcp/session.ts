@@ -1,9 +1,9 @@
 /**
- * One connection of the TCP swarm, without I/O: tells and asks both ways over one stream of bytes that something below has
- * authenticated. Source: docs/wire/tcp.md.
+ * One connection of the TCP swarm, without I/O: tells and asks in both directions over one byte stream that the layer
+ * below has authenticated. Source: docs/wire/tcp.md.
  *
- * Its driver hands in what the pipe reads and how much of what was transmitted is in the kernel, and gives back what
- * handlers are done with.
+ * Its driver passes in received bytes and the number of transmitted bytes that are in the kernel, and releases messages
+ * that handlers have processed.
  */
 
 import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
@@ -67,17 +67,17 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return this.#state === 'open';
   }
 
-  /** How it ended, once it has. */
+  /** How it ended; `undefined` before. */
   get end(): TcpClosed | undefined {
     return this.#closed;
   }
 
-  /** Tells that the peer is not known to have read. */
+  /** Tells that the peer has not confirmed as read. */
   get unacknowledged(): number {
     return this.#send.queuedTells + this.#acknowledgement.unread;
   }
 
-  /** Messages, and their bytes, that wait for their turn. */
+  /** Waiting messages, and their bytes. */
   get queued(): number {
     return this.#send.queued;
   }
@@ -87,25 +87,25 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   }
 
   /**
-   * Bytes that the peer makes this side hold: messages that are not done with, and answers that are not in the kernel; and which
-   * of these wait for the peer to send the rest, or to read.
+   * Bytes that the peer makes this side hold: messages that are not processed, and answers that are not in the kernel;
+   * and the part of them that waits for the peer to send the rest, or to read.
    */
   get held(): { readonly bytes: number; readonly stalling: number } {
     const [receive, answers] = [this.#receive, this.#send.heldAnswerBytes];
     return { bytes: receive.heldBytes + answers, stalling: receive.unfinishedBytes + answers };
   }
 
-  /** Bytes that were given out and are not in the kernel. */
+  /** Transmitted bytes that are not in the kernel. */
   get inFlight(): number {
     return this.#send.inFlight;
   }
 
-  /** When a message last came or went. */
+  /** When the last message was sent or received. */
   get saidMs(): Millis {
     return this.#liveness.saidMs;
   }
 
-  /** Whether nothing is under way in either direction. */
+  /** Whether nothing is in progress in either direction. */
   get isQuiet(): boolean {
     return (
       this.#send.queued + this.#send.inFlight + this.#asks.size + this.#receive.unfinished === 0 &&
@@ -116,8 +116,8 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   /**
    * Sends a tell.
    *
-   * @returns `undefined` when all of it is written; else what `taken` or `tell_failed` will name. Until then `payload` must
-   *   stay as it is.
+   * @returns `undefined` when all of it is written; else a ticket that the event `taken` or `tell_failed` will name.
+   * Until then `payload` must not change.
    */
   tell(now: Millis, payload: Uint8Array, priority: Priority = DEFAULT_PRIORITY): TcpTicket | undefined {
     this.#liveness.said(now);
@@ -128,12 +128,12 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return this.#send.add({ type: 'tell' }, payload, priority);
   }
 
-  /** Gives a tell up that is not all written. */
+  /** Cancels a tell that is not completely written. */
   giveUpTell(ticket: TcpTicket): void {
     this.#send.giveUp(ticket);
   }
 
-  /** Sends a request; answers its id. `payload` must stay as it is until the ask is over. */
+  /** Sends a request; returns its id. `payload` must not change until the ask has ended. */
   ask(now: Millis, payload: Uint8Array, maxResponseBytes: number, priority: Priority = DEFAULT_PRIORITY): number {
     this.#liveness.said(now);
     return this.#asks.ask(maxResponseBytes, (id) =>
@@ -141,7 +141,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     );
   }
 
-  /** Gives an ask up. Harmless when it is over. */
+  /** Cancels an ask. Has no effect after it has ended. */
   cancelAsk(id: number): void {
     const request = this.#asks.settle(id);
     if (request === undefined) return;
@@ -149,7 +149,9 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#receive.unwant(id);
   }
 
-  /** Answers a request; false when the asker does not take as much. `payload` is the session's from now on. */
+  /**
+   * Answers a request; false when the answer is larger than the asker accepts. `payload` then belongs to the session.
+   */
   answer(now: Millis, id: number, payload: Uint8Array, priority: Priority = DEFAULT_PRIORITY): boolean {
     const served = this.#asks.served(id);
     if (served === undefined) return true;
@@ -162,7 +164,10 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return true;
   }
 
-  /** Refuses a request: code 255 plainly, others as the handler says. More than 32 768 bytes are left out. */
+  /**
+   * Refuses a request: code 255 without details, other codes as given by the handler. A payload of more than 32 768
+   * bytes is omitted.
+   */
   refuse(
     now: Millis,
     id: number,
@@ -182,23 +187,23 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#receive.release({ type: 'tell' }, sizeBytes);
   }
 
-  /** Asks the peer how far it has read; `acknowledged` tells. */
+  /** Asks the peer how far it has read; the event `acknowledged` reports it. */
   requestAcknowledgement(): void {
     if (this.unacknowledged > 0) this.#acknowledgement.want();
   }
 
-  /** Begins nothing more, and ends when nothing is under way; `retiring` tells. */
+  /** Begins nothing more, and ends when nothing is in progress; sends the event `retiring`. */
   retire(now: Millis, code: number, reason = ''): void {
     if (this.#state === 'hello') this.close(code, reason);
     else this.#retire(now, { by: 'local', code, reason });
   }
 
-  /** Ends at once, with a word to the peer. */
+  /** Ends at once, and sends the peer the reason. */
   close(code: number, reason = ''): void {
     this.#end({ by: 'local', code, reason }, true);
   }
 
-  /** @returns whether all of it was read; if not, poll, and call {@link TcpSession.readOn} before more is handed in. */
+  /** @returns whether all of it was read; if not, poll, and call {@link TcpSession.readOn} before passing in more. */
   handleBytes(now: Millis, chunk: Bytes): ReadState {
     if (this.#state === 'closed') return 'done';
     this.#liveness.heard(now);
@@ -206,7 +211,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return this.readOn(now);
   }
 
-  /** Reads on in what was handed in: in a later turn, or when there may be memory. */
+  /** Continues to read the input: asynchronously, or when there may be memory. */
   readOn(now: Millis): ReadState {
     return (this.#readState = this.#readFrames(now));
   }
@@ -225,13 +230,13 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return 'done';
   }
 
-  /** This many bytes of what was transmitted are in the kernel. */
+  /** This many transmitted bytes are in the kernel. */
   handleFlushed(bytes: number): void {
     this.#liveness.flushed();
     this.#send.flushed(bytes);
   }
 
-  /** Nothing more comes, or the pipe is gone. */
+  /** The peer sent its last byte, or the pipe has closed. */
   handleEnd(reason = 'the connection ended'): void {
     this.#end({ by: this.#heardBye ? 'peer' : 'lost', code: this.#bye.code, reason }, false);
   }
@@ -239,7 +244,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   handleTimeout(now: Millis): void {
     for (const timer of this.#outbox.takeDue(now)) {
       if (timer === 'hello') this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: 'no hello' }, true);
-      // Asks run to their end on a connection that was replaced; whether the peer is there the watch finds out.
+      // Asks on a replaced connection run to their end; the watch timer detects an unreachable peer.
       else if (timer === 'bye' && this.#asks.size > 0) {
         this.#outbox.arm('bye', now + BYE_TIMEOUT_MS);
       } else if (timer === 'bye') this.#end({ ...this.#bye, by: 'timeout' }, true);
@@ -264,7 +269,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     const send = this.#send;
     for (let message = send.step(); message !== undefined; message = send.step()) this.#written(message);
     const { tells, requests } = this.#receive;
-    // Only as fast as the peer reads, or what it makes us say would have no bound.
+    // Only as fast as the peer reads, or the responses it causes would be unbounded.
     if (send.hasRoom && (tells.due || requests.due)) send.writer.credit(tells.takeReleased(), requests.takeReleased());
     if (send.hasRoom && this.#pong !== undefined) {
       send.writer.ping('pong', this.#pong);
@@ -359,7 +364,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return undefined;
   }
 
-  /** Hands one request out, as long as the answers to earlier ones are not too many. */
+  /** Delivers one request, unless too many answers to earlier ones are unsent. */
   #handOutRequest(): boolean {
     const { windowBytes, maxMessageBytes } = this.#options;
     if (this.#send.unsentAnswerBytes > windowBytes + maxMessageBytes) return false;
@@ -403,7 +408,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   #watch(now: Millis): void {
     if (this.#closed !== undefined || this.#state === 'hello') return;
     const isHeld = this.#readState === 'held';
-    // The peer must not take us to be dead because we do not read.
+    // The peer must not assume that this side is dead while reading is paused.
     if (isHeld && this.#send.hasRoom) this.#send.writer.credit(0, 0);
     const health = this.#liveness.look(now, { isQuiet: this.isQuiet, isSending: this.#send.inFlight > 0, isHeld });
     if (health.type === 'dead') {
@@ -417,14 +422,14 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     this.#armWatch(now);
   }
 
-  /** Everything under way comes to nothing; `say`: with a bye. */
+  /** Fails everything in progress; `say`: sends a bye. */
   #end(closed: TcpClosed, say: boolean): void {
     if (this.#closed !== undefined) return;
     if (say && !this.#saidBye) this.#send.writer.bye(closed.code, closed.reason);
     this.#finish(closed, this.#send.clear());
   }
 
-  /** @param left - what was not all written. */
+  /** @param left - messages that were not completely written. */
   #finish(closed: TcpClosed, left: readonly Outgoing[]): void {
     this.#closed = closed;
     for (const timer of ['hello', 'watch', 'bye'] as const) this.#outbox.disarm(timer);

@@ -12,7 +12,7 @@ export interface TcpSocketAddr extends IpAddr {
   readonly net: 'tcp';
 }
 
-/** A peer, by its key, and where it listens. */
+/** A peer's key and its listening address. */
 export interface TcpAddr extends NestedAddr<TcpSocketAddr> {
   readonly net: 'tcp';
   readonly id: PeerId;

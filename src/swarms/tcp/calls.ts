@@ -1,4 +1,4 @@
-/** Tells and asks under way on one connection: what was taken, what was answered, and what became of the rest. */
+/** Tells and asks in progress on one connection, and their results. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { mtuError, P2PError, Refusal } from '../../core/errors.ts';
@@ -10,7 +10,7 @@ import { type TcpTicket } from '../../protocols/tcp/events.ts';
 import { type TcpSession } from '../../protocols/tcp/session.ts';
 import { sessionError } from './errors.ts';
 
-/** Messages that wait for their turn on one connection; more are refused. */
+/** Messages that may wait on one connection; further ones are refused. */
 const MAX_QUEUED_MESSAGES = 65_536;
 
 interface Asked {
@@ -18,16 +18,16 @@ interface Asked {
   readonly maxResponseBytes: number;
 }
 
-/** What the calls of a session need of it. */
+/** What the calls of a session need from it. */
 export interface CallsOwner {
   readonly peer: PeerId;
-  /** Where the peer is, for error messages. */
+  /** The peer's address, for error messages. */
   readonly src: { readonly text: string };
-  /** The largest message that the peer takes. */
+  /** The largest message that the peer accepts. */
   readonly peerMaxBytes: number;
   /** The swarm's `closed` error, once it is closed. */
   closedError(what: string): P2PError | undefined;
-  /** Has the machine go on, in a later turn. */
+  /** Runs the machine asynchronously. */
   scheduleFlush(): void;
 }
 
@@ -37,7 +37,7 @@ export class Calls {
   readonly #counters: CounterSet;
   readonly #maxQueueBytes: number;
   readonly #telling = new Map<TcpTicket, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
-  readonly #asked = new Map<number, Asked>(); // Bounded by the calls under way.
+  readonly #asked = new Map<number, Asked>(); // Bounded by the pending calls.
 
   constructor(owner: CallsOwner, machine: TcpSession, counters: CounterSet, maxQueueBytes: number) {
     this.#owner = owner;
@@ -92,7 +92,7 @@ export class Calls {
     };
   }
 
-  /** A tell is written, or came to nothing. */
+  /** A tell was written, or failed. */
   taken(ticket: TcpTicket, lost?: 'no' | 'maybe'): void {
     const taken = this.#telling.get(ticket);
     this.#telling.delete(ticket);
@@ -107,7 +107,7 @@ export class Calls {
     this.#settle(id, this.#refused(id, code, payload));
   }
 
-  /** An ask came to nothing. */
+  /** An ask failed. */
   failed(id: number, sent: 'no' | 'maybe'): void {
     this.#settle(id, this.#lost(sent));
   }

@@ -1,4 +1,4 @@
-/** What came on one connection and is for handlers: tells that wait, and requests that are being answered. */
+/** Received messages of one connection for handlers: waiting tells, and requests being served. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
@@ -12,14 +12,14 @@ import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
 import { type PendingLimits, PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { type TcpAddr } from './address.ts';
 
-/** What the deliveries of a session need of it. */
+/** What the deliveries of a session need from it. */
 export interface DeliveriesOwner {
-  /** Where the peer is reached, and which of our addresses it uses. */
+  /** The peer's address, and the local address that it uses. */
   readonly src: TcpAddr;
   readonly dst: TcpAddr;
-  /** What is held for the peer has changed. */
+  /** The bytes held for the peer have changed. */
   account(): void;
-  /** Has the machine go on, in a later turn. */
+  /** Runs the machine asynchronously. */
   scheduleFlush(): void;
 }
 
@@ -29,9 +29,9 @@ export class Deliveries {
   readonly #hooks: SessionsHooks<TcpAddr>;
   readonly #tellBudget: PendingBudget;
   readonly #askBudget: PendingBudget;
-  /** What waits for a handler. Bounded by the window that the peer was given. */
+  /** Messages that wait for a handler. Bounded by the window granted to the peer. */
   readonly #inbox = new Fifo<Bytes>();
-  readonly #served = new Map<number, Serving>(); // Bounded by the window that the peer was given.
+  readonly #served = new Map<number, Serving>(); // Bounded by the window granted to the peer.
 
   constructor(
     owner: DeliveriesOwner,
@@ -47,7 +47,7 @@ export class Deliveries {
     this.#tellBudget.onRoom = () => this.handOut();
   }
 
-  /** What handlers hold, whether or not the connection is there. */
+  /** Bytes that handlers hold, also after the connection has ended. */
   get heldBytes(): number {
     const [tells, asks] = [this.#tellBudget, this.#askBudget];
     return tells.bytes + asks.bytes + (tells.messages + asks.messages) * HELD_MESSAGE_BYTES;
@@ -58,7 +58,7 @@ export class Deliveries {
     this.#deliver();
   }
 
-  /** There is room again, or a handler: hands out what waits. */
+  /** Delivers waiting messages, when there is room again or a handler was attached. */
   handOut(): void {
     this.#deliver();
     this.#owner.scheduleFlush();
@@ -78,7 +78,7 @@ export class Deliveries {
     });
   }
 
-  /** Nobody wants the answer to a request any more. */
+  /** The asker no longer needs the answer. */
   cancelled(id: number): void {
     this.#served.get(id)?.abort(new P2PError('disconnected', 'remote', 'The asker has given up'));
     this.#served.delete(id);
@@ -93,7 +93,7 @@ export class Deliveries {
     const hooks = this.#hooks;
     while (this.#inbox.length > 0 && hooks.listening && !this.#tellBudget.full) {
       const payload = this.#inbox.shift()!;
-      const { length } = payload; // the handler may do with it what it likes
+      const { length } = payload; // the handler may change it
       const pending = hooks.pass(this.#messageOf(payload));
       if (!isPending(pending)) {
         this.#machine.release(length);

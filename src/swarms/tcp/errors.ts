@@ -1,4 +1,4 @@
-/** How the ends of connections look to those who wanted something of them. */
+/** Converts the end of a connection into errors for its callers. */
 
 import { P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
@@ -6,7 +6,7 @@ import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
 import { type TcpAddr } from './address.ts';
 
-/** Somebody else is there, or the peer that was dialled and that our own `accept` refused. */
+/** A different peer answered, or the dialled peer was refused by this side's `accept`. */
 export function foundError(addr: TcpAddr, found: PeerId): P2PError {
   if (found === addr.id) {
     return new P2PError('refused', 'local', `Cannot reach ${addr.text}: accept refused it`, { sent: 'no' });
@@ -15,19 +15,19 @@ export function foundError(addr: TcpAddr, found: PeerId): P2PError {
   return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
 }
 
-/** Why a dial came to nothing, for its callers; nothing of theirs was sent. */
+/** The error of a failed dial, for its callers; none of their messages was sent. */
 export function dialError(addr: TcpAddr, cause: unknown): P2PError {
   const cannot = `Cannot reach ${addr.text}: `;
   if (!P2PError.is(cause)) {
     const why = cause instanceof Error ? cause.message : String(cause);
     return new P2PError('unreachable', 'path', cannot + why, { sent: 'no', cause });
   }
-  // The node says of a peer that went away in the handshake that it is disconnected: it did not want us.
+  // The node reports a peer that disconnected during the handshake as `disconnected`: the peer refused this node.
   const code = cause.code === 'disconnected' ? 'refused' : cause.code;
   return new P2PError(code, cause.side, cannot + cause.message, { sent: 'no', cause });
 }
 
-/** What the end of a connection on which nothing had been said yet means to who dialled. */
+/** The error for the dialling side when a connection ends before the hello. */
 export function helloError(addr: TcpAddr, { by, reason }: TcpClosed): P2PError {
   const cannot = `Cannot reach ${addr.text}: `;
   if (by === 'timeout') return new P2PError('unreachable', 'path', `${cannot}no answer (${reason})`, { sent: 'no' });
@@ -38,7 +38,7 @@ export function helloError(addr: TcpAddr, { by, reason }: TcpClosed): P2PError {
   return new P2PError('refused', 'remote', `${cannot}refused (${reason})`, { sent: 'no' });
 }
 
-/** Why a message on a connection that was there came to nothing. */
+/** The error of a message on an established connection that ended. */
 export function sessionError(peer: PeerId, closed: TcpClosed, sent: 'no' | 'maybe'): P2PError {
   const { by, reason, code } = closed;
   const side = by === 'peer' ? 'remote' : by === 'local' && code === BYE.CLOSED ? 'local' : 'path';

@@ -1,7 +1,7 @@
 /**
- * `shoal/tcp`: authenticated, encrypted, flow-controlled messages over TCP and TLS 1.3. Tells of any size up to
- * `maxMessageBytes`, asks, the keys of the peers; one connection for each pair of peers, whoever dialled. Tells of one
- * priority arrive in order; large messages go in parts, and hold nothing else up.
+ * `shoal/tcp`: authenticated, encrypted, flow-controlled messages over TCP and TLS 1.3. Supports tells of any size up
+ * to `maxMessageBytes`, asks, and the keys of peers; uses one connection for each pair of peers, whichever side
+ * dialled. Tells of one priority arrive in order; large messages are sent in parts and do not block others.
  *
  * @example
  * ```ts
@@ -33,14 +33,16 @@ export { type TcpSwarmOptions } from './options.ts';
 export interface TcpSwarm extends SecureAskSwarm<TcpAddr>, Recheckable {}
 
 /**
- * Opens a TCP swarm: it listens, and dials whom it is told to talk to.
+ * Opens a TCP swarm: it listens, and dials peers when messages are sent to them.
  *
- * A tell or an ask makes a connection where there is none and waits for it. It rejects with `identity_mismatch` when another
- * key answers, `refused` when either side's `accept` says no, `unreachable`, `timeout`; `mtu_exceeded`, also when the peer
- * takes less than we do; `limit_exceeded` when too much waits; `disconnected` when the connection ends first.
+ * A tell or an ask dials if there is no connection, and waits for it. It rejects with `identity_mismatch` when a peer
+ * with another key answers, `refused` when either side's `accept` refuses, `unreachable`, `timeout`; `mtu_exceeded`,
+ * also when the peer's limit is lower than this side's; `limit_exceeded` when too much waits; `disconnected` when the
+ * connection ends first.
  *
- * @throws {TypeError | RangeError} (at once) for options out of bounds.
- * @throws {P2PError} (by rejection) `in_use` when the port is taken, `unreachable` when there is no such address here.
+ * @throws {TypeError | RangeError} (at once) for invalid options.
+ * @throws {P2PError} (by rejection) `in_use` when the port is in use, `unreachable` when this machine does not have the
+ * address.
  */
 export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const resolved = resolveOptions(options);
@@ -49,7 +51,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
   const { network = systemNetwork } = options;
-  // What peers make it hold the sessions account for.
+  // The sessions count the memory that peers use.
   const node = createNode({
     ...limits,
     maxNodeBytes: 2 ** 50,
@@ -84,7 +86,7 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   return listening(swarm, node.listen(), options.signal);
 }
 
-/** The swarm once it listens; closed when it cannot, or when nobody wants it any more. */
+/** The swarm once it listens; it is closed when listening fails or is aborted. */
 async function listening(
   swarm: TcpSwarm,
   listens: Promise<string>,

@@ -1,13 +1,13 @@
-/** The memory that all peers of a TCP swarm together may make it hold. */
+/** The memory limits for all peers of a TCP swarm together. */
 
 import { type Realm } from '../../core/realm.ts';
 import { type HolderHooks, MemoryBudget, type MemoryHolder } from '../../sessions/memory-budget.ts';
 
-/** A window is not smaller, however little is free: a few messages go on. */
+/** The minimum window, however little memory is free, so that a few messages can pass. */
 const MIN_WINDOW_BYTES = 65_536;
-/** The part of what is free that a new connection gets as a window, when less than half of the budget is. */
+/** The part of the free memory that a new connection gets as a window, when less than half of the budget is free. */
 const WINDOW_SHARE = 1 / 4;
-/** The part of the budget that may be on its way to the kernel before peers get less of it at a time. */
+/** The part of the budget that may be unsent before the limit per peer is reduced. */
 const WRITING_SHARE = 1 / 4;
 
 export class SwarmMemory {
@@ -18,7 +18,7 @@ export class SwarmMemory {
     this.#budget = new MemoryBudget(maxBytes, realm);
   }
 
-  /** What peers make us hold, in bytes. */
+  /** Bytes held for peers. */
   get heldBytes(): number {
     return this.#budget.held;
   }
@@ -32,19 +32,19 @@ export class SwarmMemory {
     return this.#budget.join(ip, hooks);
   }
 
-  /** The window of a new connection: what it is to be, or a part of what is free under pressure. */
+  /** The window of a new connection: the configured one, or under memory pressure a part of what is free. */
   windowFor(bytes: number): number {
     const { free, maxBytes } = this.#budget;
     if (free * 2 >= maxBytes) return bytes;
     return Math.min(bytes, Math.max(Math.floor(free * WINDOW_SHARE), MIN_WINDOW_BYTES));
   }
 
-  /** So many bytes more are on their way to the kernel. */
+  /** Adds bytes that are being written to the kernel. */
   writing(bytes: number): void {
     this.#writing += bytes;
   }
 
-  /** What of one connection may be on its way to the kernel. */
+  /** The bytes of one connection that may be written but not in the kernel. */
   get highWaterBytes(): number {
     return this.#budget.maxBytes * WRITING_SHARE - this.#writing;
   }

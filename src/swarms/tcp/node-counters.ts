@@ -1,9 +1,9 @@
-/** What the node below did, as counters of a layer. */
+/** The statistics of the node below, as counters of a layer. */
 
 import { type Counters, type DropReason } from '../../core/counters.ts';
 import { type Node } from '../../node/index.ts';
 
-/** Live: bytes are those of the wire, messages are what was read and written at once. */
+/** Live: bytes are those on the wire, messages are reads and writes. */
 export class NodeCounters implements Counters {
   readonly layer = 'node';
   readonly #node: Pick<Node, 'stats' | 'heuristics'>;
@@ -28,7 +28,7 @@ export class NodeCounters implements Counters {
     return this.#node.stats.wire.received;
   }
 
-  /** Connections that were not let in, by reason. */
+  /** Refused connections, by reason. */
   get drops(): ReadonlyMap<DropReason, number> {
     const drops = new Map<DropReason, number>(); // Bounded by the node's reasons.
     for (const [reason, count] of this.#node.heuristics.refused) drops.set(`node.${reason}`, count);

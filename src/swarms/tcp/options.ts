@@ -1,4 +1,4 @@
-/** How a TCP swarm is opened. */
+/** The options of a TCP swarm. */
 
 import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { type Accept } from '../../core/accept.ts';
@@ -15,57 +15,60 @@ import { type TcpAddr } from './address.ts';
 
 /** What `openTcpSwarm` needs and takes. */
 export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
-  /** Who we are. Its certificate is made on the spot. */
+  /** The identity of this swarm. Its certificate is created when the swarm opens. */
   readonly privateKey: PrivateKey;
   /**
-   * IP and port to listen on, port 0 for any. `0.0.0.0` is all of IPv4, `[::]` all of IPv6 and IPv4. A single IP is also
-   * the one that we dial from.
+   * IP and port to listen on, port 0 for any. `0.0.0.0` covers all of IPv4, `[::]` all of IPv6 and IPv4. A single IP is
+   * also the local address of dials.
    * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
    */
   readonly bind?: string | undefined;
   /**
-   * Whether a peer may talk, dialled or dialling: asked once for each connection, after the peer has proven its key and before
-   * anything of it is delivered. The port in the address of one that dials is not the one it listens on. A no arrives at the
-   * peer as `refused`; `recheck()` asks again.
+   * Decides whether a peer, dialled or dialling, is admitted: called once for each connection, after the peer has
+   * proven its key and before anything from it is delivered. For a peer that dialled, the port in its address is not
+   * the one it listens on. A refused peer gets `refused`; `recheck()` asks again.
    * @default every peer
    */
   readonly accept?: Accept<TcpAddr> | undefined;
-  /** The largest tell, request and answer that is sent and taken. @default 16_777_216 (16 MiB) */
+  /** The largest tell, request and answer that is sent and accepted. @default 16_777_216 (16 MiB) */
   readonly maxMessageBytes?: number | undefined;
-  /** What may wait to be sent to one peer, in bytes; what comes on top is refused. @default 67_108_864 (64 MiB) */
+  /** The bytes that may wait to be sent to one peer; further messages are refused. @default 67_108_864 (64 MiB) */
   readonly maxQueueBytes?: number | undefined;
   /**
-   * What all peers together may make the swarm hold, in bytes: unfinished messages, messages that wait for handlers or are in
-   * them, each with 512 bytes more, and answers that are not in the kernel; a network (/24, /64) three quarters of it beside others, and each peer 8 KiB in
-   * any case. Connections that would take more are not read meanwhile; what peers leave unfinished or unread for 5 s makes
-   * room. At least one of the largest messages. @default 16_777_216 (16 MiB)
+   * The bytes that all peers together may make the swarm hold: unfinished messages, messages that wait for handlers or
+   * are in them, each plus 512 bytes, and answers that are not in the kernel. A network (/24, /64) may use three
+   * quarters of it while other networks hold memory; each peer may always use 8 KiB. Connections that would need more
+   * are not read meanwhile; messages that peers leave unfinished or unread for 5 s are removed to make room. At least
+   * one message of the maximum size. @default 16_777_216 (16 MiB)
    */
   readonly maxSwarmBytes?: number | undefined;
-  /** A connection on which nothing is said for so long is closed; the next message dials anew. Infinity: never. @default 60_000 */
+  /**
+   * A connection without messages for this time is closed; the next message dials again. Infinity: never. @default
+   * 60_000
+   */
   readonly idleTimeoutMs?: number | undefined;
-  /** How long TLS may take; then the connection counts as refused. @default 5000 */
+  /** The time limit of TLS; the connection then counts as refused. @default 5000 */
   readonly handshakeTimeoutMs?: number | undefined;
-  /** How long TCP may take to connect. @default 5000 */
+  /** The time limit of connecting with TCP. @default 5000 */
   readonly connectTimeoutMs?: number | undefined;
-  /** Several swarms, of this or other processes, on one port, where the system can. @default false */
+  /** Allows several swarms, of this or other processes, on one port, if the system supports it. @default false */
   readonly reusePort?: boolean | undefined;
   /**
-   * What encrypts and authenticates: TLS 1.3, or Noise XX, for programs without certificates.
-   * Both sides need the same.
+   * Encryption and authentication: TLS 1.3, or Noise XX, which needs no certificates. Both sides need the same.
    * @default 'tls'
    */
   readonly security?: 'tls' | 'noise' | undefined;
-  /** Whose sockets: those of a host of a virtual network, say. @default this system's */
+  /** The network whose sockets are used, for example that of a virtual host. @default this system's */
   readonly network?: Network | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
   readonly fingerprint?: Fingerprint | undefined;
-  /** Whose time and randomness. @default the system's */
+  /** The source of time and randomness. @default the system's */
   readonly realm?: Realm | undefined;
-  /** Gives up opening. */
+  /** Aborts opening. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Options with nothing left open. */
+/** Options with defaults filled in. */
 export interface ResolvedOptions {
   readonly id: PeerId;
   readonly publicKey: PublicKey;
@@ -80,16 +83,16 @@ export interface ResolvedOptions {
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
 }
 
-/** Files of a few megabytes go as one. */
+/** Files of a few megabytes fit into one message. */
 const MAX_MESSAGE_BYTES = 16_777_216;
-/** What the wire can say of sizes is more; this is what a process can hold a few of. */
+/** The wire format allows more; a process can hold a few messages of this size. */
 const MAX_MESSAGE_BYTES_LIMIT = 1_073_741_824;
 const MAX_QUEUE_BYTES = 67_108_864;
-/** One of the largest messages by default: with a thousand connections by TLS a process stays below 256 MiB. */
+/** One message of the default maximum size: a process with a thousand TLS connections stays below 256 MiB. */
 const MAX_SWARM_BYTES = 16_777_216;
 const IDLE_TIMEOUT_MS = 60_000;
 
-/** @throws {TypeError | RangeError} for what is out of bounds. */
+/** @throws {TypeError | RangeError} for invalid options. */
 export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { privateKey, accept, fingerprint = fingerprints.shake256, realm = systemRealm } = options;

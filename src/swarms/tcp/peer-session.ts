@@ -1,4 +1,4 @@
-/** One connection with a peer: the machine, what is under way on it, and what waits for handlers. */
+/** One connection with a peer: the machine, calls in progress, and messages that wait for handlers. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type Side } from '../../core/accept.ts';
@@ -20,21 +20,21 @@ import { Deliveries } from './deliveries.ts';
 import { type SwarmMemory } from './memory.ts';
 import { type ResolvedOptions } from './options.ts';
 
-/** How often reading goes on in one turn, where there is little memory and handlers give it back at once. */
+/** How often reading continues without yielding, when memory is low and handlers release it at once. */
 const MAX_ROUNDS_PER_TURN = 64;
 
-/** What a session needs of the swarm. */
+/** What a session needs from its swarm. */
 export interface PeerSessionOwner {
   readonly options: ResolvedOptions;
   readonly hooks: SessionsHooks<TcpAddr>;
   readonly memory: SwarmMemory;
-  /** The address of a peer; the same object for the same one. */
+  /** The address of a peer; returns the same object for equal arguments. */
   addrOf(id: PeerId, ip: string, port: number): TcpAddr;
-  /** The peer has said hello. */
+  /** The peer has sent its hello. */
   opened(session: TcpPeerSession): void;
-  /** Nothing new may go over it. */
+  /** It takes no new messages. */
   retiring(session: TcpPeerSession): void;
-  /** It is over: nothing more is heard of it. */
+  /** It has ended: the last call. */
   ended(session: TcpPeerSession, closed: TcpClosed): void;
 }
 
@@ -43,7 +43,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   readonly peer: PeerId;
   readonly publicKey: PublicKey;
   readonly sinceMs: number;
-  /** Where the peer is reached, and which of our addresses it uses; known when it has said hello. */
+  /** The peer's address, and the local address that it uses; known after its hello. */
   src: TcpAddr;
   dst: TcpAddr;
   readonly #owner: PeerSessionOwner;
@@ -53,7 +53,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   readonly #deliveries: Deliveries;
   readonly #holder: MemoryHolder;
   #inFlight = 0;
-  /** Settles when all that was handed in is read. */
+  /** Settles when all bytes passed in are read. */
   #unread: PromiseWithResolvers<void> | undefined;
   #peerMaxBytes = Infinity;
   #flushScheduled = false;
@@ -85,7 +85,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     this.#machine = new TcpSession(
       {
         maxMessageBytes,
-        // So that a largest message in a handler's hands leaves room for others.
+        // Larger by the maximum message size, so that a handler holding one such message leaves room for others.
         windowBytes: owner.memory.windowFor(pending.maxPendingBytes + maxMessageBytes),
         port: peer.listeningPort,
         side: connection.side,
@@ -107,7 +107,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     this.#driver.poll();
   }
 
-  /** Whether messages can go over it. */
+  /** Whether messages can be sent. */
   get isOpen(): boolean {
     return this.#machine.isOpen;
   }
@@ -116,12 +116,12 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     return this.#machine.unacknowledged;
   }
 
-  /** Whether the peer has ever said hello. */
+  /** Whether the peer has ever sent its hello. */
   get hasOpened(): boolean {
     return this.#peerMaxBytes < Infinity;
   }
 
-  /** The largest message that the peer takes. */
+  /** The largest message that the peer accepts. */
   get peerMaxBytes(): number {
     return this.#peerMaxBytes;
   }
@@ -132,7 +132,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   }
 
   tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void) {
-    // One look at the clock for all tells of a turn.
+    // Reads the clock once for all tells of a turn.
     if (!this.#flushScheduled) this.#turnMs = this.#nowMs();
     return this.#calls.tell(this.#turnMs, payload, taken, priority);
   }
@@ -154,19 +154,19 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     return this.connection.ip;
   }
 
-  /** When a message last came or went; `undefined` while one is under way. */
+  /** When the last message was sent or received; `undefined` while one is in progress. */
   get idleSinceMs(): number | undefined {
     return this.#machine.isQuiet ? Math.max(this.#machine.saidMs, this.sinceMs) : undefined;
   }
 
-  /** Bytes that came. Nothing more must come before the promise settles. */
+  /** Received bytes. No more may be passed before the promise settles. */
   handleBytes(chunk: Bytes): void | Promise<void> {
     this.#holder.move(chunk.length);
     this.#goOn(this.#machine.handleBytes(this.#nowMs(), chunk));
     return this.#unread?.promise;
   }
 
-  /** Reads on, in this turn and in later ones, as long as there is memory. */
+  /** Continues reading, now and asynchronously, as long as there is memory. */
   #goOn(first: ReadState): void {
     let state = first;
     for (let rounds = 1; ; rounds++) {
@@ -190,7 +190,10 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     }
   }
 
-  /** Tells the budget of the swarm what is held for this peer; handlers hold their messages when it has gone, too. */
+  /**
+   * Reports the bytes held for this peer to the budget of the swarm; handlers also hold their messages after it has
+   * disconnected.
+   */
   account(): void {
     const { bytes, stalling } = this.#machine.held;
     if (this.#closed === undefined) this.#holder.update(bytes, stalling);
@@ -200,31 +203,31 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     this.#inFlight = inFlight;
   }
 
-  /** The connection is gone, or about to go. */
+  /** The connection has ended, or is about to end. */
   handleEnd(reason: string): void {
     this.#machine.handleEnd(reason);
     this.#driver.poll();
   }
 
-  /** Has the peer say how far it has read. */
+  /** Asks the peer how far it has read. */
   requestAcknowledgement(): void {
     this.#machine.requestAcknowledgement();
     this.scheduleFlush();
   }
 
-  /** Lets the messages on it come to their end, and begins no new ones. */
+  /** Lets messages in progress finish, and begins no new ones. */
   retire(code: number): void {
     this.#machine.retire(this.#nowMs(), code);
     this.scheduleFlush();
   }
 
-  /** Ends it now, with a word to the peer. */
+  /** Ends it now, and sends the peer the reason. */
   close(code: number, reason: string): void {
     this.#machine.close(code, reason);
     this.#driver.poll();
   }
 
-  /** There is room again, or a handler: hands out what waits. */
+  /** Delivers waiting messages, when there is room again or a handler was attached. */
   unpark(): void {
     this.#deliveries.handOut();
   }
@@ -237,7 +240,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     return this.#owner.hooks.realm.nowMs();
   }
 
-  /** Has what was asked for in this turn done together: one record for many messages. */
+  /** Runs everything requested in this turn together: one record for many messages. */
   scheduleFlush(): void {
     if (this.#flushScheduled || this.#closed !== undefined) return;
     this.#flushScheduled = true;
@@ -258,7 +261,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
         this.#driver.poll();
         this.account();
       },
-      () => this.handleEnd('nothing can be written any more'),
+      () => this.handleEnd('writing failed'),
     );
   }
 
@@ -319,7 +322,9 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     }
   }
 
-  /** A peer that has dialled is at the port it announces; one that we have dialled is where we found it. */
+  /**
+   * Sets the address: a peer that dialled listens on the port it announces; a dialled peer is at the dialled address.
+   */
   #at(port: number): this {
     const { connection, src } = this;
     if (connection.side === 'initiator' && port !== 0) this.src = this.#owner.addrOf(src.id, connection.ip, port);

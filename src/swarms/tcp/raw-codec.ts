@@ -1,4 +1,4 @@
-/** The bytes of a connection as they are: the machine cuts and joins them. */
+/** Passes the bytes of a connection unchanged: the machine handles framing. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type Codec } from '../../node/index.ts';

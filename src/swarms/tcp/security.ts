@@ -1,11 +1,11 @@
-/** What secures the connections of a TCP swarm, and asks who may talk. */
+/** Secures the connections of a TCP swarm, and calls its admission check. */
 
 import { type P2PError } from '../../core/errors.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Handshake, handshake, noiseHandshake, type TcpConnection, tlsHandshake } from '../../node/index.ts';
 import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
 
-/** @param judge - what there is against a peer that has proven a key; `undefined`: nothing. */
+/** @param judge - returns why a peer that has proven a key is refused, or `undefined`. */
 export function securityOf(
   { security, realm }: ResolvedOptions,
   { privateKey, handshakeTimeoutMs }: TcpSwarmOptions,

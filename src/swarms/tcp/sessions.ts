@@ -1,4 +1,4 @@
-/** The connections of a TCP swarm: who is dialled, who is let in, which one to send on. */
+/** The connections of a TCP swarm: dialling, admission, and the choice of the connection to send on. */
 
 import { isUnspecified } from '../../core/addr.ts';
 import { type AcceptPeer } from '../../core/accept.ts';
@@ -21,17 +21,17 @@ import { TcpPeerSession, type PeerSessionOwner } from './peer-session.ts';
 import { SwarmMemory } from './memory.ts';
 import { type ResolvedOptions } from './options.ts';
 
-/** How long a peer may take to close its half when we have closed ours. */
+/** The time limit for a peer to close its half after this side has closed its own. */
 const LINGER_MS = 1000;
-/** A peer that reads nothing for so long is given up by the machine; the node is to be slower. */
+/** The machine closes connections whose peer does not read; this limit of the node is longer. */
 const WRITE_TIMEOUT_MS = 60_000;
-/** More than the machine ever hands out. */
+/** More than the machine ever passes on. */
 const WRITE_QUEUE_BYTES = 4_194_304;
 
-/** The node below: its messages are bytes as they are. */
+/** The node below: its messages are raw bytes. */
 export type TcpNode = Node<Bytes, readonly Bytes[]>;
 
-/** A dial is known by what aborts it. */
+/** A dial is identified by the controller that aborts it. */
 type TcpDial = Dial<TcpAddr, TcpPeerSession, AbortController>;
 
 export class TcpSessions implements PeerSessions<TcpAddr> {
@@ -41,13 +41,13 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   readonly #hooks: SessionsHooks<TcpAddr>;
   readonly #gate: AcceptGate<TcpAddr>;
   readonly #owner: PeerSessionOwner;
-  /** Sessions on which both sides have said hello. */
+  /** Sessions on which both sides have sent their hello. */
   readonly #table: ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey>;
   /** All sessions, by connection id. Bounded by `maxConnections`. */
   readonly #sessions = new Map<number, TcpPeerSession>();
   readonly #memory: SwarmMemory;
   #isClosed = false;
-  /** Whether somebody has waited for acknowledgements since a dial began. */
+  /** Whether a call has waited for acknowledgements since a dial began. */
   #isDraining = false;
 
   constructor(node: TcpNode, options: ResolvedOptions, hooks: SessionsHooks<TcpAddr>) {
@@ -137,7 +137,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     return dial;
   }
 
-  /** Dials until there is a connection, or a reason why there is none; what follows is `#opened`. */
+  /** Dials until there is a connection, or an error; `#opened` continues. */
   async #connect(dial: TcpDial): Promise<void> {
     const { target, handle: abort } = dial;
     const { signal } = abort;
@@ -157,7 +157,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     }
   }
 
-  /** What keeps us from dialling: settles when it may be gone. */
+  /** What prevents the dial; settles when it may have ended. */
   #inTheWay(dial: TcpDial): Promise<unknown> | P2PError {
     const { target } = dial;
     const existing = this.#node.connection(target.inner.text);
@@ -173,7 +173,10 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     return foundError(target, this.#options.id);
   }
 
-  /** Where we dial from: the IP that we are bound to, if it is one, so that peers see us where we listen. */
+  /**
+   * The local address to dial from: the bound IP, if it is a single one, so that peers see the IP on which this swarm
+   * listens.
+   */
   #sourceFor(ip: string): string | undefined {
     const own = parseSocketAddress(this.#node.listeningAddr ?? '')?.ip;
     if (own === undefined || isUnspecified(own) || ipVersion(own) !== ipVersion(ip)) return undefined;
@@ -196,11 +199,11 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     return tag instanceof AbortController ? this.#table.dials.of(tag) : undefined;
   }
 
-  /** What there is against a peer that has proven `publicKey`; `undefined`: nothing. */
+  /** Checks a peer that has proven `publicKey`; returns why it is refused, or `undefined`. */
   async judge(connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal): Promise<P2PError | undefined> {
     const id = this.#options.peerIdOf(publicKey);
     const dial = this.#dialOf(connection);
-    // With ourselves we talk without a connection.
+    // A swarm talks to itself without a connection.
     if (id === this.#options.id || (dial !== undefined && dial.target.id !== id)) {
       if (dial !== undefined) dial.found = id;
       const message = `Cannot accept ${connection.addr}: it is not the peer that was dialled`;
@@ -210,12 +213,12 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const accepted = await this.#ask({ id, publicKey, addr, side: connection.side }, connection.ip, signal);
     if (accepted) return undefined;
     this.#hooks.counters.countDrop('tcp.not_accepted');
-    // The one we dialled is there, and it is we who do not want it.
+    // The dialled peer answered, and this side refuses it.
     if (dial !== undefined) dial.found = id;
     return new P2PError('refused', 'local', `Cannot accept ${addr.text}: accept refused it`, { sent: 'no' });
   }
 
-  /** Asks `accept` again about every peer, and ends what it refuses. */
+  /** Asks `accept` again about every peer, and ends the connections of those it refuses. */
   recheck(): Promise<void> {
     return this.#gate.recheck(
       [...this.#sessions.values()].map((session) => {
@@ -225,7 +228,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     );
   }
 
-  /** A peer that is given up meanwhile gets a no. */
+  /** False for a connection that is aborted meanwhile. */
   #ask(peer: AcceptPeer<TcpAddr>, ip: string, signal: AbortSignal): Promise<boolean> {
     return askUntilAborted((settle) => this.#gate.ask(peer, ip, settle), signal);
   }
@@ -261,7 +264,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const dial = this.#dialOf(connection);
     if (dial !== undefined) this.#fail(dial, this.#hooks.closedError('reach') ?? helloError(dial.target, closed));
     this.#hooks.settled();
-    // The node closes what is left when the swarm does, without waiting for peers.
+    // The node closes the remaining connections with the swarm, without waiting for peers.
     if (!this.#isClosed) void connection.disconnect({ timeoutMs: LINGER_MS });
   }
 
@@ -280,7 +283,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
       own: this.#options.id,
       expects: ({ id }) => id,
       remember: ({ publicKey }) => publicKey,
-      // What is under way on it comes to its end, and then the session closes by itself (docs/wire/tcp.md §8).
+      // Calls in progress on it finish, and then the session closes by itself (docs/wire/tcp.md §8).
       replaced: (session) => {
         table.retire(session);
         session.retire(BYE.REPLACED);

@@ -155,7 +155,7 @@ export const askingLies: Lies = {
     return (request) => {
       const answer = handler(request);
       queue = Promise.allSettled([queue, answer]);
-      // Too much is served twice over instead of being refused.
+      // Requests beyond the limit are served a second time instead of being refused.
       void Promise.resolve(handler(request)).catch((error: unknown) => error);
       return answer;
     };

@@ -1,4 +1,4 @@
-/** Lies about handlers, endings, and what a swarm shows of itself. */
+/** Lies about handlers, closing, counters and inspection. */
 
 import { type Addr } from '../../core/addr.ts';
 import { copyBytes } from '../../base/bytes.ts';
@@ -7,7 +7,7 @@ import { type Message, type TellHandler } from '../../core/message.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { type Honest, type Lies, listening, telling, textOf } from './lie.ts';
 
-/** Buffers everything and forgets to drop. */
+/** Buffers everything and never drops. */
 function unbounded(honest: Honest, handler: TellHandler<Addr>): Disposable {
   return honest.listen((message) => {
     void Promise.resolve(handler(message)).catch((error: unknown) => error);

@@ -1,4 +1,4 @@
-/** What a lie is: parts of an honest swarm, replaced. */
+/** A lie: replaced members of an honest swarm. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskOptions } from '../../core/ask.ts';
@@ -7,18 +7,18 @@ import { type AskHandler, type Message, type TellHandler } from '../../core/mess
 import { type SecureAskSwarm } from '../../core/secure.ts';
 import { type CallOptions } from '../../core/swarm.ts';
 
-/** The honest swarm that a lie is made of. */
+/** The honest swarm that a lie changes. */
 export type Honest = SecureAskSwarm<Addr>;
 
-/** What calls take as a destination. */
+/** The type of destinations. */
 export type Dst = Addr | string;
 
-/** The text of a destination; `undefined` for what is none. */
+/** The text of a destination; `undefined` for an invalid one. */
 export function textOf(dst: Dst | undefined): string | undefined {
   return typeof dst === 'string' ? dst : dst?.text;
 }
 
-/** Gives what is to replace the honest swarm's own. */
+/** Returns the members that replace those of the honest swarm. */
 export type Lie = (honest: Honest) => Partial<Honest>;
 
 /** Lies by the rule that they break. */
@@ -29,26 +29,26 @@ export function received(change: (message: Message<Addr>) => Message<Addr>): Lie
   return (honest) => ({ listen: (handler) => honest.listen((message) => handler(change(message))) });
 }
 
-/** Tells in another way. */
+/** Replaces `tell`. */
 export function telling(
   tell: (honest: Honest, dst: Dst, payload: Uint8Array, options?: CallOptions) => Promise<void>,
 ): Lie {
   return (honest) => ({ tell: (dst, payload, options) => tell(honest, dst, payload, options) });
 }
 
-/** Listens in another way. */
+/** Replaces `listen`. */
 export function listening(listen: (honest: Honest, handler: TellHandler<Addr>) => Disposable): Lie {
   return (honest) => ({ listen: (handler) => listen(honest, handler) });
 }
 
-/** Whether an honest ask throws at once: a lie about something else leaves that as it is. */
+/** Whether an honest ask throws at once: lies about other rules keep that. */
 function isMisuse(dst: unknown, request: unknown, options: AskOptions | undefined): boolean {
   const known = typeof dst === 'string' || (typeof dst === 'object' && dst !== null && 'net' in dst);
   const { maxResponseBytes = 0, timeoutMs = 0 } = options ?? {};
   return !known || !(request instanceof Uint8Array) || maxResponseBytes < 0 || !(timeoutMs >= 0);
 }
 
-/** Asks in another way. */
+/** Replaces `ask`. */
 export function asking(
   ask: (honest: Honest, dst: Dst, request: Uint8Array, options?: AskOptions) => Promise<Bytes>,
 ): Lie {
@@ -58,10 +58,10 @@ export function asking(
   });
 }
 
-/** Serves in another way. */
+/** Replaces `serve`. */
 export function serving(wrap: (handler: AskHandler<Addr>) => AskHandler<Addr>): Lie {
   return (honest) => ({ serve: (handler) => honest.serve(wrap(handler)) });
 }
 
-/** Bytes that are not plain ones, as node's Buffers are not. */
+/** A subclass of Uint8Array, as Node's Buffer is. */
 export class OddBytes extends Uint8Array<ArrayBuffer> {}

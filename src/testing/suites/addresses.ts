@@ -1,4 +1,4 @@
-/** Tests about addresses. */
+/** Tests of addresses. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type Swarm } from '../../core/swarm.ts';

@@ -1,4 +1,4 @@
-/** Tests about asks. */
+/** Tests of asks. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
@@ -25,7 +25,10 @@ type AskBench = Bench<AskSwarm<Addr>>;
 
 const echo: AskHandler<Addr> = ({ payload }) => payload;
 
-/** Asks until there is an answer or a failure other than `timeout`: once on a reliable link, several times on a lossy one. */
+/**
+ * Asks until there is an answer or a failure other than `timeout`: once on a reliable link, several times on a lossy
+ * one.
+ */
 async function askOf(bench: AskBench, from: AskSwarm<Addr>, dst: Addr | string, request: Uint8Array): Promise<Bytes> {
   const attempts = bench.features.lossy ? 40 : 1;
   for (let attempt = 1; ; attempt++) {
@@ -38,7 +41,7 @@ async function askOf(bench: AskBench, from: AskSwarm<Addr>, dst: Addr | string, 
   }
 }
 
-/** The failure of an ask: the first that is not `timeout`, on a lossy link. */
+/** The failure of an ask: on a lossy link the first that is not `timeout`. */
 async function refusalOf(bench: AskBench, from: AskSwarm<Addr>, dst: Addr, what: string): Promise<P2PError> {
   return checkRejects(bench, from, askOf(bench, from, dst, payloadOf(1)), 'refused', what);
 }

@@ -1,4 +1,4 @@
-/** Tests about ending, and about what a swarm shows of itself. */
+/** Tests of closing, and of counters and inspection. */
 
 import { type Addr } from '../../core/addr.ts';
 import { canAsk } from '../../core/ask.ts';
@@ -22,7 +22,7 @@ import {
 
 type Pair = readonly [Swarm<Addr>, Swarm<Addr>];
 
-/** The contract's bound on `close()`, with room for the event loop of a busy machine. */
+/** The contract's limit of `close()`, plus time for the event loop of a busy machine. */
 const CLOSE_MS = 1500;
 
 /** Part of `swarmSuite`. */
@@ -134,7 +134,7 @@ export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
         }
       }
       await pass(bench, alice);
-      // Garbage may be a message to some, and a part that waits for others; a link may lose some of it.
+      // Some layers may treat garbage as a message, or as a part that waits for others; a link may lose some of it.
       const known = inbox.messages.length + dropsInStack(bob) - before[0];
       const silent = injected - known;
       check(

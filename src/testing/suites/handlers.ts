@@ -1,4 +1,4 @@
-/** Tests about handlers: when they are called, how many pend, and what their mistakes cost. */
+/** Tests of handlers: when they are called, how many may be pending, and the effect of their errors. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type Swarm } from '../../core/swarm.ts';
@@ -19,7 +19,7 @@ import {
 
 type Pair = readonly [Swarm<Addr>, Swarm<Addr>];
 
-/** Tells until `test` holds: once on a reliable link, several times on a lossy one. */
+/** Sends tells until `test` is true: once on a reliable link, several times on a lossy one. */
 async function tellUntil(bench: Bench<Swarm<Addr>>, from: Swarm<Addr>, dst: Addr, test: () => boolean): Promise<void> {
   for (let sends = 0; sends < 60 && !test(); sends++) {
     await bench.run(from.tell(dst, payloadOf(sends)));
@@ -116,7 +116,7 @@ export const handlerTests: readonly SuiteTest<Swarm<Addr>>[] = [
       });
       const sends = (limit + 50) * (lossy ? 3 : 1);
       for (let i = 0; i < sends; i++) {
-        // On a flow-controlled link tell() may wait for room, which comes only later.
+        // On a flow-controlled link tell() may wait for room, which becomes available only later.
         const told = alice.tell(addrOf(bob), payloadOf(i));
         if (!flowControlled && i % 20 === 19) await bench.run(told);
         if (i % 20 === 19) await pass(bench, alice, 1);

@@ -1,4 +1,4 @@
-/** The conformance suites: what decides whether something is a swarm. */
+/** The conformance suites: they check whether an implementation is a valid swarm. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
@@ -15,11 +15,11 @@ import { tellingTests } from './telling.ts';
 export { type SuiteFeatures, type SuiteFixture, type SuiteNet, type SuiteRunner } from './suite.ts';
 
 /**
- * Every rule of the contract for swarms, as tests.
+ * Tests of every rule of the swarm contract.
  *
  * @param runner - `{ describe, it }` of your test runner.
- * @param name - what is tested: the stack, say.
- * @param fixture - makes the swarms.
+ * @param name - the name of what is tested, for example the stack.
+ * @param fixture - creates the swarms.
  *
  * @example
  * ```ts
@@ -36,16 +36,16 @@ export { type SuiteFeatures, type SuiteFixture, type SuiteNet, type SuiteRunner 
  */
 export function swarmSuite<A extends Addr>(runner: SuiteRunner, name: string, fixture: SuiteFixture<Swarm<A>>): void {
   const tests = [...addressTests, ...tellingTests, ...handlerTests, ...endingTests];
-  // The tests use only addresses that the swarms under test made, so they hold for every A.
+  // The tests use only addresses that the swarms under test created, so they are valid for every A.
   defineSuite(runner, `${name}: swarm`, fixture as unknown as SuiteFixture<Swarm<Addr>>, tests);
 }
 
-/** Every rule of the contract for asks, as tests; for swarms that pass {@link swarmSuite}. */
+/** Tests of every rule of the contract for asks; for swarms that pass {@link swarmSuite}. */
 export function askSuite<A extends Addr>(runner: SuiteRunner, name: string, fixture: SuiteFixture<AskSwarm<A>>): void {
   defineSuite(runner, `${name}: asks`, fixture as unknown as SuiteFixture<AskSwarm<Addr>>, askingTests);
 }
 
-/** Every rule of the contract for keys, as tests; for swarms that pass {@link swarmSuite}. */
+/** Tests of every rule of the contract for keys; for swarms that pass {@link swarmSuite}. */
 export function secureSuite<A extends Addr>(
   runner: SuiteRunner,
   name: string,

@@ -1,4 +1,4 @@
-/** Tests about keys and identities. */
+/** Tests of keys and identities. */
 
 import { type Addr, peerIdOf } from '../../core/addr.ts';
 import { equalBytes } from '../../base/bytes.ts';

@@ -1,6 +1,6 @@
 /**
- * What all conformance suites share: the runner they report to, the fixture they work on, and checks that need no
- * assertion library, so that the same suite runs under any runner and in a browser.
+ * The common part of the conformance suites: the runner they report to, the fixture they use, and checks without an
+ * assertion library, so that a suite runs under any runner and in a browser.
  */
 
 import { type Addr, type AddrOf } from '../../core/addr.ts';
@@ -21,59 +21,59 @@ export interface SuiteRunner {
   };
 }
 
-/** What a swarm is like where the contract leaves a choice. Tests that do not apply are skipped by name. */
+/** The properties of a swarm where the contract leaves a choice. Tests that do not apply are skipped by name. */
 export interface SuiteFeatures {
-  /** Messages may vanish, come twice or overtake each other. @default false */
+  /** Messages may be lost, duplicated or reordered. @default false */
   readonly lossy?: boolean | undefined;
-  /** Messages of one source arrive in the order they were sent in. @default not `lossy` */
+  /** Messages of one source arrive in the order of sending. @default not `lossy` */
   readonly ordered?: boolean | undefined;
   /** The link stops reading instead of dropping. @default false */
   readonly flowControlled?: boolean | undefined;
-  /** `maxPendingMessages` of the swarms made. @default 256 */
+  /** `maxPendingMessages` of the created swarms. @default 256 */
   readonly maxPendingMessages?: number | undefined;
-  /** The most bytes to try where a test sends `mtu(dst)` bytes. @default 4 194 304 */
+  /** The maximum bytes of tests that send `mtu(dst)` bytes. @default 4 194 304 */
   readonly maxTriedBytes?: number | undefined;
-  /** How long to let things arrive, in milliseconds of the realm's time. @default 400 */
+  /** The time for messages to arrive, in milliseconds of the realm's time. @default 400 */
   readonly settleMs?: number | undefined;
-  /** How many swarms the larger tests make. @default 10 */
+  /** The number of swarms in the larger tests. @default 10 */
   readonly manySwarms?: number | undefined;
-  /** How many messages the longest test sends. @default 10 000 */
+  /** The number of messages in the longest test. @default 10 000 */
   readonly manyMessages?: number | undefined;
 }
 
-/** Some swarms that can reach each other, made for one test. */
+/** Swarms that can reach each other, created for one test. */
 export interface SuiteNet<S> extends AsyncDisposable {
   readonly swarms: readonly S[];
-  /** Waits; in virtual time it moves the clock. @default as the fixture says */
+  /** Waits; in virtual time it moves the clock. @default the fixture's `run` */
   readonly run?: (<T>(promise: Promise<T>) => Promise<T>) | undefined;
-  /** An address in proper form where nobody is. @default a test about it is skipped */
+  /** A valid address without a swarm. @default a test that needs it is skipped */
   readonly unknownAddr?: (() => AddrOf<S>) | undefined;
-  /** An address where the swarm at `index` is, with another key's PeerID. @default a test about it is skipped */
+  /** The address of the swarm at `index`, with the PeerID of another key. @default a test that needs it is skipped */
   readonly wrongAddr?: ((index: number) => AddrOf<S>) | undefined;
-  /** Puts raw bytes where the swarm at `index` takes packets from. @default a test about it is skipped */
+  /** Sends raw bytes to where the swarm at `index` receives packets. @default a test that needs it is skipped */
   readonly inject?: ((index: number, bytes: Bytes) => Promise<void>) | undefined;
 }
 
-/** Makes what a suite works on. */
+/** Creates the swarms of a suite. */
 export interface SuiteFixture<S> {
   readonly features?: SuiteFeatures | undefined;
-  /** Waits, for all networks that do not say how themselves. @default awaiting */
+  /** Waits, for all networks without their own `run`. @default awaiting */
   readonly run?: (<T>(promise: Promise<T>) => Promise<T>) | undefined;
-  /** Makes `n` swarms. Everything made is gone when what it returns is disposed of. */
+  /** Creates `n` swarms. Disposing of the result releases everything created. */
   make(n: number): Promise<SuiteNet<S>>;
 }
 
 /** One test of a suite. */
 export interface SuiteTest<S> {
   readonly name: string;
-  /** How many swarms it needs. @default 2 */
+  /** The number of swarms it needs. @default 2 */
   readonly swarms?: number | ((features: ResolvedFeatures) => number) | undefined;
-  /** Why it does not apply, if it does not. */
+  /** Why it does not apply; `undefined` when it applies. */
   readonly skip?: ((features: ResolvedFeatures) => string | undefined) | undefined;
   readonly body: (bench: Bench<S>) => Promise<void>;
 }
 
-/** {@link SuiteFeatures} with nothing left open. */
+/** {@link SuiteFeatures} with defaults filled in. */
 export type ResolvedFeatures = { readonly [K in keyof SuiteFeatures]-?: NonNullable<SuiteFeatures[K]> };
 
 function resolveFeatures(given: SuiteFeatures = {}): ResolvedFeatures {
@@ -90,7 +90,7 @@ function resolveFeatures(given: SuiteFeatures = {}): ResolvedFeatures {
   };
 }
 
-/** Hands a suite's tests to the runner. */
+/** Registers a suite's tests with the runner. */
 export function defineSuite<S>(
   runner: SuiteRunner,
   name: string,
@@ -129,12 +129,12 @@ async function runTest<S>(fixture: SuiteFixture<S>, features: ResolvedFeatures, 
   }
 }
 
-/** The longest single wait of a suite, in the realm's time: many times what the slowest honest swarm takes. */
+/** The longest single wait of a suite, in the realm's time: many times what the slowest correct swarm takes. */
 const LIMIT_MS = 600_000;
 
 /**
- * Fails when so much of the realm's time has passed. A swarm that waits for a real timer or for real I/O in a virtual realm
- * would else let the clock run on for as long as anything is armed.
+ * Fails when this much of the realm's time has passed. Without it, a swarm in a virtual realm that waits for a real
+ * timer or for real I/O would let the clock run as long as any timer is set.
  */
 function bounded<T>(realm: Realm, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -145,7 +145,7 @@ function bounded<T>(realm: Realm, promise: Promise<T>): Promise<T> {
             'timers or real I/O must wrap them in clock.hold(); timers come from the realm',
         ),
       );
-    // In the background: alone it keeps no clock running, so a clock with nothing else to do says so at once.
+    // In the background: it does not keep the clock running, so a clock with nothing else to do reports that at once.
     const timer = clockOf(realm).setTimer(realm.nowMs() + LIMIT_MS, late, { background: true });
     promise.then(resolve, reject).finally(() => timer.cancel());
   });
@@ -153,7 +153,7 @@ function bounded<T>(realm: Realm, promise: Promise<T>): Promise<T> {
 
 type Run = <T>(promise: Promise<T>) => Promise<T>;
 
-/** What a test's body gets. */
+/** The arguments of a test's body. */
 export interface Bench<S> {
   readonly net: SuiteNet<S>;
   readonly features: ResolvedFeatures;
@@ -161,17 +161,17 @@ export interface Bench<S> {
   readonly run: Run;
 }
 
-/** How often a message is sent again on a lossy link before the test gives up. */
+/** The number of times a message is resent on a lossy link before the test fails. */
 const MAX_SENDS = 60;
 
-/** The first address of a swarm: the one others use. */
+/** The first address of a swarm: the one that others use. */
 export function addrOf<A extends Addr>(swarm: Swarm<A>): A {
   const [first] = swarm.localAddrs();
   check(first !== undefined, 'localAddrs() is empty');
   return first;
 }
 
-/** Lets `ms` of the realm's time pass, or as long as the fixture says that things take to arrive. */
+/** Lets `ms` of the realm's time pass; by default the fixture's `settleMs`. */
 export function pass<A extends Addr>(
   { run, features }: Bench<Swarm<A>>,
   swarm: Swarm<A>,
@@ -180,7 +180,7 @@ export function pass<A extends Addr>(
   return run(new Promise((resolve) => void clockOf(swarm.realm).setTimer(swarm.realm.nowMs() + ms, resolve)));
 }
 
-/** Messages that a swarm received, and those who wait for one. */
+/** The messages that a swarm received, and calls that wait for one. */
 export class Inbox<A extends Addr> {
   readonly messages: Message<A>[] = [];
   readonly listening: Disposable;
@@ -193,7 +193,7 @@ export class Inbox<A extends Addr> {
     });
   }
 
-  /** Resolves when `test` holds; it is tried at every message. */
+  /** Resolves when `test` is true; it is checked at every message. */
   until(test: () => boolean): Promise<void> {
     if (test()) return Promise.resolve();
     return new Promise((resolve) => {
@@ -207,7 +207,7 @@ export class Inbox<A extends Addr> {
   }
 }
 
-/** Tells until the message has arrived: once on a reliable link, several times on a lossy one. */
+/** Sends a tell until the message has arrived: once on a reliable link, several times on a lossy one. */
 export async function deliver<A extends Addr>(
   bench: Bench<Swarm<A>>,
   from: Swarm<A>,
@@ -226,10 +226,10 @@ export async function deliver<A extends Addr>(
   return fail(`No message to ${String(dst)} arrived in ${MAX_SENDS} sends`);
 }
 
-/** How long the suites wait for what must come, in the realm's time. */
+/** How long the suites wait for something that must happen, in the realm's time. */
 const WITHIN_MS = 15_000;
 
-/** Waits for what must come, and fails with its name when it does not. */
+/** Waits for something that must happen, and fails with its name when it does not. */
 export async function within<T, A extends Addr>(
   bench: Bench<Swarm<A>>,
   swarm: Swarm<A>,
@@ -252,7 +252,7 @@ export function fail(message: string): never {
   throw new Error(message);
 }
 
-/** Fails the test with `message` unless `condition` holds. */
+/** Fails the test with `message` unless `condition` is true. */
 export function check(condition: unknown, message: string): asserts condition {
   if (!(condition as boolean)) fail(message);
 }
@@ -267,12 +267,12 @@ export function checkBytes(actual: Uint8Array, expected: Uint8Array, what: strin
   check(equalBytes(actual, expected), `${what}: ${actual.length} bytes differ from the ${expected.length} expected`);
 }
 
-/** Fails the test unless `call` throws at once, with this built-in class. */
+/** Fails the test unless `call` throws synchronously, with this built-in class. */
 export function checkThrows(call: () => unknown, expected: typeof TypeError | typeof RangeError, what: string): void {
   let thrown: unknown;
   try {
     const result = call();
-    // A promise that rejects would be unhandled, and is the wrong answer anyway.
+    // A rejected promise would be unhandled, and is not a synchronous throw anyway.
     if (result instanceof Promise) result.catch((error: unknown) => void error);
   } catch (error) {
     thrown = error;
@@ -315,14 +315,17 @@ export async function checkRejects<A extends Addr>(
   return error;
 }
 
-/** All drops of a swarm, its own layer only. */
+/** All drops of a swarm, on its own layer only. */
 export function dropsOf<A extends Addr>(swarm: Swarm<A>): number {
   let total = 0;
   for (const count of swarm.counters.drops.values()) total += count;
   return total;
 }
 
-/** Drops on any layer of the stack, for one reason or all: wrappers that hand messages on leave some counting to the layers below. */
+/**
+ * Drops on any layer of the stack, for one reason or all: wrappers that pass messages on leave some counting to the
+ * layers below.
+ */
 export function dropsInStack<A extends Addr>(swarm: Swarm<A>, reason?: DropReason): number {
   let total = 0;
   for (let at: Swarm<A>['counters'] | undefined = swarm.counters; at !== undefined; at = at.inner) {
@@ -332,8 +335,8 @@ export function dropsInStack<A extends Addr>(swarm: Swarm<A>, reason?: DropReaso
 }
 
 /**
- * A payload that tells itself apart from others: `length` bytes that depend on `seed`. No layer can compress them, so one
- * that would take more than it says is found out.
+ * A payload that differs from others: `length` bytes that depend on `seed`. They cannot be compressed, so a layer whose
+ * real limit is lower than its MTU fails.
  */
 export function payloadOf(seed: number, length = 16): Bytes {
   const payload = new Uint8Array(length);

@@ -1,4 +1,4 @@
-/** Tests about sending: what arrives, what is refused, whose bytes are whose. */
+/** Tests of sending: delivery, rejections, and ownership of bytes. */
 
 import { type Addr } from '../../core/addr.ts';
 import { EMPTY_BYTES, copyBytes } from '../../base/bytes.ts';
@@ -25,7 +25,7 @@ import {
 
 type Pair = readonly [Swarm<Addr>, Swarm<Addr>];
 
-/** The largest payload a test tries. */
+/** The largest payload that a test tries. */
 function mtuFor({ features }: Bench<Swarm<Addr>>, swarm: Swarm<Addr>, dst: Addr): number {
   return Math.min(swarm.mtu(dst), features.maxTriedBytes);
 }
@@ -107,7 +107,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
-      // Two rounds, since the first contact may change the path.
+      // Two rounds, because the first contact may change the path.
       await deliver(bench, alice, addrOf(bob), payloadOf(1), inbox);
       const payload = payloadOf(2, mtuFor(bench, alice, addrOf(bob)));
       checkBytes((await deliver(bench, alice, addrOf(bob), payload, inbox)).payload, payload, 'payload');
@@ -173,7 +173,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
       for (let sends = 0; sends < 60 && inbox.find(wanted) === undefined; sends++) {
         const payload = copyBytes(wanted);
         const told = alice.tell(addrOf(bob), payload);
-        // The shared promise says that the bytes are back already, on the very next line.
+        // The shared promise means that the payload is free already, on the next line.
         const again = alice.tell(addrOf(bob), payloadOf(6));
         if (told === again) payload.fill(0xee);
         else {
@@ -290,12 +290,12 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
   },
 ];
 
-/** Resolves when `test` holds, which is tried every turn of the event loop. */
+/** Resolves when `test` is true; checks it in every turn of the event loop. */
 async function turns(test: () => boolean): Promise<void> {
   while (!test()) await new Promise<void>((resolve) => nextTurn(resolve));
 }
 
-/** Hears of unhandled rejections, where the platform tells of them. */
+/** Reports unhandled rejections, on platforms that support it. */
 function watchUnhandled(report: (reason: unknown) => void): () => void {
   const host: unknown = Reflect.get(globalThis, 'process');
   if (typeof host !== 'object' || host === null || !('on' in host) || !('off' in host)) return () => {};
