@@ -1,4 +1,4 @@
-/** `shoal`: the contract that everything else speaks, and what an application does with any swarm. */
+/** `shoal`: the interface that all swarms implement, and functions that work with any swarm. */
 
 export { type Accept, type AcceptPeer, type Recheckable, type Side } from './core/accept.ts';
 export { type Addr, type AddrOf, peerIdOf } from './core/addr.ts';

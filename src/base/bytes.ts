@@ -1,52 +1,56 @@
 /**
- * Bytes: the one shape in which shoal hands out data, and the few helpers that every layer needs.
+ * Bytes: the type of all data that shoal returns, and the helpers that every layer needs.
  *
- * In: any `Uint8Array`. Out: {@link Bytes}, a plain `Uint8Array` over an unshared `ArrayBuffer`, never a node `Buffer`.
+ * Arguments: any `Uint8Array`. Results: {@link Bytes}, a plain `Uint8Array` over an unshared `ArrayBuffer`, never a
+ * Node `Buffer`.
  */
 
-/** What shoal hands out: a plain `Uint8Array` over an unshared buffer. It may be a view into a larger buffer. */
+/**
+ * The type of bytes that shoal returns: a plain `Uint8Array` over an unshared buffer. It may be a view into a larger
+ * buffer.
+ */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The shared empty byte string. Safe to share: there is nothing in it to change. */
+/** The shared empty byte string, which cannot be changed. */
 export const EMPTY_BYTES: Bytes = new Uint8Array(0);
 
-/** A copy of `source` in a buffer of its own; never a view, never a node `Buffer`. */
+/** A copy of `source` in its own buffer; never a view, never a Node `Buffer`. */
 export function copyBytes(source: Uint8Array): Bytes {
   const copy = new Uint8Array(source.length);
   copy.set(source);
   return copy;
 }
 
-/** What V8 keeps inside the heap object; larger arrays cost a malloc and a finalizer each. */
+/** The maximum that V8 keeps inside the heap object; larger arrays cost a malloc and a finalizer each. */
 const ON_HEAP_BYTES = 64;
-/** Packets up to this size share slabs; for larger ones the malloc is not what costs. */
+/** Packets up to this size share slabs; for larger ones malloc is not the main cost. */
 const MAX_POOLED_BYTES = 2048;
-/** Small, since a message that is kept keeps its slab. Node's own Buffer pool has 8 KiB. */
+/** Small, because a kept message keeps its slab. Node's own Buffer pool has 8 KiB. */
 const SLAB_BYTES = 16_384;
 
 let slab = new ArrayBuffer(SLAB_BYTES);
 let slabAt = 0;
 
 /**
- * `length` zero bytes for a message. Small ones are neighbours in a slab, each byte handed out once and never again, so
- * they are views: fit to be kept and changed, not to be transferred. Not for secrets.
+ * `length` zero bytes for a message. Small ones share a slab, whose bytes are never reused, so they are views: they may
+ * be kept and changed, but not transferred. Not for secrets.
  */
 export function allocMessage(length: number): Bytes {
   if (length <= ON_HEAP_BYTES || length > MAX_POOLED_BYTES) return new Uint8Array(length);
-  // A slab whose buffer was transferred has no bytes any more.
+  // A slab whose buffer was transferred has length 0.
   if (slabAt + length > slab.byteLength) {
     slab = new ArrayBuffer(SLAB_BYTES);
     slabAt = 0;
   }
   const bytes = new Uint8Array(slab, slabAt, length);
-  slabAt += (length + 7) & ~7; // aligned, as a buffer of its own would be
+  slabAt += (length + 7) & ~7; // aligned, as a separate buffer would be
   return bytes;
 }
 
-/** A copy of a message's bytes, as {@link allocMessage} makes room for them. */
+/** A copy of a message's bytes, allocated by {@link allocMessage}. */
 export function copyMessage(source: Uint8Array): Bytes {
   const copy = allocMessage(source.length);
   copyInto(copy, 0, source);
@@ -54,16 +58,16 @@ export function copyMessage(source: Uint8Array): Bytes {
 }
 
 /**
- * The bytes of `bytes` from `start` on, as a view. What `subarray` does, several times faster: it has no species to look
- * up.
+ * A view of `bytes` from `start` on. Like `subarray`, but several times faster, because it does not look up the
+ * species.
  */
 export function viewFrom(bytes: Bytes, start: number, end: number = bytes.length): Bytes {
   return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
 }
 
 /**
- * The bytes of `bytes` from `start` to `end`, for a handler that may transfer their buffer: nothing else is in it. A copy, unless
- * they are the end of `bytes` and most of its buffer.
+ * The bytes of `bytes` from `start` to `end`, for a handler that may transfer their buffer, which then contains nothing
+ * else. A copy, unless they are the end of `bytes` and most of its buffer.
  */
 export function takeBytes(bytes: Bytes, start: number, end: number): Bytes {
   const length = end - start;
@@ -74,17 +78,19 @@ export function takeBytes(bytes: Bytes, start: number, end: number): Bytes {
   return copy;
 }
 
-/** Up to this many bytes a loop copies faster than `set` begins. */
+/** Up to this size a loop copies faster than a call of `set`. */
 const LOOP_COPY_BYTES = 48;
 
-/** Copies `source` into `target` at `offset`. As `set`, and faster for the few bytes of a header or a small message. */
+/**
+ * Copies `source` into `target` at `offset`. Like `set`, but faster for the few bytes of a header or a small message.
+ */
 export function copyInto(target: Uint8Array, offset: number, source: Uint8Array): void {
   const { length } = source;
   if (length > LOOP_COPY_BYTES) target.set(source, offset);
   else for (let i = 0; i < length; i++) target[offset + i] = source[i]!;
 }
 
-/** Two byte strings, one after the other, in a new buffer: the hot path of every layer with a header. */
+/** Two byte strings concatenated in a new buffer: the hot path of every layer with a header. */
 export function joinBytes(head: Uint8Array, tail: Uint8Array): Bytes {
   const joined = allocMessage(head.length + tail.length);
   copyInto(joined, 0, head);
@@ -92,7 +98,7 @@ export function joinBytes(head: Uint8Array, tail: Uint8Array): Bytes {
   return joined;
 }
 
-/** All parts, one after the other, in a new buffer. */
+/** All parts concatenated in a new buffer. */
 export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
   let length = 0;
   for (const part of parts) length += part.length;
@@ -106,8 +112,8 @@ export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
 }
 
 /**
- * Whether two byte strings are equal. The time it takes depends on the lengths and not on the contents, so it is fit
- * for tags and keys.
+ * Whether two byte strings are equal. The time depends on the lengths and not on the contents, so it is safe for tags
+ * and keys.
  */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
@@ -116,7 +122,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-/** Lexicographic order of two byte strings: negative, zero or positive. A prefix comes before what it begins. */
+/** Lexicographic order of two byte strings: negative, zero or positive. A prefix sorts before longer strings. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   const shared = Math.min(a.length, b.length);
   for (let i = 0; i < shared; i++) {
@@ -131,7 +137,7 @@ export function encodeText(text: string): Bytes {
   return encoder.encode(text);
 }
 
-/** The text that `bytes` hold as UTF-8, or `undefined` when they are not valid UTF-8. Never throws. */
+/** Decodes UTF-8; `undefined` when the bytes are not valid UTF-8. Never throws. */
 export function decodeText(bytes: Uint8Array): string | undefined {
   try {
     return strictDecoder.decode(bytes);
@@ -142,7 +148,7 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
-/** Lower-case hexadecimal, two digits a byte. */
+/** Lower-case hexadecimal, two digits per byte. */
 export function toHex(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += HEX[byte]!;
@@ -150,7 +156,7 @@ export function toHex(bytes: Uint8Array): string {
 }
 
 /**
- * The bytes that `text` writes in hexadecimal, in either case.
+ * Decodes hexadecimal text, upper or lower case.
  *
  * @throws {TypeError} when `text` is not an even number of hexadecimal digits.
  */

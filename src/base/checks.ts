@@ -1,21 +1,23 @@
 /**
- * Checks at the door: each throws a `TypeError` for the wrong kind of value and a `RangeError` for one out of bounds,
- * and names the parameter, what was expected and what came.
+ * Argument checks: each throws a `TypeError` for the wrong type and a `RangeError` for a value out of range, and names
+ * the parameter, the expected and the actual value.
  */
 
-// Every entry of the package loads this file: an old runtime is refused by one line here, in place of a failure later on.
+// Every entry of the package loads this file, so an old runtime is refused here with a clear message.
 if (typeof Promise.withResolvers !== 'function') {
   throw new Error(
     'Cannot load shoal: it needs Node 22 or newer, or a browser of 2024 or newer; this one has no Promise.withResolvers',
   );
 }
 
-/** Keys as people have them at hand: PEM, hexadecimal digits of 16 bytes or more, base64 of 32 bytes. PeerIDs are none of them. */
+/**
+ * The common text forms of keys: PEM, hexadecimal digits of 16 bytes or more, base64 of 32 bytes. PeerIDs do not match.
+ */
 const LOOKS_LIKE_KEY = /-----BEGIN |[\da-f]{32}|[a-z\d+/]{43}=/i;
 
 /**
- * How a value looks in an error message: short, and never its contents when it is bytes or an object, or a text that looks
- * like a key, for whichever option it was passed by mistake.
+ * A value in an error message: short. Never shows the contents of bytes or an object, or of a text that looks like a
+ * key, even if it was passed to the wrong option.
  */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null';
@@ -28,23 +30,23 @@ export function describeValue(value: unknown): string {
 }
 
 /**
- * Options that hold secrets, by their last name, and those that a secret is easily passed for by mistake. What was passed
- * for them is never quoted: a message ends in logs and reports. {@link assertBytes} quotes nothing for any option.
+ * Options that hold secrets, by their last name, and those to which a secret is easily passed by mistake. Their values
+ * are never quoted, because messages are written to logs and reports. {@link assertBytes} never quotes values.
  */
 export const SECRET_OPTIONS: readonly string[] = ['identity', 'key', 'options', 'privateKey', 'publicKey'];
 
-/** What a value is, without any of it. */
+/** The kind of a value, without its contents. */
 export function describeKind(value: unknown): string {
   if (typeof value === 'string') return `a string of ${value.length} characters`;
   return typeof value === 'object' || value === undefined ? describeValue(value) : `a ${typeof value}`;
 }
 
-/** As {@link describeValue} for names of up to 16 characters; of what is longer, a key in the wrong place say, only the kind. */
+/** Like {@link describeValue} for names of up to 16 characters; for longer text, which may be a key, only the kind. */
 export function describeName(name: unknown): string {
   return typeof name === 'string' && name.length <= 16 ? describeValue(name) : describeKind(name);
 }
 
-/** As {@link describeValue}; of what may be a secret by its label only the kind. */
+/** Like {@link describeValue}; only the kind of a value that may be a secret by its label. */
 export function describeOption(label: string, value: unknown): string {
   const name = label.slice(label.lastIndexOf('.') + 1);
   return SECRET_OPTIONS.includes(name) ? describeKind(value) : describeValue(value);
@@ -70,7 +72,7 @@ export function assertFunction(value: unknown, label: string): asserts value is 
   }
 }
 
-/** @throws {TypeError} when `value` is neither undefined nor an `AbortSignal`, of whichever platform. */
+/** @throws {TypeError} when `value` is neither undefined nor an `AbortSignal` of any platform. */
 export function assertSignal(value: unknown): asserts value is AbortSignal | undefined {
   if (value === undefined) return;
   const isSignal = typeof value === 'object' && value !== null && 'addEventListener' in value && 'aborted' in value;
@@ -106,7 +108,7 @@ export function wholeNumber(
 }
 
 /**
- * Like {@link wholeNumber}, but also takes `Infinity` (where `max` allows it) and fractions: for durations and rates.
+ * Like {@link wholeNumber}, but also accepts `Infinity` (if `max` allows it) and fractions: for durations and rates.
  */
 export function quantity(value: number | undefined, label: string, fallback: number, min: number, max: number): number {
   if (value === undefined) return fallback;

@@ -1,4 +1,4 @@
-/** Durations for people. */
+/** Durations as readable text. */
 
 const UNITS = [
   ['day', 86_400_000],

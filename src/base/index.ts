@@ -4,7 +4,7 @@
  * @example
  * ```ts
  * await swarm.tell(dst, encodeText('hello'));
- * swarm.listen(({ payload }) => console.log(decodeText(payload) ?? 'bytes that are no text'));
+ * swarm.listen(({ payload }) => console.log(decodeText(payload) ?? 'invalid UTF-8'));
  * ```
  */
 

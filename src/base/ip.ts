@@ -1,7 +1,7 @@
 /**
- * IP addresses as canonical text: strict parsing, RFC 5952 formatting, and which kind of network one belongs to.
+ * IP addresses as canonical text: strict parsing, RFC 5952 formatting, and classification.
  *
- * Sources: RFC 4291 (IPv6), RFC 5952 (its text), RFC 6890 with the IANA special-purpose registries (kinds).
+ * Sources: RFC 4291 (IPv6), RFC 5952 (its text), RFC 6890 with the IANA special-purpose registries (classes).
  */
 
 /** A parsed IP: 4 or 16 bytes, and the zone of a scoped IPv6 address (`eth0` in `fe80::1%eth0`). */
@@ -54,14 +54,14 @@ function parseIpv6(text: string): Uint8Array | undefined {
 function parse(text: string): ParsedIp | undefined {
   const percent = text.indexOf('%');
   const zone = percent < 0 ? undefined : text.slice(percent + 1);
-  // A zone is an interface name or index (RFC 4007 §11.2); what could be mistaken for other parts of an address is out.
+  // A zone is an interface name or index (RFC 4007 §11.2); characters that are part of the address syntax are refused.
   if (zone !== undefined && !/^[A-Za-z0-9._~-]{1,32}$/.test(zone)) return undefined;
   const bare = percent < 0 ? text : text.slice(0, percent);
   const bytes = bare.includes(':') ? parseIpv6(bare) : zone === undefined ? parseIpv4(bare) : undefined;
   return bytes === undefined ? undefined : { bytes, zone };
 }
 
-/** Whether a 16-byte address is an IPv4 address in IPv6 clothes, `::ffff:0:0/96`. */
+/** Whether a 16-byte address is an IPv4-mapped one, `::ffff:0:0/96`. */
 function isMapped(bytes: Uint8Array): boolean {
   return bytes.length === 16 && hasPrefix(bytes, MAPPED_PREFIX, 96);
 }
@@ -73,7 +73,7 @@ function format(bytes: Uint8Array, zone: string | undefined): string {
   const suffix = zone === undefined ? '' : `%${zone}`;
   if (isMapped(bytes)) return `::ffff:${bytes.subarray(12).join('.')}${suffix}`;
   const words = Array.from({ length: 8 }, (_, i) => bytes[2 * i]! * 256 + bytes[2 * i + 1]!);
-  // RFC 5952 §4.2: the longest run of two or more zero words, the first of equals, becomes `::`.
+  // RFC 5952 §4.2: the longest run of two or more zero words, the first one of equal runs, becomes `::`.
   let start = -1;
   let length = 1;
   for (let i = 0; i < 8; i++) {
@@ -90,8 +90,8 @@ function format(bytes: Uint8Array, zone: string | undefined): string {
 }
 
 /**
- * The canonical text of an IP, or `undefined` when `text` is none. IPv4-mapped IPv6 addresses become plain IPv4, so one
- * endpoint has one text. No hostnames, no leading zeros, no brackets. Never throws.
+ * The canonical text of an IP; `undefined` when `text` is not an IP. IPv4-mapped IPv6 addresses become plain IPv4, so
+ * one endpoint has one text. No hostnames, no leading zeros, no brackets. Never throws.
  */
 export function canonicalIp(text: string): string | undefined {
   const parsed = parse(text);
@@ -99,26 +99,26 @@ export function canonicalIp(text: string): string | undefined {
   return isMapped(parsed.bytes) ? format(parsed.bytes.subarray(12), undefined) : format(parsed.bytes, parsed.zone);
 }
 
-/** The 4 or 16 bytes of an IP, without its zone; `undefined` when the text is none. */
+/** The 4 or 16 bytes of an IP, without its zone; `undefined` when the text is not an IP. */
 export function ipBytes(text: string): Uint8Array | undefined {
   return parse(text)?.bytes;
 }
 
-/** The canonical text of the 4 or 16 bytes of an IP; of an IPv4 address inside IPv6 that of the IPv4 address. */
+/** The canonical text of the 4 or 16 bytes of an IP; an IPv4-mapped address becomes IPv4. */
 export function ipOfBytes(bytes: Uint8Array): string | undefined {
   if (bytes.length !== 4 && bytes.length !== 16) return undefined;
   return isMapped(bytes) ? format(bytes.subarray(12), undefined) : format(bytes, undefined);
 }
 
-/** 4 or 6, or `undefined` when `ip` is no IP. */
+/** 4 or 6; `undefined` when `ip` is not an IP. */
 export function ipVersion(ip: string): 4 | 6 | undefined {
   const parsed = parse(ip);
   return parsed === undefined ? undefined : parsed.bytes.length === 4 ? 4 : 6;
 }
 
 /**
- * What one customer of a network has, for budgets per source: an IPv4 address, or the first 64 bits of an IPv6 address
- * (RFC 6177 §2 gives every site at least that) as `2001:db8::/64`.
+ * The network of one customer, for limits per source: an IPv4 address, or the first 64 bits of an IPv6 address (RFC
+ * 6177 §2 gives every site at least that) as `2001:db8::/64`.
  *
  * @param ip - canonical.
  */
@@ -129,7 +129,7 @@ export function ipNetwork(ip: string): string {
   return `${format(parsed.bytes.fill(0, 8), parsed.zone)}/64`;
 }
 
-/** `ip:port`, with the brackets that IPv6 needs. */
+/** `ip:port`, with brackets around IPv6. */
 export function formatSocketAddress(ip: string, port: number): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
@@ -141,8 +141,8 @@ export interface SocketAddress {
 }
 
 /**
- * Reads `1.2.3.4:5`, `[::1]:5` or `[fe80::1%eth0]:5`; the IP comes back canonical. `undefined` for all else: hostnames,
- * IPv6 without brackets, ports that are not plain decimal 0 to 65535. Never throws.
+ * Parses `1.2.3.4:5`, `[::1]:5` or `[fe80::1%eth0]:5`; the returned IP is canonical. `undefined` for everything else:
+ * hostnames, IPv6 without brackets, ports that are not plain decimal 0 to 65535. Never throws.
  */
 export function parseSocketAddress(text: string): SocketAddress | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(0|[1-9][0-9]{0,4})$/.exec(text);
@@ -176,7 +176,7 @@ function block(cidr: string): Block {
 const LOOPBACK = ['127.0.0.0/8', '::1/128'].map(block);
 const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'].map(block);
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(block);
-/** Blocks that are neither of the above nor globally reachable (IANA special-purpose registries, RFC 6890). */
+/** Blocks that belong to no class above and are not globally reachable (IANA special-purpose registries, RFC 6890). */
 const NOT_GLOBAL = [
   '0.0.0.0/8', // this network
   '100.64.0.0/10', // carrier-grade NAT, RFC 6598
@@ -191,7 +191,7 @@ const NOT_GLOBAL = [
   '2001:db8::/32', // documentation
   '3fff::/20', // documentation, RFC 9637
 ].map(block);
-/** All of IPv6 that is handed out for global unicast, and the NAT64 prefix. */
+/** All of IPv6 that is allocated for global unicast, and the NAT64 prefix. */
 const GLOBAL_IPV6 = ['2000::/3', '64:ff9b::/96'].map(block);
 
 function bytesOf(ip: string): Uint8Array | undefined {
@@ -208,16 +208,17 @@ function isIn(ip: string, blocks: readonly Block[]): boolean {
   return bytes !== undefined && inBlocks(bytes, blocks);
 }
 
-/** Whether the IP is `0.0.0.0` or `::`. False for what is no IP, as for all predicates here. */
+/** Whether the IP is `0.0.0.0` or `::`. False for a text that is not an IP, as for all predicates here. */
 export function isUnspecifiedIp(ip: string): boolean {
   return bytesOf(ip)?.every((byte) => byte === 0) ?? false;
 }
 
 /**
- * Why nothing can be sent to an IP as one host, or `undefined` when it can: it is unspecified, or multicast, broadcast or
- * reserved (RFC 1112 §4, RFC 919, RFC 1122 §3.2.1.3, RFC 4291 §2.7). Broadcast addresses of single networks cannot be told from others.
+ * Why an IP is not a single host; `undefined` when it may be one. Not single hosts: unspecified, multicast, broadcast
+ * and reserved addresses (RFC 1112 §4, RFC 919, RFC 1122 §3.2.1.3, RFC 4291 §2.7). Broadcast addresses of single
+ * networks cannot be recognised.
  *
- * @param ip - canonical. Cheap: it is asked for every message.
+ * @param ip - canonical. Cheap, because it is called for every message.
  */
 export function whyNoHost(ip: string): string | undefined {
   const first = ip.charCodeAt(0);
@@ -231,7 +232,7 @@ export function whyNoHost(ip: string): string | undefined {
 const [COLON, LETTER_F, DIGIT_0, DIGIT_2, DOT] = [0x3a, 0x66, 0x30, 0x32, 0x2e];
 /** ff00::/8: canonical text writes all four digits. */
 const MULTICAST_IPV6 = /^ff[0-9a-f]{2}:/;
-/** 224.0.0.0/4 is multicast; what lies above is reserved, and the broadcast address. */
+/** 224.0.0.0/4 is multicast; addresses above are reserved, or the broadcast address. */
 const MULTICAST_IPV4 = 224;
 const UNSPECIFIED = 'the unspecified address is for binding only';
 const NO_SINGLE_HOST = 'it is no address of a single host';
@@ -251,7 +252,7 @@ export function isPrivateIp(ip: string): boolean {
   return isIn(ip, PRIVATE);
 }
 
-/** Whether the IP is a unicast one that can be reached from all over the internet. */
+/** Whether the IP is a globally routable unicast address. */
 export function isGlobalIp(ip: string): boolean {
   const bytes = bytesOf(ip);
   if (bytes === undefined || [LOOPBACK, LINK_LOCAL, PRIVATE, NOT_GLOBAL].some((blocks) => inBlocks(bytes, blocks)))

@@ -1,28 +1,28 @@
 /**
- * The contract of a sans-IO machine: a protocol that never reads a clock, sets a timer, draws a random number or
- * touches a socket.
+ * The contract of a sans-IO machine: a protocol that never reads a clock, sets a timer, generates randomness or uses a
+ * socket.
  *
- * 1. Input is `handle…(now, …)`; commands from above are plain verbs that take `now`.
- * 2. After every input, output is taken with {@link Machine.poll} until it answers `wait`.
- * 3. `now` is the caller's monotonic clock in milliseconds and never goes back. Wall-clock time, where a protocol signs
- *    it, is another parameter with another name.
- * 4. Bytes from a peer never throw; they become `event` outputs that say what was dropped and why.
- * 5. Every collection inside says what bounds it.
+ * 1. Input is `handle…(now, …)`; commands from above are methods that take `now`.
+ * 2. After every input the caller takes outputs with {@link Machine.poll} until it returns `wait`.
+ * 3. `now` is the caller's monotonic clock in milliseconds and never decreases. Wall-clock time, if a protocol signs
+ *    it, is a separate parameter with another name.
+ * 4. Bytes from a peer never cause a throw; `event` outputs report what was dropped and why.
+ * 5. Every collection states what bounds it.
  */
 
-/** Milliseconds on the caller's monotonic clock; only differences mean anything. */
+/** Milliseconds on the caller's monotonic clock; only differences are meaningful. */
 export type Millis = number;
 
-/** What a machine wants done next. */
+/** The next action of a machine. */
 export type Output<Transmit, Event> =
   | { readonly type: 'transmit'; readonly transmit: Transmit }
   | { readonly type: 'event'; readonly event: Event }
-  /** Nothing now. Call `handleTimeout` at `until`, if there is one, and poll again after any input. */
+  /** No output now. Call `handleTimeout` at `until`, if it is set, and poll again after any input. */
   | { readonly type: 'wait'; readonly until: Millis | undefined };
 
-/** The part of a machine that a driver needs; the protocol's own inputs come beside it. */
+/** The part of a machine that a driver needs; each protocol adds its own inputs. */
 export interface Machine<Transmit, Event> {
-  /** Time has reached the `until` of the last `wait`. Calling it early is harmless. */
+  /** Time has reached the `until` of the last `wait`. An early call has no effect. */
   handleTimeout(now: Millis): void;
   /** The next output; `wait` when there is none. */
   poll(): Output<Transmit, Event>;

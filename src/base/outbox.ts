@@ -1,37 +1,37 @@
-/** The outgoing half of a machine: what it wants done, in order, and the deadlines it wants to be woken at. */
+/** The outputs of a machine, in order, and its deadlines. */
 
 import { type Millis, type Output } from './machine.ts';
 
 /**
  * Outputs and timers of one machine.
  *
- * @typeParam Timer - the machine's closed list of timers; at most one deadline of each is armed.
+ * @typeParam Timer - the machine's fixed list of timers; each has at most one deadline.
  */
 export class Outbox<Transmit, Event, Timer extends string> {
-  /** Bounded: what one input makes; drained by `poll` before the next. */
+  /** Bounded by the outputs of one input; `poll` drains it before the next. */
   readonly #outputs: Output<Transmit, Event>[] = [];
   #head = 0;
-  /** Bounded by the timers there are. */
+  /** Bounded by the number of timers. */
   readonly #deadlines = new Map<Timer, Millis>();
   #wait: { readonly type: 'wait'; readonly until: Millis | undefined } = { type: 'wait', until: undefined };
 
-  /** Something to send. */
+  /** Adds bytes to send. */
   transmit(transmit: Transmit): void {
     this.#outputs.push({ type: 'transmit', transmit });
   }
 
-  /** Something to tell. */
+  /** Adds an event. */
   event(event: Event): void {
     this.#outputs.push({ type: 'event', event });
   }
 
-  /** Sets a timer, or sets it anew; Infinity disarms it. */
+  /** Sets or moves a timer; Infinity cancels it. */
   arm(timer: Timer, at: Millis): void {
     if (at === Infinity) this.#deadlines.delete(timer);
     else this.#deadlines.set(timer, at);
   }
 
-  /** Takes a timer off. */
+  /** Cancels a timer. */
   disarm(timer: Timer): void {
     this.#deadlines.delete(timer);
   }
@@ -42,8 +42,8 @@ export class Outbox<Transmit, Event, Timer extends string> {
   }
 
   /**
-   * The timers whose time has come, in the order in which they were armed; they are off then. All are taken before any is
-   * handled: a handler that arms its timer again must not meet it in the same round.
+   * Removes and returns the timers that are due, in the order in which they were set. All are removed before any is
+   * handled: a handler that sets its timer again must not run twice in one round.
    */
   takeDue(now: Millis): readonly Timer[] {
     const due: Timer[] = [];
@@ -52,13 +52,13 @@ export class Outbox<Transmit, Event, Timer extends string> {
     return due;
   }
 
-  /** Forgets all outputs and timers. */
+  /** Removes all outputs and timers. */
   clear(): void {
     this.#outputs.length = this.#head = 0;
     this.#deadlines.clear();
   }
 
-  /** The next output, or the same `wait` as long as its deadline is the same. */
+  /** The next output; returns the same `wait` object as long as its deadline is unchanged. */
   poll(): Output<Transmit, Event> {
     if (this.#head < this.#outputs.length) return this.#outputs[this.#head++]!;
     if (this.#head > 0) this.#outputs.length = this.#head = 0;

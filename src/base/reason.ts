@@ -1,14 +1,14 @@
-/** Reasons that a peer gives in words. */
+/** Reasons sent by a peer as text. */
 
 import { decodeText } from './bytes.ts';
 
 /**
- * Control characters, what changes the direction of text or is not seen at all, private use, lone surrogates: a reason ends in
- * error messages, logs and terminals, and must steer none of them.
+ * Control characters, characters that change the direction of text or are invisible, private use, lone surrogates: a
+ * reason is shown in error messages, logs and terminals, and must not control them.
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Default_Ignorable_Code_Point}\u2028\u2029]/gu;
 
-/** A peer's reason, U+FFFD for each character that could steer what shows it; `undefined` when it is no UTF-8. */
+/** A peer's reason, with U+FFFD in place of each unsafe character; `undefined` when it is not UTF-8. */
 export function decodeReason(bytes: Uint8Array): string | undefined {
   return decodeText(bytes)?.replaceAll(UNSAFE, '\u{fffd}');
 }

@@ -1,5 +1,5 @@
 /**
- * Random numbers that replay from a seed: for virtual worlds, never for the keys of a real one.
+ * Random numbers that are reproducible from a seed: for simulations, never for real keys.
  *
  * The generator is sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, period at least 2^32, passes PractRand.
  */
@@ -15,7 +15,7 @@ export interface SeededRandom {
   bytes(length: number): Bytes;
 }
 
-/** What a seed may be: numbers and texts that differ give streams that differ. */
+/** Different numbers and texts give different streams. */
 export type Seed = number | string;
 
 /** @throws {TypeError} when `seed` is neither a number nor a string. */
@@ -33,7 +33,7 @@ class Sfc32 implements SeededRandom {
   #counter = 1;
 
   constructor(seed: string) {
-    // FNV-1a over the text, with three offsets; then the usual rounds that mix the seed through the state.
+    // FNV-1a over the text with three offsets, then the usual rounds that mix the seed into the state.
     this.#a = hash(seed, 0x811c9dc5);
     this.#b = hash(seed, 0x9e3779b9);
     this.#c = hash(seed, 0x85ebca6b);

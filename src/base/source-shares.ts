@@ -1,15 +1,16 @@
 /**
- * Shares of a bounded table, so that one source cannot take the places of all others.
+ * Shares of a bounded table, so that one source cannot take all places.
  *
- * A source is a network that one customer of a provider has: a /24 of IPv4 or a /64 of IPv6. Inside a network each host is
- * counted too. When the table is full, the oldest item of the busiest host of the busiest network makes room.
+ * A source is the network of one customer of a provider: a /24 of IPv4 or a /64 of IPv6. Within a network each host is
+ * counted too. When the table is full, the oldest item of the host with the most items in the network with the most
+ * items is evicted.
  */
 
 import { ipBytes, ipNetwork } from './ip.ts';
 
 /**
- * The network that an IP is counted with: `192.0.2.0/24` or `2001:db8::/64`. A text that is no IP is its own source, so
- * that addresses without IPs can be counted as well.
+ * The network that an IP is counted with: `192.0.2.0/24` or `2001:db8::/64`. A text that is not an IP is its own
+ * source, so that addresses without IPs can be counted too.
  *
  * @param ip - canonical, as `canonicalIp` and `ipOf` return it.
  */
@@ -18,11 +19,11 @@ export function sourceOf(ip: string): string {
   return ipBytes(ip) === undefined ? ip : `${ip.slice(0, ip.lastIndexOf('.'))}.0/24`;
 }
 
-/** Groups by name, and which of them is the largest. All operations take constant time. */
+/** Groups by name, and the largest of them. All operations take constant time. */
 class Ranking<G extends { readonly size: number }> {
   /** Bounded by the items in all groups: empty groups are removed. */
   readonly groups = new Map<string, G>();
-  /** Names by the size of their group; in each set the one that has had this size for longest comes first. */
+  /** Names by the size of their group; in each set the one that reached this size first comes first. */
   readonly #bySize = new Map<number, Set<string>>();
   #largest = 0;
 
@@ -30,12 +31,12 @@ class Ranking<G extends { readonly size: number }> {
     return this.groups.get(name)?.size ?? 0;
   }
 
-  /** The largest group's name; of equals the one that has had its size for longest. */
+  /** The largest group's name; of equally large ones, the one that reached its size first. */
   get largest(): string | undefined {
     return this.#bySize.get(this.#largest)?.values().next().value;
   }
 
-  /** Notes that the group `name` has `size` items now, one more or one less than `before`. */
+  /** Reports that the group `name` now has `size` items, one more or one less than `before`. */
   moved(name: string, before: number, size: number): void {
     const old = this.#bySize.get(before);
     old?.delete(name);
@@ -47,27 +48,27 @@ class Ranking<G extends { readonly size: number }> {
       else now.add(name);
     }
     if (size > this.#largest) this.#largest = size;
-    // The group that shrank was the only one of the largest size, so it is the largest still.
+    // The group that shrank was the only one of the largest size, so it is still the largest.
     else if (!this.#bySize.has(this.#largest)) this.#largest = size;
   }
 }
 
-/** The items of one network: a ranking of its hosts, each with its items in the order in which they were added. */
+/** The items of one network: a ranking of its hosts, each with its items in order of insertion. */
 class Network<T> {
   readonly hosts = new Ranking<Set<T>>();
   size = 0;
 }
 
 /**
- * Items of a bounded table, counted per network and host. It holds no bound itself: the owner of the table calls `add`
- * and `delete` along with its own, and asks {@link SourceShares.victimFor} when the table is full.
+ * The items of a bounded table, counted per network and host. It enforces no limit: the owner of the table calls `add`
+ * and `delete` together with its own, and calls {@link SourceShares.victimFor} when the table is full.
  */
 export class SourceShares<T> {
   readonly #networks = new Ranking<Network<T>>();
   /** Bounded by the owner's table. */
   readonly #hosts = new Map<T, string>();
 
-  /** Items in all. */
+  /** The number of all items. */
   get size(): number {
     return this.#hosts.size;
   }
@@ -76,12 +77,12 @@ export class SourceShares<T> {
     return this.#hosts.has(item);
   }
 
-  /** How many items the network of `host` holds. */
+  /** The number of items of the network of `host`. */
   countOf(host: string): number {
     return this.#networks.sizeOf(sourceOf(host));
   }
 
-  /** Adds an item as the newest of its host. @param host - an IP, or any text that names where an item is from */
+  /** Adds an item as the newest of its host. @param host - an IP, or any text that identifies the item's origin */
   add(host: string, item: T): void {
     this.delete(item);
     const name = sourceOf(host);
@@ -97,7 +98,7 @@ export class SourceShares<T> {
     this.#networks.moved(name, network.size - 1, network.size);
   }
 
-  /** @returns whether the item was there */
+  /** @returns whether the item was present */
   delete(item: T): boolean {
     const host = this.#hosts.get(item);
     if (host === undefined) return false;
@@ -112,19 +113,23 @@ export class SourceShares<T> {
     return true;
   }
 
-  /** The oldest item of the busiest host of the busiest network; `undefined` when there is no item. */
+  /**
+   * The oldest item of the host with the most items in the network with the most items; `undefined` when there is no
+   * item.
+   */
   get oldestOfBusiest(): T | undefined {
     const name = this.#networks.largest;
     return name === undefined ? undefined : this.#oldestIn(this.#networks.groups.get(name)!);
   }
 
   /**
-   * Which item makes room for a newcomer from `host`: the oldest of a network that holds more than the newcomer's; when
-   * that one holds the most, the oldest of another of its hosts that holds more, else the oldest of the newcomer's own host.
+   * The item to evict for a newcomer from `host`: the oldest of a network that holds more than the newcomer's; if the
+   * newcomer's network holds the most, the oldest of another host in it that holds more, else the oldest of the
+   * newcomer's own host.
    *
-   * @param fair - how many items any network may hold. Above 1 where newcomers have not proven their address: otherwise
-   *   forged ones could push out other peers of the same network.
-   * @returns `undefined` when no network holds more than `fair`: then the owner decides by other means, or refuses.
+   * @param fair - the number of items that any network may hold. Above 1 when newcomers have not proven their address:
+   * otherwise forged addresses could evict other peers of the same network.
+   * @returns `undefined` when no network holds more than `fair`: the owner then decides by other means, or refuses.
    */
   victimFor(host: string, fair = 1): T | undefined {
     const { groups, largest } = this.#networks;

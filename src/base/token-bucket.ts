@@ -1,15 +1,15 @@
-/** Budgets that fill with time: one for all, and one for each source. */
+/** Token buckets: one for all, and one per source. */
 
 import { type Millis } from './machine.ts';
 
-/** Tokens that come at a rate, up to a capacity; full at first. */
+/** Tokens that accumulate at a rate, up to a capacity; full at first. */
 export class TokenBucket {
   readonly #perMs: number;
   readonly #capacity: number;
   #tokens: number;
   #atMs: Millis;
 
-  /** @param capacity - how many tokens may be saved up; at least 1. */
+  /** @param capacity - the maximum number of saved tokens; at least 1. */
   constructor(perSecond: number, capacity: number, now: Millis) {
     this.#perMs = perSecond / 1000;
     this.#capacity = Math.max(1, capacity);
@@ -17,7 +17,7 @@ export class TokenBucket {
     this.#atMs = now;
   }
 
-  /** Takes one, if there is one. */
+  /** Takes one token, if there is one. */
   take(now: Millis): boolean {
     this.#tokens = Math.min(this.#capacity, this.#tokens + (now - this.#atMs) * this.#perMs);
     this.#atMs = now;
@@ -27,7 +27,10 @@ export class TokenBucket {
   }
 }
 
-/** A bucket for each source. The table is bounded; the source that asked least lately makes room and has a full bucket when it returns. */
+/**
+ * One bucket per source. The table is bounded: when it is full, the least recently used source is removed, and has a
+ * full bucket when it returns.
+ */
 export class SourceBuckets {
   readonly #perSecond: number;
   readonly #capacity: number;
@@ -41,7 +44,7 @@ export class SourceBuckets {
     this.#maxSources = maxSources;
   }
 
-  /** Sources that are remembered now. */
+  /** The number of sources in the table. */
   get size(): number {
     return this.#buckets.size;
   }

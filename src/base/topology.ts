@@ -1,4 +1,4 @@
-/** Shapes of networks: who is connected with whom. Adjacency lists, sorted, without loops, symmetric. */
+/** Network topologies as adjacency lists: sorted, without loops, symmetric. */
 
 import { wholeNumber } from './checks.ts';
 import { type Seed, createSeededRandom } from './seeded-random.ts';
@@ -15,25 +15,25 @@ export interface Topology {
   matrix(): boolean[][];
 }
 
-/** Shapes by name. */
+/** Topologies by name. */
 export interface Topologies {
-  /** Each node with the next: n − 1 edges. */
+  /** Each node connected with the next: n − 1 edges. */
   readonly line: (size: number) => Topology;
-  /** A line whose ends meet: n edges, for n ≥ 3; as a line below. */
+  /** A line with its ends connected: n edges for n ≥ 3; a line for fewer nodes. */
   readonly ring: (size: number) => Topology;
-  /** Everybody with everybody: n (n − 1) / 2 edges. */
+  /** Every pair of nodes: n (n − 1) / 2 edges. */
   readonly mesh: (size: number) => Topology;
-  /** Node 0 with all others: n − 1 edges. */
+  /** Node 0 connected with all others: n − 1 edges. */
   readonly hubAndSpoke: (size: number) => Topology;
-  /** All with node 0, as {@link hubAndSpoke}: n − 1 edges. */
+  /** The same as {@link hubAndSpoke}: n − 1 edges. */
   readonly star: (size: number) => Topology;
-  /** Rows of `width` nodes, each with its neighbours right and below: 2 · w · h − w − h edges. */
+  /** Rows of `width` nodes, each connected with its neighbours to the right and below: 2 · w · h − w − h edges. */
   readonly grid: (width: number, height: number) => Topology;
   /** A binary tree, node i above 2i + 1 and 2i + 2: n − 1 edges. */
   readonly tree: (size: number) => Topology;
   /**
-   * Connected, with at least `degree` neighbours a node (all others, where there are not so many): a ring, so that it
-   * hangs together, and random connections on top. At most n · degree edges.
+   * A connected random graph with at least `degree` neighbours per node (all others if there are fewer): a ring, which
+   * connects it, and random edges. At most n · degree edges.
    */
   readonly random: (size: number, degree: number, seed?: Seed) => Topology;
 }
@@ -99,7 +99,7 @@ function tree(size: number): Topology {
   });
 }
 
-/** @throws {TypeError | RangeError} when it is no side of a grid. */
+/** @throws {TypeError | RangeError} when it is not a valid side length of a grid. */
 function side(length: number, label: string): number {
   return wholeNumber(length, label, 0, 0, Number.MAX_SAFE_INTEGER);
 }
@@ -121,7 +121,7 @@ function random(size: number, degree: number, seed: Seed = 0): Topology {
 }
 
 /**
- * Shapes by name.
+ * Topologies by name.
  *
  * @example
  * ```ts

@@ -1,16 +1,16 @@
 /**
- * Unsigned LEB128, as Go's `encoding/binary` and protobuf write it: seven bits a byte, least significant group first,
- * the top bit set on all bytes but the last. Values are 64 bits wide on the wire.
+ * Unsigned LEB128, as in Go's `encoding/binary` and in protobuf: seven bits per byte, least significant group first,
+ * the top bit set on all bytes but the last. Values have 64 bits on the wire.
  */
 
 import { type Bytes } from './bytes.ts';
 import { describeValue } from './checks.ts';
 
-/** The most bytes a 64-bit varint takes. */
+/** The maximum bytes of a 64-bit varint. */
 export const MAX_VARINT_BYTES = 10;
 
 /**
- * How many bytes `value` takes.
+ * The number of bytes that `value` needs.
  *
  * @throws {TypeError | RangeError} when `value` is not a whole number from 0 to 2^53 − 1.
  */
@@ -32,7 +32,7 @@ function refuse(value: unknown): never {
 }
 
 /**
- * Writes `value` at `offset` and returns the offset behind it.
+ * Writes `value` at `offset` and returns the offset after it.
  *
  * @throws {TypeError | RangeError} when `value` is not a whole number from 0 to 2^53 − 1, or does not fit.
  */
@@ -53,14 +53,17 @@ export function writeVarint(out: Uint8Array, offset: number, value: number): num
   return offset;
 }
 
-/** `value` as a varint in a buffer of its own. @throws {TypeError | RangeError} as {@link writeVarint}. */
+/** `value` as a varint in a new buffer. @throws {TypeError | RangeError} as {@link writeVarint}. */
 export function encodeVarint(value: number): Bytes {
   const bytes = new Uint8Array(varintLength(value));
   writeVarint(bytes, 0, value);
   return bytes;
 }
 
-/** `value`, 0 to 2^64 − 1, as a varint in a buffer of its own. @throws {TypeError | RangeError} when it is no such bigint. */
+/**
+ * `value`, 0 to 2^64 − 1, as a varint in a new buffer. @throws {TypeError | RangeError} when it is not a bigint in this
+ * range.
+ */
 export function encodeVarint64(value: bigint): Bytes {
   if (typeof value !== 'bigint') {
     throw new TypeError(`Cannot write varint: expected a bigint, got ${describeValue(value)}`);
@@ -77,15 +80,15 @@ export function encodeVarint64(value: bigint): Bytes {
   return Uint8Array.from(bytes);
 }
 
-/** A decoded varint and the offset behind it. */
+/** A decoded varint and the offset after it. */
 export interface Varint<N extends number | bigint = number> {
   readonly value: N;
   readonly end: number;
 }
 
 /**
- * Reads the varint at `offset`, or `undefined` when it is cut off, longer than 64 bits, or beyond 2^53 − 1. Overlong
- * forms (`80 00` for 0) are accepted, as Go accepts them. Never throws.
+ * Reads the varint at `offset`; `undefined` when it is truncated, longer than 64 bits, or larger than 2^53 − 1.
+ * Overlong forms (`80 00` for 0) are accepted, as in Go. Never throws.
  */
 export function readVarint(bytes: Uint8Array, offset = 0): Varint | undefined {
   let value = 0;
@@ -101,7 +104,7 @@ export function readVarint(bytes: Uint8Array, offset = 0): Varint | undefined {
   return undefined;
 }
 
-/** Reads the 64-bit varint at `offset`, or `undefined` when it is cut off or longer than 64 bits. Never throws. */
+/** Reads the 64-bit varint at `offset`; `undefined` when it is truncated or longer than 64 bits. Never throws. */
 export function readVarint64(bytes: Uint8Array, offset = 0): Varint<bigint> | undefined {
   let value = 0n;
   for (let i = 0; i < MAX_VARINT_BYTES; i++) {

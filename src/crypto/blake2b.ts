@@ -1,8 +1,8 @@
 /**
- * BLAKE2b (RFC 7693) with its whole parameter block, and BLAKE2Xb with 64 bytes of output, which neither node:crypto nor
- * the @noble packages have: they set fanout and depth to 1 and know no node offset and no XOF length.
+ * BLAKE2b (RFC 7693) with its complete parameter block, and BLAKE2Xb with 64 bytes of output. Neither node:crypto nor
+ * the @noble packages support them: they set fanout and depth to 1, and have no node offset and no XOF length.
  *
- * 64-bit words are pairs of 32-bit halves, low half first, so no bigint is made.
+ * 64-bit words are pairs of 32-bit halves, low half first, so that no bigint is needed.
  *
  * Sources: RFC 7693; "BLAKE2: simpler, smaller, fast as MD5" §2.8 (parameter block); "BLAKE2X" §2.
  */
@@ -49,7 +49,7 @@ const SIGMA = Uint8Array.from(
   ].flat(),
 );
 
-// Shared scratch: safe because hashing is synchronous and writes all of it before reading any of it.
+// Shared scratch memory: safe because hashing is synchronous and writes all of it before reading it.
 const v = new Uint32Array(32);
 const m = new Uint32Array(32);
 
@@ -64,11 +64,11 @@ function mix(a: number, b: number, c: number, d: number, x: number, y: number): 
   let dl = v[d]!;
   let dh = v[d + 1]!;
 
-  let low = al + bl + m[x]!; // below 2^34: exact, and the carry is what is above 2^32
+  let low = al + bl + m[x]!; // below 2^34: exact, and the carry is the part above 2^32
   ah = (ah + bh + m[x + 1]! + Math.floor(low / 0x1_0000_0000)) >>> 0;
   al = low >>> 0;
   let swap = dl ^ al;
-  dl = (dh ^ ah) >>> 0; // rotate right by 32: the halves change places
+  dl = (dh ^ ah) >>> 0; // rotate right by 32: the halves are exchanged
   dh = swap >>> 0;
   low = cl + dl;
   ch = (ch + dh + (low > 0xffff_ffff ? 1 : 0)) >>> 0;
@@ -165,7 +165,7 @@ export function blake2b(data: Uint8Array, parameters: Blake2bParameters): Bytes 
     for (let i = 0; i < take; i++) bytes[i] = data[offset + i]!;
     for (let i = 0; i < 32; i++) m[i] = words.getUint32(4 * i, true);
     offset += take;
-    const last = offset === data.length; // the last block is never an empty one behind a full one
+    const last = offset === data.length; // the last block is empty only when there is no data
     compress(h, offset, last);
     if (last) break;
   }

@@ -1,13 +1,13 @@
 /**
- * Which 32 bytes may stand for an Ed25519 public key A or for the point R of a signature. Both implementations ask here,
- * so that a signature which one accepts is accepted by the other.
+ * Checks whether 32 bytes are valid as an Ed25519 public key A or as the point R of a signature. Both implementations
+ * use these checks, so that they accept the same signatures.
  *
- * The rule: A is a point of the curve in its only encoding (y below p); neither A nor R is of low order, since a signature
- * with such a point is valid for many messages or keys; and R is compared as bytes with the encoding of S·B − k·A, which
- * refuses every other encoding of R.
+ * The rule: A is a point of the curve in its only encoding (y below p); neither A nor R has low order, because a
+ * signature with such a point is valid for many messages or keys; and R is compared as bytes with the encoding of S·B −
+ * k·A, which refuses every other encoding of R.
  *
- * Source: RFC 8032 §5.1.3; the eight torsion points and the encodings ≥ p of the same points, as libsodium's
- * `ge25519_has_small_order` lists them; the sign bit does not matter.
+ * Source: RFC 8032 §5.1.3; the eight torsion points and the encodings ≥ p of the same points, as listed in libsodium's
+ * `ge25519_has_small_order`; the sign bit is ignored.
  */
 
 import { fromHex } from '../base/bytes.ts';
@@ -33,7 +33,7 @@ export function isLowOrderEd25519(point: Uint8Array): boolean {
 const P = 2n ** 255n - 19n;
 const D = 37095705934669439343138083508754565189542113879843219016388785533085940283555n;
 
-/** The number that bytes hold in little-endian order, as RFC 8032 writes numbers. Leaves the bytes as they are. */
+/** Reads bytes as a little-endian number, as RFC 8032 writes numbers. Does not change the bytes. */
 export function littleEndian(bytes: Uint8Array): bigint {
   let hex = '0x';
   for (let i = bytes.length - 1; i >= 0; i--) hex += bytes[i]!.toString(16).padStart(2, '0');
@@ -41,9 +41,9 @@ export function littleEndian(bytes: Uint8Array): bigint {
 }
 
 /**
- * Whether `a` is a square modulo P, or 0, by the Jacobi symbol: a quarter of the time that a square root takes.
+ * Whether `a` is a square modulo P, or 0, by the Jacobi symbol, in a quarter of the time of a square root.
  *
- * @param a - 0 to P less 1.
+ * @param a - 0 to P minus 1.
  *
  * Source: Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.4.10.
  */
@@ -53,7 +53,7 @@ export function isSquare(a: bigint): boolean {
   while (a !== 0n) {
     const low = Number(a & 0x3fff_ffffn);
     if (low === 0) {
-      a >>= 30n; // an even number of halvings leaves the sign alone
+      a >>= 30n; // an even number of halvings does not change the sign
       continue;
     }
     const halvings = 31 - Math.clz32(low & -low);
@@ -66,12 +66,12 @@ export function isSquare(a: bigint): boolean {
   return sign === 1;
 }
 
-/** Whether the bytes are usable as a public key: 32 of them, a point of the curve in its only encoding, not of low order. */
+/** Whether the bytes are a usable public key: 32 bytes, a point of the curve in its only encoding, not of low order. */
 export function isEd25519PublicKey(bytes: Uint8Array): boolean {
   if (bytes.length !== 32 || isLowOrderEd25519(bytes)) return false;
   const y = littleEndian(bytes) & (2n ** 255n - 1n); // without the sign of x
   if (y >= P) return false;
-  // x² = (y² − 1) / (dy² + 1), and a quotient is a square where the product is.
+  // x² = (y² − 1) / (dy² + 1), and a quotient is a square exactly when the product is.
   const y2 = (y * y) % P;
   return isSquare(((y2 - 1n) * (D * y2 + 1n)) % P);
 }

@@ -1,4 +1,4 @@
-/** {@link CryptoSuite} on the audited `@noble` packages: for browsers, and wherever node:crypto is not. */
+/** {@link CryptoSuite} on the audited `@noble` packages: for browsers, and all platforms without node:crypto. */
 
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
@@ -37,7 +37,7 @@ const HASHES: Readonly<Record<HashName, (data: Uint8Array) => Uint8Array>> = {
   blake2s256: blake2s,
 };
 
-/** The @noble packages answer with plain arrays over buffers of their own; their types do not say so everywhere. */
+/** The @noble packages return plain arrays over their own buffers, but not all of their types say so. */
 function plain(bytes: Uint8Array): Bytes {
   return bytes as Bytes;
 }
@@ -82,8 +82,8 @@ class NobleEd25519PrivateKey implements Ed25519PrivateKey {
 const ORDER = ed25519.Point.Fn.ORDER;
 
 /**
- * The equation without the cofactor, by the bytes of R, as OpenSSL and libsodium compute it; noble's own `verify` multiplies
- * by the cofactor and so accepts more.
+ * The equation without the cofactor, comparing the bytes of R, as OpenSSL and libsodium compute it; noble's own
+ * `verify` multiplies by the cofactor and so accepts more.
  */
 class NobleEd25519PublicKey implements SignatureKey {
   readonly #bytes: Bytes;
@@ -140,7 +140,7 @@ export function x25519PrivateKey(seed: Uint8Array): X25519PrivateKey {
 
 const CURVES = { 'p-256': p256, 'p-384': p384 } as const;
 
-/** X.509 wants ECDSA signatures as DER, and does not ask for the lower of the two (RFC 5758 §3.2). */
+/** X.509 requires ECDSA signatures as DER, and accepts both values of s (RFC 5758 §3.2). */
 const ECDSA_FORM = { format: 'der', prehash: true, lowS: false } as const;
 
 export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined {
@@ -152,7 +152,7 @@ export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureK
       try {
         return verify(signature, message, own, ECDSA_FORM);
       } catch {
-        return false; // no strict DER, or numbers out of range
+        return false; // not strict DER, or numbers out of range
       }
     },
   };

@@ -19,7 +19,7 @@ import {
 
 export const cryptoName: string = 'node';
 
-/** The same memory as a plain `Uint8Array`; node:crypto answers with a `Buffer` that nobody else holds. */
+/** The same memory as a plain `Uint8Array`; node:crypto returns a `Buffer` that nothing else references. */
 function plain(buffer: Buffer<ArrayBuffer>): Bytes {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
@@ -62,7 +62,7 @@ function base64url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
 }
 
-/** JWK, because importing and exporting DER goes through OpenSSL's decoders: 50 µs and more where JWK takes 5. */
+/** JWK, because importing and exporting DER uses OpenSSL's decoders: 50 µs and more, while JWK takes 5 µs. */
 function importPoint(curve: 'Ed25519' | 'X25519', bytes: Uint8Array): crypto.KeyObject {
   return crypto.createPublicKey({ key: { kty: 'OKP', crv: curve, x: base64url(bytes) }, format: 'jwk' });
 }
@@ -94,7 +94,7 @@ class NodeEd25519PublicKey implements SignatureKey {
   }
 
   verify(message: Uint8Array, signature: Uint8Array): boolean {
-    // OpenSSL compares R as bytes with S·B − k·A, but only some versions of it refuse an R of low order.
+    // OpenSSL compares the bytes of R with S·B − k·A, but only some of its versions refuse an R of low order.
     return (
       signature.length === 64 && !isLowOrderEd25519(signature) && crypto.verify(null, message, this.#key, signature)
     );
@@ -168,7 +168,7 @@ class NodeAeadKey implements AeadKey {
   readonly #key: crypto.KeyObject;
 
   constructor(key: Uint8Array) {
-    // A KeyObject, not bytes: on Node 24 bytes cost 30 µs more a call.
+    // A KeyObject instead of bytes: on Node 24 bytes cost 30 µs more per call.
     this.#key = crypto.createSecretKey(key);
   }
 

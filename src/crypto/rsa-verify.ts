@@ -1,12 +1,13 @@
 /**
- * Signatures of RSA with PKCS #1 v1.5 padding (RFC 8017 §8.2.2) where node:crypto is not: the @noble packages have no RSA. They are
- * only checked, for certificates of authorities with such keys. Nothing here is secret, so plain arithmetic will do.
+ * Verifies RSA signatures with PKCS #1 v1.5 padding (RFC 8017 §8.2.2) on platforms without node:crypto, because the
+ * @noble packages have no RSA. Used for certificates of authorities with RSA keys. Nothing here is secret, so constant
+ * time is not needed.
  */
 
 import { concatBytes, equalBytes, fromHex, toHex, type Bytes } from '../base/bytes.ts';
 import { type RsaHash, type RsaNumbers } from './rsa.ts';
 
-/** DER in front of each hash (RFC 8017 §9.2, notes). */
+/** The DER prefix of each hash (RFC 8017 §9.2, notes). */
 const DIGEST_INFO: Readonly<Record<RsaHash, Bytes>> = {
   sha256: fromHex('3031300d060960864801650304020105000420'),
   sha384: fromHex('3041300d060960864801650304020205000430'),
@@ -31,9 +32,9 @@ function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
 }
 
 /**
- * Whether `signature` is the key's over the message with this digest. Never throws.
+ * Whether `signature` is a signature of the key over the message with this digest. Never throws.
  *
- * @param key - what `usableRsaKey` took.
+ * @param key - a result of `usableRsaKey`.
  */
 export function rsaVerify(
   { modulus, exponent }: RsaNumbers,

@@ -1,12 +1,12 @@
-/** Which RSA keys are taken, the same on every platform: nothing here computes with them. */
+/** Checks which RSA keys are accepted, the same on every platform. Contains no RSA arithmetic. */
 
-/** The hashes that certificates are signed over. */
+/** The hash functions in signatures of certificates. */
 export type RsaHash = 'sha256' | 'sha384' | 'sha512';
 
-/** Bytes of the shortest and the longest modulus: shorter keys are broken, longer ones only cost time. */
+/** Bytes of the shortest and the longest modulus: shorter keys are insecure, longer ones only cost time. */
 const MIN_BYTES = 2048 / 8;
 const MAX_BYTES = 8192 / 8;
-/** The largest exponent, which practically every key has; larger ones only cost time. */
+/** The largest exponent, which almost every key has; larger ones only cost time. */
 const MAX_EXPONENT = 65_537;
 const MAX_EXPONENT_BYTES = 3;
 
@@ -17,13 +17,13 @@ export interface RsaNumbers {
 }
 
 /**
- * The numbers of a usable key, or `undefined`: the modulus is odd and has 2048 to 8192 bits, a whole number of bytes (CAs may not use
- * others); the exponent is odd, from 3 to 65537 (RFC 8017 §3.1).
+ * The numbers of a usable key, or `undefined`: the modulus is odd and has 2048 to 8192 bits, a whole number of bytes
+ * (CAs may not use others); the exponent is odd, from 3 to 65537 (RFC 8017 §3.1).
  *
- * @param modulus - big-endian, with at most one zero in front.
+ * @param modulus - big-endian, with at most one leading zero.
  */
 export function usableRsaKey(modulus: Uint8Array, exponent: Uint8Array): RsaNumbers | undefined {
-  // Lengths first: nothing is read of numbers that no key has.
+  // Checks lengths first: oversized numbers are not read.
   if (modulus.length > MAX_BYTES + 1 || exponent.length > MAX_EXPONENT_BYTES) return undefined;
   const n = modulus[0] === 0 ? modulus.subarray(1) : modulus;
   if (n.length < MIN_BYTES || n.length > MAX_BYTES || n[0]! < 0x80 || (n.at(-1)! & 1) === 0) return undefined;

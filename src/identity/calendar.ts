@@ -1,11 +1,11 @@
 /**
- * Dates of the Gregorian calendar in UTC as numbers, without `Date`: formats read no clock.
+ * Dates of the Gregorian calendar in UTC as numbers, without `Date`: formats do not read a clock.
  *
  * The arithmetic counts days from 1 March of year 0, so that the leap day is the last of its year, in eras of 400 years
  * (146097 days).
  */
 
-/** A moment in UTC, to the second. */
+/** A time in UTC, to the second. */
 export interface CivilTime {
   /** 1 to 9999. */
   readonly year: number;
@@ -22,7 +22,7 @@ const DAY_MS = 86_400_000;
 /** Days from 0000-03-01 to 1970-01-01. */
 const EPOCH_DAYS = 719_468;
 
-/** The civil time of a Unix time; milliseconds are cut off. */
+/** The civil time of a Unix time; milliseconds are dropped. */
 export function civilTimeOf(unixMs: number): CivilTime {
   const dayNumber = Math.floor(unixMs / DAY_MS);
   const secondOfDay = Math.floor((unixMs - dayNumber * DAY_MS) / 1000);
@@ -45,7 +45,7 @@ export function civilTimeOf(unixMs: number): CivilTime {
   };
 }
 
-/** The Unix time in milliseconds, or `undefined` when there is no such day or time of day. */
+/** The Unix time in milliseconds; `undefined` when the day or the time of day does not exist. */
 export function unixMsOf(time: CivilTime): number | undefined {
   const { year, month, day, hour, minute, second } = time;
   if (month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59) return undefined;
@@ -57,5 +57,5 @@ export function unixMsOf(time: CivilTime): number | undefined {
   const days = era * 146_097 + dayOfEra - EPOCH_DAYS;
   const unixMs = days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000;
   const back = civilTimeOf(unixMs);
-  return back.day === day && back.month === month ? unixMs : undefined; // 30 February comes back as another day
+  return back.day === day && back.month === month ? unixMs : undefined; // 30 February is converted back to another day
 }

@@ -1,4 +1,4 @@
-/** Whether a certificate is for a name: RFC 9525, names of subjectAltName alone. */
+/** Checks whether a certificate is valid for a name: RFC 9525, names in subjectAltName only. */
 
 import { equalBytes } from '../base/bytes.ts';
 import { canonicalIp, ipBytes } from '../base/ip.ts';
@@ -12,12 +12,12 @@ const MAX_NAME_BYTES = 253;
 /** Letters, digits and hyphens in labels (RFC 5280 §4.2.1.6), in lower case. */
 const HOST_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
-/** Letters of ASCII alone: other languages' letters have the same lower case as some of them (U+212A and k). */
+/** Lower case for ASCII letters only: some other characters have an ASCII letter as their lower case (U+212A and k). */
 function lowerCase(text: string): string {
   return text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
-/** Whether one of the names is `serverName`, a DNS name or an IP. Never throws. */
+/** Whether one of the names equals `serverName`, a DNS name or an IP. Never throws. */
 export function matchesServerName({ names }: Pick<Profile, 'names'>, serverName: string): boolean {
   const ip = canonicalIp(serverName);
   if (ip !== undefined) {
@@ -32,10 +32,10 @@ export function matchesServerName({ names }: Pick<Profile, 'names'>, serverName:
   });
 }
 
-/** A `*` may be the whole first label. */
+/** A `*` may be the complete first label. */
 function matchesPattern(pattern: string, name: string): boolean {
   if (!pattern.startsWith('*.')) return pattern === name;
   const dot = name.indexOf('.');
-  // A wildcard stands for one label, and not for all of a top-level domain.
+  // A wildcard matches one label, and never all of a top-level domain.
   return dot > 0 && name.slice(dot) === pattern.slice(1) && pattern.slice(2).includes('.');
 }

@@ -1,28 +1,28 @@
 /**
- * What the extensions of a certificate allow (RFC 5280 §4.2.1), read once and strictly: an extension that is understood here
- * and cannot be read makes the certificate useless, critical or not.
+ * The permissions in the extensions of a certificate (RFC 5280 §4.2.1), read once and strictly: an invalid extension of
+ * a known kind makes the certificate unusable, critical or not.
  */
 
 import { type Certificate } from './certificate.ts';
 import { type DerReader, readDer, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
 
-/** What an end entity can be. */
+/** The roles of an end entity. */
 export type CertificateUsage = 'server' | 'client';
 
-/** What a certificate may be used for, as far as it says. */
+/** The permissions of a certificate. */
 export interface Profile {
   /** Why it cannot be used at all. */
   readonly problem: { readonly fault: 'malformed' | 'constraints'; readonly why: string } | undefined;
-  /** basicConstraints says that it is an authority's. */
+  /** basicConstraints marks it as an authority. */
   readonly isAuthority: boolean;
-  /** How many authorities may follow below it; Infinity where nothing is said. */
+  /** The number of authorities that may follow below it; Infinity when it has no limit. */
   readonly pathLength: number;
-  /** keyUsage has `digitalSignature`, or there is none. */
+  /** keyUsage has `digitalSignature`, or is absent. */
   readonly maySign: boolean;
-  /** keyUsage has `keyCertSign`, or there is none. */
+  /** keyUsage has `keyCertSign`, or is absent. */
   readonly mayCertify: boolean;
-  /** extendedKeyUsage, or true where there is none. */
+  /** extendedKeyUsage; true when it is absent. */
   readonly usages: Readonly<Record<CertificateUsage, boolean>>;
   /** subjectAltName: tag and contents of each; bounded by the certificate's own bytes. */
   readonly names: readonly GeneralName[];
@@ -43,10 +43,10 @@ const USAGES: Readonly<Record<CertificateUsage, Oid>> = {
 /** Bits of keyUsage (RFC 5280 §4.2.1.3), from the first. */
 const DIGITAL_SIGNATURE = 0;
 const KEY_CERT_SIGN = 5;
-/** Critical ones that are looked at. */
+/** The supported critical extensions. */
 const UNDERSTOOD: readonly Oid[] = [OIDS.basicConstraints, OIDS.keyUsage, OIDS.extendedKeyUsage, OIDS.subjectAltName];
 const NAME_CONSTRAINTS: Oid = '2.5.29.30';
-/** No certificate in use has nearly as many purposes; more are only work. */
+/** No certificate in use has nearly as many purposes; more would only cost time. */
 const MAX_PURPOSES = 64;
 
 const NOTHING: Omit<Profile, 'problem'> = {
@@ -62,7 +62,7 @@ function useless(fault: 'malformed' | 'constraints', why: string): Profile {
   return { ...NOTHING, problem: { fault, why } };
 }
 
-/** What a certificate may be used for. Never throws. */
+/** Reads the permissions of a certificate. Never throws. */
 export function profileOf(certificate: Certificate): Profile {
   const strange = certificate.extensions.find(
     ({ critical, oid }) => oid === NAME_CONSTRAINTS || (critical && !UNDERSTOOD.includes(oid)),
@@ -85,7 +85,7 @@ export function profileOf(certificate: Certificate): Profile {
     return useless('malformed', 'a certificate of its chain has an extension that cannot be read');
   }
   const hasKeyUsage = certificate.extensions.some(({ oid }) => oid === OIDS.keyUsage);
-  // RFC 5280 §4.2.1.9: who may sign certificates is an authority.
+  // RFC 5280 §4.2.1.9: only an authority may sign certificates.
   if (hasKeyUsage && keyUsage(KEY_CERT_SIGN) && !constraints.isAuthority) {
     return useless('constraints', 'a certificate that may not sign others has a key that may');
   }
@@ -108,14 +108,14 @@ function readConstraints(
   if (inner.tag === TAG.integer) {
     const value = inner.integer();
     if (value[0]! >= 0x80) return undefined;
-    // Beyond six bytes it is larger than any chain, and than what a number holds.
+    // With more than six bytes it exceeds the length of any chain, and the range of a number.
     if (value.length <= 6) pathLength = value.reduce((sum, byte) => sum * 256 + byte, 0);
   }
   inner.end();
   return { isAuthority, pathLength };
 }
 
-/** A bit string with at least one bit (RFC 5280 §4.2.1.3); DER writes its unused bits as zeros (X.690 §11.2.1). */
+/** A bit string with at least one bit (RFC 5280 §4.2.1.3); in DER its unused bits are zeros (X.690 §11.2.1). */
 function readKeyUsage(reader: DerReader): ((bit: number) => boolean) | undefined {
   const [unused = 8, ...bits] = reader.contents(TAG.bitString);
   const last = bits.at(-1);
@@ -129,11 +129,11 @@ function readPurposes(reader: DerReader): Profile['usages'] | undefined {
   const purposes: Oid[] = []; // bounded by MAX_PURPOSES
   while (!inner.done && purposes.length < MAX_PURPOSES) purposes.push(inner.oid());
   if (!inner.done || purposes.length === 0) return undefined;
-  // Any purpose (2.5.29.37.0) is not enough: RFC 5280 §4.2.1.12 allows that, and openssl judges so.
+  // Any purpose (2.5.29.37.0) is not enough: RFC 5280 §4.2.1.12 allows this, and openssl does the same.
   return { server: purposes.includes(USAGES.server), client: purposes.includes(USAGES.client) };
 }
 
-/** RFC 5280 §4.2.1.6: at least one name, each of a context-specific tag from 0 to 8. */
+/** RFC 5280 §4.2.1.6: at least one name, each with a context-specific tag from 0 to 8. */
 function readNames(reader: DerReader): GeneralName[] | undefined {
   const inner = reader.sequence();
   const names: GeneralName[] = [];

@@ -1,6 +1,6 @@
 /**
- * X.509 version 3 certificates (RFC 5280): writes self-signed ones, parses any strictly. Chains, names and revocation are
- * not looked at: between peers a certificate is only the envelope of a key.
+ * X.509 version 3 certificates (RFC 5280): writes self-signed ones, and parses all strictly. Chains, names and
+ * revocation are not checked here: between peers a certificate only carries a key.
  */
 
 import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../base/bytes.ts';
@@ -31,7 +31,7 @@ export interface CertificateExtension {
   readonly value: Bytes;
 }
 
-/** A parsed certificate. Nothing in it has been verified. */
+/** A parsed certificate. Nothing in it is verified. */
 export interface Certificate {
   /** The whole certificate. */
   readonly der: Bytes;
@@ -53,34 +53,36 @@ export interface Certificate {
   readonly signature: Bytes;
 }
 
-/** Fields of every new certificate. There is no clock and no randomness here: both come in. */
+/** Fields of every new certificate. Neither a clock nor randomness is used here: the caller passes both. */
 export interface NewCertificate {
-  /** 1 to 20 bytes, read as a positive number (RFC 5280 §4.1.2.2); random ones keep certificates apart. */
+  /** 1 to 20 bytes, read as a positive number (RFC 5280 §4.1.2.2); random ones make certificates distinct. */
   readonly serialNumber: Uint8Array;
-  /** Milliseconds since the Unix epoch; whole seconds are kept. */
+  /** Milliseconds since the Unix epoch; rounded down to seconds. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
-  /** Common name of the subject. @default none: the empty name, as go-p2p's certificates have */
+  /** Common name of the subject. @default none: the empty name, as in go-p2p's certificates */
   readonly commonName?: string | undefined;
   /** @default none */
   readonly extensions?: readonly CertificateExtension[] | undefined;
 }
 
-/** What {@link createSelfSignedCertificate} needs. */
+/** Options of {@link createSelfSignedCertificate}. */
 export interface SelfSignedOptions extends NewCertificate {
-  /** Whose certificate; `importKey` and `generateKey` make these, and so does a registry. */
+  /** The owner of the certificate; `importKey`, `generateKey` and a registry create signers. */
   readonly signer: Signer;
-  /** Knows the signer's algorithm. */
+  /** Must know the signer's algorithm. */
   readonly registry: KeyRegistry;
 }
 
 /** RFC 5280 §4.1.2.5: two-digit years reach to 2049. */
 const GENERALIZED_FROM_YEAR = 2050;
-/** 1950-01-01, the first moment that two digits can say, and 10000-01-01, the first that four cannot. */
+/**
+ * 1950-01-01, the first time that two-digit years can express, and 10000-01-01, the first that four-digit years cannot.
+ */
 const FIRST_MS = -631_152_000_000;
 const END_MS = 253_402_300_800_000;
 const MAX_SERIAL_BYTES = 20;
-/** Several times what any certificate in use has. Each is compared with all before it. */
+/** Several times the number in any certificate in use. Each is compared with all before it. */
 const MAX_EXTENSIONS = 32;
 
 function refuse(why: string): never {
@@ -108,12 +110,12 @@ function readTime(reader: DerReader): number {
   const year = utc ? written! + (written! < 50 ? 2000 : 1900) : written!; // RFC 5280 §4.1.2.5.1
   const unixMs = unixMsOf({ year, month: month!, day: day!, hour: hour!, minute: minute!, second: second! });
   if (unixMs === undefined || unixMs < FIRST_MS) refuse('no such time');
-  // RFC 5280 §4.1.2.5: years that two digits can say are said with two.
-  if (!utc && year < GENERALIZED_FROM_YEAR) refuse('time is not in its right form');
+  // RFC 5280 §4.1.2.5: years that two digits can express must have two.
+  if (!utc && year < GENERALIZED_FROM_YEAR) refuse('time is not in its required form');
   return unixMs;
 }
 
-/** DER of a name with at most a common name. @internal */
+/** DER of a name that contains at most a common name. @internal */
 export function encodeName(commonName: string | undefined): Bytes {
   if (commonName === undefined) return derSequence();
   const attribute = derSequence(derOid(OIDS.commonName), der(TAG.utf8String, encodeText(commonName)));
@@ -127,7 +129,7 @@ function encodeExtension(extension: CertificateExtension): Bytes {
     : derSequence(derOid(extension.oid), value);
 }
 
-/** What is signed, and who signs it. @internal */
+/** The content to sign, and the signer. @internal */
 export interface Signing extends NewCertificate {
   readonly signer: Signer;
   readonly registry: KeyRegistry;
@@ -137,7 +139,7 @@ export interface Signing extends NewCertificate {
   readonly subject: Uint8Array;
 }
 
-/** A certificate, DER. @throws {TypeError | RangeError} as {@link createSelfSignedCertificate}. @internal */
+/** Creates a certificate, DER. @throws {TypeError | RangeError} as {@link createSelfSignedCertificate}. @internal */
 export function signCertificate(options: Signing): Bytes {
   const { signer, registry, serialNumber, extensions = [] } = options;
   assertBytes(serialNumber, 'serialNumber');
@@ -149,7 +151,7 @@ export function signCertificate(options: Signing): Bytes {
     throw new TypeError(`Cannot make certificate: the registry has no ${signer.publicKey.algorithm}`);
   }
   const serial = copyBytes(serialNumber);
-  serial[0]! &= 0x7f; // twenty bytes stay twenty, and the number positive
+  serial[0]! &= 0x7f; // at most twenty bytes, and a positive number
   const signatureAlgorithm = encodeAlgorithmIdentifier(algorithm.signatureIdentifier);
   const toBeSigned = derSequence(
     der(contextTag(0, true), derUnsigned(Uint8Array.of(2))),
@@ -165,7 +167,7 @@ export function signCertificate(options: Signing): Bytes {
 }
 
 /**
- * A self-signed certificate, DER.
+ * Creates a self-signed certificate, DER.
  *
  * @throws {TypeError} when the registry does not know the signer's algorithm.
  * @throws {RangeError} when the serial number is empty or longer than 20 bytes, or a time is not from 1950 to 9999.
@@ -196,8 +198,7 @@ function readExtensions(reader: DerReader): CertificateExtension[] {
 }
 
 /**
- * The certificate in `bytes`, or `undefined` when it is not a strict version 3 certificate to the last byte. Never
- * throws.
+ * Parses a certificate; `undefined` when it is not a strict version 3 certificate without trailing bytes. Never throws.
  */
 export function parseCertificate(bytes: Uint8Array): Certificate | undefined {
   return readDer(bytes, (reader) => {
@@ -233,15 +234,15 @@ export function parseCertificate(bytes: Uint8Array): Certificate | undefined {
     });
     if (inner === undefined || decodeSpki(inner.spki) === undefined) return undefined;
     const { declared, ...fields } = inner;
-    // RFC 5280 §4.1.1.2: the algorithm outside, which is not signed, must be the one inside.
+    // RFC 5280 §4.1.1.2: the algorithm outside, which is not signed, must equal the one inside.
     if (!equalBytes(declared, encodeAlgorithmIdentifier(signatureAlgorithm))) return undefined;
     return { der: copyBytes(bytes), toBeSigned: copyBytes(toBeSigned), signatureAlgorithm, signature, ...fields };
   });
 }
 
 /**
- * The key of a certificate that is signed by the very key it carries, or `undefined` when it is not, when the signature
- * is wrong, or when its algorithm is unknown to the registry. Times are not looked at. Never throws.
+ * The key of a certificate that is signed by the key it contains; `undefined` when it is not, when the signature is
+ * invalid, or when its algorithm is unknown to the registry. Times are not checked. Never throws.
  */
 export function verifySelfSigned(certificate: Certificate, registry: KeyRegistry): PublicKey | undefined {
   const verifier = registry.verifier(certificate.spki);

@@ -1,10 +1,10 @@
 /**
- * Chains of certificates to an authority: RFC 5280 §6 as far as peers need it. Signatures, dates, basic constraints, key
- * usage, extended key usage along the chain, and names as in RFC 9525. Not: revocation, policies, and name constraints,
- * which are refused.
+ * Verifies certificate chains up to an authority: the part of RFC 5280 §6 that peers need. Checks signatures, dates,
+ * basic constraints, key usage, extended key usage along the chain, and names as in RFC 9525. Does not support
+ * revocation, policies, and name constraints; certificates with name constraints are refused.
  *
- * The work is bounded, whatever certificates a peer makes up: sizes and numbers first, then what costs little (names, dates,
- * extensions), then signatures, of which there are few.
+ * The work is bounded, whatever certificates a peer sends: first sizes and numbers are checked, then what is cheap
+ * (names, dates, extensions), then signatures, whose number is small.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -13,7 +13,7 @@ import { type CertificateUsage, type Profile, profileOf } from './certificate-pr
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { issued } from './issued.ts';
 
-/** What can be wrong with a chain. `constraints`: an extension that must be understood and is not, or one that forbids it. */
+/** The faults of a chain. `constraints`: a critical extension is not understood, or an extension forbids the use. */
 export type ChainFault =
   | 'malformed'
   | 'unknown_ca'
@@ -25,7 +25,7 @@ export type ChainFault =
   | 'name'
   | 'constraints';
 
-/** What is asked of a chain. */
+/** The requirements of a chain. */
 export interface ChainQuestion {
   /** DER, end entity first; the others in any order. */
   readonly chain: readonly Uint8Array[];
@@ -33,23 +33,23 @@ export interface ChainQuestion {
   readonly anchors: readonly Certificate[];
   /** Milliseconds since the Unix epoch. */
   readonly wallMs: number;
-  /** What the end entity is to be. */
+  /** The role of the end entity. */
   readonly usage: CertificateUsage;
   /** A DNS name or an IP that the end entity must have. */
   readonly serverName: string | undefined;
-  /** Where the operations are counted. @default nowhere that the caller sees */
+  /** Where the operations are counted. @default a new object */
   readonly cost?: ChainCost | undefined;
 }
 
-/** What is wrong, for machines and for people. */
+/** What is wrong: a code, and a text for people. */
 export interface ChainProblem {
   readonly fault: ChainFault;
   readonly why: string;
 }
 
-/** Operations that one verification takes; each is bounded by a limit below. */
+/** The operations of one verification; each is bounded by a limit below. */
 export interface ChainCost {
-  /** Certificates that were tried as the issuer of another one. */
+  /** Certificates tried as the issuer of another one. */
   steps: number;
   signatureChecks: number;
   /** Bytes of signed parts that were hashed. */
@@ -58,15 +58,15 @@ export interface ChainCost {
 
 /** Certificates between the end entity and the authority. */
 export const MAX_INTERMEDIATES = 14;
-/** Certificates that a peer sends: its own, those between, and the authority's, which many send along. */
+/** Certificates sent by a peer: its own, intermediate ones, and that of the authority, which many send too. */
 export const MAX_CHAIN_CERTIFICATES = 16;
-/** Bytes of all certificates of a chain. A handshake of TLS brings at most 64 KiB in practice. */
+/** Bytes of all certificates of a chain. A TLS handshake has at most 64 KiB in practice. */
 export const MAX_CHAIN_BYTES: number = 192 * 1024;
 /** RFC 5280 §4.1.2.2. */
 const MAX_SERIAL_BYTES = 20;
-/** Issuers that are tried. */
+/** The maximum of tried issuers. */
 export const MAX_CHAIN_STEPS = 100;
-/** Signatures that are checked: one for each certificate of the longest path, and one for a wrong turn. */
+/** The maximum of checked signatures: one for each certificate of the longest path, and one for a wrong path. */
 export const MAX_SIGNATURE_CHECKS = 16;
 
 const TOO_COMPLEX: ChainProblem = {
@@ -82,14 +82,14 @@ function malformed(why: string): ChainProblem {
   return { fault: 'malformed', why };
 }
 
-/** What speaks against a chain, or nothing. Never throws. */
+/** Returns why a chain is invalid, or `undefined`. Never throws. */
 export function verifyChain(question: ChainQuestion): ChainProblem | undefined {
   const { chain, anchors, serverName } = question;
   if (chain.length > MAX_CHAIN_CERTIFICATES) return malformed('its chain has too many certificates');
   if (chain.reduce((bytes, der) => bytes + der.length, 0) > MAX_CHAIN_BYTES) return malformed('its chain is too large');
   const [leaf, ...others] = chain.map((der) => parseCertificate(der));
-  if (leaf === undefined) return malformed('its certificate is none that is strict version 3');
-  // Who the authority has named itself is trusted as it is.
+  if (leaf === undefined) return malformed('its certificate is not a strict version 3 certificate');
+  // A certificate that is itself an authority is trusted as it is.
   const isNamed = anchors.some((anchor) => equalBytes(anchor.der, leaf.der));
   const search = new ChainSearch(
     question,
@@ -102,19 +102,19 @@ export function verifyChain(question: ChainQuestion): ChainProblem | undefined {
     : { fault: 'name', why: `its certificate is not for ${serverName}` };
 }
 
-/** One search for a way up. */
+/** One search for a path to an authority. */
 class ChainSearch {
   readonly #question: ChainQuestion;
-  /** The certificates between, each once; bounded by MAX_CHAIN_CERTIFICATES. */
+  /** The intermediate certificates, each once; bounded by MAX_CHAIN_CERTIFICATES. */
   readonly #others: readonly Certificate[];
   readonly #cost: ChainCost;
-  /** What was read in each certificate; bounded by those of the chain and the authorities. */
+  /** The profile of each certificate; bounded by the certificates of the chain and the authorities. */
   readonly #profiles = new Map<Certificate, Profile>();
   /** Signatures that have been checked, by issuer and child; bounded by MAX_SIGNATURE_CHECKS. */
   readonly #signatures = new Map<Certificate, Map<Certificate, ReturnType<typeof issued>>>();
-  /** Certificates on the way from the end entity to where the search is; bounded by MAX_INTERMEDIATES. */
+  /** Certificates on the path from the end entity to the current one; bounded by MAX_INTERMEDIATES. */
   readonly #path = new Set<Certificate>();
-  /** What this search has spent of its limits. */
+  /** The steps used so far. */
   #steps = 0;
   #checks = 0;
   #isSpent = false;
@@ -141,7 +141,7 @@ class ChainSearch {
   }
 
   /**
-   * Looks for a way up from `child`; answers the problem of the most promising one.
+   * Searches a path from `child` to an authority; returns the problem of the most promising path.
    *
    * @param depth - certificates between the end entity and `child`'s issuer.
    * @param counted - those of them that count for a path length: not self-issued (RFC 5280 §6.1.4 (l)).
@@ -169,7 +169,7 @@ class ChainSearch {
     return problem ?? { fault: 'unknown_ca', why: 'its chain leads to no authority of trust.ca' };
   }
 
-  /** Whether `issuer` has signed `child` and may do so: nothing, `no`, or what speaks against it. */
+  /** Whether `issuer` has signed `child` and may do so: `undefined`, `no`, or the problem. */
   #tryIssuer(issuer: Certificate, child: Certificate, counted: number): ChainProblem | 'no' | undefined {
     if (this.#isSpent || !equalBytes(issuer.subject, child.issuer)) return 'no';
     if (++this.#steps > MAX_CHAIN_STEPS) {
@@ -213,7 +213,10 @@ class ChainSearch {
     return undefined;
   }
 
-  /** Whether a certificate may sign others, with so many below it that do; the same for those between and authorities. */
+  /**
+   * Checks whether a certificate may sign others, with this number of authorities below it; the same for intermediate
+   * certificates and authorities.
+   */
   #checkAuthority(certificate: Certificate, counted: number): ChainProblem | undefined {
     const profile = this.profile(certificate);
     if (profile.problem !== undefined) return profile.problem;
@@ -226,14 +229,14 @@ class ChainSearch {
   }
 }
 
-/** RFC 5280 §4.1.2.2: positive, and at most 20 bytes. Authorities are as they are: some have 0. */
+/** RFC 5280 §4.1.2.2: positive, and at most 20 bytes. Not checked for authorities: some have 0. */
 function checkSerial({ serialNumber }: Certificate): ChainProblem | undefined {
   const isPositive = serialNumber[0]! < 0x80 && serialNumber.some((byte) => byte !== 0);
   if (isPositive && serialNumber.length <= MAX_SERIAL_BYTES) return undefined;
   return malformed('a certificate of its chain has a serial number that is not from 1 to 20 bytes');
 }
 
-/** The first problem that says more than that a way leads nowhere. */
+/** The first problem that is more specific than a path without an authority. */
 function morePromising(first: ChainProblem | undefined, next: ChainProblem | 'no'): ChainProblem | undefined {
   if (next === 'no') return first;
   return first === undefined || first.fault === 'unknown_ca' ? next : first;

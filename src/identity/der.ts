@@ -1,14 +1,14 @@
 /**
- * Strict DER (ITU-T X.690 §10): definite lengths in their shortest form, low tag numbers, nothing left over.
+ * Strict DER (ITU-T X.690 §10): definite lengths in their shortest form, low tag numbers, no trailing bytes.
  *
- * The reader is for this folder: it throws {@link DerSyntaxError}, which {@link readDer} turns into `undefined`, so that
- * no decoder of the library throws at bytes.
+ * The reader is for this folder only: it throws {@link DerSyntaxError}, which {@link readDer} converts to `undefined`,
+ * so that no decoder of the library throws for invalid bytes.
  */
 
 import { concatBytes, copyBytes, type Bytes } from '../base/bytes.ts';
 import { decodeOid, encodeOid, type Oid } from './oid.ts';
 
-/** Tags that are used here (X.680 §8.6). */
+/** The tags used here (X.680 §8.6). */
 export const TAG = {
   boolean: 0x01,
   integer: 0x02,
@@ -28,7 +28,7 @@ export function contextTag(number: number, constructed: boolean): number {
   return 0x80 | (constructed ? 0x20 : 0) | number;
 }
 
-/** One element: tag, shortest length, the contents one after the other. */
+/** One element: tag, shortest length, and the concatenated contents. */
 export function der(tag: number, ...contents: readonly Uint8Array[]): Bytes {
   let length = 0;
   for (const content of contents) length += content.length;
@@ -41,12 +41,12 @@ export function der(tag: number, ...contents: readonly Uint8Array[]): Bytes {
   return concatBytes(Uint8Array.of(tag, ...lengthBytes), ...contents);
 }
 
-/** SEQUENCE of whole elements. */
+/** SEQUENCE of complete elements. */
 export function derSequence(...elements: readonly Uint8Array[]): Bytes {
   return der(TAG.sequence, ...elements);
 }
 
-/** INTEGER of a magnitude in big-endian order; leading zeros do not matter. */
+/** INTEGER of a big-endian magnitude; leading zeros are ignored. */
 export function derUnsigned(magnitude: Uint8Array): Bytes {
   let start = 0;
   while (start < magnitude.length - 1 && magnitude[start] === 0) start++;
@@ -54,7 +54,7 @@ export function derUnsigned(magnitude: Uint8Array): Bytes {
   return shortest[0]! >= 0x80 ? der(TAG.integer, Uint8Array.of(0), shortest) : der(TAG.integer, shortest);
 }
 
-/** OBJECT IDENTIFIER. @throws {TypeError} when it is none. */
+/** OBJECT IDENTIFIER. @throws {TypeError} when it is invalid. */
 export function derOid(oid: Oid): Bytes {
   return der(TAG.oid, encodeOid(oid));
 }
@@ -64,7 +64,7 @@ export function derBitString(bytes: Uint8Array): Bytes {
   return der(TAG.bitString, Uint8Array.of(0), bytes);
 }
 
-/** What the reader throws; never leaves this folder. @internal */
+/** The error of the reader; never leaves this folder. @internal */
 export class DerSyntaxError extends Error {
   override readonly name = 'DerSyntaxError';
 }
@@ -73,10 +73,10 @@ function refuse(why: string): never {
   throw new DerSyntaxError(why);
 }
 
-/** Elements that one {@link readDer} reads: many times what a certificate in use has. */
+/** The maximum number of elements that one {@link readDer} reads: many times that of a certificate in use. */
 export const MAX_DER_ELEMENTS = 2048;
 
-/** What a reader and those it has opened inside may still read. */
+/** The remaining budget of a reader and the readers opened inside it. */
 interface Budget {
   elements: number;
 }
@@ -120,14 +120,14 @@ export class DerReader {
     return bytes.subarray(at, at + length);
   }
 
-  /** The whole next element, tag and length included; a view. */
+  /** The next complete element, tag and length included; a view. */
   element(tag: number): Uint8Array {
     const start = this.#offset;
     this.contents(tag);
     return this.#bytes.subarray(start, this.#offset);
   }
 
-  /** The whole next element of any tag with a low number. */
+  /** The next complete element of any low-numbered tag. */
   any(): Uint8Array {
     const tag = this.tag;
     if (tag === undefined || (tag & 0x1f) === 0x1f) refuse('no element with a low tag number');
@@ -159,7 +159,7 @@ export class DerReader {
     return value[0]!;
   }
 
-  /** BIT STRING of whole bytes. @param tag - another one in its place. */
+  /** BIT STRING of whole bytes. @param tag - replaces the tag of BIT STRING. */
   bitString(tag: number = TAG.bitString): Bytes {
     const value = this.contents(tag);
     if (value[0] !== 0) refuse('bit string with unused bits');
@@ -170,20 +170,20 @@ export class DerReader {
     return copyBytes(this.contents(TAG.octetString));
   }
 
-  /** DER knows one true and one false (X.690 §11.1). */
+  /** DER has exactly one encoding for true and one for false (X.690 §11.1). */
   boolean(): boolean {
     const value = this.contents(TAG.boolean);
     if (value.length !== 1 || (value[0] !== 0 && value[0] !== 0xff)) refuse('bad boolean');
     return value[0] === 0xff;
   }
 
-  /** Ends the reading of this level. */
+  /** Ends this level: fails when bytes are left. */
   end(): void {
     if (!this.done) refuse('trailing bytes');
   }
 }
 
-/** Reads `bytes` with `read`, to the last byte; `undefined` when they are not what it expects. Never throws. @internal */
+/** Reads all of `bytes` with `read`; `undefined` when they are not as expected. Never throws. @internal */
 export function readDer<T>(bytes: Uint8Array, read: (reader: DerReader) => T): T | undefined {
   try {
     const reader = new DerReader(bytes);

@@ -1,4 +1,4 @@
-/** ECDSA on P-256 as a key algorithm; in a file of its own, so that who needs Ed25519 only does not load it. */
+/** ECDSA on P-256 as a key algorithm; in a separate file, so that programs with Ed25519 only do not load it. */
 
 import { ecdsaPublicKey } from '#crypto';
 import { copyBytes, equalBytes } from '../base/bytes.ts';
@@ -11,7 +11,7 @@ import { OIDS } from './oid.ts';
 const CURVE = contextTag(0, true);
 const POINT = contextTag(1, true);
 
-/** ECDSA on P-256 with SHA-256 (RFC 5480, RFC 5758, RFC 5915): public key an uncompressed point. */
+/** ECDSA on P-256 with SHA-256 (RFC 5480, RFC 5758, RFC 5915): the public key is an uncompressed point. */
 export const ecdsaP256: KeyAlgorithm = {
   name: 'ecdsa-p256',
   identifier: { oid: OIDS.ecPublicKey, parameters: derOid(OIDS.prime256v1) },
@@ -39,7 +39,7 @@ export const ecdsaP256: KeyAlgorithm = {
       const version = inner.smallInteger();
       const secret = inner.octetString();
       if (version !== 1 || !isP256Secret(secret)) return undefined;
-      // Curve and point are said again here (RFC 5915 §3), and must be those of the key.
+      // Curve and point are repeated here (RFC 5915 §3), and must be those of the key.
       const curve = inner.tag === CURVE ? inner.contents(CURVE) : derOid(OIDS.prime256v1);
       const point = inner.tag === POINT ? inner.contents(POINT) : derBitString(p256PublicKey(secret));
       inner.end();

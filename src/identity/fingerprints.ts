@@ -1,4 +1,4 @@
-/** Fingerprints of public keys, and the PeerIDs that come of them. */
+/** Fingerprints of public keys, and the PeerIDs made from them. */
 
 import { hash, shake256 } from '#crypto';
 import { concatBytes, encodeText, type Bytes } from '../base/bytes.ts';
@@ -8,14 +8,14 @@ import { type PublicKey } from '../core/secure.ts';
 import { OIDS } from './oid.ts';
 import { decodeSpki } from './spki.ts';
 
-/** Makes the 32 bytes of a PeerID out of a public key. */
+/** Computes the 32 bytes of a PeerID from a public key. */
 export type Fingerprint = (publicKey: PublicKey) => Uint8Array;
 
-/** The fingerprints that shoal knows. All are over the key's SPKI. */
+/** The built-in fingerprints. All hash the key's SPKI. */
 export const fingerprints: {
-  /** SHAKE256 with 32 bytes of output: the default everywhere; go-p2p's p2pkeswarm. */
+  /** SHAKE256 with 32 bytes of output: the default everywhere; as go-p2p's p2pkeswarm. */
   readonly shake256: Fingerprint;
-  /** SHA3-256: go-p2p's quicswarm. */
+  /** SHA3-256: as go-p2p's quicswarm. */
   readonly sha3: Fingerprint;
 } = {
   shake256: (publicKey) => shake256(publicKey.spki, 32),
@@ -26,8 +26,8 @@ export const fingerprints: {
  * The PeerID of a public key.
  *
  * @param fingerprint - one of {@link fingerprints}, or your own. @default fingerprints.shake256
- * @throws {TypeError} when `publicKey` is no public key.
- * @throws {RangeError} when `fingerprint` does not answer 32 bytes.
+ * @throws {TypeError} when `publicKey` is not a public key.
+ * @throws {RangeError} when `fingerprint` does not return 32 bytes.
  */
 export function peerIdOfKey(publicKey: PublicKey, fingerprint: Fingerprint = fingerprints.shake256): PeerId {
   if (!(publicKey?.spki instanceof Uint8Array)) {
@@ -46,7 +46,7 @@ function sshString(bytes: Uint8Array): Bytes {
 }
 
 /**
- * A public key as SSH writes it (RFC 4253 §6.6; RFC 8709 §4; RFC 5656 §3.1).
+ * A public key in the wire format of SSH (RFC 4253 §6.6; RFC 8709 §4; RFC 5656 §3.1).
  *
  * @throws {TypeError} when the key is neither Ed25519 nor P-256.
  */

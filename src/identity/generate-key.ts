@@ -1,16 +1,17 @@
-/** New private keys. */
+/** Generates private keys. */
 
 import { assertFunction } from '../base/checks.ts';
 import { defaultKeyRegistry } from './ecdsa-p256.ts';
 import { type KeyRegistry } from './key-algorithm.ts';
 import { privateKeyOf, type PrivateKey } from './private-key.ts';
 
-/** How a key is made. */
+/** Options of a new key. */
 export interface GenerateKeyOptions {
-  /** A name the registry knows: `ed25519` or `ecdsa-p256`. @default 'ed25519' */
+  /** An algorithm name in the registry: `ed25519` or `ecdsa-p256`. @default 'ed25519' */
   readonly algorithm?: string | undefined;
   /**
-   * Where the secret comes from: `realm.random` makes keys that replay with the realm's seed, so they are for tests.
+   * The source of the secret. `realm.random` makes keys that are reproducible from the realm's seed: use it for tests
+   * only.
    * @default the system's `crypto.getRandomValues`
    */
   readonly random?: ((length: number) => Uint8Array) | undefined;
@@ -22,14 +23,14 @@ function systemRandom(length: number): Uint8Array {
   return globalThis.crypto.getRandomValues(new Uint8Array(length));
 }
 
-/** How often a secret out of range is drawn again; for P-256 one in 2^32 is. */
+/** The number of retries for a secret out of range; for P-256 one in 2^32 is. */
 const MAX_DRAWS = 16;
 
 /**
- * A new private key.
+ * Generates a private key.
  *
  * @throws {TypeError} when the registry does not know the algorithm.
- * @throws {RangeError} when `random` answers the wrong number of bytes, or nothing that can be a key.
+ * @throws {RangeError} when `random` returns the wrong number of bytes, or only bytes that cannot be a key.
  */
 export function generateKey(options: GenerateKeyOptions = {}): PrivateKey {
   const { algorithm: name = 'ed25519', random = systemRandom, registry = defaultKeyRegistry } = options;

@@ -1,4 +1,4 @@
-/** Keys from files and other programs, and back. */
+/** Imports and exports keys of files and other programs. */
 
 import { type Bytes, decodeText } from '../base/bytes.ts';
 import { describeKind, describeName } from '../base/checks.ts';
@@ -12,25 +12,26 @@ import { decodeSpki, encodeSpki } from './spki.ts';
 import { privateKeyOf, secretOf, type PrivateKey } from './private-key.ts';
 
 /**
- * How a private key is written:
+ * The format of a private key:
  *
- * - `pem`: PKCS#8 in PEM (`-----BEGIN PRIVATE KEY-----`), what openssl and most programs read;
+ * - `pem`: PKCS#8 in PEM (`-----BEGIN PRIVATE KEY-----`), which openssl and most programs read;
  * - `pkcs8`: the DER in it;
- * - `seed`: the 32 bytes of an Ed25519 key, nothing else;
- * - `go-p2p`: go-p2p's own form of an Ed25519 key, the seed where a public key has its point. **Trap: it cannot be told
- *   from a public key.** Who takes one for a public key publishes the secret; so it is read and written only when named.
+ * - `seed`: only the 32 bytes of an Ed25519 key;
+ * - `go-p2p`: go-p2p's own form of an Ed25519 key, with the seed in the place of a public key's point. **Warning: it
+ *   looks like a public key.** Treating it as a public key publishes the secret; so it is read and written only when
+ *   named.
  */
 export type PrivateKeyFormat = 'pem' | 'pkcs8' | 'seed' | 'go-p2p';
 
-/** How a key is read. */
+/** Options of an import. */
 export interface ImportKeyOptions {
-  /** @default text is `pem`, as bytes too; 32 bytes are `seed`; other bytes are `pkcs8`. `go-p2p` must be named */
+  /** @default text is `pem`, also as bytes; 32 bytes are `seed`; other bytes are `pkcs8`. `go-p2p` must be named */
   readonly format?: PrivateKeyFormat | undefined;
   /** @default Ed25519 and ECDSA on P-256 */
   readonly registry?: KeyRegistry | undefined;
 }
 
-/** What other PEM labels are, and what to do about them. */
+/** The meaning of other PEM labels, and how to convert them. */
 const PEM_HINTS: Readonly<Record<string, string>> = {
   'OPENSSH PRIVATE KEY':
     'this is the format of OpenSSH; `ssh-keygen -p -m PKCS8 -f FILE` (OpenSSH 9.6 or later) rewrites the file as PKCS#8, `shoal keygen` makes a new key',
@@ -60,8 +61,8 @@ function fromPem(text: string): Bytes {
 }
 
 /**
- * The text of bytes that are a text file with PEM, what `readFile` answers without an encoding: a byte order mark and other
- * text may come before. DER holds no such line, nor does a whole seed.
+ * The text of bytes that are a text file with PEM, as `readFile` returns without an encoding: a byte order mark and
+ * other text may come first. Neither DER nor a seed contains such a line.
  */
 function pemTextOf(source: Uint8Array): string | undefined {
   if (source.length <= SEED_BYTES) return undefined;
@@ -77,7 +78,9 @@ function fromPkcs8(registry: KeyRegistry, der: Uint8Array): PrivateKey {
   }
   const names = registry.algorithms.map(({ name }) => name).join(' or ');
   const isPkcs8 = decodePkcs8(der) !== undefined;
-  const why = isPkcs8 ? ': it is of another algorithm or curve, no key, or has the public key of another one' : '';
+  const why = isPkcs8
+    ? ': it has another algorithm or curve, is not a key, or contains the public key of another key'
+    : '';
   return refuse(`expected PKCS#8 of ${names}${why}`);
 }
 
@@ -90,10 +93,10 @@ function fromGoP2p(registry: KeyRegistry, der: Uint8Array): PrivateKey {
 }
 
 /**
- * A private key from text or bytes.
+ * Imports a private key from text or bytes.
  *
  * @param source - PEM text, or the bytes of the format; copied.
- * @throws {TypeError} when it is none of the format. The message never quotes the source.
+ * @throws {TypeError} when it does not have the format. The message never quotes the source.
  */
 export function importKey(source: string | Uint8Array, options: ImportKeyOptions = {}): PrivateKey {
   const { registry = defaultKeyRegistry } = options;
@@ -123,9 +126,9 @@ export function importKey(source: string | Uint8Array, options: ImportKeyOptions
 }
 
 /**
- * The secret of a private key, written out. A holder of it can act as this peer.
+ * Exports the secret of a private key. Its owner can act as this peer.
  *
- * @throws {TypeError} when the key was not made here, or cannot be written so.
+ * @throws {TypeError} when the key was not made by this library, or cannot have this format.
  */
 export function exportKey(key: PrivateKey, format: 'pem'): string;
 export function exportKey(key: PrivateKey, format: 'pkcs8' | 'seed' | 'go-p2p'): Bytes;
@@ -149,11 +152,11 @@ export function exportKey(key: PrivateKey, format: PrivateKeyFormat): string | B
 }
 
 /**
- * A public key from PEM (`-----BEGIN PUBLIC KEY-----`), as text or bytes, or the DER in it. Keys of unknown algorithms are read too; their
- * `algorithm` is the OID.
+ * Imports a public key from PEM (`-----BEGIN PUBLIC KEY-----`), as text or bytes, or from the DER in it. Keys of
+ * unknown algorithms are read too; their `algorithm` is the OID.
  *
- * @throws {TypeError} when it is none, and when it is of a known algorithm and could never verify a signature: of the wrong
- *   length, not on the curve, of low order.
+ * @throws {TypeError} when it is not a public key, and when it has a known algorithm but can never verify a signature:
+ * wrong length, not on the curve, low order.
  */
 export function importPublicKey(
   source: string | Uint8Array,
@@ -173,7 +176,7 @@ export function importPublicKey(
   }
   const key = usablePublicKey(registry, der);
   if (key === undefined) {
-    throw new TypeError('Cannot import public key: no signature can be checked by it, its bits are no key');
+    throw new TypeError('Cannot import public key: its bits are not a key, so no signature can be checked with it');
   }
   return key;
 }

@@ -1,4 +1,4 @@
-/** Certificates that an authority of one's own signs: for tests and closed groups. */
+/** Certificates signed by your own authority, for tests and closed groups. */
 
 import { type Bytes, copyBytes, encodeText } from '../base/bytes.ts';
 import { type PublicKey } from '../core/secure.ts';
@@ -14,17 +14,17 @@ import { defaultKeyRegistry } from './ecdsa-p256.ts';
 import { type KeyRegistry, type Signer } from './key-algorithm.ts';
 import { OIDS, type Oid } from './oid.ts';
 
-/** What {@link createCertificate} needs: who is certified, and by whom. */
+/** Options of {@link createCertificate}: subject and issuer. */
 export interface CertificateOptions extends NewCertificate {
-  /** Whose certificate. */
+  /** The key of the subject. */
   readonly subjectKey: PublicKey;
-  /** Who signs, and under which name: that of its certificate; without one the certificate is self-signed. */
+  /** The signing key, and the certificate whose name it uses; without a certificate the result is self-signed. */
   readonly issuer: { readonly key: Signer; readonly certificate?: Certificate | undefined };
   /** DNS names of the subject. @default none */
   readonly dnsNames?: readonly string[] | undefined;
-  /** May sign other certificates. @default false */
+  /** It may sign other certificates. @default false */
   readonly isAuthority?: boolean | undefined;
-  /** What it is good for. @default both */
+  /** Its permitted uses. @default both */
   readonly usages?: readonly ('server' | 'client')[] | undefined;
   /** @default Ed25519 and ECDSA on P-256 */
   readonly registry?: KeyRegistry | undefined;
@@ -37,7 +37,7 @@ const MAY_SIGN = Uint8Array.of(TAG.bitString, 2, 7, 0x80);
 const MAY_CERTIFY = Uint8Array.of(TAG.bitString, 2, 1, 0x06);
 
 /**
- * A certificate that an authority signs, DER.
+ * Creates a certificate that an authority signs, DER.
  *
  * @throws {TypeError} when the registry does not know the authority's algorithm.
  * @throws {RangeError} as {@link createSelfSignedCertificate}.

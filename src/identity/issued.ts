@@ -1,4 +1,4 @@
-/** Whether a certificate's signature is that of another one's key: by Ed25519, ECDSA on P-256 and P-384, and RSA. */
+/** Checks whether the key of one certificate has signed another: Ed25519, ECDSA on P-256 and P-384, and RSA. */
 
 import { ecdsaPublicKey, ed25519PublicKey, rsaPublicKey } from '#crypto';
 import { equalBytes } from '../base/bytes.ts';
@@ -17,13 +17,13 @@ const RSA_HASHES: Readonly<Record<Oid, RsaHash>> = {
   '1.2.840.113549.1.1.13': 'sha512',
 };
 
-/** Curves with the one signature algorithm that is taken for each. RFC 5480 §2.1.1.1, RFC 5758 §3.2. */
+/** Curves, with the only signature algorithm accepted for each. RFC 5480 §2.1.1.1, RFC 5758 §3.2. */
 const CURVES: readonly { readonly oid: Oid; readonly curve: EcdsaCurve; readonly signature: Oid }[] = [
   { oid: OIDS.prime256v1, curve: 'p-256', signature: OIDS.ecdsaWithSha256 },
   { oid: '1.3.132.0.34', curve: 'p-384', signature: '1.2.840.10045.4.3.3' },
 ];
 
-/** Whether the key of `issuer` has signed `child`; names are not looked at. Never throws. */
+/** Whether the key of `issuer` has signed `child`; names are not checked. Never throws. */
 export function issued(issuer: Certificate, child: Certificate): 'yes' | 'no' | 'unsupported' {
   const key = decodeSpki(issuer.spki);
   const verifier = key === undefined ? undefined : verifierOf(key, child.signatureAlgorithm);
@@ -31,7 +31,7 @@ export function issued(issuer: Certificate, child: Certificate): 'yes' | 'no' | 
   return verifier?.verify(child.toBeSigned, child.signature) === true ? 'yes' : 'no';
 }
 
-/** What checks signatures of an algorithm by a key; `undefined` when the key is none. */
+/** The verifier of an algorithm for a key; `undefined` when the key is invalid. */
 function verifierOf(
   { algorithm, bits }: SubjectPublicKeyInfo,
   signature: AlgorithmIdentifier,
@@ -61,7 +61,7 @@ function isPlain({ parameters }: AlgorithmIdentifier): boolean {
   return parameters === undefined;
 }
 
-/** RFC 4055 §1.2: NULL, where others have nothing. */
+/** RFC 4055 §1.2: the parameters are NULL; other algorithms have none. */
 function isNull({ parameters }: AlgorithmIdentifier): boolean {
   return parameters !== undefined && equalBytes(parameters, Uint8Array.of(TAG.null, 0));
 }

@@ -1,6 +1,6 @@
 /**
- * Key algorithms and registries of them. Ed25519 is here, ECDSA in `ecdsa-p256.ts`; anybody can write a
- * {@link KeyAlgorithm} of their own and hand it to {@link createKeyRegistry}.
+ * Key algorithms and registries of them. Ed25519 is here, ECDSA in `ecdsa-p256.ts`; applications can implement a {@link
+ * KeyAlgorithm} and pass it to {@link createKeyRegistry}.
  */
 
 import { ed25519PrivateKey, ed25519PublicKey } from '#crypto';
@@ -12,26 +12,26 @@ import { OIDS, type Oid } from './oid.ts';
 import { decodePkcs8, encodePkcs8 } from './pkcs8.ts';
 import { decodeSpki, encodeSpki, type AlgorithmIdentifier } from './spki.ts';
 
-/** Something that can check signatures of one key. */
+/** Checks signatures of one key. */
 export interface Verifier {
   readonly publicKey: PublicKey;
-  /** Whether `signature` is this key's over `message`. Never throws. */
+  /** Whether `signature` is a signature of this key over `message`. Never throws. */
   verify(message: Uint8Array, signature: Uint8Array): boolean;
 }
 
-/** Something that can sign with one key, without saying how. */
+/** Signs with one key, by any means. */
 export interface Signer {
   readonly publicKey: PublicKey;
   sign(message: Uint8Array): Bytes;
 }
 
-/** What shoal must know to use keys of an algorithm. */
+/** What shoal needs for using keys of an algorithm. */
 export interface KeyAlgorithm {
-  /** What `PublicKey.algorithm` says. */
+  /** The value of `PublicKey.algorithm`. */
   readonly name: string;
-  /** How keys name it in SPKI and PKCS#8. */
+  /** Its identifier in SPKI and PKCS#8. */
   readonly identifier: AlgorithmIdentifier;
-  /** How certificates name its signatures. */
+  /** The identifier of its signatures in certificates. */
   readonly signatureIdentifier: AlgorithmIdentifier;
   /** Bytes of the secret that {@link KeyAlgorithm.sign} takes. */
   readonly secretBytes: number;
@@ -39,11 +39,11 @@ export interface KeyAlgorithm {
   isSecret(secret: Uint8Array): boolean;
   /** The bits of the public key of a secret. */
   publicBits(secret: Uint8Array): Bytes;
-  /** A signing function for a secret; called once per key, so this is where it is imported. */
+  /** A signing function for a secret; called once per key, so keys are imported here. */
   sign(secret: Uint8Array): (message: Uint8Array) => Bytes;
-  /** A checking function for public bits, or `undefined` when they are no usable key. */
+  /** A checking function for public bits; `undefined` when they are not a usable key. */
   verify(bits: Uint8Array): ((message: Uint8Array, signature: Uint8Array) => boolean) | undefined;
-  /** The octets that PKCS#8 carries for a secret. */
+  /** The PKCS#8 octets of a secret. */
   encodeSecret(secret: Uint8Array): Bytes;
   /** The secret in those octets, or `undefined`. Never throws. */
   decodeSecret(octets: Uint8Array): Bytes | undefined;
@@ -69,7 +69,7 @@ export const ed25519: KeyAlgorithm = {
   decodeSecret: (octets) => readDer(octets, (reader) => reader.octetString()),
 };
 
-/** A private key taken apart; the secret is in the clear, so do not keep it. */
+/** A decoded private key. It contains the secret in the clear, so do not keep it. */
 export interface DecodedPrivateKey {
   readonly algorithm: KeyAlgorithm;
   readonly secret: Bytes;
@@ -77,19 +77,22 @@ export interface DecodedPrivateKey {
 
 /** A set of key algorithms. */
 export interface KeyRegistry {
-  /** Bounded by the number of algorithms it was made with. */
+  /** Bounded by the algorithms it was made with. */
   readonly algorithms: readonly KeyAlgorithm[];
-  /** The algorithm of that name, or `undefined`. */
+  /** The algorithm with that name, or `undefined`. */
   byName(name: string): KeyAlgorithm | undefined;
-  /** The public key that `spki` holds; `algorithm` is the OID when this registry does not know it. Never throws. */
+  /** The public key in `spki`; `algorithm` is the OID when this registry does not know it. Never throws. */
   parsePublicKey(spki: Uint8Array): PublicKey | undefined;
-  /** A verifier for an SPKI; `undefined` when its algorithm is unknown here or its bits are no usable key. Never throws. */
+  /**
+   * A verifier for an SPKI; `undefined` when its algorithm is unknown here or its bits are not a usable key. Never
+   * throws.
+   */
   verifier(spki: Uint8Array): Verifier | undefined;
   /** A signer for a secret of the named algorithm. @throws {TypeError} {RangeError} when there is no such key. */
   signer(name: string, secret: Uint8Array): Signer;
   /** PKCS#8 of a secret. @throws {TypeError} when the algorithm is unknown here. */
   encodePrivateKey(name: string, secret: Uint8Array): Bytes;
-  /** The secret in a PKCS#8, or `undefined` when it is malformed or of an algorithm unknown here. Never throws. */
+  /** The secret in a PKCS#8; `undefined` when it is malformed or its algorithm is unknown here. Never throws. */
   decodePrivateKey(pkcs8: Uint8Array): DecodedPrivateKey | undefined;
 }
 
@@ -105,9 +108,9 @@ function spkiOf(algorithm: KeyAlgorithm, secret: Uint8Array): Bytes {
 }
 
 /**
- * A registry of `algorithms`.
+ * Creates a registry of `algorithms`.
  *
- * @throws {TypeError} when two of them have one name or one identifier.
+ * @throws {TypeError} when two of them have the same name or identifier.
  */
 export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegistry {
   const known = [...algorithms];
@@ -146,7 +149,7 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
     signer(name, secret) {
       const algorithm = demand(name);
       assertBytes(secret, `${name} secret`, algorithm.secretBytes);
-      if (!algorithm.isSecret(secret)) throw new RangeError(`Cannot take ${name} secret: it is no key`);
+      if (!algorithm.isSecret(secret)) throw new RangeError(`Cannot take ${name} secret: it is not a key`);
       return { publicKey: { algorithm: name, spki: spkiOf(algorithm, secret) }, sign: algorithm.sign(secret) };
     },
     encodePrivateKey(name, secret) {
@@ -158,7 +161,7 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
       const algorithm = info === undefined ? undefined : find(info.algorithm);
       const secret = algorithm?.decodeSecret(info!.privateKey);
       if (algorithm === undefined || secret === undefined || !algorithm.isSecret(secret)) return undefined;
-      // A file whose two parts are of two keys is damaged, or made to deceive.
+      // A file with two parts of different keys is damaged, or an attack.
       const { publicKey } = info!;
       if (publicKey !== undefined && !equalBytes(publicKey, algorithm.publicBits(secret))) return undefined;
       return { algorithm, secret };
@@ -167,8 +170,8 @@ export function createKeyRegistry(algorithms: readonly KeyAlgorithm[]): KeyRegis
 }
 
 /**
- * The public key that `spki` holds, or `undefined` when it is malformed, or of an algorithm that the registry knows and its
- * bits could never verify a signature. Never throws. @internal
+ * The public key in `spki`; `undefined` when it is malformed, or when the registry knows its algorithm and its bits can
+ * never verify a signature. Never throws. @internal
  */
 export function usablePublicKey(registry: KeyRegistry, spki: Uint8Array): PublicKey | undefined {
   const verifier = registry.verifier(spki);
@@ -181,7 +184,7 @@ export function usablePublicKey(registry: KeyRegistry, spki: Uint8Array): Public
   return isKnown ? undefined : key;
 }
 
-/** Whether two public keys are the same key. Takes the same time wherever they differ. */
+/** Whether two public keys are equal. The time does not depend on where they differ. */
 export function equalPublicKeys(a: PublicKey, b: PublicKey): boolean {
   return equalBytes(a.spki, b.spki);
 }

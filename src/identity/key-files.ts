@@ -1,6 +1,6 @@
 /**
- * `shoal/key-files`: private keys in files, as PEM, readable by their owner only. A subpath of its own, so that
- * `shoal/keys` runs where there are no files.
+ * `shoal/key-files`: private keys in PEM files that only their owner can read. A separate subpath, so that `shoal/keys`
+ * runs on platforms without files.
  */
 
 import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
@@ -8,24 +8,27 @@ import { describeKind } from '../base/checks.ts';
 import { exportKey, importKey } from './import-key.ts';
 import { type PrivateKey } from './private-key.ts';
 
-/** How a key file is read. */
+/** Options for reading a key file. */
 export interface ReadKeyFileOptions {
-  /** Takes a file that other users can read. Windows has no such bits and is never refused. @default false */
+  /**
+   * Accepts a file that other users can read. Windows has no such permission bits, so files are never refused there.
+   * @default false
+   */
   readonly allowReadableByOthers?: boolean | undefined;
 }
 
-/** How a key file is written. */
+/** Options for writing a key file. */
 export interface WriteKeyFileOptions {
-  /** Replaces what is there. @default false */
+  /** Replaces an existing file. @default false */
   readonly overwrite?: boolean | undefined;
 }
 
-/** No key file is near this long, so nothing longer is read. */
+/** Longer files are not read; no key file is nearly this long. */
 const MAX_KEY_FILE_BYTES = 64 * 1024;
 const GROUP_AND_OTHERS = 0o077;
 
 async function readText(file: FileHandle, path: string, options: ReadKeyFileOptions): Promise<string> {
-  // The handle is asked, not the path: nobody can change the file in between.
+  // Checks the open handle and not the path, so that the file cannot be exchanged in between.
   const { mode, size } = await file.stat();
   const open = process.platform !== 'win32' && (mode & GROUP_AND_OTHERS) !== 0;
   if (open && options.allowReadableByOthers !== true) {
@@ -40,7 +43,7 @@ async function readText(file: FileHandle, path: string, options: ReadKeyFileOpti
  * Reads a private key in PEM.
  *
  * @throws {TypeError} (by rejection) when the file holds no key, or when other users can read it.
- * @throws {Error} (by rejection) what node:fs says when it cannot be opened.
+ * @throws {Error} (by rejection) the error of node:fs when it cannot be opened.
  */
 export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}): Promise<PrivateKey> {
   checkPath(path);
@@ -53,9 +56,10 @@ export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}
 }
 
 /**
- * Writes a private key as PEM with mode 0600. The name appears, or leads to the new key, only when all of it is on the disk.
+ * Writes a private key as PEM with mode 0600. The name appears, or refers to the new key, only when all of it is on the
+ * disk.
  *
- * @throws {Error} (by rejection) what node:fs says: `EEXIST` when there is such a file and `overwrite` is not set.
+ * @throws {Error} (by rejection) the error of node:fs: `EEXIST` when the file exists and `overwrite` is not set.
  */
 export async function writeKeyFile(path: string, key: PrivateKey, options: WriteKeyFileOptions = {}): Promise<void> {
   checkPath(path);
@@ -76,19 +80,19 @@ export async function writeKeyFile(path: string, key: PrivateKey, options: Write
   }
 }
 
-/** The system's own messages quote the path, so no key may be taken for one. */
+/** The system's error messages quote the path, so a key passed as a path must be rejected. */
 function checkPath(path: string): void {
   if (typeof path !== 'string') throw new TypeError(`Cannot use key file: expected a path, got ${describeKind(path)}`);
   if (path.includes('-----BEGIN ')) throw new TypeError('Cannot use key file: expected a path, got a key in PEM');
 }
 
-/** Gives a file its name, which must be free: a link fails where there is one, a rename would replace it. */
+/** Gives a file its name, which must be unused: a link fails when the name exists, a rename would replace it. */
 async function claim(part: string, path: string): Promise<void> {
   try {
     await link(part, path);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw error;
-    // A file system without links: the name is taken first, so that nobody else's file is replaced.
+    // On a file system without links, the name is created first, so that no other file is replaced.
     await (await open(path, 'wx', 0o600)).close();
     await rename(part, path);
   }

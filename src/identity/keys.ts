@@ -1,4 +1,4 @@
-/** `shoal/keys`: private and public keys, fingerprints, PeerIDs, signatures for applications. Names only. */
+/** `shoal/keys`: private and public keys, fingerprints, PeerIDs, signatures for applications. Exports only. */
 
 export { fingerprints, peerIdOfKey, sshFingerprint, sshWireKey, type Fingerprint } from './fingerprints.ts';
 export {

@@ -1,5 +1,5 @@
 /**
- * Object identifiers, as dotted text: immutable, and `===` is equality.
+ * Object identifiers as dotted text: immutable, comparable with `===`.
  *
  * Source: ITU-T X.690 §8.19.
  */
@@ -24,11 +24,11 @@ export type KnownOid =
   | 'subjectAltName'
   | 'commonName';
 
-/** The identifiers that shoal knows by name. */
+/** The identifiers with names here. */
 export const OIDS: Readonly<Record<KnownOid, Oid>> = {
   /** RFC 8410 §3; key and signature. */
   ed25519: '1.3.101.112',
-  /** RFC 8410 §3; named by go-p2p without a codec. */
+  /** RFC 8410 §3; go-p2p names it but has no codec. */
   ed448: '1.3.101.113',
   /** RFC 8410 §3; key agreement: the static keys of Noise. */
   x25519: '1.3.101.110',
@@ -53,12 +53,12 @@ export const OIDS: Readonly<Record<KnownOid, Oid>> = {
 /** Arcs are at most 64 bits wide here, as in go-p2p; that is ten bytes of seven bits. */
 const MAX_ARC_BYTES = 10;
 const MAX_ARC = 0xffff_ffff_ffff_ffffn;
-/** 2^28: what is left of 35 bits when seven more come. */
+/** 2^28: what remains of 35 bits when seven more are added. */
 const LOW_REST = 0x1000_0000;
-/** Longest content that is read: no identifier in use comes near. */
+/** The longest content that is read: no identifier in use is nearly this long. */
 const MAX_OID_BYTES = 128;
 
-/** The arcs of dotted text, or `undefined` when it is no object identifier. */
+/** The arcs of dotted text; `undefined` when it is not an object identifier. */
 function arcsOf(oid: string): bigint[] | undefined {
   if (!/^[0-2](\.(0|[1-9][0-9]*))+$/.test(oid)) return undefined;
   const arcs = oid.split('.').map(BigInt);
@@ -91,7 +91,7 @@ export function encodeOid(oid: Oid): Bytes {
   return Uint8Array.from(bytes);
 }
 
-/** The dotted text of content bytes, or `undefined` when they are not the one right encoding. Never throws. */
+/** The dotted text of content bytes; `undefined` when they are not the canonical encoding. Never throws. */
 export function decodeOid(content: Uint8Array): Oid | undefined {
   if (content.length === 0 || content.length > MAX_OID_BYTES) return undefined;
   const values: bigint[] = [];

@@ -1,4 +1,4 @@
-/** PEM (RFC 7468): DER between two lines of text. */
+/** PEM (RFC 7468): DER as base64 between two lines of text. */
 
 import { type Bytes } from '../base/bytes.ts';
 
@@ -13,7 +13,7 @@ const LINE_CHARACTERS = 64;
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^\S\n]*\n([A-Za-z0-9+/=\s]*)-----END \1-----/g;
 const BEGIN = /-----BEGIN ([A-Z0-9 ]+)-----/;
 
-/** Line ends of Unix, Windows and old Macs as those of Unix. */
+/** Converts the line ends of Windows and old Macs to those of Unix. */
 function unixLines(text: string): string {
   return text.replaceAll(/\r\n?/g, '\n');
 }
@@ -26,7 +26,7 @@ export function encodePem(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }
 
-/** All blocks in `text`, in order; those whose base64 is broken are left out. Never throws. */
+/** All blocks in `text`, in order; those with invalid base64 are omitted. Never throws. */
 export function decodePem(text: string): PemBlock[] {
   const blocks: PemBlock[] = [];
   for (const [, label, body] of unixLines(text).matchAll(BLOCK)) {
@@ -44,7 +44,9 @@ function decodeBase64(text: string): Bytes | undefined {
   }
 }
 
-/** Why {@link decodePem} finds no block of that label: of the first one that begins, or that none does. @internal */
+/**
+ * Why {@link decodePem} finds no block with that label: the fault of the first block, or that there is none. @internal
+ */
 export function pemFault(text: string, label: string): string {
   const lines = unixLines(text);
   const [begin, found] = BEGIN.exec(lines) ?? [];
@@ -53,7 +55,7 @@ export function pemFault(text: string, label: string): string {
   const [before, ...rest] = lines.slice(lines.indexOf(begin) + begin.length).split('-----END ');
   const end = rest[0];
   if (end === undefined) return `the PEM block "${label}" has no END line`;
-  if (!end.startsWith(`${label}-----`)) return `the END line of the PEM block "${label}" is another one's`;
+  if (!end.startsWith(`${label}-----`)) return `the END line of the PEM block "${label}" has another label`;
   if (before!.includes('ENCRYPTED')) return `the PEM block "${label}" is encrypted`;
   if (before!.includes(':')) return `the PEM block "${label}" has headers; without those lines it can be read`;
   if (!before!.includes('\n')) return `the BEGIN line of the PEM block "${label}" does not end`;

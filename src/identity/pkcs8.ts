@@ -5,19 +5,19 @@ import { assertBytes } from '../base/checks.ts';
 import { contextTag, der, derSequence, derUnsigned, readDer, TAG } from './der.ts';
 import { encodeAlgorithmIdentifier, readAlgorithmIdentifier, type AlgorithmIdentifier } from './spki.ts';
 
-/** RFC 5958 §2: the public key, a bit string under a tag of its own. */
+/** RFC 5958 §2: the public key, a bit string with its own tag. */
 const PUBLIC_KEY = contextTag(1, false);
 
-/** A private key before anybody has looked at its contents. */
+/** A private key whose contents are not checked yet. */
 export interface PrivateKeyInfo {
   readonly algorithm: AlgorithmIdentifier;
-  /** What the algorithm says a private key is: for Ed25519 an octet string in this octet string (RFC 8410 §7). */
+  /** The key in the form of its algorithm: for Ed25519 an octet string in this octet string (RFC 8410 §7). */
   readonly privateKey: Bytes;
-  /** The public key that version 2 may carry. {@link encodePkcs8} writes none. */
+  /** The public key that version 2 may contain. {@link encodePkcs8} writes none. */
   readonly publicKey?: Bytes | undefined;
 }
 
-/** DER of a private key, version 1 (number 0). @throws {TypeError} when the OID is none, or the key no bytes. */
+/** DER of a private key, version 1 (number 0). @throws {TypeError} when the OID is invalid, or the key not bytes. */
 export function encodePkcs8(info: PrivateKeyInfo): Bytes {
   assertBytes(info.privateKey, 'privateKey');
   return derSequence(
@@ -28,7 +28,7 @@ export function encodePkcs8(info: PrivateKeyInfo): Bytes {
 }
 
 /**
- * The private key in `pkcs8`, or `undefined` when it is not strict DER to the last byte. Versions 1 and 2 are read,
+ * Decodes a private key; `undefined` when it is not strict DER without trailing bytes. Versions 1 and 2 are read,
  * attributes are skipped. Never throws.
  */
 export function decodePkcs8(pkcs8: Uint8Array): PrivateKeyInfo | undefined {

@@ -1,6 +1,6 @@
 /**
- * Signatures for applications: over a context and bytes, in a form that no protocol of shoal signs. So nobody can have an
- * identity key sign a peer record, a handshake or a certificate by asking it to sign "a challenge".
+ * Signatures for applications: over a context and bytes, in a form that no protocol of shoal uses. So nobody can obtain
+ * a signature of a peer record, a handshake or a certificate from an identity key by asking it to sign "a challenge".
  *
  * Source: docs/wire/signed-text.md.
  */
@@ -12,7 +12,7 @@ import { defaultKeyRegistry } from './ecdsa-p256.ts';
 import { type KeyRegistry } from './key-algorithm.ts';
 
 /**
- * What everything here begins with. Other things that our keys sign begin otherwise: `shoal peer record`,
+ * The prefix of all signed bytes here. Other things that these keys sign begin differently: `shoal peer record`,
  * `shoal/noise/static-key`, the 64 spaces of TLS 1.3, the DER of certificates; P2PKE signs hashes.
  */
 const PREFIX: Bytes = encodeText('shoal signed text 1\0');
@@ -31,11 +31,11 @@ export function signedTextBytes(context: string, bytes: Uint8Array): Bytes {
 }
 
 /**
- * Whether `signature` is that of `PrivateKey.signText` by this key over the same context and the same bytes. False for
- * any other signature, one by `PrivateKey.sign` included, and for keys whose algorithm the registry does not know.
+ * Whether `signature` was made by `PrivateKey.signText` with this key over the same context and bytes. False for any
+ * other signature, including one by `PrivateKey.sign`, and for keys whose algorithm the registry does not know.
  *
  * @param context - 1 to 255 bytes of UTF-8.
- * @throws {TypeError | RangeError} for a context that is none, and for bytes or a signature that are none.
+ * @throws {TypeError | RangeError} for an invalid context, and for bytes or a signature that are not a Uint8Array.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** `shoal/x509`: object identifiers, keys as SPKI and PKCS#8, certificates. Names only. */
+/** `shoal/x509`: object identifiers, keys as SPKI and PKCS#8, certificates. Exports only. */
 
 export {
   createSelfSignedCertificate,

@@ -1,4 +1,4 @@
-/** A pipe as a stream of Node, for what takes nothing else: node:tls over the pipes of virtual networks. */
+/** A pipe as a Node stream, for libraries that need one: node:tls over the pipes of virtual networks. */
 
 import { Duplex } from 'node:stream';
 
@@ -7,8 +7,8 @@ import { later } from '../runtime/later.ts';
 import { type Pipe } from './pipe.ts';
 
 /**
- * Turns of the event loop that node:tls takes at most between what it is given and what it gives. A virtual clock cannot see
- * them, and would go on to the next timeout.
+ * The maximum number of turns of the event loop that node:tls takes between input and output. A virtual clock cannot
+ * see them, and would advance to the next timeout.
  */
 const SETTLING_TURNS = 16;
 
@@ -61,7 +61,7 @@ export class PipeDuplex extends Duplex {
     done(error);
   }
 
-  /** Keeps this instant, for a few turns from now on. */
+  /** Holds the clock at this instant for a few turns. */
   #settle(): void {
     const isIdle = this.#turns === 0;
     this.#turns = SETTLING_TURNS;

@@ -1,6 +1,6 @@
 /**
- * Puts messages together from parts, sans-IO, within bounds that no sender can exceed. Shared by frag and mbapp; each
- * brings its own wire format.
+ * Reassembles messages from parts, sans-IO, within limits that no sender can exceed. Used by frag and mbapp, each with
+ * its own wire format.
  */
 
 import { type Addr, ipOf } from '../core/addr.ts';
@@ -8,52 +8,52 @@ import { type Bytes, concatBytes } from '../base/bytes.ts';
 import { type Millis } from '../base/machine.ts';
 import { sourceOf } from '../base/source-shares.ts';
 
-/** What half-built messages may cost. */
+/** The limits of incomplete messages. */
 export interface ReassemblyLimits {
   /** A message with more parts is dropped. */
   readonly maxParts: number;
-  /** A message that grows beyond is dropped. */
+  /** A message that becomes larger is dropped. */
   readonly maxMessageBytes: number;
   readonly maxMessages: number;
   readonly maxMessagesPerSource: number;
-  /** Payload bytes of all half-built messages, plus {@link PART_COST_BYTES} a part. */
+  /** Payload bytes of all incomplete messages, plus {@link PART_COST_BYTES} per part. */
   readonly maxBytes: number;
   readonly maxBytesPerSource: number;
-  /** A message that is not whole after this is given up. */
+  /** A message that is incomplete after this time is dropped. */
   readonly maxAgeMs: number;
 }
 
-/** What keeping a part costs beyond its bytes: a map entry and a view. An estimate, on the high side. */
+/** The cost of a part in addition to its bytes: a map entry and a view. A conservative estimate. */
 export const PART_COST_BYTES = 128;
 
 /** One part of a message of several. */
 export interface MessagePart {
-  /** Tells this message of its source from others; from the wire, or made of what is there. */
+  /** Identifies this message among those of its source; from the wire, or derived from other fields. */
   readonly id: number | string;
   /** 0 to `total` − 1. */
   readonly part: number;
-  /** How many parts there are, 2 or more. */
+  /** The number of parts, 2 or more. */
   readonly total: number;
-  /** Bytes of the whole message, where the wire says so. */
+  /** Bytes of the whole message, if the wire format contains it. */
   readonly sizeBytes?: number | undefined;
-  /** Kept until the message is whole. */
+  /** Kept until the message is complete. */
   readonly data: Bytes;
 }
 
-/** Why a part, or a half-built message, was given up. Layers put their name in front. */
+/** Why a part, or an incomplete message, was dropped. Layers add their name as a prefix. */
 export type ReassemblyDrop =
-  /** Another total than the parts before it, or parts that do not add up to it; the whole message is given up. */
+  /** The total differs from that of earlier parts, or the parts do not match it; the whole message is dropped. */
   | 'inconsistent_total'
-  /** This part is there already, or its message is complete. */
+  /** This part was received already, or its message is complete. */
   | 'duplicate'
-  /** The message is larger than this receiver takes. */
+  /** The message is larger than this receiver accepts. */
   | 'too_large'
-  /** Given up for newer messages: too much was half-built. */
+  /** Dropped for newer messages: too many were incomplete. */
   | 'evicted'
-  /** Too old: a part must have been lost. */
+  /** Too old: a part was probably lost. */
   | 'incomplete';
 
-/** What came of a part. */
+/** The result of a part. */
 export type PartOutcome =
   | { readonly type: 'message'; readonly payload: Bytes }
   | { readonly type: 'waiting' }
@@ -78,7 +78,7 @@ interface Source {
   bytes: number;
 }
 
-/** What the sources of one network (/24, /64) have half-built: one host with many ports or keys takes one share. */
+/** The incomplete messages of the sources of one network (/24, /64): one host with many ports or keys has one share. */
 interface Network {
   readonly name: string;
   /** Oldest first. Bounded by `maxMessages`. */
@@ -86,22 +86,22 @@ interface Network {
   bytes: number;
 }
 
-/** How long, and how many, finished messages are remembered, so that late duplicates of their parts are known. */
+/** How long, and how many, finished messages are remembered, so that late duplicates of their parts are recognised. */
 const FINISHED_MS = 2000;
 const MAX_FINISHED = 1024;
 
 const WAITING: PartOutcome = { type: 'waiting' };
 
-/** Half-built messages of all sources. */
+/** Incomplete messages of all sources. */
 export class Reassembly {
   readonly #limits: ReassemblyLimits;
-  /** Bounded by `maxMessages`: a source without messages is forgotten. */
+  /** Bounded by `maxMessages`: a source without messages is removed. */
   readonly #sources = new Map<string, Source>();
-  /** Bounded by `maxMessages`: a network without messages is forgotten. */
+  /** Bounded by `maxMessages`: a network without messages is removed. */
   readonly #networks = new Map<string, Network>();
-  /** All half-built messages, oldest first. Bounded by `maxMessages`. */
+  /** All incomplete messages, oldest first. Bounded by `maxMessages`. */
   readonly #all = new Set<HalfBuilt>();
-  /** When messages were finished, oldest first. Bounded by {@link MAX_FINISHED}. */
+  /** When messages were completed, oldest first. Bounded by {@link MAX_FINISHED}. */
   readonly #finished = new Map<string, Millis>();
   #bytes = 0;
   #evicted = 0;
@@ -110,30 +110,30 @@ export class Reassembly {
     this.#limits = limits;
   }
 
-  /** Half-built messages now. */
+  /** The number of incomplete messages. */
   get messages(): number {
     return this.#all.size;
   }
 
-  /** What they cost now, in bytes. */
+  /** Their cost in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** When the oldest half-built message is given up; `undefined` without any. */
+  /** When the oldest incomplete message is dropped; `undefined` without any. */
   get deadlineMs(): Millis | undefined {
     for (const oldest of this.#all) return oldest.bornMs + this.#limits.maxAgeMs;
     return undefined;
   }
 
-  /** How many messages were given up for want of room since the last call. */
+  /** The number of messages dropped for lack of room since the last call. */
   takeEvicted(): number {
     const evicted = this.#evicted;
     this.#evicted = 0;
     return evicted;
   }
 
-  /** Gives up what is too old. @returns how many. */
+  /** Drops messages that are too old. @returns how many. */
   handleTimeout(now: Millis): number {
     let incomplete = 0;
     for (const half of this.#all) {
@@ -144,7 +144,7 @@ export class Reassembly {
     return incomplete;
   }
 
-  /** Takes a part. `part.data` is kept. */
+  /** Handles a part. `part.data` is kept. */
   handlePart(now: Millis, source: Addr, part: MessagePart): PartOutcome {
     const { maxParts, maxMessageBytes } = this.#limits;
     if (part.total > maxParts || (part.sizeBytes ?? 0) > maxMessageBytes) return dropped('too_large');
@@ -168,7 +168,7 @@ export class Reassembly {
     return this.#all.has(half) ? WAITING : dropped('evicted');
   }
 
-  /** The message a part belongs to, begun if need be; `undefined` when it is finished. */
+  /** The message of a part, created if necessary; `undefined` when it is complete already. */
   #find(now: Millis, addr: Addr, { id, total, sizeBytes }: MessagePart): HalfBuilt | undefined {
     const known = this.#sources.get(addr.text)?.messages.get(id);
     if (known !== undefined) return known;
@@ -197,7 +197,7 @@ export class Reassembly {
     source.network.bytes += bytes;
   }
 
-  /** A source that asks for too much pays with its own oldest message; all together, the network that takes the most. */
+  /** A source above its limit loses its own oldest message; at the total limit, the network that uses the most does. */
   #keepBounds({ source }: HalfBuilt): void {
     const { maxMessages, maxMessagesPerSource, maxBytes, maxBytesPerSource } = this.#limits;
     while (source.messages.size > maxMessagesPerSource || source.bytes > maxBytesPerSource) {
@@ -207,7 +207,10 @@ export class Reassembly {
     while (this.#bytes > maxBytes) this.#evict(this.#greediest(({ bytes }) => bytes));
   }
 
-  /** The messages, oldest first, of the network that takes the most; of equals the one that is there for longest. */
+  /**
+   * The messages, oldest first, of the network that uses the most; of equal ones, the network that has been present
+   * longest.
+   */
   #greediest(taken: (network: Network) => number): Iterable<HalfBuilt> {
     let greediest: Network | undefined;
     for (const network of this.#networks.values()) {
@@ -250,7 +253,7 @@ export class Reassembly {
   }
 }
 
-/** Whether parts of so many bytes can be, or are, all of a message whose size was announced. */
+/** Whether this many bytes of parts are possible for a message with an announced size, or all of it. */
 function fits(sizeBytes: number | undefined, payloadBytes: number, isLast: boolean): boolean {
   if (sizeBytes === undefined) return true;
   return isLast ? payloadBytes === sizeBytes : payloadBytes <= sizeBytes;

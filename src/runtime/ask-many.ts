@@ -1,27 +1,27 @@
-/** Scatter and gather: one request to many, answers as they come. */
+/** Scatter and gather: sends one request to many peers, and yields answers as they arrive. */
 
 import { type Addr } from '../core/addr.ts';
 import { type AskOptions, type Asks } from '../core/ask.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { assertBytes, wholeNumber } from '../base/checks.ts';
 
-/** How {@link askMany} goes about it; the rest goes to each ask. */
+/** Options of {@link askMany}; the other fields apply to each ask. */
 export interface AskManyOptions extends AskOptions {
-  /** Asks under way at once. @default 16 */
+  /** Asks in progress at the same time. @default 16 */
   readonly concurrency?: number | undefined;
 }
 
-/** What came of one ask. */
+/** The result of one ask. */
 export type AskResult<A extends Addr> =
   | { readonly dst: A; readonly ok: true; readonly answer: Bytes }
   | { readonly dst: A; readonly ok: false; readonly error: unknown };
 
 /**
- * Sends one request to many peers and yields the outcome of each ask as it ends. Leaving the loop gives up
- * the asks under way; no more are begun.
+ * Sends one request to many peers and yields the outcome of each ask as it ends. Leaving the loop cancels the pending
+ * asks; no more are begun.
  *
- * @param dsts - addresses to ask; read as places become free.
- * @throws (while iterating) `signal.reason` when given up.
+ * @param dsts - addresses to ask; read when an ask can begin.
+ * @throws (while iterating) `signal.reason` when aborted.
  *
  * @example
  * ```ts
@@ -79,7 +79,7 @@ async function* scatter<A extends Addr>(
       else if (running.size === 0 && !more) return;
     }
   } finally {
-    over.abort(signal?.aborted === true ? signal.reason : new Error('The answers are not wanted any more'));
+    over.abort(signal?.aborted === true ? signal.reason : new Error('The answers are no longer needed'));
     signal?.removeEventListener('abort', onAbort);
     dsts.return?.();
   }

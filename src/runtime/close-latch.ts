@@ -1,4 +1,4 @@
-/** The end of a swarm, once. */
+/** Closes a swarm exactly once. */
 
 import { isPending } from './promises.ts';
 import { closedError, type P2PError } from '../core/errors.ts';
@@ -6,19 +6,19 @@ import { type Realm } from '../core/realm.ts';
 import { type Closed } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
 
-/** `close()` ends within a second, whatever hangs below. Source: the contract, design rule "Ending". */
+/** `close()` ends within a second, whatever the layers below do. Source: the contract, design rule "Ending". */
 export const CLOSE_DEADLINE_MS = 1000;
 
-/** What a latch needs to end a swarm. */
+/** What a latch needs to close a swarm. */
 export interface CloseLatchOptions {
   readonly realm: Realm;
   /** The layer's name, for the trace. */
   readonly layer: string;
-  /** Releases everything; a promise is waited for. Called once. May throw: that is traced and changes nothing. */
+  /** Releases all resources; a promise is awaited. Called once. If it throws, that is traced and changes nothing. */
   readonly release: (how: Closed) => unknown;
 }
 
-/** Ends once, by `close()` or by failure, and remembers how. */
+/** Ends once, by `close()` or by failure, and stores how. */
 export class CloseLatch {
   /** Resolves when everything is released; never rejects. */
   readonly closed: Promise<Closed>;
@@ -33,7 +33,7 @@ export class CloseLatch {
     this.#settle = resolve;
   }
 
-  /** Whether the end has begun. */
+  /** Whether closing has begun. */
   get isClosed(): boolean {
     return this.#how !== undefined;
   }
@@ -43,18 +43,20 @@ export class CloseLatch {
     return this.#how;
   }
 
-  /** The `closed` error for something attempted after the end; `what` as in "Cannot …". */
+  /** The `closed` error for an operation after the end; `what` completes "Cannot …". */
   error(what: string): P2PError {
     return closedError(what, this.#how?.cause);
   }
 
-  /** Ends by the user's wish. Idempotent; resolves when all is released or after {@link CLOSE_DEADLINE_MS}. */
+  /**
+   * Ends at the user's request. Idempotent; resolves when everything is released or after {@link CLOSE_DEADLINE_MS}.
+   */
   close(): Promise<void> {
     this.#end({ by: 'local' });
     return this.closed.then(() => undefined);
   }
 
-  /** Ends because what the swarm stands on broke. Harmless when it has ended. */
+  /** Ends because the layer below failed. Has no effect after the end. */
   fail(cause: unknown): void {
     this.#end({ by: 'failure', cause });
   }

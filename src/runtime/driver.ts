@@ -1,35 +1,38 @@
 /**
- * The one loop that runs a sans-IO machine: it takes outputs until the machine says `wait`, sends what is to be sent,
- * hands on events, and wakes the machine at its deadline.
+ * The loop that runs a sans-IO machine: it takes outputs until the machine returns `wait`, transmits, passes on events,
+ * and calls the machine at its deadline.
  */
 
 import { type Machine } from '../base/machine.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { clockOf } from './system-realm.ts';
 
-/** What a driver does with a machine's outputs. */
+/** How a driver handles a machine's outputs. */
 export interface DriverOptions<Transmit, Event> {
   readonly realm: Realm;
   /** Sends; must not throw. */
   readonly transmit: (transmit: Transmit) => void;
-  /** Takes an event; must not throw. It may call the machine's verbs, the driver polls again. */
+  /** Handles an event; must not throw. It may call methods of the machine; the driver then polls again. */
   readonly event: (event: Event) => void;
   /**
-   * Takes the bug, when the machine never says `wait` or wants to be woken at the same instant for ever; the driver has
-   * stopped by then. Close what depends on the machine.
+   * Receives the bug when the machine never returns `wait`, or asks for the same deadline forever; the driver has then
+   * stopped. Close what depends on the machine.
    */
   readonly failed: (bug: Error) => void;
-  /** The machine's deadlines are housekeeping that no call waits for; a function is called at each deadline. @default false */
+  /**
+   * The machine's deadlines are housekeeping that no call waits for; a function is called at each deadline. @default
+   * false
+   */
   readonly background?: boolean | (() => boolean) | undefined;
 }
 
 /**
- * How many outputs a machine may give in one go. A machine that never says `wait` would hang the process; this many
- * outputs for one input mean that it is broken. (1 MiB in 255-byte parts is 4113.)
+ * The maximum number of outputs in one poll. A machine that never returns `wait` would block the process; this many
+ * outputs for one input mean that it is faulty. (1 MiB in 255-byte parts needs 4113.)
  */
 export const MAX_OUTPUTS_PER_POLL = 100_000;
 
-/** How often a machine may be woken without time moving on; one that asks for more would spin for ever. */
+/** The number of times a machine may be called without time advancing; one that asks for more would loop forever. */
 export const MAX_WAKES_PER_INSTANT = 1000;
 
 /** Drives one machine. */
@@ -49,7 +52,9 @@ export class Driver<Transmit, Event> {
     this.#options = options;
   }
 
-  /** Takes all outputs. Call it after every input to the machine; calls from within `transmit` or `event` are fine. */
+  /**
+   * Takes all outputs. Call it after every input to the machine; it may be called from within `transmit` or `event`.
+   */
   poll(): void {
     if (this.#polling) {
       this.#again = true;
@@ -77,7 +82,7 @@ export class Driver<Transmit, Event> {
     }
   }
 
-  /** Disarms the timer and takes no more outputs. Idempotent. */
+  /** Cancels the timer and takes no more outputs. Idempotent. */
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();

@@ -1,4 +1,4 @@
-/** Messages as an async iterator, for the edge of an application. Swarms that wrap others never queue this way. */
+/** Messages as an async iterator, for applications. Swarms that wrap others do not queue this way. */
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
@@ -6,20 +6,20 @@ import { assertSignal, describeValue, wholeNumber } from '../base/checks.ts';
 import { type Message } from '../core/message.ts';
 import { type Swarm, assertSwarm } from '../core/swarm.ts';
 
-/** What happens to a message that comes when `capacity` are waiting. */
+/** What happens to a message that arrives when `capacity` messages are waiting. */
 export type Overflow =
-  /** The handler's promise stays pending: flow-controlled links stop reading, lossy ones drop by their own bound. */
+  /** The handler's promise stays pending: flow-controlled links stop reading, lossy ones drop at their own limit. */
   | 'wait'
-  /** The oldest waiting message is given up for it. */
+  /** The oldest waiting message is dropped. */
   | 'drop-oldest'
-  /** It is dropped. */
+  /** The new message is dropped. */
   | 'drop-newest'
-  /** The iterator throws `limit_exceeded` after what is waiting has been taken. */
+  /** The iterator throws `limit_exceeded` after the waiting messages have been taken. */
   | 'throw';
 
-/** How {@link messages} buffers. */
+/** The buffer of {@link messages}. */
 export interface MessagesOptions {
-  /** Messages that may wait for the loop. @default 256 (as many as a swarm lets pend) */
+  /** Messages that may wait for the loop. @default 256 (the pending limit of a swarm) */
   readonly capacity?: number | undefined;
   /** @default 'wait' */
   readonly overflow?: Overflow | undefined;
@@ -27,9 +27,9 @@ export interface MessagesOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The iterator that {@link messages} makes; leaving the loop detaches it from the swarm. */
+/** The iterator of {@link messages}; leaving the loop detaches it from the swarm. */
 export interface MessageIterator<A extends Addr> extends AsyncIterableIterator<Message<A>, undefined>, AsyncDisposable {
-  /** How many messages were given up for want of room. */
+  /** The number of messages dropped for lack of room. */
   readonly dropped: number;
   next(): Promise<IteratorResult<Message<A>, undefined>>;
   return(): Promise<IteratorResult<Message<A>, undefined>>;
@@ -39,10 +39,10 @@ export interface MessageIterator<A extends Addr> extends AsyncIterableIterator<M
 const OVERFLOWS: readonly Overflow[] = ['wait', 'drop-oldest', 'drop-newest', 'throw'];
 
 /**
- * Takes the swarm's handler slot at once and gives its messages in order of arrival, until the swarm closes or the loop
- * is left.
+ * Takes the swarm's handler slot at once and yields its messages in order of arrival, until the swarm closes or the
+ * loop is left.
  *
- * @throws {TypeError} when the swarm already has a handler, or for wrong options.
+ * @throws {TypeError} when the swarm already has a handler, or for invalid options.
  *
  * @example
  * ```ts
@@ -75,9 +75,9 @@ class MessageQueue<A extends Addr> implements MessageIterator<A> {
   readonly #overflow: Overflow;
   readonly #handler: Disposable;
   readonly #signal: AbortSignal | undefined;
-  /** Bounded by `capacity`; with `wait`, by what the swarm lets pend. */
+  /** Bounded by `capacity`; with `wait`, by the swarm's pending limits. */
   #waiting: Waiting<A>[] = [];
-  /** Callers of `next` with nothing to give them. Bounded by the calls under way. */
+  /** Callers of `next` that wait. Bounded by the pending calls. */
   #takers: PromiseWithResolvers<IteratorResult<Message<A>, undefined>>[] = [];
   #ended: { readonly error?: unknown } | undefined;
 

@@ -1,23 +1,23 @@
-/** Promises that are made once, so that the data path makes none of its own, and what to ask of one. */
+/** Shared promises, so that the data path creates none, and checks of promises. */
 
-/** What an accepted `tell` may return. */
+/** The result of an accepted `tell`. */
 export const RESOLVED: Promise<void> = Promise.resolve();
 
 /**
- * A rejected promise that is marked as handled: awaiting it throws, ignoring it is safe. That is what makes `tell`
- * fit for fire-and-forget.
+ * A rejected promise that is marked as handled: awaiting it throws, ignoring it is safe. So the result of `tell` may be
+ * ignored.
  */
 export function rejection<T = never>(error: unknown): Promise<T> {
   return markHandled(Promise.reject<T>(error));
 }
 
-/** Marks a promise as handled: a caller that awaits it still gets the error; it is not reported as unhandled. */
+/** Marks a promise as handled: a caller that awaits it still gets the error, but it is not reported as unhandled. */
 export function markHandled<P extends Promise<unknown>>(promise: P): P {
   promise.then(undefined, ignore);
   return promise;
 }
 
-/** The error has been given to the caller, who may choose to drop it. */
+/** The caller has the error and may ignore it. */
 function ignore(): void {}
 
 /** Whether a handler returned a promise. */

@@ -1,4 +1,4 @@
-/** Small things to do with messages that one waits for, or does not want. */
+/** Receives one message, or discards messages. */
 
 import { type Addr } from '../core/addr.ts';
 import { type Asks } from '../core/ask.ts';
@@ -10,9 +10,9 @@ import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
 
 /**
- * The next message. The handler slot is taken for as long as it waits.
+ * The next message. Takes the handler slot while it waits.
  *
- * @throws {TypeError | RangeError} (at once) when the swarm has a handler, or for wrong options.
+ * @throws {TypeError | RangeError} (at once) when the swarm has a handler, or for invalid options.
  * @throws (by rejection) {P2PError} `closed`, `timeout` (no deadline by default); `signal.reason`.
  */
 export function receiveOne<A extends Addr>(swarm: Swarm<A>, options: CallOptions = {}): Promise<Message<A>> {
@@ -60,12 +60,12 @@ export function receiveOne<A extends Addr>(swarm: Swarm<A>, options: CallOptions
   return promise;
 }
 
-/** Takes all tells and drops them, until disposed of. */
+/** Receives and drops all tells, until disposed. */
 export function discardTells<A extends Addr>(swarm: Swarm<A>): Disposable {
   return swarm.listen(() => {});
 }
 
-/** Answers all asks with nothing, until disposed of. */
+/** Answers all asks with empty bytes, until disposed. */
 export function discardAsks<A extends Addr>(swarm: Asks<A>): Disposable {
   return swarm.serve(() => EMPTY_BYTES);
 }

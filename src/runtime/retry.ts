@@ -1,4 +1,4 @@
-/** Tries again, with back-off. */
+/** Retries an operation with backoff. */
 
 import { P2PError } from '../core/errors.ts';
 import { assertFunction, assertSignal, describeOption, quantity, wholeNumber } from '../base/checks.ts';
@@ -9,13 +9,13 @@ import { clockOf, systemRealm } from './system-realm.ts';
 /** The pause in milliseconds before retry number `retry`, which counts from 0. */
 export type Backoff = (retry: number) => number;
 
-/** How an exponential back-off grows. Defaults are go-p2p's. */
+/** The growth of an exponential backoff. Defaults are go-p2p's. */
 export interface ExponentialBackoffOptions {
   /** The pause before the first retry. @default 100 */
   readonly initialMs?: number | undefined;
-  /** The pause doubles every so many retries. @default 2 */
+  /** The number of retries in which the pause doubles. @default 2 */
   readonly doubleEvery?: number | undefined;
-  /** No pause is longer. @default 30 000 */
+  /** The maximum pause. @default 30 000 */
   readonly maxMs?: number | undefined;
 }
 
@@ -33,27 +33,27 @@ export function constantBackoff(pauseMs: number): Backoff {
   return () => fixed;
 }
 
-/** How {@link retry} goes on. */
+/** Options of {@link retry}. */
 export interface RetryOptions extends CallOptions {
-  /** Whose time and randomness. @default the system's */
+  /** The source of time and randomness. @default the system's */
   readonly realm?: Realm | undefined;
-  /** Calls in all, the first included. @default Infinity: until `timeoutMs` */
+  /** Calls in total, including the first. @default Infinity: until `timeoutMs` */
   readonly maxAttempts?: number | undefined;
   /**
-   * Gives up when the next call would begin later than this. The error is then that of the last call.
+   * Stops when the next call would begin later than this. The error is then that of the last call.
    * @default 60 000
    */
   readonly timeoutMs?: number | undefined;
   /** @default exponential: 100 ms, doubling every 2 retries, at most 30 s */
   readonly backoff?: Backoff | undefined;
   /**
-   * Each pause is shortened by a random share of itself, up to this, drawn anew each time, so that peers that failed
-   * together do not come back together. 0 to 1. @default 0.25
+   * Each pause is shortened by a random share of itself, up to this value, chosen anew each time, so that peers that
+   * failed together do not retry together. 0 to 1. @default 0.25
    */
   readonly jitter?: number | undefined;
   /**
-   * Whether an error is worth another call.
-   * @default only a {@link P2PError} with `sent: 'no'`: nothing left, so the peer cannot act twice
+   * Whether to retry after an error.
+   * @default only after a {@link P2PError} with `sent: 'no'`: nothing was sent, so the peer cannot act twice
    */
   readonly shouldRetry?: ((error: unknown, attempt: number) => boolean) | undefined;
 }
@@ -61,7 +61,10 @@ export interface RetryOptions extends CallOptions {
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_JITTER = 0.25;
 
-/** Only what surely was not sent, and is not final: a closed swarm stays closed, a large message stays large. */
+/**
+ * Only for messages that were certainly not sent, and errors that are not final: a closed swarm stays closed, a large
+ * message stays large.
+ */
 function wasNotSent(error: unknown): boolean {
   return P2PError.is(error) && error.sent === 'no' && !FINAL_CODES.includes(error.code);
 }
@@ -69,11 +72,11 @@ function wasNotSent(error: unknown): boolean {
 const FINAL_CODES: readonly string[] = ['closed', 'mtu_exceeded', 'unsupported', 'identity_mismatch'];
 
 /**
- * Calls `operation` until it succeeds or is not worth another try.
+ * Calls `operation` until it succeeds or must not be retried.
  *
  * @param operation - gets the number of the call, from 0.
- * @throws {TypeError | RangeError} (at once) for wrong options.
- * @throws (by rejection) the error of the last call; `signal.reason` when given up.
+ * @throws {TypeError | RangeError} (at once) for invalid options.
+ * @throws (by rejection) the error of the last call; `signal.reason` when aborted.
  *
  * @example
  * ```ts
@@ -124,7 +127,7 @@ async function repeat<T>(operation: (attempt: number) => T | Promise<T>, checked
   }
 }
 
-/** A number from 0 (inclusive) to 1 (exclusive), drawn from the realm. */
+/** A number from 0 (inclusive) to 1 (exclusive), from the realm's randomness. */
 export function randomShare(realm: Realm): number {
   const bytes = realm.random(4);
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 0x1_0000_0000;

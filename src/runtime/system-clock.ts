@@ -1,20 +1,23 @@
-/** The clock of this machine. The only place in the library that sets timers. */
+/** The clock of this machine. The only place in the library that sets system timers. */
 
 import { assertFunction, describeValue } from '../base/checks.ts';
 import { type Clock, type Timer, type TimerOptions } from '../core/realm.ts';
 
-/** The longest delay that timers of browsers and Node take: 2^31 − 1 ms. Longer ones are armed again. */
+/** The longest delay that timers of browsers and Node support: 2^31 − 1 ms. Longer ones are set again. */
 const MAX_DELAY_MS = 0x7fff_ffff;
 
-/** Node has it, browsers have not; read once, so that test frameworks that replace it later do not stop us. */
+/** Exists in Node, but not in browsers; read once, so that test frameworks that replace it later have no effect. */
 const immediate: ((callback: () => void) => unknown) | undefined = Reflect.get(globalThis, 'setImmediate');
 
-/** Runs `callback` after the current turn of the event loop, before any timer; batches what is sent meanwhile. */
+/**
+ * Runs `callback` after the current turn of the event loop, before any timer; so messages of one turn are sent
+ * together.
+ */
 export const nextTurn: (callback: () => void) => void =
   immediate === undefined ? throughChannel() : (callback) => void immediate(callback);
 
 function throughChannel(): (callback: () => void) => void {
-  const due: (() => void)[] = []; // Bounded by what its callers arm: each of them arms at most one turn.
+  const due: (() => void)[] = []; // Bounded by its callers: each sets at most one callback per turn.
   const { port1, port2 } = new MessageChannel();
   port1.addEventListener('message', () => due.shift()?.());
   port1.start();
@@ -49,7 +52,7 @@ class SystemTimer implements Timer {
       nextTurn(() => this.#fire());
       return;
     }
-    // Rounded up, or a timer would find that its time has not quite come.
+    // Rounded up, or a timer could fire slightly too early.
     this.#handle = setTimeout(() => this.#fire(), Math.min(Math.ceil(Math.max(delay, 0)), MAX_DELAY_MS));
     if (this.#background) letProcessEnd(this.#handle);
   }
@@ -61,7 +64,7 @@ class SystemTimer implements Timer {
   }
 }
 
-/** @throws {TypeError} when `atMs` is no time, or `callback` no function. */
+/** @throws {TypeError} when `atMs` is not a time, or `callback` not a function. */
 export function checkTimer(atMs: number, callback: () => void): void {
   if (typeof atMs !== 'number' || Number.isNaN(atMs)) {
     throw new TypeError(`Cannot set timer: expected a time in milliseconds, got ${describeValue(atMs)}`);
@@ -69,7 +72,7 @@ export function checkTimer(atMs: number, callback: () => void): void {
   assertFunction(callback, 'callback');
 }
 
-/** In Node a timer keeps the process alive unless told not to; in browsers a timer is a number. */
+/** In Node a timer keeps the process alive unless unref'd; in browsers a timer is a number. */
 function letProcessEnd(handle: unknown): void {
   if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
     handle.unref();

@@ -4,7 +4,7 @@ import { type Bytes } from '../base/bytes.ts';
 import { type Clock, type ClockedRealm, type Realm, type TraceEvent } from '../core/realm.ts';
 import { systemClock } from './system-clock.ts';
 
-/** Web Crypto fills at most this many bytes a call (W3C Web Cryptography API §10.1.1). */
+/** The maximum bytes that Web Crypto fills per call (W3C Web Cryptography API §10.1.1). */
 const MAX_RANDOM_CALL_BYTES = 65_536;
 
 function systemRandom(length: number): Bytes {
@@ -15,7 +15,7 @@ function systemRandom(length: number): Bytes {
   return bytes;
 }
 
-/** This machine's time and randomness. The default of every swarm that is not given another realm. */
+/** This machine's time and randomness. The default of every swarm. */
 export const systemRealm: ClockedRealm = {
   clock: systemClock,
   nowMs: () => systemClock.nowMs(),
@@ -23,17 +23,17 @@ export const systemRealm: ClockedRealm = {
   random: systemRandom,
 };
 
-/** The same realm, with every event of every layer given to `trace`. */
+/** The same realm, with every event of every layer passed to `trace`. */
 export function withTrace<R extends Realm>(realm: R, trace: (event: TraceEvent) => void): R {
   return { ...realm, trace };
 }
 
-/** The clock of a realm; realms that bring none are taken to run in real time. */
+/** The clock of a realm; a realm without one runs in real time. */
 export function clockOf(realm: Realm): Clock {
   return 'clock' in realm && isClock(realm.clock) ? realm.clock : systemClock;
 }
 
-/** Whether `value` can tell the time and set timers. */
+/** Whether `value` can read the time and set timers. */
 export function isClock(value: unknown): value is Clock {
   const clock = value as Partial<Clock> | null | undefined;
   return typeof clock?.setTimer === 'function' && typeof clock.nowMs === 'function';

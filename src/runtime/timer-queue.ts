@@ -1,17 +1,17 @@
 /**
- * Timers in order of instant, and of arming within one instant. Arming and firing cost no comparison when many timers
+ * Timers in order of time, and of creation within one instant. Setting and firing need no comparison when many timers
  * share an instant, which is the common case in a virtual network.
  */
 
 import { type Timer } from '../core/realm.ts';
 
-/** An armed timer. */
+/** A pending timer. */
 export class TimerEntry implements Timer {
   readonly callback: () => void;
   readonly background: boolean;
-  /** Timers armed later have larger numbers. */
+  /** Timers set later have larger numbers. */
   readonly order: number;
-  /** The instant's list it is in, while armed. */
+  /** The bucket of its instant, while pending. */
   bucket: Bucket | undefined;
   readonly #queue: TimerQueue;
 
@@ -31,18 +31,18 @@ export class TimerEntry implements Timer {
 /** The timers of one instant. */
 interface Bucket {
   readonly atMs: number;
-  /** In order of arming; disarmed ones stay until the bucket is swept. */
+  /** In order of creation; cancelled ones stay until the bucket is swept. */
   entries: TimerEntry[];
   /** Entries before this have fired. */
   head: number;
-  /** Armed entries. */
+  /** Pending entries. */
   live: number;
 }
 
-/** Disarmed entries are swept out when they outnumber the armed ones by this. */
+/** Cancelled entries are removed when they outnumber the pending ones by this. */
 const SWEEP_SLACK = 64;
 
-/** Bounded by what is armed: disarmed entries never outnumber the armed ones by more than a constant per instant. */
+/** Bounded by the pending timers: cancelled entries never outnumber them by more than a constant per instant. */
 export class TimerQueue {
   readonly #buckets = new Map<number, Bucket>();
   /** A binary heap of the instants in `#buckets`, earliest first. */
@@ -50,7 +50,7 @@ export class TimerQueue {
   #foreground = 0;
   #order = 0;
 
-  /** How many timers were ever armed: those armed from now on have this order or a larger one. */
+  /** The number of timers ever set: new timers have this order or a larger one. */
   get armed(): number {
     return this.#order;
   }
@@ -82,9 +82,9 @@ export class TimerQueue {
   }
 
   /**
-   * Takes the next timer that is due at `nowMs`, disarmed; `undefined` when there is none.
+   * Removes and returns the next timer that is due at `nowMs`; `undefined` when there is none.
    *
-   * @param before - timers of this order and later ones are left alone.
+   * @param before - timers of this order and later ones are skipped.
    */
   takeDue(nowMs: number, before: number): TimerEntry | undefined {
     for (let instant = this.#instants[0]; instant !== undefined && instant <= nowMs; instant = this.#instants[0]) {
@@ -104,12 +104,12 @@ export class TimerQueue {
     return undefined;
   }
 
-  /** Whether any armed timer is more than housekeeping. */
+  /** Whether any pending timer is not housekeeping. */
   get awaited(): boolean {
     return this.#foreground > 0;
   }
 
-  /** The instant of the next timer. */
+  /** The time of the next timer. */
   nextAtMs(): number | undefined {
     for (let instant = this.#instants[0]; instant !== undefined; instant = this.#instants[0]) {
       const bucket = this.#buckets.get(instant)!;
@@ -138,7 +138,7 @@ export class TimerQueue {
     heap[at] = instant;
   }
 
-  /** Puts `instant` at the root and lets it sink to its place. */
+  /** Puts `instant` at the root of the heap and moves it down to its position. */
   #sink(instant: number): void {
     const heap = this.#instants;
     let at = 0;

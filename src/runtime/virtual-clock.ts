@@ -1,9 +1,9 @@
 /**
- * Virtual time: a clock that moves only when told to, so that a test of three hours takes milliseconds and a seed
- * replays a run.
+ * Virtual time: a clock that advances only on request, so that a test of three hours takes milliseconds and a run can
+ * be replayed from a seed.
  *
- * It runs everything due at this instant in order of arming, lets one turn of the event loop pass, so that promises and
- * streams settle, looks again at the same instant, and only then moves to the next one.
+ * It fires all timers due at this instant in order of creation, lets one turn of the event loop pass so that promises
+ * and streams settle, checks the same instant again, and only then advances to the next one.
  */
 
 import { describeValue, quantity } from '../base/checks.ts';
@@ -13,59 +13,59 @@ import { type TimerEntry, TimerQueue } from './timer-queue.ts';
 
 /** A clock for tests. */
 export interface VirtualClock extends Clock {
-  /** Moves time on by `ms`, firing everything that comes due. Resolves when that instant has settled. */
+  /** Advances time by `ms`, firing all timers that become due. Resolves when that instant has settled. */
   advance(ms: number): Promise<void>;
   /**
-   * Moves time on until `promise` settles, and settles as it does.
+   * Advances time until `promise` settles, and settles with its result.
    *
-   * @throws {Error} (by rejection) when nothing is armed that could settle it, or when `limitMs` have passed; the
-   *   message names what is being waited for.
+   * @throws {Error} (by rejection) when no timer is set that could settle it, or when `limitMs` have passed; the
+   * message names the pending waits.
    */
   run<T>(promise: PromiseLike<T>, options?: RunOptions): Promise<T>;
   /**
-   * Stops time until `promise` settles: for real I/O in the middle of virtual time (files, `crypto.subtle`, sockets),
-   * which the clock cannot see.
+   * Stops time until `promise` settles: for real I/O during virtual time (files, `crypto.subtle`, sockets), which the
+   * clock cannot see.
    */
   hold<T>(promise: PromiseLike<T>): Promise<T>;
-  /** What is being waited for now, as named by those who wait. */
+  /** The names of pending waits. */
   readonly waits: readonly string[];
 }
 
-/** How long {@link VirtualClock.run} goes on. */
+/** The time limit of {@link VirtualClock.run}. */
 export interface RunOptions {
   /**
-   * Virtual milliseconds after which it gives up.
-   * @default a day, and longer as long as fewer than 100 000 timers have fired: a long wait is no hang
+   * Virtual milliseconds after which it fails.
+   * @default a day, and longer as long as fewer than 100 000 timers have fired: a long wait is not a hang
    */
   readonly limitMs?: number | undefined;
 }
 
-/** How a virtual clock starts. */
+/** Options of a virtual clock. */
 export interface VirtualClockOptions {
   /** `nowMs()` at the start. @default 0 */
   readonly startMs?: number | undefined;
 }
 
 const DEFAULT_RUN_LIMIT_MS = 86_400_000;
-/** So many firings without an end are taken for a hang, once {@link DEFAULT_RUN_LIMIT_MS} have passed. */
+/** This many fired timers without an end count as a hang, once {@link DEFAULT_RUN_LIMIT_MS} have passed. */
 const MAX_FIRINGS_PER_RUN = 100_000;
 
 /**
- * How many timers may fire at one instant before the clock calls it a loop of zero-length timers. A thousand nodes that
- * pass ten thousand messages each at one instant stay below it.
+ * The number of timers that may fire at one instant before it counts as a loop of zero-length timers. A thousand nodes
+ * that each pass ten thousand messages at one instant stay below it.
  */
 const MAX_FIRINGS_PER_INSTANT = 20_000_000;
 
-/** @param options - where to start. */
+/** @param options - the start time. */
 export function createVirtualClock(options: VirtualClockOptions = {}): VirtualClock {
   return new VirtualClockLoop(quantity(options.startMs, 'startMs', 0, 0, Number.MAX_SAFE_INTEGER));
 }
 
-/** What somebody wants the loop to reach: an instant, or the settling of a promise. */
+/** What a caller wants the loop to reach: an instant, or the settling of a promise. */
 interface Goal {
-  /** The instant for `advance`, the last one allowed for `run`. */
+  /** The instant for `advance`, the last allowed one for `run`. */
   untilMs: number;
-  /** Until so many timers have fired in all, a `run` that has come to its last instant goes on. */
+  /** A `run` at its last instant continues until this many timers have fired in total. */
   readonly untilFired: number;
   readonly kind: 'advance' | 'run';
   done: boolean;
@@ -75,8 +75,8 @@ interface Goal {
 class VirtualClockLoop implements VirtualClock {
   #nowMs: number;
   readonly #timers = new TimerQueue();
-  readonly #goals = new Set<Goal>(); // Bounded by the calls under way.
-  readonly #waits = new Set<{ readonly what: () => string }>(); // Bounded by the calls under way.
+  readonly #goals = new Set<Goal>(); // Bounded by the pending calls.
+  readonly #waits = new Set<{ readonly what: () => string }>(); // Bounded by the pending calls.
   #holds = 0;
   #onRelease: (() => void) | undefined;
   #running = false;
@@ -158,7 +158,10 @@ class VirtualClockLoop implements VirtualClock {
     nextTurn(() => this.#turn());
   }
 
-  /** One turn: everything due now, then a turn of the event loop, then the next instant when nothing more is due. */
+  /**
+   * One turn: fires what is due now, yields to the event loop, then advances to the next instant when nothing more is
+   * due.
+   */
   #turn(): void {
     try {
       for (const goal of this.#goals) if (goal.done) this.#goals.delete(goal);
@@ -182,13 +185,13 @@ class VirtualClockLoop implements VirtualClock {
   }
 
   #firedAtInstant = 0;
-  /** How many timers have fired in all. */
+  /** The number of timers fired in total. */
   #fired = 0;
 
-  /** A timer that throws is a bug of the code that armed it: the loop stops and every goal learns of it. */
+  /** A throwing timer is a bug of the code that set it: the loop stops and every goal rejects. */
   #fireDue(): number {
     let fired = 0;
-    // What these timers arm in turn waits for the next turn: promises settle in between.
+    // Timers set by these wait for the next turn: promises settle in between.
     const { armed } = this.#timers;
     for (let entry = this.#due(armed); entry !== undefined; entry = this.#due(armed)) {
       fired++;
@@ -201,21 +204,19 @@ class VirtualClockLoop implements VirtualClock {
 
   #due(before: number): TimerEntry | undefined {
     if (this.#firedAtInstant > MAX_FIRINGS_PER_INSTANT)
-      throw new Error(
-        `Virtual time stands still at ${this.#nowMs} ms: timers of zero length arm each other without end`,
-      );
+      throw new Error(`Virtual time stands still at ${this.#nowMs} ms: timers of zero length set each other endlessly`);
     return this.#timers.takeDue(this.#nowMs, before);
   }
 
-  /** Nothing is due now. Moves to the next instant, or finishes goals. @returns whether there is more to do. */
+  /** Nothing is due now. Advances to the next instant, or finishes goals. @returns whether there is more to do. */
   #step(): boolean {
     if (this.#holds > 0) return true;
     const reached = Array.from(this.#goals).filter((goal) => goal.untilMs <= this.#nowMs && !this.#prolong(goal));
     for (const goal of reached) this.#finish(goal, goal.kind === 'run' ? this.#overdue() : undefined);
     if (this.#goals.size === 0) return false;
-    // Code that waited for this instant acts at this instant, before time moves on for the others.
+    // Code that waited for this instant runs before time advances for the others.
     if (reached.length > 0) return true;
-    // Background timers alone settle no promise, so they keep an `advance` going but not a `run`.
+    // Background timers alone settle no promise, so they keep an `advance` running but not a `run`.
     const goesOn = this.#timers.awaited || Array.from(this.#goals).some(({ kind }) => kind === 'advance');
     if (!goesOn) {
       for (const goal of this.#goals) this.#finish(goal, this.#stalled());
@@ -228,7 +229,7 @@ class VirtualClockLoop implements VirtualClock {
     return true;
   }
 
-  /** @returns whether the goal is given more time. */
+  /** @returns whether the goal gets more time. */
   #prolong(goal: Goal): boolean {
     if (goal.done || this.#fired >= goal.untilFired) return false;
     const nextMs = this.#timers.nextAtMs();
@@ -263,7 +264,7 @@ class VirtualClockLoop implements VirtualClock {
   #waiting(): string {
     const waits = this.waits;
     const shown = waits.slice(0, 10).join(', ');
-    if (waits.length === 0) return 'nobody has named a wait';
+    if (waits.length === 0) return 'no wait is named';
     return `waiting: ${shown}${waits.length > 10 ? ` and ${waits.length - 10} more` : ''}`;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Every wait ends: by its result, its deadline, its signal, or the closing of what it waits on. This is the one place
- * that joins the four.
+ * Pending calls. Each ends by its result, its deadline, its signal, or the closing of its swarm; this file combines the
+ * four.
  */
 
 import { type AskOptions } from '../core/ask.ts';
@@ -11,20 +11,20 @@ import { type CallOptions } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
 import { rejection } from './promises.ts';
 
-/** What a wait is for and how long it may last. */
+/** The purpose and the time limit of a wait. */
 export interface WaitOptions {
-  /** For error messages and for those who look for what hangs: `ask 3 from 5`. Called only then. */
+  /** For error messages and for tools that show what hangs: `ask 3 from 5`. Called only then. */
   readonly what: () => string;
   readonly call?: CallOptions | undefined;
-  /** Deadline when the call names none. `Infinity`: none. */
+  /** The deadline when the call gives none. `Infinity`: none. */
   readonly defaultTimeoutMs: number;
-  /** What is known about why it takes so long, for the message of `timeout`: `its clock differs`. Called only then. */
+  /** A known reason for the delay, for the message of `timeout`: `its clock differs`. Called only then. */
   readonly why?: (() => string | undefined) | undefined;
-  /** Whether bytes of the call may have left by now, for `timeout` and `closed`. @default always `'maybe'` */
+  /** Whether bytes of the call may have been sent, for `timeout` and `closed`. @default always `'maybe'` */
   readonly sent?: (() => 'no' | 'maybe') | undefined;
 }
 
-/** The side of a wait that ends it; the first call counts. */
+/** Settles a wait; the first call counts. */
 export interface Wait<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: unknown) => void;
@@ -35,7 +35,7 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-/** Checks the options that every call has. @throws {TypeError | RangeError} for a wrong timeout or signal. */
+/** Checks the options that every call has. @throws {TypeError | RangeError} for an invalid timeout or signal. */
 export function checkCall(call: CallOptions | undefined): void {
   if (call === undefined) return;
   if (typeof call !== 'object' || call === null) throw new TypeError('Cannot take options: expected an object');
@@ -44,7 +44,10 @@ export function checkCall(call: CallOptions | undefined): void {
   assertSignal(call.signal);
 }
 
-/** Checks the options that every ask has. @throws {TypeError | RangeError} as {@link checkCall}, and for a wrong limit. */
+/**
+ * Checks the options that every ask has. @throws {TypeError | RangeError} as {@link checkCall}, and for an invalid
+ * limit.
+ */
 export function checkAsk(options: AskOptions | undefined): void {
   checkCall(options);
   wholeNumber(options?.maxResponseBytes, 'maxResponseBytes', 0, 0, Number.MAX_SAFE_INTEGER);
@@ -53,7 +56,7 @@ export function checkAsk(options: AskOptions | undefined): void {
 /** All waits of one swarm. */
 export class Waits {
   readonly #realm: Realm;
-  readonly #pending = new Set<Pending>(); // Bounded by the calls under way.
+  readonly #pending = new Set<Pending>(); // Bounded by the pending calls.
   #closed = false;
 
   constructor(realm: Realm) {
@@ -65,10 +68,12 @@ export class Waits {
   }
 
   /**
-   * Waits for whatever `begin` starts.
+   * Waits for what `begin` starts.
    *
-   * @param begin - gets the means to end the wait, and may return what is to be undone however it ends.
-   * @throws (by rejection) what `begin` threw or rejected with; `signal.reason`; {@link P2PError} `timeout` or `closed`.
+   * @param begin - gets the object that settles the wait, and may return a function that is called at its end, whatever
+   * the result.
+   * @throws (by rejection) what `begin` threw or rejected with; `signal.reason`; {@link P2PError} `timeout` or
+   * `closed`.
    */
   wait<T>(options: WaitOptions, begin: (wait: Wait<T>) => (() => void) | void): Promise<T> {
     const { what, call } = options;
@@ -113,7 +118,7 @@ export class Waits {
       } catch (error) {
         wait.reject(error);
       }
-      // Ended while it began: then `end` ran before there was anything to undo.
+      // It ended during `begin`: `end` ran before the undo function existed.
       if (ended) undo?.();
     });
   }

@@ -7,19 +7,19 @@ import { type Bytes, allocMessage, copyInto, viewFrom } from '../../base/bytes.t
 import { type MessagePart } from '../reassembly.ts';
 import { MAX_VARINT_BYTES, varintLength, writeVarint } from '../../base/varint.ts';
 
-/** What go-p2p takes off the inner MTU for the header; its longest one. */
+/** The bytes that go-p2p subtracts from the inner MTU for the header: its maximum. */
 export const FRAG_OVERHEAD_BYTES = 15;
 
-/** The most parts a go-p2p receiver understands: it keeps part and total in 8 bits. */
+/** The maximum parts for a go-p2p receiver: it stores part and total in 8 bits. */
 export const GO_P2P_MAX_PARTS = 255;
 
-/** The most parts of a message, shoal to shoal. */
+/** The maximum parts of a message between shoal peers. */
 export const MAX_PARTS = 65_535;
 
-/** Ids are 32 bits wide, and begin again at 0 when they run out. */
+/** Ids have 32 bits, and wrap to 0. */
 export const ID_COUNT = 4_294_967_296;
 
-/** A part as the wire has it. */
+/** A decoded part. */
 export interface FragPart extends MessagePart {
   /** 0 to 2^32 − 1. */
   readonly id: number;
@@ -27,7 +27,7 @@ export interface FragPart extends MessagePart {
   readonly data: Bytes;
 }
 
-/** A packet: header and data in a buffer of its own. */
+/** A packet: header and data in a new buffer. */
 export function encodePart(id: number, part: number, total: number, data: Uint8Array): Bytes {
   const headerBytes = varintLength(id) + varintLength(part) + varintLength(total);
   const packet = allocMessage(headerBytes + data.length);
@@ -36,9 +36,9 @@ export function encodePart(id: number, part: number, total: number, data: Uint8A
   return packet;
 }
 
-/** The part in a packet; `undefined` when it is cut off, its id too wide, or its part not below its total. */
+/** Decodes a packet; `undefined` when it is truncated, its id too large, or its part not below its total. */
 export function decodePart(packet: Bytes): FragPart | undefined {
-  // By hand: three varints a packet would be three objects.
+  // Inlined: decoding three varints per packet would create three objects.
   let at = 0;
   let id = 0;
   let part = 0;

@@ -1,28 +1,28 @@
 /**
- * Which requests were seen, and what was answered: so that a repeated request is answered again and never executed
+ * Stores which requests were received, and their answers: a repeated request is answered again and never executed
  * again. Sans-IO. docs/wire/mbapp.md §4.
  */
 
 import { type Millis } from '../../base/machine.ts';
 
-/** What the cache holds at most. */
+/** The limits of the cache. */
 export interface AnswerCacheLimits {
-  /** Requests that were answered; the oldest is forgotten for a new one. */
+  /** Answered requests; the oldest is removed for a new one. */
   readonly maxAnswers: number;
-  /** Bytes of their answers; beyond it the oldest answers are given up, and their requests stay known. */
+  /** Bytes of their answers; above it the oldest answers are removed, but their requests stay known. */
   readonly maxBytes: number;
 }
 
-/** What is known of a request. */
+/** The state of a request. */
 export type Known<Answer> =
   | { readonly type: 'new' }
-  /** Its handler is at work. */
+  /** Its handler is running. */
   | { readonly type: 'busy' }
   | { readonly type: 'answered'; readonly entry: AnsweredEntry<Answer> }
-  /** Executed, or sent before one of its source that was forgotten; either way it must not be executed now. */
+  /** Executed, or sent before a removed request of the same source; it must not be executed now. */
   | { readonly type: 'stale' };
 
-/** An answer that may be asked for again. */
+/** An answer that may be requested again. */
 export interface AnsweredEntry<Answer> {
   readonly answer: Answer;
   readonly bytes: number;
@@ -30,36 +30,36 @@ export interface AnsweredEntry<Answer> {
   lastSentMs: Millis;
 }
 
-/** A request that was answered. */
+/** An answered request. */
 interface Executed<Answer> {
   readonly source: string;
   readonly sentAtMs: Millis;
-  /** `undefined` when it was given up. */
+  /** `undefined` when it was removed. */
   entry: AnsweredEntry<Answer> | undefined;
 }
 
-/** What an answer costs beyond its bytes. An estimate, on the high side. */
+/** The cost of an answer in addition to its bytes. A conservative estimate. */
 const ENTRY_COST_BYTES = 256;
 
-/** Sources of which it is remembered up to when their requests were forgotten. */
+/** The number of sources for which the time of their last removed request is stored. */
 const MAX_FORGOTTEN_SOURCES = 4096;
 
 /** Requests by source and id. */
 export class AnswerCache<Answer> {
   readonly #limits: AnswerCacheLimits;
-  /** Bounded by what handlers have in hand, which the swarm's budgets bound. */
+  /** Bounded by the requests that handlers are processing, which the swarm's budgets bound. */
   readonly #busy = new Set<string>();
   /** Oldest first. Bounded by `maxAnswers`. */
   readonly #executed = new Map<string, Executed<Answer>>();
-  /** Those of them that have their answer, oldest first. Bounded by both limits. */
+  /** Executed requests with an answer, oldest first. Bounded by both limits. */
   readonly #answered = new Set<Executed<Answer>>();
   /**
-   * Where the oldest of both stand. One iterator for good: what is deleted leaves a hole, and a new iterator would walk over
-   * all of them. Each has yielded nothing that is still there, and is asked only when there is something.
+   * Permanent iterators over the oldest entries: a deleted entry leaves a gap, and a new iterator would skip all gaps
+   * again. Each has only passed entries that are deleted, and is used only when there are entries.
    */
   readonly #oldestExecuted = this.#executed.entries();
   readonly #oldestAnswered = this.#answered.values();
-  /** The latest sending time of a request that was forgotten, by source. Bounded by {@link MAX_FORGOTTEN_SOURCES}. */
+  /** The latest sending time of a removed request, by source. Bounded by {@link MAX_FORGOTTEN_SOURCES}. */
   readonly #forgotten = new Map<string, Millis>();
   #bytes = 0;
 
@@ -87,7 +87,7 @@ export class AnswerCache<Answer> {
     return forgottenMs !== undefined && sentAtMs <= forgottenMs ? { type: 'stale' } : { type: 'new' };
   }
 
-  /** The request is in its handler's hands. */
+  /** A handler processes the request. */
   begin(source: string, id: string): void {
     this.#busy.add(`${id} ${source}`);
   }

@@ -6,36 +6,36 @@ import { decodePhaseTime } from './phase-time.ts';
 /** Six words of four bytes. */
 export const HEADER_BYTES = 24;
 
-/** Part index and count are 16 bits wide. */
+/** Part index and count have 16 bits. */
 export const MAX_PARTS = 65_535;
 
-/** What goes into the timeout word when the sender has no deadline: 2^28 ms, three days. Source: go-p2p. */
+/** The value of the timeout field when the sender has no deadline: 2^28 ms, three days. Source: go-p2p. */
 export const NO_DEADLINE_MS = 0x1000_0000;
 
 /**
- * The error code of an answer that the server could not send because it was too large. shoal's own. With
- * {@link TOKEN_BYTES} of data it is too large only for a source that has not proven its address: the asker sends the
- * token back in a request with the same code. docs/wire/mbapp.md §4.
+ * The error code of an answer that is too large to send. Defined by shoal. With {@link TOKEN_BYTES} of data it is too
+ * large only for a source that has not proven its address: the asker returns the token in a request with the same code.
+ * docs/wire/mbapp.md §4.
  */
 export const CODE_ANSWER_TOO_LARGE = 0xfe;
 
-/** The error code of a plain refusal. Source: go-p2p. */
+/** The error code of a refusal without details. Source: go-p2p. */
 export const CODE_REFUSED = 0xff;
 
-/** Bytes of the token that proves an address; 2^64 cannot be guessed in the life of a request. */
+/** Bytes of the token that proves an address; 2^64 cannot be guessed in the lifetime of a request. */
 export const TOKEN_BYTES = 8;
 
-/** What a packet belongs to. */
+/** The kind of message that a packet is part of. */
 export type PacketKind = 'tell' | 'request' | 'reply';
 
-/** What all parts of a message share. */
+/** The fields that all parts of a message share. */
 export interface MessageHeader {
   readonly kind: PacketKind;
-  /** 0 to 255; 0 is success. Only replies have another. */
+  /** 0 to 255; 0 is success. Only replies use other values. */
   readonly code: number;
-  /** When the message was sent, as PhaseTime32; a reply has its request's. */
+  /** When the message was sent, as PhaseTime32; a reply has that of its request. */
   readonly origin: number;
-  /** Counts a sender's messages, 32 bits; a reply has its request's. */
+  /** Counts a sender's messages, 32 bits; a reply has that of its request. */
   readonly counter: number;
   /** Bytes of the whole message. */
   readonly sizeBytes: number;
@@ -45,7 +45,7 @@ export interface MessageHeader {
   readonly timeoutMs: number;
 }
 
-/** A packet as the wire has it. */
+/** A decoded packet. */
 export interface Packet extends MessageHeader {
   readonly part: number;
   /** A view into the packet. */
@@ -66,9 +66,9 @@ function readWord(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
-/** A packet in a buffer of its own. */
+/** A packet in a new buffer. */
 export function encodePacket(header: MessageHeader, part: number, data: Uint8Array): Bytes {
-  // Byte by byte: a DataView for each packet costs more than all of its words.
+  // Byte by byte: a DataView for each packet costs more than all of its fields.
   const packet = allocMessage(HEADER_BYTES + data.length);
   const bits = header.kind === 'tell' ? 0 : header.kind === 'request' ? ASK_BIT : ASK_BIT + REPLY_BIT;
   writeWord(packet, 0, bits + header.code);
@@ -82,8 +82,8 @@ export function encodePacket(header: MessageHeader, part: number, data: Uint8Arr
 }
 
 /**
- * The packet in `bytes`; `undefined` when it is too short, a reply to nothing, its part not below its count, or its data
- * more than its message has.
+ * Decodes a packet; `undefined` when it is too short, a reply without a request, its part is not below its count, or
+ * its data is larger than its message.
  */
 export function decodePacket(bytes: Bytes): Packet | undefined {
   if (bytes.length < HEADER_BYTES) return undefined;
@@ -115,7 +115,7 @@ export function originMs(header: MessageHeader, wallMs: number): number {
   return decodePhaseTime(header.origin, wallMs);
 }
 
-/** Into how many parts a message goes: 0 when it is empty. */
+/** The number of parts of a message: 0 when it is empty. */
 export function partCount(sizeBytes: number, partBytes: number): number {
   return Math.ceil(sizeBytes / partBytes);
 }

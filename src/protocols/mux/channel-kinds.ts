@@ -1,20 +1,20 @@
-/** How channel ids are written in front of a message. docs/wire/mux.md §1; the same bytes as go-p2p's p2pmux. */
+/** The encodings of channel ids before a message. docs/wire/mux.md §1; the same bytes as go-p2p's p2pmux. */
 
 import { type Bytes, decodeText, encodeText } from '../../base/bytes.ts';
 import { describeValue } from '../../base/checks.ts';
 import { encodeVarint64, readVarint, readVarint64, varintLength, writeVarint } from '../../base/varint.ts';
 
-/** A channel id read from a message, and where the payload begins. */
+/** A decoded channel id, and the start of the payload. */
 export interface ChannelHeader<Id> {
   readonly id: Id;
   readonly end: number;
 }
 
-/** A way to write channel ids. Equal ids have equal bytes. */
+/** An encoding of channel ids. Equal ids have equal bytes. */
 export interface ChannelKind<Id> {
-  /** For people: `string`, `u16` … */
+  /** A readable name: `string`, `u16` … */
   readonly name: string;
-  /** @throws {TypeError | RangeError} when `id` is no id of this kind. */
+  /** @throws {TypeError | RangeError} when `id` is not an id of this kind. */
   encode(id: Id): Bytes;
   /** `undefined` when `message` does not begin with an id. Never throws. */
   decode(message: Uint8Array): ChannelHeader<Id> | undefined;
@@ -105,7 +105,7 @@ const u64: ChannelKind<number | bigint> = {
   decode: (message) => (message.length < 8 ? undefined : { id: viewOf(message).getBigUint64(0), end: 8 }),
 };
 
-/** A uvarint. Overlong forms of an id are the same id. */
+/** A uvarint. Overlong forms of an id are equal to it. */
 const varint: ChannelKind<number | bigint> = {
   name: 'varint',
   encode: (id) => encodeVarint64(wideId(id, 'varint')),
@@ -115,7 +115,7 @@ const varint: ChannelKind<number | bigint> = {
   },
 };
 
-/** The kinds that there are. */
+/** All built-in kinds. */
 export const channelKinds: {
   readonly string: ChannelKind<string>;
   readonly u16: ChannelKind<number>;

@@ -1,19 +1,19 @@
-/** Finds things by the bytes that a message begins with, without making a key of them. */
+/** Finds entries by the first bytes of a message, without creating a key. */
 
-/** Has a header; no header of one map is the beginning of another. */
+/** Has a header; no header of one map is a prefix of another. */
 export interface Headed {
   readonly header: Uint8Array;
 }
 
-/** Bounded by what is added. */
+/** Bounded by its owner. */
 export class HeaderMap<T extends Headed> {
-  /** By hash of the header; several, when hashes collide. */
+  /** By hash of the header; several when hashes collide. */
   readonly #byHash = new Map<number, T[]>();
-  /** The lengths that headers have, ascending, and how many have each. */
+  /** The lengths of headers, ascending, and the number of headers of each length. */
   readonly #lengths = new Map<number, number>();
   #ascending: readonly number[] = [];
 
-  /** What was added with a header that `message` begins with. */
+  /** The entry whose header is a prefix of `message`. */
   find(message: Uint8Array): T | undefined {
     let hash = FNV_OFFSET;
     let hashed = 0;

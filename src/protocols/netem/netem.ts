@@ -1,35 +1,35 @@
 /**
- * A network emulator, sans-IO: it says what becomes of a packet, and somebody else carries it. Named after the Linux
- * queueing discipline that does the same, with two differences: jitter alone never reorders, and what is reordered
- * overtakes by its whole latency.
+ * A network emulator, sans-IO: it decides the fate of a packet, and the caller delivers it. Named after the Linux
+ * queueing discipline with the same purpose. Two differences: jitter alone never reorders, and a reordered packet has
+ * no latency.
  */
 
 import { quantity } from '../../base/checks.ts';
 
-/** How a link treats packets. Times in milliseconds, probabilities from 0 to 1. */
+/** The properties of a link. Times in milliseconds, probabilities from 0 to 1. */
 export interface NetemConfig {
-  /** Time on the way, one way. @default 0 */
+  /** One-way delay. @default 0 */
   readonly latencyMs?: number | undefined;
-  /** Up to so much more, uniformly. Packets keep their order. @default 0 */
+  /** Maximum additional delay, uniformly distributed. Packets keep their order. @default 0 */
   readonly jitterMs?: number | undefined;
-  /** Share of packets that vanish. @default 0 */
+  /** Share of packets that are lost. @default 0 */
   readonly loss?: number | undefined;
   /** Share of packets that arrive twice. @default 0 */
   readonly duplicate?: number | undefined;
-  /** Share of packets that overtake those before them: they take no time on the way. @default 0 */
+  /** Share of packets that overtake earlier ones: they have no delay. @default 0 */
   readonly reorder?: number | undefined;
   /** Share of packets with one bit flipped. @default 0 */
   readonly corrupt?: number | undefined;
-  /** Share of packets cut off at a random place. @default 0 */
+  /** Share of packets truncated at a random position. @default 0 */
   readonly truncate?: number | undefined;
-  /** Bytes a second that the link carries. @default Infinity */
+  /** Bytes per second that the link carries. @default Infinity */
   readonly bytesPerSecond?: number | undefined;
-  /** Bytes that may wait for the link; what comes on top is lost. @default 262 144 (256 KiB) */
+  /** Bytes that may wait for the link; further packets are lost. @default 262 144 (256 KiB) */
   readonly queueBytes?: number | undefined;
 }
 
 /**
- * Links to choose from. The numbers are round ones of the right size, not measurements.
+ * Predefined links. The numbers are realistic round numbers, not measurements.
  *
  * | preset | latency | jitter | loss | duplicate | reorder | bytes/s | queue |
  * | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -59,7 +59,7 @@ export const NETEM_PRESETS: Readonly<Record<NetemPreset, NetemConfig>> = {
 /** A name in {@link NETEM_PRESETS}. */
 export type NetemPreset = 'perfect' | 'lan' | 'wifi' | 'cellular' | 'satellite' | 'lossy';
 
-/** What is done to a packet's bytes. */
+/** The change of a packet's bytes. */
 export type Mangling =
   | { readonly type: 'flip'; readonly bit: number }
   | { readonly type: 'truncate'; readonly length: number };
@@ -70,20 +70,20 @@ export interface Arrival {
   readonly mangling?: Mangling | undefined;
 }
 
-/** What becomes of a packet: arrivals, none when it is lost and why. */
+/** The fate of a packet: its arrivals, or the reason for its loss. */
 export type Fate =
   | { readonly type: 'arrives'; readonly arrivals: readonly Arrival[] }
   | { readonly type: 'lost'; readonly reason: 'loss' | 'queue' };
 
-/** {@link NetemConfig} with nothing left open. */
+/** {@link NetemConfig} with defaults filled in. */
 type Resolved = { readonly [K in keyof NetemConfig]-?: number };
 
 const DEFAULT_QUEUE_BYTES = 262_144;
 
 /**
- * Checks a config or looks a preset up.
+ * Checks a config or looks up a preset.
  *
- * @throws {TypeError | RangeError} for an unknown preset or a number out of bounds.
+ * @throws {TypeError | RangeError} for an unknown preset or a number out of range.
  */
 export function resolveNetem(config: NetemConfig | NetemPreset): Resolved {
   const given = typeof config === 'string' ? NETEM_PRESETS[config] : config;
@@ -109,21 +109,21 @@ export function resolveNetem(config: NetemConfig | NetemPreset): Resolved {
 export class Netem {
   readonly #config: Resolved;
   readonly #random: () => number;
-  /** When the link has sent what is queued. */
+  /** When the link has sent everything queued. */
   #busyUntilMs = 0;
-  /** Jitter keeps order: nothing arrives before this, unless it overtakes. */
+  /** Jitter keeps the order: nothing arrives before this, unless it overtakes. */
   #lastArrivalMs = 0;
 
   /**
-   * @param config - how the link behaves.
-   * @param random - gives numbers from 0 to 1; a seeded source makes the run replayable.
+   * @param config - the properties of the link.
+   * @param random - returns numbers from 0 to 1; a seeded source makes the run reproducible.
    */
   constructor(config: NetemConfig | NetemPreset, random: () => number) {
     this.#config = resolveNetem(config);
     this.#random = random;
   }
 
-  /** What becomes of a packet of `bytes` bytes sent `now`. */
+  /** The fate of a packet of `bytes` bytes sent `now`. */
   handlePacket(now: number, bytes: number): Fate {
     const { loss, duplicate, bytesPerSecond, queueBytes } = this.#config;
     const startMs = Math.max(now, this.#busyUntilMs);
@@ -161,7 +161,7 @@ export class Netem {
   }
 }
 
-/** Does to `packet` what `mangling` says; changes it in place or returns its beginning. */
+/** Applies `mangling` to `packet`; changes it in place or returns its beginning. */
 export function mangle<B extends Uint8Array>(packet: B, mangling: Mangling | undefined): B {
   if (mangling === undefined) return packet;
   if (mangling.type === 'truncate') return packet.subarray(0, mangling.length) as B;

@@ -1,5 +1,5 @@
 /**
- * One direction's cipher: a key and a counter.
+ * The cipher of one direction: a key and a counter.
  *
  * Source: the Noise Protocol Framework, revision 34, §5.1, §4.2 (REKEY), §12.3 (the nonce of ChaChaPoly).
  */
@@ -10,30 +10,30 @@ import { assertBytes, wholeNumber } from '../../base/checks.ts';
 import { AEAD_TAG_BYTES, type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
 import { KEY_BYTES } from './hashing.ts';
 
-/** Nonces from here on are not used. Noise ends at 2^64 − 2; nobody gets to 2^53 either. */
+/** Nonces from here on are not used. Noise ends at 2^64 − 2; 2^53 is not reached in practice either. */
 export const MAX_NONCE: number = Number.MAX_SAFE_INTEGER;
 
 /** The longest Noise message (§3). */
 export const MAX_NOISE_MESSAGE_BYTES = 65_535;
 
-/** What can be wrong with a message or a record. */
+/** The faults of a message or a record. */
 export type NoiseFault =
-  /** Shorter than what it must hold. */
+  /** Shorter than its required content. */
   | 'too_short'
   /** Longer than 65 535 bytes (§3). */
   | 'too_long'
-  /** A public key of low order: the secret would be known to everybody. */
+  /** A public key of low order: the shared secret would be known to everyone. */
   | 'low_order'
-  /** Forged, cut off, out of order, or sealed for somebody else. */
+  /** Forged, truncated, out of order, or sealed for another peer. */
   | 'undecryptable'
   /** No nonce is left under this key. */
   | 'exhausted';
 
 const NONCE_ZERO: Bytes = new Uint8Array(12);
-/** §4.2: the nonce 2^64 − 1, which is kept for REKEY. */
+/** §4.2: the nonce 2^64 − 1, which is reserved for REKEY. */
 const NONCE_REKEY: Bytes = new Uint8Array(12).fill(0xff, 4);
 
-/** Seals or opens, in order; what it gives out is the caller's. */
+/** Seals or opens in order; results belong to the caller. */
 export class CipherState {
   readonly #importAead: ImportAeadKey;
   #key: AeadKey;
@@ -43,7 +43,7 @@ export class CipherState {
   /**
    * @param key - 32 bytes.
    * @param nonce - the first one. @default 0
-   * @throws {TypeError | RangeError} for a key of another length, or a nonce that is none.
+   * @throws {TypeError | RangeError} for a key of another length, or an invalid nonce.
    */
   constructor(key: Uint8Array, importAead: ImportAeadKey = chacha20Poly1305, nonce = 0) {
     this.#importAead = importAead;
@@ -59,10 +59,10 @@ export class CipherState {
   /**
    * The sealed text, 16 bytes longer than the plaintext.
    *
-   * @throws {RangeError} for more than 65 519 bytes, which no Noise message holds.
+   * @throws {RangeError} for more than 65 519 bytes, the maximum of a Noise message.
    */
   seal(associated: Uint8Array, plaintext: Uint8Array): Bytes | NoiseFault {
-    checkPlaintext(plaintext); // before memory is taken for it
+    checkPlaintext(plaintext); // before memory is allocated for it
     const sealed = new Uint8Array(plaintext.length + AEAD_TAG_BYTES);
     return this.sealInto(associated, plaintext, sealed, 0) ?? sealed;
   }
@@ -76,14 +76,14 @@ export class CipherState {
     return undefined;
   }
 
-  /** The plaintext. After a fault the state is as before (§5.1). */
+  /** The plaintext. After a fault the state is unchanged (§5.1). */
   open(associated: Uint8Array, sealed: Uint8Array): Bytes | NoiseFault {
     const plaintext = this.peek(associated, sealed);
     if (typeof plaintext !== 'string') this.#next++;
     return plaintext;
   }
 
-  /** What {@link open} would answer; the state stays as it is. */
+  /** The result that {@link open} would return; does not change the state. */
   peek(associated: Uint8Array, sealed: Uint8Array): Bytes | NoiseFault {
     assertBytes(sealed, 'sealed');
     if (this.#next >= MAX_NONCE) return 'exhausted';
@@ -93,7 +93,10 @@ export class CipherState {
     return this.#key.open(this.#nonceOf(this.#next), associated, sealed, plaintext, 0) ? plaintext : 'undecryptable';
   }
 
-  /** §4.2: a new key out of the old one, which cannot be had back. The nonce goes on. Both sides do it at the same place. */
+  /**
+   * §4.2: derives a new key from the old one, which cannot be recovered. The nonce continues. Both sides must do it at
+   * the same position.
+   */
   rekey(): void {
     const sealed = new Uint8Array(KEY_BYTES + AEAD_TAG_BYTES);
     this.#key.seal(NONCE_REKEY, EMPTY_BYTES, new Uint8Array(KEY_BYTES), sealed, 0);

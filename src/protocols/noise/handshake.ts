@@ -1,8 +1,8 @@
 /**
- * A Noise handshake of either role, without I/O: messages in, messages out, two ciphers at the end.
+ * A Noise handshake of either role, without I/O: it takes and returns messages, and gives two ciphers at the end.
  *
- * It draws no randomness (the ephemeral key is given) and never throws over what a peer sends. After a fault it is of no
- * use any more. Framing is the caller's; `records.ts` has the one that shoal uses.
+ * It uses no randomness (the ephemeral key is passed in) and never throws for bytes from a peer. After a fault it
+ * cannot be used any more. The caller does the framing; `records.ts` has the framing of shoal.
  *
  * Source: the Noise Protocol Framework, revision 34, §5.2, §5.3, §9.
  */
@@ -15,37 +15,37 @@ import { CipherState, MAX_NOISE_MESSAGE_BYTES, type NoiseFault } from './cipher-
 import { initialHash, isNoiseHash, KEY_BYTES, mixHash, mixKey, mixKeyAndHash, split } from './hashing.ts';
 import { NOISE_PATTERNS, type NoiseHash, type NoisePattern, noiseProtocolName, type NoiseToken } from './patterns.ts';
 
-/** What a handshake starts from. */
+/** Options of a handshake. */
 export interface NoiseHandshakeOptions {
   readonly pattern: NoisePattern;
   readonly hash: NoiseHash;
   readonly role: 'initiator' | 'responder';
-  /** 32 bytes for the ephemeral key, from a source fit for keys; never the same twice. */
+  /** 32 bytes for the ephemeral key, from a cryptographically secure source; never reused. */
   readonly ephemeralSeed: Uint8Array;
-  /** 32 bytes: the seed of the static key. Every pattern but NN needs it. */
+  /** 32 bytes: the seed of the static key. Required by every pattern except NN. */
   readonly staticSeed?: Uint8Array | undefined;
-  /** 32 bytes: the responder's static public key, which the initiator of IK needs. */
+  /** 32 bytes: the responder's static public key, required for the initiator of IK. */
   readonly remoteStatic?: Uint8Array | undefined;
-  /** 32 bytes that both sides know, for XXpsk3. */
+  /** 32 pre-shared bytes, for XXpsk3. */
   readonly psk?: Uint8Array | undefined;
-  /** What both sides have seen before the handshake, and will find out here when it differs. @default empty */
+  /** Data that both sides have exchanged before the handshake, which fails if they differ. @default empty */
   readonly prologue?: Uint8Array | undefined;
   /** @default the built-in ChaCha20-Poly1305 */
   readonly importAead?: ImportAeadKey | undefined;
 }
 
-/** A message, or a payload out of one; or what is wrong. */
+/** A message, or the payload of one; or the fault. */
 export type NoiseResult =
   | { readonly ok: true; readonly bytes: Bytes }
   | { readonly ok: false; readonly fault: NoiseFault };
 
-/** What a finished handshake leaves. */
+/** The result of a finished handshake. */
 export interface NoiseTransport {
   readonly send: CipherState;
   readonly receive: CipherState;
-  /** The handshake hash: the same on both sides, and of this handshake only (§11.2, channel binding). */
+  /** The handshake hash: the same on both sides, and unique to this handshake (§11.2, channel binding). */
   readonly handshakeHash: Bytes;
-  /** The other side's static public key; it has proven that it holds the secret. `undefined` with NN. */
+  /** The other side's static public key, whose private key it has proven to own. `undefined` with NN. */
   readonly remoteStatic: Bytes | undefined;
 }
 
@@ -69,7 +69,7 @@ export class NoiseHandshake {
   #isFinished = false;
   #fault: NoiseFault | undefined;
 
-  /** @throws {TypeError | RangeError} when what the pattern needs is missing or of the wrong length. */
+  /** @throws {TypeError | RangeError} when a value required by the pattern is missing or has the wrong length. */
   constructor(options: NoiseHandshakeOptions) {
     const { pattern, hash, role, prologue = EMPTY_BYTES } = options;
     if (!Object.hasOwn(NOISE_PATTERNS, pattern)) {
@@ -101,7 +101,7 @@ export class NoiseHandshake {
     this.#mixHash(this.#initiator ? this.#remoteStatic! : this.#static!.publicKey);
   }
 
-  /** Whose turn it is: to `write`, to `read`, or nobody's: it is `done`, has `failed`, or is `finished`. */
+  /** The next action: `write` or `read`, or the state: `done`, `failed`, or `finished`. */
   get turn(): 'write' | 'read' | 'done' | 'failed' | 'finished' {
     if (this.#isFinished) return 'finished';
     if (this.#fault !== undefined) return 'failed';
@@ -109,25 +109,25 @@ export class NoiseHandshake {
     return (this.#at % 2 === 0) === this.#initiator ? 'write' : 'read';
   }
 
-  /** The handshake hash so far: prologue and all messages until now. */
+  /** The handshake hash so far: of the prologue and all messages. */
   get hash(): Bytes {
     return copyBytes(this.#h);
   }
 
-  /** Our static public key, a copy. */
+  /** A copy of this side's static public key. */
   get localStatic(): Bytes | undefined {
     return this.#static && copyBytes(this.#static.publicKey);
   }
 
-  /** Theirs, as far as it is known; proven only once the message with `se` or `es` has been read. */
+  /** The other side's key, if known; proven only after the message with `se` or `es` has been read. */
   get remoteStatic(): Bytes | undefined {
     return this.#remoteStatic && copyBytes(this.#remoteStatic);
   }
 
   /**
-   * The next message, with `payload` in it: in clear as long as no key is agreed on.
+   * Writes the next message, which contains `payload`: unencrypted as long as no key is agreed on.
    *
-   * @throws {TypeError} when it is not our turn.
+   * @throws {TypeError} when it is not this side's turn.
    * @throws {RangeError} for a payload of more than 65 535 bytes.
    */
   write(payload: Uint8Array = EMPTY_BYTES): NoiseResult {
@@ -163,9 +163,9 @@ export class NoiseHandshake {
   }
 
   /**
-   * Reads the next message, and answers its payload.
+   * Reads the next message, and returns its payload.
    *
-   * @throws {TypeError} when it is not their turn.
+   * @throws {TypeError} when it is not the other side's turn.
    */
   read(message: Uint8Array): NoiseResult {
     assertBytes(message, 'message');
@@ -198,10 +198,11 @@ export class NoiseHandshake {
   }
 
   /**
-   * What comes of it, once: a second pair of ciphers would use the same nonces again. After IK the responder knows who the
-   * initiator is, but a recorded first message says the same: it announces nobody before a first record opens.
+   * Returns the result, once only: a second pair of ciphers would reuse nonces. After IK the responder knows the
+   * initiator's identity, but a replayed first message gives the same one: it must not announce the peer before a first
+   * record opens.
    *
-   * @throws {TypeError} when it is not `done`, also when this was called before.
+   * @throws {TypeError} when the handshake is not `done`, also on a second call.
    */
   finish(): NoiseTransport {
     this.#expect('done');
@@ -237,7 +238,9 @@ export class NoiseHandshake {
     this.#cipher = new CipherState(key, this.#importAead);
   }
 
-  /** §9.2: with a pre-shared key, ephemerals make keys too, so that no two handshakes share one. */
+  /**
+   * §9.2: with a pre-shared key, ephemeral keys are mixed into the cipher key too, so that no two handshakes share one.
+   */
   #mixEphemeral(publicKey: Uint8Array): void {
     this.#mixHash(publicKey);
     if (this.#usesPsk) this.#mixKey(publicKey);

@@ -1,5 +1,5 @@
 /**
- * What a handshake does with its hash, as plain functions: each takes the values of the step before and changes nothing.
+ * The hash operations of a handshake, as pure functions: each takes the values of the previous step.
  *
  * Source: the Noise Protocol Framework, revision 34, §4.3 and §5.2.
  */
@@ -19,12 +19,15 @@ const HASHES: Readonly<Record<NoiseHash, { readonly name: HashName; readonly byt
   BLAKE2b: { name: 'blake2b512', bytes: 64 },
 };
 
-/** Whether there is a hash of that name. */
+/** Whether `name` is a supported hash. */
 export function isNoiseHash(name: unknown): name is NoiseHash {
   return typeof name === 'string' && Object.hasOwn(HASHES, name);
 }
 
-/** The first value of both the hash and the chaining key: the name, padded or hashed. Source: §5.2 InitializeSymmetric. */
+/**
+ * The initial value of both the hash and the chaining key: the name, padded or hashed. Source: §5.2
+ * InitializeSymmetric.
+ */
 export function initialHash(noiseHash: NoiseHash, protocolName: string): Bytes {
   const { name, bytes } = HASHES[noiseHash];
   const text = encodeText(protocolName);
@@ -53,7 +56,7 @@ export function mixKey(
   return { chainingKey: next!, key: key!.subarray(0, KEY_BYTES) };
 }
 
-/** §5.2 MixKeyAndHash: as MixKey, and something for the hash. */
+/** §5.2 MixKeyAndHash: as MixKey, plus a value to mix into the hash. */
 export function mixKeyAndHash(
   noiseHash: NoiseHash,
   chainingKey: Uint8Array,

@@ -1,7 +1,7 @@
 /**
- * `shoal/machines/noise`: the Noise Protocol Framework (revision 34) as machines without I/O, with X25519 and ChaCha20-Poly1305:
- * handshakes XX, XXpsk3, IK and NN over SHA-256, SHA-512, BLAKE2s and BLAKE2b, the ciphers that come of them, and records
- * on a byte stream. For connections there is `noise` in `shoal/node`.
+ * `shoal/machines/noise`: the Noise Protocol Framework (revision 34) as machines without I/O, with X25519 and
+ * ChaCha20-Poly1305: handshakes XX, XXpsk3, IK and NN over SHA-256, SHA-512, BLAKE2s and BLAKE2b, the resulting
+ * ciphers, and records on a byte stream. For connections use `noise` in `shoal/node`.
  *
  * @example
  * ```ts

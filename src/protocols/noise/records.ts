@@ -1,5 +1,6 @@
 /**
- * Noise messages on a byte stream: each behind its length in two bytes, big-endian; and a stream of bytes in such records.
+ * Noise messages on a byte stream: each is preceded by its length in two bytes, big-endian; and a byte stream in such
+ * records.
  *
  * Source: docs/wire/noise.md §3.
  */
@@ -8,12 +9,12 @@ import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../../base/byte
 import { AEAD_TAG_BYTES } from '../../crypto/suite.ts';
 import { type CipherState, MAX_NOISE_MESSAGE_BYTES, type NoiseFault } from './cipher-state.ts';
 
-/** Bytes of the length. */
+/** Bytes of the length field. */
 export const RECORD_HEADER_BYTES = 2;
-/** The most plaintext that one record holds. */
+/** The maximum plaintext of one record. */
 export const MAX_RECORD_PLAINTEXT_BYTES: number = MAX_NOISE_MESSAGE_BYTES - AEAD_TAG_BYTES;
 
-/** A Noise message behind its length. @throws {RangeError} when it has more than 65 535 bytes. */
+/** A Noise message preceded by its length. @throws {RangeError} when it has more than 65 535 bytes. */
 export function frameNoiseMessage(message: Uint8Array): Bytes {
   const { length } = message;
   if (length > MAX_NOISE_MESSAGE_BYTES) {
@@ -27,24 +28,24 @@ export function frameNoiseMessage(message: Uint8Array): Bytes {
 }
 
 /**
- * Cuts a byte stream into Noise messages. Bounded by one message and what was pushed last: take all messages between two
- * pushes.
+ * Splits a byte stream into Noise messages. Bounded by one message and the last pushed bytes: take all messages between
+ * two pushes.
  */
 export class NoiseMessageReader {
   #rest: Bytes = EMPTY_BYTES;
 
-  /** Bytes that have come and belong to no whole message yet. */
+  /** Received bytes that are not part of a complete message yet. */
   get pending(): number {
     return this.#rest.length;
   }
 
-  /** Takes what has come; the bytes are the caller's again. */
+  /** Adds received bytes; the caller may reuse them. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#rest = this.#rest.length === 0 ? copyBytes(bytes) : concatBytes(this.#rest, bytes);
   }
 
-  /** The next whole message, a view that the caller may keep; `undefined` when none is there. */
+  /** The next complete message, a view that the caller may keep; `undefined` when there is none. */
   next(): Bytes | undefined {
     const rest = this.#rest;
     if (rest.length < RECORD_HEADER_BYTES) return undefined;
@@ -54,13 +55,13 @@ export class NoiseMessageReader {
     return rest.subarray(RECORD_HEADER_BYTES, end);
   }
 
-  /** Whether a whole message is there. */
+  /** Whether there is a complete message. */
   get hasNext(): boolean {
     const rest = this.#rest;
     return rest.length >= RECORD_HEADER_BYTES && rest.length >= RECORD_HEADER_BYTES + ((rest[0]! << 8) | rest[1]!);
   }
 
-  /** Everything that was not taken, and leaves nothing behind. */
+  /** Removes and returns all bytes that were not taken. */
   takeRest(): Bytes {
     const rest = this.#rest;
     this.#rest = EMPTY_BYTES;
@@ -69,8 +70,7 @@ export class NoiseMessageReader {
 }
 
 /**
- * `plaintext` in as few records as it needs, one behind the other: what is written together is sealed together. Nothing
- * becomes one empty record.
+ * Seals `plaintext` in as few records as possible, one after the other. An empty plaintext becomes one empty record.
  */
 export function sealRecords(cipher: CipherState, plaintext: Uint8Array): Bytes | NoiseFault {
   const records = Math.max(1, Math.ceil(plaintext.length / MAX_RECORD_PLAINTEXT_BYTES));
@@ -100,9 +100,10 @@ export class NoiseRecordReader {
   }
 
   /**
-   * What the records that are whole now hold, one item each; after a fault nothing but the fault.
+   * Opens the records that are complete now, and returns the contents of each; after a fault only the fault.
    *
-   * @param maxRecords - the others wait for the next call, which may bring no bytes: {@link NoiseRecordReader.hasMore}.
+   * @param maxRecords - further records wait for the next call, which may pass no bytes: {@link
+   * NoiseRecordReader.hasMore}.
    */
   push(bytes: Uint8Array, maxRecords: number = Infinity): readonly Bytes[] | NoiseFault {
     if (this.#fault !== undefined) return this.#fault;
@@ -114,7 +115,7 @@ export class NoiseRecordReader {
       const plaintext = this.#cipher.open(EMPTY_BYTES, record);
       if (typeof plaintext === 'string') {
         this.#fault = plaintext;
-        // What came before the fault is genuine, but a stream with a hole is of no use to anybody.
+        // The data before the fault is authentic, but a stream with a gap is unusable.
         return plaintext;
       }
       opened.push(plaintext);
@@ -122,7 +123,7 @@ export class NoiseRecordReader {
     return opened;
   }
 
-  /** Whether a whole record waits to be opened. */
+  /** Whether a complete record waits to be opened. */
   get hasMore(): boolean {
     return this.#fault === undefined && this.#messages.hasNext;
   }

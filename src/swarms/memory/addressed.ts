@@ -1,4 +1,4 @@
-/** Memory realms with addresses of the caller's own, go-p2p's vswarm. */
+/** Memory realms with application-defined addresses, as go-p2p's vswarm. */
 
 import { type Addr } from '../../core/addr.ts';
 import { type AskSwarm } from '../../core/ask.ts';
@@ -13,28 +13,28 @@ import { mappedSwarm } from '../../swarm-kit/mapped-swarm.ts';
 import { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
 import { type MemoryRealm } from './realm.ts';
 
-/** Swarms of a memory realm under addresses `A`. */
+/** Swarms of a memory realm with addresses `A`. */
 export interface AddressedRealm<A extends Addr, C extends Clock = Clock> {
-  /** The realm behind it: its clock, its network. */
+  /** The underlying realm with its clock and network. */
   readonly realm: MemoryRealm<C>;
-  /** @throws {P2PError} (at once) `in_use` when somebody has the address. */
+  /** @throws {P2PError} (at once) `in_use` when another swarm has the address. */
   swarm(addr: A, limits?: PendingLimits): AskSwarm<A>;
-  /** @throws {P2PError} (at once) `in_use` when somebody has the address. */
+  /** @throws {P2PError} (at once) `in_use` when another swarm has the address. */
   secureSwarm(publicKey: PublicKey, addr: A, limits?: PendingLimits): SecureAskSwarm<A>;
 }
 
 /**
- * Gives a memory realm addresses of your own type.
+ * Gives a memory realm your own type of addresses.
  *
- * @param realm - where the swarms live.
- * @param parse - reads the canonical text of an address; throws a `TypeError` for anything else.
+ * @param realm - the realm of the swarms.
+ * @param parse - parses the canonical text of an address; throws a `TypeError` for anything else.
  */
 export function addressedRealm<A extends Addr, C extends Clock>(
   realm: MemoryRealm<C>,
   parse: (text: string) => A,
 ): AddressedRealm<A, C> {
   assertFunction(parse, 'parse');
-  // Both bounded by the addresses that the application makes or parses.
+  // Both are bounded by the addresses that the application creates or parses.
   const numbers = new Map<string, MemoryAddr>();
   const addrs = new Map<number, A>();
   const down = (addr: A): MemoryAddr => {

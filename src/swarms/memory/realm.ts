@@ -1,4 +1,4 @@
-/** Memory realms: worlds of swarms in one process, with their own clock, seed and network. */
+/** Memory realms: swarms in one process, with their own clock, seed and network. */
 
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
@@ -19,55 +19,57 @@ import { type LinkConfig } from '../../net/memory/links.ts';
 import { MemorySecure, assertPublicKey } from './secure.ts';
 import { MemorySwarm } from './swarm.ts';
 
-/** How a memory realm is made. */
+/** Options of a memory realm. */
 export interface MemoryRealmOptions {
   /**
-   * `'system'` runs in real time; `'virtual'` stands still until `realm.clock` is moved; or a clock of your own.
+   * `'system'` runs in real time; `'virtual'` stands still until `realm.clock` is advanced; or your own clock.
    * @default 'system'
    */
   readonly clock?: 'system' | 'virtual' | Clock | undefined;
   /**
-   * Two realms with the same seed, in virtual time, run the same way byte for byte.
+   * Two realms with the same seed run identically in virtual time, byte for byte.
    * @default 0 in virtual time; in real time random numbers are the system's
    */
   readonly seed?: Seed | undefined;
-  /** The most bytes of a message. @default 65 536, as go-p2p's vswarm */
+  /** The maximum bytes of a message. @default 65 536, as go-p2p's vswarm */
   readonly mtu?: number | undefined;
-  /** How links behave. @default 'perfect': nothing is lost, everything arrives at the same instant */
+  /** The properties of links. @default 'perfect': nothing is lost, everything arrives immediately */
   readonly netem?: LinkConfig | undefined;
   /**
-   * Messages that may be on their way to one swarm; what comes on top is dropped there (`queue_full`), as a datagram
-   * network does. @default 4096
+   * Messages that may be in transit to one swarm; further ones are dropped there (`queue_full`), as in a datagram
+   * network. @default 4096
    */
   readonly maxQueuedMessages?: number | undefined;
-  /** Sees every tell before it leaves. Must not throw. */
+  /** Called with every tell before it is sent. Must not throw. */
   readonly transform?: MessageTransform | undefined;
-  /** Gets every event of every layer. */
+  /** Receives every event of every layer. */
   readonly trace?: ((event: TraceEvent) => void) | undefined;
 }
 
-/** A world in memory. */
+/** A realm in memory. */
 export interface MemoryRealm<C extends Clock = Clock> extends ClockedRealm {
   readonly clock: C;
-  /** Hosts, LANs and NATs for swarms over UDP and TCP, from the same seed; made when it is first asked for. */
+  /** Hosts, LANs and NATs for swarms over UDP and TCP, from the same seed; created on first access. */
   readonly network: VirtualInternet;
   readonly mtu: number;
-  /** How many swarms are open. */
+  /** The number of open swarms. */
   readonly size: number;
   /**
-   * A new swarm.
+   * Creates a swarm.
    *
-   * @param addr - a number that nobody has; the lowest that was never used, when not given.
-   * @throws {P2PError} (at once) `in_use` when somebody has it.
+   * @param addr - an unused number; by default the lowest that was never used.
+   * @throws {P2PError} (at once) `in_use` when another swarm has it.
    */
   swarm(addr?: number | string, limits?: PendingLimits): AskSwarm<MemoryAddr>;
-  /** A new swarm that everybody in the realm knows to have this key. The key is taken at its word. */
+  /** Creates a swarm with this key, which is known to the whole realm. Does not verify the key. */
   secureSwarm(publicKey: PublicKey, addr?: number | string, limits?: PendingLimits): SecureAskSwarm<MemoryAddr>;
-  /** Ends the swarm at `addr` as a crash would: its peers are not told, its address is free again. */
+  /** Ends the swarm at `addr` like a crash: its peers are not notified, and its address is free again. */
   drop(addr: MemoryAddr | number | string): void;
-  /** How all links behave from now on that are not set one by one. Packets on their way are not affected. */
+  /** Sets the properties of all links that are not set individually. Packets in transit are not affected. */
   setNetem(config: LinkConfig): void;
-  /** How the link between two addresses behaves from now on, in both directions; `undefined`: as all others. */
+  /**
+   * Sets the properties of the link between two addresses, in both directions; `undefined`: those of all other links.
+   */
   setLink(a: MemoryAddr, b: MemoryAddr, config: LinkConfig | undefined): void;
   /** Cuts the link between two addresses; without addresses, all links. */
   cut(a?: MemoryAddr, b?: MemoryAddr): void;
@@ -77,12 +79,12 @@ export interface MemoryRealm<C extends Clock = Clock> extends ClockedRealm {
 
 /** go-p2p's vswarm. */
 const DEFAULT_MTU = 65_536;
-/** Room for 256 MiB of the largest messages; an ordinary burst stays far below. */
+/** Limits the largest messages to 256 MiB in total; ordinary bursts stay far below. */
 const DEFAULT_MAX_QUEUED_MESSAGES = 4096;
-/** Where virtual wall clocks start: 2023-11-14T22:13:20Z, the time of the golden vectors. */
+/** The start of virtual wall clocks: 2023-11-14T22:13:20Z, the time of the golden vectors. */
 const VIRTUAL_EPOCH_MS = 1_700_000_000_000;
 
-/** @throws {TypeError | RangeError} for wrong options. */
+/** @throws {TypeError | RangeError} for invalid options. */
 export function createMemoryRealm(
   options: MemoryRealmOptions & { readonly clock: 'virtual' },
 ): MemoryRealm<VirtualClock>;
@@ -98,7 +100,7 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
   const real = kind === 'system';
   const clock = kind === 'system' ? systemClock : kind === 'virtual' ? createVirtualClock() : kind;
   const seeded = !real || options.seed !== undefined;
-  // Two streams, so that what the network draws does not depend on what keys and nonces the layers draw.
+  // Two streams, so that the randomness of the network does not depend on the keys and nonces of the layers.
   const seed = options.seed ?? (real ? systemSeed() : 0);
   const keys = createSeededRandom(seed);
   const network = createSeededRandom(`network of ${typeof seed} ${seed}`);

@@ -1,4 +1,4 @@
-/** The secure half of a memory swarm: everybody in a realm knows everybody's key. */
+/** The secure half of a memory swarm: all keys of a realm are known to all swarms. */
 
 import { P2PError, closedError } from '../../core/errors.ts';
 import { assertBytes, assertString, describeOption } from '../../base/checks.ts';

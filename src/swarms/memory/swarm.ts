@@ -20,17 +20,17 @@ import { type Wait, Waits, checkCall } from '../../runtime/waits.ts';
 import { type MemoryAddr, assertMemoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
 import { type MemoryRouter } from '../../net/memory/router.ts';
 
-/** Draining and other calls that say nothing else are given up after this. */
+/** The default time limit of drains and other calls. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** Implements the contract over a {@link MemoryRouter}. */
+/** A swarm over a {@link MemoryRouter}. */
 export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describes {
-  /** Its address, also once it is closed. */
+  /** Its address, also after it is closed. */
   readonly own: MemoryAddr;
   readonly realm: Realm;
-  /** Packets on their way to this swarm. */
+  /** Packets in transit to this swarm. */
   incoming = 0;
-  /** Packets of this swarm on their way. */
+  /** Packets in transit from this swarm. */
   outgoing = 0;
   readonly #router: MemoryRouter<MemorySwarm>;
   readonly #counters: CounterSet;
@@ -39,8 +39,8 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
   readonly #waits: Waits;
   readonly #latch: CloseLatch;
   readonly #texts = new TextAddrs<MemoryAddr>(parseMemoryAddr);
-  readonly #drainers = new Set<() => void>(); // Bounded by the drains under way.
-  /** Askers that are told when this swarm ends. Bounded by the asks in its handler's hands. */
+  readonly #drainers = new Set<() => void>(); // Bounded by the pending drains.
+  /** Notifies askers when this swarm ends. Bounded by the requests its handler is processing. */
   readonly #askers = new Set<() => void>();
   readonly #localAddrs: readonly MemoryAddr[];
 
@@ -148,7 +148,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
       let lost = false;
       const gone = (): void => {
         lost = true;
-        // Nobody has seen the request, nor will anybody: it can be asked again.
+        // The request has not been delivered and never will be: it can be retried.
         const sent = serving === undefined ? 'no' : 'maybe';
         wait.reject(new P2PError('unreachable', 'path', `Cannot ${what()}: nobody has that address`, { sent }));
       };
@@ -160,7 +160,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
         payload: copyMessage(request),
         gone,
         arrive: (receiver, payload) => {
-          if (serving !== undefined || lost) return; // The network brought the request twice.
+          if (serving !== undefined || lost) return; // The network delivered the request twice.
           server = receiver;
           serving = receiver.#asks.handle({ src: this.own, dst, payload });
           if (!isPending(serving.answer)) {
@@ -176,7 +176,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
       });
       return () => {
         if (server !== undefined) server.#askers.delete(gone);
-        serving?.abort(new P2PError('disconnected', 'remote', 'The asker does not wait any more'));
+        serving?.abort(new P2PError('disconnected', 'remote', 'The asker no longer waits'));
       };
     });
   }
@@ -217,7 +217,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     };
   }
 
-  /** A packet of this swarm has arrived somewhere, or nowhere. */
+  /** A packet of this swarm has been delivered or dropped. */
   left(): void {
     this.outgoing--;
     if (this.outgoing === 0) for (const done of this.#drainers) done();
@@ -227,7 +227,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     this.#counters.countDrop(reason);
   }
 
-  /** Why a message cannot be sent now; `undefined` when it can. */
+  /** The error of a message that cannot be sent now; `undefined` when it can. */
   #refuse(
     verb: 'tell' | 'ask',
     dst: MemoryAddr,
@@ -241,7 +241,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     return { error: mtuError(`${verb} memory address ${dst.text}`, payload.length, mtu, 'wrap the swarm in frag()') };
   }
 
-  /** Sends an answer back from `from`, as a packet that can get lost like any other. */
+  /** Sends an answer back from `from`, as a packet that can be lost like any other. */
   #answer(
     from: MemorySwarm,
     answer: Answer,
