@@ -32,6 +32,37 @@ describe('a QUIC session: what is sent', () => {
     assert.equal(s.told.settled, 3, 'once');
   });
 
+  it('messages with a higher priority get streams first, and their streams have it', () => {
+    const s = setUp();
+    const taken: string[] = [];
+    const tell = (name: string, priority?: number): true | (() => void) =>
+      s.session.tell(new Uint8Array(1), () => void taken.push(name), priority);
+    const ask = (name: string, priority?: number): void =>
+      void s.session.ask(new Uint8Array(name.charCodeAt(0)), 10, () => undefined, priority);
+    s.credit.uni = 1;
+    assert.equal(tell('now', 7), true);
+    const all = [tell('a'), tell('b', 5), tell('c', -0.5), tell('d', 5), tell('e', 1e12), tell('f')] as (() => void)[];
+    all[5]!();
+    s.credit.uni = 10;
+    s.session.handleAvailable();
+    assert.deepEqual(taken, ['e', 'b', 'd', 'a', 'c']);
+    const told = s.opened.map(({ done }) => done.join());
+    assert.deepEqual(told, ['priority 7', `priority ${2 ** 31 - 1}`, 'priority 5', 'priority 5', '', 'priority -1']);
+    for (const [name, priority] of [
+      ['x', undefined],
+      ['y', 3],
+    ] as const)
+      ask(name, priority);
+    s.credit.bidi = 2;
+    s.session.handleAvailable();
+    const asked = s.opened.slice(6).map(({ done, written }) => [String.fromCharCode(written.length - 4), done.join()]);
+    assert.deepEqual(asked, [
+      ['y', 'priority 3'],
+      ['x', ''],
+    ]);
+    assert.equal(s.session.waiting, 0);
+  });
+
   it('a tell that does not fit goes on when there is room, is reset when it is given up, fails when it is stopped', () => {
     const s = setUp();
     const taken: string[] = [];

@@ -3,6 +3,7 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
+import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { type QuicConnection } from '../../protocols/quic/connection.ts';
 import { type QuicStream } from '../../protocols/quic/stream.ts';
 import { Assembly, FRAME_HEADER_BYTES, Sending } from '../../quic/sending.ts';
@@ -10,7 +11,7 @@ import { CODE } from './codes.ts';
 import { discard } from './discard.ts';
 import { refusedBy } from './errors.ts';
 import { type SessionHooks } from './session-hooks.ts';
-import { failWaiting, giveStreams, type Waiting, waitForStream } from './waiting.ts';
+import { failWaiting, giveStreams, type Waiting, WaitingMessages, waitForStream } from './waiting.ts';
 
 /** An ask under way. */
 interface Asked {
@@ -23,8 +24,8 @@ export class Asks<S> {
   readonly #hooks: SessionHooks<S>;
   readonly #connection: QuicConnection;
   readonly #peer: PeerId;
-  /** In order. Bounded by `waitForStream`. */
-  readonly #waiting = new Set<Waiting>();
+  /** Bounded by `waitForStream`. */
+  readonly #waiting = new WaitingMessages();
   /** Requests whose bytes are not all taken. Bounded by the peer's stream limit, as are the following. */
   readonly #requests = new Map<QuicStream, Sending>();
   readonly #asked = new Map<QuicStream, Asked>();
@@ -46,9 +47,15 @@ export class Asks<S> {
   }
 
   /** Sends a request. @returns gives it up */
-  ask(request: Uint8Array, maxResponseBytes: number, settle: (result: Bytes | P2PError) => void): () => void {
+  ask(
+    request: Uint8Array,
+    maxResponseBytes: number,
+    settle: (result: Bytes | P2PError) => void,
+    priority: Priority = DEFAULT_PRIORITY,
+  ): () => void {
     let stream: QuicStream | undefined;
     const waiting: Waiting = {
+      priority,
       begin: (opened) => {
         stream = opened;
         this.#asked.set(opened, { assembly: new Assembly(), maxResponseBytes, settle });

@@ -9,6 +9,7 @@ import { type Millis } from '../../base/machine.ts';
 import { type Side } from '../../core/accept.ts';
 import { type P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
+import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { type PeerConnection } from '../../sessions/connection-table.ts';
@@ -25,7 +26,7 @@ import { refusedBy } from './errors.ts';
 import { Incoming } from './incoming.ts';
 import { type SessionHooks } from './session-hooks.ts';
 import { SharedBudget } from './swarm-memory.ts';
-import { failWaiting, giveStreams, type Waiting, waitForStream } from './waiting.ts';
+import { failWaiting, giveStreams, prioritize, type Waiting, WaitingMessages, waitForStream } from './waiting.ts';
 
 /** The peer of a session. */
 export interface SessionPeer {
@@ -50,7 +51,7 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
   readonly #incoming: Incoming<Session<I>>;
   readonly #idle: IdleWatch;
   /** Tells that wait for a stream, in order. Bounded by `waitForStream`. */
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new WaitingMessages();
   /** Tells whose bytes are not all taken, and what to do then. Bounded by the peer's stream limit, as are the following. */
   readonly #telling = new Map<QuicStream, { readonly sending: Sending; readonly taken: (error?: P2PError) => void }>();
   /** Tells that are not acknowledged. */
@@ -103,7 +104,11 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
     return this.unacknowledged > 0 || this.#asks.asked > 0 || this.#incoming.isBusy;
   }
 
-  tell(payload: Uint8Array, taken: (error?: P2PError) => void): true | (() => void) {
+  tell(
+    payload: Uint8Array,
+    taken: (error?: P2PError) => void,
+    priority: Priority = DEFAULT_PRIORITY,
+  ): true | (() => void) {
     if (this.#hooks.datagramTells && this.connection.sendDatagram(payload) === 'sent') {
       this.#hooks.countSent(payload.length);
       this.#hooks.scheduleFlush();
@@ -112,6 +117,7 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
     let stream: QuicStream | undefined = this.#waiting.size === 0 ? this.connection.open('uni') : undefined;
     let waiting: Waiting | undefined;
     if (stream !== undefined) {
+      prioritize(stream, priority);
       const done = this.#beginTell(stream, payload, taken);
       this.#hooks.scheduleFlush();
       if (done) return true;
@@ -120,7 +126,7 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
         stream = opened;
         if (this.#beginTell(opened, payload, taken)) taken();
       };
-      waiting = { begin, fail: taken };
+      waiting = { priority, begin, fail: taken };
       waitForStream(this.#waiting, waiting, this.peer);
     }
     return () => {
@@ -133,8 +139,13 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
     };
   }
 
-  ask(request: Uint8Array, maxResponseBytes: number, settle: (result: Bytes | P2PError) => void): () => void {
-    return this.#asks.ask(request, maxResponseBytes, settle);
+  ask(
+    request: Uint8Array,
+    maxResponseBytes: number,
+    settle: (result: Bytes | P2PError) => void,
+    priority?: Priority,
+  ): () => void {
+    return this.#asks.ask(request, maxResponseBytes, settle, priority);
   }
 
   /** The peer allows more streams. */
