@@ -117,7 +117,7 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
     let stream: QuicStream | undefined = this.#waiting.size === 0 ? this.connection.open('uni') : undefined;
     let waiting: Waiting | undefined;
     if (stream !== undefined) {
-      prioritize(stream, priority);
+      if (priority !== DEFAULT_PRIORITY) prioritize(stream, priority);
       const done = this.#beginTell(stream, payload, taken);
       this.#hooks.scheduleFlush();
       if (done) return true;

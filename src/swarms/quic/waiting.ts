@@ -21,11 +21,8 @@ const MAX_WAITING = 65_536;
 export class WaitingMessages implements Iterable<Waiting> {
   /** By priority, highest first. Bounded, with everything in it, by `MAX_WAITING`. */
   readonly #levels: { readonly priority: Priority; readonly messages: Set<Waiting> }[] = [];
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
+  /** How many; the queue alone writes it. */
+  size = 0;
 
   add(waiting: Waiting): void {
     const { priority } = waiting;
@@ -34,7 +31,7 @@ export class WaitingMessages implements Iterable<Waiting> {
     const level = this.#levels[at - 1];
     if (level?.priority === priority) level.messages.add(waiting);
     else this.#levels.splice(at, 0, { priority, messages: new Set([waiting]) });
-    this.#size++;
+    this.size++;
   }
 
   delete(waiting: Waiting): void {
@@ -43,12 +40,13 @@ export class WaitingMessages implements Iterable<Waiting> {
     const { messages } = this.#levels[at]!;
     messages.delete(waiting);
     if (messages.size === 0) this.#levels.splice(at, 1);
-    this.#size--;
+    this.size--;
   }
 
   /** In their order; messages may be deleted meanwhile. */
   *[Symbol.iterator](): Generator<Waiting> {
-    for (const { messages } of [...this.#levels]) yield* messages;
+    const levels = this.#levels.slice();
+    for (const { messages } of levels) yield* messages;
   }
 }
 
@@ -67,20 +65,19 @@ export function giveStreams(waits: WaitingMessages, connection: QuicConnection, 
     const stream = connection.open(kind);
     if (stream === undefined) return;
     waits.delete(waiting);
-    prioritize(stream, waiting.priority);
+    if (waiting.priority !== DEFAULT_PRIORITY) prioritize(stream, waiting.priority);
     waiting.begin(stream);
   }
 }
 
-/** Has a stream's data sent by the priority of its message. QUIC streams have whole numbers of 32 bits: others become the next lower one. */
+/** Has a stream's data sent by the priority of its message, in whole numbers of 32 bits: others become the next lower one. */
 export function prioritize(stream: QuicStream, priority: Priority): void {
-  if (priority === DEFAULT_PRIORITY) return;
   stream.setPriority(Math.max(-(2 ** 31), Math.min(Math.floor(priority), 2 ** 31 - 1)));
 }
 
 /** Fails all that wait. */
 export function failWaiting(waits: WaitingMessages, error: () => P2PError): void {
-  for (const waiting of [...waits]) {
+  for (const waiting of Array.from(waits)) {
     waits.delete(waiting);
     waiting.fail(error());
   }
