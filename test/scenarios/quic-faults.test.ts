@@ -38,7 +38,7 @@ const fateOf = (stream: QuicStream): unknown => [
   stream.resetCode,
 ];
 
-describe('Q1: streams that are never given back', () => {
+describe('streams that are never given back', () => {
   it('five hundred asks go to a peer that reads exactly the frame and allows a hundred streams', async () => {
     const { realm, alice, run } = world();
     const peer = new RawQuicPeer(realm, testKey(BOB), { maxBidiStreams: 100 });
@@ -77,7 +77,7 @@ describe('Q1: streams that are never given back', () => {
   });
 });
 
-describe('Q2: too much', () => {
+describe('too much', () => {
   it('a thousand tells at once to a peer that allows ten streams wait for credit, and all arrive', async () => {
     const { realm, alice, run } = world();
     const peer = new RawQuicPeer(realm, testKey(BOB), { maxUniStreams: 10 });
@@ -113,7 +113,7 @@ describe('Q2: too much', () => {
   });
 });
 
-describe('Q3: errors that leave the peer waiting', () => {
+describe('errors that leave the peer waiting', () => {
   it('a handler that throws, and a frame that cannot be, end the stream at once, with a code', async () => {
     const { realm, alice, pass } = world();
     alice.serve(() => {
@@ -172,7 +172,7 @@ describe('Q3: errors that leave the peer waiting', () => {
   });
 });
 
-describe('Q4: connections that should be gone, or should be there', () => {
+describe('connections that should be gone, or should be there', () => {
   it('a peer of another key than the address says is closed, and reported as what it is', async () => {
     const { realm, alice, run, pass } = world();
     const peer = new RawQuicPeer(realm, testKey(STRANGER));
@@ -260,7 +260,7 @@ describe('Q4: connections that should be gone, or should be there', () => {
   });
 });
 
-describe('Q5: the swarm below', () => {
+describe('the swarm below', () => {
   it('one that carries too little is refused at once, with what helps', () => {
     const realm = createMemoryRealm({ clock: 'virtual', mtu: 1199 });
     assert.throws(() => quic(realm.swarm(), { privateKey: testKey(ALICE) }), /1199 bytes.*wrap it in frag\(\)/);
@@ -290,7 +290,7 @@ describe('Q5: the swarm below', () => {
   });
 });
 
-describe('Q6: two names for one key', () => {
+describe('two names for one key', () => {
   it('a key has the same PeerID on QUIC, on P2PKE, and by itself', () => {
     const realm = createMemoryRealm({ clock: 'virtual' });
     const privateKey = testKey(ALICE);
@@ -301,7 +301,7 @@ describe('Q6: two names for one key', () => {
   });
 });
 
-describe('Q7: one connection for each of the first messages', () => {
+describe('one connection for each of the first messages', () => {
   for (const count of [5, 50]) {
     it(`${count} connections at once, with 5 asks and 5 tells on each: all are answered and delivered, and the surplus goes later`, async () => {
       const { realm, alice, run, pass } = world();

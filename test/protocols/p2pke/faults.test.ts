@@ -47,7 +47,7 @@ function countingIdentity(): { readonly identity: P2pkeIdentity; readonly count:
   return { identity, count };
 }
 
-describe('P1: message storm', () => {
+describe('message storm', () => {
   it('a session on which nothing was ever sent does not swallow the next handshake of the original', () => {
     const pair = new Pair(channelFor(alice, bob), new Original(bob), 5);
     pair.a.end.open(pair.now, pair.wallMs); // as a look-up of the key does: no message
@@ -95,7 +95,7 @@ describe('P1: message storm', () => {
   });
 });
 
-describe('P2: stuck channel when data overtakes RespDone', () => {
+describe('stuck channel when data overtakes RespDone', () => {
   it('our initiator goes on with data that comes before RespDone', () => {
     const { pair } = channelPair(50);
     pair.link = (from, counter) => !(from === 'b' && counter === 3);
@@ -138,7 +138,7 @@ describe('P2: stuck channel when data overtakes RespDone', () => {
   });
 });
 
-describe('P3: the initiator never asks whether a key is accepted', () => {
+describe('the initiator never asks whether a key is accepted', () => {
   it('nothing of a peer with another key is delivered, and nothing is sent to it', () => {
     const asked: string[] = [];
     const channel = new JudgedChannel({
@@ -159,7 +159,7 @@ describe('P3: the initiator never asks whether a key is accepted', () => {
   });
 });
 
-describe('P4: a wrong ID is dialled in a loop', () => {
+describe('a wrong ID is dialled in a loop', () => {
   it('identity_mismatch comes after one round trip, once, and nothing loops', () => {
     const pair = new Pair(channelFor(alice, bob), channelFor(mallory, alice), 100);
     pair.send('a', 'for bob');
@@ -190,7 +190,7 @@ describe('P4: a wrong ID is dialled in a loop', () => {
   });
 });
 
-describe('P5: one forged packet kills a handshake', () => {
+describe('one forged packet kills a handshake', () => {
   it('a RespHello that Noise takes but whose signature is wrong changes nothing', () => {
     const { pair } = channelPair(100);
     pair.send('a', 'still arrives');
@@ -242,7 +242,7 @@ function pairBob(): P2pkeIdentity {
   return channelPair().bob;
 }
 
-describe('P6: state for anybody', () => {
+describe('state for anybody', () => {
   it('a channel keeps four half-open handshakes of others and no more', () => {
     const { identity, count } = countingIdentity();
     const channel = channelFor(identity, alice);
@@ -264,7 +264,7 @@ describe('P6: state for anybody', () => {
   });
 });
 
-describe('P7: claims can be replayed', () => {
+describe('claims can be replayed', () => {
   it('a claim not newer than the last completed handshake makes no session', () => {
     const { pair, alice: a } = channelPair(10);
     pair.send('a', 'x');
@@ -299,7 +299,7 @@ describe('P7: claims can be replayed', () => {
   });
 });
 
-describe('P8: a handshake every 15 seconds', () => {
+describe('a handshake every 15 seconds', () => {
   it('there is one in a minute of use, in both directions or only in one', () => {
     for (const echo of [true, false]) {
       const { pair } = channelPair(10);
@@ -316,7 +316,7 @@ describe('P8: a handshake every 15 seconds', () => {
   });
 });
 
-describe('P9: retransmission never stops', () => {
+describe('retransmission never stops', () => {
   it('it ends with the deadline, and nothing is armed then', () => {
     const { pair } = channelPair(10, { handshakeTimeoutMs: 3000 });
     pair.link = () => false;
