@@ -235,7 +235,7 @@ const MULTICAST_IPV6 = /^ff[0-9a-f]{2}:/;
 /** 224.0.0.0/4 is multicast; addresses above are reserved, or the broadcast address. */
 const MULTICAST_IPV4 = 224;
 const UNSPECIFIED = 'the unspecified address is for binding only';
-const NO_SINGLE_HOST = 'it is no address of a single host';
+const NO_SINGLE_HOST = 'it is not the address of a single host';
 
 /** Whether the IP stays on this machine: 127.0.0.0/8, `::1`. */
 export function isLoopbackIp(ip: string): boolean {

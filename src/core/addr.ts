@@ -31,7 +31,7 @@ export interface NestedAddr<I extends Addr = Addr> extends Addr {
   readonly inner: I;
 }
 
-/** An address that ends at an IP socket: UDP and TCP. */
+/** The address of an IP socket: UDP and TCP. */
 export interface IpAddr extends Addr {
   /** Canonical IP text without brackets; IPv6 as in RFC 5952, link-local ones with their zone. */
   readonly ip: string;

@@ -54,7 +54,7 @@ export class TextAddrs<A extends Addr> {
       addr = this.parse(text);
     } catch (cause) {
       onRefused?.();
-      const message = `Cannot ${verb} ${describeValue(text)}: it is no address of this swarm`;
+      const message = `Cannot ${verb} ${describeValue(text)}: it is not an address of this swarm`;
       const refused = Promise.reject<T>(new P2PError('unreachable', 'local', message, { sent: 'no', cause }));
       refused.catch(() => undefined); // Safe for fire-and-forget; awaiting it still throws.
       return refused;

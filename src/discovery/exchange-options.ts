@@ -11,7 +11,7 @@ import { type PeerRecord } from './peer-record.ts';
 
 /** Options of an exchange. */
 export interface PeerExchangeOptions extends PeerBookOptions {
-  /** The key that the swarm's own addresses hold; it signs this node's record. */
+  /** The key in the swarm's own addresses; it signs this node's record. */
   readonly privateKey: Signer;
   /**
    * The address texts under which others reach this node, best first; the first `MAX_RECORD_ADDRS` are sent.

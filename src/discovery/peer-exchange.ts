@@ -200,7 +200,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
           return taken;
         }
         this.counters.countDrop('exchange.malformed');
-        const what = `Cannot exchange peers with ${dst.text}: its answer of ${answer.length} bytes is no list of records`;
+        const what = `Cannot exchange peers with ${dst.text}: its answer of ${answer.length} bytes is not a list of records`;
         throw new P2PError('refused', 'remote', what);
       });
   }
@@ -210,7 +210,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const asker = peerIdOf(src);
     if (message === undefined || message.records.length > 1) {
       this.counters.countDrop('exchange.malformed');
-      throw new Refusal('that is no peer exchange');
+      throw new Refusal('this is not a peer exchange request');
     }
     this.#compareClocks(src, message);
     const others: { readonly bytes: Bytes }[] = this.#shuffled(
@@ -316,7 +316,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     }
   }
 
-  /** Where to try a peer now, at most `most` addresses, each noted as tried. */
+  /** Up to `most` addresses to try for a peer now, each noted as tried. */
   #targets(id: PeerId, most: number): { readonly candidate: Candidate; readonly addr: A }[] {
     const { realm } = this.#swarm;
     const own = this.#swarm.localAddrs();
@@ -337,8 +337,8 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   /**
-   * One address each of some peers, chosen at random: up to two thirds of them peers that were not reached yet, since only
-   * those who have reached a newcomer hand it on.
+   * One address each of some random peers: up to two thirds of them peers that were not reached yet, because a node
+   * passes on a newcomer only after it has reached it.
    */
   #someTargets(most: number): A[] {
     const all = this.#shuffled([...this.records]);
@@ -357,7 +357,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const { realm } = this.#swarm;
     const round = (): void => {
       this.#round = undefined;
-      // A peer that does not answer was noted as tried, which is all there is to do about it.
+      // A peer that does not answer is already noted as tried.
       for (const dst of this.#someTargets(this.#fanOut)) this.exchange(dst).catch(() => undefined);
       this.#armRound();
     };

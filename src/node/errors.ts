@@ -8,7 +8,7 @@ export function selfError(addr: string): P2PError {
 }
 
 export function takenError(addr: string): P2PError {
-  const message = `Cannot connect to ${addr}: there is a connection, or one is being made or ended; try again later`;
+  const message = `Cannot connect to ${addr}: a connection exists, is being set up or is ending; try again later`;
   return new P2PError('in_use', 'local', message, { sent: 'no' });
 }
 
@@ -42,7 +42,7 @@ export function limitError(what: string, reached: LimitReached, admission: Admis
   const limits = {
     max_connections: `${admission.maxConnections} connections, the limit is maxConnections`,
     max_connections_per_ip: `${admission.maxConnectionsPerIp} connections with that IP, the limit is maxConnectionsPerIp`,
-    max_connecting: `${admission.maxConnecting} are being made, the limit is maxConnecting`,
+    max_connecting: `${admission.maxConnecting} are being set up, the limit is maxConnecting`,
   };
   const message = `Cannot ${what}: there are ${limits[reached]}`;
   return new P2PError('limit_exceeded', 'local', message, { sent: 'no' });

@@ -31,7 +31,7 @@ export const MAX_CONNECTIONS_AT_ONCE = 128;
  */
 export const SURPLUS_IDLE_MS = 750;
 
-/** A connection with a peer that has proven its key, as the table sees it. */
+/** What the table needs from a connection with an authenticated peer. */
 export interface PeerConnection {
   readonly peer: PeerId;
   /** The role of the peer: `'responder'` when this node dialled it. */

@@ -48,6 +48,6 @@ export class SelfCalls<A extends KeyedAddr> {
       if (isPending(serving.answer)) void serving.answer.then(settle);
       else settle(serving.answer);
     });
-    return () => serving?.abort(new P2PError('disconnected', 'local', 'The asker has given up'));
+    return () => serving?.abort(new P2PError('disconnected', 'local', 'The asker has cancelled the ask'));
   }
 }

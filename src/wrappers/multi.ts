@@ -69,7 +69,8 @@ export function multi<M extends Readonly<Record<string, Swarm<any>>>>(
     if (typeof swarm !== 'object' || swarm === null || typeof swarm.tell !== 'function') {
       throw new TypeError(`Cannot make multi: expected a swarm as member ${scheme}, got ${describeValue(swarm)}`);
     }
-    if (swarm.realm !== first.realm) throw new TypeError(`Cannot make multi: member ${scheme} lives in another realm`);
+    if (swarm.realm !== first.realm)
+      throw new TypeError(`Cannot make multi: member ${scheme} belongs to another realm`);
   }
   const all = [...swarms.values()];
   const base = new MultiSwarm(swarms, options);
@@ -295,7 +296,7 @@ class MultiSwarm implements Swarm<Multi>, Describes {
     if (this.#latch.isClosed) return { error: this.#latch.error(`${verb} ${dst.text}`) };
     if (member !== undefined) return undefined;
     const known = [...this.#members.keys()].join(', ');
-    const message = `Cannot ${verb} ${dst.text}: no member for scheme ${dst.scheme}, there is ${known}`;
+    const message = `Cannot ${verb} ${dst.text}: no member has the scheme ${dst.scheme}, the schemes are ${known}`;
     return { error: new P2PError('unsupported', 'local', message, { sent: 'no' }) };
   }
 

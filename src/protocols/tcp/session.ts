@@ -192,7 +192,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     if (this.unacknowledged > 0) this.#acknowledgement.want();
   }
 
-  /** Begins nothing more, and ends when nothing is in progress; sends the event `retiring`. */
+  /** Begins nothing more, and ends when nothing is in progress; emits the event `retiring`. */
   retire(now: Millis, code: number, reason = ''): void {
     if (this.#state === 'hello') this.close(code, reason);
     else this.#retire(now, { by: 'local', code, reason });

@@ -47,7 +47,9 @@ export class MemorySecure implements AddrSecure<MemoryAddr> {
     if (this.#swarm.localAddrs().length === 0) return rejection(closedError(what));
     if (options?.signal?.aborted === true) return rejection(options.signal.reason);
     if (!this.#router.has(dst)) {
-      return rejection(new P2PError('unreachable', 'path', `Cannot ${what}: nobody has that address`, { sent: 'no' }));
+      return rejection(
+        new P2PError('unreachable', 'path', `Cannot ${what}: no swarm has that address`, { sent: 'no' }),
+      );
     }
     const key = this.#router.keys.get(dst.text);
     if (key !== undefined) return Promise.resolve(key);

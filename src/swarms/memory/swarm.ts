@@ -150,7 +150,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
         lost = true;
         // The request has not been delivered and never will be: it can be retried.
         const sent = serving === undefined ? 'no' : 'maybe';
-        wait.reject(new P2PError('unreachable', 'path', `Cannot ${what()}: nobody has that address`, { sent }));
+        wait.reject(new P2PError('unreachable', 'path', `Cannot ${what()}: no swarm has that address`, { sent }));
       };
       const answer = (from: MemorySwarm, answered: Answer): void =>
         this.#answer(from, answered, { wait, what, maxResponseBytes });

@@ -80,7 +80,7 @@ export class Deliveries {
 
   /** The asker no longer needs the answer. */
   cancelled(id: number): void {
-    this.#served.get(id)?.abort(new P2PError('disconnected', 'remote', 'The asker has given up'));
+    this.#served.get(id)?.abort(new P2PError('disconnected', 'remote', 'The asker has cancelled the ask'));
     this.#served.delete(id);
   }
 

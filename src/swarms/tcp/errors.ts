@@ -11,7 +11,7 @@ export function foundError(addr: TcpAddr, found: PeerId): P2PError {
   if (found === addr.id) {
     return new P2PError('refused', 'local', `Cannot reach ${addr.text}: accept refused it`, { sent: 'no' });
   }
-  const message = `Cannot reach ${addr.text}: there is ${found} instead`;
+  const message = `Cannot reach ${addr.text}: ${found} answered instead`;
   return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
 }
 
@@ -33,7 +33,7 @@ export function helloError(addr: TcpAddr, { by, reason }: TcpClosed): P2PError {
   if (by === 'timeout') return new P2PError('unreachable', 'path', `${cannot}no answer (${reason})`, { sent: 'no' });
   if (by === 'local') return new P2PError('closed', 'local', `${cannot}closed`, { sent: 'no' });
   if (by === 'fault') {
-    return new P2PError('unsupported', 'remote', `${cannot}there is another protocol (${reason})`, { sent: 'no' });
+    return new P2PError('unsupported', 'remote', `${cannot}the peer uses another protocol (${reason})`, { sent: 'no' });
   }
   return new P2PError('refused', 'remote', `${cannot}refused (${reason})`, { sent: 'no' });
 }

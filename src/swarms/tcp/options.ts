@@ -38,8 +38,8 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
    * The bytes that all peers together may make the swarm hold: unfinished messages, messages that wait for handlers or
    * are in them, each plus 512 bytes, and answers that are not in the kernel. A network (/24, /64) may use three
    * quarters of it while other networks hold memory; each peer may always use 8 KiB. Connections that would need more
-   * are not read meanwhile; messages that peers leave unfinished or unread for 5 s are removed to make room. At least
-   * one message of the maximum size. @default 16_777_216 (16 MiB)
+   * are not read meanwhile; a peer that leaves messages unfinished or unread for 5 s is disconnected to make room. At
+   * least one message of the maximum size. @default 16_777_216 (16 MiB)
    */
   readonly maxSwarmBytes?: number | undefined;
   /**

@@ -66,7 +66,7 @@ export const addressTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'parseAddr() throws a TypeError for what is no address',
+    name: 'parseAddr() throws a TypeError for a text that is not an address',
     body: async ({ net: { swarms } }) => {
       const [alice] = swarms as readonly [Swarm<Addr>];
       const { text } = addrOf(alice);
@@ -84,7 +84,7 @@ export const addressTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'tryParseAddr() reads what parseAddr() reads, and gives undefined for the rest',
+    name: 'tryParseAddr() parses what parseAddr() parses, and returns undefined for other text',
     body: async ({ net: { swarms } }) => {
       const [alice, bob] = swarms as readonly [Swarm<Addr>, Swarm<Addr>];
       const { text } = addrOf(bob);
@@ -97,7 +97,7 @@ export const addressTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'tell() and mtu() take the text of an address, and tell() rejects a text that is none with unreachable',
+    name: 'tell() and mtu() accept the text of an address, and tell() rejects an invalid text with unreachable',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as readonly [Swarm<Addr>, Swarm<Addr>];
       const inbox = new Inbox(bob);

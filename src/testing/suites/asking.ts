@@ -122,7 +122,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'asking oneself works',
+    name: 'a swarm can ask itself',
     swarms: 1,
     body: async (bench) => {
       const [alice] = bench.net.swarms as readonly [AskSwarm<Addr>];
@@ -197,7 +197,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'an answer larger than maxResponseBytes is limit_exceeded; one of that size is taken',
+    name: 'an answer larger than maxResponseBytes gives limit_exceeded; one of that size is accepted',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       bob.serve(() => payloadOf(1, 100));
@@ -220,7 +220,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'asking an address where nobody is fails with a P2PError by the deadline',
+    name: 'an ask to an unused address fails with a P2PError by the deadline',
     body: async (bench) => {
       const [alice] = bench.net.swarms as Pair;
       const addr = bench.net.unknownAddr?.();
@@ -230,7 +230,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'timeoutMs is kept on both sides: the asker gets timeout, the handler’s signal fires',
+    name: 'timeoutMs applies on both sides: the asker gets timeout, and the handler’s signal is aborted',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       let signal: AbortSignal | undefined;
@@ -272,7 +272,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'close() wakes askers with closed, and fires the signals of requests in hand',
+    name: 'close() rejects pending asks with closed, and aborts the signals of requests being served',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       let signal: AbortSignal | undefined;
@@ -295,7 +295,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'the request is the caller’s again when ask() settles, and the answer is a plain Uint8Array of its own',
+    name: 'the caller may change the request once ask() has settled, and the answer is a plain Uint8Array',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const kept: Bytes[] = [];
@@ -333,7 +333,7 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'ask() takes the text of an address, and rejects a text that is none with unreachable',
+    name: 'ask() accepts the text of an address, and rejects an invalid text with unreachable',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       bob.serve(echo);

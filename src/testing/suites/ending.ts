@@ -28,7 +28,7 @@ const CLOSE_MS = 1500;
 /** Part of `swarmSuite`. */
 export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
   {
-    name: 'close() is idempotent, never rejects, and closed says by whom',
+    name: 'close() is idempotent, never rejects, and closed reports the cause',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -76,7 +76,7 @@ export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'messages to a peer that has closed harm nobody',
+    name: 'messages to a closed peer have no effect on others',
     swarms: 3,
     body: async (bench) => {
       const [alice, bob, carol] = bench.net.swarms as readonly [Swarm<Addr>, Swarm<Addr>, Swarm<Addr>];
@@ -102,7 +102,7 @@ export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'close() with messages, handlers and drains under way ends within a second and wakes them all',
+    name: 'close() with pending messages, handlers and drains ends within a second and settles them all',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       bob.listen(() => new Promise(() => {}));
@@ -147,7 +147,7 @@ export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'counters tell what was sent and received, and inner leads down the stack',
+    name: 'counters count what was sent and received, and inner is the layer below',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -163,7 +163,7 @@ export const endingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'inspect() tells the stack as plain data',
+    name: 'inspect() returns the stack as plain data',
     swarms: 1,
     body: async (bench) => {
       const [alice] = bench.net.swarms as readonly [Swarm<Addr>];

@@ -45,7 +45,7 @@ export const handlerTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'a detached handler gets nothing more',
+    name: 'a detached handler gets no further message',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       let calls = 0;
@@ -60,7 +60,7 @@ export const handlerTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'no handler runs inside a call of the user’s',
+    name: 'no handler runs synchronously inside a call by the user',
     swarms: 1,
     body: async (bench) => {
       const [alice] = bench.net.swarms as readonly [Swarm<Addr>];
@@ -104,7 +104,7 @@ export const handlerTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'pending handlers are bounded, and what is too much is dropped or left unread; afterwards all goes on',
+    name: 'pending handlers are bounded, and further messages are dropped or left unread until the handlers settle',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const { maxPendingMessages: limit, lossy, flowControlled } = bench.features;
@@ -157,7 +157,7 @@ export const handlerTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'a handler that throws or rejects is counted as handler_error, and touches no other message',
+    name: 'a handler that throws or rejects is counted as handler_error, and affects no other message',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       let calls = 0;

@@ -27,7 +27,7 @@ function sameKey(a: PublicKey | undefined, b: PublicKey): boolean {
 /** Part of `secureSuite`. */
 export const securingTests: readonly SuiteTest<SecureSwarm<Addr>>[] = [
   {
-    name: 'publicKey names its algorithm and is this swarm’s alone',
+    name: 'publicKey has an algorithm and is unique to this swarm',
     body: async ({ net: { swarms } }) => {
       const [alice, bob] = swarms as Pair;
       check(typeof alice.publicKey.algorithm === 'string' && alice.publicKey.algorithm !== '', 'no algorithm');
@@ -36,7 +36,7 @@ export const securingTests: readonly SuiteTest<SecureSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'knownPublicKey() answers for the source of a message while its handler runs',
+    name: 'knownPublicKey() returns the key of the source of a message while its handler runs',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       let known: PublicKey | undefined;
@@ -57,7 +57,7 @@ export const securingTests: readonly SuiteTest<SecureSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'lookupPublicKey() makes contact and gives the key, which is known from then on',
+    name: 'lookupPublicKey() contacts the peer and returns the key, which is known from then on',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const key = await within(bench, alice, alice.lookupPublicKey(addrOf(bob)), 'lookupPublicKey()');
@@ -75,7 +75,7 @@ export const securingTests: readonly SuiteTest<SecureSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'looking up an address where nobody is fails by the deadline',
+    name: 'a look-up of an unused address fails by the deadline',
     body: async (bench) => {
       const [alice] = bench.net.swarms as Pair;
       const addr = bench.net.unknownAddr?.();
@@ -99,7 +99,7 @@ export const securingTests: readonly SuiteTest<SecureSwarm<Addr>>[] = [
     },
   },
   {
-    name: 'misuse of the secure half throws at once, and an aborted signal gives its reason',
+    name: 'misuse of the secure half throws at once, and an aborted signal rejects with its reason',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       // @ts-expect-error not an address

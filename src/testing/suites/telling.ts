@@ -33,7 +33,7 @@ function mtuFor({ features }: Bench<Swarm<Addr>>, swarm: Swarm<Addr>, dst: Addr)
 /** Part of `swarmSuite`. */
 export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
   {
-    name: 'tell() brings the payload, with the address told to as dst and a src that can be told back',
+    name: 'tell() delivers the payload, with the destination as dst and a src that can be replied to',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const [inA, inB] = [new Inbox(alice), new Inbox(bob)];
@@ -141,7 +141,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'telling oneself works',
+    name: 'a swarm can send to itself',
     swarms: 1,
     body: async (bench) => {
       const [alice] = bench.net.swarms as readonly [Swarm<Addr>];
@@ -152,7 +152,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'telling an address where nobody is resolves or rejects with a P2PError, and harms nothing',
+    name: 'a tell to an unused address resolves or rejects with a P2PError, and has no other effect',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -165,7 +165,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'the payload is the caller’s again when tell() settles',
+    name: 'the caller may change the payload once tell() has settled',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -188,7 +188,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'a node Buffer and a view into a larger buffer are told as the bytes they show',
+    name: 'a Node Buffer and a view into a larger buffer are sent as the bytes they contain',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -197,7 +197,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'a received payload is a plain Uint8Array that stays as it came',
+    name: 'a received payload is a plain Uint8Array that does not change afterwards',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -212,7 +212,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'misuse of tell() throws at once, and nothing is lost by it',
+    name: 'misuse of tell() throws at once, and loses no message',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const inbox = new Inbox(bob);
@@ -250,7 +250,7 @@ export const tellingTests: readonly SuiteTest<Swarm<Addr>>[] = [
     },
   },
   {
-    name: 'a rejection of tell() that nobody catches is not reported as unhandled',
+    name: 'a rejection of tell() that is not caught is not reported as unhandled',
     body: async (bench) => {
       const [alice, bob] = bench.net.swarms as Pair;
       const unhandled: unknown[] = [];
