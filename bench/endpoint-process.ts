@@ -1,6 +1,6 @@
 /** One end of the endpoint bench, as a process of its own; `bench/endpoint.ts` starts it and talks to it. */
 
-import { type Connection, openEndpoint, type OpenEndpointOptions } from 'shoal/endpoint';
+import { type QuicConnection, openEndpoint, type OpenEndpointOptions } from 'shoal/endpoint';
 import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
 
 /** What is not measured just now must not end: others take turns for longer than the idle timeout. */
@@ -8,7 +8,7 @@ const base = { bind: '127.0.0.1:0', keepAliveMs: 5000 };
 /** `jumbo`: finds datagrams of 9000 bytes on loopback. */
 const options: OpenEndpointOptions = process.argv[2] === 'jumbo' ? { ...base, maxMtuBytes: 9000 } : base;
 const endpoint = await openEndpoint(options);
-let connection: Connection | undefined;
+let connection: QuicConnection | undefined;
 
 async function serve(echo: boolean): Promise<void> {
   for await (const { payload, reply, connection: from } of endpoint.messages()) {
@@ -31,7 +31,7 @@ async function keepBusy(inFlight: number, forMs: number, act: () => Promise<unkn
   return { count, ms: performance.now() - began };
 }
 
-async function timed(count: number, act: () => Promise<Connection>): Promise<EndpointReport> {
+async function timed(count: number, act: () => Promise<QuicConnection>): Promise<EndpointReport> {
   const began = performance.now();
   // Ended as soon as it is there, as qp2p's end when nobody holds them any more.
   for (let i = 0; i < count; i++) void (await act()).close();

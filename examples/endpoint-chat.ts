@@ -9,14 +9,14 @@
 import { createInterface } from 'node:readline';
 
 import { decodeText, encodeText } from 'shoal/bytes';
-import { type Connection, type Endpoint, openEndpoint } from 'shoal/endpoint';
+import { type QuicConnection, type Endpoint, openEndpoint } from 'shoal/endpoint';
 
 const [argument] = process.argv.slice(2);
 const bind = '127.0.0.1:0';
-const nameOf = ({ peerId }: Connection): string => peerId?.slice(0, 6) ?? 'somebody';
+const nameOf = ({ peerId }: QuicConnection): string => peerId?.slice(0, 6) ?? 'somebody';
 
 async function host(room: Endpoint): Promise<void> {
-  const say = (line: string, from?: Connection): void => {
+  const say = (line: string, from?: QuicConnection): void => {
     // A guest that cannot be reached has gone: its `disconnected` event follows.
     for (const guest of room.openConnections()) if (guest !== from) void guest.send(encodeText(line)).catch(() => {});
   };
@@ -34,7 +34,7 @@ async function host(room: Endpoint): Promise<void> {
   await Promise.all([greet(), lines()]);
 }
 
-async function listen(guest: Connection, show: (line: string) => void): Promise<void> {
+async function listen(guest: QuicConnection, show: (line: string) => void): Promise<void> {
   for await (const { payload } of guest.messages()) show(decodeText(payload) ?? '?');
 }
 

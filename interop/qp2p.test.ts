@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { encodeText, toHex } from 'shoal/bytes';
 import { P2PError } from 'shoal';
 import {
-  type Connection,
+  type QuicConnection,
   openEndpoint,
   type Endpoint,
   type OpenEndpointOptions,
@@ -25,7 +25,7 @@ const text = (words: string): Uint8Array => encodeText(words);
 async function dialledBy(
   peer: Qp2pPeer,
   ours: Udp,
-): Promise<{ there: Connection<UdpAddr, Qp2pMessage>; conn: number }> {
+): Promise<{ there: QuicConnection<UdpAddr, Qp2pMessage>; conn: number }> {
   const accepted = ours.connections();
   const { conn } = await peer.ask('connected', 'connect', ours.addr.text);
   const { value } = await accepted.next();

@@ -58,7 +58,7 @@ export interface RequestOptions extends CallOptions {
  *
  * @typeParam M - a message: bytes, or with `preset: 'qp2p'` a `Qp2pMessage`.
  */
-export interface Connection<A extends Addr = Addr, M = Bytes> extends AsyncDisposable {
+export interface QuicConnection<A extends Addr = Addr, M = Bytes> extends AsyncDisposable {
   /** Unique within its endpoint: the first address of the peer, `#`, and a number. */
   readonly id: string;
   /** The peer's current address. It changes when the peer moves. */
@@ -116,9 +116,9 @@ export interface Connection<A extends Addr = Addr, M = Bytes> extends AsyncDispo
    * Messages that have come can still be taken after the peer has closed the connection. Then the iteration ends. If the end was
    * not benign, it throws once first.
    */
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>>;
+  messages(options?: FeedOptions): Feed<IncomingMessage<QuicConnection<A, M>, M>>;
   /** Streams of bytes that the peer opens. The iteration ends with the connection, without an error. */
-  streams(options?: FeedOptions): Feed<IncomingStream<Connection<A, M>, M>>;
+  streams(options?: FeedOptions): Feed<IncomingStream<QuicConnection<A, M>, M>>;
 
   /**
    * Waits until the peer's transport has acknowledged every message and every finished stream.

@@ -8,7 +8,7 @@ import { type Realm } from '../core/realm.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
-import { type CloseOptions, type Connection, type ConnectionClosed } from './connection.ts';
+import { type CloseOptions, type QuicConnection, type ConnectionClosed } from './connection.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
 import { type IncomingMessage } from './incoming-message.ts';
 import { type OutgoingMessage } from './message.ts';
@@ -45,7 +45,7 @@ export interface ConnectToAnyOptions extends ConnectOptions {
 }
 
 /** A peer to send to: a connection, a known PeerID, an address, or its text (with `<PeerID>@` before it, if the PeerID is expected). */
-export type PeerTarget<A extends Addr, M = Bytes> = Connection<A, M> | ConnectTarget<A> | A | string;
+export type PeerTarget<A extends Addr, M = Bytes> = QuicConnection<A, M> | ConnectTarget<A> | A | string;
 
 /** How a message is sent to a peer. */
 export interface SendToOptions extends SendOptions, Omit<ConnectOptions, 'fresh'> {
@@ -56,9 +56,9 @@ export interface SendToOptions extends SendOptions, Omit<ConnectOptions, 'fresh'
 /** What happens at an endpoint. */
 export type EndpointEvent<A extends Addr, M = Bytes> =
   /** There is a new connection, dialled or accepted. */
-  | { readonly type: 'connected'; readonly connection: Connection<A, M> }
+  | { readonly type: 'connected'; readonly connection: QuicConnection<A, M> }
   /** A connection has ended; once for each that was `connected`. */
-  | { readonly type: 'disconnected'; readonly connection: Connection<A, M>; readonly closed: ConnectionClosed }
+  | { readonly type: 'disconnected'; readonly connection: QuicConnection<A, M>; readonly closed: ConnectionClosed }
   /** The peer's transport has acknowledged a message of `endpoint.send` or `trySend`. */
   | { readonly type: 'sent'; readonly message: OutgoingMessage<M>; readonly token: unknown }
   /** It has not acknowledged the message, and will not. `error.sent` says whether a part of it may have arrived. */
@@ -115,7 +115,7 @@ export interface Endpoint<A extends Addr = Addr, M = Bytes> extends AsyncDisposa
    *   address), `timeout`,
    *   `refused`, `identity_mismatch`, `limit_exceeded`, `unsupported`, `closed`.
    */
-  connect(target: ConnectTarget<A> | A | string, options?: ConnectOptions): Promise<Connection<A, M>>;
+  connect(target: ConnectTarget<A> | A | string, options?: ConnectOptions): Promise<QuicConnection<A, M>>;
 
   /**
    * Connects to the first of several addresses that answers. The other attempts are cancelled, unless other calls wait for them.
@@ -127,12 +127,12 @@ export interface Endpoint<A extends Addr = Addr, M = Bytes> extends AsyncDisposa
   connectToAny(
     candidates: readonly (ConnectTarget<A> | A | string)[],
     options?: ConnectToAnyOptions,
-  ): Promise<Connection<A, M>>;
+  ): Promise<QuicConnection<A, M>>;
 
   /** Accepted connections, in order. A connection that ends before it is taken is left out. */
-  connections(options?: FeedOptions): Feed<Connection<A, M>>;
+  connections(options?: FeedOptions): Feed<QuicConnection<A, M>>;
   /** Messages of all connections, from each connection in turn; not of those whose own `messages()` is iterated. */
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>>;
+  messages(options?: FeedOptions): Feed<IncomingMessage<QuicConnection<A, M>, M>>;
   /** What happens from now on. */
   events(options?: EventOptions): EventFeed<A, M>;
 
@@ -151,9 +151,9 @@ export interface Endpoint<A extends Addr = Addr, M = Bytes> extends AsyncDisposa
   ): Promise<void>;
 
   /** The connection that `connect` would return without dialling. */
-  connectionTo(peer: PeerTarget<A, M>): Connection<A, M> | undefined;
+  connectionTo(peer: PeerTarget<A, M>): QuicConnection<A, M> | undefined;
   /** All open connections. */
-  openConnections(): readonly Connection<A, M>[];
+  openConnections(): readonly QuicConnection<A, M>[];
   /** Closes every connection with a peer, or with an address. @returns how many */
   disconnectFrom(peer: PeerTarget<A, M>, options?: CloseOptions): Promise<number>;
 

@@ -40,7 +40,7 @@ import {
 } from './options.ts';
 
 export { CLOSE_CODE, STREAM_CODE };
-export { type CloseOptions, type Connection, type ConnectionClosed, type RequestOptions } from './connection.ts';
+export { type CloseOptions, type QuicConnection, type ConnectionClosed, type RequestOptions } from './connection.ts';
 export {
   type ConnectTarget,
   type ConnectOptions,

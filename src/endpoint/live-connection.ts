@@ -9,7 +9,7 @@ import { type PublicKey } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
+import { type QuicConnection as EngineConnection } from '../protocols/quic/connection.ts';
 import { type ConnectionStats } from '../protocols/quic/engine.ts';
 import { type QuicClosed } from '../protocols/quic/closed.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
@@ -20,7 +20,7 @@ import { type PeerConnection } from '../sessions/connection-table.ts';
 import { sideOf } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
-import { type CloseOptions, type Connection, type ConnectionClosed, type RequestOptions } from './connection.ts';
+import { type CloseOptions, type QuicConnection, type ConnectionClosed, type RequestOptions } from './connection.ts';
 import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
 import { type Feed, type FeedOptions } from './feed.ts';
@@ -33,9 +33,9 @@ import { Sender } from './sender.ts';
 import { type BiStream, type IncomingStream, type SendOptions, type SendStream } from './stream.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
-export class LiveConnection<A extends Addr, M> implements Connection<A, M>, PeerConnection, StreamHandler {
+export class LiveConnection<A extends Addr, M> implements QuicConnection<A, M>, PeerConnection, StreamHandler {
   readonly id: string;
-  readonly connection: QuicConnection;
+  readonly connection: EngineConnection;
   readonly sinceMs: number;
   /** Dialled with `fresh`: callers that share connections do not get it. */
   readonly isExclusive: boolean;
@@ -57,7 +57,7 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
 
   constructor(
     hooks: ConnectionHooks<LiveConnection<A, M>, M>,
-    connection: QuicConnection,
+    connection: EngineConnection,
     who: Peer & { readonly number: number; readonly fresh: boolean; readonly addr: A },
   ) {
     this.#hooks = hooks;
@@ -176,11 +176,11 @@ export class LiveConnection<A extends Addr, M> implements Connection<A, M>, Peer
     return this.#streams.openBi(options);
   }
 
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>> {
+  messages(options?: FeedOptions): Feed<IncomingMessage<QuicConnection<A, M>, M>> {
     return this.#incoming.messages(options);
   }
 
-  streams(options?: FeedOptions): Feed<IncomingStream<Connection<A, M>, M>> {
+  streams(options?: FeedOptions): Feed<IncomingStream<QuicConnection<A, M>, M>> {
     return this.#incoming.streams(options);
   }
 

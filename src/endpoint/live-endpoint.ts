@@ -17,7 +17,7 @@ import { checkCall, Waits } from '../runtime/waits.ts';
 import { checkCode } from '../protocols/quic/stream.ts';
 import { type MakeEndpoint } from '../quic/quic-driver.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type CloseOptions, type Connection } from './connection.ts';
+import { type CloseOptions, type QuicConnection } from './connection.ts';
 import { EndpointConnections, type EndpointConnectionsHooks } from './connections.ts';
 import { Connector } from './connector.ts';
 import { Deliveries } from './deliveries.ts';
@@ -68,7 +68,7 @@ export class LiveEndpoint<A extends Addr, M> implements Endpoint<A, M>, Describe
   readonly #inbox: SharedInbox<IncomingMessage<LiveConnection<A, M>, M>>;
   /** Accepted and not taken, in order. Bounded by `maxConnections`: those that end are removed. */
   readonly #untaken = new Set<LiveConnection<A, M>>();
-  readonly #accepted: Feeds<Connection<A, M>>;
+  readonly #accepted: Feeds<QuicConnection<A, M>>;
   readonly #connections: EndpointConnections<A, M>;
   readonly #lookup: PeerLookup<A, M>;
   readonly #connector: Connector<A, M>;
@@ -91,8 +91,8 @@ export class LiveEndpoint<A extends Addr, M> implements Endpoint<A, M>, Describe
     this.#events = new EventSubscribers<A, M>(waits, () => this.#latch.isClosed);
     const ended = (): { readonly error?: unknown } | undefined => this.#feedEnd();
     this.#inbox = new SharedInbox(waits, ended);
-    const take = (): Connection<A, M> | undefined => this.#takeAccepted();
-    this.#accepted = new Feeds<Connection<A, M>>({ what: 'connections of the endpoint', waits, take, ended });
+    const take = (): QuicConnection<A, M> | undefined => this.#takeAccepted();
+    this.#accepted = new Feeds<QuicConnection<A, M>>({ what: 'connections of the endpoint', waits, take, ended });
     const hooks = this.#hooks();
     this.#connections = new EndpointConnections(inner, resolved, parts.peerId, hooks, parts.makeEndpoint);
     const { closedError } = hooks;
@@ -131,22 +131,22 @@ export class LiveEndpoint<A extends Addr, M> implements Endpoint<A, M>, Describe
     return this.#parts.inner.parseAddr(text);
   }
 
-  connect(target: ConnectTarget<A> | A | string, options: ConnectOptions = {}): Promise<Connection<A, M>> {
+  connect(target: ConnectTarget<A> | A | string, options: ConnectOptions = {}): Promise<QuicConnection<A, M>> {
     return this.#connector.connect(target, options);
   }
 
   connectToAny(
     candidates: readonly (ConnectTarget<A> | A | string)[],
     options: ConnectToAnyOptions = {},
-  ): Promise<Connection<A, M>> {
+  ): Promise<QuicConnection<A, M>> {
     return this.#connector.connectToAny(candidates, options);
   }
 
-  connections(options?: FeedOptions): Feed<Connection<A, M>> {
+  connections(options?: FeedOptions): Feed<QuicConnection<A, M>> {
     return this.#accepted.iterate(options);
   }
 
-  messages(options?: FeedOptions): Feed<IncomingMessage<Connection<A, M>, M>> {
+  messages(options?: FeedOptions): Feed<IncomingMessage<QuicConnection<A, M>, M>> {
     return this.#inbox.iterate(options);
   }
 
@@ -166,11 +166,11 @@ export class LiveEndpoint<A extends Addr, M> implements Endpoint<A, M>, Describe
     return this.#deliveries.trySend(peer, message, options);
   }
 
-  connectionTo(peer: PeerTarget<A, M>): Connection<A, M> | undefined {
+  connectionTo(peer: PeerTarget<A, M>): QuicConnection<A, M> | undefined {
     return this.#lookup.connectionOf(peer);
   }
 
-  openConnections(): readonly Connection<A, M>[] {
+  openConnections(): readonly QuicConnection<A, M>[] {
     return [...this.#connections.index.values()];
   }
 
@@ -242,7 +242,7 @@ export class LiveEndpoint<A extends Addr, M> implements Endpoint<A, M>, Describe
     };
   }
 
-  #takeAccepted(): Connection<A, M> | undefined {
+  #takeAccepted(): QuicConnection<A, M> | undefined {
     const [first] = this.#untaken;
     if (first !== undefined) this.#untaken.delete(first);
     return first;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
-import { type Connection, type Qp2pMessage } from '../../src/endpoint/index.ts';
+import { type QuicConnection, type Qp2pMessage } from '../../src/endpoint/index.ts';
 import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
 import {
   bytes,
@@ -15,7 +15,7 @@ import {
   world,
 } from '../support/endpoint-world.ts';
 
-type Qp2pConnection = Connection<MemoryAddr, Qp2pMessage>;
+type Qp2pConnection = QuicConnection<MemoryAddr, Qp2pMessage>;
 
 /** Two endpoints of qp2p's, and both ends of a connection between them. */
 async function qp2pPair(

@@ -7,7 +7,7 @@ import { type PeerId } from '../../src/core/peer-id.ts';
 import { type TraceEvent } from '../../src/core/realm.ts';
 import { encodeText } from '../../src/base/bytes.ts';
 import {
-  type Connection,
+  type QuicConnection,
   type Endpoint,
   endpoint,
   type EndpointOptions,
@@ -21,7 +21,7 @@ import { testKey } from '../../src/testing/test-key.ts';
 
 export type TestEndpoint = Endpoint<MemoryAddr>;
 export type Qp2pTestEndpoint = Endpoint<MemoryAddr, Qp2pMessage>;
-export type TestConnection = Connection<MemoryAddr>;
+export type TestConnection = QuicConnection<MemoryAddr>;
 export type TestOptions = EndpointOptions<MemoryAddr>;
 
 export interface World {

@@ -3,7 +3,7 @@
 import { describe, it } from 'node:test';
 
 import {
-  type Connection,
+  type QuicConnection,
   type Endpoint,
   endpoint,
   type EndpointOptions,
@@ -28,15 +28,15 @@ export async function inference(): Promise<void> {
   yes<Equal<typeof wrapped, Endpoint<MemoryAddr>>>();
 
   await using connection = await udp.connect('127.0.0.1:5000', { fresh: true, retry: true });
-  yes<Equal<typeof connection, Connection<UdpAddr>>>();
+  yes<Equal<typeof connection, QuicConnection<UdpAddr>>>();
   for await (const message of udp.messages()) {
-    yes<Equal<typeof message, IncomingMessage<Connection<UdpAddr>>>>();
+    yes<Equal<typeof message, IncomingMessage<QuicConnection<UdpAddr>>>>();
     yes<Equal<typeof message.payload, Uint8Array<ArrayBuffer>>>();
     await message.reply?.finish(message.payload);
     // @ts-expect-error only qp2p's messages have three parts
     void message.header;
   }
-  for await (const accepted of udp.connections()) yes<Equal<typeof accepted, Connection<UdpAddr>>>();
+  for await (const accepted of udp.connections()) yes<Equal<typeof accepted, QuicConnection<UdpAddr>>>();
   for await (const event of udp.events()) {
     if (event.type === 'unsent') void [event.message, event.error.sent];
     // @ts-expect-error only an end has a reason
@@ -75,14 +75,14 @@ export async function withPreset(options: OpenEndpointOptions, over: EndpointOpt
   yes<Equal<typeof native, Endpoint<UdpAddr>>>();
 
   const connection = await qp2p.connect('127.0.0.1:5000');
-  yes<Equal<typeof connection, Connection<UdpAddr, Qp2pMessage>>>();
+  yes<Equal<typeof connection, QuicConnection<UdpAddr, Qp2pMessage>>>();
   await connection.send({ header: new Uint8Array(1), payload: new Uint8Array(1) });
   await connection.send(new Uint8Array(1));
   yes<Equal<Awaited<ReturnType<typeof connection.request>>, Qp2pMessage>>();
   for await (const { header, dst, payload, reply, connection: from } of qp2p.messages()) {
     yes<Equal<typeof header, Uint8Array<ArrayBuffer>>>();
     await reply?.finish({ header, dst, payload });
-    yes<Equal<typeof from, Connection<UdpAddr, Qp2pMessage>>>();
+    yes<Equal<typeof from, QuicConnection<UdpAddr, Qp2pMessage>>>();
   }
   // @ts-expect-error a message has a payload
   void connection.send({ header: new Uint8Array(1) });

@@ -2,7 +2,7 @@
 
 import { type AddressInfo } from 'node:net';
 import { encodeText } from 'shoal/bytes';
-import { type Connection, type Endpoint, openEndpoint } from 'shoal/endpoint';
+import { type QuicConnection, type Endpoint, openEndpoint } from 'shoal/endpoint';
 import { generateKey } from 'shoal/keys';
 import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../context.ts';
 import { Failure } from '../failure.ts';
@@ -61,7 +61,7 @@ class PipeEnd implements AsyncDisposable {
   readonly #endpoint: Endpoint;
   readonly #tally: Tally = { sentBytes: 0, receivedBytes: 0 };
   /** Where ports that are listened on lead to; the last one that came in. */
-  #connection: Connection | undefined;
+  #connection: QuicConnection | undefined;
 
   private constructor(context: CommandContext, options: PipeOptions, endpoint: Endpoint) {
     this.#context = context;
@@ -102,7 +102,7 @@ class PipeEnd implements AsyncDisposable {
       await this.#receiveAll(gate);
       return;
     }
-    const { promise: first, resolve, reject } = Promise.withResolvers<readonly [Connection, PipeStream]>();
+    const { promise: first, resolve, reject } = Promise.withResolvers<readonly [QuicConnection, PipeStream]>();
     const gate = new SecretGate(secret, signal, ({ connection, streams }) => {
       first.then(
         ([winner]) => (winner === connection ? undefined : refuse(connection, 'in use')),
@@ -156,7 +156,7 @@ class PipeEnd implements AsyncDisposable {
     return this.#options.listenTcp !== undefined || this.#options.connectTcp !== undefined;
   }
 
-  async #stdio(connection: Connection, stream: PipeStream): Promise<void> {
+  async #stdio(connection: QuicConnection, stream: PipeStream): Promise<void> {
     const { signal } = this.#context.interrupt;
     try {
       await join(stream, process.stdin, standardOutput.writable, this.#tally, signal);
@@ -169,7 +169,7 @@ class PipeEnd implements AsyncDisposable {
   }
 
   /** A connection takes what was not read with it, so neither side ends it before the other has written everything. */
-  async #partTogether(connection: Connection): Promise<void> {
+  async #partTogether(connection: QuicConnection): Promise<void> {
     const { signal } = this.#context.interrupt;
     await using messages = connection.messages({ signal, timeoutMs: PARTING_MS });
     const [{ done }] = await Promise.all([
@@ -186,7 +186,7 @@ class PipeEnd implements AsyncDisposable {
   }
 
   /** Carries each stream that the other side opens to the port that `--connect-tcp` names. */
-  async #forward(connection: Connection, streams: ReturnType<Connection['streams']>): Promise<void> {
+  async #forward(connection: QuicConnection, streams: ReturnType<QuicConnection['streams']>): Promise<void> {
     const { connectTcp: to } = this.#options;
     const note = (line: string): void => this.#context.output.note(line);
     const { signal } = this.#context.interrupt;

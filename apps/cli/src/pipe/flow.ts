@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseSocketAddress } from 'shoal/net';
-import { type Connection, type ReceiveStream, STREAM_CODE, type SendStream } from 'shoal/endpoint';
+import { type QuicConnection, type ReceiveStream, STREAM_CODE, type SendStream } from 'shoal/endpoint';
 import { Failure, UsageError, explain } from '../failure.ts';
 import { standardOutput } from '../standard-streams.ts';
 
@@ -71,7 +71,7 @@ export interface CarryContext {
 /** Carries each connection to a TCP port of this machine through a stream of its own. @throws {Failure} when it is taken. */
 export async function listenTcp(
   place: string,
-  context: CarryContext & { readonly connection: () => Connection | undefined },
+  context: CarryContext & { readonly connection: () => QuicConnection | undefined },
 ): Promise<Server> {
   const { ip, port } = tcpPlace(place, '--listen-tcp');
   const { connection, note, signal } = context;
@@ -95,7 +95,7 @@ export async function listenTcp(
   return server;
 }
 
-function openStream(to: Connection | undefined, signal: AbortSignal): Promise<PipeStream> {
+function openStream(to: QuicConnection | undefined, signal: AbortSignal): Promise<PipeStream> {
   if (to === undefined) throw new Failure('nobody is at the other end of the pipe');
   return to.openBi({ signal, timeoutMs: OPEN_TIMEOUT_MS });
 }

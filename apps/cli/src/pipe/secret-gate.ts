@@ -8,7 +8,7 @@ import { type Addr, type PeerId } from 'shoal';
 import { encodeText } from 'shoal/bytes';
 import { ipOf } from 'shoal/net';
 import { isPeerId } from 'shoal/keys';
-import { CLOSE_CODE, type Connection, type Feed, type IncomingStream, type SendStream } from 'shoal/endpoint';
+import { CLOSE_CODE, type QuicConnection, type Feed, type IncomingStream, type SendStream } from 'shoal/endpoint';
 import { Failure, UsageError } from '../failure.ts';
 
 /** Where a pipe waits: `<PeerID>@127.0.0.1:5000#<secret>`. */
@@ -41,7 +41,7 @@ export function parsePipeAddress(text: string): PipeAddress {
 }
 
 /** Shows the secret. @throws {Failure} when the other side does not know it. */
-export async function showSecret(connection: Connection, secret: string, signal: AbortSignal): Promise<void> {
+export async function showSecret(connection: QuicConnection, secret: string, signal: AbortSignal): Promise<void> {
   try {
     await connection.request(encodeText(secret), { signal, timeoutMs: SHOW_TIMEOUT_MS, maxResponseBytes: 16 });
   } catch (error) {
@@ -52,8 +52,8 @@ export async function showSecret(connection: Connection, secret: string, signal:
 
 /** A connection that has shown the secret, and the streams that it opens. */
 export interface AdmittedConnection {
-  readonly connection: Connection;
-  readonly streams: Feed<IncomingStream<Connection>>;
+  readonly connection: QuicConnection;
+  readonly streams: Feed<IncomingStream<QuicConnection>>;
 }
 
 /** Strangers that have not shown the secret yet, in all and from one /24 or /64; each has {@link SHOW_TIMEOUT_MS}. */
@@ -69,7 +69,7 @@ export class SecretGate {
   readonly #signal: AbortSignal;
   readonly #onAdmitted: (admitted: AdmittedConnection) => void;
   /** Oldest first, with where they come from. Bounded by {@link MAX_STRANGERS}. */
-  readonly #strangers = new Map<Connection, string>();
+  readonly #strangers = new Map<QuicConnection, string>();
   #closed = false;
 
   constructor(secret: string, signal: AbortSignal, onAdmitted: (admitted: AdmittedConnection) => void) {
@@ -85,7 +85,7 @@ export class SecretGate {
   }
 
   /** Lets a connection in that shows the secret, and closes it otherwise. */
-  async receive(connection: Connection): Promise<void> {
+  async receive(connection: QuicConnection): Promise<void> {
     if (this.#closed) return refuse(connection, 'in use');
     this.#strangers.set(connection, sourceOf(connection.remoteAddr));
     this.#makeRoom();
@@ -97,7 +97,7 @@ export class SecretGate {
   }
 
   #makeRoom(): void {
-    const bySource = new Map<string, Connection[]>();
+    const bySource = new Map<string, QuicConnection[]>();
     for (const [connection, source] of this.#strangers) {
       bySource.set(source, [...(bySource.get(source) ?? []), connection]);
     }
@@ -108,7 +108,7 @@ export class SecretGate {
     void refuse(oldest!, 'too many connections without the secret');
   }
 
-  async #admit(connection: Connection): Promise<boolean> {
+  async #admit(connection: QuicConnection): Promise<boolean> {
     try {
       const shown = await showing(connection, this.#signal);
       if (shown === undefined || !equalSecrets(shown.payload, encodeText(this.#secret))) return false;
@@ -122,7 +122,7 @@ export class SecretGate {
 }
 
 /** Closes a connection that gets nothing; never rejects. */
-export async function refuse(connection: Connection, reason: string): Promise<void> {
+export async function refuse(connection: QuicConnection, reason: string): Promise<void> {
   await connection.close({ code: CLOSE_CODE.REFUSED, reason }).catch(() => undefined);
 }
 
@@ -142,7 +142,7 @@ function expandedPrefix(ip: string): string {
 
 /** The first message, if it wants an answer. */
 async function showing(
-  connection: Connection,
+  connection: QuicConnection,
   signal: AbortSignal,
 ): Promise<{ readonly payload: Uint8Array; readonly reply: SendStream } | undefined> {
   await using messages = connection.messages({ signal, timeoutMs: SHOW_TIMEOUT_MS });
