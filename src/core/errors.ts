@@ -123,17 +123,17 @@ const REFUSAL_CODE = 255;
 /**
  * What a serve handler throws to refuse a request with a code and bytes.
  *
- * The asker gets a `refused` {@link P2PError} whose `cause` is a Refusal with the same `bytes` and `code`, where the
- * wire can carry them. The message is not sent, nor is anything of another error that a handler throws.
+ * The asker gets a `refused` {@link P2PError} whose `cause` is a Refusal with the same `bytes` and `code`, if the
+ * wire format can carry them. The message is not sent, nor is anything of another error that a handler throws.
  */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   /** Application bytes for the asker, sent if the wire format can carry them. */
   readonly bytes: Uint8Array | undefined;
-  /** A number for the asker, 1 to 255, where the wire can carry it. */
+  /** A number for the asker, 1 to 255, sent if the wire format can carry it. */
   readonly code: number;
 
-  /** @throws {TypeError | RangeError} when `bytes` is no Uint8Array, or `code` is not a whole number from 1 to 255. */
+  /** @throws {TypeError | RangeError} when `bytes` is not a Uint8Array, or `code` is not a whole number from 1 to 255. */
   constructor(message = 'refused', bytes?: Uint8Array, code: number = REFUSAL_CODE) {
     if (!Number.isInteger(code) || code < 1 || code > 255) {
       throw new RangeError(`Cannot make Refusal: expected a code from 1 to 255, got ${code}`);
@@ -151,9 +151,9 @@ export class Refusal extends Error {
 }
 
 /**
- * States what cannot be otherwise. A failure is a bug of ours, so nothing in the library catches it.
+ * Throws unless `condition` is true. A failure is a bug in this library, so nothing in it catches the error.
  *
- * @param why - why this cannot happen.
+ * @param why - why the condition must be true.
  */
 export function assert(condition: unknown, why: string): asserts condition {
   if (!condition) throw new Error(`Bug in shoal: ${why}`);
