@@ -79,7 +79,7 @@ function fromPkcs8(registry: KeyRegistry, der: Uint8Array): PrivateKey {
   const names = registry.algorithms.map(({ name }) => name).join(' or ');
   const isPkcs8 = decodePkcs8(der) !== undefined;
   const why = isPkcs8
-    ? ': it has another algorithm or curve, is not a key, or contains the public key of another key'
+    ? ': it has another algorithm or curve, is not a key, or contains the public key of another one'
     : '';
   return refuse(`expected PKCS#8 of ${names}${why}`);
 }
@@ -176,7 +176,7 @@ export function importPublicKey(
   }
   const key = usablePublicKey(registry, der);
   if (key === undefined) {
-    throw new TypeError('Cannot import public key: its bits are not a key, so no signature can be checked with it');
+    throw new TypeError('Cannot import public key: its bits encode no key, so no signature can be checked with it');
   }
   return key;
 }

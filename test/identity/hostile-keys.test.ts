@@ -75,8 +75,8 @@ describe('importKey() of a PKCS#8', () => {
     assert.deepEqual(importKey(pkcs8(1)).publicKey, importKey(seed).publicKey);
     assert.deepEqual(importKey(pkcs8(1, der(0xa0), publicPart(own))).publicKey, importKey(seed).publicKey);
     const other = testKey(2).publicKey.spki.slice(-32);
-    assert.throws(() => importKey(pkcs8(1, publicPart(other))), /public key of another key/);
-    assert.throws(() => importKey(pkcs8(1, publicPart(own.subarray(1)))), /public key of another key/);
+    assert.throws(() => importKey(pkcs8(1, publicPart(other))), /public key of another one/);
+    assert.throws(() => importKey(pkcs8(1, publicPart(own.subarray(1)))), /public key of another one/);
     assert.throws(() => importKey(pkcs8(1, der(0x81, Uint8Array.of(7), own))), TypeError, 'unused bits');
     assert.throws(() => importKey(pkcs8(0, publicPart(own))), TypeError, 'version 1 has none');
     assert.throws(() => importKey(pkcs8(2)), TypeError, 'there is no version 3');
