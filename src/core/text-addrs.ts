@@ -5,7 +5,7 @@ import { type Addr } from './addr.ts';
 import { P2PError } from './errors.ts';
 
 /** The number of texts that a swarm caches. */
-export const MAX_TEXT_ADDRS = 1024;
+const MAX_TEXT_ADDRS = 1024;
 
 /** Addresses by text. Bounded by {@link MAX_TEXT_ADDRS}: a full cache is cleared. */
 export class TextAddrs<A extends Addr> {

@@ -30,10 +30,10 @@ export interface DriverOptions<Transmit, Event> {
  * The maximum number of outputs in one poll. A machine that never returns `wait` would block the process; this many
  * outputs for one input mean that it is faulty. (1 MiB in 255-byte parts needs 4113.)
  */
-export const MAX_OUTPUTS_PER_POLL = 100_000;
+const MAX_OUTPUTS_PER_POLL = 100_000;
 
 /** The number of times a machine may be called without time advancing; one that asks for more would loop forever. */
-export const MAX_WAKES_PER_INSTANT = 1000;
+const MAX_WAKES_PER_INSTANT = 1000;
 
 /** Drives one machine. */
 export class Driver<Transmit, Event> {

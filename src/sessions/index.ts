@@ -14,16 +14,12 @@ export {
 export {
   ConnectionTable,
   type ConnectionTableOptions,
-  MAX_CONNECTIONS_AT_ONCE,
-  MAX_CONNECTIONS_PER_PEER,
   type PeerConnection,
-  prefersNew,
-  SIMULTANEOUS_MS,
   SURPLUS_IDLE_MS,
   type SurplusReason,
 } from './connection-table.ts';
-export { type Dial, DialTable, type DialWaiter, MAX_DIAL_WAITERS } from './dials.ts';
-export { KnownPeers, MAX_KNOWN_PEERS } from './known-peers.ts';
+export { type Dial, DialTable, type DialWaiter } from './dials.ts';
+export { KnownPeers } from './known-peers.ts';
 export { type HolderHooks, MemoryBudget, MemoryHolder } from './memory-budget.ts';
 export { splitPeerAddr } from './peer-addr.ts';
 export { type KeyedAddr, type PeerSession, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';

@@ -3,7 +3,7 @@
 import { type Addr } from '../core/addr.ts';
 
 /** The number of addresses a cache holds. A spoofing peer can empty it, which only costs time. */
-export const ADDRESS_CACHE_SIZE = 8192;
+const ADDRESS_CACHE_SIZE = 8192;
 
 /** Addresses by host and port. Bounded by `maxAddrs`: a full cache is cleared. */
 export class AddressCache<A extends Addr> {
