@@ -5,6 +5,7 @@ import { formatSocketAddress, isUnspecifiedIp, type SocketAddress } from '../bas
 import { sourceOf } from '../base/source-shares.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
 import { type Counters } from '../core/counters.ts';
+import { P2PError } from '../core/errors.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { assertNetwork, type DatagramSocket, type Listener, type Network, type RawConnection } from '../net/network.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
@@ -43,6 +44,8 @@ export interface Observer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Ports that are tried when the system chooses. */
+const PORT_TRIES = 16;
 const MAX_SOURCES = 4096;
 const BURST_SECONDS = 2;
 /** A connection over which nobody asks is closed. */
@@ -108,12 +111,20 @@ class OpenObserver implements Observer {
   }
 
   async open(bind: SocketAddress, otherBind: SocketAddress | undefined, tcp: boolean): Promise<Observer> {
-    try {
-      await this.#bindAll(bind, otherBind, tcp);
-      return this;
-    } catch (error) {
-      await this.close();
-      throw error;
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#bindAll(bind, otherBind, tcp);
+        return this;
+      } catch (error) {
+        // A port that the system chose for one socket can be in use for another one.
+        const again = bind.port === 0 && tries < PORT_TRIES && P2PError.is(error, 'in_use');
+        if (!again) {
+          await this.close();
+          throw error;
+        }
+        await Promise.all([...this.#sockets.values()].map((socket) => socket.close()));
+        this.#sockets.clear();
+      }
     }
   }
 

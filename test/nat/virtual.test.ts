@@ -182,6 +182,32 @@ describe('an observing swarm on the move', () => {
   });
 });
 
+describe('ports of an observer', () => {
+  it('a port that is in use for TCP is not taken for UDP either, where the system chooses', async () => {
+    const { net, run, close } = await world();
+    const { network, realm: time, ip } = net.host({ ip: '20.0.0.1' });
+    const taken = [];
+    // The first ports that the system would choose.
+    for (let port = 49_152; port < 49_155; port++) {
+      const listening = {
+        bind: { ip, port },
+        backlog: 1,
+        reusePort: false,
+        onConnection: () => undefined,
+        onError: () => undefined,
+      };
+      taken.push(await run(network.listen(listening)));
+    }
+    const observer = await run(openObserver({ bind: `${ip}:0`, network, realm: time }));
+    assert.equal(parseSocketAddress(observer.addresses[0]!)!.port, 49_155);
+    await run(Promise.all([observer.close(), ...taken.map((listener) => listener.close())]));
+    await assert.rejects(run(openObserver({ bind: '20.0.0.9:0', network, realm: time })), (error) =>
+      P2PError.is(error, 'unreachable'),
+    );
+    await close();
+  });
+});
+
 describe('a watch of addresses', () => {
   it('asks again when the interfaces change, and every five minutes', async () => {
     const { realm, net, run, observers, close } = await world();
