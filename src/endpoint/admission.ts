@@ -1,7 +1,7 @@
 /** Decides about peers: identity and trust during the handshake, then `accept`, which may be asynchronous. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type AcceptPeer, type Side } from '../core/accept.ts';
+import { type AcceptPeer } from '../core/accept.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
@@ -76,7 +76,7 @@ export class Admission<A extends Addr> {
       expected.found(id);
       return ALERT.BAD_CERTIFICATE;
     }
-    const side = sideOf(connection);
+    const side = connection.side;
     const serverName = expected === undefined ? undefined : (expected.serverName ?? trust.serverName);
     const peer = { peerId: id, certificates: chain, side };
     const distrust = trust.judge(peer, serverName, this.#hooks.realm.wallMs());
@@ -152,10 +152,5 @@ function acceptPeer<A extends Addr>(
   publicKey: AcceptPeer['publicKey'],
   addr: A,
 ): AcceptPeer<A> {
-  return { id, publicKey, addr, side: sideOf(connection) };
-}
-
-/** What the peer of a connection is. */
-export function sideOf({ role }: QuicConnection): Side {
-  return role === 'client' ? 'responder' : 'initiator';
+  return { id, publicKey, addr, side: connection.side };
 }

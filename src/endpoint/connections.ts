@@ -183,7 +183,7 @@ export class EndpointConnections<A extends Addr, M> {
   /** The handshake is over on this side. The initiator waits for the welcome, because the responder may still refuse it. */
   #connected(connection: QuicConnection): void {
     const target = this.#dials.targetOf(connection);
-    if (connection.role === 'client' && target === undefined) {
+    if (connection.side === 'responder' && target === undefined) {
       connection.close(CLOSE_CODE.NORMAL, 'given up');
       return;
     }
@@ -198,7 +198,7 @@ export class EndpointConnections<A extends Addr, M> {
     });
     this.#live.set(connection, live);
     const { prefaced } = this.#hooks.format.framing;
-    if (prefaced && connection.role === 'client') return;
+    if (prefaced && connection.side === 'responder') return;
     if (prefaced) live.welcome();
     this.#admit(live);
   }

@@ -30,8 +30,8 @@ interface Unread<M> {
 }
 
 /**
- * The receiver puts each finished message in, and whoever iterates takes it out: a loop over this connection's messages, or else one over those of
- * all connections.
+ * The receiver adds each finished message; a loop takes it: the loop over this connection's messages, or else the loop over the messages of all
+ * connections.
  *
  * @typeParam T - a message with its origin.
  * @typeParam M - a message.

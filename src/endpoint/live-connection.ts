@@ -17,7 +17,6 @@ import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { IdleWatch } from '../quic/idle-watch.ts';
 import { type StreamHandler } from '../quic/quic-driver.ts';
 import { type PeerConnection } from '../sessions/connection-table.ts';
-import { sideOf } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
 import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
 import { type CloseOptions, type QuicConnection, type ConnectionClosed, type RequestOptions } from './connection.ts';
@@ -97,7 +96,7 @@ export class LiveConnection<A extends Addr, M> implements QuicConnection<A, M>, 
   }
 
   get side(): Side {
-    return sideOf(this.connection);
+    return this.connection.side;
   }
 
   get authenticated(): boolean {

@@ -1,4 +1,4 @@
-/** Which connections and which addresses a call means that names a peer. */
+/** Finds the connections and addresses of the peer that a call names. */
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
@@ -32,7 +32,7 @@ export class PeerLookup<A extends Addr, M> {
     const { parse, hasPeerIds } = this.#parts;
     const resolved = targetOf(target, expect, parse);
     if (resolved instanceof P2PError || resolved.expect === undefined || hasPeerIds) return resolved;
-    throw new TypeError("Cannot take expect: preset: 'qp2p' authenticates nobody");
+    throw new TypeError("Cannot take expect: preset: 'qp2p' does not authenticate peers");
   }
 
   /** Where to dial to reach a peer. */

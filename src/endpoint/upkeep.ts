@@ -10,7 +10,7 @@ const LOOKS_PER_DEADLINE = 4;
 export interface UpkeepHooks {
   readonly realm: Realm;
   readonly streamTimeoutMs: number;
-  /** Resets what stands still, and gives up what nobody takes. @returns whether there is something left to look after */
+  /** Resets streams that make no progress, and drops messages that are not taken. @returns whether streams or messages are left */
   look(): boolean;
 }
 

@@ -33,7 +33,7 @@ export class IdleWatch {
 
 /** The initiator closes a connection that was replaced; one that the peer has dialled is the peer's to close. */
 export function replacedIdleMs({ connection }: { readonly connection: QuicConnection }): number | undefined {
-  return connection.role === 'client' ? QUIET_MS : undefined;
+  return connection.side === 'responder' ? QUIET_MS : undefined;
 }
 
 /** A surplus connection goes sooner when no message ever came on it. */

@@ -1,6 +1,6 @@
 /**
- * Which messages `listen --echo` tells back. Where a stack proves the source, all. Where it does not, one forged datagram must
- * not make two listeners, or one and itself, tell each other the same for ever, and nobody's address may be flooded through us.
+ * Which messages `listen --echo` sends back. If the stack proves sources, all of them. If not, one forged datagram must not start an endless
+ * exchange between two listeners, or of one with itself, and must not flood the address of a third party.
  */
 
 import { hash } from 'node:crypto';

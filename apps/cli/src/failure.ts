@@ -5,7 +5,7 @@ import { P2PError } from 'shoal';
 /** Exit codes of every command. */
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 
-/** The command line asks for something that cannot be. */
+/** The command line is wrong: exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }

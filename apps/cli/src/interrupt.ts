@@ -11,9 +11,9 @@ export interface Interrupt {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** The signal that ends the process the hard way; the two before it may be one Ctrl-C, sent to a group and passed on. */
+/** The signal that ends the process at once; the two before it may be one Ctrl-C that was sent to a group and passed on. */
 const FORCING = 3;
-/** Signals that come so soon after the first force nothing: more than one process between may pass the same one on. */
+/** Signals within this time of the first count as the same signal: several processes may pass it on. */
 const SAME_MS = 500;
 
 /**

@@ -58,5 +58,5 @@ async function finish(code: number): Promise<number> {
   return code === EXIT.ok && fault !== undefined ? EXIT.failure : code;
 }
 
-// The process ends here whatever is left over, so that a signal that comes now finds nothing half ended.
+// The process ends here in any case, so that a signal that arrives now does not interrupt the cleanup.
 process.exit(await finish(await main(process.argv.slice(2))));

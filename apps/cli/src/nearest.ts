@@ -1,4 +1,4 @@
-/** What somebody may have meant. */
+/** Suggests the known word nearest to a mistyped one. */
 
 /** The known word that is nearest to `word`, when one is near enough to be a slip. */
 export function nearest(word: string, known: readonly string[]): string | undefined {

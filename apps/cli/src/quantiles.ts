@@ -1,6 +1,6 @@
 /** Durations in a few numbers. */
 
-/** What a set of durations comes to, in milliseconds; `undefined` of nothing. */
+/** Quantiles of durations in milliseconds; `undefined` for an empty set. */
 export interface Quantiles {
   readonly minMs: number;
   readonly medianMs: number;

@@ -8,7 +8,7 @@ import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { explain } from './failure.ts';
 
-/** Once a command was interrupted, a reader that takes nothing for so long is not waited for. */
+/** After an interrupt, a reader that takes nothing for this long is not waited for. */
 const STUCK_MS = 250;
 
 /** One of the two. */
@@ -29,7 +29,7 @@ export class StandardStream {
     this.writable.on('drain', () => this.#release());
   }
 
-  /** Why something of what was written is lost, as one line; `undefined` when nothing is, or nobody wanted to read it. */
+  /** Why output was lost, as one line; `undefined` when none was lost, or when the reader has gone. */
   get fault(): string | undefined {
     return this.#fault === undefined ? undefined : `Cannot write ${this.#name}: ${explain(this.#fault)}`;
   }

@@ -1,5 +1,6 @@
 /** One QUIC connection: streams, datagrams, and one end. */
 
+import { type Side } from '../../core/accept.ts';
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
 import { type Millis } from '../../base/machine.ts';
@@ -37,7 +38,7 @@ export interface ConnectionOwner {
 
 /** @internal */
 export interface ConnectionParts {
-  readonly role: 'client' | 'server';
+  readonly side: Side;
   readonly handle: number;
   readonly address: number;
   readonly mtuBytes: number;
@@ -61,8 +62,8 @@ export class QuicConnection extends StreamOwner {
   #released = false;
 
   /** @internal */
-  constructor({ role, handle, address, mtuBytes, engine, windows }: ConnectionParts, owner: ConnectionOwner) {
-    super(role, handle, engine);
+  constructor({ side, handle, address, mtuBytes, engine, windows }: ConnectionParts, owner: ConnectionOwner) {
+    super(side, handle, engine);
     this.#address = address;
     this.#mtuBytes = mtuBytes;
     this.windows = windows;

@@ -127,7 +127,7 @@ function negotiated(connection: QuicConnection, text: Bytes): void {
   const alpnLength = text[0] ?? 0;
   const alpn = decodeText(text.subarray(1, 1 + alpnLength)) ?? '';
   const name = decodeText(text.subarray(1 + alpnLength)) ?? '';
-  const asked = connection.role === 'client' ? connection.serverName : name;
+  const asked = connection.side === 'responder' ? connection.serverName : name;
   connection.handleNegotiated(alpn === '' ? undefined : alpn, asked === '' ? undefined : asked);
 }
 

@@ -5,6 +5,7 @@
  * protocol. This file keeps the connections as objects, decides about attempts, and replaces an engine that breaks.
  */
 
+import { type Side } from '../../core/accept.ts';
 import { copyBytes } from '../../base/bytes.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
 import { sourceOf } from '../../base/source-shares.ts';
@@ -196,7 +197,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
       }
       throw new Error(`Cannot connect: the QUIC engine has no room for another connection (answered ${handle})`);
     }
-    const connection = this.#addConnection('client', instance, handle, address, windows);
+    const connection = this.#addConnection('responder', instance, handle, address, windows);
     if (serverName !== undefined) connection.handleNegotiated(undefined, serverName);
     return connection;
   }
@@ -290,21 +291,15 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     return windows;
   }
 
-  #addConnection(
-    role: 'client' | 'server',
-    instance: Instance,
-    handle: number,
-    address: number,
-    windows: Windows,
-  ): QuicConnection {
+  #addConnection(side: Side, instance: Instance, handle: number, address: number, windows: Windows): QuicConnection {
     const { mtuBytes } = limitsOf(this.#settings);
     const { engine } = instance;
-    const connection = new QuicConnection({ role, handle, address, mtuBytes, engine, windows }, this.#owner);
+    const connection = new QuicConnection({ side, handle, address, mtuBytes, engine, windows }, this.#owner);
     this.#byWindows.set(windows, connection);
     if (limitsOf(this.#settings).held) this.#held.add(connection);
     instance.connections.set(handle, connection);
     this.#options.addresses?.retain(address);
-    if (role === 'server') this.#arrivals.begun(connection);
+    if (side === 'initiator') this.#arrivals.begun(connection);
     this.#deadlines.begun(this.#now, connection);
     return connection;
   }
@@ -373,7 +368,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
     }
     this.#displace(admission.handshake);
     this.#displace(admission.connection);
-    this.#addConnection('server', instance, handle, address, windows);
+    this.#addConnection('initiator', instance, handle, address, windows);
     return undefined;
   }
 

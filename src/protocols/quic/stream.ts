@@ -1,5 +1,6 @@
 /** The streams of a connection: bytes in order, each direction with an end of its own. */
 
+import { type Side } from '../../core/accept.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { READ, type QuicEngine } from './engine.ts';
@@ -29,8 +30,8 @@ export function checkCode(code: number, label: string): number {
 
 /** The streams of a connection: what a `QuicConnection` is to them. */
 export abstract class StreamOwner {
-  /** Who dialled: we, then `client`. */
-  readonly role: 'client' | 'server';
+  /** What the peer is: the responder when this side dialled. */
+  readonly side: Side;
   /** The engine's number for the connection. @internal */
   readonly handle: number;
   /** @internal */
@@ -38,8 +39,8 @@ export abstract class StreamOwner {
   /** Streams that are not over on both sides. Bounded by the stream limits of both peers. */
   readonly #streams = new Map<number, QuicStream<this>>();
 
-  constructor(role: 'client' | 'server', handle: number, engine: QuicEngine) {
-    this.role = role;
+  constructor(side: Side, handle: number, engine: QuicEngine) {
+    this.side = side;
     this.handle = handle;
     this.engine = engine;
   }
@@ -108,7 +109,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     this.connection = connection;
     this.id = id;
     this.kind = id % 4 >= 2 ? 'uni' : 'bidi';
-    this.opened = (id % 2 === 0) === (connection.role === 'client') ? 'here' : 'there';
+    this.opened = (id % 2 === 0) === (connection.side === 'responder') ? 'here' : 'there';
     this.#engine = connection.engine;
     if (this.kind === 'uni') {
       if (this.opened === 'here') this.#receive = 'none';

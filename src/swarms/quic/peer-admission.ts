@@ -130,6 +130,6 @@ function peerOf<I extends Addr>(
   publicKey: PublicKey,
   inner: I,
 ): AcceptPeer<QuicAddr<I>> {
-  const side = connection.role === 'client' ? 'responder' : 'initiator';
+  const { side } = connection;
   return { id, publicKey, addr: quicAddr(id, inner), side };
 }

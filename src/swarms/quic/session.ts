@@ -73,7 +73,7 @@ export class Session<I extends Addr> implements PeerSession, PeerConnection, Str
   }
 
   get side(): Side {
-    return this.connection.role === 'client' ? 'responder' : 'initiator';
+    return this.connection.side;
   }
 
   get place(): number {

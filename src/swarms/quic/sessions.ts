@@ -245,7 +245,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     const host = ipOf(src) ?? src.text;
     const session = new Session<I>(this.#hooks, connection, { id, publicKey: key, host }, this.#realm.nowMs());
     this.#sessions.set(connection, session);
-    this.#trace('session', quicAddr(id, src), connection.role);
+    this.#trace('session', quicAddr(id, src), connection.side);
     this.#table.add(session, connection);
     return session;
   }

@@ -22,16 +22,16 @@ export interface Member {
 export type RoomEvent =
   | { readonly event: 'joined' | 'left'; readonly member: Member }
   | { readonly event: 'message'; readonly member: Member; readonly text: string }
-  /** Records of a peer whose clock is far off do not hold good, so it cannot be found. Positive when it is ahead. */
+  /** The clock of a peer differs, so its records are not valid here and it cannot be found. Positive when its clock is ahead. */
   | { readonly event: 'clock_differs'; readonly id: PeerId | undefined; readonly differenceMs: number };
 
-/** How one takes part. */
+/** Options of a room. */
 export interface RoomOptions {
   readonly swarm: SecureAskSwarm<Addr>;
   /** The swarm's key. */
   readonly privateKey: PrivateKey;
   readonly name: string;
-  /** Told of everything. Bounded: nothing is read from members while what it has returned is pending. */
+  /** Called for every event. While its promise is pending, nothing is read from members. */
   readonly onEvent: (event: RoomEvent) => void;
   /** Resolves when further events can be taken; `undefined` when they can be now. @default they always can */
   readonly behind?: (() => Promise<void> | undefined) | undefined;
@@ -43,7 +43,7 @@ export const MAX_TEXT_BYTES = 8192;
 const MAX_MEMBERS = 256;
 /** How often one looks who is there. */
 const ROUND_MS = 500;
-/** Who has not been heard for so long is greeted again, and has left when it does not answer. */
+/** A member that was silent for this long is greeted again; one that does not answer has left. */
 const SILENT_MS = 5000;
 const CALL_TIMEOUT_MS = 3000;
 const GOODBYE_MS = 500;

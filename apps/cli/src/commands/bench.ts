@@ -19,7 +19,7 @@ export interface BenchOptions extends StackOptions {
   readonly inFlight: number;
 }
 
-/** Longer than any round trip; one that takes so long counts as lost. */
+/** A round trip that takes longer counts as lost. */
 const TIMEOUT_MS = 2000;
 const CONTACT_MS = 10_000;
 const WARM_UP_SHARE = 0.2;

@@ -1,4 +1,4 @@
-/** `shoal chat`: a room of named peers; what one types everybody gets. */
+/** `shoal chat`: a room of named peers; each line goes to all members. */
 
 import { createInterface } from 'node:readline';
 import { type Addr, type SecureAskSwarm } from 'shoal';

@@ -35,9 +35,9 @@ export interface PipeOptions extends CommonOptions {
   readonly connectTcp?: string | undefined;
 }
 
-/** A pipe on which nobody says anything stays: NATs forget after 30 s and more. */
+/** Keeps an idle pipe open: NATs forget mappings after 30 s or more. */
 const KEEP_ALIVE_MS = 10_000;
-/** The other side may have a slow disk to write to. */
+/** The other side may write to a slow disk. */
 const PARTING_MS = 600_000;
 
 /** Opens one end; without an address it waits for the other. */
@@ -114,7 +114,7 @@ class PipeEnd implements AsyncDisposable {
         () => undefined,
       );
     });
-    this.#receiveAll(gate).then(() => reject(new Failure('nobody can come any more')), reject);
+    this.#receiveAll(gate).then(() => reject(new Failure('the endpoint has closed')), reject);
     const [connection, stream] = await first;
     gate.close();
     await this.#stdio(connection, stream);

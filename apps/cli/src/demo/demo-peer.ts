@@ -1,7 +1,7 @@
 /**
- * One peer of the demo network. It knows one address at most; all others it learns by peer exchange, from records that
- * their owners have signed. It greets whom it hears of over every link, tells and asks everybody, counts what comes, and
- * takes for dead who has fallen silent.
+ * One peer of the demo network. It knows at most one address and learns the others by peer exchange, from records signed by their
+ * subjects. It greets each new peer over every link, sends tells and asks to all peers, counts what arrives, and considers silent peers
+ * dead.
  */
 
 import { type Addr, type Message, type PeerId, type Realm, type Request, Refusal, peerIdOf } from 'shoal';
@@ -45,7 +45,7 @@ const MAX_PEERS = 64;
 const EXCHANGE_EVERY_MS = 200;
 const TELL_EVERY_MS = 20;
 const ASK_EVERY_MS = 50;
-/** A peer that has not been heard for so long is taken for dead: thirty times the time between two messages of it. */
+/** A peer that was silent for this long is considered dead: thirty times the time between two of its messages. */
 const SILENT_MS = 1500;
 const CALL_TIMEOUT_MS = 2000;
 /** The first one brings a handshake with it. */
@@ -188,7 +188,7 @@ export class DemoPeer {
     }
   }
 
-  /** Somebody whose key proves that it is `id` is called `name`, and can be reached over `from`. */
+  /** Notes that the peer `id` is called `name` and can be reached over `from`. */
   #meet(id: PeerId, name: string | undefined, from: Addr): void {
     const addrs = this.#exchange.record(id)?.addrs;
     if (name === undefined || addrs === undefined || id === this.info.id) return;

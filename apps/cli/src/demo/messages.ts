@@ -1,4 +1,4 @@
-/** What demo peers say to each other. Everything here comes from other processes, so nothing is taken on trust. */
+/** What demo peers say to each other. Everything here comes from other processes, so everything is checked. */
 
 import { concatBytes, decodeText, encodeText, encodeVarint, readVarint } from 'shoal/bytes';
 

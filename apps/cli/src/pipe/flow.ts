@@ -36,7 +36,7 @@ export async function join(
   try {
     await Promise.all([out, back]);
   } catch (error) {
-    // One direction has broken: the other has nobody to talk to.
+    // One direction has failed, so the other one ends too.
     stream.send.reset(STREAM_CODE.CANCELLED);
     stream.receive.stop(STREAM_CODE.CANCELLED);
     source.destroy();
@@ -96,7 +96,7 @@ export async function listenTcp(
 }
 
 function openStream(to: QuicConnection | undefined, signal: AbortSignal): Promise<PipeStream> {
-  if (to === undefined) throw new Failure('nobody is at the other end of the pipe');
+  if (to === undefined) throw new Failure('no peer is connected to the pipe');
   return to.openBi({ signal, timeoutMs: OPEN_TIMEOUT_MS });
 }
 

@@ -115,7 +115,7 @@ export class SecretGate {
       await shown.reply.finish(encodeText('ok'), { signal: this.#signal, timeoutMs: SHOW_TIMEOUT_MS });
       return true;
     } catch {
-      // Whatever kept it from showing the secret: it has not shown it.
+      // Any failure counts as a missing secret.
       return false;
     }
   }

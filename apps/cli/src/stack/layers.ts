@@ -91,7 +91,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'udp',
     form: 'udp',
-    summary: 'datagrams of up to 1232 bytes; anybody on the way can read and forge them',
+    summary: 'datagrams of up to 1232 bytes; anyone on the path can read and forge them',
     place: 'bottom',
     configure: plain('udp', async ({ realm, bind, signal }) => {
       const { openUdpSwarm } = await import('shoal/udp');

@@ -64,7 +64,7 @@ export class Fetcher<A extends Addr> {
     this.#options = options;
   }
 
-  /** @throws {Failure} when what comes is not what the ticket promises, or nothing that may be written. */
+  /** @throws {Failure} when the manifest does not have the hash of the ticket, or has a name that may not be written. */
   async manifest(): Promise<Manifest> {
     const parts: Bytes[] = [];
     let bytes = 0;

@@ -1,4 +1,4 @@
-/** What is in a transfer: names, sizes and hashes. It comes from another machine, so nothing in it is taken on trust. */
+/** What is in a transfer: names, sizes and hashes. It comes from another machine, so everything in it is checked. */
 
 import { type Bytes } from 'shoal';
 import { decodeText, encodeText } from 'shoal/bytes';

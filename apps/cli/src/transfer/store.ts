@@ -30,7 +30,7 @@ const { O_NOFOLLOW = 0 } = constants as Partial<typeof constants>;
 export interface Rest {
   /** Bytes that are there already. */
   readonly from: number;
-  /** Has taken those bytes; absent when there are none. */
+  /** The hash state after those bytes; absent without bytes. */
   readonly hash?: Hash;
 }
 
@@ -83,7 +83,7 @@ export class Store {
     const at = this.#at(file.path);
     const found = await lookAt(at);
     if (found === undefined) return { from: 0 };
-    // A part that has another name or owner too would be changed elsewhere, or from there.
+    // A part with a second name or another owner could be changed by others.
     const usable = found.isFile() && found.nlink === 1 && isOwn(found);
     if (!usable || found.size === 0 || found.size > file.bytes) {
       await rm(at, { recursive: true, force: true });
@@ -133,7 +133,7 @@ export class Store {
     void ending.then(() => this.#ending.delete(ending));
   }
 
-  /** Gives the whole its name. @throws {Failure} when a hash is wrong, or somebody else has taken the name meanwhile. */
+  /** Gives the whole its name. @throws {Failure} when a hash is wrong, or the name was taken in the meantime. */
   async finish(): Promise<void> {
     await this.#settle(0);
     const { kind, folders } = this.#manifest;
