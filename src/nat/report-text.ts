@@ -30,7 +30,10 @@ function familyLines(
     return [`${name}: UDP is blocked. Peers are reached over TCP and by relays only.`, ...tcpLines(name, tcp)];
   }
   const { address, mapping, filtering, hairpin } = udp;
-  const port = address.port === undefined ? 'a port that differs for each destination' : `port ${address.port}`;
+  const hasOnePort =
+    mapping === undefined || mapping.behavior === 'none' || mapping.behavior === 'endpoint-independent';
+  const port =
+    address.port === undefined || !hasOnePort ? 'a port that differs for each destination' : `port ${address.port}`;
   const lines = [`${name}: others see this host as ${address.ip} (${address.ipCertainty}), over UDP with ${port}.`];
   if (mapping?.behavior === 'none') {
     lines.push(

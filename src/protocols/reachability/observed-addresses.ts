@@ -7,7 +7,7 @@
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
 import { type Millis } from '../../base/machine.ts';
 import { sourceOf, SourceShares } from '../../base/source-shares.ts';
-import { type Certainty, certaintyOf, elect, mostCommon } from './votes.ts';
+import { type Certainty, certaintyOf, elect, type Elected, mostCommon } from './votes.ts';
 
 /** One answer of an observer. */
 export interface Observation {
@@ -72,8 +72,11 @@ export class ObservedAddresses {
   /** By the observer's address, the latest last. Bounded by {@link MAX_OBSERVERS}, with a share per source. */
   readonly #entries = new Map<string, Entry>();
   readonly #shares = new SourceShares<string>();
-  /** The standing verdict of each family, and when somebody last said its IP. */
-  readonly #standing = new Map<4 | 6, { readonly verdict: AddressVerdict; readonly supportedMs: Millis }>();
+  /** The standing verdict of each family, and when somebody last said its IP, and its port. */
+  readonly #standing = new Map<
+    4 | 6,
+    { readonly verdict: AddressVerdict; readonly supportedMs: Millis; readonly portSupportedMs: Millis }
+  >();
 
   constructor({ maxAgeMs = 600_000 }: ObservedAddressesOptions = {}) {
     this.#maxAgeMs = maxAgeMs;
@@ -122,9 +125,13 @@ export class ObservedAddresses {
     if (votes.length < 2) return undefined;
     const ports = local[0] === undefined ? undefined : portPattern(entries, local[0].port);
     const [, agreeing] = mostCommon(votes.map(({ mapped }) => textOf(mapped)));
-    if (2 * agreeing > votes.length) {
+    const standing = votes.filter(({ mapped }) => mapped.ip === address.ip && mapped.port === address.port).length;
+    // What two have made, one bad answer does not flip: it stands while half of the votes say so.
+    const stands = 2 * standing >= votes.length && address.portCertainty !== 'assumed';
+    if (stands || 2 * agreeing > votes.length) {
       const preserved = local.some(({ port }) => port === address.port);
-      return verdict('endpoint-independent', certaintyOf(agreeing), preserved ? 'preserved' : undefined);
+      const certainty = stands ? address.portCertainty! : certaintyOf(agreeing);
+      return verdict('endpoint-independent', certainty, preserved ? 'preserved' : undefined);
     }
     // Of two that differ one may lie; of three, two that do not lie differ.
     const certainty = votes.length >= 3 ? 'proven' : 'assumed';
@@ -160,16 +167,30 @@ export class ObservedAddresses {
       return;
     }
     const supporters = votes.filter(({ mapped }) => mapped.ip === ip.value);
+    const beforePort = before?.ip === ip.value ? this.#standingPort(family, supporters, now) : undefined;
     const port = elect(
       supporters.map(({ mapped }) => mapped.port),
-      before?.ip !== ip.value || before.port === undefined
-        ? undefined
-        : { value: before.port, certainty: before.portCertainty! },
+      beforePort,
     );
+    const portSupporters = supporters.filter(({ mapped }) => mapped.port === port?.value);
+    const portBefore = beforePort?.value === port?.value ? standing?.portSupportedMs : undefined;
     this.#standing.set(family, {
       verdict: { ip: ip.value, ipCertainty: ip.certainty, port: port?.value, portCertainty: port?.certainty },
-      supportedMs: Math.max(...supporters.map(({ atMs }) => atMs), standing?.supportedMs ?? -Infinity),
+      supportedMs: Math.max(latest(supporters), standing?.supportedMs ?? -Infinity),
+      portSupportedMs: Math.max(latest(portSupporters), portBefore ?? -Infinity),
     });
+  }
+
+  /**
+   * The port that stands. Unlike an IP it goes without a successor, when less than half of the votes say it, or nobody for long: a
+   * NAT may give each destination another one.
+   */
+  #standingPort(family: 4 | 6, votes: readonly Entry[], now: Millis): Elected<number> | undefined {
+    const { verdict, portSupportedMs } = this.#standing.get(family)!;
+    const { port, portCertainty } = verdict;
+    if (port === undefined || now - portSupportedMs >= this.#maxAgeMs) return undefined;
+    const saying = votes.filter(({ mapped }) => mapped.port === port).length;
+    return votes.length < 2 || 2 * saying >= votes.length ? { value: port, certainty: portCertainty! } : undefined;
   }
 }
 
@@ -178,6 +199,8 @@ const verdict = (
   certainty: Certainty,
   ports: PortAllocation | undefined,
 ): MappingVerdict => ({ behavior, certainty, ports, portStep: undefined });
+
+const latest = (entries: readonly Entry[]): Millis => Math.max(-Infinity, ...entries.map(({ atMs }) => atMs));
 
 const textOf = ({ ip, port }: SocketAddress): string => formatSocketAddress(ip, port);
 

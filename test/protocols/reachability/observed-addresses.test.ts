@@ -73,6 +73,20 @@ describe('observed addresses', () => {
     assert.equal(elect([LIE], { value: HERE, certainty: 'likely' })?.value, HERE);
   });
 
+  it('a port that only a minority says does not stand, whoever spoke first, and one that nobody says any more expires', () => {
+    const port = (n: number): string => `203.0.113.7:${n}`;
+    const dependent = observed([observer(1), port(1)], [observer(2), port(20_000)], [observer(3), port(333)]);
+    assert.equal(dependent.address(4, 4)?.port, undefined);
+    const lied = observed([observer(4), port(7)], [observer(5), port(7)]);
+    for (const n of [1, 2, 3]) lied.note(9, { observer: at(observer(n)), mapped: at(port(1000 * n)) });
+    assert.equal(lied.address(9, 4)?.port, undefined);
+    const alone = observed([observer(1), port(7)], [observer(2), port(7)]);
+    for (let ms = 1000; ms <= 1_202_000; ms += 100_000) {
+      alone.note(ms, { observer: at(observer(1)), mapped: at(port(8)) });
+      assert.equal(alone.address(ms, 4)?.port, ms < 600_001 ? 7 : 8, `after ${ms} ms`);
+    }
+  });
+
   it('when the address really changes, two that say so are enough against one', () => {
     const addresses = observed([observer(1), HERE]);
     for (const n of [2, 3]) addresses.note(10 + n, { observer: at(observer(n)), mapped: at('203.0.113.9:1') });
@@ -126,6 +140,15 @@ describe('the mapping of a NAT', () => {
       undefined,
       undefined,
     ]);
+  });
+
+  it('one bad answer does not flip what two have made', () => {
+    const addresses = observed([observer(1), HERE], [observer(2), HERE]);
+    for (const lie of ['203.0.113.7:6000', LIE]) {
+      addresses.note(9, { observer: at(observer(2)), mapped: at(lie) });
+      const verdict = addresses.mapping(9, 4, local);
+      assert.deepEqual([verdict?.behavior, verdict?.certainty], ['endpoint-independent', 'likely'], lie);
+    }
   });
 
   it('a port for each destination, in sequence or at random', () => {
