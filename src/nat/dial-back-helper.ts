@@ -100,6 +100,8 @@ class Helper<A extends Addr> implements DialBackHelper {
   readonly #askers: SourceBuckets;
   readonly #foreign = new SourceBuckets(FOREIGN_PER_SECOND, 1, MAX_SOURCES);
   readonly #stopped = new AbortController();
+  /** What closes sockets that are still open. Bounded by `maxPerMinute`, for each of which one lives 5 s at most. */
+  readonly #closing = new Set<() => void>();
 
   constructor(swarm: AskSwarm<A>, parts: Parts<A>, options: DialBackHelperOptions<A>) {
     const perSource = quantity(options.maxPerSourcePerMinute, 'maxPerSourcePerMinute', 6, 0.01, Infinity);
@@ -116,6 +118,7 @@ class Helper<A extends Addr> implements DialBackHelper {
   [Symbol.dispose](): void {
     this.#serving[Symbol.dispose]();
     this.#stopped.abort(new Error('The helper has stopped'));
+    for (const close of this.#closing) close();
   }
 
   async #serve({ src, payload }: Request<A>): Promise<Uint8Array> {
@@ -132,13 +135,14 @@ class Helper<A extends Addr> implements DialBackHelper {
     const { target, transport } = request;
     const asker = ipOf(src);
     // Only a host whose address is known can be told to pay, and have a rate.
-    if (asker === undefined || !mayBeTried(udpAddr(target), this.#own())) {
+    if (asker === undefined || !this.#mayBeAimedAt(target, asker)) {
       this.counters.countDrop('dialback.refused_target');
       return 'refused';
     }
     const nowMs = this.#realm.nowMs();
-    const mayBeDialled = target.ip === asker || this.#foreign.take(nowMs, target.ip);
-    if (!mayBeDialled || !this.#askers.take(nowMs, sourceOf(asker)) || !this.#all.take(nowMs)) {
+    // The target's rate comes last, so that requests without a place empty no other target's, and displace none in the table.
+    const hasPlace = this.#askers.take(nowMs, sourceOf(asker)) && this.#all.take(nowMs);
+    if (!hasPlace || (target.ip !== asker && !this.#foreign.take(nowMs, target.ip))) {
       this.counters.countDrop('dialback.rate_limited');
       return 'busy';
     }
@@ -151,9 +155,15 @@ class Helper<A extends Addr> implements DialBackHelper {
     return transport === 'udp' ? this.#sendDatagrams(request) : this.#connect(request);
   }
 
-  /** Our own addresses, for what is private: only who is in such a network dials into it. */
-  #own(): readonly Addr[] {
-    return this.#parts.network.interfaces().map(({ ip }) => udpAddr({ ip, port: 1 }));
+  /**
+   * What is private, link-local or loopback has to be so for this host and for the asker: strangers look through no network behind us,
+   * nor at our own ports.
+   */
+  #mayBeAimedAt(target: SocketAddress, asker: string): boolean {
+    const addr = udpAddr(target);
+    const own = this.#parts.network.interfaces().map(({ ip }) => udpAddr({ ip, port: 1 }));
+    const isOurs = target.ip !== asker && own.some(({ ip }) => ip === target.ip);
+    return !isOurs && mayBeTried(addr, own) && mayBeTried(addr, [udpAddr({ ip: asker, port: 1 })]);
   }
 
   #partnerFor(src: A): A | undefined {
@@ -178,17 +188,29 @@ class Helper<A extends Addr> implements DialBackHelper {
     return { ip: named ?? (family === 4 ? '0.0.0.0' : '::'), port: 0 };
   }
 
+  /** Does the last thing with a socket after a while, and closes it then, or when the helper stops. @returns closes it now. */
+  #closeAfter(ms: number, last: () => void, close: () => void): () => void {
+    const closeNow = (): void => {
+      timer.cancel();
+      if (this.#closing.delete(closeNow)) close();
+    };
+    const timer = clockOf(this.#realm).setTimer(this.#realm.nowMs() + ms, () => {
+      last();
+      closeNow();
+    });
+    this.#closing.add(closeNow);
+    return closeNow;
+  }
+
   async #sendDatagrams({ target, nonce }: DialBackRequest): Promise<DialBackStatus> {
     try {
       // A socket of its own: from the swarm's one, which the peer has talked to, nothing would be proven.
       const socket = await this.#parts.network.bindUdp({ bind: this.#bindFor(target), signal: this.#stopped.signal });
       socket.sink = { onDatagram: () => undefined };
       const bytes = encodeDialBackNonce(nonce);
-      socket.send(bytes, target.ip, target.port);
-      clockOf(this.#realm).setTimer(this.#realm.nowMs() + REPEAT_MS, () => {
-        socket.send(bytes, target.ip, target.port);
-        void socket.close();
-      });
+      const send = (): void => socket.send(bytes, target.ip, target.port);
+      send();
+      this.#closeAfter(REPEAT_MS, send, () => void socket.close());
       return 'sent';
     } catch {
       return 'unsupported';
@@ -202,9 +224,13 @@ class Helper<A extends Addr> implements DialBackHelper {
     try {
       const bind = this.#bindFor(target);
       const { pipe } = await this.#parts.network.dial({ remote: target, bind, signal });
-      pipe.sink = { onData: () => undefined, onEnd: () => undefined, onClose: () => undefined };
+      const close = this.#closeAfter(
+        CONNECT_MS,
+        () => undefined,
+        () => pipe.destroy(),
+      );
+      pipe.sink = { onData: () => undefined, onEnd: () => undefined, onClose: close };
       pipe.write([encodeDialBackNonce(nonce)], () => pipe.end());
-      clockOf(this.#realm).setTimer(this.#realm.nowMs() + CONNECT_MS, () => pipe.destroy(), { background: true });
       return 'sent';
     } catch {
       return 'unreachable';

@@ -20,8 +20,10 @@ import {
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { answerStun } from '../../src/protocols/stun/server.ts';
 import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
+import { type Pipe } from '../../src/net/pipe.ts';
 import { type VirtualHost } from '../../src/net/virtual/types.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { testKey } from '../../src/testing/test-key.ts';
@@ -310,6 +312,75 @@ describe('dial-back through NATs', () => {
       await run(listener.close());
     }
     assert.equal(nonces.size, 0);
+    await run(Promise.all([node.close(), helper.close()]));
+  });
+
+  it('a stranger is refused addresses of the network behind the helper, and of the helper itself', async () => {
+    const { net, run, realm } = await world();
+    const lan = net.nat('full');
+    const swarmOn = async ({ network, realm }: VirtualHost) =>
+      mbapp(await openUdpSwarm({ network, realm, bind: '0.0.0.0:4000' }));
+    const [helperHost, neighbour, stranger] = [net.host({ behind: lan }), net.host({ behind: lan }), net.host()];
+    lan.forward('udp', 4000, { ip: helperHost.ip, port: 4000 });
+    const [helper, asker, near] = [await swarmOn(helperHost), await swarmOn(stranger), await swarmOn(neighbour)];
+    serveDialBack(helper, { network: helperHost.network });
+    const nonces = new DialBackNonces();
+    const targets = [neighbour.ip, helperHost.ip, '127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '10.1.1.1'];
+    const status = (from: typeof asker, to: string, ip: string): Promise<string> =>
+      run(
+        proveReachable(from, from.parseAddr(`${to}:4000`), {
+          target: { ip, port: 5000 },
+          transport: 'tcp',
+          nonces,
+        }).then(
+          () => 'proven',
+          (error: P2PError) => error.code,
+        ),
+      );
+    for (const ip of targets) {
+      assert.equal(await status(asker, lan.ip, ip), 'refused', ip);
+      if (ip !== neighbour.ip) assert.equal(await status(near, helperHost.ip, ip), 'refused', ip);
+    }
+    // Who is in that network itself is helped.
+    assert.equal(await status(near, helperHost.ip, neighbour.ip), 'unreachable');
+    await run(Promise.all([helper.close(), asker.close(), near.close()]));
+    await realm.clock.advance(1000);
+  });
+
+  it('a helper that is disposed of sends no more, and closes its sockets', async () => {
+    const { net, run, realm } = await world();
+    const [helperHost, host] = [net.host(), net.host()];
+    const swarmOn = async ({ network, realm }: VirtualHost) =>
+      mbapp(await openUdpSwarm({ network, realm, bind: '0.0.0.0:4000' }));
+    const [helper, node] = [await swarmOn(helperHost), await swarmOn(host)];
+    const serving = serveDialBack(helper, { network: helperHost.network });
+    const heard: string[] = [];
+    const accepted: Pipe[] = [];
+    const socket = await host.network.bindUdp({ bind: { ip: '0.0.0.0', port: 5000 } });
+    socket.sink = { onDatagram: () => void heard.push('datagram') };
+    await host.network.listen({
+      bind: { ip: '0.0.0.0', port: 5000 },
+      backlog: 1,
+      reusePort: false,
+      onError: () => undefined,
+      onConnection: ({ pipe }) => {
+        accepted.push(pipe); // Which never ends its half.
+        pipe.sink = { onData: () => undefined, onEnd: () => undefined, onClose: () => void heard.push('closed') };
+        pipe.resume();
+      },
+    });
+    const target = { ip: host.ip, port: 5000 };
+    const proofs = (['udp', 'tcp'] as const).map((transport) =>
+      assert.rejects(proveReachable(node, helper.addr, { target, transport, nonces: new DialBackNonces() })),
+    );
+    await realm.clock.advance(300);
+    assert.deepEqual(heard, ['datagram']);
+    serving[Symbol.dispose]();
+    accepted[0]!.write([Uint8Array.of(1)], () => undefined); // An open socket would take it.
+    await realm.clock.advance(1000);
+    assert.deepEqual(heard, ['datagram', 'closed']);
+    await realm.clock.advance(10_000);
+    await Promise.all(proofs);
     await run(Promise.all([node.close(), helper.close()]));
   });
 });
