@@ -175,7 +175,8 @@ class Helper<A extends Addr> implements DialBackHelper {
       const call = { timeoutMs: PARTNER_MS, signal: this.#stopped.signal };
       const answer = await this.#swarm.ask(partner, encodeDialBackRequest({ ...request, forwarded: true }), call);
       const status = decodeDialBackStatus(answer);
-      return status === 'busy' || status === 'unsupported' ? undefined : status;
+      // It refuses what is private to this network, among others, of which it knows nothing.
+      return status === 'sent' || status === 'unreachable' ? status : undefined;
     } catch {
       return undefined; // Then this host dials itself.
     }

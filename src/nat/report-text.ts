@@ -71,7 +71,7 @@ function familyLines(
   if (hairpin === false) {
     lines.push(`${name}: the NAT has no hairpinning: peers behind it reach this host by its private address only.`);
   }
-  if (interfaces.every(({ ip }) => !isGlobalIp(ip)) && !isGlobalIp(address.ip)) {
+  if (mapping?.behavior !== 'none' && interfaces.every(({ ip }) => !isGlobalIp(ip)) && !isGlobalIp(address.ip)) {
     lines.push(`${name}: ${address.ip} is not a public address: there is a NAT of the provider above this one.`);
   }
   return [...lines, ...tcpLines(name, tcp)];

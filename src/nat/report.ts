@@ -30,7 +30,7 @@ export interface NatReportOptions extends CallOptions {
    * `proven`; one with a second address (RFC 5780) shows how a NAT filters.
    */
   readonly observers: readonly string[];
-  /** Whether to ask over TCP too; servers that do not answer over TCP take up to 5 s. @default true */
+  /** Whether to ask over TCP too. @default true */
   readonly tcp?: boolean | undefined;
   readonly network?: Network | undefined;
   readonly realm?: Realm | undefined;
@@ -43,7 +43,8 @@ const HAIRPIN_MS = 1000;
 const PORT_TRIES = 8;
 
 /**
- * Asks the observers and judges. Takes up to 10 s where answers are missing.
+ * Asks the observers and judges: one after the other, UDP and TCP beside each other, so each one that does not answer takes `timeoutMs`
+ * (3000 ms unless given, at most 60 000).
  *
  * @throws {TypeError | RangeError} (at once) for observers that are no `ip:port`.
  * @throws the signal's reason (by rejection).
@@ -102,9 +103,9 @@ interface Asking extends AsyncDisposable {
   onOther: ((payload: Uint8Array) => void) | undefined;
 }
 
-async function openAsking({ network, realm, family }: Context): Promise<Asking> {
+async function openAsking({ network, realm, family, call }: Context): Promise<Asking> {
   const socket = await network.bindUdp({ bind: { ip: anyIp(family), port: 0 } });
-  const asker = new StunAsker(realm, ({ to, bytes }) => socket.send(bytes, to.ip, to.port));
+  const asker = new StunAsker(realm, ({ to, bytes }) => socket.send(bytes, to.ip, to.port), call.timeoutMs);
   const asking: Asking = {
     socket,
     asker,

@@ -21,15 +21,21 @@ export const STUN_TIMEOUT_MS = 3000;
 /** Questions and their answers over one socket. */
 export class StunAsker {
   readonly #realm: Realm;
-  readonly #client = new StunClient({ timeoutMs: STUN_TIMEOUT_MS });
+  readonly #client: StunClient;
+  readonly #timeoutMs: number;
   readonly #driver: Driver<StunTransmit, StunEvent>;
   readonly #waits: Waits;
   /** Bounded by the questions under way. */
   readonly #asked = new Map<string, Wait<StunAnswer>>();
 
-  /** @param send - sends a datagram; must not throw. */
-  constructor(realm: Realm, send: (transmit: StunTransmit) => void) {
+  /**
+   * @param send - sends a datagram; must not throw.
+   * @param timeoutMs - when a question without an answer has failed; a call may say less.
+   */
+  constructor(realm: Realm, send: (transmit: StunTransmit) => void, timeoutMs: number = STUN_TIMEOUT_MS) {
     this.#realm = realm;
+    this.#timeoutMs = timeoutMs;
+    this.#client = new StunClient({ timeoutMs });
     this.#waits = new Waits(realm);
     this.#driver = new Driver(this.#client, {
       realm,
@@ -85,7 +91,7 @@ export class StunAsker {
     }
     const who = formatSocketAddress(event.server.ip, event.server.port);
     if (event.reason === 'timeout') {
-      const message = `Cannot ask ${who} for this address: no answer within ${STUN_TIMEOUT_MS} ms`;
+      const message = `Cannot ask ${who} for this address: no answer within ${this.#timeoutMs} ms`;
       wait?.reject(new P2PError('timeout', 'path', message));
     } else {
       const said = event.error === undefined ? 'no reason' : `${event.error.code} ${event.error.reason}`;

@@ -6,27 +6,18 @@ import { P2PError } from '../../src/core/errors.ts';
 import { parseSocketAddress } from '../../src/base/ip.ts';
 import {
   type AddressWatch,
-  type DialBackProof,
-  DialBackNonces,
-  listenForDialBack,
   natReport,
   observing,
   type NatReport,
   openObserver,
-  proveReachable,
-  serveDialBack,
   watchAddresses,
 } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { answerStun } from '../../src/protocols/stun/server.ts';
 import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type Pipe } from '../../src/net/pipe.ts';
 import { type VirtualHost } from '../../src/net/virtual/types.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { mbapp } from '../../src/wrappers/mbapp/index.ts';
-import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
-import { testKey } from '../../src/testing/test-key.ts';
 
 /** An internet with three observers in three networks, each with two IPs. */
 async function world(seed = 1) {
@@ -166,6 +157,34 @@ describe('a report from behind a NAT', () => {
   });
 });
 
+describe('a report', () => {
+  it('waits for an answer as long as it was told to', async () => {
+    const { realm, net, run } = await world();
+    const slow = net.host({ link: { latencyMs: 2000 } });
+    const observer = await run(openObserver({ bind: `${slow.ip}:3478`, network: slow.network, realm: slow.realm }));
+    const { network, realm: time } = net.host({ behind: net.nat('port') });
+    const ask = (timeoutMs: number): Promise<NatReport> =>
+      run(natReport({ observers: [observer.addresses[0]!], tcp: false, network, realm: time, timeoutMs }));
+    const before = realm.nowMs();
+    assert.equal((await ask(3900)).paths[0]!.address, undefined);
+    assert.equal(realm.nowMs() - before, 3900);
+    assert.ok((await ask(10_000)).paths[0]!.address);
+    await run(observer.close());
+  });
+
+  it('of a LAN in which nothing is translated tells of no NAT of the provider', async () => {
+    const { net, run } = await world();
+    const lan = net.lan();
+    const [host, other] = [net.host({ behind: lan }), net.host({ behind: lan })];
+    const observer = await run(openObserver({ bind: `${other.ip}:3478`, network: other.network, realm: other.realm }));
+    const { network, realm } = host;
+    const { summary } = await run(natReport({ observers: [observer.addresses[0]!], network, realm }));
+    assert.match(summary.join('\n'), /there is no NAT/);
+    assert.doesNotMatch(summary.join('\n'), /provider/);
+    await run(observer.close());
+  });
+});
+
 describe('an observing swarm on the move', () => {
   it('is seen under its new address after a change of interfaces', async () => {
     const { net, run, observers, close } = await world();
@@ -253,134 +272,5 @@ describe('a watch of addresses', () => {
     assert.equal(watch.address(4), undefined);
     await run(swarm.close());
     await close();
-  });
-});
-
-describe('dial-back through NATs', () => {
-  /** A helper at a public address, and a node that asks it over TCP. */
-  async function helped(behind: NatKind | undefined) {
-    const { net, run, close } = await world();
-    const swarmOn = (host: VirtualHost, i: number): Promise<TcpSwarm> =>
-      run(
-        openTcpSwarm({
-          privateKey: testKey(i),
-          security: 'noise',
-          network: host.network,
-          realm: host.realm,
-          bind: '0.0.0.0:4000',
-        }),
-      );
-    const helperHost = net.host({ ip: '12.0.0.1' });
-    const partnerHost = net.host({ ip: '12.0.1.1' });
-    const helper = await swarmOn(helperHost, 1);
-    const partner = await swarmOn(partnerHost, 2);
-    serveDialBack(helper, { network: helperHost.network, partners: () => [partner.addr] });
-    serveDialBack(partner, { network: partnerHost.network });
-    const nat = behind === undefined ? undefined : net.nat(behind);
-    const host = net.host(nat === undefined ? {} : { behind: nat });
-    const node = await swarmOn(host, 3);
-    return { net, run, helper, partner, host, node, nat, close };
-  }
-
-  for (const transport of ['udp', 'tcp'] as const) {
-    it(`a public host is proven over ${transport}, by the partner's IP`, async () => {
-      const { run, helper, partner, host, node } = await helped(undefined);
-      const nonces = new DialBackNonces();
-      const listener = await run(
-        listenForDialBack({ transport, bind: '0.0.0.0:5000', nonces, network: host.network, realm: host.realm }),
-      );
-      const target = { ip: host.ip, port: 5000 };
-      const proof: DialBackProof = await run(proveReachable(node, helper.addr, { target, transport, nonces }));
-      assert.equal(proof.fromOtherIp, true);
-      assert.equal(parseSocketAddress(proof.from)!.ip, '12.0.1.1');
-      await run(Promise.all([listener.close(), node.close(), helper.close(), partner.close()]));
-    });
-  }
-
-  it('a host behind a NAT that nobody has opened is not', async () => {
-    const { run, helper, host, node, nat } = await helped('port');
-    const nonces = new DialBackNonces();
-    const target = { ip: nat!.ip, port: 5000 };
-    for (const transport of ['udp', 'tcp'] as const) {
-      const listener = await run(
-        listenForDialBack({ transport, bind: '0.0.0.0:5000', nonces, network: host.network, realm: host.realm }),
-      );
-      await assert.rejects(
-        run(proveReachable(node, helper.addr, { target, transport, nonces })),
-        (error) => P2PError.is(error, 'timeout') || P2PError.is(error, 'unreachable'),
-      );
-      await run(listener.close());
-    }
-    assert.equal(nonces.size, 0);
-    await run(Promise.all([node.close(), helper.close()]));
-  });
-
-  it('a stranger is refused addresses of the network behind the helper, and of the helper itself', async () => {
-    const { net, run, realm } = await world();
-    const lan = net.nat('full');
-    const swarmOn = async ({ network, realm }: VirtualHost) =>
-      mbapp(await openUdpSwarm({ network, realm, bind: '0.0.0.0:4000' }));
-    const [helperHost, neighbour, stranger] = [net.host({ behind: lan }), net.host({ behind: lan }), net.host()];
-    lan.forward('udp', 4000, { ip: helperHost.ip, port: 4000 });
-    const [helper, asker, near] = [await swarmOn(helperHost), await swarmOn(stranger), await swarmOn(neighbour)];
-    serveDialBack(helper, { network: helperHost.network });
-    const nonces = new DialBackNonces();
-    const targets = [neighbour.ip, helperHost.ip, '127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '10.1.1.1'];
-    const status = (from: typeof asker, to: string, ip: string): Promise<string> =>
-      run(
-        proveReachable(from, from.parseAddr(`${to}:4000`), {
-          target: { ip, port: 5000 },
-          transport: 'tcp',
-          nonces,
-        }).then(
-          () => 'proven',
-          (error: P2PError) => error.code,
-        ),
-      );
-    for (const ip of targets) {
-      assert.equal(await status(asker, lan.ip, ip), 'refused', ip);
-      if (ip !== neighbour.ip) assert.equal(await status(near, helperHost.ip, ip), 'refused', ip);
-    }
-    // Who is in that network itself is helped.
-    assert.equal(await status(near, helperHost.ip, neighbour.ip), 'unreachable');
-    await run(Promise.all([helper.close(), asker.close(), near.close()]));
-    await realm.clock.advance(1000);
-  });
-
-  it('a helper that is disposed of sends no more, and closes its sockets', async () => {
-    const { net, run, realm } = await world();
-    const [helperHost, host] = [net.host(), net.host()];
-    const swarmOn = async ({ network, realm }: VirtualHost) =>
-      mbapp(await openUdpSwarm({ network, realm, bind: '0.0.0.0:4000' }));
-    const [helper, node] = [await swarmOn(helperHost), await swarmOn(host)];
-    const serving = serveDialBack(helper, { network: helperHost.network });
-    const heard: string[] = [];
-    const accepted: Pipe[] = [];
-    const socket = await host.network.bindUdp({ bind: { ip: '0.0.0.0', port: 5000 } });
-    socket.sink = { onDatagram: () => void heard.push('datagram') };
-    await host.network.listen({
-      bind: { ip: '0.0.0.0', port: 5000 },
-      backlog: 1,
-      reusePort: false,
-      onError: () => undefined,
-      onConnection: ({ pipe }) => {
-        accepted.push(pipe); // Which never ends its half.
-        pipe.sink = { onData: () => undefined, onEnd: () => undefined, onClose: () => void heard.push('closed') };
-        pipe.resume();
-      },
-    });
-    const target = { ip: host.ip, port: 5000 };
-    const proofs = (['udp', 'tcp'] as const).map((transport) =>
-      assert.rejects(proveReachable(node, helper.addr, { target, transport, nonces: new DialBackNonces() })),
-    );
-    await realm.clock.advance(300);
-    assert.deepEqual(heard, ['datagram']);
-    serving[Symbol.dispose]();
-    accepted[0]!.write([Uint8Array.of(1)], () => undefined); // An open socket would take it.
-    await realm.clock.advance(1000);
-    assert.deepEqual(heard, ['datagram', 'closed']);
-    await realm.clock.advance(10_000);
-    await Promise.all(proofs);
-    await run(Promise.all([node.close(), helper.close()]));
   });
 });
