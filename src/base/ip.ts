@@ -176,10 +176,11 @@ function block(cidr: string): Block {
 const LOOPBACK = ['127.0.0.0/8', '::1/128'].map(block);
 const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'].map(block);
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map(block);
+/** Between a provider's NAT and its customers (RFC 6598); overlay networks use it as well. */
+const SHARED = ['100.64.0.0/10'].map(block);
 /** Blocks that belong to no class above and are not globally reachable (IANA special-purpose registries, RFC 6890). */
 const NOT_GLOBAL = [
   '0.0.0.0/8', // this network
-  '100.64.0.0/10', // carrier-grade NAT, RFC 6598
   '192.0.0.0/24', // protocol assignments
   '192.0.2.0/24', // documentation
   '198.18.0.0/15', // benchmarking
@@ -252,10 +253,18 @@ export function isPrivateIp(ip: string): boolean {
   return isIn(ip, PRIVATE);
 }
 
+/** Whether the IP is of the space that providers share behind their NATs: 100.64.0.0/10 (RFC 6598). */
+export function isSharedIp(ip: string): boolean {
+  return isIn(ip, SHARED);
+}
+
 /** Whether the IP is a globally routable unicast address. */
 export function isGlobalIp(ip: string): boolean {
   const bytes = bytesOf(ip);
-  if (bytes === undefined || [LOOPBACK, LINK_LOCAL, PRIVATE, NOT_GLOBAL].some((blocks) => inBlocks(bytes, blocks)))
+  if (
+    bytes === undefined ||
+    [LOOPBACK, LINK_LOCAL, PRIVATE, SHARED, NOT_GLOBAL].some((blocks) => inBlocks(bytes, blocks))
+  )
     return false;
   return bytes.length === 4 || inBlocks(bytes, GLOBAL_IPV6);
 }

@@ -4,7 +4,7 @@
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
-import { ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp } from '../base/ip.ts';
+import { ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp, isSharedIp } from '../base/ip.ts';
 import { type Millis } from '../base/machine.ts';
 import { unroutable } from './unroutable.ts';
 
@@ -13,7 +13,7 @@ const FIRST_UNPRIVILEGED_PORT = 1024;
 
 /**
  * Whether an address claimed by another peer may be tried: it names a single host and no well-known port, and if it is
- * private, link-local or loopback, this node has an address of that kind too.
+ * private, shared, link-local or loopback, this node has an address of that kind too.
  *
  * @param own - this node's addresses.
  */
@@ -33,6 +33,7 @@ function scopeOf(ip: string): string {
   if (ip === '') return 'none';
   if (isLoopbackIp(ip)) return 'loopback';
   if (isLinkLocalIp(ip)) return 'link-local';
+  if (isSharedIp(ip)) return 'shared';
   if (isPrivateIp(ip)) return ip.includes(':') ? ipNetwork(ip) : `${ip.split('.')[0]}.`;
   return 'global';
 }

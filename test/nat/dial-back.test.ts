@@ -95,7 +95,16 @@ describe('dial-back through NATs', () => {
     const [helper, asker, near] = [await askingOn(helperHost), await askingOn(stranger), await askingOn(neighbour)];
     serveDialBack(helper, { network: helperHost.network });
     const nonces = new DialBackNonces();
-    const targets = [neighbour.ip, helperHost.ip, '127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '10.1.1.1'];
+    const targets = [
+      neighbour.ip,
+      helperHost.ip,
+      '127.0.0.1',
+      '127.9.9.9',
+      '::1',
+      '::ffff:127.0.0.1',
+      '10.1.1.1',
+      '100.64.0.9',
+    ];
     const status = (from: typeof asker, to: string, ip: string): Promise<string> =>
       run(
         proveReachable(from, from.parseAddr(`${to}:4000`), {
