@@ -32,7 +32,7 @@ export interface Peer {
  */
 export interface ConnectionHooks<C, M> {
   readonly format: MessageFormat<M>;
-  /** Gets the messages of a connection while nobody iterates over its own messages. */
+  /** Gets the messages of a connection while no loop runs over them. */
   readonly inbox: SharedInbox<IncomingMessage<C, M>>;
   readonly limits: ConnectionLimits;
   readonly memory: StreamBudget;

@@ -15,7 +15,7 @@ import { StreamReader } from './stream-reader.ts';
 export class ConnectionStreams<M> {
   readonly #hooks: StreamHooks<M>;
   readonly #closed: () => void;
-  /** Streams that somebody reads. Bounded by the stream limits. */
+  /** Streams that are read. Bounded by the stream limits. */
   readonly #reading = new Map<QuicStream, LiveReceiveStream<M>>();
   /** Our sides of the peer's streams, so that messages of one stream share one. They go with their streams. */
   readonly #replies = new WeakMap<QuicStream, LiveSendStream<M>>();
@@ -26,7 +26,7 @@ export class ConnectionStreams<M> {
     this.#closed = closed;
   }
 
-  /** Streams that somebody reads. */
+  /** Streams that are read. */
   get reading(): number {
     return this.#reading.size;
   }

@@ -88,7 +88,7 @@ export class Connector<A extends Addr, M> {
     return this.retrying(tries, options.signal, once);
   }
 
-  /** Begins to connect. Returns a function that gives up waiting. */
+  /** Begins to connect. Returns a function that cancels the wait. */
   dial(target: Target<A> | P2PError, options: ConnectOptions, waiter: DialWaiter<LiveConnection<A, M>>): () => void {
     if (target instanceof P2PError) {
       waiter(target);

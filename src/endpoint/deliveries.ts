@@ -64,7 +64,7 @@ export class Deliveries<A extends Addr, M> {
     });
   }
 
-  /** Sends, and emits what becomes of the message; nothing is kept where nobody listens. */
+  /** Sends, and emits what becomes of the message; nothing is kept without a listener. */
   #deliver(
     message: OutgoingMessage<M>,
     token: unknown,

@@ -36,7 +36,7 @@ export class EndpointDials<A extends Addr, M> {
     this.#parts = parts;
   }
 
-  /** Dials a target, or joins a dial to it. Returns a function that gives up waiting. */
+  /** Dials a target, or joins a dial to it. Returns a function that cancels the wait. */
   join(target: Dialled<A>, waiter: DialWaiter<LiveConnection<A, M>>): () => void {
     const { table, resolved } = this.#parts;
     const what = describeTarget(target);

@@ -28,7 +28,7 @@ export interface ResolvedIdentity {
   readonly quic: QuicIdentity;
 }
 
-/** Certificates in DER. @throws {TypeError} when there are none. */
+/** Certificates in DER. @throws {TypeError} for an empty list. */
 export function certificatesOf(source: CertificateSource, label: string): readonly Bytes[] {
   if (source instanceof Uint8Array) {
     const text = source[0] === PEM_DASH ? new TextDecoder().decode(source) : undefined;

@@ -15,7 +15,7 @@ export interface InboxHooks<T, M> {
   /** Bounds what waits. */
   readonly pending: PendingBudget;
   readonly memory: StreamBudget;
-  /** Gets the messages while nobody iterates over those of this connection. */
+  /** Gets the messages while no loop runs over those of this connection. */
   readonly shared: SharedInbox<T>;
   /** A message is taken: returns it as the application gets it. */
   taken(message: M, stream: QuicStream): T;

@@ -47,7 +47,7 @@ export class Lingering<C extends Forgettable> {
     if (this.#sinceMs.delete(connection)) connection.forget();
   }
 
-  /** When memory is short, drops messages that nobody takes. @returns whether some were dropped */
+  /** When memory is short, drops messages that are not taken. @returns whether some were dropped */
   relieve(nowMs: Millis, held: { readonly messageBytes: number; readonly engineBytes: number }): boolean {
     if (held.messageBytes <= LINGER_BYTES && held.engineBytes <= LINGER_ENGINE_BYTES) return false;
     let gaveUp = false;

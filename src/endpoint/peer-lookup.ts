@@ -24,7 +24,7 @@ export class PeerLookup<A extends Addr, M> {
   }
 
   /**
-   * The address to dial; a `P2PError` for one that nobody can be reached at, and for a text that is no address.
+   * The address to dial; a `P2PError` for an unusable address, and for a text that is not an address.
    *
    * @throws {TypeError} for what is neither an address nor a text, and for an expected PeerID where there are none.
    */

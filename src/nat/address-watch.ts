@@ -31,7 +31,7 @@ export interface AddressWatchOptions<A extends IpAddr> {
 
 /** A watch that runs. */
 export interface AddressWatch extends Disposable {
-  /** The address of this family as others see it; `undefined` while nobody has answered or observers do not agree. */
+  /** The address of this family as others see it; `undefined` while no observer has answered, or while they disagree. */
   address(family: 4 | 6): AddressVerdict | undefined;
   /** How the NAT in between maps. */
   mapping(family: 4 | 6): MappingVerdict | undefined;

@@ -1,6 +1,6 @@
 /**
  * Helps others find out whether they can be reached: sends a nonce to the address that a peer names, from a socket that the peer has
- * not talked to. A request pays for what is sent because of it; addresses that nobody may be sent to are refused; and each network of
+ * not talked to. A request must be a third as long as what is sent because of it; unsafe targets are refused; and each network of
  * askers and each target has its rate.
  */
 
@@ -40,7 +40,7 @@ export interface DialBackHelperOptions<A extends Addr> {
    */
   readonly dialFrom?: readonly string[] | undefined;
   /**
-   * Other helpers on the same swarm, to whom a request is handed on once, so that another IP dials. Called for each request; the
+   * Other helpers on the same swarm, that get a request once, so that another IP dials. Called for each request; the
    * first that is not the asker is taken. @default none
    */
   readonly partners?: (() => readonly A[]) | undefined;

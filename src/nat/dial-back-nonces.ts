@@ -14,7 +14,7 @@ export interface DialBackArrival {
 /** Nonces that are waited for at once. */
 export const MAX_DIAL_BACK_NONCES = 64;
 
-/** Shared by whoever asks helpers and whoever owns the sockets that the helpers dial. */
+/** Shared by the calls that ask helpers and by the sockets that the helpers dial. */
 export class DialBackNonces {
   /** Bounded by {@link MAX_DIAL_BACK_NONCES}. */
   readonly #waiting = new Map<

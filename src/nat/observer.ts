@@ -1,4 +1,4 @@
-/** An observer: tells whoever asks, over UDP and TCP, under which address it is seen. A STUN server (RFC 8489, RFC 5780). */
+/** An observer: tells hosts that ask, over UDP and TCP, under which address it sees them. A STUN server (RFC 8489, RFC 5780). */
 
 import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { formatSocketAddress, isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
@@ -48,7 +48,7 @@ export interface Observer extends AsyncDisposable {
 const PORT_TRIES = 16;
 const MAX_SOURCES = 4096;
 const BURST_SECONDS = 2;
-/** A connection over which nobody asks is closed. */
+/** A connection is closed after this long. */
 const CONNECTION_MS = 10_000;
 /** Connections of one network, so that one source cannot take the places of all. */
 const MAX_CONNECTIONS_PER_SOURCE = 16;

@@ -15,7 +15,7 @@ export interface ObserverOutcome {
 }
 
 /**
- * How a NAT or firewall filters what comes (RFC 4787 §5): it lets in whoever knows the port, only IPs, or only IPs with ports to which
+ * How a NAT or firewall filters what comes (RFC 4787 §5): it lets in every host, only IPs, or only IPs with ports to which
  * the socket has sent.
  */
 export type FilteringBehavior = 'endpoint-independent' | 'address-dependent' | 'address-and-port-dependent';
@@ -37,6 +37,6 @@ export interface PathReport {
 export interface NatReport {
   readonly interfaces: readonly NetworkInterface[];
   readonly paths: readonly PathReport[];
-  /** What that means for whom, a sentence each. */
+  /** What the findings mean, one sentence each. */
   readonly summary: readonly string[];
 }

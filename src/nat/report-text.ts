@@ -1,4 +1,4 @@
-/** What a NAT report means for whom, in sentences. */
+/** The sentences of a NAT report. */
 
 import { isGlobalIp } from '../base/ip.ts';
 import { type NetworkInterface } from '../net/network.ts';
@@ -49,7 +49,7 @@ function familyLines(
     lines.push(`${name}: the NAT gives a socket one address for all destinations (${mapping.certainty}).`);
     lines.push(
       filtering?.behavior === 'endpoint-independent'
-        ? `${name}: it lets everybody in by that address, so peers can dial it while the mapping lives.`
+        ? `${name}: every peer can dial that address while the mapping lives.`
         : filtering?.behavior === 'address-dependent'
           ? `${name}: hole punching works with every peer.`
           : `${name}: hole punching works with every peer but those whose NAT gives a random port to each destination.`,

@@ -26,7 +26,7 @@ import { askStunOverTcp } from './stun-tcp.ts';
 /** How a report is made. */
 export interface NatReportOptions extends CallOptions {
   /**
-   * Observers and STUN servers, `ip:port` texts: nobody is asked who is not named here. Three in different networks make a verdict
+   * Observers and STUN servers, `ip:port` texts: only these are asked. Three in different networks make a verdict
    * `proven`; one with a second address (RFC 5780) shows how a NAT filters.
    */
   readonly observers: readonly string[];

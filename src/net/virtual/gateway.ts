@@ -1,4 +1,4 @@
-/** Routers: they translate addresses, keep out what nobody asked for, or both, or neither. */
+/** Routers: they translate addresses, filter unsolicited packets, both, or neither. */
 
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { type HostStack } from './host-stack.ts';
@@ -82,7 +82,7 @@ export class Gateway implements Device {
   }
 
   /**
-   * Lets everybody in at a port outside, or through the firewall to an IPv6 address.
+   * Forwards an outside port, or opens the firewall to an IPv6 address, for every host.
    *
    * @returns undoes it; `undefined` when the port is taken, or nothing is translated or filtered.
    */

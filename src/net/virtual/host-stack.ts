@@ -20,7 +20,7 @@ export interface HostStackOptions {
   readonly name: string;
   readonly wire: Wire;
   readonly hasIpv6: boolean;
-  /** Bytes that a connection takes and that nobody has read. */
+  /** Bytes that a connection accepts before they are read. */
   readonly tcpWindowBytes: number;
 }
 

@@ -34,7 +34,7 @@ export interface VirtualInternetOptions {
   readonly hops?: number | undefined;
   /** Whether hosts and LANs have IPv6 unless they say otherwise. @default false */
   readonly ipv6?: boolean | undefined;
-  /** Bytes that a TCP connection takes and that nobody has read, in each direction. @default 65 536 */
+  /** Bytes that a TCP connection accepts before they are read, in each direction. @default 65 536 */
   readonly tcpWindowBytes?: number | undefined;
   /** Packets that may be on their way; what comes on top is lost. @default 1 000 000 */
   readonly maxPackets?: number | undefined;
@@ -47,7 +47,7 @@ export interface VirtualInternet {
   /**
    * A host: with a public address, or behind a NAT or in a LAN.
    *
-   * @throws {TypeError | RangeError} for wrong options, an address that somebody has, a network without another one.
+   * @throws {TypeError | RangeError} for wrong options, an address that is taken, a network without a free address.
    */
   host(options?: VirtualHostOptions): VirtualHost;
   /**

@@ -28,9 +28,9 @@ export type NatKind = 'open' | 'full' | 'address' | 'port' | 'sequential' | 'ran
 export interface NatRules {
   /** What gets a port of its own: each socket of a host, or each socket and destination. `none`: addresses stay. */
   readonly mapping: NatDependence | 'none';
-  /** Who may answer: anybody, the addresses that were sent to, or their ports that were sent to. */
+  /** Which packets come in: all, those from addresses, or only those from ports to which the socket has sent. */
   readonly filtering: NatDependence;
-  /** Whom the firewall lets in over IPv6, which is not translated; `endpoint-independent`: everybody. */
+  /** How the firewall filters IPv6, which is not translated; `endpoint-independent`: not at all. */
   readonly ipv6Filtering: NatDependence;
   readonly ports: NatPorts;
   /** The first and the last port of its own that it gives out. */
@@ -39,7 +39,7 @@ export interface NatRules {
   readonly hairpin: boolean;
   /** What keeps a mapping: what is sent, or what comes in as well. */
   readonly refresh: 'outbound' | 'both';
-  /** What becomes of what nobody asked for: nothing, or for TCP an RST. */
+  /** What happens to unsolicited packets: they are dropped, or answered, for TCP with an RST. */
   readonly unsolicited: 'drop' | 'reject';
   readonly blockUdp: boolean;
   /** TCP ports of destinations that may be reached; `undefined`: all. */

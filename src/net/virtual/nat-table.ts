@@ -23,7 +23,7 @@ interface Mapping {
   readonly keys: Set<string>;
   /** Bounded by the table. */
   readonly sessions: Map<string, Session>;
-  /** Everybody may come in, until somebody takes it away. */
+  /** Lets every host in, until it is removed. */
   readonly isForwarded: boolean;
   untilMs: number;
 }
@@ -74,9 +74,9 @@ export class NatTable {
   }
 
   /**
-   * Lets everybody in at an address outside, for one inside.
+   * Forwards an outside address to an inside one, for every host.
    *
-   * @returns undoes it; `undefined` when somebody else has the address outside, or the table is full.
+   * @returns a function that removes it; `undefined` when the outside address is taken, or the table is full.
    */
   forward(now: number, outside: PacketAddr, inside: PacketAddr): (() => void) | undefined {
     const other = this.#byOutside.get(outside.text);
@@ -223,7 +223,7 @@ export class NatTable {
     return mapping;
   }
 
-  /** An address outside that nobody has. */
+  /** A free outside address. */
   #outside(now: number, inside: PacketAddr, ip: string): PacketAddr | undefined {
     const { ports, portRange, addrs, random } = this.#options;
     const [first, last] = portRange;

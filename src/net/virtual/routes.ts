@@ -41,7 +41,7 @@ export class Routes {
     return this.#own.has(ip) || ip.startsWith('127.');
   }
 
-  /** Something has changed: tells everybody who asked. */
+  /** Calls the listeners after a change. */
   changed(): void {
     this.version++;
     this.#collect();

@@ -137,7 +137,7 @@ export interface SegmentOptions {
   readonly subnet: Subnet | undefined;
   /** The /64, as `2a10:1::/64`. */
   readonly prefix: string | undefined;
-  /** Whether everybody hears broadcast and multicast. */
+  /** Whether broadcast and multicast reach all members. */
   readonly isLan: boolean;
 }
 
@@ -203,19 +203,19 @@ export class Segment {
     return this.#byIp.get(ip);
   }
 
-  /** Whether the address belongs to the segment, if to anybody. */
+  /** Whether the address belongs to the network of the segment. */
   isOnLink(addr: PacketAddr): boolean {
     if (addr.kind === 'link_local') return this.isLan;
     if (addr.isIpv6) return addr.prefix === this.prefix;
     return this.subnet !== undefined && (addr.bits & this.#mask) >>> 0 === this.subnet.base;
   }
 
-  /** Whether the address is everybody's here: 192.168.1.255 of 192.168.1.0/24. */
+  /** Whether the address is the broadcast address: 192.168.1.255 of 192.168.1.0/24. */
   isBroadcast(addr: PacketAddr): boolean {
     return addr.bits === this.#broadcastBits || addr.kind === 'broadcast';
   }
 
-  /** The next IPv4 address of the subnet that nobody has. @throws {RangeError} when it is full. */
+  /** The next free IPv4 address of the subnet. @throws {RangeError} when it is full. */
   takeIpv4(text: (bits: number) => string): string {
     const { base, prefixLength } = this.subnet!;
     for (; this.#nextHost < hostMask(prefixLength); this.#nextHost++) {

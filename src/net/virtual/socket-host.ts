@@ -16,11 +16,11 @@ export interface SocketHost {
   lastPort: number;
   /** Whether a socket may be bound to the address. */
   canBind(ip: string): boolean;
-  /** Whether the address is everybody's on one of the LANs of the host. */
+  /** Whether the address is the broadcast address of a LAN of the host. */
   isBroadcast(dst: PacketAddr): boolean;
   /** @param via - by which interface; `undefined`: to the host itself. */
   send(packet: Packet, via: Attachment | undefined): void;
-  /** The same to a group or to everybody: sockets of the host get it as well. */
+  /** The same to a multicast group or a broadcast address: sockets of the host get it as well. */
   sendToMany(packet: Packet, via: Attachment | undefined): void;
   /** Counts a packet that was for this host and that no socket got. */
   drop(packet: Packet, reason: DropReason): void;

@@ -108,7 +108,7 @@ export class TcpConnection implements Pipe {
     this.open();
   }
 
-  /** Leaves at once and tells nobody: the handshake is not over. */
+  /** Ends at once and sends nothing: the handshake is not complete. */
   abandon(): void {
     this.#leave(undefined);
   }

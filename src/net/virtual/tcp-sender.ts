@@ -139,7 +139,7 @@ export class TcpSender {
     return bytes === left || this.#sent.length === 0 || bytes >= Math.min(this.#maxWindowBytes / 2, MAX_SEGMENT_BYTES);
   }
 
-  /** Half of what could go together goes whole, so that whoever reads cannot rely on it. */
+  /** Half of what could go together goes whole, so that readers cannot rely on it. */
   #cut(length: number): number {
     return this.#random() < 0.5 ? length : Math.max(1, Math.ceil(this.#random() * length));
   }

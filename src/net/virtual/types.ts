@@ -94,12 +94,12 @@ export interface VirtualNat {
   /** Sockets of the router itself, on its side of the LANs: for a server of PCP or UPnP, say. */
   readonly network: Network;
   /**
-   * Lets everybody in at a port of the outside address, for a host behind it; to an IPv6 address, through the firewall at its own
+   * Forwards a port of the outside address to a host behind it, for every host; to an IPv6 address, through the firewall at its own
    * port. What it already has for that socket becomes this. A reboot forgets it.
    *
    * @returns disposing of it closes the port.
    * @throws {TypeError} for what is no IP.
-   * @throws {RangeError} when another host has the port, or for a port that is none.
+   * @throws {RangeError} when another host has the port, or for an invalid port.
    */
   forward(protocol: 'udp' | 'tcp', port: number, to: SocketAddress): Disposable;
   /** Forgets all mappings and connections. */
@@ -122,7 +122,7 @@ export interface VirtualLanOptions {
   readonly latencyMs?: number | undefined;
 }
 
-/** A LAN. Broadcast and multicast reach all of it, and nobody else. */
+/** A LAN. Broadcast and multicast reach all of it and stay in it. */
 export interface VirtualLan {
   readonly name: string;
   /** Its network, as `192.168.1.0/24`. */

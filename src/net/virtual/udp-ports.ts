@@ -47,7 +47,7 @@ export class UdpPorts {
     }
   }
 
-  /** A datagram for everybody, or for a group: every socket that takes it gets its own copy. */
+  /** A broadcast or multicast datagram: every socket that receives it gets its own copy. */
   receiveForMany(packet: Packet, interfaceName: string): void {
     const takers = (this.#sockets.get(packet.dst.port) ?? []).filter((socket) =>
       socket.takes(packet.dst, interfaceName),

@@ -138,7 +138,7 @@ export class VirtualDatagramSocket implements DatagramSocket {
     return isIpv6 ? this.address.ip === '::' : true;
   }
 
-  /** Whether it gets what is sent to this group, or to everybody. */
+  /** Whether it receives this multicast group, or broadcasts. */
   takes(dst: PacketAddr, interfaceName: string): boolean {
     if (this.sink === undefined || (this.#boundIp !== undefined && this.#boundIp !== dst.ip)) return false;
     if (dst.isIpv6 && this.address.ip === '0.0.0.0') return false;

@@ -74,7 +74,7 @@ export class Wire {
     if (this.#trace !== undefined) this.note(where, packet, `dropped, ${reason}`);
   }
 
-  /** Whether somebody reads what {@link Wire.note} writes. */
+  /** Whether there is a trace for {@link Wire.note}. */
   get isTraced(): boolean {
     return this.#trace !== undefined;
   }

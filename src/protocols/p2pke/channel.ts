@@ -62,7 +62,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
   readonly #theirs: TheirHandshakes;
   #closed = false;
 
-  /** @throws {TypeError} {RangeError} when a limit is no number or out of range, or the identity is none. */
+  /** @throws {TypeError} {RangeError} for a limit that is not a number or out of range, or an invalid identity. */
   constructor(options: ChannelOptions) {
     if (typeof options?.identity?.random !== 'function') {
       throw new TypeError('Cannot make channel: expected an identity of createP2pkeIdentity');
@@ -160,7 +160,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
     this.#own.begin(now, wallMs, this.#slots.theirs.length + this.#slots.claims.length > 0);
   }
 
-  /** No call waits any more: gives up a handshake that has no reply yet, without an event. */
+  /** The last waiting call has ended: cancels a handshake without a reply, without an event. */
   abandon(): void {
     const { mine, current } = this.#slots;
     if (mine?.state !== 'hello_sent' || (current !== undefined && !this.#liveness.isStalled)) return;
@@ -226,7 +226,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
    * answer they are forgotten after 15 s, or with the handshake. Poll after it.
    *
    * @param publicKey - of the event.
-   * @returns what a refusal is counted as, or why a hello could not be answered; `undefined` also when nothing waits any more.
+   * @returns what a refusal is counted as, or why a hello could not be answered; `undefined` also when no hello waits.
    */
   answer(now: Millis, wallMs: number, publicKey: PublicKey, verdict: ChannelVerdict): P2pkeDrop | undefined {
     if (this.#closed) return undefined;

@@ -39,7 +39,7 @@ const ed25519Only = createKeyRegistry([ed25519]);
 /**
  * An identity.
  *
- * @throws {TypeError} when the key or a function is none, or the registry does not know the key's algorithm.
+ * @throws {TypeError} for an invalid key or function, or when the registry does not know the key's algorithm.
  */
 export function createP2pkeIdentity(options: P2pkeIdentityOptions): P2pkeIdentity {
   const { privateKey, random, registry = ed25519Only, aead = chacha20Poly1305 } = options;

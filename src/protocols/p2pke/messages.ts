@@ -74,7 +74,7 @@ export function encodeInitHello(hello: Omit<InitHello, 'version'>): Bytes {
   return concatBytes(message, Uint8Array.of(message.length >>> 8, message.length & 0xff));
 }
 
-/** An InitHello datagram, or `undefined` when it is none. Its claims are not checked. Never throws. */
+/** Reads an InitHello datagram; `undefined` for other bytes. Does not check its claims. Never throws. */
 export function decodeInitHello(datagram: Uint8Array): InitHelloDatagram | undefined {
   const body = datagram.subarray(HEADER_BYTES);
   const end = body.length - TRAILER_BYTES;

@@ -1,4 +1,4 @@
-/** What P2PKE signs: BLAKE2Xb-64 over purpose and message, so that a signature for one thing is none for another. */
+/** What P2PKE signs: BLAKE2Xb-64 over purpose and message, so that a signature is valid for one purpose only. */
 
 import { concatBytes, encodeText, type Bytes } from '../../base/bytes.ts';
 import { blake2xb64 } from '../../crypto/blake2b.ts';

@@ -1,5 +1,5 @@
 /**
- * Flow control windows, granted from one budget, so that peers whose data nobody reads fill little memory, however many they
+ * Flow control windows, granted from one budget, so that unread data of peers fills little memory, however many they
  * are. Each connection has a small window. It gets a larger one when it begins, while there is room, and again as it is read.
  *
  * Credit cannot be taken back from a peer. So the connections of one source leave each other a part of what their source may have,

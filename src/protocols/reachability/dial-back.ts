@@ -2,7 +2,7 @@
  * Dial-back messages: a node asks a helper to send a nonce to one of its addresses. What arrives there proves that others reach it.
  * Source: docs/wire/reachability.md.
  *
- * A request is at least as long as a third of what the helper sends because of it, so that nobody gains by naming a victim.
+ * A request is at least as long as a third of what the helper sends because of it, so that naming a victim does not amplify an attack.
  */
 
 import { type Bytes, encodeText, equalBytes, copyBytes } from '../../base/bytes.ts';
@@ -17,7 +17,7 @@ export type DialBackTransport = 'udp' | 'tcp';
 /** What a node asks for. */
 export interface DialBackRequest {
   readonly transport: DialBackTransport;
-  /** 16 bytes that nobody can guess. */
+  /** 16 random bytes. */
   readonly nonce: Uint8Array;
   readonly target: SocketAddress;
   /** Whether another helper has handed the request on; it is not handed on again. */
@@ -61,7 +61,7 @@ export function encodeDialBackRequest({ transport, nonce, target, forwarded }: D
   return request;
 }
 
-/** Reads a request; `undefined` when it is none, or too short for what it asks. */
+/** Reads a request; `undefined` when it is invalid or too short. */
 export function decodeDialBackRequest(bytes: Uint8Array): DialBackRequest | undefined {
   if (bytes.length < MIN_DIAL_BACK_REQUEST_BYTES || !equalBytes(bytes.subarray(0, 4), MAGIC)) return undefined;
   const transport = TRANSPORTS[bytes[4]! & ~FORWARDED];
@@ -79,7 +79,7 @@ export function encodeDialBackStatus(status: DialBackStatus): Bytes {
   return answer;
 }
 
-/** Reads the helper's answer; `undefined` when it is none. */
+/** Reads the helper's answer; `undefined` when it is invalid. */
 export function decodeDialBackStatus(bytes: Uint8Array): DialBackStatus | undefined {
   if (bytes.length !== 5 || !equalBytes(bytes.subarray(0, 4), MAGIC)) return undefined;
   return STATUSES[bytes[4]!];

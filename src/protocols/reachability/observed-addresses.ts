@@ -72,7 +72,7 @@ export class ObservedAddresses {
   /** By the observer's address, the latest last. Bounded by {@link MAX_OBSERVERS}, with a share per source. */
   readonly #entries = new Map<string, Entry>();
   readonly #shares = new SourceShares<string>();
-  /** The standing verdict of each family, and when somebody last said its IP, and its port. */
+  /** The standing verdict of each family, and when an observer last said its IP, and its port. */
   readonly #standing = new Map<
     4 | 6,
     { readonly verdict: AddressVerdict; readonly supportedMs: Millis; readonly portSupportedMs: Millis }
@@ -155,7 +155,7 @@ export class ObservedAddresses {
       return;
     }
     const standing = this.#standing.get(family);
-    // What nobody has said for long does not stand against those who speak.
+    // A verdict without support for long yields to the observers that answer.
     const before =
       standing === undefined || now - standing.supportedMs >= this.#maxAgeMs ? undefined : standing.verdict;
     const ip = elect(
@@ -182,7 +182,7 @@ export class ObservedAddresses {
   }
 
   /**
-   * The port that stands. Unlike an IP it goes without a successor, when less than half of the votes say it, or nobody for long: a
+   * The port that stands. Unlike an IP it goes without a successor, when less than half of the votes say it, or no observer for long: a
    * NAT may give each destination another one.
    */
   #standingPort(family: 4 | 6, votes: readonly Entry[], now: Millis): Elected<number> | undefined {

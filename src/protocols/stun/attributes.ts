@@ -1,4 +1,4 @@
-/** Values of STUN attributes (RFC 8489 §14): addresses, errors, text. Readers answer `undefined` for what is none; they never throw. */
+/** Values of STUN attributes (RFC 8489 §14): addresses, errors, text. Readers return `undefined` for invalid values; they never throw. */
 
 import { decodeText, encodeText } from '../../base/bytes.ts';
 import { ipBytes, ipOfBytes, type SocketAddress } from '../../base/ip.ts';
@@ -49,7 +49,7 @@ function xored(value: Uint8Array<ArrayBuffer>, transactionId: Uint8Array): Uint8
   return value;
 }
 
-/** The value of XOR-MAPPED-ADDRESS. @throws {RangeError} when the IP is none. */
+/** The value of XOR-MAPPED-ADDRESS. @throws {RangeError} when `ip` is not an IP. */
 export function encodeXorAddress(address: SocketAddress, transactionId: Uint8Array): Uint8Array<ArrayBuffer> {
   return xored(encodeAddress(address), transactionId);
 }

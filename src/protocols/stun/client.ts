@@ -58,7 +58,7 @@ export type StunEvent =
 /** From where the server should answer (RFC 5780 §7.2); it must have a second address. */
 export interface StunQuestion {
   readonly server: SocketAddress;
-  /** 12 bytes that nobody can guess. */
+  /** 12 random bytes. */
   readonly transactionId: Uint8Array;
   readonly changeIp?: boolean | undefined;
   readonly changePort?: boolean | undefined;
@@ -134,7 +134,7 @@ export class StunClient implements Machine<StunTransmit, StunEvent> {
   /**
    * Takes a datagram.
    *
-   * @returns whether it was the answer to a question. Others are for whoever else uses the socket.
+   * @returns whether it was the answer to a question. Other datagrams belong to other users of the socket.
    */
   handleDatagram(now: Millis, from: SocketAddress, bytes: Uint8Array): boolean {
     if (!isStun(bytes) || this.#pending.size === 0) return false;

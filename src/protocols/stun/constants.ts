@@ -15,7 +15,7 @@ export const CLASSIC_TRANSACTION_ID_BYTES = 16;
 /** The Binding method, the only one that STUN itself has. */
 export const STUN_BINDING = 1;
 
-/** Attribute types. Those below 0x8000 must be understood by whoever takes the message. */
+/** Attribute types. A receiver must understand those below 0x8000. */
 export const STUN_ATTRIBUTE = {
   MAPPED_ADDRESS: 0x0001,
   CHANGE_REQUEST: 0x0003,

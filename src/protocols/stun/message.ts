@@ -153,7 +153,7 @@ export function isStun(datagram: Uint8Array): boolean {
 }
 
 /**
- * Reads a message. `undefined` when it is none: wrong cookie or lengths, too many attributes, or a FINGERPRINT that is wrong or
+ * Reads a message. `undefined` when it is not a message: wrong cookie or lengths, too many attributes, or a FINGERPRINT that is wrong or
  * not last. Never throws. Values are views into `bytes`.
  *
  * @param classic - takes messages of classic STUN too, which begin like many other things.

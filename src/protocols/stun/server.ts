@@ -1,5 +1,5 @@
 /**
- * Answers Binding requests (RFC 8489 §6.3.1, RFC 5780 §6): tells whoever asks under which address it is seen. Nothing is kept of a
+ * Answers Binding requests (RFC 8489 §6.3.1, RFC 5780 §6): tells a host under which address it is seen. No state is kept for a
  * question, and an answer has at most three times its bytes.
  */
 
@@ -32,7 +32,7 @@ export interface StunReply {
   readonly otherPort: boolean;
 }
 
-/** How many times the bytes of a request an answer may have: nobody gains by forging the source of requests. */
+/** How many times the bytes of a request an answer may have: so forged sources are of no use to an attacker. */
 const MAX_AMPLIFICATION = 3;
 
 /** Attributes that a Binding request may have and that have to be understood. Credentials are not asked for, so they do no harm. */
@@ -46,7 +46,7 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
   0x0002,
 ]);
 
-/** The first type that may be ignored by whoever does not understand it. */
+/** The first type that a receiver may ignore. */
 const OPTIONAL_FROM = 0x8000;
 
 /**

@@ -54,9 +54,9 @@ export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits
   /**
    * Whether a peer may talk, dialled or dialling; see {@link Accept}. Asked once for each session, at a hello whose signature is right (the
    * peer is the initiator) or at a reply that has proven its key (the responder). The key of an initiator has signed a time,
-   * but not yet this handshake: the hello may be a copy of one that somebody has overheard, so do not count it as a visit of
+   * but not yet this handshake: the hello may be a replay of a recorded one, so do not count it as a visit of
    * its owner. Copies cannot complete a handshake. The protocol has no message for a refusal: a refused peer sees `timeout`; a tell
-   * of this side to a peer that it refuses itself rejects with `refused`. @default everybody
+   * of this side to a peer that it refuses itself rejects with `refused`. @default every peer
    */
   readonly accept?: Accept<P2pkeAddr<I>> | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal and in go-p2p's p2pkeswarm */

@@ -142,7 +142,7 @@ export class PeerSession<I extends Addr> {
     return reason;
   }
 
-  /** No call waits any more. @returns whether that has given up a handshake. */
+  /** The last waiting call has ended. @returns whether that cancelled a handshake */
   abandon(): boolean {
     const handshaking = this.channel.isHandshaking;
     this.channel.abandon();

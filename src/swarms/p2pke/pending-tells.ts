@@ -32,7 +32,7 @@ export class PendingTells<I extends Addr> {
   readonly #strangers = new Load();
   /** Tells to strangers by source. Bounded by the tells that wait. */
   readonly #bySource = new Map<string, Load>();
-  /** Called when no tell waits any more. Bounded by the drains under way. */
+  /** Called when the last waiting tell has ended. Bounded by the drains under way. */
   readonly onEmpty: Set<() => void> = new Set();
 
   /** @param isStranger - whether a peer has only ever called us. */

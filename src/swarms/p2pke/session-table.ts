@@ -69,7 +69,7 @@ export class SessionTable<I extends Addr> {
    *
    * @param host - what the address is counted as.
    * @param isStranger - it calls us, and we have never called it.
-   * @returns false when there is none: everything is in use, and no source has more than its share.
+   * @returns false when there is no room: everything is in use, and no source has more than its share.
    */
   makeRoom(now: Millis, inner: I, host: string, isStranger: boolean): boolean {
     const site = this.at(inner) ?? [];
@@ -103,7 +103,7 @@ export class SessionTable<I extends Addr> {
     this.#bySite.set(inner.text, [...(this.at(inner) ?? []), session]);
   }
 
-  /** The peer has been proven to be there, or somebody here waits for it. */
+  /** Whether the peer has proven to be there, or a local call waits for it. */
   keep(session: PeerSession<I>): void {
     this.#halfOpen.delete(session);
   }

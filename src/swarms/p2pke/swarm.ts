@@ -57,7 +57,7 @@ export class P2pkeSwarm<I extends Addr> extends SwarmOver<I, P2pkeAddr<I>> imple
       },
       options,
     );
-    // Always: handshakes come whether or not anybody listens.
+    // Always: handshakes arrive with and without a handler.
     this.#receiving = inner.listen((message) => this.#sessions.receive(message));
     this.#failures = sendFailures(inner)?.onSendFailed((dst, error) => this.#sessions.cannotSend(dst, error));
   }

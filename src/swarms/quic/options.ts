@@ -21,7 +21,7 @@ export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTra
    * anything of it is delivered. Until the yes the peer can open no stream, so its first message takes a round trip more. A promise is
    * waited for, up to 5 s. Anything but `true` is a no, counted as
    * `quic.not_accepted`, and a fault of the predicate as `handler_error` too. The handshake is over on the initiator's side before
-   * the responder judges. `recheck()` asks again. @default everybody
+   * the responder judges. `recheck()` asks again. @default every peer
    */
   readonly accept?: Accept<QuicAddr<I>> | undefined;
   /** The largest tell, request and answer that is sent and taken. @default 1 MiB */

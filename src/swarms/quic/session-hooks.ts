@@ -10,7 +10,7 @@ export interface SessionHooks<S> {
   readonly maxMessageBytes: number;
   readonly datagramTells: boolean;
   readonly pending: PendingLimits;
-  /** Whether somebody listens; without, tells are left unread. */
+  /** Whether there is a handler; without one, tells are left unread. */
   readonly listening: boolean;
   /** A tell has come. */
   deliver(session: S, payload: Bytes): void;
