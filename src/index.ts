@@ -1,6 +1,6 @@
 /** `shoal`: the interface that all swarms implement, and functions that work with any swarm. */
 
-export { type Accept, type AcceptPeer, type Recheckable, type Side } from './core/accept.ts';
+export { type Accept, type AcceptPeer, type Side } from './core/accept.ts';
 export { type Addr, type AddrOf, peerIdOf } from './core/addr.ts';
 export { type AskOptions, type AskSwarm, canAsk } from './core/ask.ts';
 export { type Candidate, type CandidateSource } from './core/candidate.ts';
@@ -13,7 +13,7 @@ export {
   P2P_ERROR_CODES,
   Refusal,
 } from './core/errors.ts';
-export { type Inspectable, type Inspection, inspect } from './core/inspect.ts';
+export { type Inspection, inspect } from './core/inspect.ts';
 export { type AskHandler, type Message, type Request, type TellHandler } from './core/message.ts';
 export { type PeerId, parsePeerId } from './core/peer-id.ts';
 export { type Realm, type TraceEvent } from './core/realm.ts';

@@ -40,11 +40,8 @@ export interface Inspection {
   readonly inner: readonly Inspection[];
 }
 
-/** What {@link inspect} accepts in addition to swarms: an endpoint. */
-export type Inspectable = Pick<Swarm<Addr>, 'counters' | 'localAddrs'>;
-
 /** The stack of a swarm or an endpoint with its addresses, limits and counters as one plain object, outermost layer first. */
-export function inspect<A extends Addr>(target: Swarm<A> | Inspectable): Inspection {
+export function inspect<A extends Addr>(target: Swarm<A> | Pick<Swarm<Addr>, 'counters' | 'localAddrs'>): Inspection {
   if (typeof target === 'object' && target !== null && !('tell' in target) && describes(target)) {
     return inspection(target, target.describe(), ['streams']);
   }
@@ -66,7 +63,7 @@ export function inspect<A extends Addr>(target: Swarm<A> | Inspectable): Inspect
 }
 
 function inspection(
-  target: Inspectable,
+  target: Pick<Swarm<Addr>, 'counters' | 'localAddrs'>,
   { limits, state, inner }: LayerDescription,
   abilities: Inspection['abilities'],
 ): Inspection {

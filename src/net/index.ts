@@ -25,7 +25,7 @@ export {
   withIp,
 } from '../core/addr.ts';
 export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';
-export { type UdpAddr, parseIpSocketAddress } from './socket-address.ts';
+export { parseIpSocketAddress } from './socket-address.ts';
 export { addrsOfBound } from './addrs-of-bound.ts';
 export {
   type DatagramOptions,

@@ -4,6 +4,7 @@
  * this package are built from the same parts.
  */
 
+export { type Recheckable } from '../core/accept.ts';
 export {
   ACCEPT_TIMEOUT_MS,
   AcceptGate,
