@@ -93,7 +93,7 @@ class Watch<A extends IpAddr> implements AddressWatch {
   async refresh(): Promise<void> {
     this.#arm();
     const era = this.#era;
-    const asked = this.#options.observers().slice(0, MAX_PER_ROUND);
+    const asked = this.#observers();
     await Promise.allSettled(
       asked.map(async (observer) => {
         const { server, mapped } = await this.#swarm.observe(observer);
@@ -102,6 +102,17 @@ class Watch<A extends IpAddr> implements AddressWatch {
         this.#tell();
       }),
     );
+  }
+
+  /** The observers of this round; none when the application's function throws, which is traced. */
+  #observers(): readonly (A | string)[] {
+    try {
+      return this.#options.observers().slice(0, MAX_PER_ROUND);
+    } catch (cause) {
+      const { realm } = this.#swarm;
+      realm.trace?.({ layer: 'observing', type: 'handler_error', atMs: realm.nowMs(), cause });
+      return [];
+    }
   }
 
   [Symbol.dispose](): void {

@@ -159,7 +159,11 @@ async function udpReport(context: Context): Promise<PathReport> {
         () => undefined,
       );
     }
-    const filtering = await filteringOf(context, withOther);
+    const filtering = await filteringOf(
+      context,
+      withOther,
+      outcomes.filter(({ mapped }) => mapped !== undefined).length,
+    );
     const address = observed.address(realm.nowMs(), family);
     const mapping = observed.mapping(realm.nowMs(), family, localOf(context, asking.socket.address.port));
     const isNat = address?.port !== undefined && mapping?.behavior !== 'none';
@@ -171,7 +175,11 @@ async function udpReport(context: Context): Promise<PathReport> {
 }
 
 /** Asks each server with a second address to answer from there. A fresh socket each, that has sent to no such address before. */
-async function filteringOf(context: Context, answers: readonly StunAnswer[]): Promise<PathReport['filtering']> {
+async function filteringOf(
+  context: Context,
+  answers: readonly StunAnswer[],
+  answered: number,
+): Promise<PathReport['filtering']> {
   const { call } = context;
   const judge = async ({ server }: StunAnswer): Promise<readonly [string, FilteringBehavior] | undefined> => {
     const asking = await openAsking(context);
@@ -194,7 +202,10 @@ async function filteringOf(context: Context, answers: readonly StunAnswer[]): Pr
   };
   const judged = (await Promise.all(answers.map(judge))).filter((one) => one !== undefined);
   const elected = elect([...new Map(judged).values()], undefined);
-  return elected === undefined ? undefined : { behavior: elected.value, certainty: elected.certainty };
+  if (elected === undefined) return undefined;
+  // Only observers with a second address can say; a minority of all that answered proves nothing.
+  const certainty = 2 * judged.length > answered ? elected.certainty : 'assumed';
+  return { behavior: elected.value, certainty };
 }
 
 /** Whether a datagram from another socket of this host to the mapped address arrives. */

@@ -63,7 +63,7 @@ describe('a report from behind a NAT', () => {
       'endpoint-independent',
       'endpoint-independent',
       'endpoint-independent',
-      /peers can dial it while the mapping lives/,
+      /every peer can dial that address while the mapping lives/,
     ],
     [
       'address',
@@ -183,6 +183,33 @@ describe('a report', () => {
     assert.doesNotMatch(summary.join('\n'), /provider/);
     await run(observer.close());
   });
+
+  it('two liars of five, the only ones with a second address, prove no filtering', async () => {
+    const { net, run, close } = await world();
+    const observers: string[] = [];
+    for (let n = 1; n <= 3; n++) {
+      const { network, realm, ip } = net.host({ ip: `21.0.${n}.1` });
+      observers.push((await run(openObserver({ bind: `${ip}:3478`, network, realm }))).addresses[0]!);
+    }
+    for (let n = 4; n <= 5; n++) {
+      const { network, ip } = net.host({ ip: `21.0.${n}.1` });
+      const socket = await run(network.bindUdp({ bind: { ip, port: 3478 } }));
+      const other = { ip: `21.0.${n}.2`, port: 3479 };
+      // It claims a second address, and never answers from there.
+      socket.sink = {
+        onDatagram: (payload, from, port) => {
+          const reply = answerStun(payload, { ip: from, port }, { here: socket.address, other })!;
+          if (!reply.otherIp && !reply.otherPort) socket.send(reply.bytes, from, port);
+        },
+      };
+      observers.push(`${ip}:3478`);
+    }
+    const host = net.host({ behind: net.nat('full') });
+    const made = await run(natReport({ observers, tcp: false, network: host.network, realm: host.realm }));
+    assert.deepEqual(udpOf(made).filtering, { behavior: 'address-and-port-dependent', certainty: 'assumed' });
+    assert.equal(udpOf(made).mapping?.certainty, 'proven');
+    await close();
+  });
 });
 
 describe('an observing swarm on the move', () => {
@@ -256,6 +283,28 @@ describe('a watch of addresses', () => {
     watch[Symbol.dispose]();
     await realm.clock.advance(600_000);
     assert.equal(swarm.counters.inner!.sent, sent + observers.length, 'nothing is asked any more');
+    await run(swarm.close());
+    await close();
+  });
+
+  it('an application that cannot name observers ends nothing', async () => {
+    const { realm, net, run, observers, close } = await world();
+    const host = net.host({ behind: net.nat('full') });
+    const { network, realm: time } = host;
+    const swarm = observing(await run(openUdpSwarm({ network, realm: time })));
+    let rounds = 0;
+    using watch = watchAddresses(swarm, {
+      network,
+      everyMs: 1000,
+      observers: () => {
+        if (++rounds < 3) throw new Error('not yet');
+        return observers;
+      },
+    });
+    await realm.clock.advance(1000);
+    assert.equal(watch.address(4), undefined);
+    await realm.clock.advance(2000);
+    assert.equal(watch.address(4)?.ipCertainty, 'proven');
     await run(swarm.close());
     await close();
   });
