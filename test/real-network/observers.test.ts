@@ -66,6 +66,7 @@ describe('an observer', () => {
     await using observer = await openObserver({ bind: '127.0.0.1:0', maxPerSourcePerSecond: 5 });
     const { port } = parseSocketAddress(observer.addresses[0]!)!;
     const socket = createSocket('udp4');
+    using _closed = { [Symbol.dispose]: () => void socket.close() };
     let answers = 0;
     socket.on('message', () => answers++);
     for (let i = 0; i < 200; i++) socket.send(new Uint8Array(i), port, '127.0.0.1');
@@ -78,7 +79,6 @@ describe('an observer', () => {
     );
     assert.equal(answers, 0);
     assert.ok((observer.counters.drops.get('observer.rate_limited') ?? 0) > 0);
-    socket.close();
   });
 
   it('a report of this machine says that there is no NAT', async () => {
@@ -94,15 +94,15 @@ describe('an observer', () => {
 
   it('an observer that is not there is named with the reason, and so is bad input', async () => {
     const socket = createSocket('udp4');
+    using _closed = { [Symbol.dispose]: () => void socket.close() };
     await new Promise<void>((resolve) => void socket.bind(0, '127.0.0.1', resolve)); // It stays silent.
     const silent = `127.0.0.1:${socket.address().port}`;
     const report = await natReport({ observers: [silent], timeoutMs: 200 });
-    assert.deepEqual(
-      report.paths.map(({ observers }) => observers.map(({ failed }) => failed)),
-      [['timeout'], ['unreachable']],
-    );
+    const [udp, tcp] = report.paths.map(({ observers }) => observers[0]!.failed);
+    assert.equal(udp, 'timeout');
+    // The port is free for TCP, unless another process of this machine listens there.
+    assert.ok(tcp === 'unreachable' || tcp === 'refused' || tcp === 'timeout', tcp);
     assert.match(report.summary[0]!, /no observer answered/);
-    socket.close();
     assert.throws(() => natReport({ observers: ['somewhere'] }), TypeError);
     assert.throws(() => natReport({} as never), TypeError);
     assert.throws(() => openObserver({ bind: '127.0.0.1:0', otherBind: '127.0.0.1:0' }), TypeError);
