@@ -24,6 +24,6 @@ export type Output<Transmit, Event> =
 export interface Machine<Transmit, Event> {
   /** Time has reached the `until` of the last `wait`. An early call has no effect. */
   handleTimeout(now: Millis): void;
-  /** The next output; `wait` when there is none. */
+  /** The next output; `wait` when no output is ready. */
   poll(): Output<Transmit, Event>;
 }

@@ -63,7 +63,7 @@ export class TextAddrs<A extends Addr> {
   }
 }
 
-/** The first of a swarm's local addresses, for its `addr`. @throws {P2PError} `closed` when there is none. */
+/** The first of a swarm's local addresses, for its `addr`. @throws {P2PError} `closed` when the swarm has no address. */
 export function bestAddr<A extends Addr>(localAddrs: readonly A[]): A {
   const [best] = localAddrs;
   if (best !== undefined) return best;

@@ -1,4 +1,4 @@
-/** The dials of an endpoint: begun, shared by callers, and settled with a connection or with the reason why there is none. */
+/** The dials of an endpoint: started, shared by callers, and settled with a connection or with the reason why it failed. */
 
 import { type Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';

@@ -143,7 +143,7 @@ export interface Endpoint<A extends Addr = Addr, M = Bytes> extends AsyncDisposa
    * @throws as `connect` and `Connection.send`; `unreachable` for a PeerID that has no connection and had none lately.
    */
   send(peer: PeerTarget<A, M>, message: OutgoingMessage<M>, options?: SendToOptions): Promise<void>;
-  /** Sends to a peer that has a connection. @throws {P2PError} (by rejection) `unreachable` when there is none. */
+  /** Sends to a peer that has a connection. @throws {P2PError} (by rejection) `unreachable` without a connection. */
   trySend(
     peer: PeerTarget<A, M>,
     message: OutgoingMessage<M>,

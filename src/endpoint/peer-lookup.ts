@@ -26,7 +26,7 @@ export class PeerLookup<A extends Addr, M> {
   /**
    * The address to dial; a `P2PError` for an unusable address, and for a text that is not an address.
    *
-   * @throws {TypeError} for what is neither an address nor a text, and for an expected PeerID where there are none.
+   * @throws {TypeError} for a value that is neither an address nor a text, and for an expected PeerID where peers have no PeerIDs.
    */
   target(target: ConnectTarget<A> | A | string, expect: PeerId | undefined): Target<A> | P2PError {
     const { parse, hasPeerIds } = this.#parts;

@@ -22,7 +22,7 @@ export class DialBackNonces {
     { readonly nonce: Uint8Array; readonly arrived: (arrival: DialBackArrival) => void }
   >();
 
-  /** Nonces that are waited for now. */
+  /** Nonces that somebody waits for at present. */
   get size(): number {
     return this.#waiting.size;
   }

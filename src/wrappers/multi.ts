@@ -49,7 +49,7 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
  * When a member fails, its addresses disappear and the others continue; when the last one has ended, this swarm ends.
  *
  * @param members - swarms by scheme; a scheme is a letter, then letters, digits, `+`, `.` or `-`.
- * @throws {TypeError} when there are none, when realms or keys differ, or for an invalid scheme.
+ * @throws {TypeError} when no swarm is given, when realms or keys differ, or for an invalid scheme.
  */
 // Swarms are invariant in their addresses: only `any` matches members of different networks.
 // oxlint-disable-next-line typescript/no-explicit-any

@@ -13,7 +13,7 @@ export interface CommandEvent {
 /** Where a command writes to. Whatever could steer a terminal is escaped, `raw` apart. */
 export interface Output {
   readonly json: boolean;
-  /** Shows an event: the object with `--json`, else `lines` (nothing, when there are none). A line stays one line. */
+  /** Shows an event: the object with `--json`, else `lines` (no output without lines). A line stays one line. */
   show(event: CommandEvent, lines?: string | readonly string[]): void;
   /** Writes an answer as it is, where people did not ask for JSON. */
   raw(bytes: Uint8Array): void;

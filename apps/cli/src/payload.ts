@@ -13,7 +13,7 @@ export interface PayloadSource {
   readonly file?: string | undefined;
 }
 
-/** @throws {UsageError | Failure} when there is none, more than one, or it cannot be read. */
+/** @throws {UsageError | Failure} when no payload is given, more than one is given, or it cannot be read. */
 export async function readPayload({ data, file }: PayloadSource): Promise<Uint8Array> {
   if ((data === undefined) === (file === undefined)) {
     throw new UsageError('Cannot tell what to send: give one of --data TEXT, --file FILE, or - for standard input');

@@ -10,7 +10,7 @@ export const openUdpSwarm: typeof open = () =>
     new P2PError(
       'unsupported',
       'local',
-      'Cannot open a UDP socket: there are none here; put quic(…) over another swarm',
+      'Cannot open a UDP socket: this platform has no UDP; put quic(…) over another swarm',
       {
         sent: 'no',
       },

@@ -49,7 +49,7 @@ export function ipv6Host(prefix: string, host: number): string {
   return canonicalIp(`${prefix.slice(0, prefix.lastIndexOf('::'))}::${host.toString(16)}`)!;
 }
 
-/** Reads `192.168.1.0/24`. @throws {TypeError | RangeError} for what is none. */
+/** Reads `192.168.1.0/24`. @throws {TypeError | RangeError} for a text that is not a subnet. */
 export function parseSubnet(text: string): Subnet {
   const [ip, bits] = typeof text === 'string' ? text.split('/') : [];
   const prefixLength = Number(bits);

@@ -23,7 +23,7 @@ export function canShare(a: Sharing, b: Sharing): boolean {
 const FIRST_EPHEMERAL_PORT = 49_152;
 const LAST_PORT = 65_535;
 
-/** The next ephemeral port that is free, beginning behind the last one; `undefined` when there is none. */
+/** The next free ephemeral port after the last one; `undefined` when all are taken. */
 export function freePort(isFree: (port: number) => boolean, counter: { lastPort: number }): number | undefined {
   for (let tried = FIRST_EPHEMERAL_PORT; tried <= LAST_PORT; tried++) {
     counter.lastPort = counter.lastPort >= LAST_PORT ? FIRST_EPHEMERAL_PORT : counter.lastPort + 1;

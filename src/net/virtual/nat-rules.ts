@@ -108,7 +108,7 @@ function port(value: number | undefined, label: string): number {
   return wholeNumber(value ?? Number.NaN, label, 0, 1, 65_535);
 }
 
-/** The rules of a kind, with others in their place. @throws {TypeError | RangeError} for what is none. */
+/** The rules of a kind, some of them replaced. @throws {TypeError | RangeError} for an unknown kind or a wrong rule. */
 export function resolveNatRules(kind: NatKind, own: Partial<NatRules>): NatRules {
   oneOf(kind, 'kind', Object.keys(NAT_KINDS) as NatKind[]);
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined));

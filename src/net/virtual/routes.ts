@@ -77,7 +77,7 @@ export class Routes {
    *
    * @param zone - the interface that the address names.
    * @param boundIp - the address of the socket, unless it is a wildcard.
-   * @returns `undefined` when there is none.
+   * @returns `undefined` when no route matches.
    */
   route(dst: PacketAddr, zone: string | undefined, boundIp: string | undefined): Route | undefined {
     const { isIpv6, kind } = dst;

@@ -68,7 +68,7 @@ export class Site {
     throw new TypeError(`Cannot take behind: expected a NAT or a LAN of this internet, got ${describeValue(behind)}`);
   }
 
-  /** Whether a place has IPv6; what asks for it where there is none cannot have it. @throws {RangeError} */
+  /** Whether a place has IPv6. It cannot be asked for where the network has no IPv6. @throws {RangeError} */
   ipv6At({ segment }: Place, wanted: boolean | undefined, what: string): boolean {
     const has = segment === this.core.segment || segment.prefix !== undefined;
     if (wanted === true && !has) throw new RangeError(`Cannot give ${what} IPv6: ${segment.name} has none`);

@@ -58,9 +58,9 @@ export interface VirtualHost {
   attach(to: VirtualAttachOptions): string;
   /** How the link of an interface behaves from now on. @throws {TypeError | RangeError} for a wrong link or name. */
   setLink(link: LinkConfig | undefined, interfaceName?: string): void;
-  /** Takes an interface down: its addresses are gone. @throws {TypeError} when there is none of that name. */
+  /** Takes an interface down: its addresses are gone. @throws {TypeError} when no interface has that name. */
   down(interfaceName?: string): void;
-  /** Undoes {@link VirtualHost.down}. @throws {TypeError} when there is none of that name. */
+  /** Undoes {@link VirtualHost.down}. @throws {TypeError} when no interface has that name. */
   up(interfaceName?: string): void;
   /** Neither sends nor receives from now on, and its timers wait. */
   sleep(): void;
