@@ -12,9 +12,7 @@ async function open() {
   const quic = await openQuicSwarm({ bind: '127.0.0.1:0', privateKey });
   const channels = mux(quic, 'string');
   const exchange = peerExchange(channels.open('peers'), { privateKey });
-  const source = (id: Parameters<typeof exchange.candidates>[0]) =>
-    exchange.candidates(id).map(({ addr }) => quic.parseAddr(addr));
-  const chat = peerSwarm(channels.open('chat'), { source });
+  const chat = peerSwarm(channels.open('chat'), { source: exchange });
   chat.serve(({ payload }) => encodeText(`${decodeText(payload)} to you`));
   return { channels, exchange, chat, id: peerIdOfKey(privateKey.publicKey), addr: quic.addr };
 }

@@ -1,7 +1,7 @@
 /** The options and the interface of a peer exchange. */
 
 import { type Addr } from '../core/addr.ts';
-import { type Candidate } from '../core/candidate.ts';
+import { type Candidate, type CandidateSource, type ReachedCandidate } from '../core/candidate.ts';
 import { type Counters } from '../core/counters.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -52,7 +52,7 @@ export interface PeerExchangeOptions extends PeerBookOptions {
 }
 
 /** One node's participation in peer exchange. */
-export interface PeerExchange<A extends Addr> extends Disposable {
+export interface PeerExchange<A extends Addr> extends CandidateSource, Disposable {
   /** This node's own record, signed again when its addresses change or half of its lifetime has passed. */
   readonly own: PeerRecord;
   /** The valid records of other peers. */
@@ -61,17 +61,17 @@ export interface PeerExchange<A extends Addr> extends Disposable {
   /** The record of one peer. */
   record(id: PeerId): PeerRecord | undefined;
   /**
-   * The addresses to try for a peer now, best first: an address source for `peerSwarm`. A call counts as a try: an
-   * unverified address is returned once per record, one that worked before is returned again after a pause. Excluded
+   * The addresses to try for a peer now, best first; without a peer, one address each of up to 16 random peers. A call
+   * counts as a try: an unverified address is returned once per record, one that worked before is returned again after a pause. Excluded
    * are addresses that this swarm cannot parse, that do not name a single host, that have a well-known port, that are
    * in a private network without this node, and those beyond the probe limits.
    */
-  candidates(id: PeerId): readonly Candidate[];
+  candidates(id?: PeerId): readonly Candidate[];
   /**
    * Reports that an address led to its peer: it may then be passed on, and is tried first. Sources of exchanges are
    * noted automatically.
    */
-  noteReached(addr: A): void;
+  reached(outcome: ReachedCandidate): void;
   /**
    * Removes a peer, for example one that does not answer. It returns with a newer record, or when it contacts this
    * node.

@@ -10,6 +10,16 @@
  * ```
  */
 
+export {
+  CANDIDATE_FAULTS,
+  type CandidateFault,
+  type CandidateOptions,
+  type Candidates,
+  type CandidateTrust,
+  type FailedCandidate,
+  type ReachedCandidate,
+  type ReachedProof,
+} from '../core/candidate.ts';
 export { type PeerBookOptions } from './peer-book.ts';
 export { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
 export { peerExchange } from './peer-exchange.ts';

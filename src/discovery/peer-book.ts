@@ -210,7 +210,14 @@ export class PeerBook {
     return record.addrs
       .filter((addr) => (states.get(addr)?.nextMs ?? 0) <= wallMs)
       .toSorted((a, b) => Number(isReached(b)) - Number(isReached(a)))
-      .map((addr) => ({ id, addr, source: 'exchange', seenMs, expiresMs: endMs }));
+      .map((addr) => ({
+        id,
+        addr,
+        source: 'exchange',
+        seenMs,
+        expiresMs: endMs,
+        trust: isReached(addr) ? 'reached' : 'claimed',
+      }));
   }
 
   /** Whether an address has led to its peer. */

@@ -26,7 +26,7 @@ import { clockOf } from '../runtime/system-realm.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type Candidate } from '../core/candidate.ts';
+import { type Candidate, type ReachedCandidate } from '../core/candidate.ts';
 import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
 import { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
 import { PeerBook } from './peer-book.ts';
@@ -58,6 +58,9 @@ const KEY_CHECK_MS = 60_000;
 /** The number of own records remembered: one is signed after half of its lifetime, or when an address changes. */
 const MAX_OWN_RECORDS = 1024;
 
+/** Peers in an answer to a query for any peers. */
+const MAX_ANYBODY = 16;
+
 /** A withdrawal is sent to this many times the peers of a round. */
 const GOODBYE_ROUNDS = 4;
 
@@ -73,6 +76,12 @@ export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerEx
   }
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   return new Exchange(swarm, options);
+}
+
+/** An address to try, in both forms. */
+interface Target<A extends Addr> {
+  readonly candidate: Candidate;
+  readonly addr: A;
 }
 
 class Exchange<A extends Addr> implements PeerExchange<A> {
@@ -141,13 +150,13 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return this.#book.get(this.#wallMs(), id);
   }
 
-  candidates(id: PeerId): readonly Candidate[] {
-    return this.#targets(id, MAX_RECORD_ADDRS).map(({ candidate }) => candidate);
+  candidates(id?: PeerId): readonly Candidate[] {
+    const targets = id === undefined ? this.#someTargets(MAX_ANYBODY) : this.#targets(id, MAX_RECORD_ADDRS);
+    return targets.map(({ candidate }) => candidate);
   }
 
-  noteReached(addr: A): void {
-    const id = peerIdOf(addr);
-    if (id !== undefined) this.#book.noteReached(id, addr.text);
+  reached({ id, addr }: ReachedCandidate): void {
+    this.#book.noteReached(id, addr);
   }
 
   forget(id: PeerId): boolean {
@@ -168,7 +177,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const { privateKey } = this.#options;
     const goodbye = signPeerRecord(privateKey, { addrs: [], issuedMs, lifetimeMs: this.#lifetimeMs, withdrawn: true });
     this[Symbol.dispose]();
-    const told = this.#someTargets(GOODBYE_ROUNDS * this.#fanOut).map((dst) => this.#ask(dst, goodbye, options));
+    const told = this.#someTargets(GOODBYE_ROUNDS * this.#fanOut).map(({ addr }) => this.#ask(addr, goodbye, options));
     await Promise.allSettled(told);
   }
 
@@ -176,6 +185,11 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     this.#disposed = true;
     this.#round?.cancel();
     this.#serving[Symbol.dispose]();
+  }
+
+  #noteReached(addr: A): void {
+    const id = peerIdOf(addr);
+    if (id !== undefined) this.reached({ id, addr: addr.text });
   }
 
   #wallMs(): number {
@@ -196,7 +210,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
         if (message !== undefined) {
           this.#compareClocks(dst, message);
           const taken = await this.#take(message.records, dst);
-          this.noteReached(dst);
+          this.#noteReached(dst);
           return taken;
         }
         this.counters.countDrop('exchange.malformed');
@@ -217,7 +231,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker),
     );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
-    this.noteReached(src);
+    this.#noteReached(src);
     // The asker does not need its own record back, unless it differs from the one it sent: then another process has its
     // key.
     const [sent] = message.records.map((bytes) => readPeerRecord(bytes));
@@ -317,10 +331,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   /** Up to `most` addresses to try for a peer now, each noted as tried. */
-  #targets(id: PeerId, most: number): { readonly candidate: Candidate; readonly addr: A }[] {
+  #targets(id: PeerId, most: number): Target<A>[] {
     const { realm } = this.#swarm;
     const own = this.#swarm.localAddrs();
-    const targets: { readonly candidate: Candidate; readonly addr: A }[] = [];
+    const targets: Target<A>[] = [];
     for (const candidate of this.#book.candidates(this.#wallMs(), id)) {
       if (targets.length >= most) break;
       const addr = this.#swarm.tryParseAddr(candidate.addr);
@@ -340,14 +354,14 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
    * One address each of some random peers: up to two thirds of them peers that were not reached yet, because a node
    * passes on a newcomer only after it has reached it.
    */
-  #someTargets(most: number): A[] {
+  #someTargets(most: number): Target<A>[] {
     const all = this.#shuffled([...this.records]);
     const reached = ({ id, addrs }: PeerRecord): boolean => addrs.some((addr) => this.#book.isReached(id, addr));
     const fresh = all.filter((record) => !reached(record)).slice(0, Math.ceil((2 * most) / 3));
-    const targets: A[] = [];
+    const targets: Target<A>[] = [];
     for (const { id } of [...fresh, ...all.filter(reached)]) {
       if (targets.length >= most) break;
-      for (const { addr } of this.#targets(id, 1)) targets.push(addr);
+      targets.push(...this.#targets(id, 1));
     }
     return targets;
   }
@@ -358,7 +372,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const round = (): void => {
       this.#round = undefined;
       // A peer that does not answer is already noted as tried.
-      for (const dst of this.#someTargets(this.#fanOut)) this.exchange(dst).catch(() => undefined);
+      for (const { addr } of this.#someTargets(this.#fanOut)) this.exchange(addr).catch(() => undefined);
       this.#armRound();
     };
     this.#round = clockOf(realm).setTimer(realm.nowMs() + this.#everyMs, round, { background: true });

@@ -22,7 +22,8 @@ export interface Race<A extends Addr> {
   readonly what: string;
   /** Tried before those of the source. */
   readonly first: readonly A[];
-  readonly source: () => Found<A>;
+  /** `signal` is aborted when the race has ended. */
+  readonly source: (signal: AbortSignal) => Found<A>;
   /** Parses a text; `undefined` when it is not an address, which is then skipped. */
   readonly parse: (addr: A | string) => A | undefined;
   /** Returns why an address cannot be tried; `undefined` when it can. */
@@ -106,7 +107,7 @@ async function* candidates<A extends Addr>(
   }
   try {
     let taken = 0; // Invalid texts count too: a source cannot keep a search busy with them.
-    for await (const found of await source()) {
+    for await (const found of await source(over)) {
       if (over.aborted || seen.size >= limits.maxCandidates || taken++ >= MAX_FOUND) return;
       const addr = parse(isCandidate(found) ? found.addr : found);
       if (addr === undefined || seen.has(addr.text)) continue;

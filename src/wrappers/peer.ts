@@ -10,7 +10,7 @@
 
 import { type Addr, makeAddr, peerIdOf } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
-import { type CandidateSource } from '../core/candidate.ts';
+import { type CandidateSource, candidateFaultOf } from '../core/candidate.ts';
 import { type LayerDescription } from '../core/inspect.ts';
 import { P2PError } from '../core/errors.ts';
 import { type AddrAsks, type AddrSecure, type Like, keep, textSecure } from '../core/keep.ts';
@@ -40,7 +40,8 @@ export type AddrSource<A extends Addr> = (
 export interface PeerSwarmOptions<A extends Addr> extends WrapOptions {
   /**
    * The source of addresses; used when no known address of the peer works. Either a source of discovery, such as the
-   * result of `peerExchange`, or a function. Texts that are not addresses of the inner swarm are skipped.
+   * result of `peerExchange`, which also hears what came of its addresses, or a function. Texts that are not addresses
+   * of the inner swarm are skipped.
    */
   readonly source: CandidateSource | AddrSource<A>;
   /** The delay before the next address is tried in parallel. @default 250, as RFC 8305 (Happy Eyeballs) §5 */
@@ -321,9 +322,33 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
     }
   }
 
-  #find(id: PeerId): Found<A> {
+  #find(id: PeerId, signal: AbortSignal): Found<A> {
     const { source } = this.#options;
-    return typeof source === 'function' ? source(id) : source.candidates(id);
+    return typeof source === 'function' ? source(id) : source.candidates(id, { signal });
+  }
+
+  /** Looks up the key at an address, and tells the source what came of it, unless another address was faster. */
+  async #attempt(id: PeerId, addr: A, signal: AbortSignal): Promise<void> {
+    const { source } = this.#options;
+    const listening = typeof source === 'function' ? undefined : source;
+    try {
+      await this.#secure.lookupPublicKey(addr, { signal, timeoutMs: this.#limits.searchTimeoutMs });
+    } catch (error) {
+      const failed = { id, addr: addr.text, reason: candidateFaultOf(error) };
+      if (!signal.aborted) this.#callOut(() => listening?.failed?.(failed));
+      throw error;
+    }
+    this.#remember(id, addr);
+    this.#callOut(() => listening?.reached?.({ id, addr: addr.text }));
+  }
+
+  #callOut(call: () => void): void {
+    try {
+      call();
+    } catch (cause) {
+      this.counts.countDrop('handler_error');
+      this.realm.trace?.({ layer: 'peer', type: 'handler_error', atMs: this.realm.nowMs(), cause });
+    }
   }
 
   #beginSearch(id: PeerId): Search<A> {
@@ -334,7 +359,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
       realm: this.realm,
       what: `peer ${id}`,
       first: last === undefined ? [] : [last],
-      source: () => this.#find(id),
+      source: (signal) => this.#find(id, signal),
       parse: (addr) => (typeof addr === 'string' ? this.inner.tryParseAddr(addr) : addr),
       check: (addr) =>
         peerIdOf(addr) === id
@@ -345,10 +370,7 @@ class PeerSwarm<A extends Addr> extends SwarmOver<A, PeerAddr> {
               `Cannot use ${describeValue(addr.text)} for peer ${id}: it names another peer`,
               { sent: 'no' },
             ),
-      attempt: async (addr, signal) => {
-        await this.#secure.lookupPublicKey(addr, { signal, timeoutMs: this.#limits.searchTimeoutMs });
-        this.#remember(id, addr);
-      },
+      attempt: (addr, signal) => this.#attempt(id, addr, signal),
       limits: this.#limits,
       errors,
       signal: over.signal,

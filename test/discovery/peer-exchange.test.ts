@@ -52,6 +52,26 @@ describe('peer exchange', () => {
     await Promise.all(nodes.map(({ swarm }) => swarm.close()));
   });
 
+  it('asked for anybody gives one address each of some peers, all known ones when there are few', async () => {
+    const { node, run } = world();
+    const nodes = Array.from({ length: 25 }, (_, i) => node(i));
+    const [asker, ...others] = nodes;
+    assert.deepEqual(asker!.exchange.candidates(), []);
+    for (const { exchange } of others.slice(0, 3)) await run(exchange.exchange(asker!.addr));
+    const found = asker!.exchange.candidates();
+    assert.deepEqual(
+      found.map(({ addr }) => addr).toSorted(),
+      others
+        .slice(0, 3)
+        .map(({ addr }) => addr.text)
+        .toSorted(),
+    );
+    assert.ok(found.every(({ trust }) => trust === 'reached'));
+    for (const { exchange } of others) await run(exchange.exchange(asker!.addr));
+    assert.equal(new Set(asker!.exchange.candidates().map(({ id }) => id)).size, 16);
+    await Promise.all(nodes.map(({ swarm }) => swarm.close()));
+  });
+
   it('exchanges with the text of an address, and rejects a text that is none', async () => {
     const { node, run } = world();
     const [a, b] = [node(1), node(2)];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
+import { type CandidateSource } from '../../src/core/candidate.ts';
 import { peerExchange } from '../../src/discovery/index.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
@@ -47,6 +48,33 @@ describe('sources of peerSwarm', () => {
       await peers.close();
     }
     assert.deepEqual(found, ['hello', 'hello']);
+  });
+
+  it('hear which of their addresses led to the peer, which did not and why, and that the search has ended', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual', seed: 1 });
+    const [alice, bob] = [1, 2].map((n) => p2pke(realm.swarm(), { privateKey: testKey(n) }));
+    const { id, text } = bob!.addr;
+    const nobody = text.replace(/@.*/, '@777');
+    const heard: unknown[] = [];
+    let given: AbortSignal | undefined;
+    const source: CandidateSource = {
+      candidates: (wanted, options) => {
+        given = options?.signal;
+        heard.push(['asked', wanted]);
+        return [nobody, text].map((addr) => ({ id, addr, source: 'test', seenMs: 0, expiresMs: 1 }));
+      },
+      reached: (outcome) => {
+        heard.push(outcome);
+        throw new Error('a fault of the source');
+      },
+      failed: (outcome) => void heard.push(outcome),
+    };
+    const peers = peerSwarm(alice!, { source, searchTimeoutMs: 5000, staggerMs: 6000 });
+    await realm.clock.run(peers.tell(id, encodeText('hello'), { timeoutMs: 20_000 }));
+    assert.deepEqual(heard, [['asked', id], { id, addr: nobody, reason: 'silent' }, { id, addr: text }]);
+    assert.equal(given?.aborted, true);
+    assert.equal(peers.counters.drops.get('handler_error'), 1);
+    await Promise.all([peers, bob!].map((swarm) => swarm.close()));
   });
 
   it('cannot keep a search busy with texts that are no address', async () => {
