@@ -1,7 +1,12 @@
 /** The options and the interface of a peer exchange. */
 
 import { type Addr } from '../core/addr.ts';
-import { type Candidate, type CandidateSource, type ReachedCandidate } from '../core/candidate.ts';
+import {
+  type Candidate,
+  type CandidateSource,
+  type FailedCandidate,
+  type ReachedCandidate,
+} from '../core/candidate.ts';
 import { type Counters } from '../core/counters.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -10,7 +15,7 @@ import { type PeerBookOptions } from './peer-book.ts';
 import { type PeerRecord } from './peer-record.ts';
 
 /** Options of an exchange. */
-export interface PeerExchangeOptions extends PeerBookOptions {
+export interface PeerExchangeOptions<A extends Addr = Addr> extends PeerBookOptions {
   /** The key in the swarm's own addresses; it signs this node's record. */
   readonly privateKey: Signer;
   /**
@@ -35,6 +40,13 @@ export interface PeerExchangeOptions extends PeerBookOptions {
   readonly maxProbesPerIp?: number | undefined;
   /** Unverified addresses tried per minute in total. @default 256 */
   readonly maxProbes?: number | undefined;
+  /**
+   * Finds out with one small packet whether anything answers at an address that nobody has reached; the periodic
+   * exchange sends nothing more there before it resolves to `true`. `probeTcp` of `shoal/net` is one, and for datagrams
+   * `observing(…).observe(addr.inner, { repeat: false })` of `shoal/nat`. A probe has five seconds.
+   * @default none: the exchange itself is the probe, as small as the first message of the swarm's handshake
+   */
+  readonly probe?: ((addr: A) => Promise<boolean>) | undefined;
   /** Called when a peer is seen for the first time, when it has a newer record, and when it has left (`withdrawn`). */
   readonly onRecord?: ((record: PeerRecord) => void) | undefined;
   /**
@@ -72,6 +84,8 @@ export interface PeerExchange<A extends Addr> extends CandidateSource, Disposabl
    * noted automatically.
    */
   reached(outcome: ReachedCandidate): void;
+  /** Reports that an address failed. Where another peer answered, the address may still be tried for its own peer. */
+  failed(outcome: FailedCandidate): void;
   /**
    * Removes a peer, for example one that does not answer. It returns with a newer record, or when it contacts this
    * node.

@@ -5,8 +5,8 @@
  * proves its signer, not its location: only addresses that led to their peers are passed on, and the others are tried
  * at a limited rate (`net/probe-targets.ts`). Invalid records are dropped and counted: `exchange.malformed`,
  * `exchange.bad_signature`, `exchange.wrong_id`, `exchange.wrong_peer`, `exchange.expired`, `exchange.from_the_future`,
- * `exchange.stale`, `exchange.full`; addresses that are not tried as `exchange.refused_addr` and
- * `exchange.too_many_probes`.
+ * `exchange.stale`, `exchange.full`; addresses that are not tried as `exchange.refused_addr`,
+ * `exchange.tried_before` and `exchange.too_many_probes`.
  */
 
 import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
@@ -26,7 +26,14 @@ import { clockOf } from '../runtime/system-realm.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type Candidate, type ReachedCandidate } from '../core/candidate.ts';
+import { Waits } from '../runtime/waits.ts';
+import {
+  type Candidate,
+  type CandidateFault,
+  candidateFaultOf,
+  type FailedCandidate,
+  type ReachedCandidate,
+} from '../core/candidate.ts';
 import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
 import { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
 import { PeerBook } from './peer-book.ts';
@@ -38,7 +45,7 @@ import {
   signPeerRecord,
   type UnverifiedRecord,
 } from './peer-record.ts';
-import { mayBeTried, Probes } from '../net/probe-targets.ts';
+import { ProbeTargets } from '../net/probe-targets.ts';
 
 /** The smallest clock difference that is reported. */
 const CLOCK_DIFFERS_MS = 60_000;
@@ -70,13 +77,19 @@ const GOODBYE_ROUNDS = 4;
  *
  * @throws {TypeError | RangeError} for invalid options, and when the swarm has a serve handler.
  */
-export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerExchangeOptions): PeerExchange<A> {
+export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerExchangeOptions<A>): PeerExchange<A> {
   if (typeof swarm !== 'object' || swarm === null || !('ask' in swarm)) {
     throw new TypeError(`Cannot take swarm: expected one that can ask, got ${describeValue(swarm)}`);
   }
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   return new Exchange(swarm, options);
 }
+
+/** Faults of an address at which a peer is: it is no victim of whoever claimed it, and may be tried for that peer. */
+const ANSWERED: ReadonlySet<CandidateFault> = new Set<CandidateFault>(['denied', 'wrong_network', 'wrong_key']);
+
+/** The time limit of a probe. */
+const PROBE_TIMEOUT_MS = 5000;
 
 /** An address to try, in both forms. */
 interface Target<A extends Addr> {
@@ -88,15 +101,16 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly counters: CounterSet;
   readonly #swarm: AskSwarm<A>;
   readonly #texts: TextAddrs<A>;
-  readonly #options: PeerExchangeOptions;
+  readonly #options: PeerExchangeOptions<A>;
   readonly #addrs: () => readonly string[];
   readonly #lifetimeMs: number;
   readonly #maxAnswerBytes: number;
   readonly #everyMs: number;
   readonly #fanOut: number;
   readonly #book: PeerBook;
-  readonly #probes: Probes;
+  readonly #probes: ProbeTargets;
   readonly #serving: Disposable;
+  readonly #waits: Waits;
   #own: PeerRecord | undefined;
   /** When this process started the exchange, and the records it has signed since: those may still come back. */
   readonly #beganMs: number;
@@ -105,10 +119,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   #round: Timer | undefined;
   #disposed = false;
 
-  constructor(swarm: AskSwarm<A>, options: PeerExchangeOptions) {
+  constructor(swarm: AskSwarm<A>, options: PeerExchangeOptions<A>) {
     const { privateKey, addrs } = options;
     assertPrivateKey(privateKey);
-    for (const name of ['addrs', 'onRecord', 'onClockDiffers', 'onKeyElsewhere'] as const) {
+    for (const name of ['addrs', 'probe', 'onRecord', 'onClockDiffers', 'onKeyElsewhere'] as const) {
       if (options[name] !== undefined) assertFunction(options[name], name);
     }
     this.#swarm = swarm;
@@ -120,11 +134,12 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     this.#everyMs = quantity(options.everyMs, 'everyMs', Infinity, 100, Infinity);
     this.#fanOut = wholeNumber(options.fanOut, 'fanOut', 3, 1, 64);
     this.#book = new PeerBook(options);
-    this.#probes = new Probes({
+    this.#probes = new ProbeTargets({
       maxProbesPerIp: wholeNumber(options.maxProbesPerIp, 'maxProbesPerIp', 8, 1, 65_536),
       maxProbes: wholeNumber(options.maxProbes, 'maxProbes', 256, 1, 65_536),
     });
     this.#beganMs = this.#wallMs();
+    this.#waits = new Waits(swarm.realm);
     this.counters = new CounterSet('exchange', swarm.counters);
     this.#serving = swarm.serve((request) => this.#answer(request));
   }
@@ -157,6 +172,13 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
 
   reached({ id, addr }: ReachedCandidate): void {
     this.#book.noteReached(id, addr);
+    const parsed = this.#swarm.tryParseAddr(addr);
+    if (parsed !== undefined) this.#probes.reached(parsed);
+  }
+
+  failed({ addr, reason }: FailedCandidate): void {
+    const parsed = ANSWERED.has(reason) ? this.#swarm.tryParseAddr(addr) : undefined;
+    if (parsed !== undefined) this.#probes.reached(parsed);
   }
 
   forget(id: PeerId): boolean {
@@ -184,6 +206,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#round?.cancel();
+    this.#waits.close();
     this.#serving[Symbol.dispose]();
   }
 
@@ -339,13 +362,15 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       if (targets.length >= most) break;
       const addr = this.#swarm.tryParseAddr(candidate.addr);
       if (addr === undefined) continue;
-      const reached = this.#book.isReached(id, candidate.addr);
-      if (!reached && !mayBeTried(addr, own)) this.counters.countDrop('exchange.refused_addr');
-      else if (!reached && !this.#probes.take(realm.nowMs(), addr)) this.counters.countDrop('exchange.too_many_probes');
-      else {
+      const { issuedMs } = this.#book.get(this.#wallMs(), id)!;
+      const refusal =
+        candidate.trust === 'reached' ? undefined : this.#probes.take(realm.nowMs(), { addr, by: id, issuedMs }, own);
+      if (refusal !== undefined) this.counters.countDrop(`exchange.${refusal}`);
+      // What was tried in another peer's name is not tried again with this record either.
+      if (refusal === undefined || refusal === 'tried_before') {
         this.#book.noteTry(this.#wallMs(), id, candidate.addr);
-        targets.push({ candidate, addr });
       }
+      if (refusal === undefined) targets.push({ candidate, addr });
     }
     return targets;
   }
@@ -366,13 +391,30 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return targets;
   }
 
+  /** Exchanges with a peer whose address nobody has reached only after its probe. Never rejects. */
+  async #visit({ candidate, addr }: Target<A>): Promise<void> {
+    const { probe } = this.#options;
+    try {
+      if (candidate.trust !== 'reached' && probe !== undefined) {
+        const what = (): string => `probe ${addr.text}`;
+        const answered = await this.#waits.wait<unknown>({ what, defaultTimeoutMs: PROBE_TIMEOUT_MS }, (wait) => {
+          probe(addr).then(wait.resolve, wait.reject);
+        });
+        if (answered !== true) return;
+      }
+      await this.exchange(addr);
+    } catch (error) {
+      this.failed({ id: candidate.id, addr: candidate.addr, reason: candidateFaultOf(error) });
+    }
+  }
+
   #armRound(): void {
     if (this.#round !== undefined || this.#disposed || this.#everyMs === Infinity) return;
     const { realm } = this.#swarm;
     const round = (): void => {
       this.#round = undefined;
       // A peer that does not answer is already noted as tried.
-      for (const { addr } of this.#someTargets(this.#fanOut)) this.exchange(addr).catch(() => undefined);
+      for (const target of this.#someTargets(this.#fanOut)) void this.#visit(target);
       this.#armRound();
     };
     this.#round = clockOf(realm).setTimer(realm.nowMs() + this.#everyMs, round, { background: true });

@@ -23,6 +23,15 @@ export interface ObservingOptions extends WrapOptions {
   readonly serve?: boolean | undefined;
 }
 
+/** Options of a question to an observer. */
+export interface ObserveOptions extends CallOptions {
+  /**
+   * Whether the question is sent again while no answer comes. `false` sends one datagram of 28 bytes: a probe of an
+   * address that somebody claims. @default true
+   */
+  readonly repeat?: boolean | undefined;
+}
+
 /** What {@link observing} makes. */
 export interface ObservingSwarm<A extends IpAddr> extends Swarm<A> {
   /** Where helpers of this swarm's dial-backs are waited for. */
@@ -32,7 +41,7 @@ export interface ObservingSwarm<A extends IpAddr> extends Swarm<A> {
    *
    * @throws {P2PError} (by rejection) `timeout`, `refused`, `limit_exceeded`, `closed`; the signal's reason.
    */
-  observe(observer: A | string, options?: CallOptions): Promise<StunAnswer>;
+  observe(observer: A | string, options?: ObserveOptions): Promise<StunAnswer>;
 }
 
 const MAX_PER_SOURCE_PER_SECOND = 20;
@@ -74,7 +83,7 @@ class Observing<A extends IpAddr> extends SwarmOver<A, A> implements ObservingSw
     return this.inner.parseAddr(text);
   }
 
-  observe(observer: A | string, options?: CallOptions): Promise<StunAnswer> {
+  observe(observer: A | string, options?: ObserveOptions): Promise<StunAnswer> {
     const { ip, port } = this.texts.addrOf(observer);
     return this.#asker.ask({ ip, port }, options);
   }

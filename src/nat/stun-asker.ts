@@ -13,6 +13,8 @@ import { type Wait, Waits } from '../runtime/waits.ts';
 export interface StunAskOptions extends CallOptions {
   readonly changeIp?: boolean | undefined;
   readonly changePort?: boolean | undefined;
+  /** Whether the question is sent again while no answer comes. @default true */
+  readonly repeat?: boolean | undefined;
 }
 
 /** How long a question may take; the machine repeats it within that time. */
@@ -51,11 +53,11 @@ export class StunAsker {
    * @throws {P2PError} (by rejection) `timeout`, `refused` with the server's words, `limit_exceeded` with 64 questions under way,
    *   `closed`; the signal's reason.
    */
-  ask(server: SocketAddress, { changeIp, changePort, ...call }: StunAskOptions = {}): Promise<StunAnswer> {
+  ask(server: SocketAddress, { changeIp, changePort, repeat, ...call }: StunAskOptions = {}): Promise<StunAnswer> {
     const what = (): string => `ask ${formatSocketAddress(server.ip, server.port)} for this address`;
     return this.#waits.wait<StunAnswer>({ what, call, defaultTimeoutMs: Infinity }, (wait) => {
       const transactionId = this.#realm.random(STUN_TRANSACTION_ID_BYTES);
-      const question = this.#client.ask(this.#realm.nowMs(), { server, transactionId, changeIp, changePort });
+      const question = this.#client.ask(this.#realm.nowMs(), { server, transactionId, changeIp, changePort, repeat });
       if (question === undefined) {
         const message = `Cannot ${what()}: ${this.#client.size} questions are under way`;
         throw new P2PError('limit_exceeded', 'local', message, { sent: 'no' });

@@ -25,6 +25,7 @@ export {
   withIp,
 } from '../core/addr.ts';
 export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';
+export { probeTcp } from './probe-tcp.ts';
 export { parseIpSocketAddress } from './socket-address.ts';
 export { addrsOfBound } from './addrs-of-bound.ts';
 export {

@@ -11,7 +11,7 @@ import { type PeerRecord, signPeerRecord, verifyPeerRecord } from '../../src/dis
 import { PeerBook } from '../../src/discovery/peer-book.ts';
 import { decodeExchange, encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { MAX_RECORD_BYTES, withoutAddrs } from '../../src/discovery/peer-record.ts';
-import { Probes } from '../../src/net/probe-targets.ts';
+import { ProbeTargets } from '../../src/net/probe-targets.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { parseUdpAddr } from '../../src/net/socket-address.ts';
 import { testKey } from '../../src/testing/index.ts';
@@ -127,16 +127,78 @@ describe('a message of an exchange', () => {
 });
 
 describe('probes', () => {
+  const MINUTE = 60_000;
+  const own = [parseUdpAddr('11.0.0.1:1')];
+  const claim = (by: string, issuedMs: number, text = '50.0.0.1:5000') => ({ addr: parseUdpAddr(text), by, issuedMs });
+  const targets = (): ProbeTargets => new ProbeTargets({ maxProbesPerIp: 1000, maxProbes: 1000 });
+
+  it('try an address again with a newer claim only, after pauses that double up to a day', () => {
+    const probes = targets();
+    let now = 0;
+    assert.equal(probes.take(now, claim('bob', 1), own), undefined);
+    assert.equal(probes.take(now + 365 * 24 * 60 * MINUTE, claim('bob', 1), own), 'tried_before');
+    for (const [i, pauseMs] of [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440, 1440].entries()) {
+      assert.equal(probes.take(now + pauseMs * MINUTE - 1, claim('bob', i + 2), own), 'tried_before');
+      now += pauseMs * MINUTE;
+      assert.equal(probes.take(now, claim('bob', i + 2), own), undefined, `after ${pauseMs} minutes`);
+    }
+  });
+
+  it('take the claim of another peer on one address for no newer one during an hour', () => {
+    const probes = targets();
+    assert.equal(probes.take(0, claim('bob', 1), own), undefined);
+    for (let i = 0; i < 100; i++) assert.equal(probes.take(i, claim(`key ${i}`, 10 + i), own), 'tried_before');
+    assert.equal(probes.take(0, claim('carol', 1, '50.0.0.1:5001'), own), undefined, 'another port');
+    assert.equal(probes.take(60 * MINUTE - 1, claim('carol', 99), own), 'tried_before');
+    assert.equal(probes.take(60 * MINUTE, claim('carol', 99), own), undefined);
+    probes.reached(parseUdpAddr('50.0.0.1:5000'));
+    assert.equal(probes.take(60 * MINUTE, claim('dave', 1), own), undefined, 'a peer is there');
+  });
+
+  it('remember the tries of an hour, the latest ones', () => {
+    const probes = new ProbeTargets({ maxProbesPerIp: 1, maxProbes: 2 });
+    const text = (i: number): string => `50.0.${i >> 8}.${i & 255}:5000`;
+    for (let i = 0; i < 130; i++) assert.equal(probes.take(i * MINUTE, claim('bob', 1, text(i)), own), undefined);
+    const late = 130 * MINUTE;
+    assert.equal(probes.take(late, claim('bob', 1, text(10)), own), 'tried_before');
+    assert.equal(probes.take(late, claim('bob', 1, text(9)), own), undefined, 'forgotten');
+  });
+
+  it('of candidates: what the user wrote needs a host, what was reached also a common network, claims all of it', () => {
+    const probes = targets();
+    const judge = (text: string, trust?: 'given' | 'reached' | 'claimed') =>
+      probes.takeCandidate(
+        0,
+        { addr: text, source: 'test', seenMs: 1, expiresMs: Infinity, trust },
+        parseUdpAddr(text),
+        own,
+      );
+    assert.deepEqual(
+      ['10.0.0.1:80', '50.0.0.2:80', '224.0.0.1:80'].map((text) => judge(text, 'given')),
+      [undefined, undefined, 'refused_addr'],
+    );
+    assert.deepEqual(
+      ['10.0.0.1:8000', '50.0.0.2:80', '224.0.0.1:80'].map((text) => judge(text, 'reached')),
+      ['refused_addr', undefined, 'refused_addr'],
+    );
+    assert.deepEqual(
+      ['10.0.0.1:8000', '50.0.0.2:80', '50.0.0.2:8000', '50.0.0.2:8000'].map((text) => judge(text)),
+      ['refused_addr', 'refused_addr', undefined, 'tried_before'],
+    );
+  });
+
   it('of one IP and in all are so many a minute; of this machine only in all', () => {
     const at = (text: string): Addr => parseUdpAddr(text);
-    const probes = new Probes({ maxProbesPerIp: 2, maxProbes: 5 });
-    const takes = (now: number, ...texts: string[]): boolean[] => texts.map((text) => probes.take(now, at(text)));
+    const probes = new ProbeTargets({ maxProbesPerIp: 2, maxProbes: 5 });
+    const own = ['10.0.0.99:1', '127.0.0.1:1'].map(at);
+    const takes = (now: number, ...texts: string[]): boolean[] =>
+      texts.map((text) => probes.take(now, { addr: at(text), by: 'somebody', issuedMs: 1 }, own) === undefined);
     assert.deepEqual(takes(0, '10.0.0.1:5000', '10.0.0.1:5001', '10.0.0.1:5002'), [true, true, false]);
     assert.deepEqual(
       takes(1, '127.0.0.1:5000', '127.0.0.1:5001', '127.0.0.1:5002', '127.0.0.1:5003', '10.0.0.2:5000'),
       [true, true, true, false, false],
     );
     assert.deepEqual(takes(59_999, '10.0.0.2:5000'), [false]);
-    assert.deepEqual(takes(60_000, '10.0.0.1:5000', '10.0.0.2:5000', '10.0.0.3:5000'), [true, true, false]);
+    assert.deepEqual(takes(60_000, '10.0.0.1:5003', '10.0.0.2:5000', '10.0.0.3:5000'), [true, true, false]);
   });
 });

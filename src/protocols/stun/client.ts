@@ -62,6 +62,8 @@ export interface StunQuestion {
   readonly transactionId: Uint8Array;
   readonly changeIp?: boolean | undefined;
   readonly changePort?: boolean | undefined;
+  /** Whether it is sent again while no answer comes. @default true */
+  readonly repeat?: boolean | undefined;
 }
 
 /** Questions under way at once; RFC 8489 §6.2.1 limits those to one server to 10. */
@@ -102,7 +104,7 @@ export class StunClient implements Machine<StunTransmit, StunEvent> {
    *
    * @returns the question's name, which its event has; `undefined` when too many are under way.
    */
-  ask(now: Millis, { server, transactionId, changeIp, changePort }: StunQuestion): string | undefined {
+  ask(now: Millis, { server, transactionId, changeIp, changePort, repeat = true }: StunQuestion): string | undefined {
     if (this.#pending.size >= MAX_STUN_QUESTIONS) return undefined;
     const flags = (changeIp === true ? CHANGE_IP : 0) | (changePort === true ? CHANGE_PORT : 0);
     const attributes: StunAttribute[] = [];
@@ -118,7 +120,7 @@ export class StunClient implements Machine<StunTransmit, StunEvent> {
       endMs: now + this.#timeoutMs,
       sentMs: now,
       pauseMs: this.#firstRetryMs,
-      nextMs: now + this.#firstRetryMs,
+      nextMs: repeat ? now + this.#firstRetryMs : Infinity,
     });
     this.#outbox.transmit({ to: server, bytes });
     this.#arm();
