@@ -1,0 +1,238 @@
+/** Which address of a peer is dialled when, and which attempt makes room for another. */
+
+import { type Millis } from '../../../base/machine.ts';
+import { bestOf, familyOf, isHearsay, type Known, laneOf } from './candidates.ts';
+import { type Attempt, type Entry, excludedBy, improves } from './entry.ts';
+import { type Claim, Hearsay } from './hearsay.ts';
+import { type ReachAction, type ReachRule } from './types.ts';
+
+/** After which an attempt may have to make room for others: enough for three round trips of 300 ms. It gets another one later. */
+const PATIENCE_MS = 1000;
+/** After which a probe is given up: before TCP sends its second SYN (RFC 6298 §2: after 1 s). */
+const PROBE_MS = 900;
+
+/** The options of the machine, checked. */
+export interface DialerOptions {
+  readonly prefer: readonly string[];
+  readonly transports: readonly string[] | undefined;
+  readonly headStartMs: number;
+  readonly staggerMs: number;
+  readonly attemptMs: number;
+  readonly maxAttemptsPerPeer: number;
+  readonly maxAttempts: number;
+}
+
+/** Why a candidate is not dialled now. */
+export interface Verdict {
+  readonly rule: ReachRule;
+  readonly reason: string;
+}
+
+/** What the dialler needs from the machine. */
+interface DialerHooks {
+  readonly act: (action: ReachAction) => void;
+  readonly refused: (entry: Entry, known: Known, verdict: Verdict) => void;
+}
+
+/** The attempts of all peers. */
+export class Dialer {
+  readonly #options: DialerOptions;
+  readonly #hooks: DialerHooks;
+  readonly hearsay: Hearsay = new Hearsay();
+  /** Oldest first. Bounded by `maxAttempts`. */
+  readonly #attempts = new Map<number, Attempt>();
+  /** Peers that wait for a place of all. Bounded by the peers. */
+  readonly #waiting = new Set<Entry>();
+  #number = 1;
+
+  constructor(options: DialerOptions, hooks: DialerHooks) {
+    this.#options = options;
+    this.#hooks = hooks;
+  }
+
+  /** Attempts that run. */
+  get size(): number {
+    return this.#attempts.size;
+  }
+
+  /** Why a candidate is not dialled for this peer; `undefined` when it may be. Rates are asked when it is dialled. */
+  why(now: Millis, entry: Entry, known: Known): Verdict | undefined {
+    const { candidate } = known;
+    const { transports } = this.#options;
+    if (now >= (candidate.expiresMs ?? Infinity)) return { rule: 'expired', reason: 'the candidate has expired' };
+    if (transports !== undefined && !transports.includes(candidate.transport)) {
+      return { rule: 'transport', reason: `this node does not use ${candidate.transport}` };
+    }
+    const excluded = excludedBy(entry.policy, candidate.kind, candidate.isOwnRelay === true);
+    if (excluded !== undefined) return { rule: 'policy', reason: excluded };
+    if (now < known.pausedUntilMs) {
+      return { rule: 'paused', reason: 'it led to something else than this peer a short time ago' };
+    }
+    if (isHearsay(known) && this.hearsay.wasProbed(now, claimOf(known))) {
+      return { rule: 'probed', reason: 'somebody else named it, it has had its probe, and there is no newer word' };
+    }
+    return undefined;
+  }
+
+  /** Whether a candidate is still to be dialled in this round. */
+  isPending(now: Millis, entry: Entry, known: Known): boolean {
+    if (known.attempt !== undefined || !improves(known.candidate.kind, entry.path)) return false;
+    if (known.round === entry.round && !known.again) return false;
+    return this.why(now, entry, known) === undefined;
+  }
+
+  /**
+   * Dials what is due for a peer.
+   *
+   * @returns when there is more to dial; Infinity when nothing is pending, or places must become free first.
+   */
+  launch(now: Millis, entry: Entry): { readonly hasPending: boolean; readonly nextMs: Millis } {
+    this.#waiting.delete(entry);
+    for (;;) {
+      const next = this.#next(now, entry);
+      if (next === undefined) return { hasPending: false, nextMs: Infinity };
+      if (next.dueMs > now) return { hasPending: true, nextMs: next.dueMs };
+      const roomMs = this.#makeRoom(now, entry, next.known);
+      if (roomMs !== undefined) return { hasPending: true, nextMs: roomMs };
+      this.#dial(now, entry, next.known, next.lane);
+    }
+  }
+
+  /** The attempt with this number ends. @returns `undefined` when it has ended before. */
+  take(number: number): Attempt | undefined {
+    const attempt = this.#attempts.get(number);
+    if (attempt === undefined) return undefined;
+    this.#attempts.delete(number);
+    attempt.entry.attempts.delete(attempt);
+    attempt.known.attempt = undefined;
+    return attempt;
+  }
+
+  /** The peer that gets the next free place: of those that wait, the one with the fewest attempts. */
+  nextWaiting(): Entry | undefined {
+    if (this.#attempts.size >= this.#options.maxAttempts) return undefined;
+    let best: Entry | undefined;
+    for (const entry of this.#waiting) {
+      if (best === undefined || entry.attempts.size < best.attempts.size) best = entry;
+      if (best.attempts.size === 0) break;
+    }
+    return best;
+  }
+
+  /** A peer waits no more. */
+  stopWaiting(entry: Entry): void {
+    this.#waiting.delete(entry);
+  }
+
+  /** Gives up an attempt; its outcome is still to come. */
+  abandon(attempt: Attempt, rule: ReachRule): void {
+    if (attempt.abandoned !== undefined) return;
+    attempt.abandoned = rule;
+    this.#hooks.act({ type: 'abandon', attempt: attempt.number });
+  }
+
+  /** The next candidate of a peer and when it is due: the earliest lane, of equal ones the preferred one. */
+  #next(
+    now: Millis,
+    entry: Entry,
+  ): { readonly known: Known; readonly lane: string; readonly dueMs: Millis } | undefined {
+    /** Bounded by the candidates. */
+    const lanes = new Map<string, Known[]>();
+    for (const known of entry.candidates.values()) {
+      if (!this.isPending(now, entry, known)) continue;
+      const lane = laneOf(known.candidate);
+      const pending = lanes.get(lane);
+      if (pending === undefined) lanes.set(lane, [known]);
+      else pending.push(known);
+    }
+    if (lanes.size === 0) return undefined;
+    const busy = new Set([...entry.attempts].map(({ lane }) => lane));
+    let best: { readonly known: Known; readonly lane: string; readonly dueMs: Millis } | undefined;
+    let ahead = 0;
+    for (const lane of this.#inOrder(new Set([...lanes.keys(), ...busy]))) {
+      const pending = lanes.get(lane);
+      if (pending !== undefined) {
+        const before = entry.lanes.get(lane);
+        const dueMs = before?.nextMs ?? entry.startMs + (lane === 'relay' ? 0 : ahead * this.#options.headStartMs);
+        if (best === undefined || dueMs < best.dueMs) {
+          best = { known: bestOf(pending, before?.lastFamily)!, lane, dueMs };
+        }
+      }
+      // A transport has its advance over the next one while it has something to try.
+      if (lane !== 'relay') ahead++;
+    }
+    return best;
+  }
+
+  /** Lanes by preference: relays, direct ones, punching. */
+  #inOrder(lanes: ReadonlySet<string>): readonly string[] {
+    const { prefer } = this.#options;
+    const place = (lane: string): number => {
+      if (lane === 'relay') return -1;
+      const punches = lane.startsWith('punch ');
+      const index = prefer.indexOf(punches ? lane.slice('punch '.length) : lane);
+      return (index < 0 ? prefer.length : index) + (punches ? prefer.length + 1 : 0);
+    };
+    return [...lanes].toSorted((a, b) => place(a) - place(b));
+  }
+
+  /**
+   * Makes a place for an attempt: its own peer's oldest one makes room, or for all peers the oldest one of a peer that has more.
+   *
+   * @returns `undefined` when there is a place; else when to look again, unless an outcome comes first.
+   */
+  #makeRoom(now: Millis, entry: Entry, known: Known): Millis | undefined {
+    const { maxAttemptsPerPeer, maxAttempts } = this.#options;
+    const isRelay = known.candidate.kind === 'relay';
+    const full = isRelay
+      ? entry.attempts.size >= maxAttemptsPerPeer
+      : entry.directAttempts >= Math.max(1, maxAttemptsPerPeer - 1) || entry.attempts.size >= maxAttemptsPerPeer;
+    if (!full && this.#attempts.size < maxAttempts) return undefined;
+    if (!full) this.#waiting.add(entry);
+    // A second attempt has all its time, and waits for a place that becomes free.
+    if (known.again) return Infinity;
+    if (full) return this.#relieve(now, entry.attempts, (each) => isRelay || each.known.candidate.kind !== 'relay');
+    return this.#relieve(now, this.#attempts.values(), (each) => each.entry.attempts.size > entry.attempts.size);
+  }
+
+  #relieve(now: Millis, attempts: Iterable<Attempt>, mayYield: (attempt: Attempt) => boolean): Millis {
+    for (const attempt of attempts) {
+      if (!mayYield(attempt)) continue;
+      // One place at a time: an attempt that has been given up frees its place with its outcome.
+      if (attempt.abandoned !== undefined) return Infinity;
+      const dueMs = attempt.startMs + PATIENCE_MS;
+      if (dueMs > now) return dueMs;
+      this.abandon(attempt, 'made_room');
+      return Infinity;
+    }
+    return Infinity;
+  }
+
+  #dial(now: Millis, entry: Entry, known: Known, lane: string): void {
+    const { candidate } = known;
+    const isProbe = isHearsay(known);
+    known.tries = known.round === entry.round ? known.tries + 1 : 1;
+    known.round = entry.round;
+    known.again = false;
+    if (isProbe && !this.hearsay.take(now, claimOf(known))) {
+      const reason = 'somebody else named it, and too many such addresses are probed now';
+      this.#hooks.refused(entry, known, { rule: 'rate', reason });
+      return;
+    }
+    const { staggerMs, attemptMs } = this.#options;
+    const number = this.#number++;
+    const deadlineMs = now + (isProbe ? Math.min(PROBE_MS, attemptMs) : attemptMs);
+    const attempt: Attempt = { number, entry, known, lane, startMs: now, deadlineMs, abandoned: undefined };
+    this.#attempts.set(number, attempt);
+    entry.attempts.add(attempt);
+    entry.lanes.set(lane, { nextMs: now + staggerMs, latest: attempt, lastFamily: familyOf(known) });
+    known.attempt = number;
+    const { transport, addr, kind } = candidate;
+    this.#hooks.act({ type: 'dial', attempt: number, id: entry.id, transport, addr, kind, isProbe });
+  }
+}
+
+function claimOf({ candidate }: Known): Claim {
+  const { addr, ip, claimedBy = '', seenMs } = candidate;
+  return { addr, ip, claimedBy, seenMs };
+}

@@ -1,0 +1,119 @@
+/** What the reach machine knows of one peer. */
+
+import { type Millis } from '../../../base/machine.ts';
+import { type PeerId } from '../../../core/peer-id.ts';
+import { CandidateTable, type Known } from './candidates.ts';
+import { ReachHistory } from './history.ts';
+import { type AttemptRecord, type ReachKind, type ReachPath, type ReachPolicy, type ReachRule } from './types.ts';
+
+/** A running attempt. */
+export interface Attempt {
+  readonly number: number;
+  readonly entry: Entry;
+  readonly known: Known;
+  readonly lane: string;
+  readonly startMs: Millis;
+  /** When it is given up. */
+  readonly deadlineMs: Millis;
+  /** Why it was given up; its outcome is still to come. */
+  abandoned: ReachRule | undefined;
+}
+
+/** Candidates of one transport and kind, which are dialled one after the other. */
+export interface Lane {
+  /** No dial before this time. */
+  nextMs: Millis;
+  /** The latest attempt: when it fails the next one begins at once. */
+  latest: Attempt | undefined;
+  lastFamily: number;
+}
+
+/** One peer. */
+export class Entry {
+  readonly id: PeerId;
+  readonly candidates: CandidateTable;
+  readonly history: ReachHistory = new ReachHistory();
+  /** Bounded by `maxAttemptsPerPeer`. */
+  readonly attempts: Set<Attempt> = new Set<Attempt>();
+  /** Lanes that have dialled in this round. Bounded by the candidates. */
+  readonly lanes: Map<string, Lane> = new Map<string, Lane>();
+  /** What was tried in this round. Bounded by two attempts for each candidate, and for candidates that came later by {@link MAX_TRIED}. */
+  tried: AttemptRecord[] = [];
+  policy: ReachPolicy = 'any';
+  /** Tokens of `want` that have not been given back. */
+  wants = 0;
+  maintained: { readonly firstPauseMs: number; readonly maxPauseMs: number } | undefined;
+  path: ReachPath | undefined;
+  pathSinceMs: Millis = 0;
+  lastLoss: { readonly atMs: Millis; readonly reason: string } | undefined;
+  /** Rounds are numbered: a candidate is dialled once in each. */
+  round = 0;
+  /** Whether a round is running. */
+  isSeeking = false;
+  /** Whether the round asked the sources; else it tries candidates that came after the last one. */
+  isFull = false;
+  startMs: Millis = 0;
+  deadlineMs: Millis = 0;
+  /** No candidates are awaited after this time. */
+  searchUntilMs: Millis = 0;
+  /** When the next round begins; Infinity for none. */
+  nextRoundMs: Millis = Infinity;
+  /** Rounds in a row that came to nothing. */
+  failures = 0;
+  /** Connections in a row that were lost soon. */
+  flaps = 0;
+  /** The source that made the entry. */
+  readonly source: string;
+
+  constructor(id: PeerId, source: string, maxCandidates: number) {
+    this.id = id;
+    this.source = source;
+    this.candidates = new CandidateTable(maxCandidates);
+  }
+
+  /** Whether somebody needs a path, or a better one than by a relay. */
+  get isWanted(): boolean {
+    return this.wants > 0 || this.maintained !== undefined || this.path?.kind === 'relay';
+  }
+
+  /** Whether it may be forgotten. */
+  get isIdle(): boolean {
+    return !this.isWanted && this.path === undefined && this.attempts.size === 0;
+  }
+
+  /** Attempts that are not for relays. */
+  get directAttempts(): number {
+    let count = 0;
+    for (const { known } of this.attempts) if (known.candidate.kind !== 'relay') count++;
+    return count;
+  }
+
+  /** Adds to what was tried. */
+  note(record: AttemptRecord): void {
+    this.history.addAttempt(record);
+    if (this.tried.length < MAX_TRIED) this.tried.push(record);
+  }
+}
+
+const MAX_TRIED = 128;
+
+/** Whether a path of this kind is worth having beside the one that is open. A relay is all that is replaced. */
+export function improves(kind: ReachKind, open: ReachPath | undefined): boolean {
+  return open === undefined || (open.kind === 'relay' && kind !== 'relay');
+}
+
+/** Whether the policy excludes a kind of path. */
+export function excludedBy(policy: ReachPolicy, kind: ReachKind, isOwnRelay: boolean): string | undefined {
+  switch (policy) {
+    case 'any':
+      return undefined;
+    case 'direct':
+      return kind === 'relay' ? 'the policy for this peer allows no relays' : undefined;
+    case 'no_third_party':
+      return kind === 'direct' ? undefined : 'the policy for this peer allows nobody in between';
+    case 'own_relays':
+      return kind === 'relay' && !isOwnRelay ? 'the policy for this peer allows own relays only' : undefined;
+    case 'relayed':
+      return kind === 'relay' ? undefined : 'the policy for this peer allows relays only';
+  }
+}
