@@ -154,7 +154,8 @@ export function parseSocketAddress(text: string): SocketAddress | undefined {
   return ip === undefined ? undefined : { ip, port };
 }
 
-function hasPrefix(bytes: Uint8Array, prefix: Uint8Array, bits: number): boolean {
+/** Whether the first bits of two addresses of one family are the same. @param bits - at most those of the shorter one. */
+export function hasPrefix(bytes: Uint8Array, prefix: Uint8Array, bits: number): boolean {
   const whole = bits >> 3;
   for (let i = 0; i < whole; i++) if (bytes[i] !== prefix[i]) return false;
   const rest = bits & 7;

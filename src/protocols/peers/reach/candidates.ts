@@ -1,6 +1,7 @@
 /** The candidates of one peer: bounded, with a share per source, and in the order in which they are dialled. */
 
 import { type Millis } from '../../../base/machine.ts';
+import { type CandidateTrust } from '../../../core/candidate.ts';
 import { type AttemptRecord, type ReachCandidate, type ReachKind } from './types.ts';
 
 /** A candidate with what is known of it. */
@@ -26,10 +27,12 @@ export interface Known {
 
 /** A candidate that worked once loses its precedence after so many failures. */
 const MAX_PROVEN_FAILURES = 3;
+/** A newer word, such as the next beacon, brings another attempt in the same round no sooner than that after the last one. */
+const AGAIN_MS = 1000;
 
 /** Whether somebody else claims the address, and nothing proves it. */
-export function isHearsay({ candidate }: Known): boolean {
-  return candidate.claimedBy !== undefined && candidate.proven !== true;
+export function isClaimed({ candidate: { trust = 'claimed' } }: Known): boolean {
+  return trust === 'claimed';
 }
 
 const keyOf = ({ kind, transport, addr }: ReachCandidate): string => `${kind} ${transport} ${addr}`;
@@ -59,16 +62,21 @@ export class CandidateTable {
   }
 
   /**
-   * Adds a candidate, or what is new of a known one. When the table is full, the largest source loses its least useful candidate.
+   * Adds a candidate, or what is new of a known one: with a newer word it may be dialled again in the same round. When the table is
+   * full, the largest source loses its least useful candidate.
    *
    * @returns `undefined` when its own source is the largest, and has nothing less useful.
    */
-  add(candidate: ReachCandidate): Known | undefined {
+  add(now: Millis, candidate: ReachCandidate): Known | undefined {
     const key = keyOf(candidate);
     const before = this.#known.get(key);
     if (before !== undefined) {
-      if (candidate.seenMs > before.candidate.seenMs) before.pausedUntilMs = -Infinity;
+      const isNewer = candidate.seenMs > before.candidate.seenMs || isBetter(candidate, before.candidate);
       before.candidate = merged(before.candidate, candidate);
+      if (isNewer && now - (before.last?.endMs ?? -Infinity) >= AGAIN_MS) {
+        before.pausedUntilMs = -Infinity;
+        before.round = -1;
+      }
       return before;
     }
     const known: Known = {
@@ -119,20 +127,21 @@ export class CandidateTable {
 /** What a candidate is worth to keep: proven ones most, then those of the own lists; of equals the one that has not failed. */
 function worth(known: Known): number {
   const { candidate, failures } = known;
-  return (candidate.proven === true ? 4 : 0) + (isHearsay(known) ? 0 : 2) + (failures === 0 ? 1 : 0);
+  return 2 * TRUST.indexOf(candidate.trust ?? 'claimed') + (failures === 0 ? 1 : 0);
 }
 
+/** From the least. */
+const TRUST: readonly CandidateTrust[] = ['claimed', 'given', 'reached'];
+
+const isBetter = ({ trust = 'claimed' }: ReachCandidate, before: ReachCandidate): boolean =>
+  TRUST.indexOf(trust) > TRUST.indexOf(before.trust ?? 'claimed');
+
 function merged(before: ReachCandidate, fresh: ReachCandidate): ReachCandidate {
-  const isFirstHand = before.claimedBy !== undefined && fresh.claimedBy === undefined;
-  const isNewer = fresh.seenMs > before.seenMs;
   return {
     ...before,
-    ...(isFirstHand ? { source: fresh.source, claimedBy: undefined } : {}),
-    // Of two claims the newer one counts: it pays for the probe.
-    ...(isNewer && before.claimedBy !== undefined && fresh.claimedBy !== undefined ? { claimedBy: fresh.claimedBy } : {}),
+    ...(isBetter(fresh, before) ? { source: fresh.source, trust: fresh.trust } : {}),
     scope: fresh.scope ?? before.scope,
     ip: fresh.ip ?? before.ip,
-    proven: before.proven === true || fresh.proven === true,
     isOwnRelay: before.isOwnRelay === true || fresh.isOwnRelay === true,
     seenMs: Math.max(before.seenMs, fresh.seenMs),
     expiresMs: Math.max(before.expiresMs ?? Infinity, fresh.expiresMs ?? Infinity),
@@ -146,13 +155,14 @@ export function laneOf({ kind, transport }: ReachCandidate): string {
 
 /** The first group is dialled first: what is near, what worked, private, public, and virtual bridges last. */
 function rankOf(known: Known): number {
-  const { scope = 'public', proven } = known.candidate;
+  const { scope = 'public', trust } = known.candidate;
+  const claimed = isClaimed(known) ? 1 : 0;
+  const isProven = trust === 'reached' && known.failures < MAX_PROVEN_FAILURES;
   if (known.again) return 16;
-  const hearsay = isHearsay(known) ? 1 : 0;
-  if (scope === 'virtual') return 8 + (proven === true ? 0 : 2) + hearsay;
-  if (scope === 'same_subnet' || scope === 'loopback' || scope === 'link_local') return hearsay;
-  if (proven === true && known.failures < MAX_PROVEN_FAILURES) return 2;
-  return (scope === 'private' ? 4 : 6) + hearsay;
+  if (scope === 'virtual') return 8 + (isProven ? 0 : 2) + claimed;
+  if (scope === 'same_subnet' || scope === 'loopback' || scope === 'link_local') return claimed;
+  if (isProven) return 2;
+  return (scope === 'private' ? 4 : 6) + claimed;
 }
 
 const familyOf = ({ candidate: { ip } }: Known): number => (ip === undefined ? 0 : ip.includes(':') ? 6 : 4);

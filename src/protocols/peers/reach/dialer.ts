@@ -1,10 +1,9 @@
 /** Which address of a peer is dialled when, and which attempt makes room for another. */
 
 import { type Millis } from '../../../base/machine.ts';
-import { bestOf, familyOf, isHearsay, type Known, laneOf } from './candidates.ts';
+import { bestOf, familyOf, isClaimed, type Known, laneOf } from './candidates.ts';
 import { type Attempt, type Entry, excludedBy, improves } from './entry.ts';
-import { type Claim, Hearsay } from './hearsay.ts';
-import { type ReachAction, type ReachRule } from './types.ts';
+import { type ReachAction, type ReachOptions, type ReachRule } from './types.ts';
 
 /** After which an attempt may have to make room for others: enough for three round trips of 300 ms. It gets another one later. */
 const PATIENCE_MS = 1000;
@@ -20,6 +19,7 @@ export interface DialerOptions {
   readonly attemptMs: number;
   readonly maxAttemptsPerPeer: number;
   readonly maxAttempts: number;
+  readonly mayTry: ReachOptions['mayTry'];
 }
 
 /** Why a candidate is not dialled now. */
@@ -38,7 +38,6 @@ interface DialerHooks {
 export class Dialer {
   readonly #options: DialerOptions;
   readonly #hooks: DialerHooks;
-  readonly hearsay: Hearsay = new Hearsay();
   /** Oldest first. Bounded by `maxAttempts`. */
   readonly #attempts = new Map<number, Attempt>();
   /** Peers that wait for a place of all. Bounded by the peers. */
@@ -55,7 +54,7 @@ export class Dialer {
     return this.#attempts.size;
   }
 
-  /** Why a candidate is not dialled for this peer; `undefined` when it may be. Rates are asked when it is dialled. */
+  /** Why a candidate is not dialled for this peer; `undefined` when it may be. `mayTry` is asked when it is dialled. */
   why(now: Millis, entry: Entry, known: Known): Verdict | undefined {
     const { candidate } = known;
     const { transports } = this.#options;
@@ -67,9 +66,6 @@ export class Dialer {
     if (excluded !== undefined) return { rule: 'policy', reason: excluded };
     if (now < known.pausedUntilMs) {
       return { rule: 'paused', reason: 'it led to something else than this peer a short time ago' };
-    }
-    if (isHearsay(known) && this.hearsay.wasProbed(now, claimOf(known))) {
-      return { rule: 'probed', reason: 'somebody else named it, it has had its probe, and there is no newer word' };
     }
     return undefined;
   }
@@ -210,16 +206,16 @@ export class Dialer {
 
   #dial(now: Millis, entry: Entry, known: Known, lane: string): void {
     const { candidate } = known;
-    const isProbe = isHearsay(known);
+    const isProbe = isClaimed(known);
     known.tries = known.round === entry.round ? known.tries + 1 : 1;
     known.round = entry.round;
     known.again = false;
-    if (isProbe && !this.hearsay.take(now, claimOf(known))) {
-      const reason = 'somebody else named it, and too many such addresses are probed now';
-      this.#hooks.refused(entry, known, { rule: 'rate', reason });
+    const { mayTry, staggerMs, attemptMs } = this.#options;
+    const reason = mayTry(now, entry.id, candidate);
+    if (reason !== undefined) {
+      this.#hooks.refused(entry, known, { rule: 'not_allowed', reason });
       return;
     }
-    const { staggerMs, attemptMs } = this.#options;
     const number = this.#number++;
     const deadlineMs = now + (isProbe ? Math.min(PROBE_MS, attemptMs) : attemptMs);
     const attempt: Attempt = { number, entry, known, lane, startMs: now, deadlineMs, abandoned: undefined };
@@ -230,9 +226,4 @@ export class Dialer {
     const { transport, addr, kind } = candidate;
     this.#hooks.act({ type: 'dial', attempt: number, id: entry.id, transport, addr, kind, isProbe });
   }
-}
-
-function claimOf({ candidate }: Known): Claim {
-  const { addr, ip, claimedBy = '', seenMs } = candidate;
-  return { addr, ip, claimedBy, seenMs };
 }

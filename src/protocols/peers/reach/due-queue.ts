@@ -69,7 +69,7 @@ export class DueQueue<T> {
 
   #up(start: number): void {
     const heap = this.#heap;
-    for (let at = start; at > 0; ) {
+    for (let at = start; at > 0;) {
       const parent = (at - 1) >> 1;
       if (compare(heap[parent]!, heap[at]!) <= 0) return;
       [heap[parent], heap[at]] = [heap[at]!, heap[parent]!];
@@ -79,7 +79,7 @@ export class DueQueue<T> {
 
   #down(start: number): void {
     const heap = this.#heap;
-    for (let at = start; ; ) {
+    for (let at = start; ;) {
       let least = at;
       for (const child of [2 * at + 1, 2 * at + 2]) {
         if (child < heap.length && compare(heap[child]!, heap[least]!) < 0) least = child;

@@ -102,18 +102,14 @@ export function improves(kind: ReachKind, open: ReachPath | undefined): boolean 
   return open === undefined || (open.kind === 'relay' && kind !== 'relay');
 }
 
-/** Whether the policy excludes a kind of path. */
+/** Why the policy excludes a kind of path; `undefined` when it does not. */
 export function excludedBy(policy: ReachPolicy, kind: ReachKind, isOwnRelay: boolean): string | undefined {
-  switch (policy) {
-    case 'any':
-      return undefined;
-    case 'direct':
-      return kind === 'relay' ? 'the policy for this peer allows no relays' : undefined;
-    case 'no_third_party':
-      return kind === 'direct' ? undefined : 'the policy for this peer allows nobody in between';
-    case 'own_relays':
-      return kind === 'relay' && !isOwnRelay ? 'the policy for this peer allows own relays only' : undefined;
-    case 'relayed':
-      return kind === 'relay' ? undefined : 'the policy for this peer allows relays only';
-  }
+  const allowed: Readonly<Record<ReachPolicy, boolean>> = {
+    any: true,
+    direct: kind !== 'relay',
+    no_third_party: kind === 'direct',
+    own_relays: kind !== 'relay' || isOwnRelay,
+    relayed: kind === 'relay',
+  };
+  return allowed[policy] ? undefined : `the policy for this peer is ${policy}`;
 }

@@ -15,9 +15,7 @@ const RULES: Readonly<Record<ReachRule, string>> = {
   expired: 'expired',
   policy: 'policy',
   transport: 'transport not used',
-  claim: 'refused',
-  probed: 'probed before',
-  rate: 'too many probes',
+  not_allowed: 'not allowed',
   paused: 'resting',
   share: 'too many of this source',
 };
@@ -32,12 +30,11 @@ export function explainText(explanation: ReachExplanation): string {
       ? `not connected${explanation.isSeeking ? ', being tried' : ''}`
       : `connected ${named(path)}, since ${ago(path.sinceMs)}, ${path.side === 'responder' ? 'dialled by this node' : 'dialled by the peer'}`,
   );
-  if (lastLoss !== undefined) lines.push(`last connection lost ${ago(lastLoss.atMs)}: ${printableText(lastLoss.reason)}`);
+  if (lastLoss !== undefined)
+    lines.push(`last connection lost ${ago(lastLoss.atMs)}: ${printableText(lastLoss.reason)}`);
   if (nextRoundMs !== undefined) lines.push(`tried again in ${Math.max(0, (nextRoundMs - atMs) / 1000).toFixed(1)} s`);
   lines.push(`candidates: ${candidates.length}`);
   for (const each of candidates) {
-    const claimed = each.claimedBy !== undefined && !each.proven ? `, named by ${printableText(each.claimedBy)}` : '';
-    const proof = each.proven ? ', proven' : '';
     const what =
       each.state === 'dialling'
         ? 'being dialled'
@@ -47,7 +44,7 @@ export function explainText(explanation: ReachExplanation): string {
             ? 'not dialled'
             : `${ago(each.last.endMs)} ${resultOf(each.last)}`;
     const reason = each.reason === undefined ? '' : ` (${printableText(each.reason)})`;
-    lines.push(`  ${named(each)}, ${printableText(each.source)}, ${each.scope}${proof}${claimed}: ${what}${reason}`);
+    lines.push(`  ${named(each)}, ${printableText(each.source)}, ${each.scope}, ${each.trust}: ${what}${reason}`);
   }
   if (attempts.length > 0) lines.push(`attempts: ${attempts.length}`);
   for (const each of attempts) lines.push(`  ${ago(each.startMs)} ${named(each)}: ${resultOf(each)}`);
@@ -61,7 +58,15 @@ export function explainText(explanation: ReachExplanation): string {
   return lines.join('\n');
 }
 
-function named({ transport, addr, kind }: { readonly transport: string; readonly addr: string; readonly kind: string }): string {
+function named({
+  transport,
+  addr,
+  kind,
+}: {
+  readonly transport: string;
+  readonly addr: string;
+  readonly kind: string;
+}): string {
   return `${kind} ${printableText(transport)} ${printableText(addr)}`;
 }
 

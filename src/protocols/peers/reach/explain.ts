@@ -1,6 +1,7 @@
 /** Why a peer is reached as it is, or is not: all that the reach machine knows of it, and what would help. */
 
 import { type Millis } from '../../../base/machine.ts';
+import { type CandidateTrust } from '../../../core/candidate.ts';
 import { type PeerId } from '../../../core/peer-id.ts';
 import { type Known } from './candidates.ts';
 import { type Entry } from './entry.ts';
@@ -22,9 +23,7 @@ export interface ExplainedCandidate {
   readonly kind: ReachKind;
   readonly source: string;
   readonly scope: AddressScope;
-  readonly proven: boolean;
-  /** Who named it, if it is hearsay. */
-  readonly claimedBy: string | undefined;
+  readonly trust: CandidateTrust;
   readonly state: 'dialling' | 'waiting' | 'tried' | 'not_dialled';
   /** The latest attempt. */
   readonly last: AttemptRecord | undefined;
@@ -65,7 +64,7 @@ export function explanationOf(
   why: (known: Known) => { readonly rule: ReachRule; readonly reason: string } | undefined,
 ): ReachExplanation {
   const candidates = [...entry.candidates.values()].map((known): ExplainedCandidate => {
-    const { transport, addr, kind, source, scope = 'public', proven = false, claimedBy } = known.candidate;
+    const { transport, addr, kind, source, scope = 'public', trust = 'claimed' } = known.candidate;
     const verdict = known.attempt === undefined ? why(known) : undefined;
     const isWaiting = entry.isSeeking && verdict === undefined && (known.round < entry.round || known.again);
     const state =
@@ -77,7 +76,7 @@ export function explanationOf(
             ? 'tried'
             : 'not_dialled';
     const { rule, reason } = verdict ?? { rule: undefined, reason: undefined };
-    return { transport, addr, kind, source, scope, proven, claimedBy, state, last: known.last, rule, reason };
+    return { transport, addr, kind, source, scope, trust, state, last: known.last, rule, reason };
   });
   const { path, nextRoundMs } = entry;
   return {
@@ -130,8 +129,10 @@ function helpFor(entry: Entry, candidates: readonly ExplainedCandidate[]): reado
   const rules = new Set([...refused.map(({ rule }) => rule), ...candidates.map(({ rule }) => rule)]);
   if (rules.has('policy')) add('The policy for this peer excludes paths that are known: allow them.');
   if (rules.has('transport')) add('A transport is known that this node does not use: add it to `transports`.');
-  if (rules.has('probed') || rules.has('claim')) {
-    add('Others named addresses that prove nothing: name a contact, or let the peer connect to this node once.');
+  if (candidates.some(({ trust, last }) => trust === 'claimed' && last?.result !== 'open')) {
+    add(
+      'Others named addresses without a proof, which are tried once: name a contact, or let the peer connect to this node.',
+    );
   }
   return [...counts].toSorted((a, b) => b[1] - a[1]).map(([sentence]) => sentence);
 }

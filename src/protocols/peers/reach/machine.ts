@@ -7,7 +7,7 @@
  */
 
 import { toHex } from '../../../base/bytes.ts';
-import { assertBytes, quantity, wholeNumber } from '../../../base/checks.ts';
+import { assertBytes, assertFunction, quantity, wholeNumber } from '../../../base/checks.ts';
 import { type Machine, type Millis, type Output } from '../../../base/machine.ts';
 import { Outbox } from '../../../base/outbox.ts';
 import { createSeededRandom, type SeededRandom } from '../../../base/seeded-random.ts';
@@ -73,6 +73,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
   /** @throws {TypeError | RangeError} for options out of bounds. */
   constructor(options: ReachOptions) {
     assertBytes(options.seed, 'seed');
+    assertFunction(options.mayTry, 'mayTry');
     this.#random = createSeededRandom(toHex(options.seed));
     this.#limits = {
       roundMs: quantity(options.roundMs, 'roundMs', 30_000, 1, MAX_TIME_MS),
@@ -82,6 +83,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     };
     this.#dialer = new Dialer(
       {
+        mayTry: options.mayTry,
         prefer: options.prefer ?? ['tcp', 'quic'],
         transports: options.transports,
         headStartMs: quantity(options.headStartMs, 'headStartMs', 250, 0, 10_000),
@@ -180,15 +182,11 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     if (entry === undefined) return;
     if (candidate.addr.length > MAX_ADDR_CHARACTERS) {
       const addr = `${candidate.addr.slice(0, MAX_ADDR_CHARACTERS - 1)}…`;
-      this.#refuse(entry, { ...candidate, addr }, { rule: 'claim', reason: 'the address is too long' });
-      return;
-    }
-    if (candidate.refusal !== undefined) {
-      this.#refuse(entry, candidate, { rule: 'claim', reason: candidate.refusal });
+      this.#refuse(entry, { ...candidate, addr }, { rule: 'not_allowed', reason: 'the address is too long' });
       return;
     }
     entry.candidates.expire(now);
-    const known = entry.candidates.add(candidate);
+    const known = entry.candidates.add(now, candidate);
     if (known === undefined) {
       const reason = `the peer has too many candidates of ${candidate.source}`;
       this.#refuse(entry, candidate, { rule: 'share', reason });
@@ -221,8 +219,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     if (result.type === 'open') {
       known.failures = 0;
       known.again = false;
-      known.candidate = { ...known.candidate, proven: true };
-      this.#dialer.hearsay.forget(addr);
+      known.candidate = { ...known.candidate, trust: 'reached' };
       if (improves(kind, entry.path)) this.#use(entry, { transport, addr, kind, side: 'responder' });
     } else {
       const { reason } = result;
@@ -250,7 +247,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     this.#used(entry);
     if (path.side === 'responder') {
       const known = entry.candidates.find(path.kind, path.transport, path.addr);
-      if (known !== undefined) known.candidate = { ...known.candidate, proven: true };
+      if (known !== undefined) known.candidate = { ...known.candidate, trust: 'reached' };
     }
     this.#use(entry, path);
     this.#advance(entry);
@@ -451,4 +448,3 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
 }
 
 const later = (now: Millis, atMs: Millis): Millis => (atMs > now ? atMs : Infinity);
-

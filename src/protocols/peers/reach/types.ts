@@ -2,6 +2,7 @@
 
 import { type Millis } from '../../../base/machine.ts';
 import { type Side } from '../../../core/accept.ts';
+import { type CandidateTrust } from '../../../core/candidate.ts';
 import { type PeerId } from '../../../core/peer-id.ts';
 
 /** How a path leads to the peer: dialled, opened by both sides at once through NATs, or by way of another node. */
@@ -26,15 +27,8 @@ export interface ReachCandidate {
   readonly scope?: AddressScope | undefined;
   /** Its IP, canonical; absent when it has none. */
   readonly ip?: string | undefined;
-  /** It has led to this peer before, or a dial-back has shown it. @default false */
-  readonly proven?: boolean | undefined;
-  /**
-   * Who says so, for an address that is neither from this node's own list nor seen on its own LAN: the peer that sent it, or the signer
-   * of the record. Such an address may be a victim's, so without proof it gets one small probe.
-   */
-  readonly claimedBy?: string | undefined;
-  /** Why it must not be dialled, as a sentence: the verdict of `whyNotProbed` of `src/net/probe-targets.ts`. It is kept for `explain`. */
-  readonly refusal?: string | undefined;
+  /** Why it may be tried: `reached` ones come before others, `claimed` ones after them and as small probes. @default 'claimed' */
+  readonly trust?: CandidateTrust | undefined;
   /** The relay is of this node's own list. @default false */
   readonly isOwnRelay?: boolean | undefined;
   /** When the source last confirmed it. Compared with other candidates only, so any clock will do. */
@@ -146,12 +140,8 @@ export type ReachRule =
   | 'policy'
   /** This node does not use the transport. */
   | 'transport'
-  /** It must not be dialled because of somebody's claim. */
-  | 'claim'
-  /** It was claimed and probed before, and there is no newer word. */
-  | 'probed'
-  /** Too many claimed addresses are probed now. */
-  | 'rate'
+  /** `mayTry` refused it. */
+  | 'not_allowed'
   /** It has led to something else than this peer a short time ago. */
   | 'paused'
   /** The peer has too many candidates of this source. */
@@ -196,6 +186,13 @@ export interface MaintainOptions {
 export interface ReachOptions {
   /** 16 random bytes, for the jitter of pauses. */
   readonly seed: Uint8Array;
+  /**
+   * Asked before each attempt. It refuses what the lists exclude, and claimed addresses that must not be tried, that were tried before,
+   * or that are too many (`ProbeTargets.takeCandidate`); each yes counts as a try.
+   *
+   * @returns why the address must not be tried, as a sentence.
+   */
+  readonly mayTry: (now: Millis, id: PeerId, candidate: ReachCandidate) => string | undefined;
   /** Transports in the order in which they are tried; others come after them. @default ['tcp', 'quic'] */
   readonly prefer?: readonly string[] | undefined;
   /** Transports that may be used. @default all */

@@ -73,7 +73,7 @@ describe('dialling a peer', () => {
     give('[2001:db8::1]:4000', {});
     give('[2001:db8::2]:4000', {});
     give('10.1.0.1:4000', { scope: 'private' });
-    give('203.0.113.9:4000', { proven: true });
+    give('203.0.113.9:4000', { trust: 'reached' });
     give('10.0.0.2:4000', { scope: 'same_subnet' });
     world.machine.want(0, ALICE);
     world.advance(100);
@@ -182,7 +182,9 @@ describe('dialling a peer', () => {
     const tries = world.dials.filter(({ addr }) => addr === '198.51.100.1:4000');
     assert.equal(tries.length, 2);
     assert.equal(world.of('reached').length, 1);
-    const tried = world.machine.explain(world.nowMs, ALICE)!.attempts.filter(({ addr }) => addr === '198.51.100.1:4000');
+    const tried = world.machine
+      .explain(world.nowMs, ALICE)!
+      .attempts.filter(({ addr }) => addr === '198.51.100.1:4000');
     assert.deepEqual(
       tried.map(({ rule, result }) => [rule, result]),
       [

@@ -5,8 +5,17 @@ import { describe, it } from 'node:test';
 import { type PeerId } from '../../../../src/core/peer-id.ts';
 import { ReachMachine, type WantToken } from '../../../../src/protocols/peers/reach/machine.ts';
 import { type FailureReason, type ReachKind } from '../../../../src/protocols/peers/reach/types.ts';
-import { array, assert as check, constantFrom, nat, oneof, property, record, tuple } from '../../../support/fast-check.ts';
-import { candidate, failing, id, open, ReachWorld } from './reach-world.ts';
+import {
+  array,
+  assert as check,
+  constantFrom,
+  nat,
+  oneof,
+  property,
+  record,
+  tuple,
+} from '../../../support/fast-check.ts';
+import { candidate, failing, id, mayTryOf, open, ReachWorld } from './reach-world.ts';
 
 const REASONS: readonly FailureReason[] = [
   'refused',
@@ -29,7 +38,11 @@ const MAX_ATTEMPTS = 12;
 
 const peer = nat({ max: PEERS - 1 });
 const operation = oneof(
-  record({ do: constantFrom('want', 'unwant', 'maintain', 'drop', 'searched', 'disconnected', 'wake'), peer, n: nat(9) }),
+  record({
+    do: constantFrom('want', 'unwant', 'maintain', 'drop', 'searched', 'disconnected', 'wake'),
+    peer,
+    n: nat(9),
+  }),
   record({ do: constantFrom('candidate'), peer, n: nat(40), kind: constantFrom(...KINDS), how: nat(7) }),
   record({ do: constantFrom('outcome'), peer, n: nat(20), how: nat(REASONS.length) }),
   record({ do: constantFrom('connected'), peer, n: nat(9), kind: constantFrom(...KINDS) }),
@@ -38,7 +51,7 @@ const operation = oneof(
 
 /** The machine beside what must hold of it, with outcomes in any order. */
 class Model {
-  readonly machine = new ReachMachine({ seed: new Uint8Array(16), maxAttempts: MAX_ATTEMPTS });
+  readonly machine = new ReachMachine({ seed: new Uint8Array(16), mayTry: mayTryOf(), maxAttempts: MAX_ATTEMPTS });
   nowMs = 0;
   readonly running = new Map<number, PeerId>();
   readonly numbers = new Set<number>();
@@ -61,7 +74,8 @@ class Model {
         const { event } = output;
         if (event.type === 'reached' || event.type === 'unreachable') this.waiting.delete(event.id);
         if (event.type === 'reached') this.connected.add(event.id);
-        if (event.type === 'unreachable') assert.ok(!this.connected.has(event.id), 'a connected peer is not unreachable');
+        if (event.type === 'unreachable')
+          assert.ok(!this.connected.has(event.id), 'a connected peer is not unreachable');
         if (event.type === 'tried') this.tried++;
       } else if (output.transmit.type === 'dial') {
         const { attempt, id: dialled } = output.transmit;
@@ -76,7 +90,7 @@ class Model {
         this.machine.outcome(this.nowMs, output.transmit.attempt, this.#end(output.transmit.attempt, 'abandoned'));
       }
     }
-    assert.fail('the machine never waits');
+    return assert.fail('the machine never waits');
   }
 
   #end(attempt: number, reason: FailureReason) {
@@ -114,7 +128,8 @@ function run(operations: readonly { readonly do: string; readonly peer: number; 
     } else if (each.do === 'unwant') {
       const [back] = model.tokens.splice(each.n % Math.max(1, model.tokens.length), 1);
       if (back !== undefined) machine.unwant(nowMs, back.token);
-      if (back !== undefined && !model.tokens.some((other) => other.peer === back.peer)) model.waiting.delete(back.peer);
+      if (back !== undefined && !model.tokens.some((other) => other.peer === back.peer))
+        model.waiting.delete(back.peer);
     } else if (each.do === 'maintain') {
       model.maintained.add(who);
       machine.maintain(nowMs, who);
@@ -129,7 +144,7 @@ function run(operations: readonly { readonly do: string; readonly peer: number; 
         candidate(`198.51.100.${each.n}:4000`, {
           kind,
           transport: how & 1 ? 'tcp' : 'quic',
-          claimedBy: how & 2 ? `claimer ${how}` : undefined,
+          trust: how & 2 ? 'claimed' : 'given',
           expiresMs: how & 4 ? nowMs + 5000 : undefined,
           seenMs: nowMs,
         }),
@@ -203,9 +218,9 @@ describe('whatever happens in whatever order', () => {
             atMs,
             given: candidate(`192.0.2.${addr}:4000`, {
               transport: each.transport,
-              kind: each.kind as ReachKind,
+              kind: each.kind,
               scope: each.scope as 'public',
-              claimedBy: isClaimed ? 'mallory' : undefined,
+              trust: isClaimed ? 'claimed' : 'given',
               source: isClaimed ? 'exchange' : 'cache',
             }),
           })),

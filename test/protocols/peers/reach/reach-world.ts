@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { type PeerId } from '../../../../src/core/peer-id.ts';
+import { type ProbeLimits, ProbeTargets } from '../../../../src/net/probe-targets.ts';
+import { parseUdpAddr } from '../../../../src/net/socket-address.ts';
 import { ReachMachine } from '../../../../src/protocols/peers/reach/machine.ts';
 import {
   type AttemptResult,
@@ -28,8 +30,18 @@ export const failing = (reason: Extract<AttemptResult, { type: 'failed' }>['reas
 export type Dial = Extract<ReachAction, { type: 'dial' }> & { readonly atMs: number };
 
 export function candidate(addr: string, more: Partial<ReachCandidate> = {}): ReachCandidate {
-  const ip = /^\[/.test(addr) ? addr.slice(1, addr.indexOf(']')) : addr.split(':')[0];
-  return { transport: 'tcp', addr, kind: 'direct', source: 'contacts', seenMs: 0, ip, ...more };
+  const ip = addr.startsWith('[') ? addr.slice(1, addr.indexOf(']')) : addr.split(':')[0];
+  return { transport: 'tcp', addr, kind: 'direct', source: 'contacts', trust: 'given', seenMs: 0, ip, ...more };
+}
+
+/** `mayTry` as `openPeers` has it: this host has a public address. */
+export function mayTryOf(limits: ProbeLimits = { maxProbes: 256, maxProbesPerIp: 8 }): ReachOptions['mayTry'] {
+  const targets = new ProbeTargets(limits);
+  const own = [parseUdpAddr('192.0.2.200:1')];
+  return (now, peer, { addr, source, seenMs, trust }) => {
+    const given = { id: peer, addr, source, seenMs, expiresMs: Infinity, trust };
+    return targets.takeCandidate(now, given, parseUdpAddr(addr), own);
+  };
 }
 
 /** Drives one machine. */
@@ -40,7 +52,7 @@ export class ReachWorld {
   readonly events: (ReachEvent & { readonly atMs: number })[] = [];
   readonly searches: { readonly id: PeerId; readonly atMs: number }[] = [];
   /** Attempts without an outcome. */
-  readonly running = new Map<number, Dial>();
+  readonly running: Map<number, Dial> = new Map<number, Dial>();
   readonly abandoned: number[] = [];
   mostRunning = 0;
   readonly #answers: { readonly atMs: number; readonly attempt: number; readonly result: AttemptResult }[] = [];
@@ -49,7 +61,7 @@ export class ReachWorld {
   onSearch: (id: PeerId) => void = (peer) => this.machine.searched(this.nowMs, peer);
 
   constructor(answer: (dial: Dial) => Answer | undefined, options: Partial<ReachOptions> = {}) {
-    this.machine = new ReachMachine({ seed: new Uint8Array(16), ...options });
+    this.machine = new ReachMachine({ seed: new Uint8Array(16), mayTry: mayTryOf(), ...options });
     this.#answer = answer;
   }
 
@@ -58,13 +70,16 @@ export class ReachWorld {
     for (let outputs = 0; outputs < 100_000; outputs++) {
       const output = this.machine.poll();
       if (output.type === 'wait') {
-        assert.ok(output.until === undefined || output.until > this.nowMs, `a wait until ${output.until} at ${this.nowMs}`);
+        assert.ok(
+          output.until === undefined || output.until > this.nowMs,
+          `a wait until ${output.until} at ${this.nowMs}`,
+        );
         return output.until;
       }
       if (output.type === 'event') this.events.push({ ...output.event, atMs: this.nowMs });
       else this.#act(output.transmit);
     }
-    assert.fail('the machine never waits');
+    return assert.fail('the machine never waits');
   }
 
   /** Lets time pass, with everything that is due in between. */

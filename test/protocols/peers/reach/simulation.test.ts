@@ -8,7 +8,7 @@ import { type PeerId } from '../../../../src/core/peer-id.ts';
 import { DueQueue } from '../../../../src/protocols/peers/reach/due-queue.ts';
 import { ReachMachine } from '../../../../src/protocols/peers/reach/machine.ts';
 import { type AttemptResult, type ReachAction } from '../../../../src/protocols/peers/reach/types.ts';
-import { candidate, id } from './reach-world.ts';
+import { candidate, id, mayTryOf } from './reach-world.ts';
 
 const NODES = 500;
 const FRIENDS = 3;
@@ -42,7 +42,7 @@ function simulate(seed: number) {
   let nowMs = 0;
   let [dials, connects, port] = [0, 0, 1024];
 
-  const fresh = (): ReachMachine => new ReachMachine({ seed: random.bytes(16) });
+  const fresh = (): ReachMachine => new ReachMachine({ seed: random.bytes(16), mayTry: mayTryOf() });
   const place = (node: Node): void => {
     node.addr = `198.51.${node.index >> 8}.${node.index & 255}:${port++}`;
     owners.set(node.addr, node);
@@ -71,7 +71,8 @@ function simulate(seed: number) {
         return;
       }
       if (output.type === 'transmit') act(node, output.transmit);
-      else if (output.event.type !== 'tried') hash.update(`${nowMs} ${node.index} ${output.event.type} ${output.event.id}\n`);
+      else if (output.event.type !== 'tried')
+        hash.update(`${nowMs} ${node.index} ${output.event.type} ${output.event.id}\n`);
     }
   };
   const outcome = (node: Node, life: number, attempt: number, result: AttemptResult): void => {
@@ -97,9 +98,9 @@ function simulate(seed: number) {
         if (node.life !== life || !node.isUp) return;
         const give = (addr: string, more: object): void =>
           node.machine.candidate(nowMs, target.id, candidate(addr, { seenMs: nowMs, ...more }));
-        give(`198.51.100.${below(250)}:${1024 + below(60_000)}`, { source: 'cache', proven: true });
-        give(`203.0.113.${below(50)}:5000`, { source: 'exchange', claimedBy: `liar ${below(20)}` });
-        for (const transport of ['tcp', 'quic']) give(target.addr, { transport });
+        give(`198.51.100.${below(250)}:${1024 + below(60_000)}`, { source: 'cache', trust: 'reached' });
+        give(`203.0.113.${below(50)}:5000`, { source: 'exchange', trust: 'claimed' });
+        if (target.addr !== '') for (const transport of ['tcp', 'quic']) give(target.addr, { transport });
         node.machine.searched(nowMs, target.id);
         pump(node);
       });
@@ -154,7 +155,7 @@ function simulate(seed: number) {
       for (const other of node.connected) later(below(2000), () => lose(nodes[other]!, node, 'gone'));
       later(1000 + below(4000), () => {
         owners.delete(node.addr);
-        for (const other of [...node.connected]) lose(nodes[other]!, node, 'restarted');
+        for (const other of node.connected) lose(nodes[other]!, node, 'restarted');
         node.isUp = true;
         node.machine = fresh();
         start(node);
@@ -178,7 +179,9 @@ function simulate(seed: number) {
     for (const run of events.takeDue(nowMs)) run();
   }
   const missing = nodes.flatMap((node) =>
-    node.friends.filter((friend) => friend !== node.index && !node.connected.has(friend)).map((friend) => [node.index, friend]),
+    node.friends
+      .filter((friend) => friend !== node.index && !node.connected.has(friend))
+      .map((friend) => [node.index, friend]),
   );
   return { hash: hash.digest('hex'), missing, dials, connects, victimProbes };
 }
