@@ -9,7 +9,8 @@ import { type Bytes, concatBytes, copyBytes, decodeText, encodeText, viewFrom } 
 import { assertString, describeValue, wholeNumber } from '../base/checks.ts';
 import { type PeerId, PEER_ID_CHARACTERS, isPeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { encodeVarint, readVarint } from '../base/varint.ts';
+import { FieldReader } from '../base/field-reader.ts';
+import { encodeVarint } from '../base/varint.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { type KeyRegistry, type Signer } from '../identity/key-algorithm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
@@ -130,7 +131,7 @@ export interface UnverifiedRecord {
 export function readPeerRecord(bytes: Uint8Array): UnverifiedRecord | undefined {
   if (bytes.length > MAX_RECORD_BYTES) return undefined;
   const record = copyBytes(bytes);
-  const reader = new RecordReader(record);
+  const reader = new FieldReader(record);
   if (reader.byte() !== VERSION) return undefined;
   const kind = reader.byte();
   const issuedMs = reader.varint();
@@ -188,7 +189,7 @@ export function withoutAddrs(bytes: Bytes, keep: (addr: string) => boolean): Byt
 
 /** The UTF-8 bytes of an entry that contains an address. */
 function textOf(entry: Bytes): Bytes {
-  const reader = new RecordReader(entry);
+  const reader = new FieldReader(entry);
   reader.at = 1;
   return reader.prefixed(MAX_ADDR_BYTES);
 }
@@ -205,7 +206,7 @@ export function mergeCopies(bytes: Bytes, other: Bytes): Bytes {
 }
 
 function entriesOf(bytes: Bytes): { readonly start: number; readonly end: number; readonly entries: readonly Bytes[] } {
-  const reader = new RecordReader(bytes);
+  const reader = new FieldReader(bytes);
   reader.at = 2;
   reader.varint();
   reader.varint();
@@ -236,45 +237,4 @@ export function leadsTo(text: string, id: PeerId): boolean {
 
 function prefixed(bytes: Uint8Array): Bytes {
   return concatBytes(encodeVarint(bytes.length), bytes);
-}
-
-/** Reads fields one after the other; after the first missing one, all further fields are empty. */
-class RecordReader {
-  readonly #bytes: Bytes;
-  at = 0;
-  failed = false;
-
-  constructor(bytes: Bytes) {
-    this.#bytes = bytes;
-  }
-
-  fail<T>(instead: T): T {
-    this.failed = true;
-    return instead;
-  }
-
-  byte(): number {
-    return this.#bytes[this.at++] ?? this.fail(0);
-  }
-
-  varint(): number {
-    const read = readVarint(this.#bytes, this.at);
-    // One encoding for each value: an overlong form would be another record with the same meaning.
-    if (read === undefined || encodeVarint(read.value).length !== read.end - this.at) return this.fail(0);
-    this.at = read.end;
-    return read.value;
-  }
-
-  prefixed(maxBytes: number): Bytes {
-    const length = this.varint();
-    return length > maxBytes ? this.fail(new Uint8Array(0)) : this.take(length);
-  }
-
-  take(length: number): Bytes {
-    const end = this.at + length;
-    if (this.failed || end > this.#bytes.length) return this.fail(new Uint8Array(0));
-    const bytes = viewFrom(this.#bytes, this.at, end);
-    this.at = end;
-    return bytes;
-  }
 }

@@ -63,6 +63,8 @@ export interface DatagramOptions {
   readonly reusePort?: boolean | undefined;
   /** Allows several sockets on one port, each of which gets every broadcast and multicast datagram. @default false */
   readonly reuseAddress?: boolean | undefined;
+  /** Whether `::` leaves IPv4 to another socket, which may then have the same port. @default false */
+  readonly ipv6Only?: boolean | undefined;
   /** Requested kernel buffer size. @default the system's */
   readonly recvBufferBytes?: number | undefined;
   /** Requested kernel buffer size. @default the system's */
@@ -109,8 +111,10 @@ export interface DatagramSocket {
    * @throws {RangeError} for a port or a TTL out of range.
    */
   send(payload: Uint8Array, ip: string, port: number, ttl?: number): void;
-  /** Sets the hop limit of unicast datagrams, 1 to 255. @default 64 */
+  /** Sets the hop limit of unicast and broadcast datagrams, 1 to 255. @default 64 */
   setTtl(ttl: number): void;
+  /** Sets the hop limit of multicast datagrams, 1 to 255. @default 1: they stay on their link */
+  setMulticastTtl(ttl: number): void;
   /** Whether sending to broadcast addresses is allowed; it fails otherwise. @default false */
   setBroadcast(allowed: boolean): void;
   /**

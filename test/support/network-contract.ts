@@ -208,6 +208,56 @@ export function networkContract(
       assert.throws(() => socket.send(Uint8Array.of(1), w.farIp, 9), Error);
     });
 
+    test('a broadcast on the loopback network is heard by all sockets of the port, a datagram to one address by one', async (w) => {
+      const bind = { ip: '0.0.0.0', port: 0 };
+      const first = await w.near.bindUdp({ bind, reuseAddress: true });
+      const { port } = first.address;
+      const others = [await w.near.bindUdp({ bind: first.address, reuseAddress: true })];
+      others.push(await w.near.bindUdp({ bind: first.address, reuseAddress: true }));
+      const asker = await w.near.bindUdp({ bind });
+      asker.setBroadcast(true);
+      asker.setTtl(1);
+      const heard = Promise.all([first, ...others].map(nextDatagram));
+      asker.send(Uint8Array.of(7), '127.255.255.255', port);
+      for (const { payload, from } of await heard) {
+        assert.deepEqual([[...payload], from], [[7], { ip: '127.0.0.1', port: asker.address.port }]);
+      }
+      let alone = 0;
+      for (const socket of [first, ...others]) socket.sink = { onDatagram: () => void alone++ };
+      asker.send(Uint8Array.of(8), '127.0.0.1', port);
+      const back = nextDatagram(asker);
+      asker.send(Uint8Array.of(9), '127.0.0.1', asker.address.port);
+      await back;
+      assert.equal(alone, 1);
+      await Promise.all([first, ...others, asker].map((socket) => socket.close()));
+    });
+
+    test('an IPv6-only wildcard leaves IPv4 on its port to another socket, and takes none', async (w) => {
+      const six = await w.near.bindUdp({ bind: { ip: '::', port: 0 }, ipv6Only: true });
+      const four = await w.near.bindUdp({ bind: { ip: '0.0.0.0', port: six.address.port } });
+      await rejects(w.near.bindUdp({ bind: { ip: '::', port: six.address.port } }), 'in_use', 'local');
+      const asker = await w.near.bindUdp({ bind: { ip: '::', port: 0 } });
+      const heard = Promise.all([nextDatagram(six), nextDatagram(four)]);
+      asker.send(Uint8Array.of(6), '::1', six.address.port);
+      asker.send(Uint8Array.of(4), '127.0.0.1', six.address.port);
+      assert.deepEqual(
+        (await heard).map(({ payload }) => [...payload]),
+        [[6], [4]],
+      );
+      const failed = nextFailure(six);
+      six.send(Uint8Array.of(1), '127.0.0.1', 9);
+      assert.notEqual(await failed, '');
+      await Promise.all([six, four, asker].map((socket) => socket.close()));
+    });
+
+    test('hop limits of multicast are 1 to 255', async (w) => {
+      const socket = await w.near.bindUdp({ bind: { ip: '0.0.0.0', port: 0 } });
+      socket.setMulticastTtl(255);
+      assert.throws(() => socket.setMulticastTtl(0), RangeError);
+      assert.throws(() => socket.setMulticastTtl(256), RangeError);
+      await socket.close();
+    });
+
     test('a group is heard by all sockets of the port that joined it, the sender’s host included', async (w) => {
       const bind = { ip: '0.0.0.0', port: 0 };
       const group = '239.77.7.7';

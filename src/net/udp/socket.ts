@@ -23,12 +23,12 @@ const sameAddress = (
  * @throws (by rejection) {P2PError} `in_use`, `unreachable` or `unsupported`, with address and port; `signal.reason`.
  */
 export function bindSystemUdp(options: DatagramOptions): Promise<DatagramSocket> {
-  const { bind, signal, reusePort = false, reuseAddress = false } = options;
+  const { bind, signal, reusePort = false, reuseAddress = false, ipv6Only = false } = options;
   const lookup = sameAddress;
   // `[::]` accepts both families; a concrete IPv6 address only its own.
   const socketOptions: SocketOptions =
     ipVersion(bind.ip) === 6
-      ? { type: 'udp6', ipv6Only: bind.ip !== '::', reusePort, reuseAddr: reuseAddress, lookup }
+      ? { type: 'udp6', ipv6Only: ipv6Only || bind.ip !== '::', reusePort, reuseAddr: reuseAddress, lookup }
       : { type: 'udp4', reusePort, reuseAddr: reuseAddress, lookup };
   const socket = createSocket(socketOptions);
   return new Promise<DatagramSocket>((resolve, reject) => {
@@ -129,6 +129,10 @@ class SystemDatagramSocket implements DatagramSocket {
   setTtl(ttl: number): void {
     this.#ttl = checkedTtl(ttl);
     this.#socket.setTTL(ttl);
+  }
+
+  setMulticastTtl(ttl: number): void {
+    this.#socket.setMulticastTTL(checkedTtl(ttl));
   }
 
   setBroadcast(allowed: boolean): void {

@@ -6,6 +6,18 @@ export interface Sharing {
   readonly reuseAddress?: boolean | undefined;
 }
 
+/** How a socket shares its port, and which addresses it takes. */
+export interface Bound extends Sharing {
+  readonly bind: { readonly ip: string };
+  readonly ipv6Only?: boolean | undefined;
+}
+
+/** Whether two sockets of one port exclude each other. */
+export function excludes(a: Bound, b: Bound): boolean {
+  const isSplit = (one: Bound, other: Bound): boolean => one.ipv6Only === true && !other.bind.ip.includes(':');
+  return overlaps(a.bind.ip, b.bind.ip) && !isSplit(a, b) && !isSplit(b, a) && !canShare(a, b);
+}
+
 /** Whether two addresses of one port would get the same packets: `::` is everything, `0.0.0.0` all of IPv4. */
 export function overlaps(a: string, b: string): boolean {
   return a === b || covers(a, b) || covers(b, a);

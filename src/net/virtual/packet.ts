@@ -54,10 +54,13 @@ export function ipv4Text(bits: number): string {
 }
 
 const BROADCAST = 0xffff_ffff;
+/** 127.255.255.255, of the loopback interface. */
+const LOOPBACK_BROADCAST = 0x7fff_ffff;
 /** 224.0.0.0/4. */
 const MULTICAST_FIRST_BYTE = [224, 239] as const;
 
 function kindOf(ip: string, bits: number): IpKind {
+  if (bits === LOOPBACK_BROADCAST) return 'broadcast';
   if (isLoopbackIp(ip)) return 'loopback';
   if (isLinkLocalIp(ip)) return 'link_local';
   if (ip.includes(':')) return ip === '::' ? 'unspecified' : /^ff[0-9a-f]{2}:/.test(ip) ? 'multicast' : 'unicast';

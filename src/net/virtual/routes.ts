@@ -12,6 +12,8 @@ export interface Route {
 }
 
 const LOOPBACK = { ipv4: '127.0.0.1', ipv6: '::1' } as const;
+/** Reaches all sockets of the host, as a broadcast address of a LAN does there. */
+const LOOPBACK_BROADCAST = '127.255.255.255';
 /** The name of the loopback interface. */
 export const LOOPBACK_NAME = 'lo';
 
@@ -38,7 +40,7 @@ export class Routes {
 
   /** Whether the host has the address, on whatever interface. @param ip - without a zone. */
   isOwn(ip: string): boolean {
-    return this.#own.has(ip) || ip.startsWith('127.');
+    return this.#own.has(ip) || (ip.startsWith('127.') && ip !== LOOPBACK_BROADCAST);
   }
 
   /** Calls the listeners after a change. */
@@ -82,6 +84,7 @@ export class Routes {
   route(dst: PacketAddr, zone: string | undefined, boundIp: string | undefined): Route | undefined {
     const { isIpv6, kind } = dst;
     if (kind === 'unspecified') return undefined;
+    if (dst.ip === LOOPBACK_BROADCAST) return { via: undefined, srcIp: boundIp ?? LOOPBACK.ipv4 };
     if (kind === 'loopback' || this.isOwn(dst.ip)) {
       const srcIp = kind === 'loopback' ? (isIpv6 ? LOOPBACK.ipv6 : LOOPBACK.ipv4) : dst.ip;
       return { via: undefined, srcIp: boundIp ?? srcIp };

@@ -4,7 +4,7 @@ import { type BindFailure, bindError } from '../socket-errors.ts';
 import { type DatagramOptions, type DatagramSocket } from '../network.ts';
 import { type SocketHost } from './socket-host.ts';
 import { type Packet } from './packet.ts';
-import { canShare, freePort, overlaps } from './binding.ts';
+import { excludes, freePort } from './binding.ts';
 import { VirtualDatagramSocket } from './udp-socket.ts';
 
 export class UdpPorts {
@@ -27,9 +27,7 @@ export class UdpPorts {
       this.#release(socket),
     );
     const others = this.#sockets.get(port) ?? [];
-    if (others.some((other) => overlaps(other.address.ip, bind.ip) && !canShare(other.options, options))) {
-      return fail('in_use');
-    }
+    if (others.some((other) => excludes(other.options, options))) return fail('in_use');
     this.#sockets.set(port, [...others, socket]);
     return Promise.resolve(socket);
   }

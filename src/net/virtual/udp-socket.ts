@@ -34,6 +34,7 @@ export class VirtualDatagramSocket implements DatagramSocket {
   #multicastInterface: string | undefined;
   #mayBroadcast = false;
   #ttl = DEFAULT_TTL;
+  #multicastTtl = MULTICAST_TTL;
   #isClosed = false;
   /** The way to the host to which it sent last. */
   #lastDst: PacketAddr | undefined;
@@ -70,7 +71,7 @@ export class VirtualDatagramSocket implements DatagramSocket {
       stack.send(new Packet('udp', this.#lastSrc!, dst, copyMessage(payload), ttl ?? this.#ttl), this.#lastVia);
       return;
     }
-    if (this.address.ip !== '::' && this.address.ip.includes(':') !== dst.isIpv6) {
+    if (!this.#hasFamily(dst.isIpv6)) {
       this.#failed('EINVAL', ip, port);
       return;
     }
@@ -86,7 +87,7 @@ export class VirtualDatagramSocket implements DatagramSocket {
       return;
     }
     const src = stack.wire.addrs.get(route.srcIp, this.address.port);
-    const hops = ttl ?? (isMulticast ? MULTICAST_TTL : this.#ttl);
+    const hops = ttl ?? (isMulticast ? this.#multicastTtl : this.#ttl);
     const packet = new Packet('udp', src, dst, copyMessage(payload), hops);
     if (isMulticast || isBroadcast) stack.sendToMany(packet, route.via);
     else {
@@ -100,6 +101,10 @@ export class VirtualDatagramSocket implements DatagramSocket {
 
   setTtl(ttl: number): void {
     this.#ttl = wholeNumber(ttl, 'ttl', DEFAULT_TTL, 1, 255);
+  }
+
+  setMulticastTtl(ttl: number): void {
+    this.#multicastTtl = wholeNumber(ttl, 'ttl', MULTICAST_TTL, 1, 255);
   }
 
   setBroadcast(allowed: boolean): void {
@@ -135,19 +140,24 @@ export class VirtualDatagramSocket implements DatagramSocket {
   /** Whether it gets what is sent to this address of the host. */
   isBoundFor({ ip, isIpv6 }: PacketAddr): boolean {
     if (this.#boundIp !== undefined) return this.#boundIp === ip;
-    return isIpv6 ? this.address.ip === '::' : true;
+    return this.#hasFamily(isIpv6);
   }
 
   /** Whether it receives this multicast group, or broadcasts. */
   takes(dst: PacketAddr, interfaceName: string): boolean {
     if (this.sink === undefined || (this.#boundIp !== undefined && this.#boundIp !== dst.ip)) return false;
-    if (dst.isIpv6 && this.address.ip === '0.0.0.0') return false;
+    if (!this.#hasFamily(dst.isIpv6)) return false;
     return dst.kind !== 'multicast' || this.#groups.has(`${dst.ip}%${interfaceName}`);
   }
 
   deliver(payload: Bytes, src: PacketAddr, interfaceName: string): void {
     const ip = src.kind === 'link_local' && src.isIpv6 ? `${src.ip}%${interfaceName}` : src.ip;
     this.sink?.onDatagram(payload, ip, src.port);
+  }
+
+  #hasFamily(isIpv6: boolean): boolean {
+    const { ip } = this.address;
+    return ip.includes(':') === isIpv6 || (ip === '::' && this.options.ipv6Only !== true);
   }
 
   #routeTo(dst: PacketAddr, ip: string, isForMany: boolean): Route | undefined {
