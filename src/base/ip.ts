@@ -164,6 +164,27 @@ export function hasPrefix(bytes: Uint8Array, prefix: Uint8Array, bits: number): 
   return (bytes[whole]! & mask) === (prefix[whole]! & mask);
 }
 
+/**
+ * Whether two IPs of one family have the same first bits. Zones are ignored; false for a text that is not an IP.
+ *
+ * @param bits - a whole number, 0 to 32 or 128.
+ */
+export function sharesPrefix(a: string, b: string, bits: number): boolean {
+  const [one, other] = [bytesOf(a), bytesOf(b)];
+  return one !== undefined && other !== undefined && one.length === other.length && hasPrefix(one, other, bits);
+}
+
+/** The broadcast address of the network of an IPv4 address; `undefined` for IPv6, and for a network without one. */
+export function broadcastIp(ip: string, prefixLength: number): string | undefined {
+  const bytes = ipBytes(ip);
+  // RFC 3021: a network of 31 bits has two hosts and no broadcast address.
+  if (bytes?.length !== 4 || prefixLength > 30) return undefined;
+  return format(
+    bytes.map((byte, i) => byte | (0xff >> Math.min(Math.max(prefixLength - 8 * i, 0), 8))),
+    undefined,
+  );
+}
+
 interface Block {
   readonly prefix: Uint8Array;
   readonly bits: number;

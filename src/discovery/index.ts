@@ -22,6 +22,8 @@ export {
 } from '../core/candidate.ts';
 export { type PeerBookOptions } from './peer-book.ts';
 export { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
+export { openLan } from './lan.ts';
+export { type Lan, type LanOptions } from './lan-options.ts';
 export { peerExchange } from './peer-exchange.ts';
 export {
   MAX_LIFETIME_MS,
@@ -33,3 +35,4 @@ export {
   signPeerRecord,
   verifyPeerRecord,
 } from './peer-record.ts';
+export { type LanPeer } from '../protocols/beacon/lan-peers.ts';

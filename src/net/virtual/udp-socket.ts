@@ -4,6 +4,7 @@ import { copyMessage, type Bytes } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
 import { type SocketAddress, canonicalIp, isUnspecifiedIp } from '../../base/ip.ts';
 import { later } from '../../runtime/later.ts';
+import { withoutZone } from '../local-networks.ts';
 import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
 import { type SocketHost } from './socket-host.ts';
 import { DEFAULT_TTL, Packet, type PacketAddr } from './packet.ts';
@@ -190,9 +191,4 @@ export class VirtualDatagramSocket implements DatagramSocket {
   #assertOpen(): void {
     if (this.#isClosed) throw new Error('The socket is closed');
   }
-}
-
-function withoutZone(ip: string): string {
-  const percent = ip.indexOf('%');
-  return percent < 0 ? ip : ip.slice(0, percent);
 }

@@ -1,0 +1,404 @@
+/** LAN discovery on virtual LANs, in virtual time. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { type Candidate } from '../../src/core/candidate.ts';
+import { type PeerId } from '../../src/core/peer-id.ts';
+import { openLan } from '../../src/discovery/lan.ts';
+import { type LanOptions } from '../../src/discovery/lan-options.ts';
+import { systemRealm } from '../../src/runtime/system-realm.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { candidatesOf, joinLan, type LanNode } from '../support/lan-world.ts';
+import { VirtualWorld } from '../support/virtual-world.ts';
+
+const idsOf = ({ lan }: LanNode): PeerId[] => lan.peers.map(({ id }) => id);
+
+describe('LAN discovery', () => {
+  it('two nodes find each other within 100 ms after both are up, over IPv4 and IPv6, with addresses to dial', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const lan = w.net.lan({ latencyMs: 1 });
+    const [one, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const a = await joinLan(one, 1);
+    await w.advance(20_000);
+    const upMs = w.realm.nowMs();
+    const b = await joinLan(other, 2);
+    await w.advance(100);
+    assert.ok(a.heardMs.get(b.id)! - upMs <= 100);
+    assert.ok(b.heardMs.get(a.id)! - upMs <= 100);
+    const expected = one.ips.map((ip) => {
+      const shown = ip.replace(/%.*/, '%eth0');
+      return `${a.id}@${ip.includes(':') ? `[${shown}]` : ip}:5001`;
+    });
+    const [seen] = b.lan.peers;
+    assert.deepEqual([...seen!.addrs].sort(), expected.sort());
+    assert.deepEqual([seen!.interfaces, seen!.publicKey.spki], [['eth0'], a.key.publicKey.spki]);
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('a lost first query costs 500 ms, no more', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const [one, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const a = await joinLan(one, 1);
+    await w.advance(60_000);
+    const upMs = w.realm.nowMs();
+    other.setLink({ loss: 1 });
+    const b = await joinLan(other, 2);
+    await w.advance(10);
+    other.setLink('perfect');
+    await w.advance(5000);
+    const tookMs = [a.heardMs.get(b.id)! - upMs, b.heardMs.get(a.id)! - upMs];
+    assert.deepEqual(
+      tookMs.map((ms) => ms >= 490 && ms <= 510),
+      [true, true],
+      String(tookMs),
+    );
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('queries are repeated after 0.5, 1, 2 … s, and once a minute in the end', async () => {
+    const w = new VirtualWorld();
+    const host = w.net.host({ behind: w.net.lan() });
+    const ear = await w.ear(w.net.host({ behind: w.net.lan() }), 5483);
+    const node = await joinLan(host, 1);
+    await w.advance(300_000);
+    const sentMs = w.trace.flatMap((line) => (/ sent$/.test(line) ? [Number(line.split(' ')[0])] : []));
+    const gaps = sentMs.slice(1).map((ms, i) => ms - sentMs[i]!);
+    assert.deepEqual(gaps, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    assert.equal(ear.heard.length, 0);
+    await node.lan.close();
+  });
+
+  it('three nodes on one host share the port, and find each other and a node elsewhere', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const [host, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const nodes: LanNode[] = [];
+    for (const seed of [1, 2, 3]) nodes.push(await joinLan(host, seed));
+    nodes.push(await joinLan(other, 4));
+    await w.advance(600);
+    const all = nodes.map(({ id }) => id);
+    for (const node of nodes) assert.deepEqual(idsOf(node).sort(), all.filter((id) => id !== node.id).sort());
+    await Promise.all(nodes.map((node) => node.lan.close()));
+  });
+
+  it('a host with ten interfaces is found on each of them, with the addresses that are good there', async () => {
+    const w = new VirtualWorld();
+    const lans = Array.from({ length: 10 }, (_, i) => w.net.lan({ subnet: `10.0.${i}.0/24` }));
+    const [first, ...rest] = lans;
+    const big = w.net.host({ behind: first! });
+    for (const lan of rest) big.attach({ behind: lan });
+    const node = await joinLan(big, 99);
+    const others: LanNode[] = [];
+    for (const [i, lan] of lans.entries()) others.push(await joinLan(w.net.host({ behind: lan }), i + 1));
+    await w.advance(100);
+    assert.deepEqual(idsOf(node).sort(), others.map(({ id }) => id).sort());
+    for (const [i, other] of others.entries()) {
+      assert.deepEqual(other.lan.peers[0]!.addrs, [`${node.id}@10.0.${i}.2:5099`]);
+    }
+    await Promise.all([node, ...others].map(({ lan }) => lan.close()));
+  });
+
+  it('two hosts that share ten LANs know each other once, with all addresses', async () => {
+    const w = new VirtualWorld();
+    const lans = Array.from({ length: 10 }, (_, i) => w.net.lan({ subnet: `10.0.${i}.0/24` }));
+    const hosts = [0, 1].map(() => {
+      const host = w.net.host({ behind: lans[0]! });
+      for (const lan of lans.slice(1)) host.attach({ behind: lan });
+      return host;
+    });
+    const [a, b] = [await joinLan(hosts[0]!, 1), await joinLan(hosts[1]!, 2)];
+    await w.advance(600);
+    assert.deepEqual([a.lan.peers.length, b.lan.peers.length], [1, 1]);
+    assert.equal(b.lan.peers[0]!.addrs.length, 10);
+    assert.equal(b.lan.peers[0]!.interfaces.length, 10);
+    await Promise.all([a, b].map(({ lan }) => lan.close()));
+  });
+
+  it('nodes of two networks on one LAN never meet, and cannot read each other', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const lan = w.net.lan();
+    const hosts = [w.net.host({ behind: lan }), w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const a = await joinLan(hosts[0]!, 1, { networkName: 'red' });
+    const b = await joinLan(hosts[1]!, 2, { networkName: 'blue' });
+    const c = await joinLan(hosts[2]!, 3, { networkName: 'red' });
+    await w.advance(600_000);
+    assert.deepEqual([idsOf(a), idsOf(b), idsOf(c)], [[c.id], [], [a.id]]);
+    assert.ok(b.lan.counters.drops.get('beacon.other_network')! > 0);
+    await Promise.all([a, b, c].map((node) => node.lan.close()));
+  });
+
+  it('nothing passes a router, and what comes from another network is not taken', async () => {
+    const w = new VirtualWorld();
+    const nat = w.net.nat('open', { subnet: '203.0.113.0/24' });
+    const [inside, outside] = [w.net.host({ behind: nat }), w.net.host()];
+    const a = await joinLan(inside, 1);
+    const b = await joinLan(outside, 2);
+    // A query of b, sent to a by unicast from afar.
+    const ear = await w.ear(outside, 4000);
+    let query: Uint8Array | undefined;
+    const tap = await inside.network.bindUdp({ bind: { ip: '0.0.0.0', port: 5483 }, reuseAddress: true });
+    tap.sink = { onDatagram: (payload) => (query = payload.slice()) };
+    a.lan.query();
+    await w.advance(5000);
+    assert.deepEqual([idsOf(a), idsOf(b)], [[], []]);
+    assert.equal(
+      w.trace.some((line) => line.includes(`${nat.name}`) && line.includes(':5483') && !line.includes('dropped')),
+      false,
+    );
+    await tap.close();
+    ear.socket.send(query!, inside.ip, 5483);
+    await w.advance(1000);
+    assert.equal(a.lan.counters.drops.get('lan.foreign_source'), 1);
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('an answer comes by unicast to the port that asked, whichever of three sockets has the shared port', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const [one, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const a = await joinLan(one, 1);
+    await w.advance(30_000);
+    w.trace.length = 0;
+    const nodes: LanNode[] = [];
+    for (const seed of [2, 3, 4]) nodes.push(await joinLan(other, seed));
+    await w.advance(100);
+    for (const node of nodes) assert.ok(idsOf(node).includes(a.id));
+    const answers = w.trace.filter((line) => line.includes(`udp ${one.ip}:5483 > ${other.ip}:`) && / sent$/.test(line));
+    assert.equal(answers.length, 3);
+    for (const line of answers) assert.doesNotMatch(line, />.*:5483 ttl/);
+    for (const line of answers) assert.match(line, / ttl 1,/);
+    await Promise.all([a, ...nodes].map((node) => node.lan.close()));
+  });
+
+  it('answering can be switched off and on; who asks is announced nevertheless, unless it has no addresses', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const hosts = [1, 2, 3].map(() => w.net.host({ behind: lan }));
+    const a = await joinLan(hosts[0]!, 1, { answer: false });
+    await w.advance(10_000);
+    const b = await joinLan(hosts[1]!, 2);
+    const c = await joinLan(hosts[2]!, 3, { addrs: [] });
+    await w.advance(100);
+    assert.deepEqual([idsOf(a), idsOf(b), idsOf(c)], [[b.id], [], [b.id]]);
+    a.lan.setAnswering(true);
+    b.lan.query();
+    c.lan.query();
+    await w.advance(300);
+    assert.deepEqual([idsOf(b), idsOf(c).sort()], [[a.id], [a.id, b.id].sort()]);
+    await Promise.all([a, b, c].map((node) => node.lan.close()));
+  });
+
+  it('hasPeers says whether a node is on the LAN, and is false again three minutes after it has gone', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const a = await joinLan(w.net.host({ behind: lan }), 1);
+    assert.equal(a.lan.hasPeers, false);
+    const b = await joinLan(w.net.host({ behind: lan }), 2);
+    await w.advance(600);
+    assert.equal(a.lan.hasPeers, true);
+    await b.lan.close();
+    await w.advance(179_000);
+    assert.equal(a.lan.hasPeers, true);
+    await w.advance(2000);
+    assert.equal(a.lan.hasPeers, false);
+    await a.lan.close();
+  });
+
+  it('interfaces that come, go and change are followed', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const [home, office] = [w.net.lan({ subnet: '10.1.0.0/24' }), w.net.lan({ subnet: '10.2.0.0/24' })];
+    const mover = w.net.host({ behind: home });
+    const a = await joinLan(mover, 1);
+    const b = await joinLan(w.net.host({ behind: office }), 2);
+    await w.advance(120_000);
+    assert.deepEqual([idsOf(a), idsOf(b)], [[], []]);
+    let atMs = w.realm.nowMs();
+    mover.attach({ behind: office });
+    await w.advance(100);
+    assert.ok(a.heardMs.get(b.id)! - atMs <= 100 && b.heardMs.get(a.id)! - atMs <= 100);
+    assert.ok(b.lan.peers[0]!.addrs.every((addr) => !addr.includes('10.1.0.')));
+    mover.down('eth1');
+    await w.advance(100);
+    assert.deepEqual(idsOf(a), []);
+    await w.advance(1000);
+    atMs = w.realm.nowMs();
+    mover.move({ behind: office }, 'eth0');
+    await w.advance(100);
+    assert.deepEqual(idsOf(a), [b.id]);
+    assert.ok(a.lan.peers[0]!.seenMs - w.realm.wallMs() + w.realm.nowMs() - atMs <= 100);
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('a virtual host with 127.255.255.255 asks the nodes of its own, and sends nothing to its LAN', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const lan = w.net.lan();
+    const [one, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const broadcast = '127.255.255.255';
+    const nodes = [
+      await joinLan(one, 1, { broadcast }),
+      await joinLan(one, 2, { broadcast }),
+      await joinLan(other, 3, { broadcast }),
+      await joinLan(other, 4),
+    ];
+    await w.advance(60_000);
+    const [a, b, c, d] = nodes;
+    assert.deepEqual([idsOf(a!), idsOf(b!), idsOf(c!), idsOf(d!)], [[b!.id], [a!.id], [], []]);
+    assert.deepEqual(a!.lan.peers[0]!.addrs, [`${b!.id}@127.0.0.1:5002`, `${b!.id}@[::1]:5002`]);
+    assert.equal(
+      w.trace.some((line) => line.includes(`udp ${one.ip}:`)),
+      false,
+    );
+    await Promise.all(nodes.map((node) => node.lan.close()));
+  });
+
+  it('clocks that are years apart do not keep nodes from each other', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const [one, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const a = await joinLan(one, 1);
+    await w.advance(60_000);
+    const { clock } = other.realm;
+    const late = {
+      clock,
+      nowMs: () => other.realm.nowMs(),
+      wallMs: () => other.realm.wallMs() + 3e11,
+      random: (length: number) => other.realm.random(length),
+    };
+    const upMs = w.realm.nowMs();
+    const b = await joinLan(other, 2, { realm: late });
+    await w.advance(600);
+    assert.ok(a.heardMs.get(b.id)! - upMs <= 600);
+    assert.ok(b.heardMs.get(a.id)! - upMs <= 100);
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('two processes with one key are told, once a minute, and do not become candidates of each other', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const [one, other] = [w.net.host({ behind: lan }), w.net.host({ behind: lan })];
+    const [a, b] = [await joinLan(one, 1), await joinLan(other, 1, { tcpPort: 7777 })];
+    const c = await joinLan(w.net.host({ behind: lan }), 3);
+    await w.advance(50_000);
+    assert.deepEqual([a.elsewhere, b.elsewhere], [[other.ip], [one.ip]]);
+    assert.deepEqual([idsOf(a), idsOf(b)], [[c.id], [c.id]]);
+    assert.deepEqual(idsOf(c), [a.id, a.id]);
+    assert.equal(new Set(c.lan.peers.map(({ instance }) => instance)).size, 2);
+    await Promise.all([a, b, c].map((node) => node.lan.close()));
+  });
+
+  it('candidates are those that are known, then those that are heard, until the signal or after two seconds', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const a = await joinLan(w.net.host({ behind: lan }), 1);
+    const b = await joinLan(w.net.host({ behind: lan }), 2);
+    await w.advance(600);
+    const startMs = w.realm.nowMs();
+    const found = await w.run(candidatesOf(a.lan));
+    assert.deepEqual(found, [b.lan.peers[0]!.addrs[0]!.replace(/.*/, () => a.lan.peers[0]!.addrs[0]!)]);
+    assert.equal(w.realm.nowMs() - startMs, 2000);
+
+    const given = new AbortController();
+    const all: Candidate[] = [];
+    const reading = (async () => {
+      for await (const candidate of a.lan.candidates(undefined, { signal: given.signal })) all.push(candidate);
+    })();
+    await w.advance(30_000);
+    const c = await joinLan(w.net.host({ behind: lan }), 3);
+    await w.advance(100);
+    assert.deepEqual(
+      all.map(({ id, source, trust }) => [id, source, trust]),
+      [
+        [b.id, 'lan', 'given'],
+        [c.id, 'lan', 'given'],
+      ],
+    );
+    assert.equal(all[1]!.expiresMs - all[1]!.seenMs, 180_000);
+    given.abort();
+    await reading;
+    assert.deepEqual(await w.run(candidatesOf(a.lan, c.id)), [all[1]!.addr]);
+    const hanging = candidatesOf(a.lan, undefined, { signal: new AbortController().signal });
+    await a.lan.close();
+    await hanging;
+    assert.deepEqual(await candidatesOf(a.lan), []);
+    await Promise.all([b, c].map((node) => node.lan.close()));
+  });
+
+  it('a host that has slept asks again, and is heard', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const sleeper = w.net.host({ behind: lan });
+    const a = await joinLan(sleeper, 1);
+    await w.advance(120_000);
+    sleeper.sleep();
+    const b = await joinLan(w.net.host({ behind: lan }), 2);
+    await w.advance(240_000);
+    sleeper.wake();
+    await w.advance(2000);
+    assert.deepEqual([idsOf(a), idsOf(b)], [[b.id], [a.id]]);
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('a handler that throws is counted and breaks nothing; closing leaves no timer', async () => {
+    const w = new VirtualWorld();
+    const lan = w.net.lan();
+    const bad = (): never => {
+      throw new Error('planted');
+    };
+    const a = await joinLan(w.net.host({ behind: lan }), 1, { onPeer: bad, addrs: bad });
+    const b = await joinLan(w.net.host({ behind: lan }), 2);
+    await w.advance(1000);
+    assert.deepEqual([idsOf(a), idsOf(b)], [[b.id], []]);
+    assert.ok(a.lan.counters.drops.get('handler_error')! >= 2);
+    await Promise.all([a, b].map((node) => node.lan.close()));
+    const before = w.trace.length;
+    await w.advance(600_000);
+    assert.equal(w.trace.length, before);
+    a.lan.query();
+    await a.lan.close();
+  });
+
+  it('the same seed gives the same packets', async () => {
+    const run = async (): Promise<readonly string[]> => {
+      const w = new VirtualWorld({ seed: 7 });
+      const lan = w.net.lan();
+      const nodes: LanNode[] = [];
+      for (const seed of [1, 2, 3]) nodes.push(await joinLan(w.net.host({ behind: lan }), seed));
+      await w.advance(10_000);
+      await Promise.all(nodes.map((node) => node.lan.close()));
+      return w.trace;
+    };
+    const [first, second] = [await run(), await run()];
+    assert.ok(first.length > 20);
+    assert.deepEqual(second, first);
+  });
+
+  it('wrong options are refused at once; a taken port by rejection', async () => {
+    const w = new VirtualWorld();
+    const host = w.net.host({ behind: w.net.lan() });
+    const good: LanOptions = { privateKey: testKey(1), networkName: 'x', addrs: [], network: host.network };
+    for (const [bad, type] of [
+      [{ networkName: '' }, RangeError],
+      [{ networkName: 'é'.repeat(128) }, RangeError],
+      [{ networkName: undefined }, TypeError],
+      [{ privateKey: {} }, TypeError],
+      [{ addrs: 'text' }, TypeError],
+      [{ addrs: [5] }, TypeError],
+      [{ port: 70_000 }, RangeError],
+      [{ broadcast: '127.255.255' }, TypeError],
+      [{ broadcast: 'ff02::1' }, TypeError],
+      [{ interfaces: 'eth0' }, TypeError],
+      [{ maxPeers: 0 }, RangeError],
+      [{ onPeer: 5 }, TypeError],
+      [{ network: {} }, TypeError],
+      [{ realm: {} }, TypeError],
+    ] as const) {
+      assert.throws(() => openLan({ ...good, ...bad } as unknown as LanOptions), type, JSON.stringify(bad));
+    }
+    assert.throws(() => openLan(undefined as unknown as LanOptions), TypeError);
+    const taken = await host.network.bindUdp({ bind: { ip: '0.0.0.0', port: 5483 } });
+    await assert.rejects(openLan({ ...good, realm: systemRealm }), { code: 'in_use' });
+    await taken.close();
+  });
+});
