@@ -51,6 +51,23 @@ export class Lab {
     if (gateway !== undefined) this.#route(name, gateway);
   }
 
+  /** A LAN without a way out, to which hosts are plugged with {@link Lab.plug}. */
+  lan(name: string): void {
+    must('ip', ['-n', INTERNET, 'link', 'add', name, 'type', 'bridge']);
+    must('ip', ['-n', INTERNET, 'link', 'set', name, 'up']);
+  }
+
+  /** A host without interfaces. */
+  host(name: string): void {
+    this.#add(name);
+  }
+
+  /** Gives a host one more interface, in a LAN. */
+  plug(name: string, device: string, lan: string, ips: readonly string[]): void {
+    this.#plug(name, device, INTERNET, lan);
+    for (const ip of ips) this.#address(name, device, ip);
+  }
+
   /**
    * A NAT with one host behind it, `192.168.<lan>.2`.
    *

@@ -1,35 +1,19 @@
 /** The kernel's NATs and firewalls: they are what the virtual ones are, and what others and our own reports say of them. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
 import { type NatReport } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type NatVerdict, openTcpHelpers, openUdpHelpers, probeTcp, probeUdp } from '../support/nat-probe.ts';
-import { inside, whyNoLab } from './enter.ts';
+import { whyNoLab } from './enter.ts';
+import { runInLab } from './run.ts';
 import { type Scenario } from './scenario.ts';
 
 const scenarios = path.join(import.meta.dirname, 'scenarios.ts');
-
-/** Runs the scenarios in the lab. @param as - another user, with no rights of its own. */
-async function run(groups: readonly string[], as?: string): Promise<readonly Scenario[]> {
-  const [command, args] = inside([process.execPath, '--conditions=shoal-source', scenarios, ...groups], as);
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let trouble = '';
-  child.stderr.on('data', (chunk: Buffer) => (trouble += chunk.toString()));
-  const said: Scenario[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (line.startsWith('{')) said.push(JSON.parse(line) as Scenario);
-  }
-  const code = child.exitCode ?? (await new Promise<number | null>((resolve) => void child.on('exit', resolve)));
-  assert.equal(code, 0, trouble);
-  return said;
-}
 
 /** What the same probe says of a virtual NAT of this kind. */
 async function virtualVerdict(kind: NatKind, protocol: 'udp' | 'tcp'): Promise<NatVerdict> {
@@ -83,7 +67,7 @@ describe('the lab of the kernel', { skip }, () => {
   /** Groups of scenarios are run when a test needs them, so that the tests tell of each. */
   const ran = new Map<string, Promise<void>>();
   const need = (group: string): Promise<void> => {
-    const running = ran.get(group) ?? run([group]).then((found) => void all.push(...found));
+    const running = ran.get(group) ?? runInLab<Scenario>(scenarios, [group]).then((found) => void all.push(...found));
     ran.set(group, running);
     return running;
   };
@@ -236,5 +220,5 @@ function whyNotAsNobody(): string | false {
 
 describe('the lab of the kernel without rights', { skip: whyNotAsNobody() }, () => {
   it('every kind of NAT gives the verdict of the virtual one, over UDP and TCP', async () =>
-    assertSameVerdicts(await run(['kinds'], '65534')));
+    assertSameVerdicts(await runInLab<Scenario>(scenarios, ['kinds'], '65534')));
 });

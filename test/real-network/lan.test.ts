@@ -42,10 +42,10 @@ describe('LAN discovery on the loopback network', () => {
       [addr(1), addr(2)].sort(),
     ]);
     assert.deepEqual(
-      a.peers.map(({ interfaces, ip }) => [interfaces, ip]),
+      a.peers.map(({ interfaces, ip }) => [interfaces.length, ip]),
       [
-        [['lo'], '127.0.0.1'],
-        [['lo'], '127.0.0.1'],
+        [1, '127.0.0.1'],
+        [1, '127.0.0.1'],
       ],
     );
     await Promise.all([a, b, c].map((lan) => lan.close()));

@@ -1,0 +1,73 @@
+/** LAN discovery on LANs of the kernel: bridges and hosts in namespaces without an uplink. */
+
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+
+import { whyNoLab } from './enter.ts';
+import { type LanScenario } from './lan-scenario.ts';
+import { runInLab } from './run.ts';
+
+const scenarios = path.join(import.meta.dirname, 'lan-scenarios.ts');
+
+describe('LANs of the kernel', { skip: whyNoLab() }, () => {
+  let ran: Promise<readonly LanScenario[]> | undefined;
+  const find = async <N extends LanScenario['name']>(name: N): Promise<LanScenario & { readonly name: N }> => {
+    ran ??= runInLab<LanScenario>(scenarios, []);
+    return (await ran).find((one): one is LanScenario & { readonly name: N } => one.name === name)!;
+  };
+
+  it('two hosts find each other, over IPv4 and IPv6', async (t: TestContext) => {
+    const { tookMs, heard } = await find('pair');
+    t.diagnostic(`${tookMs.map((ms) => ms.toFixed(1)).join(' and ')} ms after both were up`);
+    for (const [i, { addrs }] of heard.entries()) {
+      const other = 2 - i;
+      assert.ok(addrs.some((addr) => addr.endsWith(`@10.55.0.${other}:500${other}`)));
+      assert.ok(addrs.some((addr) => addr.endsWith(`@[fd55::${other}]:500${other}`)));
+    }
+  });
+
+  it('three nodes on one host and one on another all find each other', async () => {
+    const { ids, found } = await find('host');
+    const [a, b, c, d] = ids;
+    assert.deepEqual(
+      found.map((each) => [...each].sort()),
+      [
+        [c, d],
+        [c, d],
+        [a, b, d],
+        [a, b, c],
+      ].map((each) => each.sort()),
+    );
+  });
+
+  it('every datagram has a TTL or hop limit of 1', async () => {
+    const { datagrams, others } = await find('ttl');
+    assert.ok(datagrams >= 10, String(datagrams));
+    assert.equal(others, 0);
+  });
+
+  it('a host with ten interfaces is found on each', async () => {
+    const { heard, id } = await find('ten');
+    assert.deepEqual(
+      heard.map((each) => each.heard),
+      Array.from({ length: 10 }, () => id),
+    );
+    for (const [i, { addrs }] of heard.entries()) {
+      const ipv4 = addrs.filter((addr) => !addr.includes('['));
+      assert.deepEqual(ipv4, [`${id}@10.66.${i}.1:5010`]);
+    }
+  });
+
+  it('hosts with link-local IPv6 addresses only find each other, and name the interface', async () => {
+    const { heard } = await find('ipv6');
+    assert.equal(heard.addrs.length, 1);
+    assert.match(heard.addrs[0]!, /@\[fe80::[0-9a-f:]+%eth0\]:5040$/);
+  });
+
+  it('an interface that comes later is used', async () => {
+    const { heard } = await find('moved');
+    assert.deepEqual(heard.interfaces, ['eth1']);
+    for (const addr of heard.addrs) assert.match(addr, /@(10\.55\.0\.|\[f)/);
+  });
+});
