@@ -44,6 +44,7 @@ import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
 import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/net/socket-address.ts';
+import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
@@ -240,6 +241,7 @@ export const DECODERS: readonly Target[] = [
     seeds: [encodeExchange(0, records, 65_536)],
     feed: (input) => void decodeExchange(input),
   },
+  { name: 'beacons', seeds: beaconSeeds, feed: feedBeacon, oneIn: 10 },
   {
     name: 'STUN',
     seeds: stunMessages,

@@ -13,7 +13,7 @@ import { type KeyRegistry } from './key-algorithm.ts';
 
 /**
  * The prefix of all signed bytes here. Other things that these keys sign begin differently: `shoal peer record`,
- * `shoal/noise/static-key`, the 64 spaces of TLS 1.3, the DER of certificates; P2PKE signs hashes.
+ * `shoal beacon`, `shoal/noise/static-key`, the 64 spaces of TLS 1.3, the DER of certificates; P2PKE signs hashes.
  */
 const PREFIX: Bytes = encodeText('shoal signed text 1\0');
 const MAX_CONTEXT_BYTES = 255;
