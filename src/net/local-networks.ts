@@ -23,7 +23,7 @@ export class LocalNetwork {
     this.networks = [
       ...new Set(addresses.map(({ ip, prefixLength }) => broadcastIp(ip, prefixLength) ?? ipNetwork(ip))),
     ]
-      .sort()
+      .toSorted()
       .join(' ');
     this.hasIpv6 = addresses.some(({ ip }) => ip.includes(':'));
   }

@@ -21,7 +21,8 @@ const eth0 = new LocalNetwork(
     isInternal: false,
   })),
 );
-const [id, other] = [1, 2].map((seed) => peerIdOfKey(testKey(seed).publicKey)) as [never, never];
+const id = peerIdOfKey(testKey(1).publicKey);
+const other = peerIdOfKey(testKey(2).publicKey);
 
 describe('addresses on a LAN', () => {
   it('own addresses are announced on the interface that has their IP, without zones; wildcards stand for all', () => {

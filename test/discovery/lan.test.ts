@@ -31,7 +31,7 @@ describe('LAN discovery', () => {
       return `${a.id}@${ip.includes(':') ? `[${shown}]` : ip}:5001`;
     });
     const [seen] = b.lan.peers;
-    assert.deepEqual([...seen!.addrs].sort(), expected.sort());
+    assert.deepEqual([...seen!.addrs].toSorted(), expected.toSorted());
     assert.deepEqual([seen!.interfaces, seen!.publicKey.spki], [['eth0'], a.key.publicKey.spki]);
     await Promise.all([a, b].map((node) => node.lan.close()));
   });
@@ -63,7 +63,7 @@ describe('LAN discovery', () => {
     const ear = await w.ear(w.net.host({ behind: w.net.lan() }), 5483);
     const node = await joinLan(host, 1);
     await w.advance(300_000);
-    const sentMs = w.trace.flatMap((line) => (/ sent$/.test(line) ? [Number(line.split(' ')[0])] : []));
+    const sentMs = w.trace.flatMap((line) => (line.endsWith(' sent') ? [Number(line.split(' ')[0])] : []));
     const gaps = sentMs.slice(1).map((ms, i) => ms - sentMs[i]!);
     assert.deepEqual(gaps, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
     assert.equal(ear.heard.length, 0);
@@ -79,7 +79,7 @@ describe('LAN discovery', () => {
     nodes.push(await joinLan(other, 4));
     await w.advance(600);
     const all = nodes.map(({ id }) => id);
-    for (const node of nodes) assert.deepEqual(idsOf(node).sort(), all.filter((id) => id !== node.id).sort());
+    for (const node of nodes) assert.deepEqual(idsOf(node).toSorted(), all.filter((id) => id !== node.id).toSorted());
     await Promise.all(nodes.map((node) => node.lan.close()));
   });
 
@@ -93,7 +93,7 @@ describe('LAN discovery', () => {
     const others: LanNode[] = [];
     for (const [i, lan] of lans.entries()) others.push(await joinLan(w.net.host({ behind: lan }), i + 1));
     await w.advance(100);
-    assert.deepEqual(idsOf(node).sort(), others.map(({ id }) => id).sort());
+    assert.deepEqual(idsOf(node).toSorted(), others.map(({ id }) => id).toSorted());
     for (const [i, other] of others.entries()) {
       assert.deepEqual(other.lan.peers[0]!.addrs, [`${node.id}@10.0.${i}.2:5099`]);
     }
@@ -165,7 +165,9 @@ describe('LAN discovery', () => {
     for (const seed of [2, 3, 4]) nodes.push(await joinLan(other, seed));
     await w.advance(100);
     for (const node of nodes) assert.ok(idsOf(node).includes(a.id));
-    const answers = w.trace.filter((line) => line.includes(`udp ${one.ip}:5483 > ${other.ip}:`) && / sent$/.test(line));
+    const answers = w.trace.filter(
+      (line) => line.includes(`udp ${one.ip}:5483 > ${other.ip}:`) && line.endsWith(' sent'),
+    );
     assert.equal(answers.length, 3);
     for (const line of answers) assert.doesNotMatch(line, />.*:5483 ttl/);
     for (const line of answers) assert.match(line, / ttl 1,/);
@@ -186,7 +188,7 @@ describe('LAN discovery', () => {
     b.lan.query();
     c.lan.query();
     await w.advance(300);
-    assert.deepEqual([idsOf(b), idsOf(c).sort()], [[a.id], [a.id, b.id].sort()]);
+    assert.deepEqual([idsOf(b), idsOf(c).toSorted()], [[a.id], [a.id, b.id].toSorted()]);
     await Promise.all([a, b, c].map((node) => node.lan.close()));
   });
 

@@ -31,13 +31,13 @@ describe('LANs of the kernel', { skip: whyNoLab() }, () => {
     const { ids, found } = await find('host');
     const [a, b, c, d] = ids;
     assert.deepEqual(
-      found.map((each) => [...each].sort()),
+      found.map((each) => [...each].toSorted()),
       [
         [c, d],
         [c, d],
         [a, b, d],
         [a, b, c],
-      ].map((each) => each.sort()),
+      ].map((each) => each.toSorted()),
     );
   });
 

@@ -22,6 +22,3 @@ await openLan({
   ...options,
 });
 report({ up: id, atMs: nowMs() });
-// Until it is killed: timers of LAN discovery keep no process running.
-process.stdin.resume();
-setInterval(() => undefined, 60_000);

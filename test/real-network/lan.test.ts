@@ -27,7 +27,7 @@ async function first(lan: Lan, count: number): Promise<string[]> {
     found.push(addr);
     if (found.length >= count) break;
   }
-  return found.sort();
+  return found.toSorted();
 }
 
 describe('LAN discovery on the loopback network', () => {
@@ -37,9 +37,9 @@ describe('LAN discovery on the loopback network', () => {
     const c = await open(3, a.port);
     const addr = (seed: number): string => `${idOf(seed)}@127.0.0.1:${5000 + seed}`;
     assert.deepEqual(await Promise.all([a, b, c].map((lan) => first(lan, 2))), [
-      [addr(2), addr(3)].sort(),
-      [addr(1), addr(3)].sort(),
-      [addr(1), addr(2)].sort(),
+      [addr(2), addr(3)].toSorted(),
+      [addr(1), addr(3)].toSorted(),
+      [addr(1), addr(2)].toSorted(),
     ]);
     assert.deepEqual(
       a.peers.map(({ interfaces, ip }) => [interfaces.length, ip]),
