@@ -29,16 +29,11 @@ describe('LANs of the kernel', { skip: whyNoLab() }, () => {
 
   it('three nodes on one host and one on another all find each other', async () => {
     const { ids, found } = await find('host');
-    const [a, b, c, d] = ids;
-    assert.deepEqual(
-      found.map((each) => [...each].toSorted()),
-      [
-        [c, d],
-        [c, d],
-        [a, b, d],
-        [a, b, c],
-      ].map((each) => each.toSorted()),
-    );
+    // One is on the first host, three are on the second; of the first two each has heard the other before.
+    for (const [i, each] of found.entries()) {
+      const expected = ids.filter((_, other) => other !== i && !(i < 2 && other < 2));
+      assert.deepEqual([...each].toSorted(), expected.toSorted());
+    }
   });
 
   it('every datagram has a TTL or hop limit of 1', async () => {
