@@ -161,7 +161,8 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     entry.maintained = { firstPauseMs, maxPauseMs };
     this.#used(entry);
     if (options.policy !== undefined) entry.policy = options.policy;
-    if (entry.path === undefined && !entry.isSeeking && !wasMaintained) this.#startRound(entry);
+    const isInRound = entry.isSeeking && entry.isFull;
+    if (entry.path === undefined && !isInRound && !wasMaintained) this.#startRound(entry);
     this.#advance(entry);
   }
 

@@ -133,6 +133,16 @@ describe('a maintained peer', () => {
     assert.ok(dials >= 5 && dials <= 20, `${dials} dials in 300 s`);
   });
 
+  it('is tried for ever, also when it becomes one while a late candidate is tried', () => {
+    const world = new ReachWorld(() => failing('refused', 2000));
+    world.machine.want(0, ALICE);
+    world.advance(1000);
+    world.machine.candidate(world.nowMs, ALICE, candidate('198.51.100.1:4000'));
+    world.machine.maintain(world.nowMs, ALICE);
+    world.advance(600_000);
+    assert.ok(world.dials.length > 8);
+  });
+
   it('is let go by drop', () => {
     const world = new ReachWorld(() => undefined);
     world.machine.candidate(0, ALICE, candidate('198.51.100.1:4000'));
