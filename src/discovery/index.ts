@@ -13,6 +13,7 @@
 export {
   CANDIDATE_FAULTS,
   type CandidateFault,
+  candidateFaultOf,
   type CandidateOptions,
   type Candidates,
   type CandidateTrust,
@@ -20,6 +21,23 @@ export {
   type ReachedCandidate,
   type ReachedProof,
 } from '../core/candidate.ts';
+export { type ProbeClaim, type ProbeLimits, type ProbeRefusal, ProbeTargets } from '../net/probe-targets.ts';
+export {
+  type AttemptOutcome,
+  type BootstrapPeer,
+  type BootstrapResult,
+  type RefusedCandidate,
+  type SourceOutcome,
+  type SourceState,
+} from '../protocols/bootstrap/bootstrap.ts';
+export { bootstrap, type BootstrapFrom, type BootstrapOptions, type BootstrapRun } from './bootstrap.ts';
+export {
+  contacts,
+  type ContactsOptions,
+  type ContactSource,
+  type ResolveName,
+  type SkippedContact,
+} from './contacts.ts';
 export { type PeerBookOptions } from './peer-book.ts';
 export { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
 export { openLan } from './lan.ts';

@@ -26,6 +26,7 @@ import { clockOf } from '../runtime/system-realm.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
 import { rejection } from '../runtime/promises.ts';
+import { shuffle } from '../runtime/shuffle.ts';
 import { Waits } from '../runtime/waits.ts';
 import {
   type Candidate,
@@ -250,7 +251,9 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       throw new Refusal('this is not a peer exchange request');
     }
     this.#compareClocks(src, message);
-    const others: { readonly bytes: Bytes }[] = this.#shuffled(
+    // In random order, so that peers that ask again receive the records that did not fit before.
+    const others: { readonly bytes: Bytes }[] = shuffle(
+      this.#swarm.realm,
       this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker),
     );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
@@ -261,17 +264,6 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const mine = asker === undefined || sent === undefined ? undefined : this.record(asker);
     if (mine !== undefined && !this.#book.knows(sent!)) others.unshift(mine);
     return encodeExchange(this.#wallMs(), [this.own.bytes, ...others.map(({ bytes }) => bytes)], this.#maxAnswerBytes);
-  }
-
-  /** In random order, so that peers that ask again receive the records that did not fit before. */
-  #shuffled<T>(items: T[]): T[] {
-    const draws = this.#swarm.realm.random(4 * items.length);
-    const view = new DataView(draws.buffer, draws.byteOffset);
-    for (let i = items.length - 1; i > 0; i--) {
-      const j = view.getUint32(4 * i) % (i + 1);
-      [items[i], items[j]] = [items[j]!, items[i]!];
-    }
-    return items;
   }
 
   /** Adds the records of an answer; yields to other work between signature checks. */
@@ -380,7 +372,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
    * passes on a newcomer only after it has reached it.
    */
   #someTargets(most: number): Target<A>[] {
-    const all = this.#shuffled([...this.records]);
+    const all = shuffle(this.#swarm.realm, [...this.records]);
     const reached = ({ id, addrs }: PeerRecord): boolean => addrs.some((addr) => this.#book.isReached(id, addr));
     const fresh = all.filter((record) => !reached(record)).slice(0, Math.ceil((2 * most) / 3));
     const targets: Target<A>[] = [];
