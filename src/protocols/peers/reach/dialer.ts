@@ -85,11 +85,14 @@ export class Dialer {
   launch(now: Millis, entry: Entry): { readonly hasPending: boolean; readonly nextMs: Millis } {
     this.#waiting.delete(entry);
     for (;;) {
-      const next = this.#next(now, entry);
+      const first = this.#next(now, entry, false);
+      // Second attempts begin while no first one is due.
+      const next = first !== undefined && first.dueMs <= now ? first : (this.#next(now, entry, true) ?? first);
       if (next === undefined) return { hasPending: false, nextMs: Infinity };
-      if (next.dueMs > now) return { hasPending: true, nextMs: next.dueMs };
+      const nextMs = Math.min(later(now, next.dueMs), later(now, first?.dueMs ?? Infinity));
+      if (next.dueMs > now) return { hasPending: true, nextMs };
       const roomMs = this.#makeRoom(now, entry, next.known);
-      if (roomMs !== undefined) return { hasPending: true, nextMs: roomMs };
+      if (roomMs !== undefined) return { hasPending: true, nextMs: Math.min(roomMs, nextMs) };
       this.#dial(now, entry, next.known, next.lane);
     }
   }
@@ -127,15 +130,16 @@ export class Dialer {
     this.#hooks.act({ type: 'abandon', attempt: attempt.number });
   }
 
-  /** The next candidate of a peer and when it is due: the earliest lane, of equal ones the preferred one. */
+  /** The next candidate of a peer and when it is due: the earliest lane, of equal ones the preferred one. @param again - second attempts. */
   #next(
     now: Millis,
     entry: Entry,
+    again: boolean,
   ): { readonly known: Known; readonly lane: string; readonly dueMs: Millis } | undefined {
     /** Bounded by the candidates. */
     const lanes = new Map<string, Known[]>();
     for (const known of entry.candidates.values()) {
-      if (!this.isPending(now, entry, known)) continue;
+      if (known.again !== again || !this.isPending(now, entry, known)) continue;
       const lane = laneOf(known.candidate);
       const pending = lanes.get(lane);
       if (pending === undefined) lanes.set(lane, [known]);
@@ -227,3 +231,5 @@ export class Dialer {
     this.#hooks.act({ type: 'dial', attempt: number, id: entry.id, transport, addr, kind, isProbe });
   }
 }
+
+const later = (now: Millis, atMs: Millis): Millis => (atMs > now ? atMs : Infinity);

@@ -194,6 +194,20 @@ describe('dialling a peer', () => {
     );
   });
 
+  it('second attempts keep no first one from its turn', () => {
+    const world = new ReachWorld(({ addr }) => (addr === '198.51.100.200:4000' ? open(40) : undefined));
+    for (let i = 1; i <= 16; i++) {
+      world.machine.candidate(0, ALICE, candidate(`198.51.100.${i}:4000`, { kind: 'punch', scope: 'same_subnet' }));
+    }
+    world.machine.want(0, ALICE);
+    // All places are taken by then, and some have made room.
+    world.advance(2500);
+    for (let i = 1; i <= 3; i++) world.machine.candidate(world.nowMs, ALICE, candidate(`203.0.113.${i}:4000`));
+    world.machine.candidate(world.nowMs, ALICE, candidate('198.51.100.200:4000'));
+    world.advance(3000);
+    assert.equal(world.of('reached').length, 1);
+  });
+
   it('with all places taken gives each peer one before others get more', () => {
     const world = new ReachWorld(() => undefined, { maxAttempts: 8 });
     for (let i = 0; i < 8; i++) world.machine.candidate(0, ALICE, candidate(`198.51.100.${i}:4000`));
