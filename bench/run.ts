@@ -30,11 +30,13 @@ import { tcpSwarm } from './tcp-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
 import { virtualNats } from './virtual-nats.ts';
 import { virtualRing } from './virtual-ring.ts';
+import { masks } from './mask.ts';
 import { wrappers } from './wrappers.ts';
 
 const BENCHES: readonly Bench[] = [
   memoryTell,
   wrappers,
+  masks,
   udpPackets,
   virtualRing,
   virtualNats,

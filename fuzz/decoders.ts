@@ -18,6 +18,8 @@ import { exportKey, generateKey, importKey, importPublicKey } from '../src/ident
 import { encodeBytes, encodeParts, qp2pFraming, shoalFraming } from '../src/protocols/endpoint/frame.ts';
 import { decodePart, encodePart } from '../src/protocols/frag/part.ts';
 import { decodePacket, encodePacket } from '../src/protocols/mbapp/header.ts';
+import { DatagramMask } from '../src/protocols/mask/datagram.ts';
+import { StreamMasker, StreamUnmasker } from '../src/protocols/mask/stream.ts';
 import { channelKinds } from '../src/protocols/mux/channel-kinds.ts';
 import { verifyInitHello } from '../src/protocols/p2pke/hello.ts';
 import {
@@ -65,6 +67,14 @@ const dialBack = encodeDialBackRequest({
   target: stunServer,
   forwarded: false,
 });
+
+const maskKey = new Uint8Array(32);
+const datagramMask = new DatagramMask(maskKey, (length) => new Uint8Array(length));
+const streamMasker = new StreamMasker(maskKey, 'initiator', (length) => new Uint8Array(length));
+const maskSeeds = [
+  datagramMask.seal(new Uint8Array(9), 1200),
+  concatBytes(...streamMasker.seal([new Uint8Array(9)]), ...streamMasker.seal([new Uint8Array(99)])),
+];
 
 /** Something that is fed with hostile inputs. */
 export interface Target {
@@ -240,6 +250,17 @@ export const DECODERS: readonly Target[] = [
     name: 'peer exchange',
     seeds: [encodeExchange(0, records, 65_536)],
     feed: (input) => void decodeExchange(input),
+  },
+  {
+    name: 'masked bytes',
+    seeds: maskSeeds,
+    feed: (input) => {
+      datagramMask.open(input);
+      const unmasker = new StreamUnmasker(maskKey, 'initiator');
+      unmasker.push(input);
+      for (let next = unmasker.next(); next !== undefined && next !== 'failed'; next = unmasker.next());
+    },
+    oneIn: 10,
   },
   { name: 'beacons', seeds: beaconSeeds, feed: feedBeacon, oneIn: 10 },
   {

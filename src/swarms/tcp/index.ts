@@ -18,6 +18,7 @@ import { sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swa
 import { checkCall } from '../../runtime/waits.ts';
 import { createNode } from '../../node/index.ts';
 import { addrsOfBound } from '../../net/addrs-of-bound.ts';
+import { maskStreams } from '../../net/mask-streams.ts';
 import { systemNetwork } from '../../net/system-network.ts';
 import { parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
 import { TcpSessions } from './sessions.ts';
@@ -50,7 +51,8 @@ export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs, pending } = resolved;
   const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
   const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
-  const { network = systemNetwork } = options;
+  const { network: plain = systemNetwork, mask } = options;
+  const network = mask === undefined ? plain : maskStreams({ key: mask?.key, network: plain, realm });
   // The sessions count the memory that peers use.
   const node = createNode({
     ...limits,

@@ -58,6 +58,12 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
    * @default 'tls'
    */
   readonly security?: 'tls' | 'noise' | undefined;
+  /**
+   * Makes connections look random, with a key of 32 bytes that all peers have: see `maskStreams` of `shoal/net`. Both sides
+   * need the same.
+   * @default not masked
+   */
+  readonly mask?: { readonly key: Uint8Array } | undefined;
   /** The network whose sockets are used, for example that of a virtual host. @default this system's */
   readonly network?: Network | undefined;
   /** How keys become PeerIDs. @default fingerprints.shake256, as everywhere in shoal */
