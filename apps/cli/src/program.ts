@@ -10,6 +10,7 @@ import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
 import { ping, type PingOptions } from './commands/ping.ts';
 import { ask, tell, type SendOptions } from './commands/message.ts';
+import { type DiscoverOptions } from './commands/discover.ts';
 import { type NatOptions } from './commands/nat.ts';
 import { type PipeOptions } from './commands/pipe.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
@@ -251,6 +252,18 @@ export function createProgram(): Command {
     )
     .action((observers: readonly string[], options: NatOptions) =>
       run(options, async (context) => (await import('./commands/nat.ts')).nat(context, observers, options)),
+    );
+
+  common(program.command('discover'))
+    .description('Show the nodes of a network on the LANs of this host, as they answer. Announces nobody.')
+    .option('--network-name <NAME>', 'the name that the nodes share', 'shoal')
+    .option('--seconds <N>', 'how long to listen', whole(1, 86_400), 3)
+    .option('--port <N>', 'the UDP port of queries', whole(1, 65_535), 5483)
+    .option('--broadcast <IP>', 'use this broadcast address: 127.255.255.255 is this machine (default: all interfaces)')
+    .option('--interface <NAME...>', 'use these interfaces (default: all)')
+    .addHelpText('after', examples('discover --network-name my-app', 'discover --seconds 10 --json'))
+    .action((options: DiscoverOptions) =>
+      run(options, async (context) => (await import('./commands/discover.ts')).discover(context, options)),
     );
 
   common(program.command('demo'))

@@ -123,6 +123,11 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
     },
   },
   nat: { commands: ['nat'], fields: { interfaces: 'array', summary: 'array' } },
+  lan_peer: {
+    commands: ['discover'],
+    fields: { id: 'string', ip: 'string', interfaces: 'array', addrs: 'array', ms: 'number' },
+  },
+  discovered: { commands: ['discover'], fields: { peers: 'number' } },
   observing: { commands: ['nat'], fields: { addrs: 'array' } },
   join: { commands: ['demo'], fields: { addr: 'string', command: 'string' } },
   peer: { commands: ['demo'], fields: { name: 'string', pid: 'number', id: 'string', addrs: 'array' } },
