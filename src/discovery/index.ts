@@ -38,6 +38,16 @@ export {
   type ResolveName,
   type SkippedContact,
 } from './contacts.ts';
+export {
+  openPeerCache,
+  type PeerCache,
+  type PeerCacheFault,
+  type PeerCacheFaultCode,
+  type PeerCacheOptions,
+} from './peer-cache.ts';
+export { type CacheFormatFault } from './cache-format.ts';
+export { type PeerCacheStore } from './cache-store.ts';
+export { type CachedAddr, type CachedPeer } from './peer-scores.ts';
 export { type PeerBookOptions } from './peer-book.ts';
 export { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
 export { openLan } from './lan.ts';
