@@ -42,6 +42,8 @@ export interface TraceEvent {
   /** The realm's monotonic time. */
   readonly atMs: number;
   readonly addr?: Addr | undefined;
+  /** What the peer is, where that is known: an initiator has dialled this node. */
+  readonly side?: 'initiator' | 'responder' | undefined;
   /** The reason: a drop reason or an error code. */
   readonly reason?: string | undefined;
   readonly cause?: unknown;

@@ -69,6 +69,8 @@ export function secureStream(
     socket.resume(); // A paused stream does not report its end.
     socket.once(isClient ? 'secureConnect' : 'secure', () => {
       stop();
+      // Without a tls.Server, Node reports faults of later records by this event only, and the connection would stay.
+      if (!isClient) socket.on('_tlsError', (error: Error) => socket.destroy(error));
       resolve(socket);
     });
     signal.addEventListener('abort', onAbort);

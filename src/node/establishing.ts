@@ -142,7 +142,7 @@ export class Establishing<In, Out> {
     if (typeof reservation === 'string') {
       raw.pipe.destroy();
       count.countRefused(reservation);
-      trace(realm, 'refused', remote, reservation);
+      trace(realm, 'refused', { ...remote, side: 'initiator' }, reservation);
       return;
     }
     this.#attempts.add(attempt);

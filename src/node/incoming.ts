@@ -4,9 +4,7 @@ import { type Bytes, concatBytes } from '../base/bytes.ts';
 import { type Realm } from '../core/realm.ts';
 import { type Pipe, type PipeSink } from '../net/pipe.ts';
 import { later } from '../runtime/later.ts';
-import { type DisconnectOrigin } from './connection.ts';
 import { type Reader } from './reader.ts';
-import { type DisconnectReason } from './stats.ts';
 import { type Transform } from './transform.ts';
 
 /** The reasons for pausing the pipe. */
@@ -20,7 +18,8 @@ export interface IncomingOwner {
   peerEnded(isTruncated: boolean, said?: string): void;
   /** The pipe has closed. */
   lost(cause: Error | undefined): void;
-  fail(origin: DisconnectOrigin, reason: DisconnectReason, cause?: unknown): void;
+  /** Bytes came that the cipher of the peer has not made. */
+  undecryptable(cause: unknown): void;
 }
 
 export class Incoming implements PipeSink {
@@ -107,7 +106,7 @@ export class Incoming implements PipeSink {
     try {
       parts = open();
     } catch (error) {
-      this.#owner.fail('reading', 'malformed', error);
+      this.#owner.undecryptable(error);
       return false;
     }
     if (parts === undefined) return false;

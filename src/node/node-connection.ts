@@ -29,6 +29,7 @@ import { MessageReader, type Reader } from './reader.ts';
 import { type ReadingHook } from './reading.ts';
 import { type Secured } from './run-handshake.ts';
 import { ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
+import { trace } from './trace.ts';
 import { type Transform } from './transform.ts';
 import { MessageWriter } from './writer.ts';
 import { type WritingHook } from './writing.ts';
@@ -224,7 +225,13 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     this.#incoming?.setPaused(by, paused);
   }
 
+  undecryptable(cause: unknown): void {
+    trace(this.realm, 'dropped', this, 'undecryptable', cause);
+    this.fail('reading', 'malformed', cause);
+  }
+
   lost(cause: Error | undefined): void {
+    if (isTlsFault(cause)) trace(this.realm, 'dropped', this, 'undecryptable', cause);
     this.#isGone = true;
     this.#ending?.lost();
     this.fail('reading', 'reset', cause);
@@ -325,4 +332,9 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
   #wire(): { readonly sent: number; readonly received: number } {
     return { sent: this.pipe.wireSent, received: this.pipe.wireReceived };
   }
+}
+
+/** Whether node:tls ended a connection because of what came: its codes of OpenSSL's faults begin with this. */
+function isTlsFault(cause: Error | undefined): boolean {
+  return cause !== undefined && 'code' in cause && String(cause.code).startsWith('ERR_SSL_');
 }

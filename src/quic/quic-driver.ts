@@ -60,7 +60,8 @@ export interface QuicDriverHooks<I extends Addr> {
   moved?(connection: QuicConnection): void;
   /** Something may have been read, and is held now. */
   received?(): void;
-  turnedAway(how: TurnedAway): void;
+  /** @param src - where the attempt came from; its IP may be forged. */
+  turnedAway(how: TurnedAway, src: I | undefined): void;
   engineFailed(failure: EngineFailure): void;
   keyLog(line: string): void;
   /** Something that is not QUIC. */
@@ -228,7 +229,7 @@ export class QuicDriver<I extends Addr> {
       case 'path_changed':
         return hooks.moved?.(event.connection);
       case 'turned_away':
-        return hooks.turnedAway(event.how);
+        return hooks.turnedAway(event.how, this.#places.get(event.address)?.src);
       case 'engine_failed':
         return hooks.engineFailed(event.failure);
       case 'key_log':

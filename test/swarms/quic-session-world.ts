@@ -113,7 +113,7 @@ export function setUp({
       asked.push(one);
       return { answer: promise, abort: (reason: unknown) => (one.aborted ??= reason) };
     },
-    count: (drop: string) => void drops.push(drop),
+    count: (_: unknown, drop: string) => void drops.push(drop),
     countSent: (bytes: number) => void (told.sent += bytes),
     scheduleFlush: () => {},
     nowMs: () => 0,

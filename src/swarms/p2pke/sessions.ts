@@ -10,6 +10,7 @@ import { type Realm } from '../../core/realm.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { type Swarm } from '../../core/swarm.ts';
 import { AcceptGate } from '../../sessions/accept-gate.ts';
+import { DropTrace } from '../../sessions/drop-trace.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
 import { RESOLVED } from '../../runtime/promises.ts';
 import { FIRST_DATA_COUNTER, INIT_HELLO, MAX_COUNTER, OVERHEAD_BYTES } from '../../protocols/p2pke/constants.ts';
@@ -45,6 +46,7 @@ export class Sessions<I extends Addr> {
   readonly #options: ResolvedP2pke<I>;
   readonly #gate: AcceptGate<P2pkeAddr<I>>;
   readonly #sessionHooks: PeerSessionHooks<I>;
+  readonly #drops: DropTrace;
 
   constructor(hooks: SessionsHooks<I>, options: ResolvedP2pke<I>) {
     const { realm, counts } = hooks;
@@ -53,6 +55,7 @@ export class Sessions<I extends Addr> {
     this.table = new SessionTable(options.counts);
     this.hellos = new IncomingHellos(realm, options);
     this.pending = new PendingTells(options.counts, (session) => this.table.isStranger(session));
+    this.#drops = new DropTrace(realm, 'p2pke');
     this.#gate = new AcceptGate({
       realm,
       accept: options.accept,
@@ -189,7 +192,7 @@ export class Sessions<I extends Addr> {
   /** The application does not accept a peer any more. */
   #refuse(session: PeerSession<I>): void {
     if (this.table.get(session.addr) !== session) return;
-    this.#drop('not_accepted');
+    this.#drop('not_accepted', session.addr.inner);
     session.reject(notAccepted);
     this.table.remove(session);
   }
@@ -210,8 +213,10 @@ export class Sessions<I extends Addr> {
     }
   }
 
-  #drop(reason: P2pkeDrop): void {
+  /** @param src - where the datagram came from; its IP may be forged. */
+  #drop(reason: P2pkeDrop, src: I): void {
     this.#hooks.counts.countDrop(`p2pke.${reason}`);
+    this.#drops.note('dropped', src, reason);
   }
 
   receive({ src, dst, payload: datagram }: Message<I>): void {
@@ -219,8 +224,8 @@ export class Sessions<I extends Addr> {
     const counter = counterOf(datagram);
     if (counter === INIT_HELLO) return this.#receiveHello(src, datagram, sessions);
     if (sessions === undefined) {
-      if (counter === undefined || datagram.length < OVERHEAD_BYTES) return this.#drop('too_short');
-      return this.#drop(counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER ? 'unknown_session' : 'unexpected');
+      if (counter === undefined || datagram.length < OVERHEAD_BYTES) return this.#drop('too_short', src);
+      return this.#drop(counter >= FIRST_DATA_COUNTER && counter < MAX_COUNTER ? 'unknown_session' : 'unexpected', src);
     }
     const now = this.#hooks.realm.nowMs();
     let reason: P2pkeDrop | undefined;
@@ -233,16 +238,16 @@ export class Sessions<I extends Addr> {
       }
       if (reason === undefined || reason === 'unknown_session' || reason === 'unexpected') reason = received;
     }
-    return this.#drop(reason!);
+    return this.#drop(reason!, src);
   }
 
   #receiveHello(src: I, datagram: Bytes, sessions: readonly PeerSession<I>[] | undefined): void {
-    if (datagram.length < OVERHEAD_BYTES) return this.#drop('too_short');
+    if (datagram.length < OVERHEAD_BYTES) return this.#drop('too_short', src);
     const now = this.#hooks.realm.nowMs();
     const verdict = this.hellos.admit(now, src, datagram);
-    if (verdict.type === 'drop') return this.#drop(verdict.reason);
+    if (verdict.type === 'drop') return this.#drop(verdict.reason, src);
     if (verdict.type === 'cookie') {
-      this.#drop('overloaded');
+      this.#drop('overloaded', src);
       void this.#hooks.inner.tell(src, verdict.datagram);
       return undefined;
     }
@@ -257,22 +262,22 @@ export class Sessions<I extends Addr> {
       return this.#handled(known, typeof received === 'string' ? received : undefined);
     }
     const verified = this.hellos.verify(now, datagram, verdict.hello);
-    if (verified.type === 'drop') return this.#drop(verified.reason);
+    if (verified.type === 'drop') return this.#drop(verified.reason, src);
     if (verified.type === 'old') {
-      this.#drop('stale_hello');
+      this.#drop('stale_hello', src);
       if (verified.reply !== undefined) void this.#hooks.inner.tell(src, verified.reply);
       return undefined;
     }
     const { id, hello } = verified;
     const session = sessions?.find(({ addr }) => addr.id === id) ?? this.make(p2pkeAddr(id, src), true);
-    if (session === undefined) return this.#drop('overloaded');
+    if (session === undefined) return this.#drop('overloaded', src);
     session.claimedKey = hello.publicKey;
     return this.#handled(session, session.handleHello(now, hello));
   }
 
   /** A hello or a verdict has been handled: what is left of it. */
   #handled(session: PeerSession<I>, reason: P2pkeDrop | undefined): void {
-    if (reason !== undefined) this.#drop(reason);
+    if (reason !== undefined) this.#drop(reason, session.addr.inner);
     if (session.isSpent) this.table.remove(session);
   }
 }

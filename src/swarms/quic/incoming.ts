@@ -199,7 +199,7 @@ export class Incoming<S> {
 
   #turnDown(stream: QuicStream, assembly: Assembly, drop: 'oversize' | 'malformed' | undefined, code: number): void {
     this.#forgetIncoming(stream, assembly);
-    if (drop !== undefined) this.#hooks.count(drop);
+    if (drop !== undefined) this.#hooks.count(this.#session, drop);
     stream.stop(code);
     stream.reset(code);
     this.#hooks.scheduleFlush();

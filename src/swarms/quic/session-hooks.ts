@@ -15,7 +15,8 @@ export interface SessionHooks<S> {
   /** A tell has come. */
   deliver(session: S, payload: Bytes): void;
   serve(session: S, request: Bytes): Serving;
-  count(drop: 'oversize' | 'malformed'): void;
+  /** A message of the peer was dropped. */
+  count(session: S, drop: 'oversize' | 'malformed'): void;
   countSent(bytes: number): void;
   /** Something was given to the connection: its datagrams leave later in this turn. */
   scheduleFlush(): void;

@@ -2,6 +2,7 @@
 
 import { type Addr, ipOf } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
+import { type DropReason } from '../../core/counters.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type Message } from '../../core/message.ts';
 import { type PeerId } from '../../core/peer-id.ts';
@@ -18,6 +19,7 @@ import { type MakeEndpoint, type Place, QuicDriver } from '../../quic/quic-drive
 import { replacedIdleMs, surplusIdleMs } from '../../quic/idle-watch.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
 import { type Dial } from '../../sessions/dials.ts';
+import { DropTrace } from '../../sessions/drop-trace.ts';
 import { dialError, sessionError } from '../../quic/errors.ts';
 import { keyOf } from '../../identity/quic-identity.ts';
 import { type ResolvedOptions } from './options.ts';
@@ -40,6 +42,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   readonly #options: ResolvedOptions<I>;
   readonly #swarm: SessionsHooks<QuicAddr<I>>;
   readonly #counters: CounterSet;
+  readonly #drops: DropTrace;
   readonly #driver: QuicDriver<I>;
   readonly #hooks: SessionHooks<Session<I>>;
   readonly #table: ConnectionTable<Session<I>, QuicAddr<I>, QuicConnection, PublicKey>;
@@ -62,6 +65,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     this.#inner = inner;
     this.#options = options;
     this.#counters = swarm.counters;
+    this.#drops = new DropTrace(realm, 'quic');
     this.#swarm = swarm;
     this.#memory = {
       held: 0,
@@ -115,7 +119,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
         closed: (connection, closed) => this.#ended(connection, closed),
         datagrams: (connection) => this.#sessions.get(connection)?.handleDatagrams(),
         received: () => this.#relieve(),
-        turnedAway: (how) => this.#counters.countDrop(`quic.${how}`),
+        turnedAway: (how, src) => this.#drop(`quic.${how}`, src),
         engineFailed: (failure) => this.#trace('engine_failed', undefined, failure.message, failure),
         keyLog: (line) => options.onKeyLog?.(line),
         other: (message) => this.#other(message),
@@ -193,7 +197,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
   }
 
   #other(message: Message<I>): void {
-    if (this.#options.onOther === undefined) this.#counters.countDrop('quic.not_quic');
+    if (this.#options.onOther === undefined) this.#drop('quic.not_quic', message.src);
     else this.#options.onOther(message);
   }
 
@@ -263,6 +267,9 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       this.#table.dials.settle(dial, error);
     } else if (session === undefined) {
       this.#counters.countDrop('quic.handshake_failed');
+      const reason = this.#admission.isRefused(connection) ? 'not_accepted' : closed.by;
+      const src = this.#driver.placeOf(connection)?.src;
+      this.#drops.note('handshake_failed', src, reason, { side: 'initiator', cause: closed.reason });
     }
     if (session === undefined) return;
     this.#sessions.delete(connection);
@@ -295,12 +302,22 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       },
       deliver: (session, payload) => swarm.deliver(this.#messageOf(session, payload), session.tellBudget),
       serve: (session, request) => swarm.serve(this.#messageOf(session, request), session.askBudget),
-      count: (drop) => this.#counters.countDrop(drop),
+      count: (session, drop) => this.#drop(drop, this.#addrOf(session)),
       countSent: this.#counters.countSent.bind(this.#counters),
       scheduleFlush: this.#driver.scheduleFlush,
       settled: () => swarm.settled(),
       nowMs: () => this.#realm.nowMs(),
     };
+  }
+
+  #addrOf(session: Session<I>): QuicAddr<I> {
+    const { peer, connection } = session;
+    return session.ends?.src ?? quicAddr(peer, this.#driver.placeOf(connection)!.src);
+  }
+
+  #drop(reason: DropReason, addr: Addr | undefined): void {
+    this.#counters.countDrop(reason);
+    this.#drops.note('dropped', addr, reason);
   }
 
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {

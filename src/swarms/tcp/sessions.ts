@@ -4,6 +4,7 @@ import { isUnspecified } from '../../core/addr.ts';
 import { type AcceptPeer } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
+import { type DropReason } from '../../core/counters.ts';
 import { P2PError } from '../../core/errors.ts';
 import { formatSocketAddress, ipVersion, parseSocketAddress } from '../../base/ip.ts';
 import { type PeerId } from '../../core/peer-id.ts';
@@ -15,6 +16,7 @@ import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
 import { type Dial } from '../../sessions/dials.ts';
+import { DropTrace } from '../../sessions/drop-trace.ts';
 import { type TcpAddr, tcpAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { TcpPeerSession, type PeerSessionOwner } from './peer-session.ts';
@@ -46,6 +48,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   /** All sessions, by connection id. Bounded by `maxConnections`. */
   readonly #sessions = new Map<number, TcpPeerSession>();
   readonly #memory: SwarmMemory;
+  readonly #drops: DropTrace;
   #isClosed = false;
   /** Whether a call has waited for acknowledgements since a dial began. */
   #isDraining = false;
@@ -58,6 +61,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#owner = this.#makeOwner();
     this.#table = this.#makeTable();
     this.inUse = this.#table.inUse;
+    this.#drops = new DropTrace(hooks.realm, 'tcp');
     this.#gate = new AcceptGate({
       realm: hooks.realm,
       accept: options.accept,
@@ -270,11 +274,12 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   #count({ by, fault, reason }: TcpClosed, session: TcpPeerSession): void {
     const { counters } = this.#hooks;
-    if (fault !== undefined) {
-      counters.countDrop(fault === 'malformed' || fault === 'oversize' ? fault : `tcp.${fault}`);
-    } else if (by === 'timeout') counters.countDrop(session.hasOpened ? 'tcp.unresponsive' : 'tcp.no_hello');
+    let drop: DropReason;
+    if (fault !== undefined) drop = fault === 'malformed' || fault === 'oversize' ? fault : `tcp.${fault}`;
+    else if (by === 'timeout') drop = session.hasOpened ? 'tcp.unresponsive' : 'tcp.no_hello';
     else return;
-    this.#trace('dropped', session.src, reason);
+    counters.countDrop(drop);
+    this.#drops.note('dropped', session.src, drop, { side: session.connection.side, cause: reason });
   }
 
   #makeTable(): ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> {
