@@ -9,19 +9,25 @@ import { type Realm } from '../core/realm.ts';
 const PER_SECOND = 100;
 const MAX_SOURCES = 4096;
 
-/** The drops of one layer. Costs nothing while the realm has no trace. */
+/**
+ * Traces drops of one layer, with where the bytes came from, at most 100 a second for each source: a flood does not fill a log, and
+ * hides no other source. Costs nothing while the realm has no trace.
+ */
 export class DropTrace {
   readonly #realm: Realm;
   readonly #layer: string;
   /** Made with the first event. Bounded by {@link MAX_SOURCES}. */
   #buckets: SourceBuckets | undefined;
 
+  /** @param layer - the layer's name in events: `tcp`. */
   constructor(realm: Realm, layer: string) {
     this.#realm = realm;
     this.#layer = layer;
   }
 
   /**
+   * Traces one drop, unless its source had too many in this second.
+   *
    * @param type - `dropped`, or `handshake_failed`.
    * @param addr - where the bytes came from; with a PeerID only if it is that of the session in which they came.
    * @param reason - the drop reason, as it is counted.

@@ -20,6 +20,7 @@ export {
   type SurplusReason,
 } from './connection-table.ts';
 export { type Dial, DialTable, type DialWaiter } from './dials.ts';
+export { DropTrace } from './drop-trace.ts';
 export { KnownPeers } from './known-peers.ts';
 export { type HolderHooks, MemoryBudget, MemoryHolder } from './memory-budget.ts';
 export { splitPeerAddr } from './peer-addr.ts';
