@@ -19,6 +19,21 @@ export interface PeerExchangeOptions<A extends Addr = Addr> extends PeerBookOpti
   /** The key in the swarm's own addresses; it signs this node's record. */
   readonly privateKey: Signer;
   /**
+   * A client cannot be dialled by others: its record has no addresses, so nobody can hand them on. @default 'node'
+   */
+  readonly kind?: 'node' | 'client' | undefined;
+  /**
+   * Whether this node may know a peer by hearsay, for deny lists. Asked when a record comes, and again whenever it is used, so
+   * that lists may change. Only `true` is a yes. @default every peer
+   */
+  readonly mayKeep?: ((peer: PeerId) => boolean) | undefined;
+  /**
+   * Whether a peer may be handed on, and to whom: for allow lists, and for clients, which nobody can dial. `to` is absent
+   * where askers are not authenticated. Only `true` is a yes.
+   * @default every peer of which an address was reached
+   */
+  readonly mayHandOn?: ((peer: PeerId, to: PeerId | undefined) => boolean) | undefined;
+  /**
    * The address texts under which others reach this node, best first; the first `MAX_RECORD_ADDRS` are sent.
    * @default those of the swarm
    */
@@ -28,8 +43,8 @@ export interface PeerExchangeOptions<A extends Addr = Addr> extends PeerBookOpti
   /** Bytes of the largest answer that is sent or accepted. @default 65_536 */
   readonly maxAnswerBytes?: number | undefined;
   /**
-   * The interval of periodic exchanges with {@link PeerExchangeOptions.fanOut} random known peers: a node that knows
-   * one peer then learns of all. Starts when the first peer is known; keeps neither the process nor a virtual clock
+   * The interval of periodic exchanges with {@link PeerExchangeOptions.fanOut} known peers, the one heard of last and
+   * random ones: a node that knows one peer then learns of all, and 200 nodes learn of a new one in 7 rounds. Starts when the first peer is known; keeps neither the process nor a virtual clock
    * running.
    * @default never
    */

@@ -5,7 +5,7 @@
  * proves its signer, not its location: only addresses that led to their peers are passed on, and the others are tried
  * at a limited rate (`net/probe-targets.ts`). Invalid records are dropped and counted: `exchange.malformed`,
  * `exchange.bad_signature`, `exchange.wrong_id`, `exchange.wrong_peer`, `exchange.expired`, `exchange.from_the_future`,
- * `exchange.stale`, `exchange.full`; addresses that are not tried as `exchange.refused_addr`,
+ * `exchange.stale`, `exchange.full`, `exchange.not_kept`; addresses that are not tried as `exchange.refused_addr`,
  * `exchange.tried_before` and `exchange.too_many_probes`.
  */
 
@@ -121,15 +121,27 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   #disposed = false;
 
   constructor(swarm: AskSwarm<A>, options: PeerExchangeOptions<A>) {
-    const { privateKey, addrs } = options;
+    const { privateKey, addrs, kind = 'node' } = options;
     assertPrivateKey(privateKey);
-    for (const name of ['addrs', 'probe', 'onRecord', 'onClockDiffers', 'onKeyElsewhere'] as const) {
+    for (const name of [
+      'addrs',
+      'probe',
+      'mayKeep',
+      'mayHandOn',
+      'onRecord',
+      'onClockDiffers',
+      'onKeyElsewhere',
+    ] as const) {
       if (options[name] !== undefined) assertFunction(options[name], name);
     }
     this.#swarm = swarm;
     this.#texts = new TextAddrs((text) => swarm.parseAddr(text));
     this.#options = options;
-    this.#addrs = addrs ?? (() => swarm.localAddrs().map(({ text }) => text));
+    const own = addrs ?? ((): string[] => swarm.localAddrs().map(({ text }) => text));
+    if (kind !== 'node' && kind !== 'client') {
+      throw new TypeError(`Cannot take kind: expected 'node' or 'client', got ${describeValue(kind)}`);
+    }
+    this.#addrs = kind === 'client' ? () => [] : own;
     this.#lifetimeMs = wholeNumber(options.lifetimeMs, 'lifetimeMs', 600_000, 1000, MAX_LIFETIME_MS);
     this.#maxAnswerBytes = wholeNumber(options.maxAnswerBytes, 'maxAnswerBytes', 65_536, 1024, 2 ** 24);
     this.#everyMs = quantity(options.everyMs, 'everyMs', Infinity, 100, Infinity);
@@ -159,11 +171,11 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   get records(): readonly PeerRecord[] {
-    return this.#book.records(this.#wallMs());
+    return this.#book.records(this.#wallMs()).filter(({ id }) => this.#mayKeep(id));
   }
 
   record(id: PeerId): PeerRecord | undefined {
-    return this.#book.get(this.#wallMs(), id);
+    return this.#mayKeep(id) ? this.#book.get(this.#wallMs(), id) : undefined;
   }
 
   candidates(id?: PeerId): readonly Candidate[] {
@@ -216,6 +228,23 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     if (id !== undefined) this.reached({ id, addr: addr.text });
   }
 
+  /** A peer that may not be known is not handed on either. */
+  #mayHandOn(id: PeerId, to: PeerId | undefined): boolean {
+    const { mayHandOn } = this.#options;
+    return this.#mayKeep(id) && (mayHandOn === undefined || this.#isYes(() => mayHandOn(id, to)));
+  }
+
+  #mayKeep(id: PeerId): boolean {
+    const { mayKeep } = this.#options;
+    return mayKeep === undefined || this.#isYes(() => mayKeep(id));
+  }
+
+  #isYes(ask: () => unknown): boolean {
+    let answer: unknown;
+    this.#callOut(() => (answer = ask()));
+    return answer === true;
+  }
+
   #wallMs(): number {
     return Math.floor(this.#swarm.realm.wallMs());
   }
@@ -254,7 +283,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     // In random order, so that peers that ask again receive the records that did not fit before.
     const others: { readonly bytes: Bytes }[] = shuffle(
       this.#swarm.realm,
-      this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker),
+      this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker && this.#mayHandOn(id, asker)),
     );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
     this.#noteReached(src);
@@ -291,9 +320,13 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       return undefined;
     }
     // The record's owner must be known before anything is stored; hashing a key is cheap.
-    if (read !== undefined && only !== undefined && peerIdOfKey({ algorithm: '', spki: read.spki }) !== only) {
-      this.counters.countDrop('exchange.wrong_peer');
-      return undefined;
+    if (read !== undefined && (only !== undefined || this.#options.mayKeep !== undefined)) {
+      const owner = peerIdOfKey({ algorithm: '', spki: read.spki });
+      const fault = only !== undefined && owner !== only ? 'wrong_peer' : this.#mayKeep(owner) ? undefined : 'not_kept';
+      if (fault !== undefined) {
+        this.counters.countDrop(`exchange.${fault}`);
+        return undefined;
+      }
     }
     const taken = this.#book.add(this.#wallMs(), bytes, peerIdOf(from), ipOf(from));
     if (typeof taken !== 'string') return taken;
@@ -335,7 +368,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     this.#callOut(() => this.#options.onRecord?.(record));
   }
 
-  #callOut(call: () => void): void {
+  #callOut(call: () => unknown): void {
     try {
       call();
     } catch (cause) {
@@ -350,6 +383,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const { realm } = this.#swarm;
     const own = this.#swarm.localAddrs();
     const targets: Target<A>[] = [];
+    if (!this.#mayKeep(id)) return targets;
     for (const candidate of this.#book.candidates(this.#wallMs(), id)) {
       if (targets.length >= most) break;
       const addr = this.#swarm.tryParseAddr(candidate.addr);
@@ -368,15 +402,19 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   /**
-   * One address each of some random peers: up to two thirds of them peers that were not reached yet, because a node
-   * passes on a newcomer only after it has reached it.
+   * One address each of some peers: up to two thirds of them peers that were not reached yet, because a node passes on a
+   * newcomer only after it has reached it. The one that was heard of last comes first, so that news spreads at once; all
+   * others are random.
    */
   #someTargets(most: number): Target<A>[] {
-    const all = shuffle(this.#swarm.realm, [...this.records]);
-    const reached = ({ id, addrs }: PeerRecord): boolean => addrs.some((addr) => this.#book.isReached(id, addr));
-    const fresh = all.filter((record) => !reached(record)).slice(0, Math.ceil((2 * most) / 3));
+    const all = [...this.records];
+    const isReached = ({ id, addrs }: PeerRecord): boolean => addrs.some((addr) => this.#book.isReached(id, addr));
+    const latest = all.findLast((record) => !isReached(record));
+    shuffle(this.#swarm.realm, all);
+    const fresh = all.filter((record) => record !== latest && !isReached(record));
+    if (latest !== undefined) fresh.unshift(latest);
     const targets: Target<A>[] = [];
-    for (const { id } of [...fresh, ...all.filter(reached)]) {
+    for (const { id } of [...fresh.slice(0, Math.ceil((2 * most) / 3)), ...all.filter(isReached)]) {
       if (targets.length >= most) break;
       targets.push(...this.#targets(id, 1));
     }
