@@ -4,7 +4,7 @@
  */
 
 import { type Priority } from '../../core/priority.ts';
-import { Fifo } from './fifo.ts';
+import { Fifo } from '../../base/fifo.ts';
 import { type MessageHead } from './frames.ts';
 
 /** A message to send. */

@@ -3,7 +3,7 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { type Message } from '../../core/message.ts';
-import { Fifo } from '../../protocols/tcp/fifo.ts';
+import { Fifo } from '../../base/fifo.ts';
 import { HELD_MESSAGE_BYTES } from '../../protocols/tcp/constants.ts';
 import { type TcpSession } from '../../protocols/tcp/session.ts';
 import { isPending } from '../../runtime/promises.ts';

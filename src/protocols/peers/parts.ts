@@ -1,0 +1,23 @@
+/** Cuts a message into parts for a path with small packets. Source: docs/wire/peers.md §4. */
+
+import { type Bytes, viewFrom } from '../../base/bytes.ts';
+import { type Outgoing } from './outgoing.ts';
+import { encodePart, MAX_HEAD_BYTES, MAX_PART_HEAD_BYTES } from './packets.ts';
+
+/** The smallest part, whatever the path carries. */
+const MIN_PART_BYTES = 64;
+
+export function sendParts(
+  { buffer, size, type, number }: Outgoing,
+  tag: number,
+  received: number,
+  mtu: number,
+  send: (packet: Bytes) => void,
+): void {
+  const length = Math.max(mtu - MAX_PART_HEAD_BYTES, MIN_PART_BYTES);
+  for (let offset = 0; offset < size; offset += length) {
+    const start = MAX_HEAD_BYTES + offset;
+    const bytes = viewFrom(buffer, start, Math.min(start + length, MAX_HEAD_BYTES + size));
+    send(encodePart({ tag, number, received, message: type, size, offset, bytes }));
+  }
+}

@@ -1,0 +1,143 @@
+/** One path of a session: its round trip, and whether it lives. Source: docs/wire/peers.md §7. */
+
+import { type Millis } from '../../base/machine.ts';
+import {
+  DEAD_MS,
+  DEAD_ROUND_TRIPS,
+  HEARTBEAT_MS,
+  INITIAL_RTT_MS,
+  PROBE_MS,
+  PROBE_ROUND_TRIPS,
+  RESEND_LOSSY_MS,
+  RESEND_LOSSY_ROUND_TRIPS,
+  RESEND_RELIABLE_MS,
+  RESEND_RELIABLE_ROUND_TRIPS,
+} from './constants.ts';
+
+/** What a session needs to know of a path. */
+export interface PathOptions {
+  /** Lower is better; of equal ones the older path. */
+  readonly rank: number;
+  /** The largest packet. */
+  readonly mtu: number;
+  /** Whether the transport delivers what it took, or reports that it could not. */
+  readonly isReliable: boolean;
+  /** The round trip of its hello. */
+  readonly rttMs?: number | undefined;
+}
+
+/** The weight of a new sample of the round trip (RFC 9002 §5.3). */
+const RTT_WEIGHT = 1 / 8;
+
+export class Path {
+  readonly id: number;
+  readonly rank: number;
+  readonly isReliable: boolean;
+  mtu: number;
+  /** Bytes that the transport has not taken yet. */
+  pendingBytes = 0;
+  /** Messages that were sent on it last and are not acknowledged. */
+  unacknowledged = 0;
+  readonly sinceMs: Millis;
+  #rttMs: number | undefined;
+  #heardMs: Millis;
+  /** When the first packet was sent that needs an answer and has none. */
+  #askedMs: Millis | undefined;
+  #pings = 0;
+  #pingedMs: Millis = -Infinity;
+  #token = 0;
+  #isHurried = false;
+
+  constructor(id: number, { rank, mtu, isReliable, rttMs }: PathOptions, now: Millis) {
+    this.id = id;
+    this.rank = rank;
+    this.mtu = mtu;
+    this.isReliable = isReliable;
+    this.#rttMs = rttMs;
+    this.#heardMs = this.sinceMs = now;
+  }
+
+  /** The measured round trip; `undefined` before one was measured. */
+  get rttMs(): number | undefined {
+    return this.#rttMs;
+  }
+
+  /** When anything came on it. */
+  get heardMs(): Millis {
+    return this.#heardMs;
+  }
+
+  /** When messages that are not acknowledged are sent again. */
+  get resendMs(): number {
+    const rtt = this.#rttMs ?? INITIAL_RTT_MS;
+    return this.isReliable
+      ? Math.max(RESEND_RELIABLE_MS, RESEND_RELIABLE_ROUND_TRIPS * rtt)
+      : Math.max(RESEND_LOSSY_MS, RESEND_LOSSY_ROUND_TRIPS * rtt);
+  }
+
+  /** A packet was sent that needs an answer. */
+  sent(now: Millis): void {
+    this.#askedMs ??= now;
+  }
+
+  /** A packet has come on it. */
+  heard(now: Millis): void {
+    this.#heardMs = now;
+    this.#pings = 0;
+    this.#isHurried = false;
+    this.#askedMs = this.unacknowledged > 0 ? now : undefined;
+  }
+
+  /** A ping is due; @returns its token. */
+  ping(now: Millis): number {
+    this.#pings++;
+    this.#pingedMs = now;
+    this.#token = (this.#token + 1) >>> 0;
+    this.sent(now);
+    return this.#token;
+  }
+
+  /** The answer to the last ping measures the round trip. */
+  handlePong(now: Millis, token: number): void {
+    if (token !== this.#token || this.#pingedMs === -Infinity) return;
+    const sample = now - this.#pingedMs;
+    this.#pingedMs = -Infinity;
+    this.#rttMs = this.#rttMs === undefined ? sample : this.#rttMs + RTT_WEIGHT * (sample - this.#rttMs);
+  }
+
+  /** The host slept, or its network changed: the path is asked now, and is dead after one probe interval. */
+  hurry(now: Millis): void {
+    this.#isHurried = true;
+    this.#pings = 0;
+    this.#askedMs = now;
+  }
+
+  /** When to ask it, or to give it up. */
+  get dueMs(): Millis {
+    if (this.#askedMs === undefined) return this.#heardMs + HEARTBEAT_MS;
+    return Math.min(this.#pingMs, this.#deadMs);
+  }
+
+  /** What is due at `now`. */
+  due(now: Millis): 'ping' | 'dead' | undefined {
+    if (this.#askedMs === undefined) return now >= this.#heardMs + HEARTBEAT_MS ? 'ping' : undefined;
+    if (now >= this.#deadMs) return 'dead';
+    return now >= this.#pingMs ? 'ping' : undefined;
+  }
+
+  get #probeMs(): number {
+    return Math.max(PROBE_MS, PROBE_ROUND_TRIPS * (this.#rttMs ?? INITIAL_RTT_MS));
+  }
+
+  get #pingMs(): Millis {
+    if (this.#isHurried && this.#pings === 0) return this.#askedMs!;
+    return this.#askedMs! + this.#probeMs + (this.#pings * this.#probeMs) / 2;
+  }
+
+  /** Never by one lost probe. */
+  get #deadMs(): Millis {
+    if (this.#pings < 2) return Infinity;
+    if (this.#isHurried) return this.#askedMs! + 2 * this.#probeMs;
+    return this.#askedMs! + Math.max(DEAD_MS, DEAD_ROUND_TRIPS * (this.#rttMs ?? INITIAL_RTT_MS));
+  }
+}
