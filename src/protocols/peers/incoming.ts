@@ -80,6 +80,8 @@ export class Incoming {
   readonly #maxMessageBytes: number;
   /** Complete messages ahead of their turn. Bounded by MAX_OUT_NUMBERS and by bytes. */
   readonly #ahead = new Map<number, Received>();
+  /** The numbers in it, in order. Bounded as it is. */
+  readonly #ranges: { from: number; to: number }[] = [];
   readonly #incomplete = new Map<number, Incomplete>(); // Bounded by MAX_INCOMPLETE.
   #received = 0;
   #heldBytes = 0;
@@ -119,6 +121,7 @@ export class Incoming {
     if (number !== this.#received + 1 && this.#heldBytes + bytes > this.#maxHeldBytes) return 'no_room';
     this.#drop(number);
     this.#ahead.set(number, received);
+    this.#note(number);
     this.#heldBytes += bytes;
     return 'taken';
   }
@@ -151,23 +154,38 @@ export class Incoming {
     if (received === undefined) return undefined;
     this.#received++;
     this.#ahead.delete(this.#received);
+    const range = this.#ranges[0]!;
+    if (range.from === range.to) this.#ranges.shift();
+    else range.from++;
     this.#heldBytes -= received.body.length;
     return received;
   }
 
   /** The first ranges of numbers that have come behind a gap. */
   ranges(): readonly NumberRange[] {
-    const ranges: NumberRange[] = [];
-    if (this.#ahead.size === 0) return ranges;
-    const numbers = [...this.#ahead.keys()].toSorted((a, b) => a - b);
-    let from = numbers[0]!;
-    for (let i = 1; i <= numbers.length; i++) {
-      if (numbers[i] === numbers[i - 1]! + 1) continue;
-      ranges.push({ from, to: numbers[i - 1]! });
-      if (ranges.length === MAX_RANGES || i === numbers.length) break;
-      from = numbers[i]!;
+    return this.#ranges.slice(0, MAX_RANGES).map(({ from, to }) => ({ from, to }));
+  }
+
+  /** Adds a number to the ranges. */
+  #note(number: number): void {
+    const ranges = this.#ranges;
+    let [low, high] = [0, ranges.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ranges[middle]!.to < number - 1) low = middle + 1;
+      else high = middle;
     }
-    return ranges;
+    const range = ranges[low];
+    if (range === undefined || range.from > number + 1) {
+      ranges.splice(low, 0, { from: number, to: number });
+      return;
+    }
+    range.from = Math.min(range.from, number);
+    range.to = Math.max(range.to, number);
+    const next = ranges[low + 1];
+    if (next?.from !== range.to + 1) return;
+    range.to = next.to;
+    ranges.splice(low + 1, 1);
   }
 
   get #maxHeldBytes(): number {

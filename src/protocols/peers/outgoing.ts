@@ -278,10 +278,11 @@ export class Unacknowledged {
     if (message?.state === 'out') this.#settle(message, each);
   }
 
-  /** Marks messages to be sent again; those before `below` only. */
-  sendAgain(which: (message: Outgoing) => boolean): void {
+  /** Marks messages to be sent again; those with a number below `below` only. */
+  sendAgain(which: (message: Outgoing) => boolean, below: number = Infinity): void {
     let found = false;
     for (const message of this.#messages) {
+      if (message.number >= below) break;
       if (message.state !== 'out' || message.again || !which(message)) continue;
       message.again = found = true;
       this.#again.push(message);

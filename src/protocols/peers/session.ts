@@ -12,6 +12,7 @@ import {
   ACK_DELAY_MS,
   ACK_MESSAGES,
   BYE,
+  INITIAL_RTT_MS,
   MAX_OUT_BYTES,
   MAX_OUT_NUMBERS,
   MAX_REFUSAL_BYTES,
@@ -25,7 +26,7 @@ import { ReceiveCredit, SendCredit } from './credit.ts';
 import { type Hello } from './hello.ts';
 import { Incoming, type Received } from './incoming.ts';
 import { costOf, makeOutgoing, type Outgoing, Unacknowledged, Waiting } from './outgoing.ts';
-import { decodePacket, encodeAck, encodeBye, finishNumbered, type NumberedPacket, tagOf } from './packets.ts';
+import { decodePacket, encodeAck, encodeBye, finishNumbered, type NumberedPacket, type NumberRange, tagOf } from './packets.ts';
 import { PathSet } from './path-set.ts';
 import { type PathOptions } from './path.ts';
 import { sendParts } from './parts.ts';
@@ -86,6 +87,8 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   #ackMs: Millis = Infinity;
   #progressMs: Millis = 0;
   #resends = 0;
+  /** When messages were last looked through for losses. */
+  #lossesMs: Millis = -Infinity;
   #creditDue = false;
   #alone: Millis;
   #busyMs: Millis;
@@ -319,7 +322,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
           return;
         }
         this.#acknowledge(packet.received);
-        for (const { from, to } of packet.ranges) this.#acknowledgeRange(from, to);
+        if (last !== undefined) this.#acknowledgeRanges(packet.ranges, last.from);
         this.#paths.heard(now, path);
         return;
       }
@@ -462,15 +465,19 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     if (this.unacknowledged === 0) this.#event({ type: 'acknowledged' });
   }
 
-  #acknowledgeRange(from: number, to: number): void {
-    for (let number = from; number <= to; number++) {
-      this.#out.acknowledgeOne(number, (message) => this.#delivered(message));
+  #acknowledgeRanges(ranges: readonly NumberRange[], last: number): void {
+    for (const { from, to } of ranges) {
+      for (let number = from; number <= to; number++) {
+        this.#out.acknowledgeOne(number, (message) => this.#delivered(message));
+      }
     }
-    // Behind a gap: what was sent well before it is lost where the transport may lose.
+    // Where the transport may lose, what is missing before the last range, and was sent a round trip ago, is lost.
     const path = this.#paths.current;
     if (path === undefined || path.isReliable) return;
-    const before = this.#now - (path.rttMs ?? 0);
-    this.#out.sendAgain((message) => message.number < from && message.sentMs <= before);
+    const before = this.#now - (path.rttMs ?? INITIAL_RTT_MS);
+    if (before < this.#lossesMs) return;
+    this.#lossesMs = this.#now;
+    this.#out.sendAgain((message) => message.sentMs <= before, last);
   }
 
   #delivered(message: Outgoing): void {
@@ -502,17 +509,17 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   /** A message that does not come in its turn, or completes a gap. */
   #ahead(number: number, received: Received): void {
     const isNext = number === this.#incoming.received + 1;
+    const hadGap = this.#incoming.hasGap;
     const result =
       isNext || this.#options.mayHold(this.heldBytes + received.body.length)
         ? this.#incoming.take(number, received)
         : 'no_memory';
     if (result !== 'taken') {
-      // The sender has not heard that it came: say it again.
-      this.#ackMs = Math.min(this.#ackMs, this.#now);
       this.#event({ type: 'dropped', reason: result });
       return;
     }
-    if (!isNext) this.#ackMs = Math.min(this.#ackMs, this.#now);
+    // The first one behind a gap: the sender should know at once.
+    if (!isNext && !hadGap) this.#ackMs = Math.min(this.#ackMs, this.#now);
     for (let next = this.#incoming.next(); next !== undefined; next = this.#incoming.next()) {
       this.#deliver(next);
       if (this.#closed !== undefined) return;

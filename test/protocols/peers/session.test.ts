@@ -24,7 +24,7 @@ describe('PeerSession: tells', () => {
     const pair = new Pair({ seed: 7 });
     pair.open({ lossShare: 0.2, repeatShare: 0.2, jitterMs: 100, isReliable: false });
     for (const text of numbered(1000)) pair.alice.session.tell(pair.now, encodeText(text));
-    pair.run(600_000, () => pair.bob.of('tell').length === 1000 && pair.alice.session.unacknowledged === 0);
+    pair.run(120_000);
     assert.deepEqual(texts(pair.bob), numbered(1000));
     assert.equal(pair.alice.session.unacknowledged, 0);
   });
@@ -37,7 +37,7 @@ describe('PeerSession: tells', () => {
     pair.run(300);
     pair.kill(first);
     pair.open({ mtu: 700, isReliable: false, lossShare: 0.1, jitterMs: 30 });
-    pair.run(600_000, () => pair.bob.of('tell').length === 1);
+    pair.run(60_000);
     assert.equal(toHex(pair.bob.of('tell')[0]!.payload), toHex(payload));
   });
 
@@ -168,9 +168,7 @@ describe('PeerSession: paths', () => {
         }
         path = pair.open(conditions(i + 1));
       }
-      const all = (): boolean =>
-        pair.bob.of('tell').length === told.length && pair.alice.of('answer').length === told.length;
-      pair.run(600_000, all);
+      for (let i = 0; i < 60 && pair.alice.of('answer').length < told.length; i++) pair.run(10_000);
       assert.deepEqual(texts(pair.bob), told);
       assert.equal(new Set(pair.bob.of('request').map(({ number }) => number)).size, told.length);
       assert.equal(pair.bob.of('request').length, told.length);
@@ -179,8 +177,8 @@ describe('PeerSession: paths', () => {
         pair.alice
           .of('answer')
           .map(({ payload }) => decodeText(payload))
-          .toSorted(),
-        asked.toSorted(),
+          .toSorted((a, b) => (a! < b! ? -1 : 1)),
+        asked.toSorted((a, b) => (a < b ? -1 : 1)),
       );
     }
   });
