@@ -26,6 +26,11 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   /** Higher is sent first, before other waiting messages; a layer without a queue ignores it. @default 0 */
   readonly priority?: Priority | undefined;
+  /**
+   * A message that has waited this long, in milliseconds, is not sent any more: the call rejects with `timeout`, and
+   * `sent` is `'no'`. A layer without a queue ignores it. @default never
+   */
+  readonly expiresMs?: number | undefined;
 }
 
 /** How a swarm ended: `local` by `close()`, `failure` because the layer below failed. */

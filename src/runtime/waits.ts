@@ -40,6 +40,7 @@ export function checkCall(call: CallOptions | undefined): void {
   if (call === undefined) return;
   if (typeof call !== 'object' || call === null) throw new TypeError('Cannot take options: expected an object');
   quantity(call.timeoutMs, 'timeoutMs', 0, 0, Infinity);
+  quantity(call.expiresMs, 'expiresMs', 0, 0, Infinity);
   quantity(call.priority, 'priority', 0, -Number.MAX_VALUE, Number.MAX_VALUE);
   assertSignal(call.signal);
 }

@@ -19,6 +19,8 @@ export {
   SURPLUS_IDLE_MS,
   type SurplusReason,
 } from './connection-table.ts';
+export { connectionsOf, type PeerConnections } from './connections.ts';
+export { Deliveries, type DeliveriesOwner, type DeliveringMachine } from './deliveries.ts';
 export { type Dial, DialTable, type DialWaiter } from './dials.ts';
 export { DropTrace } from './drop-trace.ts';
 export { KnownPeers } from './known-peers.ts';

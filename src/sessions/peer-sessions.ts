@@ -1,6 +1,7 @@
 /** The interface between a transport and the swarm over its sessions. */
 
 import { type Bytes } from '../base/bytes.ts';
+import { type Millis } from '../base/machine.ts';
 import { type Recheckable } from '../core/accept.ts';
 import { type Addr } from '../core/addr.ts';
 import { type P2PError } from '../core/errors.ts';
@@ -28,14 +29,21 @@ export interface PeerSession {
    *
    * @returns `true` when all bytes are taken already (`taken` is then not called); else a function that cancels the
    * tell.
+   * @param expiresMs - when it is not worth sending any more, on the realm's clock; ignored where nothing waits
    */
-  tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void);
+  tell(
+    payload: Uint8Array,
+    taken: (error?: P2PError) => void,
+    priority?: Priority,
+    expiresMs?: Millis,
+  ): true | (() => void);
   /** Sends a request. @returns a function that cancels it */
   ask(
     request: Uint8Array,
     maxResponseBytes: number,
     settle: (result: Bytes | P2PError) => void,
     priority?: Priority,
+    expiresMs?: Millis,
   ): () => void;
 }
 
@@ -53,6 +61,8 @@ export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
   requestAcknowledgements?(): void;
   /** A handler was attached: resume reading. */
   unpark(): void;
+  /** Ends all connections with a peer. @returns whether there was one */
+  disconnect(peer: PeerId): boolean;
   /** Ends all sessions, and notifies each peer where that is possible synchronously. */
   close(): void;
   /** Fill levels, for `inspect`. */
@@ -74,6 +84,8 @@ export interface SessionsHooks<A extends KeyedAddr> {
   serve(message: Message<A>, budget: PendingBudget): Serving;
   /** A tell was acknowledged, or lost. */
   settled(): void;
+  /** The last connection with a peer has ended. */
+  disconnected(peer: PeerId, reason: string): void;
   /** The swarm's `closed` error for an attempted operation; `undefined` while it is open. */
   closedError(what: string): P2PError | undefined;
   failed(bug: unknown): void;

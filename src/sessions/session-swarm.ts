@@ -9,7 +9,7 @@ import { type Bytes } from '../base/bytes.ts';
 import { type Counters } from '../core/counters.ts';
 import { type Describes, type Inspection, type LayerDescription } from '../core/inspect.ts';
 import { mtuError, P2PError } from '../core/errors.ts';
-import { assertBytes, describeValue, wholeNumber } from '../base/checks.ts';
+import { assertBytes, assertFunction, describeValue, wholeNumber } from '../base/checks.ts';
 import { type AskHandler, type TellHandler } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
@@ -24,6 +24,7 @@ import { RESOLVED, rejection } from '../runtime/promises.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { type KeyedAddr, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
+import { type PeerConnections } from './connections.ts';
 import { SelfCalls } from './self-calls.ts';
 
 /** The default time limit of a tell that waits for the peer, and of a drain that waits for acknowledgements. */
@@ -53,7 +54,7 @@ export interface SessionSwarmParts<A extends KeyedAddr> {
   readonly release: () => Promise<void>;
 }
 
-class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckable, Describes {
+class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckable, PeerConnections, Describes {
   readonly realm: Realm;
   readonly publicKey: PublicKey;
   readonly #parts: SessionSwarmParts<A>;
@@ -67,6 +68,8 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
   readonly #texts: TextAddrs<A> = new TextAddrs<A>((text) => this.parseAddr(text));
   /** Called when a tell is acknowledged. Bounded by the pending drains. */
   readonly #drains = new Set<() => void>();
+  /** Bounded by the layers above. */
+  readonly #gone = new Set<(peer: PeerId, reason: string) => void>();
 
   constructor(parts: SessionSwarmParts<A>) {
     const { realm, layer } = parts;
@@ -141,11 +144,12 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
         failed = error;
         settle?.(error);
       };
-      const told = session.tell(payload, taken, options?.priority);
+      const told = session.tell(payload, taken, options?.priority, this.#expiryOf(options));
       if (told === true) return RESOLVED;
       undo = told;
     }
     const what = (): string => `tell ${dst.text}`;
+    const expiresMs = this.#expiryOf(options);
     let began = session !== undefined;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     const told = this.#waits.wait<void>({ what, call: options, defaultTimeoutMs: DEFAULT_TIMEOUT_MS, sent }, (wait) => {
@@ -156,7 +160,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
       }
       const waiting = this.#sessions.withSession(dst, wait.reject, (found) => {
         began = true;
-        const taken = found.tell(payload, (error) => settle!(error), options?.priority);
+        const taken = found.tell(payload, (error) => settle!(error), options?.priority, expiresMs);
         if (taken === true) wait.resolve();
         else undo = taken;
       });
@@ -184,6 +188,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     const refused = this.#check('ask', dst, request, options);
     if (refused !== undefined) return refused;
     const what = (): string => `ask ${dst.text}`;
+    const expiresMs = this.#expiryOf(options);
     let began = false;
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS, sent }, (wait) => {
@@ -198,7 +203,7 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
             wait.resolve(result);
           }
         };
-        undo = session.ask(request, maxResponseBytes, settle, options?.priority);
+        undo = session.ask(request, maxResponseBytes, settle, options?.priority, expiresMs);
       });
       return () => {
         waiting();
@@ -259,6 +264,17 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     );
   }
 
+  onDisconnected(listener: (peer: PeerId, reason: string) => void): Disposable {
+    assertFunction(listener, 'listener');
+    const each = (peer: PeerId, reason: string): void => listener(peer, reason);
+    this.#gone.add(each);
+    return { [Symbol.dispose]: () => void this.#gone.delete(each) };
+  }
+
+  disconnect(peer: PeerId): boolean {
+    return !this.#latch.isClosed && this.#sessions.disconnect(peer);
+  }
+
   recheck(): Promise<void> {
     return this.#latch.isClosed ? RESOLVED : this.#sessions.recheck();
   }
@@ -304,6 +320,11 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
     return rejection(mtuError(`${verb} ${dst.text}`, payload.length, limit, 'raise maxMessageBytes'));
   }
 
+  /** When a message is not worth sending any more, on the realm's clock. */
+  #expiryOf(options: CallOptions | undefined): number | undefined {
+    return options?.expiresMs === undefined ? undefined : this.realm.nowMs() + options.expiresMs;
+  }
+
   /** Calls `act` asynchronously, unless the swarm has closed by then. */
   #later(act: () => void): void {
     later(this.realm, () => {
@@ -325,6 +346,12 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
       settled: () => {
         for (const look of this.#drains) look();
       },
+      disconnected: (peer, reason) => {
+        if (this.#gone.size === 0) return;
+        this.#later(() => {
+          for (const gone of this.#gone) gone(peer, reason);
+        });
+      },
       closedError: (what) => (latch.isClosed ? latch.error(what) : undefined),
       failed: (bug) => latch.fail(bug),
       later: (act) => this.#later(act),
@@ -342,6 +369,6 @@ class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckabl
 }
 
 /** Makes a swarm over sessions. */
-export function sessionSwarm<A extends KeyedAddr>(parts: SessionSwarmParts<A>): SecureAskSwarm<A> & Recheckable {
+export function sessionSwarm<A extends KeyedAddr>(parts: SessionSwarmParts<A>): SecureAskSwarm<A> & Recheckable & PeerConnections {
   return new SessionSwarm(parts);
 }

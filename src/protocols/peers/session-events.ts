@@ -24,8 +24,9 @@ export type SessionEvent =
   | { readonly type: 'request'; readonly number: number; readonly payload: Bytes }
   /** The asker does not need the answer any more. */
   | { readonly type: 'cancelled'; readonly number: number }
-  | { readonly type: 'answer'; readonly number: number; readonly payload: Bytes }
-  | { readonly type: 'refusal'; readonly number: number; readonly code: number; readonly payload: Bytes }
+  /** The answer to an own request. */
+  | { readonly type: 'answer'; readonly message: Outgoing; readonly payload: Bytes }
+  | { readonly type: 'refusal'; readonly message: Outgoing; readonly code: number; readonly payload: Bytes }
   /** A tell that had to wait was sent. */
   | { readonly type: 'taken'; readonly message: Outgoing }
   | {
@@ -40,6 +41,8 @@ export type SessionEvent =
   | { readonly type: 'acknowledged' }
   /** Messages go over another path now, or over none. */
   | { readonly type: 'path'; readonly path: number | undefined; readonly reason: string }
+  /** A path does not answer, and was removed. */
+  | { readonly type: 'path_dead'; readonly path: number }
   /** A path is not needed any more: close it. */
   | { readonly type: 'spare'; readonly path: number }
   /** A packet had no effect. */

@@ -54,6 +54,8 @@ export interface SessionOptions {
 
 /** A tell is taken at once while less than this waits. */
 const TAKEN_BYTES = 1_048_576;
+/** No path carries less. */
+const MIN_MTU_BYTES = 128;
 /** Bytes that the transport may have without taking them. */
 const MAX_PENDING_BYTES = 1_048_576;
 
@@ -284,6 +286,16 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#paths.taken(path, bytes);
   }
 
+  /** The transport did not take a packet: it carries less than it said. What is out on the path is sent again. */
+  shrink(now: Millis, id: number, mtu: number, bytes: number): void {
+    this.handleTaken(now, id, bytes);
+    const path = this.#paths.get(id);
+    if (path === undefined) return;
+    // A path that shrinks to nothing is of no use; the smallest packets still pass, or it is silent.
+    path.mtu = Math.max(MIN_MTU_BYTES, Math.min(mtu, bytes - 1));
+    this.#out.sendAgain((message) => message.path === id);
+  }
+
   /** The host slept, or its network changed: paths are asked at once. */
   wake(now: Millis): void {
     this.#now = now;
@@ -340,7 +352,10 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#now = now;
     if (now >= this.#armed) this.#armed = Infinity;
     if (this.#closed !== undefined) return;
-    for (const id of this.#paths.handleTimeout(now)) this.removePath(now, id, 'silent');
+    for (const path of this.#paths.handleTimeout(now)) {
+      this.#event({ type: 'path_dead', path });
+      this.removePath(now, path, 'silent');
+    }
     for (const message of this.#waiting.takeExpired(now)) this.#failed(message, 'expired');
     if (now >= this.#resendMs) this.#resend();
     if (this.#paths.size > 0) this.#alone = Infinity;
@@ -553,13 +568,13 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       case MESSAGE.REQUEST:
         return this.#request(first, rest);
       case MESSAGE.ANSWER:
-        if (this.#asked.delete(first)) this.#event({ type: 'answer', number: first, payload: rest });
+        this.#answered(first, (message) => this.#event({ type: 'answer', message, payload: rest }));
         return rest.length <= this.#options.maxMessageBytes;
       case MESSAGE.REFUSAL:
         if (rest.length === 0 || rest.length > 1 + MAX_REFUSAL_BYTES) return false;
-        if (this.#asked.delete(first)) {
-          this.#event({ type: 'refusal', number: first, code: rest[0]!, payload: viewFrom(rest, 1) });
-        }
+        this.#answered(first, (message) => {
+          this.#event({ type: 'refusal', message, code: rest[0]!, payload: viewFrom(rest, 1) });
+        });
         return true;
       case MESSAGE.CANCEL: {
         const request = this.#requests.get(first);
@@ -585,6 +600,14 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       case MESSAGE.TELL:
         return false;
     }
+  }
+
+  /** One answer counts; later ones, and those of requests that were given up, have no effect. */
+  #answered(number: number, act: (message: Outgoing) => void): void {
+    const message = this.#asked.get(number);
+    if (message === undefined) return;
+    this.#asked.delete(number);
+    act(message);
   }
 
   #request(maxResponseBytes: number, payload: Bytes): boolean {

@@ -172,6 +172,14 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     for (const session of this.#sessions.values()) session.unpark();
   }
 
+  /** Ends all connections with a peer. */
+  disconnect(peer: PeerId): boolean {
+    const sessions = this.#table.all(peer);
+    for (const { connection } of sessions) connection.close(CODE.NONE, 'disconnected');
+    this.#driver.scheduleFlush();
+    return sessions.length > 0;
+  }
+
   /** Sends one CONNECTION_CLOSE to each peer; a peer that does not get it notices by its idle timeout. */
   close(): void {
     this.#admission.close();
@@ -274,6 +282,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     if (session === undefined) return;
     this.#sessions.delete(connection);
     this.#table.remove(session);
+    if (this.#table.all(session.peer).length === 0) this.#swarm.disconnected(session.peer, closed.by);
     session.handleClosed(
       (sent) =>
         this.#swarm.closedError(`reach ${session.peer}`) ?? sessionError(session.peer, closed, sent, CODE.NOT_ACCEPTED),

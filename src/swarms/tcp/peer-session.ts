@@ -16,7 +16,7 @@ import { type MemoryHolder } from '../../sessions/memory-budget.ts';
 import { type PeerSession, type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type TcpAddr } from './address.ts';
 import { Calls } from './calls.ts';
-import { Deliveries } from './deliveries.ts';
+import { Deliveries } from '../../sessions/deliveries.ts';
 import { type SwarmMemory } from './memory.ts';
 import { type ResolvedOptions } from './options.ts';
 
@@ -50,7 +50,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   readonly #machine: TcpSession;
   readonly #driver: Driver<readonly Bytes[], TcpEvent>;
   readonly #calls: Calls;
-  readonly #deliveries: Deliveries;
+  readonly #deliveries: Deliveries<TcpAddr>;
   readonly #holder: MemoryHolder;
   #inFlight = 0;
   /** Settles when all bytes passed in are read. */

@@ -116,6 +116,12 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     for (const session of this.#sessions.values()) session.unpark();
   }
 
+  disconnect(peer: PeerId): boolean {
+    const sessions = this.#table.all(peer);
+    for (const session of sessions) session.close(BYE.CLOSED, 'disconnected');
+    return sessions.length > 0;
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#gate.close();
@@ -264,6 +270,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const { connection } = session;
     this.#sessions.delete(connection.id);
     this.#table.remove(session);
+    if (this.#table.all(session.peer).length === 0) this.#hooks.disconnected(session.peer, closed.reason);
     this.#count(closed, session);
     const dial = this.#dialOf(connection);
     if (dial !== undefined) this.#fail(dial, this.#hooks.closedError('reach') ?? helloError(dial.target, closed));

@@ -106,7 +106,7 @@ describe('PeerSession: asks', () => {
     pair.run(100);
     for (const number of requests.toReversed()) pair.bob.session.answer(pair.now, number, encodeText(`to ${number}`));
     pair.run(100);
-    const answers = pair.alice.of('answer').map(({ number, payload }) => [number, decodeText(payload)]);
+    const answers = pair.alice.of('answer').map(({ message: { number }, payload }) => [number, decodeText(payload)]);
     assert.deepEqual(
       answers,
       asked.toReversed().map(({ number }) => [number, `to ${number}`]),

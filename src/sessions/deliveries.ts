@@ -1,32 +1,42 @@
 /** Received messages of one connection for handlers: waiting tells, and requests being served. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { P2PError } from '../../core/errors.ts';
-import { type Message } from '../../core/message.ts';
-import { Fifo } from '../../base/fifo.ts';
-import { HELD_MESSAGE_BYTES } from '../../protocols/tcp/constants.ts';
-import { type TcpSession } from '../../protocols/tcp/session.ts';
-import { isPending } from '../../runtime/promises.ts';
-import { type SessionsHooks } from '../../sessions/peer-sessions.ts';
-import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
-import { type PendingLimits, PendingBudget } from '../../swarm-kit/pending-budget.ts';
-import { type TcpAddr } from './address.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { Fifo } from '../base/fifo.ts';
+import { type Millis } from '../base/machine.ts';
+import { P2PError } from '../core/errors.ts';
+import { type Message } from '../core/message.ts';
+import { isPending } from '../runtime/promises.ts';
+import { type Answer, type Serving } from '../swarm-kit/ask-slot.ts';
+import { type PendingLimits, PendingBudget } from '../swarm-kit/pending-budget.ts';
+import { type KeyedAddr, type SessionsHooks } from './peer-sessions.ts';
+
+/** The cost of a message that a handler holds, in addition to its bytes: objects, promises. A conservative estimate. */
+export const HELD_MESSAGE_BYTES = 512;
+
+/** The machine whose messages are delivered. */
+export interface DeliveringMachine {
+  /** The application is done with a tell. */
+  release(bytes: number): void;
+  /** Answers a request. @returns false when the answer is larger than the asker accepts; it is refused then */
+  answer(nowMs: Millis, id: number, payload: Uint8Array): boolean;
+  refuse(nowMs: Millis, id: number, code: number, payload: Uint8Array | undefined): void;
+}
 
 /** What the deliveries of a session need from it. */
-export interface DeliveriesOwner {
+export interface DeliveriesOwner<A extends KeyedAddr> {
   /** The peer's address, and the local address that it uses. */
-  readonly src: TcpAddr;
-  readonly dst: TcpAddr;
+  readonly src: A;
+  readonly dst: A;
   /** The bytes held for the peer have changed. */
   account(): void;
   /** Runs the machine asynchronously. */
   scheduleFlush(): void;
 }
 
-export class Deliveries {
-  readonly #owner: DeliveriesOwner;
-  readonly #machine: TcpSession;
-  readonly #hooks: SessionsHooks<TcpAddr>;
+export class Deliveries<A extends KeyedAddr> {
+  readonly #owner: DeliveriesOwner<A>;
+  readonly #machine: DeliveringMachine;
+  readonly #hooks: SessionsHooks<A>;
   readonly #tellBudget: PendingBudget;
   readonly #askBudget: PendingBudget;
   /** Messages that wait for a handler. Bounded by the window granted to the peer. */
@@ -34,9 +44,9 @@ export class Deliveries {
   readonly #served = new Map<number, Serving>(); // Bounded by the window granted to the peer.
 
   constructor(
-    owner: DeliveriesOwner,
-    machine: TcpSession,
-    hooks: SessionsHooks<TcpAddr>,
+    owner: DeliveriesOwner<A>,
+    machine: DeliveringMachine,
+    hooks: SessionsHooks<A>,
     limits: Required<{ readonly [Name in keyof PendingLimits]: number }>,
   ) {
     this.#owner = owner;
@@ -84,7 +94,7 @@ export class Deliveries {
     this.#served.delete(id);
   }
 
-  #messageOf(payload: Bytes): Message<TcpAddr> {
+  #messageOf(payload: Bytes): Message<A> {
     const { src, dst } = this.#owner;
     return { src, dst, payload };
   }
@@ -114,7 +124,7 @@ export class Deliveries {
     this.#served.delete(id);
     if (!answer.ok) this.#machine.refuse(realm.nowMs(), id, answer.code, answer.bytes);
     else if (this.#machine.answer(realm.nowMs(), id, answer.bytes)) counters.countSent(answer.bytes.length);
-    else counters.countDrop('tcp.answer_too_large');
+    else counters.countDrop(`${counters.layer}.answer_too_large`);
     this.#owner.scheduleFlush();
   }
 }

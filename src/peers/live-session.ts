@@ -1,0 +1,388 @@
+/** A session with one peer: the machine, the calls that wait for it, and messages that wait for handlers. */
+
+import { type Bytes, toHex } from '../base/bytes.ts';
+import { type Addr } from '../core/addr.ts';
+import { mtuError, P2PError, Refusal } from '../core/errors.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type Priority } from '../core/priority.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { BYE, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../protocols/peers/constants.ts';
+import { type Hello } from '../protocols/peers/hello.ts';
+import { type Outgoing } from '../protocols/peers/outgoing.ts';
+import { PeerSession as SessionMachine } from '../protocols/peers/session.ts';
+import { type SessionClosed, type SessionEvent, type SessionTransmit } from '../protocols/peers/session-events.ts';
+import { Driver } from '../runtime/driver.ts';
+import { Deliveries } from '../sessions/deliveries.ts';
+import { type MemoryHolder } from '../sessions/memory-budget.ts';
+import { type PeerSession, type SessionsHooks } from '../sessions/peer-sessions.ts';
+import { type PeerAddr, peerAddr } from './address.ts';
+import { type ResolvedOptions } from './options.ts';
+import { SessionStreams, type StreamsHooks } from './session-streams.ts';
+import { type Transport } from './transport.ts';
+
+/** A path of a session. */
+export interface LivePath {
+  readonly id: number;
+  readonly transport: Transport;
+  readonly addr: Addr;
+  readonly session: LiveSession;
+  readonly sinceMs: number;
+  /** What the peer is. */
+  readonly side: 'initiator' | 'responder';
+  isOpen: boolean;
+}
+
+/** What a session needs from its owner. */
+export interface LiveSessionOwner extends StreamsHooks {
+  readonly options: ResolvedOptions;
+  readonly hooks: SessionsHooks<PeerAddr>;
+  readonly own: PeerAddr;
+  /** Memory for what the peer makes this side hold. */
+  join(host: string, end: () => void): MemoryHolder;
+  /** Messages go over another path now, or over none. */
+  pathChanged(session: LiveSession, path: LivePath | undefined, reason: string): void;
+  /** A path is dead, or not needed any more. */
+  pathEnded(path: LivePath, reason: string): void;
+  /** The peer broke a rule. */
+  fault(session: LiveSession, reason: string): void;
+  /** It has ended: the last call. */
+  ended(session: LiveSession, closed: SessionClosed): void;
+}
+
+/** Messages that may wait for one peer. */
+const MAX_QUEUED_MESSAGES = 65_536;
+
+interface Asked {
+  readonly settle: (result: Bytes | P2PError) => void;
+  readonly maxResponseBytes: number;
+}
+
+export class LiveSession implements PeerSession {
+  readonly peer: PeerId;
+  readonly publicKey: PublicKey;
+  readonly src: PeerAddr;
+  readonly dst: PeerAddr;
+  readonly sinceMs: number;
+  readonly machine: SessionMachine;
+  readonly streams: SessionStreams;
+  /** Bounded by the transports. */
+  readonly paths = new Map<number, LivePath>();
+  /** Counted since the session began. */
+  sent = 0;
+  received = 0;
+  readonly #owner: LiveSessionOwner;
+  readonly #driver: Driver<SessionTransmit, SessionEvent>;
+  readonly #deliveries: Deliveries<PeerAddr>;
+  readonly #holder: MemoryHolder;
+  readonly #telling = new Map<Outgoing, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
+  readonly #asked = new Map<Outgoing, Asked>(); // Bounded by the pending calls.
+  #flushScheduled = false;
+
+  constructor(owner: LiveSessionOwner, peer: PeerId, publicKey: PublicKey, host: string) {
+    const { options, hooks } = owner;
+    const { realm } = hooks;
+    this.#owner = owner;
+    this.peer = peer;
+    this.publicKey = publicKey;
+    this.src = peerAddr(peer);
+    this.dst = owner.own;
+    this.sinceMs = realm.nowMs();
+    this.#holder = owner.join(host, () => {
+      hooks.counters.countDrop('peers.overloaded');
+      this.close(BYE.OVERLOADED, 'it holds memory that others wait for');
+    });
+    this.machine = new SessionMachine(
+      {
+        session: sessionId((length) => realm.random(length)),
+        isSmaller: owner.own.id < peer,
+        ...options.limits,
+        mayHold: (bytes) => this.#holder.mayTake(bytes),
+      },
+      realm.nowMs(),
+    );
+    this.#deliveries = new Deliveries(
+      this,
+      {
+        release: (bytes) => this.machine.consumedTell(this.#nowMs(), bytes),
+        answer: (now, id, payload) => this.machine.answer(now, id, payload),
+        refuse: (now, id, code, payload) => this.machine.refuse(now, id, code, payload),
+      },
+      hooks,
+      options.pending,
+    );
+    this.streams = new SessionStreams(owner, this);
+    this.#driver = new Driver(this.machine, {
+      realm,
+      transmit: ({ path, packet }) => this.#transmit(path, packet),
+      event: (event) => this.#event(event),
+      failed: (bug) => hooks.failed(bug),
+      background: true,
+    });
+  }
+
+  /** The id on the wire, as text. */
+  get id(): string {
+    return toHex(this.machine.id);
+  }
+
+  get isOpen(): boolean {
+    return this.machine.closed === undefined;
+  }
+
+  /** Whether the peer has said hello, so that messages can be sent. */
+  get hasOpened(): boolean {
+    return this.machine.peerSession !== undefined;
+  }
+
+  /** The path in use. */
+  get path(): LivePath | undefined {
+    const { current } = this.machine.paths;
+    return current === undefined ? undefined : this.paths.get(current.id);
+  }
+
+  tell(
+    payload: Uint8Array,
+    taken: (error?: P2PError) => void,
+    priority?: Priority,
+    expiresMs?: number,
+  ): true | (() => void) {
+    const refused = this.#refusal(payload);
+    if (refused !== undefined) {
+      taken(refused);
+      return () => {};
+    }
+    const message = this.machine.tell(this.#nowMs(), payload, priority, expiresMs);
+    this.#owner.hooks.counters.countSent(payload.length);
+    this.sent++;
+    this.scheduleFlush();
+    if (!this.machine.isPending(message)) return true;
+    this.#telling.set(message, taken);
+    return () => {
+      if (this.#telling.delete(message)) this.#giveUp(message);
+    };
+  }
+
+  ask(
+    request: Uint8Array,
+    maxResponseBytes: number,
+    settle: (result: Bytes | P2PError) => void,
+    priority?: Priority,
+    expiresMs?: number,
+  ): () => void {
+    const refused = this.#refusal(request);
+    if (refused !== undefined) {
+      settle(refused);
+      return () => {};
+    }
+    const message = this.machine.ask(this.#nowMs(), request, maxResponseBytes, priority, expiresMs);
+    this.#owner.hooks.counters.countSent(request.length);
+    this.sent++;
+    this.#asked.set(message, { settle, maxResponseBytes });
+    this.scheduleFlush();
+    return () => {
+      if (this.#asked.delete(message)) this.#giveUp(message);
+    };
+  }
+
+  /** A hello or a welcome of the peer. */
+  handleHello(hello: Hello): void {
+    this.machine.handleHello(this.#nowMs(), hello);
+  }
+
+  addPath(path: LivePath, rttMs: number | undefined): void {
+    this.paths.set(path.id, path);
+    const { transport, addr } = path;
+    const { rank, isReliable } = transport;
+    this.machine.addPath(this.#nowMs(), path.id, { rank, isReliable, mtu: transport.mtu(addr), rttMs });
+    this.poll();
+  }
+
+  removePath(path: LivePath, reason: string): void {
+    if (!this.paths.delete(path.id)) return;
+    path.isOpen = false;
+    this.machine.removePath(this.#nowMs(), path.id, reason);
+    this.poll();
+  }
+
+  handlePacket(path: LivePath, packet: Bytes): void {
+    this.machine.handlePacket(this.#nowMs(), path.id, packet);
+    this.poll();
+  }
+
+  wake(): void {
+    this.machine.wake(this.#nowMs());
+    this.poll();
+  }
+
+  close(code: number, reason: string): void {
+    this.machine.close(this.#nowMs(), code, reason);
+    this.poll();
+  }
+
+  /** Delivers waiting messages: a handler was attached. */
+  unpark(): void {
+    this.#deliveries.handOut();
+  }
+
+  account(): void {
+    this.#holder.update(this.isOpen ? this.machine.heldBytes : this.#deliveries.heldBytes, 0);
+  }
+
+  poll(): void {
+    this.#driver.poll();
+    this.account();
+  }
+
+  /** Runs everything that was asked for in this turn together. */
+  scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    this.#owner.hooks.later(() => {
+      this.#flushScheduled = false;
+      this.poll();
+    });
+  }
+
+  #nowMs(): number {
+    return this.#owner.hooks.realm.nowMs();
+  }
+
+  #giveUp(message: Outgoing): void {
+    this.machine.giveUp(this.#nowMs(), message);
+    this.scheduleFlush();
+  }
+
+  #refusal(payload: Uint8Array): P2PError | undefined {
+    const { length } = payload;
+    if (length > this.machine.peerMaxBytes) return mtuError(`reach ${this.peer}`, length, this.machine.peerMaxBytes);
+    const { messages, bytes } = this.machine.queued;
+    const { maxQueueBytes } = this.#owner.options;
+    if (messages < MAX_QUEUED_MESSAGES && (messages === 0 || bytes + length <= maxQueueBytes)) return undefined;
+    const what = `Cannot reach ${this.peer}: ${messages} messages, ${bytes} bytes, wait for it already`;
+    return new P2PError('limit_exceeded', 'local', `${what}; await what was sent, or raise maxQueueBytes`, { sent: 'no' });
+  }
+
+  #transmit(id: number, packet: Bytes): void {
+    const path = this.paths.get(id);
+    if (path === undefined) return;
+    const { length } = packet;
+    const taken = (error?: unknown): void => {
+      if (!path.isOpen) return;
+      if (error === undefined || P2PError.is(error, 'limit_exceeded')) {
+        this.machine.handleTaken(this.#nowMs(), id, length);
+        this.scheduleFlush();
+      } else if (P2PError.is(error, 'mtu_exceeded')) {
+        this.machine.shrink(this.#nowMs(), id, path.transport.mtu(path.addr), length);
+        this.scheduleFlush();
+      } else this.#owner.pathEnded(path, P2PError.is(error) ? error.code : 'the transport failed');
+    };
+    if (path.transport.send(path.addr, packet, taken)) this.machine.handleTaken(this.#nowMs(), id, length);
+  }
+
+  #event(event: SessionEvent): void {
+    switch (event.type) {
+      case 'tell':
+        this.received++;
+        this.#deliveries.tell(event.payload);
+        return;
+      case 'request':
+        this.received++;
+        this.#deliveries.request(event.number, event.payload);
+        return;
+      case 'cancelled':
+        this.#deliveries.cancelled(event.number);
+        return;
+      case 'answer':
+        this.#settle(event.message, event.payload);
+        return;
+      case 'refusal':
+        this.#settle(event.message, this.#refused(event.message, event.code, event.payload));
+        return;
+      case 'taken':
+        this.#taken(event.message);
+        return;
+      case 'tell_failed':
+        this.#taken(event.message, this.#lost(event.sent, event.reason));
+        return;
+      case 'ask_failed':
+        this.#settle(event.message, this.#lost(event.sent, event.reason));
+        return;
+      case 'tell_lost':
+        this.#owner.hooks.counters.countDrop('peers.tell_lost');
+        return;
+      case 'acknowledged':
+        this.#owner.hooks.settled();
+        return;
+      case 'dropped':
+        this.#owner.hooks.counters.countDrop(`peers.${event.reason}`);
+        return;
+      case 'fault':
+        this.#owner.hooks.counters.countDrop(event.reason === 'malformed' ? 'malformed' : `peers.${event.reason}`);
+        this.#owner.fault(this, event.reason);
+        return;
+      case 'path':
+        this.#owner.pathChanged(this, event.path === undefined ? undefined : this.paths.get(event.path), event.reason);
+        return;
+      case 'path_dead':
+      case 'spare': {
+        const path = this.paths.get(event.path);
+        if (path !== undefined) this.#owner.pathEnded(path, event.type === 'spare' ? 'another path is used' : 'silent');
+        return;
+      }
+      case 'stream_opened':
+      case 'stream_bytes':
+      case 'stream_reset':
+      case 'stream_writable':
+        this.streams.handle(event);
+        return;
+      case 'closed':
+        this.#driver.stop();
+        this.#holder.leave();
+        for (const path of this.paths.values()) path.isOpen = false;
+        this.account();
+        this.#owner.ended(this, event.closed);
+    }
+  }
+
+  #taken(message: Outgoing, error?: P2PError): void {
+    const taken = this.#telling.get(message);
+    this.#telling.delete(message);
+    taken?.(error);
+  }
+
+  #settle(message: Outgoing, result: Bytes | P2PError): void {
+    const asked = this.#asked.get(message);
+    this.#asked.delete(message);
+    asked?.settle(result);
+  }
+
+  #refused(message: Outgoing, code: number, payload: Bytes): P2PError {
+    const cannot = `Cannot ask ${this.peer}: `;
+    if (code === REFUSAL_TOO_LARGE) {
+      const limit = this.#asked.get(message)?.maxResponseBytes ?? 0;
+      const what = `${cannot}the answer has more than ${limit} bytes; raise maxResponseBytes`;
+      return new P2PError('limit_exceeded', 'local', what);
+    }
+    const plain = code === REFUSAL_PLAIN && payload.length === 0;
+    const cause = new Refusal('refused', payload.length === 0 ? undefined : payload, code);
+    return new P2PError('refused', 'remote', `${cannot}refused${plain ? '' : ` with code ${code}`}`, { cause });
+  }
+
+  #lost(sent: 'no' | 'maybe', reason: 'expired' | 'ended'): P2PError {
+    if (reason === 'expired') {
+      return new P2PError('timeout', 'local', `Cannot reach ${this.peer}: the message expired before it was sent`, { sent });
+    }
+    const closed = this.#owner.hooks.closedError(`reach ${this.peer}`);
+    if (closed !== undefined) return closed;
+    const { by, reason: why } = this.machine.closed ?? { by: 'lost', reason: '' };
+    const who = by === 'peer' ? 'the peer ended the session' : 'the session ended';
+    return new P2PError('disconnected', by === 'local' ? 'local' : 'remote', `Cannot reach ${this.peer}: ${who}: ${why}`, { sent });
+  }
+}
+
+/** Eight random bytes that are not all zero: zeros mean none. */
+function sessionId(random: (length: number) => Bytes): Bytes {
+  const id = random(8);
+  if (id.every((byte) => byte === 0)) id[0] = 1;
+  return id;
+}

@@ -1,0 +1,115 @@
+/** A swarm below the connection manager, and the paths on it. */
+
+import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
+import { type Bytes } from '../base/bytes.ts';
+import { type Message } from '../core/message.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
+import { RESOLVED } from '../runtime/promises.ts';
+import { connectionsOf, type PeerConnections } from '../sessions/connections.ts';
+
+/** A swarm of the program that joins as a transport. Its message handler belongs to the connection manager from then on. */
+export interface TransportOptions {
+  /** How it is called in addresses and in `prefer`: `name://<address>`. Letters, digits, `-`. */
+  readonly name: string;
+  /** It authenticates its peers; any key and any address type. */
+  readonly swarm: SecureSwarm<never> | SecureSwarm<Addr>;
+  /**
+   * Whether it delivers what it took, or reports that it could not, as TCP and QUIC do. Otherwise lost messages are sent again
+   * after a time. @default false
+   */
+  readonly isReliable?: boolean | undefined;
+  /** Leaves the swarm open when the connection manager closes. @default false */
+  readonly keepOpen?: boolean | undefined;
+}
+
+/** What a transport hands up. */
+export interface TransportHooks {
+  received(transport: Transport, src: Addr, packet: Bytes): void;
+  disconnected(transport: Transport, peer: PeerId, reason: string): void;
+  /** The swarm has ended by itself. */
+  failed(transport: Transport, cause: unknown): void;
+}
+
+export class Transport {
+  readonly name: string;
+  readonly swarm: SecureSwarm<Addr>;
+  readonly isReliable: boolean;
+  /** Lower is better. */
+  readonly rank: number;
+  readonly keepOpen: boolean;
+  readonly #connections: PeerConnections | undefined;
+  readonly #listening: readonly Disposable[];
+  #isClosed = false;
+
+  constructor({ name, swarm, isReliable = false, keepOpen = false }: TransportOptions, rank: number, hooks: TransportHooks) {
+    this.name = name;
+    this.swarm = swarm as SecureSwarm<Addr>;
+    this.isReliable = isReliable;
+    this.keepOpen = keepOpen;
+    this.rank = rank;
+    this.#connections = connectionsOf(swarm);
+    const gone = this.#connections?.onDisconnected((peer, reason) => hooks.disconnected(this, peer, reason));
+    const listening = this.swarm.listen(({ src, payload }: Message<Addr>) => hooks.received(this, src, payload));
+    this.#listening = gone === undefined ? [listening] : [listening, gone];
+    void this.swarm.closed.then(({ by, cause }) => {
+      if (by === 'failure' && !this.#isClosed) hooks.failed(this, cause);
+    });
+  }
+
+  /** Who is behind an address: the PeerID of the key that the transport has proven. */
+  keyOf(src: Addr): PublicKey | undefined {
+    return this.swarm.knownPublicKey(src);
+  }
+
+  peerOf(src: Addr): PeerId | undefined {
+    // The PeerIDs in addresses may come from another fingerprint.
+    const key = this.keyOf(src);
+    return key === undefined ? undefined : peerIdOfKey(key);
+  }
+
+  /** The address of a candidate; `undefined` when it is no address of this transport. */
+  parse(id: PeerId | undefined, text: string): Addr | undefined {
+    const addr = this.swarm.tryParseAddr(text);
+    if (addr !== undefined) return addr;
+    return id === undefined || text.startsWith(`${id}@`) ? undefined : this.swarm.tryParseAddr(`${id}@${text}`);
+  }
+
+  /** Own addresses, with the name of the transport. */
+  addrs(): readonly string[] {
+    return this.swarm.localAddrs().map(({ text }) => `${this.name}://${text}`);
+  }
+
+  mtu(addr: Addr): number {
+    return this.swarm.mtu(addr);
+  }
+
+  /**
+   * Sends a packet. @returns whether it was taken at once; otherwise `taken` is called, without an error when the transport has
+   * taken it.
+   */
+  send(addr: Addr, packet: Bytes, taken: (error?: unknown) => void): boolean {
+    const told = this.swarm.tell(addr, packet, { timeoutMs: Infinity });
+    if (told === RESOLVED) return true;
+    told.then(() => taken(), taken);
+    return false;
+  }
+
+  /** Ends the connections with a peer, where the transport has such. */
+  disconnect(addr: Addr): void {
+    const id = peerIdOf(addr);
+    if (id !== undefined) this.#connections?.disconnect(id);
+  }
+
+  /** The host behind an address, for limits by source. */
+  hostOf(addr: Addr): string {
+    return ipOf(addr) ?? this.name;
+  }
+
+  close(): Promise<void> {
+    this.#isClosed = true;
+    for (const each of this.#listening) each[Symbol.dispose]();
+    return this.keepOpen ? RESOLVED : this.swarm.close();
+  }
+}
