@@ -1,7 +1,7 @@
 /** Addresses of the connection manager: a PeerID, and nothing else. */
 
 import { makeAddr } from '../core/addr.ts';
-import { assertPeerId, type PeerId } from '../core/peer-id.ts';
+import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type KeyedAddr } from '../sessions/peer-sessions.ts';
 
 /** A peer, wherever it is. */
@@ -15,6 +15,5 @@ export function peerAddr(id: PeerId): PeerAddr {
 
 /** @throws {TypeError} when `text` is not a PeerID. */
 export function parsePeerAddr(text: string): PeerAddr {
-  assertPeerId(text);
-  return peerAddr(text);
+  return peerAddr(parsePeerId(text));
 }

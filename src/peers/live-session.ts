@@ -3,7 +3,7 @@
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { type Addr } from '../core/addr.ts';
 import { mtuError, P2PError, Refusal } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { type Priority } from '../core/priority.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { BYE, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../protocols/peers/constants.ts';
@@ -59,14 +59,15 @@ interface Asked {
 
 export class LiveSession implements PeerSession {
   readonly peer: PeerId;
-  readonly publicKey: PublicKey;
+  /** Known with the first path. */
+  publicKey!: PublicKey;
   readonly src: PeerAddr;
   readonly dst: PeerAddr;
   readonly sinceMs: number;
   readonly machine: SessionMachine;
   readonly streams: SessionStreams;
   /** Bounded by the transports. */
-  readonly paths = new Map<number, LivePath>();
+  readonly paths: Map<number, LivePath> = new Map();
   /** Counted since the session began. */
   sent = 0;
   received = 0;
@@ -78,12 +79,11 @@ export class LiveSession implements PeerSession {
   readonly #asked = new Map<Outgoing, Asked>(); // Bounded by the pending calls.
   #flushScheduled = false;
 
-  constructor(owner: LiveSessionOwner, peer: PeerId, publicKey: PublicKey, host: string) {
+  constructor(owner: LiveSessionOwner, peer: PeerId, host: string) {
     const { options, hooks } = owner;
     const { realm } = hooks;
     this.#owner = owner;
     this.peer = peer;
-    this.publicKey = publicKey;
     this.src = peerAddr(peer);
     this.dst = owner.own;
     this.sinceMs = realm.nowMs();
@@ -94,7 +94,7 @@ export class LiveSession implements PeerSession {
     this.machine = new SessionMachine(
       {
         session: sessionId((length) => realm.random(length)),
-        isSmaller: owner.own.id < peer,
+        isSmaller: comparePeerIds(owner.own.id, peer) < 0,
         ...options.limits,
         mayHold: (bytes) => this.#holder.mayTake(bytes),
       },
@@ -216,6 +216,12 @@ export class LiveSession implements PeerSession {
 
   close(code: number, reason: string): void {
     this.machine.close(this.#nowMs(), code, reason);
+    this.poll();
+  }
+
+  /** Ends it without a word to the peer, which has ended it or never had it. */
+  end(reason: string): void {
+    this.machine.abandon(this.#nowMs(), reason);
     this.poll();
   }
 

@@ -1,6 +1,6 @@
 /** A swarm below the connection manager, and the paths on it. */
 
-import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
+import { type Addr, ipOf, isLoopback, peerIdOf } from '../core/addr.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type Message } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
@@ -14,7 +14,8 @@ export interface TransportOptions {
   /** How it is called in addresses and in `prefer`: `name://<address>`. Letters, digits, `-`. */
   readonly name: string;
   /** It authenticates its peers; any key and any address type. */
-  readonly swarm: SecureSwarm<never> | SecureSwarm<Addr>;
+  // oxlint-disable-next-line typescript/no-explicit-any -- swarms are invariant in their address type
+  readonly swarm: SecureSwarm<any>;
   /**
    * Whether it delivers what it took, or reports that it could not, as TCP and QUIC do. Otherwise lost messages are sent again
    * after a time. @default false
@@ -76,9 +77,11 @@ export class Transport {
     return id === undefined || text.startsWith(`${id}@`) ? undefined : this.swarm.tryParseAddr(`${id}@${text}`);
   }
 
-  /** Own addresses, with the name of the transport. */
+  /** Own addresses, with the name of the transport. Loopback leads others to themselves: it is left out if there is another one. */
   addrs(): readonly string[] {
-    return this.swarm.localAddrs().map(({ text }) => `${this.name}://${text}`);
+    const all = this.swarm.localAddrs();
+    const outside = all.filter((addr) => !isLoopback(addr));
+    return (outside.length > 0 ? outside : all).map(({ text }) => `${this.name}://${text}`);
   }
 
   mtu(addr: Addr): number {

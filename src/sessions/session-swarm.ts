@@ -54,7 +54,7 @@ export interface SessionSwarmParts<A extends KeyedAddr> {
   readonly release: () => Promise<void>;
 }
 
-class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckable, PeerConnections, Describes {
+export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Recheckable, PeerConnections, Describes {
   readonly realm: Realm;
   readonly publicKey: PublicKey;
   readonly #parts: SessionSwarmParts<A>;

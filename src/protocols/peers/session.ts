@@ -245,6 +245,12 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#end({ by: 'local', code, reason });
   }
 
+  /** Ends the session without a word: the peer has ended it already, or has never had it. */
+  abandon(now: Millis, reason: string): void {
+    this.#now = now;
+    this.#end({ by: 'lost', code: 0, reason });
+  }
+
   // Paths.
 
   /** A hello or a welcome of this session has come: its limits count, and what it has received is acknowledged. */

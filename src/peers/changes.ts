@@ -1,0 +1,88 @@
+/** What happens to peers, as events. */
+
+import { type PeerId } from '../core/peer-id.ts';
+import { type PeerKind } from '../protocols/peers/hello.ts';
+
+/** Where messages to a peer go. */
+export interface PathInfo {
+  /** `tcp`, `quic`, or the name of a transport of the program. */
+  readonly transport: string;
+  /** The peer's address there. */
+  readonly addr: string;
+  /** Whether this node dialled. */
+  readonly side: 'initiator' | 'responder';
+}
+
+/** A change, as {@link PeerChanges} yields it. */
+export type PeerChange =
+  /** A session has begun. */
+  | { readonly type: 'connected'; readonly id: PeerId; readonly kind: PeerKind; readonly path: PathInfo }
+  /** The session has ended: once for each `connected`. Messages that were not acknowledged are lost. */
+  | { readonly type: 'lost'; readonly id: PeerId; readonly reason: string }
+  /** Messages go over another path now; without one, they wait for the next. */
+  | { readonly type: 'path'; readonly id: PeerId; readonly path: PathInfo | undefined; readonly reason: string }
+  /** A peer that is wanted could not be reached; `explain` says more. */
+  | { readonly type: 'unreachable'; readonly id: PeerId; readonly reason: string };
+
+/** Changes from now on; leaving the loop ends it. */
+export interface PeerChanges extends AsyncIterableIterator<PeerChange, undefined>, AsyncDisposable {
+  /** Changes that were dropped because more than 1024 waited for the loop. */
+  readonly dropped: number;
+  [Symbol.asyncIterator](): PeerChanges;
+}
+
+/** Changes that wait for a loop. */
+const MAX_WAITING = 1024;
+
+/** One loop over changes. */
+export class ChangeQueue implements PeerChanges {
+  dropped = 0;
+  readonly #left: (queue: ChangeQueue) => void;
+  #waiting: PeerChange[] = []; // Bounded by MAX_WAITING.
+  /** Bounded by the pending calls. */
+  #takers: ((result: IteratorResult<PeerChange, undefined>) => void)[] = [];
+  #isDone = false;
+
+  constructor(left: (queue: ChangeQueue) => void) {
+    this.#left = left;
+  }
+
+  push(change: PeerChange): void {
+    const taker = this.#takers.shift();
+    if (taker !== undefined) taker({ done: false, value: change });
+    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(change);
+    else {
+      this.#waiting.shift();
+      this.#waiting.push(change);
+      this.dropped++;
+    }
+  }
+
+  /** Ends the loop once what waits has been taken. */
+  end(): void {
+    this.#isDone = true;
+    for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined });
+  }
+
+  next(): Promise<IteratorResult<PeerChange, undefined>> {
+    const first = this.#waiting.shift();
+    if (first !== undefined) return Promise.resolve({ done: false, value: first });
+    if (this.#isDone) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => void this.#takers.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<PeerChange, undefined>> {
+    this.#waiting = [];
+    this.#left(this);
+    this.end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  [Symbol.asyncIterator](): PeerChanges {
+    return this;
+  }
+}

@@ -1,0 +1,231 @@
+/** Hellos: how paths begin. Own attempts, and those of peers. Source: docs/wire/peers.md §2. */
+
+import { type Addr } from '../core/addr.ts';
+import { type Bytes, toHex } from '../base/bytes.ts';
+import { P2PError } from '../core/errors.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type Realm, type Timer } from '../core/realm.ts';
+import { type AttemptResult, type FailureReason } from '../protocols/peers/reach/types.ts';
+import { DENIED, ID_BYTES, PACKET } from '../protocols/peers/constants.ts';
+import { decodeDenied, decodeHello, encodeHello, type Hello } from '../protocols/peers/hello.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+import { type Transport } from './transport.ts';
+
+/** The first repetition of a hello; each further one comes after twice the time. */
+const FIRST_REPEAT_MS = 500;
+/** Packets of the peer that overtook its welcome. */
+const MAX_EARLY = 64;
+const MAX_EARLY_BYTES = 262_144;
+
+/** An own attempt to open a path. */
+export interface PathAttempt {
+  readonly number: number;
+  readonly peer: PeerId;
+  readonly transport: Transport;
+  readonly addr: Addr;
+  readonly beganMs: number;
+  /** How often a hello was said with another session. */
+  rounds: number;
+}
+
+interface Running extends PathAttempt {
+  token: Bytes;
+  readonly abort: AbortController;
+  timer: Timer | undefined;
+  repeatMs: number;
+  /** Bounded by MAX_EARLY. */
+  readonly early: { readonly src: Addr; readonly packet: Bytes }[];
+  earlyBytes: number;
+}
+
+/** What handshakes need from the connection manager. */
+export interface HandshakeHooks {
+  readonly realm: Realm;
+  /** The own hello to a peer. */
+  hello(peer: PeerId, transport: Transport, addr: Addr, token: Bytes): Hello;
+  /**
+   * A welcome has come: the attempt has a path. `again`: the session has begun anew, so hello is said again. Otherwise why not.
+   */
+  welcomed(attempt: PathAttempt, src: Addr, welcome: Hello): 'open' | 'again' | FailureReason;
+  /** A hello has come. */
+  greeted(transport: Transport, src: Addr, hello: Hello): void;
+  outcome(attempt: number, result: AttemptResult): void;
+  /** A packet that overtook its welcome. */
+  replay(transport: Transport, src: Addr, packet: Bytes): void;
+  malformed(transport: Transport, src: Addr): void;
+}
+
+export class Handshakes {
+  readonly #hooks: HandshakeHooks;
+  readonly #attempts = new Map<number, Running>(); // Bounded by the reach machine.
+  /** By the token of the hello. Bounded as the attempts. */
+  readonly #tokens = new Map<string, Running>();
+
+  constructor(hooks: HandshakeHooks) {
+    this.#hooks = hooks;
+  }
+
+  get size(): number {
+    return this.#attempts.size;
+  }
+
+  dial(number: number, peer: PeerId, transport: Transport, addr: Addr): void {
+    const attempt: Running = {
+      number,
+      peer,
+      transport,
+      addr,
+      beganMs: this.#hooks.realm.nowMs(),
+      rounds: 0,
+      token: this.#hooks.realm.random(ID_BYTES),
+      abort: new AbortController(),
+      timer: undefined,
+      repeatMs: FIRST_REPEAT_MS,
+      early: [],
+      earlyBytes: 0,
+    };
+    this.#attempts.set(number, attempt);
+    this.#tokens.set(toHex(attempt.token), attempt);
+    this.#say(attempt);
+  }
+
+  abandon(number: number): void {
+    const attempt = this.#attempts.get(number);
+    if (attempt !== undefined) this.#fail(attempt, 'abandoned');
+  }
+
+  /** A packet that begins with 0, 1 or 2. */
+  received(transport: Transport, src: Addr, packet: Bytes): void {
+    if (packet[0] === PACKET.DENIED) {
+      const denied = decodeDenied(packet);
+      if (denied === undefined) this.#hooks.malformed(transport, src);
+      else {
+        const attempt = this.#tokens.get(toHex(denied.token));
+        if (attempt?.transport === transport && transport.peerOf(src) === attempt.peer) {
+          this.#fail(attempt, reasonOf(denied.code), denied.reason);
+        }
+      }
+      return;
+    }
+    const hello = decodeHello(packet);
+    if (hello === undefined) this.#hooks.malformed(transport, src);
+    else if (packet[0] === PACKET.HELLO) this.#hooks.greeted(transport, src, hello);
+    else this.#welcome(transport, src, hello);
+  }
+
+  /** Keeps a packet that has overtaken its welcome. @returns whether there is such an attempt */
+  hold(transport: Transport, src: Addr, packet: Bytes): boolean {
+    const peer = transport.peerOf(src);
+    for (const attempt of this.#attempts.values()) {
+      if (attempt.transport !== transport || attempt.peer !== peer) continue;
+      if (attempt.early.length < MAX_EARLY && attempt.earlyBytes + packet.length <= MAX_EARLY_BYTES) {
+        attempt.early.push({ src, packet });
+        attempt.earlyBytes += packet.length;
+      }
+      return true;
+    }
+    return false;
+  }
+
+  close(): void {
+    for (const attempt of this.#attempts.values()) this.#end(attempt);
+  }
+
+  #say(attempt: Running): void {
+    const { transport, addr, peer, token, abort } = attempt;
+    const packet = encodeHello('hello', this.#hooks.hello(peer, transport, addr, token));
+    transport.swarm.tell(addr, packet, { signal: abort.signal, timeoutMs: Infinity }).then(
+      () => this.#repeat(attempt),
+      (error: unknown) => {
+        if (!abort.signal.aborted) this.#fail(attempt, failureOf(error), error instanceof Error ? error.message : '');
+      },
+    );
+  }
+
+  #repeat(attempt: Running): void {
+    if (this.#attempts.get(attempt.number) !== attempt || attempt.timer !== undefined) return;
+    const { realm } = this.#hooks;
+    const again = (): void => {
+      attempt.timer = undefined;
+      this.#say(attempt);
+    };
+    attempt.timer = clockOf(realm).setTimer(realm.nowMs() + attempt.repeatMs, again, { background: true });
+    attempt.repeatMs *= 2;
+  }
+
+  #welcome(transport: Transport, src: Addr, welcome: Hello): void {
+    const attempt = this.#tokens.get(toHex(welcome.token));
+    if (attempt?.transport !== transport) return; // It was given up.
+    if (transport.peerOf(src) !== attempt.peer) {
+      this.#fail(attempt, 'wrong_key');
+      return;
+    }
+    const result = this.#hooks.welcomed(attempt, src, welcome);
+    if (result === 'again') {
+      this.#tokens.delete(toHex(attempt.token));
+      attempt.token = this.#hooks.realm.random(ID_BYTES);
+      this.#tokens.set(toHex(attempt.token), attempt);
+      attempt.rounds++;
+      attempt.timer?.cancel();
+      attempt.timer = undefined;
+      attempt.repeatMs = FIRST_REPEAT_MS;
+      this.#say(attempt);
+    } else if (result !== 'open') this.#fail(attempt, result);
+    else {
+      this.#end(attempt);
+      this.#hooks.outcome(attempt.number, { type: 'open' });
+      for (const { src, packet } of attempt.early) this.#hooks.replay(transport, src, packet);
+    }
+  }
+
+  #fail(attempt: Running, reason: FailureReason, detail?: string): void {
+    this.#end(attempt);
+    this.#hooks.outcome(attempt.number, { type: 'failed', reason, detail });
+  }
+
+  #end(attempt: Running): void {
+    this.#attempts.delete(attempt.number);
+    this.#tokens.delete(toHex(attempt.token));
+    attempt.timer?.cancel();
+    attempt.abort.abort(new P2PError('closed', 'local', 'The attempt was given up', { sent: 'maybe' }));
+  }
+}
+
+function reasonOf(code: number): FailureReason {
+  if (code === DENIED.WRONG_NETWORK) return 'wrong_network';
+  if (code === DENIED.VERSION) return 'version';
+  if (code === DENIED.SELF) return 'self';
+  return code === DENIED.CLOSING ? 'closed' : 'denied';
+}
+
+const SYSTEM_REASONS: Readonly<Record<string, FailureReason>> = {
+  ECONNREFUSED: 'refused',
+  EACCES: 'filtered',
+  EPERM: 'filtered',
+  ETIMEDOUT: 'silent',
+};
+
+/** Why a transport could not send the hello. */
+function failureOf(error: unknown): FailureReason {
+  if (!P2PError.is(error)) return 'unreachable';
+  switch (error.code) {
+    case 'identity_mismatch':
+      return 'wrong_key';
+    case 'refused':
+      return error.side === 'local' ? 'not_allowed' : 'denied';
+    case 'timeout':
+      return 'silent';
+    case 'disconnected':
+    case 'closed':
+      return 'closed';
+    case 'unsupported':
+      return 'version';
+    default:
+      break;
+  }
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const reason = 'code' in cause && typeof cause.code === 'string' ? SYSTEM_REASONS[cause.code] : undefined;
+    if (reason !== undefined) return reason;
+  }
+  return 'unreachable';
+}

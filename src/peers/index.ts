@@ -1,0 +1,21 @@
+/**
+ * `shoal/peers`: reaches peers by PeerID. It finds them, dials them over the best transport there is, keeps one connection with
+ * each, and tells what happened. On it everything else stacks: it is an authenticated swarm with asks.
+ *
+ * @example
+ * ```ts
+ * await using peers = await openPeers({ privateKey, networkName: 'my-app', sources });
+ * peers.serve(({ payload }) => payload);
+ * const answer = await peers.ask(bobId, request);
+ * ```
+ */
+
+export { type PeerAddr } from './address.ts';
+export { type PathInfo, type PeerChange, type PeerChanges } from './changes.ts';
+export { openPeers } from './open-peers.ts';
+export { type PeersOptions } from './options.ts';
+export { type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } from './peers-swarm.ts';
+export { type PeerKind } from '../protocols/peers/hello.ts';
+export { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+export { type PeerStream } from './session-streams.ts';
+export { type TransportOptions } from './transport.ts';

@@ -1,0 +1,176 @@
+/** The options of `openPeers`. */
+
+import { type Accept } from '../core/accept.ts';
+import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
+import { assertFunction, assertString, describeOption, describeValue, quantity, wholeNumber } from '../base/checks.ts';
+import { type CandidateSource } from '../core/candidate.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { assertRealm, type Realm } from '../core/realm.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { hash } from '#crypto';
+import { peerIdOfKey } from '../identity/fingerprints.ts';
+import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
+import { assertNetwork, type Network } from '../net/network.ts';
+import { systemNetwork } from '../net/system-network.ts';
+import { type PeerKind } from '../protocols/peers/hello.ts';
+import { type SessionOptions } from '../protocols/peers/session.ts';
+import { systemRealm } from '../runtime/system-realm.ts';
+import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
+import { type PeerAddr } from './address.ts';
+import { type TransportOptions } from './transport.ts';
+
+/** What `openPeers` needs and takes. */
+export interface PeersOptions extends PendingLimits {
+  /** The identity of this node. */
+  readonly privateKey: PrivateKey;
+  /** Only nodes with the same name connect. It is hashed, not sent. @default '', the network of nodes without a name */
+  readonly networkName?: string | undefined;
+  /**
+   * Where to listen, with TCP and, on the same port, with QUIC over UDP: one or several of `ip:port`. Port 0: a random port above
+   * 1024, chosen at each start, since a fixed one is easy to find, to block, and taken when a second node runs on the host.
+   * @default '[::]:0', or '0.0.0.0:0' on a machine without IPv6
+   */
+  readonly bind?: string | readonly string[] | undefined;
+  /** A port to try first; when it is taken, a random one. @default none */
+  readonly preferredPort?: number | undefined;
+  /**
+   * The transports, best first; each gets a head start of 250 ms over the next. `tcp` and `quic` are made here; any authenticated
+   * swarm of the program joins as `{ name, swarm }`. @default ['tcp', 'quic']
+   */
+  readonly transports?: readonly ('tcp' | 'quic' | TransportOptions)[] | undefined;
+  /** How TCP connections are secured: TLS 1.3, or Noise XX. Both sides need the same. @default 'tls' */
+  readonly security?: 'tls' | 'noise' | undefined;
+  /** Addresses to tell others beside the own ones, such as a forwarded port of a router: `ip:port`. @default none */
+  readonly externalAddrs?: readonly string[] | undefined;
+  /** Where addresses of peers come from. @default none */
+  readonly sources?: readonly CandidateSource[] | undefined;
+  /** Whether others can dial this node; a `client` is not handed on. @default 'node' */
+  readonly kind?: PeerKind | undefined;
+  /**
+   * Decides whether a peer may talk, dialled or dialling, once for each session, after its key is proven. @default every peer
+   */
+  readonly accept?: Accept<PeerAddr> | undefined;
+  /** Whether peers that look for anybody to begin with are admitted. @default true */
+  readonly acceptBootstrap?: boolean | undefined;
+  /** The largest tell, request and answer. @default 16_777_216 (16 MiB) */
+  readonly maxMessageBytes?: number | undefined;
+  /** Bytes that may wait to be sent to one peer; further messages are refused. @default 67_108_864 (64 MiB) */
+  readonly maxQueueBytes?: number | undefined;
+  /** Bytes that all peers together may make this node hold. @default 67_108_864 (64 MiB) */
+  readonly maxHeldBytes?: number | undefined;
+  /** Peers at a time. @default 4096 */
+  readonly maxPeers?: number | undefined;
+  /** How long a session waits for another path when it has none. @default 30_000 */
+  readonly resumeMs?: number | undefined;
+  /** A session without messages ends after this time, unless it is maintained. Infinity: never. @default 60_000 */
+  readonly idleTimeoutMs?: number | undefined;
+  /** The source of time and randomness. @default the system's */
+  readonly realm?: Realm | undefined;
+  /** The network whose sockets are used. @default this system's */
+  readonly network?: Network | undefined;
+  /** Aborts opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options with nothing left open. */
+export interface ResolvedOptions {
+  readonly id: PeerId;
+  readonly publicKey: PublicKey;
+  readonly privateKey: PrivateKey;
+  readonly networkTag: Bytes;
+  readonly kind: PeerKind;
+  readonly accept: Accept<PeerAddr> | undefined;
+  readonly acceptBootstrap: boolean;
+  readonly sources: readonly CandidateSource[];
+  readonly externalAddrs: readonly string[];
+  readonly maxQueueBytes: number;
+  readonly maxHeldBytes: number;
+  readonly maxPeers: number;
+  readonly limits: Omit<SessionOptions, 'session' | 'isSmaller' | 'mayHold'>;
+  readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
+  readonly transports: readonly ('tcp' | 'quic' | TransportOptions)[];
+  readonly security: 'tls' | 'noise';
+  readonly realm: Realm;
+  readonly network: Network;
+}
+
+const MIB = 1_048_576;
+/** Credit for streams: of all, and of each. */
+const STREAMS_WINDOW_BYTES: number = 4 * MIB;
+const STREAM_WINDOW_BYTES = 262_144;
+const TRANSPORT_NAME = /^[a-z][a-z0-9-]{0,31}$/;
+
+/** @throws {TypeError | RangeError} for what is out of bounds. */
+export function resolveOptions(options: PeersOptions): ResolvedOptions {
+  if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
+  const { privateKey, networkName = '', kind = 'node', accept, acceptBootstrap = true, realm = systemRealm } = options;
+  const { security = 'tls', network = systemNetwork, sources = [], externalAddrs = [], transports = ['tcp', 'quic'] } = options;
+  assertPrivateKey(privateKey);
+  assertString(networkName, 'networkName');
+  assertRealm(realm);
+  assertNetwork(network);
+  if (accept !== undefined) assertFunction(accept, 'accept');
+  if (kind !== 'node' && kind !== 'client') {
+    throw new TypeError(`Cannot take kind: expected 'node' or 'client', got ${describeValue(kind)}`);
+  }
+  for (const source of sources) assertFunction(Object(source).candidates, 'sources');
+  for (const addr of externalAddrs) assertString(addr, 'externalAddrs');
+  assertTransports(transports);
+  const pending = assertPendingLimits(options);
+  const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', 16 * MIB, 1, 2 ** 30);
+  const windowBytes = pending.maxPendingBytes + maxMessageBytes;
+  return {
+    id: peerIdOfKey(privateKey.publicKey),
+    publicKey: privateKey.publicKey,
+    privateKey,
+    networkTag: hash('sha256', concatBytes(encodeText('shoal network\0'), encodeText(networkName))),
+    kind,
+    accept,
+    acceptBootstrap,
+    sources,
+    externalAddrs,
+    maxQueueBytes: wholeNumber(options.maxQueueBytes, 'maxQueueBytes', 64 * MIB, 1, Number.MAX_SAFE_INTEGER),
+    maxHeldBytes: wholeNumber(options.maxHeldBytes, 'maxHeldBytes', 64 * MIB, 65_536, 2 ** 40),
+    maxPeers: wholeNumber(options.maxPeers, 'maxPeers', 4096, 1, 2 ** 20),
+    limits: {
+      maxMessageBytes,
+      tellWindow: windowBytes,
+      requestWindow: windowBytes,
+      streamsWindow: STREAMS_WINDOW_BYTES,
+      streamWindow: STREAM_WINDOW_BYTES,
+      resumeMs: quantity(options.resumeMs, 'resumeMs', 30_000, 0, 86_400_000),
+      idleMs: quantity(options.idleTimeoutMs, 'idleTimeoutMs', 60_000, 1, Infinity),
+    },
+    pending,
+    transports,
+    security,
+    realm,
+    network,
+  };
+}
+
+function assertTransports(transports: unknown): asserts transports is readonly ('tcp' | 'quic' | TransportOptions)[] {
+  if (!Array.isArray(transports) || transports.length === 0) {
+    throw new TypeError(
+      `Cannot take transports: expected a list such as ['tcp', 'quic'], got ${describeOption('transports', transports)}`,
+    );
+  }
+  const names = new Set<string>();
+  for (const transport of transports as readonly (string | Partial<TransportOptions>)[]) {
+    const name = typeof transport === 'string' ? transport : transport?.name;
+    const isKnown = typeof transport !== 'string' || name === 'tcp' || name === 'quic';
+    if (!isKnown || typeof name !== 'string' || !TRANSPORT_NAME.test(name)) {
+      throw new TypeError(
+        `Cannot take transports: expected 'tcp', 'quic' or { name, swarm }, got ${describeValue(name ?? transport)}`,
+      );
+    }
+    if (names.has(name)) throw new TypeError(`Cannot take transports: ${name} is named twice`);
+    names.add(name);
+    if (typeof transport === 'string') continue;
+    const swarm = Object(transport.swarm) as Record<string, unknown>;
+    if (typeof swarm['tell'] !== 'function' || typeof swarm['knownPublicKey'] !== 'function') {
+      const got = describeValue(transport.swarm);
+      throw new TypeError(`Cannot take transports: expected a swarm that authenticates as ${name}, got ${got}`);
+    }
+  }
+}

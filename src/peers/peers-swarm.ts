@@ -1,0 +1,345 @@
+/** The connection manager as the program has it. */
+
+import { assertFunction } from '../base/checks.ts';
+import { type Addr } from '../core/addr.ts';
+import { type Recheckable } from '../core/accept.ts';
+import { type Candidate } from '../core/candidate.ts';
+import { P2PError } from '../core/errors.ts';
+import { inspect } from '../core/inspect.ts';
+import { parsePeerId, type PeerId } from '../core/peer-id.ts';
+import { type Timer } from '../core/realm.ts';
+import { type PublicKey, type SecureAskSwarm, type SecureSwarm } from '../core/secure.ts';
+import { type CallOptions } from '../core/swarm.ts';
+import { BYE } from '../protocols/peers/constants.ts';
+import { type PeerKind } from '../protocols/peers/hello.ts';
+import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import { explainText } from '../protocols/peers/reach/explain-text.ts';
+import { rejection } from '../runtime/promises.ts';
+import { clockOf } from '../runtime/system-realm.ts';
+import { checkCall, Waits } from '../runtime/waits.ts';
+import { SessionSwarm } from '../sessions/session-swarm.ts';
+import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
+import { ChangeQueue, type PathInfo, type PeerChange, type PeerChanges } from './changes.ts';
+import { type LiveSession } from './live-session.ts';
+import { type ResolvedOptions } from './options.ts';
+import { pathInfo, RemotePeers } from './remote-peers.ts';
+import { type RemotePeer } from './remote-peer.ts';
+import { type PeerStream } from './session-streams.ts';
+import { Transport, type TransportOptions } from './transport.ts';
+
+/** A peer, as it is at this moment. */
+export interface PeerInfo {
+  readonly id: PeerId;
+  /** `connecting`: no session yet. `interrupted`: the session waits for a path. */
+  readonly state: 'connected' | 'interrupted' | 'connecting';
+  readonly kind: PeerKind;
+  readonly path: PathInfo | undefined;
+  /** The measured round trip, in milliseconds; `undefined` before one was measured. */
+  readonly rttMs: number | undefined;
+  /** When the session began, on the realm's clock. */
+  readonly sinceMs: number | undefined;
+  /** Messages in this session. */
+  readonly sent: number;
+  readonly received: number;
+  readonly isMaintained: boolean;
+}
+
+/** A connected peer, to look at: it shows the state of the moment in which it is read. */
+export interface PeerConnection extends PeerInfo {
+  readonly publicKey: PublicKey;
+}
+
+/** What is known of the ways to a peer. */
+export interface PeerExplanation {
+  readonly info: PeerInfo | undefined;
+  /** Candidates and attempts; `undefined` for a peer that nobody has looked for. */
+  readonly reach: ReachExplanation | undefined;
+  /** The same as text for a terminal, without control characters. */
+  readonly text: string;
+}
+
+/** A connection manager: messages by PeerID, over whatever path there is. */
+export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
+  readonly id: PeerId;
+  /** What it stands on: own transports and those of the program, to look at. Their handlers belong to this object. */
+  readonly transports: readonly { readonly name: string; readonly swarm: SecureSwarm<Addr> }[];
+  /** The addresses that this node tells others, with the name of their transport. */
+  readonly addrs: readonly string[];
+  /**
+   * Connects to a peer, if it is not connected. Messages do the same by themselves.
+   *
+   * @throws {P2PError} (by rejection) `unreachable`, `refused`, `identity_mismatch`, `timeout` (default 30 s), `closed`.
+   */
+  connect(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerConnection>;
+  /** Keeps a connection with a peer: it is dialled again whenever it is lost, with growing pauses, until `drop`. */
+  maintain(peer: PeerId | PeerAddr): void;
+  /** Ends `maintain` and the connection. */
+  drop(peer: PeerId | PeerAddr): void;
+  /** Adds an address that may lead to a peer, as a source does. */
+  add(candidate: Candidate): void;
+  /** All peers that are connected, or that somebody waits for. */
+  list(): readonly PeerInfo[];
+  /** What happens to peers, from now on. */
+  changes(): PeerChanges;
+  /** Why a peer is connected as it is, or not at all. */
+  explain(peer: PeerId | PeerAddr): PeerExplanation;
+  /**
+   * Opens a stream: ordered bytes both ways. The peer sees it with its first bytes.
+   *
+   * @throws {P2PError} (by rejection) as `connect`; `limit_exceeded` when 256 are open.
+   */
+  openStream(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerStream>;
+  /**
+   * Takes the streams that peers open, until disposed; without a handler they are reset. One handler at a time.
+   *
+   * @throws {TypeError} (at once) when a handler is already attached.
+   */
+  onStream(handler: (stream: PeerStream) => void | Promise<void>): Disposable;
+}
+
+/** How often the clock is looked at for a sleep of the host. */
+const TICK_MS = 5000;
+/** A tick that comes so late means that the host slept. */
+const SLEPT_MS = 3000;
+const CONNECT_TIMEOUT_MS = 30_000;
+/** How long messages that are under way may take to leave at the end. */
+const LINGER_MS = 300;
+
+export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
+  readonly id: PeerId;
+  readonly #options: ResolvedOptions;
+  readonly #peers: RemotePeers;
+  readonly transports: readonly Transport[];
+  readonly #pending: Waits;
+  readonly #queues = new Set<ChangeQueue>(); // Bounded by the loops of the program.
+  readonly #watching: Disposable;
+  #tick: Timer;
+  #onStream: ((stream: PeerStream) => void | Promise<void>) | undefined;
+
+  constructor(options: ResolvedOptions, opened: readonly TransportOptions[]) {
+    let peers: RemotePeers | undefined;
+    let transports: readonly Transport[] = [];
+    let finish = (): Promise<unknown> => Promise.resolve();
+    super({
+      layer: 'peers',
+      realm: options.realm,
+      id: options.id,
+      publicKey: options.publicKey,
+      inner: undefined,
+      maxMessageBytes: options.limits.maxMessageBytes,
+      limits: { maxQueueBytes: options.maxQueueBytes, maxHeldBytes: options.maxHeldBytes, maxPeers: options.maxPeers },
+      inspectInner: () => transports.map(({ swarm }) => inspect(swarm)),
+      localAddrs: () => [peerAddr(options.id)],
+      parseAddr: parsePeerAddr,
+      mtu: ({ id }) => Math.min(options.limits.maxMessageBytes, peers?.inUse.get(id)?.machine.peerMaxBytes ?? Infinity),
+      sessions: (hooks) =>
+        (peers = new RemotePeers(options, hooks, {
+          changed: (change) => this.#changed(change),
+          streamOpened: (stream) => this.#streamOpened(stream),
+        })),
+      release: () => finish().then(() => undefined),
+    });
+    const ranks = options.transports.map((each) => (typeof each === 'string' ? each : each.name));
+    transports = opened.map((each) => new Transport(each, ranks.indexOf(each.name), peers!));
+    this.id = options.id;
+    this.#options = options;
+    this.#peers = peers!;
+    this.transports = transports;
+    this.#pending = new Waits(options.realm);
+    peers!.reaching.transports = transports;
+    this.#watching = options.network.onInterfacesChanged(() => this.#peers.wake());
+    this.#tick = this.#arm();
+    finish = () => this.#finish();
+  }
+
+  get addrs(): readonly string[] {
+    return this.#peers.reaching.ownAddrs();
+  }
+
+  connect(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerConnection> {
+    return this.#withSession(peer, options, 'connect to', (session) => this.#connection(session));
+  }
+
+  maintain(peer: PeerId | PeerAddr): void {
+    this.#peers.maintain(this.#idOf(peer), true);
+  }
+
+  drop(peer: PeerId | PeerAddr): void {
+    const id = this.#idOf(peer);
+    this.#peers.maintain(id, false);
+    this.#peers.disconnect(id, BYE.DROPPED, 'dropped');
+  }
+
+  add(candidate: Candidate): void {
+    this.#peers.reaching.add(candidate);
+  }
+
+  list(): readonly PeerInfo[] {
+    return Array.from(this.#peers.peers, infoOf);
+  }
+
+  changes(): PeerChanges {
+    const queue = new ChangeQueue((left) => void this.#queues.delete(left));
+    this.#queues.add(queue);
+    return queue;
+  }
+
+  explain(peer: PeerId | PeerAddr): PeerExplanation {
+    const id = this.#idOf(peer);
+    const known = this.#peers.get(id);
+    const reach = this.#peers.reaching.explain(id);
+    const text = reach === undefined ? `${id}: nobody has looked for this peer` : explainText(reach);
+    return { info: known === undefined ? undefined : infoOf(known), reach, text };
+  }
+
+  openStream(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerStream> {
+    return this.#withSession(peer, options, 'open a stream to', (session) => session.streams.open());
+  }
+
+  onStream(handler: (stream: PeerStream) => void | Promise<void>): Disposable {
+    assertFunction(handler, 'handler');
+    if (this.#onStream !== undefined) {
+      throw new TypeError('Cannot take streams: there is a handler; dispose of it first');
+    }
+    const attached = (stream: PeerStream): void | Promise<void> => handler(stream);
+    this.#onStream = attached;
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#onStream === attached) this.#onStream = undefined;
+      },
+    };
+  }
+
+  #withSession<T>(
+    peer: PeerId | PeerAddr,
+    options: CallOptions | undefined,
+    verb: string,
+    use: (session: LiveSession) => T,
+  ): Promise<T> {
+    checkCall(options);
+    const dst = peerAddr(this.#idOf(peer));
+    if (dst.id === this.id) {
+      return rejection(new P2PError('unreachable', 'local', `Cannot ${verb} ${dst.id}: it is this node`, { sent: 'no' }));
+    }
+    const what = (): string => `${verb} ${dst.id}`;
+    return this.#pending.wait<T>({ what, call: options, defaultTimeoutMs: CONNECT_TIMEOUT_MS }, (wait) =>
+      this.#peers.withSession(dst, wait.reject, (session) => {
+        try {
+          wait.resolve(use(session));
+        } catch (error) {
+          wait.reject(error);
+        }
+      }),
+    );
+  }
+
+  #idOf(peer: PeerId | PeerAddr): PeerId {
+    return typeof peer === 'string' ? parsePeerId(peer) : peer.id;
+  }
+
+  #connection(session: LiveSession): PeerConnection {
+    const peers = this.#peers;
+    const { peer: id, publicKey } = session;
+    const now = (): PeerInfo => {
+      const known = peers.get(id);
+      return known === undefined ? { ...GONE, id } : infoOf(known);
+    };
+    return {
+      id,
+      publicKey,
+      get state() {
+        return now().state;
+      },
+      get kind() {
+        return now().kind;
+      },
+      get path() {
+        return now().path;
+      },
+      get rttMs() {
+        return now().rttMs;
+      },
+      get sinceMs() {
+        return now().sinceMs;
+      },
+      get sent() {
+        return now().sent;
+      },
+      get received() {
+        return now().received;
+      },
+      get isMaintained() {
+        return now().isMaintained;
+      },
+    };
+  }
+
+  #changed(change: PeerChange): void {
+    for (const queue of this.#queues) queue.push(change);
+  }
+
+  #streamOpened(stream: PeerStream): boolean {
+    const handler = this.#onStream;
+    if (handler === undefined) return false;
+    void (async () => {
+      try {
+        await handler(stream);
+      } catch (cause) {
+        const { realm } = this.#options;
+        realm.trace?.({ layer: 'peers', type: 'handler_error', atMs: realm.nowMs(), addr: peerAddr(stream.peer), cause });
+        stream.reset();
+      }
+    })();
+    return true;
+  }
+
+  #arm(): Timer {
+    const { realm } = this.#options;
+    const dueMs = realm.nowMs() + TICK_MS;
+    const tick = (): void => {
+      if (realm.nowMs() - dueMs >= SLEPT_MS) this.#peers.wake();
+      this.#tick = this.#arm();
+    };
+    return clockOf(realm).setTimer(dueMs, tick, { background: true });
+  }
+
+  async #finish(): Promise<void> {
+    this.#tick.cancel();
+    this.#watching[Symbol.dispose]();
+    this.#pending.close();
+    for (const queue of this.#queues) queue.end();
+    await Promise.all(
+      this.transports.map(async (transport) => {
+        // The last word of each session is on its way.
+        await transport.swarm.drain({ timeoutMs: LINGER_MS }).catch(() => undefined);
+        await transport.close();
+      }),
+    );
+  }
+}
+
+const GONE: Omit<PeerInfo, 'id'> = {
+  state: 'connecting',
+  kind: 'node',
+  path: undefined,
+  rttMs: undefined,
+  sinceMs: undefined,
+  sent: 0,
+  received: 0,
+  isMaintained: false,
+};
+
+function infoOf({ id, session, kind, isMaintained }: RemotePeer): PeerInfo {
+  const path = session?.path;
+  return {
+    id,
+    state: session?.hasOpened !== true ? 'connecting' : path === undefined ? 'interrupted' : 'connected',
+    kind,
+    path: path === undefined ? undefined : pathInfo(path),
+    rttMs: session?.machine.paths.current?.rttMs,
+    sinceMs: session?.hasOpened === true ? session.sinceMs : undefined,
+    sent: session?.sent ?? 0,
+    received: session?.received ?? 0,
+    isMaintained,
+  };
+}

@@ -1,0 +1,50 @@
+/** What the connection manager knows of one peer: its session, its paths, and who waits for it. */
+
+import { type P2PError } from '../core/errors.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
+import { type WantToken } from '../protocols/peers/reach/machine.ts';
+import { type LivePath, type LiveSession } from './live-session.ts';
+import { type Transport } from './transport.ts';
+
+/** A call that waits for the peer. */
+export interface PeerWaiter {
+  readonly use: (session: LiveSession) => void;
+  readonly fail: (error: P2PError) => void;
+}
+
+export class RemotePeer {
+  readonly id: PeerId;
+  session: LiveSession | undefined;
+  /** Open paths, one for each transport. Bounded by the transports. */
+  readonly paths: Map<Transport, LivePath> = new Map();
+  /** Bounded by the pending calls. */
+  readonly waiters: Set<PeerWaiter> = new Set();
+  /** Given back when nobody waits for a path. */
+  want: WantToken | undefined;
+  isMaintained = false;
+  publicKey: PublicKey | undefined;
+  kind: PeerKind = 'node';
+  /** The last hello of the peer. */
+  hello: Hello | undefined;
+  /** Whether `accept` has admitted the session. */
+  isAdmitted = false;
+  /** Whether `connected` was announced. */
+  isAnnounced = false;
+
+  constructor(id: PeerId) {
+    this.id = id;
+  }
+
+  /** Whether something keeps it: a session, a call, a wish. */
+  get isUsed(): boolean {
+    return this.session !== undefined || this.waiters.size > 0 || this.isMaintained;
+  }
+
+  /** Whether a path is needed: a call waits, or the session has something under way. */
+  get needsPath(): boolean {
+    if (this.waiters.size > 0) return true;
+    return this.session !== undefined && this.session.isOpen && !this.session.machine.isQuiet;
+  }
+}

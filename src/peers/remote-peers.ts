@@ -1,0 +1,535 @@
+/**
+ * The peers of a connection manager: it dials by the reach machine, answers hellos, keeps one session with each peer, and moves it
+ * from path to path.
+ */
+
+import { type Addr } from '../core/addr.ts';
+import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
+import { type AcceptPeer } from '../core/accept.ts';
+import { P2PError } from '../core/errors.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type PublicKey } from '../core/secure.ts';
+import { BYE, DENIED, MAX_ENDED, NEWEST_VERSION, OLDEST_VERSION, PACKET } from '../protocols/peers/constants.ts';
+import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
+import { type SessionClosed } from '../protocols/peers/session-events.ts';
+import { type FailureReason } from '../protocols/peers/reach/types.ts';
+import { AcceptGate } from '../sessions/accept-gate.ts';
+import { KnownPeers } from '../sessions/known-peers.ts';
+import { MemoryBudget } from '../sessions/memory-budget.ts';
+import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
+import { SourceShares } from '../base/source-shares.ts';
+import { type PeerAddr, peerAddr } from './address.ts';
+import { type PathInfo, type PeerChange } from './changes.ts';
+import { Handshakes, type PathAttempt } from './handshakes.ts';
+import { LiveSession, type LivePath, type LiveSessionOwner } from './live-session.ts';
+import { type ResolvedOptions } from './options.ts';
+import { Reaching } from './reaching.ts';
+import { RemotePeer, type PeerWaiter } from './remote-peer.ts';
+import { type PeerStream } from './session-streams.ts';
+import { type Transport, type TransportHooks } from './transport.ts';
+
+/** Two hellos within this time belong to one connection that both sides have opened. */
+const SIMULTANEOUS_MS = 1000;
+/** Sessions that have ended and may still be named by packets on their way. */
+const MAX_ENDED_SESSIONS: number = 1024 * MAX_ENDED;
+/** The part of the peers that one network may be, of those that dialled this node. */
+const SOURCE_SHARE = 1 / 4;
+
+/** What the peers need from the object that the program has. */
+export interface RemotePeersHooks {
+  changed(change: PeerChange): void;
+  streamOpened(stream: PeerStream): boolean;
+}
+
+export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
+  readonly inUse: ReadonlyMap<PeerId, LiveSession>;
+  readonly reaching: Reaching;
+  readonly #inUse = new Map<PeerId, LiveSession>();
+  /** Bounded by maxPeers. */
+  readonly #peers = new Map<PeerId, RemotePeer>();
+  /** Peers that dialled this node, by network. Bounded by maxPeers. */
+  readonly #strangers = new SourceShares<PeerId>();
+  readonly #options: ResolvedOptions;
+  readonly #hooks: SessionsHooks<PeerAddr>;
+  readonly #above: RemotePeersHooks;
+  readonly #handshakes: Handshakes;
+  readonly #gate: AcceptGate<PeerAddr>;
+  readonly #memory: MemoryBudget;
+  readonly #known = new KnownPeers<PublicKey>();
+  /** Bounded by MAX_ENDED_SESSIONS. */
+  readonly #ended = new Set<string>();
+  /** Tokens of hellos that wait for `accept`. Bounded by the gate. */
+  readonly #judging = new Set<string>();
+  readonly #owner: LiveSessionOwner;
+  /** The path that packets of an address belong to. */
+  #pathOf = new WeakMap<Addr, LivePath>();
+  #nextPath = 1;
+  #isClosed = false;
+
+  constructor(options: ResolvedOptions, hooks: SessionsHooks<PeerAddr>, above: RemotePeersHooks) {
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#above = above;
+    this.inUse = this.#inUse;
+    const { realm } = hooks;
+    this.#memory = new MemoryBudget(Math.max(options.maxHeldBytes, options.limits.maxMessageBytes), realm);
+    this.#gate = new AcceptGate({
+      realm,
+      accept: options.accept,
+      onFault: ({ addr }, cause) => {
+        hooks.counters.countDrop('handler_error');
+        realm.trace?.({ layer: 'peers', type: 'handler_error', atMs: realm.nowMs(), addr, reason: 'accept', cause });
+      },
+    });
+    this.#handshakes = new Handshakes({
+      realm,
+      hello: (peer, transport, addr, token) => this.#hello(this.#peer(peer), transport, addr, token),
+      welcomed: (attempt, src, welcome) => this.#welcomed(attempt, src, welcome),
+      greeted: (transport, src, hello) => this.#greeted(transport, src, hello),
+      outcome: (attempt, result) => this.reaching.outcome(attempt, result),
+      replay: (transport, src, packet) => this.received(transport, src, packet),
+      malformed: (_transport, src) => this.#malformed(src),
+    });
+    this.reaching = new Reaching(options, {
+      realm,
+      dial: (attempt, id, transport, addr) => this.#handshakes.dial(attempt, id, transport, addr),
+      abandon: (attempt) => this.#handshakes.abandon(attempt),
+      unreachable: (id, error) => this.#unreachable(id, error),
+      failed: (bug) => hooks.failed(bug),
+    });
+    this.#owner = {
+      options,
+      hooks,
+      own: peerAddr(options.id),
+      join: (host, end) => this.#memory.join(host, { resume: () => undefined, end }),
+      streamOpened: (stream) => above.streamOpened(stream),
+      pathChanged: (session, path, reason) => this.#pathChanged(session, path, reason),
+      pathEnded: (path, reason) => this.#pathEnded(path, reason),
+      fault: (session, reason) => this.#trace('fault', peerAddr(session.peer), reason),
+      ended: (session, closed) => this.#sessionEnded(session, closed),
+    };
+  }
+
+  get peers(): Iterable<RemotePeer> {
+    return this.#peers.values();
+  }
+
+  get(id: PeerId): RemotePeer | undefined {
+    return this.#peers.get(id);
+  }
+
+  knownKey(id: PeerId): PublicKey | undefined {
+    return this.#peers.get(id)?.publicKey ?? this.#known.get(id);
+  }
+
+  get acknowledged(): boolean {
+    for (const session of this.#inUse.values()) if (session.machine.unacknowledged > 0) return false;
+    return true;
+  }
+
+  get state(): Readonly<Record<string, number>> {
+    return {
+      peers: this.#peers.size,
+      sessions: this.#inUse.size,
+      attempts: this.#handshakes.size,
+      heldBytes: this.#memory.held,
+    };
+  }
+
+  unpark(): void {
+    for (const session of this.#inUse.values()) session.unpark();
+  }
+
+  recheck(): Promise<void> {
+    return this.#gate.recheck(
+      [...this.#peers.values()].flatMap((peer) => {
+        const { session } = peer;
+        if (session === undefined || !peer.isAdmitted) return [];
+        const side = session.path?.side ?? 'responder';
+        const asked = { id: peer.id, publicKey: session.publicKey, addr: session.src, side };
+        return [[asked, () => session.close(BYE.NOT_ALLOWED, 'not allowed any more')] as const];
+      }),
+    );
+  }
+
+  disconnect(id: PeerId, code: number = BYE.DROPPED, reason = 'dropped'): boolean {
+    const session = this.#inUse.get(id);
+    session?.close(code, reason);
+    return session !== undefined;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#gate.close();
+    this.#handshakes.close();
+    this.reaching.close();
+    for (const session of this.#inUse.values()) session.close(BYE.CLOSED, 'closed');
+    const error = this.#hooks.closedError('reach the peer')!;
+    for (const peer of this.#peers.values()) for (const { fail } of peer.waiters) fail(error);
+    this.#peers.clear();
+  }
+
+  withSession(dst: PeerAddr, fail: (error: P2PError) => void, use: (session: LiveSession) => void): () => void {
+    const known = this.#peers.get(dst.id);
+    if (known?.session?.hasOpened === true) {
+      use(known.session);
+      this.#seek(known);
+      return () => {};
+    }
+    const peer = this.#peer(dst.id);
+    const waiter: PeerWaiter = { use, fail };
+    peer.waiters.add(waiter);
+    this.#seek(peer);
+    return () => {
+      if (peer.waiters.delete(waiter)) this.#rest(peer);
+    };
+  }
+
+  /** Keeps a session with a peer, until it is let go. */
+  maintain(id: PeerId, isMaintained: boolean): void {
+    const peer = this.#peer(id);
+    peer.isMaintained = isMaintained;
+    if (peer.session !== undefined) peer.session.machine.isMaintained = isMaintained;
+    if (isMaintained) this.reaching.maintain(id);
+    else {
+      this.reaching.drop(id);
+      this.#rest(peer);
+    }
+  }
+
+  /** The host slept, or its network has changed. */
+  wake(): void {
+    for (const { session } of this.#peers.values()) session?.wake();
+    this.reaching.wake();
+  }
+
+  // From the transports.
+
+  received(transport: Transport, src: Addr, packet: Bytes): void {
+    if (this.#isClosed) return;
+    if (packet.length > 0 && packet[0]! <= PACKET.DENIED) {
+      this.#handshakes.received(transport, src, packet);
+      return;
+    }
+    let path = this.#pathOf.get(src);
+    if (path?.isOpen !== true) {
+      const id = transport.peerOf(src);
+      path = id === undefined ? undefined : this.#peers.get(id)?.paths.get(transport);
+      if (path === undefined) {
+        if (!this.#handshakes.hold(transport, src, packet)) this.#hooks.counters.countDrop('peers.no_path');
+        return;
+      }
+      this.#pathOf.set(src, path);
+    }
+    path.session.handlePacket(path, packet);
+  }
+
+  disconnected(transport: Transport, peer: PeerId, reason: string): void {
+    const path = this.#peers.get(peer)?.paths.get(transport);
+    if (path !== undefined) this.#removePath(path, reason === '' ? 'disconnected' : reason);
+  }
+
+  failed(transport: Transport, cause: unknown): void {
+    this.#trace('transport_failed', undefined, transport.name, cause);
+    for (const peer of this.#peers.values()) {
+      const path = peer.paths.get(transport);
+      if (path !== undefined) this.#removePath(path, 'the transport failed');
+    }
+  }
+
+  // Hellos.
+
+  #hello(peer: RemotePeer, transport: Transport, addr: Addr, token: Bytes): Hello {
+    const session = this.#sessionOf(peer, transport, addr);
+    const { limits, kind, networkTag } = this.#options;
+    return {
+      oldest: OLDEST_VERSION,
+      newest: NEWEST_VERSION,
+      kind,
+      intent: 'connect',
+      token,
+      session: session.machine.id,
+      known: session.machine.peerSession,
+      network: networkTag,
+      received: session.machine.received,
+      maxMessageBytes: limits.maxMessageBytes,
+      tellWindow: limits.tellWindow,
+      requestWindow: limits.requestWindow,
+      streamsWindow: limits.streamsWindow,
+      streamWindow: limits.streamWindow,
+      wallMs: Math.max(0, Math.floor(this.#hooks.realm.wallMs())),
+      seen: addr.text,
+      addrs: this.reaching.ownAddrs(),
+    };
+  }
+
+  #welcomed(attempt: PathAttempt, src: Addr, welcome: Hello): 'open' | 'again' | FailureReason {
+    const { transport } = attempt;
+    if (!equalBytes(welcome.network, this.#options.networkTag)) return 'wrong_network';
+    if (welcome.newest < OLDEST_VERSION || welcome.oldest > NEWEST_VERSION) return 'version';
+    const peer = this.#peer(attempt.peer);
+    const session = this.#sessionOf(peer, transport, src);
+    // An answer to a hello of an earlier session.
+    if (welcome.known === undefined || !equalBytes(welcome.known, session.machine.id)) {
+      return attempt.rounds > 2 ? 'closed' : 'again';
+    }
+    if (!this.#agree(peer, session, welcome)) {
+      if (attempt.rounds > 2 || this.#ended.has(toHex(welcome.session))) return 'closed';
+      this.#restart(peer);
+      return 'again';
+    }
+    peer.isAdmitted = true;
+    this.#open(peer, session, welcome, transport, src, 'responder', attempt.beganMs);
+    return 'open';
+  }
+
+  #greeted(transport: Transport, src: Addr, hello: Hello): void {
+    const id = transport.peerOf(src);
+    const publicKey = transport.keyOf(src);
+    if (id === undefined || publicKey === undefined) return;
+    const refusal = this.#refusalOf(id, transport, src, hello);
+    if (refusal !== undefined) {
+      this.#deny(transport, src, hello, ...refusal);
+      return;
+    }
+    const known = this.#peers.get(id);
+    const isSame = known?.session?.machine.peerSession !== undefined && equalBytes(known.session.machine.peerSession, hello.session);
+    if (known?.isAdmitted === true && isSame) {
+      this.#admit(transport, src, hello, id);
+      return;
+    }
+    const token = toHex(hello.token);
+    if (this.#judging.has(token)) return;
+    const settle = (isAccepted: boolean): void => {
+      this.#judging.delete(token);
+      if (this.#isClosed) return;
+      if (isAccepted) this.#admit(transport, src, hello, id);
+      else {
+        this.#hooks.counters.countDrop('peers.not_accepted');
+        this.#deny(transport, src, hello, DENIED.NOT_ALLOWED, 'not allowed');
+      }
+    };
+    const asked: AcceptPeer<PeerAddr> = { id, publicKey, addr: peerAddr(id), side: 'initiator' };
+    const verdict = this.#gate.ask(asked, transport.hostOf(src), settle);
+    if (typeof verdict === 'boolean') settle(verdict);
+    else this.#judging.add(token);
+  }
+
+  #refusalOf(id: PeerId, transport: Transport, src: Addr, hello: Hello): readonly [code: number, reason: string] | undefined {
+    if (id === this.#options.id) return [DENIED.SELF, 'this is the same node'];
+    if (!equalBytes(hello.network, this.#options.networkTag)) return [DENIED.WRONG_NETWORK, 'another network name'];
+    if (hello.newest < OLDEST_VERSION || hello.oldest > NEWEST_VERSION) {
+      return [DENIED.VERSION, `this node speaks ${OLDEST_VERSION} to ${NEWEST_VERSION}`];
+    }
+    if (hello.intent === 'bootstrap' && !this.#options.acceptBootstrap) {
+      return [DENIED.NO_BOOTSTRAP, 'this node takes no bootstrap requests'];
+    }
+    if (this.#peers.has(id)) return undefined;
+    const host = transport.hostOf(src);
+    const isCrowded = this.#strangers.countOf(host) >= Math.max(1, this.#options.maxPeers * SOURCE_SHARE);
+    const isFull = this.#peers.size >= this.#options.maxPeers || (isCrowded && this.#peers.size * 2 > this.#options.maxPeers);
+    return isFull ? [DENIED.BUSY, 'too many peers'] : undefined;
+  }
+
+  #admit(transport: Transport, src: Addr, hello: Hello, id: PeerId): void {
+    if (this.#ended.has(toHex(hello.session))) return; // It overtook the end of its session.
+    const peer = this.#peer(id);
+    if (peer.session === undefined) this.#strangers.add(transport.hostOf(src), id);
+    let session = this.#sessionOf(peer, transport, src);
+    const isForgotten = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
+    if (!isForgotten && !this.#agree(peer, session, hello)) {
+      this.#restart(peer);
+      session = this.#sessionOf(peer, transport, src);
+      this.#agree(peer, session, hello);
+    }
+    peer.isAdmitted = true;
+    const welcome = { ...this.#hello(peer, transport, src, hello.token), known: hello.session };
+    this.#send(transport, src, encodeHello('welcome', welcome));
+    // The peer knows a session that this node has forgotten: it says hello again with a new one.
+    if (!isForgotten) this.#open(peer, session, hello, transport, src, 'initiator');
+    else this.#rest(peer);
+  }
+
+  /** Whether a hello belongs to the session, which takes it as its own if it has none of the peer yet. */
+  #agree(peer: RemotePeer, session: LiveSession, hello: Hello): boolean {
+    const { peerSession } = session.machine;
+    if (peerSession !== undefined && !equalBytes(peerSession, hello.session)) return false;
+    if (this.#ended.has(toHex(hello.session))) return false;
+    session.handleHello(hello);
+    peer.hello = hello;
+    peer.kind = hello.kind;
+    return true;
+  }
+
+  #open(
+    peer: RemotePeer,
+    session: LiveSession,
+    hello: Hello,
+    transport: Transport,
+    addr: Addr,
+    side: 'initiator' | 'responder',
+    beganMs?: number,
+  ): void {
+    const nowMs = this.#hooks.realm.nowMs();
+    peer.publicKey = session.publicKey = transport.keyOf(addr)!;
+    this.#inUse.set(peer.id, session);
+    const before = peer.paths.get(transport);
+    if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {
+      // Both sides have opened it.
+      this.#pathOf.set(addr, before);
+      session.poll();
+    } else {
+      if (before !== undefined) this.#removePath(before, 'the peer has opened it again');
+      const path: LivePath = { id: this.#nextPath++, transport, addr, session, sinceMs: nowMs, side, isOpen: true };
+      peer.paths.set(transport, path);
+      this.#pathOf.set(addr, path);
+      session.addPath(path, beganMs === undefined ? undefined : nowMs - beganMs);
+    }
+    for (const waiter of peer.waiters) {
+      peer.waiters.delete(waiter);
+      waiter.use(session);
+    }
+    this.reaching.claims(peer.id, hello.addrs);
+    this.#rest(peer);
+  }
+
+  #deny(transport: Transport, src: Addr, hello: Hello, code: number, reason: string): void {
+    this.#hooks.counters.countDrop('peers.denied');
+    this.#send(transport, src, encodeDenied({ token: hello.token, code, reason }));
+  }
+
+  #send(transport: Transport, dst: Addr, packet: Bytes): void {
+    transport.send(dst, packet, () => undefined);
+  }
+
+  #malformed(src: Addr): void {
+    this.#hooks.counters.countDrop('malformed');
+    this.#trace('dropped', src, 'malformed');
+  }
+
+  // Sessions.
+
+  #peer(id: PeerId): RemotePeer {
+    let peer = this.#peers.get(id);
+    if (peer === undefined) this.#peers.set(id, (peer = new RemotePeer(id)));
+    return peer;
+  }
+
+  #sessionOf(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession {
+    if (peer.session !== undefined) return peer.session;
+    const session = new LiveSession(this.#owner, peer.id, transport.hostOf(addr));
+    session.machine.isMaintained = peer.isMaintained;
+    peer.session = session;
+    return session;
+  }
+
+  #restart(peer: RemotePeer): void {
+    peer.session?.end('the peer has begun anew');
+  }
+
+  #sessionEnded(session: LiveSession, { by, reason }: SessionClosed): void {
+    const peer = this.#peers.get(session.peer);
+    const { peerSession } = session.machine;
+    if (peerSession !== undefined) this.#note(toHex(peerSession));
+    if (peer === undefined || peer.session !== session) return;
+    peer.session = undefined;
+    peer.isAdmitted = false;
+    this.#inUse.delete(peer.id);
+    for (const path of peer.paths.values()) path.isOpen = false;
+    peer.paths.clear();
+    this.#strangers.delete(peer.id);
+    if (peer.isAnnounced) {
+      peer.isAnnounced = false;
+      this.#above.changed({ type: 'lost', id: peer.id, reason: by === 'peer' ? `the peer ended it: ${reason}` : reason });
+    }
+    this.reaching.disconnected(peer.id, reason);
+    this.#hooks.settled();
+    this.#rest(peer);
+  }
+
+  #note(id: string): void {
+    this.#ended.add(id);
+    if (this.#ended.size > MAX_ENDED_SESSIONS) this.#ended.delete(this.#ended.values().next().value!);
+  }
+
+  #pathChanged(session: LiveSession, path: LivePath | undefined, reason: string): void {
+    const peer = this.#peers.get(session.peer);
+    if (peer === undefined || peer.session !== session) return;
+    if (path === undefined) {
+      this.reaching.disconnected(peer.id, reason);
+      this.#seek(peer);
+    } else this.reaching.connected(peer.id, path);
+    if (path !== undefined && !peer.isAnnounced) {
+      peer.isAnnounced = true;
+      this.#trace('session', peerAddr(peer.id), path.transport.name);
+      this.#above.changed({ type: 'connected', id: peer.id, kind: peer.kind, path: pathInfo(path) });
+      return;
+    }
+    if (peer.isAnnounced) {
+      const info = path === undefined ? undefined : pathInfo(path);
+      this.#above.changed({ type: 'path', id: peer.id, path: info, reason });
+    }
+  }
+
+  #pathEnded(path: LivePath, reason: string): void {
+    this.#removePath(path, reason);
+    path.transport.disconnect(path.addr);
+  }
+
+  #removePath(path: LivePath, reason: string): void {
+    const peer = this.#peers.get(path.session.peer);
+    if (peer?.paths.get(path.transport) === path) peer.paths.delete(path.transport);
+    path.session.removePath(path, reason);
+  }
+
+  // Reaching.
+
+  #seek(peer: RemotePeer): void {
+    if (peer.paths.size > 0 || !peer.needsPath || this.#isClosed) return;
+    peer.want ??= this.reaching.want(peer.id);
+  }
+
+  /** Gives up what is not needed any more. */
+  #rest(peer: RemotePeer): void {
+    if (peer.want !== undefined && (peer.paths.size > 0 || !peer.needsPath)) {
+      this.reaching.unwant(peer.want);
+      peer.want = undefined;
+    }
+    const { session } = peer;
+    // A session that never had a path, and that nobody waits for.
+    if (session !== undefined && !session.hasOpened && peer.want === undefined && !peer.isMaintained) {
+      peer.session = undefined;
+      session.end('given up');
+    }
+    if (peer.isUsed) return;
+    if (peer.publicKey !== undefined) this.#known.note(peer.id, peer.publicKey, peer.id, false);
+    this.#peers.delete(peer.id);
+    this.#strangers.delete(peer.id);
+  }
+
+  #unreachable(id: PeerId, error: P2PError): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    this.#above.changed({ type: 'unreachable', id, reason: error.message });
+    for (const waiter of peer.waiters) {
+      peer.waiters.delete(waiter);
+      waiter.fail(error);
+    }
+    if (peer.want !== undefined) {
+      this.reaching.unwant(peer.want);
+      peer.want = undefined;
+    }
+    // A session without a path waits for `resumeMs`; meanwhile it is sought again.
+    if (peer.session?.hasOpened === true) this.#seek(peer);
+    this.#rest(peer);
+  }
+
+  #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
+    const { realm } = this.#hooks;
+    realm.trace?.({ layer: 'peers', type, atMs: realm.nowMs(), addr, reason, cause });
+  }
+}
+
+export function pathInfo({ transport, addr, side }: LivePath): PathInfo {
+  return { transport: transport.name, addr: addr.text, side: side === 'initiator' ? 'responder' : 'initiator' };
+}
