@@ -41,6 +41,8 @@ export interface LiveSessionOwner extends StreamsHooks {
   join(host: string, end: () => void): MemoryHolder;
   /** Messages go over another path now, or over none. */
   pathChanged(session: LiveSession, path: LivePath | undefined, reason: string): void;
+  /** It has something to say and no path. */
+  stranded(session: LiveSession): void;
   /** A path is dead, or not needed any more. */
   pathEnded(path: LivePath, reason: string): void;
   /** The peer broke a rule. */
@@ -237,6 +239,7 @@ export class LiveSession implements PeerSession {
   poll(): void {
     this.#driver.poll();
     this.account();
+    if (this.paths.size === 0 && this.isOpen && !this.machine.isQuiet) this.#owner.stranded(this);
   }
 
   /** Runs everything that was asked for in this turn together. */

@@ -1,8 +1,10 @@
 /** Opens a connection manager: its transports, and the swarm over them. */
 
-import { formatSocketAddress, parseSocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, ipVersion, type SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 import { portOf } from '../core/addr.ts';
+import { type Network } from '../net/network.ts';
+import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { openQuicSwarm } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
 import { checkCall } from '../runtime/waits.ts';
@@ -53,45 +55,40 @@ async function openOwn(
   resolved: ResolvedOptions,
   bind: string | undefined,
 ): Promise<readonly TransportOptions[]> {
-  const wanted = parseSocketAddress(bind ?? '');
-  const isRandom = (wanted?.port ?? 0) === 0;
-  const preferred = isRandom ? options.preferredPort : undefined;
+  const { ip, port } = bind === undefined ? defaultBind(resolved.network) : parseIpSocketAddress(bind, 'bind');
+  const preferred = port === 0 ? (options.preferredPort ?? 0) : port;
   for (let tries = 0; ; tries++) {
-    const port = tries === 0 && preferred !== undefined ? preferred : wanted?.port;
-    const at = port === undefined || wanted === undefined ? withPort(bind, port) : formatSocketAddress(wanted.ip, port);
     try {
-      return await openPair(resolved, at, options.signal);
+      return await openPair(resolved, ip, tries === 0 ? preferred : 0, options.signal);
     } catch (error) {
-      if (!isRandom || tries >= MAX_PORT_TRIES || !P2PError.is(error, 'in_use')) throw error;
+      if (port !== 0 || tries >= MAX_PORT_TRIES || !P2PError.is(error, 'in_use')) throw error;
     }
   }
 }
 
-/** The default address with a port, which is dual stack where the machine is. */
-function withPort(bind: string | undefined, port: number | undefined): string | undefined {
-  return port === undefined || bind !== undefined ? bind : formatSocketAddress('::', port);
+/** Dual stack where the machine is. */
+function defaultBind(network: Network): SocketAddress {
+  const hasIpv6 = network.interfaces().some(({ ip }) => ipVersion(ip) === 6);
+  return { ip: hasIpv6 ? '::' : '0.0.0.0', port: 0 };
 }
 
 async function openPair(
   resolved: ResolvedOptions,
-  bind: string | undefined,
+  ip: string,
+  port: number,
   signal: AbortSignal | undefined,
 ): Promise<readonly TransportOptions[]> {
   const { privateKey, realm, network, limits, transports, security } = resolved;
   const maxMessageBytes = limits.maxMessageBytes + OVERHEAD_BYTES;
   const shared = { privateKey, realm, network, maxMessageBytes, signal };
   const opened: TransportOptions[] = [];
-  let at = bind;
+  let bind = formatSocketAddress(ip, port);
   try {
     for (const name of ['tcp', 'quic'] as const) {
       if (!transports.includes(name)) continue;
-      const swarm =
-        name === 'tcp' ? await openTcpSwarm({ ...shared, security, bind: at }) : await openQuicSwarm({ ...shared, bind: at });
+      const swarm = name === 'tcp' ? await openTcpSwarm({ ...shared, security, bind }) : await openQuicSwarm({ ...shared, bind });
       opened.push({ name, swarm, isReliable: true });
-      const [first] = swarm.localAddrs();
-      const port = first === undefined ? undefined : portOf(first);
-      const ip = parseSocketAddress(bind ?? '')?.ip ?? '::';
-      if (port !== undefined) at = formatSocketAddress(ip, port);
+      bind = formatSocketAddress(ip, portOf(swarm.addr) ?? 0);
     }
   } catch (error) {
     await Promise.all(opened.map(({ swarm }) => swarm.close()));

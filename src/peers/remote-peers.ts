@@ -104,6 +104,10 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       join: (host, end) => this.#memory.join(host, { resume: () => undefined, end }),
       streamOpened: (stream) => above.streamOpened(stream),
       pathChanged: (session, path, reason) => this.#pathChanged(session, path, reason),
+      stranded: ({ peer }) => {
+        const known = this.#peers.get(peer);
+        if (known !== undefined) this.#seek(known);
+      },
       pathEnded: (path, reason) => this.#pathEnded(path, reason),
       fault: (session, reason) => this.#trace('fault', peerAddr(session.peer), reason),
       ended: (session, closed) => this.#sessionEnded(session, closed),
@@ -251,7 +255,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       session: session.machine.id,
       known: session.machine.peerSession,
       network: networkTag,
-      received: session.machine.received,
+      ...session.machine.arrived,
       maxMessageBytes: limits.maxMessageBytes,
       tellWindow: limits.tellWindow,
       requestWindow: limits.requestWindow,

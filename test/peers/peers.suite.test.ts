@@ -10,13 +10,13 @@ import { idOf, PeersWorld } from '../support/peers-world.ts';
 
 const runner = { describe, it };
 
-/** Every 15 ms the path of each pair dies: connections end, and the peers find each other again. */
+/** Every 150 ms the path of each pair dies: connections end, and the peers dial each other again, which takes 20 ms. */
 function disturb(w: PeersWorld): void {
   const strike = (): void => {
     for (const [transport, peers] of w.cuts) for (const peer of peers()) transport.disconnect(peer);
-    w.realm.clock.setTimer(w.realm.nowMs() + 15, strike, { background: true });
+    w.realm.clock.setTimer(w.realm.nowMs() + 150, strike, { background: true });
   };
-  w.realm.clock.setTimer(w.realm.nowMs() + 15, strike, { background: true });
+  w.realm.clock.setTimer(w.realm.nowMs() + 150, strike, { background: true });
 }
 
 function fixture(options: Partial<PeersOptions>, isDisturbed = false): SuiteFixture<Peers> {
@@ -24,7 +24,7 @@ function fixture(options: Partial<PeersOptions>, isDisturbed = false): SuiteFixt
     features: { flowControlled: true, manyMessages: 500, manySwarms: 4, settleMs: 2000 },
     make: async (n) => {
       await loadQuicEngine(); // real I/O, which virtual time cannot wait for
-      const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+      const w = new PeersWorld({ latencyMs: 2, trace: undefined });
       const swarms: Peers[] = [];
       for (let i = 0; i < n; i++) swarms.push(await w.open(i, w.net.host(), options));
       if (isDisturbed) disturb(w);

@@ -68,6 +68,9 @@ export const MAX_OUT_NUMBERS = 4096;
 export const MAX_OUT_BYTES = 16_777_216;
 /** Messages that may be incomplete at a time. */
 export const MAX_INCOMPLETE = 16;
+/** Messages above this size go in parts of this size on every path, so that what has come is not lost with a path. */
+export const MAX_WHOLE_BYTES = 1_049_600;
+export const PART_BYTES = 262_144;
 /** Ranges in one acknowledgement. */
 export const MAX_RANGES = 16;
 /** An acknowledgement of its own goes out after this time, or this much. */

@@ -27,6 +27,8 @@ export interface Hello {
   readonly network: Bytes;
   /** Messages of the receiver that the sender has received in order. */
   readonly received: number;
+  /** Bytes from the beginning of the next message that have come. */
+  readonly partial: number;
   readonly maxMessageBytes: number;
   readonly tellWindow: number;
   readonly requestWindow: number;
@@ -51,6 +53,7 @@ const MAGIC: Bytes = encodeText('shp1');
 const NO_SESSION: Bytes = new Uint8Array(ID_BYTES);
 const NUMBERS = [
   'received',
+  'partial',
   'maxMessageBytes',
   'tellWindow',
   'requestWindow',

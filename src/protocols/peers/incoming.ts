@@ -67,6 +67,16 @@ class Incomplete {
     return true;
   }
 
+  /** Bytes from the beginning on that have come. */
+  get contiguous(): number {
+    let end = 0;
+    for (const { offset, bytes } of this.#pieces) {
+      if (offset !== end) break;
+      end += bytes.length;
+    }
+    return end;
+  }
+
   /** The body; `undefined` while a part is missing. */
   body(): Bytes | undefined {
     if (this.#bytes < this.size) return undefined;
@@ -93,6 +103,11 @@ export class Incoming {
   /** All messages up to this number have come. */
   get received(): number {
     return this.#received;
+  }
+
+  /** Bytes from the beginning of the next message that have come. */
+  get partial(): number {
+    return this.#incomplete.get(this.#received + 1)?.contiguous ?? 0;
   }
 
   /** Bytes of messages that wait for others. */

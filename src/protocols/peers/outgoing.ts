@@ -30,6 +30,8 @@ export interface Outgoing {
   /** The path that it was sent on last, and when. */
   path: number;
   sentMs: Millis;
+  /** Bytes from its beginning that the peer has. */
+  confirmed: number;
   /** Whether it waits to be sent again. */
   again: boolean;
 }
@@ -69,6 +71,7 @@ export function makeOutgoing(
     number: 0,
     path: 0,
     sentMs: 0,
+    confirmed: 0,
     again: false,
   };
 }

@@ -20,10 +20,19 @@ export interface NumberRange {
 /** A packet that is not a hello, a welcome or a denial. */
 export type Packet =
   | { readonly type: 'bye'; readonly tag: number; readonly code: number; readonly reason: string }
-  | { readonly type: 'ack'; readonly tag: number; readonly received: number; readonly ranges: readonly NumberRange[] }
+  | AckPacket
   | PathPacket
   | NumberedPacket
   | PartPacket;
+
+/** What has come: all messages up to `received`, `partial` bytes of the next one, and `ranges` behind a gap. */
+export interface AckPacket {
+  readonly type: 'ack';
+  readonly tag: number;
+  readonly received: number;
+  readonly partial: number;
+  readonly ranges: readonly NumberRange[];
+}
 
 /** A packet about the path that it comes on. */
 export type PathPacket =
@@ -121,11 +130,13 @@ function decodePart(packet: Bytes, tag: number): PartPacket | undefined {
   };
 }
 
-function decodeAck(packet: Bytes, tag: number): Packet | undefined {
+function decodeAck(packet: Bytes, tag: number): AckPacket | undefined {
   const received = readVarint(packet, 5);
   if (received === undefined) return undefined;
+  const partial = readVarint(packet, received.end);
+  if (partial === undefined) return undefined;
   const ranges: NumberRange[] = [];
-  let at = received.end;
+  let at = partial.end;
   let next = received.value + 1;
   while (at < packet.length) {
     const gap = readVarint(packet, at);
@@ -137,7 +148,7 @@ function decodeAck(packet: Bytes, tag: number): Packet | undefined {
     ranges.push({ from, to: next - 1 });
     at = length.end;
   }
-  return { type: 'ack', tag, received: received.value, ranges };
+  return { type: 'ack', tag, received: received.value, partial: partial.value, ranges };
 }
 
 function writeU32(packet: Uint8Array, at: number, value: number): number {
@@ -190,8 +201,8 @@ export function encodePart(part: Omit<PartPacket, 'type'>): Bytes {
   return packet;
 }
 
-export function encodeAck(tag: number, received: number, ranges: readonly NumberRange[]): Bytes {
-  let length = 5 + varintLength(received);
+export function encodeAck({ tag, received, partial, ranges }: Omit<AckPacket, 'type'>): Bytes {
+  let length = 5 + varintLength(received) + varintLength(partial);
   let next = received + 1;
   for (const { from, to } of ranges) {
     length += varintLength(from - next) + varintLength(to - from + 1);
@@ -199,6 +210,7 @@ export function encodeAck(tag: number, received: number, ranges: readonly Number
   }
   const packet = new Uint8Array(length);
   let at = writeVarint(packet, writeStart(packet, 0, PACKET.ACK, tag), received);
+  at = writeVarint(packet, at, partial);
   next = received + 1;
   for (const { from, to } of ranges) {
     at = writeVarint(packet, at, from - next);

@@ -16,6 +16,7 @@ import {
   MAX_OUT_BYTES,
   MAX_OUT_NUMBERS,
   MAX_REFUSAL_BYTES,
+  MAX_WHOLE_BYTES,
   MESSAGE,
   MESSAGE_COST_BYTES,
   type MessageType,
@@ -143,9 +144,10 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     return this.#peerMaxBytes;
   }
 
-  /** Messages of the peer that have come in order. */
-  get received(): number {
-    return this.#incoming.received;
+  /** Messages of the peer that have come in order, and bytes of the next one. */
+  get arrived(): { readonly received: number; readonly partial: number } {
+    const { received, partial } = this.#incoming;
+    return { received, partial };
   }
 
   get paths(): PathSet {
@@ -265,7 +267,9 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       this.streams.peerWindow = hello.streamWindow;
       this.#peerMaxBytes = hello.maxMessageBytes;
     }
-    if (hello.received <= this.#out.last) this.#acknowledge(hello.received);
+    if (hello.received > this.#out.last) return;
+    this.#acknowledge(hello.received);
+    this.#confirm(hello.received, hello.partial);
   }
 
   /** A path has carried hello and welcome. */
@@ -340,6 +344,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
           return;
         }
         this.#acknowledge(packet.received);
+        this.#confirm(packet.received, packet.partial);
         if (last !== undefined) this.#acknowledgeRanges(packet.ranges, last.from);
         this.#paths.heard(now, path);
         return;
@@ -434,7 +439,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     // A gap is reported by an acknowledgement of its own.
     if (!this.#incoming.hasGap) this.#acked();
     const packet = finishNumbered(buffer, size, type, this.#tag, number, received);
-    if (packet.length <= mtu) this.#transmit(path, packet);
+    if (packet.length <= mtu && size <= MAX_WHOLE_BYTES && message.confirmed === 0) this.#transmit(path, packet);
     else sendParts(message, this.#tag, received, mtu, (part) => this.#transmit(path, part));
     this.#paths.used(this.#now, path);
   }
@@ -448,7 +453,12 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     const path = this.#paths.current;
     if (path === undefined) return;
     this.#acked();
-    this.#transmit(path.id, encodeAck(this.#tag, this.#incoming.received, this.#incoming.ranges()));
+    this.#transmit(path.id, encodeAck(this.#ackOf()));
+  }
+
+  #ackOf(): Parameters<typeof encodeAck>[0] {
+    const { received, partial } = this.#incoming;
+    return { tag: this.#tag, received, partial, ranges: this.#incoming.ranges() };
   }
 
   #acked(): void {
@@ -484,6 +494,14 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#progressMs = this.#now;
     this.#resends = 0;
     if (this.unacknowledged === 0) this.#event({ type: 'acknowledged' });
+  }
+
+  /** The peer has the beginning of the message behind `received`. */
+  #confirm(received: number, partial: number): void {
+    const first = this.#out.first();
+    if (first?.number !== received + 1 || partial <= first.confirmed) return;
+    first.confirmed = Math.min(partial, first.size - 1);
+    this.#progressMs = this.#now;
   }
 
   #acknowledgeRanges(ranges: readonly NumberRange[], last: number): void {

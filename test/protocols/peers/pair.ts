@@ -72,7 +72,7 @@ export class Side {
       session: session.id,
       known: session.peerSession,
       network: new Uint8Array(32),
-      received: session.received,
+      ...session.arrived,
       maxMessageBytes: OPTIONS.maxMessageBytes,
       tellWindow: this.session === undefined ? 0 : this.pair.windows.tellWindow,
       requestWindow: this.pair.windows.requestWindow,
