@@ -268,7 +268,9 @@ export class LiveSession implements PeerSession {
     const { maxQueueBytes } = this.#owner.options;
     if (messages < MAX_QUEUED_MESSAGES && (messages === 0 || bytes + length <= maxQueueBytes)) return undefined;
     const what = `Cannot reach ${this.peer}: ${messages} messages, ${bytes} bytes, wait for it already`;
-    return new P2PError('limit_exceeded', 'local', `${what}; await what was sent, or raise maxQueueBytes`, { sent: 'no' });
+    return new P2PError('limit_exceeded', 'local', `${what}; await what was sent, or raise maxQueueBytes`, {
+      sent: 'no',
+    });
   }
 
   #transmit(id: number, packet: Bytes): void {
@@ -379,13 +381,20 @@ export class LiveSession implements PeerSession {
 
   #lost(sent: 'no' | 'maybe', reason: 'expired' | 'ended'): P2PError {
     if (reason === 'expired') {
-      return new P2PError('timeout', 'local', `Cannot reach ${this.peer}: the message expired before it was sent`, { sent });
+      return new P2PError('timeout', 'local', `Cannot reach ${this.peer}: the message expired before it was sent`, {
+        sent,
+      });
     }
     const closed = this.#owner.hooks.closedError(`reach ${this.peer}`);
     if (closed !== undefined) return closed;
     const { by, reason: why } = this.machine.closed ?? { by: 'lost', reason: '' };
     const who = by === 'peer' ? 'the peer ended the session' : 'the session ended';
-    return new P2PError('disconnected', by === 'local' ? 'local' : 'remote', `Cannot reach ${this.peer}: ${who}: ${why}`, { sent });
+    return new P2PError(
+      'disconnected',
+      by === 'local' ? 'local' : 'remote',
+      `Cannot reach ${this.peer}: ${who}: ${why}`,
+      { sent },
+    );
   }
 }
 

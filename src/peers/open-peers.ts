@@ -86,7 +86,8 @@ async function openPair(
   try {
     for (const name of ['tcp', 'quic'] as const) {
       if (!transports.includes(name)) continue;
-      const swarm = name === 'tcp' ? await openTcpSwarm({ ...shared, security, bind }) : await openQuicSwarm({ ...shared, bind });
+      const swarm =
+        name === 'tcp' ? await openTcpSwarm({ ...shared, security, bind }) : await openQuicSwarm({ ...shared, bind });
       opened.push({ name, swarm, isReliable: true });
       bind = formatSocketAddress(ip, portOf(swarm.addr) ?? 0);
     }

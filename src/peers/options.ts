@@ -104,7 +104,13 @@ const TRANSPORT_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { privateKey, networkName = '', kind = 'node', accept, acceptBootstrap = true, realm = systemRealm } = options;
-  const { security = 'tls', network = systemNetwork, sources = [], externalAddrs = [], transports = ['tcp', 'quic'] } = options;
+  const {
+    security = 'tls',
+    network = systemNetwork,
+    sources = [],
+    externalAddrs = [],
+    transports = ['tcp', 'quic'],
+  } = options;
   assertPrivateKey(privateKey);
   assertString(networkName, 'networkName');
   assertRealm(realm);

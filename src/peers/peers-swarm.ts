@@ -219,7 +219,9 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     checkCall(options);
     const dst = peerAddr(this.#idOf(peer));
     if (dst.id === this.id) {
-      return rejection(new P2PError('unreachable', 'local', `Cannot ${verb} ${dst.id}: it is this node`, { sent: 'no' }));
+      return rejection(
+        new P2PError('unreachable', 'local', `Cannot ${verb} ${dst.id}: it is this node`, { sent: 'no' }),
+      );
     }
     const what = (): string => `${verb} ${dst.id}`;
     return this.#pending.wait<T>({ what, call: options, defaultTimeoutMs: CONNECT_TIMEOUT_MS }, (wait) =>
@@ -286,7 +288,13 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
         await handler(stream);
       } catch (cause) {
         const { realm } = this.#options;
-        realm.trace?.({ layer: 'peers', type: 'handler_error', atMs: realm.nowMs(), addr: peerAddr(stream.peer), cause });
+        realm.trace?.({
+          layer: 'peers',
+          type: 'handler_error',
+          atMs: realm.nowMs(),
+          addr: peerAddr(stream.peer),
+          cause,
+        });
         stream.reset();
       }
     })();

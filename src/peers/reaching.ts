@@ -95,7 +95,8 @@ export class Reaching {
     this.#probes.reached(addr);
     this.#machine.connected(this.#nowMs(), id, { transport: transport.name, addr: addr.text, kind: 'direct', side });
     const proof = side === 'responder' ? 'dialled' : undefined;
-    for (const source of this.#options.sources) source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
+    for (const source of this.#options.sources)
+      source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
     this.#pollLater();
   }
 
@@ -121,7 +122,8 @@ export class Reaching {
   /** Addresses under which the peer itself says that others reach it. */
   claims(id: PeerId, addrs: readonly string[]): void {
     const seenMs = this.#hooks.realm.wallMs();
-    for (const addr of addrs) this.add({ id, addr, source: 'peer', seenMs, expiresMs: seenMs + CLAIM_MS, trust: 'claimed' });
+    for (const addr of addrs)
+      this.add({ id, addr, source: 'peer', seenMs, expiresMs: seenMs + CLAIM_MS, trust: 'claimed' });
   }
 
   /** Gives the machine a candidate; for each transport that can parse its address. */
@@ -205,7 +207,8 @@ export class Reaching {
   #event(event: ReachEvent): void {
     if (event.type === 'unreachable') {
       // Without anything to try, what was tried before tells why.
-      const tried = event.tried.length > 0 ? event.tried : (this.explain(event.id)?.attempts.slice(-MAX_OWN_ADDRS) ?? []);
+      const tried =
+        event.tried.length > 0 ? event.tried : (this.explain(event.id)?.attempts.slice(-MAX_OWN_ADDRS) ?? []);
       this.#hooks.unreachable(event.id, unreachableError(event.id, tried));
     } else if (event.type === 'tried' && event.result !== 'open') {
       const reason = FAULTS[event.result];
@@ -271,11 +274,14 @@ const CODES: Readonly<Partial<Record<FailureReason, readonly [P2PErrorCode, 'loc
 function unreachableError(id: PeerId, tried: readonly AttemptRecord[]): P2PError {
   const cannot = `Cannot reach ${id}: `;
   if (tried.length === 0) {
-    return new P2PError('unreachable', 'local', `${cannot}no source knows an address that may be tried`, { sent: 'no' });
+    return new P2PError('unreachable', 'local', `${cannot}no source knows an address that may be tried`, {
+      sent: 'no',
+    });
   }
   // What a peer said tells more than silence.
   const telling = tried.find(({ result }) => result !== 'open' && CODES[result] !== undefined) ?? tried[0]!;
-  const [code, side] = (telling.result === 'open' ? undefined : CODES[telling.result]) ?? (['unreachable', 'path'] as const);
+  const [code, side] =
+    (telling.result === 'open' ? undefined : CODES[telling.result]) ?? (['unreachable', 'path'] as const);
   const each = tried.slice(0, 4).map(({ transport, addr, result }) => `${transport}://${addr}: ${result}`);
   const more = tried.length > each.length ? `, and ${tried.length - each.length} more` : '';
   return new P2PError(code, side, `${cannot}${each.join(', ')}${more}; explain() tells more`, { sent: 'no' });

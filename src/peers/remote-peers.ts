@@ -297,7 +297,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       return;
     }
     const known = this.#peers.get(id);
-    const isSame = known?.session?.machine.peerSession !== undefined && equalBytes(known.session.machine.peerSession, hello.session);
+    const isSame =
+      known?.session?.machine.peerSession !== undefined && equalBytes(known.session.machine.peerSession, hello.session);
     if (known?.isAdmitted === true && isSame) {
       this.#admit(transport, src, hello, id);
       return;
@@ -319,7 +320,12 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     else this.#judging.add(token);
   }
 
-  #refusalOf(id: PeerId, transport: Transport, src: Addr, hello: Hello): readonly [code: number, reason: string] | undefined {
+  #refusalOf(
+    id: PeerId,
+    transport: Transport,
+    src: Addr,
+    hello: Hello,
+  ): readonly [code: number, reason: string] | undefined {
     if (id === this.#options.id) return [DENIED.SELF, 'this is the same node'];
     if (!equalBytes(hello.network, this.#options.networkTag)) return [DENIED.WRONG_NETWORK, 'another network name'];
     if (hello.newest < OLDEST_VERSION || hello.oldest > NEWEST_VERSION) {
@@ -331,7 +337,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (this.#peers.has(id)) return undefined;
     const host = transport.hostOf(src);
     const isCrowded = this.#strangers.countOf(host) >= Math.max(1, this.#options.maxPeers * SOURCE_SHARE);
-    const isFull = this.#peers.size >= this.#options.maxPeers || (isCrowded && this.#peers.size * 2 > this.#options.maxPeers);
+    const isFull =
+      this.#peers.size >= this.#options.maxPeers || (isCrowded && this.#peers.size * 2 > this.#options.maxPeers);
     return isFull ? [DENIED.BUSY, 'too many peers'] : undefined;
   }
 
@@ -444,7 +451,11 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#strangers.delete(peer.id);
     if (peer.isAnnounced) {
       peer.isAnnounced = false;
-      this.#above.changed({ type: 'lost', id: peer.id, reason: by === 'peer' ? `the peer ended it: ${reason}` : reason });
+      this.#above.changed({
+        type: 'lost',
+        id: peer.id,
+        reason: by === 'peer' ? `the peer ended it: ${reason}` : reason,
+      });
     }
     this.reaching.disconnected(peer.id, reason);
     this.#hooks.settled();

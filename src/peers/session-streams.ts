@@ -90,7 +90,8 @@ export class SessionStreams {
 
   #resetError(code: number): P2PError {
     const { peer } = this.#session;
-    if (code < 0) return new P2PError('disconnected', 'remote', `Cannot go on with a stream of ${peer}: the session has ended`);
+    if (code < 0)
+      return new P2PError('disconnected', 'remote', `Cannot go on with a stream of ${peer}: the session has ended`);
     const why = code === NO_HANDLER ? 'it takes no streams' : `it reset the stream with code ${code}`;
     return new P2PError('refused', 'remote', `Cannot go on with a stream of ${peer}: ${why}`);
   }
@@ -132,7 +133,8 @@ export class SessionStreams {
       this.#open.delete(id);
       drop();
     };
-    const localError = (): P2PError => new P2PError('closed', 'local', `Cannot go on with a stream of ${session.peer}: reset`);
+    const localError = (): P2PError =>
+      new P2PError('closed', 'local', `Cannot go on with a stream of ${session.peer}: reset`);
     const fail = (error: P2PError): void => {
       reading?.error(error);
       reading = undefined;

@@ -44,7 +44,11 @@ export class Transport {
   readonly #listening: readonly Disposable[];
   #isClosed = false;
 
-  constructor({ name, swarm, isReliable = false, keepOpen = false }: TransportOptions, rank: number, hooks: TransportHooks) {
+  constructor(
+    { name, swarm, isReliable = false, keepOpen = false }: TransportOptions,
+    rank: number,
+    hooks: TransportHooks,
+  ) {
     this.name = name;
     this.swarm = swarm as SecureSwarm<Addr>;
     this.isReliable = isReliable;

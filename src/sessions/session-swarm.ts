@@ -369,6 +369,8 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Rec
 }
 
 /** Makes a swarm over sessions. */
-export function sessionSwarm<A extends KeyedAddr>(parts: SessionSwarmParts<A>): SecureAskSwarm<A> & Recheckable & PeerConnections {
+export function sessionSwarm<A extends KeyedAddr>(
+  parts: SessionSwarmParts<A>,
+): SecureAskSwarm<A> & Recheckable & PeerConnections {
   return new SessionSwarm(parts);
 }

@@ -15,10 +15,19 @@ export const idOf = (i: number): PeerId => peerIdOfKey(testKey(i).publicKey);
 export class Directory implements CandidateSource {
   readonly addrs: Map<PeerId, readonly string[]> = new Map();
 
-  candidates(id?: PeerId): { id: PeerId; addr: string; source: string; seenMs: number; expiresMs: number; trust: 'given' }[] {
+  candidates(
+    id?: PeerId,
+  ): { id: PeerId; addr: string; source: string; seenMs: number; expiresMs: number; trust: 'given' }[] {
     const known = id === undefined ? [...this.addrs] : [[id, this.addrs.get(id) ?? []] as const];
     return known.flatMap(([of, addrs]) =>
-      addrs.map((addr) => ({ id: of, addr, source: 'directory', seenMs: 0, expiresMs: Infinity, trust: 'given' as const })),
+      addrs.map((addr) => ({
+        id: of,
+        addr,
+        source: 'directory',
+        seenMs: 0,
+        expiresMs: Infinity,
+        trust: 'given' as const,
+      })),
     );
   }
 }

@@ -14,6 +14,7 @@ export const PACKET = {
   PING: 5,
   PONG: 6,
   SELECT: 7,
+  BUNDLE: 30,
   PART: 31,
 } as const;
 
@@ -71,6 +72,13 @@ export const MAX_INCOMPLETE = 16;
 /** Messages above this size go in parts of this size on every path, so that what has come is not lost with a path. */
 export const MAX_WHOLE_BYTES = 1_049_600;
 export const PART_BYTES = 262_144;
+/** The bytes before the fields of a numbered message are at most this many: type, tag, two varints. */
+export const MAX_HEAD_BYTES: number = 1 + 4 + 8 + 8;
+
+/** Messages up to this size go together in one packet, of at most so many bytes and messages. */
+export const BUNDLED_BYTES = 4096;
+export const BUNDLE_BYTES = 65_536;
+export const MAX_BUNDLED = 1024;
 /** Ranges in one acknowledgement. */
 export const MAX_RANGES = 16;
 /** An acknowledgement of its own goes out after this time, or this much. */

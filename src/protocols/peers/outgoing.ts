@@ -3,13 +3,12 @@
  * Source: docs/wire/peers.md §3.
  */
 
-import { type Bytes, copyInto, EMPTY_BYTES } from '../../base/bytes.ts';
+import { allocMessage, type Bytes, copyInto, EMPTY_BYTES } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
 import { type Millis } from '../../base/machine.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { varintLength, writeVarint } from '../../base/varint.ts';
-import { MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';
-import { MAX_HEAD_BYTES } from './packets.ts';
+import { MAX_HEAD_BYTES, MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';
 
 /** A message to send. The owner of the call keeps it as its ticket. */
 export interface Outgoing {
@@ -54,7 +53,7 @@ export function makeOutgoing(
 ): Outgoing {
   let size = payload.length + (options.code === undefined ? 0 : 1);
   for (const field of fields) size += varintLength(field);
-  const buffer = new Uint8Array(MAX_HEAD_BYTES + size);
+  const buffer = allocMessage(MAX_HEAD_BYTES + size);
   let at = MAX_HEAD_BYTES;
   for (const field of fields) at = writeVarint(buffer, at, field);
   if (options.code !== undefined) buffer[at++] = options.code;

@@ -1,15 +1,25 @@
 /** Packets of a session behind the hello. Source: docs/wire/peers.md §§1, 3, 4. */
 
-import { type Bytes, viewFrom } from '../../base/bytes.ts';
+import { allocMessage, type Bytes, copyInto, viewFrom } from '../../base/bytes.ts';
 import { decodeReason } from '../../base/reason.ts';
 import { readVarint, varintLength, writeVarint } from '../../base/varint.ts';
 import { cutText } from './hello.ts';
-import { MAX_RANGES, MAX_REASON_BYTES, MESSAGE, type MessageType, PACKET } from './constants.ts';
+import { type Outgoing } from './outgoing.ts';
+import {
+  MAX_BUNDLED,
+  MAX_HEAD_BYTES,
+  MAX_RANGES,
+  MAX_REASON_BYTES,
+  MESSAGE,
+  type MessageType,
+  PACKET,
+} from './constants.ts';
 
-/** The bytes before the fields of a numbered message are at most this many: type, tag, two varints. */
-export const MAX_HEAD_BYTES: number = 1 + 4 + 8 + 8;
 /** The bytes before those of a part are at most this many. */
 export const MAX_PART_HEAD_BYTES: number = MAX_HEAD_BYTES + 1 + 8 + 8;
+
+/** What a message takes in a bundle beside its body, at most. */
+export const BUNDLE_ENTRY_BYTES = 4;
 
 /** The numbers from `from` to `to`, both included. */
 export interface NumberRange {
@@ -23,6 +33,7 @@ export type Packet =
   | AckPacket
   | PathPacket
   | NumberedPacket
+  | BundlePacket
   | PartPacket;
 
 /** What has come: all messages up to `received`, `partial` bytes of the next one, and `ranges` behind a gap. */
@@ -50,6 +61,15 @@ export interface NumberedPacket {
   readonly body: Bytes;
 }
 
+/** Several messages with consecutive numbers; `number` is the first one's. */
+export interface BundlePacket {
+  readonly type: 'bundle';
+  readonly tag: number;
+  readonly number: number;
+  readonly received: number;
+  readonly entries: readonly { readonly message: MessageType; readonly body: Bytes }[];
+}
+
 /** A part of a message: `bytes` belong at `offset` of its body of `size` bytes. */
 export interface PartPacket {
   readonly type: 'part';
@@ -74,6 +94,8 @@ export function decodePacket(packet: Bytes): Packet | undefined {
   const tag = tagOf(packet.subarray(1, 5));
   if (first >= MESSAGE.TELL && first <= MESSAGE.CREDIT) return decodeNumbered(packet, tag, first as MessageType);
   switch (first) {
+    case PACKET.BUNDLE:
+      return decodeBundle(packet, tag);
     case PACKET.PART:
       return decodePart(packet, tag);
     case PACKET.ACK:
@@ -103,6 +125,31 @@ function decodeNumbered(packet: Bytes, tag: number, message: MessageType): Numbe
   if (received === undefined) return undefined;
   const body = viewFrom(packet, received.end);
   return { type: 'numbered', tag, number: number.value, received: received.value, message, body };
+}
+
+function decodeBundle(packet: Bytes, tag: number): BundlePacket | undefined {
+  const number = readVarint(packet, 5);
+  if (number === undefined || number.value === 0) return undefined;
+  const received = readVarint(packet, number.end);
+  if (received === undefined) return undefined;
+  const entries: { readonly message: MessageType; readonly body: Bytes }[] = [];
+  for (let at = received.end; at < packet.length;) {
+    const message = packet[at]!;
+    let size = packet[++at]!;
+    if (size < 0x80) at++;
+    else {
+      const read = readVarint(packet, at);
+      if (read === undefined) return undefined;
+      size = read.value;
+      at = read.end;
+    }
+    const isValid = message >= MESSAGE.TELL && message <= MESSAGE.CREDIT && at + size <= packet.length;
+    if (!isValid || entries.length >= MAX_BUNDLED) return undefined;
+    entries.push({ message: message as MessageType, body: viewFrom(packet, at, at + size) });
+    at += size;
+  }
+  if (entries.length === 0) return undefined;
+  return { type: 'bundle', tag, number: number.value, received: received.value, entries };
 }
 
 function decodePart(packet: Bytes, tag: number): PartPacket | undefined {
@@ -183,6 +230,24 @@ export function finishNumbered(
   at = writeVarint(buffer, at, number);
   writeVarint(buffer, at, received);
   return viewFrom(buffer, start, MAX_HEAD_BYTES + length);
+}
+
+/** Writes messages with consecutive numbers into one packet. */
+export function encodeBundle(tag: number, received: number, messages: readonly Outgoing[]): Bytes {
+  const { number } = messages[0]!;
+  let length = 5 + varintLength(number) + varintLength(received);
+  for (const { size } of messages) length += 1 + varintLength(size) + size;
+  const packet = allocMessage(length);
+  let at = writeVarint(packet, writeStart(packet, 0, PACKET.BUNDLE, tag), number);
+  at = writeVarint(packet, at, received);
+  for (const { type, size, buffer } of messages) {
+    packet[at++] = type;
+    if (size < 0x80) packet[at++] = size;
+    else at = writeVarint(packet, at, size);
+    copyInto(packet, at, viewFrom(buffer, MAX_HEAD_BYTES, MAX_HEAD_BYTES + size));
+    at += size;
+  }
+  return packet;
 }
 
 /** Writes a part. */

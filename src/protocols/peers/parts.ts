@@ -1,9 +1,9 @@
 /** Cuts a message into parts: for a path with small packets, or because it is large, or because the peer has its beginning. Source: docs/wire/peers.md §4. */
 
 import { type Bytes, viewFrom } from '../../base/bytes.ts';
-import { PART_BYTES } from './constants.ts';
+import { MAX_HEAD_BYTES, PART_BYTES } from './constants.ts';
 import { type Outgoing } from './outgoing.ts';
-import { encodePart, MAX_HEAD_BYTES, MAX_PART_HEAD_BYTES } from './packets.ts';
+import { encodePart, MAX_PART_HEAD_BYTES } from './packets.ts';
 
 /** The smallest part, whatever the path carries. */
 const MIN_PART_BYTES = 64;
