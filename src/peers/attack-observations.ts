@@ -22,6 +22,8 @@ export interface Observation extends AttackSource {
   readonly signal: AttackSignal;
   /** Whether the source is certain. The IP of a datagram is not, before a handshake or a token has come back from it. */
   readonly isProven: boolean;
+  /** How often it has happened. @default 1 */
+  readonly times?: number | undefined;
   /** What it was, as text; the first few are kept. */
   readonly sample?: string | undefined;
 }

@@ -118,19 +118,13 @@ export class AttackSignals {
   }
 
   /** Takes an observation: counts it for the PeerID, and for the network of the IP. */
-  note(now: Millis, { id, ip, signal, isProven, sample }: Observation): void {
-    if (id !== undefined) this.#count(now, id, ip ?? id, signal, isProven, sample);
-    if (ip !== undefined) this.#count(now, ipNetwork(ip), ip, signal, isProven, sample);
+  note(now: Millis, observation: Observation): void {
+    const { id, ip } = observation;
+    if (id !== undefined) this.#count(now, id, ip ?? id, observation);
+    if (ip !== undefined) this.#count(now, ipNetwork(ip), ip, observation);
   }
 
-  #count(
-    now: Millis,
-    source: string,
-    host: string,
-    signal: AttackSignal,
-    isProven: boolean,
-    sample: string | undefined,
-  ): void {
+  #count(now: Millis, source: string, host: string, { signal, isProven, sample, times = 1 }: Observation): void {
     const key = `${signal} ${isProven} ${source}`;
     const threshold = this.#thresholds[signal];
     let count = this.#counts.get(key);
@@ -143,8 +137,8 @@ export class AttackSignals {
     }
     slide(count, now, threshold.perMs);
     if (count.count === 0) count.firstMs = now;
-    count.current++;
-    count.count++;
+    count.current += times;
+    count.count += times;
     count.lastMs = now;
     if (sample !== undefined && count.samples.length < MAX_SAMPLES) {
       count.samples.push(sample.slice(0, MAX_SAMPLE_CHARACTERS));

@@ -1,6 +1,8 @@
 /** What happens to peers, as events. */
 
 import { type PeerId } from '../core/peer-id.ts';
+import { type AttackEvent, type BanDecision } from './attack-signals.ts';
+import { type ListChange } from './lists.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 
 /** Where messages to a peer go. */
@@ -21,6 +23,12 @@ export type PeerChange =
   | { readonly type: 'lost'; readonly id: PeerId; readonly reason: string }
   /** Messages go over another path now; without one, they wait for the next. */
   | { readonly type: 'path'; readonly id: PeerId; readonly path: PathInfo | undefined; readonly reason: string }
+  /** A source behaves as attackers do; see `AttackEvent`. `ban`: what `banAttackers` has decided. */
+  | (AttackEvent & { readonly ban: BanDecision | undefined })
+  /** Who may connect has changed. */
+  | { readonly type: 'lists'; readonly change: ListChange }
+  /** Something that this node uses does not work: a cache file, a contact, a transport. */
+  | { readonly type: 'fault'; readonly source: string; readonly text: string }
   /** A peer that is wanted could not be reached; `explain` says more. */
   | { readonly type: 'unreachable'; readonly id: PeerId; readonly reason: string };
 

@@ -2,7 +2,7 @@
 
 import { type Addr } from '../core/addr.ts';
 import { type Bytes, toHex } from '../base/bytes.ts';
-import { P2PError } from '../core/errors.ts';
+import { P2PError, type P2PErrorCode } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm, type Timer } from '../core/realm.ts';
 import { type AttemptResult, type FailureReason } from '../protocols/peers/reach/types.ts';
@@ -198,6 +198,14 @@ function reasonOf(code: number): FailureReason {
   return code === DENIED.CLOSING ? 'closed' : 'denied';
 }
 
+const CODE_REASONS: Readonly<Partial<Record<P2PErrorCode, FailureReason>>> = {
+  identity_mismatch: 'wrong_key',
+  timeout: 'silent',
+  disconnected: 'closed',
+  closed: 'closed',
+  unsupported: 'version',
+};
+
 const SYSTEM_REASONS: Readonly<Record<string, FailureReason>> = {
   ECONNREFUSED: 'refused',
   EACCES: 'filtered',
@@ -208,21 +216,9 @@ const SYSTEM_REASONS: Readonly<Record<string, FailureReason>> = {
 /** Why a transport could not send the hello. */
 function failureOf(error: unknown): FailureReason {
   if (!P2PError.is(error)) return 'unreachable';
-  switch (error.code) {
-    case 'identity_mismatch':
-      return 'wrong_key';
-    case 'refused':
-      return error.side === 'local' ? 'not_allowed' : 'denied';
-    case 'timeout':
-      return 'silent';
-    case 'disconnected':
-    case 'closed':
-      return 'closed';
-    case 'unsupported':
-      return 'version';
-    default:
-      break;
-  }
+  if (error.code === 'refused') return error.side === 'local' ? 'not_allowed' : 'denied';
+  const known = CODE_REASONS[error.code];
+  if (known !== undefined) return known;
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const reason = 'code' in cause && typeof cause.code === 'string' ? SYSTEM_REASONS[cause.code] : undefined;
     if (reason !== undefined) return reason;

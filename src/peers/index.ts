@@ -10,6 +10,25 @@
  * ```
  */
 
+export { type AttackSignal } from './attack-observations.ts';
+export {
+  type AttackEvent,
+  type AttackThreshold,
+  type BanDecision,
+  banPolicy,
+  type BanPolicyOptions,
+} from './attack-signals.ts';
+export {
+  type BanEntry,
+  type BanOptions,
+  type ListChange,
+  type ListEntry,
+  type ListsData,
+  type ListSubject,
+  type ListsSnapshot,
+  type ListVerdict,
+  type PeerLists,
+} from './lists.ts';
 export { type PeerAddr } from './address.ts';
 export { type PathInfo, type PeerChange, type PeerChanges } from './changes.ts';
 export { openPeers } from './open-peers.ts';

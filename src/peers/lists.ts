@@ -9,10 +9,8 @@ import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { SourceShares } from '../base/source-shares.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
+import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type ListTarget, TargetIndex, targetOf } from './target-index.ts';
-
-/** What a peer is: one that others can dial, or one that only dials. */
-export type PeerKind = 'node' | 'client';
 
 /** An entry of the allow list or the deny list. */
 export interface ListEntry {
@@ -115,6 +113,8 @@ interface Ban {
 
 /** An allow list, a deny list and bans. */
 export class PeerLists {
+  /** Called after each change, once for each list. Must not throw. */
+  onChange: ((change: ListChange) => void) | undefined;
   readonly #options: ListsOptions;
   readonly #maxEntries: number;
   readonly #maxBans: number;
@@ -130,6 +130,7 @@ export class PeerLists {
   /** @throws {TypeError | RangeError} for options out of bounds. */
   constructor(options: ListsOptions) {
     this.#options = options;
+    this.onChange = options.onChange;
     this.#maxEntries = wholeNumber(options.maxEntries, 'maxEntries', 65_536, 1, 2 ** 20);
     this.#maxBans = wholeNumber(options.maxBans, 'maxBans', 16_384, 1, 2 ** 20);
   }
@@ -351,7 +352,7 @@ export class PeerLists {
   }
 
   #changed(change: ListChange): void {
-    if (change.added.length > 0 || change.removed.length > 0) this.#options.onChange?.(change);
+    if (change.added.length > 0 || change.removed.length > 0) this.onChange?.(change);
   }
 }
 

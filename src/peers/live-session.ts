@@ -45,12 +45,16 @@ export interface LiveSessionOwner extends StreamsHooks {
   stranded(session: LiveSession): void;
   /** A path is dead, or not needed any more. */
   pathEnded(path: LivePath, reason: string): void;
+  /** The peer has sent many messages. */
+  busy(session: LiveSession, messages: number): void;
   /** The peer broke a rule. */
   fault(session: LiveSession, reason: string): void;
   /** It has ended: the last call. */
   ended(session: LiveSession, closed: SessionClosed): void;
 }
 
+/** Messages between two looks at the rate. */
+const RATE_STEP = 256;
 /** Messages that may wait for one peer. */
 const MAX_QUEUED_MESSAGES = 65_536;
 
@@ -293,11 +297,11 @@ export class LiveSession implements PeerSession {
   #event(event: SessionEvent): void {
     switch (event.type) {
       case 'tell':
-        this.received++;
+        this.#countReceived();
         this.#deliveries.tell(event.payload);
         return;
       case 'request':
-        this.received++;
+        this.#countReceived();
         this.#deliveries.request(event.number, event.payload);
         return;
       case 'cancelled':
@@ -353,6 +357,12 @@ export class LiveSession implements PeerSession {
         this.account();
         this.#owner.ended(this, event.closed);
     }
+  }
+
+  /** Rates are measured in steps, which cost less than each message. */
+  #countReceived(): void {
+    this.received++;
+    if (this.received % RATE_STEP === 0) this.#owner.busy(this, RATE_STEP);
   }
 
   #taken(message: Outgoing, error?: P2PError): void {

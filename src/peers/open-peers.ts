@@ -2,13 +2,16 @@
 
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { portOf } from '../core/addr.ts';
+import { type AcceptPeer } from '../core/accept.ts';
+import { ipOf, portOf } from '../core/addr.ts';
 import { type Network } from '../net/network.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { openQuicSwarm } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type PeersOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { Signals } from './signals.ts';
+import { closeSources, type OpenSource, openSources, sourcesOf } from './sources.ts';
 import { type Peers, PeersSwarm } from './peers-swarm.ts';
 import { type TransportOptions } from './transport.ts';
 
@@ -37,16 +40,30 @@ export function openPeers(options: PeersOptions): Promise<Peers> {
 
 async function open(options: PeersOptions, resolved: ResolvedOptions): Promise<Peers> {
   const opened: TransportOptions[] = [];
+  let sources: readonly OpenSource[] = [];
+  /** The object that is being opened, and what went wrong before it was there. Bounded by the sources. */
+  let peers: PeersSwarm | undefined;
+  const early: (readonly [source: string, text: string])[] = [];
+  const signals = new Signals(resolved);
+  const ownAddrs = (): readonly string[] => peers?.addrs ?? [];
   try {
     const binds = options.bind === undefined || typeof options.bind === 'string' ? [options.bind] : options.bind;
-    for (const bind of binds) opened.push(...(await openOwn(options, resolved, bind)));
+    for (const bind of binds) opened.push(...(await openOwn(options, { ...resolved, realm: signals.realm }, bind)));
+    const fault = (source: string, text: string): void => {
+      if (peers === undefined) early.push([source, text]);
+      else peers.fault(source, text);
+    };
+    sources = await openSources(options, resolved, { ownAddrs, fault });
     options.signal?.throwIfAborted();
   } catch (error) {
-    await Promise.all(opened.map(({ swarm }) => swarm.close()));
+    await Promise.all([...opened.map(({ swarm }) => swarm.close()), closeSources(sources)]);
     throw error;
   }
   for (const transport of resolved.transports) if (typeof transport !== 'string') opened.push(transport);
-  return new PeersSwarm(resolved, opened);
+  peers = new PeersSwarm({ ...resolved, sources: sourcesOf(sources) }, opened, signals, sources);
+  for (const [source, text] of early) peers.fault(source, text);
+  if (sources.length > 0) peers.start(options);
+  return peers;
 }
 
 /** TCP and QUIC on one address, with one port. */
@@ -80,7 +97,9 @@ async function openPair(
 ): Promise<readonly TransportOptions[]> {
   const { privateKey, realm, network, limits, transports, security } = resolved;
   const maxMessageBytes = limits.maxMessageBytes + OVERHEAD_BYTES;
-  const shared = { privateKey, realm, network, maxMessageBytes, signal };
+  const { lists } = resolved;
+  const accept = ({ id, addr }: AcceptPeer): boolean => lists.decide({ id, ip: ipOf(addr) }).isAllowed;
+  const shared = { privateKey, realm, network, maxMessageBytes, signal, accept };
   const opened: TransportOptions[] = [];
   let bind = formatSocketAddress(ip, port);
   try {

@@ -16,14 +16,25 @@ import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type SessionOptions } from '../protocols/peers/session.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
+import { type PeerCacheStore } from '../discovery/cache-store.ts';
+import { type ResolveName } from '../discovery/contacts.ts';
+import { type LanOptions } from '../discovery/lan-options.ts';
 import { type PeerAddr } from './address.ts';
+import {
+  type AttackEvent,
+  type AttackSignalsOptions,
+  type BanDecision,
+  banPolicy,
+  type BanPolicyOptions,
+} from './attack-signals.ts';
+import { type ListsData, PeerLists } from './lists.ts';
 import { type TransportOptions } from './transport.ts';
 
 /** What `openPeers` needs and takes. */
 export interface PeersOptions extends PendingLimits {
   /** The identity of this node. */
   readonly privateKey: PrivateKey;
-  /** Only nodes with the same name connect. It is hashed, not sent. @default '', the network of nodes without a name */
+  /** Only nodes with the same name connect: 1 to 255 bytes of UTF-8. It is hashed, not sent. @default 'shoal' */
   readonly networkName?: string | undefined;
   /**
    * Where to listen, with TCP and, on the same port, with QUIC over UDP: one or several of `ip:port`. Port 0: a random port above
@@ -42,7 +53,27 @@ export interface PeersOptions extends PendingLimits {
   readonly security?: 'tls' | 'noise' | undefined;
   /** Addresses to tell others beside the own ones, such as a forwarded port of a router: `ip:port`. @default none */
   readonly externalAddrs?: readonly string[] | undefined;
-  /** Where addresses of peers come from. @default none */
+  /**
+   * A cache of peers that could be dialled, for the next start: a file, or a place of the program for the bytes.
+   * @default none
+   */
+  readonly cache?: string | { readonly store: PeerCacheStore } | undefined;
+  /** Finds peers on the own link, by broadcast and multicast. @default false */
+  readonly lan?: boolean | Pick<LanOptions, 'port' | 'broadcast' | 'interfaces' | 'ipv6' | 'answer'> | undefined;
+  /**
+   * Peers to begin with when nothing better is known: `PeerID@ip:port`, `PeerID@name:port`, with the name of a transport before it
+   * where only one is meant. They are asked in random order. @default none
+   */
+  readonly contacts?: readonly string[] | undefined;
+  /** How long the start waits for cache and LAN before it asks the contacts; 0 asks all at once. @default 2000 */
+  readonly fallbackAfterMs?: number | undefined;
+  /** Resolves the names of contacts. @default the system's resolver */
+  readonly resolve?: ResolveName | undefined;
+  /** How many peers the start looks for. @default 3 */
+  readonly minPeers?: number | undefined;
+  /** PeerIDs, IPs, prefixes and addresses that the start leaves out. @default none */
+  readonly blacklist?: readonly string[] | undefined;
+  /** Other sources of addresses: peer exchange, a tracker, a DHT, one of the program. @default none */
   readonly sources?: readonly CandidateSource[] | undefined;
   /** Whether others can dial this node; a `client` is not handed on. @default 'node' */
   readonly kind?: PeerKind | undefined;
@@ -50,6 +81,12 @@ export interface PeersOptions extends PendingLimits {
    * Decides whether a peer may talk, dialled or dialling, once for each session, after its key is proven. @default every peer
    */
   readonly accept?: Accept<PeerAddr> | undefined;
+  /** Who may connect: allow list, deny list, bans. They can be changed later: `peers.lists`. @default everybody */
+  readonly lists?: ListsData | undefined;
+  /** Bans sources that attack, by the rule of `banPolicy`. @default false: `changes()` reports them, and the program decides */
+  readonly banAttackers?: boolean | BanPolicyOptions | undefined;
+  /** From how many observations in which time a source is reported as an attacker. */
+  readonly attackThresholds?: AttackSignalsOptions['thresholds'];
   /** Whether peers that look for anybody to begin with are admitted. @default true */
   readonly acceptBootstrap?: boolean | undefined;
   /** The largest tell, request and answer. @default 16_777_216 (16 MiB) */
@@ -77,7 +114,11 @@ export interface ResolvedOptions {
   readonly id: PeerId;
   readonly publicKey: PublicKey;
   readonly privateKey: PrivateKey;
+  readonly networkName: string;
   readonly networkTag: Bytes;
+  readonly lists: PeerLists;
+  readonly attackThresholds: AttackSignalsOptions['thresholds'];
+  readonly ban: ((event: AttackEvent) => BanDecision | undefined) | undefined;
   readonly kind: PeerKind;
   readonly accept: Accept<PeerAddr> | undefined;
   readonly acceptBootstrap: boolean;
@@ -103,7 +144,14 @@ const TRANSPORT_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 /** @throws {TypeError | RangeError} for what is out of bounds. */
 export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  const { privateKey, networkName = '', kind = 'node', accept, acceptBootstrap = true, realm = systemRealm } = options;
+  const {
+    privateKey,
+    networkName = 'shoal',
+    kind = 'node',
+    accept,
+    acceptBootstrap = true,
+    realm = systemRealm,
+  } = options;
   const {
     security = 'tls',
     network = systemNetwork,
@@ -122,6 +170,13 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   for (const source of sources) assertFunction(Object(source).candidates, 'sources');
   for (const addr of externalAddrs) assertString(addr, 'externalAddrs');
   assertTransports(transports);
+  const nameBytes = encodeText(networkName);
+  if (nameBytes.length < 1 || nameBytes.length > 255) {
+    throw new RangeError(`Cannot take networkName: expected 1 to 255 bytes, got ${nameBytes.length}`);
+  }
+  const lists = new PeerLists({ realm });
+  if (options.lists !== undefined) lists.replace(options.lists);
+  const { banAttackers = false } = options;
   const pending = assertPendingLimits(options);
   const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', 16 * MIB, 1, 2 ** 30);
   const windowBytes = pending.maxPendingBytes + maxMessageBytes;
@@ -129,7 +184,11 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     id: peerIdOfKey(privateKey.publicKey),
     publicKey: privateKey.publicKey,
     privateKey,
-    networkTag: hash('sha256', concatBytes(encodeText('shoal network\0'), encodeText(networkName))),
+    networkName,
+    networkTag: hash('sha256', concatBytes(encodeText('shoal network\0'), nameBytes)),
+    lists,
+    attackThresholds: options.attackThresholds,
+    ban: banAttackers === false ? undefined : banPolicy(banAttackers === true ? {} : banAttackers),
     kind,
     accept,
     acceptBootstrap,

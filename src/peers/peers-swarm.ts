@@ -18,6 +18,14 @@ import { rejection } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { SessionSwarm } from '../sessions/session-swarm.ts';
+import { later } from '../runtime/later.ts';
+import { type BootstrapRun } from '../discovery/bootstrap.ts';
+import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
+import { type AttackEvent } from './attack-signals.ts';
+import { type BanOptions, type ListChange, type PeerLists } from './lists.ts';
+import { type Signals } from './signals.ts';
+import { closeSources, type OpenSource, start } from './sources.ts';
+import { type PeersOptions } from './options.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
 import { ChangeQueue, type PathInfo, type PeerChange, type PeerChanges } from './changes.ts';
 import { type LiveSession } from './live-session.ts';
@@ -75,6 +83,21 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   maintain(peer: PeerId | PeerAddr): void;
   /** Ends `maintain` and the connection. */
   drop(peer: PeerId | PeerAddr): void;
+  /**
+   * The end of the start: `minPeers` are connected, or all sources have answered and all candidates were tried. It tells of each
+   * candidate that was refused why. Never rejects.
+   */
+  readonly ready: Promise<BootstrapResult>;
+  /** Allow list, deny list and bans. A change applies to the connections that exist. */
+  readonly lists: PeerLists;
+  /**
+   * Bans PeerIDs, IPs and prefixes, many at once: their connections end, and they are not dialled.
+   *
+   * @throws {TypeError} (at once) for a target that is none of these; nothing is banned then.
+   */
+  ban(targets: string | readonly string[], options?: BanOptions): void;
+  /** Lifts bans. @returns how many there were */
+  unban(targets: string | readonly string[]): number;
   /** Adds an address that may lead to a peer, as a source does. */
   add(candidate: Candidate): void;
   /** All peers that are connected, or that somebody waits for. */
@@ -107,7 +130,10 @@ const LINGER_MS = 300;
 
 export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   readonly id: PeerId;
+  readonly lists: PeerLists;
   readonly #options: ResolvedOptions;
+  readonly #sources: readonly OpenSource[];
+  #run: BootstrapRun | undefined;
   readonly #peers: RemotePeers;
   readonly transports: readonly Transport[];
   readonly #pending: Waits;
@@ -116,10 +142,15 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   #tick: Timer;
   #onStream: ((stream: PeerStream) => void | Promise<void>) | undefined;
 
-  constructor(options: ResolvedOptions, opened: readonly TransportOptions[]) {
+  constructor(
+    options: ResolvedOptions,
+    opened: readonly TransportOptions[],
+    signals: Signals,
+    sources: readonly OpenSource[],
+  ) {
     let peers: RemotePeers | undefined;
     let transports: readonly Transport[] = [];
-    let finish = (): Promise<unknown> => Promise.resolve();
+    let finish: (() => Promise<void>) | undefined;
     super({
       layer: 'peers',
       realm: options.realm,
@@ -136,12 +167,17 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
         (peers = new RemotePeers(options, hooks, {
           changed: (change) => this.#changed(change),
           streamOpened: (stream) => this.#streamOpened(stream),
+          signal: (...signal) => signals.note(...signal),
         })),
-      release: () => finish().then(() => undefined),
+      release: () => finish?.() ?? Promise.resolve(),
     });
     const ranks = options.transports.map((each) => (typeof each === 'string' ? each : each.name));
     transports = opened.map((each) => new Transport(each, ranks.indexOf(each.name), peers!));
     this.id = options.id;
+    this.lists = options.lists;
+    this.#sources = sources;
+    signals.onAttack = (event) => this.#attacked(event);
+    this.lists.onChange = (change) => this.#listsChanged(change);
     this.#options = options;
     this.#peers = peers!;
     this.transports = transports;
@@ -150,6 +186,34 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#watching = options.network.onInterfacesChanged(() => this.#peers.wake());
     this.#tick = this.#arm();
     finish = () => this.#finish();
+  }
+
+  /** Begins from the sources. */
+  start(options: PeersOptions): void {
+    const hooks = {
+      ownAddrs: () => this.addrs,
+      add: (candidate: Candidate) => this.add(candidate),
+      connect: (id: PeerId, signal: AbortSignal) =>
+        this.#withSession(id, { signal, timeoutMs: Infinity }, 'connect to', () => undefined, 'bootstrap'),
+    };
+    this.#run = start(options, this.#options, this.#sources, hooks);
+  }
+
+  /** Something that this node uses does not work. */
+  fault(source: string, text: string): void {
+    this.#changed({ type: 'fault', source, text });
+  }
+
+  get ready(): Promise<BootstrapResult> {
+    return this.#run?.ready ?? Promise.resolve({ peers: [], refused: [], sources: [], tookMs: 0 });
+  }
+
+  ban(targets: string | readonly string[], options?: BanOptions): void {
+    this.lists.ban(targets, options);
+  }
+
+  unban(targets: string | readonly string[]): number {
+    return this.lists.unban(targets);
   }
 
   get addrs(): readonly string[] {
@@ -215,6 +279,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     options: CallOptions | undefined,
     verb: string,
     use: (session: LiveSession) => T,
+    intent: 'connect' | 'bootstrap' = 'connect',
   ): Promise<T> {
     checkCall(options);
     const dst = peerAddr(this.#idOf(peer));
@@ -225,13 +290,18 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     }
     const what = (): string => `${verb} ${dst.id}`;
     return this.#pending.wait<T>({ what, call: options, defaultTimeoutMs: CONNECT_TIMEOUT_MS }, (wait) =>
-      this.#peers.withSession(dst, wait.reject, (session) => {
-        try {
-          wait.resolve(use(session));
-        } catch (error) {
-          wait.reject(error);
-        }
-      }),
+      this.#peers.withSession(
+        dst,
+        wait.reject,
+        (session) => {
+          try {
+            wait.resolve(use(session));
+          } catch (error) {
+            wait.reject(error);
+          }
+        },
+        intent,
+      ),
     );
   }
 
@@ -276,6 +346,18 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     };
   }
 
+  #attacked(event: AttackEvent): void {
+    const ban = this.#options.ban?.(event);
+    if (ban !== undefined) this.lists.ban(ban.target, ban);
+    this.#changed({ ...event, ban });
+  }
+
+  #listsChanged(change: ListChange): void {
+    this.#changed({ type: 'lists', change });
+    // Not inside of the call that changed them.
+    later(this.#options.realm, () => this.#peers.enforce());
+  }
+
   #changed(change: PeerChange): void {
     for (const queue of this.#queues) queue.push(change);
   }
@@ -315,6 +397,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#tick.cancel();
     this.#watching[Symbol.dispose]();
     this.#pending.close();
+    this.#run?.[Symbol.dispose]();
     for (const queue of this.#queues) queue.end();
     await Promise.all(
       this.transports.map(async (transport) => {
@@ -323,6 +406,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
         await transport.close();
       }),
     );
+    await closeSources(this.#sources);
   }
 }
 

@@ -183,6 +183,8 @@ export class Reaching {
   #mayTry(now: number, id: PeerId, { transport, addr, trust = 'claimed', seenMs }: ReachCandidate): string | undefined {
     const parsed = this.#transportOf(transport)?.swarm.tryParseAddr(addr);
     if (parsed === undefined) return 'its transport is not open';
+    const { isAllowed, reason } = this.#options.lists.decide({ id, ip: ipOf(parsed) });
+    if (!isAllowed) return reason;
     const own = this.transports.flatMap(({ swarm }) => swarm.localAddrs());
     if (trust !== 'claimed') return mayBeTried(parsed, own, trust) ? undefined : WHY_NOT[trust];
     const refusal = this.#probes.take(now, { addr: parsed, by: id, issuedMs: seenMs }, own);

@@ -24,6 +24,8 @@ export class RemotePeer {
   /** Given back when nobody waits for a path. */
   want: WantToken | undefined;
   isMaintained = false;
+  /** What the next hello says that this node wants. */
+  intent: 'connect' | 'bootstrap' = 'connect';
   publicKey: PublicKey | undefined;
   kind: PeerKind = 'node';
   /** The last hello of the peer. */

@@ -3,24 +3,24 @@
  * from path to path.
  */
 
-import { type Addr } from '../core/addr.ts';
-import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
-import { type AcceptPeer } from '../core/accept.ts';
-import { P2PError } from '../core/errors.ts';
+import { type Addr, ipOf } from '../core/addr.ts';
+import { type Bytes, toHex } from '../base/bytes.ts';
+import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { BYE, DENIED, MAX_ENDED, NEWEST_VERSION, OLDEST_VERSION, PACKET } from '../protocols/peers/constants.ts';
-import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
+import { BYE, MAX_ENDED, PACKET } from '../protocols/peers/constants.ts';
+import { type Hello } from '../protocols/peers/hello.ts';
 import { type SessionClosed } from '../protocols/peers/session-events.ts';
-import { type FailureReason } from '../protocols/peers/reach/types.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
 import { KnownPeers } from '../sessions/known-peers.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { SourceShares } from '../base/source-shares.ts';
+import { type AttackSignal } from './attack-observations.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
 import { type PathInfo, type PeerChange } from './changes.ts';
-import { Handshakes, type PathAttempt } from './handshakes.ts';
+import { type GreetedPath, Greeting } from './greeting.ts';
+import { Handshakes } from './handshakes.ts';
 import { LiveSession, type LivePath, type LiveSessionOwner } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
@@ -39,6 +39,8 @@ const SOURCE_SHARE = 1 / 4;
 export interface RemotePeersHooks {
   changed(change: PeerChange): void;
   streamOpened(stream: PeerStream): boolean;
+  /** A peer did something that counts as a signal of an attack. */
+  signal(src: Addr | undefined, peer: PeerId | undefined, signal: AttackSignal, sample?: string, times?: number): void;
 }
 
 export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
@@ -52,14 +54,13 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly #options: ResolvedOptions;
   readonly #hooks: SessionsHooks<PeerAddr>;
   readonly #above: RemotePeersHooks;
+  readonly #greeting: Greeting;
   readonly #handshakes: Handshakes;
   readonly #gate: AcceptGate<PeerAddr>;
   readonly #memory: MemoryBudget;
   readonly #known = new KnownPeers<PublicKey>();
   /** Bounded by MAX_ENDED_SESSIONS. */
   readonly #ended = new Set<string>();
-  /** Tokens of hellos that wait for `accept`. Bounded by the gate. */
-  readonly #judging = new Set<string>();
   readonly #owner: LiveSessionOwner;
   /** The path that packets of an address belong to. */
   #pathOf = new WeakMap<Addr, LivePath>();
@@ -81,14 +82,15 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
         realm.trace?.({ layer: 'peers', type: 'handler_error', atMs: realm.nowMs(), addr, reason: 'accept', cause });
       },
     });
+    this.#greeting = this.#makeGreeting();
     this.#handshakes = new Handshakes({
       realm,
-      hello: (peer, transport, addr, token) => this.#hello(this.#peer(peer), transport, addr, token),
-      welcomed: (attempt, src, welcome) => this.#welcomed(attempt, src, welcome),
-      greeted: (transport, src, hello) => this.#greeted(transport, src, hello),
+      hello: (peer, transport, addr, token) => this.#greeting.hello(this.#peer(peer), transport, addr, token),
+      welcomed: (attempt, src, welcome) => this.#greeting.welcomed(attempt, src, welcome),
+      greeted: (transport, src, hello) => this.#greeting.greeted(transport, src, hello),
       outcome: (attempt, result) => this.reaching.outcome(attempt, result),
       replay: (transport, src, packet) => this.received(transport, src, packet),
-      malformed: (_transport, src) => this.#malformed(src),
+      malformed: (transport, src) => this.#malformed(transport, src),
     });
     this.reaching = new Reaching(options, {
       realm,
@@ -109,7 +111,11 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
         if (known !== undefined) this.#seek(known);
       },
       pathEnded: (path, reason) => this.#pathEnded(path, reason),
-      fault: (session, reason) => this.#trace('fault', peerAddr(session.peer), reason),
+      fault: (session, reason) => {
+        this.#trace('fault', peerAddr(session.peer), reason);
+        this.#above.signal(session.path?.addr, session.peer, 'malformed', reason);
+      },
+      busy: (session, messages) => this.#above.signal(session.path?.addr, session.peer, 'rate', undefined, messages),
       ended: (session, closed) => this.#sessionEnded(session, closed),
     };
   }
@@ -173,7 +179,12 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#peers.clear();
   }
 
-  withSession(dst: PeerAddr, fail: (error: P2PError) => void, use: (session: LiveSession) => void): () => void {
+  withSession(
+    dst: PeerAddr,
+    fail: (error: P2PError) => void,
+    use: (session: LiveSession) => void,
+    intent: 'connect' | 'bootstrap' = 'connect',
+  ): () => void {
     const known = this.#peers.get(dst.id);
     if (known?.session?.hasOpened === true) {
       use(known.session);
@@ -181,12 +192,24 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       return () => {};
     }
     const peer = this.#peer(dst.id);
+    // Whoever wants this peer itself is not turned away as one that looks for anybody.
+    peer.intent = peer.waiters.size === 0 || intent === 'connect' ? intent : peer.intent;
     const waiter: PeerWaiter = { use, fail };
     peer.waiters.add(waiter);
     this.#seek(peer);
     return () => {
       if (peer.waiters.delete(waiter)) this.#rest(peer);
     };
+  }
+
+  /** The lists have changed: sessions that they refuse end. */
+  enforce(): void {
+    for (const { id, kind, session } of this.#peers.values()) {
+      if (session?.hasOpened !== true) continue;
+      const { path } = session;
+      const { isAllowed, reason } = this.#options.lists.decide({ id, kind, ip: path && ipOf(path.addr) });
+      if (!isAllowed) session.close(BYE.NOT_ALLOWED, reason);
+    }
   }
 
   /** Keeps a session with a peer, until it is let go. */
@@ -235,153 +258,18 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   failed(transport: Transport, cause: unknown): void {
     this.#trace('transport_failed', undefined, transport.name, cause);
+    const text = cause instanceof Error ? cause.message : 'it has ended';
+    this.#above.changed({ type: 'fault', source: transport.name, text });
     for (const peer of this.#peers.values()) {
       const path = peer.paths.get(transport);
       if (path !== undefined) this.#removePath(path, 'the transport failed');
     }
   }
 
-  // Hellos.
-
-  #hello(peer: RemotePeer, transport: Transport, addr: Addr, token: Bytes): Hello {
-    const session = this.#sessionOf(peer, transport, addr);
-    const { limits, kind, networkTag } = this.#options;
-    return {
-      oldest: OLDEST_VERSION,
-      newest: NEWEST_VERSION,
-      kind,
-      intent: 'connect',
-      token,
-      session: session.machine.id,
-      known: session.machine.peerSession,
-      network: networkTag,
-      ...session.machine.arrived,
-      maxMessageBytes: limits.maxMessageBytes,
-      tellWindow: limits.tellWindow,
-      requestWindow: limits.requestWindow,
-      streamsWindow: limits.streamsWindow,
-      streamWindow: limits.streamWindow,
-      wallMs: Math.max(0, Math.floor(this.#hooks.realm.wallMs())),
-      seen: addr.text,
-      addrs: this.reaching.ownAddrs(),
-    };
-  }
-
-  #welcomed(attempt: PathAttempt, src: Addr, welcome: Hello): 'open' | 'again' | FailureReason {
-    const { transport } = attempt;
-    if (!equalBytes(welcome.network, this.#options.networkTag)) return 'wrong_network';
-    if (welcome.newest < OLDEST_VERSION || welcome.oldest > NEWEST_VERSION) return 'version';
-    const peer = this.#peer(attempt.peer);
-    const session = this.#sessionOf(peer, transport, src);
-    // An answer to a hello of an earlier session.
-    if (welcome.known === undefined || !equalBytes(welcome.known, session.machine.id)) {
-      return attempt.rounds > 2 ? 'closed' : 'again';
-    }
-    if (!this.#agree(peer, session, welcome)) {
-      if (attempt.rounds > 2 || this.#ended.has(toHex(welcome.session))) return 'closed';
-      this.#restart(peer);
-      return 'again';
-    }
-    peer.isAdmitted = true;
-    this.#open(peer, session, welcome, transport, src, 'responder', attempt.beganMs);
-    return 'open';
-  }
-
-  #greeted(transport: Transport, src: Addr, hello: Hello): void {
-    const id = transport.peerOf(src);
-    const publicKey = transport.keyOf(src);
-    if (id === undefined || publicKey === undefined) return;
-    const refusal = this.#refusalOf(id, transport, src, hello);
-    if (refusal !== undefined) {
-      this.#deny(transport, src, hello, ...refusal);
-      return;
-    }
-    const known = this.#peers.get(id);
-    const isSame =
-      known?.session?.machine.peerSession !== undefined && equalBytes(known.session.machine.peerSession, hello.session);
-    if (known?.isAdmitted === true && isSame) {
-      this.#admit(transport, src, hello, id);
-      return;
-    }
-    const token = toHex(hello.token);
-    if (this.#judging.has(token)) return;
-    const settle = (isAccepted: boolean): void => {
-      this.#judging.delete(token);
-      if (this.#isClosed) return;
-      if (isAccepted) this.#admit(transport, src, hello, id);
-      else {
-        this.#hooks.counters.countDrop('peers.not_accepted');
-        this.#deny(transport, src, hello, DENIED.NOT_ALLOWED, 'not allowed');
-      }
-    };
-    const asked: AcceptPeer<PeerAddr> = { id, publicKey, addr: peerAddr(id), side: 'initiator' };
-    const verdict = this.#gate.ask(asked, transport.hostOf(src), settle);
-    if (typeof verdict === 'boolean') settle(verdict);
-    else this.#judging.add(token);
-  }
-
-  #refusalOf(
-    id: PeerId,
-    transport: Transport,
-    src: Addr,
-    hello: Hello,
-  ): readonly [code: number, reason: string] | undefined {
-    if (id === this.#options.id) return [DENIED.SELF, 'this is the same node'];
-    if (!equalBytes(hello.network, this.#options.networkTag)) return [DENIED.WRONG_NETWORK, 'another network name'];
-    if (hello.newest < OLDEST_VERSION || hello.oldest > NEWEST_VERSION) {
-      return [DENIED.VERSION, `this node speaks ${OLDEST_VERSION} to ${NEWEST_VERSION}`];
-    }
-    if (hello.intent === 'bootstrap' && !this.#options.acceptBootstrap) {
-      return [DENIED.NO_BOOTSTRAP, 'this node takes no bootstrap requests'];
-    }
-    if (this.#peers.has(id)) return undefined;
-    const host = transport.hostOf(src);
-    const isCrowded = this.#strangers.countOf(host) >= Math.max(1, this.#options.maxPeers * SOURCE_SHARE);
-    const isFull =
-      this.#peers.size >= this.#options.maxPeers || (isCrowded && this.#peers.size * 2 > this.#options.maxPeers);
-    return isFull ? [DENIED.BUSY, 'too many peers'] : undefined;
-  }
-
-  #admit(transport: Transport, src: Addr, hello: Hello, id: PeerId): void {
-    if (this.#ended.has(toHex(hello.session))) return; // It overtook the end of its session.
-    const peer = this.#peer(id);
-    if (peer.session === undefined) this.#strangers.add(transport.hostOf(src), id);
-    let session = this.#sessionOf(peer, transport, src);
-    const isForgotten = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
-    if (!isForgotten && !this.#agree(peer, session, hello)) {
-      this.#restart(peer);
-      session = this.#sessionOf(peer, transport, src);
-      this.#agree(peer, session, hello);
-    }
-    peer.isAdmitted = true;
-    const welcome = { ...this.#hello(peer, transport, src, hello.token), known: hello.session };
-    this.#send(transport, src, encodeHello('welcome', welcome));
-    // The peer knows a session that this node has forgotten: it says hello again with a new one.
-    if (!isForgotten) this.#open(peer, session, hello, transport, src, 'initiator');
-    else this.#rest(peer);
-  }
-
-  /** Whether a hello belongs to the session, which takes it as its own if it has none of the peer yet. */
-  #agree(peer: RemotePeer, session: LiveSession, hello: Hello): boolean {
-    const { peerSession } = session.machine;
-    if (peerSession !== undefined && !equalBytes(peerSession, hello.session)) return false;
-    if (this.#ended.has(toHex(hello.session))) return false;
-    session.handleHello(hello);
-    peer.hello = hello;
-    peer.kind = hello.kind;
-    return true;
-  }
-
-  #open(
-    peer: RemotePeer,
-    session: LiveSession,
-    hello: Hello,
-    transport: Transport,
-    addr: Addr,
-    side: 'initiator' | 'responder',
-    beganMs?: number,
-  ): void {
+  /** A path has carried hello and welcome. */
+  #opened(peer: RemotePeer, session: LiveSession, hello: Hello, { transport, addr, side, beganMs }: GreetedPath): void {
     const nowMs = this.#hooks.realm.nowMs();
+    if (side === 'initiator' && !peer.isAnnounced) this.#strangers.add(transport.hostOf(addr), peer.id);
     peer.publicKey = session.publicKey = transport.keyOf(addr)!;
     this.#inUse.set(peer.id, session);
     const before = peer.paths.get(transport);
@@ -404,18 +292,39 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#rest(peer);
   }
 
-  #deny(transport: Transport, src: Addr, hello: Hello, code: number, reason: string): void {
-    this.#hooks.counters.countDrop('peers.denied');
-    this.#send(transport, src, encodeDenied({ token: hello.token, code, reason }));
-  }
-
-  #send(transport: Transport, dst: Addr, packet: Bytes): void {
-    transport.send(dst, packet, () => undefined);
-  }
-
-  #malformed(src: Addr): void {
+  #malformed(transport: Transport, src: Addr): void {
     this.#hooks.counters.countDrop('malformed');
     this.#trace('dropped', src, 'malformed');
+    this.#above.signal(src, transport.peerOf(src), 'malformed', 'hello');
+  }
+
+  #makeGreeting(): Greeting {
+    const isClosed = (): boolean => this.#isClosed;
+    return new Greeting({
+      options: this.#options,
+      counters: this.#hooks.counters,
+      gate: this.#gate,
+      get isClosed() {
+        return isClosed();
+      },
+      wallMs: () => this.#hooks.realm.wallMs(),
+      ownAddrs: () => this.reaching.ownAddrs(),
+      find: (id) => this.#peers.get(id),
+      peer: (id) => this.#peer(id),
+      session: (peer, transport, addr) => this.#sessionOf(peer, transport, addr),
+      restart: (peer) => peer.session?.end('the peer has begun anew'),
+      isEnded: (session) => this.#ended.has(session),
+      hasRoom: (host) => this.#hasRoom(host),
+      opened: (peer, session, hello, path) => this.#opened(peer, session, hello, path),
+      rest: (peer) => this.#rest(peer),
+    });
+  }
+
+  /** Whether another peer may dial this node; one network has a quarter of the places, while half of all are taken. */
+  #hasRoom(host: string): boolean {
+    const { maxPeers } = this.#options;
+    if (this.#peers.size >= maxPeers) return false;
+    return this.#peers.size * 2 <= maxPeers || this.#strangers.countOf(host) < Math.max(1, maxPeers * SOURCE_SHARE);
   }
 
   // Sessions.
@@ -432,10 +341,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     session.machine.isMaintained = peer.isMaintained;
     peer.session = session;
     return session;
-  }
-
-  #restart(peer: RemotePeer): void {
-    peer.session?.end('the peer has begun anew');
   }
 
   #sessionEnded(session: LiveSession, { by, reason }: SessionClosed): void {

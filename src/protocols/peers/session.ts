@@ -375,9 +375,11 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
         this.#sender.credit.requests.raise(second);
         this.#sender.credit.streams.raise(third);
         return true;
-      default:
-        return false;
+      case MESSAGE.TELL:
+      case MESSAGE.REQUEST:
+        break; // The receiver hands them on itself.
     }
+    return false;
   }
 
   #makeSender(): Sender {

@@ -1,0 +1,213 @@
+/** Answers hellos: who may open a path, and to which session a path belongs. Source: docs/wire/peers.md §2. */
+
+import { type AcceptPeer } from '../core/accept.ts';
+import { type Addr, ipOf } from '../core/addr.ts';
+import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { DENIED, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
+import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
+import { type FailureReason } from '../protocols/peers/reach/types.ts';
+import { type AcceptGate } from '../sessions/accept-gate.ts';
+import { type CounterSet } from '../swarm-kit/counter-set.ts';
+import { type PeerAddr, peerAddr } from './address.ts';
+import { type PathAttempt } from './handshakes.ts';
+import { type LiveSession } from './live-session.ts';
+import { type ResolvedOptions } from './options.ts';
+import { type RemotePeer } from './remote-peer.ts';
+import { type Transport } from './transport.ts';
+
+/** How often one attempt says hello with a session that has begun anew. */
+const MAX_ROUNDS = 3;
+
+/** A path whose hello and welcome agree. */
+export interface GreetedPath {
+  readonly transport: Transport;
+  readonly addr: Addr;
+  /** What the peer is. */
+  readonly side: 'initiator' | 'responder';
+  /** When this node's attempt began. */
+  readonly beganMs: number | undefined;
+}
+
+/** What greeting needs from the table of peers. */
+export interface GreetingHooks {
+  readonly options: ResolvedOptions;
+  readonly counters: CounterSet;
+  readonly gate: AcceptGate<PeerAddr>;
+  readonly isClosed: boolean;
+  wallMs(): number;
+  ownAddrs(): readonly string[];
+  find(id: PeerId): RemotePeer | undefined;
+  /** The peer, added if it is not known. */
+  peer(id: PeerId): RemotePeer;
+  /** The session of a peer, begun if there is none. */
+  session(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
+  /** Ends the session of a peer that has begun anew. */
+  restart(peer: RemotePeer): void;
+  /** Whether a session has ended. */
+  isEnded(session: string): boolean;
+  /** Whether there is room for another peer that dials this node. */
+  hasRoom(host: string): boolean;
+  opened(peer: RemotePeer, session: LiveSession, hello: Hello, path: GreetedPath): void;
+  /** Nothing came of it: the peer may be forgotten. */
+  rest(peer: RemotePeer): void;
+}
+
+export class Greeting {
+  readonly #hooks: GreetingHooks;
+  /** Tokens of hellos that wait for `accept`. Bounded by the gate. */
+  readonly #judging = new Set<string>();
+
+  constructor(hooks: GreetingHooks) {
+    this.#hooks = hooks;
+  }
+
+  /** This node's hello to a peer. */
+  hello(peer: RemotePeer, transport: Transport, addr: Addr, token: Bytes): Hello {
+    const { machine } = this.#hooks.session(peer, transport, addr);
+    const { limits, kind, networkTag } = this.#hooks.options;
+    const { maxMessageBytes, tellWindow, requestWindow, streamsWindow, streamWindow } = limits;
+    return {
+      oldest: OLDEST_VERSION,
+      newest: NEWEST_VERSION,
+      kind,
+      intent: peer.intent,
+      token,
+      session: machine.id,
+      known: machine.peerSession,
+      network: networkTag,
+      ...machine.arrived,
+      maxMessageBytes,
+      tellWindow,
+      requestWindow,
+      streamsWindow,
+      streamWindow,
+      wallMs: Math.max(0, Math.floor(this.#hooks.wallMs())),
+      seen: addr.text,
+      addrs: this.#hooks.ownAddrs(),
+    };
+  }
+
+  /** A welcome has come for an own attempt. */
+  welcomed(attempt: PathAttempt, src: Addr, welcome: Hello): 'open' | 'again' | FailureReason {
+    const { transport } = attempt;
+    if (!equalBytes(welcome.network, this.#hooks.options.networkTag)) return 'wrong_network';
+    if (!speaksWith(welcome)) return 'version';
+    const verdict = this.#verdict(attempt.peer, src, welcome);
+    if (verdict !== undefined) return 'not_allowed';
+    const peer = this.#hooks.peer(attempt.peer);
+    const session = this.#hooks.session(peer, transport, src);
+    const mayGoOn = attempt.rounds < MAX_ROUNDS;
+    // An answer to a hello of an earlier session.
+    if (welcome.known === undefined || !equalBytes(welcome.known, session.machine.id))
+      return mayGoOn ? 'again' : 'closed';
+    if (!this.#agree(peer, session, welcome)) {
+      if (!mayGoOn || this.#hooks.isEnded(toHex(welcome.session))) return 'closed';
+      this.#hooks.restart(peer);
+      return 'again';
+    }
+    peer.isAdmitted = true;
+    this.#hooks.opened(peer, session, welcome, { transport, addr: src, side: 'responder', beganMs: attempt.beganMs });
+    return 'open';
+  }
+
+  /** A hello has come. */
+  greeted(transport: Transport, src: Addr, hello: Hello): void {
+    const id = transport.peerOf(src);
+    const publicKey = transport.keyOf(src);
+    if (id === undefined || publicKey === undefined) return;
+    const refusal = this.#refusalOf(id, transport, src, hello);
+    if (refusal !== undefined) {
+      this.#deny(transport, src, hello, ...refusal);
+      return;
+    }
+    const known = this.#hooks.find(id);
+    const theirs = known?.session?.machine.peerSession;
+    if (known?.isAdmitted === true && theirs !== undefined && equalBytes(theirs, hello.session)) {
+      this.#admit(transport, src, hello, id);
+      return;
+    }
+    const token = toHex(hello.token);
+    if (this.#judging.has(token)) return;
+    const settle = (isAccepted: boolean): void => {
+      this.#judging.delete(token);
+      if (this.#hooks.isClosed) return;
+      if (isAccepted) this.#admit(transport, src, hello, id);
+      else {
+        this.#hooks.counters.countDrop('peers.not_accepted');
+        this.#deny(transport, src, hello, DENIED.NOT_ALLOWED, 'not allowed');
+      }
+    };
+    const asked: AcceptPeer<PeerAddr> = { id, publicKey, addr: peerAddr(id), side: 'initiator' };
+    const verdict = this.#hooks.gate.ask(asked, transport.hostOf(src), settle);
+    if (typeof verdict === 'boolean') settle(verdict);
+    else this.#judging.add(token);
+  }
+
+  #refusalOf(
+    id: PeerId,
+    transport: Transport,
+    src: Addr,
+    hello: Hello,
+  ): readonly [code: number, reason: string] | undefined {
+    const { options } = this.#hooks;
+    if (id === options.id) return [DENIED.SELF, 'this is the same node'];
+    if (!equalBytes(hello.network, options.networkTag)) return [DENIED.WRONG_NETWORK, 'another network name'];
+    if (!speaksWith(hello)) return [DENIED.VERSION, `this node speaks ${OLDEST_VERSION} to ${NEWEST_VERSION}`];
+    const verdict = this.#verdict(id, src, hello);
+    if (verdict !== undefined) return [DENIED.NOT_ALLOWED, verdict];
+    if (hello.intent === 'bootstrap' && !options.acceptBootstrap) {
+      return [DENIED.NO_BOOTSTRAP, 'this node takes no bootstrap requests'];
+    }
+    const isKnown = this.#hooks.find(id) !== undefined;
+    return isKnown || this.#hooks.hasRoom(transport.hostOf(src)) ? undefined : [DENIED.BUSY, 'too many peers'];
+  }
+
+  /** Why the lists refuse a peer. */
+  #verdict(id: PeerId, src: Addr, { kind }: Hello): string | undefined {
+    const { isAllowed, reason } = this.#hooks.options.lists.decide({ id, ip: ipOf(src), kind });
+    return isAllowed ? undefined : reason;
+  }
+
+  #admit(transport: Transport, src: Addr, hello: Hello, id: PeerId): void {
+    if (this.#hooks.isEnded(toHex(hello.session))) return; // It overtook the end of its session.
+    const peer = this.#hooks.peer(id);
+    let session = this.#hooks.session(peer, transport, src);
+    const isForgotten = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
+    if (!isForgotten && !this.#agree(peer, session, hello)) {
+      this.#hooks.restart(peer);
+      session = this.#hooks.session(peer, transport, src);
+      this.#agree(peer, session, hello);
+    }
+    peer.isAdmitted = true;
+    const welcome = { ...this.hello(peer, transport, src, hello.token), known: hello.session };
+    this.#send(transport, src, encodeHello('welcome', welcome));
+    // The peer knows a session that this node has forgotten: it says hello again with a new one.
+    if (isForgotten) this.#hooks.rest(peer);
+    else this.#hooks.opened(peer, session, hello, { transport, addr: src, side: 'initiator', beganMs: undefined });
+  }
+
+  /** Whether a hello belongs to the session, which takes it as its own if it has none of the peer yet. */
+  #agree(peer: RemotePeer, session: LiveSession, hello: Hello): boolean {
+    const { peerSession } = session.machine;
+    if (peerSession !== undefined && !equalBytes(peerSession, hello.session)) return false;
+    if (this.#hooks.isEnded(toHex(hello.session))) return false;
+    session.handleHello(hello);
+    peer.hello = hello;
+    peer.kind = hello.kind;
+    return true;
+  }
+
+  #deny(transport: Transport, src: Addr, { token }: Hello, code: number, reason: string): void {
+    this.#hooks.counters.countDrop('peers.denied');
+    this.#send(transport, src, encodeDenied({ token, code, reason }));
+  }
+
+  #send(transport: Transport, dst: Addr, packet: Bytes): void {
+    transport.send(dst, packet, () => undefined);
+  }
+}
+
+function speaksWith({ oldest, newest }: Hello): boolean {
+  return newest >= OLDEST_VERSION && oldest <= NEWEST_VERSION;
+}
