@@ -13,6 +13,7 @@
 export { type AttackSignal } from './attack-observations.ts';
 export {
   type AttackEvent,
+  type AttackSignalsOptions,
   type AttackThreshold,
   type BanDecision,
   banPolicy,
@@ -23,6 +24,7 @@ export {
   type BanOptions,
   type ListChange,
   type ListEntry,
+  type ListsOptions,
   type ListsData,
   type ListSubject,
   type ListsSnapshot,
@@ -35,6 +37,16 @@ export { openPeers } from './open-peers.ts';
 export { type PeersOptions } from './options.ts';
 export { type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } from './peers-swarm.ts';
 export { type PeerKind } from '../protocols/peers/hello.ts';
-export { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+export { type ExplainedCandidate, type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+export {
+  type AddressScope,
+  type AttemptRecord,
+  type FailureReason,
+  type ReachKind,
+  type ReachPath,
+  type ReachPolicy,
+  type ReachRule,
+  type RefusedCandidate,
+} from '../protocols/peers/reach/types.ts';
 export { type PeerStream } from './session-streams.ts';
 export { type TransportOptions } from './transport.ts';

@@ -33,6 +33,7 @@ export interface DeliveriesOwner<A extends KeyedAddr> {
   scheduleFlush(): void;
 }
 
+/** Received messages of one connection for handlers: tells that wait, in order, and requests being served. */
 export class Deliveries<A extends KeyedAddr> {
   readonly #owner: DeliveriesOwner<A>;
   readonly #machine: DeliveringMachine;

@@ -1,8 +1,5 @@
 /** Credit for tells, requests and stream bytes, on both sides. Source: docs/wire/peers.md §5. */
 
-/** What is counted. */
-export type CreditKind = 'tells' | 'requests' | 'streams';
-
 /** Credit that the peer gives to this side. */
 export class SendCredit {
   #limit: number;
