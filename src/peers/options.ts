@@ -84,7 +84,7 @@ export interface PeersOptions extends PendingLimits {
   /** Who may connect: allow list, deny list, bans. They can be changed later: `peers.lists`. @default everybody */
   readonly lists?: ListsData | undefined;
   /** Bans sources that attack, by the rule of `banPolicy`. @default false: `changes()` reports them, and the program decides */
-  readonly banAttackers?: boolean | BanPolicyOptions | undefined;
+  readonly banPolicy?: boolean | BanPolicyOptions | undefined;
   /** From how many observations in which time a source is reported as an attacker. */
   readonly attackThresholds?: AttackSignalsOptions['thresholds'];
   /** Whether peers that look for anybody to begin with are admitted. @default true */
@@ -176,7 +176,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   }
   const lists = new PeerLists({ realm });
   if (options.lists !== undefined) lists.replace(options.lists);
-  const { banAttackers = false } = options;
+  const policy = options.banPolicy ?? false;
   const pending = assertPendingLimits(options);
   const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', 16 * MIB, 1, 2 ** 30);
   const windowBytes = pending.maxPendingBytes + maxMessageBytes;
@@ -188,7 +188,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     networkTag: hash('sha256', concatBytes(encodeText('shoal network\0'), nameBytes)),
     lists,
     attackThresholds: options.attackThresholds,
-    ban: banAttackers === false ? undefined : banPolicy(banAttackers === true ? {} : banAttackers),
+    ban: policy === false ? undefined : banPolicy(policy === true ? {} : policy),
     kind,
     accept,
     acceptBootstrap,
