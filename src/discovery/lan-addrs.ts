@@ -21,6 +21,11 @@ function split(text: string): { readonly prefix: string; readonly address: Socke
   return address === undefined ? undefined : { prefix: text.slice(0, start), address };
 }
 
+/** The port of an address; `undefined` when it has none. */
+export function portOfText(text: string): number | undefined {
+  return split(text)?.address.port;
+}
+
 /**
  * The addresses to announce on a LAN: those with an IP of the host there, without zones, which mean nothing to others.
  * Unspecified IPs stand for all of them.

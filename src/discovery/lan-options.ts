@@ -38,6 +38,12 @@ export interface LanOptions {
   readonly interfaces?: readonly string[] | undefined;
   /** Whether IPv6 multicast is used beside IPv4 broadcast. @default true */
   readonly ipv6?: boolean | undefined;
+  /**
+   * Whether multicast DNS is used as well: the node announces `_shoal._udp.local` and looks for others, which other programs see
+   * (avahi-browse, for example). Shows to everybody on the LAN that there is a node, its IPs and a port; who it is, is sealed.
+   * @default false
+   */
+  readonly mdns?: boolean | undefined;
   /** Whether queries of others are answered; see {@link Lan.setAnswering}. @default true */
   readonly answer?: boolean | undefined;
   /** Peers that are remembered, with a share for each host. @default 1024 */

@@ -18,6 +18,7 @@ import { systemRealm } from '../runtime/system-realm.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { admittedAddr, ownAddrsOn } from './lan-addrs.ts';
 import { type Lan, type LanOptions } from './lan-options.ts';
+import { LanMdns } from './lan-mdns.ts';
 import { LanSockets } from './lan-sockets.ts';
 import { PeerFeed } from './peer-feed.ts';
 
@@ -86,6 +87,7 @@ class OpenLan implements Lan {
   #networks: ReadonlyMap<string, LocalNetwork> = new Map();
   /** Bounded by the calls of `candidates` that have not ended. */
   readonly #feeds = new Set<PeerFeed>();
+  #mdns: LanMdns | undefined;
   #keyToldMs = -Infinity;
   #closing: Promise<void> | undefined;
 
@@ -103,6 +105,12 @@ class OpenLan implements Lan {
       onSendFailed: () => lan?.counters.countDrop('lan.send_failed'),
     });
     lan = new OpenLan(options, network, realm, sockets);
+    try {
+      if (options.mdns === true) await lan.#openMdns();
+    } catch (error) {
+      await lan.close();
+      throw error;
+    }
     return lan;
   }
 
@@ -164,6 +172,7 @@ class OpenLan implements Lan {
     if (this.#closing !== undefined) return;
     this.#beacon.query(this.#realm.nowMs(), this.#realm.wallMs());
     this.#driver.poll();
+    this.#mdns?.refresh();
   }
 
   setAnswering(answering: boolean): void {
@@ -179,11 +188,27 @@ class OpenLan implements Lan {
     return this.close();
   }
 
+  async #openMdns(): Promise<void> {
+    const mdns = await LanMdns.open({
+      network: this.#network,
+      realm: this.#realm,
+      beacon: this.#beacon,
+      counters: this.counters,
+      addrsOn: (name) => this.#addrsOn(name),
+      onRecord: (source, record) => {
+        this.#beacon.handleRecord(this.#realm.nowMs(), this.#realm.wallMs(), source, record);
+        this.#driver.poll();
+      },
+    });
+    this.#mdns = mdns;
+    mdns.follow(this.#networks);
+  }
+
   #end(): Promise<void> {
     this.#driver.stop();
     this.#watch[Symbol.dispose]();
     for (const feed of this.#feeds) feed[Symbol.dispose]();
-    return this.#sockets.close();
+    return Promise.all([this.#sockets.close(), this.#mdns?.close()]).then(() => undefined);
   }
 
   #follow(): void {
@@ -194,6 +219,7 @@ class OpenLan implements Lan {
     });
     this.#networks = new Map(used.map((network) => [network.name, network]));
     this.#sockets.follow(used);
+    this.#mdns?.follow(this.#networks);
     this.#beacon.setInterfaces(this.#realm.nowMs(), this.#realm.wallMs(), used);
     this.#driver.poll();
   }

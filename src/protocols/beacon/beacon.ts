@@ -19,7 +19,14 @@ import { defaultKeyRegistry } from '../../identity/ecdsa-p256.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type Signer } from '../../identity/key-algorithm.ts';
 import { type Announcement, INSTANCE_BYTES } from './announcement.ts';
-import { BeaconCodec, type DatagramFault, NONCE_BYTES, type OpenedAnswer, type OpenedQuery } from './datagram.ts';
+import {
+  BeaconCodec,
+  type DatagramFault,
+  NONCE_BYTES,
+  type OpenedAnswer,
+  type OpenedQuery,
+  type OpenedRecord,
+} from './datagram.ts';
 import { type LanPeer, LanPeers } from './lan-peers.ts';
 
 /** An interface of this host. */
@@ -95,6 +102,8 @@ const STALE_PAUSE_MS = 1000;
 export const PEER_LIFETIME_MS: number = 3 * MAX_PAUSE_MS;
 /** How far the time of a query may be off. */
 const MAX_SKEW_MS = 120_000;
+/** How old a record of DNS-SD may be, by the clock of its sender; caches keep it for 75 minutes. */
+const MAX_RECORD_SKEW_MS = 7_200_000;
 /** An answer counts for so long. */
 const ANSWERABLE_MS = 10_000;
 /** Queries whose answers count, and nonces of others' queries that are remembered. */
@@ -120,7 +129,7 @@ interface Asked {
 
 interface Waiting {
   readonly source: BeaconSource;
-  readonly opened: OpenedQuery | OpenedAnswer;
+  readonly opened: OpenedQuery | OpenedAnswer | OpenedRecord;
 }
 
 /** The machine. */
@@ -210,6 +219,25 @@ export class Beacon implements Machine<BeaconTransmit, BeaconEvent> {
     else this.#enqueue(now, { source, opened });
   }
 
+  /** Takes a record that came in the TXT record of an instance. */
+  handleRecord(now: Millis, wallMs: number, source: BeaconSource, record: Uint8Array): void {
+    this.#wallOffsetMs = wallMs - now;
+    const opened = this.#codec.openRecord(record);
+    if (opened === undefined) this.#drop('beacon.other_network');
+    else if (equalBytes(opened.announcement.instance, this.instance)) return;
+    else if (!this.#sources.take(now, source.ip)) this.#drop('beacon.rate_limited');
+    else this.#enqueue(now, { source, opened });
+  }
+
+  /** The record of this node on an interface; `undefined` when it has no address there. */
+  record(now: Millis, wallMs: number, interfaceName: string): Bytes | undefined {
+    this.#wallOffsetMs = wallMs - now;
+    const { signer, random, addrsOn } = this.#options;
+    const addrs = addrsOn(interfaceName);
+    if (addrs.length === 0) return undefined;
+    return this.#codec.record(signer, random(NONCE_BYTES), this.#fields(now, addrs));
+  }
+
   handleTimeout(now: Millis): void {
     for (const timer of this.#outbox.takeDue(now)) {
       if (timer === 'query') this.#ask(now);
@@ -283,7 +311,8 @@ export class Beacon implements Machine<BeaconTransmit, BeaconEvent> {
       this.#waiting.delete(item);
       this.#shares.delete(item);
       if (item.opened.kind === 'query') this.#handleQuery(now, item.source, item.opened);
-      else this.#handleAnswer(now, item.source, item.opened);
+      else if (item.opened.kind === 'answer') this.#handleAnswer(now, item.source, item.opened);
+      else this.#handleRecord(now, item.source, item.opened);
     }
     if (this.#waiting.size > 0) this.#outbox.arm('check', now);
   }
@@ -334,6 +363,20 @@ export class Beacon implements Machine<BeaconTransmit, BeaconEvent> {
     const heardOn = { ...source, interfaceName: asked.interfaceName };
     if (this.#isOwnKey(heardOn, announcement)) return;
     this.#note(now, heardOn, announcement);
+  }
+
+  #handleRecord(now: Millis, source: BeaconSource, { nonce, announcement }: OpenedRecord): void {
+    const verified = this.#codec.announcements.verify(announcement, 'record', nonce, defaultKeyRegistry);
+    if (verified === undefined) {
+      this.#drop('beacon.bad_signature');
+      return;
+    }
+    if (this.#isOwnKey(source, verified)) return;
+    const { id, instance, issuedMs } = verified;
+    // What the node has said since counts; the same record again says that it is still there.
+    if (!this.#peers.isNewer(id, instance, issuedMs + 1)) return;
+    if (Math.abs(issuedMs - now - this.#wallOffsetMs) > MAX_RECORD_SKEW_MS) this.#drop('beacon.stale');
+    else this.#note(now, source, verified);
   }
 
   #isOwnKey(source: BeaconSource, { id, instance }: Announcement): boolean {

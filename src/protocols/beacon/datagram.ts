@@ -25,6 +25,9 @@ export const MAX_BEACON_BYTES = 1232;
 const MAX_FACTOR = 3;
 /** Queries are padded to this, so that an answer may have {@link MAX_BEACON_BYTES}. */
 export const MIN_QUERY_BYTES: number = Math.ceil(MAX_BEACON_BYTES / MAX_FACTOR);
+/** Of a record: it fits into a TXT record of 1300 bytes as base64. */
+const MAX_RECORD_BYTES = 900;
+const RECORD_CONTEXT: Bytes = encodeText('shoal beacon 1 record');
 const ZERO_NONCE: Bytes = new Uint8Array(NONCE_BYTES);
 
 /** Why a datagram was not taken. */
@@ -46,6 +49,13 @@ export interface OpenedAnswer {
   readonly queryNonce: Bytes;
   readonly ephemeralKey: Bytes;
   readonly sealed: Bytes;
+}
+
+/** A record that was opened; its signature is not checked. */
+export interface OpenedRecord {
+  readonly kind: 'record';
+  readonly nonce: Bytes;
+  readonly announcement: UnverifiedAnnouncement;
 }
 
 /** Makes and opens the datagrams of one network. */
@@ -150,6 +160,32 @@ export class BeaconCodec {
     if (!this.#answerKey(secret, binding).open(ZERO_NONCE, EMPTY_BYTES, sealed, plaintext, 0)) return undefined;
     const announcement = readAnnouncement(plaintext);
     return announcement === undefined ? undefined : { announcement, binding };
+  }
+
+  /**
+   * A record that is not sent to anybody: it stands in the TXT record of DNS-SD.
+   *
+   * @param nonce - 12 random bytes.
+   */
+  record(signer: Signer, nonce: Uint8Array, fields: AnnouncementFields): Bytes | undefined {
+    const room = MAX_RECORD_BYTES - NONCE_BYTES - AEAD_TAG_BYTES;
+    const signed = this.announcements.sign(signer, 'record', nonce, fields, room);
+    if (signed === undefined) return undefined;
+    const record = new Uint8Array(NONCE_BYTES + signed.length + AEAD_TAG_BYTES);
+    record.set(nonce);
+    this.#aead.seal(nonce, RECORD_CONTEXT, signed, record, NONCE_BYTES);
+    return record;
+  }
+
+  /** Opens a record; `undefined` when it is none of this network. Its signature is not checked. Never throws. */
+  openRecord(record: Uint8Array): OpenedRecord | undefined {
+    const length = record.length - NONCE_BYTES - AEAD_TAG_BYTES;
+    if (length < 1 || record.length > MAX_RECORD_BYTES) return undefined;
+    const plaintext = new Uint8Array(length);
+    const nonce = copyBytes(record.subarray(0, NONCE_BYTES));
+    if (!this.#aead.open(nonce, RECORD_CONTEXT, record.subarray(NONCE_BYTES), plaintext, 0)) return undefined;
+    const announcement = readAnnouncement(plaintext);
+    return announcement === undefined ? undefined : { kind: 'record', nonce, announcement };
   }
 
   #answerKey(secret: Uint8Array, binding: Uint8Array): AeadKey {
