@@ -47,6 +47,7 @@ import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/net/socket-address.ts';
 import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
+import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
@@ -262,6 +263,7 @@ export const DECODERS: readonly Target[] = [
     },
     oneIn: 10,
   },
+  { name: 'multicast DNS', seeds: mdnsSeeds, feed: feedMdns, oneIn: 4 },
   { name: 'beacons', seeds: beaconSeeds, feed: feedBeacon, oneIn: 10 },
   {
     name: 'STUN',

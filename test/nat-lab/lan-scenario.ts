@@ -1,5 +1,7 @@
 /** What the lab of LANs tells of each thing that was tried. */
 
+import { type AvahiService } from './avahi.ts';
+
 /** What a node of a LAN says of a peer. */
 export interface Heard {
   readonly heard: string;
@@ -15,4 +17,7 @@ export type LanScenario =
   | { readonly name: 'ten'; readonly heard: readonly Heard[]; readonly ids: readonly string[]; readonly id: string }
   | { readonly name: 'ipv6'; readonly heard: Heard }
   | { readonly name: 'moved'; readonly heard: Heard; readonly id: string }
-  | { readonly name: 'ttl'; readonly datagrams: number; readonly others: number };
+  | { readonly name: 'ttl'; readonly datagrams: number; readonly others: number }
+  | { readonly name: 'avahi'; readonly found: readonly AvahiService[]; readonly ids: readonly string[] }
+  | { readonly name: 'published'; readonly heard: Heard; readonly id: string }
+  | { readonly name: 'missing'; readonly what: string };

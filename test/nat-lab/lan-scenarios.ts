@@ -1,5 +1,8 @@
 /** LANs of the kernel, inside the namespaces. Writes one line of JSON for each scenario; `lan-lab.test.ts` judges them. */
 
+import { spawnSync } from 'node:child_process';
+
+import { AVAHI_PROGRAMS, browse, startAvahi } from './avahi.ts';
 import { Lab, type LabProcess } from './lab.ts';
 import { type Heard, type LanScenario } from './lan-scenario.ts';
 import { report } from './report-line.ts';
@@ -46,6 +49,25 @@ function counted(lab: Lab, host: string, name: string): number {
   return Number(/packets (\d+)/.exec(lab.sh(host, `nft list counter inet lan ${name}`))![1]);
 }
 
+/** Avahi finds a node, and a node finds what Avahi publishes. */
+async function avahi(): Promise<void> {
+  for (const host of ['near', 'far']) lab.host(host);
+  lab.lan('dns');
+  lab.plug('near', 'eth0', 'dns', ['10.88.0.1/24', 'fd88::1/64']);
+  lab.plug('far', 'eth0', 'dns', ['10.88.0.2/24', 'fd88::2/64']);
+  startAvahi(lab, 'far');
+  const announced = await node(lab, 'near', 60, { mdns: true });
+  const found = browse(lab, 'far', '_shoal._udp', 5060);
+  say({ name: 'avahi', found, ids: [announced.up] });
+  // What it announced is published by Avahi, under another name, when it is gone.
+  announced.kill();
+  const txt = found[0]?.txt ?? [];
+  const published = lab.start('far', 'avahi-publish', ['-s', 'a copy (2)', '_shoal._udp', '5060', ...txt]);
+  const other = await node(lab, 'near', 61, { mdns: true, port: 5484 });
+  say({ name: 'published', heard: (await hears(other, 1))[0]!, id: announced.up });
+  published.kill();
+}
+
 const lab = new Lab([]);
 try {
   for (const host of ['one', 'two', 'big', 'six-a', 'six-b', 'mover']) lab.host(host);
@@ -88,6 +110,10 @@ try {
   const mover = await node(lab, 'mover', 50);
   lab.plug('mover', 'eth1', 'lan', ['10.55.0.50/24']);
   say({ name: 'moved', heard: (await hears(mover, 1))[0]!, id: first.up });
+
+  const missing = AVAHI_PROGRAMS.filter((program) => spawnSync('which', [program], { stdio: 'ignore' }).status !== 0);
+  if (missing.length > 0) say({ name: 'missing', what: missing.join(' ') });
+  else await avahi();
 } finally {
   lab.close();
 }

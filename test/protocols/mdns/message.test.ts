@@ -60,7 +60,7 @@ describe('messages of multicast DNS', () => {
   it('the bytes of a question are those of RFC 1035', () => {
     const questions = [{ name: '_shoal._udp.local', type: DNS_TYPE.PTR, wantsUnicast: true }];
     const bytes = encodeMdns({ ...message, isResponse: false, questions, answers: [], additionals: [] });
-    assert.equal(toHex(bytes), '000000000001000000000000' + '065f73686f616c045f756470056c6f63616c00' + '000c' + '8001');
+    assert.equal(toHex(bytes), '000000000001000000000000065f73686f616c045f756470056c6f63616c00000c8001');
   });
 
   it('what PTR, SRV and TXT records hold can be read', () => {
