@@ -4,6 +4,8 @@ import { type Bytes, concatBytes, encodeText } from '../src/base/bytes.ts';
 import { parseSocketAddress } from '../src/base/ip.ts';
 import { decodePeerId, encodePeerId } from '../src/core/peer-id.ts';
 import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/base/varint.ts';
+import { decodeCache, encodeCache } from '../src/discovery/cache-format.ts';
+import { contacts } from '../src/discovery/contacts.ts';
 import { decodeExchange, encodeExchange } from '../src/discovery/exchange-message.ts';
 import { signPeerRecord, verifyPeerRecord } from '../src/discovery/peer-record.ts';
 import { createSelfSignedCertificate, parseCertificate } from '../src/identity/certificate.ts';
@@ -76,6 +78,14 @@ const maskSeeds = [
   datagramMask.seal(new Uint8Array(9), 1200),
   concatBytes(...streamMasker.seal([new Uint8Array(9)]), ...streamMasker.seal([new Uint8Array(99)])),
 ];
+
+const cachedAddr = { proof: 'dialled', firstMs: 1, provenMs: 2, successes: 3, failures: 4, failedMs: 5 } as const;
+const cachedId = encodePeerId(new Uint8Array(32).fill(9));
+const cachedNetwork = {
+  name: 'fuzz',
+  savedMs: 1,
+  peers: [{ id: cachedId, addrs: [{ addr: `${cachedId}@192.0.2.1:4000`, ...cachedAddr }] }],
+};
 
 /** Something that is fed with hostile inputs. */
 export interface Target {
@@ -252,6 +262,12 @@ export const DECODERS: readonly Target[] = [
     seeds: [encodeExchange(0, records, 65_536)],
     feed: (input) => void decodeExchange(input),
   },
+  {
+    name: 'peer caches',
+    seeds: [encodeCache([], cachedNetwork), encodeCache([cachedNetwork], { ...cachedNetwork, name: 'other' })],
+    feed: (input) => void decodeCache(input),
+  },
+  { name: 'contacts', seeds: [...endpoints, ...peers], feed: parsing((text) => contacts([text])) },
   {
     name: 'masked bytes',
     seeds: maskSeeds,

@@ -21,6 +21,7 @@ import {
   type BootstrapEvent,
   type BootstrapPeer,
   type BootstrapResult,
+  type BootstrapSource,
   type BootstrapTransmit,
   type RefusedCandidate,
 } from '../protocols/bootstrap/bootstrap.ts';
@@ -40,6 +41,8 @@ export interface BootstrapFrom {
    * contacts, 0 for all others
    */
   readonly afterMs?: number | undefined;
+  /** A source that goes on for longer counts as answered: 2000 is enough for a LAN. @default `sourceTimeoutMs` */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** Options of {@link bootstrap}. */
@@ -277,16 +280,17 @@ class Run implements BootstrapRun {
   }
 }
 
-function checkSources(sources: unknown): { readonly name: string; readonly afterMs: number }[] {
+function checkSources(sources: unknown): BootstrapSource[] {
   if (!Array.isArray(sources) || sources.length > MAX_SOURCES) {
     throw new TypeError(`Cannot take sources: expected up to ${MAX_SOURCES}, got ${describeValue(sources)}`);
   }
-  return (sources as readonly BootstrapFrom[]).map(({ name, source, afterMs }, i) => {
+  return (sources as readonly BootstrapFrom[]).map(({ name, source, afterMs, timeoutMs }, i) => {
     assertString(name, `sources[${i}].name`);
     assertFunction(Reflect.get(Object(source), 'candidates'), `sources[${i}].source.candidates`);
     const own: unknown = Reflect.get(source, 'fallbackAfterMs');
     const fallback = typeof own === 'number' ? own : 0;
-    return { name, afterMs: quantity(afterMs ?? fallback, `sources[${i}].afterMs`, 0, 0, 600_000) };
+    if (timeoutMs !== undefined) quantity(timeoutMs, `sources[${i}].timeoutMs`, 0, 1, 600_000);
+    return { name, afterMs: quantity(afterMs ?? fallback, `sources[${i}].afterMs`, 0, 0, 600_000), timeoutMs };
   });
 }
 

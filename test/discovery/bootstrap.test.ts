@@ -404,7 +404,13 @@ describe('bootstrap over TCP', () => {
     ]) {
       assert.throws(() => bootstrap(options as never), TypeError, JSON.stringify(options));
     }
-    for (const options of [{ minPeers: 0 }, { staggerMs: -1 }, { maxParallel: 65 }, { maxCandidates: 0 }]) {
+    for (const options of [
+      { minPeers: 0 },
+      { staggerMs: -1 },
+      { maxParallel: 65 },
+      { maxCandidates: 0 },
+      { sources: [{ name: 'x', source: named('x', []), timeoutMs: 0 }] },
+    ]) {
       assert.throws(() => bootstrap({ sources: [], attempt, ...options }), RangeError, JSON.stringify(options));
     }
   });

@@ -21,6 +21,8 @@ export interface BootstrapSource {
   readonly name: string;
   /** How long after the start it is asked, unless nothing else is left to try before. */
   readonly afterMs: number;
+  /** How long it is waited for. @default the `sourceTimeoutMs` of all */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** The limits of a bootstrap. */
@@ -158,9 +160,10 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
     this.#options = options;
     this.#startMs = now;
     this.#nextDialMs = now;
-    this.#sources = options.sources.map(({ name, afterMs }) => ({
+    this.#sources = options.sources.map(({ name, afterMs, timeoutMs }) => ({
       name,
       afterMs,
+      timeoutMs,
       state: 'not_asked',
       nextMs: now + afterMs,
       candidates: 0,
@@ -295,7 +298,7 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
       // In the order of preference, one at a time when nothing else is left to try.
       if (source.state !== 'not_asked' || (now < source.nextMs && !this.#isIdle)) continue;
       source.state = 'asked';
-      source.nextMs = now + this.#options.sourceTimeoutMs;
+      source.nextMs = now + (source.timeoutMs ?? this.#options.sourceTimeoutMs);
       this.#outbox.transmit({ type: 'ask', source: i });
     }
   }

@@ -225,6 +225,14 @@ describe('a bootstrap', () => {
     assert.equal(world.result()?.tookMs, 10_000);
   });
 
+  it('waits for a source as long as that source is given, where it says so', () => {
+    const world = new World({ sources: [{ name: 'lan', afterMs: 0, timeoutMs: 2000 }] });
+    world.advance(1999);
+    assert.equal(world.result(), undefined);
+    world.advance(2000);
+    assert.deepEqual(world.result()?.sources[0]?.state, 'timed_out');
+  });
+
   it('does not let silent candidates of the cache keep out those of the LAN and of contacts', () => {
     const world = new World({ sources: THREE });
     world.add(0, ...Array.from({ length: 200 }, (_, i) => candidate(`10.0.1.${i}:5000`)));
