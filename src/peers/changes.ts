@@ -11,7 +11,7 @@ export interface PathInfo {
   readonly transport: string;
   /** The peer's address there. */
   readonly addr: string;
-  /** Whether this node dialled. */
+  /** What the peer is: `'responder'` when this node dialled. */
   readonly side: 'initiator' | 'responder';
 }
 

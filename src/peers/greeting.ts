@@ -42,8 +42,8 @@ export interface GreetingHooks {
   peer(id: PeerId): RemotePeer;
   /** The session of a peer, begun if there is none. */
   session(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
-  /** Ends the session of a peer that has begun anew. */
-  restart(peer: RemotePeer): void;
+  /** The peer has begun anew: its session ends, and another one takes over what was not sent. @returns that */
+  restart(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
   /** Whether a session has ended. */
   isEnded(session: string): boolean;
   /** Whether there is room for another peer that dials this node. */
@@ -103,7 +103,7 @@ export class Greeting {
       return mayGoOn ? 'again' : 'closed';
     if (!this.#agree(peer, session, welcome)) {
       if (!mayGoOn || this.#hooks.isEnded(toHex(welcome.session))) return 'closed';
-      this.#hooks.restart(peer);
+      this.#hooks.restart(peer, transport, src);
       return 'again';
     }
     peer.isAdmitted = true;
@@ -170,13 +170,12 @@ export class Greeting {
   }
 
   #admit(transport: Transport, src: Addr, hello: Hello, id: PeerId): void {
-    if (this.#hooks.isEnded(toHex(hello.session))) return; // It overtook the end of its session.
     const peer = this.#hooks.peer(id);
     let session = this.#hooks.session(peer, transport, src);
-    const isForgotten = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
+    const knowsOther = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
+    const isForgotten = knowsOther || this.#hooks.isEnded(toHex(hello.session));
     if (!isForgotten && !this.#agree(peer, session, hello)) {
-      this.#hooks.restart(peer);
-      session = this.#hooks.session(peer, transport, src);
+      session = this.#hooks.restart(peer, transport, src);
       this.#agree(peer, session, hello);
     }
     peer.isAdmitted = true;

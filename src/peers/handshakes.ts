@@ -36,6 +36,8 @@ interface Running extends PathAttempt {
   /** Bounded by MAX_EARLY. */
   readonly early: { readonly src: Addr; readonly packet: Bytes }[];
   earlyBytes: number;
+  /** Whether its welcome is being looked at: its outcome comes from there. */
+  isWelcomed: boolean;
 }
 
 /** What handshakes need from the connection manager. */
@@ -83,6 +85,7 @@ export class Handshakes {
       repeatMs: FIRST_REPEAT_MS,
       early: [],
       earlyBytes: 0,
+      isWelcomed: false,
     };
     this.#attempts.set(number, attempt);
     this.#tokens.set(toHex(attempt.token), attempt);
@@ -91,7 +94,7 @@ export class Handshakes {
 
   abandon(number: number): void {
     const attempt = this.#attempts.get(number);
-    if (attempt !== undefined) this.#fail(attempt, 'abandoned');
+    if (attempt?.isWelcomed === false) this.#fail(attempt, 'abandoned');
   }
 
   /** A packet that begins with 0, 1 or 2. */
@@ -160,7 +163,9 @@ export class Handshakes {
       this.#fail(attempt, 'wrong_key');
       return;
     }
+    attempt.isWelcomed = true;
     const result = this.#hooks.welcomed(attempt, src, welcome);
+    attempt.isWelcomed = false;
     if (result === 'again') {
       this.#tokens.delete(toHex(attempt.token));
       attempt.token = this.#hooks.realm.random(ID_BYTES);

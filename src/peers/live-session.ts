@@ -84,6 +84,8 @@ export class LiveSession implements PeerSession {
   readonly #telling = new Map<Outgoing, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
   readonly #asked = new Map<Outgoing, Asked>(); // Bounded by the pending calls.
   #flushScheduled = false;
+  /** The next session with the peer, which has what this one did not send. */
+  #successor: LiveSession | undefined;
 
   constructor(owner: LiveSessionOwner, peer: PeerId, host: string) {
     const { options, hooks } = owner;
@@ -163,9 +165,7 @@ export class LiveSession implements PeerSession {
     this.scheduleFlush();
     if (!this.machine.isPending(message)) return true;
     this.#telling.set(message, taken);
-    return () => {
-      if (this.#telling.delete(message)) this.#giveUp(message);
-    };
+    return () => this.#giveUp(message);
   }
 
   ask(
@@ -185,9 +185,7 @@ export class LiveSession implements PeerSession {
     this.sent++;
     this.#asked.set(message, { settle, maxResponseBytes });
     this.scheduleFlush();
-    return () => {
-      if (this.#asked.delete(message)) this.#giveUp(message);
-    };
+    return () => this.#giveUp(message);
   }
 
   /** A hello or a welcome of the peer. */
@@ -223,6 +221,23 @@ export class LiveSession implements PeerSession {
   close(code: number, reason: string): void {
     this.machine.close(this.#nowMs(), code, reason);
     this.poll();
+  }
+
+  /** Hands what was not sent over to the next session with the peer, and ends without a word. */
+  endFor(next: () => LiveSession, reason: string): void {
+    const messages = this.machine.takeUnsent();
+    const telling = messages.map((message) => [message, this.#telling.get(message)] as const);
+    const asked = messages.map((message) => [message, this.#asked.get(message)] as const);
+    for (const message of messages) {
+      this.#telling.delete(message);
+      this.#asked.delete(message);
+    }
+    this.end(reason);
+    const successor = next();
+    this.#successor = successor;
+    for (const [message, taken] of telling) if (taken !== undefined) successor.#telling.set(message, taken);
+    for (const [message, settle] of asked) if (settle !== undefined) successor.#asked.set(message, settle);
+    successor.machine.adopt(this.#nowMs(), messages);
   }
 
   /** Ends it without a word to the peer, which has ended it or never had it. */
@@ -261,6 +276,10 @@ export class LiveSession implements PeerSession {
   }
 
   #giveUp(message: Outgoing): void {
+    if (!this.#telling.delete(message) && !this.#asked.delete(message)) {
+      if (this.#successor !== undefined) this.#successor.#giveUp(message);
+      return;
+    }
     this.machine.giveUp(this.#nowMs(), message);
     this.scheduleFlush();
   }

@@ -24,6 +24,8 @@ export class RemotePeer {
   /** Given back when nobody waits for a path. */
   want: WantToken | undefined;
   isMaintained = false;
+  /** Its session is being replaced. */
+  isHeld = false;
   /** What the next hello says that this node wants. */
   intent: 'connect' | 'bootstrap' = 'connect';
   publicKey: PublicKey | undefined;

@@ -312,7 +312,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       find: (id) => this.#peers.get(id),
       peer: (id) => this.#peer(id),
       session: (peer, transport, addr) => this.#sessionOf(peer, transport, addr),
-      restart: (peer) => peer.session?.end('the peer has begun anew'),
+      restart: (peer, transport, addr) => this.#restart(peer, transport, addr),
       isEnded: (session) => this.#ended.has(session),
       hasRoom: (host) => this.#hasRoom(host),
       opened: (peer, session, hello, path) => this.#opened(peer, session, hello, path),
@@ -341,6 +341,13 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     session.machine.isMaintained = peer.isMaintained;
     peer.session = session;
     return session;
+  }
+
+  #restart(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession {
+    peer.isHeld = true;
+    peer.session?.endFor(() => this.#sessionOf(peer, transport, addr), 'the peer has begun anew');
+    peer.isHeld = false;
+    return this.#sessionOf(peer, transport, addr);
   }
 
   #sessionEnded(session: LiveSession, { by, reason }: SessionClosed): void {
@@ -411,6 +418,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   /** Gives up what is not needed any more. */
   #rest(peer: RemotePeer): void {
+    if (peer.isHeld) return;
     if (peer.want !== undefined && (peer.paths.size > 0 || !peer.needsPath)) {
       this.reaching.unwant(peer.want);
       peer.want = undefined;
@@ -451,5 +459,5 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 }
 
 export function pathInfo({ transport, addr, side }: LivePath): PathInfo {
-  return { transport: transport.name, addr: addr.text, side: side === 'initiator' ? 'responder' : 'initiator' };
+  return { transport: transport.name, addr: addr.text, side };
 }

@@ -18,7 +18,8 @@ export class Directory implements CandidateSource {
   candidates(
     id?: PeerId,
   ): { id: PeerId; addr: string; source: string; seenMs: number; expiresMs: number; trust: 'given' }[] {
-    const known = id === undefined ? [...this.addrs] : [[id, this.addrs.get(id) ?? []] as const];
+    // Nobody to begin with: nodes connect when they want somebody.
+    const known = id === undefined ? [] : [[id, this.addrs.get(id) ?? []] as const];
     return known.flatMap(([of, addrs]) =>
       addrs.map((addr) => ({
         id: of,

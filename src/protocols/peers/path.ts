@@ -57,6 +57,11 @@ export class Path {
     this.#heardMs = this.sinceMs = now;
   }
 
+  /** Whether it is in doubt: nothing new goes over it before it has answered. */
+  get isInDoubt(): boolean {
+    return this.#isHurried;
+  }
+
   /** The measured round trip; `undefined` before one was measured. */
   get rttMs(): number | undefined {
     return this.#rttMs;

@@ -123,7 +123,7 @@ export class Sender {
   pump(now: Millis, path: Path): void {
     for (let packets = 0; packets < MAX_PACKETS_PER_TURN && path.pendingBytes < MAX_PENDING_BYTES;) {
       const again = this.#out.takeAgain();
-      const message = again ?? this.#next();
+      const message = again ?? (path.isInDoubt ? undefined : this.#next());
       if (message === undefined) break;
       if (again === undefined) this.#number(now, message);
       const isBundled = this.#addToBundle(path, message);
@@ -192,6 +192,19 @@ export class Sender {
     let bytes = 0;
     // The first ones: the peer has the others, or says so when these have come.
     this.#out.sendAgain(({ sentMs, size }) => sentMs < now && (bytes += size) <= ACK_BYTES + size);
+  }
+
+  /** Takes the tells and requests that were not sent, for another session with the peer. */
+  takeUnsent(): readonly Outgoing[] {
+    return this.waiting.clear().filter(({ type }) => type === MESSAGE.TELL || type === MESSAGE.REQUEST);
+  }
+
+  /** Takes over messages that another session did not send. */
+  adopt(messages: readonly Outgoing[]): void {
+    for (const message of messages) {
+      this.waiting.add(message);
+      if (message.type === MESSAGE.TELL) this.#tickets.add(message);
+    }
   }
 
   /** The session has ended: everything fails. */

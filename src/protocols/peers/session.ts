@@ -193,6 +193,17 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#end({ by: 'lost', code: 0, reason });
   }
 
+  /** Takes the tells and requests that were not sent, for another session with the peer. */
+  takeUnsent(): readonly Outgoing[] {
+    return this.#sender.takeUnsent();
+  }
+
+  /** Takes over messages that another session did not send. */
+  adopt(now: Millis, messages: readonly Outgoing[]): void {
+    this.#now = now;
+    this.#sender.adopt(messages);
+  }
+
   // Paths.
 
   /** A hello or a welcome of this session has come: its limits count, and what it has received is acknowledged. */
