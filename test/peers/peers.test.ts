@@ -108,7 +108,6 @@ describe('openPeers: connections', () => {
     await w.run(alice.ask(bob.id, encodeText('a')));
     const carol = alice.ask(bob.id, encodeText('b'));
     void carol.catch(() => undefined);
-    bob.serve; // The handler is attached already.
     await w.run(bob.close());
     await w.advance(1000);
     assert.deepEqual(types(changes), ['connected', 'lost']);
