@@ -187,7 +187,11 @@ export class Dialer {
     const full = isRelay
       ? entry.attempts.size >= maxAttemptsPerPeer
       : entry.directAttempts >= Math.max(1, maxAttemptsPerPeer - 1) || entry.attempts.size >= maxAttemptsPerPeer;
-    if (!full && this.#attempts.size < maxAttempts) return undefined;
+    // A place that has become free goes to the peer with the fewest attempts.
+    const poorer = this.nextWaiting();
+    const hasPlace =
+      this.#attempts.size < maxAttempts && (poorer === undefined || poorer.attempts.size >= entry.attempts.size);
+    if (!full && hasPlace) return undefined;
     if (!full) this.#waiting.add(entry);
     // A second attempt has all its time, and waits for a place that becomes free.
     if (known.again) return Infinity;

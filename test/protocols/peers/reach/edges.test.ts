@@ -79,6 +79,46 @@ describe('candidates of a peer', () => {
     assert.equal(candidates.length, 32);
   });
 
+  it('of a source that has its share are replaced by better ones of the same source', () => {
+    const world = new ReachWorld(() => undefined);
+    const give = (i: number, more: Partial<ReachCandidate>): void =>
+      world.machine.candidate(0, ALICE, candidate(`198.51.100.1:${1024 + i}`, { source: 'exchange', ...more }));
+    give(0, { trust: 'reached' });
+    for (let i = 1; i < 40; i++) give(i, { trust: 'claimed' });
+    give(100, { trust: 'reached' });
+    give(101, { trust: 'given' });
+    const { candidates } = world.machine.explain(0, ALICE)!;
+    assert.equal(candidates.length, 32);
+    const better = candidates.filter(({ trust }) => trust !== 'claimed').map(({ addr }) => addr);
+    assert.deepEqual(better, ['198.51.100.1:1024', '198.51.100.1:1124', '198.51.100.1:1125']);
+  });
+
+  it('that led to the peer come first until they have failed three times; of equal ones the latest comes first', () => {
+    const world = new ReachWorld(() => failing('refused', 0));
+    world.machine.candidate(0, ALICE, candidate('198.51.100.1:4000', { trust: 'reached' }));
+    world.machine.candidate(0, ALICE, candidate('198.51.100.2:4000', { seenMs: 1 }));
+    world.machine.candidate(0, ALICE, candidate('198.51.100.3:4000', { seenMs: 2 }));
+    const firsts: string[] = [];
+    for (let round = 0; round < 4; round++) {
+      const before = world.dials.length;
+      world.machine.want(world.nowMs, ALICE);
+      world.advance(100);
+      firsts.push(world.dials[before]!.addr);
+    }
+    assert.deepEqual(firsts, ['198.51.100.1:4000', '198.51.100.1:4000', '198.51.100.1:4000', '198.51.100.3:4000']);
+  });
+
+  it('are given up after ten seconds of silence', () => {
+    const world = new ReachWorld(() => undefined);
+    world.machine.candidate(0, ALICE, candidate('198.51.100.1:4000'));
+    world.machine.want(0, ALICE);
+    world.advance(20_000);
+    assert.deepEqual(
+      world.of('tried').map(({ endMs, result, rule }) => [endMs, result, rule]),
+      [[10_000, 'silent', 'timeout']],
+    );
+  });
+
   it('that have expired make room', () => {
     const world = new ReachWorld(() => undefined);
     for (let i = 0; i < 32; i++) {
@@ -144,6 +184,18 @@ describe('places for attempts', () => {
     assert.ok(world.dials.every((dial) => [0, 1, 2, 3, 39].map(id).includes(dial.id)));
   });
 
+  it('go first to the peer with the fewest attempts, also when another one has waited longer', () => {
+    const world = new ReachWorld(() => undefined, { maxAttempts: 4, attemptMs: 900 });
+    for (let i = 1; i <= 20; i++) world.machine.candidate(0, ALICE, candidate(`198.51.100.${i}:4000`));
+    world.machine.want(0, ALICE);
+    world.advance(700);
+    world.machine.candidate(world.nowMs, BOB, candidate('203.0.113.1:4000'));
+    world.machine.want(world.nowMs, BOB);
+    world.advance(250);
+    const next = world.dials[4]!;
+    assert.deepEqual([next.id, next.atMs], [BOB, 900]);
+  });
+
   it('are 128 for all peers', () => {
     const world = new ReachWorld(() => undefined);
     for (let i = 0; i < 300; i++) {
@@ -196,6 +248,26 @@ describe('the table of peers', () => {
     world.advance(100_000);
     assert.equal(world.events.length + world.dials.length, 0);
     assert.equal(world.machine.explain(world.nowMs, ALICE)!.lastLoss?.reason, 'gone');
+  });
+});
+
+describe('an explanation', () => {
+  it('says of each candidate whether it is dialled, waits, was tried, or is not dialled', () => {
+    const world = new ReachWorld(({ addr }) => (addr.endsWith(':1000') ? failing('refused', 1) : undefined));
+    for (const port of [1000, 2000, 3000]) world.machine.candidate(0, ALICE, candidate(`198.51.100.1:${port}`));
+    world.machine.candidate(0, ALICE, candidate('192.0.2.1:443', { kind: 'relay' }));
+    const states = (): readonly string[] =>
+      world.machine.explain(world.nowMs, ALICE)!.candidates.map(({ state }) => state);
+    assert.deepEqual(states(), ['not_dialled', 'not_dialled', 'not_dialled', 'not_dialled']);
+    world.machine.want(0, ALICE, { policy: 'direct' });
+    world.advance(10);
+    assert.deepEqual(states(), ['tried', 'dialling', 'waiting', 'not_dialled']);
+    const { help, candidates } = world.machine.explain(world.nowMs, ALICE)!;
+    assert.equal(candidates[3]!.rule, 'policy');
+    assert.deepEqual(
+      help.map((sentence) => sentence.slice(0, 20)),
+      ['The host answers, bu', 'The policy for this '],
+    );
   });
 });
 
