@@ -13,7 +13,8 @@ export { type DialBackOptions, type DialBackProof, proveReachable } from './dial
 export { type DialBackHelper, type DialBackHelperOptions, serveDialBack } from './dial-back-helper.ts';
 export { type DialBackListener, type DialBackListenerOptions, listenForDialBack } from './dial-back-listener.ts';
 export { type DialBackArrival, DialBackNonces } from './dial-back-nonces.ts';
-export { observing, type ObserveOptions, type ObservingOptions, type ObservingSwarm } from './observing.ts';
+export { observing, type ObservingOptions, type ObservingSwarm } from './observing.ts';
+export { type ObserveOptions } from './stun-handler.ts';
 export { type Observer, type ObserverOptions, openObserver } from './observer.ts';
 export { type FilteringBehavior, type NatReport, type ObserverOutcome, type PathReport } from './path-report.ts';
 export { natReport, type NatReportOptions } from './report.ts';

@@ -7,29 +7,16 @@ import { type IpAddr } from '../core/addr.ts';
 import { type LayerDescription } from '../core/inspect.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type CallOptions, type Swarm } from '../core/swarm.ts';
-import { sourceOf } from '../base/source-shares.ts';
-import { SourceBuckets } from '../base/token-bucket.ts';
 import { type StunAnswer } from '../protocols/stun/client.ts';
-import { isStun } from '../protocols/stun/message.ts';
-import { answerStun } from '../protocols/stun/server.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
-import { DialBackNonces } from './dial-back-nonces.ts';
-import { StunAsker } from './stun-asker.ts';
+import { type DialBackNonces } from './dial-back-nonces.ts';
+import { type ObserveOptions, StunHandler } from './stun-handler.ts';
 
 /** How a swarm observes. */
 export interface ObservingOptions extends WrapOptions {
   /** Whether it answers others. @default true */
   readonly serve?: boolean | undefined;
-}
-
-/** Options of a question to an observer. */
-export interface ObserveOptions extends CallOptions {
-  /**
-   * Whether the question is sent again while no answer comes. `false` sends one datagram of 28 bytes: a probe of an
-   * address that somebody claims. @default true
-   */
-  readonly repeat?: boolean | undefined;
 }
 
 /** What {@link observing} makes. */
@@ -44,9 +31,6 @@ export interface ObservingSwarm<A extends IpAddr> extends Swarm<A> {
   observe(observer: A | string, options?: ObserveOptions): Promise<StunAnswer>;
 }
 
-const MAX_PER_SOURCE_PER_SECOND = 20;
-const MAX_SOURCES = 1024;
-
 /**
  * Makes a swarm observe. It takes the inner swarm's handler slot at once; addresses stay as they are.
  *
@@ -57,10 +41,9 @@ export function observing<A extends IpAddr>(inner: Swarm<A>, options: ObservingO
 }
 
 class Observing<A extends IpAddr> extends SwarmOver<A, A> implements ObservingSwarm<A> {
-  readonly nonces: DialBackNonces = new DialBackNonces();
+  readonly nonces: DialBackNonces;
   readonly #tells: TellSlot<A>;
-  readonly #asker: StunAsker;
-  readonly #rates = new SourceBuckets(MAX_PER_SOURCE_PER_SECOND, MAX_PER_SOURCE_PER_SECOND, MAX_SOURCES);
+  readonly #stun: StunHandler;
   readonly #listening: Disposable;
   readonly #serves: boolean;
 
@@ -68,9 +51,10 @@ class Observing<A extends IpAddr> extends SwarmOver<A, A> implements ObservingSw
     super(inner, 'observing', options);
     this.#serves = options.serve ?? true;
     this.#tells = new TellSlot({ realm: this.realm, counters: this.counts });
-    this.#asker = new StunAsker(this.realm, ({ to, bytes }) => this.#send(to, bytes));
+    this.#stun = new StunHandler(this.realm, (to, bytes) => this.#send(to, bytes), this.#serves);
+    this.nonces = this.#stun.nonces;
     this.#listening = inner.listen(({ src, dst, payload }) => {
-      if (isStun(payload) && this.#handle(src, dst, payload)) return undefined;
+      if (this.#handle(src, dst, payload)) return undefined;
       return this.#tells.pass({ src, dst, payload });
     });
   }
@@ -85,7 +69,7 @@ class Observing<A extends IpAddr> extends SwarmOver<A, A> implements ObservingSw
 
   observe(observer: A | string, options?: ObserveOptions): Promise<StunAnswer> {
     const { ip, port } = this.texts.addrOf(observer);
-    return this.#asker.ask({ ip, port }, options);
+    return this.#stun.observe({ ip, port }, options);
   }
 
   listen(handler: TellHandler<A>): Disposable {
@@ -109,7 +93,7 @@ class Observing<A extends IpAddr> extends SwarmOver<A, A> implements ObservingSw
   protected release(): void {
     this.#listening[Symbol.dispose]();
     this.#tells.clear();
-    this.#asker.close();
+    this.#stun.close();
   }
 
   #send({ ip, port }: { readonly ip: string; readonly port: number }, bytes: Uint8Array): void {
@@ -120,14 +104,8 @@ class Observing<A extends IpAddr> extends SwarmOver<A, A> implements ObservingSw
 
   /** @returns whether it was for this layer. */
   #handle(src: A, dst: A, payload: Uint8Array): boolean {
-    const from = { ip: src.ip, port: src.port };
-    if (this.#asker.handleDatagram(from, payload) || this.nonces.handle(payload, from, 'udp')) return true;
-    if (!this.#serves) return false;
-    const reply = answerStun(payload, from, { here: { ip: dst.ip, port: dst.port } });
-    if (reply === undefined) return false;
-    if (this.#rates.take(this.realm.nowMs(), sourceOf(src.ip)))
-      this.inner.tell(src, reply.bytes).catch(() => undefined);
-    else this.counts.countDrop('observing.rate_limited');
-    return true;
+    const handled = this.#stun.handle({ ip: src.ip, port: src.port }, { ip: dst.ip, port: dst.port }, payload);
+    if (handled === 'rate_limited') this.counts.countDrop('observing.rate_limited');
+    return handled !== false;
   }
 }

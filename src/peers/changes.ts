@@ -23,6 +23,8 @@ export type PeerChange =
   | { readonly type: 'lost'; readonly id: PeerId; readonly reason: string }
   /** Messages go over another path now; without one, they wait for the next. */
   | { readonly type: 'path'; readonly id: PeerId; readonly path: PathInfo | undefined; readonly reason: string }
+  /** It is proven that others can dial the peer. */
+  | { readonly type: 'kind'; readonly id: PeerId; readonly kind: PeerKind }
   /** A source behaves as attackers do; see `AttackEvent`. `ban`: what `banPolicy` has decided. */
   | (AttackEvent & { readonly ban: BanDecision | undefined })
   /** Who may connect has changed. */

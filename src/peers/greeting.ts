@@ -193,7 +193,6 @@ export class Greeting {
     if (this.#hooks.isEnded(toHex(hello.session))) return false;
     session.handleHello(hello);
     peer.hello = hello;
-    peer.kind = hello.kind;
     return true;
   }
 

@@ -16,6 +16,7 @@ import { Deliveries } from '../sessions/deliveries.ts';
 import { type MemoryHolder } from '../sessions/memory-budget.ts';
 import { type PeerSession, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
+import { type PathInfo } from './changes.ts';
 import { type ResolvedOptions } from './options.ts';
 import { SessionStreams, type StreamsHooks } from './session-streams.ts';
 import { type Transport } from './transport.ts';
@@ -124,7 +125,7 @@ export class LiveSession implements PeerSession {
       transmit: ({ path, packet }) => this.#transmit(path, packet),
       event: (event) => this.#event(event),
       failed: (bug) => hooks.failed(bug),
-      background: true,
+      background: () => this.machine.isQuiet,
     });
   }
 
@@ -193,11 +194,17 @@ export class LiveSession implements PeerSession {
     this.machine.handleHello(this.#nowMs(), hello);
   }
 
-  addPath(path: LivePath, rttMs: number | undefined): void {
+  addPath(path: LivePath): void {
     this.paths.set(path.id, path);
     const { transport, addr } = path;
     const { rank, isReliable } = transport;
-    this.machine.addPath(this.#nowMs(), path.id, { rank, isReliable, mtu: transport.mtu(addr), rttMs });
+    this.machine.addPath(this.#nowMs(), path.id, { rank, isReliable, mtu: transport.mtu(addr) });
+    this.poll();
+  }
+
+  /** A path is used only while there is no other one. */
+  demote(path: LivePath): void {
+    this.machine.paths.demote(this.#nowMs(), path.id);
     this.poll();
   }
 
@@ -432,4 +439,9 @@ function sessionId(random: (length: number) => Bytes): Bytes {
   const id = random(8);
   if (id.every((byte) => byte === 0)) id[0] = 1;
   return id;
+}
+
+/** A path, as the program sees it. */
+export function pathInfo({ transport, addr, side }: LivePath): PathInfo {
+  return { transport: transport.name, addr: addr.text, side };
 }

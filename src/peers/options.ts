@@ -78,6 +78,15 @@ export interface PeersOptions extends PendingLimits {
   /** Whether others can dial this node; a `client` is not handed on. @default 'node' */
   readonly kind?: PeerKind | undefined;
   /**
+   * Whether a peer that says that it is a node is dialled back, at up to three addresses with the IP from which it came. Without that
+   * peers that dialled this node count as clients. @default true
+   */
+  readonly dialBack?: boolean | undefined;
+  /**
+   * Moves to another random port in this interval; nothing is lost. For own transports that are bound to port 0. @default never
+   */
+  readonly movePortEveryMs?: number | undefined;
+  /**
    * Decides whether a peer may talk, dialled or dialling, once for each session, after its key is proven. @default every peer
    */
   readonly accept?: Accept<PeerAddr> | undefined;
@@ -122,6 +131,8 @@ export interface ResolvedOptions {
   readonly kind: PeerKind;
   readonly accept: Accept<PeerAddr> | undefined;
   readonly acceptBootstrap: boolean;
+  readonly dialBack: boolean;
+  readonly movePortEveryMs: number;
   readonly sources: readonly CandidateSource[];
   readonly externalAddrs: readonly string[];
   readonly maxQueueBytes: number;
@@ -192,6 +203,8 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     kind,
     accept,
     acceptBootstrap,
+    dialBack: options.dialBack ?? true,
+    movePortEveryMs: quantity(options.movePortEveryMs, 'movePortEveryMs', Infinity, 1000, Infinity),
     sources,
     externalAddrs,
     maxQueueBytes: wholeNumber(options.maxQueueBytes, 'maxQueueBytes', 64 * MIB, 1, Number.MAX_SAFE_INTEGER),

@@ -28,9 +28,9 @@ import { closeSources, type OpenSource, start } from './sources.ts';
 import { type PeersOptions } from './options.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
 import { ChangeQueue, type PathInfo, type PeerChange, type PeerChanges } from './changes.ts';
-import { type LiveSession } from './live-session.ts';
+import { type LiveSession, pathInfo } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
-import { pathInfo, RemotePeers } from './remote-peers.ts';
+import { RemotePeers } from './remote-peers.ts';
 import { type RemotePeer } from './remote-peer.ts';
 import { type PeerStream } from './session-streams.ts';
 import { Transport, type TransportOptions } from './transport.ts';
@@ -40,6 +40,7 @@ export interface PeerInfo {
   readonly id: PeerId;
   /** `connecting`: no session yet. `interrupted`: the session waits for a path. */
   readonly state: 'connected' | 'interrupted' | 'connecting';
+  /** `node` once it is proven that others can dial it: this node has dialled it, or has dialled back. */
   readonly kind: PeerKind;
   readonly path: PathInfo | undefined;
   /** The measured round trip, in milliseconds; `undefined` before one was measured. */
@@ -127,6 +128,8 @@ const SLEPT_MS = 3000;
 const CONNECT_TIMEOUT_MS = 30_000;
 /** How long messages that are under way may take to leave at the end. */
 const LINGER_MS = 300;
+/** How long peers may take to move to another port of this node. */
+const MOVE_LINGER_MS = 10_000;
 
 export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   readonly id: PeerId;
@@ -135,7 +138,10 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   readonly #sources: readonly OpenSource[];
   #run: BootstrapRun | undefined;
   readonly #peers: RemotePeers;
-  readonly transports: readonly Transport[];
+  #transports: readonly Transport[];
+  #makeTransport: (options: TransportOptions) => Transport;
+  #moving: Timer | undefined;
+  #isFinished = false;
   readonly #pending: Waits;
   readonly #queues = new Set<ChangeQueue>(); // Bounded by the loops of the program.
   readonly #watching: Disposable;
@@ -149,7 +155,6 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     sources: readonly OpenSource[],
   ) {
     let peers: RemotePeers | undefined;
-    let transports: readonly Transport[] = [];
     let finish: (() => Promise<void>) | undefined;
     super({
       layer: 'peers',
@@ -159,7 +164,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       inner: undefined,
       maxMessageBytes: options.limits.maxMessageBytes,
       limits: { maxQueueBytes: options.maxQueueBytes, maxHeldBytes: options.maxHeldBytes, maxPeers: options.maxPeers },
-      inspectInner: () => transports.map(({ swarm }) => inspect(swarm)),
+      inspectInner: () => this.#transports.map(({ swarm }) => inspect(swarm)),
       localAddrs: () => [peerAddr(options.id)],
       parseAddr: parsePeerAddr,
       mtu: ({ id }) => Math.min(options.limits.maxMessageBytes, peers?.inUse.get(id)?.machine.peerMaxBytes ?? Infinity),
@@ -172,7 +177,8 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       release: () => finish?.() ?? Promise.resolve(),
     });
     const ranks = options.transports.map((each) => (typeof each === 'string' ? each : each.name));
-    transports = opened.map((each) => new Transport(each, ranks.indexOf(each.name), peers!));
+    this.#makeTransport = (each) => new Transport(each, ranks.indexOf(each.name), peers!);
+    this.#transports = opened.map(this.#makeTransport);
     this.id = options.id;
     this.lists = options.lists;
     this.#sources = sources;
@@ -180,16 +186,17 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.lists.onChange = (change) => this.#listsChanged(change);
     this.#options = options;
     this.#peers = peers!;
-    this.transports = transports;
     this.#pending = new Waits(options.realm);
-    peers!.reaching.transports = transports;
+    peers!.reaching.transports = this.#transports;
     this.#watching = options.network.onInterfacesChanged(() => this.#peers.wake());
     this.#tick = this.#arm();
     finish = () => this.#finish();
   }
 
-  /** Begins from the sources. */
-  start(options: PeersOptions): void {
+  /** Begins from the sources. @param openAgain - opens own transports on another port */
+  start(options: PeersOptions, openAgain: () => Promise<readonly TransportOptions[]>): void {
+    this.#armMove(openAgain);
+    if (this.#sources.length === 0) return;
     const hooks = {
       ownAddrs: () => this.addrs,
       add: (candidate: Candidate) => this.add(candidate),
@@ -197,6 +204,11 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
         this.#withSession(id, { signal, timeoutMs: Infinity }, 'connect to', () => undefined, 'bootstrap'),
     };
     this.#run = start(options, this.#options, this.#sources, hooks);
+  }
+
+  /** What it stands on. */
+  get transports(): readonly Transport[] {
+    return this.#transports;
   }
 
   /** Something that this node uses does not work. */
@@ -383,6 +395,46 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     return true;
   }
 
+  /** Opens own transports on another port, and closes the old ones once the peers have moved. */
+  async #move(open: () => Promise<readonly TransportOptions[]>): Promise<void> {
+    try {
+      const opened = await open();
+      const retired = this.#transports.filter(({ isOwn, isRetired }) => isOwn && !isRetired);
+      const fresh = opened.map((each) => this.#makeTransport(each));
+      if (this.#isFinished) {
+        await Promise.all(fresh.map((transport) => transport.close()));
+        return;
+      }
+      for (const transport of retired) transport.isRetired = true;
+      this.#transports = [...fresh, ...this.#transports];
+      this.#peers.reaching.transports = this.#transports.filter(({ isRetired }) => !isRetired);
+      this.#peers.move(retired, fresh);
+      const { realm } = this.#options;
+      clockOf(realm).setTimer(realm.nowMs() + MOVE_LINGER_MS, () => void this.#close(retired), { background: true });
+    } catch (error) {
+      this.fault('movePortEveryMs', error instanceof Error ? error.message : String(error));
+    }
+    this.#armMove(open);
+  }
+
+  #armMove(open: () => Promise<readonly TransportOptions[]>): void {
+    const { realm, movePortEveryMs } = this.#options;
+    if (movePortEveryMs === Infinity || this.#isFinished) return;
+    const atMs = realm.nowMs() + movePortEveryMs;
+    this.#moving = clockOf(realm).setTimer(atMs, () => void this.#move(open), { background: true });
+  }
+
+  /** Closes transports, once the last words on them have left. */
+  async #close(transports: readonly Transport[]): Promise<void> {
+    this.#transports = this.#transports.filter((each) => !transports.includes(each));
+    await Promise.all(
+      transports.map(async (transport) => {
+        await transport.swarm.drain({ timeoutMs: LINGER_MS }).catch(() => undefined);
+        await transport.close();
+      }),
+    );
+  }
+
   #arm(): Timer {
     const { realm } = this.#options;
     const dueMs = realm.nowMs() + TICK_MS;
@@ -394,25 +446,21 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   async #finish(): Promise<void> {
+    this.#isFinished = true;
     this.#tick.cancel();
+    this.#moving?.cancel();
     this.#watching[Symbol.dispose]();
     this.#pending.close();
     this.#run?.[Symbol.dispose]();
     for (const queue of this.#queues) queue.end();
-    await Promise.all(
-      this.transports.map(async (transport) => {
-        // The last word of each session is on its way.
-        await transport.swarm.drain({ timeoutMs: LINGER_MS }).catch(() => undefined);
-        await transport.close();
-      }),
-    );
+    await this.#close(this.#transports);
     await closeSources(this.#sources);
   }
 }
 
 const GONE: Omit<PeerInfo, 'id'> = {
   state: 'connecting',
-  kind: 'node',
+  kind: 'client',
   path: undefined,
   rttMs: undefined,
   sinceMs: undefined,

@@ -48,6 +48,8 @@ export class Reaching {
   readonly #machine: ReachMachine;
   readonly #driver: Driver<ReachAction, ReachEvent>;
   readonly #probes = new ProbeTargets(PROBES);
+  /** Attempts whose address is being probed. Bounded by the machine. */
+  readonly #probing = new Set<number>();
   /** Ends the queries of sources that run. */
   readonly #abort = new AbortController();
 
@@ -98,6 +100,13 @@ export class Reaching {
     for (const source of this.#options.sources)
       source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
     this.#pollLater();
+  }
+
+  /** Others can dial a peer at an address. */
+  proven(id: PeerId, addr: string): void {
+    const seenMs = this.#hooks.realm.wallMs();
+    this.add({ id, addr, source: 'peer', seenMs, expiresMs: Infinity, trust: 'reached' });
+    for (const source of this.#options.sources) source.reached?.({ id, addr, proof: 'dial_back' });
   }
 
   disconnected(id: PeerId, reason: string): void {
@@ -197,13 +206,33 @@ export class Reaching {
 
   #act(action: ReachAction): void {
     if (action.type === 'search') void this.#search(action.id);
-    else if (action.type === 'abandon') this.#hooks.abandon(action.attempt);
-    else {
+    else if (action.type === 'abandon') {
+      if (this.#probing.delete(action.attempt)) this.outcome(action.attempt, { type: 'failed', reason: 'abandoned' });
+      else this.#hooks.abandon(action.attempt);
+    } else {
       const transport = this.#transportOf(action.transport);
       const addr = transport?.swarm.tryParseAddr(action.addr);
-      if (transport !== undefined && addr !== undefined) this.#hooks.dial(action.attempt, action.id, transport, addr);
+      if (transport !== undefined && addr !== undefined) void this.#dial(action, transport, addr);
       else this.outcome(action.attempt, { type: 'failed', reason: 'unreachable', detail: 'its transport is not open' });
     }
+  }
+
+  async #dial(
+    { attempt, id, isProbe }: Extract<ReachAction, { type: 'dial' }>,
+    transport: Transport,
+    addr: Addr,
+  ): Promise<void> {
+    if (isProbe && transport.probe !== undefined) {
+      this.#probing.add(attempt);
+      const isThere = await transport.probe(addr);
+      // It may have been given up meanwhile.
+      if (!this.#probing.delete(attempt) || this.#abort.signal.aborted) return;
+      if (!isThere) {
+        this.outcome(attempt, { type: 'failed', reason: 'silent', detail: 'nothing answered a probe' });
+        return;
+      }
+    }
+    this.#hooks.dial(attempt, id, transport, addr);
   }
 
   #event(event: ReachEvent): void {

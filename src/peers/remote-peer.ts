@@ -29,7 +29,8 @@ export class RemotePeer {
   /** What the next hello says that this node wants. */
   intent: 'connect' | 'bootstrap' = 'connect';
   publicKey: PublicKey | undefined;
-  kind: PeerKind = 'node';
+  /** A node when that is proven. */
+  kind: PeerKind = 'client';
   /** The last hello of the peer. */
   hello: Hello | undefined;
   /** Whether `accept` has admitted the session. */

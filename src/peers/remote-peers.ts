@@ -3,13 +3,13 @@
  * from path to path.
  */
 
-import { type Addr, ipOf } from '../core/addr.ts';
+import { type Addr } from '../core/addr.ts';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { BYE, MAX_ENDED, PACKET } from '../protocols/peers/constants.ts';
-import { type Hello } from '../protocols/peers/hello.ts';
+import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
 import { type SessionClosed } from '../protocols/peers/session-events.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
 import { KnownPeers } from '../sessions/known-peers.ts';
@@ -18,13 +18,15 @@ import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions
 import { SourceShares } from '../base/source-shares.ts';
 import { type AttackSignal } from './attack-observations.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type PathInfo, type PeerChange } from './changes.ts';
+import { type PeerChange } from './changes.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
+import { DialBack } from './dial-back.ts';
 import { Handshakes } from './handshakes.ts';
-import { LiveSession, type LivePath, type LiveSessionOwner } from './live-session.ts';
+import { LiveSession, type LivePath, type LiveSessionOwner, pathInfo } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
 import { RemotePeer, type PeerWaiter } from './remote-peer.ts';
+import { enforceLists, recheckAll } from './admission.ts';
 import { type PeerStream } from './session-streams.ts';
 import { type Transport, type TransportHooks } from './transport.ts';
 
@@ -65,6 +67,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   /** The path that packets of an address belong to. */
   #pathOf = new WeakMap<Addr, LivePath>();
   #nextPath = 1;
+  #nextMove = 0;
+  readonly #dialBack: DialBack;
   #isClosed = false;
 
   constructor(options: ResolvedOptions, hooks: SessionsHooks<PeerAddr>, above: RemotePeersHooks) {
@@ -73,13 +77,14 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#above = above;
     this.inUse = this.#inUse;
     const { realm } = hooks;
+    this.#dialBack = new DialBack(options);
     this.#memory = new MemoryBudget(Math.max(options.maxHeldBytes, options.limits.maxMessageBytes), realm);
     this.#gate = new AcceptGate({
       realm,
       accept: options.accept,
       onFault: ({ addr }, cause) => {
         hooks.counters.countDrop('handler_error');
-        realm.trace?.({ layer: 'peers', type: 'handler_error', atMs: realm.nowMs(), addr, reason: 'accept', cause });
+        this.#trace('handler_error', addr, 'accept', cause);
       },
     });
     this.#greeting = this.#makeGreeting();
@@ -106,10 +111,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       join: (host, end) => this.#memory.join(host, { resume: () => undefined, end }),
       streamOpened: (stream) => above.streamOpened(stream),
       pathChanged: (session, path, reason) => this.#pathChanged(session, path, reason),
-      stranded: ({ peer }) => {
-        const known = this.#peers.get(peer);
-        if (known !== undefined) this.#seek(known);
-      },
+      stranded: ({ peer }) => this.#seek(this.#peers.get(peer)),
       pathEnded: (path, reason) => this.#pathEnded(path, reason),
       fault: (session, reason) => {
         this.#trace('fault', peerAddr(session.peer), reason);
@@ -138,12 +140,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   get state(): Readonly<Record<string, number>> {
-    return {
-      peers: this.#peers.size,
-      sessions: this.#inUse.size,
-      attempts: this.#handshakes.size,
-      heldBytes: this.#memory.held,
-    };
+    const { size: attempts } = this.#handshakes;
+    return { peers: this.#peers.size, sessions: this.#inUse.size, attempts, heldBytes: this.#memory.held };
   }
 
   unpark(): void {
@@ -151,15 +149,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   recheck(): Promise<void> {
-    return this.#gate.recheck(
-      [...this.#peers.values()].flatMap((peer) => {
-        const { session } = peer;
-        if (session === undefined || !peer.isAdmitted) return [];
-        const side = session.path?.side ?? 'responder';
-        const asked = { id: peer.id, publicKey: session.publicKey, addr: session.src, side };
-        return [[asked, () => session.close(BYE.NOT_ALLOWED, 'not allowed any more')] as const];
-      }),
-    );
+    return recheckAll(this.#gate, this.#peers.values());
   }
 
   disconnect(id: PeerId, code: number = BYE.DROPPED, reason = 'dropped'): boolean {
@@ -173,6 +163,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#gate.close();
     this.#handshakes.close();
     this.reaching.close();
+    void this.#dialBack.close();
     for (const session of this.#inUse.values()) session.close(BYE.CLOSED, 'closed');
     const error = this.#hooks.closedError('reach the peer')!;
     for (const peer of this.#peers.values()) for (const { fail } of peer.waiters) fail(error);
@@ -204,12 +195,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   /** The lists have changed: sessions that they refuse end. */
   enforce(): void {
-    for (const { id, kind, session } of this.#peers.values()) {
-      if (session?.hasOpened !== true) continue;
-      const { path } = session;
-      const { isAllowed, reason } = this.#options.lists.decide({ id, kind, ip: path && ipOf(path.addr) });
-      if (!isAllowed) session.close(BYE.NOT_ALLOWED, reason);
-    }
+    enforceLists(this.#options.lists, this.#peers.values());
   }
 
   /** Keeps a session with a peer, until it is let go. */
@@ -221,6 +207,20 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     else {
       this.reaching.drop(id);
       this.#rest(peer);
+    }
+  }
+
+  /** Own transports are replaced: peers on them are told where this node is now, and dialled from there. */
+  move(retired: readonly Transport[], fresh: readonly Transport[]): void {
+    for (const peer of this.#peers.values()) {
+      for (const transport of retired) {
+        const path = peer.paths.get(transport);
+        const next = fresh.find(({ name }) => name === transport.name);
+        if (path === undefined) continue;
+        path.session.demote(path);
+        // Attempts of its own, which the reach machine does not know.
+        if (next !== undefined) this.#handshakes.dial(--this.#nextMove, peer.id, next, path.addr);
+      }
     }
   }
 
@@ -260,10 +260,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#trace('transport_failed', undefined, transport.name, cause);
     const text = cause instanceof Error ? cause.message : 'it has ended';
     this.#above.changed({ type: 'fault', source: transport.name, text });
-    for (const peer of this.#peers.values()) {
-      const path = peer.paths.get(transport);
-      if (path !== undefined) this.#removePath(path, 'the transport failed');
-    }
+    const paths = [...this.#peers.values()].map(({ paths }) => paths.get(transport));
+    for (const path of paths) if (path !== undefined) this.#removePath(path, 'the transport failed');
   }
 
   /** A path has carried hello and welcome. */
@@ -272,6 +270,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (side === 'initiator' && !peer.isAnnounced) this.#strangers.add(transport.hostOf(addr), peer.id);
     peer.publicKey = session.publicKey = transport.keyOf(addr)!;
     this.#inUse.set(peer.id, session);
+    if (side === 'responder' && hello.kind === 'node') this.#setKind(peer, 'node');
     const before = peer.paths.get(transport);
     if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {
       // Both sides have opened it.
@@ -282,11 +281,14 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       const path: LivePath = { id: this.#nextPath++, transport, addr, session, sinceMs: nowMs, side, isOpen: true };
       peer.paths.set(transport, path);
       this.#pathOf.set(addr, path);
-      session.addPath(path, beganMs === undefined ? undefined : nowMs - beganMs);
+      session.addPath(path);
     }
     for (const waiter of peer.waiters) {
       peer.waiters.delete(waiter);
       waiter.use(session);
+    }
+    if (hello.kind === 'node' && peer.kind === 'client' && this.#options.dialBack) {
+      void this.#dialBack.find(peer.id, hello.addrs, addr).then((proven) => this.#provenAt(peer, session, proven));
     }
     this.reaching.claims(peer.id, hello.addrs);
     this.#rest(peer);
@@ -296,6 +298,19 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#hooks.counters.countDrop('malformed');
     this.#trace('dropped', src, 'malformed');
     this.#above.signal(src, transport.peerOf(src), 'malformed', 'hello');
+  }
+
+  /** A peer that dialled this node is a node when this node can dial it. */
+  #provenAt(peer: RemotePeer, session: LiveSession, addr: string | undefined): void {
+    if (addr === undefined || peer.session !== session) return;
+    this.#setKind(peer, 'node');
+    this.reaching.proven(peer.id, addr);
+  }
+
+  #setKind(peer: RemotePeer, kind: PeerKind): void {
+    if (peer.kind === kind) return;
+    peer.kind = kind;
+    if (peer.isAnnounced) this.#above.changed({ type: 'kind', id: peer.id, kind });
   }
 
   #makeGreeting(): Greeting {
@@ -322,9 +337,9 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   /** Whether another peer may dial this node; one network has a quarter of the places, while half of all are taken. */
   #hasRoom(host: string): boolean {
-    const { maxPeers } = this.#options;
-    if (this.#peers.size >= maxPeers) return false;
-    return this.#peers.size * 2 <= maxPeers || this.#strangers.countOf(host) < Math.max(1, maxPeers * SOURCE_SHARE);
+    const [{ maxPeers }, { size }] = [this.#options, this.#peers];
+    const hasShare = this.#strangers.countOf(host) < Math.max(1, maxPeers * SOURCE_SHARE);
+    return size < maxPeers && (size * 2 <= maxPeers || hasShare);
   }
 
   // Sessions.
@@ -353,7 +368,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   #sessionEnded(session: LiveSession, { by, reason }: SessionClosed): void {
     const peer = this.#peers.get(session.peer);
     const { peerSession } = session.machine;
-    if (peerSession !== undefined) this.#note(toHex(peerSession));
+    if (peerSession !== undefined) this.#ended.add(toHex(peerSession));
+    if (this.#ended.size > MAX_ENDED_SESSIONS) this.#ended.delete(this.#ended.values().next().value!);
     if (peer === undefined || peer.session !== session) return;
     peer.session = undefined;
     peer.isAdmitted = false;
@@ -372,11 +388,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.reaching.disconnected(peer.id, reason);
     this.#hooks.settled();
     this.#rest(peer);
-  }
-
-  #note(id: string): void {
-    this.#ended.add(id);
-    if (this.#ended.size > MAX_ENDED_SESSIONS) this.#ended.delete(this.#ended.values().next().value!);
   }
 
   #pathChanged(session: LiveSession, path: LivePath | undefined, reason: string): void {
@@ -411,8 +422,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   // Reaching.
 
-  #seek(peer: RemotePeer): void {
-    if (peer.paths.size > 0 || !peer.needsPath || this.#isClosed) return;
+  #seek(peer: RemotePeer | undefined): void {
+    if (peer === undefined || peer.paths.size > 0 || !peer.needsPath || this.#isClosed) return;
     peer.want ??= this.reaching.want(peer.id);
   }
 
@@ -453,11 +464,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
-    const { realm } = this.#hooks;
-    realm.trace?.({ layer: 'peers', type, atMs: realm.nowMs(), addr, reason, cause });
+    this.#hooks.realm.trace?.({ layer: 'peers', type, atMs: this.#hooks.realm.nowMs(), addr, reason, cause });
   }
-}
-
-export function pathInfo({ transport, addr, side }: LivePath): PathInfo {
-  return { transport: transport.name, addr: addr.text, side };
 }

@@ -21,6 +21,13 @@ export interface TransportOptions {
    * after a time. @default false
    */
   readonly isReliable?: boolean | undefined;
+  /**
+   * Finds out with as little as possible whether something is at an address: it may be a victim's, which somebody else has named.
+   * @default such addresses are dialled at once
+   */
+  readonly probe?: ((addr: Addr) => Promise<boolean>) | undefined;
+  /** Whether it was made here. @internal */
+  readonly isOwn?: boolean | undefined;
   /** Leaves the swarm open when the connection manager closes. @default false */
   readonly keepOpen?: boolean | undefined;
 }
@@ -40,12 +47,16 @@ export class Transport {
   /** Lower is better. */
   readonly rank: number;
   readonly keepOpen: boolean;
+  readonly isOwn: boolean;
+  readonly probe: ((addr: Addr) => Promise<boolean>) | undefined;
   readonly #connections: PeerConnections | undefined;
   readonly #listening: readonly Disposable[];
+  /** It is going away: nothing new is dialled from it. */
+  isRetired = false;
   #isClosed = false;
 
   constructor(
-    { name, swarm, isReliable = false, keepOpen = false }: TransportOptions,
+    { name, swarm, isReliable = false, keepOpen = false, isOwn = false, probe }: TransportOptions,
     rank: number,
     hooks: TransportHooks,
   ) {
@@ -53,6 +64,8 @@ export class Transport {
     this.swarm = swarm as SecureSwarm<Addr>;
     this.isReliable = isReliable;
     this.keepOpen = keepOpen;
+    this.isOwn = isOwn;
+    this.probe = probe;
     this.rank = rank;
     this.#connections = connectionsOf(swarm);
     const gone = this.#connections?.onDisconnected((peer, reason) => hooks.disconnected(this, peer, reason));

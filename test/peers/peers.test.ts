@@ -20,7 +20,9 @@ function watch(peers: Peers): PeerChange[] {
   return seen;
 }
 
-const types = (changes: readonly PeerChange[]): string[] => changes.map(({ type }) => type);
+/** Without what dialling back finds. */
+const types = (changes: readonly PeerChange[]): string[] =>
+  changes.map(({ type }) => type).filter((type) => type !== 'kind');
 
 async function pair(options = {}): Promise<{ w: PeersWorld; alice: Peers; bob: Peers }> {
   const w = new PeersWorld({ latencyMs: 20, trace: undefined });
@@ -193,6 +195,53 @@ describe('openPeers: connections', () => {
     );
     assert.equal(await code(idOf(7)), 'identity_mismatch');
     assert.equal(await code(alice.id), 'unreachable');
+    await w.close();
+  });
+});
+
+describe('openPeers: ports and kinds', () => {
+  it('a peer that dialled is a node once it was dialled back; behind a NAT it stays a client', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1);
+    const alice = await w.open(0);
+    const hidden = await w.open(2, w.net.host({ behind: w.net.nat('port') }));
+    const changes = watch(bob);
+    await w.run(alice.connect(bob.id));
+    await w.run(hidden.connect(bob.id));
+    await w.advance(10_000);
+    const kinds = Object.fromEntries(bob.list().map(({ id, kind }) => [id, kind]));
+    assert.deepEqual(kinds, { [alice.id]: 'node', [hidden.id]: 'client' });
+    assert.deepEqual(
+      changes.filter(({ type }) => type === 'kind'),
+      [{ type: 'kind', id: alice.id, kind: 'node' }],
+    );
+    assert.equal(alice.list()[0]!.kind, 'node'); // It was dialled.
+    await w.close();
+  });
+
+  it('movePortEveryMs moves to another port, and no message is lost', async () => {
+    const { w, alice, bob } = await pair({ movePortEveryMs: 20_000 });
+    const ports = new Set<string>();
+    let answered = 0;
+    for (let i = 0; i < 600; i++) {
+      ports.add(alice.addrs[0]!);
+      void alice.ask(bob.id, Uint8Array.of(i & 255)).then(() => answered++);
+      await w.advance(200);
+    }
+    await w.advance(5000);
+    assert.equal(answered, 600);
+    assert.ok(ports.size >= 5, `${ports.size} ports`);
+    await w.close();
+  });
+
+  it('a preferred port is taken, and a random one when it is in use', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const host = w.net.host();
+    const first = await w.open(0, host, { preferredPort: 5483 });
+    const second = await w.open(1, host, { preferredPort: 5483 });
+    assert.match(first.addrs[0]!, /:5483$/);
+    assert.doesNotMatch(second.addrs[0]!, /:5483$/);
+    assert.deepEqual(new Set(second.addrs.map((addr) => addr.replace(/^.*:/, ''))).size, 1); // TCP and QUIC share it.
     await w.close();
   });
 });

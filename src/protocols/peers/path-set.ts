@@ -58,8 +58,11 @@ export class PathSet {
 
   add(now: Millis, id: number, options: PathOptions): void {
     if (this.#paths.has(id)) return;
-    this.#paths.set(id, new Path(id, options, now));
+    const path = new Path(id, options, now);
+    this.#paths.set(id, path);
     this.#choose(now, 'a path was found');
+    // Its round trip is not known yet.
+    this.#owner.transmit(id, encodePing('ping', this.#tag, path.ping(now)));
   }
 
   /** False when there is no such path. */
@@ -74,6 +77,14 @@ export class PathSet {
       if (this.#current === undefined) this.#owner.event({ type: 'path', path: undefined, reason });
     }
     return true;
+  }
+
+  /** A path is going away: it is used only while there is no other one. */
+  demote(now: Millis, id: number): void {
+    const path = this.#paths.get(id);
+    if (path === undefined) return;
+    path.rank = Infinity;
+    this.#choose(now, 'another path goes away');
   }
 
   pending(id: number, bytes: number): void {

@@ -22,8 +22,6 @@ export interface PathOptions {
   readonly mtu: number;
   /** Whether the transport delivers what it took, or reports that it could not. */
   readonly isReliable: boolean;
-  /** The round trip of its hello. */
-  readonly rttMs?: number | undefined;
 }
 
 /** The weight of a new sample of the round trip (RFC 9002 §5.3). */
@@ -31,7 +29,7 @@ const RTT_WEIGHT = 1 / 8;
 
 export class Path {
   readonly id: number;
-  readonly rank: number;
+  rank: number;
   readonly isReliable: boolean;
   mtu: number;
   /** Bytes that the transport has not taken yet. */
@@ -48,12 +46,11 @@ export class Path {
   #token = 0;
   #isHurried = false;
 
-  constructor(id: number, { rank, mtu, isReliable, rttMs }: PathOptions, now: Millis) {
+  constructor(id: number, { rank, mtu, isReliable }: PathOptions, now: Millis) {
     this.id = id;
     this.rank = rank;
     this.mtu = mtu;
     this.isReliable = isReliable;
-    this.#rttMs = rttMs;
     this.#heardMs = this.sinceMs = now;
   }
 

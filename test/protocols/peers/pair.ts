@@ -130,9 +130,9 @@ export class Pair {
     const [a, b] = [this.alice.hello(), this.bob.hello()];
     this.bob.session.handleHello(this.now, a);
     this.alice.session.handleHello(this.now, b);
-    const { rank = 0, mtu = 2 ** 30, isReliable = true, delayMs = 10 } = conditions;
+    const { rank = 0, mtu = 2 ** 30, isReliable = true } = conditions;
     for (const side of [this.alice, this.bob]) {
-      side.session.addPath(this.now, id, { rank, mtu, isReliable, rttMs: 2 * delayMs });
+      side.session.addPath(this.now, id, { rank, mtu, isReliable });
       side.poll();
     }
     return id;
