@@ -23,8 +23,6 @@ export interface LanConfig {
   readonly ipv6?: boolean | undefined;
   /** Whether queries of others are answered. @default true */
   readonly answer?: boolean | undefined;
-  /** @default 1024 */
-  readonly maxPeers?: number | undefined;
 }
 
 /** What can stand in a file. Names, units and defaults are those of the options of `openPeers`. */
@@ -43,12 +41,15 @@ export interface PeersConfig {
   readonly movePortEveryMs?: number | undefined;
   readonly kind?: 'node' | 'client' | undefined;
   readonly acceptBootstrap?: boolean | undefined;
-  /** The file of the peer cache; `false`: none. */
-  readonly cache?: string | false | undefined;
+  /** The file of the peer cache. */
+  readonly cache?: string | undefined;
   /** Addresses and names to begin with: `PeerID@host:port` or `host:port`. */
   readonly contacts?: readonly string[] | undefined;
   readonly fallbackAfterMs?: number | undefined;
   readonly minPeers?: number | undefined;
+  /** PeerIDs, IPs and addresses that are no place to begin. */
+  readonly blacklist?: readonly string[] | undefined;
+  readonly dialBack?: boolean | undefined;
   readonly lan?: boolean | LanConfig | undefined;
   /** PeerIDs to which a connection is kept. */
   readonly maintain?: readonly string[] | undefined;
@@ -217,10 +218,12 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   movePortEveryMs: whole(1000, 2 ** 31 - 1),
   kind: oneOf('node', 'client'),
   acceptBootstrap: flag,
-  cache: either((value) => value === false, text('false or a path', 4096)),
+  cache: text('a path', 4096),
   contacts: list(contact, MAX_CONTACTS),
   fallbackAfterMs: whole(0, MAX_TIME_MS),
   minPeers: whole(0, 65_536),
+  blacklist: list(text('a PeerID, an IP or an address', 512), MAX_CONTACTS),
+  dialBack: flag,
   lan: either(
     isFlag,
     fields({
@@ -229,7 +232,6 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
       interfaces: list(text('a name', 64), MAX_ADDRS, 1),
       ipv6: flag,
       answer: flag,
-      maxPeers: whole(1, 2 ** 20),
     }),
   ),
   maintain: list(peerId, MAX_MAINTAINED),

@@ -33,6 +33,8 @@ const FULL: PeersConfig = {
   contacts: ['peers.example.org:5000', `${ALICE}@192.0.2.1:5000`, '[2001:db8::1]:5000'],
   fallbackAfterMs: 0,
   minPeers: 3,
+  blacklist: [ALICE],
+  dialBack: false,
   lan: { port: 5484, interfaces: ['eth0'], ipv6: false },
   maintain: [ALICE],
   lists: { deny: ['10.0.0.0/8', { target: ALICE, kind: 'client', reason: 'noisy' }], bans: [] },
@@ -52,7 +54,7 @@ describe('a configuration', () => {
   it('may have every name, or none', () => {
     assert.deepEqual(checkConfig(FULL), FULL);
     assert.deepEqual(parseConfig('\ufeff{}'), {});
-    assert.deepEqual(faultsOf({ bind: '[::]:0', lan: true, cache: false, banPolicy: true }), []);
+    assert.deepEqual(faultsOf({ bind: '[::]:0', lan: true, banPolicy: true }), []);
   });
 
   it('has every fault named with its path, all at once', () => {
