@@ -24,6 +24,7 @@ export interface LanMdnsOptions {
   readonly realm: Realm;
   readonly beacon: Beacon;
   readonly counters: CounterSet;
+  readonly signal: AbortSignal | undefined;
   readonly addrsOn: (interfaceName: string) => readonly string[];
   /** A record came from a peer. */
   readonly onRecord: (source: BeaconSource, record: Bytes) => void;
@@ -49,8 +50,9 @@ export class LanMdns {
 
   /** @throws (by rejection) {P2PError} `in_use` when another program has port 5353 and does not share it. */
   static async open(options: LanMdnsOptions): Promise<LanMdns> {
+    const { network, signal } = options;
     const bind = (ip: string): Promise<DatagramSocket> =>
-      options.network.bindUdp({ bind: { ip, port: MDNS.port }, reuseAddress: true, ipv6Only: ip === '::' });
+      network.bindUdp({ bind: { ip, port: MDNS.port }, reuseAddress: true, ipv6Only: ip === '::', signal });
     const ipv4 = await bind('0.0.0.0');
     try {
       return new LanMdns(options, ipv4, await bind('::'));

@@ -56,6 +56,8 @@ export interface LanOptions {
   readonly network?: Network | undefined;
   /** @default the system realm */
   readonly realm?: Realm | undefined;
+  /** Aborts opening. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** LAN discovery of one node: a source of candidates. */

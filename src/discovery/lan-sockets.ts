@@ -16,6 +16,7 @@ export interface LanSocketsOptions {
   readonly ipv6: boolean;
   /** A broadcast address to use instead of those of the networks. */
   readonly broadcast: string | undefined;
+  readonly signal: AbortSignal | undefined;
   readonly onDatagram: (payload: Bytes, ip: string, port: number) => void;
   readonly onSendFailed: () => void;
 }
@@ -45,12 +46,12 @@ export class LanSockets {
 
   /** @throws (by rejection) {P2PError} `in_use` when a program that does not share it has the port; `unsupported`. */
   static async open(options: LanSocketsOptions): Promise<LanSockets> {
-    const { network, port } = options;
-    const ipv4 = await openPair(network, '0.0.0.0', port);
+    const { port } = options;
+    const ipv4 = await openPair(options, '0.0.0.0', port);
     for (const socket of [ipv4.asking, ipv4.answering]) socket.setBroadcast(true);
     if (!options.ipv6) return new LanSockets(options, ipv4, undefined);
     try {
-      const ipv6 = await openPair(network, '::', ipv4.answering.address.port);
+      const ipv6 = await openPair(options, '::', ipv4.answering.address.port);
       for (const socket of [ipv6.asking, ipv6.answering]) socket.setMulticastTtl(1);
       return new LanSockets(options, ipv4, ipv6);
     } catch (error) {
@@ -106,11 +107,11 @@ export class LanSockets {
   }
 }
 
-async function openPair(network: Network, ip: string, port: number): Promise<Pair> {
+async function openPair({ network, signal }: LanSocketsOptions, ip: string, port: number): Promise<Pair> {
   const ipv6Only = ip === '::';
-  const answering = await network.bindUdp({ bind: { ip, port }, reuseAddress: true, ipv6Only });
+  const answering = await network.bindUdp({ bind: { ip, port }, reuseAddress: true, ipv6Only, signal });
   try {
-    const asking = await network.bindUdp({ bind: { ip, port: 0 }, ipv6Only });
+    const asking = await network.bindUdp({ bind: { ip, port: 0 }, ipv6Only, signal });
     for (const socket of [asking, answering]) socket.setTtl(1);
     return { asking, answering };
   } catch (error) {

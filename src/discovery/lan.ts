@@ -1,7 +1,7 @@
 /** LAN discovery: finds the nodes of a network on the LANs of this host, without any address known before. */
 
 import { systemNetwork } from '#system-network';
-import { assertFunction, assertString, describeValue, wholeNumber } from '../base/checks.ts';
+import { assertFunction, assertSignal, assertString, describeValue, wholeNumber } from '../base/checks.ts';
 import { encodeText } from '../base/bytes.ts';
 import { canonicalIp, ipVersion } from '../base/ip.ts';
 import { type Candidate, type CandidateOptions } from '../core/candidate.ts';
@@ -27,7 +27,7 @@ const MAX_NAME_BYTES = 255;
 const KEY_ELSEWHERE_MS = 60_000;
 
 /**
- * Joins LAN discovery: asks at once who is there, and answers others until closed. Timers keep no process running.
+ * Joins LAN discovery: asks at once who is there, and answers others until closed. Its sockets keep the process running.
  *
  * @throws {TypeError | RangeError} (at once) for invalid options.
  * @throws {P2PError} (by rejection) `in_use` when another program has the port and does not share it; `unsupported`.
@@ -63,6 +63,7 @@ export function openLan(options: LanOptions): Promise<Lan> {
   if (broadcast !== undefined && (ipVersion(broadcast) !== 4 || canonicalIp(broadcast) !== broadcast)) {
     throw new TypeError(`Cannot take broadcast: expected an IPv4 address, got ${describeValue(broadcast)}`);
   }
+  assertSignal(options.signal);
   const port = wholeNumber(options.port, 'port', 5483, 0, 65_535);
   wholeNumber(options.maxPeers, 'maxPeers', 1024, 1, 65_536);
   return OpenLan.open(options, network, realm, port);
@@ -93,11 +94,12 @@ class OpenLan implements Lan {
 
   static async open(options: LanOptions, network: Network, realm: Realm, port: number): Promise<Lan> {
     let lan: OpenLan | undefined;
-    const { broadcast, ipv6 = true } = options;
+    const { broadcast, ipv6 = true, signal } = options;
     const sockets = await LanSockets.open({
       network,
       port,
       broadcast,
+      signal,
       ipv6: ipv6 && broadcast === undefined,
       onDatagram: (payload, ip, from) => {
         if (lan !== undefined) lan.#handle(payload, ip, from);
@@ -194,6 +196,7 @@ class OpenLan implements Lan {
       realm: this.#realm,
       beacon: this.#beacon,
       counters: this.counters,
+      signal: this.#options.signal,
       addrsOn: (name) => this.#addrsOn(name),
       onRecord: (source, record) => {
         this.#beacon.handleRecord(this.#realm.nowMs(), this.#realm.wallMs(), source, record);

@@ -36,6 +36,37 @@ describe('LAN discovery', () => {
     await Promise.all([a, b].map((node) => node.lan.close()));
   });
 
+  it('hosts with IPv6 only find each other by multicast, with link-local addresses that name the interface', async () => {
+    const w = new VirtualWorld({ ipv6: true });
+    const lan = w.net.lan();
+    const hosts = [w.net.host({ behind: lan, ipv4: false }), w.net.host({ behind: lan, ipv4: false })];
+    const [a, b] = [await joinLan(hosts[0]!, 1), await joinLan(hosts[1]!, 2)];
+    await w.advance(100);
+    assert.deepEqual([idsOf(a), idsOf(b)], [[b.id], [a.id]]);
+    const { addrs } = a.lan.peers[0]!;
+    assert.ok(addrs.every((addr) => addr.includes('@[')));
+    assert.ok(addrs.some((addr) => /@\[fe80::[0-9a-f:]+%eth0\]:5002$/.test(addr)));
+    assert.ok(w.trace.some((line) => line.includes('> [ff12::73:686f:616c]:5483 ttl 1,')));
+    await Promise.all([a, b].map((node) => node.lan.close()));
+  });
+
+  it('two dozen nodes that start at once all know each other within two seconds, and a newcomer within 300 ms', async () => {
+    const w = new VirtualWorld({ trace: undefined });
+    const lan = w.net.lan();
+    const nodes: LanNode[] = [];
+    for (let seed = 1; seed <= 24; seed++) nodes.push(await joinLan(w.net.host({ behind: lan }), seed));
+    await w.advance(2000);
+    for (const { lan: one } of nodes) assert.equal(one.peers.length, 23);
+    await w.advance(20_000);
+    const newcomer = await joinLan(w.net.host({ behind: lan }), 99);
+    await w.advance(100);
+    assert.ok(newcomer.lan.peers.length > 0);
+    await w.advance(200);
+    assert.equal(newcomer.lan.peers.length, 24);
+    for (const node of nodes) assert.ok(idsOf(node).includes(newcomer.id));
+    await Promise.all([newcomer, ...nodes].map((node) => node.lan.close()));
+  });
+
   it('a lost first query costs 500 ms, no more', async () => {
     const w = new VirtualWorld();
     const lan = w.net.lan();
@@ -399,6 +430,8 @@ describe('LAN discovery', () => {
       assert.throws(() => openLan({ ...good, ...bad } as unknown as LanOptions), type, JSON.stringify(bad));
     }
     assert.throws(() => openLan(undefined as unknown as LanOptions), TypeError);
+    const signal = AbortSignal.abort(new Error('enough'));
+    await assert.rejects(openLan({ ...good, signal }), /enough/);
     const taken = await host.network.bindUdp({ bind: { ip: '0.0.0.0', port: 5483 } });
     await assert.rejects(openLan({ ...good, realm: systemRealm }), { code: 'in_use' });
     await taken.close();

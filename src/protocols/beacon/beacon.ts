@@ -113,11 +113,11 @@ const MAX_INTERFACES = 64;
 /** Datagrams of one IP: as many nodes as a host may have, that start together. */
 const PER_SOURCE = { perSecond: 16, burst: 64, maxSources: 1024 } as const;
 /** Signatures checked in all. */
-const CHECKS = { perSecond: 200, burst: 64 } as const;
+const CHECKS = { perSecond: 200, burst: 128 } as const;
 /** Answers in all. */
 const ANSWERS = { perSecond: 100, burst: 64 } as const;
-/** Datagrams that wait for their signatures to be checked. */
-const MAX_WAITING = 64;
+/** Datagrams that wait for their signatures to be checked: the answers of a LAN with so many nodes. */
+const MAX_WAITING = 256;
 /** Each about 0.3 ms, with the answer. */
 const CHECKS_PER_TURN = 4;
 
@@ -149,12 +149,15 @@ export class Beacon implements Machine<BeaconTransmit, BeaconEvent> {
   readonly #asked = new Map<string, Asked>();
   /** Nonces of others' queries, oldest first. Bounded by {@link MAX_NONCES}. */
   readonly #heard = new Set<string>();
-  /** In order of arrival. Bounded by {@link MAX_WAITING}. */
-  readonly #waiting = new Set<Waiting>();
+  /** From peers that are not known, in order of arrival. Bounded by {@link MAX_WAITING}, with {@link Beacon.#repeated}. */
+  readonly #unknown = new Set<Waiting>();
+  /** From peers that are known, as it seems. */
+  readonly #repeated = new Set<Waiting>();
   readonly #shares = new SourceShares<Waiting>();
   readonly #sources = new SourceBuckets(PER_SOURCE.perSecond, PER_SOURCE.burst, PER_SOURCE.maxSources);
   readonly #checks: TokenBucket;
   readonly #answerRate: TokenBucket;
+  #checked = 0;
   #pauseMs = FIRST_PAUSE_MS;
   #lastRoundMs = -Infinity;
   #lastIssuedMs = 0;
@@ -178,7 +181,7 @@ export class Beacon implements Machine<BeaconTransmit, BeaconEvent> {
 
   /** Datagrams whose signatures are to be checked. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#unknown.size + this.#repeated.size;
   }
 
   /**
@@ -289,32 +292,40 @@ export class Beacon implements Machine<BeaconTransmit, BeaconEvent> {
 
   #enqueue(now: Millis, item: Waiting): void {
     const { ip } = item.source;
-    if (this.#waiting.size >= MAX_WAITING) {
+    if (this.waiting >= MAX_WAITING) {
       const victim = this.#shares.victimFor(ip);
       this.#drop('queue_full');
       if (victim === undefined || victim.source.ip === ip) return;
-      this.#shares.delete(victim);
-      this.#waiting.delete(victim);
+      this.#remove(victim);
     }
-    this.#waiting.add(item);
+    const { opened } = item;
+    const isKnown = opened.kind !== 'answer' && this.#peers.knows(opened.announcement.instance);
+    (isKnown ? this.#repeated : this.#unknown).add(item);
     this.#shares.add(ip, item);
     if (!this.#outbox.isArmed('check')) this.#outbox.arm('check', now);
   }
 
   #check(now: Millis): void {
-    for (let done = 0; done < CHECKS_PER_TURN && this.#waiting.size > 0; done++) {
+    for (let done = 0; done < CHECKS_PER_TURN && this.waiting > 0; done++) {
       if (!this.#checks.take(now)) {
         this.#outbox.arm('check', now + 1000 / CHECKS.perSecond);
         return;
       }
-      const item = this.#waiting.values().next().value!;
-      this.#waiting.delete(item);
-      this.#shares.delete(item);
+      // Who is new does not wait behind those who are only still there; of four checks one is theirs.
+      const isTheirs = this.#checked++ % CHECKS_PER_TURN === 0;
+      const [first, second] = isTheirs ? [this.#repeated, this.#unknown] : [this.#unknown, this.#repeated];
+      const item = (first.size > 0 ? first : second).values().next().value!;
+      this.#remove(item);
       if (item.opened.kind === 'query') this.#handleQuery(now, item.source, item.opened);
       else if (item.opened.kind === 'answer') this.#handleAnswer(now, item.source, item.opened);
       else this.#handleRecord(now, item.source, item.opened);
     }
-    if (this.#waiting.size > 0) this.#outbox.arm('check', now);
+    if (this.waiting > 0) this.#outbox.arm('check', now);
+  }
+
+  #remove(item: Waiting): void {
+    this.#shares.delete(item);
+    if (!this.#repeated.delete(item)) this.#unknown.delete(item);
   }
 
   #handleQuery(now: Millis, source: BeaconSource, query: OpenedQuery): void {

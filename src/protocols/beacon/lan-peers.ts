@@ -48,6 +48,8 @@ export class LanPeers {
   /** By PeerID and instance. Bounded by `max`, with a share for each host. */
   readonly #entries = new Map<string, Entry>();
   readonly #shares = new SourceShares<string>();
+  /** Those of the entries. */
+  readonly #instances = new Set<string>();
 
   constructor(max: number, lifetimeMs: number) {
     this.#max = max;
@@ -69,7 +71,12 @@ export class LanPeers {
     return issuedMs > (this.#entries.get(keyOf(id, instance))?.issuedMs ?? -1);
   }
 
-  /** Whether the instance is known. */
+  /** Whether a peer with this instance is known, whoever it is. */
+  knows(instance: Uint8Array): boolean {
+    return this.#instances.has(toHex(instance));
+  }
+
+  /** Whether the instance of this peer is known. */
   has(id: PeerId, instance: Uint8Array): boolean {
     return this.#entries.has(keyOf(id, instance));
   }
@@ -107,6 +114,7 @@ export class LanPeers {
       this.#makeRoom(now, ip);
       this.#entries.set(key, { peer, issuedMs, heard, expires });
       this.#shares.add(ip, key);
+      this.#instances.add(peer.instance);
       return { peer, noted: 'new' };
     }
     const isSame = all.length === known.peer.addrs.length && all.every((addr, i) => addr === known.peer.addrs[i]);
@@ -141,6 +149,7 @@ export class LanPeers {
   }
 
   #delete(key: string): void {
+    this.#instances.delete(this.#entries.get(key)!.peer.instance);
     this.#entries.delete(key);
     this.#shares.delete(key);
   }
