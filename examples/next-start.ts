@@ -23,7 +23,7 @@ async function start(list: readonly string[]): Promise<string> {
     ],
     attempt: async ({ addr }, { signal }) => {
       await alice.lookupPublicKey(addr, { signal });
-      return { peer: alice.parseAddr(addr).id };
+      return { peer: alice.parseAddr(addr).id, proof: 'dialled' };
     },
   });
   const { peers } = await run.ready;

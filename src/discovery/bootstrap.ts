@@ -50,7 +50,8 @@ export interface BootstrapOptions {
   /** In the order of preference: the cache, the LAN, contacts. Up to 16. */
   readonly sources: readonly BootstrapFrom[];
   /**
-   * Dials a candidate, and says which peer has proven its key there, or why there is none. A rejection counts as the
+   * Dials a candidate, and says which peer has proven its key there, or why there is none; `proof: 'dialled'` when this node
+   * has opened a connection to that address, so that sources may keep it and hand it on. A rejection counts as the
    * fault that fits to its code. When `signal` is aborted, the attempt ends, and so does the connection if there is one
    * already: another one was faster, or the peer is not wanted.
    */
@@ -203,9 +204,9 @@ class Run implements BootstrapRun {
 
   #event(event: BootstrapEvent): void {
     if (event.type === 'connected') {
-      const { id, candidate } = event.peer;
+      const { id, candidate, proof } = event.peer;
       if (event.isFirst) this.#settleFirst(event.peer);
-      this.#tellSources('reached', { id, addr: candidate.addr, proof: 'dialled' });
+      this.#tellSources('reached', { id, addr: candidate.addr, proof });
       this.#callOut(() => this.#options.onPeer?.(event.peer));
     } else if (event.type === 'refused') {
       const { candidate, reason } = event.refused;

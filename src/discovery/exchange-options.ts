@@ -95,8 +95,9 @@ export interface PeerExchange<A extends Addr> extends CandidateSource, Disposabl
    */
   candidates(id?: PeerId): readonly Candidate[];
   /**
-   * Reports that an address led to its peer: it may then be passed on, and is tried first. Sources of exchanges are
-   * noted automatically.
+   * Reports that an address led to its peer: with a proof that it can be dialled it may be passed on, and is tried
+   * first. Sources of exchanges are noted automatically, and so are the addresses of peers that answer to the first
+   * message to them: a peer that is connected answers over its connection, whatever address was asked.
    */
   reached(outcome: ReachedCandidate): void;
   /** Reports that an address failed. Where another peer answered, the address may still be tried for its own peer. */

@@ -220,6 +220,11 @@ export class PeerBook {
       }));
   }
 
+  /** Whether the record came from its peer itself: the node has a connection with it. */
+  isFirstHand(id: PeerId): boolean {
+    return this.#entries.get(id)?.teller === id;
+  }
+
   /** Whether an address has led to its peer. */
   isReached(id: PeerId, addr: string): boolean {
     return this.#entries.get(id)?.states.get(addr)?.reached === true;

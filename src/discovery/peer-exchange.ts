@@ -183,10 +183,8 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     return targets.map(({ candidate }) => candidate);
   }
 
-  reached({ id, addr }: ReachedCandidate): void {
-    this.#book.noteReached(id, addr);
-    const parsed = this.#swarm.tryParseAddr(addr);
-    if (parsed !== undefined) this.#probes.reached(parsed);
+  reached({ id, addr, proof }: ReachedCandidate): void {
+    if (proof !== undefined) this.#noteReached(id, addr);
   }
 
   failed({ addr, reason }: FailedCandidate): void {
@@ -223,9 +221,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     this.#serving[Symbol.dispose]();
   }
 
-  #noteReached(addr: A): void {
-    const id = peerIdOf(addr);
-    if (id !== undefined) this.reached({ id, addr: addr.text });
+  #noteReached(id: PeerId, addr: string): void {
+    this.#book.noteReached(id, addr);
+    const parsed = this.#swarm.tryParseAddr(addr);
+    if (parsed !== undefined) this.#probes.reached(parsed);
   }
 
   /** A peer that may not be known is not handed on either. */
@@ -256,6 +255,9 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
 
   #ask(dst: A, own: PeerRecord, options: CallOptions | undefined): Promise<readonly PeerRecord[]> {
     const request = encodeExchange(this.#wallMs(), [own.bytes], this.#swarm.maxRequestBytes(dst));
+    const id = peerIdOf(dst);
+    // A peer that is connected answers over its connection, whatever address it names: that proves none.
+    const proves = id !== undefined && (!this.#book.isFirstHand(id) || this.#book.isReached(id, dst.text));
     return this.#swarm
       .ask(dst, request, { ...options, maxResponseBytes: this.#maxAnswerBytes })
       .then(async (answer) => {
@@ -263,7 +265,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
         if (message !== undefined) {
           this.#compareClocks(dst, message);
           const taken = await this.#take(message.records, dst);
-          this.#noteReached(dst);
+          if (proves) this.#noteReached(id, dst.text);
           return taken;
         }
         this.counters.countDrop('exchange.malformed');
@@ -286,7 +288,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker && this.#mayHandOn(id, asker)),
     );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
-    this.#noteReached(src);
+    if (asker !== undefined) this.#noteReached(asker, src.text);
     // The asker does not need its own record back, unless it differs from the one it sent: then another process has its
     // key.
     const [sent] = message.records.map((bytes) => readPeerRecord(bytes));
@@ -434,6 +436,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       }
       await this.exchange(addr);
     } catch (error) {
+      console.log('visit', candidate.addr, error);
       this.failed({ id: candidate.id, addr: candidate.addr, reason: candidateFaultOf(error) });
     }
   }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Candidate, type CandidateSource } from '../../src/core/candidate.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
+import { type TraceEvent } from '../../src/core/realm.ts';
 import {
   bootstrap,
   type BootstrapOptions,
@@ -66,7 +67,7 @@ class World extends VirtualWorld {
       attempt: async ({ addr }, { signal }) => {
         this.dialled.push([this.realm.nowMs(), addr]);
         await swarm.lookupPublicKey(addr, { signal });
-        return { peer: swarm.parseAddr(addr).id };
+        return { peer: swarm.parseAddr(addr).id, proof: 'dialled' };
       },
       sources: [],
       ...options,
@@ -299,6 +300,42 @@ describe('bootstrap over TCP', () => {
     const counted = Map.groupBy(result.refused, ({ reason }) => reason);
     assert.deepEqual([counted.get('not_allowed')?.length, counted.get('unreachable')?.length], [21, 1]);
     assert.match(result.refused[0]!.text, /is not allowed: the address could be that of a stranger/);
+    await world.close();
+  });
+
+  it('says who was first at once, calls the program for each outcome, and traces its faults', async () => {
+    const faults: unknown[] = [];
+    const world = await open();
+    const [bob, carol] = [await world.peer(2), await world.peer(3)];
+    const traced = {
+      ...world.realm,
+      trace: ({ layer, type, cause }: TraceEvent) => void faults.push([layer, type, cause]),
+    };
+    const calls: string[] = [];
+    const fault = new Error('a fault of the program');
+    const beganMs = world.realm.nowMs();
+    const run = bootstrap({
+      realm: traced,
+      minPeers: 2,
+      sources: [world.contacts([bob.addr.text])].concat({
+        ...world.contacts([`${idOf(9)}@50.0.0.1:4000`, carol.addr.text], { fallbackAfterMs: 0 }),
+      }),
+      attempt: async ({ addr }, { signal }) => {
+        await world.swarms[0]!.lookupPublicKey(addr, { signal });
+        return { peer: world.swarms[0]!.parseAddr(addr).id };
+      },
+      onPeer: ({ id }) => void calls.push(`peer ${id}`),
+      onRefused: ({ reason }) => {
+        calls.push(`refused ${reason}`);
+        throw fault;
+      },
+    });
+    const first = await world.run(run.first);
+    assert.equal(first?.id, idOf(3));
+    assert.ok(world.realm.nowMs() - beganMs < 1000, 'before the contact that is asked two seconds later');
+    await world.run(run.ready);
+    assert.deepEqual(calls.toSorted(), [`peer ${idOf(2)}`, `peer ${idOf(3)}`, 'refused unreachable'].toSorted());
+    assert.deepEqual(faults, [['bootstrap', 'handler_error', fault]]);
     await world.close();
   });
 

@@ -63,7 +63,7 @@ class World extends VirtualWorld {
       ],
       attempt: async ({ addr }, { signal }) => {
         await swarm.lookupPublicKey(addr, { signal });
-        return { peer: swarm.parseAddr(addr).id };
+        return { peer: swarm.parseAddr(addr).id, proof: 'dialled' };
       },
       ...rest,
     });

@@ -140,6 +140,28 @@ describe('scores of cached peers', () => {
     assert.equal(scores.size, 20);
   });
 
+  it('take over the peers of a file within their bounds; of a peer that both know the one that was proven last', () => {
+    const [file, scores] = [new PeerScores(100), new PeerScores(10)];
+    for (let i = 0; i < 50; i++) reach(file, HOUR, i);
+    file.reached(HOUR, { id: idOf(1), addr: at(1, '60.0.0.1'), proof: 'dial_back' });
+    reach(scores, 2 * HOUR, 1);
+    scores.reached(0, { id: idOf(2), addr: at(2, '60.0.0.2'), proof: 'dialled' });
+    scores.add(3 * HOUR, file.list(3 * HOUR));
+    assert.equal(scores.size, 10);
+    assert.deepEqual(
+      scores.candidates(0, idOf(1)).map(({ addr }) => addr),
+      [at(1)],
+    );
+    const merged = new PeerScores(100);
+    merged.reached(0, { id: idOf(2), addr: at(2, '60.0.0.2'), proof: 'dialled' });
+    merged.add(3 * HOUR, file.list(3 * HOUR));
+    assert.deepEqual(
+      merged.candidates(0, idOf(2)).map(({ addr }) => addr),
+      [at(2)],
+    );
+    assert.equal(merged.size, 50);
+  });
+
   it('drop the peer with the worst score when each has a prefix of its own', () => {
     const scores = new PeerScores(3);
     reach(scores, 0, 1);

@@ -159,6 +159,52 @@ for (const [name, open, limit] of [
   });
 }
 
+describe('an address in the record of a peer that is connected', () => {
+  for (const [name, open] of [
+    ['tcp', openTcp],
+    ['p2pke', openP2pke],
+  ] as const) {
+    it(`is not taken for reached because the peer answers over its connection: ${name}`, async () => {
+      const world = new VirtualWorld({ seed: 6, trace: undefined });
+      // A server that answers probes.
+      const victim = world.net.host();
+      await world.listener(victim, 4000);
+      observing(await world.run(openUdpSwarm({ ...victim, bind: '0.0.0.0:4000' })));
+      const [alice, bob, mallory] = (await Promise.all(
+        [1, 2, 3].map(async (i) => {
+          const host = world.net.host();
+          const { swarm, probe } = await world.run(open(host, i));
+          const own = swarm.addr.text;
+          const addrs = (): string[] => (i === 3 ? [`${own.slice(0, 43)}@${victim.ip}:4000`] : [own]);
+          const everyMs = i === 1 ? 500 : undefined;
+          return { swarm, exchange: peerExchange(swarm, { privateKey: testKey(i), probe, everyMs, addrs }) };
+        }),
+      )) as [Target, Target, Target];
+      await world.run(mallory.exchange.exchange(alice.swarm.addr));
+      await world.advance(20_000);
+      await world.run(bob.exchange.exchange(alice.swarm.addr));
+      assert.equal(bob.exchange.record(peerIdOfKey(testKey(3).publicKey)), undefined);
+      await world.run(Promise.all([alice, bob, mallory].map(({ swarm }) => swarm.close())));
+    });
+  }
+
+  it('is not handed on because the program has heard from the peer: only a proof counts', async () => {
+    const world = new VirtualWorld({ seed: 7, trace: undefined });
+    const { swarm, probe } = await world.run(openTcp(world.net.host(), 1));
+    const mallory = peerIdOfKey(testKey(3).publicKey);
+    const exchange = peerExchange(swarm, { privateKey: testKey(1), probe });
+    const other = await world.run(openTcp(world.net.host(), 3));
+    const addr = `${mallory}@60.0.0.9:4000`;
+    const theirs = peerExchange(other.swarm, { privateKey: testKey(3), addrs: () => [addr] });
+    await world.run(theirs.exchange(swarm.addr));
+    exchange.reached({ id: mallory, addr });
+    assert.notEqual(exchange.candidates(mallory)[0]?.trust, 'reached');
+    exchange.reached({ id: mallory, addr, proof: 'dialled' });
+    assert.equal(exchange.candidates(mallory)[0]?.trust, 'reached');
+    await world.run(Promise.all([swarm, other.swarm].map((each) => each.close())));
+  });
+});
+
 describe('an address that another peer has claimed', () => {
   it('is still tried for the peer that is there, when it answered for that claim', async () => {
     const world = new VirtualWorld({ seed: 5, trace: undefined });

@@ -12,7 +12,7 @@
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { printableText } from '../../base/reason.ts';
-import { type Candidate, type CandidateFault } from '../../core/candidate.ts';
+import { type Candidate, type CandidateFault, type ReachedProof } from '../../core/candidate.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { CandidateQueue } from './candidate-queue.ts';
 
@@ -58,6 +58,7 @@ export interface BootstrapPeer {
   readonly candidate: Candidate;
   /** Since the start. */
   readonly afterMs: number;
+  readonly proof?: ReachedProof | undefined;
 }
 
 /** A candidate that led to no peer. */
@@ -115,7 +116,11 @@ export type BootstrapEvent =
 
 /** The outcome of an attempt. */
 export type AttemptOutcome =
-  | { readonly peer: PeerId }
+  | {
+      readonly peer: PeerId;
+      /** How the address was proven to be dialable; absent when the peer may have been connected in another way. */
+      readonly proof?: ReachedProof | undefined;
+    }
   | { readonly fault: CandidateFault; /** In words. */ readonly detail?: string | undefined };
 
 const MAX_DETAIL_CHARACTERS = 200;
@@ -199,7 +204,7 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
   /** A source has named all its candidates, or has failed. @param source - its index. */
   sourceFinished(now: Millis, source: number, failure?: { readonly cause: unknown }): void {
     const from = this.#sources[source];
-    if (this.#result !== undefined || from?.state !== 'asked') return;
+    if (from?.state !== 'asked') return;
     from.state = failure === undefined ? 'answered' : 'failed';
     from.cause = failure?.cause;
     this.#advance(now);
@@ -211,7 +216,7 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
     if (ended === undefined) return;
     this.#end(attempt, ended);
     if ('fault' in outcome) this.#refuse(ended.candidate, outcome.fault, outcome.detail);
-    else this.#answered(now, attempt, ended.candidate, outcome.peer);
+    else this.#answered(now, attempt, ended.candidate, outcome.peer, outcome.proof);
     this.#advance(now);
   }
 
@@ -240,7 +245,7 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
     return this.#outbox.poll();
   }
 
-  #answered(now: Millis, attempt: number, candidate: Candidate, id: PeerId): void {
+  #answered(now: Millis, attempt: number, candidate: Candidate, id: PeerId, proof: ReachedProof | undefined): void {
     const isWrong = candidate.id !== undefined && candidate.id !== id;
     const fault = isWrong ? 'wrong_key' : this.#options.screen({ ...candidate, id });
     if (fault !== undefined) {
@@ -250,7 +255,7 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
     }
     // Another address of the peer was faster; the caller has one connection for both.
     if (this.#peers.has(id)) return;
-    const peer = { id, candidate, afterMs: now - this.#startMs };
+    const peer = { id, candidate, afterMs: now - this.#startMs, ...(proof === undefined ? {} : { proof }) };
     this.#peers.set(id, peer);
     this.#outbox.event({ type: 'connected', peer, isFirst: this.#peers.size === 1 });
     this.#queue.removePeer(id);
@@ -278,7 +283,6 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
 
   /** Asks, dials and ends, as far as it is time for it, and sets the timer for the rest. */
   #advance(now: Millis): void {
-    if (this.#result !== undefined) return;
     const { minPeers } = this.#options;
     if (this.#peers.size < minPeers) {
       this.#askSources(now);
@@ -294,25 +298,29 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
   }
 
   #askSources(now: Millis): void {
-    for (const [i, source] of this.#sources.entries()) {
-      // In the order of preference, one at a time when nothing else is left to try.
-      if (source.state !== 'not_asked' || (now < source.nextMs && !this.#isIdle)) continue;
-      source.state = 'asked';
-      source.nextMs = now + (source.timeoutMs ?? this.#options.sourceTimeoutMs);
-      this.#outbox.transmit({ type: 'ask', source: i });
-    }
+    for (const source of this.#sources)
+      if (source.state === 'not_asked' && now >= source.nextMs) this.#ask(now, source);
+    // When nothing else is left to try, the next one before its time.
+    const next = this.#isIdle ? this.#sources.find(({ state }) => state === 'not_asked') : undefined;
+    if (next !== undefined) this.#ask(now, next);
+  }
+
+  #ask(now: Millis, source: Source): void {
+    source.state = 'asked';
+    source.nextMs = now + (source.timeoutMs ?? this.#options.sourceTimeoutMs);
+    this.#outbox.transmit({ type: 'ask', source: this.#sources.indexOf(source) });
   }
 
   #dial(now: Millis): void {
     const { maxParallel, staggerMs, attemptTimeoutMs } = this.#options;
-    if (now < this.#nextDialMs || this.#running.size >= maxParallel) return;
-    const next = this.#queue.take();
-    if (next === undefined) return;
-    const attempt = this.#attempts++;
-    this.#running.set(attempt, { ...next, endMs: now + attemptTimeoutMs });
-    this.#nextDialMs = now + staggerMs;
-    this.#outbox.transmit({ type: 'dial', attempt, candidate: next.candidate });
-    if (staggerMs === 0) this.#dial(now);
+    while (now >= this.#nextDialMs && this.#running.size < maxParallel) {
+      const next = this.#queue.take();
+      if (next === undefined) return;
+      const attempt = this.#attempts++;
+      this.#running.set(attempt, { ...next, endMs: now + attemptTimeoutMs });
+      this.#nextDialMs = now + staggerMs;
+      this.#outbox.transmit({ type: 'dial', attempt, candidate: next.candidate });
+    }
   }
 
   #arm(): void {
@@ -333,7 +341,6 @@ export class Bootstrap implements Machine<BootstrapTransmit, BootstrapEvent> {
       this.#outbox.transmit({ type: 'stop', source: i });
     }
     this.#running.clear();
-    this.#queue.clear();
     this.#outbox.disarm('next');
     this.#result = {
       peers: [...this.#peers.values()],

@@ -75,11 +75,6 @@ export class CandidateQueue {
     this.#size = this.#lines.reduce((sum, { waiting }) => sum + waiting.length, 0);
   }
 
-  clear(): void {
-    for (const line of this.#lines) line.waiting = [];
-    this.#size = 0;
-  }
-
   #next(): number | undefined {
     let best: number | undefined;
     let bestTurn = Infinity;

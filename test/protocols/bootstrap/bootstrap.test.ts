@@ -129,6 +129,17 @@ describe('a bootstrap', () => {
     assert.equal(world.dials.length, 9);
   });
 
+  it('dials eight at once when no pause between attempts is wanted', () => {
+    const world = new World({ staggerMs: 0 });
+    world.add(0, ...Array.from({ length: 20 }, (_, i) => candidate(`10.0.0.${i}:5000`)));
+    assert.deepEqual(
+      world.dials.map(({ atMs }) => atMs),
+      Array(8).fill(0),
+    );
+    world.end(0, { fault: 'unreachable' });
+    assert.equal(world.dials.length, 9);
+  });
+
   it('reports the first peer at once, goes on quietly to three, and gives the rest up', () => {
     const world = new World();
     world.add(0, ...Array.from({ length: 20 }, (_, i) => candidate(`10.0.0.${i}:5000`)));
@@ -175,6 +186,21 @@ describe('a bootstrap', () => {
     assert.equal(world.asked.length, 2);
     world.end(0, { fault: 'unreachable' });
     assert.deepEqual(world.asked.at(-1), [100, 2]);
+  });
+
+  it('asks a source whose time has come before one that must wait, wherever they stand', () => {
+    const world = new World({
+      sources: [
+        { name: 'contacts', afterMs: 2000 },
+        { name: 'cache', afterMs: 0 },
+        { name: 'more contacts', afterMs: 3000 },
+      ],
+    });
+    assert.deepEqual(world.asked, [[0, 1]]);
+    world.finish(1);
+    assert.deepEqual(world.asked.at(-1), [0, 0]);
+    world.advance(5000);
+    assert.deepEqual(world.asked.at(-1), [3000, 2]);
   });
 
   it('asks no contacts when the others have found enough peers', () => {

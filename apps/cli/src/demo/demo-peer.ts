@@ -198,7 +198,7 @@ export class DemoPeer {
       const info = { id, name, addrs };
       this.#known.set(id, { info, reached: new Map(), heardAtMs: 0, alive: before?.alive ?? false });
     }
-    this.#exchange.reached({ id, addr: from.text });
+    this.#exchange.reached({ id, addr: from.text, proof: 'dialled' });
     this.#heard(from);
     // Others hand on only those of its addresses that they have reached; its own word has them all.
     if (before === undefined) void this.#exchangeWith(from).catch(() => undefined);
