@@ -436,7 +436,6 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       }
       await this.exchange(addr);
     } catch (error) {
-      console.log('visit', candidate.addr, error);
       this.failed({ id: candidate.id, addr: candidate.addr, reason: candidateFaultOf(error) });
     }
   }
