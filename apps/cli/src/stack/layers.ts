@@ -1,8 +1,11 @@
 /** Every layer that `--stack` knows: one table. A new swarm of the library becomes one more entry here. */
 
+import { readFile } from 'node:fs/promises';
+
 import { type Addr, type Realm, type Swarm } from 'shoal';
+import { fromHex } from 'shoal/bytes';
 import { type PrivateKey } from 'shoal/keys';
-import { UsageError } from '../failure.ts';
+import { Failure, UsageError } from '../failure.ts';
 
 /**
  * A swarm whose addresses are known at run time only. Everything that a stack gets as an address comes from the same
@@ -86,6 +89,16 @@ function channelOf([kind, ...rest]: readonly string[]): { readonly kind: Channel
   return { kind: known, id };
 }
 
+/** The key of a mask. @throws {Failure} when the file cannot be read or has no key; nothing of it is quoted. */
+async function readMaskKey(file: string): Promise<Uint8Array> {
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new Failure(`Cannot read mask key ${file}: ${cause.code ?? 'it is no file'}`, { cause });
+  });
+  const digits = text.trim();
+  if (!/^[\da-f]{64}$/i.test(digits)) throw new Failure(`Cannot use mask key ${file}: expected 64 hexadecimal digits`);
+  return fromHex(digits);
+}
+
 /** All layers, bottom ones first. */
 export const LAYERS: readonly Layer[] = [
   {
@@ -139,6 +152,21 @@ export const LAYERS: readonly Layer[] = [
       const { p2pke } = await import('shoal/p2pke');
       return { swarm: anySwarm(p2pke(inner!, { privateKey: await privateKey() })) };
     }),
+  },
+  {
+    name: 'mask',
+    form: 'mask:FILE',
+    summary: 'datagrams look random; FILE has the key of both sides: 64 hexadecimal digits; 29 bytes less room',
+    place: 'above',
+    minInnerBytes: 30,
+    configure: (args) => {
+      const file = args.join(':');
+      if (file === '') throw new UsageError('Cannot take mask: write mask:FILE, with the file that has the key');
+      return async (_context, inner) => {
+        const { mask } = await import('shoal/mask');
+        return { swarm: mask<Addr>(inner!, { key: await readMaskKey(file) }) };
+      };
+    },
   },
   {
     name: 'frag',
