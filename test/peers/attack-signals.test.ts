@@ -65,9 +65,15 @@ describe('signs of attacks', () => {
     for (let now = 0; now < 100_000; now += 125)
       signals.note(now, { ip: '192.0.2.1', signal: 'malformed', isProven: true });
     assert.equal(events.length, 0, 'eight in a second');
-    // Ten within 300 ms, of which five are in each window.
-    for (let i = 0; i < 5; i++) signals.note(200_850, { ip: '192.0.2.2', signal: 'malformed', isProven: true });
-    for (let i = 0; i < 10; i++) signals.note(201_150, { ip: '192.0.2.2', signal: 'malformed', isProven: true });
+    // One begins a window, and thirteen within 100 ms lie in two of them.
+    const note = (now: number, ip: string): void => signals.note(now, { ip, signal: 'malformed', isProven: true });
+    note(200_000, '192.0.2.2');
+    for (let i = 0; i < 6; i++) note(200_950, '192.0.2.2');
+    for (let i = 0; i < 6; i++) note(201_050, '192.0.2.2');
+    assert.equal(events.length, 1);
+    // With a window in between they are no burst.
+    for (let i = 0; i < 9; i++) note(300_000, '192.0.2.3');
+    for (let i = 0; i < 9; i++) note(302_500, '192.0.2.3');
     assert.equal(events.length, 1);
   });
 

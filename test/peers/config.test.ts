@@ -96,6 +96,13 @@ describe('a configuration', () => {
     );
   });
 
+  it('has contacts with a name and a port', () => {
+    for (const contact of ['a:0', 'a:65536', ':1', 'a:x', 'a:', 'a', '', 'a:1.5', 7, `${'a'.repeat(512)}:1`]) {
+      assert.equal(faultsOf({ contacts: [contact] }).length, 1, String(contact));
+    }
+    assert.deepEqual(faultsOf({ contacts: ['a:1', 'a:65535', 'tcp://a:1', '[::1]:1'] }), []);
+  });
+
   it('names the paths of faults that other parts find', () => {
     assert.deepEqual(faultsOf({ lists: 7 }), ['lists: expected an object, got 7']);
     assert.match(faultsOf({ lists: { block: [] } })[0]!, /^lists: it has "block"/);

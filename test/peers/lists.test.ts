@@ -61,6 +61,15 @@ describe('lists of peers', () => {
     assert.equal(byIp.decide({ ip: '192.0.2.1', kind: 'node' }).rule, 'not_listed');
   });
 
+  it('decide by what is left when an entry that was added twice is removed', () => {
+    const { lists: all } = lists();
+    all.allow([ALICE, '10.0.0.0/8']);
+    all.allow({ target: '10.0.0.0/8', reason: 'again' });
+    assert.equal(all.decide({ ip: '10.1.1.1' }).reason, 'the allow list has 10.0.0.0/8: again');
+    all.remove('allow', '10.0.0.0/8');
+    assert.equal(all.decide({ id: BOB, kind: 'node' }).rule, 'not_listed');
+  });
+
   it('apply to nodes, to clients, or to both', () => {
     const { lists: all } = lists();
     all.deny({ target: '192.0.2.0/24', kind: 'client' });
@@ -138,6 +147,18 @@ describe('bans', () => {
     const targets = all.snapshot().bans.map(({ target }) => target);
     assert.equal(targets.length, 100);
     assert.ok(targets.includes('192.0.2.1') && targets.includes('10.0.199.1') && !targets.includes('10.0.1.1'));
+  });
+
+  it('that have ended make room before those that have not', () => {
+    const { lists: all, time } = lists({ maxBans: 2 });
+    all.ban('192.0.2.1', { forMs: 10 });
+    all.ban('192.0.2.2', { forMs: 1000, by: 'policy' });
+    time.nowMs += 10;
+    all.ban('192.0.2.3');
+    assert.deepEqual(
+      all.snapshot().bans.map(({ target }) => target),
+      ['192.0.2.2', '192.0.2.3'],
+    );
   });
 
   it('of a policy do not shorten those of the program', () => {

@@ -112,10 +112,14 @@ describe('a configuration file', () => {
   it('that cannot be applied is reported, and the old configuration counts', async () => {
     const world = new World({ networkName: 'one' });
     using watch = await world.watch();
-    world.onApply = () => Promise.reject(new Error('the port is taken'));
+    let tries = 0;
+    world.onApply = () => {
+      tries++;
+      return Promise.reject(new Error('the port is taken'));
+    };
     world.write({ networkName: 'one', preferredPort: 80 });
     await world.realm.clock.advance(3000);
-    assert.deepEqual(world.faults, ['the port is taken']);
+    assert.deepEqual([world.faults, tries], [['the port is taken'], 1]);
     assert.equal(watch.config.preferredPort, undefined);
     world.onApply = () => {};
     world.write({ networkName: 'one', preferredPort: 8080 });
@@ -141,6 +145,18 @@ describe('a configuration file', () => {
     world.write({ networkName: 'four' });
     await world.realm.clock.advance(5000);
     assert.equal(world.applied.length, 3);
+  });
+
+  it('that is being read when the watch ends is not applied', async () => {
+    const world = new World({ networkName: 'one' });
+    const watch = await world.watch();
+    world.write({ networkName: 'two' });
+    const checking = watch.check();
+    watch[Symbol.dispose]();
+    await checking;
+    await world.realm.clock.advance(5000);
+    assert.equal(world.applied.length, 1);
+    assert.equal(watch.config.networkName, 'one');
   });
 
   it('is looked at now by check, and the first one must be valid', async () => {
