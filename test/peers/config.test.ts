@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { checkConfig, ConfigError, configChanges, parseConfig, type PeersConfig } from '../../src/peers/config.ts';
+import { type PeersOptions } from '../../src/peers/options.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { assert as check, jsonValue, property, string } from '../support/fast-check.ts';
 
@@ -50,7 +51,16 @@ const FULL: PeersConfig = {
   idleTimeoutMs: 10_000,
 };
 
+/** What stands in a file is an option of `openPeers` by the same name, apart from what the program does itself. */
+const optionsOf = (config: Omit<PeersConfig, 'keyFile' | 'maintain'>): Omit<PeersOptions, 'privateKey'> => config;
+
 describe('a configuration', () => {
+  it('has the names and types of the options of openPeers', () => {
+    const { keyFile, maintain, ...rest } = FULL;
+    assert.ok(keyFile !== undefined && maintain !== undefined);
+    assert.deepEqual(optionsOf(rest), rest);
+  });
+
   it('may have every name, or none', () => {
     assert.deepEqual(checkConfig(FULL), FULL);
     assert.deepEqual(parseConfig('\ufeff{}'), {});
