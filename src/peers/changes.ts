@@ -38,6 +38,8 @@ export type PeerChange =
 export interface PeerChanges extends AsyncIterableIterator<PeerChange, undefined>, AsyncDisposable {
   /** Changes that were dropped because more than 1024 waited for the loop. */
   readonly dropped: number;
+  next(): Promise<IteratorResult<PeerChange, undefined>>;
+  return(): Promise<IteratorResult<PeerChange, undefined>>;
   [Symbol.asyncIterator](): PeerChanges;
 }
 

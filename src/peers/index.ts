@@ -33,7 +33,10 @@ export {
 } from './lists.ts';
 export { type PeerAddr } from './address.ts';
 export { type PathInfo, type PeerChange, type PeerChanges } from './changes.ts';
+export { checkConfig, ConfigError, type ConfigFault, type LanConfig, parseConfig, type PeersConfig } from './config.ts';
+export { openPeersFromFile, type PeersFileOptions } from './from-file.ts';
 export { openPeers } from './open-peers.ts';
+export { type ConfigReader } from './watch-config.ts';
 export { type PeersOptions } from './options.ts';
 export { type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } from './peers-swarm.ts';
 export { type PeerKind } from '../protocols/peers/hello.ts';

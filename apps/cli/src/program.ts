@@ -11,6 +11,7 @@ import { listen, type ListenOptions } from './commands/listen.ts';
 import { ping, type PingOptions } from './commands/ping.ts';
 import { ask, tell, type SendOptions } from './commands/message.ts';
 import { type DiscoverOptions } from './commands/discover.ts';
+import { type ExplainOptions, type PeersTableOptions } from './commands/peers.ts';
 import { type NatOptions } from './commands/nat.ts';
 import { type PipeOptions } from './commands/pipe.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
@@ -40,7 +41,7 @@ function whole(min: number, max: number): (text: string) => number {
  * taking it for one; {@link address} takes it away again.
  */
 export function shieldAddresses(args: readonly string[]): string[] {
-  return args.map((arg) => (/^-[\w-]{42}@/.test(arg) ? ` ${arg}` : arg));
+  return args.map((arg) => (/^-[\w-]{42}(@|$)/.test(arg) ? ` ${arg}` : arg));
 }
 
 function address(text: string): string {
@@ -69,6 +70,20 @@ function withStack(command: Command, bindDefault: string): Command {
         PRESETS,
       ),
     );
+}
+
+/** The options of commands that find their peers by PeerID. */
+function withPeers(command: Command): Command {
+  return common(command)
+    .option('--network-name <NAME>', 'only nodes with this name connect (default: shoal)')
+    .option('--key <FILE>', 'private key from `shoal keygen` (default: a new one)')
+    .option('--bind <IP:PORT>', 'where to listen, with TCP and QUIC; port 0 is any (default: all addresses)')
+    .option('--contact <ADDR...>', 'peers to begin with: PeerID@host:port')
+    .option('--cache <FILE>', 'remember peers that can be dialled in this file')
+    .option('--config <FILE>', 'a JSON file with options, followed as it changes; options here come before it')
+    .option('--lan', 'find peers on the LAN')
+    .option('--lan-port <N>', 'the UDP port of LAN queries (default: 5483)', whole(1, 65_535))
+    .option('--broadcast <IP>', 'the broadcast address to use: 127.255.255.255 is this machine');
 }
 
 function withPayload(command: Command): Command {
@@ -264,6 +279,33 @@ export function createProgram(): Command {
     .addHelpText('after', examples('discover --network-name my-app', 'discover --seconds 10 --json'))
     .action((options: DiscoverOptions) =>
       run(options, async (context) => (await import('./commands/discover.ts')).discover(context, options)),
+    );
+
+  withPeers(program.command('peers'))
+    .description('Take part in a network, and show its peers: path, round trip, since when, messages. Until Ctrl-C.')
+    .option('--maintain <PEERID...>', 'keep connections with these peers')
+    .addHelpText(
+      'after',
+      examples(
+        'peers --lan',
+        "peers --network-name my-app --contact '<PeerID>@example.org:5000'",
+        'peers --config node.json',
+      ),
+    )
+    .action((options: PeersTableOptions) =>
+      run(options, async (context) => (await import('./commands/peers.ts')).peers(context, options)),
+    );
+
+  withPeers(program.command('explain'))
+    .description('Connect to a peer, and tell which addresses were tried, what came of it, and what would help.')
+    .argument('<PEERID>', 'the peer', address)
+    .option('--timeout <MS>', 'give up after so many milliseconds', whole(1, 86_400_000), 15_000)
+    .addHelpText(
+      'after',
+      examples("explain '<PeerID>' --lan", "explain '<PeerID>' --contact '<PeerID>@192.0.2.1:5000'"),
+    )
+    .action((peer: string, options: ExplainOptions) =>
+      run(options, async (context) => (await import('./commands/peers.ts')).explain(context, peer, options)),
     );
 
   common(program.command('demo'))
