@@ -5,7 +5,7 @@ import { canonicalIp, formatSocketAddress, parseSocketAddress, whyNoHost } from 
 import { type Candidate, type CandidateOptions, type CandidateSource } from '../core/candidate.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
-import { isInOneOf } from '../net/probe-targets.ts';
+import { mayBeNamed } from '../net/probe-targets.ts';
 import { shuffle } from '../runtime/shuffle.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { Waits } from '../runtime/waits.ts';
@@ -189,7 +189,7 @@ class Contacts implements ContactSource {
       if (ip === undefined) this.#skip(text, `${describeValue(each)}, an answer for ${host}, is no IP`);
       else if (this.#isOwn(ip, port)) this.#skip(text, 'it is this node');
       // The user wrote the name, but whoever answers for it chose the address.
-      else if (whyNoHost(ip) !== undefined || !isInOneOf(ip, own)) {
+      else if (whyNoHost(ip) !== undefined || !mayBeNamed(ip, own)) {
         this.#skip(text, `${ip}, an address of ${host}, is in a private network of others, or no host`);
       } else ips.add(ip);
     }

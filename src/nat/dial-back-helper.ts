@@ -7,7 +7,7 @@
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type AskSwarm } from '../core/ask.ts';
 import { assertFunction, quantity } from '../base/checks.ts';
-import { formatSocketAddress, ipVersion, isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, ipVersion, isLoopbackIp, isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { SourceBuckets, TokenBucket } from '../base/token-bucket.ts';
 import { type Counters } from '../core/counters.ts';
@@ -163,7 +163,9 @@ class Helper<A extends Addr> implements DialBackHelper {
     const addr = udpAddr(target);
     const own = this.#parts.network.interfaces().map(({ ip }) => udpAddr({ ip, port: 1 }));
     const isOurs = target.ip !== asker && own.some(({ ip }) => ip === target.ip);
-    return !isOurs && mayBeTried(addr, own) && mayBeTried(addr, [udpAddr({ ip: asker, port: 1 })]);
+    // Loopback is tried by who is nowhere else: by this host only for askers on it.
+    const here = isLoopbackIp(asker) ? own.filter(({ ip }) => isLoopbackIp(ip)) : own;
+    return !isOurs && mayBeTried(addr, here) && mayBeTried(addr, [udpAddr({ ip: asker, port: 1 })]);
   }
 
   #partnerFor(src: A): A | undefined {

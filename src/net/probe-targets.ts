@@ -27,19 +27,23 @@ export function mayBeTried(addr: Addr, own: readonly Addr[], trust: CandidateTru
   if (ip === undefined) return true; // Not on an IP network: a memory realm, for example.
   if (unroutable(addr) !== undefined) return false;
   if (trust === 'given') return true;
-  if (trust === 'claimed' && (portOf(addr) ?? 0) < FIRST_UNPRIVILEGED_PORT) return false;
-  return isInOneOf(
-    ip,
-    own.map((each) => ipOf(each) ?? ''),
-  );
+  const ips = own.map((each) => ipOf(each) ?? '');
+  if (trust === 'reached') return isInOneOf(ip, ips);
+  return (portOf(addr) ?? 0) >= FIRST_UNPRIVILEGED_PORT && mayBeNamed(ip, ips);
 }
 
 /**
- * Whether an IP is global, or of a network in which this node is.
+ * Whether an IP that somebody else named may be tried: it is global, or of a network in which this node is. Loopback is this
+ * machine: only nodes that are nowhere else try it, such as those of a test.
  *
  * @param own - this node's IPs.
  */
-export function isInOneOf(ip: string, own: readonly string[]): boolean {
+export function mayBeNamed(ip: string, own: readonly string[]): boolean {
+  return isInOneOf(ip, own) && (!isLoopbackIp(ip) || own.every((each) => isLoopbackIp(each)));
+}
+
+/** Whether an IP is global, or of a network in which this node is. */
+function isInOneOf(ip: string, own: readonly string[]): boolean {
   const kind = scopeOf(ip);
   return kind === 'global' || own.some((each) => kind === scopeOf(each));
 }

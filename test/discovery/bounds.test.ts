@@ -164,6 +164,16 @@ describe('probes', () => {
     assert.equal(probes.take(late, claim('bob', 1, text(9)), own), undefined, 'forgotten');
   });
 
+  it('try a loopback address because of a claim only where the node has no other addresses', () => {
+    const [here, lan] = [parseUdpAddr('127.0.0.1:1'), parseUdpAddr('10.0.0.1:1')];
+    const at = claim('bob', 1, '127.0.0.1:5000');
+    assert.equal(targets().take(0, at, [here]), undefined);
+    assert.equal(targets().take(0, at, [here, lan]), 'refused_addr');
+    assert.equal(targets().take(0, at, [lan]), 'refused_addr');
+    const reached = { addr: at.addr.text, source: 'cache', seenMs: 1, expiresMs: 2, trust: 'reached' } as const;
+    assert.equal(targets().takeCandidate(0, reached, at.addr, [here, lan]), undefined);
+  });
+
   it('of candidates: what the user wrote needs a host, what was reached also a common network, claims all of it', () => {
     const probes = targets();
     const judge = (text: string, trust?: 'given' | 'reached' | 'claimed') =>
@@ -190,9 +200,9 @@ describe('probes', () => {
   it('of one IP and in all are so many a minute; of this machine only in all', () => {
     const at = (text: string): Addr => parseUdpAddr(text);
     const probes = new ProbeTargets({ maxProbesPerIp: 2, maxProbes: 5 });
-    const own = ['10.0.0.99:1', '127.0.0.1:1'].map(at);
+    const own = (text: string): Addr[] => [at(text.startsWith('127.') ? '127.0.0.1:1' : '10.0.0.99:1')];
     const takes = (now: number, ...texts: string[]): boolean[] =>
-      texts.map((text) => probes.take(now, { addr: at(text), by: 'somebody', issuedMs: 1 }, own) === undefined);
+      texts.map((text) => probes.take(now, { addr: at(text), by: 'somebody', issuedMs: 1 }, own(text)) === undefined);
     assert.deepEqual(takes(0, '10.0.0.1:5000', '10.0.0.1:5001', '10.0.0.1:5002'), [true, true, false]);
     assert.deepEqual(
       takes(1, '127.0.0.1:5000', '127.0.0.1:5001', '127.0.0.1:5002', '127.0.0.1:5003', '10.0.0.2:5000'),

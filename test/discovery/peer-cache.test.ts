@@ -94,6 +94,18 @@ describe('a peer cache', () => {
     assert.deepEqual([store.saves, decodeText(store.bytes!)!.includes(idOf(1))], [2, false]);
   });
 
+  it('saves that an address has failed', async () => {
+    const store = new Store();
+    const { realm, open } = world(store);
+    await using cache = await open();
+    reach(cache, 1);
+    await realm.clock.advance(2000);
+    cache.failed({ id: idOf(1), addr: at(1), reason: 'silent' });
+    assert.equal(cache.peers[0]?.addrs[0]?.failures, 1);
+    await realm.clock.advance(2000);
+    assert.match(decodeText(store.bytes!)!, /"failures":1/);
+  });
+
   it('keeps networks that share a store apart', async () => {
     const store = new Store();
     const { open } = world(store);

@@ -110,7 +110,7 @@ for (const [name, open, limit] of [
       const sent = (): { readonly to: string; readonly atMs: number; readonly line: string }[] =>
         world.trace.flatMap((line) => {
           const found = /^([0-9.]+) \S+: (?:tcp|udp) (\S+):[0-9]+ > (\S+):([0-9]+) .* sent$/.exec(line);
-          if (found === null || found[2] !== alice.ip || attackerIps.has(found[3]!)) return [];
+          if (found === null || ![alice.ip, '127.0.0.1'].includes(found[2]!) || attackerIps.has(found[3]!)) return [];
           return [{ to: `${found[3]}:${found[4]}`, atMs: Number(found[1]), line }];
         });
 
