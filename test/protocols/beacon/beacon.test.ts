@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { hkdf, x25519PrivateKey } from '#crypto';
-import { type Bytes, encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
+import { chacha20Poly1305, hkdf, x25519PrivateKey } from '#crypto';
+import { type Bytes, concatBytes, encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
 import { type PeerId } from '../../../src/core/peer-id.ts';
 import { type Signer } from '../../../src/identity/key-algorithm.ts';
 import { importKey } from '../../../src/identity/keys.ts';
@@ -12,6 +12,8 @@ import { BeaconCodec, MAX_BEACON_BYTES, MIN_QUERY_BYTES } from '../../../src/pro
 import { testKey } from '../../../src/testing/test-key.ts';
 import { BeaconNode as Node, eth0, on, WALL_MS } from '../../support/beacon-world.ts';
 import { assert as check, property, uint8Array } from '../../support/fast-check.ts';
+
+const SALT = encodeText('shoal beacon 1');
 
 describe('a beacon', () => {
   it('a query announces its sender and is answered; the answer announces the other', () => {
@@ -79,15 +81,33 @@ describe('a beacon', () => {
     assert.ok(b.ask().length <= MAX_BEACON_BYTES);
   });
 
-  it('a query that is shorter than the padding is not answered', () => {
-    const b = new Node(2);
+  it('a query without padding is not answered, and an answer keeps to three times any query', () => {
     const codec = new BeaconCodec('test');
-    const a = new Node(1);
-    const query = a.ask();
-    const opened = codec.open(query);
-    assert.ok(typeof opened === 'object');
-    for (const length of [0, 16, 100, MIN_QUERY_BYTES - 1]) assert.deepEqual(b.hear(query.subarray(0, length)), []);
-    assert.equal(b.drops.get('malformed')! + b.drops.get('beacon.other_network')!, 4);
+    const [a, b] = [new Node(1), new Node(2)];
+    const opened = codec.open(a.ask());
+    assert.ok(typeof opened === 'object' && opened.kind === 'query');
+    const { body, signature } = opened.announcement;
+    const plain = concatBytes(opened.replyKey, body, Uint8Array.of(signature.length), signature);
+    const key = chacha20Poly1305(fromHex(toHex(hkdf('sha256', encodeText('test'), SALT, new Uint8Array(0), 32))));
+    const header = concatBytes(encodeText('shb'), Uint8Array.of(1, 1), opened.nonce);
+    for (const padding of [0, MIN_QUERY_BYTES - 33 - plain.length - 1, MIN_QUERY_BYTES - 33 - plain.length]) {
+      const padded = concatBytes(plain, new Uint8Array(padding));
+      const datagram = new Uint8Array(17 + padded.length + 16);
+      datagram.set(header);
+      key.seal(opened.nonce, header, padded, datagram, 17);
+      assert.equal(b.hear(datagram).length, datagram.length < MIN_QUERY_BYTES ? 0 : 1);
+    }
+    assert.equal(b.drops.get('malformed'), 2);
+    const fields = {
+      instance: new Uint8Array(8),
+      issuedMs: 1,
+      addrs: Array.from({ length: 16 }, () => 'x'.repeat(40)),
+    };
+    for (const bytes of [50, 100, 200, 300, 400]) {
+      const answer = codec.answer(a.signer, new Uint8Array(12), new Uint8Array(32), { ...opened, bytes }, fields);
+      assert.ok((answer?.length ?? 0) <= 3 * bytes);
+      assert.equal(answer !== undefined, bytes >= 100);
+    }
   });
 
   it('what was changed by a bit, is of another version or another network is dropped and answered by nobody', () => {
@@ -131,6 +151,48 @@ describe('a beacon', () => {
     a.machine.setInterfaces(a.now, a.wallMs, on(eth0));
     c.hear(a.hear(sent[1]!.bytes)[0]!.bytes);
     assert.deepEqual(c.ids, [a.id]);
+  });
+
+  it('of two queries of one node that arrive in the wrong order the earlier one is not believed', () => {
+    const [a, b] = [new Node(1), new Node(2)];
+    const first = a.ask();
+    const [second] = a.advance(500);
+    b.now = a.now;
+    b.hear(second!.bytes);
+    b.hear(first);
+    assert.deepEqual([b.ids, b.drops.get('beacon.stale')], [[a.id], 1]);
+    assert.equal(b.machine.peers(b.now)[0]!.seenMs, WALL_MS + 500);
+  });
+
+  it('a record is believed for two hours, and not when the node has said something later', () => {
+    const [a, b] = [new Node(1), new Node(2)];
+    const source = { ip: '192.0.2.1', port: 5000, interfaceName: 'eth0' };
+    const hear = (record: Bytes, listener = b): void => {
+      listener.machine.handleRecord(listener.now, listener.wallMs, source, record);
+      listener.settle();
+    };
+    const record = a.machine.record(0, WALL_MS, 'eth0')!;
+    const late = new Node(3);
+    late.now = 7_200_001;
+    hear(record, late);
+    assert.deepEqual([late.ids, late.drops.get('beacon.stale')], [[], 1]);
+    hear(record);
+    assert.deepEqual(b.ids, [a.id]);
+    // The same again: it is still there.
+    b.now = 100_000;
+    hear(record);
+    assert.equal(b.machine.peers(b.now)[0]!.seenMs, WALL_MS + 100_000);
+    a.now = 100_000;
+    b.hear(a.ask());
+    b.now = 200_000;
+    hear(record);
+    assert.equal(b.machine.peers(b.now)[0]!.seenMs, WALL_MS + 100_000);
+    const changed = record.slice();
+    changed[40]! ^= 1;
+    hear(changed);
+    assert.equal(b.drops.get('beacon.other_network'), 1);
+    b.machine.handleRecord(b.now, b.wallMs, source, b.machine.record(b.now, b.wallMs, 'eth0')!);
+    assert.equal(b.machine.waiting, 0);
   });
 
   it('somebody who repeats old queries makes a node ask once a second, no more', () => {

@@ -124,6 +124,53 @@ describe('a beacon under a flood', () => {
     assert.ok(heardMs <= 1000, `heard at ${heardMs} ms`);
   });
 
+  it('queries of 200 hosts at one instant: four signatures a turn, 64 answers, and the others are counted', () => {
+    const node = new Node(2);
+    node.ask();
+    const codec = new BeaconCodec('test');
+    let answers = 0;
+    for (let i = 0; i < 200; i++) {
+      const signer = testKey(3000 + i);
+      const nonce = new Uint8Array(12).fill(i);
+      const fields = { instance: nonce.slice(0, 8), issuedMs: WALL_MS, addrs: ['192.0.2.9:9'] };
+      node.machine.handleDatagram(0, WALL_MS, source(`192.0.2.${i + 3}`), codec.query(signer, nonce, replyKey, fields));
+    }
+    assert.equal(node.machine.waiting, 200);
+    node.machine.handleTimeout(0);
+    assert.equal(node.machine.waiting, 196);
+    answers += node.take().length;
+    for (let turn = 0; turn < 2000 && node.machine.waiting > 0; turn++) {
+      node.machine.handleTimeout(turn / 10);
+      answers += node.take().filter(({ to }) => to !== undefined).length;
+    }
+    // 64 at once, and 100 a second meanwhile.
+    assert.ok(answers >= 64 && answers <= 64 + 20, String(answers));
+    assert.ok(node.drops.get('beacon.rate_limited')! > 40);
+  });
+
+  it('a newcomer is checked before a crowd that is only still there, which is not forgotten for it', () => {
+    const node = new Node(2);
+    node.ask();
+    const crowd = Array.from({ length: 40 }, (_, i) => new Node(4000 + i));
+    for (const [i, one] of crowd.entries()) node.hear(one.ask(), `192.0.2.${i + 10}`);
+    node.advance(10_000);
+    for (const [i, one] of crowd.entries()) {
+      one.now = node.now;
+      one.machine.query(one.now, one.wallMs);
+      node.machine.handleDatagram(node.now, node.wallMs, source(`192.0.2.${i + 10}`), one.take().at(-1)!.bytes);
+    }
+    const newcomers = [1, 3, 4].map((seed) => new Node(seed));
+    for (const one of newcomers) {
+      one.now = node.now;
+      node.machine.handleDatagram(node.now, node.wallMs, source('192.0.2.250'), one.ask());
+    }
+    node.events.length = 0;
+    node.machine.handleTimeout(node.now);
+    node.take();
+    const seen = node.events.flatMap((event) => (event.type === 'seen' ? [event.noted] : []));
+    assert.deepEqual(seen.toSorted(), ['new', 'new', 'new', 'same']);
+  });
+
   it('the table of peers has a share for each host: one with a thousand keys does not push out the others', () => {
     const node = new Node(2, { maxPeers: 32 });
     node.ask();

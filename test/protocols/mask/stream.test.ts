@@ -5,6 +5,8 @@ import { describe, it } from 'node:test';
 
 import { type Bytes, concatBytes, encodeText, toHex } from '../../../src/base/bytes.ts';
 import { createSeededRandom } from '../../../src/base/seeded-random.ts';
+import { chacha20Poly1305 } from '#crypto';
+import { deriveMaskKey } from '../../../src/protocols/mask/key.ts';
 import { DatagramMask } from '../../../src/protocols/mask/datagram.ts';
 import {
   MAX_FRAME_PADDING_BYTES,
@@ -126,6 +128,27 @@ describe('a masked stream', () => {
       const changed = stream.slice();
       changed[i]! ^= 1 << (i % 8);
       assert.equal(unmasked(changed), 'failed');
+    }
+  });
+
+  it('a frame that promises more than a payload of 16 KiB or a padding of 1023 bytes fails by its lengths', () => {
+    for (const [payload, padding, expected] of [
+      [MAX_FRAME_PAYLOAD_BYTES, MAX_FRAME_PADDING_BYTES, 0],
+      [MAX_FRAME_PAYLOAD_BYTES + 1, 0, 'failed'],
+      [0, MAX_FRAME_PADDING_BYTES + 1, 'failed'],
+    ] as const) {
+      const salt = new Uint8Array(32).fill(3);
+      const lengths = Uint8Array.of(payload >> 8, payload & 255, padding >> 8, padding & 255);
+      const head = new Uint8Array(20);
+      chacha20Poly1305(deriveMaskKey(key, salt, 'initiator')).seal(
+        new Uint8Array(12),
+        new Uint8Array(0),
+        lengths,
+        head,
+        0,
+      );
+      const found = unmasked(concatBytes(salt, head));
+      assert.equal(found === 'failed' ? found : found.length, expected);
     }
   });
 

@@ -80,6 +80,9 @@ describe('messages of multicast DNS', () => {
     for (const name of ['c00c', 'c00d', 'c0ff', 'ffff', '0161c00c', '0161c00e', 'c0', '80', '40', '3f61']) {
       assert.equal(decodeMdns(record(fromHex(name))), undefined, name);
     }
+    // To a name that is good, and comes later.
+    assert.equal(decodeMdns(raw([2, 0, 0, 0], fromHex('c0120001000101610000010001'))), undefined);
+    assert.equal(decodeMdns(raw([2, 0, 0, 0], fromHex('01610000010001c00c00010001')))!.questions[1]!.name, 'a');
     // Two names that point at each other.
     assert.equal(decodeMdns(raw([2, 0, 0, 0], fromHex('c01200010001c00c00010001'))), undefined);
   });
