@@ -200,6 +200,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     const hooks = {
       ownAddrs: () => this.addrs,
       add: (candidate: Candidate) => this.add(candidate),
+      faultOf: (id: PeerId) => this.#peers.reaching.faultOf(id),
       connect: (id: PeerId, signal: AbortSignal) =>
         this.#withSession(id, { signal, timeoutMs: Infinity }, 'connect to', () => undefined, 'bootstrap'),
     };

@@ -162,6 +162,16 @@ export class Reaching {
     return [...this.#options.externalAddrs, ...own].slice(0, MAX_OWN_ADDRS);
   }
 
+  /** Why the attempts at a peer failed: what the peer said last, or else the last failure. */
+  faultOf(id: PeerId): { readonly fault: CandidateFault; readonly detail: string } | undefined {
+    const failed = this.explain(id)?.attempts.filter(({ result }) => result !== 'open') ?? [];
+    const telling = failed.findLast(({ result }) => CODES[result as FailureReason] !== undefined) ?? failed.at(-1);
+    if (telling === undefined) return undefined;
+    const { result, transport, addr, detail = '' } = telling;
+    const fault = FAULTS[result as FailureReason] ?? 'unreachable';
+    return { fault, detail: detail === '' ? `${transport}://${addr}` : detail };
+  }
+
   close(): void {
     this.#driver.stop();
     this.#abort.abort(new P2PError('closed', 'local', 'Cannot search: closed'));

@@ -1,6 +1,6 @@
 /** The sources that `openPeers` opens for the program: cache, LAN and contacts; and the start from them. */
 
-import { type Candidate, candidateFaultOf, type CandidateSource } from '../core/candidate.ts';
+import { type Candidate, type CandidateFault, candidateFaultOf, type CandidateSource } from '../core/candidate.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { bootstrap, type BootstrapFrom, type BootstrapRun } from '../discovery/bootstrap.ts';
 import { contacts } from '../discovery/contacts.ts';
@@ -40,7 +40,12 @@ export async function openSources(
     if (options.lan !== undefined && options.lan !== false) {
       const more = options.lan === true ? {} : options.lan;
       const lan = await openLan({ ...more, privateKey, networkName, addrs: ownAddrs, realm, network });
-      opened.push({ name: 'lan', source: lan, close: async () => lan[Symbol.asyncDispose]() });
+      opened.push({
+        name: 'lan',
+        source: lan,
+        timeoutMs: LAN_TIMEOUT_MS,
+        close: async () => lan[Symbol.asyncDispose](),
+      });
     }
     for (const [i, source] of resolved.sources.entries()) opened.push({ name: `source ${i + 1}`, source });
     if (options.contacts !== undefined) {
@@ -67,7 +72,12 @@ export interface StartHooks {
   add(candidate: Candidate): void;
   /** Connects to a peer as somebody to begin with. */
   connect(id: PeerId, signal: AbortSignal): Promise<void>;
+  /** Why the last attempts at a peer failed. */
+  faultOf(id: PeerId): { readonly fault: CandidateFault; readonly detail: string } | undefined;
 }
+
+/** How long the start waits for a LAN: queries leave at 0, 0.5 and 1.5 s. */
+const LAN_TIMEOUT_MS = 2000;
 
 /** Begins from the sources: dials one after the other until there are `minPeers`. */
 export function start(
@@ -88,11 +98,13 @@ export function start(
       await hooks.connect(id, signal);
       return { peer: id };
     } catch (error) {
+      const told = hooks.faultOf(id);
+      if (told !== undefined) return told;
       return { fault: candidateFaultOf(error), detail: error instanceof Error ? error.message : undefined };
     }
   };
   const { minPeers, blacklist } = options;
-  const from = sources.map(({ name, source }): BootstrapFrom => ({ name, source }));
+  const from = sources.map(({ name, source, timeoutMs }): BootstrapFrom => ({ name, source, timeoutMs }));
   return bootstrap({ sources: from, attempt, self, ownAddrs: hooks.ownAddrs, minPeers, blacklist, realm });
 }
 
