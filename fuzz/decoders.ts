@@ -53,6 +53,7 @@ import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
+import { feedPeersSession, peersPackets } from './peers-packets.ts';
 import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
 
 const stunServer = { ip: '192.0.2.1', port: 3478 };
@@ -228,6 +229,7 @@ export const DECODERS: readonly Target[] = [
       void verifyChain({ chain: [input], anchors: authorities, wallMs: 0, usage: 'server', serverName: 'a.test' }),
     oneIn: 4,
   },
+  { name: 'packets between connection managers', seeds: peersPackets, feed: feedPeersSession, oneIn: 10 },
   { name: 'TCP swarm frames', seeds: tcpStreams, feed: feedTcpSession, oneIn: 4 },
   { name: 'SPKI (DER)', seeds: spkis, feed: (input) => void decodeSpki(input) },
   { name: 'PKCS#8 (DER)', seeds: pkcs8s, feed: (input) => void decodePkcs8(input) },

@@ -3,7 +3,7 @@
  * granted. Source: docs/wire/peers.md §§3, 4, 5.
  */
 
-import { type Bytes, viewFrom } from '../../base/bytes.ts';
+import { type Bytes, copyMessage, viewFrom } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
 import { readVarint } from '../../base/varint.ts';
 import { ACK_BYTES, ACK_DELAY_MS, ACK_MESSAGES, MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';
@@ -108,7 +108,7 @@ export class Receiver {
     for (const { message, body } of entries) {
       this.#took(now, body.length);
       if (this.#incoming.takeNext(next)) this.#deliver(now, message, body);
-      else this.#ahead(now, next, { message, body });
+      else this.#ahead(now, next, { message, body: copyMessage(body) }); // A view would keep the whole bundle.
       if (!this.#owner.isOpen) return;
       next++;
     }

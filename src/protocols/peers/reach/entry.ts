@@ -55,6 +55,9 @@ export class Entry {
   startMs: Millis = 0;
   deadlineMs: Millis = 0;
   /** No candidates are awaited after this time. */
+  /** When the sources are asked again, and the pause after that. */
+  nextSearchMs: Millis = Infinity;
+  searchPauseMs = 0;
   searchUntilMs: Millis = 0;
   /** When the next round begins; Infinity for none. */
   nextRoundMs: Millis = Infinity;

@@ -32,6 +32,8 @@ import {
   type UnreachableReason,
 } from './types.ts';
 
+/** While attempts of a round run, sources are asked again after this time, then after twice as long: the peer may have moved. */
+const FIRST_SEARCH_PAUSE_MS = 1000;
 /** A connection that lasted this long was no failure: the next round after it begins at once. */
 const STABLE_MS = 10_000;
 /** Between two looks for a better path than by a relay. */
@@ -345,6 +347,13 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     entry.tried = [];
     entry.nextRoundMs = Infinity;
     this.#seek(entry, true);
+    entry.searchPauseMs = FIRST_SEARCH_PAUSE_MS;
+    this.#search(entry);
+  }
+
+  #search(entry: Entry): void {
+    entry.nextSearchMs = this.#now + entry.searchPauseMs;
+    entry.searchPauseMs *= 2;
     entry.searchUntilMs = this.#now + this.#limits.searchMs;
     this.#out.transmit({ type: 'search', id: entry.id });
   }
@@ -365,10 +374,14 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     if (now >= entry.nextRoundMs) this.#startRound(entry);
     let dueMs = Infinity;
     if (entry.isSeeking) {
+      if (entry.isFull && entry.attempts.size > 0 && now >= entry.nextSearchMs) this.#search(entry);
       const { hasPending, nextMs } = this.#dialer.launch(now, entry);
       const isOver = !hasPending && entry.attempts.size === 0 && now >= entry.searchUntilMs;
       if (isOver) this.#endRound(entry, entry.tried.length === 0 ? 'no_address' : 'all_failed');
-      else dueMs = Math.min(nextMs, entry.deadlineMs, later(now, entry.searchUntilMs));
+      else {
+        const searchMs = entry.isFull && entry.attempts.size > 0 ? later(now, entry.nextSearchMs) : Infinity;
+        dueMs = Math.min(nextMs, entry.deadlineMs, later(now, entry.searchUntilMs), searchMs);
+      }
     }
     if (!entry.isSeeking) this.#dialer.stopWaiting(entry);
     dueMs = Math.min(dueMs, entry.nextRoundMs);
