@@ -6,7 +6,7 @@ import { Mdns } from '../src/protocols/mdns/mdns.ts';
 import { decodeMdns, encodeMdns, readPtr, readSrv, readTxt } from '../src/protocols/mdns/message.ts';
 
 const random = createSeededRandom(1);
-const machine = new Mdns({
+const machine = new Mdns(0, {
   serviceType: '_shoal._udp.local',
   random: (length) => random.bytes(length),
   service: () => ({ port: 5000, txt: ['v=1', 'r0=AAAA'], ips: ['192.0.2.1', 'fe80::1'] }),

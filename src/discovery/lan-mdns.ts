@@ -70,7 +70,7 @@ export class LanMdns {
     this.#options = options;
     this.#ipv4 = ipv4;
     this.#ipv6 = ipv6;
-    this.#machine = new Mdns({
+    this.#machine = new Mdns(realm.nowMs(), {
       serviceType: SERVICE_TYPE,
       random: (length) => realm.random(length),
       service: (name) => this.#service(name),

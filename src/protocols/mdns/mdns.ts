@@ -9,7 +9,7 @@ import { type Bytes, toHex } from '../../base/bytes.ts';
 import { type SocketAddress } from '../../base/ip.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
-import { SourceBuckets } from '../../base/token-bucket.ts';
+import { SourceBuckets, TokenBucket } from '../../base/token-bucket.ts';
 import { Browser, type FoundInstance } from './browser.ts';
 import { decodeMdns, type DnsMessage, type DnsRecord, encodeMdns } from './message.ts';
 import { allRecords, isSameRecord, type MdnsService, serviceRecords, type ServiceRecords } from './records.ts';
@@ -55,6 +55,8 @@ const LABEL_BYTES = 16;
 const MAX_INTERFACES = 64;
 /** Messages of one IP that are read. */
 const PER_SOURCE = { perSecond: 50, burst: 100, maxSources: 1024 } as const;
+/** Messages that are read in all: each takes some 50 µs. */
+const IN_ALL = { perSecond: 500, burst: 500 } as const;
 /** RFC 6762 §8.1: after 15 conflicts within ten seconds it probes every five seconds. */
 const MAX_CONFLICTS = 15;
 const CONFLICTS_MS = 10_000;
@@ -73,12 +75,14 @@ export class Mdns implements Machine<MdnsTransmit, MdnsEvent> {
   /** Bounded by {@link MAX_INTERFACES}. */
   readonly #interfaces = new Map<string, OnInterface>();
   readonly #sources = new SourceBuckets(PER_SOURCE.perSecond, PER_SOURCE.burst, PER_SOURCE.maxSources);
+  readonly #all: TokenBucket;
   /** When the last conflicts were. Bounded by {@link MAX_CONFLICTS}. */
   readonly #conflicts: Millis[] = [];
   #label: string;
 
-  constructor(options: MdnsOptions) {
+  constructor(now: Millis, options: MdnsOptions) {
     this.#options = options;
+    this.#all = new TokenBucket(IN_ALL.perSecond, IN_ALL.burst, now);
     this.#label = this.#newLabel();
   }
 
@@ -125,7 +129,7 @@ export class Mdns implements Machine<MdnsTransmit, MdnsEvent> {
   handleDatagram(now: Millis, from: SocketAddress, interfaceName: string, bytes: Uint8Array): void {
     const on = this.#interfaces.get(interfaceName);
     if (on === undefined) return;
-    if (!this.#sources.take(now, from.ip)) {
+    if (!this.#sources.take(now, from.ip) || !this.#all.take(now)) {
       this.#outbox.event({ type: 'dropped', reason: 'mdns.rate_limited' });
       return;
     }

@@ -57,7 +57,7 @@ class Host {
     this.ip = `192.0.2.${n}`;
     this.service = { port: 5000 + n, txt: ['v=1', `n=${n}`], ips: [this.ip], ...service };
     const random = createSeededRandom(n);
-    this.machine = new Mdns({
+    this.machine = new Mdns(network.now, {
       serviceType: TYPE,
       random: (length) => random.bytes(length),
       service: () => this.service,
@@ -425,5 +425,13 @@ describe('a browser', () => {
     for (let i = 0; i < 1000; i++) host.hear(ask(TYPE, DNS_TYPE.PTR), '192.0.2.8');
     const limited = host.events.filter((event) => event.type === 'dropped' && event.reason === 'mdns.rate_limited');
     assert.equal(limited.length, 900);
+    host.events.length = 0;
+    network.advance(10_000);
+    for (let i = 0; i < 10_000; i++) {
+      network.advance(0.1);
+      host.handle(new Uint8Array(11), `192.0.2.${i % 250}`, 5353);
+    }
+    const read = host.events.filter((event) => event.type === 'dropped' && event.reason === 'malformed');
+    assert.ok(read.length <= 1001, String(read.length));
   });
 });
