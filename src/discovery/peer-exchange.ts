@@ -37,6 +37,7 @@ import {
 } from '../core/candidate.ts';
 import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
 import { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
+import { plainAddr } from './addr-text.ts';
 import { PeerBook } from './peer-book.ts';
 import {
   MAX_LIFETIME_MS,
@@ -93,9 +94,15 @@ const ANSWERED: ReadonlySet<CandidateFault> = new Set<CandidateFault>(['denied',
 const PROBE_TIMEOUT_MS = 5000;
 
 /** An address to try, in both forms. */
-interface Target<A extends Addr> {
+interface Target {
   readonly candidate: Candidate;
-  readonly addr: A;
+  readonly addr: Addr;
+}
+
+/** Whom to ask in a round; `candidate` where the exchange itself has chosen the address. */
+interface Visit<A extends Addr> {
+  readonly dst: A;
+  readonly candidate?: Candidate | undefined;
 }
 
 class Exchange<A extends Addr> implements PeerExchange<A> {
@@ -104,6 +111,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly #texts: TextAddrs<A>;
   readonly #options: PeerExchangeOptions<A>;
   readonly #addrs: () => readonly string[];
+  /** Whether the swarm's addresses are PeerIDs: it finds the way itself, and asks this exchange among others. */
+  readonly #isById: boolean;
+  /** Where this node is. */
+  readonly #places: () => readonly Addr[];
   readonly #lifetimeMs: number;
   readonly #maxAnswerBytes: number;
   readonly #everyMs: number;
@@ -142,6 +153,8 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       throw new TypeError(`Cannot take kind: expected 'node' or 'client', got ${describeValue(kind)}`);
     }
     this.#addrs = kind === 'client' ? () => [] : own;
+    this.#isById = swarm.tryParseAddr(peerIdOfKey(privateKey.publicKey)) !== undefined;
+    this.#places = this.#isById ? () => own().map(plainAddr) : () => swarm.localAddrs();
     this.#lifetimeMs = wholeNumber(options.lifetimeMs, 'lifetimeMs', 600_000, 1000, MAX_LIFETIME_MS);
     this.#maxAnswerBytes = wholeNumber(options.maxAnswerBytes, 'maxAnswerBytes', 65_536, 1024, 2 ** 24);
     this.#everyMs = quantity(options.everyMs, 'everyMs', Infinity, 100, Infinity);
@@ -188,7 +201,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   failed({ addr, reason }: FailedCandidate): void {
-    const parsed = ANSWERED.has(reason) ? this.#swarm.tryParseAddr(addr) : undefined;
+    const parsed = ANSWERED.has(reason) ? this.#parse(addr) : undefined;
     if (parsed !== undefined) this.#probes.reached(parsed);
   }
 
@@ -210,7 +223,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const { privateKey } = this.#options;
     const goodbye = signPeerRecord(privateKey, { addrs: [], issuedMs, lifetimeMs: this.#lifetimeMs, withdrawn: true });
     this[Symbol.dispose]();
-    const told = this.#someTargets(GOODBYE_ROUNDS * this.#fanOut).map(({ addr }) => this.#ask(addr, goodbye, options));
+    const told = this.#someAddrs(GOODBYE_ROUNDS * this.#fanOut).map(({ dst }) => this.#ask(dst, goodbye, options));
     await Promise.allSettled(told);
   }
 
@@ -223,7 +236,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
 
   #noteReached(id: PeerId, addr: string): void {
     this.#book.noteReached(id, addr);
-    const parsed = this.#swarm.tryParseAddr(addr);
+    const parsed = this.#parse(addr);
     if (parsed !== undefined) this.#probes.reached(parsed);
   }
 
@@ -242,6 +255,10 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     let answer: unknown;
     this.#callOut(() => (answer = ask()));
     return answer === true;
+  }
+
+  #parse(text: string): Addr | undefined {
+    return this.#isById ? plainAddr(text) : this.#swarm.tryParseAddr(text);
   }
 
   #wallMs(): number {
@@ -381,14 +398,14 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   /** Up to `most` addresses to try for a peer now, each noted as tried. */
-  #targets(id: PeerId, most: number): Target<A>[] {
+  #targets(id: PeerId, most: number): Target[] {
     const { realm } = this.#swarm;
-    const own = this.#swarm.localAddrs();
-    const targets: Target<A>[] = [];
+    const own = this.#places();
+    const targets: Target[] = [];
     if (!this.#mayKeep(id)) return targets;
     for (const candidate of this.#book.candidates(this.#wallMs(), id)) {
       if (targets.length >= most) break;
-      const addr = this.#swarm.tryParseAddr(candidate.addr);
+      const addr = this.#parse(candidate.addr);
       if (addr === undefined) continue;
       const { issuedMs } = this.#book.get(this.#wallMs(), id)!;
       const refusal =
@@ -404,38 +421,60 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   }
 
   /**
-   * One address each of some peers: up to two thirds of them peers that were not reached yet, because a node passes on a
-   * newcomer only after it has reached it. The one that was heard of last comes first, so that news spreads at once; all
-   * others are random.
+   * Some peers: up to two thirds of `most` are peers that were not reached yet, because a node passes on a newcomer only
+   * after it has reached it. The one that was heard of last comes first, so that news spreads at once; all others are
+   * random.
    */
-  #someTargets(most: number): Target<A>[] {
+  #somePeers(most: number): PeerId[] {
     const all = [...this.records];
     const isReached = ({ id, addrs }: PeerRecord): boolean => addrs.some((addr) => this.#book.isReached(id, addr));
     const latest = all.findLast((record) => !isReached(record));
     shuffle(this.#swarm.realm, all);
     const fresh = all.filter((record) => record !== latest && !isReached(record));
     if (latest !== undefined) fresh.unshift(latest);
-    const targets: Target<A>[] = [];
-    for (const { id } of [...fresh.slice(0, Math.ceil((2 * most) / 3)), ...all.filter(isReached)]) {
+    return [...fresh.slice(0, Math.ceil((2 * most) / 3)), ...all.filter(isReached)].map(({ id }) => id);
+  }
+
+  /** One address each of some peers, each noted as tried. */
+  #someTargets(most: number): Target[] {
+    const targets: Target[] = [];
+    for (const id of this.#somePeers(most)) {
       if (targets.length >= most) break;
       targets.push(...this.#targets(id, 1));
     }
     return targets;
   }
 
+  /** Whom to ask in a round. */
+  #someAddrs(most: number): Visit<A>[] {
+    if (!this.#isById) {
+      return this.#someTargets(most).flatMap(({ candidate }) => {
+        const dst = this.#swarm.tryParseAddr(candidate.addr);
+        return dst === undefined ? [] : [{ dst, candidate }];
+      });
+    }
+    // The swarm finds the way: by the addresses of this exchange that may be tried now, among others.
+    const known = this.#somePeers(most).filter((id) => this.#book.candidates(this.#wallMs(), id).length > 0);
+    return known.slice(0, most).flatMap((id) => {
+      const dst = this.#swarm.tryParseAddr(id);
+      return dst === undefined ? [] : [{ dst }];
+    });
+  }
+
   /** Exchanges with a peer whose address nobody has reached only after its probe. Never rejects. */
-  async #visit({ candidate, addr }: Target<A>): Promise<void> {
+  async #visit({ candidate, dst }: Visit<A>): Promise<void> {
     const { probe } = this.#options;
     try {
-      if (candidate.trust !== 'reached' && probe !== undefined) {
-        const what = (): string => `probe ${addr.text}`;
+      if (candidate !== undefined && candidate.trust !== 'reached' && probe !== undefined) {
+        const what = (): string => `probe ${dst.text}`;
         const answered = await this.#waits.wait<unknown>({ what, defaultTimeoutMs: PROBE_TIMEOUT_MS }, (wait) => {
-          probe(addr).then(wait.resolve, wait.reject);
+          probe(dst).then(wait.resolve, wait.reject);
         });
         if (answered !== true) return;
       }
-      await this.exchange(addr);
+      await this.exchange(dst);
     } catch (error) {
+      if (candidate === undefined) return;
       this.failed({ id: candidate.id, addr: candidate.addr, reason: candidateFaultOf(error) });
     }
   }
@@ -446,7 +485,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     const round = (): void => {
       this.#round = undefined;
       // A peer that does not answer is already noted as tried.
-      for (const target of this.#someTargets(this.#fanOut)) void this.#visit(target);
+      for (const visit of this.#someAddrs(this.#fanOut)) void this.#visit(visit);
       this.#armRound();
     };
     this.#round = clockOf(realm).setTimer(realm.nowMs() + this.#everyMs, round, { background: true });
