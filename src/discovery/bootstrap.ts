@@ -13,7 +13,7 @@ import {
   type ReachedCandidate,
 } from '../core/candidate.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
-import { assertRealm, type Realm } from '../core/realm.ts';
+import { assertRealm, type Realm, type Timer } from '../core/realm.ts';
 import { type ProbeRefusal, ProbeTargets } from '../net/probe-targets.ts';
 import {
   type AttemptOutcome,
@@ -27,7 +27,7 @@ import {
 } from '../protocols/bootstrap/bootstrap.ts';
 import { Driver } from '../runtime/driver.ts';
 import { later } from '../runtime/later.ts';
-import { systemRealm } from '../runtime/system-realm.ts';
+import { clockOf, systemRealm } from '../runtime/system-realm.ts';
 import { plainAddr, socketAddressIn } from './addr-text.ts';
 import { blacklistOf } from './blacklist.ts';
 
@@ -79,6 +79,13 @@ export interface BootstrapOptions {
    * IP, 256 in all
    */
   readonly targets?: ProbeTargets | undefined;
+  /**
+   * When it ends with fewer than `minPeers`, it begins again after this time, and after twice as much each time, up to ten
+   * minutes, until there are enough, or until it is disposed of: for a node that starts without a network. `ready` is the
+   * end of the first try. Keeps neither the process nor a virtual clock running.
+   * @default never
+   */
+  readonly retryAfterMs?: number | undefined;
   /** @default the system realm */
   readonly realm?: Realm | undefined;
   /** Called for each connected peer. */
@@ -96,6 +103,8 @@ export interface BootstrapRun extends Disposable {
 }
 
 const MAX_SOURCES = 16;
+const DEFAULT_MIN_PEERS = 3;
+const PROBES = { maxProbesPerIp: 8, maxProbes: 256 };
 /** UTF-16 units of an address text; longer ones are no addresses. */
 const MAX_ADDR_LENGTH = 512;
 
@@ -112,7 +121,53 @@ const REFUSALS: Readonly<Record<ProbeRefusal, string>> = {
  */
 export function bootstrap(options: BootstrapOptions): BootstrapRun {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  return new Run(options);
+  const retryAfterMs = quantity(options.retryAfterMs, 'retryAfterMs', Infinity, 100, Infinity);
+  return retryAfterMs === Infinity ? new Run(options) : new Repeated(options, retryAfterMs);
+}
+
+/** The longest pause between two tries. */
+const MAX_RETRY_MS = 600_000;
+
+/** Tries one after the other. They share what was tried of what others claim. */
+class Repeated implements BootstrapRun {
+  readonly first: Promise<BootstrapPeer | undefined>;
+  readonly ready: Promise<BootstrapResult>;
+  readonly #options: BootstrapOptions;
+  readonly #realm: Realm;
+  readonly #settleFirst: (peer: BootstrapPeer | undefined) => void;
+  #run: Run;
+  #timer: Timer | undefined;
+  #isOver = false;
+
+  constructor(options: BootstrapOptions, retryAfterMs: number) {
+    this.#options = { ...options, targets: options.targets ?? new ProbeTargets(PROBES) };
+    this.#run = new Run(this.#options);
+    this.#realm = options.realm ?? systemRealm;
+    const first = Promise.withResolvers<BootstrapPeer | undefined>();
+    [this.first, this.#settleFirst] = [first.promise, first.resolve];
+    this.ready = this.#run.ready;
+    this.#follow(retryAfterMs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#run[Symbol.dispose]();
+    this.#settleFirst(undefined);
+  }
+
+  #follow(pauseMs: number): void {
+    void this.#run.first.then((peer) => peer !== undefined && this.#settleFirst(peer));
+    void this.#run.ready.then(({ peers }) => {
+      const { minPeers = DEFAULT_MIN_PEERS } = this.#options;
+      if (this.#isOver || peers.length >= minPeers) return;
+      const again = (): void => {
+        this.#run = new Run(this.#options);
+        this.#follow(Math.min(2 * pauseMs, MAX_RETRY_MS));
+      };
+      this.#timer = clockOf(this.#realm).setTimer(this.#realm.nowMs() + pauseMs, again, { background: true });
+    });
+  }
 }
 
 class Run implements BootstrapRun {
@@ -147,14 +202,14 @@ class Run implements BootstrapRun {
     this.#options = options;
     this.#realm = realm;
     this.#ownAddrs = ownAddrs ?? (() => []);
-    this.#targets = options.targets ?? new ProbeTargets({ maxProbesPerIp: 8, maxProbes: 256 });
+    this.#targets = options.targets ?? new ProbeTargets(PROBES);
     this.#maxCandidates = wholeNumber(options.maxCandidates, 'maxCandidates', 256, 1, 4096);
     const first = Promise.withResolvers<BootstrapPeer | undefined>();
     const ready = Promise.withResolvers<BootstrapResult>();
     [this.first, this.#settleFirst] = [first.promise, first.resolve];
     [this.ready, this.#settleReady] = [ready.promise, ready.resolve];
     this.#machine = new Bootstrap(realm.nowMs(), {
-      minPeers: wholeNumber(options.minPeers, 'minPeers', 3, 1, 256),
+      minPeers: wholeNumber(options.minPeers, 'minPeers', DEFAULT_MIN_PEERS, 1, 256),
       staggerMs: quantity(options.staggerMs, 'staggerMs', 200, 0, 60_000),
       maxParallel: wholeNumber(options.maxParallel, 'maxParallel', 8, 1, 64),
       attemptTimeoutMs: quantity(options.attemptTimeoutMs, 'attemptTimeoutMs', 5000, 1, 600_000),

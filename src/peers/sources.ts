@@ -78,8 +78,10 @@ export interface StartHooks {
 
 /** How long the start waits for a LAN: queries leave at 0, 0.5 and 1.5 s. */
 const LAN_TIMEOUT_MS = 2000;
+/** The first pause before a start that found too few peers is repeated; the network may not have been there. */
+const RETRY_AFTER_MS = 5000;
 
-/** Begins from the sources: dials one after the other until there are `minPeers`. */
+/** Begins from the sources: dials one after the other until there are `minPeers`, again and again when there are fewer. */
 export function start(
   options: PeersOptions,
   resolved: ResolvedOptions,
@@ -105,7 +107,9 @@ export function start(
   };
   const { minPeers, blacklist } = options;
   const from = sources.map(({ name, source, timeoutMs }): BootstrapFrom => ({ name, source, timeoutMs }));
-  return bootstrap({ sources: from, attempt, self, ownAddrs: hooks.ownAddrs, minPeers, blacklist, realm });
+  const { ownAddrs } = hooks;
+  const retryAfterMs = RETRY_AFTER_MS;
+  return bootstrap({ sources: from, attempt, self, ownAddrs, minPeers, blacklist, realm, retryAfterMs });
 }
 
 /** All sources as those that are asked for a peer. */

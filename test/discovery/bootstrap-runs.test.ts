@@ -133,6 +133,55 @@ describe('a bootstrap', () => {
     await world.close();
   });
 
+  it('begins again after pauses that double, until there are enough peers: for a node that starts without a network', async () => {
+    const world = await open();
+    let isUp = false;
+    const tries: number[] = [];
+    const begin = world.realm.nowMs();
+    const run = bootstrap({
+      realm: world.realm,
+      minPeers: 1,
+      retryAfterMs: 5000,
+      sources: [{ name: 'cache', source: named('cache', [`${idOf(2)}@50.0.0.1:4000`]) }],
+      attempt: () => {
+        tries.push(world.realm.nowMs() - begin);
+        return Promise.resolve(isUp ? { peer: idOf(2) } : { fault: 'unreachable' });
+      },
+    });
+    const { peers } = await world.run(run.ready);
+    assert.deepEqual([peers, tries], [[], [0]]);
+    await world.advance(20_000);
+    assert.deepEqual(tries, [0, 5000, 15_000]);
+    isUp = true;
+    await world.advance(100_000);
+    assert.equal((await run.first)?.id, idOf(2));
+    assert.deepEqual(tries, [0, 5000, 15_000, 35_000]);
+    run[Symbol.dispose]();
+    await world.close();
+  });
+
+  it('ends its tries when it is disposed of, at any time', async () => {
+    for (const atMs of [0, 1000, 5000, 7000]) {
+      const world = await open();
+      let tries = 0;
+      const run = bootstrap({
+        realm: world.realm,
+        retryAfterMs: 5000,
+        sources: [{ name: 'cache', source: named('cache', [`${idOf(2)}@50.0.0.1:4000`]) }],
+        attempt: () => {
+          tries++;
+          return Promise.resolve({ fault: 'unreachable' });
+        },
+      });
+      await world.advance(atMs);
+      run[Symbol.dispose]();
+      const before = tries;
+      await world.advance(100_000);
+      assert.deepEqual([tries, await run.first], [before, undefined]);
+      await world.close();
+    }
+  });
+
   it('is misuse with wrong options', () => {
     const attempt = () => Promise.resolve({ fault: 'silent' as const });
     for (const options of [
@@ -149,6 +198,7 @@ describe('a bootstrap', () => {
     for (const options of [
       { minPeers: 0 },
       { staggerMs: -1 },
+      { retryAfterMs: 1 },
       { maxParallel: 65 },
       { maxCandidates: 0 },
       { sources: [{ name: 'x', source: named('x', []), timeoutMs: 0 }] },

@@ -113,6 +113,24 @@ describe('the start of openPeers', () => {
     await w.close();
   });
 
+  it('goes on looking when nobody answered: a contact that comes up later is found without the program doing anything', async () => {
+    const w = new PeersWorld({ seed: 35, trace: undefined });
+    const place = w.net.host();
+    const addr = `tcp://${idOf(2)}@${place.ip}:4000`;
+    const alice = await w.open(1, w.net.host(), { contacts: [addr], minPeers: 1 });
+    assert.deepEqual((await w.run(alice.ready)).peers, []);
+    await w.advance(60_000);
+    assert.deepEqual(alice.list(), []);
+    await w.open(2, place, { bind: '0.0.0.0:4000', transports: ['tcp'] });
+    // The fifth try is 75 s after the start.
+    await w.advance(25_000);
+    assert.deepEqual(
+      alice.list().map(({ id }) => id),
+      [idOf(2)],
+    );
+    await w.close();
+  });
+
   it('is ready after two seconds on a LAN where nobody is', async () => {
     const w = new PeersWorld({ seed: 34, trace: undefined });
     const alice = await w.open(1, w.net.host({ behind: w.net.lan() }), { lan: true });
