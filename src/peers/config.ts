@@ -221,7 +221,7 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   cache: text('a path', 4096),
   contacts: list(contact, MAX_CONTACTS),
   fallbackAfterMs: whole(0, MAX_TIME_MS),
-  minPeers: whole(0, 65_536),
+  minPeers: whole(0, 256),
   blacklist: list(text('a PeerID, an IP or an address', 512), MAX_CONTACTS),
   dialBack: flag,
   lan: either(

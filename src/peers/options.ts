@@ -69,7 +69,7 @@ export interface PeersOptions extends PendingLimits {
   readonly fallbackAfterMs?: number | undefined;
   /** Resolves the names of contacts. @default the system's resolver */
   readonly resolve?: ResolveName | undefined;
-  /** How many peers the start looks for. @default 3 */
+  /** How many peers the start looks for, at most 256; 0: none, peers are reached when they are wanted. @default 3 */
   readonly minPeers?: number | undefined;
   /** PeerIDs, IPs, prefixes and addresses that the start leaves out. @default none */
   readonly blacklist?: readonly string[] | undefined;
@@ -189,6 +189,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (options.lists !== undefined) lists.replace(options.lists);
   const policy = options.banPolicy ?? false;
   const pending = assertPendingLimits(options);
+  wholeNumber(options.minPeers, 'minPeers', 3, 0, 256);
   const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', 16 * MIB, 1, 2 ** 30);
   const windowBytes = pending.maxPendingBytes + maxMessageBytes;
   return {

@@ -196,7 +196,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   /** Begins from the sources. @param openAgain - opens own transports on another port */
   start(options: PeersOptions, openAgain: () => Promise<readonly TransportOptions[]>): void {
     this.#armMove(openAgain);
-    if (this.#sources.length === 0) return;
+    if (this.#sources.length === 0 || options.minPeers === 0) return;
     const hooks = {
       ownAddrs: () => this.addrs,
       add: (candidate: Candidate) => this.add(candidate),

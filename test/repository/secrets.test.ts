@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { SECRET_OPTIONS } from '../../src/base/checks.ts';
 import { chacha20Poly1305, ed25519PrivateKey, x25519PrivateKey } from '#crypto';
-import { parsePipeAddress } from '../../apps/cli/src/pipe/secret-gate.ts';
+import { parsePipeAddress } from '../../apps/cli/src/pipe/address.ts';
 import { decodeTicket } from '../../apps/cli/src/transfer/ticket.ts';
 import { sodiumAead } from '../../src/crypto/sodium.ts';
 import { peerExchange, signPeerRecord } from '../../src/discovery/index.ts';

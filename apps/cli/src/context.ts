@@ -50,6 +50,11 @@ export async function loadKey(path: string): Promise<PrivateKey> {
   }
 }
 
+/** The key that the user names, or a new one. */
+export async function keyOf({ key }: { readonly key?: string | undefined }): Promise<PrivateKey> {
+  return key === undefined ? generateKey() : loadKey(key);
+}
+
 /** Opens the stack that the options ask for; `bind` is where to when they do not say. */
 export function openStackOf(
   { realm, interrupt }: CommandContext,
@@ -59,7 +64,7 @@ export function openStackOf(
   const plan = planStack(options.stack);
   let key: Promise<PrivateKey> | undefined;
   const privateKey = (): Promise<PrivateKey> =>
-    (key ??= options.key === undefined ? Promise.resolve(generateKey()) : loadKey(options.key));
+    (key ??= keyOf(options));
   const context = { realm, bind: options.bind ?? bind, privateKey, preset: options.preset, signal: interrupt.signal };
   return openStack(plan, context, options.key !== undefined);
 }

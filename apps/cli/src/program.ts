@@ -72,18 +72,28 @@ function withStack(command: Command, bindDefault: string): Command {
     );
 }
 
-/** The options of commands that find their peers by PeerID. */
-function withPeers(command: Command): Command {
+/** The options of commands that reach their peers by PeerID. */
+function withNode(command: Command, lan?: boolean): Command {
   return common(command)
     .option('--network-name <NAME>', 'only nodes with this name connect (default: shoal)')
     .option('--key <FILE>', 'private key from `shoal keygen` (default: a new one)')
     .option('--bind <IP:PORT>', 'where to listen, with TCP and QUIC; port 0 is any (default: all addresses)')
-    .option('--contact <ADDR...>', 'peers to begin with: PeerID@host:port')
-    .option('--cache <FILE>', 'remember peers that can be dialled in this file')
-    .option('--config <FILE>', 'a JSON file with options, followed as it changes; options here come before it')
-    .option('--lan', 'find peers on the LAN')
+    .option('--lan', 'find peers on the LAN', lan)
     .option('--lan-port <N>', 'the UDP port of LAN queries (default: 5483)', whole(1, 65_535))
     .option('--broadcast <IP>', 'the broadcast address to use: 127.255.255.255 is this machine');
+}
+
+/** The same for commands that know whom they want. */
+function withKnownPeer(command: Command): Command {
+  return withNode(command, true).option('--no-lan', 'use the addresses that are known, and nothing else');
+}
+
+/** The same for commands that take part in a network. */
+function withNetwork(command: Command): Command {
+  return withNode(command)
+    .option('--contact <ADDR...>', 'peers to begin with: PeerID@host:port')
+    .option('--cache <FILE>', 'remember peers that can be dialled in this file')
+    .option('--config <FILE>', 'a JSON file with options, followed as it changes; options here come before it');
 }
 
 function withPayload(command: Command): Command {
@@ -199,18 +209,16 @@ export function createProgram(): Command {
       run(options, async (context) => (await import('./commands/bench.ts')).bench(context, addr, options)),
     );
 
-  common(program.command('send'))
+  withKnownPeer(program.command('send'))
     .description('Offer a file or a folder, and print the ticket with which others receive it, until Ctrl-C.')
     .argument('<FILE>', 'file or folder')
-    .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
-    .option('--key <FILE>', 'private key; with it and --bind, the same ticket comes again (default: a new key)')
     .option('--once', 'end when somebody has received everything')
-    .addHelpText('after', examples('send photos', 'send --once report.pdf'))
+    .addHelpText('after', examples('send photos', 'send --once report.pdf', 'send --key alice.pem photos'))
     .action((file: string, options: SendFileOptions) =>
       run(options, async (context) => (await import('./commands/send.ts')).send(context, file, options)),
     );
 
-  common(program.command('receive'))
+  withKnownPeer(program.command('receive'))
     .description('Receive what a ticket promises, checked by hash; goes on where it was interrupted.')
     .argument('<TICKET>', 'the line that `shoal send` prints')
     .option('--out <DIR>', 'folder to write to, made if it is not there (default: the current one)')
@@ -222,13 +230,11 @@ export function createProgram(): Command {
       run(options, async (context) => (await import('./commands/receive.ts')).receive(context, ticket, options)),
     );
 
-  common(program.command('pipe'))
+  withKnownPeer(program.command('pipe'))
     .description('Join standard input and output of two machines, or TCP ports in either direction, until Ctrl-C.')
     .argument('[ADDR]', 'the address that the other `shoal pipe` prints (default: wait for one)', address)
     .option('--listen-tcp <[IP:]PORT>', 'carry connections to this TCP port to the other side')
     .option('--connect-tcp <[IP:]PORT>', 'carry what comes from the other side to this TCP port')
-    .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
-    .option('--key <FILE>', 'private key (default: a new one)')
     .addHelpText(
       'after',
       examples(
@@ -242,12 +248,10 @@ export function createProgram(): Command {
       run(options, async (context) => (await import('./commands/pipe.ts')).pipe(context, addr, options)),
     );
 
-  common(program.command('chat'))
+  withKnownPeer(program.command('chat'))
     .description('Talk in a room of named peers: lines from standard input go to everybody, until Ctrl-C.')
     .option('--name <NAME>', 'what others see', process.env['USER'] ?? process.env['USERNAME'] ?? 'somebody')
     .option('--join <ADDR>', 'enter the room of this peer (default: open one)', address)
-    .option('--bind <IP:PORT>', 'where the socket binds to (default: any port, reached from everywhere)')
-    .option('--key <FILE>', 'private key (default: a new one)')
     .addHelpText('after', examples('chat --name alice', "chat --name bob --join '<PeerID>@192.168.1.5:5000'"))
     .action((options: ChatOptions) =>
       run(options, async (context) => (await import('./commands/chat.ts')).chat(context, options)),
@@ -281,7 +285,7 @@ export function createProgram(): Command {
       run(options, async (context) => (await import('./commands/discover.ts')).discover(context, options)),
     );
 
-  withPeers(program.command('peers'))
+  withNetwork(program.command('peers'))
     .description('Take part in a network, and show its peers: path, round trip, since when, messages. Until Ctrl-C.')
     .option('--maintain <PEERID...>', 'keep connections with these peers')
     .addHelpText(
@@ -296,7 +300,7 @@ export function createProgram(): Command {
       run(options, async (context) => (await import('./commands/peers.ts')).peers(context, options)),
     );
 
-  withPeers(program.command('explain'))
+  withNetwork(program.command('explain'))
     .description('Connect to a peer, and tell which addresses were tried, what came of it, and what would help.')
     .argument('<PEERID>', 'the peer', address)
     .option('--timeout <MS>', 'give up after so many milliseconds', whole(1, 86_400_000), 15_000)

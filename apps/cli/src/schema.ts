@@ -108,7 +108,6 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   joined: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
   left: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
   message: { commands: ['chat'], fields: { id: 'string', name: 'string', text: 'string' } },
-  clock_differs: { commands: ['chat'], fields: { id: 'string?', differenceMs: 'number' } },
   said: { commands: ['chat'], fields: { text: 'string', told: 'number' } },
   nat_path: {
     commands: ['nat'],

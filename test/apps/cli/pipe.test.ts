@@ -7,14 +7,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
-import { openEndpoint } from 'shoal/endpoint';
+import { encodeText } from 'shoal/bytes';
 import { peerIdOfKey } from 'shoal/keys';
+import { openPeers } from 'shoal/peers';
 import { testKey } from 'shoal/testing';
-import {
-  MAX_STRANGERS_PER_SOURCE,
-  formatPipeAddress,
-  parsePipeAddress,
-} from '../../../apps/cli/src/pipe/secret-gate.ts';
+import { formatPipeAddress, parsePipeAddress } from '../../../apps/cli/src/pipe/address.ts';
 import { assertFails, shoal, spawnShoal, startShoal } from './command.ts';
 
 const LOOPBACK = ['--bind', '127.0.0.1:0'];
@@ -110,22 +107,39 @@ describe('shoal pipe', { concurrency: 2 }, () => {
     assert.equal((await waiting.interrupt()).code, 0);
   });
 
-  it('lets the owner in at once while strangers wait for their turn', async () => {
+  it('lets the owner in at once while strangers ask and open streams without the secret', async () => {
     await using waiting = startShoal('pipe', ...LOOPBACK);
     const address = parsePipeAddress(String((await waiting.next('pipe'))['addr']));
-    await using strangers = await openEndpoint({ bind: '127.0.0.1:0', pool: false });
-    const dst = { addr: address.place, expect: address.id };
-    const held = [];
-    for (let i = 0; i < MAX_STRANGERS_PER_SOURCE + 8; i++) held.push(await strangers.connect(dst));
-    // The oldest of the busiest source go; the others are still there.
-    for (const each of held.slice(0, 8))
-      assert.match((await each.closed).reason, /too many connections without the secret/);
-    assert.equal(held.slice(8).filter(({ closeReason }) => closeReason === undefined).length, MAX_STRANGERS_PER_SOURCE);
+    const ends: Promise<unknown>[] = [];
+    await using strangers = new AsyncDisposableStack();
+    for (let i = 0; i < 16; i++) {
+      const stranger = strangers.use(
+        await openPeers({ privateKey: testKey(100 + i), bind: '127.0.0.1:0', kind: 'client', dialBack: false }),
+      );
+      const { id, place: addr } = address;
+      stranger.add({ id, addr, source: 'test', trust: 'given', seenMs: 0, expiresMs: Infinity });
+      const dst = stranger.parseAddr(id);
+      for (const guess of ['', 'done', 'A'.repeat(22)])
+        await assert.rejects(stranger.ask(dst, encodeText(guess)), { code: 'refused' });
+      const stream = await stranger.openStream(id);
+      ends.push(assert.rejects(stream.readable.getReader().read(), { code: 'refused' }));
+      await stream.writable.getWriter().write(Uint8Array.of(0));
+    }
+    await Promise.all(ends);
     waiting.process.stdin!.end();
     const owner = await shoal(['pipe', formatPipeAddress(address)], 'hello');
     assert.equal(owner.stderr, '');
     assert.equal(owner.code, 0);
-    for (const each of held.slice(9)) assert.match((await each.closed).reason, /in use|wrong secret|too many/);
+  });
+
+  it('finds the other side again on the LAN when its address is stale', async () => {
+    const lan = ['--broadcast', '127.255.255.255', '--lan-port', '42110'];
+    await using waiting = startShoal('pipe', ...LOOPBACK, ...lan);
+    const address = parsePipeAddress(String((await waiting.next('pipe'))['addr']));
+    waiting.process.stdin!.end();
+    const owner = await shoal(['pipe', formatPipeAddress({ ...address, place: '127.0.0.1:9' }), ...LOOPBACK, ...lan], 'hello');
+    assert.equal(owner.stderr, '');
+    assert.equal(owner.code, 0);
   });
 
   it('shows the greeting of a server that speaks first, and reports a refused port', async () => {

@@ -15,10 +15,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { encodeText, fromHex } from 'shoal/bytes';
-import { systemRealm } from 'shoal';
 import { testKey } from 'shoal/testing';
 import { peerIdOfKey } from 'shoal/keys';
-import { openQuicSwarm } from 'shoal/quic';
+import { openPeers } from 'shoal/peers';
 import { type Manifest, decodeManifest, encodeManifest } from '../../../apps/cli/src/transfer/manifest.ts';
 import { decodeRequest, encodeRequest } from '../../../apps/cli/src/transfer/messages.ts';
 import { makeOffer } from '../../../apps/cli/src/transfer/offer.ts';
@@ -58,17 +57,16 @@ async function stallingSender(
     () => undefined,
     () => noProgress,
   );
-  const swarm = await openQuicSwarm({ realm: systemRealm, bind: '127.0.0.1:0', privateKey });
+  const peers = await openPeers({ bind: '127.0.0.1:0', privateKey });
   const { promise, resolve } = Promise.withResolvers<void>();
-  swarm.serve(async ({ payload }) => {
+  peers.serve(async ({ payload }) => {
     const request = decodeRequest(payload);
     if (request.type === 'read' && request.file > 0 && request.offset >= stallAt) await promise;
     return offer.answer(payload, () => undefined);
   });
-  const addrs = swarm.localAddrs().map(({ inner }) => inner.text);
-  const id = peerIdOfKey(privateKey.publicKey);
-  const ticket = encodeTicket({ id, secret: offer.secret, hash: offer.hash, addrs });
-  return { ticket, goOn: resolve, [Symbol.asyncDispose]: () => swarm.close() };
+  const addrs = peers.addrs.map((addr) => addr.slice(addr.indexOf('@') + 1));
+  const ticket = encodeTicket({ id: peers.id, secret: offer.secret, hash: offer.hash, addrs });
+  return { ticket, goOn: resolve, [Symbol.asyncDispose]: () => peers.close() };
 }
 
 describe('shoal send and receive', { concurrency: 2 }, () => {
@@ -162,6 +160,26 @@ describe('shoal send and receive', { concurrency: 2 }, () => {
     assert.equal((await again.next('ticket'))['ticket'], sender.ticket);
     assert.equal((await receiver.next('received'))['bytes'], 96 * 1024 * 1024);
     assert.equal(hashOf(path.join(to, 'large')), hashOf(file));
+  });
+
+  it('find a sender that was started again with its key, on another port, by the old ticket', async () => {
+    const [from, to] = [newFolder(), newFolder()];
+    const file = path.join(from, 'file');
+    const key = path.join(from, 'key.pem');
+    writeFileSync(file, randomBytes(300_000));
+    await shoal(['keygen', '--out', key]);
+    const lan = ['--broadcast', '127.255.255.255', '--lan-port', '42111'];
+    const before = await sending(file, '--key', key, ...lan);
+    await before[Symbol.asyncDispose]();
+    await using sender = await sending(file, '--key', key, ...lan);
+    const [old, now] = [decodeTicket(before.ticket), decodeTicket(sender.ticket)];
+    assert.notDeepEqual(old.addrs, now.addrs);
+    assert.deepEqual([old.id, old.secret, old.hash], [now.id, now.secret, now.hash]);
+    const args = ['receive', before.ticket, '--bind', '127.0.0.1:0', '--out', to];
+    assertFails(await shoal([...args, '--no-lan', '--timeout', '500']), 1, /the sender does not answer/);
+    const received = await shoal([...args, ...lan]);
+    assert.equal(received.code, 0, received.stderr);
+    assert.equal(hashOf(path.join(to, 'file')), hashOf(file));
   });
 
   it('refuse what a changed file, a spoilt part and a wrong secret would bring', async () => {

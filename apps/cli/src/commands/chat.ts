@@ -1,70 +1,55 @@
 /** `shoal chat`: a room of named peers; each line goes to all members. */
 
 import { createInterface } from 'node:readline';
-import { type Addr, type SecureAskSwarm } from 'shoal';
-import { generateKey } from 'shoal/keys';
-import { openQuicSwarm } from 'shoal/quic';
-import { Room, type RoomEvent } from '../chat/room.ts';
-import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../context.ts';
+import { ProvenAddrs, Room, type RoomEvent } from '../chat/room.ts';
+import { type CommandContext } from '../context.ts';
 import { asUsage } from '../failure.ts';
+import { addPlaces, APART, type NodeOptions, openPeersOf, parsePlace, placesOf } from '../open-peers.ts';
 
 /** Options of `shoal chat`. */
-export interface ChatOptions extends CommonOptions {
+export interface ChatOptions extends NodeOptions {
   readonly name: string;
   readonly join?: string | undefined;
-  readonly bind?: string | undefined;
-  readonly key?: string | undefined;
 }
 
 /** Characters of a PeerID that are shown beside a name, since anybody can take any name. */
 const SHOWN_ID = 8;
 
 /** Chats until Ctrl-C or the end of standard input. */
-export async function chat({ output, interrupt, realm }: CommandContext, options: ChatOptions): Promise<void> {
-  const { join, name } = options;
+export async function chat(context: CommandContext, options: ChatOptions): Promise<void> {
+  const { output, interrupt, realm } = context;
+  const { name } = options;
   const { signal } = interrupt;
-  const privateKey = options.key === undefined ? generateKey() : await loadKey(options.key);
-  const bind = options.bind ?? (join === undefined ? '0.0.0.0:0' : bindFor(join));
-  const quic = await openQuicSwarm({ realm, bind, privateKey, signal });
-  // Addresses come from this swarm's own parseAddr and localAddrs only.
-  const swarm = quic as unknown as SecureAskSwarm<Addr>;
-  await using opened = new AsyncDisposableStack();
-  opened.defer(() => swarm.close());
+  const host = options.join === undefined ? undefined : parsePlace(options.join, 'join');
+  const proven = new ProvenAddrs();
+  await using peers = await openPeersOf(context, options, { ...APART, idleTimeoutMs: Infinity, sources: [proven] });
   const show = (event: RoomEvent): void => {
-    if (event.event === 'clock_differs') {
-      const who = event.id === undefined ? '' : `[${event.id.slice(0, SHOWN_ID)}] `;
-      const minutes = Math.max(1, Math.round(Math.abs(event.differenceMs) / 60_000));
-      const way = event.differenceMs > 0 ? 'ahead' : 'behind';
-      output.show(
-        event,
-        `${who}the other side's clock differs by about ${minutes} ${minutes === 1 ? 'minute' : 'minutes'} (it is ${way}): the two of you cannot meet until both are right`,
-      );
-      return;
-    }
     const { member, ...rest } = event;
     // In front and always as long, so that no name can take its place.
     const who = `[${member.id.slice(0, SHOWN_ID)}] ${member.name}`;
     const line = event.event === 'message' ? `${who}: ${event.text}` : `${who} has ${event.event}`;
     output.show({ ...rest, id: member.id, name: member.name }, line);
   };
-  const room = asUsage(
+  await using room = asUsage(
     'Cannot chat',
-    () => new Room({ swarm, privateKey, name, onEvent: show, behind: () => output.behind() }),
+    () => new Room({ peers, proven, name, onEvent: show, behind: () => output.behind() }),
   );
-  opened.use(room);
-  if (join !== undefined) await room.join(asUsage('Cannot join', () => swarm.parseAddr(join)));
+  if (host !== undefined) {
+    addPlaces(peers, realm, host.id, [host.place], 'address');
+    await room.join(host.id);
+  }
 
-  const [addr] = swarm.localAddrs();
-  const command = `shoal chat --name NAME --join '${addr?.text}'`;
+  const addr = `${peers.id}@${placesOf(peers)[0]}`;
+  const command = `shoal chat --name NAME --join '${addr}'`;
   output.show(
-    { event: 'room', addr: addr?.text, members: room.members.length, command },
+    { event: 'room', addr, members: room.members.length, command },
     `Others join with:  ${command}`,
   );
   // Lines that are closed before somebody reads them never end.
   if (signal.aborted) return;
   const lines = createInterface({ input: process.stdin });
   signal.addEventListener('abort', () => lines.close());
-  void swarm.closed.then(() => lines.close());
+  void peers.closed.then(() => lines.close());
   for await (const line of lines) {
     if (line.trim() === '') continue;
     try {

@@ -1,51 +1,42 @@
-/** `shoal pipe`: standard input and output of two machines, or TCP ports in either direction, through QUIC. */
+/** `shoal pipe`: standard input and output of two machines, or TCP ports in either direction, on streams between two peers. */
 
 import { type AddressInfo } from 'node:net';
-import { encodeText } from 'shoal/bytes';
-import { type QuicConnection, type Endpoint, openEndpoint } from 'shoal/endpoint';
-import { generateKey } from 'shoal/keys';
-import { type CommandContext, type CommonOptions, bindFor, loadKey } from '../context.ts';
+import { P2PError, type PeerId, Refusal } from 'shoal';
+import { encodeText, equalBytes } from 'shoal/bytes';
+import { type Peers, type PeerStream } from 'shoal/peers';
+import { type CommandContext } from '../context.ts';
 import { Failure } from '../failure.ts';
+import { addPlaces, APART, type NodeOptions, openPeersOf, placesOf } from '../open-peers.ts';
 import { standardOutput } from '../standard-streams.ts';
-import {
-  SecretGate,
-  type AdmittedConnection,
-  type PipeAddress,
-  SECRET_BYTES,
-  formatPipeAddress,
-  showSecret,
-  parsePipeAddress,
-  refuse,
-} from '../pipe/secret-gate.ts';
-import {
-  MAX_TCP_CONNECTIONS,
-  type PipeStream,
-  type Tally,
-  connectTcp,
-  join,
-  listenTcp,
-  tcpPlace,
-} from '../pipe/flow.ts';
+import { type PipeAddress, SECRET_BYTES, formatPipeAddress, isSecret, parsePipeAddress } from '../pipe/address.ts';
+import { type Tally, announce, connectTcp, join, listenTcp, tcpPlace } from '../pipe/flow.ts';
 
 /** Options of `shoal pipe`. */
-export interface PipeOptions extends CommonOptions {
-  readonly bind?: string | undefined;
-  readonly key?: string | undefined;
+export interface PipeOptions extends NodeOptions {
   readonly listenTcp?: string | undefined;
   readonly connectTcp?: string | undefined;
 }
 
-/** Keeps an idle pipe open: NATs forget mappings after 30 s or more. */
-const KEEP_ALIVE_MS = 10_000;
-/** The other side may write to a slow disk. */
-const PARTING_MS = 600_000;
+/** What a side tells once it has written everything that came. */
+const DONE = encodeText('done');
+/** How long that may take to be acknowledged: at the other side nothing waits before it. */
+const PARTING_MS = 10_000;
+/** Why the session ends when the other side has ended in order. */
+const CLOSED = 'the peer ended it: closed';
+/** How long the waiting side may take to look at a secret, the way there included. */
+const SHOW_TIMEOUT_MS = 15_000;
 
 /** Opens one end; without an address it waits for the other. */
 export async function pipe(context: CommandContext, addr: string | undefined, options: PipeOptions): Promise<void> {
   if (options.listenTcp !== undefined) tcpPlace(options.listenTcp, '--listen-tcp');
   if (options.connectTcp !== undefined) tcpPlace(options.connectTcp, '--connect-tcp');
   const target = addr === undefined ? undefined : parsePipeAddress(addr);
-  await using end = await PipeEnd.open(context, target, options);
+  await using peers = await openPeersOf(context, options, {
+    ...APART,
+    idleTimeoutMs: Infinity,
+    ...(target === undefined ? {} : { kind: 'client', accept: ({ id }) => id === target.id }),
+  });
+  const end = new PipeEnd(context, options, peers);
   try {
     await (target === undefined ? end.wait() : end.dial(target));
   } catch (error) {
@@ -55,112 +46,114 @@ export async function pipe(context: CommandContext, addr: string | undefined, op
   end.report();
 }
 
-class PipeEnd implements AsyncDisposable {
+class PipeEnd {
   readonly #context: CommandContext;
   readonly #options: PipeOptions;
-  readonly #endpoint: Endpoint;
+  readonly #peers: Peers;
   readonly #tally: Tally = { sentBytes: 0, receivedBytes: 0 };
-  /** Where ports that are listened on lead to; the last one that came in. */
-  #connection: QuicConnection | undefined;
+  /** Who has shown the secret; the last one is where ports that are listened on lead to. Bounded by the peers of the node. */
+  readonly #admitted = new Set<PeerId>();
+  /** Without TCP ports: the stream of the pipe, once the other side has opened it. */
+  readonly #first = Promise.withResolvers<PeerStream>();
+  /** The other side: the one that was dialled, or has opened the stream. */
+  #partner: PeerId | undefined;
+  /** Resolves when the other side has written everything. */
+  readonly #done = Promise.withResolvers<void>();
+  /** Resolves with why the session with the other side has ended. */
+  readonly #lost = Promise.withResolvers<string>();
 
-  private constructor(context: CommandContext, options: PipeOptions, endpoint: Endpoint) {
+  constructor(context: CommandContext, options: PipeOptions, peers: Peers) {
     this.#context = context;
     this.#options = options;
-    this.#endpoint = endpoint;
-  }
-
-  static async open(context: CommandContext, target: PipeAddress | undefined, options: PipeOptions): Promise<PipeEnd> {
-    const { realm, interrupt } = context;
-    const privateKey = options.key === undefined ? generateKey() : await loadKey(options.key);
-    const bind = options.bind ?? (target === undefined ? '0.0.0.0:0' : bindFor(target.place));
-    const { signal } = interrupt;
-    const endpoint = await openEndpoint({
-      realm,
-      bind,
-      privateKey,
-      signal,
-      keepAliveMs: KEEP_ALIVE_MS,
-      maxBidiStreams: MAX_TCP_CONNECTIONS,
+    this.#peers = peers;
+    peers.onStream((stream) => this.#streamOpened(stream));
+    peers.listen(({ src, payload }) => {
+      if (src.id === this.#partner && equalBytes(payload, DONE)) this.#done.resolve();
     });
-    return new PipeEnd(context, options, endpoint);
+    void this.#watch();
   }
 
   /** Waits for others, and serves them until it is over. */
   async wait(): Promise<void> {
     const { output, realm, interrupt } = this.#context;
-    const { signal } = interrupt;
     const secret = Buffer.from(realm.random(SECRET_BYTES)).toString('base64url');
-    const id = this.#endpoint.peerId;
-    const [place] = this.#endpoint.localAddrs();
-    const text = formatPipeAddress({ id, place: place!.text, secret });
+    this.#peers.serve(({ src, payload }) => this.#answer(src.id, payload, secret));
     await this.#listenTcp();
+    const text = formatPipeAddress({ id: this.#peers.id, place: placesOf(this.#peers)[0]!, secret });
     const command = `shoal pipe '${text}'`;
     output.show({ event: 'pipe', addr: text, command });
     if (!output.json) output.note(`On the other machine:  ${command}`);
-    if (this.#forwards) {
-      const gate = new SecretGate(secret, signal, (admitted) => void this.#letIn(admitted));
-      await this.#receiveAll(gate);
-      return;
-    }
-    const { promise: first, resolve, reject } = Promise.withResolvers<readonly [QuicConnection, PipeStream]>();
-    const gate = new SecretGate(secret, signal, ({ connection, streams }) => {
-      first.then(
-        ([winner]) => (winner === connection ? undefined : refuse(connection, 'in use')),
-        () => undefined,
-      );
-      streams.next().then(
-        ({ value: stream }) =>
-          stream?.send !== undefined && resolve([connection, { send: stream.send, receive: stream.receive }]),
-        () => undefined,
-      );
-    });
-    this.#receiveAll(gate).then(() => reject(new Failure('the endpoint has closed')), reject);
-    const [connection, stream] = await first;
-    gate.close();
-    await this.#stdio(connection, stream);
-  }
-
-  async #receiveAll(gate: SecretGate): Promise<void> {
-    const { signal } = this.#context.interrupt;
-    for await (const connection of this.#endpoint.connections({ signal })) void gate.receive(connection);
+    const over = Promise.race([this.#peers.closed, interrupt.fired]).then(() => undefined);
+    const stream = await Promise.race([this.#first.promise, over]);
+    if (stream !== undefined) await this.#stdio(stream, false);
   }
 
   /** Connects to one that waits. */
   async dial({ id, place, secret }: PipeAddress): Promise<void> {
-    const { output, interrupt } = this.#context;
+    const { output, realm, interrupt } = this.#context;
     const { signal } = interrupt;
-    const connection = await this.#endpoint.connect({ addr: place, expect: id }, { signal });
-    await showSecret(connection, secret, signal);
+    const peers = this.#peers;
+    addPlaces(peers, realm, id, [place], 'address');
+    this.#partner = id;
+    this.#admitted.add(id);
+    try {
+      await peers.ask(peers.parseAddr(id), encodeText(secret), { signal, timeoutMs: SHOW_TIMEOUT_MS });
+    } catch (error) {
+      if (signal.aborted || !P2PError.is(error, 'refused')) throw error;
+      throw new Failure('Cannot pipe: the other side does not know this address, or is in use', { cause: error });
+    }
     output.show({ event: 'connected', peer: id });
-    this.#connection = connection;
     if (!this.#forwards) {
-      await this.#stdio(connection, await connection.openBi({ signal }));
+      await this.#stdio(await announce(await peers.openStream(id, { signal })), true);
       return;
     }
     await this.#listenTcp();
-    await this.#forward(connection, connection.streams({ signal }));
-    if (signal.aborted) return;
-    const closed = await connection.closed;
-    if (!closed.benign) throw new Failure(`The pipe has broken: ${closed.by}`);
+    const lost = await Promise.race([this.#lost.promise, interrupt.fired]);
+    if (lost !== undefined && lost !== CLOSED) throw new Failure(`The pipe has broken: ${lost}`);
   }
 
   report(): void {
     this.#context.output.show({ event: 'closed', ...this.#tally });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#endpoint.close();
-  }
-
   get #forwards(): boolean {
     return this.#options.listenTcp !== undefined || this.#options.connectTcp !== undefined;
   }
 
-  async #stdio(connection: QuicConnection, stream: PipeStream): Promise<void> {
-    const { signal } = this.#context.interrupt;
+  /** @throws {Refusal} for a wrong secret, and when another peer has the pipe. */
+  #answer(from: PeerId, message: Uint8Array, secret: string): Uint8Array {
+    if (this.#partner !== undefined || !isSecret(message, secret)) throw new Refusal('not for you');
+    // The last one stands at the end.
+    this.#admitted.delete(from);
+    this.#admitted.add(from);
+    this.#context.output.show({ event: 'connected', peer: from });
+    return new Uint8Array();
+  }
+
+  #streamOpened(stream: PeerStream): void {
+    const { connectTcp: to } = this.#options;
+    const { output, interrupt } = this.#context;
+    if (!this.#admitted.has(stream.peer)) stream.reset();
+    else if (!this.#forwards && this.#partner === undefined) {
+      this.#partner = stream.peer;
+      this.#first.resolve(stream);
+    } else if (to === undefined) stream.reset();
+    else {
+      const note = (line: string): void => output.note(line);
+      void connectTcp(to, stream, { note, tally: this.#tally, signal: interrupt.signal });
+    }
+  }
+
+  async #stdio(stream: PeerStream, opener: boolean): Promise<void> {
+    const { signal, fired } = this.#context.interrupt;
+    const peers = this.#peers;
     try {
-      await join(stream, process.stdin, standardOutput.writable, this.#tally, signal);
-      await this.#partTogether(connection);
+      await join(stream, opener, process.stdin, standardOutput.writable, this.#tally, signal);
+      // A session takes what was not read with it, so neither side ends before the other has written everything.
+      await peers.tell(peers.parseAddr(stream.peer), DONE, { signal });
+      const lost = await Promise.race([this.#done.promise, this.#lost.promise, fired]);
+      if (lost !== undefined) throw new Failure('the other side has ended before it had written everything');
+      await peers.drain({ timeoutMs: PARTING_MS }).catch(() => undefined);
     } catch (error) {
       if (signal.aborted) return;
       const why = error instanceof Error ? error.message : String(error);
@@ -168,39 +161,13 @@ class PipeEnd implements AsyncDisposable {
     }
   }
 
-  /** A connection takes what was not read with it, so neither side ends it before the other has written everything. */
-  async #partTogether(connection: QuicConnection): Promise<void> {
-    const { signal } = this.#context.interrupt;
-    await using messages = connection.messages({ signal, timeoutMs: PARTING_MS });
-    const [{ done }] = await Promise.all([
-      messages.next(),
-      connection.send(encodeText('done'), { signal, acked: true }),
-    ]);
-    if (done === true) throw new Failure('the other side has ended before it had written everything');
-  }
-
-  async #letIn({ connection, streams }: AdmittedConnection): Promise<void> {
-    this.#context.output.show({ event: 'connected', peer: connection.peerId });
-    this.#connection = connection;
-    await this.#forward(connection, streams);
-  }
-
-  /** Carries each stream that the other side opens to the port that `--connect-tcp` names. */
-  async #forward(connection: QuicConnection, streams: ReturnType<QuicConnection['streams']>): Promise<void> {
-    const { connectTcp: to } = this.#options;
-    const note = (line: string): void => this.#context.output.note(line);
-    const { signal } = this.#context.interrupt;
-    try {
-      for await (const { receive, send } of streams) {
-        if (to === undefined || send === undefined) {
-          receive.stop();
-          send?.reset();
-        } else void connectTcp(to, { receive, send }, { note, tally: this.#tally, signal });
-      }
-    } catch {
-      // The connection is over, or the user has had enough; the side that dialled finds out which.
+  /** Who has gone shows the secret again. */
+  async #watch(): Promise<void> {
+    for await (const change of this.#peers.changes()) {
+      if (change.type !== 'lost') continue;
+      this.#admitted.delete(change.id);
+      if (change.id === this.#partner) this.#lost.resolve(change.reason);
     }
-    if (this.#connection === connection) this.#connection = undefined;
   }
 
   async #listenTcp(): Promise<void> {
@@ -208,7 +175,11 @@ class PipeEnd implements AsyncDisposable {
     const { output, interrupt } = this.#context;
     if (at === undefined) return;
     const server = await listenTcp(at, {
-      connection: () => this.#connection,
+      openStream: async () => {
+        const to = [...this.#admitted].at(-1);
+        if (to === undefined) throw new Failure('no peer is connected to the pipe');
+        return this.#peers.openStream(to, { signal: interrupt.signal });
+      },
       note: (line) => output.note(line),
       tally: this.#tally,
       signal: interrupt.signal,

@@ -3,21 +3,20 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { type Bytes, P2PError } from 'shoal';
-import { generateKey } from 'shoal/keys';
-import { peerAddr, peerSwarm } from 'shoal/peer';
-import { openQuicSwarm } from 'shoal/quic';
-import { type CommandContext, type CommonOptions } from '../context.ts';
+import { type PeerAddr } from 'shoal/peers';
+import { type CommandContext } from '../context.ts';
 import { Failure, UsageError, explain } from '../failure.ts';
+import { addPlaces, APART, type NodeOptions, openPeersOf } from '../open-peers.ts';
 import { printable } from '../printable.ts';
 import { Fetcher } from '../transfer/fetch.ts';
 import { type Manifest, totalBytes } from '../transfer/manifest.ts';
 import { isHidden } from '../transfer/names.ts';
 import { Progress, sizeText } from '../transfer/progress.ts';
 import { type Rest, Store } from '../transfer/store.ts';
-import { type Ticket, decodeTicket } from '../transfer/ticket.ts';
+import { decodeTicket } from '../transfer/ticket.ts';
 
 /** Options of `shoal receive`. */
-export interface ReceiveOptions extends CommonOptions {
+export interface ReceiveOptions extends NodeOptions {
   /** Folder to write to; undefined is the current one, where more is asked before something is written. */
   readonly out?: string | undefined;
   readonly force?: boolean | undefined;
@@ -32,15 +31,13 @@ export async function receive(context: CommandContext, text: string, options: Re
   const { output, interrupt, realm } = context;
   const { signal } = interrupt;
   const ticket = decodeTicket(text);
-  const bind = ticket.addrs.every((addr) => addr.startsWith('[')) ? '[::]:0' : '0.0.0.0:0';
-  await using quic = await openQuicSwarm({ realm, bind, privateKey: generateKey(), signal });
-  const addrs = sourcesOf(ticket, (inner) => quic.parseAddr(`${ticket.id}@${inner}`));
-  await using swarm = peerSwarm(quic, { source: () => addrs, searchTimeoutMs: options.timeout });
+  await using peers = await openPeersOf(context, options, { ...APART, kind: 'client' });
+  addPlaces(peers, realm, ticket.id, ticket.addrs, 'ticket');
   let cut = false;
   const fetcher = new Fetcher({
     realm,
-    swarm,
-    addr: peerAddr(ticket.id),
+    swarm: peers,
+    addr: peers.parseAddr(ticket.id),
     ticket,
     signal,
     patienceMs: options.timeout,
@@ -64,7 +61,7 @@ export async function receive(context: CommandContext, text: string, options: Re
 
 async function fetchAll(
   { output, interrupt: { signal } }: CommandContext,
-  fetcher: Fetcher<ReturnType<typeof peerAddr>>,
+  fetcher: Fetcher<PeerAddr>,
   store: Store,
   manifest: Manifest,
 ): Promise<void> {
@@ -137,16 +134,6 @@ async function confirm(manifest: Manifest, store: Store, force: boolean, signal:
     if (/^y(?:es)?$/i.test(answer.trim())) return;
   }
   throw new Failure(`Cannot write ${target}: ${doubt}; --out DIR or --yes allows it`);
-}
-
-function sourcesOf<A>(ticket: Ticket, parse: (inner: string) => A): readonly A[] {
-  try {
-    return ticket.addrs.map(parse);
-  } catch (error) {
-    throw new UsageError(`Cannot use this ticket: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
-  }
 }
 
 /** What goes wrong on the way, in terms of the command; what has come so far is kept. */

@@ -1,9 +1,7 @@
 /** `shoal send`: offers a file or folder, prints the ticket for it, and serves it until it is interrupted. */
 
-import { encodeText } from 'shoal/bytes';
-import { generateKey, peerIdOfKey } from 'shoal/keys';
-import { openQuicSwarm } from 'shoal/quic';
-import { type CommandContext, type CommonOptions, loadKey } from '../context.ts';
+import { type CommandContext, keyOf } from '../context.ts';
+import { APART, type NodeOptions, openPeersOf, placesOf } from '../open-peers.ts';
 import { printable } from '../printable.ts';
 import { totalBytes } from '../transfer/manifest.ts';
 import { makeOffer } from '../transfer/offer.ts';
@@ -11,9 +9,7 @@ import { Progress, sizeText } from '../transfer/progress.ts';
 import { encodeTicket } from '../transfer/ticket.ts';
 
 /** Options of `shoal send`. */
-export interface SendFileOptions extends CommonOptions {
-  readonly bind?: string | undefined;
-  readonly key?: string | undefined;
+export interface SendFileOptions extends NodeOptions {
   readonly once?: boolean | undefined;
 }
 
@@ -22,8 +18,8 @@ const MAX_NOTES = 50;
 
 /** Serves until Ctrl-C, or with `--once` until somebody has everything. */
 export async function send(context: CommandContext, file: string, options: SendFileOptions): Promise<void> {
-  const { output, interrupt, realm } = context;
-  const privateKey = options.key === undefined ? generateKey() : await loadKey(options.key);
+  const { output, interrupt } = context;
+  const privateKey = await keyOf(options);
   const { signal } = interrupt;
   let leftOut = 0;
   const onLeftOut = (left: string, why: string): void => {
@@ -37,16 +33,9 @@ export async function send(context: CommandContext, file: string, options: SendF
     (name, total) => new Progress(output, name, total),
   );
   if (leftOut > MAX_NOTES) output.note(`shoal: left out ${leftOut - MAX_NOTES} more`);
-  await using swarm = await openQuicSwarm({
-    realm,
-    bind: options.bind ?? '0.0.0.0:0',
-    privateKey,
-    signal,
-    // With a key that stays, receivers notice at once when the sender has been started again.
-    resetKey: privateKey.sign(encodeText('shoal send reset\0')),
-  });
+  await using peers = await openPeersOf(context, options, { ...APART, privateKey });
   let served = 0;
-  swarm.serve(async ({ src, payload }) => {
+  peers.serve(async ({ src, payload }) => {
     const answer = await offer.answer(payload, () => {
       output.show({ event: 'delivered', dst: src.text }, `delivered to ${src.text}`);
       // After the answer is out.
@@ -57,8 +46,7 @@ export async function send(context: CommandContext, file: string, options: SendF
   });
 
   const { manifest, hash, secret } = offer;
-  const addrs = swarm.localAddrs().map(({ inner }) => inner.text);
-  const ticket = encodeTicket({ id: peerIdOfKey(privateKey.publicKey), secret, hash, addrs });
+  const ticket = encodeTicket({ id: peers.id, secret, hash, addrs: placesOf(peers) });
   const total = totalBytes(manifest);
   const files = manifest.files.length;
   const what = manifest.kind === 'file' ? '' : `${files} files, `;
@@ -67,6 +55,6 @@ export async function send(context: CommandContext, file: string, options: SendF
     output.note(`  shoal receive ${ticket}`);
   }
   output.show({ event: 'ticket', ticket, name: manifest.name, files, bytes: total, leftOut }, ticket);
-  await Promise.race([swarm.closed, interrupt.fired]);
+  await Promise.race([peers.closed, interrupt.fired]);
   output.show({ event: 'closed', servedBytes: served });
 }

@@ -4,15 +4,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseSocketAddress } from 'shoal/net';
-import { type QuicConnection, type ReceiveStream, STREAM_CODE, type SendStream } from 'shoal/endpoint';
+import { type PeerStream } from 'shoal/peers';
 import { Failure, UsageError, explain } from '../failure.ts';
 import { standardOutput } from '../standard-streams.ts';
-
-/** Both directions of a stream. */
-export interface PipeStream {
-  readonly send: SendStream;
-  readonly receive: ReceiveStream;
-}
 
 /** Bytes that went through. */
 export interface Tally {
@@ -20,16 +14,33 @@ export interface Tally {
   receivedBytes: number;
 }
 
-/** Joins a stream with something that is read from and something that is written to; each direction ends by itself. */
+/** The first byte of a stream, from the side that opens it: the other side sees it before there is anything to say. */
+const OPENING = Uint8Array.of(0);
+
+/** Has the other side see a stream. */
+export async function announce(stream: PeerStream): Promise<PeerStream> {
+  const writer = stream.writable.getWriter();
+  await writer.write(OPENING);
+  writer.releaseLock();
+  return stream;
+}
+
+/**
+ * Joins a stream with something that is read from and something that is written to; each direction ends by itself.
+ *
+ * @param opener - whether this side has opened and announced the stream.
+ */
 export async function join(
-  stream: PipeStream,
+  stream: PeerStream,
+  opener: boolean,
   source: Readable,
   target: Writable,
   tally: Tally,
   signal: AbortSignal,
 ): Promise<void> {
-  const out = pipeline(source, counted(tally, 'sentBytes'), Writable.fromWeb(stream.send.writable), { signal });
-  const back = pipeline(Readable.fromWeb(stream.receive.readable), counted(tally, 'receivedBytes'), target, {
+  const out = pipeline(source, counted(tally, 'sentBytes', 0), Writable.fromWeb(stream.writable), { signal });
+  const skipped = opener ? 0 : OPENING.length;
+  const back = pipeline(Readable.fromWeb(stream.readable), counted(tally, 'receivedBytes', skipped), target, {
     signal,
     end: target !== standardOutput.writable,
   });
@@ -37,8 +48,7 @@ export async function join(
     await Promise.all([out, back]);
   } catch (error) {
     // One direction has failed, so the other one ends too.
-    stream.send.reset(STREAM_CODE.CANCELLED);
-    stream.receive.stop(STREAM_CODE.CANCELLED);
+    stream.reset();
     source.destroy();
     await Promise.allSettled([out, back]);
     throw error;
@@ -46,19 +56,20 @@ export async function join(
 }
 
 /** Not an async generator: iterating over a socket to its end would destroy it, and its other direction with it. */
-function counted(tally: Tally, key: keyof Tally): Transform {
+function counted(tally: Tally, key: keyof Tally, skipped: number): Transform {
+  let skip = skipped;
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      tally[key] += chunk.length;
-      done(null, chunk);
+      const rest = chunk.subarray(skip);
+      skip = Math.max(0, skip - chunk.length);
+      tally[key] += rest.length;
+      done(null, rest);
     },
   });
 }
 
-/** TCP connections, and so streams, that one side carries at a time. */
-export const MAX_TCP_CONNECTIONS = 1024;
-/** A stream comes at once, unless the other side has as many as it takes. */
-const OPEN_TIMEOUT_MS = 10_000;
+/** TCP connections that one side carries at a time: as many streams as a peer may open. */
+const MAX_TCP_CONNECTIONS = 256;
 
 /** What carrying connections needs. */
 export interface CarryContext {
@@ -71,14 +82,14 @@ export interface CarryContext {
 /** Carries each connection to a TCP port of this machine through a stream of its own. @throws {Failure} when it is taken. */
 export async function listenTcp(
   place: string,
-  context: CarryContext & { readonly connection: () => QuicConnection | undefined },
+  context: CarryContext & { readonly openStream: () => Promise<PeerStream> },
 ): Promise<Server> {
   const { ip, port } = tcpPlace(place, '--listen-tcp');
-  const { connection, note, signal } = context;
+  const { note, signal } = context;
   // Half-closed connections are carried as they are: who has ended its side still gets the answer.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     const from = `Cannot carry a connection to TCP ${place}`;
-    void carry(socket, () => openStream(connection(), signal), from, context);
+    void carry(socket, true, async () => announce(await context.openStream()), from, context);
   });
   server.maxConnections = MAX_TCP_CONNECTIONS;
   server.on('drop', () => note(`shoal: Cannot carry more than ${MAX_TCP_CONNECTIONS} connections to TCP ${place}`));
@@ -95,22 +106,18 @@ export async function listenTcp(
   return server;
 }
 
-function openStream(to: QuicConnection | undefined, signal: AbortSignal): Promise<PipeStream> {
-  if (to === undefined) throw new Failure('no peer is connected to the pipe');
-  return to.openBi({ signal, timeoutMs: OPEN_TIMEOUT_MS });
-}
-
 /** Carries a stream that the other side has opened to a TCP port. */
-export async function connectTcp(place: string, stream: PipeStream, context: CarryContext): Promise<void> {
+export async function connectTcp(place: string, stream: PeerStream, context: CarryContext): Promise<void> {
   const { ip, port } = tcpPlace(place, '--connect-tcp');
   const socket = connect({ host: ip, port, allowHalfOpen: true, signal: context.signal });
-  await carry(socket, () => Promise.resolve(stream), `Cannot carry a connection to TCP ${place}`, context);
+  await carry(socket, false, () => Promise.resolve(stream), `Cannot carry a connection to TCP ${place}`, context);
 }
 
 /** Joins a connection and a stream. One that ends badly is seen at both its ends, and leaves the others alone. */
 async function carry(
   socket: Socket,
-  open: () => Promise<PipeStream>,
+  opener: boolean,
+  open: () => Promise<PeerStream>,
   what: string,
   { note, tally, signal }: CarryContext,
 ): Promise<void> {
@@ -119,7 +126,7 @@ async function carry(
   socket.once('connect', () => (connected = true));
   // From the first moment on: a client may reset while its stream is being opened.
   socket.on('error', (error) => (fault ??= error));
-  let stream: PipeStream;
+  let stream: PeerStream;
   try {
     stream = await open();
   } catch (error) {
@@ -128,7 +135,7 @@ async function carry(
     return;
   }
   try {
-    await join(stream, socket, socket, tally, signal);
+    await join(stream, opener, socket, socket, tally, signal);
   } catch {
     if (!signal.aborted && fault !== undefined && !connected) note(`shoal: ${what}: ${explain(fault)}`);
     socket.destroy();
