@@ -174,6 +174,32 @@ describe('openPeers: connections', () => {
     await w.close();
   });
 
+  it('a start with minPeers 0 meets nobody, and peers are reached when they are wanted; more than 256 are refused', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host({ name: 'b' }));
+    bob.serve(({ payload }) => payload);
+    const seenMs = 0;
+    const known = bob.addrs.map((addr) => ({
+      id: bob.id,
+      addr,
+      source: 'x',
+      trust: 'given' as const,
+      seenMs,
+      expiresMs: Infinity,
+    }));
+    const source = { candidates: () => known };
+    const host = w.net.host({ name: 'a' });
+    const alice = await w.open(0, host, { minPeers: 0, sources: [source] });
+    assert.deepEqual((await w.run(alice.ready)).peers, []);
+    await w.advance(5000);
+    assert.deepEqual(alice.list(), []);
+    assert.deepEqual(await w.run(alice.ask(alice.parseAddr(bob.id), Uint8Array.of(1))), Uint8Array.of(1));
+    const eager = await w.open(2, w.net.host({ name: 'c' }), { minPeers: 1, sources: [source] });
+    assert.deepEqual((await w.run(eager.ready)).peers.length, 1);
+    for (const minPeers of [-1, 257, 0.5]) await assert.rejects(async () => w.open(3, host, { minPeers }), RangeError);
+    await w.close();
+  });
+
   it('another network name, another key and oneself are told apart', async () => {
     const w = new PeersWorld({ latencyMs: 20, trace: undefined });
     const alice = await w.open(0);

@@ -63,8 +63,7 @@ export function openStackOf(
 ): Promise<OpenStack> {
   const plan = planStack(options.stack);
   let key: Promise<PrivateKey> | undefined;
-  const privateKey = (): Promise<PrivateKey> =>
-    (key ??= keyOf(options));
+  const privateKey = (): Promise<PrivateKey> => (key ??= keyOf(options));
   const context = { realm, bind: options.bind ?? bind, privateKey, preset: options.preset, signal: interrupt.signal };
   return openStack(plan, context, options.key !== undefined);
 }

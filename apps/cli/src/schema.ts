@@ -36,7 +36,7 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   tell: { commands: ['listen'], fields: message },
   ask: { commands: ['listen'], fields: message },
   closed: {
-    commands: ['listen', 'send', 'pipe', 'nat'],
+    commands: ['listen', 'send', 'pipe', 'nat', 'peers'],
     fields: {
       received: 'number?',
       answered: 'number?',
@@ -135,7 +135,18 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   peer_unreachable: { commands: ['peers'], fields: { id: 'string', reason: 'string' } },
   peer_attack: {
     commands: ['peers'],
-    fields: { source: 'string', signal: 'string', count: 'number', samples: 'array', ban: 'object?' },
+    fields: {
+      source: 'string',
+      signal: 'string',
+      isProven: 'boolean',
+      count: 'number',
+      perMs: 'number',
+      firstMs: 'number',
+      lastMs: 'number',
+      samples: 'array',
+      times: 'number',
+      ban: 'object?',
+    },
   },
   peer_fault: { commands: ['peers'], fields: { source: 'string', text: 'string' } },
   peer_lists: { commands: ['peers'], fields: { change: 'object' } },

@@ -6,7 +6,7 @@ import { ProvenAddrs, Room, type RoomEvent } from '../../../apps/cli/src/chat/ro
 import { loadQuicEngine } from '../../../src/swarms/quic/index.ts';
 import { idOf, PeersWorld } from '../../support/peers-world.ts';
 import { once } from 'node:events';
-import { assertFails, runningShoal, shoal, spawnShoal, startShoal } from './command.ts';
+import { assertFails, machineLan, runningShoal, shoal, spawnShoal, startShoal } from './command.ts';
 
 before(() => loadQuicEngine());
 
@@ -94,7 +94,13 @@ describe('a chat room', () => {
     assert.deepEqual(alice.events, []);
     await assert.rejects(alice.room.say(''), RangeError);
     await assert.rejects(alice.room.say('x'.repeat(8193)), RangeError);
-    const others = [`${idOf(7)} tcp://${idOf(7)}@192.0.2.1:5000`, 'x', '', `${idOf(8)} ${'y'.repeat(300)}`, alice.peers.id];
+    const others = [
+      `${idOf(7)} tcp://${idOf(7)}@192.0.2.1:5000`,
+      'x',
+      '',
+      `${idOf(8)} ${'y'.repeat(300)}`,
+      alice.peers.id,
+    ];
     stranger.serve(() => new Uint8Array([3, ...encodeText(`eve${others.join('\n')}`)]));
     assert.deepEqual(await w.run(stranger.ask(dst, encodeText('Heve'))), Uint8Array.of(5, ...encodeText('alice')));
     await w.advance(10_000);
@@ -123,6 +129,14 @@ describe('shoal chat', () => {
   it('fails on one line when there is no room, or no name', async () => {
     assertFails(await shoal(['chat', '--name', '', '--bind', '127.0.0.1:0']), 2, /expected 1 to 64 bytes, got 0/);
     assertFails(await shoal(['chat', '--join', '127.0.0.1:9']), 2, /Cannot join: expected <PeerID>@IP:PORT/);
+  });
+
+  it('finds a member on the LAN whose address is stale', async () => {
+    await using lan = await machineLan();
+    await using alice = startShoal('chat', '--name', 'alice', ...lan.args);
+    const [id] = String((await alice.next('room'))['addr']).split('@');
+    await using bob = startShoal('chat', '--name', 'bob', '--join', `${id}@127.0.0.1:9`, ...lan.args);
+    assert.equal((await bob.next('joined'))['name'], 'alice');
   });
 
   it('is one room for processes whose clocks differ', async () => {

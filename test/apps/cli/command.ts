@@ -6,6 +6,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { openLan } from 'shoal/discovery';
+import { testKey } from 'shoal/testing';
 import { faultOf } from '../../../apps/cli/src/schema.ts';
 
 /** The command itself, without the launcher. */
@@ -124,6 +126,14 @@ export function runningShoal(child: ChildProcess): Running {
       await closed;
     },
   };
+}
+
+/** A LAN of this machine, on a port that no other test uses; `args` bring a command into it. */
+export async function machineLan(): Promise<AsyncDisposable & { readonly args: readonly string[] }> {
+  const broadcast = '127.255.255.255';
+  const lan = await openLan({ privateKey: testKey(0), networkName: 'port', addrs: [], broadcast, port: 0 });
+  const args = ['--bind', '127.0.0.1:0', '--broadcast', broadcast, '--lan-port', String(lan.port)];
+  return { args, [Symbol.asyncDispose]: async () => lan[Symbol.asyncDispose]() };
 }
 
 /** Starts `shoal listen` on loopback and says where it listens. */

@@ -12,7 +12,7 @@ import { peerIdOfKey } from 'shoal/keys';
 import { openPeers } from 'shoal/peers';
 import { testKey } from 'shoal/testing';
 import { formatPipeAddress, parsePipeAddress } from '../../../apps/cli/src/pipe/address.ts';
-import { assertFails, shoal, spawnShoal, startShoal } from './command.ts';
+import { assertFails, machineLan, shoal, spawnShoal, startShoal } from './command.ts';
 
 const LOOPBACK = ['--bind', '127.0.0.1:0'];
 const servers: Server[] = [];
@@ -133,11 +133,11 @@ describe('shoal pipe', { concurrency: 2 }, () => {
   });
 
   it('finds the other side again on the LAN when its address is stale', async () => {
-    const lan = ['--broadcast', '127.255.255.255', '--lan-port', '42110'];
-    await using waiting = startShoal('pipe', ...LOOPBACK, ...lan);
+    await using lan = await machineLan();
+    await using waiting = startShoal('pipe', ...lan.args);
     const address = parsePipeAddress(String((await waiting.next('pipe'))['addr']));
     waiting.process.stdin!.end();
-    const owner = await shoal(['pipe', formatPipeAddress({ ...address, place: '127.0.0.1:9' }), ...LOOPBACK, ...lan], 'hello');
+    const owner = await shoal(['pipe', formatPipeAddress({ ...address, place: '127.0.0.1:9' }), ...lan.args], 'hello');
     assert.equal(owner.stderr, '');
     assert.equal(owner.code, 0);
   });

@@ -23,7 +23,7 @@ import { decodeRequest, encodeRequest } from '../../../apps/cli/src/transfer/mes
 import { makeOffer } from '../../../apps/cli/src/transfer/offer.ts';
 import { Progress, progressLine, sizeText } from '../../../apps/cli/src/transfer/progress.ts';
 import { decodeTicket, encodeTicket } from '../../../apps/cli/src/transfer/ticket.ts';
-import { type Running, assertFails, shoal, startShoal } from './command.ts';
+import { type Running, assertFails, machineLan, shoal, startShoal } from './command.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-transfer-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -168,16 +168,16 @@ describe('shoal send and receive', { concurrency: 2 }, () => {
     const key = path.join(from, 'key.pem');
     writeFileSync(file, randomBytes(300_000));
     await shoal(['keygen', '--out', key]);
-    const lan = ['--broadcast', '127.255.255.255', '--lan-port', '42111'];
-    const before = await sending(file, '--key', key, ...lan);
+    await using lan = await machineLan();
+    const before = await sending(file, '--key', key, ...lan.args);
     await before[Symbol.asyncDispose]();
-    await using sender = await sending(file, '--key', key, ...lan);
+    await using sender = await sending(file, '--key', key, ...lan.args);
     const [old, now] = [decodeTicket(before.ticket), decodeTicket(sender.ticket)];
     assert.notDeepEqual(old.addrs, now.addrs);
     assert.deepEqual([old.id, old.secret, old.hash], [now.id, now.secret, now.hash]);
-    const args = ['receive', before.ticket, '--bind', '127.0.0.1:0', '--out', to];
+    const args = ['receive', before.ticket, '--out', to];
     assertFails(await shoal([...args, '--no-lan', '--timeout', '500']), 1, /the sender does not answer/);
-    const received = await shoal([...args, ...lan]);
+    const received = await shoal([...args, ...lan.args]);
     assert.equal(received.code, 0, received.stderr);
     assert.equal(hashOf(path.join(to, 'file')), hashOf(file));
   });

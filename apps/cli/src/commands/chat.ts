@@ -41,10 +41,7 @@ export async function chat(context: CommandContext, options: ChatOptions): Promi
 
   const addr = `${peers.id}@${placesOf(peers)[0]}`;
   const command = `shoal chat --name NAME --join '${addr}'`;
-  output.show(
-    { event: 'room', addr, members: room.members.length, command },
-    `Others join with:  ${command}`,
-  );
+  output.show({ event: 'room', addr, members: room.members.length, command }, `Others join with:  ${command}`);
   // Lines that are closed before somebody reads them never end.
   if (signal.aborted) return;
   const lines = createInterface({ input: process.stdin });
