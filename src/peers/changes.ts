@@ -27,6 +27,8 @@ export type PeerChange =
   | { readonly type: 'kind'; readonly id: PeerId; readonly kind: PeerKind }
   /** A source behaves as attackers do; see `AttackEvent`. `ban`: what `banPolicy` has decided. */
   | (AttackEvent & { readonly ban: BanDecision | undefined })
+  /** The peer has met another process with this node's key: at most one of both can talk to it. */
+  | { readonly type: 'key_elsewhere'; readonly id: PeerId }
   /** Who may connect has changed. */
   | { readonly type: 'lists'; readonly change: ListChange }
   /** Something that this node uses does not work: a cache file, a contact, a transport. */

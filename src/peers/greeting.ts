@@ -4,7 +4,7 @@ import { type AcceptPeer } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { DENIED, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
+import { DENIED, NOTICE, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
 import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
 import { type FailureReason } from '../protocols/peers/reach/types.ts';
 import { type AcceptGate } from '../sessions/accept-gate.ts';
@@ -18,6 +18,9 @@ import { type Transport } from './transport.ts';
 
 /** How often one attempt says hello with a session that has begun anew. */
 const MAX_ROUNDS = 3;
+
+/** A hello of a session that another one replaced this long ago is no late packet: its process lives. */
+const SUPERSEDED_MS = 100;
 
 /** A path whose hello and welcome agree. */
 export interface GreetedPath {
@@ -45,7 +48,9 @@ export interface GreetingHooks {
   /** The peer has begun anew: its session ends, and another one takes over what was not sent. @returns that */
   restart(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
   /** Whether a session has ended. */
-  isEnded(session: string): boolean;
+  isEnded(session: Bytes): boolean;
+  /** How long ago another session of the same peer took the place of this one. */
+  supersededMs(session: Bytes): number | undefined;
   /** Whether there is room for another peer that dials this node. */
   hasRoom(host: string): boolean;
   opened(peer: RemotePeer, session: LiveSession, hello: Hello, path: GreetedPath): void;
@@ -102,7 +107,7 @@ export class Greeting {
     if (welcome.known === undefined || !equalBytes(welcome.known, session.machine.id))
       return mayGoOn ? 'again' : 'closed';
     if (!this.#agree(peer, session, welcome)) {
-      if (!mayGoOn || this.#hooks.isEnded(toHex(welcome.session))) return 'closed';
+      if (!mayGoOn || this.#hooks.isEnded(welcome.session)) return 'closed';
       this.#hooks.restart(peer, transport, src);
       return 'again';
     }
@@ -156,6 +161,15 @@ export class Greeting {
     if (!speaksWith(hello)) return [DENIED.VERSION, `this node speaks ${OLDEST_VERSION} to ${NEWEST_VERSION}`];
     const verdict = this.#verdict(id, src, hello);
     if (verdict !== undefined) return [DENIED.NOT_ALLOWED, verdict];
+    const supersededMs = this.#hooks.supersededMs(hello.session);
+    if (supersededMs !== undefined) {
+      if (supersededMs < SUPERSEDED_MS) return [DENIED.CLOSING, 'another session has just begun'];
+      const peer = this.#hooks.find(id);
+      peer?.session?.notify(NOTICE.KEY_IN_USE);
+      // The hello has replaced the connection of the other process; it comes again.
+      if (peer !== undefined) peer.isKeyElsewhere = true;
+      return [DENIED.KEY_IN_USE, 'another process uses the same key'];
+    }
     if (hello.intent === 'bootstrap' && !options.acceptBootstrap) {
       return [DENIED.NO_BOOTSTRAP, 'this node takes no bootstrap requests'];
     }
@@ -173,7 +187,7 @@ export class Greeting {
     const peer = this.#hooks.peer(id);
     let session = this.#hooks.session(peer, transport, src);
     const knowsOther = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
-    const isForgotten = knowsOther || this.#hooks.isEnded(toHex(hello.session));
+    const isForgotten = knowsOther || this.#hooks.isEnded(hello.session);
     if (!isForgotten && !this.#agree(peer, session, hello)) {
       session = this.#hooks.restart(peer, transport, src);
       this.#agree(peer, session, hello);
@@ -190,7 +204,7 @@ export class Greeting {
   #agree(peer: RemotePeer, session: LiveSession, hello: Hello): boolean {
     const { peerSession } = session.machine;
     if (peerSession !== undefined && !equalBytes(peerSession, hello.session)) return false;
-    if (this.#hooks.isEnded(toHex(hello.session))) return false;
+    if (this.#hooks.isEnded(hello.session)) return false;
     session.handleHello(hello);
     peer.hello = hello;
     return true;

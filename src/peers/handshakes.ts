@@ -55,6 +55,8 @@ export interface HandshakeHooks {
   /** A packet that overtook its welcome. */
   replay(transport: Transport, src: Addr, packet: Bytes): void;
   malformed(transport: Transport, src: Addr): void;
+  /** A peer says that another process uses this node's key. */
+  keyElsewhere(peer: PeerId): void;
 }
 
 export class Handshakes {
@@ -105,6 +107,7 @@ export class Handshakes {
       else {
         const attempt = this.#tokens.get(toHex(denied.token));
         if (attempt?.transport === transport && transport.peerOf(src) === attempt.peer) {
+          if (denied.code === DENIED.KEY_IN_USE) this.#hooks.keyElsewhere(attempt.peer);
           this.#fail(attempt, reasonOf(denied.code), denied.reason);
         }
       }

@@ -48,6 +48,10 @@ export interface LiveSessionOwner extends StreamsHooks {
   pathEnded(path: LivePath, reason: string): void;
   /** The peer has sent many messages. */
   busy(session: LiveSession, messages: number): void;
+  /** The peer has noticed something about this node. */
+  noticed(session: LiveSession, code: number): void;
+  /** The peer has let the session go as idle, and there is something to say. */
+  renew(session: LiveSession): void;
   /** The peer broke a rule. */
   fault(session: LiveSession, reason: string): void;
   /** It has ended: the last call. */
@@ -220,6 +224,11 @@ export class LiveSession implements PeerSession {
     this.poll();
   }
 
+  notify(code: number): void {
+    this.machine.notify(this.#nowMs(), code);
+    this.poll();
+  }
+
   wake(): void {
     this.machine.wake(this.#nowMs());
     this.poll();
@@ -360,6 +369,12 @@ export class LiveSession implements PeerSession {
       case 'fault':
         this.#owner.hooks.counters.countDrop(event.reason === 'malformed' ? 'malformed' : `peers.${event.reason}`);
         this.#owner.fault(this, event.reason);
+        return;
+      case 'let_go':
+        this.#owner.renew(this);
+        return;
+      case 'notice':
+        this.#owner.noticed(this, event.code);
         return;
       case 'path':
         this.#owner.pathChanged(this, event.path === undefined ? undefined : this.paths.get(event.path), event.reason);

@@ -28,6 +28,9 @@ const MAX_OWN_ADDRS = 8;
 const MAX_CANDIDATES_PER_SEARCH = 64;
 /** How long a claimed address of a peer is believed. */
 const CLAIM_MS = 3_600_000;
+/** How long a peer is left alone that has met another process with this node's key. */
+const PAUSE_MS = 600_000;
+const MAX_PAUSED = 4096;
 const PROBES = { maxProbesPerIp: 8, maxProbes: 256 };
 const NAMED = /^([a-z][a-z0-9-]{0,31}):\/\/(.+)$/;
 
@@ -48,6 +51,8 @@ export class Reaching {
   readonly #machine: ReachMachine;
   readonly #driver: Driver<ReachAction, ReachEvent>;
   readonly #probes = new ProbeTargets(PROBES);
+  /** Peers that are left alone, and until when. Bounded by MAX_PAUSED. */
+  readonly #paused = new Map<PeerId, number>();
   /** Attempts whose address is being probed. Bounded by the machine. */
   readonly #probing = new Set<number>();
   /** Ends the queries of sources that run. */
@@ -74,23 +79,19 @@ export class Reaching {
 
   want(id: PeerId): WantToken {
     const token = this.#machine.want(this.#nowMs(), id);
-    this.#pollLater();
+    this.#poll();
     return token;
   }
 
   unwant(token: WantToken): void {
     this.#machine.unwant(this.#nowMs(), token);
-    this.#pollLater();
+    this.#poll();
   }
 
-  maintain(id: PeerId): void {
-    this.#machine.maintain(this.#nowMs(), id);
-    this.#pollLater();
-  }
-
-  drop(id: PeerId): void {
-    this.#machine.drop(this.#nowMs(), id);
-    this.#pollLater();
+  maintain(id: PeerId, isMaintained: boolean): void {
+    if (isMaintained) this.#machine.maintain(this.#nowMs(), id);
+    else this.#machine.drop(this.#nowMs(), id);
+    this.#poll();
   }
 
   connected(id: PeerId, { transport, addr, side }: LivePath): void {
@@ -99,7 +100,7 @@ export class Reaching {
     const proof = side === 'responder' ? 'dialled' : undefined;
     for (const source of this.#options.sources)
       source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
-    this.#pollLater();
+    this.#poll();
   }
 
   /** Others can dial a peer at an address. */
@@ -111,17 +112,23 @@ export class Reaching {
 
   disconnected(id: PeerId, reason: string): void {
     this.#machine.disconnected(this.#nowMs(), id, reason);
-    this.#pollLater();
+    this.#poll();
+  }
+
+  /** Leaves a peer alone for a while. */
+  pause(id: PeerId): void {
+    this.#paused.set(id, this.#nowMs() + PAUSE_MS);
+    if (this.#paused.size > MAX_PAUSED) this.#paused.delete(this.#paused.keys().next().value!);
   }
 
   outcome(attempt: number, result: AttemptResult): void {
     this.#machine.outcome(this.#nowMs(), attempt, result);
-    this.#pollLater();
+    this.#poll();
   }
 
   wake(): void {
     this.#machine.wake(this.#nowMs());
-    this.#pollLater();
+    this.#poll();
   }
 
   explain(id: PeerId): ReachExplanation | undefined {
@@ -153,7 +160,7 @@ export class Reaching {
         expiresMs: expiresMs === Infinity ? undefined : this.#nowMs() + expiresMs - this.#hooks.realm.wallMs(),
       });
     }
-    this.#pollLater();
+    this.#poll();
   }
 
   /** Own addresses to tell others. */
@@ -181,7 +188,7 @@ export class Reaching {
     return this.#hooks.realm.nowMs();
   }
 
-  #pollLater(): void {
+  #poll(): void {
     this.#driver.poll();
   }
 
@@ -202,6 +209,7 @@ export class Reaching {
   #mayTry(now: number, id: PeerId, { transport, addr, trust = 'claimed', seenMs }: ReachCandidate): string | undefined {
     const parsed = this.#transportOf(transport)?.swarm.tryParseAddr(addr);
     if (parsed === undefined) return 'its transport is not open';
+    if ((this.#paused.get(id) ?? 0) > now) return 'another process uses the key of this node there';
     const { isAllowed, reason } = this.#options.lists.decide({ id, ip: ipOf(parsed) });
     if (!isAllowed) return reason;
     const own = this.transports.flatMap(({ swarm }) => swarm.localAddrs());

@@ -24,6 +24,8 @@ export class RemotePeer {
   /** Given back when nobody waits for a path. */
   want: WantToken | undefined;
   isMaintained = false;
+  /** It has to be told that another process uses its key. */
+  isKeyElsewhere = false;
   /** Its session is being replaced. */
   isHeld = false;
   /** What the next hello says that this node wants. */

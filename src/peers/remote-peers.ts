@@ -4,38 +4,34 @@
  */
 
 import { type Addr } from '../core/addr.ts';
-import { type Bytes, toHex } from '../base/bytes.ts';
+import { type Bytes } from '../base/bytes.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { BYE, MAX_ENDED, PACKET } from '../protocols/peers/constants.ts';
+import { BYE, NOTICE, PACKET } from '../protocols/peers/constants.ts';
 import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
 import { type SessionClosed } from '../protocols/peers/session-events.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
-import { KnownPeers } from '../sessions/known-peers.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
-import { SourceShares } from '../base/source-shares.ts';
 import { type AttackSignal } from './attack-observations.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
 import { type PeerChange } from './changes.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { DialBack } from './dial-back.ts';
+import { EndedSessions } from './ended-sessions.ts';
 import { Handshakes } from './handshakes.ts';
 import { LiveSession, type LivePath, type LiveSessionOwner, pathInfo } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
-import { RemotePeer, type PeerWaiter } from './remote-peer.ts';
+import { PeerTable } from './peer-table.ts';
+import { type RemotePeer, type PeerWaiter } from './remote-peer.ts';
 import { enforceLists, recheckAll } from './admission.ts';
 import { type PeerStream } from './session-streams.ts';
 import { type Transport, type TransportHooks } from './transport.ts';
 
 /** Two hellos within this time belong to one connection that both sides have opened. */
 const SIMULTANEOUS_MS = 1000;
-/** Sessions that have ended and may still be named by packets on their way. */
-const MAX_ENDED_SESSIONS: number = 1024 * MAX_ENDED;
-/** The part of the peers that one network may be, of those that dialled this node. */
-const SOURCE_SHARE = 1 / 4;
 
 /** What the peers need from the object that the program has. */
 export interface RemotePeersHooks {
@@ -49,10 +45,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly inUse: ReadonlyMap<PeerId, LiveSession>;
   readonly reaching: Reaching;
   readonly #inUse = new Map<PeerId, LiveSession>();
-  /** Bounded by maxPeers. */
-  readonly #peers = new Map<PeerId, RemotePeer>();
-  /** Peers that dialled this node, by network. Bounded by maxPeers. */
-  readonly #strangers = new SourceShares<PeerId>();
+  readonly #peers: PeerTable;
   readonly #options: ResolvedOptions;
   readonly #hooks: SessionsHooks<PeerAddr>;
   readonly #above: RemotePeersHooks;
@@ -60,9 +53,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly #handshakes: Handshakes;
   readonly #gate: AcceptGate<PeerAddr>;
   readonly #memory: MemoryBudget;
-  readonly #known = new KnownPeers<PublicKey>();
-  /** Bounded by MAX_ENDED_SESSIONS. */
-  readonly #ended = new Set<string>();
+  readonly #ended = new EndedSessions();
   readonly #owner: LiveSessionOwner;
   /** The path that packets of an address belong to. */
   #pathOf = new WeakMap<Addr, LivePath>();
@@ -73,6 +64,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   constructor(options: ResolvedOptions, hooks: SessionsHooks<PeerAddr>, above: RemotePeersHooks) {
     this.#options = options;
+    this.#peers = new PeerTable(options.maxPeers);
     this.#hooks = hooks;
     this.#above = above;
     this.inUse = this.#inUse;
@@ -90,12 +82,13 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#greeting = this.#makeGreeting();
     this.#handshakes = new Handshakes({
       realm,
-      hello: (peer, transport, addr, token) => this.#greeting.hello(this.#peer(peer), transport, addr, token),
+      hello: (peer, transport, addr, token) => this.#greeting.hello(this.#peers.add(peer), transport, addr, token),
       welcomed: (attempt, src, welcome) => this.#greeting.welcomed(attempt, src, welcome),
       greeted: (transport, src, hello) => this.#greeting.greeted(transport, src, hello),
       outcome: (attempt, result) => this.reaching.outcome(attempt, result),
       replay: (transport, src, packet) => this.received(transport, src, packet),
       malformed: (transport, src) => this.#malformed(transport, src),
+      keyElsewhere: (peer) => this.#keyElsewhere(peer, true),
     });
     this.reaching = new Reaching(options, {
       realm,
@@ -117,6 +110,11 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
         this.#trace('fault', peerAddr(session.peer), reason);
         this.#above.signal(session.path?.addr, session.peer, 'malformed', reason);
       },
+      noticed: ({ peer }, code) => {
+        if (code === NOTICE.KEY_IN_USE) this.#keyElsewhere(peer, false);
+      },
+      // Not inside of the event that says so.
+      renew: (session) => hooks.later(() => this.#renew(session)),
       busy: (session, messages) => this.#above.signal(session.path?.addr, session.peer, 'rate', undefined, messages),
       ended: (session, closed) => this.#sessionEnded(session, closed),
     };
@@ -131,7 +129,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   knownKey(id: PeerId): PublicKey | undefined {
-    return this.#peers.get(id)?.publicKey ?? this.#known.get(id);
+    return this.#peers.keyOf(id);
   }
 
   get acknowledged(): boolean {
@@ -182,7 +180,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       this.#seek(known);
       return () => {};
     }
-    const peer = this.#peer(dst.id);
+    const peer = this.#peers.add(dst.id);
     // Whoever wants this peer itself is not turned away as one that looks for anybody.
     peer.intent = peer.waiters.size === 0 || intent === 'connect' ? intent : peer.intent;
     const waiter: PeerWaiter = { use, fail };
@@ -200,14 +198,11 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   /** Keeps a session with a peer, until it is let go. */
   maintain(id: PeerId, isMaintained: boolean): void {
-    const peer = this.#peer(id);
+    const peer = this.#peers.add(id);
     peer.isMaintained = isMaintained;
     if (peer.session !== undefined) peer.session.machine.isMaintained = isMaintained;
-    if (isMaintained) this.reaching.maintain(id);
-    else {
-      this.reaching.drop(id);
-      this.#rest(peer);
-    }
+    this.reaching.maintain(id, isMaintained);
+    this.#rest(peer);
   }
 
   /** Own transports are replaced: peers on them are told where this node is now, and dialled from there. */
@@ -267,7 +262,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   /** A path has carried hello and welcome. */
   #opened(peer: RemotePeer, session: LiveSession, hello: Hello, { transport, addr, side, beganMs }: GreetedPath): void {
     const nowMs = this.#hooks.realm.nowMs();
-    if (side === 'initiator' && !peer.isAnnounced) this.#strangers.add(transport.hostOf(addr), peer.id);
+    if (side === 'initiator' && !peer.isAnnounced) this.#peers.addStranger(peer.id, transport.hostOf(addr));
     peer.publicKey = session.publicKey = transport.keyOf(addr)!;
     this.#inUse.set(peer.id, session);
     if (side === 'responder' && hello.kind === 'node') this.#setKind(peer, 'node');
@@ -283,6 +278,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       this.#pathOf.set(addr, path);
       session.addPath(path);
     }
+    if (peer.isKeyElsewhere) session.notify(NOTICE.KEY_IN_USE);
+    peer.isKeyElsewhere = false;
     for (const waiter of peer.waiters) {
       peer.waiters.delete(waiter);
       waiter.use(session);
@@ -292,6 +289,13 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     }
     this.reaching.claims(peer.id, hello.addrs);
     this.#rest(peer);
+  }
+
+  /** Another process uses this node's key. The one that is refused leaves the peer alone, so that they do not take turns. */
+  #keyElsewhere(peer: PeerId, isRefused: boolean): void {
+    if (isRefused) this.reaching.pause(peer);
+    this.#trace('own_key_elsewhere', peerAddr(peer), 'another process uses this key');
+    this.#above.changed({ type: 'key_elsewhere', id: peer });
   }
 
   #malformed(transport: Transport, src: Addr): void {
@@ -325,30 +329,18 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       wallMs: () => this.#hooks.realm.wallMs(),
       ownAddrs: () => this.reaching.ownAddrs(),
       find: (id) => this.#peers.get(id),
-      peer: (id) => this.#peer(id),
+      peer: (id) => this.#peers.add(id),
       session: (peer, transport, addr) => this.#sessionOf(peer, transport, addr),
       restart: (peer, transport, addr) => this.#restart(peer, transport, addr),
       isEnded: (session) => this.#ended.has(session),
-      hasRoom: (host) => this.#hasRoom(host),
+      supersededMs: (session) => this.#ended.supersededMs(this.#hooks.realm.nowMs(), session),
+      hasRoom: (host) => this.#peers.hasRoom(host),
       opened: (peer, session, hello, path) => this.#opened(peer, session, hello, path),
       rest: (peer) => this.#rest(peer),
     });
   }
 
-  /** Whether another peer may dial this node; one network has a quarter of the places, while half of all are taken. */
-  #hasRoom(host: string): boolean {
-    const [{ maxPeers }, { size }] = [this.#options, this.#peers];
-    const hasShare = this.#strangers.countOf(host) < Math.max(1, maxPeers * SOURCE_SHARE);
-    return size < maxPeers && (size * 2 <= maxPeers || hasShare);
-  }
-
   // Sessions.
-
-  #peer(id: PeerId): RemotePeer {
-    let peer = this.#peers.get(id);
-    if (peer === undefined) this.#peers.set(id, (peer = new RemotePeer(id)));
-    return peer;
-  }
 
   #sessionOf(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession {
     if (peer.session !== undefined) return peer.session;
@@ -359,24 +351,36 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   #restart(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession {
+    const theirs = peer.session?.machine.peerSession;
+    if (theirs !== undefined) this.#ended.add(theirs, this.#hooks.realm.nowMs());
     peer.isHeld = true;
     peer.session?.endFor(() => this.#sessionOf(peer, transport, addr), 'the peer has begun anew');
     peer.isHeld = false;
     return this.#sessionOf(peer, transport, addr);
   }
 
+  /** The peer has let an idle session go just when there was something to say: it is said in the next one. */
+  #renew(session: LiveSession): void {
+    const peer = this.#peers.get(session.peer);
+    const { path } = session;
+    if (peer === undefined || path === undefined) return;
+    peer.isHeld = true;
+    session.endFor(() => this.#sessionOf(peer, path.transport, path.addr), 'idle');
+    peer.isHeld = false;
+    this.#seek(peer);
+  }
+
   #sessionEnded(session: LiveSession, { by, reason }: SessionClosed): void {
     const peer = this.#peers.get(session.peer);
     const { peerSession } = session.machine;
-    if (peerSession !== undefined) this.#ended.add(toHex(peerSession));
-    if (this.#ended.size > MAX_ENDED_SESSIONS) this.#ended.delete(this.#ended.values().next().value!);
+    if (peerSession !== undefined) this.#ended.add(peerSession);
     if (peer === undefined || peer.session !== session) return;
     peer.session = undefined;
     peer.isAdmitted = false;
     this.#inUse.delete(peer.id);
     for (const path of peer.paths.values()) path.isOpen = false;
     peer.paths.clear();
-    this.#strangers.delete(peer.id);
+    this.#peers.removeStranger(peer.id);
     if (peer.isAnnounced) {
       peer.isAnnounced = false;
       this.#above.changed({
@@ -397,15 +401,12 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       this.reaching.disconnected(peer.id, reason);
       this.#seek(peer);
     } else this.reaching.connected(peer.id, path);
-    if (path !== undefined && !peer.isAnnounced) {
+    const info = path === undefined ? undefined : pathInfo(path);
+    if (peer.isAnnounced) this.#above.changed({ type: 'path', id: peer.id, path: info, reason });
+    else if (info !== undefined) {
       peer.isAnnounced = true;
-      this.#trace('session', peerAddr(peer.id), path.transport.name);
-      this.#above.changed({ type: 'connected', id: peer.id, kind: peer.kind, path: pathInfo(path) });
-      return;
-    }
-    if (peer.isAnnounced) {
-      const info = path === undefined ? undefined : pathInfo(path);
-      this.#above.changed({ type: 'path', id: peer.id, path: info, reason });
+      this.#trace('session', peerAddr(peer.id), info.transport);
+      this.#above.changed({ type: 'connected', id: peer.id, kind: peer.kind, path: info });
     }
   }
 
@@ -441,9 +442,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       session.end('given up');
     }
     if (peer.isUsed) return;
-    if (peer.publicKey !== undefined) this.#known.note(peer.id, peer.publicKey, peer.id, false);
-    this.#peers.delete(peer.id);
-    this.#strangers.delete(peer.id);
+    this.#peers.remove(peer);
   }
 
   #unreachable(id: PeerId, error: P2PError): void {

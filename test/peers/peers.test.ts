@@ -310,6 +310,27 @@ describe('openPeers: who may', () => {
   });
 });
 
+describe('openPeers: two processes with one key', () => {
+  it('both learn it, one of them keeps the connection, and they do not take turns', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1);
+    bob.serve(({ payload }) => payload);
+    const [first, second] = [await w.open(0, w.net.host()), await w.open(0, w.net.host())];
+    const [atFirst, atSecond, atBob] = [watch(first), watch(second), watch(bob)];
+    first.maintain(bob.id);
+    await w.advance(5000);
+    second.maintain(bob.id);
+    await w.advance(120_000);
+    const count = (changes: readonly PeerChange[], type: string): number =>
+      changes.filter((change) => change.type === type).length;
+    assert.ok(count(atFirst, 'key_elsewhere') >= 1, JSON.stringify(atFirst));
+    assert.ok(count(atSecond, 'key_elsewhere') >= 1, JSON.stringify(atSecond));
+    assert.ok(count(atBob, 'connected') <= 3, JSON.stringify(atBob));
+    assert.equal(bob.list()[0]!.state, 'connected');
+    await w.close();
+  });
+});
+
 describe('openPeers: streams', () => {
   it('carry bytes both ways, with half-close, through path changes', async () => {
     const { w, alice, bob } = await pair();

@@ -14,6 +14,7 @@ export const PACKET = {
   PING: 5,
   PONG: 6,
   SELECT: 7,
+  NOTICE: 8,
   BUNDLE: 30,
   PART: 31,
 } as const;
@@ -44,7 +45,11 @@ export const DENIED = {
   BUSY: 5,
   NO_BOOTSTRAP: 6,
   CLOSING: 7,
+  KEY_IN_USE: 8,
 } as const;
+
+/** Codes of `notice`. */
+export const NOTICE = { KEY_IN_USE: 1 } as const;
 
 /** Codes of `bye`. */
 export const BYE = { CLOSED: 0, IDLE: 1, DROPPED: 2, FAULT: 3, NOT_ALLOWED: 4, OVERLOADED: 5 } as const;
@@ -94,8 +99,6 @@ export const STREAM_REFUSED = 1;
 /** Session ids, path tokens and network tags, in bytes. */
 export const ID_BYTES = 8;
 export const NETWORK_BYTES = 32;
-/** Ids of ended sessions that are remembered for each peer. */
-export const MAX_ENDED = 8;
 
 /** When a path is asked, when it is dead, and how often an idle one is asked. */
 export const PROBE_MS = 500;

@@ -31,6 +31,7 @@ export interface NumberRange {
 export type Packet =
   | { readonly type: 'bye'; readonly tag: number; readonly code: number; readonly reason: string }
   | AckPacket
+  | { readonly type: 'notice'; readonly tag: number; readonly code: number }
   | PathPacket
   | NumberedPacket
   | BundlePacket
@@ -87,6 +88,12 @@ export function tagOf(session: Uint8Array): number {
   return ((session[0]! << 24) | (session[1]! << 16) | (session[2]! << 8) | session[3]!) >>> 0;
 }
 
+/** The last number that a packet acknowledges. */
+export function acknowledgedBy(packet: Packet): number {
+  if (packet.type === 'ack') return packet.ranges.at(-1)?.to ?? packet.received;
+  return 'received' in packet ? packet.received : 0;
+}
+
 /** Reads a packet; `undefined` when it is malformed. */
 export function decodePacket(packet: Bytes): Packet | undefined {
   const first = packet[0];
@@ -108,6 +115,8 @@ export function decodePacket(packet: Bytes): Packet | undefined {
       const epoch = readVarint(packet, 5);
       return epoch?.end === packet.length ? { type: 'select', tag, epoch: epoch.value } : undefined;
     }
+    case PACKET.NOTICE:
+      return packet.length === 6 ? { type: 'notice', tag, code: packet[5]! } : undefined;
     case PACKET.BYE: {
       const reason = packet.length > 6 + MAX_REASON_BYTES ? undefined : decodeReason(packet.subarray(6));
       return packet.length < 6 || reason === undefined ? undefined : { type: 'bye', tag, code: packet[5]!, reason };
@@ -288,6 +297,12 @@ export function encodeAck({ tag, received, partial, ranges }: Omit<AckPacket, 't
 export function encodePing(type: 'ping' | 'pong', tag: number, token: number): Bytes {
   const packet = new Uint8Array(9);
   writeU32(packet, writeStart(packet, 0, type === 'ping' ? PACKET.PING : PACKET.PONG, tag), token);
+  return packet;
+}
+
+export function encodeNotice(tag: number, code: number): Bytes {
+  const packet = new Uint8Array(6);
+  packet[writeStart(packet, 0, PACKET.NOTICE, tag)] = code;
   return packet;
 }
 

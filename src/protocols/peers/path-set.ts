@@ -8,6 +8,8 @@ import { Path, type PathOptions } from './path.ts';
 
 /** What the paths need from the session. */
 export interface PathSetOwner {
+  /** Whether idle paths are asked: somebody wants the session although nothing flows. */
+  readonly beats: boolean;
   event(
     event:
       | { readonly type: 'path'; readonly path: number | undefined; readonly reason: string }
@@ -135,7 +137,7 @@ export class PathSet {
   handleTimeout(now: Millis): readonly number[] {
     const dead: number[] = [];
     for (const path of this.#paths.values()) {
-      const due = path.due(now);
+      const due = path.due(now, this.#owner.beats);
       if (due === 'dead') dead.push(path.id);
       else if (due === 'ping') this.#owner.transmit(path.id, encodePing('ping', this.#tag, path.ping(now)));
     }
@@ -150,7 +152,7 @@ export class PathSet {
 
   get dueMs(): Millis {
     let due = this.#chooses && this.#paths.size > 1 ? this.#spareMs : Infinity;
-    for (const path of this.#paths.values()) due = Math.min(due, path.dueMs);
+    for (const path of this.#paths.values()) due = Math.min(due, path.dueMs(this.#owner.beats));
     return due;
   }
 

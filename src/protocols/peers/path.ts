@@ -114,15 +114,15 @@ export class Path {
     this.#askedMs = now;
   }
 
-  /** When to ask it, or to give it up. */
-  get dueMs(): Millis {
-    if (this.#askedMs === undefined) return this.#heardMs + HEARTBEAT_MS;
+  /** When to ask it, or to give it up. @param beats - whether an idle path is asked */
+  dueMs(beats: boolean): Millis {
+    if (this.#askedMs === undefined) return beats ? this.#heardMs + HEARTBEAT_MS : Infinity;
     return Math.min(this.#pingMs, this.#deadMs);
   }
 
   /** What is due at `now`. */
-  due(now: Millis): 'ping' | 'dead' | undefined {
-    if (this.#askedMs === undefined) return now >= this.#heardMs + HEARTBEAT_MS ? 'ping' : undefined;
+  due(now: Millis, beats: boolean): 'ping' | 'dead' | undefined {
+    if (this.#askedMs === undefined) return beats && now >= this.#heardMs + HEARTBEAT_MS ? 'ping' : undefined;
     if (now >= this.#deadMs) return 'dead';
     return now >= this.#pingMs ? 'ping' : undefined;
   }

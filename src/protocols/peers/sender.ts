@@ -19,6 +19,7 @@ import {
   MESSAGE,
 } from './constants.ts';
 import { SendCredit } from './credit.ts';
+import { type Hello } from './hello.ts';
 import { costOf, makeOutgoing, type Outgoing, Unacknowledged, Waiting } from './outgoing.ts';
 import { type AckPacket, BUNDLE_ENTRY_BYTES, encodeBundle, finishNumbered } from './packets.ts';
 import { sendParts } from './parts.ts';
@@ -83,14 +84,21 @@ export class Sender {
     return this.waiting.size + this.#out.size;
   }
 
-  /** Requests that wait for an answer. */
-  get asks(): number {
-    return this.#asked.size;
+  /** Whether everything was sent, acknowledged and answered. */
+  get isQuiet(): boolean {
+    return this.unacknowledged === 0 && this.#asked.size === 0;
   }
 
   /** The number of the last message. */
   get last(): number {
     return this.#out.last;
+  }
+
+  /** The first hello of the peer: its windows count. */
+  handleHello({ tellWindow, requestWindow, streamsWindow }: Hello): void {
+    this.credit.tells.window = tellWindow;
+    this.credit.requests.window = requestWindow;
+    this.credit.streams.window = streamsWindow;
   }
 
   tell(payload: Uint8Array, priority: Priority | undefined, expiresMs: Millis | undefined): Outgoing {

@@ -17,7 +17,7 @@ import {
 } from './constants.ts';
 import { type Hello } from './hello.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
-import { decodePacket, encodeAck, encodeBye, type Packet, tagOf } from './packets.ts';
+import { acknowledgedBy, decodePacket, encodeAck, encodeBye, encodeNotice, tagOf } from './packets.ts';
 import { PathSet } from './path-set.ts';
 import { type PathOptions } from './path.ts';
 import { Receiver, type ReceiverLimits } from './receiver.ts';
@@ -62,6 +62,8 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   /** Since when there is no path. */
   #alone: Millis;
   #armed: Millis = Infinity;
+  /** The peer has ended it, and what waits here is for the next session. */
+  #isLetGo = false;
   #closed: SessionClosed | undefined;
   #now: Millis;
 
@@ -70,7 +72,11 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.id = options.session;
     this.#tag = tagOf(options.session);
     this.#now = this.#alone = now;
+    const beats = (): boolean => this.isMaintained || !this.isQuiet;
     this.paths = new PathSet(this.#tag, options.isSmaller, {
+      get beats() {
+        return beats();
+      },
       event: (event) => this.#event(event),
       transmit: (path, packet) => this.#transmit(path, packet),
     });
@@ -117,8 +123,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
 
   /** Whether nothing is under way in either direction. */
   get isQuiet(): boolean {
-    const { unacknowledged, asks } = this.#sender;
-    return unacknowledged === 0 && asks === 0 && this.#receiver.requests.size === 0 && this.streams.size === 0;
+    return this.#sender.isQuiet && this.#receiver.requests.size === 0 && this.streams.size === 0;
   }
 
   // Commands.
@@ -158,8 +163,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#now = now;
     const request = this.#receiver.requests.get(number);
     if (request === undefined) return true;
-    const fits = payload.length <= Math.min(request.maxResponseBytes, this.#peerMaxBytes);
-    if (!fits) {
+    if (payload.length > Math.min(request.maxResponseBytes, this.#peerMaxBytes)) {
       this.refuse(now, number, REFUSAL_TOO_LARGE);
       return false;
     }
@@ -178,12 +182,19 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#sender.waiting.add(makeOutgoing(MESSAGE.REFUSAL, [number], fits ? payload : EMPTY_BYTES, options));
   }
 
+  /** Tells the peer something about it. It is not repeated when it is lost. */
+  notify(now: Millis, code: number): void {
+    this.#now = now;
+    const { current } = this.paths;
+    if (current !== undefined) this.#transmit(current.id, encodeNotice(this.#tag, code));
+  }
+
   /** Ends the session, and says so on every path. */
   close(now: Millis, code: number, reason: string): void {
     if (this.#closed !== undefined) return;
     this.#now = now;
-    const bye = encodeBye(this.#tag, code, reason);
-    for (const path of this.paths.ids) this.#outputs.push({ type: 'transmit', transmit: { path, packet: bye } });
+    const packet = encodeBye(this.#tag, code, reason);
+    for (const path of this.paths.ids) this.#outputs.push({ type: 'transmit', transmit: { path, packet } });
     this.#end({ by: 'local', code, reason });
   }
 
@@ -210,12 +221,9 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   handleHello(now: Millis, hello: Hello): void {
     this.#now = now;
     if (this.#peerId === undefined) {
-      const { credit } = this.#sender;
       this.#peerId = hello.session;
       this.#peerTag = tagOf(hello.session);
-      credit.tells.window = hello.tellWindow;
-      credit.requests.window = hello.requestWindow;
-      credit.streams.window = hello.streamsWindow;
+      this.#sender.handleHello(hello);
       this.streams.peerWindow = hello.streamWindow;
       this.#peerMaxBytes = hello.maxMessageBytes;
     }
@@ -298,10 +306,18 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       case 'ping':
       case 'pong':
       case 'select':
+        // Whoever asks an idle path wants the session to stay.
+        if (packet.type === 'ping') this.#receiver.receivedMs = now;
         this.paths.handle(now, path, packet);
         return;
+      case 'notice':
+        this.#event({ type: 'notice', code: packet.code });
+        return;
       case 'bye':
-        this.#end({ by: 'peer', code: packet.code, reason: packet.reason });
+        if (packet.code === BYE.IDLE && this.#sender.waiting.size > 0) {
+          this.#isLetGo = true;
+          this.#event({ type: 'let_go' });
+        } else this.#end({ by: 'peer', code: packet.code, reason: packet.reason });
     }
   }
 
@@ -330,7 +346,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
 
   #pump(): void {
     const path = this.paths.current;
-    if (path === undefined) return;
+    if (path === undefined || this.#isLetGo) return;
     if (this.#receiver.isCreditDue) this.#sender.waiting.addUrgent(this.#receiver.grant());
     this.#sender.pump(this.#now, path);
     if (this.#now < this.#receiver.ackMs) return;
@@ -394,14 +410,14 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   }
 
   #makeSender(): Sender {
-    const [receiver, event] = [this.#receiver, (each: SessionEvent): void => this.#event(each)];
+    const receiver = this.#receiver;
     return new Sender(
       {
         paths: this.paths,
         get received() {
           return receiver.received;
         },
-        event,
+        event: (event) => this.#event(event),
         transmit: (path, packet) => this.#transmit(path, packet),
         acknowledging: () => receiver.acknowledging(false),
         takeStream: () => this.streams.take(),
@@ -475,10 +491,4 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     if (due < this.#armed) this.#armed = due;
     return { type: 'wait', until: this.#armed === Infinity ? undefined : this.#armed };
   }
-}
-
-/** The last number that a packet acknowledges. */
-function acknowledgedBy(packet: Packet): number {
-  if (packet.type === 'ack') return packet.ranges.at(-1)?.to ?? packet.received;
-  return 'received' in packet ? packet.received : 0;
 }

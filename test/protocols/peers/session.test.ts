@@ -209,8 +209,9 @@ describe('PeerSession: paths', () => {
     assert.equal(pair.alice.of('path').at(-1)?.reason, 'silent');
   });
 
-  it('an idle one is asked every 15 s and lives', () => {
+  it('an idle one that somebody wants is asked every 15 s and lives', () => {
     const pair = new Pair();
+    pair.alice.session.isMaintained = true;
     pair.open();
     pair.run(1000);
     const { sent } = pair;
@@ -337,11 +338,18 @@ describe('PeerSession: the end', () => {
     const pair = new Pair({ idleMs: 60_000 });
     pair.open();
     pair.alice.session.tell(pair.now, encodeText('a'));
-    pair.bob.session.isMaintained = true;
     pair.run(59_000);
     assert.deepEqual(pair.alice.of('closed'), []);
     pair.run(3000);
     assert.equal(pair.alice.of('closed')[0]?.closed.code, BYE.IDLE);
-    assert.equal(pair.bob.of('closed')[0]?.closed.by, 'peer');
+    assert.equal(pair.bob.of('closed').length, 1);
+  });
+
+  it('one that the other side maintains does not end as idle', () => {
+    const pair = new Pair({ idleMs: 60_000 });
+    pair.open();
+    pair.bob.session.isMaintained = true;
+    pair.run(600_000);
+    assert.deepEqual(pair.alice.of('closed'), []);
   });
 });

@@ -129,6 +129,8 @@ function wordsOf(change: PeerChange): string | undefined {
       return `attack     ${change.source}: ${change.signal}, ${change.count} in ${change.lastMs - change.firstMs} ms`;
     case 'fault':
       return `fault      ${change.source}: ${change.text}`;
+    case 'key_elsewhere':
+      return `key        another process uses the key of this node, says ${change.id}`;
     case 'lists':
       break;
   }
