@@ -27,8 +27,11 @@ export type PeerChange =
   | { readonly type: 'kind'; readonly id: PeerId; readonly kind: PeerKind }
   /** A source behaves as attackers do; see `AttackEvent`. `ban`: what `banPolicy` has decided. */
   | (AttackEvent & { readonly ban: BanDecision | undefined })
-  /** The peer has met another process with this node's key: at most one of both can talk to it. */
-  | { readonly type: 'key_elsewhere'; readonly id: PeerId }
+  /**
+   * Another process uses this node's key. `id` is the peer that has met it, with which at most one of both can talk; `undefined` when it
+   * was learned by peer exchange.
+   */
+  | { readonly type: 'key_elsewhere'; readonly id: PeerId | undefined }
   /** Who may connect has changed. */
   | { readonly type: 'lists'; readonly change: ListChange }
   /** Something that this node uses does not work: a cache file, a contact, a transport. */

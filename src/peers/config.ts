@@ -47,6 +47,8 @@ export interface PeersConfig {
   readonly contacts?: readonly string[] | undefined;
   readonly fallbackAfterMs?: number | undefined;
   readonly minPeers?: number | undefined;
+  /** Whether peers are told of others, and asked for others. @default true */
+  readonly exchange?: boolean | undefined;
   /** PeerIDs, IPs and addresses that are no place to begin. */
   readonly blacklist?: readonly string[] | undefined;
   readonly dialBack?: boolean | undefined;
@@ -222,6 +224,7 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   contacts: list(contact, MAX_CONTACTS),
   fallbackAfterMs: whole(0, MAX_TIME_MS),
   minPeers: whole(0, 256),
+  exchange: flag,
   blacklist: list(text('a PeerID, an IP or an address', 512), MAX_CONTACTS),
   dialBack: flag,
   lan: either(

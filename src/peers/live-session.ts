@@ -12,6 +12,8 @@ import { type Outgoing } from '../protocols/peers/outgoing.ts';
 import { PeerSession as SessionMachine } from '../protocols/peers/session.ts';
 import { type SessionClosed, type SessionEvent, type SessionTransmit } from '../protocols/peers/session-events.ts';
 import { Driver } from '../runtime/driver.ts';
+import { type Message } from '../core/message.ts';
+import { type Answer } from '../swarm-kit/ask-slot.ts';
 import { Deliveries } from '../sessions/deliveries.ts';
 import { type MemoryHolder } from '../sessions/memory-budget.ts';
 import { type PeerSession, type SessionsHooks } from '../sessions/peer-sessions.ts';
@@ -46,6 +48,8 @@ export interface LiveSessionOwner extends StreamsHooks {
   stranded(session: LiveSession): void;
   /** A path is dead, or not needed any more. */
   pathEnded(path: LivePath, reason: string): void;
+  /** Answers a request to a service. Never rejects. */
+  serve(service: number, message: Message<PeerAddr>): Promise<Answer> | Answer;
   /** The peer has sent many messages. */
   busy(session: LiveSession, messages: number): void;
   /** The peer has noticed something about this node. */
@@ -179,15 +183,18 @@ export class LiveSession implements PeerSession {
     settle: (result: Bytes | P2PError) => void,
     priority?: Priority,
     expiresMs?: number,
+    service?: number,
   ): () => void {
     const refused = this.#refusal(request);
     if (refused !== undefined) {
       settle(refused);
       return () => {};
     }
-    const message = this.machine.ask(this.#nowMs(), request, maxResponseBytes, priority, expiresMs);
-    this.#owner.hooks.counters.countSent(request.length);
-    this.sent++;
+    const message = this.machine.ask(this.#nowMs(), request, maxResponseBytes, { priority, expiresMs, service });
+    if (service === undefined) {
+      this.#owner.hooks.counters.countSent(request.length);
+      this.sent++;
+    }
     this.#asked.set(message, { settle, maxResponseBytes });
     this.scheduleFlush();
     return () => this.#giveUp(message);
@@ -336,8 +343,9 @@ export class LiveSession implements PeerSession {
         this.#deliveries.tell(event.payload);
         return;
       case 'request':
-        this.#countReceived();
-        this.#deliveries.request(event.number, event.payload);
+        if (event.service === 0) this.#countReceived();
+        if (event.service === 0) this.#deliveries.request(event.number, event.payload);
+        else void this.#serve(event.number, event.payload, event.service);
         return;
       case 'cancelled':
         this.#deliveries.cancelled(event.number);
@@ -404,6 +412,15 @@ export class LiveSession implements PeerSession {
   #countReceived(): void {
     this.received++;
     if (this.received % RATE_STEP === 0) this.#owner.busy(this, RATE_STEP);
+  }
+
+  /** A request to this connection manager itself. */
+  async #serve(number: number, payload: Bytes, service: number): Promise<void> {
+    const answer = await this.#owner.serve(service, { src: this.src, dst: this.dst, payload });
+    const now = this.#nowMs();
+    if (answer.ok) this.machine.answer(now, number, answer.bytes);
+    else this.machine.refuse(now, number, answer.code, answer.bytes);
+    this.scheduleFlush();
   }
 
   #taken(message: Outgoing, error?: P2PError): void {

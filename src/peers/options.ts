@@ -18,6 +18,7 @@ import { systemRealm } from '../runtime/system-realm.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { type PeerCacheStore } from '../discovery/cache-store.ts';
 import { type ResolveName } from '../discovery/contacts.ts';
+import { type PeerExchangeOptions } from '../discovery/exchange-options.ts';
 import { type LanOptions } from '../discovery/lan-options.ts';
 import { type PeerAddr } from './address.ts';
 import {
@@ -73,6 +74,11 @@ export interface PeersOptions extends PendingLimits {
   readonly minPeers?: number | undefined;
   /** PeerIDs, IPs, prefixes and addresses that the start leaves out. @default none */
   readonly blacklist?: readonly string[] | undefined;
+  /**
+   * Tells peers of others that this node has reached, and asks those that it connects to; with `everyMs` it also asks known peers
+   * again and again, so that every node learns of all. `false`: neither. @default true
+   */
+  readonly exchange?: boolean | Pick<PeerExchangeOptions, 'everyMs' | 'fanOut' | 'maxPeers' | 'lifetimeMs'> | undefined;
   /** Other sources of addresses: peer exchange, a tracker, a DHT, one of the program. @default none */
   readonly sources?: readonly CandidateSource[] | undefined;
   /** Whether others can dial this node; a `client` is not handed on. @default 'node' */
@@ -131,6 +137,7 @@ export interface ResolvedOptions {
   readonly kind: PeerKind;
   readonly accept: Accept<PeerAddr> | undefined;
   readonly acceptBootstrap: boolean;
+  readonly exchange: Exclude<PeersOptions['exchange'], undefined>;
   readonly dialBack: boolean;
   readonly movePortEveryMs: number;
   readonly sources: readonly CandidateSource[];
@@ -204,6 +211,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     kind,
     accept,
     acceptBootstrap,
+    exchange: options.exchange ?? true,
     dialBack: options.dialBack ?? true,
     movePortEveryMs: quantity(options.movePortEveryMs, 'movePortEveryMs', Infinity, 1000, Infinity),
     sources,

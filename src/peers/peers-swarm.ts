@@ -10,7 +10,7 @@ import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type Timer } from '../core/realm.ts';
 import { type PublicKey, type SecureAskSwarm, type SecureSwarm } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
-import { BYE } from '../protocols/peers/constants.ts';
+import { BYE, SERVICE } from '../protocols/peers/constants.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
 import { explainText } from '../protocols/peers/reach/explain-text.ts';
@@ -22,6 +22,7 @@ import { later } from '../runtime/later.ts';
 import { type BootstrapRun } from '../discovery/bootstrap.ts';
 import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
 import { type AttackEvent } from './attack-signals.ts';
+import { Exchange } from './exchange.ts';
 import { type BanOptions, type ListChange, type PeerLists } from './lists.ts';
 import { type Signals } from './signals.ts';
 import { closeSources, type OpenSource, start } from './sources.ts';
@@ -143,6 +144,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   #moving: Timer | undefined;
   #isFinished = false;
   readonly #pending: Waits;
+  #exchange: Exchange | undefined;
   readonly #queues = new Set<ChangeQueue>(); // Bounded by the loops of the program.
   readonly #watching: Disposable;
   #tick: Timer;
@@ -188,6 +190,20 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#peers = peers!;
     this.#pending = new Waits(options.realm);
     peers!.reaching.transports = this.#transports;
+    if (options.exchange !== false) {
+      const exchange = new Exchange(options, {
+        realm: options.realm,
+        own: peerAddr(options.id),
+        closed: this.closed,
+        maxMessageBytes: options.limits.maxMessageBytes,
+        withSession: (...call) => this.#peers.withSession(...call),
+        ownAddrs: () => this.addrs,
+        keyElsewhere: () => this.#changed({ type: 'key_elsewhere', id: undefined }),
+      });
+      this.#exchange = exchange;
+      peers!.services.set(SERVICE.EXCHANGE, exchange.channel);
+      peers!.reaching.sources.push(exchange.source);
+    }
     this.#watching = options.network.onInterfacesChanged(() => this.#peers.wake());
     this.#tick = this.#arm();
     finish = () => this.#finish();
@@ -372,6 +388,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   #changed(change: PeerChange): void {
+    if (change.type === 'connected' && change.path.side === 'responder') this.#exchange?.connected(change.id);
     for (const queue of this.#queues) queue.push(change);
   }
 
@@ -453,6 +470,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#watching[Symbol.dispose]();
     this.#pending.close();
     this.#run?.[Symbol.dispose]();
+    this.#exchange?.close();
     for (const queue of this.#queues) queue.end();
     await this.#close(this.#transports);
     await closeSources(this.#sources);

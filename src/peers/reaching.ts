@@ -1,7 +1,7 @@
 /** Runs the reach machine: asks the sources, gives it candidates, and dials what it decides. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type Candidate, type CandidateFault, type CandidateTrust } from '../core/candidate.ts';
+import { type Candidate, type CandidateFault, type CandidateSource, type CandidateTrust } from '../core/candidate.ts';
 import { P2PError, type P2PErrorCode } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
@@ -46,6 +46,8 @@ export interface ReachingHooks {
 export class Reaching {
   /** Set once they are open. */
   transports: readonly Transport[] = [];
+  /** Asked for addresses, and told what came of them. Bounded by the options, and peer exchange. */
+  readonly sources: CandidateSource[];
   readonly #options: ResolvedOptions;
   readonly #hooks: ReachingHooks;
   readonly #machine: ReachMachine;
@@ -60,6 +62,7 @@ export class Reaching {
 
   constructor(options: ResolvedOptions, hooks: ReachingHooks) {
     this.#options = options;
+    this.sources = [...options.sources];
     this.#hooks = hooks;
     const { realm } = hooks;
     this.#machine = new ReachMachine({
@@ -98,8 +101,7 @@ export class Reaching {
     this.#probes.reached(addr);
     this.#machine.connected(this.#nowMs(), id, { transport: transport.name, addr: addr.text, kind: 'direct', side });
     const proof = side === 'responder' ? 'dialled' : undefined;
-    for (const source of this.#options.sources)
-      source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
+    for (const source of this.sources) source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
     this.#poll();
   }
 
@@ -107,7 +109,7 @@ export class Reaching {
   proven(id: PeerId, addr: string): void {
     const seenMs = this.#hooks.realm.wallMs();
     this.add({ id, addr, source: 'peer', seenMs, expiresMs: Infinity, trust: 'reached' });
-    for (const source of this.#options.sources) source.reached?.({ id, addr, proof: 'dial_back' });
+    for (const source of this.sources) source.reached?.({ id, addr, proof: 'dial_back' });
   }
 
   disconnected(id: PeerId, reason: string): void {
@@ -263,19 +265,19 @@ export class Reaching {
       const reason = FAULTS[event.result];
       if (reason === undefined) return;
       const outcome = { id: event.id, addr: `${event.transport}://${event.addr}`, reason };
-      for (const source of this.#options.sources) source.failed?.(outcome);
+      for (const source of this.sources) source.failed?.(outcome);
     }
   }
 
   async #search(id: PeerId): Promise<void> {
-    await Promise.all(this.#options.sources.map((source) => this.#ask(source, id)));
+    await Promise.all(this.sources.map((source) => this.#ask(source, id)));
     if (this.#abort.signal.aborted) return;
     this.#machine.searched(this.#nowMs(), id);
     this.#driver.poll();
   }
 
   /** A source that fails has no candidates. */
-  async #ask(source: ResolvedOptions['sources'][number], id: PeerId): Promise<void> {
+  async #ask(source: CandidateSource, id: PeerId): Promise<void> {
     const { signal } = this.#abort;
     try {
       let count = 0;

@@ -27,6 +27,8 @@ import { Reaching } from './reaching.ts';
 import { PeerTable } from './peer-table.ts';
 import { type RemotePeer, type PeerWaiter } from './remote-peer.ts';
 import { enforceLists, recheckAll } from './admission.ts';
+import { REFUSED } from '../swarm-kit/ask-slot.ts';
+import { type ServiceChannel } from './service-channel.ts';
 import { type PeerStream } from './session-streams.ts';
 import { type Transport, type TransportHooks } from './transport.ts';
 
@@ -44,6 +46,8 @@ export interface RemotePeersHooks {
 export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly inUse: ReadonlyMap<PeerId, LiveSession>;
   readonly reaching: Reaching;
+  /** What peers may ask of this connection manager itself. Bounded by the services that there are. */
+  readonly services: Map<number, ServiceChannel> = new Map();
   readonly #inUse = new Map<PeerId, LiveSession>();
   readonly #peers: PeerTable;
   readonly #options: ResolvedOptions;
@@ -113,6 +117,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       noticed: ({ peer }, code) => {
         if (code === NOTICE.KEY_IN_USE) this.#keyElsewhere(peer, false);
       },
+      serve: (service, message) => this.services.get(service)?.answer(message) ?? REFUSED,
       // Not inside of the event that says so.
       renew: (session) => hooks.later(() => this.#renew(session)),
       busy: (session, messages) => this.#above.signal(session.path?.addr, session.peer, 'rate', undefined, messages),

@@ -331,6 +331,37 @@ describe('openPeers: two processes with one key', () => {
   });
 });
 
+describe('openPeers: peers tell of peers', () => {
+  it('whom a peer has reached is reached by PeerID, without any other source', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { sources: [] });
+    const contacts = [bob.addrs[0]!];
+    const alice = await w.open(0, w.net.host(), { sources: [], contacts });
+    alice.serve(() => encodeText('found'));
+    await w.advance(5000); // Bob dials back, so that he may tell of Alice.
+    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
+    await w.advance(5000);
+    assert.equal(decodeText(await w.run(carol.ask(alice.id, encodeText('a')))), 'found');
+    assert.match(carol.explain(alice.id).text, /exchange/);
+    await w.close();
+  });
+
+  it('a client, a denied peer and one that was never reached are not told of', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { sources: [] });
+    const contacts = [bob.addrs[0]!];
+    const client = await w.open(0, w.net.host(), { sources: [], contacts, kind: 'client' });
+    const hidden = await w.open(3, w.net.host({ behind: w.net.nat('port') }), { sources: [], contacts });
+    await w.advance(8000);
+    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
+    await w.advance(5000);
+    for (const { id } of [client, hidden]) {
+      await assert.rejects(w.run(carol.connect(id)), (error) => P2PError.is(error, 'unreachable'));
+    }
+    await w.close();
+  });
+});
+
 describe('openPeers: streams', () => {
   it('carry bytes both ways, with half-close, through path changes', async () => {
     const { w, alice, bob } = await pair();

@@ -31,7 +31,16 @@ export const MESSAGE = {
   RESET: 23,
   WINDOW: 24,
   CREDIT: 25,
+  SERVICE: 26,
 } as const;
+
+/** Whether a message asks for an answer. */
+export function isRequest(type: MessageType): boolean {
+  return type === MESSAGE.REQUEST || type === MESSAGE.SERVICE;
+}
+
+/** Numbers of services: what connection managers ask each other beside the program. */
+export const SERVICE = { EXCHANGE: 1 } as const;
 
 /** The type of a numbered message. */
 export type MessageType = (typeof MESSAGE)[keyof typeof MESSAGE];

@@ -8,7 +8,7 @@ import { Fifo } from '../../base/fifo.ts';
 import { type Millis } from '../../base/machine.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { varintLength, writeVarint } from '../../base/varint.ts';
-import { MAX_HEAD_BYTES, MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';
+import { isRequest, MAX_HEAD_BYTES, MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';
 
 /** A message to send. The owner of the call keeps it as its ticket. */
 export interface Outgoing {
@@ -77,7 +77,7 @@ export function makeOutgoing(
 
 /** What a message takes from the peer's credit. */
 export function costOf({ type, payloadBytes }: Outgoing): number {
-  return type === MESSAGE.TELL || type === MESSAGE.REQUEST ? payloadBytes + MESSAGE_COST_BYTES : 0;
+  return type === MESSAGE.TELL || isRequest(type) ? payloadBytes + MESSAGE_COST_BYTES : 0;
 }
 
 type Lane = 'tells' | 'requests' | 'others';
@@ -220,7 +220,7 @@ export class Waiting {
 
 function laneOf({ type }: Outgoing): Lane {
   if (type === MESSAGE.TELL) return 'tells';
-  return type === MESSAGE.REQUEST ? 'requests' : 'others';
+  return isRequest(type) ? 'requests' : 'others';
 }
 
 /** The first message that was not removed meanwhile. */

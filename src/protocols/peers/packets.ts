@@ -99,7 +99,7 @@ export function decodePacket(packet: Bytes): Packet | undefined {
   const first = packet[0];
   if (first === undefined || packet.length < 5) return undefined;
   const tag = tagOf(packet.subarray(1, 5));
-  if (first >= MESSAGE.TELL && first <= MESSAGE.CREDIT) return decodeNumbered(packet, tag, first as MessageType);
+  if (first >= MESSAGE.TELL && first <= MESSAGE.SERVICE) return decodeNumbered(packet, tag, first as MessageType);
   switch (first) {
     case PACKET.BUNDLE:
       return decodeBundle(packet, tag);
@@ -152,7 +152,7 @@ function decodeBundle(packet: Bytes, tag: number): BundlePacket | undefined {
       size = read.value;
       at = read.end;
     }
-    const isValid = message >= MESSAGE.TELL && message <= MESSAGE.CREDIT && at + size <= packet.length;
+    const isValid = message >= MESSAGE.TELL && message <= MESSAGE.SERVICE && at + size <= packet.length;
     if (!isValid || entries.length >= MAX_BUNDLED) return undefined;
     entries.push({ message: message as MessageType, body: viewFrom(packet, at, at + size) });
     at += size;
@@ -167,7 +167,7 @@ function decodePart(packet: Bytes, tag: number): PartPacket | undefined {
   const received = readVarint(packet, number.end);
   if (received === undefined) return undefined;
   const message = packet[received.end];
-  if (message === undefined || message < MESSAGE.TELL || message > MESSAGE.CREDIT) return undefined;
+  if (message === undefined || message < MESSAGE.TELL || message > MESSAGE.SERVICE) return undefined;
   const size = readVarint(packet, received.end + 1);
   if (size === undefined) return undefined;
   const offset = readVarint(packet, size.end);

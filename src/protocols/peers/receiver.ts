@@ -6,7 +6,15 @@
 import { type Bytes, copyMessage, viewFrom } from '../../base/bytes.ts';
 import { type Millis } from '../../base/machine.ts';
 import { readVarint } from '../../base/varint.ts';
-import { ACK_BYTES, ACK_DELAY_MS, ACK_MESSAGES, MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';
+import {
+  isRequest,
+  ACK_BYTES,
+  ACK_DELAY_MS,
+  ACK_MESSAGES,
+  MESSAGE,
+  MESSAGE_COST_BYTES,
+  type MessageType,
+} from './constants.ts';
 import { ReceiveCredit } from './credit.ts';
 import { Incoming, type Received } from './incoming.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
@@ -191,18 +199,19 @@ export class Receiver {
     }
     const isValid =
       (!isAll || end === body.length) &&
-      (message === MESSAGE.REQUEST
-        ? this.#request(numbers[0]!, viewFrom(body, end))
+      (isRequest(message)
+        ? this.#request(numbers[0]!, numbers[1] ?? 0, viewFrom(body, end))
         : this.#owner.act(message, numbers, viewFrom(body, end)));
     if (!isValid) this.#owner.fault('malformed');
   }
 
-  #request(maxResponseBytes: number, payload: Bytes): boolean {
+  /** @param service - 0 is the program. */
+  #request(maxResponseBytes: number, service: number, payload: Bytes): boolean {
     const cost = payload.length + MESSAGE_COST_BYTES;
     if (!this.credit.requests.take(cost) || payload.length > this.#maxMessageBytes) return false;
     const number = this.#incoming.received;
     this.requests.set(number, { cost, maxResponseBytes });
-    this.#owner.event({ type: 'request', number, payload });
+    this.#owner.event({ type: 'request', number, payload, service });
     return true;
   }
 }
@@ -219,4 +228,5 @@ const FIELDS: Readonly<Record<MessageType, readonly [count: number, isAll: boole
   [MESSAGE.RESET]: [2, true],
   [MESSAGE.WINDOW]: [2, true],
   [MESSAGE.CREDIT]: [3, true],
+  [MESSAGE.SERVICE]: [2, false],
 };

@@ -11,6 +11,7 @@ import {
   BUNDLE_BYTES,
   BUNDLED_BYTES,
   INITIAL_RTT_MS,
+  isRequest,
   MAX_BUNDLED,
   MAX_HEAD_BYTES,
   MAX_OUT_BYTES,
@@ -204,7 +205,7 @@ export class Sender {
 
   /** Takes the tells and requests that were not sent, for another session with the peer. */
   takeUnsent(): readonly Outgoing[] {
-    return this.waiting.clear().filter(({ type }) => type === MESSAGE.TELL || type === MESSAGE.REQUEST);
+    return this.waiting.clear().filter(({ type }) => type === MESSAGE.TELL || isRequest(type));
   }
 
   /** Takes over messages that another session did not send. */
@@ -226,7 +227,7 @@ export class Sender {
   readonly #mayGo = (message: Outgoing): boolean => {
     if (this.#out.size > 0 && this.#out.bytes + message.size > MAX_OUT_BYTES) return false;
     if (message.type === MESSAGE.TELL) return this.credit.tells.allows(costOf(message));
-    return message.type !== MESSAGE.REQUEST || this.credit.requests.allows(costOf(message));
+    return !isRequest(message.type) || this.credit.requests.allows(costOf(message));
   };
 
   #next(): Outgoing | undefined {
@@ -244,7 +245,7 @@ export class Sender {
     this.#out.add(message);
     this.sentMs = now;
     if (message.type === MESSAGE.TELL) this.credit.tells.take(costOf(message));
-    else if (message.type === MESSAGE.REQUEST) {
+    else if (isRequest(message.type)) {
       this.credit.requests.take(costOf(message));
       this.#asked.set(message.number, message);
     }
@@ -310,7 +311,7 @@ export class Sender {
 
   #failed(message: Outgoing, reason: 'expired' | 'ended'): void {
     const sent = message.number === 0 ? 'no' : 'maybe';
-    if (message.type === MESSAGE.REQUEST) this.#owner.event({ type: 'ask_failed', message, sent, reason });
+    if (isRequest(message.type)) this.#owner.event({ type: 'ask_failed', message, sent, reason });
     else if (message.type === MESSAGE.TELL) {
       if (this.#tickets.delete(message)) this.#owner.event({ type: 'tell_failed', message, sent, reason });
       else this.#owner.event({ type: 'tell_lost', sent });

@@ -21,7 +21,7 @@ export interface SessionClosed {
 export type SessionEvent =
   | StreamEvent
   | { readonly type: 'tell'; readonly payload: Bytes }
-  | { readonly type: 'request'; readonly number: number; readonly payload: Bytes }
+  | { readonly type: 'request'; readonly number: number; readonly payload: Bytes; readonly service: number }
   /** The asker does not need the answer any more. */
   | { readonly type: 'cancelled'; readonly number: number }
   /** The answer to an own request. */

@@ -40,6 +40,14 @@ export interface SessionOptions extends ReceiverLimits {
   readonly mayHold: (bytes: number) => boolean;
 }
 
+/** How a request is sent. */
+export interface AskOptions {
+  readonly priority?: Priority | undefined;
+  readonly expiresMs?: Millis | undefined;
+  /** A service of the other connection manager. @default the program */
+  readonly service?: number | undefined;
+}
+
 /** No path carries less. */
 const MIN_MTU_BYTES = 128;
 
@@ -139,9 +147,13 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     return this.#sender.isPending(message);
   }
 
-  ask(now: Millis, payload: Uint8Array, maxResponseBytes: number, priority?: Priority, expiresMs?: Millis): Outgoing {
+  ask(now: Millis, payload: Uint8Array, maxResponseBytes: number, options: AskOptions = {}): Outgoing {
     this.#now = now;
-    const message = makeOutgoing(MESSAGE.REQUEST, [maxResponseBytes], payload, { priority, expiresMs });
+    const { service } = options;
+    const message =
+      service === undefined
+        ? makeOutgoing(MESSAGE.REQUEST, [maxResponseBytes], payload, options)
+        : makeOutgoing(MESSAGE.SERVICE, [maxResponseBytes, service], payload, options);
     this.#sender.waiting.add(message);
     return message;
   }
@@ -404,6 +416,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
         return true;
       case MESSAGE.TELL:
       case MESSAGE.REQUEST:
+      case MESSAGE.SERVICE:
         break; // The receiver hands them on itself.
     }
     return false;

@@ -16,6 +16,7 @@ import {
   encodeAck,
   encodeBundle,
   encodeBye,
+  encodeNotice,
   encodePart,
   encodePing,
   encodeSelect,
@@ -81,6 +82,8 @@ const PACKETS: Readonly<Record<string, Bytes>> = {
   reset: numbered(MESSAGE.RESET, [4, 256]),
   window: numbered(MESSAGE.WINDOW, [4, 524_288]),
   credit: numbered(MESSAGE.CREDIT, [1_000_000, 2_000_000, 3_000_000]),
+  service: numbered(MESSAGE.SERVICE, [65_536, 1], 'who?'),
+  notice: encodeNotice(TAG, 1),
   part: encodePart({
     tag: TAG,
     number: 300,

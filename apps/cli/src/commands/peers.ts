@@ -130,7 +130,7 @@ function wordsOf(change: PeerChange): string | undefined {
     case 'fault':
       return `fault      ${change.source}: ${change.text}`;
     case 'key_elsewhere':
-      return `key        another process uses the key of this node, says ${change.id}`;
+      return `key        another process uses the key of this node, says ${change.id ?? 'peer exchange'}`;
     case 'lists':
       break;
   }
