@@ -8,7 +8,7 @@ import { type PeersConfig } from './config.ts';
 import { configFiles } from './config-files.ts';
 import { openPeers } from './open-peers.ts';
 import { type PeersOptions } from './options.ts';
-import { type Peers } from './peers-swarm.ts';
+import { type Peers } from './peers.ts';
 import { watchConfig, type ConfigReader } from './watch-config.ts';
 
 /** What the program adds to a configuration file; what it gives comes before what stands in the file. */

@@ -2,11 +2,11 @@
 
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { type Addr } from '../core/addr.ts';
-import { mtuError, P2PError, Refusal } from '../core/errors.ts';
+import { mtuError, P2PError } from '../core/errors.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { type Priority } from '../core/priority.ts';
 import { type PublicKey } from '../core/secure.ts';
-import { BYE, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../protocols/peers/constants.ts';
+import { BYE } from '../protocols/peers/constants.ts';
 import { type Hello } from '../protocols/peers/hello.ts';
 import { type Outgoing } from '../protocols/peers/outgoing.ts';
 import { PeerSession as SessionMachine } from '../protocols/peers/session.ts';
@@ -20,6 +20,7 @@ import { type PeerSession, type SessionsHooks } from '../sessions/peer-sessions.
 import { type PeerAddr, peerAddr } from './address.ts';
 import { type PathInfo } from './changes.ts';
 import { type ResolvedOptions } from './options.ts';
+import { lostError, refusedError } from './session-errors.ts';
 import { SessionStreams, type StreamsHooks } from './session-streams.ts';
 import { type Transport } from './transport.ts';
 
@@ -354,7 +355,7 @@ export class LiveSession implements PeerSession {
         this.#settle(event.message, event.payload);
         return;
       case 'refusal':
-        this.#settle(event.message, this.#refused(event.message, event.code, event.payload));
+        this.#settle(event.message, refusedError(this.peer, event.code, event.payload, this.#asked.get(event.message)));
         return;
       case 'taken':
         this.#taken(event.message);
@@ -435,34 +436,9 @@ export class LiveSession implements PeerSession {
     asked?.settle(result);
   }
 
-  #refused(message: Outgoing, code: number, payload: Bytes): P2PError {
-    const cannot = `Cannot ask ${this.peer}: `;
-    if (code === REFUSAL_TOO_LARGE) {
-      const limit = this.#asked.get(message)?.maxResponseBytes ?? 0;
-      const what = `${cannot}the answer has more than ${limit} bytes; raise maxResponseBytes`;
-      return new P2PError('limit_exceeded', 'local', what);
-    }
-    const plain = code === REFUSAL_PLAIN && payload.length === 0;
-    const cause = new Refusal('refused', payload.length === 0 ? undefined : payload, code);
-    return new P2PError('refused', 'remote', `${cannot}refused${plain ? '' : ` with code ${code}`}`, { cause });
-  }
-
   #lost(sent: 'no' | 'maybe', reason: 'expired' | 'ended'): P2PError {
-    if (reason === 'expired') {
-      return new P2PError('timeout', 'local', `Cannot reach ${this.peer}: the message expired before it was sent`, {
-        sent,
-      });
-    }
-    const closed = this.#owner.hooks.closedError(`reach ${this.peer}`);
-    if (closed !== undefined) return closed;
-    const { by, reason: why } = this.machine.closed ?? { by: 'lost', reason: '' };
-    const who = by === 'peer' ? 'the peer ended the session' : 'the session ended';
-    return new P2PError(
-      'disconnected',
-      by === 'local' ? 'local' : 'remote',
-      `Cannot reach ${this.peer}: ${who}: ${why}`,
-      { sent },
-    );
+    const closed = reason === 'ended' ? this.#owner.hooks.closedError(`reach ${this.peer}`) : undefined;
+    return closed ?? lostError(this.peer, sent, reason, this.machine.closed);
   }
 }
 

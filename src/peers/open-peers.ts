@@ -6,7 +6,8 @@ import { type PeersOptions, type ResolvedOptions, resolveOptions } from './optio
 import { openOwn } from './own-transports.ts';
 import { Signals } from './signals.ts';
 import { closeSources, type OpenSource, openSources, sourcesOf } from './sources.ts';
-import { type Peers, PeersSwarm } from './peers-swarm.ts';
+import { type Peers } from './peers.ts';
+import { PeersSwarm } from './peers-swarm.ts';
 import { type TransportOptions } from './transport.ts';
 
 /**

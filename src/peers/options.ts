@@ -13,7 +13,7 @@ import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
-import { type SessionOptions } from '../protocols/peers/session.ts';
+import { type SessionOptions } from '../protocols/peers/session-options.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { type PeerCacheStore } from '../discovery/cache-store.ts';

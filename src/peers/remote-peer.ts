@@ -1,10 +1,14 @@
 /** What the connection manager knows of one peer: its session, its paths, and who waits for it. */
 
+import { type Addr } from '../core/addr.ts';
 import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
 import { type WantToken } from '../protocols/peers/reach/machine.ts';
+import { type AttackSignal } from './attack-observations.ts';
+import { type PeerChange } from './changes.ts';
+import { type PeerStream } from './session-streams.ts';
 import { type LivePath, type LiveSession } from './live-session.ts';
 import { type Transport } from './transport.ts';
 
@@ -12,6 +16,14 @@ import { type Transport } from './transport.ts';
 export interface PeerWaiter {
   readonly use: (session: LiveSession) => void;
   readonly fail: (error: P2PError) => void;
+}
+
+/** What the peers need from the object that the program has. */
+export interface RemotePeersHooks {
+  changed(change: PeerChange): void;
+  streamOpened(stream: PeerStream): boolean;
+  /** A peer did something that counts as a signal of an attack. */
+  signal(src: Addr | undefined, peer: PeerId | undefined, signal: AttackSignal, sample?: string, times?: number): void;
 }
 
 export class RemotePeer {

@@ -14,9 +14,7 @@ import { type SessionClosed } from '../protocols/peers/session-events.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
-import { type AttackSignal } from './attack-observations.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type PeerChange } from './changes.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { DialBack } from './dial-back.ts';
 import { EndedSessions } from './ended-sessions.ts';
@@ -25,23 +23,14 @@ import { LiveSession, type LivePath, type LiveSessionOwner, pathInfo } from './l
 import { type ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
 import { PeerTable } from './peer-table.ts';
-import { type RemotePeer, type PeerWaiter } from './remote-peer.ts';
+import { type PeerWaiter, type RemotePeer, type RemotePeersHooks } from './remote-peer.ts';
 import { enforceLists, recheckAll } from './admission.ts';
 import { REFUSED } from '../swarm-kit/ask-slot.ts';
 import { type ServiceChannel } from './service-channel.ts';
-import { type PeerStream } from './session-streams.ts';
 import { type Transport, type TransportHooks } from './transport.ts';
 
 /** Two hellos within this time belong to one connection that both sides have opened. */
 const SIMULTANEOUS_MS = 1000;
-
-/** What the peers need from the object that the program has. */
-export interface RemotePeersHooks {
-  changed(change: PeerChange): void;
-  streamOpened(stream: PeerStream): boolean;
-  /** A peer did something that counts as a signal of an attack. */
-  signal(src: Addr | undefined, peer: PeerId | undefined, signal: AttackSignal, sample?: string, times?: number): void;
-}
 
 export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly inUse: ReadonlyMap<PeerId, LiveSession>;

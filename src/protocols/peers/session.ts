@@ -20,33 +20,11 @@ import { makeOutgoing, type Outgoing } from './outgoing.ts';
 import { acknowledgedBy, decodePacket, encodeAck, encodeBye, encodeNotice, tagOf } from './packets.ts';
 import { PathSet } from './path-set.ts';
 import { type PathOptions } from './path.ts';
-import { Receiver, type ReceiverLimits } from './receiver.ts';
+import { Receiver } from './receiver.ts';
 import { Sender } from './sender.ts';
 import { type SessionClosed, type SessionEvent, type SessionTransmit } from './session-events.ts';
+import { type AskOptions, type SessionOptions } from './session-options.ts';
 import { PeerStreams } from './streams.ts';
-
-/** How a session is made. */
-export interface SessionOptions extends ReceiverLimits {
-  /** This side's id of the session. */
-  readonly session: Bytes;
-  /** Whether this side has the smaller PeerID: it chooses the path. */
-  readonly isSmaller: boolean;
-  readonly streamWindow: number;
-  /** How long the session waits for a path. */
-  readonly resumeMs: number;
-  /** A session without messages and streams ends after this time, unless it is maintained. */
-  readonly idleMs: number;
-  /** Whether there is memory for as many bytes of messages ahead of their turn. */
-  readonly mayHold: (bytes: number) => boolean;
-}
-
-/** How a request is sent. */
-export interface AskOptions {
-  readonly priority?: Priority | undefined;
-  readonly expiresMs?: Millis | undefined;
-  /** A service of the other connection manager. @default the program */
-  readonly service?: number | undefined;
-}
 
 /** No path carries less. */
 const MIN_MTU_BYTES = 128;

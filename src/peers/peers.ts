@@ -1,0 +1,101 @@
+/** What the program sees of a connection manager. */
+
+import { type Addr } from '../core/addr.ts';
+import { type Recheckable } from '../core/accept.ts';
+import { type Candidate } from '../core/candidate.ts';
+import { type PeerId } from '../core/peer-id.ts';
+import { type PublicKey, type SecureAskSwarm, type SecureSwarm } from '../core/secure.ts';
+import { type CallOptions } from '../core/swarm.ts';
+import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
+import { type PeerKind } from '../protocols/peers/hello.ts';
+import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import { type PeerAddr } from './address.ts';
+import { type PathInfo, type PeerChanges } from './changes.ts';
+import { type BanOptions, type PeerLists } from './lists.ts';
+import { type PeerStream } from './session-streams.ts';
+
+/** A peer, as it is at this moment. */
+export interface PeerInfo {
+  readonly id: PeerId;
+  /** `connecting`: no session yet. `interrupted`: the session waits for a path. */
+  readonly state: 'connected' | 'interrupted' | 'connecting';
+  /** `node` once it is proven that others can dial it: this node has dialled it, or has dialled back. */
+  readonly kind: PeerKind;
+  readonly path: PathInfo | undefined;
+  /** The measured round trip, in milliseconds; `undefined` before one was measured. */
+  readonly rttMs: number | undefined;
+  /** When the session began, on the realm's clock. */
+  readonly sinceMs: number | undefined;
+  /** Messages in this session. */
+  readonly sent: number;
+  readonly received: number;
+  readonly isMaintained: boolean;
+}
+
+/** A connected peer, to look at: it shows the state of the moment in which it is read. */
+export interface PeerConnection extends PeerInfo {
+  readonly publicKey: PublicKey;
+}
+
+/** What is known of the ways to a peer. */
+export interface PeerExplanation {
+  readonly info: PeerInfo | undefined;
+  /** Candidates and attempts; `undefined` for a peer that nobody has looked for. */
+  readonly reach: ReachExplanation | undefined;
+  /** The same as text for a terminal, without control characters. */
+  readonly text: string;
+}
+
+/** A connection manager: messages by PeerID, over whatever path there is. */
+export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
+  readonly id: PeerId;
+  /** What it stands on: own transports and those of the program, to look at. Their handlers belong to this object. */
+  readonly transports: readonly { readonly name: string; readonly swarm: SecureSwarm<Addr> }[];
+  /** The addresses that this node tells others, with the name of their transport. */
+  readonly addrs: readonly string[];
+  /**
+   * Connects to a peer, if it is not connected. Messages do the same by themselves.
+   *
+   * @throws {P2PError} (by rejection) `unreachable`, `refused`, `identity_mismatch`, `timeout` (default 30 s), `closed`.
+   */
+  connect(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerConnection>;
+  /** Keeps a connection with a peer: it is dialled again whenever it is lost, with growing pauses, until `drop`. */
+  maintain(peer: PeerId | PeerAddr): void;
+  /** Ends `maintain` and the connection. */
+  drop(peer: PeerId | PeerAddr): void;
+  /**
+   * The end of the start: `minPeers` are connected, or all sources have answered and all candidates were tried. It tells of each
+   * candidate that was refused why. Never rejects.
+   */
+  readonly ready: Promise<BootstrapResult>;
+  /** Allow list, deny list and bans. A change applies to the connections that exist. */
+  readonly lists: PeerLists;
+  /**
+   * Bans PeerIDs, IPs and prefixes, many at once: their connections end, and they are not dialled.
+   *
+   * @throws {TypeError} (at once) for a target that is none of these; nothing is banned then.
+   */
+  ban(targets: string | readonly string[], options?: BanOptions): void;
+  /** Lifts bans. @returns how many there were */
+  unban(targets: string | readonly string[]): number;
+  /** Adds an address that may lead to a peer, as a source does. */
+  add(candidate: Candidate): void;
+  /** All peers that are connected, or that somebody waits for. */
+  list(): readonly PeerInfo[];
+  /** What happens to peers, from now on. */
+  changes(): PeerChanges;
+  /** Why a peer is connected as it is, or not at all. */
+  explain(peer: PeerId | PeerAddr): PeerExplanation;
+  /**
+   * Opens a stream: ordered bytes both ways. The peer sees it with its first bytes.
+   *
+   * @throws {P2PError} (by rejection) as `connect`; `limit_exceeded` when 256 are open.
+   */
+  openStream(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerStream>;
+  /**
+   * Takes the streams that peers open, until disposed; without a handler they are reset. One handler at a time.
+   *
+   * @throws {TypeError} (at once) when a handler is already attached.
+   */
+  onStream(handler: (stream: PeerStream) => void | Promise<void>): Disposable;
+}
