@@ -318,7 +318,7 @@ export function createProgram(): Command {
     .option('--seconds <N>', 'how long they talk', whole(1, 86_400), 6)
     .option('--keep', 'run on until Ctrl-C')
     .option('--join <ADDR>', 'take part in a demo that runs in another terminal')
-    .addHelpText('after', examples('demo', 'demo --keep', "demo --join 'p2pke://<PeerID>@127.0.0.1:5000'"))
+    .addHelpText('after', examples('demo', 'demo --keep', "demo --join '127.255.255.255:5000'"))
     .action((options: DemoCommandOptions) => run(options, (context) => demo(context, options)));
 
   program

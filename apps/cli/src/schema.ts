@@ -4,7 +4,7 @@
  */
 
 /** The version of the whole. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** JSON types of fields; `?` behind one says that it may be absent. */
 type FieldType = 'string' | 'number' | 'boolean' | 'object' | 'array';
@@ -63,7 +63,6 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
       medianMs: 'number?',
       p99Ms: 'number?',
       ms: 'number?',
-      links: 'array?',
       transfer: 'object?',
       peers: 'number?',
       processes: 'number?',
@@ -72,7 +71,6 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
       bytes: 'object?',
       tells: 'object?',
       asks: 'object?',
-      lostOnLossy: 'number?',
       repeated: 'number?',
       toTheKilled: 'number?',
       toVisitors: 'number?',

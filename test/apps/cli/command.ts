@@ -129,11 +129,13 @@ export function runningShoal(child: ChildProcess): Running {
 }
 
 /** A LAN of this machine, on a port that no other test uses; `args` bring a command into it. */
-export async function machineLan(): Promise<AsyncDisposable & { readonly args: readonly string[] }> {
+export async function machineLan(): Promise<
+  AsyncDisposable & { readonly args: readonly string[]; readonly port: number }
+> {
   const broadcast = '127.255.255.255';
   const lan = await openLan({ privateKey: testKey(0), networkName: 'port', addrs: [], broadcast, port: 0 });
   const args = ['--bind', '127.0.0.1:0', '--broadcast', broadcast, '--lan-port', String(lan.port)];
-  return { args, [Symbol.asyncDispose]: async () => lan[Symbol.asyncDispose]() };
+  return { args, port: lan.port, [Symbol.asyncDispose]: async () => lan[Symbol.asyncDispose]() };
 }
 
 /** Starts `shoal listen` on loopback and says where it listens. */

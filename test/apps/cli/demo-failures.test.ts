@@ -5,6 +5,7 @@ import { createMemoryRealm } from 'shoal/memory';
 import { Failure } from '../../../apps/cli/src/failure.ts';
 import { PeerHandle } from '../../../apps/cli/src/demo/peer-handle.ts';
 import { type Aim, Progress } from '../../../apps/cli/src/demo/progress.ts';
+import { machineLan } from './command.ts';
 import { type News } from '../../../apps/cli/src/demo/reports.ts';
 
 function waiting() {
@@ -67,11 +68,12 @@ describe('a wait of the demo', () => {
   });
 });
 
-/** A peer process, and a way to wait for news of it. */
-function startPeer() {
+/** A peer process on a LAN of its own, and a way to wait for news of it. */
+function startPeer(lanPort: number) {
   const waits = new Map<News['type'], (news: News) => void>();
-  const peer = new PeerHandle({ type: 'start', name: 'cod', key: exportKey(generateKey(), 'pem') }, (_, news) =>
-    waits.get(news.type)?.(news),
+  const peer = new PeerHandle(
+    { type: 'start', name: 'cod', key: exportKey(generateKey(), 'pem'), lanPort },
+    (_, news) => waits.get(news.type)?.(news),
   );
   const next = (type: News['type']): Promise<News> => new Promise((resolve) => waits.set(type, resolve));
   return { peer, next };
@@ -79,19 +81,21 @@ function startPeer() {
 
 describe('a peer process of the demo', () => {
   it('tells of a fetch that fails', async () => {
-    const { peer, next } = startPeer();
+    await using lan = await machineLan();
+    const { peer, next } = startPeer(lan.port);
     await next('ready');
     const failed = next('failed');
     peer.order({ type: 'fetch', from: peer.id! });
     const news = await failed;
     assert(news.type === 'failed');
-    assert.match(news.message, /^Cannot fetch from .*: no address of it over quic is known$/);
+    assert.match(news.message, /^Cannot open a stream to .*: it is this node$/);
     await peer.stop(30_000);
     assert.equal(peer.state, 'ended');
   });
 
   it('has failed when it ends without having been told to', async () => {
-    const { peer, next } = startPeer();
+    await using lan = await machineLan();
+    const { peer, next } = startPeer(lan.port);
     await next('ready');
     const failed = next('failed');
     process.kill(peer.pid, 'SIGKILL');

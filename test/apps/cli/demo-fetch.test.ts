@@ -1,76 +1,96 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import { type Addr } from 'shoal';
-import { type PrivateKey } from 'shoal/keys';
-import { mbapp } from 'shoal/mbapp';
-import { type MemoryRealm, createMemoryRealm, memoryAddr } from 'shoal/memory';
-import { type VirtualClock } from 'shoal/testing';
-import { multi } from 'shoal/multi';
-import { mux } from 'shoal/mux';
-import { p2pke } from 'shoal/p2pke';
-import { testKey } from 'shoal/testing';
-import { BLOB_BYTES, type Fetched, fetchBlob } from '../../../apps/cli/src/demo/blob.ts';
+import { before, describe, it } from 'node:test';
+import { encodeText } from 'shoal/bytes';
+import { type Peers } from 'shoal/peers';
+import { BLOB_BYTES, fetchBlob } from '../../../apps/cli/src/demo/blob.ts';
 import { DemoPeer } from '../../../apps/cli/src/demo/demo-peer.ts';
-import { type DemoSwarm } from '../../../apps/cli/src/demo/links.ts';
+import { encodeNumbered } from '../../../apps/cli/src/demo/messages.ts';
+import { lanPortOf } from '../../../apps/cli/src/demo/node.ts';
+import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import { loadQuicEngine } from '../../../src/swarms/quic/index.ts';
+import { PeersWorld } from '../../support/peers-world.ts';
 
-type World = MemoryRealm<VirtualClock>;
+before(() => loadQuicEngine());
 
-const QUIC_HOST = 100;
-
-/** The links of peer number `i`, in memory: `p2pke` at host `i`, `quic` at host 100 + `i`. */
-function links(realm: World, privateKey: PrivateKey, i: number): DemoSwarm {
-  const link = (host: number) => mbapp(p2pke(realm.swarm(host), { privateKey }));
-  return multi({ p2pke: link(i), quic: link(QUIC_HOST + i) }) as unknown as DemoSwarm;
-}
-
-/** A peer without traffic of its own; it greets, answers and fetches. */
-function quietPeer(realm: World, i: number, onFound?: (peer: DemoPeer) => void, bootstrap?: DemoPeer) {
-  const privateKey = testKey(i);
-  const swarm = links(realm, privateKey, i);
-  const peer: DemoPeer = new DemoPeer(swarm, privateKey, {
+/** A demo peer on a virtual host; without traffic of its own it greets, answers and fetches. */
+async function demoPeer(w: PeersWorld, i: number, pid: number, host?: VirtualHost) {
+  const peers = await w.open(i, host, { minPeers: 0, resumeMs: 2000 });
+  const seen: string[] = [];
+  const peer = new DemoPeer(peers, {
     name: `peer-${i}`,
-    bootstrap: bootstrap?.info.addrs[0],
-    onChange: (change, { name }) => {
-      if (change === 'found' && name === 'peer-3') onFound?.(peer);
-    },
+    pid,
+    onChange: (change, { name, pid: process }) => void seen.push(`${change} ${name} ${process}`),
   });
   peer.quiet();
-  return { peer, swarm };
+  return { peer, peers, seen };
 }
 
-describe('a fetch of the demo', () => {
-  it('asks a peer for its address over QUIC when others have handed on another one only', async () => {
-    const realm = createMemoryRealm({ clock: 'virtual', seed: 1 });
-    const bootstrap = quietPeer(realm, 1);
-    // The bootstrap peer reaches the third one over p2pke only, so it hands on no other address of it.
-    realm.cut(memoryAddr(QUIC_HOST + 1), memoryAddr(QUIC_HOST + 3));
-    const sender = quietPeer(realm, 3, undefined, bootstrap.peer);
-    await realm.clock.run(sender.peer.join());
+/** Connects, and gives greetings time. */
+async function meet(w: PeersWorld, peers: Peers, other: Peers): Promise<void> {
+  await w.run(peers.connect(other.id));
+  await w.advance(500);
+}
 
-    const { promise, resolve } = Promise.withResolvers<Fetched>();
-    const receiver = quietPeer(realm, 2, (peer) => resolve(peer.fetch(sender.peer.info.id)), bootstrap.peer);
-    await realm.clock.run(receiver.peer.join());
-    assert.equal((await realm.clock.run(promise)).bytes, BLOB_BYTES);
-    await Promise.all([bootstrap, sender, receiver].map(({ swarm }) => swarm.close()));
+describe('a peer of the demo', () => {
+  it('fetches the bytes of another over a stream, and checks their hash', async () => {
+    const w = new PeersWorld({ latencyMs: 1, trace: undefined });
+    const [a, b] = [await demoPeer(w, 1, 11), await demoPeer(w, 2, 12)];
+    await meet(w, a.peers, b.peers);
+    const { bytes, sha256 } = await w.run(a.peer.fetch(b.peers.id));
+    assert.equal(bytes, BLOB_BYTES);
+    assert.match(sha256, /^[\da-f]{64}$/);
+    assert.equal(a.peer.report().fetchedBytes, BLOB_BYTES);
+    await w.close();
   });
 
-  it('asks again for a piece whose answer was lost', async () => {
-    const realm = createMemoryRealm({ clock: 'virtual', seed: 1 });
-    const sender = quietPeer(realm, 3);
-    const receiver = links(realm, testKey(2), 2);
-    const asker = mux<Addr, DemoSwarm, 'string'>(receiver, 'string').open('demo');
-    const [, dst] = sender.swarm.localAddrs();
-    let cuts = 0;
-    const fetched = fetchBlob(asker, dst!, realm, (bytes) => {
-      if (bytes < BLOB_BYTES / 2 || cuts > 0) return;
-      cuts++;
-      realm.cut();
-      realm.clock.setTimer(realm.nowMs() + 9000, () => realm.heal());
-    });
-    const { bytes, ms } = await realm.clock.run(fetched);
-    assert.equal(bytes, BLOB_BYTES);
-    assert.equal(cuts, 1);
-    assert(ms > 10_000, `${ms} ms of virtual time: no call has timed out`);
-    await Promise.all([sender.swarm.close(), receiver.close()]);
+  it('refuses bytes that are too few, too many, or not those of the hash', async () => {
+    const w = new PeersWorld({ latencyMs: 1, trace: undefined });
+    const [peers, liar] = [await w.open(1), await w.open(2)];
+    for (const tail of [0, 1, BLOB_BYTES + 32, BLOB_BYTES + 1000]) {
+      using _ = liar.onStream(async ({ writable }) => {
+        const writer = writable.getWriter();
+        for (let at = 0; at < tail; at += 2 ** 20) await writer.write(new Uint8Array(Math.min(2 ** 20, tail - at)));
+        await writer.close();
+      });
+      const fetched = fetchBlob(peers, liar.id, peers.realm, () => undefined);
+      await assert.rejects(w.run(fetched), /of 67108864 bytes from .*, and their hash is wrong/);
+    }
+    await w.close();
+  });
+
+  it('notices that another one is gone, keeps looking for it by its PeerID, and tells its processes apart', async () => {
+    const w = new PeersWorld({ latencyMs: 1, trace: undefined });
+    const host = w.net.host();
+    const [a, b] = [await demoPeer(w, 1, 11), await demoPeer(w, 2, 12, host)];
+    await meet(w, a.peers, b.peers);
+    assert.deepEqual(a.seen, ['found peer-2 12']);
+    assert.deepEqual(b.seen, ['found peer-1 11']);
+    await w.run(b.peers.close());
+    await w.advance(500);
+    assert.deepEqual(a.seen, ['found peer-2 12', 'lost peer-2 12']);
+    const again = await demoPeer(w, 2, 13, host);
+    await w.advance(30_000);
+    assert.deepEqual(a.seen, ['found peer-2 12', 'lost peer-2 12', 'found peer-2 13']);
+    assert.deepEqual(again.seen, ['found peer-1 11']);
+    // What was meant for the process before is not counted.
+    const dst = a.peers.parseAddr(again.peers.id);
+    for (const to of [12, 13]) {
+      const tell = encodeNumbered({ kind: 'tell', from: 11, to, seq: 0 }, new Uint8Array(5));
+      await w.run(a.peers.tell(dst, tell));
+    }
+    await w.run(a.peers.tell(dst, encodeText('T')));
+    await w.advance(500);
+    assert.deepEqual(again.peer.report().receivedTells, 1);
+    assert.deepEqual(a.peer.report().known, ['peer-2']);
+    await w.close();
+  });
+});
+
+describe('the address of a demo', () => {
+  it('is a port of the broadcast address of this machine, and nothing else', () => {
+    assert.equal(lanPortOf('127.255.255.255:5000'), 5000);
+    for (const other of ['127.0.0.1:5000', '127.255.255.255:0', '127.255.255.255', 'x', '']) {
+      assert.equal(lanPortOf(other), undefined);
+    }
   });
 });

@@ -11,7 +11,7 @@ const root = path.join(import.meta.dirname, '..', '..', '..');
 const numbers = (value: unknown): Readonly<Record<string, number>> => value as Readonly<Record<string, number>>;
 
 describe('shoal demo', () => {
-  it('forms a network from one known peer, survives kill -9 and sums up truly', async () => {
+  it('forms a network without any address, survives kill -9 and sums up truly', async () => {
     const { code, events, stderr } = await shoal(['demo', '--json', '--seconds', '3']);
     assert.equal(stderr, '');
     assert.equal(code, 0);

@@ -1,33 +1,14 @@
-/** The bytes that one demo peer fetches from another: 64 MiB that look random, checked by hash at their end. */
+/** The bytes that one demo peer streams to another: 64 MiB that look random, with their hash at the end. */
 
 import { createCipheriv, createHash } from 'node:crypto';
-import { type Addr, type PeerId, P2PError, type Realm, type SecureAskSwarm, retry } from 'shoal';
+import { type PeerId, type Realm } from 'shoal';
 import { decodePeerId } from 'shoal/keys';
-import { equalBytes } from 'shoal/bytes';
+import { type Peers, type PeerStream } from 'shoal/peers';
 import { Failure } from '../failure.ts';
-import { HASH_REQUEST, encodeBlobRequest } from './messages.ts';
 
 export const BLOB_BYTES: number = 64 * 1024 * 1024;
-/** One ask each. */
 const PIECE_BYTES = 256 * 1024;
-const IN_FLIGHT = 8;
-const TIMEOUT_MS = 10_000;
-/** A call is made so often: a connection that ends takes its asks with it. */
-const MAX_ATTEMPTS = 3;
-
-/** What a peer hands out. */
-export interface Blob {
-  readonly bytes: Uint8Array;
-  readonly hash: Uint8Array;
-}
-
-/** A peer's own bytes: a key stream under its PeerID, so that no two peers have the same. */
-export function makeBlob(id: PeerId): Blob {
-  const key = decodePeerId(id)!;
-  const cipher = createCipheriv('aes-128-ctr', key.subarray(0, 16), key.subarray(16, 32));
-  const bytes = new Uint8Array(cipher.update(new Uint8Array(BLOB_BYTES)));
-  return { bytes, hash: new Uint8Array(createHash('sha256').update(bytes).digest()) };
-}
+const HASH_BYTES = 32;
 
 /** How a fetch went. */
 export interface Fetched {
@@ -37,50 +18,46 @@ export interface Fetched {
   readonly sha256: string;
 }
 
-/** What was refused is final, and so is the end of this peer's own swarm. */
-function isWorthAnother(error: unknown): boolean {
-  return P2PError.is(error) && error.code !== 'closed' && error.code !== 'refused';
+/** Streams a peer's own bytes, and their hash: a key stream under its PeerID, so that no two peers have the same. */
+export async function sendBlob(id: PeerId, { writable }: PeerStream): Promise<void> {
+  const key = decodePeerId(id)!;
+  const cipher = createCipheriv('aes-128-ctr', key.subarray(0, 16), key.subarray(16, 32));
+  const hash = createHash('sha256');
+  const writer = writable.getWriter();
+  const zeros = new Uint8Array(PIECE_BYTES);
+  for (let sent = 0; sent < BLOB_BYTES; sent += PIECE_BYTES) {
+    const piece = cipher.update(zeros);
+    hash.update(piece);
+    await writer.write(piece);
+  }
+  await writer.write(hash.digest());
+  await writer.close();
 }
 
-/** Makes a call that may be made twice until it succeeds. @throws the error of the last attempt. */
-export function patiently<T>(realm: Realm, call: () => Promise<T>): Promise<T> {
-  return retry(call, { realm, maxAttempts: MAX_ATTEMPTS, shouldRetry: isWorthAnother });
-}
-
-/** Fetches the bytes of the peer at `dst`, piece by piece, several at a time. @throws {Failure} when the hash is wrong. */
+/** Fetches the bytes of a peer over a stream. @throws {Failure} when the hash is wrong. */
 export async function fetchBlob(
-  swarm: SecureAskSwarm<Addr>,
-  dst: Addr,
+  peers: Peers,
+  id: PeerId,
   realm: Realm,
   onBytes: (bytes: number) => void,
 ): Promise<Fetched> {
   const startedMs = realm.nowMs();
-  const call = (request: Uint8Array): Promise<Uint8Array> =>
-    patiently(realm, () => swarm.ask(dst, request, { timeoutMs: TIMEOUT_MS }));
-  const promised = await call(HASH_REQUEST);
+  const { readable, writable } = await peers.openStream(id);
+  await writable.close();
   const hash = createHash('sha256');
-  const under: Promise<Uint8Array>[] = [];
-  let asked = 0;
+  const promised: Uint8Array[] = []; // Bounded by HASH_BYTES: more is a failure.
   let bytes = 0;
-  const ask = (): void => {
-    while (asked < BLOB_BYTES && under.length < IN_FLIGHT) {
-      const piece = call(encodeBlobRequest({ offset: asked, length: PIECE_BYTES }));
-      piece.catch(() => undefined); // the code that awaits it sees the error
-      under.push(piece);
-      asked += PIECE_BYTES;
-    }
-  };
-  ask();
-  for (let first = under.shift(); first !== undefined; first = under.shift()) {
-    const piece = await first;
+  for await (const chunk of readable as AsyncIterable<Uint8Array>) {
+    const piece = chunk.subarray(0, BLOB_BYTES - bytes);
     hash.update(piece);
     bytes += piece.length;
+    if (piece.length < chunk.length) promised.push(chunk.subarray(piece.length));
+    if (promised.length > HASH_BYTES) break;
     onBytes(bytes);
-    ask();
   }
-  const digest = new Uint8Array(hash.digest());
-  if (bytes !== BLOB_BYTES || !equalBytes(digest, promised)) {
-    throw new Failure(`Fetched ${bytes} of ${BLOB_BYTES} bytes from ${dst.text}, and their hash is wrong`);
+  const sha256 = hash.digest('hex');
+  if (bytes !== BLOB_BYTES || Buffer.concat(promised).toString('hex') !== sha256) {
+    throw new Failure(`Fetched ${bytes} of ${BLOB_BYTES} bytes from ${id}, and their hash is wrong`);
   }
-  return { bytes, ms: Math.round(realm.nowMs() - startedMs), sha256: Buffer.from(digest).toString('hex') };
+  return { bytes, ms: Math.round(realm.nowMs() - startedMs), sha256 };
 }

@@ -1,16 +1,20 @@
 /**
  * The demo network: starts the peers, watches them find each other, kills one with kill -9, starts it again, and says at
- * the end what they counted. It tells no peer of any other but the bootstrap peer.
+ * the end what they counted. It tells no peer of any other: they meet on the LAN of this machine.
  */
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Lan, openLan } from 'shoal/discovery';
 import { exportKey, generateKey } from 'shoal/keys';
 import { type CommandContext } from '../context.ts';
 import { Failure } from '../failure.ts';
 import { type Output } from '../output.ts';
 import { printable } from '../printable.ts';
 import { BLOB_BYTES, type Fetched } from './blob.ts';
-import { BULK_LINK, linkOf } from './links.ts';
+import { BROADCAST } from './node.ts';
 import { PeerHandle } from './peer-handle.ts';
 import { Progress } from './progress.ts';
 import { type Participant, summarize, summaryLines } from './summary.ts';
@@ -46,11 +50,21 @@ const STOP_MS = 3000;
 
 /** Runs the demo to its end. @throws {Failure} when the network did not form or recover. */
 export async function runDemo(context: CommandContext, options: DemoOptions): Promise<void> {
-  const demo = new Demo(context, options);
+  const folder = await mkdtemp(path.join(tmpdir(), 'shoal-demo-'));
+  // Takes a port that no other node uses, until the end.
+  await using lan = await openLan({
+    privateKey: generateKey(),
+    networkName: 'port',
+    addrs: [],
+    broadcast: BROADCAST,
+    port: 0,
+  });
+  const demo = new Demo(context, options, lan, folder);
   try {
     await demo.run();
   } finally {
     await demo.end();
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -67,13 +81,18 @@ class Demo {
   #peers: PeerHandle[] = [];
   /** Killed, and started again since. */
   readonly #former: PeerHandle[] = [];
-  readonly #keys = new Map<string, string>();
+  readonly #keys = new Map<string, string>(); // Bounded by NAMES.
+  readonly #lanPort: number;
+  /** For the caches of the peers. */
+  readonly #folder: string;
   readonly #live: LiveLines | undefined;
   readonly #startedAt = performance.now();
   #transferred: Transferred | undefined;
   readonly #progress: Progress;
 
-  constructor({ output, interrupt, realm }: CommandContext, options: DemoOptions) {
+  constructor({ output, interrupt, realm }: CommandContext, options: DemoOptions, { port }: Lan, folder: string) {
+    this.#lanPort = port;
+    this.#folder = folder;
     this.#output = output;
     this.#signal = interrupt.signal;
     this.#progress = new Progress(realm, interrupt.signal);
@@ -101,25 +120,22 @@ class Demo {
     await Promise.all(this.#peers.map((peer) => peer.stop(STOP_MS)));
   }
 
-  /** One peer first; the others know only it, and find each other. */
+  /** Nobody is told of anybody: they find each other. */
   async #form(): Promise<void> {
-    const [first, ...others] = NAMES.slice(0, this.#options.peers);
-    const bootstrap = this.#start(first!);
-    await this.#up();
-    const [addr] = bootstrap.addrs;
+    const addr = `${BROADCAST}:${this.#lanPort}`;
     const command = `npx shoal demo --join '${addr}'`;
     this.#say({ event: 'join', addr, command }, `Join from another terminal:  ${command}`);
-    for (const name of others) this.#start(name, addr);
+    for (const name of NAMES.slice(0, this.#options.peers)) this.#start(name);
     await this.#up();
     await this.#acquainted('the peers have found each other', () => this.#peers.every((peer) => this.#knowsAll(peer)));
     const ms = this.#elapsedMs();
     this.#say(
       { event: 'formed', peers: this.#peers.length, ms },
-      `${this.#peers.length} peers know each other after ${ms} ms; ${others.length} of them were told of ${first} only`,
+      `${this.#peers.length} peers know each other after ${ms} ms; none was told of another`,
     );
   }
 
-  /** One peer fetches from another, both as good as any; the bootstrap peer has no part in it. */
+  /** One peer fetches from another. */
   async #transfer(): Promise<void> {
     const [, receiver, sender] = this.#peers;
     const orderedMs = this.#elapsedMs();
@@ -137,7 +153,7 @@ class Demo {
     const rate = `${(fetched.bytes / 1_048_576 / (fetched.ms / 1000)).toFixed(0)} MiB/s`;
     this.#say(
       { event: 'transferred', ...this.#transferred },
-      `${receiver!.name} has fetched ${fetched.bytes / 1_048_576} MiB from ${sender!.name} over ${BULK_LINK} in ${fetched.ms} ms (${rate}); the hash is right`,
+      `${receiver!.name} has fetched ${fetched.bytes / 1_048_576} MiB from ${sender!.name} over a stream in ${fetched.ms} ms (${rate}); the hash is right`,
     );
   }
 
@@ -163,13 +179,13 @@ class Demo {
     const restartedAt = this.#elapsedMs();
     this.#former.push(victim);
     this.#peers = survivors;
-    const again = this.#start(victim.name, survivors[0]!.addrs[0]);
+    const again = this.#start(victim.name);
     await this.#up();
     await this.#acquainted('it has been found again', () => this.#peers.every((peer) => this.#knowsAll(peer)));
     const recoveredMs = this.#elapsedMs() - restartedAt;
     this.#say(
       { event: 'recovered', name: victim.name, id: again.id, pid: again.pid, ms: recoveredMs },
-      `${victim.name} is back as process ${again.pid}, with the same PeerID on another port; all know it after ${recoveredMs} ms`,
+      `${victim.name} is back as process ${again.pid}, with nothing but its key, on another port; all have found it again after ${recoveredMs} ms`,
     );
     if (keep) {
       this.#say({ event: 'keeping' }, 'Running on until Ctrl-C');
@@ -190,14 +206,13 @@ class Demo {
     const participants = this.#participants();
     if (participants.length === 0) throw new Failure('The demo was ended before it began');
     const summary = summarize(participants);
-    const links = [...new Set(participants.flatMap(({ addrs }) => addrs.map(linkOf)))];
     const table = this.#output.json ? [] : tableLines(this.#peers);
     const ms = this.#elapsedMs();
-    this.#say({ event: 'summary', ms, links, transfer: this.#transferred, ...summary }, [
+    this.#say({ event: 'summary', ms, transfer: this.#transferred, ...summary }, [
       '',
       ...table,
       '',
-      ...summaryLines(summary, links),
+      ...summaryLines(summary),
       ...this.#transferLines(),
       `Took       ${(ms / 1000).toFixed(1)} s`,
     ]);
@@ -210,15 +225,17 @@ class Demo {
   }
 
   #participants(): Participant[] {
-    return [...this.#former, ...this.#peers].flatMap(({ name, addrs, state, report }) =>
-      report === undefined ? [] : [{ name, addrs, survived: state !== 'killed', report }],
+    return [...this.#former, ...this.#peers].flatMap(({ name, pid, state, report }) =>
+      report === undefined ? [] : [{ name, pid, survived: state !== 'killed', report }],
     );
   }
 
-  #start(name: string, bootstrap?: string): PeerHandle {
+  #start(name: string): PeerHandle {
     const key = this.#keys.get(name) ?? exportKey(generateKey(), 'pem');
     this.#keys.set(name, key);
-    const peer = new PeerHandle({ type: 'start', name, key, bootstrap }, (from, news) => {
+    const cache = path.join(this.#folder, `${name}-${this.#former.length}.json`);
+    const lanPort = this.#lanPort;
+    const peer = new PeerHandle({ type: 'start', name, key, lanPort, cache }, (from, news) => {
       if (news.type === 'ready') {
         const { pid, id, addrs } = from;
         this.#say({ event: 'peer', name, pid, id, addrs }, `${name.padEnd(10)} process ${pid}, ${addrs.join(' ')}`);

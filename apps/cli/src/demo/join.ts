@@ -5,54 +5,45 @@ import { generateKey } from 'shoal/keys';
 import { type CommandContext } from '../context.ts';
 import { UsageError } from '../failure.ts';
 import { quantilesOf } from '../quantiles.ts';
-import { DemoPeer, countSessions } from './demo-peer.ts';
-import { type DemoSwarm, openLinks } from './links.ts';
+import { DemoPeer } from './demo-peer.ts';
+import { BROADCAST, lanPortOf, openDemoNode } from './node.ts';
 import { type PeerReport } from './reports.ts';
 
 const SHOW_EVERY_MS = 1000;
 /** The network has ended when nobody has been there for so long. */
 const ALONE_MS = 3000;
 
-function checkAddr(swarm: DemoSwarm, addr: string): void {
-  try {
-    if (swarm.mtu(swarm.parseAddr(addr)) > 0) return;
-  } catch {
-    // Said below.
-  }
-  throw new UsageError(
-    `Cannot join ${addr}: expected the address that \`shoal demo\` prints, as in p2pke://<PeerID>@127.0.0.1:5000`,
-  );
-}
-
 /** Takes part until it is interrupted, or everybody else has gone. */
-export async function joinDemo({ output, interrupt, realm: outer }: CommandContext, addr: string): Promise<void> {
-  const privateKey = generateKey();
-  const { realm, sessions } = countSessions(outer);
-  await using swarm = await openLinks(realm, privateKey);
-  checkAddr(swarm, addr);
+export async function joinDemo({ output, interrupt, realm }: CommandContext, addr: string): Promise<void> {
+  const lanPort = lanPortOf(addr);
+  if (lanPort === undefined) {
+    throw new UsageError(
+      `Cannot join ${addr}: expected the address that \`shoal demo\` prints, as in ${BROADCAST}:5000`,
+    );
+  }
+  await using peers = await openDemoNode({ realm, privateKey: generateKey(), lanPort });
   const alive = new Set<string>();
-  const peer = new DemoPeer(swarm, privateKey, {
+  const peer = new DemoPeer(peers, {
     name: `visitor-${process.pid}`,
-    bootstrap: addr,
-    onChange: (event, record) => {
-      if (event === 'found') alive.add(record.name);
-      else alive.delete(record.name);
-      output.show({ event, name: record.name, id: record.id }, `${event} ${record.name}  ${record.addrs.join(' ')}`);
+    pid: process.pid,
+    onChange: (event, { name, id }) => {
+      if (event === 'found') alive.add(name);
+      else alive.delete(name);
+      output.show(
+        { event, name, id },
+        `${event} ${name}  ${peers.list().find((each) => each.id === id)?.path?.addr ?? id}`,
+      );
     },
   });
-  try {
-    await peer.join();
-    let seenAt = performance.now();
-    while (!interrupt.signal.aborted && performance.now() - seenAt < ALONE_MS) {
-      await delay(SHOW_EVERY_MS, undefined, { signal: interrupt.signal }).catch(() => undefined);
-      if (alive.size > 0) seenAt = performance.now();
-      const { event, line } = shown(peer.report(sessions()));
-      output.show({ event: 'stats', ...event }, line);
-    }
-    if (!interrupt.signal.aborted) output.show({ event: 'alone' }, 'everybody else has gone');
-  } finally {
-    peer.quiet();
+  let seenAt = performance.now();
+  while (!interrupt.signal.aborted && performance.now() - seenAt < ALONE_MS) {
+    await delay(SHOW_EVERY_MS, undefined, { signal: interrupt.signal }).catch(() => undefined);
+    if (alive.size > 0) seenAt = performance.now();
+    const { event, line } = shown(peer.report());
+    output.show({ event: 'stats', ...event }, line);
   }
+  peer.quiet();
+  if (!interrupt.signal.aborted) output.show({ event: 'alone' }, 'everybody else has gone');
 }
 
 function shown({ known, tells, receivedTells, echoes, asks, answers, tellMs }: PeerReport): {

@@ -2,8 +2,8 @@
 
 import { systemRealm } from 'shoal';
 import { importKey } from 'shoal/keys';
-import { DemoPeer, countSessions } from './demo-peer.ts';
-import { openLinks } from './links.ts';
+import { DemoPeer } from './demo-peer.ts';
+import { openDemoNode } from './node.ts';
 import { type News, type Order, type StartOrder } from './reports.ts';
 
 const REPORT_EVERY_MS = 200;
@@ -14,18 +14,16 @@ function send(news: News): void {
 }
 
 /** Runs until `stop`; the rest of the orders go to the peer. */
-async function start({ name, key, bootstrap }: StartOrder): Promise<(order: Order) => Promise<void>> {
-  const privateKey = importKey(key);
-  const { realm, sessions } = countSessions(systemRealm);
-  const swarm = await openLinks(realm, privateKey);
-  const peer = new DemoPeer(swarm, privateKey, {
+async function start({ name, key, lanPort, cache }: StartOrder): Promise<(order: Order) => Promise<void>> {
+  const peers = await openDemoNode({ realm: systemRealm, privateKey: importKey(key), lanPort, cache });
+  const peer = new DemoPeer(peers, {
     name,
-    bootstrap,
+    pid: process.pid,
     onChange: (type, { id, name: called }) => send({ type, id, name: called }),
   });
-  const report = (): void => send({ type: 'report', report: peer.report(sessions()) });
+  const report = (): void => send({ type: 'report', report: peer.report() });
   const reporting = setInterval(report, REPORT_EVERY_MS);
-  send({ type: 'ready', id: peer.info.id, addrs: peer.info.addrs });
+  send({ type: 'ready', id: peers.id, addrs: peers.addrs });
   return async (order) => {
     if (order.type === 'quiet') peer.quiet();
     if (order.type === 'fetch') send({ type: 'fetched', from: order.from, fetched: await peer.fetch(order.from) });
@@ -33,7 +31,7 @@ async function start({ name, key, bootstrap }: StartOrder): Promise<(order: Orde
     clearInterval(reporting);
     peer.quiet();
     report();
-    await swarm.close();
+    await peers.close();
     process.disconnect?.();
   };
 }

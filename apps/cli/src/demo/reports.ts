@@ -9,8 +9,10 @@ export interface StartOrder {
   readonly name: string;
   /** PEM. */
   readonly key: string;
-  /** An address of the one peer that is known beforehand; the bootstrap peer itself has none. */
-  readonly bootstrap?: string | undefined;
+  /** Where the peers of this demo find each other. */
+  readonly lanPort: number;
+  /** A file for what it learns; a peer that is started again gets another one. */
+  readonly cache?: string | undefined;
 }
 
 /**
@@ -23,11 +25,11 @@ export type Order =
   | { readonly type: 'quiet' }
   | { readonly type: 'stop' };
 
-/** What one peer did with another, by the addresses that both know: a restarted peer has others. */
+/** What one process did with another: a peer that was started again is another process. */
 export interface PairReport {
-  /** This peer's own address. */
-  readonly here: string;
-  readonly there: string;
+  /** The process id of this peer. */
+  readonly here: number;
+  readonly there: number;
   /** Tells sent, by the last number given. */
   readonly sent: number;
   /** Tells that came from there. */

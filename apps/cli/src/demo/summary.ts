@@ -1,13 +1,12 @@
 /** What the demo came to: sums over what the peers have counted, nothing else. */
 
 import { type Quantiles, quantilesOf } from '../quantiles.ts';
-import { isReliable } from './links.ts';
 import { type PeerReport } from './reports.ts';
 
 /** One process of the demo with its last report. */
 export interface Participant {
   readonly name: string;
-  readonly addrs: readonly string[];
+  readonly pid: number;
   /** Whether it was there to the end, so that its last report is complete. */
   readonly survived: boolean;
   readonly report: PeerReport;
@@ -23,10 +22,8 @@ export interface Summary {
   readonly bytes: { readonly sent: number; readonly received: number };
   readonly tells: { readonly sent: number; readonly received: number; readonly echoed: number };
   readonly asks: { readonly sent: number; readonly answered: number; readonly failed: number };
-  /** Tells between processes that were there to the end, over links where nothing may be lost: sent by number, less those that came. */
+  /** Tells between processes that were there to the end: sent by number, less those that came. */
   readonly lost: number;
-  /** The same over the link that may lose. */
-  readonly lostOnLossy: number;
   readonly repeated: number;
   /** Tells to processes that were killed; nobody can say how many of them arrived. */
   readonly toTheKilled: number;
@@ -40,23 +37,19 @@ export interface Summary {
 export function summarize(participants: readonly Participant[]): Summary {
   const sum = (count: (report: PeerReport) => number): number =>
     participants.reduce((total, { report }) => total + count(report), 0);
-  const survivors = new Set(participants.filter(({ survived }) => survived).flatMap(({ addrs }) => addrs));
-  const killed = new Set(participants.filter(({ survived }) => !survived).flatMap(({ addrs }) => addrs));
+  const survivors = new Set(participants.filter(({ survived }) => survived).map(({ pid }) => pid));
+  const killed = new Set(participants.filter(({ survived }) => !survived).map(({ pid }) => pid));
   const received = new Map<string, number>();
   for (const { report } of participants) {
     for (const { here, there, received: count } of report.pairs) received.set(`${there} ${here}`, count);
   }
 
-  let [lost, lostOnLossy, toTheKilled, toVisitors] = [0, 0, 0, 0];
+  let [lost, toTheKilled, toVisitors] = [0, 0, 0];
   for (const { report, survived } of participants) {
     for (const { here, there, sent } of report.pairs) {
       if (killed.has(there)) toTheKilled += sent;
       else if (!survivors.has(there)) toVisitors += sent;
-      else if (survived) {
-        const gone = sent - (received.get(`${here} ${there}`) ?? 0);
-        if (isReliable(there)) lost += gone;
-        else lostOnLossy += gone;
-      }
+      else if (survived) lost += sent - (received.get(`${here} ${there}`) ?? 0);
     }
   }
   const tells = sum(({ tells }) => tells);
@@ -73,7 +66,6 @@ export function summarize(participants: readonly Participant[]): Summary {
     tells: { sent: tells, received: sum(({ receivedTells }) => receivedTells), echoed: sum(({ echoes }) => echoes) },
     asks: { sent: asks, answered: sum(({ answers }) => answers), failed: sum(({ asksFailed }) => asksFailed) },
     lost,
-    lostOnLossy,
     repeated: sum(({ pairs }) => pairs.reduce((total, { repeated }) => total + repeated, 0)),
     toTheKilled,
     toVisitors,
@@ -89,15 +81,15 @@ const spread = (quantiles: Quantiles | undefined): string =>
     : `min ${quantiles.minMs} ms, median ${quantiles.medianMs} ms, p99 ${quantiles.p99Ms} ms`;
 
 /** The summary for people. */
-export function summaryLines(summary: Summary, links: readonly string[]): readonly string[] {
+export function summaryLines(summary: Summary): readonly string[] {
   const { tells, asks, bytes } = summary;
   return [
-    `Peers      ${summary.peers}, each a process of its own (${summary.processes} started, ${summary.killed} killed), over ${links.join(', ')}`,
-    `Messages   ${summary.messages.sent} sent, ${summary.messages.received} received; ${summary.sessions} handshakes`,
+    `Peers      ${summary.peers}, each a process of its own (${summary.processes} started, ${summary.killed} killed), on TCP at loopback`,
+    `Messages   ${summary.messages.sent} sent, ${summary.messages.received} received; ${summary.sessions} sessions`,
     `Tells      ${tells.sent} sent, ${tells.received} received, ${tells.echoed} echoed`,
     `Asks       ${asks.sent} sent, ${asks.answered} answered, ${asks.failed} without answer`,
     `Bytes      ${bytes.sent} sent, ${bytes.received} received`,
-    `Lost       ${summary.lost} of the tells between peers that were there to the end over reliable links, ${summary.lostOnLossy} over UDP; ${summary.toTheKilled} went to the killed one`,
+    `Lost       ${summary.lost} of the tells between peers that were there to the end; ${summary.toTheKilled} went to the killed one`,
     ...(summary.killed === 0
       ? []
       : ['           (what the killed one did after its last report, up to 0.2 s, is in no figure)']),

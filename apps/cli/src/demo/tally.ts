@@ -4,7 +4,7 @@ import { type Realm } from 'shoal';
 import { type PairReport, type PeerReport } from './reports.ts';
 import { SequenceTrack } from './sequence.ts';
 
-/** Pairs of addresses that are counted apart; a demo has a few dozen. */
+/** Pairs of processes that are counted apart; a demo has a few dozen. */
 const MAX_PAIRS = 256;
 /** Tells whose echo is waited for; older ones count as not echoed. */
 const MAX_AWAITED = 1024;
@@ -12,15 +12,15 @@ const MAX_AWAITED = 1024;
 const MAX_DURATIONS = 2048;
 
 interface Pair {
-  readonly here: string;
-  readonly there: string;
+  readonly here: number;
+  readonly there: number;
   sent: number;
   readonly track: SequenceTrack;
 }
 
 export class Tally {
   readonly #realm: Realm;
-  /** By both addresses. Bounded by {@link MAX_PAIRS}. */
+  /** By both process ids. Bounded by {@link MAX_PAIRS}. */
   readonly #pairs = new Map<string, Pair>();
   /** When each tell left. Bounded by {@link MAX_AWAITED}. */
   readonly #awaited = new Map<string, number>();
@@ -41,13 +41,13 @@ export class Tally {
     this.#realm = realm;
   }
 
-  /** The number of the next tell between two addresses. */
-  nextTell(here: string, there: string): number {
+  /** The number of the next tell between two processes. */
+  nextTell(here: number, there: number): number {
     const pair = this.#pair(here, there);
     return pair === undefined ? 0 : pair.sent++;
   }
 
-  told(there: string, seq: number, bytes: number): void {
+  told(there: number, seq: number, bytes: number): void {
     this.#counts.tells++;
     this.#counts.tellBytes += bytes;
     this.#awaited.set(`${seq} ${there}`, this.#realm.nowMs());
@@ -58,7 +58,7 @@ export class Tally {
     }
   }
 
-  echoed(there: string, seq: number): void {
+  echoed(there: number, seq: number): void {
     const key = `${seq} ${there}`;
     const atMs = this.#awaited.get(key);
     if (atMs === undefined) return;
@@ -67,7 +67,7 @@ export class Tally {
     keepLast(this.#tellMs, this.#realm.nowMs() - atMs);
   }
 
-  received(here: string, there: string, seq: number, bytes: number): void {
+  received(here: number, there: number, seq: number, bytes: number): void {
     this.#counts.receivedTells++;
     this.#counts.receivedBytes += bytes;
     this.#pair(here, there)?.track.handle(seq);
@@ -98,7 +98,7 @@ export class Tally {
     return { ...this.#counts, pairs, tellMs: [...this.#tellMs], askMs: [...this.#askMs] };
   }
 
-  #pair(here: string, there: string): Pair | undefined {
+  #pair(here: number, there: number): Pair | undefined {
     const key = `${here} ${there}`;
     const found = this.#pairs.get(key);
     if (found !== undefined || this.#pairs.size >= MAX_PAIRS) return found;
