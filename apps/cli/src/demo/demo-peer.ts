@@ -79,21 +79,10 @@ export class DemoPeer {
   }
 
   #changed(change: PeerChange): void {
-    switch (change.type) {
-      case 'connected':
-        this.#sessions++;
-        this.#greet(change.id);
-        return;
-      case 'path':
-        // The session lives: messages wait for the next path, or go on.
-        if (change.path === undefined) this.#gone(change.id);
-        else this.#greet(change.id);
-        return;
-      case 'lost':
-        this.#gone(change.id);
-        return;
-      default:
-    }
+    if (change.type === 'connected') this.#sessions++;
+    // Without a path the session lives on: messages wait for the next one.
+    if (change.type === 'lost' || (change.type === 'path' && change.path === undefined)) this.#gone(change.id);
+    else if (change.type === 'connected' || change.type === 'path') this.#greet(change.id);
   }
 
   #greet(id: PeerId): void {
