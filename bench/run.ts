@@ -23,6 +23,7 @@ import { nodeMany } from './node-many.ts';
 import { nodeMessages } from './node-messages.ts';
 import { p2pkeMachine } from './p2pke-machine.ts';
 import { p2pkeUdp } from './p2pke-udp.ts';
+import { peersBench } from './peers.ts';
 import { quicEngine } from './quic-engine.ts';
 import { quicSwarm } from './quic-swarm.ts';
 import { requests } from './requests.ts';
@@ -50,6 +51,7 @@ const BENCHES: readonly Bench[] = [
   nodeMany,
   nodeLife,
   tcpSwarm,
+  peersBench,
   requests,
 ];
 

@@ -18,6 +18,8 @@ import { type TransportOptions } from './transport.ts';
 
 /** What a message of the connection manager adds to the payload on a transport, at most. */
 const OVERHEAD_BYTES = 1024;
+/** Connections of a transport, however few peers are wanted: some are being opened, or replaced by others. */
+const MIN_CONNECTIONS = 1000;
 /** How often another random port is tried, when the one that TCP got is not free for UDP. */
 const MAX_PORT_TRIES = 16;
 /** UDP payload that fits IPv6 over Ethernet: 1500 less 48 bytes of headers. */
@@ -80,9 +82,10 @@ async function openPair(
 }
 
 /** What both transports need. */
-function sharedOptions({ privateKey, limits, lists }: ResolvedOptions) {
+function sharedOptions({ privateKey, limits, lists, maxPeers }: ResolvedOptions) {
   return {
     privateKey,
+    maxConnections: Math.max(maxPeers, MIN_CONNECTIONS),
     maxMessageBytes: limits.maxMessageBytes + OVERHEAD_BYTES,
     accept: ({ id, addr }: AcceptPeer): boolean => lists.decide({ id, ip: ipOf(addr) }).isAllowed,
   };
