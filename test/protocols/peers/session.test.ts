@@ -281,6 +281,51 @@ describe('PeerSession: streams', () => {
     assert.equal(pair.bob.session.streams.size, 0);
   });
 
+  it('1 GB goes through five path changes, byte for byte', () => {
+    const pair = new Pair({ seed: 6 });
+    let path = pair.open({ delayMs: 2 });
+    const MIB = 1_048_576;
+    const total = 1024 * MIB;
+    // Each byte is the low byte of a multiple of its position, so that a missing or repeated piece shows.
+    const pattern = Uint8Array.from({ length: 251 * 4096 }, (_, i) => i % 251);
+    const id = pair.alice.session.streams.open()!;
+    let sent = 0;
+    const write = (): void => {
+      while (sent < total) {
+        const from = sent % 251;
+        const length = Math.min(262_144, total - sent);
+        sent += length;
+        if (!pair.alice.session.streams.write(id, pattern.subarray(from, from + length))) return;
+      }
+      pair.alice.session.streams.finish(id);
+    };
+    pair.alice.onEvent = (event) => event.type === 'stream_writable' && write();
+    let received = 0;
+    let isLast = false;
+    pair.bob.onEvent = (event) => {
+      if (event.type !== 'stream_bytes') return;
+      const { length } = event.bytes;
+      // A few bytes of each piece: all of them would take a minute.
+      for (const at of [0, length >> 1, length - 1]) {
+        if (length > 0) assert.equal(event.bytes[at], (received + at) % 251);
+      }
+      received += length;
+      isLast = event.isLast;
+      pair.bob.events.length = 0;
+      pair.bob.session.streams.read(id, length);
+    };
+    write();
+    for (let i = 1; i <= 5; i++) {
+      pair.run(600_000, () => received > (i * total) / 6);
+      if (i % 2 === 0) pair.kill(path);
+      else pair.silence(path);
+      pair.run(30_000, () => pair.alice.session.paths.size === 0 && pair.bob.session.paths.size === 0);
+      path = pair.open({ delayMs: 1 + i });
+    }
+    pair.run(600_000, () => isLast);
+    assert.equal(received, total);
+  });
+
   it('that are not read stop their sender only', () => {
     const pair = new Pair();
     pair.open();
