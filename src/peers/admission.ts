@@ -21,10 +21,11 @@ export function recheckAll(gate: AcceptGate<PeerAddr>, peers: Iterable<RemotePee
 
 /** Ends the sessions that the lists refuse. */
 export function enforceLists(lists: PeerLists, peers: Iterable<RemotePeer>): void {
-  for (const { id, kind, session } of peers) {
+  for (const { id, hello, session } of peers) {
     if (session?.hasOpened !== true) continue;
     const { path } = session;
-    const { isAllowed, reason } = lists.decide({ id, kind, ip: path && ipOf(path.addr) });
+    // By the kind that it says, as when it came: what it says decides which list it has to be on.
+    const { isAllowed, reason } = lists.decide({ id, kind: hello?.kind, ip: path && ipOf(path.addr) });
     if (!isAllowed) session.close(BYE.NOT_ALLOWED, reason);
   }
 }

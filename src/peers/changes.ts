@@ -32,6 +32,8 @@ export type PeerChange =
    * was learned by peer exchange.
    */
   | { readonly type: 'key_elsewhere'; readonly id: PeerId | undefined }
+  /** The clock of a peer differs by a minute or more: positive when it is ahead. Signed records may count as expired. */
+  | { readonly type: 'clock_differs'; readonly id: PeerId; readonly differenceMs: number }
   /** Who may connect has changed. */
   | { readonly type: 'lists'; readonly change: ListChange }
   /** Something that this node uses does not work: a cache file, a contact, a transport. */

@@ -16,6 +16,8 @@ import { type ResolvedOptions } from './options.ts';
 import { type RemotePeer } from './remote-peer.ts';
 import { type Transport } from './transport.ts';
 
+/** The smallest difference of clocks that is reported. */
+const CLOCK_DIFFERS_MS = 60_000;
 /** How often one attempt says hello with a session that has begun anew. */
 const MAX_ROUNDS = 3;
 
@@ -54,6 +56,8 @@ export interface GreetingHooks {
   /** Whether there is room for another peer that dials this node. */
   hasRoom(host: string): boolean;
   opened(peer: RemotePeer, session: LiveSession, hello: Hello, path: GreetedPath): void;
+  /** The clock of a peer differs: positive when it is ahead. */
+  clockDiffers(id: PeerId, differenceMs: number): void;
   /** Nothing came of it: the peer may be forgotten. */
   rest(peer: RemotePeer): void;
 }
@@ -206,8 +210,15 @@ export class Greeting {
     if (peerSession !== undefined && !equalBytes(peerSession, hello.session)) return false;
     if (this.#hooks.isEnded(hello.session)) return false;
     session.handleHello(hello);
+    if (peer.hello === undefined || !equalBytes(peer.hello.session, hello.session)) this.#compareClocks(peer, hello);
     peer.hello = hello;
     return true;
+  }
+
+  /** Records and caches name times: a peer with another clock finds them expired, or from the future. */
+  #compareClocks({ id }: RemotePeer, { wallMs }: Hello): void {
+    const differenceMs = wallMs - this.#hooks.wallMs();
+    if (Math.abs(differenceMs) >= CLOCK_DIFFERS_MS) this.#hooks.clockDiffers(id, differenceMs);
   }
 
   #deny(transport: Transport, src: Addr, { token }: Hello, code: number, reason: string): void {

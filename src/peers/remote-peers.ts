@@ -330,6 +330,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       supersededMs: (session) => this.#ended.supersededMs(this.#hooks.realm.nowMs(), session),
       hasRoom: (host) => this.#peers.hasRoom(host),
       opened: (peer, session, hello, path) => this.#opened(peer, session, hello, path),
+      clockDiffers: (id, differenceMs) => this.#above.changed({ type: 'clock_differs', id, differenceMs }),
       rest: (peer) => this.#rest(peer),
     });
   }

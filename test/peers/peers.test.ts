@@ -5,33 +5,10 @@ import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type PeerChange, type Peers } from '../../src/peers/index.ts';
-import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { type Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { idOf, PeersWorld } from '../support/peers-world.ts';
-
-/** Changes of a node, as they come. */
-function watch(peers: Peers): PeerChange[] {
-  const seen: PeerChange[] = [];
-  void (async () => {
-    for await (const change of peers.changes()) seen.push(change);
-  })();
-  return seen;
-}
-
-/** Without what dialling back finds. */
-const types = (changes: readonly PeerChange[]): string[] =>
-  changes.map(({ type }) => type).filter((type) => type !== 'kind');
-
-async function pair(options = {}): Promise<{ w: PeersWorld; alice: Peers; bob: Peers }> {
-  const w = new PeersWorld({ latencyMs: 20, trace: undefined });
-  const alice = await w.open(0, w.net.host({ name: 'a' }), options);
-  const bob = await w.open(1, w.net.host({ name: 'b' }), options);
-  bob.serve(({ payload }) => payload);
-  alice.serve(({ payload }) => payload);
-  return { w, alice, bob };
-}
+import { idOf, pair, PeersWorld, types, watch } from '../support/peers-world.ts';
 
 before(() => loadQuicEngine());
 
@@ -65,8 +42,6 @@ describe('openPeers: connections', () => {
 
   it('both dial at once, over TCP and over a memory swarm: one session, one path, the same on both sides', async () => {
     const w = new PeersWorld({ latencyMs: 20, trace: undefined });
-    const memory = createMemoryRealm({ clock: 'virtual', seed: 9 });
-    void memory;
     const swarms = [0, 1].map((i) => w.realm.secureSwarm(testKey(i).publicKey));
     const open = (i: number): Promise<Peers> =>
       w.open(i, w.net.host(), {
@@ -310,95 +285,14 @@ describe('openPeers: who may', () => {
   });
 });
 
-describe('openPeers: two processes with one key', () => {
-  it('both learn it, one of them keeps the connection, and they do not take turns', async () => {
-    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
-    const bob = await w.open(1);
-    bob.serve(({ payload }) => payload);
-    const [first, second] = [await w.open(0, w.net.host()), await w.open(0, w.net.host())];
-    const [atFirst, atSecond, atBob] = [watch(first), watch(second), watch(bob)];
-    first.maintain(bob.id);
-    await w.advance(5000);
-    second.maintain(bob.id);
-    await w.advance(120_000);
-    const count = (changes: readonly PeerChange[], type: string): number =>
-      changes.filter((change) => change.type === type).length;
-    assert.ok(count(atFirst, 'key_elsewhere') >= 1, JSON.stringify(atFirst));
-    assert.ok(count(atSecond, 'key_elsewhere') >= 1, JSON.stringify(atSecond));
-    assert.ok(count(atBob, 'connected') <= 3, JSON.stringify(atBob));
-    assert.equal(bob.list()[0]!.state, 'connected');
-    await w.close();
-  });
-});
-
-describe('openPeers: peers tell of peers', () => {
-  it('whom a peer has reached is reached by PeerID, without any other source', async () => {
-    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
-    const bob = await w.open(1, w.net.host(), { sources: [] });
-    const contacts = [bob.addrs[0]!];
-    const alice = await w.open(0, w.net.host(), { sources: [], contacts });
-    alice.serve(() => encodeText('found'));
-    await w.advance(5000); // Bob dials back, so that he may tell of Alice.
-    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
-    await w.advance(5000);
-    assert.equal(decodeText(await w.run(carol.ask(alice.id, encodeText('a')))), 'found');
-    assert.match(carol.explain(alice.id).text, /exchange/);
-    await w.close();
-  });
-
-  it('a client, a denied peer and one that was never reached are not told of', async () => {
-    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
-    const bob = await w.open(1, w.net.host(), { sources: [] });
-    const contacts = [bob.addrs[0]!];
-    const client = await w.open(0, w.net.host(), { sources: [], contacts, kind: 'client' });
-    const hidden = await w.open(3, w.net.host({ behind: w.net.nat('port') }), { sources: [], contacts });
-    await w.advance(8000);
-    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
-    await w.advance(5000);
-    for (const { id } of [client, hidden]) {
-      await assert.rejects(w.run(carol.connect(id)), (error) => P2PError.is(error, 'unreachable'));
-    }
-    await w.close();
-  });
-});
-
-describe('openPeers: streams', () => {
-  it('carry bytes both ways, with half-close, through path changes', async () => {
-    const { w, alice, bob } = await pair();
-    const size = 4 * 1_048_576;
-    let got = 0;
-    bob.onStream(async (stream) => {
-      for await (const bytes of stream.readable) got += bytes.length;
-      const writer = stream.writable.getWriter();
-      await writer.write(encodeText(`got ${got}`));
-      await writer.close();
-    });
-    const stream = await w.run(alice.openStream(bob.id));
-    const cut = (): void => {
-      for (const [transport, peers] of w.cuts) for (const peer of peers()) transport.disconnect(peer);
-    };
-    for (const ms of [200, 600, 1000, 1400, 1800])
-      w.realm.clock.setTimer(w.realm.nowMs() + ms, cut, { background: true });
-    const writer = stream.writable.getWriter();
-    const sending = (async () => {
-      for (let sent = 0; sent < size; sent += 65_536) await writer.write(new Uint8Array(65_536));
-      await writer.close();
-    })();
-    let back = '';
-    const reading = (async () => {
-      for await (const bytes of stream.readable) back += decodeText(bytes);
-    })();
-    await w.run(Promise.all([sending, reading]));
-    assert.equal(back, `got ${size}`);
-    await w.close();
-  });
-
-  it('without a handler they are reset, and the opener learns it', async () => {
-    const { w, alice, bob } = await pair();
-    const stream = await w.run(alice.openStream(bob.id));
-    const writer = stream.writable.getWriter();
-    await w.run(writer.write(encodeText('a')));
-    await assert.rejects(w.run(stream.readable.getReader().read()), (error) => P2PError.is(error, 'refused'));
+describe('openPeers: lists by kind', () => {
+  it('an allow list for nodes lets clients be refused, live', async () => {
+    const { w, alice, bob } = await pair({ kind: 'client' });
+    await w.run(alice.ask(bob.id, encodeText('a')));
+    bob.lists.allow([{ target: '0.0.0.0/0', kind: 'node' }]);
+    await w.advance(1000);
+    assert.deepEqual(alice.list(), []);
+    await assert.rejects(w.run(alice.connect(bob.id)), (error) => P2PError.is(error, 'refused'));
     await w.close();
   });
 });

@@ -4,7 +4,7 @@ import { type CandidateSource } from '../../src/core/candidate.ts';
 import { type PeerId } from '../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { type VirtualHost } from '../../src/net/virtual/types.ts';
-import { openPeers, type Peers, type PeersOptions } from '../../src/peers/index.ts';
+import { openPeers, type PeerChange, type Peers, type PeersOptions } from '../../src/peers/index.ts';
 import { connectionsOf, type PeerConnections } from '../../src/sessions/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { VirtualWorld } from './virtual-world.ts';
@@ -57,4 +57,26 @@ export class PeersWorld extends VirtualWorld {
   async close(): Promise<void> {
     await this.run(Promise.all(this.opened.map((peers) => peers.close())));
   }
+}
+
+/** Changes of a node, as they come. */
+export function watch(peers: Peers): PeerChange[] {
+  const seen: PeerChange[] = [];
+  void (async () => {
+    for await (const change of peers.changes()) seen.push(change);
+  })();
+  return seen;
+}
+
+/** Without what dialling back finds. */
+export const types = (changes: readonly PeerChange[]): string[] =>
+  changes.map(({ type }) => type).filter((type) => type !== 'kind');
+
+export async function pair(options = {}): Promise<{ w: PeersWorld; alice: Peers; bob: Peers }> {
+  const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+  const alice = await w.open(0, w.net.host({ name: 'a' }), options);
+  const bob = await w.open(1, w.net.host({ name: 'b' }), options);
+  bob.serve(({ payload }) => payload);
+  alice.serve(({ payload }) => payload);
+  return { w, alice, bob };
 }

@@ -147,6 +147,8 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
     },
   },
   peer_fault: { commands: ['peers'], fields: { source: 'string', text: 'string' } },
+  peer_key_elsewhere: { commands: ['peers'], fields: { id: 'string?' } },
+  peer_clock_differs: { commands: ['peers'], fields: { id: 'string', differenceMs: 'number' } },
   peer_lists: { commands: ['peers'], fields: { change: 'object' } },
   explained: {
     commands: ['explain'],

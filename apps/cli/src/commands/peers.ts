@@ -131,6 +131,8 @@ function wordsOf(change: PeerChange): string | undefined {
       return `fault      ${change.source}: ${change.text}`;
     case 'key_elsewhere':
       return `key        another process uses the key of this node, says ${change.id ?? 'peer exchange'}`;
+    case 'clock_differs':
+      return `clock      ${change.id} differs by ${Math.round(change.differenceMs / 1000)} s`;
     case 'lists':
       break;
   }

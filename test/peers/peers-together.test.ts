@@ -1,0 +1,127 @@
+/** Keys, clocks, hearsay and streams of connection managers, on virtual hosts in virtual time. */
+
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+
+import { decodeText, encodeText } from '../../src/base/bytes.ts';
+import { P2PError } from '../../src/core/errors.ts';
+import { type PeerChange } from '../../src/peers/index.ts';
+import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
+import { pair, PeersWorld, watch } from '../support/peers-world.ts';
+
+before(() => loadQuicEngine());
+
+describe('openPeers: two processes with one key', () => {
+  it('both learn it, one of them keeps the connection, and they do not take turns', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1);
+    bob.serve(({ payload }) => payload);
+    const [first, second] = [await w.open(0, w.net.host()), await w.open(0, w.net.host())];
+    const [atFirst, atSecond, atBob] = [watch(first), watch(second), watch(bob)];
+    first.maintain(bob.id);
+    await w.advance(5000);
+    second.maintain(bob.id);
+    await w.advance(120_000);
+    const count = (changes: readonly PeerChange[], type: string): number =>
+      changes.filter((change) => change.type === type).length;
+    assert.ok(count(atFirst, 'key_elsewhere') >= 1, JSON.stringify(atFirst));
+    assert.ok(count(atSecond, 'key_elsewhere') >= 1, JSON.stringify(atSecond));
+    assert.ok(count(atBob, 'connected') <= 3, JSON.stringify(atBob));
+    assert.equal(bob.list()[0]!.state, 'connected');
+    await w.close();
+  });
+});
+
+describe('openPeers: clocks', () => {
+  it('that differ by minutes are reported on both sides, and the peers talk', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1);
+    bob.serve(({ payload }) => payload);
+    const host = w.net.host();
+    const { realm } = host;
+    const late = { ...realm, clock: realm.clock, wallMs: () => realm.wallMs() - 300_000 };
+    const alice = await w.open(0, host, {
+      realm: { ...late, nowMs: () => realm.nowMs(), random: (n) => realm.random(n) },
+    });
+    const [atAlice, atBob] = [watch(alice), watch(bob)];
+    await w.run(alice.ask(bob.id, encodeText('a')));
+    await w.advance(100);
+    const differences = [atAlice, atBob].map((changes) =>
+      changes.flatMap((change) => (change.type === 'clock_differs' ? [Math.round(change.differenceMs / 60_000)] : [])),
+    );
+    assert.deepEqual(differences, [[5], [-5]]);
+    await w.close();
+  });
+});
+
+describe('openPeers: peers tell of peers', () => {
+  it('whom a peer has reached is reached by PeerID, without any other source', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { sources: [] });
+    const contacts = [bob.addrs[0]!];
+    const alice = await w.open(0, w.net.host(), { sources: [], contacts });
+    alice.serve(() => encodeText('found'));
+    await w.advance(5000); // Bob dials back, so that he may tell of Alice.
+    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
+    await w.advance(5000);
+    assert.equal(decodeText(await w.run(carol.ask(alice.id, encodeText('a')))), 'found');
+    assert.match(carol.explain(alice.id).text, /exchange/);
+    await w.close();
+  });
+
+  it('a client, a denied peer and one that was never reached are not told of', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { sources: [] });
+    const contacts = [bob.addrs[0]!];
+    const client = await w.open(0, w.net.host(), { sources: [], contacts, kind: 'client' });
+    const hidden = await w.open(3, w.net.host({ behind: w.net.nat('port') }), { sources: [], contacts });
+    await w.advance(8000);
+    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
+    await w.advance(5000);
+    for (const { id } of [client, hidden]) {
+      await assert.rejects(w.run(carol.connect(id)), (error) => P2PError.is(error, 'unreachable'));
+    }
+    await w.close();
+  });
+});
+
+describe('openPeers: streams', () => {
+  it('carry bytes both ways, with half-close, through path changes', async () => {
+    const { w, alice, bob } = await pair();
+    const size = 4 * 1_048_576;
+    let got = 0;
+    bob.onStream(async (stream) => {
+      for await (const bytes of stream.readable) got += bytes.length;
+      const writer = stream.writable.getWriter();
+      await writer.write(encodeText(`got ${got}`));
+      await writer.close();
+    });
+    const stream = await w.run(alice.openStream(bob.id));
+    const cut = (): void => {
+      for (const [transport, peers] of w.cuts) for (const peer of peers()) transport.disconnect(peer);
+    };
+    for (const ms of [200, 600, 1000, 1400, 1800])
+      w.realm.clock.setTimer(w.realm.nowMs() + ms, cut, { background: true });
+    const writer = stream.writable.getWriter();
+    const sending = (async () => {
+      for (let sent = 0; sent < size; sent += 65_536) await writer.write(new Uint8Array(65_536));
+      await writer.close();
+    })();
+    let back = '';
+    const reading = (async () => {
+      for await (const bytes of stream.readable) back += decodeText(bytes);
+    })();
+    await w.run(Promise.all([sending, reading]));
+    assert.equal(back, `got ${size}`);
+    await w.close();
+  });
+
+  it('without a handler they are reset, and the opener learns it', async () => {
+    const { w, alice, bob } = await pair();
+    const stream = await w.run(alice.openStream(bob.id));
+    const writer = stream.writable.getWriter();
+    await w.run(writer.write(encodeText('a')));
+    await assert.rejects(w.run(stream.readable.getReader().read()), (error) => P2PError.is(error, 'refused'));
+    await w.close();
+  });
+});
