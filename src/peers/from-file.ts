@@ -20,11 +20,11 @@ export interface PeersFileOptions extends Partial<PeersOptions> {
 }
 
 /** What applies at once; other changes need a restart. */
-const LIVE: ReadonlySet<keyof PeersConfig> = new Set(['lists', 'maintain']);
+const LIVE: ReadonlySet<keyof PeersConfig> = new Set(['lists', 'maintain', 'acceptBootstrap']);
 
 /**
- * Opens by a JSON file ({@link PeersConfig}). When the file changes it is read again, checked whole, and applied: lists and the peers
- * to maintain at once; for anything else `onFault` says that it needs a restart. A file that is not valid changes nothing.
+ * Opens by a JSON file ({@link PeersConfig}). When the file changes it is read again, checked whole, and applied: lists, the peers
+ * to maintain and `acceptBootstrap` at once; for anything else `onFault` says that it needs a restart. A file that is not valid changes nothing.
  *
  * @throws {TypeError | RangeError} (at once or by rejection) for misuse, and a `ConfigError` that lists the faults of the file.
  * @throws {P2PError} (by rejection) as `openPeers`; `not_found` without a key in options or file.
@@ -59,7 +59,8 @@ async function openWith(path: string, file: PeersConfig, given: Partial<PeersOpt
 }
 
 /** Applies what can change while the node is open. */
-function applyLive(peers: Peers, { lists, maintain = [] }: PeersConfig): void {
+function applyLive(peers: Peers, { lists, maintain = [], acceptBootstrap = true }: PeersConfig): void {
+  peers.acceptBootstrap = acceptBootstrap;
   // Bans that the program made stay.
   peers.lists.replace({ allow: lists?.allow ?? [], deny: lists?.deny ?? [], bans: lists?.bans });
   const wanted = new Set(maintain);

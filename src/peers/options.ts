@@ -136,7 +136,8 @@ export interface ResolvedOptions {
   readonly ban: ((event: AttackEvent) => BanDecision | undefined) | undefined;
   readonly kind: PeerKind;
   readonly accept: Accept<PeerAddr> | undefined;
-  readonly acceptBootstrap: boolean;
+  /** The program may change it. */
+  acceptBootstrap: boolean;
   readonly exchange: Exclude<PeersOptions['exchange'], undefined>;
   readonly dialBack: boolean;
   readonly movePortEveryMs: number;

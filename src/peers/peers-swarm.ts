@@ -3,7 +3,7 @@
 import { assertFunction } from '../base/checks.ts';
 import { type Candidate } from '../core/candidate.ts';
 import { P2PError } from '../core/errors.ts';
-import { inspect } from '../core/inspect.ts';
+import { inspect, type Inspection } from '../core/inspect.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -175,6 +175,19 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   add(candidate: Candidate): void {
     this.#peers.reaching.add(candidate);
+  }
+
+  get acceptBootstrap(): boolean {
+    return this.#options.acceptBootstrap;
+  }
+
+  set acceptBootstrap(accepts: boolean) {
+    if (typeof accepts !== 'boolean') throw new TypeError('Cannot take acceptBootstrap: expected true or false');
+    this.#options.acceptBootstrap = accepts;
+  }
+
+  inspect(): Inspection {
+    return inspect(this);
   }
 
   list(): readonly PeerInfo[] {

@@ -3,6 +3,7 @@
 import { type Addr } from '../core/addr.ts';
 import { type Recheckable } from '../core/accept.ts';
 import { type Candidate } from '../core/candidate.ts';
+import { type Inspection } from '../core/inspect.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureAskSwarm, type SecureSwarm } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
@@ -80,6 +81,10 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   unban(targets: string | readonly string[]): number;
   /** Adds an address that may lead to a peer, as a source does. */
   add(candidate: Candidate): void;
+  /** Whether peers that look for anybody to begin with are admitted; it can be changed at any time. */
+  acceptBootstrap: boolean;
+  /** The layers of this node with limits, fill levels and counters, as plain data; the same as `inspect(peers)`. */
+  inspect(): Inspection;
   /** All peers that are connected, or that somebody waits for. */
   list(): readonly PeerInfo[];
   /** What happens to peers, from now on. */

@@ -259,6 +259,22 @@ describe('openPeers: who may', () => {
     await w.close();
   });
 
+  it('bootstrap requests are refused while acceptBootstrap is false, with the reason; other connections are not', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { acceptBootstrap: false });
+    const contacts = [bob.addrs[0]!];
+    const alice = await w.open(0, w.net.host(), { sources: [], contacts, fallbackAfterMs: 0 });
+    await w.advance(3000);
+    assert.deepEqual(alice.list(), []);
+    bob.acceptBootstrap = true;
+    const carol = await w.open(2, w.net.host(), { sources: [], contacts, fallbackAfterMs: 0 });
+    await w.advance(3000);
+    assert.equal(carol.list().length, 1);
+    await w.run(alice.connect(bob.id));
+    assert.equal(bob.inspect().layer, 'peers');
+    await w.close();
+  });
+
   it('a ban ends connections, refuses new ones, and is not dialled; unban lets in again', async () => {
     const { w, alice, bob } = await pair();
     await w.run(alice.ask(bob.id, encodeText('a')));
