@@ -30,7 +30,8 @@ const NODES = [22, 24, 26];
 const COMPILERS = ['typescript-5', 'typescript-6', 'typescript'];
 /** What an installation may come to: shoal and what it brings. */
 const MAX_PACKAGES = 4;
-const MAX_BYTES = 6_500_000; // 6 MB of code, and the documents that README.md links to.
+/** Of 7 MB, 2.9 are the noble packages, 1.7 code, 1.3 the QUIC engine, 0.6 types, and 0.8 documents and examples; there are no source maps. */
+const MAX_BYTES = 8_000_000;
 
 /** Runs a tool of node_modules under this Node. */
 const tool = (file: string, args: readonly string[], cwd: string = root): string =>

@@ -4,6 +4,7 @@
  */
 
 import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { type Bytes, fromHex } from '../base/bytes.ts';
 import { describeKind } from '../base/checks.ts';
 import { exportKey, importKey } from './import-key.ts';
 import { type PrivateKey } from './private-key.ts';
@@ -26,6 +27,7 @@ export interface WriteKeyFileOptions {
 /** Longer files are not read; no key file is nearly this long. */
 const MAX_KEY_FILE_BYTES = 64 * 1024;
 const GROUP_AND_OTHERS = 0o077;
+const MASK_KEY = /^[\da-f]{64}$/i;
 
 async function readText(file: FileHandle, path: string, options: ReadKeyFileOptions): Promise<string> {
   // Checks the open handle and not the path, so that the file cannot be exchanged in between.
@@ -50,6 +52,24 @@ export async function readKeyFile(path: string, options: ReadKeyFileOptions = {}
   const file = await open(path, 'r');
   try {
     return importKey(await readText(file, path, options));
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Reads the key of a mask (`shoal/mask`): a file with 64 hexadecimal digits.
+ *
+ * @throws {TypeError} (by rejection) when the file holds no such key, or when other users can read it. Nothing of it is quoted.
+ * @throws {Error} (by rejection) the error of node:fs when it cannot be opened.
+ */
+export async function readMaskKeyFile(path: string, options: ReadKeyFileOptions = {}): Promise<Bytes> {
+  checkPath(path);
+  const file = await open(path, 'r');
+  try {
+    const digits = (await readText(file, path, options)).trim();
+    if (!MASK_KEY.test(digits)) throw new TypeError(`Cannot use mask key ${path}: expected 64 hexadecimal digits`);
+    return fromHex(digits);
   } finally {
     await file.close();
   }

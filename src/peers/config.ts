@@ -21,6 +21,8 @@ export interface LanConfig {
   readonly interfaces?: readonly string[] | undefined;
   /** @default true */
   readonly ipv6?: boolean | undefined;
+  /** Whether multicast DNS is used as well. @default false */
+  readonly mdns?: boolean | undefined;
   /** Whether queries of others are answered. @default true */
   readonly answer?: boolean | undefined;
 }
@@ -37,6 +39,8 @@ export interface PeersConfig {
   /** The transports, best first. */
   readonly transports?: readonly ('tcp' | 'quic')[] | undefined;
   readonly security?: 'tls' | 'noise' | undefined;
+  /** The file with the key that masks what is sent: 64 hexadecimal digits. */
+  readonly maskKeyFile?: string | undefined;
   readonly externalAddrs?: readonly string[] | undefined;
   readonly movePortEveryMs?: number | undefined;
   readonly kind?: 'node' | 'client' | undefined;
@@ -216,6 +220,7 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   preferredPort: whole(1, 65_535),
   transports: list(oneOf('tcp', 'quic'), 2, 1),
   security: oneOf('tls', 'noise'),
+  maskKeyFile: text('a path', 4096),
   externalAddrs: list(socketAddress(1), MAX_ADDRS),
   movePortEveryMs: whole(1000, 2 ** 31 - 1),
   kind: oneOf('node', 'client'),
@@ -234,6 +239,7 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
       broadcast: text('an IPv4 address', 15),
       interfaces: list(text('a name', 64), MAX_ADDRS, 1),
       ipv6: flag,
+      mdns: flag,
       answer: flag,
     }),
   ),

@@ -9,9 +9,11 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type SecureSwarm } from '../core/secure.ts';
 import { generateKey } from '../identity/generate-key.ts';
 import { connectionsOf } from '../sessions/connections.ts';
-import { openQuicSwarm } from '../swarms/quic/index.ts';
+import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
+import { openUdpSwarm } from '../swarms/udp.ts';
 import { type ResolvedOptions } from './options.ts';
+import { masked } from './own-transports.ts';
 
 /** Addresses of one peer that are dialled. Source: crust dials back to three. */
 const MAX_ADDRS = 3;
@@ -88,12 +90,18 @@ export class DialBack {
     return opening;
   }
 
-  #open(name: string): Promise<SecureSwarm<Addr>> {
-    const { realm, network, security } = this.#options;
+  async #open(name: string): Promise<SecureSwarm<Addr>> {
+    const { realm, network, security, mask } = this.#options;
     const shared = { privateKey: generateKey({ random: (length) => realm.random(length) }), realm, network };
-    return name === 'tcp'
-      ? openTcpSwarm({ ...shared, security, accept: onlyDialled })
-      : openQuicSwarm({ ...shared, accept: onlyDialled });
+    if (name === 'tcp') return openTcpSwarm({ ...shared, security, mask, accept: onlyDialled });
+    const udp = await openUdpSwarm({ realm, network });
+    try {
+      await loadQuicEngine();
+      return quic(masked(udp, this.#options), { ...shared, accept: onlyDialled });
+    } catch (error) {
+      await udp.close();
+      throw error;
+    }
   }
 }
 

@@ -3,7 +3,7 @@
 import { assertString } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { parsePeerId } from '../core/peer-id.ts';
-import { readKeyFile } from '../identity/key-files.ts';
+import { readKeyFile, readMaskKeyFile } from '../identity/key-files.ts';
 import { type PeersConfig } from './config.ts';
 import { configFiles } from './config-files.ts';
 import { openPeers } from './open-peers.ts';
@@ -50,12 +50,13 @@ export async function openPeersFromFile(path: string, options: PeersFileOptions 
 }
 
 async function openWith(path: string, file: PeersConfig, given: Partial<PeersOptions>): Promise<Peers> {
-  const { keyFile, ...config } = file;
+  const { keyFile, maskKeyFile, ...config } = file;
   const privateKey = given.privateKey ?? (keyFile === undefined ? undefined : await readKeyFile(keyFile));
   if (privateKey === undefined) {
     throw new P2PError('not_found', 'local', `Cannot open by ${path}: give privateKey, or keyFile in the file`);
   }
-  return openPeers({ ...config, ...given, privateKey });
+  const mask = maskKeyFile === undefined ? undefined : { key: await readMaskKeyFile(maskKeyFile) };
+  return openPeers({ ...config, mask, ...given, privateKey });
 }
 
 /** Applies what can change while the node is open. */

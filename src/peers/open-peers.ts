@@ -8,7 +8,7 @@ import { Signals } from './signals.ts';
 import { closeSources, type OpenSource, openSources, sourcesOf } from './sources.ts';
 import { type Peers } from './peers.ts';
 import { PeersSwarm } from './peers-swarm.ts';
-import { type TransportOptions } from './transport.ts';
+import { type OpenedTransport } from './transport.ts';
 
 /**
  * Opens a connection manager: one connection with each peer, found and dialled by PeerID, over the best transport there is.
@@ -39,7 +39,7 @@ function bindsOf({ bind }: PeersOptions): readonly (string | undefined)[] {
 }
 
 async function open(options: PeersOptions, resolved: ResolvedOptions): Promise<Peers> {
-  const opened: TransportOptions[] = [];
+  const opened: OpenedTransport[] = [];
   let sources: readonly OpenSource[] = [];
   /** The object that is being opened, and what went wrong before it was there. Bounded by the sources. */
   let peers: PeersSwarm | undefined;
@@ -64,7 +64,7 @@ async function open(options: PeersOptions, resolved: ResolvedOptions): Promise<P
   peers = new PeersSwarm({ ...resolved, sources: sourcesOf(sources) }, opened, signals, sources);
   for (const [source, text] of early) peers.fault(source, text);
   peers.start(options, async () => {
-    const moved: TransportOptions[] = [];
+    const moved: OpenedTransport[] = [];
     for (const bind of binds) moved.push(...(await openOwn(own, bind, undefined)));
     return moved;
   });

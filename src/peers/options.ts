@@ -12,6 +12,7 @@ import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
+import { assertMaskKey } from '../protocols/mask/key.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type SessionOptions } from '../protocols/peers/session-options.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
@@ -52,6 +53,12 @@ export interface PeersOptions extends PendingLimits {
   readonly transports?: readonly ('tcp' | 'quic' | TransportOptions)[] | undefined;
   /** How TCP connections are secured: TLS 1.3, or Noise XX. Both sides need the same. @default 'tls' */
   readonly security?: 'tls' | 'noise' | undefined;
+  /**
+   * Makes what `tcp` and `quic` send look random, with a key of 32 bytes that all peers of the network have: see `shoal/mask`. It adds
+   * no security. A node without the key, or with another one, is not reached.
+   * @default not masked
+   */
+  readonly mask?: { readonly key: Uint8Array } | undefined;
   /** Addresses to tell others beside the own ones, such as a forwarded port of a router: `ip:port`. @default none */
   readonly externalAddrs?: readonly string[] | undefined;
   /**
@@ -60,7 +67,7 @@ export interface PeersOptions extends PendingLimits {
    */
   readonly cache?: string | { readonly store: PeerCacheStore } | undefined;
   /** Finds peers on the own link, by broadcast and multicast. @default false */
-  readonly lan?: boolean | Pick<LanOptions, 'port' | 'broadcast' | 'interfaces' | 'ipv6' | 'answer'> | undefined;
+  readonly lan?: boolean | Pick<LanOptions, 'port' | 'broadcast' | 'interfaces' | 'ipv6' | 'mdns' | 'answer'> | undefined;
   /**
    * Peers to begin with when nothing better is known: `PeerID@ip:port`, `PeerID@name:port`, with the name of a transport before it
    * where only one is meant. They are asked in random order. @default none
@@ -120,6 +127,11 @@ export interface PeersOptions extends PendingLimits {
   readonly realm?: Realm | undefined;
   /** The network whose sockets are used. @default this system's */
   readonly network?: Network | undefined;
+  /**
+   * Gets the TLS secrets of QUIC connections as lines in NSS key log format, so that Wireshark can decrypt them. Whoever has the lines
+   * reads the messages. @default none are made
+   */
+  readonly onKeyLog?: ((line: string) => void) | undefined;
   /** Aborts opening. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -150,6 +162,8 @@ export interface ResolvedOptions {
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
   readonly transports: readonly ('tcp' | 'quic' | TransportOptions)[];
   readonly security: 'tls' | 'noise';
+  readonly mask: { readonly key: Uint8Array } | undefined;
+  readonly onKeyLog: ((line: string) => void) | undefined;
   readonly realm: Realm;
   readonly network: Network;
 }
@@ -186,6 +200,8 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (kind !== 'node' && kind !== 'client') {
     throw new TypeError(`Cannot take kind: expected 'node' or 'client', got ${describeValue(kind)}`);
   }
+  if (options.onKeyLog !== undefined) assertFunction(options.onKeyLog, 'onKeyLog');
+  if (options.mask !== undefined) assertMaskKey(options.mask.key);
   for (const source of sources) assertFunction(Object(source).candidates, 'sources');
   for (const addr of externalAddrs) assertString(addr, 'externalAddrs');
   assertTransports(transports);
@@ -232,6 +248,8 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     pending,
     transports,
     security,
+    mask: options.mask,
+    onKeyLog: options.onKeyLog,
     realm,
     network,
   };

@@ -4,17 +4,19 @@ import { formatSocketAddress, ipVersion, type SocketAddress } from '../base/ip.t
 import { type AcceptPeer } from '../core/accept.ts';
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
+import { type Swarm } from '../core/swarm.ts';
 import { exportKey } from '../identity/import-key.ts';
 import { resetKeyOf } from '../identity/quic-identity.ts';
 import { StunHandler } from '../nat/stun-handler.ts';
 import { type Network } from '../net/network.ts';
 import { probeTcp } from '../net/probe-tcp.ts';
-import { parseIpSocketAddress, udpAddr } from '../net/socket-address.ts';
+import { parseIpSocketAddress, type UdpAddr, udpAddr } from '../net/socket-address.ts';
 import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
 import { openUdpSwarm } from '../swarms/udp.ts';
+import { mask } from '../wrappers/mask.ts';
 import { type ResolvedOptions } from './options.ts';
-import { type TransportOptions } from './transport.ts';
+import { type OpenedTransport } from './transport.ts';
 
 /** What a message of the connection manager adds to the payload on a transport, at most. */
 const OVERHEAD_BYTES = 1024;
@@ -38,7 +40,7 @@ export async function openOwn(
   bind: string | undefined,
   preferredPort: number | undefined,
   signal?: AbortSignal,
-): Promise<readonly TransportOptions[]> {
+): Promise<readonly OpenedTransport[]> {
   const { ip, port } = bind === undefined ? defaultBind(options.network) : parseIpSocketAddress(bind, 'bind');
   const first = port === 0 ? (preferredPort ?? 0) : port;
   for (let tries = 0; ; tries++) {
@@ -61,8 +63,8 @@ async function openPair(
   ip: string,
   port: number,
   signal: AbortSignal | undefined,
-): Promise<readonly TransportOptions[]> {
-  const opened: TransportOptions[] = [];
+): Promise<readonly OpenedTransport[]> {
+  const opened: OpenedTransport[] = [];
   let bind = formatSocketAddress(ip, port);
   try {
     for (const [name, open] of [
@@ -95,9 +97,9 @@ async function openTcp(
   options: ResolvedOptions,
   bind: string,
   signal: AbortSignal | undefined,
-): Promise<TransportOptions> {
-  const { realm, network, security } = options;
-  const swarm = await openTcpSwarm({ ...sharedOptions(options), realm, network, security, bind, signal });
+): Promise<OpenedTransport> {
+  const { realm, network, security, mask } = options;
+  const swarm = await openTcpSwarm({ ...sharedOptions(options), realm, network, security, mask, bind, signal });
   const probe = (addr: Addr): Promise<boolean> => probeTcp(network, socketOf(addr), realm);
   return { name: 'tcp', swarm, isReliable: true, isOwn: true, probe };
 }
@@ -107,16 +109,17 @@ async function openQuic(
   options: ResolvedOptions,
   bind: string,
   signal: AbortSignal | undefined,
-): Promise<TransportOptions> {
-  const { realm, network, privateKey } = options;
+): Promise<OpenedTransport> {
+  const { realm, network, privateKey, onKeyLog } = options;
   const udp = await openUdpSwarm({ bind, realm, network, signal, maxDatagramBytes: MAX_DATAGRAM_BYTES });
   try {
     await loadQuicEngine();
-    const stun = new StunHandler(realm, (to, bytes) => void udp.tell(udpAddr(to), bytes));
+    const below = masked(udp, options);
+    const stun = new StunHandler(realm, (to, bytes) => void below.tell(udpAddr(to), bytes));
     void udp.closed.then(() => stun.close());
-    const swarm = quic(udp, {
+    const swarm = quic(below, {
       ...sharedOptions(options),
-      maxMtuBytes: MAX_DATAGRAM_BYTES,
+      onKeyLog,
       // The socket is ours alone, so no other endpoint has this address.
       resetKey: resetKeyOf(exportKey(privateKey, 'pkcs8'), udp.addr.text),
       onOther: ({ src, dst, payload }) => void stun.handle(socketOf(src), socketOf(dst), payload),
@@ -131,6 +134,11 @@ async function openQuic(
     await udp.close();
     throw error;
   }
+}
+
+/** A datagram swarm, masked if there is a key for that. */
+export function masked(udp: Swarm<UdpAddr>, { mask: options }: ResolvedOptions): Swarm<UdpAddr> {
+  return options === undefined ? udp : mask(udp, options);
 }
 
 function socketOf(addr: Addr): SocketAddress {

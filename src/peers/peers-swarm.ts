@@ -30,7 +30,7 @@ import { type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } 
 import { RemotePeers } from './remote-peers.ts';
 import { type RemotePeer } from './remote-peer.ts';
 import { type PeerStream } from './session-streams.ts';
-import { Transport, type TransportOptions } from './transport.ts';
+import { Transport, type OpenedTransport } from './transport.ts';
 
 /** How often the clock is looked at for a sleep of the host. */
 const TICK_MS = 5000;
@@ -50,7 +50,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   #run: BootstrapRun | undefined;
   readonly #peers: RemotePeers;
   #transports: readonly Transport[];
-  #makeTransport: (options: TransportOptions) => Transport;
+  #makeTransport: (options: OpenedTransport) => Transport;
   #moving: Timer | undefined;
   #isFinished = false;
   readonly #pending: Waits;
@@ -62,7 +62,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   constructor(
     options: ResolvedOptions,
-    opened: readonly TransportOptions[],
+    opened: readonly OpenedTransport[],
     signals: Signals,
     sources: readonly OpenSource[],
   ) {
@@ -120,7 +120,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   /** Begins from the sources. @param openAgain - opens own transports on another port */
-  start(options: PeersOptions, openAgain: () => Promise<readonly TransportOptions[]>): void {
+  start(options: PeersOptions, openAgain: () => Promise<readonly OpenedTransport[]>): void {
     this.#armMove(openAgain);
     if (this.#sources.length === 0 || options.minPeers === 0) return;
     const hooks = {
@@ -337,7 +337,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   /** Opens own transports on another port, and closes the old ones once the peers have moved. */
-  async #move(open: () => Promise<readonly TransportOptions[]>): Promise<void> {
+  async #move(open: () => Promise<readonly OpenedTransport[]>): Promise<void> {
     try {
       const opened = await open();
       const retired = this.#transports.filter(({ isOwn, isRetired }) => isOwn && !isRetired);
@@ -358,7 +358,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#armMove(open);
   }
 
-  #armMove(open: () => Promise<readonly TransportOptions[]>): void {
+  #armMove(open: () => Promise<readonly OpenedTransport[]>): void {
     const { realm, movePortEveryMs } = this.#options;
     if (movePortEveryMs === Infinity || this.#isFinished) return;
     const atMs = realm.nowMs() + movePortEveryMs;

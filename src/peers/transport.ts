@@ -26,10 +26,14 @@ export interface TransportOptions {
    * @default such addresses are dialled at once
    */
   readonly probe?: ((addr: Addr) => Promise<boolean>) | undefined;
-  /** Whether it was made here. @internal */
-  readonly isOwn?: boolean | undefined;
   /** Leaves the swarm open when the connection manager closes. @default false */
   readonly keepOpen?: boolean | undefined;
+}
+
+/** A transport, and whether `openPeers` has made it. */
+export interface OpenedTransport extends TransportOptions {
+  /** @default false */
+  readonly isOwn?: boolean | undefined;
 }
 
 /** What a transport hands up. */
@@ -56,7 +60,7 @@ export class Transport {
   #isClosed = false;
 
   constructor(
-    { name, swarm, isReliable = false, keepOpen = false, isOwn = false, probe }: TransportOptions,
+    { name, swarm, isReliable = false, keepOpen = false, isOwn = false, probe }: OpenedTransport,
     rank: number,
     hooks: TransportHooks,
   ) {

@@ -26,6 +26,7 @@ const FULL: PeersConfig = {
   preferredPort: 5000,
   transports: ['quic', 'tcp'],
   security: 'noise',
+  maskKeyFile: 'mask.key',
   externalAddrs: ['203.0.113.1:5000'],
   movePortEveryMs: 3_600_000,
   kind: 'client',
@@ -36,7 +37,7 @@ const FULL: PeersConfig = {
   minPeers: 3,
   blacklist: [ALICE],
   dialBack: false,
-  lan: { port: 5484, interfaces: ['eth0'], ipv6: false },
+  lan: { port: 5484, interfaces: ['eth0'], ipv6: false, mdns: true },
   maintain: [ALICE],
   lists: { deny: ['10.0.0.0/8', { target: ALICE, kind: 'client', reason: 'noisy' }], bans: [] },
   banPolicy: { forMs: 1000, signals: ['malformed'] },
@@ -52,12 +53,12 @@ const FULL: PeersConfig = {
 };
 
 /** What stands in a file is an option of `openPeers` by the same name, apart from what the program does itself. */
-const optionsOf = (config: Omit<PeersConfig, 'keyFile' | 'maintain'>): Omit<PeersOptions, 'privateKey'> => config;
+const optionsOf = (config: Omit<PeersConfig, 'keyFile' | 'maskKeyFile' | 'maintain'>): Omit<PeersOptions, 'privateKey'> => config;
 
 describe('a configuration', () => {
   it('has the names and types of the options of openPeers', () => {
-    const { keyFile, maintain, ...rest } = FULL;
-    assert.ok(keyFile !== undefined && maintain !== undefined);
+    const { keyFile, maskKeyFile, maintain, ...rest } = FULL;
+    assert.ok(keyFile !== undefined && maskKeyFile !== undefined && maintain !== undefined);
     assert.deepEqual(optionsOf(rest), rest);
   });
 
