@@ -225,6 +225,7 @@ const SYSTEM_REASONS: Readonly<Record<string, FailureReason>> = {
 function failureOf(error: unknown): FailureReason {
   if (!P2PError.is(error)) return 'unreachable';
   if (error.code === 'refused') return error.side === 'local' ? 'not_allowed' : 'denied';
+  if (error.code === 'unreachable' && error.side === 'remote') return 'refused';
   const known = CODE_REASONS[error.code];
   if (known !== undefined) return known;
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
