@@ -44,6 +44,7 @@ export {
   type NodeStats,
   type RefusalReason,
   type Traffic,
+  type WireBytes,
 } from './stats.ts';
 export { tls, tlsHandshake, type TlsOptions } from './tls.ts';
 export { type Pipe, type PipeSink, type PipeSpace } from '../net/pipe.ts';

@@ -28,7 +28,7 @@ import { type DisconnectHook } from './on-disconnect.ts';
 import { MessageReader, type Reader } from './reader.ts';
 import { type ReadingHook } from './reading.ts';
 import { type Secured } from './run-handshake.ts';
-import { ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
+import { ConnectionCount, type DisconnectReason, type NodeCount, type WireBytes } from './stats.ts';
 import { trace } from './trace.ts';
 import { type Transform } from './transform.ts';
 import { MessageWriter } from './writer.ts';
@@ -329,8 +329,9 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     });
   }
 
-  #wire(): { readonly sent: number; readonly received: number } {
-    return { sent: this.pipe.wireSent, received: this.pipe.wireReceived };
+  #wire(): WireBytes {
+    const { wireSent: sent, wireReceived: received, unsentBytes: unsent } = this.pipe;
+    return { sent, received, unsent };
   }
 }
 

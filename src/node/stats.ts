@@ -7,14 +7,21 @@ export interface Traffic {
   readonly bytes: number;
 }
 
+/** Bytes of one connection, or of all of a node. */
+export interface WireBytes {
+  readonly sent: number;
+  readonly received: number;
+  readonly unsent: number;
+}
+
 /** Live numbers of one connection. */
 export interface ConnectionStats {
   /** Frames that were passed to the kernel. */
   readonly sent: Traffic;
   /** Decoded frames, processed or not. */
   readonly received: Traffic;
-  /** All bytes of the connection, including handshake and encryption. */
-  readonly wire: { readonly sent: number; readonly received: number };
+  /** All bytes of the connection, including handshake and encryption. `unsent`: those that wait for the system, as far as can be known. */
+  readonly wire: WireBytes;
   /** The realm's monotonic time at which the connection was made. */
   readonly createdMs: number;
 }
@@ -113,14 +120,14 @@ export class ConnectionCount implements ConnectionStats {
   readonly sent: TrafficCount = new TrafficCount();
   readonly received: TrafficCount = new TrafficCount();
   readonly createdMs: number;
-  readonly #wire: () => { readonly sent: number; readonly received: number };
+  readonly #wire: () => WireBytes;
 
-  constructor(createdMs: number, wire: () => { readonly sent: number; readonly received: number }) {
+  constructor(createdMs: number, wire: () => WireBytes) {
     this.createdMs = createdMs;
     this.#wire = wire;
   }
 
-  get wire(): { readonly sent: number; readonly received: number } {
+  get wire(): WireBytes {
     return this.#wire();
   }
 }
@@ -138,7 +145,7 @@ export class NodeCount implements Heuristics {
   disconnected = 0;
   readonly #sent = new TrafficCount();
   readonly #received = new TrafficCount();
-  readonly #wire = { sent: 0, received: 0 };
+  readonly #wire = { sent: 0, received: 0, unsent: 0 };
   readonly #createdMs: number;
 
   constructor(createdMs: number) {
@@ -169,6 +176,7 @@ export class NodeCount implements Heuristics {
       received.add(stats.received);
       wire.sent += stats.wire.sent;
       wire.received += stats.wire.received;
+      wire.unsent += stats.wire.unsent;
     }
     const { disconnected, connected } = this;
     return { sent, received, wire, createdMs: this.#createdMs, connected: { ...connected }, disconnected };

@@ -115,6 +115,10 @@ export class LiveSession implements PeerSession {
         isSmaller: comparePeerIds(owner.own.id, peer) < 0,
         ...options.limits,
         mayHold: (bytes) => this.#holder.mayTake(bytes),
+        progress: (id) => {
+          const path = this.paths.get(id);
+          return path === undefined ? 0 : path.transport.progress(path.addr);
+        },
       },
       realm.nowMs(),
     );

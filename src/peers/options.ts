@@ -67,7 +67,10 @@ export interface PeersOptions extends PendingLimits {
    */
   readonly cache?: string | { readonly store: PeerCacheStore } | undefined;
   /** Finds peers on the own link, by broadcast and multicast. @default false */
-  readonly lan?: boolean | Pick<LanOptions, 'port' | 'broadcast' | 'interfaces' | 'ipv6' | 'mdns' | 'answer'> | undefined;
+  readonly lan?:
+    | boolean
+    | Pick<LanOptions, 'port' | 'broadcast' | 'interfaces' | 'ipv6' | 'mdns' | 'answer'>
+    | undefined;
   /**
    * Peers to begin with when nothing better is known: `PeerID@ip:port`, `PeerID@name:port`, with the name of a transport before it
    * where only one is meant. They are asked in random order. @default none

@@ -126,6 +126,12 @@ export class Transport {
     if (id !== undefined) this.#connections?.disconnect(id);
   }
 
+  /** Grows when the peer's system shows life, also while no packet is whole. */
+  progress(addr: Addr): number {
+    const id = peerIdOf(addr);
+    return id === undefined ? 0 : (this.#connections?.progress?.(id) ?? 0);
+  }
+
   /** The host behind an address, for limits by source. */
   hostOf(addr: Addr): string {
     return ipOf(addr) ?? this.name;

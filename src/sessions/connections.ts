@@ -12,6 +12,11 @@ export interface PeerConnections {
    * @returns whether there was a connection.
    */
   disconnect(peer: PeerId): boolean;
+  /**
+   * A number that grows when the peer's system shows life: bytes of it have come, or bytes that waited for it have left. A message that
+   * is on its way for long is told from a dead connection by it.
+   */
+  progress?(peer: PeerId): number;
 }
 
 /** The ability, if `swarm` has it. */

@@ -63,6 +63,8 @@ export interface PeerSessions<A extends KeyedAddr> extends Recheckable {
   unpark(): void;
   /** Ends all connections with a peer. @returns whether there was one */
   disconnect(peer: PeerId): boolean;
+  /** See `PeerConnections`. */
+  progress?(peer: PeerId): number;
   /** Ends all sessions, and notifies each peer where that is possible synchronously. */
   close(): void;
   /** Fill levels, for `inspect`. */

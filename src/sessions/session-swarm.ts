@@ -275,6 +275,10 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Rec
     return !this.#latch.isClosed && this.#sessions.disconnect(peer);
   }
 
+  progress(peer: PeerId): number {
+    return this.#sessions.progress?.(peer) ?? 0;
+  }
+
   recheck(): Promise<void> {
     return this.#latch.isClosed ? RESOLVED : this.#sessions.recheck();
   }

@@ -53,7 +53,9 @@ const FULL: PeersConfig = {
 };
 
 /** What stands in a file is an option of `openPeers` by the same name, apart from what the program does itself. */
-const optionsOf = (config: Omit<PeersConfig, 'keyFile' | 'maskKeyFile' | 'maintain'>): Omit<PeersOptions, 'privateKey'> => config;
+const optionsOf = (
+  config: Omit<PeersConfig, 'keyFile' | 'maskKeyFile' | 'maintain'>,
+): Omit<PeersOptions, 'privateKey'> => config;
 
 describe('a configuration', () => {
   it('has the names and types of the options of openPeers', () => {

@@ -122,5 +122,7 @@ export const RESEND_LOSSY_MS = 500;
 export const RESEND_LOSSY_ROUND_TRIPS = 2;
 /** The round trip before one was measured. */
 export const INITIAL_RTT_MS = 100;
+/** No path is given up sooner than this round trip needs, before its own was measured: by satellite, or after a loss. */
+export const LONGEST_RTT_MS = 1000;
 /** Other paths stay this long after another one was chosen. */
 export const SPARE_MS = 1000;

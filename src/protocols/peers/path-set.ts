@@ -16,6 +16,7 @@ export interface PathSetOwner {
       | { readonly type: 'spare'; readonly path: number },
   ): void;
   transmit(path: number, packet: Bytes): void;
+  progress(path: number): number;
 }
 
 export class PathSet {
@@ -138,8 +139,10 @@ export class PathSet {
     const dead: number[] = [];
     for (const path of this.#paths.values()) {
       const due = path.due(now, this.#owner.beats);
-      if (due === 'dead') dead.push(path.id);
-      else if (due === 'ping') this.#owner.transmit(path.id, encodePing('ping', this.#tag, path.ping(now)));
+      if (due === undefined) continue;
+      const hasMoved = path.hasMoved(now, this.#owner.progress(path.id));
+      if (due === 'dead' && !hasMoved) dead.push(path.id);
+      else this.#owner.transmit(path.id, encodePing('ping', this.#tag, path.ping(now)));
     }
     if (this.#chooses && this.#paths.size > 1 && now >= this.#spareMs) {
       for (const path of this.#paths.values()) {

@@ -6,6 +6,7 @@ import {
   DEAD_ROUND_TRIPS,
   HEARTBEAT_MS,
   INITIAL_RTT_MS,
+  LONGEST_RTT_MS,
   PROBE_MS,
   PROBE_ROUND_TRIPS,
   RESEND_LOSSY_MS,
@@ -45,6 +46,9 @@ export class Path {
   #pingedMs: Millis = -Infinity;
   #token = 0;
   #isHurried = false;
+  /** What the transport said of the peer at the last look, since the path was last heard. */
+  #progress: number | undefined;
+  #movedMs: Millis = -Infinity;
 
   constructor(id: number, { rank, mtu, isReliable }: PathOptions, now: Millis) {
     this.id = id;
@@ -86,15 +90,37 @@ export class Path {
   heard(now: Millis): void {
     this.#heardMs = now;
     this.#pings = 0;
+    this.#progress = undefined;
     this.#isHurried = false;
     this.#askedMs = this.unacknowledged > 0 ? now : undefined;
   }
 
-  /** A ping is due; @returns its token. */
+  /** When the transport last showed that the peer lives, while no packet came. */
+  get movedMs(): Millis {
+    return this.#movedMs;
+  }
+
+  /**
+   * Whether the transport has shown since the last look that the peer lives: a packet that is on its way for long, and what waits behind
+   * it, is not silence.
+   */
+  hasMoved(now: Millis, progress: number): boolean {
+    if (this.#askedMs === undefined || this.#isHurried) return false;
+    const before = this.#progress;
+    this.#progress = progress;
+    if (before === undefined || before === progress) return false;
+    this.#pings = 0;
+    this.#askedMs = this.#movedMs = now;
+    return true;
+  }
+
+  /** A ping is due; @returns its token, the same until it is answered: its way may be long. */
   ping(now: Millis): number {
     this.#pings++;
-    this.#pingedMs = now;
-    this.#token = (this.#token + 1) >>> 0;
+    if (this.#pingedMs === -Infinity) {
+      this.#pingedMs = now;
+      this.#token = (this.#token + 1) >>> 0;
+    }
     this.sent(now);
     return this.#token;
   }
@@ -111,6 +137,7 @@ export class Path {
   hurry(now: Millis): void {
     this.#isHurried = true;
     this.#pings = 0;
+    this.#pingedMs = -Infinity; // The time of the sleep is no round trip.
     this.#askedMs = now;
   }
 
@@ -140,6 +167,6 @@ export class Path {
   get #deadMs(): Millis {
     if (this.#pings < 2) return Infinity;
     if (this.#isHurried) return this.#askedMs! + 2 * this.#probeMs;
-    return this.#askedMs! + Math.max(DEAD_MS, DEAD_ROUND_TRIPS * (this.#rttMs ?? INITIAL_RTT_MS));
+    return this.#askedMs! + Math.max(DEAD_MS, DEAD_ROUND_TRIPS * (this.#rttMs ?? LONGEST_RTT_MS));
   }
 }

@@ -190,7 +190,7 @@ export class Sender {
   get resendMs(): Millis {
     const path = this.#owner.paths.current;
     if (path === undefined || this.#out.size === 0) return Infinity;
-    return this.#progressMs + path.resendMs * 2 ** Math.min(this.#resends, 6);
+    return Math.max(this.#progressMs, path.movedMs) + path.resendMs * 2 ** Math.min(this.#resends, 6);
   }
 
   handleTimeout(now: Millis): void {

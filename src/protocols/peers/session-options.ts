@@ -18,6 +18,8 @@ export interface SessionOptions extends ReceiverLimits {
   readonly idleMs: number;
   /** Whether there is memory for as many bytes of messages ahead of their turn. */
   readonly mayHold: (bytes: number) => boolean;
+  /** A number that grows when the transport of a path shows that the peer lives, also while no packet is whole. @default none does */
+  readonly progress?: ((path: number) => number) | undefined;
 }
 
 /** How a request is sent. */

@@ -65,6 +65,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       },
       event: (event) => this.#event(event),
       transmit: (path, packet) => this.#transmit(path, packet),
+      progress: (path) => options.progress?.(path) ?? 0,
     });
     this.#receiver = this.#makeReceiver();
     this.#sender = this.#makeSender();

@@ -180,6 +180,10 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     return sessions.length > 0;
   }
 
+  progress(peer: PeerId): number {
+    return this.#table.all(peer).reduce((sum, { connection }) => sum + (connection.stats()?.receivedDatagrams ?? 0), 0);
+  }
+
   /** Sends one CONNECTION_CLOSE to each peer; a peer that does not get it notices by its idle timeout. */
   close(): void {
     this.#admission.close();

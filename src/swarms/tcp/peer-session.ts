@@ -58,6 +58,11 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   #peerMaxBytes = Infinity;
   #flushScheduled = false;
   #turnMs = 0;
+  /** What had left and what had not, at the last look. */
+  #left = 0;
+  #unsent = 0;
+  /** How often a look has found that bytes left which had waited for the peer's system. */
+  #moved = 0;
   #closed: TcpClosed | undefined;
 
   constructor(
@@ -129,6 +134,16 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   /** Bytes that wait to be sent. */
   get queuedBytes(): number {
     return this.#machine.queuedBytes;
+  }
+
+  /** Grows when the peer's system shows life; looked at now and then. */
+  progress(): number {
+    const { sent, wire } = this.connection.stats;
+    // What the own system takes at once says nothing of the peer.
+    if (this.#unsent > 0 && (sent.bytes > this.#left || wire.unsent < this.#unsent)) this.#moved++;
+    this.#left = sent.bytes;
+    this.#unsent = wire.unsent;
+    return wire.received + this.#moved;
   }
 
   tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void) {

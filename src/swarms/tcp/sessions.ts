@@ -122,6 +122,10 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     return sessions.length > 0;
   }
 
+  progress(peer: PeerId): number {
+    return this.#table.all(peer).reduce((sum, session) => sum + session.progress(), 0);
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#gate.close();

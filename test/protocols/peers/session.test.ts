@@ -209,6 +209,21 @@ describe('PeerSession: paths', () => {
     assert.equal(pair.alice.of('path').at(-1)?.reason, 'silent');
   });
 
+  it('one on which a packet is on its way for long lives while its transport moves, and dies 2 s after that stopped', () => {
+    let moved = 0;
+    let isMoving = true;
+    const pair = new Pair({ progress: () => (isMoving ? ++moved : moved) });
+    const path = pair.open({ delayMs: 20 });
+    pair.run(100);
+    pair.silence(path); // As where a large packet is before everything else.
+    pair.alice.session.tell(pair.now, encodeText('anybody?'));
+    pair.run(60_000);
+    assert.equal(pair.alice.session.paths.size, 1);
+    isMoving = false;
+    pair.run(3000);
+    assert.equal(pair.alice.session.paths.size, 0);
+  });
+
   it('an idle one that somebody wants is asked every 15 s and lives', () => {
     const pair = new Pair();
     pair.alice.session.isMaintained = true;
