@@ -2,12 +2,20 @@
 
 import assert from 'node:assert/strict';
 
+import { type Candidate } from '../../src/core/candidate.ts';
 import { P2PError } from '../../src/core/errors.ts';
+import { type VirtualHost } from '../../src/net/virtual/types.ts';
 import { type PeerChange, type Peers, type PeersOptions } from '../../src/peers/index.ts';
 import { PeersWorld } from '../support/peers-world.ts';
 
+export interface Watched {
+  readonly changes: PeerChange[];
+  readonly types: string[];
+  isOver: boolean;
+}
+
 /** Changes of a node, as they come, but not what dialling back finds. */
-export function watch(peers: Peers): { readonly changes: PeerChange[]; readonly types: string[]; isOver: boolean } {
+export function watch(peers: Peers): Watched {
   const seen = { changes: [] as PeerChange[], types: [] as string[], isOver: false };
   void (async () => {
     for await (const change of peers.changes()) {
@@ -19,8 +27,17 @@ export function watch(peers: Peers): { readonly changes: PeerChange[]; readonly 
   return seen;
 }
 
-export async function pair(options: Partial<PeersOptions> = {}, net = {}) {
-  const w = new PeersWorld({ latencyMs: 20, trace: undefined, ...net });
+export interface TwoPeers {
+  readonly w: PeersWorld;
+  readonly alice: Peers;
+  readonly bob: Peers;
+  readonly a: VirtualHost;
+  readonly b: VirtualHost;
+}
+
+/** Two nodes on hosts of their own; the second one echoes. */
+export async function pair(options: Partial<PeersOptions> = {}): Promise<TwoPeers> {
+  const w = new PeersWorld({ latencyMs: 20, trace: undefined });
   const [a, b] = [w.net.host({ name: 'a' }), w.net.host({ name: 'b' })];
   const [alice, bob] = [await w.open(1, a, options), await w.open(2, b, options)];
   bob.serve(({ payload }) => payload);
@@ -43,14 +60,16 @@ export async function failureOf(w: PeersWorld, call: Promise<unknown>): Promise<
 }
 
 export const portOf = ({ addrs }: Peers): number => Number(/:([0-9]+)$/.exec(addrs[0]!)![1]);
-export const candidateFor = (peers: Peers, addr: string) => ({
+
+/** An address of a peer that the user was told. */
+export const candidateFor = (peers: Peers, addr: string): Candidate => ({
   id: peers.id,
   addr,
   source: 'invitation',
   seenMs: 0,
   expiresMs: Infinity,
-  trust: 'given' as const,
+  trust: 'given',
 });
 
 /** 100 numbered messages of 20 KiB. */
-export const NUMBERED = Array.from({ length: 100 }, (_, i) => new Uint8Array(20_480).fill(i));
+export const NUMBERED: readonly Uint8Array[] = Array.from({ length: 100 }, (_, i) => new Uint8Array(20_480).fill(i));
