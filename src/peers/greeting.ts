@@ -10,6 +10,7 @@ import { type FailureReason } from '../protocols/peers/reach/types.ts';
 import { type AcceptGate } from '../sessions/accept-gate.ts';
 import { type CounterSet } from '../swarm-kit/counter-set.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
+import { type AttackSignal } from './attack-observations.ts';
 import { type PathAttempt } from './handshakes.ts';
 import { type LiveSession } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
@@ -58,6 +59,8 @@ export interface GreetingHooks {
   opened(peer: RemotePeer, session: LiveSession, hello: Hello, path: GreetedPath): void;
   /** The clock of a peer differs: positive when it is ahead. */
   clockDiffers(id: PeerId, differenceMs: number): void;
+  /** What may be a sign of an attack. */
+  signal(src: Addr, id: PeerId | undefined, signal: AttackSignal, sample?: string): void;
   /** Nothing came of it: the peer may be forgotten. */
   rest(peer: RemotePeer): void;
 }
@@ -125,6 +128,7 @@ export class Greeting {
     const id = transport.peerOf(src);
     const publicKey = transport.keyOf(src);
     if (id === undefined || publicKey === undefined) return;
+    this.#hooks.signal(src, id, 'handshakes');
     const refusal = this.#refusalOf(id, transport, src, hello);
     if (refusal !== undefined) {
       this.#deny(transport, src, hello, ...refusal);
@@ -223,6 +227,7 @@ export class Greeting {
 
   #deny(transport: Transport, src: Addr, { token }: Hello, code: number, reason: string): void {
     this.#hooks.counters.countDrop('peers.denied');
+    this.#hooks.signal(src, transport.peerOf(src), 'handshakes_failed', reason);
     this.#send(transport, src, encodeDenied({ token, code, reason }));
   }
 

@@ -331,6 +331,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       hasRoom: (host) => this.#peers.hasRoom(host),
       opened: (peer, session, hello, path) => this.#opened(peer, session, hello, path),
       clockDiffers: (id, differenceMs) => this.#above.changed({ type: 'clock_differs', id, differenceMs }),
+      signal: (...signal) => this.#above.signal(...signal),
       rest: (peer) => this.#rest(peer),
     });
   }

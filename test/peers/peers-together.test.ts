@@ -3,11 +3,15 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 
-import { decodeText, encodeText } from '../../src/base/bytes.ts';
+import { decodeText, encodeText, fromHex } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type PeerChange } from '../../src/peers/index.ts';
+import { decodeHello, encodeHello } from '../../src/protocols/peers/hello.ts';
+import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import vectors from '../vectors/peers.json' with { type: 'json' };
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
-import { pair, PeersWorld, watch } from '../support/peers-world.ts';
+import { idOf, pair, PeersWorld, watch } from '../support/peers-world.ts';
 
 before(() => loadQuicEngine());
 
@@ -123,5 +127,34 @@ describe('openPeers: streams', () => {
     await w.run(writer.write(encodeText('a')));
     await assert.rejects(w.run(stream.readable.getReader().read()), (error) => P2PError.is(error, 'refused'));
     await w.close();
+  });
+});
+
+describe('openPeers: attacks', () => {
+  it('a flood of refused hellos is an event with evidence, and by the policy a ban', async () => {
+    for (const banPolicy of [false, true]) {
+      const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+      const bob = await w.open(1, w.net.host(), { banPolicy });
+      const { realm, network } = w.net.host();
+      const mallory = await w.run(openTcpSwarm({ privateKey: testKey(0), realm, network, security: 'noise' }));
+      const changes = watch(bob);
+      const hello = decodeHello(fromHex(vectors.hello))!; // Of another network.
+      const dst = mallory.parseAddr(bob.addrs[0]!.replace('tcp://', ''));
+      for (let i = 0; i < 30; i++) {
+        void mallory.tell(
+          dst,
+          encodeHello('hello', { ...hello, token: w.realm.random(8), session: w.realm.random(8) }),
+        );
+        await w.advance(100);
+      }
+      const attack = changes.find((change) => change.type === 'attack' && change.signal === 'handshakes_failed');
+      assert.ok(attack?.type === 'attack', JSON.stringify(changes));
+      assert.ok(attack.count >= 20 && attack.isProven);
+      assert.match(attack.samples[0]!, /another network name/);
+      const isBanned = !bob.lists.decide({ id: idOf(0) }).isAllowed;
+      assert.equal(isBanned, banPolicy);
+      await w.run(mallory.close());
+      await w.close();
+    }
   });
 });
