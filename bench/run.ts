@@ -27,6 +27,7 @@ import { peersBench } from './peers.ts';
 import { quicEngine } from './quic-engine.ts';
 import { quicSwarm } from './quic-swarm.ts';
 import { requests } from './requests.ts';
+import { sendFile } from './send-file.ts';
 import { tcpSwarm } from './tcp-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
 import { virtualNats } from './virtual-nats.ts';
@@ -53,6 +54,7 @@ const BENCHES: readonly Bench[] = [
   tcpSwarm,
   peersBench,
   requests,
+  sendFile,
 ];
 
 const { values, positionals } = parseArgs({

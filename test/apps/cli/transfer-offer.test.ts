@@ -254,6 +254,18 @@ describe('what is offered', () => {
   });
 });
 
+/** Files below a folder that this process has open. */
+function openBelow(folder: string): readonly string[] {
+  const open = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ''; // that of the listing itself
+    }
+  });
+  return open.filter((file) => file.startsWith(folder));
+}
+
 describe('what is served', () => {
   it('is the file that was hashed: another one in its place, a link above all, gets no byte', async () => {
     const changes: Readonly<Record<string, (file: string) => void>> = {
@@ -313,17 +325,26 @@ describe('what is served', () => {
     for (const file of [1, 2]) {
       await offer.answer(encodeRequest(offer.secret, { type: 'read', file, offset: 0, length: 3 }), () => undefined);
     }
-    const open = readdirSync('/proc/self/fd').map((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`);
-      } catch {
-        return ''; // that of the listing itself
-      }
-    });
+    assert.deepEqual(openBelow(whole), []);
+  });
+
+  it('opens a file once for answers at the same time, and checks it after each read', linux, async () => {
+    const whole = newFolder();
+    const file = path.join(whole, 'a');
+    writeFileSync(file, 'abcd');
+    const { offer } = await offering(whole);
+    const read = (offset: number): Promise<Uint8Array> =>
+      offer.answer(encodeRequest(offer.secret, { type: 'read', file: 1, offset, length: 1 }), () => undefined);
+    const answers = await Promise.all([read(0), read(1), read(2)]);
     assert.deepEqual(
-      open.filter((file) => file.startsWith(whole)),
-      [],
+      answers.map(([, byte]) => byte),
+      [0x61, 0x62, 0x63],
     );
+    assert.deepEqual(openBelow(whole), []);
+    const [before, after] = [read(0), (appendFileSync(file, 'x'), read(1))];
+    assert.deepEqual([...(await before)], [STATUS.changed]);
+    assert.deepEqual([...(await after)], [STATUS.changed]);
+    assert.deepEqual(openBelow(whole), []);
   });
 
   it('are only files of the list, and pieces of at most 256 KiB', async () => {

@@ -11,6 +11,7 @@ import { printable } from '../printable.ts';
 import { Fetcher } from '../transfer/fetch.ts';
 import { type Manifest, totalBytes } from '../transfer/manifest.ts';
 import { isHidden } from '../transfer/names.ts';
+import { collectLessOften } from '../transfer/garbage.ts';
 import { Progress, sizeText } from '../transfer/progress.ts';
 import { type Rest, Store } from '../transfer/store.ts';
 import { decodeTicket } from '../transfer/ticket.ts';
@@ -31,6 +32,7 @@ export async function receive(context: CommandContext, text: string, options: Re
   const { output, interrupt, realm } = context;
   const { signal } = interrupt;
   const ticket = decodeTicket(text);
+  collectLessOften();
   await using peers = await openPeersOf(context, options, { ...APART, kind: 'client' });
   addPlaces(peers, realm, ticket.id, ticket.addrs, 'ticket');
   let cut = false;

@@ -5,6 +5,7 @@ import { APART, type NodeOptions, openPeersOf, placesOf } from '../open-peers.ts
 import { printable } from '../printable.ts';
 import { totalBytes } from '../transfer/manifest.ts';
 import { makeOffer } from '../transfer/offer.ts';
+import { collectLessOften } from '../transfer/garbage.ts';
 import { Progress, sizeText } from '../transfer/progress.ts';
 import { encodeTicket } from '../transfer/ticket.ts';
 
@@ -33,6 +34,7 @@ export async function send(context: CommandContext, file: string, options: SendF
     (name, total) => new Progress(output, name, total),
   );
   if (leftOut > MAX_NOTES) output.note(`shoal: left out ${leftOut - MAX_NOTES} more`);
+  collectLessOften();
   await using peers = await openPeersOf(context, options, { ...APART, privateKey });
   let served = 0;
   peers.serve(async ({ src, payload }) => {

@@ -6,7 +6,7 @@ import { concatBytes, encodeText } from 'shoal/bytes';
 import { type PrivateKey } from 'shoal/keys';
 import { Failure } from '../failure.ts';
 import { printable } from '../printable.ts';
-import { type Entry, type Source, list, messageOf, openSource } from './list.ts';
+import { type Entry, type OpenSource, type Source, list, messageOf, openSource } from './list.ts';
 import { type Manifest, type ManifestFile, MAX_MANIFEST_BYTES, decodeManifest, encodeManifest } from './manifest.ts';
 import { Refused, STATUS, type TransferRequest, decodeRequest } from './messages.ts';
 import { SECRET_BYTES } from './ticket.ts';
@@ -16,6 +16,11 @@ const sha256 = (bytes: Uint8Array): Bytes => new Uint8Array(createHash('sha256')
 /** Bytes that are read and hashed at a time. */
 const READ_BYTES = 2 ** 20;
 
+interface Shared {
+  readonly opened: Promise<OpenSource | undefined>;
+  readers: number;
+}
+
 /** What is being served. */
 export class Offer {
   readonly manifest: Manifest;
@@ -24,6 +29,8 @@ export class Offer {
   readonly secret: Bytes;
   readonly #encoded: Bytes;
   readonly #sources: readonly Source[];
+  /** Files that answers under way read. Bounded by the requests that the peers may have pending. */
+  readonly #open = new Map<Source, Shared>();
 
   constructor(manifest: Manifest, sources: readonly Source[], privateKey: PrivateKey) {
     this.manifest = manifest;
@@ -62,12 +69,30 @@ export class Offer {
     const source = this.#sources[file - 1];
     if (source === undefined) throw new Refused('request');
     const wanted = Math.max(Math.min(length, source.bytes - offset), 0);
-    await using opened = await openSource(source);
+    await using shared = this.#share(source);
+    const opened = await shared.opened;
     if (opened === undefined) throw new Refused('changed');
     const answer = new Uint8Array(1 + wanted);
     const { bytesRead } = await opened.handle.read(answer, 1, wanted, offset);
     if (bytesRead !== wanted || !(await opened.isSame())) throw new Refused('changed');
     return answer;
+  }
+
+  /** Opens a file, or takes it as it is open for another answer; it is closed with the last answer that reads it. */
+  #share(source: Source): AsyncDisposable & Pick<Shared, 'opened'> {
+    let shared = this.#open.get(source);
+    if (shared === undefined) {
+      shared = { opened: openSource(source), readers: 0 };
+      this.#open.set(source, shared);
+    }
+    const { opened } = shared;
+    shared.readers++;
+    const close = async (): Promise<void> => {
+      if (--shared.readers > 0) return;
+      this.#open.delete(source);
+      await (await opened.catch(() => undefined))?.[Symbol.asyncDispose]();
+    };
+    return { opened, [Symbol.asyncDispose]: close };
   }
 }
 

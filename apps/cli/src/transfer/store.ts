@@ -117,8 +117,10 @@ export class Store {
     try {
       let position = from;
       for await (const piece of pieces) {
-        await writeAll(await opened(), piece, position);
+        const writing = writeAll(await opened(), piece, position);
+        // The disk writes meanwhile.
         hash.update(piece);
+        await writing;
         position += piece.length;
         onWritten(piece.length);
       }
