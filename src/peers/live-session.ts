@@ -55,8 +55,8 @@ export interface LiveSessionOwner extends StreamsHooks {
   busy(session: LiveSession, messages: number): void;
   /** The peer has noticed something about this node. */
   noticed(session: LiveSession, code: number): void;
-  /** The peer has let the session go as idle, and there is something to say. */
-  renew(session: LiveSession): void;
+  /** The session is over, and there is something to say. */
+  renew(session: LiveSession, reason: string): void;
   /** The peer broke a rule. */
   fault(session: LiveSession, reason: string): void;
   /** It has ended: the last call. */
@@ -80,6 +80,8 @@ export class LiveSession implements PeerSession {
   readonly src: PeerAddr;
   readonly dst: PeerAddr;
   readonly sinceMs: number;
+  /** The host of the first path, for limits by source. */
+  readonly host: string;
   readonly machine: SessionMachine;
   readonly streams: SessionStreams;
   /** Bounded by the transports. */
@@ -102,6 +104,7 @@ export class LiveSession implements PeerSession {
     const { realm } = hooks;
     this.#owner = owner;
     this.peer = peer;
+    this.host = host;
     this.src = peerAddr(peer);
     this.dst = owner.own;
     this.sinceMs = realm.nowMs();
@@ -384,7 +387,7 @@ export class LiveSession implements PeerSession {
         this.#owner.fault(this, event.reason);
         return;
       case 'let_go':
-        this.#owner.renew(this);
+        this.#owner.renew(this, event.reason);
         return;
       case 'notice':
         this.#owner.noticed(this, event.code);

@@ -108,7 +108,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       },
       serve: (service, message) => this.services.get(service)?.answer(message) ?? REFUSED,
       // Not inside of the event that says so.
-      renew: (session) => hooks.later(() => this.#renew(session)),
+      renew: (session, reason) => hooks.later(() => this.#renew(session, reason)),
       busy: (session, messages) => this.#above.signal(session.path?.addr, session.peer, 'rate', undefined, messages),
       ended: (session, closed) => this.#sessionEnded(session, closed),
     };
@@ -324,8 +324,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       ownAddrs: () => this.reaching.ownAddrs(),
       find: (id) => this.#peers.get(id),
       peer: (id) => this.#peers.add(id),
-      session: (peer, transport, addr) => this.#sessionOf(peer, transport, addr),
-      restart: (peer, transport, addr) => this.#restart(peer, transport, addr),
+      session: (peer, transport, addr) => this.#sessionOf(peer, transport.hostOf(addr)),
+      restart: (peer, transport, addr) => this.#restart(peer, transport.hostOf(addr)),
       isEnded: (session) => this.#ended.has(session),
       supersededMs: (session) => this.#ended.supersededMs(this.#hooks.realm.nowMs(), session),
       hasRoom: (host) => this.#peers.hasRoom(host),
@@ -338,30 +338,29 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
 
   // Sessions.
 
-  #sessionOf(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession {
+  #sessionOf(peer: RemotePeer, host: string): LiveSession {
     if (peer.session !== undefined) return peer.session;
-    const session = new LiveSession(this.#owner, peer.id, transport.hostOf(addr));
+    const session = new LiveSession(this.#owner, peer.id, host);
     session.machine.isMaintained = peer.isMaintained;
     peer.session = session;
     return session;
   }
 
-  #restart(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession {
+  #restart(peer: RemotePeer, host: string): LiveSession {
     const theirs = peer.session?.machine.peerSession;
     if (theirs !== undefined) this.#ended.add(theirs, this.#hooks.realm.nowMs());
     peer.isHeld = true;
-    peer.session?.endFor(() => this.#sessionOf(peer, transport, addr), 'the peer has begun anew');
+    peer.session?.endFor(() => this.#sessionOf(peer, host), 'the peer has begun anew');
     peer.isHeld = false;
-    return this.#sessionOf(peer, transport, addr);
+    return this.#sessionOf(peer, host);
   }
 
-  /** The peer has let an idle session go just when there was something to say: it is said in the next one. */
-  #renew(session: LiveSession): void {
+  /** The session is over when there was something to say: it is said in the next one. */
+  #renew(session: LiveSession, reason: string): void {
     const peer = this.#peers.get(session.peer);
-    const { path } = session;
-    if (peer === undefined || path === undefined) return;
+    if (peer?.session !== session) return;
     peer.isHeld = true;
-    session.endFor(() => this.#sessionOf(peer, path.transport, path.addr), 'idle');
+    session.endFor(() => this.#sessionOf(peer, session.host), reason);
     peer.isHeld = false;
     this.#seek(peer);
   }

@@ -23,7 +23,7 @@ import { type SessionEvent } from './session-events.ts';
 
 /** What the receiving half needs from the session. */
 export interface ReceiverOwner {
-  readonly isOpen: boolean;
+  isOpen(): boolean;
   event(event: SessionEvent): void;
   /** The peer broke a rule. */
   fault(reason: string): void;
@@ -117,7 +117,7 @@ export class Receiver {
       this.#took(now, body.length);
       if (this.#incoming.takeNext(next)) this.#deliver(now, message, body);
       else this.#ahead(now, next, { message, body: copyMessage(body) }); // A view would keep the whole bundle.
-      if (!this.#owner.isOpen) return;
+      if (!this.#owner.isOpen()) return;
       next++;
     }
   }
@@ -161,7 +161,7 @@ export class Receiver {
     if (!isNext && !hadGap) this.#ackMs = Math.min(this.#ackMs, now);
     for (let next = this.#incoming.next(); next !== undefined; next = this.#incoming.next()) {
       this.#deliver(now, next.message, next.body);
-      if (!this.#owner.isOpen) return;
+      if (!this.#owner.isOpen()) return;
     }
   }
 

@@ -45,8 +45,8 @@ export type SessionEvent =
   | { readonly type: 'path_dead'; readonly path: number }
   /** A path is not needed any more: close it. */
   | { readonly type: 'spare'; readonly path: number }
-  /** The peer has ended the session as idle, while messages wait here: hand them over to the next one, and `abandon` this one. */
-  | { readonly type: 'let_go' }
+  /** The session is over, while messages wait that were not sent: hand them over to the next one, and `abandon` this one. */
+  | { readonly type: 'let_go'; readonly reason: string }
   /** The peer has noticed something about this side. */
   | { readonly type: 'notice'; readonly code: number }
   /** A packet had no effect. */

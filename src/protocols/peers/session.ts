@@ -305,10 +305,8 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
         this.#event({ type: 'notice', code: packet.code });
         return;
       case 'bye':
-        if (packet.code === BYE.IDLE && this.#sender.waiting.size > 0) {
-          this.#isLetGo = true;
-          this.#event({ type: 'let_go' });
-        } else this.#end({ by: 'peer', code: packet.code, reason: packet.reason });
+        if (packet.code === BYE.IDLE) this.#letGo({ by: 'peer', code: BYE.IDLE, reason: packet.reason });
+        else this.#end({ by: 'peer', code: packet.code, reason: packet.reason });
     }
   }
 
@@ -322,7 +320,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     }
     this.#sender.handleTimeout(now);
     if (this.paths.size > 0) this.#alone = Infinity;
-    else if (now >= this.#alone + this.#options.resumeMs) this.#end({ by: 'lost', code: 0, reason: 'no path' });
+    else if (now >= this.#alone + this.#options.resumeMs) this.#letGo({ by: 'lost', code: 0, reason: 'no path' });
     if (this.#closed === undefined && now >= this.#idleAtMs) this.close(now, BYE.IDLE, 'idle');
   }
 
@@ -421,11 +419,8 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   }
 
   #makeReceiver(): Receiver {
-    const isOpen = (): boolean => this.#closed === undefined;
     const owner = {
-      get isOpen() {
-        return isOpen();
-      },
+      isOpen: () => this.#closed === undefined,
       event: (event: SessionEvent) => this.#event(event),
       fault: (reason: string) => this.#fault(reason),
       act: (message: MessageType, numbers: readonly number[], rest: Bytes) => this.#act(message, numbers, rest),
@@ -454,6 +449,15 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.close(this.#now, BYE.FAULT, reason);
   }
 
+  /** It ends without anybody's wish: what was not sent is for the next session. */
+  #letGo(closed: SessionClosed): void {
+    if (this.#sender.waiting.size === 0) this.#end(closed);
+    else if (!this.#isLetGo) {
+      this.#isLetGo = true;
+      this.#event({ type: 'let_go', reason: closed.reason });
+    }
+  }
+
   #end(closed: SessionClosed): void {
     if (this.#closed !== undefined) return;
     this.#closed = closed;
@@ -470,7 +474,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   }
 
   #wait(): Output<SessionTransmit, SessionEvent> {
-    if (this.#closed !== undefined) return { type: 'wait', until: undefined };
+    if (this.#closed !== undefined || this.#isLetGo) return { type: 'wait', until: undefined };
     const hasPath = this.paths.size > 0;
     const due = Math.min(
       this.paths.dueMs,
