@@ -7,6 +7,7 @@ import path from 'node:path';
 import { before, describe, it } from 'node:test';
 
 import { encodeText } from '../../src/base/bytes.ts';
+import { StunHandler } from '../../src/nat/stun-handler.ts';
 import { openPeersFromFile } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
@@ -119,6 +120,29 @@ describe('openPeers and addresses', () => {
     await w.run(bob.connect(carol.id));
     await w.advance(10_000);
     assert.equal(carol.list()[0]!.kind, 'node');
+    await w.close();
+  });
+});
+
+describe('openPeers as an observer', () => {
+  it('every QUIC listener answers who asks for its own address, masked ones only those with the key', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const host = w.net.host();
+    const asker = new StunHandler(host.realm, (to, bytes) => ear.socket.send(bytes, to.ip, to.port), false);
+    const ear = await w.ear(host);
+    ear.socket.sink = {
+      onDatagram: (payload, ip, port) => void asker.handle({ ip, port }, ear.socket.address, payload),
+    };
+    for (const mask of [undefined, { key: KEY }]) {
+      const at = w.net.host();
+      await w.open(2, at, { bind: '0.0.0.0:4000', mask });
+      const asked = asker.observe({ ip: at.ip, port: 4000 }, { timeoutMs: 5000 });
+      if (mask === undefined) {
+        const { mapped } = await w.run(asked);
+        assert.deepEqual(mapped, { ip: host.ip, port: ear.socket.address.port });
+      } else await assert.rejects(w.run(asked), /timeout|no answer/i);
+    }
+    asker.close();
     await w.close();
   });
 });
