@@ -2,6 +2,7 @@
 
 import { type Accept } from '../core/accept.ts';
 import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
+import { formatSocketAddress, parseSocketAddress } from '../base/ip.ts';
 import { assertFunction, assertString, describeOption, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { type CandidateSource } from '../core/candidate.ts';
 import { type PeerId } from '../core/peer-id.ts';
@@ -59,7 +60,10 @@ export interface PeersOptions extends PendingLimits {
    * @default not masked
    */
   readonly mask?: { readonly key: Uint8Array } | undefined;
-  /** Addresses to tell others beside the own ones, such as a forwarded port of a router: `ip:port`. @default none */
+  /**
+   * Addresses to tell others before the own ones, such as a forwarded port of a router: `ip:port` for `tcp` and `quic`, or
+   * `tcp://PeerID@ip:port` for one of them. @default none
+   */
   readonly externalAddrs?: readonly string[] | undefined;
   /**
    * A cache of peers that could be dialled, for the next start: a file, or a place of the program for the bytes.
@@ -175,6 +179,7 @@ const MIB = 1_048_576;
 /** Credit for streams: of all, and of each. */
 const STREAMS_WINDOW_BYTES: number = 4 * MIB;
 const STREAM_WINDOW_BYTES = 262_144;
+const NAMED = /^[a-z][a-z0-9-]{0,31}:\/\/./;
 const TRANSPORT_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 
 /** @throws {TypeError | RangeError} for what is out of bounds. */
@@ -206,12 +211,12 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (options.onKeyLog !== undefined) assertFunction(options.onKeyLog, 'onKeyLog');
   if (options.mask !== undefined) assertMaskKey(options.mask.key);
   for (const source of sources) assertFunction(Object(source).candidates, 'sources');
-  for (const addr of externalAddrs) assertString(addr, 'externalAddrs');
   assertTransports(transports);
   const nameBytes = encodeText(networkName);
   if (nameBytes.length < 1 || nameBytes.length > 255) {
     throw new RangeError(`Cannot take networkName: expected 1 to 255 bytes, got ${nameBytes.length}`);
   }
+  const id = peerIdOfKey(privateKey.publicKey);
   const lists = new PeerLists({ realm });
   if (options.lists !== undefined) lists.replace(options.lists);
   const policy = options.banPolicy ?? false;
@@ -220,7 +225,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   const maxMessageBytes = wholeNumber(options.maxMessageBytes, 'maxMessageBytes', 16 * MIB, 1, 2 ** 30);
   const windowBytes = pending.maxPendingBytes + maxMessageBytes;
   return {
-    id: peerIdOfKey(privateKey.publicKey),
+    id,
     publicKey: privateKey.publicKey,
     privateKey,
     networkName,
@@ -235,7 +240,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     dialBack: options.dialBack ?? true,
     movePortEveryMs: quantity(options.movePortEveryMs, 'movePortEveryMs', Infinity, 1000, Infinity),
     sources,
-    externalAddrs,
+    externalAddrs: externalAddrs.flatMap((text) => announced(id, text, transports)),
     maxQueueBytes: wholeNumber(options.maxQueueBytes, 'maxQueueBytes', 64 * MIB, 1, Number.MAX_SAFE_INTEGER),
     maxHeldBytes: wholeNumber(options.maxHeldBytes, 'maxHeldBytes', 64 * MIB, 65_536, 2 ** 40),
     maxPeers: wholeNumber(options.maxPeers, 'maxPeers', 4096, 1, 2 ** 20),
@@ -256,6 +261,17 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     realm,
     network,
   };
+}
+
+/** A forwarded port is one for each own transport. @throws {TypeError} for what is no address. */
+function announced(id: PeerId, text: unknown, transports: ResolvedOptions['transports']): readonly string[] {
+  if (typeof text === 'string' && NAMED.test(text)) return [text];
+  const socket = typeof text === 'string' ? parseSocketAddress(text) : undefined;
+  if (socket === undefined) {
+    throw new TypeError(`Cannot take externalAddrs: expected ip:port, got ${describeOption('externalAddrs', text)}`);
+  }
+  const at = formatSocketAddress(socket.ip, socket.port);
+  return transports.filter((name) => typeof name === 'string').map((name) => `${name}://${id}@${at}`);
 }
 
 function assertTransports(transports: unknown): asserts transports is readonly ('tcp' | 'quic' | TransportOptions)[] {

@@ -8,7 +8,7 @@ import { before, describe, it } from 'node:test';
 
 import { encodeText } from '../../src/base/bytes.ts';
 import { StunHandler } from '../../src/nat/stun-handler.ts';
-import { openPeersFromFile } from '../../src/peers/index.ts';
+import { openPeers, openPeersFromFile } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { idOf, PeersWorld } from '../support/peers-world.ts';
@@ -108,10 +108,10 @@ describe('openPeers and addresses', () => {
     const nat = w.net.nat('port');
     const host = w.net.host({ behind: nat });
     nat.forward('tcp', 4000, { ip: host.ip, port: 5000 });
-    const externalAddrs = [`tcp://${idOf(2)}@${nat.ip}:4000`];
+    const externalAddrs = [`${nat.ip}:4000`];
     const bob = await w.open(2, host, { bind: '0.0.0.0:5000', externalAddrs, transports: ['tcp'] });
     bob.serve(({ payload }) => payload);
-    assert.equal(bob.addrs[0], externalAddrs[0]);
+    assert.equal(bob.addrs[0], `tcp://${idOf(2)}@${nat.ip}:4000`);
     const alice = await w.open(1);
     await w.run(alice.ask(bob.id, encodeText('hi')));
     assert.ok(alice.list()[0]!.path!.addr.endsWith(`${nat.ip}:4000`));
@@ -121,6 +121,8 @@ describe('openPeers and addresses', () => {
     await w.advance(10_000);
     assert.equal(carol.list()[0]!.kind, 'node');
     await w.close();
+    const open = (addr: string) => openPeers({ privateKey: testKey(1), externalAddrs: [addr] });
+    assert.throws(() => open('router.example.org:4000'), /externalAddrs: expected ip:port/);
   });
 });
 

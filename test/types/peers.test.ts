@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type CandidateSource, type PeerId, type SecureAskSwarm } from 'shoal';
+import { generateKey } from 'shoal/keys';
+import { createMemoryRealm } from 'shoal/memory';
+import {
+  openPeers,
+  openPeersFromFile,
+  type PathInfo,
+  type PeerAddr,
+  type PeerChange,
+  type PeerConnection,
+  type PeerExplanation,
+  type PeerInfo,
+  type Peers,
+  type PeersConfig,
+  type PeersOptions,
+  type PeerStream,
+} from 'shoal/peers';
+import { createVirtualInternet } from 'shoal/testing';
+
+const same = <T>(value: T): T => value;
+
+/** What happened, in words: every kind of change is known to the compiler. */
+function told(change: PeerChange): string {
+  switch (change.type) {
+    case 'connected':
+      return same<PathInfo>(change.path).transport;
+    case 'path':
+      return same<PathInfo | undefined>(change.path)?.addr ?? 'none';
+    case 'lost':
+    case 'unreachable':
+      return `${same<PeerId>(change.id)}: ${change.reason}`;
+    case 'attack':
+      return same<string>(change.source);
+    case 'clock_differs':
+      return `${same<number>(change.differenceMs)} ms`;
+    case 'fault':
+      return change.text;
+    case 'kind':
+    case 'key_elsewhere':
+    case 'lists':
+      return change.type;
+  }
+}
+
+describe('types of shoal/peers', () => {
+  it('a connection manager is a secure swarm with asks, addressed by PeerID', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual', seed: 1 });
+    const host = createVirtualInternet({ realm, seed: 1 }).host();
+    const options = { privateKey: generateKey(), realm: host.realm, network: host.network } as const;
+    const peers: Peers = await realm.clock.run(openPeers({ ...options, security: 'noise', transports: ['tcp'] }));
+    same<SecureAskSwarm<PeerAddr>>(peers);
+    const list: readonly PeerInfo[] = peers.list();
+    const explanation: PeerExplanation = peers.explain(peers.id);
+    const connect: (peer: PeerId) => Promise<PeerConnection> = (peer) => peers.connect(peer);
+    const stream: (peer: PeerId) => Promise<PeerStream> = (peer) => peers.openStream(peer);
+    // @ts-expect-error a peer is named by its PeerID, not by a number
+    const wrongPeer = () => peers.connect(7);
+    // @ts-expect-error lists of peers cannot be changed
+    const wrongList = () => peers.list().push(list[0]);
+    // @ts-expect-error what a connection shows cannot be set
+    const wrongState = (connection: PeerConnection) => (connection.state = 'connected');
+    assert.equal(told({ type: 'lost', id: peers.id, reason: 'closed' }), `${peers.id}: closed`);
+    assert.deepEqual(
+      [
+        list.length,
+        explanation.info,
+        typeof connect,
+        typeof stream,
+        typeof wrongPeer,
+        typeof wrongList,
+        typeof wrongState,
+      ],
+      [0, undefined, 'function', 'function', 'function', 'function', 'function'],
+    );
+    await realm.clock.run(peers.close());
+  });
+
+  it('options name transports, sources and lists; a configuration is plain data', () => {
+    const source: CandidateSource = { candidates: () => [] };
+    const swarm = createMemoryRealm().secureSwarm(generateKey().publicKey);
+    const options: PeersOptions = {
+      privateKey: generateKey(),
+      transports: ['quic', { name: 'memory', swarm }],
+      sources: [source],
+      lan: { mdns: true },
+      mask: { key: new Uint8Array(32) },
+      lists: { deny: ['192.0.2.0/24', { target: '2001:db8::/32', kind: 'client' }] },
+      accept: ({ id }) => id.length === 43,
+    };
+    const config: PeersConfig = JSON.parse('{"networkName":"types"}');
+    // @ts-expect-error a node has a key
+    assert.throws(() => openPeers({ networkName: 'types' }), TypeError);
+    const plain = createMemoryRealm().swarm();
+    // @ts-expect-error a swarm that authenticates nobody is no transport
+    const wrongSwarm: PeersOptions = { ...options, transports: [{ name: 'plain', swarm: plain }] };
+    // @ts-expect-error kinds are node and client
+    const wrongKind: PeersOptions = { ...options, kind: 'server' };
+    // @ts-expect-error an option is not misspelt
+    const wrongName: PeersOptions = { ...options, networkname: 'types' };
+    const opened: (path: string) => Promise<Peers> = openPeersFromFile;
+    assert.deepEqual(
+      [config.networkName, wrongSwarm.kind, wrongKind.kind, typeof wrongName, typeof opened],
+      ['types', undefined, 'server', 'object', 'function'],
+    );
+  });
+});
