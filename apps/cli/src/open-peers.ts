@@ -54,7 +54,17 @@ export async function openPeersOf(
   const { config } = options;
   if (config === undefined) {
     const privateKey = extras.privateKey ?? (await keyOf(options));
-    return asUsage('Cannot open', () => openPeers({ privateKey, ...given }));
+    const open = (more: Pick<PeersOptions, 'lan'>): Promise<Peers> =>
+      asUsage('Cannot open', () => openPeers({ privateKey, ...given, ...more }));
+    try {
+      return await open({});
+    } catch (error) {
+      // The LAN is one way of several to a peer that is known; `--bind` fails again.
+      if (!isOnLan || extras.minPeers !== 0 || !P2PError.is(error, 'in_use')) throw error;
+      const peers = await open({ lan: false });
+      output.note(`shoal: peers are not looked for on the LAN: ${error.message}`);
+      return peers;
+    }
   }
   const key = options.key === undefined ? {} : { privateKey: await keyOf(options) };
   return openByFile(config, { ...given, ...key }, (line) => output.note(line));

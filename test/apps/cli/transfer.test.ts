@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -180,6 +182,20 @@ describe('shoal send and receive', { concurrency: 2 }, () => {
     const received = await shoal([...args, ...lan.args]);
     assert.equal(received.code, 0, received.stderr);
     assert.equal(hashOf(path.join(to, 'file')), hashOf(file));
+  });
+
+  it('do without the LAN, with a note, when another program holds its port alone; a port of --bind must be free', async () => {
+    const alone = createSocket('udp4').bind(0, '0.0.0.0');
+    await once(alone, 'listening');
+    const taken = String(alone.address().port);
+    await using sender = await sending(import.meta.filename, '--lan-port', taken);
+    await sender.noted(/^shoal: peers are not looked for on the LAN: Cannot bind UDP to .*: the port is in use$/m);
+    const to = newFolder();
+    const received = await shoal(['receive', sender.ticket, '--no-lan', '--out', to]);
+    assert.equal(received.code, 0, received.stderr);
+    const bound = ['--no-lan', '--bind', `127.0.0.1:${taken}`];
+    assertFails(await shoal(['send', import.meta.filename, ...bound]), 1, /the port is in use/);
+    alone.close();
   });
 
   it('refuse what a changed file, a spoilt part and a wrong secret would bring', async () => {
