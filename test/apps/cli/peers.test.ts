@@ -13,7 +13,7 @@ describe('shoal explain', () => {
     const args = ['explain', node.id, '--network-name', 'cli', '--bind', '127.0.0.1:0', '--contact', contact];
     const [words, json] = await Promise.all([shoal(args), shoal([...args, '--json'])]);
     assert.equal(words.code, 0, words.stderr);
-    assert.match(words.stdout, /connected direct tcp/);
+    assert.match(words.stdout, /connected direct (tcp|quic)/);
     assert.equal(json.events[0]!['state'], 'connected');
     const other = args.map((arg) => (arg === 'cli' ? 'another' : arg));
     assertFails(await shoal(other), 1, /wrong_network/);
