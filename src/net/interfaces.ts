@@ -7,8 +7,18 @@ import { canonicalIp, isLinkLocalIp } from '../base/ip.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { type NetworkInterface } from './network.ts';
 
-/** The addresses of this machine. */
-export function systemInterfaces(): NetworkInterface[] {
+/** How long a list of addresses is used. Reading it takes up to 0.5 ms, and a connection needs it several times. */
+const FRESH_MS = 500;
+
+let current: readonly NetworkInterface[] = [];
+let currentMs = -Infinity;
+
+/** The addresses of this machine, as they were at most half a second ago. */
+export function systemInterfaces(): readonly NetworkInterface[] {
+  return systemClock.nowMs() - currentMs < FRESH_MS ? current : askSystem();
+}
+
+function askSystem(): readonly NetworkInterface[] {
   const found: NetworkInterface[] = [];
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
     for (const { address, cidr, internal } of addresses ?? []) {
@@ -19,11 +29,13 @@ export function systemInterfaces(): NetworkInterface[] {
       found.push({ name, ip: zoned, prefixLength, isInternal: internal });
     }
   }
+  current = found;
+  currentMs = systemClock.nowMs();
   return found;
 }
 
 function addresses(): string {
-  return JSON.stringify(systemInterfaces());
+  return JSON.stringify(askSystem());
 }
 
 /** Node does not report changes, so they are polled. One poll costs about 100 µs. */

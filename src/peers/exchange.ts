@@ -39,9 +39,13 @@ export class Exchange {
   }
 
   /** This node has connected to a peer: it may know others. */
-  connected(id: PeerId): void {
-    // What cannot be asked now is asked of the next peer.
-    if (this.#exchange.records.length < ENOUGH_PEERS) this.#exchange.exchange(id).catch(() => undefined);
+  async connected(id: PeerId): Promise<void> {
+    if (this.#exchange.records.length >= ENOUGH_PEERS) return;
+    try {
+      await this.#exchange.exchange(id);
+    } catch {
+      // What cannot be asked now is asked of the next peer.
+    }
   }
 
   close(): void {

@@ -96,6 +96,7 @@ export class LiveSession implements PeerSession {
   readonly #telling = new Map<Outgoing, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
   readonly #asked = new Map<Outgoing, Asked>(); // Bounded by the pending calls.
   #flushScheduled = false;
+  #isPolling = false;
   /** The next session with the peer, which has what this one did not send. */
   #successor: LiveSession | undefined;
 
@@ -235,6 +236,7 @@ export class LiveSession implements PeerSession {
   }
 
   handlePacket(path: LivePath, packet: Bytes): void {
+    this.#holder.move(packet.length);
     this.machine.handlePacket(this.#nowMs(), path.id, packet);
     this.poll();
   }
@@ -283,18 +285,24 @@ export class LiveSession implements PeerSession {
   }
 
   account(): void {
-    this.#holder.update(this.isOpen ? this.machine.heldBytes : this.#deliveries.heldBytes, 0);
+    if (this.isOpen) this.#holder.update(this.machine.heldBytes, this.machine.stallingBytes);
+    else this.#holder.update(this.#deliveries.heldBytes, 0);
   }
 
   poll(): void {
+    const isInside = this.#isPolling;
+    this.#isPolling = true;
     this.#driver.poll();
+    this.#isPolling = isInside;
+    if (isInside) return;
     this.account();
     if (this.paths.size === 0 && this.isOpen && !this.machine.isQuiet) this.#owner.stranded(this);
   }
 
   /** Runs everything that was asked for in this turn together. */
   scheduleFlush(): void {
-    if (this.#flushScheduled) return;
+    // The machine is asked for packets again when what it said last has been handled.
+    if (this.#flushScheduled || this.#isPolling) return;
     this.#flushScheduled = true;
     this.#owner.hooks.later(() => {
       this.#flushScheduled = false;
@@ -381,6 +389,7 @@ export class LiveSession implements PeerSession {
         return;
       case 'dropped':
         this.#owner.hooks.counters.countDrop(`peers.${event.reason}`);
+        if (event.reason === 'no_memory') this.#holder.refused();
         return;
       case 'fault':
         this.#owner.hooks.counters.countDrop(event.reason === 'malformed' ? 'malformed' : `peers.${event.reason}`);

@@ -23,6 +23,7 @@ import { type Signals } from './signals.ts';
 import { closeSources, type OpenSource, start } from './sources.ts';
 import { type PeersOptions } from './options.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
+import { afterFirstCalls } from './after-first-calls.ts';
 import { ChangeQueue, type PeerChange, type PeerChanges } from './changes.ts';
 import { type LiveSession, pathInfo } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
@@ -311,7 +312,11 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   #changed(change: PeerChange): void {
-    if (change.type === 'connected' && change.path.side === 'responder') this.#exchange?.connected(change.id);
+    if (change.type === 'connected' && change.path.side === 'responder') {
+      afterFirstCalls(this.#options.realm, () => {
+        if (this.#peers.inUse.has(change.id)) void this.#exchange?.connected(change.id);
+      });
+    }
     for (const queue of this.#queues) queue.push(change);
   }
 

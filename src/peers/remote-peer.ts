@@ -38,6 +38,8 @@ export class RemotePeer {
   isMaintained = false;
   /** It has to be told that another process uses its key. */
   isKeyElsewhere = false;
+  /** The session for which it was dialled back: once for each. */
+  dialledBack: LiveSession | undefined;
   /** Its session is being replaced. */
   isHeld = false;
   /** What the next hello says that this node wants. */

@@ -15,6 +15,7 @@ import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
+import { afterFirstCalls } from './after-first-calls.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { DialBack } from './dial-back.ts';
 import { EndedSessions } from './ended-sessions.ts';
@@ -261,6 +262,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#inUse.set(peer.id, session);
     if (side === 'responder' && hello.kind === 'node') this.#setKind(peer, 'node');
     const before = peer.paths.get(transport);
+    if (before !== undefined) this.#above.signal(addr, peer.id, 'handshakes', 'hello again');
     if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {
       // Both sides have opened it.
       this.#pathOf.set(addr, before);
@@ -278,8 +280,13 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       peer.waiters.delete(waiter);
       waiter.use(session);
     }
-    if (hello.kind === 'node' && peer.kind === 'client' && this.#options.dialBack) {
-      void this.#dialBack.find(peer.id, hello.addrs, addr).then((proven) => this.#provenAt(peer, session, proven));
+    session.poll(); // What waited goes out together with what opens the path.
+    if (hello.kind === 'node' && peer.kind === 'client' && this.#options.dialBack && peer.dialledBack !== session) {
+      peer.dialledBack = session;
+      afterFirstCalls(this.#hooks.realm, () => {
+        if (peer.session !== session) return;
+        void this.#dialBack.find(peer.id, hello.addrs, addr).then((proven) => this.#provenAt(peer, session, proven));
+      });
     }
     this.reaching.claims(peer.id, hello.addrs);
     this.#rest(peer);
@@ -349,6 +356,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   #restart(peer: RemotePeer, host: string): LiveSession {
     const theirs = peer.session?.machine.peerSession;
     if (theirs !== undefined) this.#ended.add(theirs, this.#hooks.realm.nowMs());
+    this.#above.signal(addr, peer.id, 'handshakes', 'session again');
     peer.isHeld = true;
     peer.session?.endFor(() => this.#sessionOf(peer, host), 'the peer has begun anew');
     peer.isHeld = false;

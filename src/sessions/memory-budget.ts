@@ -92,6 +92,11 @@ export class MemoryHolder {
     this.#budget.wait(this);
   }
 
+  /** It was refused memory, and what it had to take was dropped: stalled holders are looked for, as while one waits. */
+  refused(): void {
+    this.#budget.armLook();
+  }
+
   /** Whether it has moved almost nothing for some time. */
   isStalled(nowMs: number): boolean {
     return this.#stalling > FLOOR_BYTES && nowMs - this.#movedMs >= STALL_MS;
@@ -155,9 +160,9 @@ export class MemoryBudget {
   allows(holder: MemoryHolder, bytes: number): boolean {
     const more = bytes - holder.held;
     const held = this.#held + more;
-    const isAlone = this.#bySource.size === (this.#bySource.has(holder.source) ? 1 : 0);
     const hard = this.maxBytes * HARD_TIMES;
     if (bytes <= FLOOR_BYTES) return held <= hard + this.#holders.size * READ_BYTES;
+    const isAlone = this.#bySource.size === (this.#bySource.has(holder.source) ? 1 : 0);
     if (isAlone || holder === this.#favoured) return held <= hard;
     return held <= this.maxBytes && this.#of(holder.source) + more <= this.maxBytes * SOURCE_SHARE;
   }
@@ -174,7 +179,7 @@ export class MemoryBudget {
   wait(holder: MemoryHolder): void {
     this.#waiting.add(holder);
     if (holder.mayTake()) this.#wake();
-    this.#armLook();
+    this.armLook();
   }
 
   leave(holder: MemoryHolder): void {
@@ -218,7 +223,8 @@ export class MemoryBudget {
     });
   }
 
-  #armLook(): void {
+  /** Looks for stalled holders soon. */
+  armLook(): void {
     this.#timer ??= clockOf(this.#realm).setTimer(this.nowMs + LOOK_MS, () => this.#look(), { background: true });
   }
 
@@ -247,6 +253,6 @@ export class MemoryBudget {
     }
     this.#favourNext();
     this.#wake();
-    if (this.#waiting.size > 0) this.#armLook();
+    if (this.#waiting.size > 0) this.armLook();
   }
 }

@@ -87,6 +87,11 @@ export class Receiver {
     return this.#incoming.heldBytes + tells.held + requests.held + streams.held;
   }
 
+  /** Of these, bytes that wait for the peer: parts, and messages behind a gap. */
+  get stallingBytes(): number {
+    return this.#incoming.heldBytes;
+  }
+
   /** When an acknowledgement of its own goes out. */
   get ackMs(): Millis {
     return this.#unackedMessages >= ACK_MESSAGES || this.#unackedBytes >= ACK_BYTES ? -Infinity : this.#ackMs;
@@ -107,6 +112,7 @@ export class Receiver {
 
   numbered(now: Millis, { number, message, body }: NumberedPacket): void {
     this.#took(now, body.length);
+    if (!this.#hasRoom(message, body.length)) return;
     if (this.#incoming.takeNext(number)) this.#deliver(now, message, body);
     else this.#ahead(now, number, { message, body });
   }
@@ -115,6 +121,7 @@ export class Receiver {
     let next = number;
     for (const { message, body } of entries) {
       this.#took(now, body.length);
+      if (!this.#hasRoom(message, body.length)) return; // Nor for what follows it.
       if (this.#incoming.takeNext(next)) this.#deliver(now, message, body);
       else this.#ahead(now, next, { message, body: copyMessage(body) }); // A view would keep the whole bundle.
       if (!this.#owner.isOpen()) return;
@@ -124,14 +131,20 @@ export class Receiver {
 
   part(now: Millis, packet: PartPacket): void {
     this.#took(now, packet.bytes.length);
-    if (!this.#owner.mayHold(this.heldBytes + packet.bytes.length)) {
-      this.#owner.event({ type: 'dropped', reason: 'no_memory' });
-      return;
-    }
+    if (!this.#hasRoom(packet.message, packet.bytes.length)) return;
     const result = this.#incoming.takePart(packet);
     if (result === 'malformed') this.#owner.fault('malformed');
     else if (typeof result === 'object') this.#ahead(now, packet.number, result);
     else if (result !== 'waiting') this.#owner.event({ type: 'dropped', reason: result });
+  }
+
+  /** Whether there is memory for a message that waits for the application; otherwise it is dropped, and comes again. */
+  #hasRoom(message: MessageType, bytes: number): boolean {
+    const isHeld =
+      message === MESSAGE.TELL || isRequest(message) || message === MESSAGE.STREAM || message === MESSAGE.FIN;
+    if (!isHeld || this.#owner.mayHold(this.heldBytes + bytes)) return true;
+    this.#owner.event({ type: 'dropped', reason: 'no_memory' });
+    return false;
   }
 
   /** The application is done with what cost this much. */

@@ -108,6 +108,11 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     return this.#receiver.heldBytes;
   }
 
+  /** Of these, bytes that wait for the peer. */
+  get stallingBytes(): number {
+    return this.#receiver.stallingBytes;
+  }
+
   /** Whether nothing is under way in either direction. */
   get isQuiet(): boolean {
     return this.#sender.isQuiet && this.#receiver.requests.size === 0 && this.streams.size === 0;

@@ -1,0 +1,284 @@
+/** Peers that waste what a connection manager has: hellos, sessions, memory. In virtual time. */
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+
+import { type Bytes, encodeText } from '../../src/base/bytes.ts';
+import { createSeededRandom } from '../../src/base/seeded-random.ts';
+import { inspect } from '../../src/core/inspect.ts';
+import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import { type PeerChange, type Peers } from '../../src/peers/index.ts';
+import { MESSAGE, PACKET } from '../../src/protocols/peers/constants.ts';
+import { decodeHello, encodeHello, type Hello } from '../../src/protocols/peers/hello.ts';
+import { encodePart, encodePing, tagOf } from '../../src/protocols/peers/packets.ts';
+import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { PeersWorld } from '../support/peers-world.ts';
+
+const KIB = 1024;
+const NETWORK = new Uint8Array(createHash('sha256').update('shoal network\0shoal').digest());
+const LATENCY_MS = 20;
+
+function world(): PeersWorld {
+  return new PeersWorld({ latencyMs: LATENCY_MS, trace: undefined });
+}
+
+function watch(peers: Peers): PeerChange[] {
+  const seen: PeerChange[] = [];
+  void (async () => {
+    for await (const change of peers.changes()) seen.push(change);
+  })();
+  return seen;
+}
+
+/** What a connection manager says of its state. */
+function stateOf(peers: Peers): Readonly<Record<string, number>> {
+  return inspect(peers).state as Readonly<Record<string, number>>;
+}
+
+/** A peer that speaks the wire format and follows no rule of it. */
+class Mallory {
+  readonly #random: (length: number) => Bytes;
+  readonly #swarm: TcpSwarm;
+  readonly #to: TcpAddr;
+  /** Packets of the victim, by type; only counted, but for the last welcome. */
+  readonly heard: Map<number, number> = new Map();
+  welcome: Hello | undefined;
+  session: Bytes;
+  /** Connections that others opened to it. */
+  dialled = 0;
+  answersPings = false;
+
+  private constructor(swarm: TcpSwarm, victim: Peers, key: number) {
+    const random = createSeededRandom(key);
+    this.#random = (length) => random.bytes(length);
+    this.#swarm = swarm;
+    this.#to = swarm.parseAddr(victim.addrs.find((addr) => addr.startsWith('tcp://'))!.slice('tcp://'.length));
+    this.session = this.#random(8);
+    swarm.listen(({ payload }) => this.#hear(payload));
+  }
+
+  static async open(w: PeersWorld, key: number, victim: Peers, host: VirtualHost = w.net.host()): Promise<Mallory> {
+    let mallory: Mallory | undefined;
+    const { realm, network } = host;
+    const accept = ({ side }: { readonly side: string }): boolean => {
+      if (side === 'initiator') mallory!.dialled++;
+      return true;
+    };
+    const swarm = await w.run(openTcpSwarm({ privateKey: testKey(key), realm, network, security: 'noise', accept }));
+    mallory = new Mallory(swarm, victim, key);
+    return mallory;
+  }
+
+  say(packet: Bytes): void {
+    this.#swarm.tell(this.#to, packet).catch(() => undefined);
+  }
+
+  hello(over: Partial<Hello> = {}): Hello {
+    return {
+      oldest: 1,
+      newest: 1,
+      kind: 'node',
+      intent: 'connect',
+      token: this.#random(8),
+      session: this.session,
+      known: undefined,
+      network: NETWORK,
+      received: 0,
+      partial: 0,
+      maxMessageBytes: 2 ** 24,
+      tellWindow: 2 ** 40,
+      requestWindow: 2 ** 40,
+      streamsWindow: 2 ** 20,
+      streamWindow: 2 ** 18,
+      wallMs: 0,
+      seen: '',
+      addrs: [`tcp://${this.#swarm.addr.text}`],
+      ...over,
+    };
+  }
+
+  greet(over?: Partial<Hello>): void {
+    this.say(encodeHello('hello', this.hello(over)));
+  }
+
+  /** A session id that was never used. */
+  forget(): void {
+    this.session = this.#random(8);
+  }
+
+  garbage(first: number, length: number): Bytes {
+    const packet = this.#random(length);
+    packet[0] = first;
+    return packet;
+  }
+
+  get tag(): number {
+    return tagOf(this.session);
+  }
+
+  close(): Promise<void> {
+    return this.#swarm.close();
+  }
+
+  #hear(packet: Bytes): void {
+    const type = packet[0]!;
+    this.heard.set(type, (this.heard.get(type) ?? 0) + 1);
+    if (type === PACKET.WELCOME) this.welcome = decodeHello(packet);
+    else if (type === PACKET.PING && this.answersPings) {
+      this.say(encodePing('pong', this.tag, tagOf(packet.subarray(5))));
+    }
+  }
+}
+
+/** A victim, somebody who is honest, and their world. */
+async function victim(options = {}): Promise<{ w: PeersWorld; bob: Peers; alice: Peers }> {
+  const w = world();
+  const bob = await w.open(1, w.net.host({ name: 'bob' }), { transports: ['tcp'], exchange: false, ...options });
+  const alice = await w.open(0, w.net.host({ name: 'alice' }), { transports: ['tcp'], exchange: false });
+  bob.serve(({ payload }) => payload);
+  return { w, bob, alice };
+}
+
+describe('openPeers: hostile peers', () => {
+  it('ten thousand hellos a second of one session: one session, few changes, one dial back, and others are served', async () => {
+    const { w, bob, alice } = await victim();
+    const mallory = await Mallory.open(w, 66, bob);
+    const changes = watch(bob);
+    mallory.greet();
+    await w.advance(1000);
+    for (let slice = 0; slice < 20; slice++) {
+      for (let i = 0; i < 500; i++) mallory.greet();
+      await w.advance(50);
+    }
+    const began = w.realm.nowMs();
+    await w.run(alice.ask(bob.id, encodeText('still there?')));
+    assert.ok(w.realm.nowMs() - began < 1000, `took ${w.realm.nowMs() - began} ms`);
+    assert.equal(bob.list().length, 2);
+    const { sessions, attempts } = stateOf(bob);
+    assert.deepEqual([sessions, attempts], [2, 0]);
+    const types = changes.map(({ type }) => type).filter((type) => type !== 'attack');
+    assert.ok(types.length < 20, types.join(' '));
+    assert.ok(mallory.dialled <= 1, `dialled back ${mallory.dialled} times`);
+    assert.ok(changes.some((change) => change.type === 'attack' && change.signal === 'handshakes'));
+    await w.run(mallory.close());
+    await w.close();
+  });
+
+  it('one that begins a session and forgets it, again and again, has one session, and is reported', async () => {
+    const { w, bob, alice } = await victim();
+    const mallory = await Mallory.open(w, 66, bob);
+    const changes = watch(bob);
+    for (let slice = 0; slice < 20; slice++) {
+      for (let i = 0; i < 100; i++) {
+        mallory.forget();
+        mallory.greet();
+      }
+      await w.advance(50);
+      assert.ok(bob.list().length <= 2);
+      assert.ok(stateOf(bob)['sessions']! <= 2);
+    }
+    await w.run(alice.ask(bob.id, encodeText('still there?')));
+    const attack = changes.find((change) => change.type === 'attack');
+    assert.equal(attack?.type === 'attack' && attack.signal, 'handshakes');
+    await w.run(mallory.close());
+    await w.advance(45_000);
+    assert.deepEqual(
+      bob.list().map(({ id }) => id),
+      [alice.id],
+    );
+    await w.close();
+  });
+
+  it('garbage as hello, welcome and denial begins nothing, is counted, and reported', async () => {
+    const { w, bob, alice } = await victim();
+    const mallory = await Mallory.open(w, 66, bob);
+    const changes = watch(bob);
+    for (let slice = 0; slice < 10; slice++) {
+      for (let i = 0; i < 900; i++) mallory.say(mallory.garbage(i % 3, 1 + ((i * 7) % 300)));
+      await w.advance(100);
+    }
+    assert.deepEqual(bob.list(), []);
+    // A denial is short: some of them are well-formed, and for no attempt.
+    assert.ok(bob.counters.drops.get('malformed')! > 6000);
+    const attacks = changes.filter(({ type }) => type === 'attack');
+    assert.ok(attacks.length > 0 && attacks.length < 20, `${attacks.length} events`);
+    assert.equal(changes.length, attacks.length);
+    await w.run(alice.ask(bob.id, encodeText('still there?')));
+    await w.run(mallory.close());
+    await w.close();
+  });
+
+  it('many that send tells nobody reads: their sum is bounded, and another network is served', async () => {
+    const maxHeldBytes = 512 * KIB;
+    const maxMessageBytes = 64 * KIB;
+    const { w, bob, alice } = await victim({ maxHeldBytes, maxMessageBytes });
+    const senders: Peers[] = [];
+    for (let i = 0; i < 8; i++) {
+      senders.push(await w.open(10 + i, w.net.host(), { transports: ['tcp'], exchange: false }));
+    }
+    let most = 0;
+    for (let round = 0; round < 20; round++) {
+      for (const sender of senders) {
+        for (let i = 0; i < 16; i++) {
+          sender.tell(bob.id, new Uint8Array(16 * KIB), { timeoutMs: Infinity }).catch(() => undefined);
+        }
+      }
+      await w.advance(100);
+      most = Math.max(most, stateOf(bob)['heldBytes']!);
+    }
+    // Twice the limit while one network alone has it, and the least that each peer may always send.
+    assert.ok(most > maxHeldBytes / 2 && most <= 2 * maxHeldBytes + senders.length * 64 * KIB, `${most} bytes`);
+    const answer = await w.run(alice.ask(bob.id, new Uint8Array(4 * KIB)));
+    assert.equal(answer.length, 4 * KIB);
+    // Once somebody reads, the memory is free again, and tells arrive.
+    let heard = 0;
+    bob.listen(() => void heard++);
+    await w.advance(30_000);
+    for (const sender of senders) await w.run(sender.tell(bob.id, new Uint8Array(16 * KIB), { timeoutMs: 600_000 }));
+    await w.advance(60_000);
+    assert.ok(heard >= senders.length, `${heard} heard`);
+    assert.equal(stateOf(bob)['heldBytes'], 0);
+    await w.close();
+  });
+
+  it('many that never complete their messages are let go when others need the memory', async () => {
+    const maxHeldBytes = 512 * KIB;
+    const { w, bob, alice } = await victim({ maxHeldBytes, maxMessageBytes: 256 * KIB });
+    const liars: Mallory[] = [];
+    for (let i = 0; i < 6; i++) liars.push(await Mallory.open(w, 40 + i, bob));
+    for (const liar of liars) {
+      liar.answersPings = true;
+      liar.greet({ kind: 'client' });
+    }
+    await w.advance(500);
+    for (const liar of liars) {
+      const { tag } = liar;
+      const part = { tag, number: 1, received: 0, message: MESSAGE.TELL, size: 200 * KIB };
+      liar.say(encodePart({ ...part, offset: 0, bytes: new Uint8Array(190 * KIB) }));
+    }
+    await w.advance(1000);
+    assert.ok(stateOf(bob)['heldBytes']! <= 2 * maxHeldBytes);
+    const began = w.realm.nowMs();
+    const answer = await w.run(alice.ask(bob.id, new Uint8Array(200 * KIB), { timeoutMs: 60_000 }));
+    assert.equal(answer.length, 200 * KIB);
+    assert.ok(w.realm.nowMs() - began < 30_000, `took ${w.realm.nowMs() - began} ms`);
+    for (const liar of liars) await w.run(liar.close());
+    await w.close();
+  });
+
+  it('many of one network take their share of the places, and another network gets in', async () => {
+    const { w, bob, alice } = await victim({ maxPeers: 40 });
+    const host = w.net.host();
+    const crowd: Mallory[] = [];
+    for (let i = 0; i < 60; i++) crowd.push(await Mallory.open(w, 100 + i, bob, host));
+    for (const each of crowd) each.greet({ kind: 'client' });
+    await w.advance(1000);
+    const admitted = bob.list().length;
+    assert.ok(admitted <= 21 && admitted >= 10, `${admitted} admitted`);
+    await w.run(alice.ask(bob.id, encodeText('room for me?')));
+    for (const each of crowd) await w.run(each.close());
+    await w.close();
+  });
+});
