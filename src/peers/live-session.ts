@@ -236,8 +236,11 @@ export class LiveSession implements PeerSession {
   }
 
   handlePacket(path: LivePath, packet: Bytes): void {
-    this.#holder.move(packet.length);
+    const { received, stallingBytes } = this.machine;
     this.machine.handlePacket(this.#nowMs(), path.id, packet);
+    // Nothing moves by what is dropped.
+    if (this.machine.received !== received || this.machine.stallingBytes !== stallingBytes)
+      this.#holder.move(packet.length);
     this.poll();
   }
 

@@ -57,6 +57,8 @@ export class Receiver {
   readonly #owner: ReceiverOwner;
   readonly #maxMessageBytes: number;
   readonly #incoming: Incoming;
+  /** The first message that was dropped for lack of memory and has not come again. */
+  #dropped = 0;
   #unackedMessages = 0;
   #unackedBytes = 0;
   #ackMs: Millis = Infinity;
@@ -112,7 +114,7 @@ export class Receiver {
 
   numbered(now: Millis, { number, message, body }: NumberedPacket): void {
     this.#took(now, body.length);
-    if (!this.#hasRoom(message, body.length)) return;
+    if (!this.#hasRoom(number, message, body.length)) return;
     if (this.#incoming.takeNext(number)) this.#deliver(now, message, body);
     else this.#ahead(now, number, { message, body });
   }
@@ -121,7 +123,7 @@ export class Receiver {
     let next = number;
     for (const { message, body } of entries) {
       this.#took(now, body.length);
-      if (!this.#hasRoom(message, body.length)) return; // Nor for what follows it.
+      if (!this.#hasRoom(next, message, body.length)) return; // Nor for what follows it.
       if (this.#incoming.takeNext(next)) this.#deliver(now, message, body);
       else this.#ahead(now, next, { message, body: copyMessage(body) }); // A view would keep the whole bundle.
       if (!this.#owner.isOpen()) return;
@@ -131,18 +133,23 @@ export class Receiver {
 
   part(now: Millis, packet: PartPacket): void {
     this.#took(now, packet.bytes.length);
-    if (!this.#hasRoom(packet.message, packet.bytes.length)) return;
+    if (!this.#hasRoom(packet.number, packet.message, packet.bytes.length)) return;
     const result = this.#incoming.takePart(packet);
     if (result === 'malformed') this.#owner.fault('malformed');
     else if (typeof result === 'object') this.#ahead(now, packet.number, result);
     else if (result !== 'waiting') this.#owner.event({ type: 'dropped', reason: result });
   }
 
-  /** Whether there is memory for a message that waits for the application; otherwise it is dropped, and comes again. */
-  #hasRoom(message: MessageType, bytes: number): boolean {
+  /**
+   * Whether there is memory for a message that waits for the application; otherwise it is dropped, and comes again. What follows it
+   * is dropped too: it could not be handed on, and would take the memory that the dropped one needs.
+   */
+  #hasRoom(number: number, message: MessageType, bytes: number): boolean {
     const isHeld =
       message === MESSAGE.TELL || isRequest(message) || message === MESSAGE.STREAM || message === MESSAGE.FIN;
-    if (!isHeld || this.#owner.mayHold(this.heldBytes + bytes)) return true;
+    const isBehind = this.#dropped > this.#incoming.received && number > this.#dropped;
+    if (!isBehind && (!isHeld || this.#owner.mayHold(this.heldBytes + bytes))) return true;
+    if (!isBehind) this.#dropped = number;
     this.#owner.event({ type: 'dropped', reason: 'no_memory' });
     return false;
   }

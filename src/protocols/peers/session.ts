@@ -108,6 +108,11 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     return this.#receiver.heldBytes;
   }
 
+  /** Messages of the peer that have come in order. */
+  get received(): number {
+    return this.#receiver.received;
+  }
+
   /** Of these, bytes that wait for the peer. */
   get stallingBytes(): number {
     return this.#receiver.stallingBytes;
