@@ -356,7 +356,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   #restart(peer: RemotePeer, host: string): LiveSession {
     const theirs = peer.session?.machine.peerSession;
     if (theirs !== undefined) this.#ended.add(theirs, this.#hooks.realm.nowMs());
-    this.#above.signal(addr, peer.id, 'handshakes', 'session again');
+    this.#above.signal(peer.session?.path?.addr, peer.id, 'handshakes', 'session again');
     peer.isHeld = true;
     peer.session?.endFor(() => this.#sessionOf(peer, host), 'the peer has begun anew');
     peer.isHeld = false;
