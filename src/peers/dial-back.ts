@@ -12,7 +12,10 @@ import { connectionsOf } from '../sessions/connections.ts';
 import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
 import { openUdpSwarm } from '../swarms/udp.ts';
+import { afterFirstCalls } from './after-first-calls.ts';
+import { type LiveSession } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
+import { type RemotePeer } from './remote-peer.ts';
 import { masked } from './own-transports.ts';
 
 /** Addresses of one peer that are dialled. Source: crust dials back to three. */
@@ -32,6 +35,21 @@ export class DialBack {
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
+  }
+
+  /** Dials a peer back, once for each session, when the first calls have had time to be answered. */
+  once(
+    peer: RemotePeer,
+    session: LiveSession,
+    addrs: readonly string[],
+    from: Addr,
+    found: (addr: string | undefined) => void,
+  ): void {
+    if (peer.dialledBack === session) return;
+    peer.dialledBack = session;
+    afterFirstCalls(this.#options.realm, () => {
+      if (peer.session === session) void this.find(peer.id, addrs, from).then(found);
+    });
   }
 
   /**

@@ -236,11 +236,11 @@ export class LiveSession implements PeerSession {
   }
 
   handlePacket(path: LivePath, packet: Bytes): void {
-    const { received, stallingBytes } = this.machine;
+    const { incoming } = this.machine;
+    const { received, stallingBytes } = incoming;
     this.machine.handlePacket(this.#nowMs(), path.id, packet);
     // Nothing moves by what is dropped.
-    if (this.machine.received !== received || this.machine.stallingBytes !== stallingBytes)
-      this.#holder.move(packet.length);
+    if (incoming.received !== received || incoming.stallingBytes !== stallingBytes) this.#holder.move(packet.length);
     this.poll();
   }
 
@@ -288,7 +288,8 @@ export class LiveSession implements PeerSession {
   }
 
   account(): void {
-    if (this.isOpen) this.#holder.update(this.machine.heldBytes, this.machine.stallingBytes);
+    const { heldBytes, stallingBytes } = this.machine.incoming;
+    if (this.isOpen) this.#holder.update(heldBytes, stallingBytes);
     else this.#holder.update(this.#deliveries.heldBytes, 0);
   }
 

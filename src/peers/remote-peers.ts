@@ -15,7 +15,6 @@ import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { afterFirstCalls } from './after-first-calls.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { DialBack } from './dial-back.ts';
 import { EndedSessions } from './ended-sessions.ts';
@@ -281,12 +280,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       waiter.use(session);
     }
     session.poll(); // What waited goes out together with what opens the path.
-    if (hello.kind === 'node' && peer.kind === 'client' && this.#options.dialBack && peer.dialledBack !== session) {
-      peer.dialledBack = session;
-      afterFirstCalls(this.#hooks.realm, () => {
-        if (peer.session !== session) return;
-        void this.#dialBack.find(peer.id, hello.addrs, addr).then((proven) => this.#provenAt(peer, session, proven));
-      });
+    if (hello.kind === 'node' && peer.kind === 'client' && this.#options.dialBack) {
+      this.#dialBack.once(peer, session, hello.addrs, addr, (proven) => this.#provenAt(peer, session, proven));
     }
     this.reaching.claims(peer.id, hello.addrs);
     this.#rest(peer);

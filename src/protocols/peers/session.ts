@@ -103,19 +103,9 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     return this.#sender.unacknowledged;
   }
 
-  /** Bytes that this side holds for the peer. */
-  get heldBytes(): number {
-    return this.#receiver.heldBytes;
-  }
-
-  /** Messages of the peer that have come in order. */
-  get received(): number {
-    return this.#receiver.received;
-  }
-
-  /** Of these, bytes that wait for the peer. */
-  get stallingBytes(): number {
-    return this.#receiver.stallingBytes;
+  /** What this side has got and holds. */
+  get incoming(): Pick<Receiver, 'received' | 'heldBytes' | 'stallingBytes'> {
+    return this.#receiver;
   }
 
   /** Whether nothing is under way in either direction. */
