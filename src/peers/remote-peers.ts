@@ -15,6 +15,7 @@ import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
+import { afterFirstCalls } from './after-first-calls.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { DialBack } from './dial-back.ts';
 import { EndedSessions } from './ended-sessions.ts';
@@ -456,7 +457,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       peer.want = undefined;
     }
     // A session without a path waits for `resumeMs`; meanwhile it is sought again.
-    if (peer.session?.hasOpened === true) this.#seek(peer);
+    if (peer.session?.hasOpened === true) afterFirstCalls(this.#hooks.realm, () => this.#seek(this.#peers.get(id)));
     this.#rest(peer);
   }
 
