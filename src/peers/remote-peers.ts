@@ -448,10 +448,9 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
     this.#above.changed({ type: 'unreachable', id, reason: error.message });
-    for (const waiter of peer.waiters) {
-      peer.waiters.delete(waiter);
-      waiter.fail(error);
-    }
+    const waiters = [...peer.waiters];
+    peer.waiters.clear();
+    for (const { fail } of waiters) fail(error);
     if (peer.want !== undefined) {
       this.reaching.unwant(peer.want);
       peer.want = undefined;
