@@ -141,7 +141,7 @@ for (const transport of ['tcp', 'quic'] as const) {
       bob.listen(({ payload }) => void got.push(payload[0]!));
       bob.serve(({ payload }) => payload);
       await w.run(alice.connect(bob.id, { timeoutMs: 60_000 }));
-      const small = NUMBERED.map((payload) => payload.subarray(0, 2000));
+      const small = [...NUMBERED];
       await w.run(Promise.all(small.map((payload) => alice.tell(bob.id, payload, { timeoutMs: Infinity }))));
       await w.run(Promise.all(small.map((payload) => alice.ask(bob.id, payload, { timeoutMs: Infinity }))));
       assert.deepEqual(

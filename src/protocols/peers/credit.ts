@@ -60,6 +60,11 @@ export class ReceiveCredit {
     return isAllowed;
   }
 
+  /** The same for bytes of streams, which never exceed the window. */
+  takeWhole(bytes: number): boolean {
+    return bytes <= this.window && this.take(bytes);
+  }
+
   consume(cost: number): void {
     this.#consumed += cost;
   }

@@ -160,6 +160,15 @@ export class Receiver {
     if (this.credit[kind].isDue) this.isCreditDue = true;
   }
 
+  /** The peer does not need the answer to a request any more. False when it has one. */
+  cancel(number: number): boolean {
+    const request = this.requests.get(number);
+    if (request === undefined) return false;
+    this.requests.delete(number);
+    this.consumed('requests', request.cost);
+    return true;
+  }
+
   /** The message that grants credit. */
   grant(): Outgoing {
     this.isCreditDue = false;

@@ -14,7 +14,6 @@ import {
   isRequest,
   MAX_BUNDLED,
   MAX_HEAD_BYTES,
-  MAX_OUT_BYTES,
   MAX_OUT_NUMBERS,
   MAX_WHOLE_BYTES,
   MESSAGE,
@@ -24,6 +23,7 @@ import { type Hello } from './hello.ts';
 import { costOf, makeOutgoing, type Outgoing, Unacknowledged, Waiting } from './outgoing.ts';
 import { type AckPacket, BUNDLE_ENTRY_BYTES, encodeBundle, finishNumbered } from './packets.ts';
 import { sendParts } from './parts.ts';
+import { OutLimit } from './out-limit.ts';
 import { type PathSet } from './path-set.ts';
 import { type Path } from './path.ts';
 import { type SessionEvent } from './session-events.ts';
@@ -32,6 +32,8 @@ import { type SessionEvent } from './session-events.ts';
 const TAKEN_BYTES = 1_048_576;
 /** Bytes that the transport may have without taking them. */
 const MAX_PENDING_BYTES = 1_048_576;
+/** A message of a stream, about. */
+const STREAM_BYTES = 65_536;
 /** Packets made in one turn. */
 const MAX_PACKETS_PER_TURN = 64;
 
@@ -62,6 +64,7 @@ export class Sender {
   readonly #owner: SenderOwner;
   readonly #tag: number;
   readonly #out = new Unacknowledged();
+  readonly #limit: OutLimit;
   /** Own requests that wait for an answer, by number. Bounded by the pending asks of the program. */
   readonly #asked = new Map<number, Outgoing>();
   /** Tells that their callers wait for. Bounded by what waits. */
@@ -78,6 +81,7 @@ export class Sender {
     this.#owner = owner;
     this.#tag = tag;
     this.sentMs = now;
+    this.#limit = new OutLimit(now);
   }
 
   /** Messages that the peer has not acknowledged, or that were not sent. */
@@ -100,6 +104,13 @@ export class Sender {
     this.credit.tells.window = tellWindow;
     this.credit.requests.window = requestWindow;
     this.credit.streams.window = streamsWindow;
+  }
+
+  /** The peer grants credit. */
+  handleCredit(tells: number, requests: number, streams: number): void {
+    this.credit.tells.raise(tells);
+    this.credit.requests.raise(requests);
+    this.credit.streams.raise(streams);
   }
 
   tell(payload: Uint8Array, priority: Priority | undefined, expiresMs: Millis | undefined): Outgoing {
@@ -150,7 +161,9 @@ export class Sender {
   /** All messages up to this number have arrived. */
   acknowledge(now: Millis, number: number): void {
     if (number <= this.#out.last - this.#out.size) return;
+    const before = this.#out.bytes;
     this.#out.acknowledge(number, this.#delivered);
+    this.#limit.acknowledged(now, before - this.#out.bytes, this.#owner.paths.current?.rttMs);
     this.#progressMs = now;
     this.#resends = 0;
     if (this.unacknowledged === 0) this.#owner.event({ type: 'acknowledged' });
@@ -225,7 +238,7 @@ export class Sender {
   }
 
   readonly #mayGo = (message: Outgoing): boolean => {
-    if (this.#out.size > 0 && this.#out.bytes + message.size > MAX_OUT_BYTES) return false;
+    if (!this.#limit.allows(this.#out.bytes, message.size)) return false;
     if (message.type === MESSAGE.TELL) return this.credit.tells.allows(costOf(message));
     return !isRequest(message.type) || this.credit.requests.allows(costOf(message));
   };
@@ -233,7 +246,7 @@ export class Sender {
   #next(): Outgoing | undefined {
     if (this.#out.size >= MAX_OUT_NUMBERS) return undefined;
     const message = this.waiting.take(this.#mayGo);
-    if (message !== undefined || this.#out.bytes >= MAX_OUT_BYTES) return message;
+    if (message !== undefined || !this.#limit.allows(this.#out.bytes, STREAM_BYTES)) return message;
     const chunk = this.#owner.takeStream();
     if (chunk !== undefined) this.credit.streams.take(chunk.payloadBytes);
     return chunk;

@@ -16,6 +16,7 @@ import {
   REFUSAL_TOO_LARGE,
 } from './constants.ts';
 import { type Hello } from './hello.ts';
+import { Idle } from './idle.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
 import { acknowledgedBy, decodePacket, encodeAck, encodeBye, encodeNotice, tagOf } from './packets.ts';
 import { PathSet } from './path-set.ts';
@@ -37,6 +38,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   readonly streams: PeerStreams;
   readonly #options: SessionOptions;
   readonly #tag: number;
+  readonly #idle: Idle;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   /** Outputs of the last input; `poll` drains them. */
@@ -57,6 +59,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#options = options;
     this.id = options.session;
     this.#tag = tagOf(options.session);
+    this.#idle = new Idle(options.idleMs);
     this.#now = this.#alone = now;
     const beats = (): boolean => this.isMaintained || !this.isQuiet;
     this.paths = new PathSet(this.#tag, options.isSmaller, {
@@ -321,7 +324,14 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     this.#sender.handleTimeout(now);
     if (this.paths.size > 0) this.#alone = Infinity;
     else if (now >= this.#alone + this.#options.resumeMs) this.#letGo({ by: 'lost', code: 0, reason: 'no path' });
-    if (this.#closed === undefined && now >= this.#idleAtMs) this.close(now, BYE.IDLE, 'idle');
+    this.#letIdleGo(now);
+  }
+
+  #letIdleGo(now: Millis): void {
+    const { current } = this.paths;
+    if (this.#closed !== undefined || current === undefined || now < this.#idleAtMs) return;
+    const progress = this.#options.progress?.(current.id) ?? 0;
+    if (!this.#idle.hasMoved(now, progress)) this.close(now, BYE.IDLE, 'idle');
   }
 
   poll(): Output<SessionTransmit, SessionEvent> {
@@ -351,12 +361,11 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
 
   get #idleAtMs(): Millis {
     if (this.isMaintained || this.paths.size === 0 || !this.isQuiet) return Infinity;
-    return Math.max(this.#sender.sentMs, this.#receiver.receivedMs) + this.#options.idleMs;
+    return this.#idle.atMs(Math.max(this.#sender.sentMs, this.#receiver.receivedMs));
   }
 
   /** @returns false when it breaks a rule. */
   #act(message: MessageType, [first = 0, second = 0, third = 0]: readonly number[], rest: Bytes): boolean {
-    const { credit } = this.#receiver;
     switch (message) {
       case MESSAGE.ANSWER: {
         const asked = this.#sender.takeAsked(first);
@@ -371,25 +380,16 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
         return true;
       }
       case MESSAGE.CANCEL: {
-        const request = this.#receiver.requests.get(first);
-        if (request === undefined) return true;
-        this.#receiver.requests.delete(first);
-        this.#receiver.consumed('requests', request.cost);
-        this.#event({ type: 'cancelled', number: first });
+        if (this.#receiver.cancel(first)) this.#event({ type: 'cancelled', number: first });
         return true;
       }
       case MESSAGE.STREAM:
       case MESSAGE.FIN:
-        if (rest.length > credit.streams.window || !credit.streams.take(rest.length)) return false;
-        return this.streams.handleBytes(first, rest, message === MESSAGE.FIN);
       case MESSAGE.RESET:
-        return this.streams.handleReset(first, second);
       case MESSAGE.WINDOW:
-        return this.streams.handleWindow(first, second);
+        return this.streams.handle(message, first, second, rest);
       case MESSAGE.CREDIT:
-        this.#sender.credit.tells.raise(first);
-        this.#sender.credit.requests.raise(second);
-        this.#sender.credit.streams.raise(third);
+        this.#sender.handleCredit(first, second, third);
         return true;
       case MESSAGE.TELL:
       case MESSAGE.REQUEST:
@@ -437,6 +437,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       get credit() {
         return streams.left;
       },
+      take: (bytes: number) => this.#receiver.credit.streams.takeWhole(bytes),
       consumed: (bytes: number) => this.#receiver.consumed('streams', bytes),
     };
     return new PeerStreams(owner, this.#options.streamWindow, this.#options.isSmaller);

@@ -2,7 +2,7 @@
 
 import { type Bytes, copyBytes } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
-import { MAX_STREAMS, MESSAGE, STREAM_REFUSED } from './constants.ts';
+import { MAX_STREAMS, MESSAGE, type MessageType, STREAM_REFUSED } from './constants.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
 
 /** What happens on streams. */
@@ -45,6 +45,8 @@ export interface StreamsOwner {
   urgent(message: Outgoing): void;
   /** Stream bytes that may be sent now, of all streams. */
   readonly credit: number;
+  /** Charges bytes of the peer to the credit of all streams. False when it had none for them. */
+  take(bytes: number): boolean;
   /** The application has read bytes, or will never read them. */
   consumed(bytes: number): void;
 }
@@ -151,8 +153,14 @@ export class PeerStreams {
     return undefined;
   }
 
-  /** Bytes of a stream have come. False when the peer broke a rule. */
-  handleBytes(id: number, bytes: Bytes, isLast: boolean): boolean {
+  /** A message about a stream has come. False when the peer broke a rule. */
+  handle(message: MessageType, id: number, value: number, rest: Bytes): boolean {
+    if (message === MESSAGE.RESET) return this.#handleReset(id, value);
+    if (message === MESSAGE.WINDOW) return this.#handleWindow(id, value);
+    return this.#owner.take(rest.length) && this.#handleBytes(id, rest, message === MESSAGE.FIN);
+  }
+
+  #handleBytes(id: number, bytes: Bytes, isLast: boolean): boolean {
     const stream = this.#find(id);
     if (stream === 'fault') return false;
     if (stream === undefined || stream.isReceived) {
@@ -168,7 +176,7 @@ export class PeerStreams {
     return true;
   }
 
-  handleReset(id: number, code: number): boolean {
+  #handleReset(id: number, code: number): boolean {
     const stream = this.#find(id);
     if (stream === 'fault') return false;
     if (stream === undefined) return true;
@@ -177,7 +185,7 @@ export class PeerStreams {
     return true;
   }
 
-  handleWindow(id: number, limit: number): boolean {
+  #handleWindow(id: number, limit: number): boolean {
     const stream = this.#find(id);
     if (stream === 'fault') return false;
     if (stream !== undefined && limit > stream.limit) {
