@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 
 import { type Bytes, encodeText } from '../../src/base/bytes.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
+import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { type VirtualHost } from '../../src/net/virtual/types.ts';
 import { type PeerChange, type Peers } from '../../src/peers/index.ts';
@@ -207,6 +208,42 @@ describe('openPeers: hostile peers', () => {
     assert.equal(changes.length, attacks.length);
     await w.run(alice.ask(bob.id, encodeText('still there?')));
     await w.run(mallory.close());
+    await w.close();
+  });
+
+  it('one that acknowledges nothing: what is kept for it is bounded, further tells are refused, and all is gone with it', async () => {
+    const messageBytes = 1024 * KIB;
+    const maxQueueBytes = 2 * messageBytes;
+    const { w, bob } = await victim({ maxQueueBytes, resumeMs: 5000 });
+    const mallory = await Mallory.open(w, 66, bob);
+    mallory.answersPings = true;
+    mallory.greet({ kind: 'client' });
+    await w.advance(500);
+    const { id } = bob.list()[0]!;
+    let [taken, refused, pending] = [0, 0, 0];
+    for (let round = 0; round < 4; round++) {
+      for (let i = 0; i < 8; i++) {
+        pending++;
+        bob.tell(id, new Uint8Array(messageBytes), { timeoutMs: Infinity }).then(
+          () => (taken++, pending--),
+          (error: unknown) => {
+            pending--;
+            if (P2PError.is(error, 'limit_exceeded')) refused++;
+          },
+        );
+      }
+      await w.advance(200);
+    }
+    // 16 MiB are out at most, and the queue behind them.
+    assert.ok(taken * messageBytes <= 16 * KIB * KIB + maxQueueBytes, `${taken} taken`);
+    assert.ok(refused >= 4 * 8 - 19, `${refused} refused`);
+    assert.ok(pending <= 3, `${pending} pending`);
+    await w.run(mallory.close());
+    await w.advance(60_000);
+    assert.equal(pending, 0);
+    assert.deepEqual(bob.list(), []);
+    const { sessions, heldBytes } = stateOf(bob);
+    assert.deepEqual([sessions, heldBytes], [0, 0]);
     await w.close();
   });
 
