@@ -37,12 +37,22 @@ interface SpawnPlace {
   readonly aheadMs?: number | undefined;
 }
 
+/** Commands that look for their peers on the LAN by themselves. */
+const ON_LAN: ReadonlySet<string> = new Set(['send', 'receive', 'pipe', 'chat']);
+
+/** Keeps the beacons of a command on this machine. */
+function onThisMachine(args: readonly string[]): readonly string[] {
+  const [command = ''] = args;
+  const says = args.some((arg) => arg === '--broadcast' || arg === '--no-lan' || arg === '--help');
+  return ON_LAN.has(command) && !says ? [command, '--broadcast', '127.255.255.255', ...args.slice(1)] : args;
+}
+
 /** Starts a command. */
 export function spawnShoal(
   args: readonly string[],
   { stdio = ['pipe', 'pipe', 'pipe'], cwd = process.cwd(), aheadMs = 0 }: SpawnPlace = {},
 ): ChildProcess {
-  return spawn(process.execPath, ['--conditions=shoal-source', ...otherClock(aheadMs), main, ...args], {
+  return spawn(process.execPath, ['--conditions=shoal-source', ...otherClock(aheadMs), main, ...onThisMachine(args)], {
     cwd,
     stdio,
     env: { ...process.env, NO_COLOR: '1' },
