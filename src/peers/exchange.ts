@@ -4,6 +4,7 @@ import { type CandidateSource } from '../core/candidate.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PeerExchangeOptions } from '../discovery/exchange-options.ts';
 import { peerExchange } from '../discovery/peer-exchange.ts';
+import { leadsTo } from '../discovery/peer-record.ts';
 import { SERVICE } from '../protocols/peers/constants.ts';
 import { type PeerAddr } from './address.ts';
 import { type ResolvedOptions } from './options.ts';
@@ -24,13 +25,14 @@ export class Exchange {
   readonly source: CandidateSource;
   readonly #exchange: ReturnType<typeof peerExchange<PeerAddr>>;
 
-  constructor({ privateKey, kind, lists, exchange }: ResolvedOptions, hooks: ExchangeHooks) {
+  constructor({ id, privateKey, kind, lists, exchange }: ResolvedOptions, hooks: ExchangeHooks) {
     this.channel = new ServiceChannel('exchange', SERVICE.EXCHANGE, hooks);
     const options: PeerExchangeOptions<PeerAddr> = {
       ...(typeof exchange === 'object' ? exchange : {}),
       privateKey,
       kind,
-      addrs: () => hooks.ownAddrs(),
+      // A transport of the program may have addresses that no record can carry.
+      addrs: () => hooks.ownAddrs().filter((addr) => leadsTo(addr, id)),
       mayKeep: (id) => lists.decide({ id }).isAllowed,
       onKeyElsewhere: () => hooks.keyElsewhere(),
     };

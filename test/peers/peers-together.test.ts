@@ -73,6 +73,24 @@ describe('openPeers: peers tell of peers', () => {
     await w.close();
   });
 
+  it('addresses that no record can carry are left out of it', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { sources: [] });
+    const contacts = [bob.addrs[0]!];
+    const alice = await w.open(0, w.net.host(), {
+      transports: [{ name: 'mem', swarm: w.realm.secureSwarm(testKey(0).publicKey) }, 'tcp'],
+      sources: [],
+      contacts,
+    });
+    alice.serve(() => encodeText('found'));
+    await w.advance(5000);
+    const carol = await w.open(2, w.net.host(), { sources: [], contacts });
+    await w.advance(5000);
+    assert.ok(alice.addrs.some((addr) => addr.startsWith('mem://')));
+    assert.equal(decodeText(await w.run(carol.ask(alice.id, encodeText('a')))), 'found');
+    await w.close();
+  });
+
   it('a client, a denied peer and one that was never reached are not told of', async () => {
     const w = new PeersWorld({ latencyMs: 20, trace: undefined });
     const bob = await w.open(1, w.net.host(), { sources: [] });

@@ -36,13 +36,17 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** Runs what a user's text goes into; the library calls bad text misuse, the command calls it wrong usage. */
-export function asUsage<T>(what: string, run: () => T): T {
+export function asUsage<T>(what: string, run: () => Promise<T>): Promise<T>;
+export function asUsage<T>(what: string, run: () => T): T;
+export function asUsage(what: string, run: () => unknown): unknown {
+  const fail = (error: unknown): never => {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    throw new UsageError(`${what}: ${error.message}`, { cause: error });
+  };
   try {
-    return run();
+    const result = run();
+    return result instanceof Promise ? result.catch(fail) : result;
   } catch (error) {
-    if (error instanceof TypeError || error instanceof RangeError) {
-      throw new UsageError(`${what}: ${error.message}`, { cause: error });
-    }
-    throw error;
+    return fail(error);
   }
 }

@@ -96,6 +96,8 @@ async function openByFile(path: string, given: PeersFileOptions, note: (line: st
   } catch (error) {
     if (P2PError.is(error) && !P2PError.is(error, 'not_found')) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    throw new Failure(why.includes(path) ? why : `Cannot use ${path}: ${why}`, { cause: error });
+    throw new Failure(why.startsWith('Cannot ') && why.includes(path) ? why : `Cannot use ${path}: ${why}`, {
+      cause: error,
+    });
   }
 }

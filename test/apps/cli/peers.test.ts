@@ -44,11 +44,13 @@ describe('shoal peers', () => {
   it('refuses what names no peer and a file that is none', async () => {
     assertFails(await shoal(['peers', '--maintain', 'x']), 2, /Cannot maintain: Cannot parse PeerID/);
     assertFails(await shoal(['peers', '--contact', 'x', '--bind', 'y']), 2, /Cannot open: Cannot take bind/);
-    assertFails(
-      await shoal(['peers', '--config', '/nonexistent']),
-      1,
-      /Cannot use \/nonexistent: there is no such file/,
-    );
+    assertFails(await shoal(['peers', '--contact', 'x', '--bind', '127.0.0.1:0']), 2, /Cannot open: .*contact/);
+    const args = ['peers', '--bind', '127.0.0.1:0', '--broadcast', 'x'];
+    assertFails(await shoal(args), 2, /Cannot open: .*broadcast/);
+    const folder = import.meta.dirname;
+    const missing = `${folder}/missing.json`;
+    assertFails(await shoal(['peers', '--config', missing]), 1, /Cannot use .*missing\.json: there is no such file/);
+    assertFails(await shoal(['peers', '--config', folder]), 1, /Cannot use .*: EISDIR/);
   });
 
   it('shows a table with one line for each peer', () => {
