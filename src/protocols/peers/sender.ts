@@ -34,6 +34,8 @@ const TAKEN_BYTES = 1_048_576;
 const MAX_PENDING_BYTES = 1_048_576;
 /** A message of a stream, about. */
 const STREAM_BYTES = 65_536;
+/** How often the pause before messages are sent again doubles, while the peer acknowledges nothing. */
+const MAX_RESEND_DOUBLINGS = 3;
 /** Packets made in one turn. */
 const MAX_PACKETS_PER_TURN = 64;
 
@@ -74,6 +76,9 @@ export class Sender {
   #bundleBytes = 0;
   #progressMs: Millis = 0;
   #resends = 0;
+  /** The last message that was sent again for want of an acknowledgement, and when. */
+  #resent = 0;
+  #resentMs: Millis = -Infinity;
   /** When messages were last looked through for losses. */
   #lossesMs: Millis = -Infinity;
 
@@ -166,6 +171,7 @@ export class Sender {
     this.#limit.acknowledged(now, before - this.#out.bytes, this.#owner.paths.current?.rttMs);
     this.#progressMs = now;
     this.#resends = 0;
+    if (this.#resent > 0 && number >= this.#resent) this.#sendFirstAgain(now, this.#resentMs);
     if (this.unacknowledged === 0) this.#owner.event({ type: 'acknowledged' });
   }
 
@@ -203,7 +209,9 @@ export class Sender {
   get resendMs(): Millis {
     const path = this.#owner.paths.current;
     if (path === undefined || this.#out.size === 0) return Infinity;
-    return Math.max(this.#progressMs, path.movedMs) + path.resendMs * 2 ** Math.min(this.#resends, 6);
+    return (
+      Math.max(this.#progressMs, path.movedMs) + path.resendMs * 2 ** Math.min(this.#resends, MAX_RESEND_DOUBLINGS)
+    );
   }
 
   handleTimeout(now: Millis): void {
@@ -211,9 +219,23 @@ export class Sender {
     if (now < this.resendMs) return;
     this.#resends++;
     this.#progressMs = now;
+    this.#sendFirstAgain(now, now);
+  }
+
+  /**
+   * Sends the first messages again of those that were last sent before `beforeMs`. The peer has the others, or says so when these
+   * have come; then the next ones follow without a timer.
+   */
+  #sendFirstAgain(now: Millis, beforeMs: Millis): void {
     let bytes = 0;
-    // The first ones: the peer has the others, or says so when these have come.
-    this.#out.sendAgain(({ sentMs, size }) => sentMs < now && (bytes += size) <= ACK_BYTES + size);
+    this.#resent = 0;
+    this.#resentMs = now;
+    this.#out.sendAgain(({ sentMs, size, number }) => {
+      if (sentMs >= beforeMs || bytes > ACK_BYTES) return false;
+      bytes += size;
+      this.#resent = number;
+      return true;
+    });
   }
 
   /** Takes the tells and requests that were not sent, for another session with the peer. */

@@ -183,4 +183,19 @@ describe('PeerSession: hostile peers', () => {
       sent,
     );
   });
+
+  it('once there is memory again, what was dropped comes in round trips, not in timers', () => {
+    let hasMemory = false;
+    const pair = new Pair({ seed: 4, mayHold: () => hasMemory });
+    pair.open({ delayMs: 20, isReliable: true });
+    const payload = new Uint8Array(16_384);
+    for (let i = 0; i < 200; i++) pair.alice.session.tell(pair.now, payload);
+    pair.run(60_000);
+    assert.equal(pair.bob.of('tell').length, 0);
+    hasMemory = true;
+    // The pause before the next attempt is bounded.
+    for (let i = 0; i < 24 && pair.bob.of('tell').length === 0; i++) pair.run(1000);
+    pair.run(2000);
+    assert.equal(pair.bob.of('tell').length, 200);
+  });
 });
