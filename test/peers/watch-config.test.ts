@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ConfigError, type PeersConfig } from '../../src/peers/config.ts';
+import { openPeersFromFile, type Peers, type PeersOptions } from '../../src/peers/index.ts';
 import { type ConfigReader, type ConfigWatch, watchConfig } from '../../src/peers/watch-config.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { testKey } from '../../src/testing/test-key.ts';
+import { idOf, PeersWorld } from '../support/peers-world.ts';
 
 /** A file in memory, and what was made of it. */
 class World {
@@ -171,5 +174,96 @@ describe('a configuration file', () => {
     assert.throws(() => void watchConfig(7 as unknown as string, () => {}, { reader }), TypeError);
     assert.throws(() => void watchConfig('x', () => {}, {} as never), TypeError);
     assert.throws(() => void watchConfig('x', () => {}, { reader, everyMs: 0 }), RangeError);
+  });
+});
+
+/** A node that is opened by a file, and what writes the file. */
+async function opened(file: PeersConfig, given: Partial<PeersOptions> = {}): Promise<FileWorld> {
+  const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+  let [text, stamp] = [JSON.stringify(file), 1];
+  const reader: ConfigReader = { stamp: () => Promise.resolve(String(stamp)), read: () => Promise.resolve(text) };
+  const faults: string[] = [];
+  const onFault = ({ message }: Error): void => void faults.push(message);
+  const options = {
+    reader,
+    onFault,
+    privateKey: testKey(1),
+    transports: ['tcp'],
+    security: 'noise',
+    ...w.net.host(),
+    ...given,
+  } as const;
+  const peers = await w.run(openPeersFromFile('peers.json', options));
+  w.opened.push(peers);
+  const write = async (next: PeersConfig): Promise<void> => {
+    [text, stamp] = [JSON.stringify(next), stamp + 1];
+    await w.advance(2000);
+  };
+  return { w, peers, write, faults };
+}
+
+interface FileWorld {
+  readonly w: PeersWorld;
+  readonly peers: Peers;
+  readonly faults: readonly string[];
+  readonly write: (next: PeersConfig) => Promise<void>;
+}
+
+const maintained = (peers: Peers): readonly string[] =>
+  peers.list().flatMap(({ id, isMaintained }) => (isMaintained ? [id] : []));
+const targets = (peers: Peers, list: 'allow' | 'deny' | 'bans'): readonly string[] =>
+  peers.lists.snapshot()[list].map(({ target }) => target);
+
+describe('a change of the file of openPeersFromFile', () => {
+  it('undoes nothing that the program gave or did', async () => {
+    const given = { acceptBootstrap: false, lists: { deny: ['192.0.2.1'] } };
+    const { w, peers, write, faults } = await opened({}, given);
+    peers.maintain(idOf(2));
+    peers.ban('192.0.2.2');
+    await write({ minPeers: 2 });
+    await write({ minPeers: 2, acceptBootstrap: true, lists: { deny: ['192.0.2.3'], bans: [] }, maintain: [idOf(3)] });
+    await write({ minPeers: 3 });
+    assert.deepEqual([peers.acceptBootstrap, faults.length], [false, 2], 'minPeers needs a restart');
+    assert.deepEqual([targets(peers, 'deny'), targets(peers, 'bans')], [['192.0.2.1'], ['192.0.2.2']]);
+    assert.deepEqual(maintained(peers), [idOf(2)]);
+    await w.close();
+  });
+
+  it('takes back what the file gave, and leaves what the program changed', async () => {
+    const bans = [
+      { target: '192.0.2.1' },
+      { target: '192.0.2.2', untilMs: Number.MAX_SAFE_INTEGER },
+      { target: '192.0.2.3' },
+      { target: '192.0.2.4' },
+    ];
+    const lists = { allow: [idOf(2), '10.0.0.0/8'], deny: ['192.0.2.9'], bans };
+    const { w, peers, write } = await opened({ lists, acceptBootstrap: false, maintain: [idOf(2)] });
+    peers.ban('192.0.2.3', { reason: 'by the program' });
+    peers.ban('192.0.2.7');
+    peers.unban('192.0.2.4');
+    peers.lists.allow(idOf(4));
+    peers.lists.remove('deny', '192.0.2.9');
+    const next = { allow: ['10.0.0.0/8', '172.16.0.0/12'], deny: ['192.0.2.9', '192.0.2.8'], bans: bans.slice(3) };
+    await write({ lists: next, maintain: [idOf(3)] });
+    assert.deepEqual(targets(peers, 'allow').toSorted(), ['10.0.0.0/8', '172.16.0.0/12', idOf(4)].toSorted());
+    assert.deepEqual(targets(peers, 'deny'), ['192.0.2.8']);
+    assert.deepEqual(targets(peers, 'bans').toSorted(), ['192.0.2.3', '192.0.2.7']);
+    assert.deepEqual([peers.acceptBootstrap, maintained(peers)], [true, [idOf(3)]]);
+    await write({});
+    assert.deepEqual([targets(peers, 'allow'), targets(peers, 'deny'), maintained(peers)], [[idOf(4)], [], []]);
+    await w.close();
+  });
+
+  it('does not shorten a ban of the program, and a longer one of the file counts', async () => {
+    const { w, peers, write } = await opened({});
+    peers.ban('192.0.2.1');
+    peers.ban('192.0.2.2', { forMs: 60_000 });
+    const untilMs = peers.lists.snapshot().bans[1]!.untilMs! - 30_000;
+    await write({ lists: { bans: [{ target: '192.0.2.1', untilMs }, { target: '192.0.2.2' }] } });
+    assert.deepEqual(
+      peers.lists.snapshot().bans.map((ban) => ban.untilMs),
+      [undefined, undefined],
+    );
+    await w.close();
   });
 });
