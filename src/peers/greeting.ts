@@ -225,9 +225,9 @@ export class Greeting {
     if (Math.abs(differenceMs) >= CLOCK_DIFFERS_MS) this.#hooks.clockDiffers(id, differenceMs);
   }
 
+  /** No failed handshake: honest peers cannot know the rules of this node, and many of them may have one IP. It counts as a handshake. */
   #deny(transport: Transport, src: Addr, { token }: Hello, code: number, reason: string): void {
     this.#hooks.counters.countDrop('peers.denied');
-    this.#hooks.signal(src, transport.peerOf(src), 'handshakes_failed', reason);
     this.#send(transport, src, encodeDenied({ token, code, reason }));
   }
 

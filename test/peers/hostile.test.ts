@@ -318,4 +318,26 @@ describe('openPeers: hostile peers', () => {
     for (const each of crowd) await w.run(each.close());
     await w.close();
   });
+
+  it('nodes of one IP that look for anybody, at one that takes no bootstrap requests: no attack, no ban', async () => {
+    const w = world();
+    const options = { transports: ['tcp' as const], exchange: false as const };
+    const bob = await w.open(1, w.net.host(), { ...options, acceptBootstrap: false, banPolicy: true });
+    const changes = watch(bob);
+    const host = w.net.host();
+    const honest: Peers[] = [];
+    const contacts = [bob.addrs[0]!];
+    for (let i = 0; i < 12; i++) {
+      honest.push(await w.open(20 + i, host, { ...options, sources: [], contacts, fallbackAfterMs: 0 }));
+    }
+    await w.advance(120_000);
+    assert.ok(bob.counters.drops.get('peers.denied')! >= 20, 'each was refused, and came again');
+    assert.deepEqual(
+      changes.filter(({ type }) => type === 'attack'),
+      [],
+    );
+    // Whoever wants this node itself still gets in.
+    for (const peer of honest) await w.run(peer.connect(bob.id));
+    await w.close();
+  });
 });

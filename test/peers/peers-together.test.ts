@@ -149,7 +149,7 @@ describe('openPeers: streams', () => {
 });
 
 describe('openPeers: attacks', () => {
-  it('a flood of refused hellos is an event with evidence, and by the policy a ban', async () => {
+  it('a flood of malformed hellos is an event with evidence, and by the policy a ban; refused hellos are neither', async () => {
     for (const banPolicy of [false, true]) {
       const w = new PeersWorld({ latencyMs: 20, trace: undefined });
       const bob = await w.open(1, w.net.host(), { banPolicy });
@@ -158,17 +158,22 @@ describe('openPeers: attacks', () => {
       const changes = watch(bob);
       const hello = decodeHello(fromHex(vectors.hello))!; // Of another network.
       const dst = mallory.parseAddr(bob.addrs[0]!.replace('tcp://', ''));
-      for (let i = 0; i < 30; i++) {
-        void mallory.tell(
-          dst,
-          encodeHello('hello', { ...hello, token: w.realm.random(8), session: w.realm.random(8) }),
-        );
-        await w.advance(100);
-      }
-      const attack = changes.find((change) => change.type === 'attack' && change.signal === 'handshakes_failed');
+      const refused = (): Uint8Array =>
+        encodeHello('hello', { ...hello, token: w.realm.random(8), session: w.realm.random(8) });
+      const flood = async (packet: () => Uint8Array): Promise<void> => {
+        for (let i = 0; i < 30; i++) {
+          void mallory.tell(dst, packet());
+          await w.advance(100);
+        }
+      };
+      await flood(refused);
+      assert.equal(bob.counters.drops.get('peers.denied'), 30);
+      assert.equal(changes.length, 0, JSON.stringify(changes));
+      await flood(() => refused().subarray(0, 20));
+      const attack = changes.find((change) => change.type === 'attack' && change.signal === 'malformed');
       assert.ok(attack?.type === 'attack', JSON.stringify(changes));
-      assert.ok(attack.count >= 20 && attack.isProven);
-      assert.match(attack.samples[0]!, /another network name/);
+      assert.ok(attack.count >= 10 && attack.isProven);
+      assert.match(attack.samples[0]!, /hello/);
       const isBanned = !bob.lists.decide({ id: idOf(0) }).isAllowed;
       assert.equal(isBanned, banPolicy);
       await w.run(mallory.close());
