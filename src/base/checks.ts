@@ -72,6 +72,14 @@ export function assertFunction(value: unknown, label: string): asserts value is 
   }
 }
 
+/** @throws {TypeError} when `value` is neither a boolean nor, where `orObject`, an object. */
+export function assertSwitch(value: unknown, label: string, orObject = false): void {
+  if (value === undefined || typeof value === 'boolean') return;
+  if (orObject && typeof value === 'object' && value !== null) return;
+  const expected = orObject ? 'true, false or an object' : 'true or false';
+  throw new TypeError(`Cannot take ${label}: expected ${expected}, got ${describeOption(label, value)}`);
+}
+
 /** @throws {TypeError} when `value` is neither undefined nor an `AbortSignal` of any platform. */
 export function assertSignal(value: unknown): asserts value is AbortSignal | undefined {
   if (value === undefined) return;

@@ -1,5 +1,6 @@
 /** Opens a connection manager: its transports, and the swarm over them. */
 
+import { describeValue } from '../base/checks.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type PeersOptions, type ResolvedOptions, resolveOptions } from './options.ts';
@@ -35,7 +36,11 @@ export function openPeers(options: PeersOptions): Promise<Peers> {
 
 /** Where to listen; `undefined` is all addresses. */
 function bindsOf({ bind }: PeersOptions): readonly (string | undefined)[] {
-  return bind === undefined || typeof bind === 'string' ? [bind] : bind;
+  if (bind === undefined || typeof bind === 'string') return [bind];
+  if (!Array.isArray(bind) || bind.length === 0) {
+    throw new TypeError(`Cannot take bind: expected ip:port or a list of them, got ${describeValue(bind)}`);
+  }
+  return bind;
 }
 
 async function open(options: PeersOptions, resolved: ResolvedOptions): Promise<Peers> {

@@ -3,7 +3,15 @@
 import { type Accept } from '../core/accept.ts';
 import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
 import { formatSocketAddress, parseSocketAddress } from '../base/ip.ts';
-import { assertFunction, assertString, describeOption, describeValue, quantity, wholeNumber } from '../base/checks.ts';
+import {
+  assertFunction,
+  assertString,
+  assertSwitch,
+  describeOption,
+  describeValue,
+  quantity,
+  wholeNumber,
+} from '../base/checks.ts';
 import { type CandidateSource } from '../core/candidate.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
@@ -209,7 +217,17 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     throw new TypeError(`Cannot take kind: expected 'node' or 'client', got ${describeValue(kind)}`);
   }
   if (options.onKeyLog !== undefined) assertFunction(options.onKeyLog, 'onKeyLog');
-  if (options.mask !== undefined) assertMaskKey(options.mask.key);
+  assertSwitch(options.acceptBootstrap, 'acceptBootstrap');
+  assertSwitch(options.dialBack, 'dialBack');
+  for (const name of ['exchange', 'lan', 'banPolicy'] as const) assertSwitch(options[name], name, true);
+  if (options.mask !== undefined) {
+    if (typeof options.mask !== 'object' || options.mask === null) {
+      throw new TypeError(`Cannot take mask: expected { key }, got ${describeOption('mask', options.mask)}`);
+    }
+    assertMaskKey(options.mask.key);
+  }
+  if (!Array.isArray(sources))
+    throw new TypeError(`Cannot take sources: expected a list, got ${describeValue(sources)}`);
   for (const source of sources) assertFunction(Object(source).candidates, 'sources');
   assertTransports(transports);
   const nameBytes = encodeText(networkName);

@@ -165,7 +165,8 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   maintain(peer: PeerId | PeerAddr): void {
-    this.#peers.maintain(this.#idOf(peer), true);
+    const id = this.#idOf(peer);
+    if (id !== this.id) this.#peers.maintain(id, true); // One list may be given to all nodes of a network.
   }
 
   drop(peer: PeerId | PeerAddr): void {
@@ -197,7 +198,8 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   changes(): PeerChanges {
     const queue = new ChangeQueue((left) => void this.#queues.delete(left));
-    this.#queues.add(queue);
+    if (this.#isFinished) queue.end();
+    else this.#queues.add(queue);
     return queue;
   }
 
@@ -259,7 +261,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   #idOf(peer: PeerId | PeerAddr): PeerId {
-    return typeof peer === 'string' ? parsePeerId(peer) : peer.id;
+    return parsePeerId(typeof peer === 'string' ? peer : (Object(peer) as PeerAddr).id);
   }
 
   #connection(session: LiveSession): PeerConnection {
@@ -383,9 +385,11 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   #arm(): Timer {
     const { realm } = this.#options;
-    const dueMs = realm.nowMs() + TICK_MS;
+    const [dueMs, dueWallMs] = [realm.nowMs() + TICK_MS, realm.wallMs() + TICK_MS];
     const tick = (): void => {
-      if (realm.nowMs() - dueMs >= SLEPT_MS) this.#peers.wake();
+      // The monotonic clock of some systems stands still during a sleep, and the wall clock of none does.
+      const lateMs = Math.max(realm.nowMs() - dueMs, realm.wallMs() - dueWallMs);
+      if (lateMs >= SLEPT_MS) this.#peers.wake();
       this.#tick = this.#arm();
     };
     return clockOf(realm).setTimer(dueMs, tick, { background: true });

@@ -1,6 +1,7 @@
 /** The streams of one session, as the program sees them. */
 
 import { type Bytes } from '../base/bytes.ts';
+import { assertBytes } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PeerSession as SessionMachine } from '../protocols/peers/session.ts';
@@ -158,6 +159,7 @@ export class SessionStreams {
       {
         start: (controller) => void (writing = controller),
         write: (bytes) => {
+          assertBytes(bytes, 'bytes');
           const hasRoom = streams.write(id, bytes);
           session.scheduleFlush();
           if (hasRoom) return undefined;

@@ -73,8 +73,8 @@ for (const transport of ['tcp', 'quic'] as const) {
       await w.advance(1000);
       const { changes } = watch(alice);
       b.sleep();
-      // A ping goes every 15 s; 2 s later the path is dead, and 5 s later the session.
-      await w.advance(16_900);
+      // A ping goes after 15 to 16 s; 2 s later the path is dead, and 5 s later the session.
+      await w.advance(17_900);
       const interrupted = changes.find(({ type }) => type === 'path');
       assert.ok(interrupted?.type === 'path' && interrupted.path === undefined, JSON.stringify(changes));
       await w.advance(8000);

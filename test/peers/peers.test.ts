@@ -5,7 +5,8 @@ import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import { type PeerId } from '../../src/core/peer-id.ts';
+import { openPeers, type Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { idOf, pair, PeersWorld, types, watch } from '../support/peers-world.ts';
@@ -130,6 +131,30 @@ describe('openPeers: connections', () => {
       stream?.reset();
       await w.close();
     }
+  });
+
+  it('notices a sleep during which the monotonic clock stood still', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const { realm, ...host } = w.net.host();
+    let asleepMs = 0;
+    const stalled = {
+      clock: realm.clock,
+      nowMs: () => realm.nowMs(),
+      random: (length: number) => realm.random(length),
+      wallMs: () => realm.wallMs() + asleepMs,
+    };
+    const other = w.net.host({ name: 'other' });
+    const alice = await w.open(0, { realm, ...host }, { realm: stalled });
+    const bob = await w.open(1, other);
+    alice.maintain(bob.id);
+    await w.run(alice.connect(bob.id));
+    await w.advance(100);
+    other.sleep();
+    asleepMs = 60_000;
+    await w.advance(9000); // Less than a heartbeat.
+    assert.notEqual(alice.list()[0]!.state, 'connected');
+    other.wake();
+    await w.close();
   });
 
   it('an idle one closes; a maintained one stays, and is dialled again when it is lost', async () => {
@@ -310,5 +335,43 @@ describe('openPeers: lists by kind', () => {
     assert.deepEqual(alice.list(), []);
     await assert.rejects(w.run(alice.connect(bob.id)), (error) => P2PError.is(error, 'refused'));
     await w.close();
+  });
+});
+
+describe('openPeers: wrong arguments', () => {
+  it('a stream takes bytes only; what is none does no harm to the session', async () => {
+    const { w, alice, bob } = await pair();
+    for (const wrong of ['text', 5, { length: 3 }]) {
+      const stream = await w.run(alice.openStream(bob.id));
+      const writer = stream.writable.getWriter();
+      await assert.rejects(writer.write(wrong as Uint8Array), /Cannot take bytes: expected a Uint8Array/);
+    }
+    assert.equal((await w.run(alice.connect(bob.id))).state, 'connected');
+    await w.close();
+  });
+
+  it('what is no PeerID is refused, and a node does not look for itself', async () => {
+    const { w, alice } = await pair();
+    for (const wrong of [5, {}, 'x', undefined] as unknown[]) {
+      assert.throws(() => alice.maintain(wrong as PeerId), /Cannot parse PeerID/);
+      assert.throws(() => alice.explain(wrong as PeerId), /Cannot parse PeerID/);
+    }
+    alice.maintain(alice.id);
+    assert.deepEqual(alice.list(), []);
+    await w.close();
+  });
+
+  it('changes of a closed node end at once', async () => {
+    const { w, alice } = await pair();
+    await w.close();
+    assert.deepEqual(await alice.changes().next(), { done: true, value: undefined });
+  });
+
+  it('options of a wrong type are refused by name', async () => {
+    for (const name of ['acceptBootstrap', 'dialBack', 'exchange', 'lan', 'banPolicy', 'mask', 'sources']) {
+      const call = async (): Promise<Peers> => openPeers({ privateKey: testKey(0), [name]: 'yes' });
+      await assert.rejects(call, new RegExp(`Cannot take ${name}`), name);
+    }
+    await assert.rejects(async () => openPeers({ privateKey: testKey(0), bind: [] }), /Cannot take bind/);
   });
 });

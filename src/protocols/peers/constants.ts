@@ -115,6 +115,8 @@ export const PROBE_ROUND_TRIPS = 3;
 export const DEAD_MS = 2000;
 export const DEAD_ROUND_TRIPS = 6;
 export const HEARTBEAT_MS = 15_000;
+/** Heartbeats that are due go out together at multiples of this. */
+export const HEARTBEAT_GRID_MS = 1000;
 /** When messages on a living path are sent again, by whether its transport promises to deliver. */
 export const RESEND_RELIABLE_MS = 3000;
 export const RESEND_RELIABLE_ROUND_TRIPS = 4;

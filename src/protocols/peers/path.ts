@@ -4,6 +4,7 @@ import { type Millis } from '../../base/machine.ts';
 import {
   DEAD_MS,
   DEAD_ROUND_TRIPS,
+  HEARTBEAT_GRID_MS,
   HEARTBEAT_MS,
   INITIAL_RTT_MS,
   LONGEST_RTT_MS,
@@ -66,6 +67,11 @@ export class Path {
   /** The measured round trip; `undefined` before one was measured. */
   get rttMs(): number | undefined {
     return this.#rttMs;
+  }
+
+  /** When a ping goes out on a quiet path: at whole seconds, so that a node with many peers wakes once for all that are due. */
+  get #beatMs(): Millis {
+    return Math.ceil((this.#heardMs + HEARTBEAT_MS) / HEARTBEAT_GRID_MS) * HEARTBEAT_GRID_MS;
   }
 
   /** When anything came on it. */
@@ -143,13 +149,13 @@ export class Path {
 
   /** When to ask it, or to give it up. @param beats - whether an idle path is asked */
   dueMs(beats: boolean): Millis {
-    if (this.#askedMs === undefined) return beats ? this.#heardMs + HEARTBEAT_MS : Infinity;
+    if (this.#askedMs === undefined) return beats ? this.#beatMs : Infinity;
     return Math.min(this.#pingMs, this.#deadMs);
   }
 
   /** What is due at `now`. */
   due(now: Millis, beats: boolean): 'ping' | 'dead' | undefined {
-    if (this.#askedMs === undefined) return beats && now >= this.#heardMs + HEARTBEAT_MS ? 'ping' : undefined;
+    if (this.#askedMs === undefined) return beats && now >= this.#beatMs ? 'ping' : undefined;
     if (now >= this.#deadMs) return 'dead';
     return now >= this.#pingMs ? 'ping' : undefined;
   }
