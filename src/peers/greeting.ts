@@ -3,6 +3,7 @@
 import { type AcceptPeer } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
+import { SourceBuckets } from '../base/token-bucket.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { DENIED, NOTICE, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
 import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
@@ -24,6 +25,12 @@ const MAX_ROUNDS = 3;
 
 /** A hello of a session that another one replaced this long ago is no late packet: its process lives. */
 const SUPERSEDED_MS = 100;
+
+/**
+ * How often a peer may begin a session: each costs memory, packets and events. A process that crashes and is started again at once
+ * stays below that.
+ */
+const BEGUN = { perSecond: 1, burst: 4, maxPeers: 4096 } as const;
 
 /** A path whose hello and welcome agree. */
 export interface GreetedPath {
@@ -69,6 +76,8 @@ export class Greeting {
   readonly #hooks: GreetingHooks;
   /** Tokens of hellos that wait for `accept`. Bounded by the gate. */
   readonly #judging = new Set<string>();
+  /** By PeerID and not in the peer, which is forgotten when its session ends. */
+  readonly #begun = new SourceBuckets(BEGUN.perSecond, BEGUN.burst, BEGUN.maxPeers);
 
   constructor(hooks: GreetingHooks) {
     this.#hooks = hooks;
@@ -192,6 +201,14 @@ export class Greeting {
   }
 
   #admit(transport: Transport, src: Addr, hello: Hello, id: PeerId): void {
+    const theirs = this.#hooks.find(id)?.session?.machine.peerSession;
+    const begins = theirs === undefined || !equalBytes(theirs, hello.session);
+    if (begins && !this.#begun.take(this.#hooks.options.realm.nowMs(), id)) {
+      // Without an answer: an honest peer repeats its hello, and gets in by that sooner than after a denial.
+      this.#hooks.counters.countDrop('peers.too_many_sessions');
+      this.#hooks.signal(src, id, 'handshakes', 'too many sessions');
+      return;
+    }
     const peer = this.#hooks.peer(id);
     let session = this.#hooks.session(peer, transport, src);
     const knowsOther = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);

@@ -12,7 +12,7 @@ import { type VirtualHost } from '../../src/net/virtual/types.ts';
 import { type PeerChange, type Peers } from '../../src/peers/index.ts';
 import { MESSAGE, PACKET } from '../../src/protocols/peers/constants.ts';
 import { decodeHello, encodeHello, type Hello } from '../../src/protocols/peers/hello.ts';
-import { encodePart, encodePing, tagOf } from '../../src/protocols/peers/packets.ts';
+import { encodeBye, encodePart, encodePing, tagOf } from '../../src/protocols/peers/packets.ts';
 import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { PeersWorld } from '../support/peers-world.ts';
@@ -189,6 +189,48 @@ describe('openPeers: hostile peers', () => {
       bob.list().map(({ id }) => id),
       [alice.id],
     );
+    await w.close();
+  });
+
+  it('thousands of sessions a second of one peer, also ended with a bye: few begin, and it may begin one again later', async () => {
+    for (const endsThem of [false, true]) {
+      const { w, bob, alice } = await victim();
+      const mallory = await Mallory.open(w, 66, bob);
+      const changes = watch(bob);
+      for (let slice = 0; slice < 20; slice++) {
+        for (let i = 0; i < 100; i++) {
+          mallory.forget();
+          mallory.greet({ kind: 'client' });
+          if (endsThem) mallory.say(encodeBye(mallory.tag, 0, 'bye'));
+        }
+        await w.advance(50);
+      }
+      const begun = changes.filter(({ type }) => type === 'connected').length;
+      assert.ok(begun >= 1 && begun <= 6, `${begun} sessions`);
+      assert.ok(bob.counters.drops.get('peers.too_many_sessions')! > 1900);
+      assert.ok(changes.some((change) => change.type === 'attack' && change.signal === 'handshakes'));
+      await w.run(alice.ask(bob.id, encodeText('still there?')));
+      await w.advance(2000);
+      mallory.forget();
+      mallory.welcome = undefined;
+      mallory.greet({ kind: 'client' });
+      await w.advance(500);
+      assert.deepEqual(mallory.welcome!.known, mallory.session);
+      await w.run(mallory.close());
+      await w.close();
+    }
+  });
+
+  it('an honest peer that restarts again and again gets in each time', async () => {
+    const { w, bob } = await victim();
+    const host = w.net.host();
+    for (let i = 0; i < 10; i++) {
+      const began = w.realm.nowMs();
+      const carol = await w.open(5, host, { transports: ['tcp'], exchange: false });
+      await w.run(carol.ask(bob.id, encodeText('again'), { timeoutMs: 10_000 }));
+      assert.ok(w.realm.nowMs() - began < 3000, `start ${i} took ${w.realm.nowMs() - began} ms`);
+      await w.run(carol.close());
+    }
     await w.close();
   });
 
