@@ -41,7 +41,7 @@ export type PeerChange =
   /** A peer that is wanted could not be reached; `explain` says more. */
   | { readonly type: 'unreachable'; readonly id: PeerId; readonly reason: string };
 
-/** Changes from now on; leaving the loop ends it. */
+/** Changes from now on, after the faults of the opening for the first loop; leaving the loop ends it. */
 export interface PeerChanges extends AsyncIterableIterator<PeerChange, undefined>, AsyncDisposable {
   /** Changes that were dropped because more than 1024 waited for the loop. */
   readonly dropped: number;

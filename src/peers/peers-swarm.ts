@@ -42,6 +42,8 @@ const CONNECT_TIMEOUT_MS = 30_000;
 const LINGER_MS = 300;
 /** How long peers may take to move to another port of this node. */
 const MOVE_LINGER_MS = 10_000;
+/** Faults that wait for the first loop over changes; later ones are dropped, since the first say what is wrong. */
+const MAX_EARLY_FAULTS = 16;
 
 export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   readonly id: PeerId;
@@ -57,6 +59,8 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   readonly #pending: Waits;
   #exchange: Exchange | undefined;
   readonly #queues = new Set<ChangeQueue>(); // Bounded by the loops of the program.
+  /** Faults for the first loop: those of the opening come before the program has this object. Bounded by MAX_EARLY_FAULTS. */
+  #earlyFaults: PeerChange[] | undefined = [];
   readonly #watching: Disposable;
   #tick: Timer;
   #onStream: ((stream: PeerStream) => void | Promise<void>) | undefined;
@@ -141,7 +145,9 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   /** Something that this node uses does not work. */
   fault(source: string, text: string): void {
-    this.#changed({ type: 'fault', source, text });
+    const change: PeerChange = { type: 'fault', source, text };
+    if (this.#earlyFaults !== undefined && this.#earlyFaults.length < MAX_EARLY_FAULTS) this.#earlyFaults.push(change);
+    this.#changed(change);
   }
 
   get ready(): Promise<BootstrapResult> {
@@ -198,6 +204,8 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   changes(): PeerChanges {
     const queue = new ChangeQueue((left) => void this.#queues.delete(left));
+    for (const fault of this.#earlyFaults ?? []) queue.push(fault);
+    this.#earlyFaults = undefined;
     if (this.#isFinished) queue.end();
     else this.#queues.add(queue);
     return queue;

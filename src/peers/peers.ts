@@ -87,7 +87,10 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   inspect(): Inspection;
   /** All peers that are connected, or that somebody waits for. */
   list(): readonly PeerInfo[];
-  /** What happens to peers, from now on. */
+  /**
+   * What happens to peers, from now on. The first call begins with the faults (at most 16) since the opening, such as a cache file that
+   * is corrupt or in use by another process: nobody could hear of them before.
+   */
   changes(): PeerChanges;
   /** Why a peer is connected as it is, or not at all. */
   explain(peer: PeerId | PeerAddr): PeerExplanation;

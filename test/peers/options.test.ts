@@ -216,3 +216,29 @@ describe('openPeers and hostile contacts', () => {
     await w.close();
   });
 });
+
+describe('openPeers with a cache file that cannot be used', () => {
+  it('reports the fault as the first change of the first loop, and once', { timeout: 20_000 }, async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'shoal-cache-'));
+    const cache = path.join(folder, 'peers.json');
+    await writeFile(cache, 'no cache');
+    const options = { privateKey: testKey(1), bind: '127.0.0.1:0', transports: ['tcp'], minPeers: 0, cache } as const;
+    try {
+      await using first = await openPeers(options);
+      const changes = first.changes();
+      const { value } = await changes.next();
+      assert.ok(value?.type === 'fault' && value.source === 'cache', JSON.stringify(value));
+      assert.match(value.text, /corrupt-1/);
+      await using later = first.changes();
+      first.ban('192.0.2.1');
+      assert.equal((await later.next()).value?.type, 'lists');
+      assert.equal((await changes.next()).value?.type, 'lists');
+      // The cache belongs to the first one now.
+      await using second = await openPeers({ ...options, privateKey: testKey(2) });
+      const inUse = (await second.changes().next()).value;
+      assert.ok(inUse?.type === 'fault' && inUse.source === 'cache', JSON.stringify(inUse));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
