@@ -34,7 +34,7 @@ import { type PeerStream } from './session-streams.ts';
 import { Transport, type OpenedTransport } from './transport.ts';
 
 /** How often the clock is looked at for a sleep of the host. */
-const TICK_MS = 5000;
+const TICK_MS = 1000;
 /** A tick that comes so late means that the host slept. */
 const SLEPT_MS = 3000;
 const CONNECT_TIMEOUT_MS = 30_000;

@@ -151,7 +151,7 @@ describe('openPeers: connections', () => {
     await w.advance(100);
     other.sleep();
     asleepMs = 60_000;
-    await w.advance(9000); // Less than a heartbeat.
+    await w.advance(6000); // Less than a heartbeat.
     assert.notEqual(alice.list()[0]!.state, 'connected');
     other.wake();
     await w.close();

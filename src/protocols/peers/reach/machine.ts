@@ -46,6 +46,8 @@ const MAX_ADDR_CHARACTERS = 512;
 const LEADS_ELSEWHERE: ReadonlySet<FailureReason> = new Set(['wrong_key', 'wrong_network', 'self', 'version']);
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 60_000;
+/** The longest pause after a lost path while somebody waits for the peer: less than what a session waits for its next path. */
+const MAX_WAITED_PAUSE_MS = 4000;
 const MAX_TIME_MS = 86_400_000;
 
 /** What `want` returns; `unwant` takes it back. */
@@ -271,7 +273,8 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     }
     // The first loss is followed by a dial at once; a peer that accepts and closes again meets growing pauses.
     entry.isSeeking = false;
-    entry.nextRoundMs = entry.flaps <= 1 ? now : now + this.#pauseMs(entry, entry.flaps - 1);
+    const pauseMs = entry.flaps <= 1 ? 0 : this.#pauseMs(entry, entry.flaps - 1);
+    entry.nextRoundMs = now + (entry.wants > 0 ? Math.min(pauseMs, MAX_WAITED_PAUSE_MS) : pauseMs);
     this.#advance(entry);
   }
 

@@ -133,6 +133,20 @@ describe('a maintained peer', () => {
     assert.ok(dials >= 5 && dials <= 20, `${dials} dials in 300 s`);
   });
 
+  it('that closes soon is dialled within seconds while somebody waits for it', () => {
+    const world = new ReachWorld(() => open(1));
+    world.machine.candidate(0, ALICE, candidate('198.51.100.1:4000'));
+    world.machine.want(0, ALICE);
+    world.advance(1000);
+    const before = world.dials.length;
+    for (let second = 0; second < 300; second++) {
+      world.machine.disconnected(world.nowMs, ALICE, 'flaps');
+      world.advance(1000);
+    }
+    const dials = world.dials.length - before;
+    assert.ok(dials >= 60 && dials <= 150, `${dials} dials in 300 s`);
+  });
+
   it('is tried for ever, also when it becomes one while a late candidate is tried', () => {
     const world = new ReachWorld(() => failing('refused', 2000));
     world.machine.want(0, ALICE);
