@@ -22,8 +22,9 @@ import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
 import { RESOLVED, rejection } from '../runtime/promises.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
+import { clockOf } from '../runtime/system-realm.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
-import { type KeyedAddr, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
+import { type KeyedAddr, type PeerSession, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
 import { type PeerConnections } from './connections.ts';
 import { SelfCalls } from './self-calls.ts';
 
@@ -158,7 +159,7 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Rec
         if (failed !== undefined) wait.reject(failed);
         return undo;
       }
-      const waiting = this.#sessions.withSession(dst, wait.reject, (found) => {
+      const waiting = this.#withSession(dst, expiresMs, wait.reject, (found) => {
         began = true;
         const taken = found.tell(payload, (error) => settle!(error), options?.priority, expiresMs);
         if (taken === true) wait.resolve();
@@ -194,7 +195,7 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Rec
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS, sent }, (wait) => {
       if (dst.id === this.#parts.id) return this.#self.ask(dst, request, maxResponseBytes, wait);
       let undo: (() => void) | undefined;
-      const waiting = this.#sessions.withSession(dst, wait.reject, (session) => {
+      const waiting = this.#withSession(dst, expiresMs, wait.reject, (session) => {
         began = true;
         const settle = (result: Bytes | P2PError): void => {
           if (result instanceof P2PError) wait.reject(result);
@@ -327,6 +328,33 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Rec
   /** When a message is not worth sending any more, on the realm's clock. */
   #expiryOf(options: CallOptions | undefined): number | undefined {
     return options?.expiresMs === undefined ? undefined : this.realm.nowMs() + options.expiresMs;
+  }
+
+  /** As `withSession` of the sessions; what expires before there is one fails. */
+  #withSession(
+    dst: A,
+    expiresMs: number | undefined,
+    fail: (error: P2PError) => void,
+    use: (session: PeerSession) => void,
+  ): () => void {
+    if (expiresMs === undefined) return this.#sessions.withSession(dst, fail, use);
+    const timer = clockOf(this.realm).setTimer(expiresMs, () => {
+      undo();
+      fail(
+        new P2PError('timeout', 'local', `Cannot reach ${dst.text}: the message expired before it was sent`, {
+          sent: 'no',
+        }),
+      );
+    });
+    const waiting = this.#sessions.withSession(dst, fail, (session) => {
+      timer.cancel();
+      use(session);
+    });
+    const undo = (): void => {
+      timer.cancel();
+      waiting();
+    };
+    return undo;
   }
 
   /** Calls `act` asynchronously, unless the swarm has closed by then. */

@@ -339,6 +339,23 @@ describe('openPeers: lists by kind', () => {
 });
 
 describe('openPeers: wrong arguments', () => {
+  it('what expires before there is a connection fails then, and was not sent', async () => {
+    const { w, alice } = await pair();
+    const away = w.net.host();
+    const carol = await w.open(5, away);
+    away.sleep();
+    const began = w.realm.nowMs();
+    for (const call of [
+      () => alice.tell(carol.id, encodeText('a'), { expiresMs: 200 }),
+      () => alice.ask(carol.id, encodeText('a'), { expiresMs: 200 }),
+    ]) {
+      await assert.rejects(w.run<unknown>(call()), (error) => P2PError.is(error, 'timeout') && error.sent === 'no');
+    }
+    assert.ok(w.realm.nowMs() - began <= 500);
+    away.wake();
+    await w.close();
+  });
+
   it('a stream takes bytes only; what is none does no harm to the session', async () => {
     const { w, alice, bob } = await pair();
     for (const wrong of ['text', 5, { length: 3 }]) {
