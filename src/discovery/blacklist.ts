@@ -14,7 +14,7 @@ const MAX_ENTRIES = 65_536;
  * Makes a test whether a candidate is on a list.
  *
  * @param entries - PeerIDs, IPs, prefixes (`192.0.2.0/24`) and addresses (`192.0.2.1:4000`, `<PeerID>@192.0.2.1:4000`).
- * @throws {TypeError} for an entry that is none of these. @throws {RangeError} for more than 65 536 entries.
+ * @throws {TypeError} for any other entry. @throws {RangeError} for more than 65 536 entries.
  */
 export function blacklistOf(entries: readonly string[]): (candidate: Pick<Candidate, 'id' | 'addr'>) => boolean {
   if (!Array.isArray(entries)) {

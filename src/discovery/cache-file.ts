@@ -4,7 +4,7 @@
  * - The file is replaced as a whole: a temporary file, `fsync`, `rename`, `fsync` of the folder. A process that is killed
  *   at any point leaves the old file or the new one.
  * - The part of a network name belongs to one process, which holds `<file>.<hash of the name>.lock` for as long as its cache is
- *   open. Whoever replaces the file, with parts of several networks, holds `<file>.lock` for that moment.
+ *   open. A process that replaces the file, with parts of several networks, holds `<file>.lock` for that moment.
  * - A lock whose process has ended is taken over. A lock of another machine, or of a container, counts as ended, since
  *   nobody can look there: two of them on one file each keep it whole, but may drop what the other has just saved.
  */

@@ -13,7 +13,7 @@ export interface LanOptions {
   /** The node's key, which signs what it announces. */
   readonly privateKey: PrivateKey;
   /**
-   * Only nodes with the same name see each other; whoever does not know it cannot read what is sent. 1 to 255 bytes of
+   * Only nodes with the same name see each other; nodes that do not know it cannot read what is sent. 1 to 255 bytes of
    * UTF-8.
    */
   readonly networkName: string;

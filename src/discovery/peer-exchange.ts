@@ -87,7 +87,7 @@ export function peerExchange<A extends Addr>(swarm: AskSwarm<A>, options: PeerEx
   return new Exchange(swarm, options);
 }
 
-/** Faults of an address at which a peer is: it is no victim of whoever claimed it, and may be tried for that peer. */
+/** Faults of an address at which a peer is: the peer that claimed it did not choose a victim, and may be tried for that peer. */
 const ANSWERED: ReadonlySet<CandidateFault> = new Set<CandidateFault>(['denied', 'wrong_network', 'wrong_key']);
 
 /** The time limit of a probe. */

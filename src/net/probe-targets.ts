@@ -2,7 +2,7 @@
  * Decides which addresses may be tried. A claim by somebody else does not prove that its author is there: it may name a
  * victim. So some addresses are never tried because of a claim, and the others once, at a limited rate.
  *
- * This is the one place with that rule. Whoever dials because of a candidate asks it before each attempt.
+ * This is the one place with that rule. Code that dials because of a candidate asks it before each attempt.
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';

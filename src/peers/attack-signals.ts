@@ -17,7 +17,7 @@ export interface AttackEvent {
   /** A PeerID, an IPv4 address, or a /64 of IPv6: what `PeerLists.ban` takes. */
   readonly source: string;
   readonly signal: AttackSignal;
-  /** Whether the source is certain. Whoever bans an IP that is not lets others choose who is banned. */
+  /** Whether the source is certain. A program that bans an uncertain IP lets others choose who is banned. */
   readonly isProven: boolean;
   /** Observations since `firstMs`. */
   readonly count: number;

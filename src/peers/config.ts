@@ -47,7 +47,7 @@ export interface PeersConfig {
   readonly acceptBootstrap?: boolean | undefined;
   /** The file of the peer cache. */
   readonly cache?: string | undefined;
-  /** Addresses and names to begin with: `PeerID@host:port` or `host:port`. */
+  /** Addresses and names to begin with: `PeerID@host:port`. One without a PeerID is taken, but cannot be dialled. */
   readonly contacts?: readonly string[] | undefined;
   readonly fallbackAfterMs?: number | undefined;
   readonly minPeers?: number | undefined;

@@ -176,7 +176,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       return () => {};
     }
     const peer = this.#peers.add(dst.id);
-    // Whoever wants this peer itself is not turned away as one that looks for anybody.
+    // A node that wants this peer itself is not refused like one that looks for any peer.
     peer.intent = peer.waiters.size === 0 || intent === 'connect' ? intent : peer.intent;
     const waiter: PeerWaiter = { use, fail };
     peer.waiters.add(waiter);

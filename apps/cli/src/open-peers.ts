@@ -33,7 +33,7 @@ export type PeersExtras = Pick<
 /** For commands that know whom they want: they look for nobody else, and are nobody to begin with. */
 export const APART = { minPeers: 0, acceptBootstrap: false } as const;
 
-/** The options of the command line come before those of the file. @throws {Failure} for a file that is none. */
+/** The options of the command line come before those of the file. @throws {Failure} when the file is no configuration. */
 export async function openPeersOf(
   { realm, interrupt, output }: CommandContext,
   options: PeersCommandOptions,

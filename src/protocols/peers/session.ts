@@ -300,7 +300,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       case 'ping':
       case 'pong':
       case 'select':
-        // Whoever asks an idle path wants the session to stay.
+        // A peer that asks an idle path wants the session to stay.
         if (packet.type === 'ping') this.#receiver.receivedMs = now;
         this.paths.handle(now, path, packet);
         return;

@@ -1,5 +1,5 @@
 /**
- * One peer of the demo network. Whoever connects is greeted, and kept: a peer that was lost is found again by its PeerID. It sends
+ * One peer of the demo network. A peer that connects is greeted, and kept: a peer that was lost is found again by its PeerID. It sends
  * tells and asks to all that are there, and counts what arrives.
  */
 

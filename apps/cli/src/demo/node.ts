@@ -41,7 +41,7 @@ function networkOf(lanPort: number): string {
   return `shoal demo ${lanPort}`;
 }
 
-/** The port in the address of a demo; `undefined` when it is none. */
+/** The port in the address of a demo; `undefined` when it is no such address. */
 export function lanPortOf(addr: string): number | undefined {
   const place = parseSocketAddress(addr);
   return place?.ip === BROADCAST && place.port !== 0 ? place.port : undefined;
