@@ -37,7 +37,9 @@ describe('shoal demo', () => {
     assert.equal(summary['lost'], 0);
     const [tells, asks] = [numbers(summary['tells']), numbers(summary['asks'])];
     assert(tells['received']! > 100);
-    assert(tells['received']! <= tells['sent']! && tells['echoed']! <= tells['sent']!);
+    // More may be received than sent: what the killed one sent after its last report is in no figure.
+    assert(tells['echoed']! <= tells['sent']!);
+    assert.equal(summary['repeated'], 0);
     assert(asks['answered']! + asks['failed']! <= asks['sent']!);
     assert.equal(numbers(summary['messages'])['sent'], tells['sent']! + asks['sent']!);
     assert(Number(numbers(summary['tellEchoMs'])['medianMs']) > 0);
