@@ -39,6 +39,7 @@ import {
   encodeDialBackNonce,
   encodeDialBackRequest,
 } from '../src/protocols/reachability/dial-back.ts';
+import { decodePunchOffer } from '../src/protocols/punch/offer.ts';
 import { StunClient } from '../src/protocols/stun/client.ts';
 import { checkIntegrity, decodeStun, encodeStun } from '../src/protocols/stun/message.ts';
 import { answerStun } from '../src/protocols/stun/server.ts';
@@ -54,6 +55,7 @@ import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-me
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 import { feedPeersSession, peersPackets } from './peers-packets.ts';
+import { feedPunch, punchMessages, punchOffers } from './punch-messages.ts';
 import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
 
 const stunServer = { ip: '192.0.2.1', port: 3478 };
@@ -304,6 +306,8 @@ export const DECODERS: readonly Target[] = [
     },
   },
   { name: 'dial-back requests', seeds: [dialBack], feed: (input) => void decodeDialBackRequest(input) },
+  { name: 'punch offers', seeds: punchOffers, feed: (input) => void decodePunchOffer(input) },
+  { name: 'punch messages', seeds: punchMessages, feed: feedPunch, oneIn: 10 },
   { name: 'UDP addresses', seeds: endpoints, feed: parsing(parseUdpAddr) },
   { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },
   { name: 'QUIC addresses', seeds: peers, feed: parsing((text) => parseQuicAddr(text, parseUdpAddr)) },

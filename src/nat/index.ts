@@ -17,6 +17,9 @@ export { observing, type ObservingOptions, type ObservingSwarm } from './observi
 export { type ObserveOptions } from './stun-handler.ts';
 export { type Observer, type ObserverOptions, openObserver } from './observer.ts';
 export { type FilteringBehavior, type NatReport, type ObserverOutcome, type PathReport } from './path-report.ts';
+export { type DatagramFilter, punching, type PunchingNetwork, type PunchingSocket } from './punch/punching.ts';
+export { type PunchedPath, type Puncher, type PunchOptions } from './punch/puncher.ts';
+export { udpPuncher, type UdpPuncher, type UdpPuncherOptions } from './punch/udp-puncher.ts';
 export { natReport, type NatReportOptions } from './report.ts';
 export { askStunOverTcp, type StunTcpAnswer, type StunTcpOptions } from './stun-tcp.ts';
 export { type DialBackTransport } from '../protocols/reachability/dial-back.ts';
@@ -30,4 +33,11 @@ export {
   type PortAllocation,
 } from '../protocols/reachability/observed-addresses.ts';
 export { type Certainty } from '../protocols/reachability/votes.ts';
+export {
+  decodePunchOffer,
+  encodePunchOffer,
+  MAX_PUNCH_ADDRS,
+  type PunchOffer,
+  type PunchPorts,
+} from '../protocols/punch/offer.ts';
 export { type StunAnswer } from '../protocols/stun/client.ts';

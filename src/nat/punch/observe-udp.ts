@@ -1,0 +1,148 @@
+/** Under which addresses a UDP socket is seen, and how its NAT gives out ports: what an offer says. */
+
+import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
+import { sourceOf } from '../../base/source-shares.ts';
+import { type Realm } from '../../core/realm.ts';
+import { type DatagramSocket } from '../../net/network.ts';
+import { type PunchPorts } from '../../protocols/punch/offer.ts';
+import { type Observation, ObservedAddresses } from '../../protocols/reachability/observed-addresses.ts';
+import { mostCommon } from '../../protocols/reachability/votes.ts';
+import { clockOf } from '../../runtime/system-realm.ts';
+import { StunAsker } from '../stun-asker.ts';
+
+/** What observers have said of a socket. */
+export interface ObservedSocket {
+  /** IPv4 first. With random ports several of them. */
+  readonly addrs: readonly SocketAddress[];
+  /** Of IPv4. */
+  readonly ports: PunchPorts;
+  readonly next: { readonly port: number; readonly delta: number } | undefined;
+}
+
+/** How a socket is observed. */
+export interface ObserveSocketOptions {
+  readonly realm: Realm;
+  readonly asker: StunAsker;
+  readonly observers: readonly SocketAddress[];
+  /** The addresses of the socket itself. */
+  readonly local: readonly SocketAddress[];
+  /** Another socket beside it. */
+  readonly bindAnother: () => Promise<DatagramSocket>;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+}
+
+/** Observers that are asked: as many as make a verdict proven. */
+const MAX_IPV4_OBSERVERS = 3;
+const MAX_IPV6_OBSERVERS = 1;
+/** After the first answer, those that are slower than this are not waited for. */
+const PATIENCE_MS = 250;
+/** Fresh sockets that show how ports follow each other. */
+const FRESH_SOCKETS = 2;
+/** A new mapping may be as far from the last one: others behind the NAT make mappings in between. */
+const MAX_STEP = 16;
+/** Addresses that show the range of random ports. */
+const MAX_SAMPLES = 4;
+
+/** Asks observers, and again with fresh sockets where the port depends on the destination. */
+export async function observeSocket(options: ObserveSocketOptions): Promise<ObservedSocket> {
+  const { asker, observers, local, realm } = options;
+  const chosen = [...pick(observers, 4, MAX_IPV4_OBSERVERS), ...pick(observers, 6, MAX_IPV6_OBSERVERS)];
+  const observed = await gather(
+    options,
+    chosen.map((server) => ask(options, asker, server)),
+  );
+  const v6 = observed.find(({ mapped }) => ipVersion(mapped.ip) === 6)?.mapped;
+  const v4 = observed.filter(({ mapped }) => ipVersion(mapped.ip) === 4);
+  const rest = v6 === undefined ? [] : [v6];
+  const [first] = v4;
+  if (first === undefined) return { addrs: rest, ports: 'unknown', next: undefined };
+  const steady = steadyAddress(realm.nowMs(), v4, local);
+  if (steady !== undefined) return { addrs: [steady, ...rest], ports: 'steady', next: undefined };
+  const fresh = await sample(options, first.observer);
+  const all = [...v4.map(({ mapped }) => mapped), ...fresh];
+  const samples = all.filter(({ ip }) => ip === (fresh[0] ?? first.mapped).ip).slice(-MAX_SAMPLES);
+  const next = nextPort(samples.map(({ port }) => port));
+  return { addrs: [...samples, ...rest], ports: next === undefined ? 'random' : 'sequential', next };
+}
+
+/** Observers of a family, of different networks as long as there are such. */
+function pick(observers: readonly SocketAddress[], family: 4 | 6, count: number): readonly SocketAddress[] {
+  const ofFamily = observers.filter(({ ip }) => ipVersion(ip) === family);
+  const networks = new Set<string>();
+  const first: SocketAddress[] = [];
+  const others: SocketAddress[] = [];
+  for (const observer of ofFamily) {
+    const network = sourceOf(observer.ip);
+    (networks.has(network) ? others : first).push(observer);
+    networks.add(network);
+  }
+  return [...first, ...others].slice(0, count);
+}
+
+type Asked = Promise<Observation | undefined>;
+
+function ask({ timeoutMs, signal }: ObserveSocketOptions, asker: StunAsker, observer: SocketAddress): Asked {
+  return asker.ask(observer, { timeoutMs, signal }).then(
+    ({ mapped }) => ({ observer, mapped }),
+    () => undefined,
+  );
+}
+
+/** The answers in the order of the questions: all of them, or those that came in time. */
+function gather({ realm }: ObserveSocketOptions, asked: readonly Asked[]): Promise<readonly Observation[]> {
+  const answers: (Observation | undefined)[] = asked.map(() => undefined);
+  let open = asked.length;
+  return new Promise((resolve) => {
+    const finish = (): void => resolve(answers.filter((one) => one !== undefined));
+    if (open === 0) finish();
+    for (const [i, one] of asked.entries()) {
+      void one.then((answer) => {
+        const isFirst = answer !== undefined && answers.every((other) => other === undefined);
+        answers[i] = answer;
+        if (--open === 0) finish();
+        else if (isFirst) clockOf(realm).setTimer(realm.nowMs() + PATIENCE_MS, finish, { background: true });
+      });
+    }
+  });
+}
+
+/** The address that all destinations see; `undefined` when they see different ones. One observer is believed. */
+function steadyAddress(
+  now: number,
+  observed: readonly Observation[],
+  local: readonly SocketAddress[],
+): SocketAddress | undefined {
+  const texts = new Set(observed.map(({ mapped }) => formatSocketAddress(mapped.ip, mapped.port)));
+  if (texts.size === 1) return observed[0]!.mapped;
+  const addresses = new ObservedAddresses();
+  for (const one of observed) addresses.note(now, one);
+  const behavior = addresses.mapping(now, 4, local)?.behavior;
+  const verdict = addresses.address(now, 4);
+  const isSteady = behavior === 'none' || behavior === 'endpoint-independent';
+  return isSteady && verdict?.port !== undefined ? { ip: verdict.ip, port: verdict.port } : undefined;
+}
+
+/** As what fresh sockets are seen, in the order in which they asked. */
+async function sample(options: ObserveSocketOptions, observer: SocketAddress): Promise<readonly SocketAddress[]> {
+  const sockets = await Promise.all(Array.from({ length: FRESH_SOCKETS }, () => options.bindAnother()));
+  const asked = sockets.map((socket) => {
+    const asker = new StunAsker(options.realm, ({ to, bytes }) => socket.send(bytes, to.ip, to.port));
+    socket.sink = { onDatagram: (payload, ip, port) => void asker.handleDatagram({ ip, port }, payload) };
+    return ask(options, asker, observer).finally(() => asker.close());
+  });
+  const answers = await gather(options, asked);
+  await Promise.all(sockets.map((socket) => socket.close()));
+  return answers.map(({ mapped }) => mapped);
+}
+
+/** The port of the next mapping, when ports follow each other. Questions may overtake each other, so the order is that of the ports. */
+function nextPort(ports: readonly number[]): { readonly port: number; readonly delta: number } | undefined {
+  const sorted = [...new Set(ports)].toSorted((a, b) => a - b);
+  if (sorted.length < 3) return undefined;
+  const steps = sorted.slice(1).map((port, i) => port - sorted[i]!);
+  const [step, count] = mostCommon(steps);
+  if (step > MAX_STEP || 2 * count <= steps.length) return undefined;
+  const isFalling = ports[0]! > ports.at(-1)!;
+  return isFalling ? { port: sorted[0]! - step, delta: -step } : { port: sorted.at(-1)! + step, delta: step };
+}
