@@ -50,6 +50,7 @@ import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/net/socket-address.ts';
 import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
+import { feedRelay, relaySeeds } from './relay-messages.ts';
 import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
@@ -305,6 +306,7 @@ export const DECODERS: readonly Target[] = [
       for (let next = reader.next(); next !== undefined && next !== 'malformed'; next = reader.next());
     },
   },
+  { name: 'relay messages', seeds: relaySeeds, feed: feedRelay, oneIn: 4 },
   { name: 'dial-back requests', seeds: [dialBack], feed: (input) => void decodeDialBackRequest(input) },
   { name: 'punch offers', seeds: punchOffers, feed: (input) => void decodePunchOffer(input) },
   { name: 'punch messages', seeds: punchMessages, feed: feedPunch, oneIn: 10 },

@@ -17,12 +17,13 @@ export class TokenBucket {
     this.#atMs = now;
   }
 
-  /** Takes one token, if there is one. */
-  take(now: Millis): boolean {
+  /** Takes `count` tokens, if there are as many. With a rate of Infinity there always are. */
+  take(now: Millis, count = 1): boolean {
+    if (this.#perMs === Infinity) return true;
     this.#tokens = Math.min(this.#capacity, this.#tokens + (now - this.#atMs) * this.#perMs);
     this.#atMs = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
     return true;
   }
 }
@@ -49,8 +50,8 @@ export class SourceBuckets {
     return this.#buckets.size;
   }
 
-  /** Takes one token of a source, if it has one. */
-  take(now: Millis, source: string): boolean {
+  /** Takes `count` tokens of a source, if it has as many. */
+  take(now: Millis, source: string, count = 1): boolean {
     let bucket = this.#buckets.get(source);
     if (bucket !== undefined) this.#buckets.delete(source);
     else {
@@ -58,6 +59,6 @@ export class SourceBuckets {
       if (this.#buckets.size >= this.#maxSources) this.#buckets.delete(this.#buckets.keys().next().value!);
     }
     this.#buckets.set(source, bucket);
-    return bucket.take(now);
+    return bucket.take(now, count);
   }
 }

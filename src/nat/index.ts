@@ -20,6 +20,18 @@ export { type FilteringBehavior, type NatReport, type ObserverOutcome, type Path
 export { type DatagramFilter, punching, type PunchingNetwork, type PunchingSocket } from './punch/punching.ts';
 export { type PunchedPath, type Puncher, type PunchOptions } from './punch/puncher.ts';
 export { udpPuncher, type UdpPuncher, type UdpPuncherOptions } from './punch/udp-puncher.ts';
+export { type RelayAddr, relayAddr, relayOf } from './relay-address.ts';
+export {
+  type RelayBudgets,
+  type RelayPeer,
+  type RelayService,
+  type RelayServiceOptions,
+  serveRelay,
+} from './relay-service.ts';
+export { type RelayReservation } from './relay-link.ts';
+export { relaySwarm, type RelaySwarm, type RelaySwarmOptions } from './relay-swarm.ts';
+export { type RelayLoss } from '../protocols/relay/client.ts';
+export { type RelayRefusal } from '../protocols/relay/messages.ts';
 export { natReport, type NatReportOptions } from './report.ts';
 export { askStunOverTcp, type StunTcpAnswer, type StunTcpOptions } from './stun-tcp.ts';
 export { type DialBackTransport } from '../protocols/reachability/dial-back.ts';

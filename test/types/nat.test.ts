@@ -7,8 +7,15 @@ import {
   type NatReport,
   observing,
   type ObservingSwarm,
+  type RelayAddr,
+  relaySwarm,
+  type RelaySwarm,
+  serveRelay,
   type StunAnswer,
 } from 'shoal/nat';
+import { generateKey } from 'shoal/keys';
+import { createMemoryRealm, type MemoryAddr } from 'shoal/memory';
+import { p2pke, type P2pkeAddr } from 'shoal/p2pke';
 import { openUdpSwarm, type UdpAddr } from 'shoal/udp';
 
 const same = <T>(value: T): T => value;
@@ -22,6 +29,19 @@ describe('types of shoal/nat', () => {
     // @ts-expect-error observers are addresses or texts
     const wrong = (): unknown => swarm.observe(5);
     assert.equal(typeof ask, typeof wrong);
+  });
+
+  it('a swarm through relays has addresses that name the relay, and needs a swarm that authenticates', async () => {
+    const realm = createMemoryRealm();
+    const secure = p2pke(realm.swarm(), { privateKey: generateKey() });
+    const through = relaySwarm(secure, { keepInner: true });
+    same<RelaySwarm<P2pkeAddr<MemoryAddr>>>(through);
+    same<Swarm<RelayAddr<P2pkeAddr<MemoryAddr>>>>(through);
+    // @ts-expect-error nobody proves who is behind a UDP address
+    assert.throws(() => serveRelay(realm.swarm()), TypeError);
+    // @ts-expect-error a budget is a number
+    assert.throws(() => serveRelay(realm.secureSwarm(generateKey().publicKey), { maxPeers: '5' }), TypeError);
+    await secure.close();
   });
 
   it('reports and proofs are plain data', async () => {
