@@ -1,6 +1,7 @@
 /** Two hosts behind NATs of a virtual internet, with observers, that punch. */
 
 import { type SocketAddress } from '../../src/base/ip.ts';
+import { P2PError } from '../../src/core/errors.ts';
 import { type Swarm } from '../../src/core/swarm.ts';
 import {
   openObserver,
@@ -98,6 +99,27 @@ export class PunchWorld {
     const early = initiator.puncher.punch(offers[0], offers[1], { side: 'initiator', rttMs, proven: ips(responder) });
     const paths = await this.run(Promise.all([early, late]));
     return { offers, paths };
+  }
+
+  /** A punch that must fail: its error, what the initiator or the responder has sent for it, and how long it took. */
+  async fails(
+    initiator: PunchHost,
+    responder: PunchHost,
+  ): Promise<{ readonly error: P2PError; readonly sent: number; readonly tookMs: number }> {
+    const offers = await this.run(Promise.all([initiator.puncher.offer(), responder.puncher.offer()]));
+    const sent = (): number => initiator.host.counters.sent + responder.host.counters.sent;
+    const [before, startMs] = [sent(), this.nowMs];
+    const punches = [
+      responder.puncher.punch(offers[1], offers[0], { side: 'responder', proven: [initiator.nat?.ip ?? ''] }),
+      initiator.puncher.punch(offers[0], offers[1], { side: 'initiator', proven: [responder.nat?.ip ?? ''] }),
+    ];
+    const error: unknown = await this.run(
+      Promise.any(punches.map((punch) => punch.then(Promise.reject.bind(Promise), (reason: unknown) => reason))),
+    );
+    const tookMs = this.nowMs - startMs;
+    await this.run(Promise.allSettled(punches));
+    if (!P2PError.is(error)) throw new Error('The punch has not failed', { cause: error });
+    return { error, sent: sent() - before, tookMs };
   }
 
   /** Whether what the swarms send by the paths arrives. */

@@ -35,23 +35,24 @@ export interface ObserveSocketOptions {
 /** Observers that are asked: as many as make a verdict proven. */
 const MAX_IPV4_OBSERVERS = 3;
 const MAX_IPV6_OBSERVERS = 1;
-/** After the first answer, those that are slower than this are not waited for. */
-const PATIENCE_MS = 250;
+/** Those that answer so long after the first or the second one are not waited for: time for two repetitions, and for one. */
+const PATIENCE_MS: readonly number[] = [700, 250];
 /** Fresh sockets that show how ports follow each other. */
-const FRESH_SOCKETS = 2;
+const FRESH_SOCKETS = 3;
 /** A new mapping may be as far from the last one: others behind the NAT make mappings in between. */
 const MAX_STEP = 16;
 /** Addresses that show the range of random ports. */
-const MAX_SAMPLES = 4;
+const MAX_SAMPLES = 5;
 
 /** Asks observers, and again with fresh sockets where the port depends on the destination. */
 export async function observeSocket(options: ObserveSocketOptions): Promise<ObservedSocket> {
   const { asker, observers, local, realm } = options;
   const chosen = [...pick(observers, 4, MAX_IPV4_OBSERVERS), ...pick(observers, 6, MAX_IPV6_OBSERVERS)];
-  const observed = await gather(
+  const asked = await gather(
     options,
     chosen.map((server) => ask(options, asker, server)),
   );
+  const observed = asked.filter((one) => one !== undefined);
   const v6 = observed.find(({ mapped }) => ipVersion(mapped.ip) === 6)?.mapped;
   const v4 = observed.filter(({ mapped }) => ipVersion(mapped.ip) === 4);
   const rest = v6 === undefined ? [] : [v6];
@@ -60,9 +61,13 @@ export async function observeSocket(options: ObserveSocketOptions): Promise<Obse
   const steady = steadyAddress(realm.nowMs(), v4, local);
   if (steady !== undefined) return { addrs: [steady, ...rest], ports: 'steady', next: undefined };
   const fresh = await sample(options, first.observer);
-  const all = [...v4.map(({ mapped }) => mapped), ...fresh];
-  const samples = all.filter(({ ip }) => ip === (fresh[0] ?? first.mapped).ip).slice(-MAX_SAMPLES);
-  const next = nextPort(samples.map(({ port }) => port));
+  const before = v4.map(({ mapped }) => mapped);
+  const { ip } = fresh.find((one) => one !== undefined) ?? first.mapped;
+  const next = nextPort(
+    asked.map((one) => (one?.mapped.ip === ip ? one.mapped.port : undefined)),
+    fresh.map((one) => (one?.ip === ip ? one.port : undefined)),
+  );
+  const samples = [...before, ...fresh].filter((one) => one?.ip === ip).slice(-MAX_SAMPLES) as SocketAddress[];
   return { addrs: [...samples, ...rest], ports: next === undefined ? 'random' : 'sequential', next };
 }
 
@@ -89,19 +94,24 @@ function ask({ timeoutMs, signal }: ObserveSocketOptions, asker: StunAsker, obse
   );
 }
 
-/** The answers in the order of the questions: all of them, or those that came in time. */
-function gather({ realm }: ObserveSocketOptions, asked: readonly Asked[]): Promise<readonly Observation[]> {
+/** The answers in the order of the questions, those that did not come in time as `undefined`. */
+function gather(
+  { realm }: ObserveSocketOptions,
+  asked: readonly Asked[],
+): Promise<readonly (Observation | undefined)[]> {
   const answers: (Observation | undefined)[] = asked.map(() => undefined);
-  let open = asked.length;
+  let [open, answered] = [asked.length, 0];
   return new Promise((resolve) => {
-    const finish = (): void => resolve(answers.filter((one) => one !== undefined));
+    const finish = (): void => resolve(answers);
     if (open === 0) finish();
     for (const [i, one] of asked.entries()) {
       void one.then((answer) => {
-        const isFirst = answer !== undefined && answers.every((other) => other === undefined);
         answers[i] = answer;
+        const patienceMs = answer === undefined ? undefined : PATIENCE_MS[answered++];
         if (--open === 0) finish();
-        else if (isFirst) clockOf(realm).setTimer(realm.nowMs() + PATIENCE_MS, finish, { background: true });
+        else if (patienceMs !== undefined) {
+          clockOf(realm).setTimer(realm.nowMs() + patienceMs, finish, { background: true });
+        }
       });
     }
   });
@@ -123,26 +133,49 @@ function steadyAddress(
   return isSteady && verdict?.port !== undefined ? { ip: verdict.ip, port: verdict.port } : undefined;
 }
 
-/** As what fresh sockets are seen, in the order in which they asked. */
-async function sample(options: ObserveSocketOptions, observer: SocketAddress): Promise<readonly SocketAddress[]> {
+/** As what fresh sockets are seen. */
+async function sample(
+  options: ObserveSocketOptions,
+  observer: SocketAddress,
+): Promise<readonly (SocketAddress | undefined)[]> {
   const sockets = await Promise.all(Array.from({ length: FRESH_SOCKETS }, () => options.bindAnother()));
-  const asked = sockets.map((socket) => {
+  const askers = sockets.map((socket) => {
     const asker = new StunAsker(options.realm, ({ to, bytes }) => socket.send(bytes, to.ip, to.port));
     socket.sink = { onDatagram: (payload, ip, port) => void asker.handleDatagram({ ip, port }, payload) };
-    return ask(options, asker, observer).finally(() => asker.close());
+    return asker;
   });
-  const answers = await gather(options, asked);
+  const answers = await gather(
+    options,
+    askers.map((asker) => ask(options, asker, observer)),
+  );
+  for (const asker of askers) asker.close();
   await Promise.all(sockets.map((socket) => socket.close()));
-  return answers.map(({ mapped }) => mapped);
+  return answers.map((one) => one?.mapped);
 }
 
-/** The port of the next mapping, when ports follow each other. Questions may overtake each other, so the order is that of the ports. */
-function nextPort(ports: readonly number[]): { readonly port: number; readonly delta: number } | undefined {
-  const sorted = [...new Set(ports)].toSorted((a, b) => a - b);
-  if (sorted.length < 3) return undefined;
-  const steps = sorted.slice(1).map((port, i) => port - sorted[i]!);
-  const [step, count] = mostCommon(steps);
-  if (step > MAX_STEP || 2 * count <= steps.length) return undefined;
-  const isFalling = ports[0]! > ports.at(-1)!;
-  return isFalling ? { port: sorted[0]! - step, delta: -step } : { port: sorted.at(-1)! + step, delta: step };
+/**
+ * The port of the next mapping, when ports follow each other.
+ *
+ * @param before - as what the observers saw the socket, in the order in which they were asked.
+ * @param fresh - of the sockets after that, in the order in which they asked. What has no answer has most probably a mapping, too.
+ */
+function nextPort(
+  before: readonly (number | undefined)[],
+  fresh: readonly (number | undefined)[],
+): { readonly port: number; readonly delta: number } | undefined {
+  const steps = [before, fresh].flatMap(stepsOf);
+  if (steps.length === 0) return undefined;
+  const [delta, count] = mostCommon(steps);
+  if (delta === 0 || Math.abs(delta) > MAX_STEP || 3 * count < 2 * steps.length) return undefined;
+  const [first, last] = [before, fresh].map((ports) => ports.filter((port) => port !== undefined));
+  if (last!.length === 0 || first!.some((port) => last!.some((later) => (later - port) * delta <= 0))) return undefined;
+  const [port] = mostCommon(fresh.flatMap((one, i) => (one === undefined ? [] : [one + (fresh.length - i) * delta])));
+  return { port, delta };
+}
+
+/** Between one port and the next, by each two of them. */
+function stepsOf(ports: readonly (number | undefined)[]): readonly number[] {
+  return ports.flatMap((to, j) =>
+    ports.slice(0, j).flatMap((from, i) => (from === undefined || to === undefined ? [] : [(to - from) / (j - i)])),
+  );
 }

@@ -124,6 +124,7 @@ class OpenUdpPuncher implements UdpPuncher {
 
   punch(own: PunchOffer, theirs: PunchOffer, options: PunchOptions): Promise<PunchedPath> {
     checkCall(options);
+    if (this.#isClosed) return rejection(closedError('punch'));
     const { side, proven = [], rttMs = DEFAULT_RTT_MS } = options;
     const plan = planPunch({
       own,

@@ -63,15 +63,15 @@ export const RANDOM_SOCKETS = 256;
 const OPEN_BATCH = 32;
 const OPEN_PAUSE_MS = 10;
 /** Ports are not searched before what needs no search had a round trip. */
-const SEARCH_AFTER_MS = 100;
+const SEARCH_AFTER_MS = 50;
 /** A socket that was opened late hits one of the many ports that have been guessed by then. */
-const RENEW_AFTER_MS = 5000;
+const RENEW_AFTER_MS = 1000;
 const RENEW_PAUSE_MS = 20;
-const MAX_RENEWED = RANDOM_SOCKETS;
+const MAX_RENEWED = 500;
 /** Choices of one pair before another one is chosen, where there is one. */
-const MAX_CHOICES_IN_A_ROW = 6;
-const CHOICE_PAUSES_MS: readonly number[] = [50, 100, 200, 400];
-const CHOICE_PAUSE_MS = 500;
+const MAX_CHOICES_IN_A_ROW = 12;
+const CHOICE_PAUSES_MS: readonly number[] = [40, 40, 80, 80, 160, 160];
+const CHOICE_PAUSE_MS = 320;
 const LINGER_MS = 3000;
 /** Ids of theirs that are remembered: all that a peer which keeps to the rules can send. */
 const MAX_SEEN = 4096;
@@ -301,7 +301,7 @@ export class PunchMachine implements Machine<PunchTransmit, PunchEvent> {
     const pauseMs = CHOICE_PAUSES_MS[this.#choices % MAX_CHOICES_IN_A_ROW] ?? CHOICE_PAUSE_MS;
     this.#choices++;
     this.#ask(now, 'choose', pair);
-    this.#outbox.arm('choice', now + Math.max(pauseMs, 2 * (pair.rttMs ?? 0)));
+    this.#outbox.arm('choice', now + Math.max(pauseMs, 1.5 * (pair.rttMs ?? 0)));
   }
 
   #done(now: Millis, check: Check): void {

@@ -85,8 +85,8 @@ export function planPunch({ own, theirs, proven, isNear, mayProbe }: PunchPlanIn
   }
   if (allowed.length === 0) {
     const why =
-      theirs.addrs.length === 0
-        ? 'the peer offers no address'
+      theirs.ports === 'unknown'
+        ? 'the peer knows only addresses of its own network, because no observer has answered it: UDP may be blocked there'
         : `none of the ${theirs.addrs.length} addresses that the peer offers may be tried from here`;
     return { why };
   }
@@ -102,11 +102,13 @@ export function planPunch({ own, theirs, proven, isNear, mayProbe }: PunchPlanIn
     return { targets: all(opening), guess, openTo: undefined, left: known === undefined ? UNPROVEN : '' };
   }
   const openTo = own.ports === 'random' ? known : undefined;
-  const left = own.ports === 'random' && known === undefined && far4.length > 0 ? UNPROVEN : '';
+  const isUnproven = own.ports === 'random' && known === undefined && far4.length > 0;
+  const left = isUnproven ? UNPROVEN : own.ports === 'unknown' ? UNOBSERVED : '';
   return { targets: all(far4.map(target)), guess: undefined, openTo, left };
 }
 
-const UNPROVEN = 'random ports are not searched, because no IP is proven to be the peer’s';
+const UNOBSERVED = 'no observer has answered this host: UDP may be blocked here';
+const UNPROVEN = 'random ports are not searched, because no IP is proven to be that of the peer';
 
 function unique(addresses: readonly SocketAddress[]): readonly SocketAddress[] {
   return [...new Map(addresses.map((address) => [textOf(address), address])).values()];
