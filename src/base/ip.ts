@@ -110,6 +110,12 @@ export function ipOfBytes(bytes: Uint8Array): string | undefined {
   return isMapped(bytes) ? format(bytes.subarray(12), undefined) : format(bytes, undefined);
 }
 
+/** An IP without the interface that it names: what is sent to others (RFC 6874 §4). */
+export function withoutZone(ip: string): string {
+  const percent = ip.indexOf('%');
+  return percent < 0 ? ip : ip.slice(0, percent);
+}
+
 /** 4 or 6; `undefined` when `ip` is not an IP. */
 export function ipVersion(ip: string): 4 | 6 | undefined {
   const parsed = parse(ip);

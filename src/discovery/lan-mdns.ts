@@ -1,10 +1,10 @@
 /** DNS-SD for LAN discovery: the service `_shoal._udp.local`, whose TXT record holds what the node announces. */
 
 import { type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
+import { type SocketAddress, withoutZone } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 import { type Realm } from '../core/realm.ts';
-import { type LocalNetwork, withoutZone } from '../net/local-networks.ts';
+import { type LocalNetwork } from '../net/local-networks.ts';
 import { type DatagramSocket, type Network } from '../net/network.ts';
 import { type Beacon, type BeaconSource } from '../protocols/beacon/beacon.ts';
 import { readRecordTxt, recordTxt } from '../protocols/beacon/txt.ts';

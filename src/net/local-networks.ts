@@ -1,6 +1,6 @@
 /** The networks that this host is attached to directly, by interface: who is on the same LAN. */
 
-import { broadcastIp, ipNetwork, isLinkLocalIp, sharesPrefix } from '../base/ip.ts';
+import { broadcastIp, ipNetwork, isLinkLocalIp, sharesPrefix, withoutZone } from '../base/ip.ts';
 import { type NetworkInterface } from './network.ts';
 
 /** An interface with its addresses. */
@@ -48,10 +48,4 @@ export function localNetworks(interfaces: readonly NetworkInterface[]): readonly
   const byName = new Map<string, NetworkInterface[]>();
   for (const each of interfaces) byName.set(each.name, [...(byName.get(each.name) ?? []), each]);
   return Array.from(byName, ([name, addresses]) => new LocalNetwork(name, addresses));
-}
-
-/** An IP without the interface that it names. */
-export function withoutZone(ip: string): string {
-  const percent = ip.indexOf('%');
-  return percent < 0 ? ip : ip.slice(0, percent);
 }

@@ -1,6 +1,6 @@
 /** The TCP ports of a virtual host: who listens, who is connected, and who gets what comes. */
 
-import { type SocketAddress, isUnspecifiedIp } from '../../base/ip.ts';
+import { type SocketAddress, isUnspecifiedIp, withoutZone } from '../../base/ip.ts';
 import { type DialOptions, type Listener, type ListenOptions, type RawConnection } from '../network.ts';
 import { type BindFailure, type DialFailure, bindError, dialError } from '../socket-errors.ts';
 import { canShare, freePort, overlaps } from './binding.ts';
@@ -246,10 +246,6 @@ function rawConnection(connection: TcpConnection): RawConnection {
     local: { ip: local.ip, port: local.port },
     remote: { ip: remote.ip, port: remote.port },
   };
-}
-
-function withoutZone(ip: string): string {
-  return ip.split('%')[0]!;
 }
 
 function zoneOf(ip: string): string | undefined {

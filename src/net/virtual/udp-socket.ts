@@ -2,9 +2,8 @@
 
 import { copyMessage, type Bytes } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
-import { type SocketAddress, canonicalIp, isUnspecifiedIp } from '../../base/ip.ts';
+import { type SocketAddress, canonicalIp, isUnspecifiedIp, withoutZone } from '../../base/ip.ts';
 import { later } from '../../runtime/later.ts';
-import { withoutZone } from '../local-networks.ts';
 import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
 import { type SocketHost } from './socket-host.ts';
 import { DEFAULT_TTL, Packet, type PacketAddr } from './packet.ts';
