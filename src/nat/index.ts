@@ -1,5 +1,6 @@
 /**
- * `shoal/nat`: under which addresses others see this host, what NATs and firewalls do in between, and whether peers can dial it.
+ * `shoal/nat`: under which addresses others see this host, what NATs and firewalls do in between, whether peers can dial it, and ports of
+ * its routers.
  *
  * @example
  * ```ts
@@ -32,6 +33,10 @@ export { type RelayReservation } from './relay-link.ts';
 export { relaySwarm, type RelaySwarm, type RelaySwarmOptions } from './relay-swarm.ts';
 export { type RelayLoss } from '../protocols/relay/client.ts';
 export { type RelayRefusal } from '../protocols/relay/messages.ts';
+export { type GatewayReport, type PortMapperReport, type ProtocolReport } from './mapper-report.ts';
+export { openPortMapper, type PortMapperOptions } from './port-mapper.ts';
+export { type PortMapper, type PortMapping, type PortMappingRequest } from './port-mapping.ts';
+export { type MappingProtocol } from '../protocols/port-mapping/types.ts';
 export { natReport, type NatReportOptions } from './report.ts';
 export { askStunOverTcp, type StunTcpAnswer, type StunTcpOptions } from './stun-tcp.ts';
 export { type DialBackTransport } from '../protocols/reachability/dial-back.ts';

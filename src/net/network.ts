@@ -157,6 +157,11 @@ export interface Network {
   bindUdp(options: DatagramOptions): Promise<DatagramSocket>;
   /** The current addresses of this host. */
   interfaces(): readonly NetworkInterface[];
+  /**
+   * The routers by which this host reaches other networks, canonical; IPv6 link-local ones with their zone. Optional for a network: without
+   * it, callers take the first address of each private network.
+   */
+  gateways?(): readonly string[];
   /** Calls `listener` when addresses have changed, until disposed. */
   onInterfacesChanged(listener: () => void): Disposable;
 }

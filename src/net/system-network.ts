@@ -5,6 +5,7 @@ import { type Server, Socket, createServer } from 'node:net';
 import { type SocketAddress, canonicalIp } from '../base/ip.ts';
 import { describeValue } from '../base/checks.ts';
 import { nextTurn } from '../runtime/system-clock.ts';
+import { systemGateways } from './gateways.ts';
 import { systemInterfaces, watchSystemInterfaces } from './interfaces.ts';
 import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
 import { bindError, bindFailureOf, dialError, dialFailureOf } from './socket-errors.ts';
@@ -30,6 +31,7 @@ export const systemNetwork: Network = {
   listen: listenWith,
   bindUdp: bindSystemUdp,
   interfaces: systemInterfaces,
+  gateways: systemGateways,
   onInterfacesChanged: watchSystemInterfaces,
 };
 

@@ -66,6 +66,10 @@ export class HostStack implements Device, SocketHost, Network {
     return this.routes.interfaces();
   }
 
+  gateways(): readonly string[] {
+    return this.routes.gateways();
+  }
+
   onInterfacesChanged(listener: () => void): Disposable {
     return this.routes.onChanged(listener);
   }

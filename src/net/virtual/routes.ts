@@ -74,6 +74,15 @@ export class Routes {
     return found;
   }
 
+  /** The routers of the LANs in which it is. */
+  gateways(): string[] {
+    return this.attachments.flatMap(({ isUp, device, interfaceName, segment: { router } }) =>
+      isUp && router !== undefined && router.device !== device
+        ? router.ips.map(({ ip }) => (ip.startsWith('fe80:') ? `${ip}%${interfaceName}` : ip))
+        : [],
+    );
+  }
+
   /**
    * The way to an address.
    *

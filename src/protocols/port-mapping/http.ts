@@ -94,24 +94,13 @@ export class HttpResponseReader {
 
   /** @returns whether more can be read. */
   #step(): boolean {
-    switch (this.#state) {
-      case 'head':
-        return this.#readHead();
-      case 'body':
-        return this.#take(() => (this.#state = 'done'));
-      case 'chunk':
-        return this.#take(() => (this.#state = 'chunk_end'));
-      case 'until_close':
-        this.#left = Infinity;
-        return this.#take(() => undefined);
-      case 'chunk_size':
-      case 'chunk_end':
-      case 'trailer':
-        return this.#readLine(this.#state);
-      case 'done':
-      case 'malformed':
-        return false;
-    }
+    const state = this.#state;
+    if (state === 'done' || state === 'malformed') return false;
+    if (state === 'head') return this.#readHead();
+    if (state === 'body') return this.#take('done');
+    if (state === 'chunk') return this.#take('chunk_end');
+    if (state === 'until_close') return this.#take('until_close');
+    return this.#readLine(state);
   }
 
   #readHead(): boolean {
@@ -129,8 +118,10 @@ export class HttpResponseReader {
     if (coding !== undefined) {
       if (coding.toLowerCase() !== 'chunked') return this.#malformed();
       this.#state = 'chunk_size';
-    } else if (length === undefined) this.#state = 'until_close';
-    else {
+    } else if (length === undefined) {
+      this.#left = Infinity;
+      this.#state = 'until_close';
+    } else {
       // Two lengths that differ are joined by a comma, and are no number.
       if (!/^[0-9]{1,9}$/.test(length) || Number(length) > MAX_BODY_BYTES) return this.#malformed();
       this.#left = Number(length);
@@ -139,7 +130,7 @@ export class HttpResponseReader {
     return true;
   }
 
-  #take(done: () => void): boolean {
+  #take(next: State): boolean {
     const taken = Math.min(this.#left, this.#input.length);
     this.#bodyBytes += taken;
     if (this.#bodyBytes > MAX_BODY_BYTES) return this.#malformed();
@@ -147,7 +138,7 @@ export class HttpResponseReader {
     this.#input = viewFrom(this.#input, taken);
     this.#left -= taken;
     if (this.#left > 0) return false;
-    done();
+    this.#state = next;
     return true;
   }
 

@@ -48,7 +48,7 @@ export class UpnpService implements MappingService {
   #device: IgdDescription | undefined;
   #deviceIp: string | undefined;
   /** What runs for a mapping: a removal waits for it. Bounded by the mappings, as are the services that made them. */
-  readonly #running = new Map<number, { isCancelled: boolean; then: ((now: Millis) => void) | undefined }>();
+  readonly #running = new Map<number, { isCancelled: boolean; afterwards: ((now: Millis) => void) | undefined }>();
   readonly #services = new Map<number, IgdService>();
 
   constructor(host: MappingServiceHost, route: MappingRoute) {
@@ -66,7 +66,7 @@ export class UpnpService implements MappingService {
     this.#described.clear();
     this.#searches = 0;
     this.#probedMs = now;
-    this.#search(now);
+    this.#search();
   }
 
   /** A router has answered to a search; it was checked that the description is its own. */
@@ -91,7 +91,7 @@ export class UpnpService implements MappingService {
     const running = this.#running.get(job.id);
     if (running !== undefined) {
       // What it maps is removed as soon as it has.
-      running.then = (at) => this.release(at, job);
+      running.afterwards = (at) => this.release(at, job);
       return;
     }
     const service = this.#services.get(job.id);
@@ -129,15 +129,16 @@ export class UpnpService implements MappingService {
     this.nextMs = Infinity;
     if (this.state !== 'probing') return;
     if (now < this.#probedMs + ANSWER_MS) {
-      this.#search(now);
+      this.#search();
       return;
     }
     this.state = 'absent';
-    this.failure ??= 'no_answer';
+    // Its description does not come to an end.
+    this.failure ??= this.#described.size > 0 ? 'too_slow' : 'no_answer';
     this.#host.probed(now, this);
   }
 
-  #search(now: Millis): void {
+  #search(): void {
     const { own, family, interfaceName, gateway } = this.route;
     const isLast = ++this.#searches === SEARCH_AT_MS.length;
     for (const to of [ssdpGroup(family, interfaceName), ...(gateway === undefined ? [] : [ssdpUnicast(gateway)])]) {
@@ -170,9 +171,9 @@ export class UpnpService implements MappingService {
 
   #request(now: Millis, job: MappingJob, flow: Flow<FlowGrant | FlowFailure>): void {
     if (this.#running.has(job.id)) return;
-    const running: { isCancelled: boolean; then: ((now: Millis) => void) | undefined } = {
+    const running: { isCancelled: boolean; afterwards: ((now: Millis) => void) | undefined } = {
       isCancelled: false,
-      then: undefined,
+      afterwards: undefined,
     };
     this.#running.set(job.id, running);
     this.#run(now, flow, (at, made) => {
@@ -186,7 +187,7 @@ export class UpnpService implements MappingService {
         // What was forgotten is not the only one.
         if (made.wasLost === true) this.#host.restarted(at, this);
       }
-      running.then?.(at);
+      running.afterwards?.(at);
     });
   }
 
