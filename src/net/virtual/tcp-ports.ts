@@ -85,12 +85,13 @@ export class TcpPorts {
     if (!this.#host.canBind(bind.ip)) return fail('no_address');
     const port = bind.port === 0 ? this.#freePort() : bind.port;
     if (port === undefined) return fail('in_use');
+    const ip = withoutZone(bind.ip);
     const others = this.#listening.get(port) ?? [];
     const isTaken =
-      others.some(({ address, options: its }) => overlaps(address.ip, bind.ip) && !canShare(its, options)) ||
-      this.#holdersOf(port).some(({ isShared, connection }) => !isShared && overlaps(connection.local.ip, bind.ip));
+      others.some(({ address, options: its }) => overlaps(address.ip, ip) && !canShare(its, options)) ||
+      this.#holdersOf(port).some(({ isShared, connection }) => !isShared && overlaps(connection.local.ip, ip));
     if (isTaken) return fail('in_use');
-    const listening: Listening = { address: { ip: bind.ip, port }, options, opening: new Set() };
+    const listening: Listening = { address: { ip, port }, options, opening: new Set() };
     this.#listening.set(port, [...others, listening]);
     let isOpen = true;
     const close = (): Promise<void> => {

@@ -89,7 +89,10 @@ export function* addMapping(device: IgdDescription, own: string, job: MappingJob
       return { grant, service, wasLost: before === 'none' || before === 'other' };
     }
     const { code, description } = answer;
-    last = { failure: failureOf(code), detail: said(code, description) };
+    // That the other version is not known says less than what the first one said.
+    if (!isFlipped || code !== CODE.invalidAction) {
+      last = { failure: failureOf(code), detail: said(code, description) };
+    }
     if (code === CODE.onlyPermanentLeases && lease !== 0) {
       lease = 0;
       mayChoose = false;
@@ -109,9 +112,12 @@ export function* addMapping(device: IgdDescription, own: string, job: MappingJob
     else if (mayChoose) mayChoose = false;
     else if (!isFlipped) {
       isFlipped = true;
-      service = otherVersion(service);
-    } else if (lease !== 0) lease = 0;
-    else return last;
+      service = otherVersion(chosen.service);
+    } else if (lease !== 0) {
+      lease = 0;
+      isFlipped = false;
+      service = chosen.service;
+    } else return last;
   }
   return last;
 }
