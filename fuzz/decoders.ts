@@ -50,6 +50,7 @@ import { parseQuicAddr } from '../src/swarms/quic/address.ts';
 import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/net/socket-address.ts';
 import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
+import { ConnectReader } from '../src/net/http-connect.ts';
 import { feedRelay, relaySeeds } from './relay-messages.ts';
 import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
@@ -304,6 +305,15 @@ export const DECODERS: readonly Target[] = [
       const reader = new StunStreamReader();
       reader.push(input);
       for (let next = reader.next(); next !== undefined && next !== 'malformed'; next = reader.next());
+    },
+  },
+  {
+    name: 'answers of HTTP proxies',
+    seeds: [encodeText('HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nrest')],
+    feed: (input) => {
+      const reader = new ConnectReader();
+      reader.push(input.subarray(0, input.length >> 1));
+      reader.push(input.subarray(input.length >> 1));
     },
   },
   { name: 'relay messages', seeds: relaySeeds, feed: feedRelay, oneIn: 4 },

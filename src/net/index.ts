@@ -28,6 +28,7 @@ export { type SocketAddress, canonicalIp, formatSocketAddress, ipVersion, parseS
 export { probeTcp } from './probe-tcp.ts';
 export { parseIpSocketAddress } from './socket-address.ts';
 export { addrsOfBound } from './addrs-of-bound.ts';
+export { throughProxy, type ThroughProxyOptions } from './through-proxy.ts';
 export { maskStreams, type MaskStreamsOptions } from './mask-streams.ts';
 export {
   type DatagramOptions,
