@@ -26,7 +26,7 @@ describe('a TCP swarm through a real HTTP proxy', () => {
         return;
       }
       const [ip, port] = request.url!.split(':');
-      const far = connect(Number(port), ip!, () => {
+      const far = connect(Number(port), ip, () => {
         near.write('HTTP/1.1 200 Connection Established\r\n\r\n');
         far.write(head);
         near.pipe(far).pipe(near);
