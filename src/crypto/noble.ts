@@ -4,7 +4,7 @@ import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { p256, p384 } from '@noble/curves/nist.js';
 import { blake2b, blake2s } from '@noble/hashes/blake2.js';
-import { sha1 } from '@noble/hashes/legacy.js';
+import { md5, sha1 } from '@noble/hashes/legacy.js';
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import { sha3_256, sha3_512, shake256 as nobleShake256 } from '@noble/hashes/sha3.js';
 import { concatBytes, copyBytes, equalBytes, type Bytes } from '../base/bytes.ts';
@@ -27,6 +27,7 @@ import {
 export const cryptoName: string = 'noble';
 
 const HASHES: Readonly<Record<HashName, (data: Uint8Array) => Uint8Array>> = {
+  md5,
   sha1,
   sha256,
   sha384,

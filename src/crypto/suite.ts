@@ -12,11 +12,24 @@
 import { type Bytes } from '../base/bytes.ts';
 import { type RsaHash } from './rsa.ts';
 
-/** The hash functions that both implementations have. */
-export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sha3-256' | 'sha3-512' | 'blake2b512' | 'blake2s256';
+/**
+ * The hash functions that both implementations have. MD5 and SHA-1 are broken as hash functions: they are here for protocols that prescribe them
+ * (MD5 for the keys of TURN, RFC 8489 §9.2.2).
+ */
+export type HashName =
+  | 'md5'
+  | 'sha1'
+  | 'sha256'
+  | 'sha384'
+  | 'sha512'
+  | 'sha3-256'
+  | 'sha3-512'
+  | 'blake2b512'
+  | 'blake2s256';
 
 /** Block length of each hash in bytes, which HMAC needs (RFC 2104 §2; FIPS 202 table 3; RFC 7693 §2.1). */
 export const HASH_BLOCK_BYTES: Readonly<Record<HashName, number>> = {
+  md5: 64,
   sha1: 64,
   sha256: 64,
   sha384: 128,
