@@ -7,7 +7,7 @@ import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { attributeOf, decodeXorAddress, encodeXorAddress, type StunError } from '../stun/attributes.ts';
-import { STUN_ATTRIBUTE, STUN_TRANSACTION_ID_BYTES } from '../stun/constants.ts';
+import { STUN_ATTRIBUTE, STUN_BINDING, STUN_TRANSACTION_ID_BYTES } from '../stun/constants.ts';
 import { decodeStun, type DecodedStunMessage, encodeStun, type StunAttribute } from '../stun/message.ts';
 import { decodeChannelData, encodeChannelData, isChannelData } from './channel-data.ts';
 import {
@@ -88,6 +88,8 @@ const MAX_HELD = 32;
 const BUSY_DATAGRAMS = 8;
 /** A peer is forgotten after this time without a datagram. */
 const IDLE_MS = 300_000;
+/** NATs forget idle mappings of UDP after 30 s and more. */
+const KEEP_MS = 20_000;
 /** How soon a failed renewal is tried again. */
 const RETRY_MS = 5000;
 
@@ -101,7 +103,7 @@ function u32(value: number): Uint8Array {
 
 /** The machine. It sends to the server only. */
 export class TurnClient implements Machine<Bytes, TurnEvent> {
-  readonly #outbox = new Outbox<Bytes, TurnEvent, 'transactions' | 'refresh' | 'renew'>();
+  readonly #outbox = new Outbox<Bytes, TurnEvent, 'transactions' | 'refresh' | 'renew' | 'keep'>();
   readonly #options: TurnClientOptions;
   readonly #transactions: Transactions;
   /** By IP. Bounded by MAX_PERMISSIONS. */
@@ -211,12 +213,12 @@ export class TurnClient implements Machine<Bytes, TurnEvent> {
       const address = read === undefined ? undefined : this.#channels.get(read.channel);
       if (read === undefined) this.#drop('malformed');
       else if (address === undefined) this.#drop('turn.unexpected');
-      else this.#outbox.event({ type: 'data', peer: address, data: read.data });
+      else this.#deliver(now, address, read.data);
       return;
     }
     const message = decodeStun(bytes);
     if (message === undefined) this.#drop('malformed');
-    else if (message.class === 'indication' && message.method === TURN_METHOD.DATA) this.#data(message);
+    else if (message.class === 'indication' && message.method === TURN_METHOD.DATA) this.#data(now, message);
     else if (!this.#transactions.handle(now, bytes, message)) this.#drop('turn.unexpected');
     this.#arm();
   }
@@ -225,6 +227,7 @@ export class TurnClient implements Machine<Bytes, TurnEvent> {
     for (const timer of this.#outbox.takeDue(now)) {
       if (timer === 'transactions') this.#transactions.handleTimeout(now);
       else if (timer === 'refresh') this.#refresh(now);
+      else if (timer === 'keep') this.#keepOpen(now);
       else this.#renew(now);
     }
     this.#arm();
@@ -255,6 +258,7 @@ export class TurnClient implements Machine<Bytes, TurnEvent> {
     this.#state = 'allocated';
     this.#extend(now, message);
     this.#outbox.arm('renew', now + RETRY_MS);
+    this.#outbox.arm('keep', now + KEEP_MS);
     this.#outbox.event({ type: 'allocated', relayed, mapped: addressIn(message, STUN_ATTRIBUTE.XOR_MAPPED_ADDRESS) });
     return undefined;
   }
@@ -266,6 +270,14 @@ export class TurnClient implements Machine<Bytes, TurnEvent> {
     this.#lifetimeS = Math.max(1, said);
     this.#untilMs = now + this.#lifetimeS * 1000;
     this.#outbox.arm('refresh', now + this.#lifetimeS * 500);
+  }
+
+  /** An indication, which is not answered: it keeps the mappings of NATs on the way (RFC 8656 §3.7). */
+  #keepOpen(now: Millis): void {
+    this.#outbox.arm('keep', now + KEEP_MS);
+    const transactionId = this.#options.random(STUN_TRANSACTION_ID_BYTES);
+    const message = { class: 'indication', method: STUN_BINDING, transactionId, attributes: [] } as const;
+    this.#outbox.transmit(encodeStun(message));
   }
 
   #refresh(now: Millis): void {
@@ -417,11 +429,18 @@ export class TurnClient implements Machine<Bytes, TurnEvent> {
     }
   }
 
-  #data(message: DecodedStunMessage): void {
+  #data(now: Millis, message: DecodedStunMessage): void {
     const peer = addressIn(message, TURN_ATTRIBUTE.XOR_PEER_ADDRESS);
     const data = attributeOf(message, TURN_ATTRIBUTE.DATA);
     if (peer === undefined || peer.port === 0 || data === undefined) this.#drop('malformed');
-    else this.#outbox.event({ type: 'data', peer, data: data as Bytes });
+    else this.#deliver(now, peer, data as Bytes);
+  }
+
+  /** What a peer sends keeps its permission, as what it is sent does. */
+  #deliver(now: Millis, peer: SocketAddress, data: Bytes): void {
+    const permission = this.#permissions.get(peer.ip);
+    if (permission !== undefined) permission.usedMs = now;
+    this.#outbox.event({ type: 'data', peer, data });
   }
 
   #fail(failure: TurnFailure): void {
@@ -432,7 +451,7 @@ export class TurnClient implements Machine<Bytes, TurnEvent> {
   #end(): void {
     this.#state = 'ended';
     this.#transactions.clear();
-    for (const timer of ['transactions', 'refresh', 'renew'] as const) this.#outbox.disarm(timer);
+    for (const timer of ['transactions', 'refresh', 'renew', 'keep'] as const) this.#outbox.disarm(timer);
     this.#permissions.clear();
     this.#peers.clear();
   }
