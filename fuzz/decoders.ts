@@ -51,6 +51,7 @@ import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/net/socket-address.ts';
 import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
 import { ConnectReader } from '../src/net/http-connect.ts';
+import { feedTurn, turnSeeds } from './turn-messages.ts';
 import { feedRelay, relaySeeds } from './relay-messages.ts';
 import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
@@ -316,6 +317,7 @@ export const DECODERS: readonly Target[] = [
       reader.push(input.subarray(input.length >> 1));
     },
   },
+  { name: 'TURN', seeds: turnSeeds, feed: feedTurn, oneIn: 10 },
   { name: 'relay messages', seeds: relaySeeds, feed: feedRelay, oneIn: 4 },
   { name: 'dial-back requests', seeds: [dialBack], feed: (input) => void decodeDialBackRequest(input) },
   { name: 'punch offers', seeds: punchOffers, feed: (input) => void decodePunchOffer(input) },

@@ -37,7 +37,8 @@ export { type GatewayReport, type PortMapperReport, type ProtocolReport } from '
 export { openPortMapper, type PortMapperOptions } from './port-mapper.ts';
 export { type PortMapper, type PortMapping, type PortMappingRequest } from './port-mapping.ts';
 export { type MappingProtocol } from '../protocols/port-mapping/types.ts';
-export { openTurnSwarm, type TurnSwarm, type TurnSwarmOptions } from './turn.ts';
+export { openTurnSwarm, type TurnSwarmOptions } from './turn.ts';
+export { type TurnSwarm } from './turn-swarm.ts';
 export { natReport, type NatReportOptions } from './report.ts';
 export { askStunOverTcp, type StunTcpAnswer, type StunTcpOptions } from './stun-tcp.ts';
 export { type DialBackTransport } from '../protocols/reachability/dial-back.ts';

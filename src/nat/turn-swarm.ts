@@ -8,7 +8,7 @@ import { assertBytes } from '../base/checks.ts';
 import { formatSocketAddress, type SocketAddress, whyNoHost } from '../base/ip.ts';
 import { type TellHandler } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
-import { type CallOptions, type Closed } from '../core/swarm.ts';
+import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { assertUdpAddr, parseUdpAddr, udpAddr, type UdpAddr } from '../net/socket-address.ts';
 import { TurnClient, type TurnClientOptions, type TurnEvent, type TurnFailure } from '../protocols/turn/client.ts';
@@ -22,7 +22,6 @@ import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { type TurnLink } from './turn-link.ts';
-import { type TurnSwarm } from './turn.ts';
 
 /** The largest message: a datagram that fits every path (1232), as that of the UDP swarm. */
 const MTU_BYTES = 1232;
@@ -30,6 +29,21 @@ const MTU_BYTES = 1232;
 const MAX_QUEUED_BYTES = 1_048_576;
 const DRAIN_TIMEOUT_MS = 30_000;
 const PERMIT_TIMEOUT_MS = 12_000;
+
+/**
+ * What `openTurnSwarm` makes. Its address is the relayed one; a peer that it has sent to, or that was permitted, reaches it there. When
+ * the server ends the allocation, or does not answer until it has run out, the swarm ends: `closed` has the cause.
+ */
+export interface TurnSwarm extends Swarm<UdpAddr> {
+  /** The address of this host as the server sees it. */
+  readonly mapped: SocketAddress | undefined;
+  /**
+   * Lets peers at the IP of an address send to this swarm, until it is closed. Those that it sends to need none.
+   *
+   * @throws {P2PError} (by rejection) `refused` when the server forbids it, `timeout`, `closed`; the signal's reason.
+   */
+  permit(peer: UdpAddr | string, options?: CallOptions): Promise<void>;
+}
 
 /** The parts of a swarm. */
 export interface TurnSwarmParts {
@@ -222,10 +236,13 @@ export class OpenTurnSwarm implements TurnSwarm, Describes {
     checkCall(options);
     if (this.#latch.isClosed) return rejection(this.#latch.error('drain'));
     if (this.#isIdle) return RESOLVED;
-    return this.#waits.wait<void>({ what: () => 'drain', call: options, defaultTimeoutMs: DRAIN_TIMEOUT_MS }, (wait) => {
-      this.#drainers.add(wait);
-      return () => this.#drainers.delete(wait);
-    });
+    return this.#waits.wait<void>(
+      { what: () => 'drain', call: options, defaultTimeoutMs: DRAIN_TIMEOUT_MS },
+      (wait) => {
+        this.#drainers.add(wait);
+        return () => this.#drainers.delete(wait);
+      },
+    );
   }
 
   close(): Promise<void> {

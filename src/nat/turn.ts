@@ -2,17 +2,16 @@
 
 import { systemNetwork } from '#system-network';
 import { assertString, describeValue, quantity } from '../base/checks.ts';
-import { isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
+import { isUnspecifiedIp } from '../base/ip.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
-import { parseIpSocketAddress, type UdpAddr } from '../net/socket-address.ts';
+import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { restCredentials, type TurnCredentials } from '../protocols/turn/credentials.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { PendingBudget, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { openTurnLink } from './turn-link.ts';
-import { OpenTurnSwarm, shownServer } from './turn-swarm.ts';
+import { OpenTurnSwarm, shownServer, type TurnSwarm } from './turn-swarm.ts';
 
 /** Options of a swarm through a TURN server. */
 export interface TurnSwarmOptions extends PendingLimits {
@@ -40,21 +39,6 @@ export interface TurnSwarmOptions extends PendingLimits {
   readonly realm?: Realm | undefined;
   /** Aborts opening. */
   readonly signal?: AbortSignal | undefined;
-}
-
-/**
- * What {@link openTurnSwarm} makes. Its address is the relayed one; a peer that it has sent to, or that was permitted, reaches it there. When
- * the server ends the allocation, or does not answer until it has run out, the swarm ends: `closed` has the cause.
- */
-export interface TurnSwarm extends Swarm<UdpAddr> {
-  /** The address of this host as the server sees it. */
-  readonly mapped: SocketAddress | undefined;
-  /**
-   * Lets peers at the IP of an address send to this swarm, until it is closed. Those that it sends to need none.
-   *
-   * @throws {P2PError} (by rejection) `refused` when the server forbids it, `timeout`, `closed`; the signal's reason.
-   */
-  permit(peer: UdpAddr | string, options?: CallOptions): Promise<void>;
 }
 
 /**

@@ -4,14 +4,22 @@ import { resolveName } from '#resolve';
 import { systemNetwork } from '#system-network';
 import { encodeText } from '../base/bytes.ts';
 import { assertString, describeValue, quantity } from '../base/checks.ts';
-import { canonicalIp, formatSocketAddress, ipBytes, ipVersion, isLoopbackIp, type SocketAddress } from '../base/ip.ts';
+import {
+  canonicalIp,
+  formatSocketAddress,
+  ipBytes,
+  ipVersion,
+  isLoopbackIp,
+  type SocketAddress,
+  withoutZone,
+} from '../base/ip.ts';
 import { type IpPrefix, isInPrefix, parseIpPrefix } from '../base/ip-prefix.ts';
 import { P2PError, type P2PErrorCode } from '../core/errors.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { Waits } from '../runtime/waits.ts';
 import { type ConnectAnswer, ConnectReader, encodeConnect } from './http-connect.ts';
-import { localNetworks, withoutZone } from './local-networks.ts';
+import { localNetworks } from './local-networks.ts';
 import { assertNetwork, type DialOptions, type Network, type RawConnection } from './network.ts';
 
 /** How connections go through a proxy. */

@@ -165,6 +165,23 @@ describe('the lab of the kernel', { skip }, () => {
     return undefined;
   });
 
+  it('two peers behind NATs with random ports ask over QUIC through coturn, over UDP and TCP, with both kinds of credentials', async (t) => {
+    await need('turn');
+    const why = missing('turnserver');
+    if (why !== false) return t.skip(why);
+    const made = found(all, 'turn');
+    assert.deepEqual(
+      made.map(({ mode, transport, answers, bytes, mapped }) => [mode, transport, answers, bytes, mapped?.ip]),
+      [
+        ['static', 'udp', 20, 60_000, '203.0.113.24'],
+        ['static', 'tcp', 20, 60_000, '203.0.113.24'],
+        ['rest', 'udp', 20, 60_000, '203.0.113.24'],
+        ['rest', 'tcp', 20, 60_000, '203.0.113.24'],
+      ],
+    );
+    return undefined;
+  });
+
   it('two IPv6 firewalls let through what both sides send, and nothing when one side is silent', async () => {
     await need('ipv6');
     const [{ both, one }] = found(all, 'ipv6') as [Scenario & { readonly name: 'ipv6' }];

@@ -16,12 +16,21 @@ export const KERNEL_KINDS: readonly KernelNatKind[] = [
   '443-only',
 ];
 
+/** What a peer tells that has asked another one through a TURN server. */
+export interface TurnResult {
+  readonly answers: number;
+  readonly bytes: number;
+  readonly relayed: string;
+  readonly mapped: SocketAddress | undefined;
+}
+
 /** One line of the output. */
 export type Scenario =
   | { readonly name: 'verdict'; readonly kind: string; readonly protocol: 'udp' | 'tcp'; readonly verdict: NatVerdict }
   | { readonly name: 'report'; readonly kind: string; readonly report: Pick<NatReport, 'paths' | 'summary'> }
   | { readonly name: 'program'; readonly program: string; readonly kind: string; readonly said: string }
   | { readonly name: 'coturn'; readonly udp: SocketAddress; readonly tcp: SocketAddress }
+  | ({ readonly name: 'turn'; readonly mode: string; readonly transport: string } & TurnResult)
   | { readonly name: 'ipv6'; readonly both: readonly number[]; readonly one: readonly number[] }
   | { readonly name: 'gateway'; readonly upnp: string; readonly pmp: string }
   | { readonly name: 'wire'; readonly rttMs: number }

@@ -10,7 +10,7 @@ import { type SocketAddress, formatSocketAddress } from '../../src/base/ip.ts';
 import { type NatVerdict } from '../support/nat-probe.ts';
 import { Lab } from './lab.ts';
 import { report } from './report-line.ts';
-import { KERNEL_KINDS, type Scenario } from './scenario.ts';
+import { KERNEL_KINDS, type Scenario, type TurnResult } from './scenario.ts';
 
 const say = (scenario: Scenario): void => report(scenario);
 const has = (program: string): boolean => spawnSync('which', [program], { stdio: 'ignore' }).status === 0;
@@ -93,6 +93,32 @@ async function coturn(lab: Lab): Promise<void> {
   server.kill();
 }
 
+/** Two peers behind NATs with random ports that have a TURN server in common, and nothing else. */
+async function turn(lab: Lab): Promise<void> {
+  if (!has('turnserver')) {
+    say({ name: 'missing', what: 'turnserver' });
+    return;
+  }
+  lab.nat('random2', 'random', '203.0.113.61/24', 41);
+  for (const [mode, ip, credentials] of [
+    ['static', OUTSIDE[2]!, ['--lt-cred-mech', '-u', 'ann:password', '-r', 'lab']],
+    ['rest', OUTSIDE[4]!, ['--use-auth-secret', '--static-auth-secret=north', '-r', 'lab']],
+  ] as const) {
+    const folder = mkdtempSync(path.join(tmpdir(), 'shoal-turn-'));
+    const files = ['-b', path.join(folder, 'db'), '--pidfile', path.join(folder, 'pid'), '--log-file', 'stdout'];
+    const quiet = ['--no-cli', '--no-tls', '--no-dtls'];
+    const server = lab.start('internet', 'turnserver', ['-n', '-L', ip, '-E', ip, ...credentials, ...quiet, ...files]);
+    for (const transport of ['udp', 'tcp'] as const) {
+      const bob = lab.node('random2', 'turn-peer.ts', `${ip}:3478`, transport, mode);
+      const { addr } = await bob.next<{ readonly addr: string }>();
+      const alice = lab.node('random', 'turn-peer.ts', `${ip}:3478`, transport, mode, addr);
+      say({ name: 'turn', mode, transport, ...(await alice.next<TurnResult>()) });
+      bob.kill();
+    }
+    server.kill();
+  }
+}
+
 async function ipv6(lab: Lab): Promise<void> {
   lab.v6Firewall('six-a', '2001:db8:0:1::a', '2001:db8:a');
   lab.v6Firewall('six-b', '2001:db8:0:1::b', '2001:db8:b');
@@ -171,7 +197,7 @@ async function wire(lab: Lab): Promise<void> {
   observing.kill();
 }
 
-const GROUPS = { kinds, reports, programs, coturn, ipv6, gateway, wire } as const;
+const GROUPS = { kinds, reports, programs, coturn, turn, ipv6, gateway, wire } as const;
 type Group = keyof typeof GROUPS;
 
 const lab = new Lab([...OUTSIDE.map((ip) => `${ip}/24`), '11.22.33.10/24', '2001:db8:0:1::1/64']);

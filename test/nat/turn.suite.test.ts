@@ -53,7 +53,12 @@ function fixture<S extends { close(): Promise<void> }>(
 await loadQuicEngine();
 const nobody = parseUdpAddr('203.0.113.99:9');
 for (const transport of ['udp', 'tcp'] as const) {
-  const plain = fixture<TurnSwarm>(transport, (swarm) => swarm, {}, () => ({ unknownAddr: () => nobody }));
+  const plain = fixture<TurnSwarm>(
+    transport,
+    (swarm) => swarm,
+    {},
+    () => ({ unknownAddr: () => nobody }),
+  );
   swarmSuite(runner, `turn over ${transport}`, plain);
 
   type Sealed = SecureSwarm<P2pkeAddr<UdpAddr>>;

@@ -46,7 +46,10 @@ for (const transport of ['udp', 'tcp'] as const) {
       const [far, stranger] = [w.net.host(), w.net.host()];
       const [bob, eve] = [await openUdpSwarm({ ...far }), await openUdpSwarm({ ...stranger })];
       const heard: string[] = [];
-      swarm.listen(({ src, dst, payload }) => void heard.push(`${payload[0]} from ${src.ip === far.ip ? 'bob' : 'eve'} to ${dst.text === swarm.addr.text}`));
+      swarm.listen(
+        ({ src, dst, payload }) =>
+          void heard.push(`${payload[0]} from ${src.ip === far.ip ? 'bob' : 'eve'} to ${dst.text === swarm.addr.text}`),
+      );
       bob.listen(({ src, payload }) => void bob.tell(src, payload));
       const at = bob.localAddrs().find(({ ip: own }) => own === far.ip)!;
       await w.run(swarm.tell(at, Uint8Array.of(7)));
@@ -221,7 +224,10 @@ describe('opening a swarm through a TURN server', () => {
       { server: 'turn.example.org:3478' },
       { server: '192.0.2.1:0' },
     ]) {
-      await assert.rejects(async () => open(wrong), (error) => error instanceof TypeError || error instanceof RangeError);
+      await assert.rejects(
+        async () => open(wrong),
+        (error) => error instanceof TypeError || error instanceof RangeError,
+      );
     }
   });
 });

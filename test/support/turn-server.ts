@@ -4,12 +4,7 @@ import { type Bytes, decodeText, encodeText } from '../../src/base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../../src/base/ip.ts';
 import { type Realm } from '../../src/core/realm.ts';
 import { type DatagramSocket, type Network } from '../../src/net/network.ts';
-import {
-  attributeOf,
-  decodeXorAddress,
-  encodeError,
-  encodeXorAddress,
-} from '../../src/protocols/stun/attributes.ts';
+import { attributeOf, decodeXorAddress, encodeError, encodeXorAddress } from '../../src/protocols/stun/attributes.ts';
 import { STUN_ATTRIBUTE } from '../../src/protocols/stun/constants.ts';
 import {
   checkIntegrity,
@@ -134,7 +129,8 @@ export class TurnTestServer {
     if (isChannelData(bytes)) {
       const read = decodeChannelData(bytes);
       const channel = read === undefined ? undefined : allocation?.channels.get(read.channel);
-      if (read !== undefined && channel !== undefined && channel.untilMs > now) this.#toPeer(allocation!, channel.peer, read.data, 'ChannelData');
+      if (read !== undefined && channel !== undefined && channel.untilMs > now)
+        this.#toPeer(allocation!, channel.peer, read.data, 'ChannelData');
       return;
     }
     const message = decodeStun(bytes);
@@ -142,14 +138,16 @@ export class TurnTestServer {
     if (message.class === 'indication') {
       const peer = this.#peerIn(message);
       const data = attributeOf(message, TURN_ATTRIBUTE.DATA);
-      if (allocation !== undefined && peer !== undefined && data !== undefined) this.#toPeer(allocation, peer, data, 'Send');
+      if (allocation !== undefined && peer !== undefined && data !== undefined)
+        this.#toPeer(allocation, peer, data, 'Send');
       return;
     }
     void this.#answer(id, client, bytes, message, reply, isStream);
   }
 
   #toPeer(allocation: Allocation, peer: SocketAddress, data: Uint8Array, how: string): void {
-    if ((allocation.permissions.get(peer.ip) ?? 0) <= this.#realm.nowMs()) this.state.log.push(`${how} without permission`);
+    if ((allocation.permissions.get(peer.ip) ?? 0) <= this.#realm.nowMs())
+      this.state.log.push(`${how} without permission`);
     else {
       this.state.log.push(how);
       allocation.socket.send(data.slice(), peer.ip, peer.port);
@@ -259,11 +257,15 @@ export class TurnTestServer {
         const transactionId = this.#realm.random(12);
         const peer = { type: TURN_ATTRIBUTE.XOR_PEER_ADDRESS, value: encodeXorAddress({ ip, port }, transactionId) };
         const attributes = [peer, { type: TURN_ATTRIBUTE.DATA, value: data }];
-        reply(encodeStun({ class: 'indication', method: TURN_METHOD.DATA, transactionId, attributes }, { fingerprint: false }));
+        reply(
+          encodeStun(
+            { class: 'indication', method: TURN_METHOD.DATA, transactionId, attributes },
+            { fingerprint: false },
+          ),
+        );
       },
     };
     this.allocations.set(id, allocation);
     return allocation;
   }
 }
-

@@ -33,5 +33,3 @@ export const UDP_PROTOCOL = 17;
 export const ALLOCATION_S = 600;
 /** How long a permission lasts (§9). */
 export const PERMISSION_MS = 300_000;
-/** How long a channel lasts (§12). */
-export const CHANNEL_MS = 600_000;

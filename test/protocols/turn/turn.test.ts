@@ -56,7 +56,11 @@ describe('data on channels', () => {
 
   it('and messages of STUN are cut from a stream in whatever pieces they come', () => {
     const stun = encodeStun({ class: 'request', method: 3, transactionId: new Uint8Array(12), attributes: [] });
-    const sent = [encodeChannelData(0x4000, new Uint8Array(5), true), stun, encodeChannelData(0x4fff, new Uint8Array(0), true)];
+    const sent = [
+      encodeChannelData(0x4000, new Uint8Array(5), true),
+      stun,
+      encodeChannelData(0x4fff, new Uint8Array(0), true),
+    ];
     const stream = concatBytes(...sent);
     for (let size = 1; size <= stream.length; size++) {
       const reader = new TurnStreamReader();
@@ -92,7 +96,10 @@ function taken(client: TurnClient): { readonly sent: Bytes[]; readonly events: T
 
 describe('the machine of a client', () => {
   const open = (): TurnClient =>
-    new TurnClient({ credentials: { username: 'u', password: 'p' }, random: (length) => new Uint8Array(length).fill(5) });
+    new TurnClient({
+      credentials: { username: 'u', password: 'p' },
+      random: (length) => new Uint8Array(length).fill(5),
+    });
 
   it('asks first without credentials, as in the vector', () => {
     const client = open();
@@ -105,7 +112,10 @@ describe('the machine of a client', () => {
     client.allocate(0);
     const [request] = taken(client).sent;
     const { transactionId } = decodeStun(request!)!;
-    const relayed = { type: TURN_ATTRIBUTE.XOR_RELAYED_ADDRESS, value: encodeXorAddress({ ip: '192.0.2.1', port: 9 }, transactionId) };
+    const relayed = {
+      type: TURN_ATTRIBUTE.XOR_RELAYED_ADDRESS,
+      value: encodeXorAddress({ ip: '192.0.2.1', port: 9 }, transactionId),
+    };
     const message = { class: 'success', method: TURN_METHOD.ALLOCATE, transactionId, attributes: [relayed] } as const;
     for (const integrityKey of [undefined, longTermKey({ username: 'u', password: 'other' }, 'lab')]) {
       client.handleMessage(1, encodeStun(message, { integrityKey }));
