@@ -12,14 +12,15 @@ import { addrsOfBound } from '../../net/addrs-of-bound.ts';
 import { type DatagramSocket } from '../../net/network.ts';
 import { udpAddr } from '../../net/socket-address.ts';
 import { decodePunchMessage, PunchCodec } from '../../protocols/punch/message.ts';
-import { MAX_PUNCH_ADDRS, PUNCH_TOKEN_BYTES, type PunchOffer } from '../../protocols/punch/offer.ts';
+import { type PunchOffer } from '../../protocols/punch/offer.ts';
 import { planPunch } from '../../protocols/punch/plan.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { rejection } from '../../runtime/promises.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
 import { checkCall, Waits } from '../../runtime/waits.ts';
 import { StunAsker } from '../stun-asker.ts';
-import { observeSocket } from './observe-udp.ts';
+import { makeOffer } from './make-offer.ts';
+import { type Seen } from './observe.ts';
 import { type PunchedPath, type Puncher, type PunchOptions } from './puncher.ts';
 import { type PunchingNetwork, type PunchingSocket } from './punching.ts';
 import { punchTargets } from './targets.ts';
@@ -99,27 +100,36 @@ class OpenUdpPuncher implements UdpPuncher {
   async offer(call?: CallOptions): Promise<PunchOffer> {
     checkCall(call);
     if (this.#isClosed) throw closedError('offer to punch');
-    call?.signal?.throwIfAborted();
-    if (this.#options.isReachable?.() === true) {
-      const message = 'Cannot offer to punch: others can dial this host, so they need no hole';
-      throw new P2PError('unsupported', 'local', message, { sent: 'no' });
-    }
-    const local = this.#localAddresses();
-    const { addrs, ports, next } = await observeSocket({
+    const { isReachable, observers, mapped } = this.#options;
+    const timeoutMs = Math.min(call?.timeoutMs ?? OBSERVE_MS, OBSERVE_MS);
+    const asking = { timeoutMs, signal: call?.signal };
+    const seen = (asker: StunAsker, observer: SocketAddress): Seen =>
+      asker.ask(observer, asking).then(
+        (answer) => answer.mapped,
+        () => undefined,
+      );
+    const offer = await makeOffer({
       realm: this.#realm,
-      asker: this.#asker,
-      observers: this.#options.observers(),
-      local,
-      bindAnother: () => this.#socket.bindAnother(),
+      isReachable,
+      observers,
+      mapped,
+      local: this.#localAddresses(),
       signal: call?.signal,
-      timeoutMs: Math.min(call?.timeoutMs ?? OBSERVE_MS, OBSERVE_MS),
+      ask: (observer) => seen(this.#asker, observer),
+      askFresh: async (observer, count) => {
+        const sockets = await Promise.all(Array.from({ length: count }, () => this.#socket.bindAnother()));
+        return sockets.map((socket) => {
+          const asker = new StunAsker(this.#realm, ({ to, bytes }) => socket.send(bytes, to.ip, to.port));
+          socket.sink = { onDatagram: (payload, ip, port) => void asker.handleDatagram({ ip, port }, payload) };
+          return seen(asker, observer).finally(() => {
+            asker.close();
+            return socket.close();
+          });
+        });
+      },
     });
-    call?.signal?.throwIfAborted();
     if (this.#isClosed) throw closedError('offer to punch');
-    const all = [...addrs, ...(this.#options.mapped?.() ?? []), ...local];
-    const unique = [...new Map(all.map((one) => [formatSocketAddress(one.ip, one.port), one])).values()];
-    const offer = { token: this.#realm.random(PUNCH_TOKEN_BYTES), addrs: unique.slice(0, MAX_PUNCH_ADDRS), ports };
-    return next === undefined ? offer : { ...offer, next };
+    return offer;
   }
 
   punch(own: PunchOffer, theirs: PunchOffer, options: PunchOptions): Promise<PunchedPath> {

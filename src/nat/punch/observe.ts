@@ -1,17 +1,15 @@
-/** Under which addresses a UDP socket is seen, and how its NAT gives out ports: what an offer says. */
+/** Under which addresses a port is seen, and how its NAT gives out ports: what an offer says. */
 
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { type Realm } from '../../core/realm.ts';
-import { type DatagramSocket } from '../../net/network.ts';
 import { type PunchPorts } from '../../protocols/punch/offer.ts';
 import { type Observation, ObservedAddresses } from '../../protocols/reachability/observed-addresses.ts';
 import { mostCommon } from '../../protocols/reachability/votes.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
-import { StunAsker } from '../stun-asker.ts';
 
-/** What observers have said of a socket. */
-export interface ObservedSocket {
+/** What observers have said of a port. */
+export interface ObservedPort {
   /** IPv4 first. With random ports several of them. */
   readonly addrs: readonly SocketAddress[];
   /** Of IPv4. */
@@ -19,17 +17,19 @@ export interface ObservedSocket {
   readonly next: { readonly port: number; readonly delta: number } | undefined;
 }
 
-/** How a socket is observed. */
-export interface ObserveSocketOptions {
+/** As what an observer saw it; `undefined` without an answer. */
+export type Seen = Promise<SocketAddress | undefined>;
+
+/** How a port is observed. */
+export interface ObserveOptions {
   readonly realm: Realm;
-  readonly asker: StunAsker;
   readonly observers: readonly SocketAddress[];
-  /** The addresses of the socket itself. */
+  /** The addresses of this host, with the port. */
   readonly local: readonly SocketAddress[];
-  /** Another socket beside it. */
-  readonly bindAnother: () => Promise<DatagramSocket>;
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
+  /** Asks from the port. */
+  readonly ask: (observer: SocketAddress) => Seen;
+  /** Asks from so many other ports, one after the other, without waiting for answers in between. */
+  readonly askFresh: (observer: SocketAddress, count: number) => Promise<readonly Seen[]>;
 }
 
 /** Observers that are asked: as many as make a verdict proven. */
@@ -37,22 +37,18 @@ const MAX_IPV4_OBSERVERS = 3;
 const MAX_IPV6_OBSERVERS = 1;
 /** Those that answer so long after the first or the second one are not waited for: time for two repetitions, and for one. */
 const PATIENCE_MS: readonly number[] = [700, 250];
-/** Fresh sockets that show how ports follow each other. */
-const FRESH_SOCKETS = 3;
+/** Fresh ports that show how ports follow each other. */
+const FRESH_PORTS = 3;
 /** A new mapping may be as far from the last one: others behind the NAT make mappings in between. */
 const MAX_STEP = 16;
 /** Addresses that show the range of random ports. */
 const MAX_SAMPLES = 5;
 
-/** Asks observers, and again with fresh sockets where the port depends on the destination. */
-export async function observeSocket(options: ObserveSocketOptions): Promise<ObservedSocket> {
-  const { asker, observers, local, realm } = options;
+/** Asks observers, and again from fresh ports where the port depends on the destination. */
+export async function observePort({ realm, observers, local, ask, askFresh }: ObserveOptions): Promise<ObservedPort> {
   const chosen = [...pick(observers, 4, MAX_IPV4_OBSERVERS), ...pick(observers, 6, MAX_IPV6_OBSERVERS)];
-  const asked = await gather(
-    options,
-    chosen.map((server) => ask(options, asker, server)),
-  );
-  const observed = asked.filter((one) => one !== undefined);
+  const seen = await gather(realm, chosen.map(ask));
+  const observed = seen.flatMap((mapped, i) => (mapped === undefined ? [] : [{ observer: chosen[i]!, mapped }]));
   const v6 = observed.find(({ mapped }) => ipVersion(mapped.ip) === 6)?.mapped;
   const v4 = observed.filter(({ mapped }) => ipVersion(mapped.ip) === 4);
   const rest = v6 === undefined ? [] : [v6];
@@ -60,14 +56,12 @@ export async function observeSocket(options: ObserveSocketOptions): Promise<Obse
   if (first === undefined) return { addrs: rest, ports: 'unknown', next: undefined };
   const steady = steadyAddress(realm.nowMs(), v4, local);
   if (steady !== undefined) return { addrs: [steady, ...rest], ports: 'steady', next: undefined };
-  const fresh = await sample(options, first.observer);
-  const before = v4.map(({ mapped }) => mapped);
+  const fresh = await gather(realm, await askFresh(first.observer, FRESH_PORTS));
   const { ip } = fresh.find((one) => one !== undefined) ?? first.mapped;
-  const next = nextPort(
-    asked.map((one) => (one?.mapped.ip === ip ? one.mapped.port : undefined)),
-    fresh.map((one) => (one?.ip === ip ? one.port : undefined)),
-  );
-  const samples = [...before, ...fresh].filter((one) => one?.ip === ip).slice(-MAX_SAMPLES) as SocketAddress[];
+  const portsOf = (addrs: readonly (SocketAddress | undefined)[]): readonly (number | undefined)[] =>
+    addrs.map((one) => (one?.ip === ip ? one.port : undefined));
+  const next = nextPort(portsOf(seen), portsOf(fresh));
+  const samples = [...seen, ...fresh].filter((one) => one?.ip === ip).slice(-MAX_SAMPLES) as SocketAddress[];
   return { addrs: [...samples, ...rest], ports: next === undefined ? 'random' : 'sequential', next };
 }
 
@@ -85,21 +79,9 @@ function pick(observers: readonly SocketAddress[], family: 4 | 6, count: number)
   return [...first, ...others].slice(0, count);
 }
 
-type Asked = Promise<Observation | undefined>;
-
-function ask({ timeoutMs, signal }: ObserveSocketOptions, asker: StunAsker, observer: SocketAddress): Asked {
-  return asker.ask(observer, { timeoutMs, signal }).then(
-    ({ mapped }) => ({ observer, mapped }),
-    () => undefined,
-  );
-}
-
 /** The answers in the order of the questions, those that did not come in time as `undefined`. */
-function gather(
-  { realm }: ObserveSocketOptions,
-  asked: readonly Asked[],
-): Promise<readonly (Observation | undefined)[]> {
-  const answers: (Observation | undefined)[] = asked.map(() => undefined);
+function gather(realm: Realm, asked: readonly Seen[]): Promise<readonly (SocketAddress | undefined)[]> {
+  const answers: (SocketAddress | undefined)[] = asked.map(() => undefined);
   let [open, answered] = [asked.length, 0];
   return new Promise((resolve) => {
     const finish = (): void => resolve(answers);
@@ -133,31 +115,11 @@ function steadyAddress(
   return isSteady && verdict?.port !== undefined ? { ip: verdict.ip, port: verdict.port } : undefined;
 }
 
-/** As what fresh sockets are seen. */
-async function sample(
-  options: ObserveSocketOptions,
-  observer: SocketAddress,
-): Promise<readonly (SocketAddress | undefined)[]> {
-  const sockets = await Promise.all(Array.from({ length: FRESH_SOCKETS }, () => options.bindAnother()));
-  const askers = sockets.map((socket) => {
-    const asker = new StunAsker(options.realm, ({ to, bytes }) => socket.send(bytes, to.ip, to.port));
-    socket.sink = { onDatagram: (payload, ip, port) => void asker.handleDatagram({ ip, port }, payload) };
-    return asker;
-  });
-  const answers = await gather(
-    options,
-    askers.map((asker) => ask(options, asker, observer)),
-  );
-  for (const asker of askers) asker.close();
-  await Promise.all(sockets.map((socket) => socket.close()));
-  return answers.map((one) => one?.mapped);
-}
-
 /**
  * The port of the next mapping, when ports follow each other.
  *
- * @param before - as what the observers saw the socket, in the order in which they were asked.
- * @param fresh - of the sockets after that, in the order in which they asked. What has no answer has most probably a mapping, too.
+ * @param before - as what the observers saw the port, in the order in which they were asked.
+ * @param fresh - those from which was asked after that, in the order in which they asked. What has no answer has most probably a mapping, too.
  */
 function nextPort(
   before: readonly (number | undefined)[],
