@@ -11,9 +11,9 @@ import { assertNetwork, type DatagramSocket, type Listener, type Network, type R
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { answerStun, type StunServerAddresses } from '../protocols/stun/server.ts';
-import { StunStreamReader } from '../protocols/stun/stream-reader.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
+import { answerStunOn } from './stun-stream.ts';
 
 /** How an observer is opened. */
 export interface ObserverOptions {
@@ -215,26 +215,13 @@ class OpenObserver implements Observer {
     const timer = clockOf(this.#realm).setTimer(this.#realm.nowMs() + CONNECTION_MS, () => pipe.destroy(), {
       background: true,
     });
-    const reader = new StunStreamReader();
-    pipe.sink = {
-      onData: (chunk) => {
-        reader.push(chunk);
-        // One at a time: what was read is answered before more is, so that nothing piles up.
-        for (let message = reader.next(); message !== undefined; message = reader.next()) {
-          const reply = message === 'malformed' ? undefined : this.#answer(message, remote, { here: local });
-          if (reply === undefined) {
-            pipe.destroy();
-            return;
-          }
-          pipe.write([reply.bytes], () => undefined);
-        }
-      },
-      onEnd: () => pipe.end(),
-      onClose: () => {
+    answerStunOn(
+      pipe,
+      (request) => this.#answer(request, remote, { here: local })?.bytes,
+      () => {
         timer.cancel();
         this.#connections.delete(connection);
       },
-    };
-    pipe.resume();
+    );
   }
 }

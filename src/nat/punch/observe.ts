@@ -28,6 +28,8 @@ export interface ObserveOptions {
   readonly local: readonly SocketAddress[];
   /** Asks from the port. */
   readonly ask: (observer: SocketAddress) => Seen;
+  /** Those that answer so long after the first one, or the second one, are not waited for. */
+  readonly patienceMs: readonly number[];
   /** Asks from so many other ports, one after the other, without waiting for answers in between. */
   readonly askFresh: (observer: SocketAddress, count: number) => Promise<readonly Seen[]>;
 }
@@ -35,8 +37,6 @@ export interface ObserveOptions {
 /** Observers that are asked: as many as make a verdict proven. */
 const MAX_IPV4_OBSERVERS = 3;
 const MAX_IPV6_OBSERVERS = 1;
-/** Those that answer so long after the first or the second one are not waited for: time for two repetitions, and for one. */
-const PATIENCE_MS: readonly number[] = [700, 250];
 /** Fresh ports that show how ports follow each other. */
 const FRESH_PORTS = 3;
 /** A new mapping may be as far from the last one: others behind the NAT make mappings in between. */
@@ -45,9 +45,16 @@ const MAX_STEP = 16;
 const MAX_SAMPLES = 5;
 
 /** Asks observers, and again from fresh ports where the port depends on the destination. */
-export async function observePort({ realm, observers, local, ask, askFresh }: ObserveOptions): Promise<ObservedPort> {
+export async function observePort({
+  realm,
+  observers,
+  local,
+  ask,
+  askFresh,
+  patienceMs,
+}: ObserveOptions): Promise<ObservedPort> {
   const chosen = [...pick(observers, 4, MAX_IPV4_OBSERVERS), ...pick(observers, 6, MAX_IPV6_OBSERVERS)];
-  const seen = await gather(realm, chosen.map(ask));
+  const seen = await gather(realm, patienceMs, chosen.map(ask));
   const observed = seen.flatMap((mapped, i) => (mapped === undefined ? [] : [{ observer: chosen[i]!, mapped }]));
   const v6 = observed.find(({ mapped }) => ipVersion(mapped.ip) === 6)?.mapped;
   const v4 = observed.filter(({ mapped }) => ipVersion(mapped.ip) === 4);
@@ -56,7 +63,7 @@ export async function observePort({ realm, observers, local, ask, askFresh }: Ob
   if (first === undefined) return { addrs: rest, ports: 'unknown', next: undefined };
   const steady = steadyAddress(realm.nowMs(), v4, local);
   if (steady !== undefined) return { addrs: [steady, ...rest], ports: 'steady', next: undefined };
-  const fresh = await gather(realm, await askFresh(first.observer, FRESH_PORTS));
+  const fresh = await gather(realm, patienceMs, await askFresh(first.observer, FRESH_PORTS));
   const { ip } = fresh.find((one) => one !== undefined) ?? first.mapped;
   const portsOf = (addrs: readonly (SocketAddress | undefined)[]): readonly (number | undefined)[] =>
     addrs.map((one) => (one?.ip === ip ? one.port : undefined));
@@ -80,7 +87,11 @@ function pick(observers: readonly SocketAddress[], family: 4 | 6, count: number)
 }
 
 /** The answers in the order of the questions, those that did not come in time as `undefined`. */
-function gather(realm: Realm, asked: readonly Seen[]): Promise<readonly (SocketAddress | undefined)[]> {
+function gather(
+  realm: Realm,
+  patienceMs: readonly number[],
+  asked: readonly Seen[],
+): Promise<readonly (SocketAddress | undefined)[]> {
   const answers: (SocketAddress | undefined)[] = asked.map(() => undefined);
   let [open, answered] = [asked.length, 0];
   return new Promise((resolve) => {
@@ -89,10 +100,10 @@ function gather(realm: Realm, asked: readonly Seen[]): Promise<readonly (SocketA
     for (const [i, one] of asked.entries()) {
       void one.then((answer) => {
         answers[i] = answer;
-        const patienceMs = answer === undefined ? undefined : PATIENCE_MS[answered++];
+        const waitMs = answer === undefined ? undefined : patienceMs[answered++];
         if (--open === 0) finish();
-        else if (patienceMs !== undefined) {
-          clockOf(realm).setTimer(realm.nowMs() + patienceMs, finish, { background: true });
+        else if (waitMs !== undefined) {
+          clockOf(realm).setTimer(realm.nowMs() + waitMs, finish, { background: true });
         }
       });
     }

@@ -3,14 +3,11 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { assertFunction, describeValue } from '../../base/checks.ts';
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { isLoopback } from '../../core/addr.ts';
 import { type Counters } from '../../core/counters.ts';
-import { closedError, P2PError } from '../../core/errors.ts';
+import { closedError } from '../../core/errors.ts';
 import { assertRealm, type Realm } from '../../core/realm.ts';
 import { type CallOptions } from '../../core/swarm.ts';
-import { addrsOfBound } from '../../net/addrs-of-bound.ts';
 import { type DatagramSocket } from '../../net/network.ts';
-import { udpAddr } from '../../net/socket-address.ts';
 import { decodePunchMessage, PunchCodec } from '../../protocols/punch/message.ts';
 import { type PunchOffer } from '../../protocols/punch/offer.ts';
 import { planPunch } from '../../protocols/punch/plan.ts';
@@ -23,7 +20,8 @@ import { makeOffer } from './make-offer.ts';
 import { type Seen } from './observe.ts';
 import { type PunchedPath, type Puncher, type PunchOptions } from './puncher.ts';
 import { type PunchingNetwork, type PunchingSocket } from './punching.ts';
-import { punchTargets } from './targets.ts';
+import { localAddresses, punchTargets } from './targets.ts';
+import { refused } from './refused.ts';
 import { UdpPunch } from './udp-punch.ts';
 
 /** How UDP is punched. */
@@ -49,6 +47,8 @@ export interface UdpPuncher extends Puncher {
 
 /** As long as STUN's answer may take from nearby, with one repetition lost. */
 const OBSERVE_MS = 1500;
+/** Time for two repetitions of a question, and for one. */
+const PATIENCE_MS: readonly number[] = [700, 250];
 const DEFAULT_RTT_MS = 100;
 /** Punches of one socket at once. */
 const MAX_PUNCHES = 16;
@@ -115,6 +115,7 @@ class OpenUdpPuncher implements UdpPuncher {
       mapped,
       local: this.#localAddresses(),
       signal: call?.signal,
+      patienceMs: PATIENCE_MS,
       ask: (observer) => seen(this.#asker, observer),
       askFresh: async (observer, count) => {
         const sockets = await Promise.all(Array.from({ length: count }, () => this.#socket.bindAnother()));
@@ -140,7 +141,7 @@ class OpenUdpPuncher implements UdpPuncher {
       own,
       theirs,
       proven,
-      ...punchTargets(this.#options.network, this.#localAddresses(), udpAddr),
+      ...punchTargets(this.#options.network, this.#localAddresses()),
     });
     if ('why' in plan) return refused('unreachable', plan.why);
     const isRandom = plan.guess !== undefined || plan.openTo !== undefined;
@@ -196,15 +197,6 @@ class OpenUdpPuncher implements UdpPuncher {
   }
 
   #localAddresses(): readonly SocketAddress[] {
-    const bound = udpAddr(this.#socket.address);
-    const all = addrsOfBound(bound, this.#options.network.interfaces()).filter(({ ip }) => !ip.includes('%'));
-    // Loopback leads others to themselves: it is left out if there is another one.
-    const outside = all.filter((addr) => !isLoopback(addr));
-    return (outside.length > 0 ? outside : all).map(({ ip, port }) => ({ ip, port }));
+    return localAddresses(this.#options.network, this.#socket.address);
   }
-}
-
-function refused(code: 'unreachable' | 'limit_exceeded', why: string): Promise<never> {
-  const side = code === 'unreachable' ? 'path' : 'local';
-  return rejection(new P2PError(code, side, `Cannot punch: ${why}`, { sent: 'no' }));
 }
