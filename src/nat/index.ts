@@ -20,9 +20,9 @@ export { observingListeners, type ObservingListenersOptions } from './observing-
 export { type Observer, type ObserverOptions, openObserver } from './observer.ts';
 export { type FilteringBehavior, type NatReport, type ObserverOutcome, type PathReport } from './path-report.ts';
 export { type DatagramFilter, punching, type PunchingNetwork, type PunchingSocket } from './punch/punching.ts';
-export { type PunchedPath, type Puncher, type PunchOptions } from './punch/puncher.ts';
+export { type PunchedConnection, type PunchedPath, type Puncher, type PunchOptions } from './punch/puncher.ts';
 export { punchedTcp, type PunchedTcpNetwork, type PunchedTcpOptions } from './punch/punched-tcp.ts';
-export { type PunchedConnection, tcpPuncher, type TcpPuncherOptions } from './punch/tcp-puncher.ts';
+export { tcpPuncher, type TcpPuncherOptions } from './punch/tcp-puncher.ts';
 export { udpPuncher, type UdpPuncher, type UdpPuncherOptions } from './punch/udp-puncher.ts';
 export { type RelayAddr, relayAddr, relayOf } from './relay-address.ts';
 export {

@@ -3,6 +3,7 @@
 import { type SocketAddress } from '../../base/ip.ts';
 import { type Side } from '../../core/accept.ts';
 import { type CallOptions } from '../../core/swarm.ts';
+import { type RawConnection } from '../../net/network.ts';
 import { type PunchOffer } from '../../protocols/punch/offer.ts';
 
 /** How one side of a punch behaves. */
@@ -25,6 +26,12 @@ export interface PunchedPath {
   readonly probes: number;
   /** Since the call. */
   readonly tookMs: number;
+}
+
+/** A connection that both sides have chosen. */
+export interface PunchedConnection extends PunchedPath {
+  /** Paused; nothing of the program's has been read from it. */
+  readonly connection: RawConnection;
 }
 
 /** Makes two NATs let each other's hosts through. Both sides call `offer`, exchange the offers, and call `punch`. */

@@ -13,7 +13,7 @@ import { type PunchPorts } from '../../protocols/punch/offer.ts';
 import { type PunchTarget } from '../../protocols/punch/plan.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { PunchStream } from './punch-stream.ts';
-import { type PunchedConnection } from './tcp-puncher.ts';
+import { type PunchedConnection } from './puncher.ts';
 
 /** What a punch over TCP is made with. */
 export interface TcpPunchOptions {

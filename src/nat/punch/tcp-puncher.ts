@@ -6,7 +6,7 @@ import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/i
 import { closedError } from '../../core/errors.ts';
 import { assertRealm, type Realm } from '../../core/realm.ts';
 import { type CallOptions } from '../../core/swarm.ts';
-import { assertNetwork, type Network, type RawConnection } from '../../net/network.ts';
+import { assertNetwork, type Network } from '../../net/network.ts';
 import { systemNetwork } from '../../net/system-network.ts';
 import { PunchCodec } from '../../protocols/punch/message.ts';
 import { type PunchOffer } from '../../protocols/punch/offer.ts';
@@ -17,7 +17,7 @@ import { checkCall, Waits } from '../../runtime/waits.ts';
 import { askStunOverTcp } from '../stun-tcp.ts';
 import { makeOffer } from './make-offer.ts';
 import { type Seen } from './observe.ts';
-import { type PunchedPath, type Puncher, type PunchOptions } from './puncher.ts';
+import { type PunchedConnection, type Puncher, type PunchOptions } from './puncher.ts';
 import { refused } from './refused.ts';
 import { localAddresses, punchTargets } from './targets.ts';
 import { TcpPunch } from './tcp-punch.ts';
@@ -31,12 +31,6 @@ export interface TcpPuncherOptions {
   /** Whether others are known to be able to dial this host; then punching is refused. @default never */
   readonly isReachable?: (() => boolean) | undefined;
   readonly realm?: Realm | undefined;
-}
-
-/** A connection that both sides have chosen. */
-export interface PunchedConnection extends PunchedPath {
-  /** Paused; nothing of the program's has been read from it. */
-  readonly connection: RawConnection;
 }
 
 /** Over TCP: a handshake, and a question. */

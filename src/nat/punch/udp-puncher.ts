@@ -124,7 +124,7 @@ class OpenUdpPuncher implements UdpPuncher {
           socket.sink = { onDatagram: (payload, ip, port) => void asker.handleDatagram({ ip, port }, payload) };
           return seen(asker, observer).finally(() => {
             asker.close();
-            return socket.close();
+            void socket.close();
           });
         });
       },

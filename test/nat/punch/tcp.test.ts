@@ -176,7 +176,7 @@ describe('punching TCP', () => {
     assert.ok(heard.end !== undefined);
     const met = left.puncher.punch(own, again, { side: 'initiator', rttMs: 40 });
     const both = await w.run(Promise.all([met, waits]));
-    assert.ok(await w.bothHear(both as [PunchedConnection, PunchedConnection]));
+    assert.ok(await w.bothHear(both));
   });
 
   it('an offer is good for one punch of the puncher that made it', async () => {
