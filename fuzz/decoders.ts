@@ -58,6 +58,7 @@ import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-me
 import { feedNodeCodecs, nodeFrames } from './node-frames.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 import { feedPeersSession, peersPackets } from './peers-packets.ts';
+import { feedMappingDatagrams, feedMappingDocuments, mappingDatagrams, mappingDocuments } from './port-mapping.ts';
 import { feedPunch, punchMessages, punchOffers } from './punch-messages.ts';
 import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
 
@@ -216,6 +217,8 @@ export const DECODERS: readonly Target[] = [
     seeds: noiseRecords,
     feed: (input) => void new NoiseRecordReader(new CipherState(NOISE_KEY)).push(input),
   },
+  { name: 'datagrams of routers', seeds: mappingDatagrams, feed: feedMappingDatagrams, oneIn: 4 },
+  { name: 'documents of routers', seeds: mappingDocuments, feed: feedMappingDocuments, oneIn: 4 },
   { name: 'QUIC or not', seeds: [Uint8Array.of(0xc0, 0, 0, 0, 1, 8)], feed: (input) => void isQuicDatagram(input) },
   {
     name: 'endpoint frames',
