@@ -25,6 +25,8 @@ export interface LabProcess {
   /** All that it has written, once it has ended. */
   ended(): Promise<string>;
   kill(): void;
+  /** Asks it to end. */
+  end(): void;
 }
 
 /** The lab. */
@@ -111,6 +113,18 @@ export class Lab {
     must('ip', ['-n', INTERNET, '-6', 'route', 'add', `${prefix}::/64`, 'via', outside]);
     this.sh(INTERNET, 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding');
     must('ip', ['netns', 'exec', router, 'nft', '-f', '-'], V6_FIREWALL);
+  }
+
+  /** Gives a NAT and the host behind it IPv6 too, `<prefix>::2`, without a firewall. */
+  v6(name: string, outside: string, prefix: string): void {
+    const router = `${name}-nat`;
+    this.#address(router, 'wan', `${outside}/64`);
+    this.#address(router, 'lan', `${prefix}::1/64`);
+    this.#address(name, 'eth0', `${prefix}::2/64`);
+    this.#route(name, `${prefix}::1`);
+    this.sh(router, 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding');
+    must('ip', ['-n', INTERNET, '-6', 'route', 'add', `${prefix}::/64`, 'via', outside]);
+    must('ip', ['-n', router, '-6', 'route', 'add', 'default', 'via', '2001:db8:0:1::1']);
   }
 
   /** Routes in a router of {@link Lab.v6Firewall}. */
@@ -206,6 +220,7 @@ export class Lab {
         return written;
       },
       kill: () => child.kill('SIGKILL'),
+      end: () => child.kill('SIGTERM'),
     };
   }
 

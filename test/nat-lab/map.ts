@@ -1,0 +1,48 @@
+/**
+ * Maps a port of UDP and one of TCP, and echoes what arrives: `map.ts PROTOCOL FAMILY PORT LIFETIME_MS`. Says when there is a verdict, at each
+ * change, and when it has closed, which a SIGTERM has it do.
+ */
+
+import { report } from './report-line.ts';
+import { openPortMapper } from '../../src/nat/index.ts';
+import { systemNetwork } from '../../src/net/system-network.ts';
+import { type MappingProtocol } from '../../src/protocols/port-mapping/types.ts';
+
+const [via, family, port, lifetimeMs] = process.argv.slice(2);
+const bind = { ip: family === '6' ? '::' : '0.0.0.0', port: Number(port) };
+const udp = await systemNetwork.bindUdp({ bind });
+udp.sink = { onDatagram: (payload, ip, from) => udp.send(payload, ip, from) };
+const tcp = await systemNetwork.listen({
+  bind,
+  backlog: 8,
+  reusePort: false,
+  onConnection: ({ pipe }) => {
+    pipe.sink = {
+      onData: (chunk) => pipe.write([chunk], () => undefined),
+      onEnd: () => pipe.end(),
+      onClose: () => undefined,
+    };
+    pipe.resume();
+  },
+  onError: () => undefined,
+});
+
+const begun = performance.now();
+const mapper = openPortMapper({ protocols: [via as MappingProtocol] });
+const mappings = (['udp', 'tcp'] as const).map((protocol) =>
+  mapper.map({ protocol, family: family === '6' ? 6 : 4, internalPort: bind.port, lifetimeMs: Number(lifetimeMs) }),
+);
+const say = (event: string): void => {
+  const shown = mappings.map(({ external, via: by, reason, doubleNat }) => ({ external, via: by, reason, doubleNat }));
+  report({ event, ms: Math.round(performance.now() - begun), mappings: shown, gateways: mapper.report.gateways });
+};
+await Promise.all(mappings.map(({ ready }) => ready));
+say('verdict');
+for (const mapping of mappings) mapping.onChange(() => say('changed'));
+process.once('SIGTERM', () => {
+  void mapper.close().then(async () => {
+    say('closed');
+    await Promise.all([udp.close(), tcp.close()]);
+    process.exit(0);
+  });
+});
