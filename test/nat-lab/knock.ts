@@ -1,5 +1,6 @@
 /** Sends to an address over UDP and TCP, and says what comes back: `knock.ts ADDRESS`. */
 
+import { pause } from './pause.ts';
 import { report } from './report-line.ts';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { parseSocketAddress } from '../../src/base/ip.ts';
@@ -10,11 +11,8 @@ const over = new AbortController();
 const udp = new Promise<string | undefined>((resolve) => {
   void systemNetwork.bindUdp({ bind: { ip: to.ip.includes(':') ? '::' : '0.0.0.0', port: 0 } }).then((socket) => {
     socket.sink = { onDatagram: (payload) => resolve(decodeText(payload)) };
-    const timer = setInterval(() => socket.send(encodeText('over UDP'), to.ip, to.port), 100);
-    over.signal.addEventListener('abort', () => {
-      clearInterval(timer);
-      resolve(undefined);
-    });
+    over.signal.addEventListener('abort', () => resolve(undefined));
+    socket.send(encodeText('over UDP'), to.ip, to.port);
   });
 });
 const tcp = new Promise<string | undefined>((resolve) => {
@@ -32,8 +30,7 @@ const tcp = new Promise<string | undefined>((resolve) => {
     () => resolve(undefined),
   );
 });
-const timer = setTimeout(() => over.abort(new Error('No answer')), 2000);
+void pause(2000).then(() => over.abort(new Error('No answer')));
 const [udpSaid, tcpSaid] = await Promise.all([udp, tcp]);
-clearTimeout(timer);
 report({ udp: udpSaid, tcp: tcpSaid });
 process.exit(0);

@@ -123,6 +123,8 @@ export class Lab {
     this.#address(name, 'eth0', `${prefix}::2/64`);
     this.#route(name, `${prefix}::1`);
     this.sh(router, 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding');
+    // Its neighbours ask for its address.
+    this.sh(router, 'nft insert rule inet filter input meta l4proto ipv6-icmp accept');
     must('ip', ['-n', INTERNET, '-6', 'route', 'add', `${prefix}::/64`, 'via', outside]);
     must('ip', ['-n', router, '-6', 'route', 'add', 'default', 'via', '2001:db8:0:1::1']);
   }

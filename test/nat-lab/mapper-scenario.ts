@@ -39,5 +39,11 @@ export type MapperScenario =
       readonly closed: MapLine;
     }
   | { readonly name: 'double'; readonly verdict: MapLine }
-  | { readonly name: 'rival'; readonly step: string; readonly ms: number; readonly value?: string; readonly error?: string }
+  | {
+      readonly name: 'rival';
+      readonly step: string;
+      readonly ms: number;
+      readonly value?: string;
+      readonly error?: string;
+    }
   | { readonly name: 'missing'; readonly what: string };

@@ -2,25 +2,30 @@
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { formatSocketAddress } from '../../src/base/ip.ts';
 import { has, Igd } from './igd.ts';
 import { Lab } from './lab.ts';
 import { type Knock, type MapLine, type MapperScenario } from './mapper-scenario.ts';
+import { pause } from './pause.ts';
 import { report } from './report-line.ts';
 
 const say = (scenario: MapperScenario): void => report(scenario);
-const [OUTSIDE, WAN, HOST] = ['11.22.33.10', '11.22.33.1', '192.168.60.2'];
+const OUTSIDE = '11.22.33.10';
+const WAN = '11.22.33.1';
+const HOST = '192.168.60.2';
 const RIVAL = path.join(import.meta.dirname, '../../bench/rivals/port-mapping');
 
 /** What upnpc lists, once it says what is expected; it is asked for some seconds. */
-async function listed(lab: Lab, expected: (list: string) => boolean): Promise<{ readonly list: string; readonly ms: number }> {
+async function listed(
+  lab: Lab,
+  expected: (list: string) => boolean,
+): Promise<{ readonly list: string; readonly ms: number }> {
   const begun = performance.now();
   for (;;) {
     const list = lab.try('igd', 'upnpc', ['-l']);
     const ms = Math.round(performance.now() - begun);
     if (expected(list) || ms > 30_000) return { list, ms };
-    await sleep(100);
+    await pause(100);
   }
 }
 
@@ -35,21 +40,20 @@ async function mapped(lab: Lab, igd: Igd, via: string): Promise<void> {
   igd.start();
   await listed(lab, (list) => list.includes('ExternalIPAddress'));
   const port = 5000;
-  // UPnP routers announce nothing: a short lease has it look soon.
-  const process = lab.node('igd', 'map.ts', via, '4', String(port), via === 'upnp' ? '8000' : '7200000');
-  const verdict = await process.next<MapLine>();
+  const mapping = lab.node('igd', 'map.ts', via, '4', String(port), '7200000');
+  const verdict = await mapping.next<MapLine>();
   const isThere = (list: string): boolean => list.includes(`UDP  ${port}->`) && list.includes(`TCP  ${port}->`);
   const before = await listed(lab, isThere);
   const publicAddress = lab.try('igd', 'natpmpc', ['-g', '192.168.60.1']);
   const through = await knock(lab, verdict);
   await igd.stop();
-  await sleep(1500);
+  await pause(1500);
   igd.start();
   const restarted = await listed(lab, isThere);
   const again = await knock(lab, verdict);
-  process.end();
-  let closed = await process.next<MapLine>();
-  while (closed.event !== 'closed') closed = await process.next<MapLine>();
+  mapping.end();
+  let closed = await mapping.next<MapLine>();
+  while (closed.event !== 'closed') closed = await mapping.next<MapLine>();
   const after = await listed(lab, (list) => list.includes('ExternalIPAddress'));
   say({
     name: 'mapped',
@@ -70,18 +74,29 @@ async function mapped(lab: Lab, igd: Igd, via: string): Promise<void> {
 async function pinhole(lab: Lab, igd: Igd, via: string): Promise<void> {
   igd.start();
   await listed(lab, (list) => list.includes('ExternalIPAddress'));
-  const process = lab.node('igd', 'map.ts', via, '6', '6000', '600000');
-  const verdict = await process.next<MapLine>();
+  const mapping = lab.node('igd', 'map.ts', via, '6', '6000', '600000');
+  const verdict = await mapping.next<MapLine>();
   const rules = (): string => lab.sh('igd-nat', 'nft list chain inet igd pinholes');
   const before = rules();
   const through = await knock(lab, verdict);
-  process.end();
-  let closed = await process.next<MapLine>();
-  while (closed.event !== 'closed') closed = await process.next<MapLine>();
+  mapping.end();
+  let closed = await mapping.next<MapLine>();
+  while (closed.event !== 'closed') closed = await mapping.next<MapLine>();
   const after = rules();
   const again = await knock(lab, verdict);
-  const listed2 = [before, '', after] as const;
-  say({ name: 'mapped', via, family: 6, verdict, through, listed: listed2, again, publicAddress: '', remadeMs: 0, closed });
+  const rulesSeen = [before, '', after] as const;
+  say({
+    name: 'mapped',
+    via,
+    family: 6,
+    verdict,
+    through,
+    listed: rulesSeen,
+    again,
+    publicAddress: '',
+    remadeMs: 0,
+    closed,
+  });
   await igd.stop();
 }
 
@@ -92,8 +107,8 @@ async function rival(lab: Lab, igd: Igd): Promise<void> {
   }
   igd.start();
   await listed(lab, (list) => list.includes('ExternalIPAddress'));
-  const process_ = lab.start('igd', process.execPath, [path.join(RIVAL, 'map.mjs'), '192.168.60.1', HOST!]);
-  for (const line of (await process_.ended()).split('\n')) {
+  const running = lab.start('igd', process.execPath, [path.join(RIVAL, 'map.mjs'), '192.168.60.1', HOST]);
+  for (const line of (await running.ended()).split('\n')) {
     if (line.startsWith('{')) say({ name: 'rival', ...(JSON.parse(line) as { step: string; ms: number }) });
   }
   await igd.stop();
@@ -104,11 +119,11 @@ async function double(lab: Lab): Promise<void> {
   lab.nat('behind', 'port', '100.64.0.2/24', 61, { above: 'igd' });
   const igd = new Igd(lab, { nat: 'behind', lan: '192.168.61' });
   igd.start();
-  await sleep(1000);
+  await pause(1000);
   for (const via of ['pcp', 'nat-pmp', 'upnp']) {
-    const process = lab.node('behind', 'map.ts', via, '4', '5000', '7200000');
-    say({ name: 'double', verdict: await process.next<MapLine>() });
-    process.kill();
+    const mapping = lab.node('behind', 'map.ts', via, '4', '5000', '7200000');
+    say({ name: 'double', verdict: await mapping.next<MapLine>() });
+    mapping.kill();
   }
   await igd.stop();
 }
@@ -118,7 +133,7 @@ if (missing.length > 0) say({ name: 'missing', what: missing.join(', ') });
 else {
   const lab = new Lab([`${OUTSIDE}/24`, '2001:db8:0:1::1/64']);
   try {
-    lab.nat('igd', 'port', `${WAN}/24`, 60, { gateway: OUTSIDE! });
+    lab.nat('igd', 'port', `${WAN}/24`, 60, { gateway: OUTSIDE });
     lab.v6('igd', '2001:db8:0:1::60', '2001:db8:60');
     const igd = new Igd(lab, { nat: 'igd', lan: '192.168.60' });
     for (const group of process.argv.slice(2)) {

@@ -74,8 +74,8 @@ export abstract class DatagramService implements MappingService {
     this.#transactions.end(key);
   }
 
-  check(now: Millis): void {
-    if (!this.#transactions.has(PROBE)) this.ask(now);
+  check(now: Millis, job: MappingJob): void {
+    if (!this.#transactions.has(PROBE)) this.ask(now, (at) => this.host.unsure(at, job));
   }
 
   handleTimeout(now: Millis): void {
@@ -83,7 +83,7 @@ export abstract class DatagramService implements MappingService {
   }
 
   /** Sends the question of a probe, also to a router that is found. */
-  protected ask(now: Millis, failed?: (now: Millis) => void): void {
+  protected ask(now: Millis, failed: (now: Millis) => void): void {
     this.#transactions.begin(now, PROBE, this.probeBytes(), failed);
   }
 

@@ -121,7 +121,7 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
       mapping.tried.clear();
       if (mapping.service === undefined) mapping.retryMs = Infinity;
       else if (!services.has(mapping.service)) this.#lose(now, mapping);
-      else if (mapping.phase === 'mapped') mapping.service.check(now, mapping);
+      else if (mapping.phase === 'mapped') mapping.check(now);
     }
     this.#probe(now);
     this.#arm();
@@ -173,9 +173,15 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
 
   /** A datagram to the group in which routers announce restarts and other addresses. */
   handleAnnouncement(now: Millis, from: SocketAddress, bytes: Uint8Array): boolean {
-    const taken = from.port === MAPPING_SERVER_PORT && this.#toRouters(now, undefined, from, bytes);
+    const isRouter =
+      from.port === MAPPING_SERVER_PORT && this.#found.some(({ service }) => service.gateway === from.ip);
+    if (isRouter) {
+      this.#toRouters(now, undefined, from, bytes);
+      // A router announces in one protocol what is so for all: those of the others are looked at.
+      for (const mapping of this.#mappings.values()) if (mapping.service?.gateway === from.ip) mapping.checkSoon(now);
+    }
     this.#arm();
-    return taken;
+    return isRouter;
   }
 
   /** What became of an HTTP request. */
@@ -241,8 +247,7 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
       return;
     }
     mapping.reset();
-    mapping.tried.add(service);
-    mapping.fail(failure, detail, service.gateway);
+    mapping.refusedBy(service, failure, detail);
     this.#advance(now, mapping);
   }
 
@@ -258,6 +263,10 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
       mapping.lost(now);
       if (now >= mapping.renewMs) mapping.ask(now, service);
     }
+  }
+
+  unsure(now: Millis, job: MappingJob): void {
+    this.#mappings.get(job.id)?.unsure(now);
   }
 
   readdressed(_now: Millis, service: MappingService, ip: string | undefined): void {
@@ -330,10 +339,7 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
         this.#lose(now, mapping);
         this.#probe(now);
       } else if (now >= mapping.renewMs) mapping.ask(now, service!);
-      else if (now >= mapping.checkMs) {
-        mapping.checkMs = now + CHECK_MS;
-        service!.check(now, mapping);
-      }
+      else if (now >= mapping.checkMs) mapping.check(now);
     } else if (now >= mapping.retryMs) {
       mapping.retryMs = Infinity;
       mapping.tried.clear();

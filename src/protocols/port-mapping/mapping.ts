@@ -22,6 +22,9 @@ const MIN_LIFETIME_MS = 1000;
 const FIRST_RETRY_MS = 15_000;
 const MAX_RETRY_MS = 900_000;
 
+/** How much failures say; the others 1. */
+const WEIGHTS: Partial<Record<MappingFailure, number>> = { no_answer: 0, no_external_address: 2 };
+
 /** A mapping as it is. */
 export interface MappingView {
   readonly grant: MappingGrant | undefined;
@@ -59,6 +62,9 @@ export class Mapping implements MappingJob {
   /** What was told of it last. */
   told = '';
   #askedMs: Millis = -Infinity;
+  #checkedMs: Millis = -Infinity;
+  /** Questions in a row that the router did not answer. */
+  #unsure = 0;
   #failure: MappingFailure | undefined;
   #detail: string | undefined;
   #failedAt: string | undefined;
@@ -107,7 +113,7 @@ export class Mapping implements MappingJob {
     this.grantedMs = now;
     this.isLost = false;
     this.#failure = this.#detail = this.#failedAt = undefined;
-    this.#renewFailures = this.#retries = 0;
+    this.#renewFailures = this.#retries = this.#unsure = 0;
     this.tried.clear();
     const lifetimeMs = Math.max(grant.lifetimeMs, MIN_LIFETIME_MS);
     this.expiresMs = now + lifetimeMs;
@@ -132,6 +138,26 @@ export class Mapping implements MappingJob {
     this.renewMs = Math.min(this.renewMs, Math.max(now, this.#askedMs + MIN_LIFETIME_MS));
   }
 
+  /** Has the router asked whether it still has it. */
+  check(now: Millis): void {
+    this.#checkedMs = now;
+    this.checkMs = now + CHECK_MS;
+    this.service!.check(now, this);
+  }
+
+  /** The router did not say: it may be starting, so it is asked again soon, with longer pauses. */
+  unsure(now: Millis): void {
+    if (this.phase !== 'mapped') return;
+    this.checkMs = Math.min(this.checkMs, now + MIN_RENEW_MS * 2 ** this.#unsure++);
+  }
+
+  /** There is a reason to ask, at most once a second. */
+  checkSoon(now: Millis): void {
+    if (this.phase !== 'mapped' || this.isLost || this.grantedMs === now) return;
+    this.#unsure = 0;
+    this.checkMs = Math.min(this.checkMs, Math.max(now, this.#checkedMs + MIN_LIFETIME_MS));
+  }
+
   /** No router has it. */
   reset(): void {
     this.service?.cancel(this);
@@ -146,6 +172,14 @@ export class Mapping implements MappingJob {
   release(): void {
     this.phase = 'releasing';
     this.expiresMs = this.renewMs = this.checkMs = this.retryMs = Infinity;
+  }
+
+  /** One more service did not map it. What says most of all that they said is kept: silence least, no address outside most. */
+  refusedBy(service: MappingService, failure: MappingFailure, detail: string | undefined): void {
+    const isFirst = this.tried.size === 0;
+    this.tried.add(service);
+    const [weight, before] = [failure, this.#failure].map((each) => WEIGHTS[each!] ?? 1) as [number, number];
+    if (isFirst || weight >= before) this.fail(failure, detail, service.gateway);
   }
 
   fail(failure: MappingFailure, detail: string | undefined, gateway: string | undefined): void {

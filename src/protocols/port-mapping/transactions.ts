@@ -13,7 +13,7 @@ const MAX_RETRY_MS = 2000;
 interface Pending {
   readonly bytes: Bytes;
   readonly endMs: Millis;
-  readonly failed: ((now: Millis) => void) | undefined;
+  readonly failed: (now: Millis) => void;
   pauseMs: number;
   nextMs: Millis;
 }
@@ -29,7 +29,7 @@ export class Transactions {
   }
 
   /** Sends now and until {@link Transactions.end}; a question of the same key is replaced. */
-  begin(now: Millis, key: string, bytes: Bytes, failed?: (now: Millis) => void): void {
+  begin(now: Millis, key: string, bytes: Bytes, failed: (now: Millis) => void): void {
     this.#pending.set(key, {
       bytes,
       failed,
@@ -59,7 +59,7 @@ export class Transactions {
     for (const [key, pending] of this.#pending) {
       if (now >= pending.endMs) {
         this.#pending.delete(key);
-        pending.failed?.(now);
+        pending.failed(now);
       } else if (now >= pending.nextMs) {
         pending.pauseMs = Math.min(2 * pending.pauseMs, MAX_RETRY_MS);
         pending.nextMs = now + pending.pauseMs;

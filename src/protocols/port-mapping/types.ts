@@ -106,6 +106,8 @@ export interface MappingServiceHost {
   released(now: Millis, job: MappingJob): void;
   /** The router has forgotten what it was told. */
   restarted(now: Millis, service: MappingService): void;
+  /** The router did not say whether it still has a mapping. */
+  unsure(now: Millis, job: MappingJob): void;
   /** The router has another address outside. */
   readdressed(now: Millis, service: MappingService, ip: string | undefined): void;
 }

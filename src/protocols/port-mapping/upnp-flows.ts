@@ -137,16 +137,16 @@ export function* deleteMapping(service: IgdService, { request, grant }: MappingJ
   yield { service, action: 'DeletePortMapping', args };
 }
 
-/** Whose the mapping is now; `unknown` when the router does not say. */
+/** Whose the mapping is now; `unknown` when the router cannot say, `silent` when it does not answer. */
 export function* lookUp(
   service: IgdService,
   own: string,
   { request, grant }: MappingJob,
-): Flow<'own' | 'other' | 'none' | 'unknown'> {
+): Flow<'own' | 'other' | 'none' | 'unknown' | 'silent'> {
   const args = [...remote(grant!.external.port), ['NewProtocol', request.protocol.toUpperCase()]] as const;
   const answer = yield { service, action: 'GetSpecificPortMappingEntry', args };
   if (answer.type === 'fault') return answer.code === CODE.noSuchEntryInArray ? 'none' : 'unknown';
-  if (answer.type === 'failed') return 'unknown';
+  if (answer.type === 'failed') return answer.reason === 'malformed' ? 'unknown' : 'silent';
   const client = canonicalIp(answer.values.get('NewInternalClient') ?? '');
   const port = portOf(answer.values.get('NewInternalPort'));
   if (client === undefined || port === undefined) return 'unknown';
@@ -259,9 +259,10 @@ export function* deletePinhole(service: IgdService, pinhole: string): Flow<void>
   yield { service, action: 'DeletePinhole', args: [['UniqueID', pinhole]] };
 }
 
-/** Whether the firewall still knows a pinhole. A lease is what it was: asking for it does not change it. */
-export function* hasPinhole(service: IgdService, pinhole: string): Flow<boolean> {
+/** Whether the firewall still knows a pinhole; `undefined` when it does not answer. */
+export function* hasPinhole(service: IgdService, pinhole: string): Flow<boolean | undefined> {
   const answer = yield { service, action: 'GetPinholePackets', args: [['UniqueID', pinhole]] };
+  if (answer.type === 'failed') return undefined;
   return answer.type !== 'fault' || answer.code !== CODE.noSuchEntry;
 }
 

@@ -116,10 +116,12 @@ export class UpnpService implements MappingService {
     if (this.route.family === 4) {
       this.#run(now, lookUp(service, this.route.own, job), (at, whose) => {
         if (whose === 'none' || whose === 'other') this.#host.restarted(at, this);
+        else if (whose === 'silent') this.#host.unsure(at, job);
       });
     } else if (job.pinhole !== undefined) {
       this.#run(now, hasPinhole(service, job.pinhole), (at, isThere) => {
-        if (!isThere) this.#host.restarted(at, this);
+        if (isThere === undefined) this.#host.unsure(at, job);
+        else if (!isThere) this.#host.restarted(at, this);
       });
     }
   }

@@ -150,6 +150,22 @@ describe('the machine of port mapping', () => {
     assert.equal(machine.view(id)?.grant?.external.ip, '11.0.0.9');
   });
 
+  it('an announcement in another protocol has it ask, at most once a second', () => {
+    const { machine } = mapped();
+    const announced = new Uint8Array(24);
+    announced.set([2, 128]);
+    let asked = 0;
+    for (let i = 0; i < 3000; i++) {
+      const now = 10_000 + i;
+      machine.handleAnnouncement(now, ROUTER, announced);
+      machine.handleTimeout(now);
+      const { sent } = take(machine);
+      asked += sent.length;
+      if (sent.length > 0) machine.handleDatagram(now, OWN, ROUTER, address(100 + Math.floor(now / 1000)));
+    }
+    assert.ok(asked >= 2 && asked <= 4, `${asked} questions in 3 s`);
+  });
+
   it('a router that knows only the other protocol says so', () => {
     const machine = new PortMapperMachine(['pcp', 'nat-pmp']);
     machine.setRoutes(0, [route]);
