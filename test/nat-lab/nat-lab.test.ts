@@ -219,6 +219,35 @@ describe('the lab of the kernel', { skip }, () => {
     assert.ok(rttMs >= 50, `${rttMs} ms`);
     return undefined;
   });
+
+  /** Whether theory lets two kinds through to each other. */
+  const isPossible = (protocol: 'udp' | 'tcp', a: string, b: string): boolean => {
+    const [left, right] = [a, b].map((kind) => (protocol === 'tcp' && kind === 'udp-blocked' ? 'port' : kind)) as [
+      string,
+      string,
+    ];
+    if ([left, right].some((kind) => kind === 'udp-blocked' || kind === '443-only')) return false;
+    const hard = [left, right].filter((kind) => kind === 'random' || kind === 'sequential');
+    if (!hard.includes('random')) return true;
+    // Over UDP many ports are tried; over TCP a peer that filters by port is out of reach.
+    return hard.length === 1 && (protocol === 'udp' || (left !== 'port' && right !== 'port'));
+  };
+
+  for (const protocol of ['udp', 'tcp'] as const) {
+    it(`our puncher gets through every pair of NATs that can be crossed over ${protocol}, and no other`, async () => {
+      await need(protocol === 'udp' ? 'punchUdp' : 'punchTcp');
+      const pairs = found(all, 'punch').filter((one) => one.protocol === protocol);
+      assert.equal(pairs.length, KINDS.length ** 2);
+      for (const { pair } of pairs) {
+        const b = pair.b.replace(/-b$/, '');
+        const name = `${pair.a} to ${b}: ${pair.why ?? ''}`;
+        if (isPossible(protocol, pair.a, b))
+          assert.deepEqual(pair.heard, ['through the hole', 'through the hole'], name);
+        else assert.ok(pair.why !== undefined, name);
+        if ([pair.a, b].every((kind) => kind === 'random')) assert.match(pair.why!, /only a relay can work/);
+      }
+    });
+  }
 });
 
 /** Another user than root, where this is root and that user can read the checkout and run this Node. */

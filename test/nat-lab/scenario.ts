@@ -24,6 +24,20 @@ export interface TurnResult {
   readonly mapped: SocketAddress | undefined;
 }
 
+/** What became of a punch between two hosts. */
+export interface PunchedPair {
+  readonly a: string;
+  readonly b: string;
+  /** Of the initiator, when both are through. */
+  readonly tookMs?: number;
+  readonly probes?: number;
+  readonly rttMs?: number;
+  /** What each heard of the other one by the path. */
+  readonly heard?: readonly string[];
+  /** Why it failed, on both sides. */
+  readonly why?: string;
+}
+
 /** One line of the output. */
 export type Scenario =
   | { readonly name: 'verdict'; readonly kind: string; readonly protocol: 'udp' | 'tcp'; readonly verdict: NatVerdict }
@@ -35,4 +49,5 @@ export type Scenario =
   | { readonly name: 'gateway'; readonly upnp: string; readonly pmp: string }
   | { readonly name: 'wire'; readonly rttMs: number }
   | { readonly name: 'reboot'; readonly before: NatVerdict; readonly after: NatVerdict }
+  | { readonly name: 'punch'; readonly protocol: 'udp' | 'tcp'; readonly pair: PunchedPair }
   | { readonly name: 'missing'; readonly what: string };

@@ -10,7 +10,7 @@ import { type SocketAddress, formatSocketAddress } from '../../src/base/ip.ts';
 import { type NatVerdict } from '../support/nat-probe.ts';
 import { Lab } from './lab.ts';
 import { report } from './report-line.ts';
-import { KERNEL_KINDS, type Scenario, type TurnResult } from './scenario.ts';
+import { KERNEL_KINDS, type Scenario, type TurnResult, type PunchedPair } from './scenario.ts';
 
 const say = (scenario: Scenario): void => report(scenario);
 const has = (program: string): boolean => spawnSync('which', [program], { stdio: 'ignore' }).status === 0;
@@ -197,7 +197,39 @@ async function wire(lab: Lab): Promise<void> {
   observing.kill();
 }
 
-const GROUPS = { kinds, reports, programs, coturn, turn, ipv6, gateway, wire } as const;
+/** Every kind with every kind, both directions: two hosts of each, and a helper that carries the offers. */
+async function punch(lab: Lab, protocol: 'udp' | 'tcp'): Promise<void> {
+  const kinds = ['open', ...KERNEL_KINDS];
+  for (const [i, kind] of KERNEL_KINDS.entries()) lab.nat(`${kind}-b`, kind, `203.0.113.${80 + i}/24`, 80 + i);
+  lab.publicHost('open-b', ['203.0.113.51/24'], OUTSIDE[0]);
+  const observing = lab.node('internet', 'observers.ts', ...OUTSIDE);
+  const { addresses } = await observing.next<{ readonly addresses: readonly string[] }>();
+  const names = [...kinds, ...kinds.map((kind) => `${kind}-b`)];
+  // One port that every kind lets out.
+  const at = `${OUTSIDE[1]}:443`;
+  const helper = lab.node('internet', 'punch-helper.ts', at, protocol, protocol === 'udp' ? '14000' : '6000', ...names);
+  await helper.next();
+  const peers = names.map((name) => lab.node(name, 'punch-peer.ts', name, at, ...addresses));
+  for (;;) {
+    const said = await helper.next<PunchedPair | { readonly over: true }>();
+    if ('over' in said) break;
+    say({ name: 'punch', protocol, pair: said });
+  }
+  for (const one of [observing, ...peers]) one.kill();
+}
+
+const GROUPS = {
+  kinds,
+  reports,
+  programs,
+  coturn,
+  turn,
+  ipv6,
+  gateway,
+  wire,
+  punchUdp: (lab: Lab) => punch(lab, 'udp'),
+  punchTcp: (lab: Lab) => punch(lab, 'tcp'),
+} as const;
 type Group = keyof typeof GROUPS;
 
 const lab = new Lab([...OUTSIDE.map((ip) => `${ip}/24`), '11.22.33.10/24', '2001:db8:0:1::1/64']);

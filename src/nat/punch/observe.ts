@@ -41,6 +41,8 @@ const MAX_IPV6_OBSERVERS = 1;
 const FRESH_PORTS = 3;
 /** A new mapping may be as far from the last one: others behind the NAT make mappings in between. */
 const MAX_STEP = 16;
+/** Ports of a random NAT are in a row by chance less than once in 10 000 times, even where it has 64 of them. */
+const MIN_ROW = 5;
 /** Addresses that show the range of random ports. */
 const MAX_SAMPLES = 5;
 
@@ -136,6 +138,8 @@ function nextPort(
   before: readonly (number | undefined)[],
   fresh: readonly (number | undefined)[],
 ): { readonly port: number; readonly delta: number } | undefined {
+  const inRow = afterRow([...before, ...fresh].filter((port) => port !== undefined));
+  if (inRow !== undefined) return inRow;
   const steps = [before, fresh].flatMap(stepsOf);
   if (steps.length === 0) return undefined;
   const [delta, count] = mostCommon(steps);
@@ -144,6 +148,16 @@ function nextPort(
   if (last!.length === 0 || first!.some((port) => last!.some((later) => (later - port) * delta <= 0))) return undefined;
   const [port] = mostCommon(fresh.flatMap((one, i) => (one === undefined ? [] : [one + (fresh.length - i) * delta])));
   return { port, delta };
+}
+
+/** The port after many that make a row without gaps, in whatever order they came: questions overtake each other on machines with several cores. */
+function afterRow(ports: readonly number[]): { readonly port: number; readonly delta: number } | undefined {
+  const sorted = [...new Set(ports)].toSorted((a, b) => a - b);
+  const steps = new Set(sorted.slice(1).map((port, i) => port - sorted[i]!));
+  const [step = Infinity] = steps;
+  if (sorted.length < MIN_ROW || steps.size > 1 || step > MAX_STEP) return undefined;
+  const isRising = ports.at(-1)! > ports[0]!;
+  return isRising ? { port: sorted.at(-1)! + step, delta: step } : { port: sorted[0]! - step, delta: -step };
 }
 
 /** Between one port and the next, by each two of them. */

@@ -42,11 +42,14 @@ const MAX_DIALS_PER_UNPROVEN_IP = 10;
 const MAX_DIALS_PER_ADDRESS = 40;
 /** After a refusal: at random, so that two sides do not miss each other again and again. */
 const RETRY_MS = [20, 100] as const;
+/** After so many the pauses are five times as long. */
+const QUICK_TRIES = 10;
 /** A side that others can come to, when they cannot be dialled: after its own SYN has left. */
 const LISTEN_SOON_MS = 150;
 /** Two that dial each other on a LAN miss each other, since a refusal comes back at once. */
-const LISTEN_NEAR_MS = 300;
-const LISTEN_LATE_MS = 2000;
+const LISTEN_NEAR_MS = 50;
+/** Its SYNs have opened its NAT by then, and those under way are still repeated. */
+const LISTEN_LATE_MS = 500;
 const LISTEN_AGAIN_MS = 500;
 /** Connections that are looked at; strangers can connect while it listens. */
 const MAX_STREAMS = 16;
@@ -73,19 +76,23 @@ export class TcpPunch {
   }
 
   begin(): void {
-    const { side, rttMs, own, theirs, targets } = this.#options;
+    const { side, rttMs, targets } = this.#options;
     // Then both begin at the same time, and a NAT that answers unknown SYNs with an RST gets none.
     this.#after(side === 'responder' ? Math.min(rttMs, 1000) / 2 : 0, () => {
       for (const target of targets) this.#dial(target, 0);
     });
-    const isHidden = own === 'random' || (own === 'sequential' && theirs !== 'sequential');
-    const isTheirsHidden = theirs === 'random';
-    const isNear = targets.some((target) => target.isNear);
-    if (isTheirsHidden && !isHidden) this.#after(LISTEN_SOON_MS + rttMs, () => this.#listen());
-    else if (side === 'responder' && (!isHidden || isTheirsHidden)) {
-      this.#after(isNear ? LISTEN_NEAR_MS + rttMs : LISTEN_LATE_MS, () => this.#listen());
-    }
+    const listenMs = this.#listenMs();
+    if (listenMs !== undefined) this.#after(listenMs, () => this.#listen());
     this.#after(PUNCH_MS, () => this.#options.failed(this.#failure()));
+  }
+
+  /** When this side listens: the one whose port the other can know, or the responder. */
+  #listenMs(): number | undefined {
+    const { side, rttMs, own, theirs, targets } = this.#options;
+    const [isHidden, isTheirsHidden] = [own, theirs].map((ports) => ports === 'random' || ports === 'sequential');
+    if (isHidden === isTheirsHidden ? side === 'initiator' : isHidden) return undefined;
+    if (targets.some(({ isNear }) => isNear)) return LISTEN_NEAR_MS;
+    return theirs === 'random' ? LISTEN_SOON_MS + rttMs : LISTEN_LATE_MS + 2 * rttMs;
   }
 
   /** Ends what still runs. A connection that was handed on stays. */
@@ -131,7 +138,7 @@ export class TcpPunch {
         (error: unknown) => {
           const isSilent = late.signal.aborted || P2PError.is(error, 'timeout');
           this.#count(isSilent ? 'silent' : 'refused');
-          this.#after(isSilent ? 0 : this.#pauseMs(), () => this.#dial(target, tries + 1));
+          this.#after(isSilent ? 0 : this.#pauseMs(tries), () => this.#dial(target, tries + 1));
         },
       )
       .finally(() => {
@@ -140,9 +147,10 @@ export class TcpPunch {
       });
   }
 
-  #pauseMs(): number {
+  #pauseMs(tries: number): number {
     const [least, most] = RETRY_MS;
-    return least + ((most - least) * this.#options.realm.random(1)[0]!) / 255;
+    const ms = least + ((most - least) * this.#options.realm.random(1)[0]!) / 255;
+    return tries < QUICK_TRIES ? ms : 5 * ms;
   }
 
   get #isOver(): boolean {
@@ -193,24 +201,27 @@ export class TcpPunch {
       closed: () => this.#lost(stream),
     });
     this.#streams.push(stream);
-    if (this.#streams[0] === stream) stream.choose();
+    // The responder takes the first choice that arrives, and confirms no other.
+    stream.choose();
   }
 
   #lost(stream: PunchStream): void {
-    const at = this.#streams.indexOf(stream);
-    if (at >= 0) this.#streams.splice(at, 1);
-    // The next one in the order of making.
-    if (at === 0) this.#streams[0]?.choose();
+    this.#forget(stream);
     const target = this.#options.targets.find(({ to }) => isSame(to, stream.connection.remote));
-    if (target !== undefined && !this.#isOver) this.#after(this.#pauseMs(), () => this.#dial(target, 1));
+    if (target !== undefined && !this.#isOver) this.#after(this.#pauseMs(0), () => this.#dial(target, 1));
   }
 
   #done(stream: PunchStream, rttMs: number): void {
     const { realm, done } = this.#options;
-    this.#streams.splice(this.#streams.indexOf(stream), 1);
+    this.#forget(stream);
     const connection = stream.release();
     const tookMs = realm.nowMs() - this.#startedMs;
     done({ connection, remote: connection.remote, rttMs, probes: this.#tried, tookMs });
+  }
+
+  #forget(stream: PunchStream): void {
+    const at = this.#streams.indexOf(stream);
+    if (at >= 0) this.#streams.splice(at, 1);
   }
 
   #count(outcome: string): void {

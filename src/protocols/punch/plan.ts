@@ -1,6 +1,14 @@
 /** What is sent where, from how both NATs give out ports. Source: docs/wire/punch.md §3 and §4. */
 
-import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
+import {
+  formatSocketAddress,
+  ipVersion,
+  isLinkLocalIp,
+  isLoopbackIp,
+  isPrivateIp,
+  isSharedIp,
+  type SocketAddress,
+} from '../../base/ip.ts';
 import { type PunchOffer } from './offer.ts';
 
 /** What a plan is made from. */
@@ -86,10 +94,12 @@ export function planPunch({ own, theirs, proven, isNear, mayProbe }: PunchPlanIn
   if (allowed.length === 0) {
     const why =
       theirs.ports === 'unknown'
-        ? 'the peer knows only addresses of its own network, because no observer has answered it: UDP may be blocked there'
+        ? 'the peer knows only addresses of its own network, because no observer has answered it: it may be blocked there'
         : `none of the ${theirs.addrs.length} addresses that the peer offers may be tried from here`;
     return { why };
   }
+  // The other side finds nothing to send to, so it does not even begin.
+  if (near.length === 0 && !own.addrs.some(({ ip }) => isWide(ip))) return { why: UNOBSERVED };
   if (theirs.ports === 'sequential' && theirs.next !== undefined && far4.length > 0) {
     const predicted = predict(far4[0]!.ip, theirs.next).filter(mayProbe);
     return { targets: all(predicted.map(target)), guess: undefined, openTo: undefined, left: '' };
@@ -103,11 +113,15 @@ export function planPunch({ own, theirs, proven, isNear, mayProbe }: PunchPlanIn
   }
   const openTo = own.ports === 'random' ? known : undefined;
   const isUnproven = own.ports === 'random' && known === undefined && far4.length > 0;
-  const left = isUnproven ? UNPROVEN : own.ports === 'unknown' ? UNOBSERVED : '';
+  const left = isUnproven ? UNPROVEN : '';
   return { targets: all(far4.map(target)), guess: undefined, openTo, left };
 }
 
-const UNOBSERVED = 'no observer has answered this host: UDP may be blocked here';
+/** Whether an IP means the same host everywhere. */
+const isWide = (ip: string): boolean => !isPrivateIp(ip) && !isSharedIp(ip) && !isLinkLocalIp(ip) && !isLoopbackIp(ip);
+
+const UNOBSERVED =
+  'this host knows only addresses of its own network, because no observer has answered it: it may be blocked here';
 const UNPROVEN = 'random ports are not searched, because no IP is proven to be that of the peer';
 
 function unique(addresses: readonly SocketAddress[]): readonly SocketAddress[] {
