@@ -21,7 +21,7 @@ export interface PunchStreamHooks {
 }
 
 /** A responder that hears nothing for so long has a connection that its peer has not. */
-const SILENCE_MS = 3000;
+const SILENCE_MS = 5000;
 
 export class PunchStream {
   readonly connection: RawConnection;

@@ -32,8 +32,8 @@ export interface TcpPunchOptions {
   readonly failed: (error: unknown) => void;
 }
 
-/** Crust waits 10 s; two connections whose packets get lost need more. */
-const PUNCH_MS = 15_000;
+/** Crust waits 10 s; connections whose packets get lost need more. */
+const PUNCH_MS = 20_000;
 /** To an IP that nobody has proven one SYN for each dial: the system sends the next one after a second, and then after two more. */
 const UNPROVEN_DIAL_MS = 900;
 const DIAL_MS = 2900;
