@@ -21,6 +21,14 @@ async function run(t: TestContext, group: string): Promise<readonly MapperScenar
   return undefined;
 }
 
+/** A line of the command. */
+interface Said {
+  readonly event: string;
+  readonly external?: string;
+  readonly via?: string;
+  readonly protocols?: readonly { readonly via: string; readonly outcome: string }[];
+}
+
 const BOTH = { udp: 'over UDP', tcp: 'over TCP' };
 
 describe('miniupnpd', { skip: whyNoLab() }, () => {
@@ -68,6 +76,30 @@ describe('miniupnpd', { skip: whyNoLab() }, () => {
     // miniupnpd's PCP says NO_RESOURCES.
     assert.match(reasons[0]!, /no room|no public address/);
     for (const reason of reasons.slice(1)) assert.match(reason!, /no public address of its own.*behind another NAT/);
+  });
+
+  it('is shown by shoal nat --map, which leaves no mapping', async (t) => {
+    const found = await run(t, 'command');
+    if (found === undefined) return;
+    const [{ said, after }] = found as readonly [MapperScenario & { readonly name: 'command' }];
+    const events = said.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Said] : []));
+    const [gateway] = events.filter(({ event }) => event === 'nat_gateway');
+    assert.deepEqual(
+      gateway?.protocols?.map(({ via, outcome }) => [via, outcome]),
+      [
+        ['pcp', 'found'],
+        ['nat-pmp', 'found'],
+        ['upnp', 'found'],
+      ],
+    );
+    assert.deepEqual(
+      events.flatMap(({ event, external, via }) => (event === 'nat_mapping' ? [[external, via]] : [])),
+      [
+        ['11.22.33.1:54321', 'pcp'],
+        ['[2001:db8:60::2]:54321', 'pcp'],
+      ],
+    );
+    assert.doesNotMatch(after, /54321->/);
   });
 
   it('is found by another mapper, whose times are shown', async (t) => {

@@ -38,6 +38,7 @@ export type MapperScenario =
       readonly remadeMs: number;
       readonly closed: MapLine;
     }
+  | { readonly name: 'command'; readonly said: string; readonly after: string }
   | { readonly name: 'double'; readonly verdict: MapLine }
   | {
       readonly name: 'rival';

@@ -114,6 +114,18 @@ async function rival(lab: Lab, igd: Igd): Promise<void> {
   await igd.stop();
 }
 
+/** The command, as a user runs it; and what it leaves. */
+async function command(lab: Lab, igd: Igd): Promise<void> {
+  igd.start();
+  await listed(lab, (list) => list.includes('ExternalIPAddress'));
+  const main = path.join(import.meta.dirname, '../../apps/cli/src/main.ts');
+  const running = lab.start('igd', process.execPath, ['--conditions=shoal-source', main, 'nat', '--map', '--json']);
+  const said = await running.ended();
+  const { list } = await listed(lab, (text) => text.includes('ExternalIPAddress'));
+  say({ name: 'command', said, after: list });
+  await igd.stop();
+}
+
 /** A router whose own address is private: miniupnpd refuses to map. */
 async function double(lab: Lab): Promise<void> {
   lab.nat('behind', 'port', '100.64.0.2/24', 61, { above: 'igd' });
@@ -138,6 +150,7 @@ else {
     const igd = new Igd(lab, { nat: 'igd', lan: '192.168.60' });
     for (const group of process.argv.slice(2)) {
       if (group === 'rival') await rival(lab, igd);
+      else if (group === 'command') await command(lab, igd);
       else if (group === 'double') await double(lab);
       else if (group.endsWith('6')) await pinhole(lab, igd, group.slice(0, -1));
       else await mapped(lab, igd, group);

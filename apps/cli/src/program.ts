@@ -258,16 +258,27 @@ export function createProgram(): Command {
     );
 
   common(program.command('nat'))
-    .description('Show under which addresses others see this host, and what its NATs and firewalls let through.')
+    .description(
+      'Show under which addresses others see this host, what its NATs let through, and what its routers map.',
+    )
     .argument('[OBSERVER...]', 'STUN servers or peers that serve as such, IP:PORT; nobody else is asked')
     .option('--no-tcp', 'do not ask over TCP')
     .option('--timeout <MS>', 'milliseconds for each question', whole(1, 60_000), 3000)
+    .option('--map', 'ask the routers of this host (PCP, NAT-PMP, UPnP), and map UDP port 54321 until the end')
+    .option('--gateway <IP...>', 'with --map: ask these routers (default: those of this host)')
+    .addOption(
+      new Option('--protocol <NAME...>', 'with --map: use these (default: all)').choices(['pcp', 'nat-pmp', 'upnp']),
+    )
     .option('--serve', 'answer the questions of others instead, until Ctrl-C')
     .option('--bind <IP:PORT>', 'with --serve: where to listen (default: 0.0.0.0:3478)')
     .option('--other-bind <IP:PORT>', 'with --serve: another IP and port, so that others learn how they are filtered')
     .addHelpText(
       'after',
-      examples('nat 192.0.2.1:3478 198.51.100.7:3478', 'nat --serve --bind 192.0.2.1:3478 --other-bind 192.0.2.2:3479'),
+      examples(
+        'nat 192.0.2.1:3478 198.51.100.7:3478',
+        'nat --map',
+        'nat --serve --bind 192.0.2.1:3478 --other-bind 192.0.2.2:3479',
+      ),
     )
     .action((observers: readonly string[], options: NatOptions) =>
       run(options, async (context) => (await import('./commands/nat.ts')).nat(context, observers, options)),

@@ -120,6 +120,22 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
     },
   },
   nat: { commands: ['nat'], fields: { interfaces: 'array', summary: 'array' } },
+  nat_gateway: {
+    commands: ['nat'],
+    fields: { gateway: 'string?', family: 'number', from: 'string', interfaceName: 'string', protocols: 'array' },
+  },
+  nat_mapping: {
+    commands: ['nat'],
+    fields: {
+      transport: 'string',
+      family: 'number',
+      port: 'number',
+      external: 'string?',
+      via: 'string?',
+      doubleNat: 'boolean',
+      reason: 'string?',
+    },
+  },
   lan_peer: {
     commands: ['discover'],
     fields: { id: 'string', ip: 'string', interfaces: 'array', addrs: 'array', ms: 'number' },

@@ -38,6 +38,36 @@ describe('shoal nat', () => {
     assertFails(await shoal(['nat', '--bind', '127.0.0.1:0']), 2, /options of --serve/);
   });
 
+  it('says which routers map no ports, and asks none without --map', async () => {
+    // This machine, on which nothing maps ports.
+    const { code, events } = await shoal([
+      'nat',
+      '--json',
+      '--map',
+      '--gateway',
+      '127.0.0.1',
+      '--protocol',
+      'pcp',
+      'nat-pmp',
+    ]);
+    assert.equal(code, 1);
+    const [gateway] = events.filter(({ event }) => event === 'nat_gateway');
+    const protocols = gateway?.['protocols'] as readonly { readonly via: string; readonly outcome: string }[];
+    assert.deepEqual(
+      protocols.map(({ via, outcome }) => [via, outcome]),
+      [
+        ['pcp', 'absent'],
+        ['nat-pmp', 'absent'],
+      ],
+    );
+    const [mapping] = events.filter(({ event }) => event === 'nat_mapping');
+    assert.match(String(mapping?.['reason']), /127\.0\.0\.1 does not answer/);
+    assertFails(await shoal(['nat', '--gateway', '127.0.0.1']), 2, /options of --map/);
+    assertFails(await shoal(['nat', '--map', '--gateway', 'router']), 2, /Cannot map/);
+    assertFails(await shoal(['nat', '--serve', '--map']), 2, /asks no routers/);
+    assert.doesNotMatch((await shoal(['nat'])).stdout, /[Rr]outer/);
+  });
+
   it('serves as an observer until it is interrupted', async () => {
     await using served = startShoal('nat', '--serve', '--bind', '127.0.0.1:0');
     const { addrs } = await served.next('observing');

@@ -1,29 +1,35 @@
-/** `shoal nat`: what observers see of this host, and what that means; or an observer for others. */
+/** `shoal nat`: what observers see of this host, and what that means; what its routers map; or an observer for others. */
 
 import { once } from 'node:events';
 import { natReport, openObserver, type PathReport } from 'shoal/nat';
 import { type CommandContext, type CommonOptions } from '../context.ts';
 import { Failure, UsageError, asUsage } from '../failure.ts';
+import { type MapOptions, showMapping } from './nat-map.ts';
 
 /** Options of `shoal nat`. */
-export interface NatOptions extends CommonOptions {
+export interface NatOptions extends CommonOptions, MapOptions {
   readonly tcp: boolean;
   /** Milliseconds for each question. */
   readonly timeout: number;
   readonly serve?: boolean | undefined;
+  readonly map?: boolean | undefined;
   readonly bind?: string | undefined;
   readonly otherBind?: string | undefined;
 }
 
-/** Asks the observers and shows the report; with `--serve` answers others until Ctrl-C. */
+/** Asks the observers and shows the report, with `--map` also the routers; with `--serve` answers others until Ctrl-C. */
 export async function nat(context: CommandContext, observers: readonly string[], options: NatOptions): Promise<void> {
   if (options.serve === true) {
     if (observers.length > 0) throw new UsageError('--serve answers others; it takes no observers');
+    if (options.map === true) throw new UsageError('--serve answers others; it asks no routers');
     await serve(context, options);
     return;
   }
   if (options.bind !== undefined || options.otherBind !== undefined) {
     throw new UsageError('--bind and --other-bind are options of --serve');
+  }
+  if (options.map !== true && (options.gateway !== undefined || options.protocol !== undefined)) {
+    throw new UsageError('--gateway and --protocol are options of --map');
   }
   const { output, interrupt } = context;
   const { signal } = interrupt;
@@ -39,6 +45,8 @@ export async function nat(context: CommandContext, observers: readonly string[],
   ]);
   const isReached = report.paths.some((path) => path.address !== undefined);
   if (report.paths.length > 0 && !isReached) throw new Failure('No observer answered');
+  const observed = report.paths.find(({ family, address }) => family === 4 && address !== undefined)?.address?.ip;
+  if (options.map === true) await showMapping(context, options, observed);
 }
 
 function pathLines({ transport, family, observers }: PathReport): readonly string[] {
