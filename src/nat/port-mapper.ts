@@ -4,6 +4,7 @@ import { assertFunction, describeValue, quantity, wholeNumber } from '../base/ch
 import { canonicalIp } from '../base/ip.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
+import { gatewaysOf } from '../net/default-gateways.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { MAX_MAPPINGS, PortMapperMachine, type PortMapperEvent } from '../protocols/port-mapping/machine.ts';
@@ -229,7 +230,7 @@ class OpenMapper implements PortMapper {
     const { network, realm, gateways } = this.#parts;
     while (this.#followAgain && !this.#latch.isClosed) {
       this.#followAgain = false;
-      const found = gateways ?? network.gateways?.() ?? [];
+      const found = gateways ?? gatewaysOf(network);
       const routes = await this.#sockets.follow(mappingRoutes(network.interfaces(), found, gateways !== undefined));
       if (this.#latch.isClosed) break;
       this.#machine.setRoutes(realm.nowMs(), routes);

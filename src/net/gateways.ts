@@ -3,13 +3,10 @@
 import { readFileSync } from 'node:fs';
 
 import { fromHex } from '../base/bytes.ts';
-import { ipBytes, ipOfBytes, isLinkLocalIp, isPrivateIp } from '../base/ip.ts';
-import { maskBytes } from '../base/ip-prefix.ts';
+import { ipOfBytes, isLinkLocalIp } from '../base/ip.ts';
+import { firstAddresses, MAX_GATEWAYS } from './default-gateways.ts';
 import { systemInterfaces } from './interfaces.ts';
-import { type NetworkInterface } from './network.ts';
 
-/** A machine has one or two; a router with the routes of a provider has many more, and they are not for this. */
-const MAX_GATEWAYS = 8;
 /** What is read of a table of routes. */
 const MAX_LINES = 4096;
 
@@ -51,16 +48,4 @@ export function ipv6Gateways(text: string): readonly string[] {
     if (ip === undefined || ip === '::') return [];
     return isLinkLocalIp(ip) ? `${ip}%${name}` : ip;
   });
-}
-
-/** Where most routers are: `192.168.1.1` of 192.168.1.0/24. */
-export function firstAddresses(interfaces: readonly NetworkInterface[]): readonly string[] {
-  const found = interfaces.flatMap(({ ip, prefixLength, isInternal }) => {
-    const bytes = ipBytes(ip);
-    if (isInternal || bytes?.length !== 4 || !isPrivateIp(ip) || prefixLength > 30) return [];
-    const first = maskBytes(bytes, prefixLength);
-    first[3]! |= 1;
-    return ipOfBytes(first) ?? [];
-  });
-  return [...new Set(found)].slice(0, MAX_GATEWAYS);
 }

@@ -7,6 +7,7 @@ import { assertRealm, type Realm } from '../core/realm.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { MaskedPipe } from './masked-pipe.ts';
+import { gatewaysOf } from './default-gateways.ts';
 import { assertNetwork, type Network, type RawConnection } from './network.ts';
 
 /** How TCP connections are masked. */
@@ -50,6 +51,7 @@ export function maskStreams(options: MaskStreamsOptions): Network {
       network.listen({ ...listen, onConnection: (connection) => listen.onConnection(masked(connection, 'responder')) }),
     bindUdp: (bind) => network.bindUdp(bind),
     interfaces: () => network.interfaces(),
+    gateways: () => gatewaysOf(network),
     onInterfacesChanged: (listener) => network.onInterfacesChanged(listener),
   };
 }

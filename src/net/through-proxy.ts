@@ -20,6 +20,7 @@ import { systemRealm } from '../runtime/system-realm.ts';
 import { Waits } from '../runtime/waits.ts';
 import { type ConnectAnswer, ConnectReader, encodeConnect } from './http-connect.ts';
 import { localNetworks } from './local-networks.ts';
+import { gatewaysOf } from './default-gateways.ts';
 import { assertNetwork, type DialOptions, type Network, type RawConnection } from './network.ts';
 
 /** How connections go through a proxy. */
@@ -102,6 +103,7 @@ export function throughProxy(network: Network | undefined, proxy: string, option
     listen: (listen) => inner.listen(listen),
     bindUdp: (bind) => inner.bindUdp(bind),
     interfaces: () => inner.interfaces(),
+    gateways: () => gatewaysOf(inner),
     onInterfacesChanged: (listener) => inner.onInterfacesChanged(listener),
   };
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { firstAddresses, ipv4Gateways, ipv6Gateways, systemGateways } from '../../src/net/gateways.ts';
+import { firstAddresses, gatewaysOf } from '../../src/net/default-gateways.ts';
+import { ipv4Gateways, ipv6Gateways, systemGateways } from '../../src/net/gateways.ts';
+import { punching } from '../../src/nat/punch/punching.ts';
+import { throughProxy } from '../../src/net/through-proxy.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { ipVersion } from '../../src/base/ip.ts';
@@ -53,6 +56,8 @@ describe('gateways', () => {
     const net = createVirtualInternet({ realm, seed: 1, ipv6: true });
     const host = net.host({ behind: net.nat('port') });
     assert.deepEqual(host.network.gateways?.(), ['192.168.1.1', 'fe80::1%eth0']);
+    const wrapped = [throughProxy(host.network, 'http://192.168.1.9:8080'), punching(host.network)];
+    for (const network of wrapped) assert.deepEqual(gatewaysOf(network), ['192.168.1.1', 'fe80::1%eth0']);
     host.move({ behind: net.lan() });
     assert.deepEqual(host.network.gateways?.(), []);
     assert.deepEqual(net.host().network.gateways?.(), []);

@@ -6,6 +6,7 @@
 import { describeValue } from '../../base/checks.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
+import { gatewaysOf } from '../../net/default-gateways.ts';
 import { assertNetwork, type DatagramSink, type DatagramSocket, type Network } from '../../net/network.ts';
 
 /** A network whose UDP sockets can punch. */
@@ -45,6 +46,7 @@ export function punching(network: Network): PunchingNetwork {
       return socket;
     },
     interfaces: () => network.interfaces(),
+    gateways: () => gatewaysOf(network),
     onInterfacesChanged: (listener) => network.onInterfacesChanged(listener),
     socketAt: (port) => {
       const socket = sockets.get(port);
