@@ -79,6 +79,32 @@ describe('a port on a router', () => {
   });
 });
 
+describe('a bad network', () => {
+  it('loses a tenth of all packets, and each protocol maps, renews and removes, for ten seeds', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      for (const options of [
+        { natPmp: false, upnp: false },
+        { pcp: false, upnp: false },
+        { pcp: false, natPmp: false },
+      ] as const) {
+        const { world, router, map, close } = await home(options, 'port', false, { seed, link: { loss: 0.1 } });
+        const mapping = await map(5000, 'udp', { lifetimeMs: 300_000 });
+        await world.advance(20_000);
+        const { via } = mapping;
+        assert.equal(mapping.external?.port, 5000, `seed ${seed}: ${mapping.reason}`);
+        for (let i = 0; i < 60; i++) {
+          await world.advance(60_000);
+          assert.equal(router.mappings.size, 1, `seed ${seed}`);
+        }
+        await close();
+        // A removal that is lost is repeated. Over TCP that takes a second, longer than closing may: then the lease ends it.
+        if (via === 'upnp') await world.advance(300_000);
+        assert.equal(router.mappings.size, 0, `seed ${seed}`);
+      }
+    }
+  });
+});
+
 describe('verdicts', () => {
   it('PCP before NAT-PMP before UPnP of those that answer within 250 ms', async () => {
     for (const [answerMs, via] of [

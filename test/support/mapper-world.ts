@@ -1,6 +1,7 @@
 /** A host behind a virtual router that maps ports, with a port mapper. */
 
 import { openPortMapper, type PortMapper, type PortMapping, type PortMappingRequest } from '../../src/nat/index.ts';
+import { type LinkConfig } from '../../src/net/memory/links.ts';
 import { type VirtualHost, type VirtualNat } from '../../src/net/virtual/types.ts';
 import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
 import { VirtualWorld } from './virtual-world.ts';
@@ -26,11 +27,16 @@ export interface Home {
 }
 
 /** Builds one. @param options - of the router */
-export async function home(options: RouterOptions = {}, kind: NatKind = 'port', ipv6 = false): Promise<Home> {
-  const world = new VirtualWorld({ ipv6 });
+export async function home(
+  options: RouterOptions = {},
+  kind: NatKind = 'port',
+  ipv6 = false,
+  { seed = 1, link }: { readonly seed?: number; readonly link?: LinkConfig } = {},
+): Promise<Home> {
+  const world = new VirtualWorld({ ipv6, seed });
   const nat = world.net.nat(kind);
   const router = await virtualRouter(nat, { realm: world.realm, ipv6, ...options });
-  const host = world.net.host({ behind: nat });
+  const host = world.net.host({ behind: nat, link });
   const stranger = world.net.host();
   const { network, realm } = host;
   const mapper = openPortMapper({ network, realm });

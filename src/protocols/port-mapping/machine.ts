@@ -389,8 +389,8 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
 
   /** There is something to say of it: the first time that is the verdict. */
   #tell(mapping: Mapping): void {
-    const { grant, failure, detail } = mapping.view;
-    const tells = JSON.stringify([grant?.external, failure, detail]);
+    const { grant, failure, detail, expiresMs } = mapping.view;
+    const tells = JSON.stringify([grant?.external, expiresMs, failure, detail]);
     const isNew = mapping.told !== tells;
     mapping.told = tells;
     if (!mapping.isDecided) this.#decide(mapping);

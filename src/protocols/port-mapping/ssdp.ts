@@ -21,6 +21,7 @@ export const SSDP_TARGETS: readonly string[] = [
   'urn:schemas-upnp-org:device:InternetGatewayDevice:1',
   'urn:schemas-upnp-org:device:InternetGatewayDevice:2',
   'urn:schemas-upnp-org:service:WANIPConnection:1',
+  'urn:schemas-upnp-org:service:WANIPConnection:2',
   'urn:schemas-upnp-org:service:WANPPPConnection:1',
 ];
 /** What is searched when nothing has answered to those. */

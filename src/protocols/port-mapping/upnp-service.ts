@@ -30,6 +30,8 @@ import {
 
 /** When a search is repeated: datagrams get lost, and the last one asks for everything. */
 const SEARCH_AT_MS = [0, 400, 1200] as const;
+/** How long another host of the network waits for the known router: a little less than the first verdict. */
+const PREFER_ROUTER_MS = 200;
 /** Descriptions that are read in one search. */
 const MAX_DESCRIPTIONS = 4;
 
@@ -39,7 +41,7 @@ export class UpnpService implements MappingService {
   state: MappingService['state'] = 'probing';
   failure: MappingFailure | undefined;
   detail: string | undefined;
-  nextMs: Millis = Infinity;
+  #nextMs: Millis = Infinity;
   readonly #host: MappingServiceHost;
   #probedMs: Millis = 0;
   #searches = 0;
@@ -47,6 +49,8 @@ export class UpnpService implements MappingService {
   readonly #described = new Set<string>();
   #device: IgdDescription | undefined;
   #deviceIp: string | undefined;
+  /** Of another host than the known router, while that one may still answer. */
+  #other: { readonly device: IgdDescription; readonly ip: string } | undefined;
   /** What runs for a mapping: a removal waits for it. Bounded by the mappings, as are the services that made them. */
   readonly #running = new Map<number, { isCancelled: boolean; afterwards: ((now: Millis) => void) | undefined }>();
   readonly #services = new Map<number, IgdService>();
@@ -60,10 +64,15 @@ export class UpnpService implements MappingService {
     return this.#deviceIp ?? this.route.gateway;
   }
 
+  get nextMs(): Millis {
+    return Math.min(this.#nextMs, this.#other === undefined ? Infinity : this.#probedMs + PREFER_ROUTER_MS);
+  }
+
   probe(now: Millis): void {
     this.state = 'probing';
     this.failure = this.detail = undefined;
     this.#described.clear();
+    this.#other = undefined;
     this.#searches = 0;
     this.#probedMs = now;
     this.#search();
@@ -127,14 +136,17 @@ export class UpnpService implements MappingService {
   }
 
   handleTimeout(now: Millis): void {
-    if (now < this.nextMs) return;
-    this.nextMs = Infinity;
-    if (this.state !== 'probing') return;
+    if (now < this.nextMs || this.state !== 'probing') return;
+    if (this.#other !== undefined) {
+      this.#found(now, this.#other.device, this.#other.ip);
+      return;
+    }
     if (now < this.#probedMs + ANSWER_MS) {
       this.#search();
       return;
     }
     this.state = 'absent';
+    this.#nextMs = Infinity;
     // Its description does not come to an end.
     this.failure ??= this.#described.size > 0 ? 'too_slow' : 'no_answer';
     this.#host.probed(now, this);
@@ -148,7 +160,7 @@ export class UpnpService implements MappingService {
         this.#host.transmit({ type: 'datagram', from: own, to, bytes: encodeSsdpSearch(to, target) });
       }
     }
-    this.nextMs = this.#probedMs + (SEARCH_AT_MS[this.#searches] ?? ANSWER_MS);
+    this.#nextMs = this.#probedMs + (SEARCH_AT_MS[this.#searches] ?? ANSWER_MS);
   }
 
   #handleDescription(now: Millis, location: HttpUrl, result: HttpResult): void {
@@ -163,11 +175,20 @@ export class UpnpService implements MappingService {
       this.failure = 'unsupported';
       return;
     }
+    const { gateway } = this.route;
+    const { ip } = location.host;
+    const isRouter = gateway === undefined || gateway === ip;
+    if (isRouter || now >= this.#probedMs + PREFER_ROUTER_MS) this.#found(now, device, ip);
+    else this.#other ??= { device, ip };
+  }
+
+  #found(now: Millis, device: IgdDescription, ip: string): void {
     this.#device = device;
-    this.#deviceIp = location.host.ip;
+    this.#deviceIp = ip;
+    this.#other = undefined;
     this.state = 'found';
     this.failure = undefined;
-    this.nextMs = Infinity;
+    this.#nextMs = Infinity;
     this.#host.probed(now, this);
   }
 

@@ -67,7 +67,7 @@ describe('the machine of port mapping', () => {
       now = until;
       machine.handleTimeout(now);
     }
-    assert.deepEqual(times, ['0: 1 1 8', '250: 1 1 0', '400: 0 0 8', '750: 1 1 0', '1200: 0 0 10', '1750: 1 1 0']);
+    assert.deepEqual(times, ['0: 1 1 10', '250: 1 1 0', '400: 0 0 10', '750: 1 1 0', '1200: 0 0 12', '1750: 1 1 0']);
     assert.ok(machine.services.every(({ state, failure }) => state === 'absent' && failure === 'no_answer'));
     assert.equal(machine.view(id)?.failure, 'no_answer');
   });
@@ -128,6 +128,27 @@ describe('the machine of port mapping', () => {
     const { sent } = take(machine);
     assert.equal(sent.length, 4, 'four descriptions at most');
     assert.ok(sent.every(({ to }) => to.ip === '192.168.1.1'));
+  });
+
+  it('prefers the known router to another host that answers faster, for 200 ms', () => {
+    const xml =
+      '<r><device><service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType><controlURL>/c</controlURL></service></device></r>';
+    for (const [routerMs, expected] of [
+      [190, '192.168.1.1'],
+      [210, '192.168.1.66'],
+    ] as const) {
+      const machine = new PortMapperMachine(['upnp']);
+      machine.setRoutes(0, [route]);
+      take(machine);
+      machine.handleDatagram(1, OWN, { ip: '192.168.1.66', port: 1900 }, search('http://192.168.1.66:80/x'));
+      machine.handleHttp(2, 1, { status: 200, body: encodeText(xml) });
+      take(machine);
+      for (const now of [100, 200]) if (now < routerMs) machine.handleTimeout(now);
+      machine.handleDatagram(routerMs - 1, OWN, { ip: '192.168.1.1', port: 1900 }, search('http://192.168.1.1:80/x'));
+      machine.handleHttp(routerMs, 2, { status: 200, body: encodeText(xml) });
+      const [service] = machine.services;
+      assert.deepEqual([service?.state, service?.gateway], ['found', expected]);
+    }
   });
 
   it('asks once a second at most, however often a restart is announced', () => {
