@@ -2,7 +2,9 @@
 
 /** The versions that are spoken here. */
 export const OLDEST_VERSION = 1;
-export const NEWEST_VERSION = 1;
+export const NEWEST_VERSION = 2;
+/** The version that has datagrams and abilities. */
+export const DATAGRAM_VERSION = 2;
 
 /** First bytes of packets. */
 export const PACKET = {
@@ -15,6 +17,7 @@ export const PACKET = {
   PONG: 6,
   SELECT: 7,
   NOTICE: 8,
+  DATAGRAM: 9,
   BUNDLE: 30,
   PART: 31,
 } as const;
@@ -40,7 +43,15 @@ export function isRequest(type: MessageType): boolean {
 }
 
 /** Numbers of services: what connection managers ask each other beside the program. */
-export const SERVICE = { EXCHANGE: 1 } as const;
+export const SERVICE = { EXCHANGE: 1, TO_RELAY: 2, FROM_RELAY: 3, PUNCH: 4, REPORT: 5 } as const;
+
+/** What a node does for others: bits in its hello. */
+export const ABILITY = { RELAY: 1, COORDINATE: 2 } as const;
+
+/** Datagrams are dropped while so many bytes wait for the transport of their path. */
+export const MAX_DATAGRAM_BACKLOG_BYTES = 262_144;
+/** What a datagram adds to its payload, at most: type, tag, service. */
+export const DATAGRAM_HEAD_BYTES = 7;
 
 /** The type of a numbered message. */
 export type MessageType = (typeof MESSAGE)[keyof typeof MESSAGE];

@@ -3,7 +3,15 @@
 import { type Bytes, copyBytes, encodeText, equalBytes } from '../../base/bytes.ts';
 import { decodeReason } from '../../base/reason.ts';
 import { readVarint, varintLength, writeVarint } from '../../base/varint.ts';
-import { ID_BYTES, MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_REASON_BYTES, NETWORK_BYTES, PACKET } from './constants.ts';
+import {
+  DATAGRAM_VERSION,
+  ID_BYTES,
+  MAX_ADDRESS_BYTES,
+  MAX_ADDRESSES,
+  MAX_REASON_BYTES,
+  NETWORK_BYTES,
+  PACKET,
+} from './constants.ts';
 
 /** The largest credit that is believed: it is what a sender may have out, and it never needs more. */
 const MAX_WINDOW_BYTES = 2 ** 40;
@@ -40,6 +48,8 @@ export interface Hello {
   readonly seen: string;
   /** Where the sender says that others reach it. */
   readonly addrs: readonly string[];
+  /** What the sender does for others: bits of `ABILITY`. Since version 2; 0 before. */
+  readonly abilities: number;
 }
 
 /** A path that was refused. */
@@ -74,6 +84,7 @@ export function encodeHello(type: 'hello' | 'welcome', hello: Hello): Bytes {
   let length = FIXED_BYTES + 2 + seen.length;
   for (const name of NUMBERS) length += varintLength(hello[name]);
   for (const addr of addrs) length += 1 + addr.length;
+  if (hello.newest >= DATAGRAM_VERSION) length += varintLength(hello.abilities);
   const packet = new Uint8Array(length);
   packet[0] = type === 'hello' ? PACKET.HELLO : PACKET.WELCOME;
   packet.set(MAGIC, 1);
@@ -96,6 +107,7 @@ export function encodeHello(type: 'hello' | 'welcome', hello: Hello): Bytes {
     packet.set(addr, at);
     at += addr.length;
   }
+  if (hello.newest >= DATAGRAM_VERSION) writeVarint(packet, at, hello.abilities);
   return packet;
 }
 
@@ -133,6 +145,8 @@ export function decodeHello(packet: Uint8Array): Hello | undefined {
     addrs.push(addr);
     at += 1 + packet[at]!;
   }
+  const abilities = newest >= DATAGRAM_VERSION ? readVarint(packet, at)?.value : 0;
+  if (abilities === undefined) return undefined;
   return {
     ...(numbers as Record<(typeof NUMBERS)[number], number>),
     oldest,
@@ -145,6 +159,7 @@ export function decodeHello(packet: Uint8Array): Hello | undefined {
     network,
     seen,
     addrs,
+    abilities,
   };
 }
 

@@ -32,6 +32,7 @@ export type Packet =
   | { readonly type: 'bye'; readonly tag: number; readonly code: number; readonly reason: string }
   | AckPacket
   | { readonly type: 'notice'; readonly tag: number; readonly code: number }
+  | DatagramPacket
   | PathPacket
   | NumberedPacket
   | BundlePacket
@@ -44,6 +45,14 @@ export interface AckPacket {
   readonly received: number;
   readonly partial: number;
   readonly ranges: readonly NumberRange[];
+}
+
+/** A message to a service, without a number: it is neither acknowledged nor sent again. */
+export interface DatagramPacket {
+  readonly type: 'datagram';
+  readonly tag: number;
+  readonly service: number;
+  readonly payload: Bytes;
 }
 
 /** A packet about the path that it comes on. */
@@ -114,6 +123,11 @@ export function decodePacket(packet: Bytes): Packet | undefined {
     case PACKET.SELECT: {
       const epoch = readVarint(packet, 5);
       return epoch?.end === packet.length ? { type: 'select', tag, epoch: epoch.value } : undefined;
+    }
+    case PACKET.DATAGRAM: {
+      const service = readVarint(packet, 5);
+      if (service === undefined || service.value === 0) return undefined;
+      return { type: 'datagram', tag, service: service.value, payload: viewFrom(packet, service.end) };
     }
     case PACKET.NOTICE:
       return packet.length === 6 ? { type: 'notice', tag, code: packet[5]! } : undefined;
@@ -303,6 +317,13 @@ export function encodePing(type: 'ping' | 'pong', tag: number, token: number): B
 export function encodeNotice(tag: number, code: number): Bytes {
   const packet = new Uint8Array(6);
   packet[writeStart(packet, 0, PACKET.NOTICE, tag)] = code;
+  return packet;
+}
+
+export function encodeDatagram(tag: number, service: number, payload: Uint8Array): Bytes {
+  const packet = allocMessage(5 + varintLength(service) + payload.length);
+  const at = writeVarint(packet, writeStart(packet, 0, PACKET.DATAGRAM, tag), service);
+  copyInto(packet, at, payload);
   return packet;
 }
 

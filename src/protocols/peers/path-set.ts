@@ -114,7 +114,11 @@ export class PathSet {
   }
 
   heard(now: Millis, id: number): void {
-    this.#paths.get(id)?.heard(now);
+    const path = this.#paths.get(id);
+    if (path === undefined) return;
+    const { isConfirmed } = path;
+    path.heard(now);
+    if (!isConfirmed) this.#choose(now, 'a path was found');
   }
 
   hurry(now: Millis): void {
@@ -126,8 +130,10 @@ export class PathSet {
     if (path === undefined) return;
     this.heard(now, id);
     if (packet.type === 'ping') this.#owner.transmit(id, encodePing('pong', this.#tag, packet.token));
-    else if (packet.type === 'pong') path.handlePong(now, packet.token);
-    else if (!this.#chooses && packet.epoch > this.#epoch) {
+    else if (packet.type === 'pong') {
+      path.handlePong(now, packet.token);
+      this.#choose(now, 'its round trip is shorter');
+    } else if (!this.#chooses && packet.epoch > this.#epoch) {
       this.#epoch = packet.epoch;
       this.#selected = path;
       this.#choose(now, 'the peer has chosen it');
@@ -171,7 +177,8 @@ export class PathSet {
   #choose(now: Millis, reason: string): void {
     let best = this.#selected;
     if (best === undefined) {
-      for (const path of this.#paths.values()) if (best === undefined || path.rank < best.rank) best = path;
+      best = this.#current;
+      for (const path of this.#paths.values()) if (best === undefined || path.isBetterThan(best)) best = path;
     }
     if (best === undefined || best === this.#current) return;
     this.#current = best;

@@ -22,6 +22,8 @@ export type SessionEvent =
   | StreamEvent
   | { readonly type: 'tell'; readonly payload: Bytes }
   | { readonly type: 'request'; readonly number: number; readonly payload: Bytes; readonly service: number }
+  /** An unnumbered message to a service. */
+  | { readonly type: 'datagram'; readonly service: number; readonly payload: Bytes }
   /** The asker does not need the answer any more. */
   | { readonly type: 'cancelled'; readonly number: number }
   /** The answer to an own request. */

@@ -3,22 +3,25 @@
  * and streams, and chooses the path. Source: docs/wire/peers.md.
  */
 
-import { type Bytes, EMPTY_BYTES, viewFrom } from '../../base/bytes.ts';
+import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { type Priority } from '../../core/priority.ts';
 import {
   BYE,
+  DATAGRAM_VERSION,
   MAX_REFUSAL_BYTES,
   MESSAGE,
   MESSAGE_COST_BYTES,
   type MessageType,
+  NEWEST_VERSION,
   REFUSAL_PLAIN,
   REFUSAL_TOO_LARGE,
 } from './constants.ts';
 import { type Hello } from './hello.ts';
 import { Idle } from './idle.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
-import { acknowledgedBy, decodePacket, encodeAck, encodeBye, encodeNotice, tagOf } from './packets.ts';
+import { act, type SessionParts } from './act.ts';
+import { acknowledgedBy, decodePacket, encodeAck, encodeBye, tagOf } from './packets.ts';
 import { PathSet } from './path-set.ts';
 import { type PathOptions } from './path.ts';
 import { Receiver } from './receiver.ts';
@@ -26,6 +29,7 @@ import { Sender } from './sender.ts';
 import { type SessionClosed, type SessionEvent, type SessionTransmit } from './session-events.ts';
 import { type AskOptions, type SessionOptions } from './session-options.ts';
 import { PeerStreams } from './streams.ts';
+import { Unnumbered } from './unnumbered.ts';
 
 /** No path carries less. */
 const MIN_MTU_BYTES = 128;
@@ -39,6 +43,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   readonly #options: SessionOptions;
   readonly #tag: number;
   readonly #idle: Idle;
+  readonly #unnumbered: Unnumbered;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   /** Outputs of the last input; `poll` drains them. */
@@ -47,6 +52,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   #peerId: Bytes | undefined;
   #peerTag = -1;
   #peerMaxBytes = Infinity;
+  #version = 0;
   /** Since when there is no path. */
   #alone: Millis;
   #armed: Millis = Infinity;
@@ -70,6 +76,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       transmit: (path, packet) => this.#transmit(path, packet),
       progress: (path) => options.progress?.(path) ?? 0,
     });
+    this.#unnumbered = new Unnumbered(this.#tag, this.paths, (path, packet) => this.#transmit(path, packet));
     this.#receiver = this.#makeReceiver();
     this.#sender = this.#makeSender();
     this.streams = this.#makeStreams();
@@ -83,6 +90,16 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   /** The peer's id of the session, once it is known. */
   get peerSession(): Bytes | undefined {
     return this.#peerId;
+  }
+
+  /** The version that both speak; 0 until the peer's hello. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The largest payload of a datagram on the path in use; 0 when none can be sent. */
+  get datagramBytes(): number {
+    return this.#unnumbered.datagramBytes(this.#version);
   }
 
   /** The largest message that the peer takes; infinite until its hello. */
@@ -179,8 +196,13 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   /** Tells the peer something about it. It is not repeated when it is lost. */
   notify(now: Millis, code: number): void {
     this.#now = now;
-    const { current } = this.paths;
-    if (current !== undefined) this.#transmit(current.id, encodeNotice(this.#tag, code));
+    this.#unnumbered.notify(code);
+  }
+
+  /** Sends a message to a service of the peer, at once or not at all. @returns whether it was sent */
+  datagram(now: Millis, service: number, payload: Uint8Array): boolean {
+    this.#now = now;
+    return this.#unnumbered.datagram(this.#version, service, payload);
   }
 
   /** Ends the session, and says so on every path. */
@@ -220,6 +242,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
       this.#sender.handleHello(hello);
       this.streams.peerWindow = hello.streamWindow;
       this.#peerMaxBytes = hello.maxMessageBytes;
+      this.#version = Math.min(NEWEST_VERSION, hello.newest);
     }
     if (hello.received > this.#sender.last) return;
     this.#sender.acknowledge(now, hello.received);
@@ -304,6 +327,15 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
         if (packet.type === 'ping') this.#receiver.receivedMs = now;
         this.paths.handle(now, path, packet);
         return;
+      case 'datagram':
+        if (this.#version < DATAGRAM_VERSION) {
+          this.#fault('malformed');
+          return;
+        }
+        this.#receiver.receivedMs = now;
+        this.paths.heard(now, path);
+        this.#event({ type: 'datagram', service: packet.service, payload: packet.payload });
+        return;
       case 'notice':
         this.#event({ type: 'notice', code: packet.code });
         return;
@@ -364,41 +396,6 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     return this.#idle.atMs(Math.max(this.#sender.sentMs, this.#receiver.receivedMs));
   }
 
-  /** @returns false when it breaks a rule. */
-  #act(message: MessageType, [first = 0, second = 0, third = 0]: readonly number[], rest: Bytes): boolean {
-    switch (message) {
-      case MESSAGE.ANSWER: {
-        const asked = this.#sender.takeAsked(first);
-        if (asked !== undefined) this.#event({ type: 'answer', message: asked, payload: rest });
-        return rest.length <= this.#options.maxMessageBytes;
-      }
-      case MESSAGE.REFUSAL: {
-        if (rest.length === 0 || rest.length > 1 + MAX_REFUSAL_BYTES) return false;
-        const asked = this.#sender.takeAsked(first);
-        if (asked === undefined) return true;
-        this.#event({ type: 'refusal', message: asked, code: rest[0]!, payload: viewFrom(rest, 1) });
-        return true;
-      }
-      case MESSAGE.CANCEL: {
-        if (this.#receiver.cancel(first)) this.#event({ type: 'cancelled', number: first });
-        return true;
-      }
-      case MESSAGE.STREAM:
-      case MESSAGE.FIN:
-      case MESSAGE.RESET:
-      case MESSAGE.WINDOW:
-        return this.streams.handle(message, first, second, rest);
-      case MESSAGE.CREDIT:
-        this.#sender.handleCredit(first, second, third);
-        return true;
-      case MESSAGE.TELL:
-      case MESSAGE.REQUEST:
-      case MESSAGE.SERVICE:
-        break; // The receiver hands them on itself.
-    }
-    return false;
-  }
-
   #makeSender(): Sender {
     const receiver = this.#receiver;
     return new Sender(
@@ -418,12 +415,18 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     );
   }
 
+  get #parts(): SessionParts {
+    const { maxMessageBytes } = this.#options;
+    const event = (each: SessionEvent): void => this.#event(each);
+    return { sender: this.#sender, receiver: this.#receiver, streams: this.streams, maxMessageBytes, event };
+  }
+
   #makeReceiver(): Receiver {
     const owner = {
       isOpen: () => this.#closed === undefined,
       event: (event: SessionEvent) => this.#event(event),
       fault: (reason: string) => this.#fault(reason),
-      act: (message: MessageType, numbers: readonly number[], rest: Bytes) => this.#act(message, numbers, rest),
+      act: (message: MessageType, numbers: readonly number[], rest: Bytes) => act(this.#parts, message, numbers, rest),
       mayHold: this.#options.mayHold,
     };
     return new Receiver(owner, this.#options, this.#now);

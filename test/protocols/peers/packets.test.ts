@@ -16,6 +16,7 @@ import {
   encodeAck,
   encodeBundle,
   encodeBye,
+  encodeDatagram,
   encodeNotice,
   encodePart,
   encodePing,
@@ -27,7 +28,7 @@ import vectors from '../../vectors/peers.json' with { type: 'json' };
 
 const bytes = (length: number, fill: number): Bytes => new Uint8Array(length).fill(fill);
 
-/** The hello of the vectors. */
+/** The hello of the vectors: of version 1, without abilities. */
 const HELLO: Hello = {
   oldest: 1,
   newest: 1,
@@ -47,6 +48,7 @@ const HELLO: Hello = {
   wallMs: 1_796_000_000_000,
   seen: 'AAAA@192.0.2.1:5000',
   addrs: ['tcp://AAAA@198.51.100.7:6000', 'quic://AAAA@198.51.100.7:6000'],
+  abilities: 0,
 };
 const TAG = 0x02020202;
 
@@ -57,6 +59,8 @@ const numbered = (type: Parameters<typeof makeOutgoing>[0], fields: readonly num
 
 const PACKETS: Readonly<Record<string, Bytes>> = {
   hello: encodeHello('hello', HELLO),
+  'hello of version 2': encodeHello('hello', { ...HELLO, newest: 2, abilities: 3 }),
+  datagram: encodeDatagram(TAG, 2, encodeText('unnumbered')),
   welcome: encodeHello('welcome', { ...HELLO, kind: 'client', intent: 'bootstrap', known: bytes(8, 9) }),
   denied: encodeDenied({ token: bytes(8, 1), code: 1, reason: 'another network name' }),
   bye: encodeBye(TAG, 2, 'dropped'),
@@ -132,10 +136,10 @@ describe('the wire of connection managers', () => {
     });
   });
 
-  it('a hello of a later version, with fields behind those that are known, is read as version 1', () => {
+  it('a hello of a later version, with fields behind those that are known, is read as the version that is known', () => {
     const later = Uint8Array.of(...fromHex(vectors.hello), 1, 2, 3);
-    later[6] = 2; // newest
-    assert.deepEqual(decodeHello(later), { ...HELLO, newest: 2 });
+    later[6] = 3; // newest
+    assert.deepEqual(decodeHello(later), { ...HELLO, newest: 3, abilities: 1 });
   });
 
   it('whatever is cut off, changed or added, nothing throws, and what is read is within its bounds', () => {

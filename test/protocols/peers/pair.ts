@@ -2,6 +2,7 @@
 
 import { type Bytes, copyBytes, encodeText } from '../../../src/base/bytes.ts';
 import { createSeededRandom, type SeededRandom } from '../../../src/base/seeded-random.ts';
+import { NEWEST_VERSION } from '../../../src/protocols/peers/constants.ts';
 import { type Hello } from '../../../src/protocols/peers/hello.ts';
 import { PeerSession } from '../../../src/protocols/peers/session.ts';
 import { type SessionOptions } from '../../../src/protocols/peers/session-options.ts';
@@ -66,7 +67,7 @@ export class Side {
     const { session } = this;
     return {
       oldest: 1,
-      newest: 1,
+      newest: NEWEST_VERSION,
       kind: 'node',
       intent: 'connect',
       token: new Uint8Array(8),
@@ -82,6 +83,7 @@ export class Side {
       wallMs: 0,
       seen: '',
       addrs: [],
+      abilities: 0,
     };
   }
 

@@ -10,6 +10,9 @@ const PATIENCE_MS = 1000;
 /** After which a probe is given up: before TCP sends its second SYN (RFC 6298 §2: after 1 s). */
 const PROBE_MS = 900;
 
+/** After which a hole punch is given up: 1000 probes at 100 a second, and what comes before and after them. */
+const PUNCH_MS = 20_000;
+
 /** The options of the machine, checked. */
 export interface DialerOptions {
   readonly prefer: readonly string[];
@@ -153,7 +156,7 @@ export class Dialer {
       const pending = lanes.get(lane);
       if (pending !== undefined) {
         const before = entry.lanes.get(lane);
-        const dueMs = before?.nextMs ?? entry.startMs + (lane === 'relay' ? 0 : ahead * this.#options.headStartMs);
+        const dueMs = before?.nextMs ?? entry.startMs + headStarts(lane, ahead) * this.#options.headStartMs;
         if (best === undefined || dueMs < best.dueMs) {
           best = { known: bestOf(pending, before?.lastFamily)!, lane, dueMs };
         }
@@ -225,7 +228,8 @@ export class Dialer {
       return;
     }
     const number = this.#number++;
-    const deadlineMs = now + (isProbe ? Math.min(PROBE_MS, attemptMs) : attemptMs);
+    const timeMs = candidate.kind === 'punch' ? PUNCH_MS : isProbe ? Math.min(PROBE_MS, attemptMs) : attemptMs;
+    const deadlineMs = now + timeMs;
     const attempt: Attempt = { number, entry, known, lane, startMs: now, deadlineMs, abandoned: undefined };
     this.#attempts.set(number, attempt);
     entry.attempts.add(attempt);
@@ -234,6 +238,12 @@ export class Dialer {
     const { transport, addr, kind } = candidate;
     this.#hooks.act({ type: 'dial', attempt: number, id: entry.id, transport, addr, kind, isProbe });
   }
+}
+
+/** How many head starts a lane leaves to others: relays none, punches one to all that is dialled directly. */
+function headStarts(lane: string, ahead: number): number {
+  if (lane === 'relay') return 0;
+  return lane.startsWith('punch ') ? Math.min(ahead, 1) : ahead;
 }
 
 const later = (now: Millis, atMs: Millis): Millis => (atMs > now ? atMs : Infinity);

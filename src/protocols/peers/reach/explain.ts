@@ -110,6 +110,7 @@ const HELP: Readonly<Partial<Record<FailureReason, string>>> = {
   not_allowed: 'The lists, the bans or `accept` of this node refuse the peer.',
   version: 'The peer speaks no version that this node speaks: update the older of the two.',
   clock: 'The clocks of both hosts differ too much: set them, for instance by NTP.',
+  nat: 'The NATs of both sides cannot be opened together: only a relay can work, or a mapped port on one router (enable PCP or UPnP there).',
   self: 'The address leads to this node itself: remove it from the contacts.',
   closed: 'The peer closed the connection during the handshake: it may be stopping, full, or another program.',
 };

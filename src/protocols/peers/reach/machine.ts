@@ -170,6 +170,15 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     this.#advance(entry);
   }
 
+  /** Which paths to a peer may be used from now on. A path that is open stays; the owner ends what it excludes. */
+  setPolicy(now: Millis, id: PeerId, policy: ReachPolicy): void {
+    this.#now = now;
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    entry.policy = policy;
+    this.#advance(entry);
+  }
+
   /** Ends `maintain`. An open path stays as it is. */
   drop(now: Millis, id: PeerId): void {
     this.#now = now;

@@ -47,7 +47,7 @@ export type ReachPolicy = 'any' | 'direct' | 'no_third_party' | 'own_relays' | '
  * Why an attempt failed. `refused`: the host answered that nothing listens there. `silent`: no answer. `unreachable`: no route.
  * `filtered`: a firewall said so. `wrong_key`: another peer is there. `wrong_network`: it uses another network name. `denied`: the peer's
  * lists or `accept` refuse this node. `not_allowed`: this node's do. `version`: no version in common. `clock`: the clocks differ too much.
- * `self`: this node is there. `closed`: the connection was closed during the handshake. `abandoned`: this node gave it up.
+ * `nat`: the NATs of both sides leave no way between them. `self`: this node is there. `closed`: the connection was closed during the handshake. `abandoned`: this node gave it up.
  */
 export type FailureReason =
   | 'refused'
@@ -60,6 +60,7 @@ export type FailureReason =
   | 'not_allowed'
   | 'version'
   | 'clock'
+  | 'nat'
   | 'self'
   | 'closed'
   | 'abandoned';
