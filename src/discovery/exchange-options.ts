@@ -34,6 +34,11 @@ export interface PeerExchangeOptions<A extends Addr = Addr> extends PeerBookOpti
    */
   readonly mayHandOn?: ((peer: PeerId, to: PeerId | undefined) => boolean) | undefined;
   /**
+   * Whether this node knows that an address in a peer's own record leads to it, as a relay knows of the peers that have a place there:
+   * the address is handed on then. Only `true` is a yes. @default addresses that were reached
+   */
+  readonly leadsThere?: ((peer: PeerId, addr: string) => boolean) | undefined;
+  /**
    * The address texts under which others reach this node, best first; the first `MAX_RECORD_ADDRS` are sent.
    * @default those of the swarm
    */

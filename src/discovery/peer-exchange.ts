@@ -139,6 +139,7 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       'probe',
       'mayKeep',
       'mayHandOn',
+      'leadsThere',
       'onRecord',
       'onClockDiffers',
       'onKeyElsewhere',
@@ -305,7 +306,12 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
       this.#book.proven(this.#wallMs()).filter(({ id }) => id !== asker && this.#mayHandOn(id, asker)),
     );
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
-    if (asker !== undefined) this.#noteReached(asker, src.text);
+    if (asker !== undefined) {
+      this.#noteReached(asker, src.text);
+      for (const addr of this.record(asker)?.addrs ?? []) {
+        if (this.#isYes(() => this.#options.leadsThere?.(asker, addr))) this.#noteReached(asker, addr);
+      }
+    }
     // The asker does not need its own record back, unless it differs from the one it sent: then another process has its
     // key.
     const [sent] = message.records.map((bytes) => readPeerRecord(bytes));
