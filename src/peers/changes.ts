@@ -3,6 +3,7 @@
 import { type PeerId } from '../core/peer-id.ts';
 import { type AttackEvent, type BanDecision } from './attack-signals.ts';
 import { type ListChange } from './lists.ts';
+import { type ReachKind } from '../protocols/peers/reach/types.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 
 /** Where messages to a peer go. */
@@ -11,6 +12,8 @@ export interface PathInfo {
   readonly transport: string;
   /** The peer's address there. */
   readonly addr: string;
+  /** `punch`: through NATs that both sides have opened; `relay`: by way of another node. */
+  readonly kind: ReachKind;
   /** What the peer is: `'responder'` when this node dialled. */
   readonly side: 'initiator' | 'responder';
 }
@@ -34,6 +37,15 @@ export type PeerChange =
   | { readonly type: 'key_elsewhere'; readonly id: PeerId | undefined }
   /** The clock of a peer differs by a minute or more: positive when it is ahead. Signed records may count as expired. */
   | { readonly type: 'clock_differs'; readonly id: PeerId; readonly differenceMs: number }
+  /** This node is reached by way of a relay now, or is not any more. It goes on trying, at this relay or another one. */
+  | {
+      readonly type: 'relay';
+      readonly relay: PeerId;
+      readonly state: 'reserving' | 'reserved' | 'lost' | 'refused';
+      readonly reason: string | undefined;
+    }
+  /** The addresses that this node tells others have changed: a router forwards a port now, or does not any more. */
+  | { readonly type: 'addrs'; readonly addrs: readonly string[] }
   /** Who may connect has changed. */
   | { readonly type: 'lists'; readonly change: ListChange }
   /** Something that this node uses does not work: a cache file, a contact, a transport. */

@@ -8,6 +8,8 @@ import { parseSocketAddress } from '../base/ip.ts';
 import { nearest } from '../base/nearest.ts';
 import { isPeerId } from '../core/peer-id.ts';
 import { type AttackThreshold, banPolicy, type BanPolicyOptions } from './attack-signals.ts';
+import { type RelayBudgets } from '../nat/relay-service.ts';
+import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { type AttackSignal } from './attack-observations.ts';
 import { type ListsData, PeerLists } from './lists.ts';
 
@@ -56,6 +58,16 @@ export interface PeersConfig {
   /** PeerIDs, IPs and addresses that are no place to begin. */
   readonly blacklist?: readonly string[] | undefined;
   readonly dialBack?: boolean | undefined;
+  readonly policy?: ReachPolicy | undefined;
+  /** Own relays, `PeerID@host:port`; `true`: peers that relay; `false`: none. @default true */
+  readonly relays?: boolean | readonly string[] | undefined;
+  /** `true`: with the default budgets. */
+  readonly serveRelay?: boolean | RelayBudgets | undefined;
+  readonly coordinate?: boolean | undefined;
+  readonly punch?: boolean | undefined;
+  /** STUN servers, `ip:port`. */
+  readonly observers?: readonly string[] | undefined;
+  readonly portMapping?: boolean | undefined;
   readonly lan?: boolean | LanConfig | undefined;
   /** PeerIDs to which a connection is kept. */
   readonly maintain?: readonly string[] | undefined;
@@ -232,6 +244,25 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   exchange: flag,
   blacklist: list(text('a PeerID, an IP or an address', 512), MAX_CONTACTS),
   dialBack: flag,
+  policy: oneOf('any', 'direct', 'no_third_party', 'own_relays', 'relayed'),
+  relays: either(isFlag, list(contact, MAX_ADDRS)),
+  serveRelay: either(
+    isFlag,
+    fields({
+      maxPeers: whole(0, 2 ** 20),
+      maxPeersPerSource: whole(0, 2 ** 20),
+      maxMinutes: whole(1, 65_535),
+      maxGuests: whole(0, 2 ** 20),
+      bytesPerSecond: whole(1300, MAX_BYTES),
+      bytesPerSecondPerSource: whole(1300, MAX_BYTES),
+      totalBytesPerSecond: whole(1300, MAX_BYTES),
+      maxPendingBytes: whole(0, 2 ** 30),
+    }),
+  ),
+  coordinate: flag,
+  punch: flag,
+  observers: list(socketAddress(1), MAX_ADDRS),
+  portMapping: flag,
   lan: either(
     isFlag,
     fields({

@@ -16,6 +16,8 @@ const ENOUGH_PEERS = 16;
 /** What the exchange needs from the connection manager. */
 export interface ExchangeHooks extends ServiceHost {
   ownAddrs(): readonly string[];
+  /** Whether this node knows that an address leads to a peer. */
+  leadsThere(id: PeerId, addr: string): boolean;
   /** Another process signs records with this node's key. */
   keyElsewhere(): void;
 }
@@ -33,6 +35,7 @@ export class Exchange {
       kind,
       // A transport of the program may have addresses that no record can carry.
       addrs: () => hooks.ownAddrs().filter((addr) => leadsTo(addr, id)),
+      leadsThere: (peer, addr) => hooks.leadsThere(peer, addr),
       mayKeep: (id) => lists.decide({ id }).isAllowed,
       onKeyElsewhere: () => hooks.keyElsewhere(),
     };
@@ -48,6 +51,12 @@ export class Exchange {
     } catch {
       // What cannot be asked now is asked of the next peer.
     }
+  }
+
+  /** Tells a peer this node's addresses, which have changed. */
+  async tell(id: PeerId): Promise<void> {
+    // What it cannot be told now it learns with the next exchange.
+    await this.#exchange.exchange(id).catch(() => undefined);
   }
 
   close(): void {

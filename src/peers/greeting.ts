@@ -49,7 +49,11 @@ export interface GreetingHooks {
   readonly gate: AcceptGate<PeerAddr>;
   readonly isClosed: boolean;
   wallMs(): number;
-  ownAddrs(): readonly string[];
+  ownAddrs(transport: Transport): readonly string[];
+  /** Why this node's policy for a peer excludes a transport. */
+  excludes(id: PeerId, transport: Transport, addr: Addr): string | undefined;
+  /** What this node does for others. */
+  abilities(): number;
   find(id: PeerId): RemotePeer | undefined;
   /** The peer, added if it is not known. */
   peer(id: PeerId): RemotePeer;
@@ -105,7 +109,8 @@ export class Greeting {
       streamWindow,
       wallMs: Math.max(0, Math.floor(this.#hooks.wallMs())),
       seen: addr.text,
-      addrs: this.#hooks.ownAddrs(),
+      addrs: this.#hooks.ownAddrs(transport),
+      abilities: this.#hooks.abilities(),
     };
   }
 
@@ -176,7 +181,7 @@ export class Greeting {
     if (id === options.id) return [DENIED.SELF, 'this is the same node'];
     if (!equalBytes(hello.network, options.networkTag)) return [DENIED.WRONG_NETWORK, 'another network name'];
     if (!speaksWith(hello)) return [DENIED.VERSION, `this node speaks ${OLDEST_VERSION} to ${NEWEST_VERSION}`];
-    const verdict = this.#verdict(id, src, hello);
+    const verdict = this.#verdict(id, src, hello) ?? this.#hooks.excludes(id, transport, src);
     if (verdict !== undefined) return [DENIED.NOT_ALLOWED, verdict];
     const supersededMs = this.#hooks.supersededMs(hello.session);
     if (supersededMs !== undefined) {

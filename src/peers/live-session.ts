@@ -2,25 +2,25 @@
 
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { type Addr } from '../core/addr.ts';
-import { mtuError, P2PError } from '../core/errors.ts';
+import { P2PError } from '../core/errors.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { type Priority } from '../core/priority.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { BYE } from '../protocols/peers/constants.ts';
+import { type ReachKind } from '../protocols/peers/reach/types.ts';
 import { type Hello } from '../protocols/peers/hello.ts';
 import { type Outgoing } from '../protocols/peers/outgoing.ts';
 import { PeerSession as SessionMachine } from '../protocols/peers/session.ts';
 import { type SessionClosed, type SessionEvent, type SessionTransmit } from '../protocols/peers/session-events.ts';
 import { Driver } from '../runtime/driver.ts';
-import { type Message } from '../core/message.ts';
-import { type Answer } from '../swarm-kit/ask-slot.ts';
 import { Deliveries } from '../sessions/deliveries.ts';
 import { type MemoryHolder } from '../sessions/memory-budget.ts';
 import { type PeerSession, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type PathInfo } from './changes.ts';
 import { type ResolvedOptions } from './options.ts';
-import { lostError, refusedError } from './session-errors.ts';
+import { type Services } from './services.ts';
+import { lostError, queueError, refusedError } from './session-errors.ts';
+import { sessionId } from './session-id.ts';
 import { SessionStreams, type StreamsHooks } from './session-streams.ts';
 import { type Transport } from './transport.ts';
 
@@ -29,6 +29,7 @@ export interface LivePath {
   readonly id: number;
   readonly transport: Transport;
   readonly addr: Addr;
+  readonly kind: ReachKind;
   readonly session: LiveSession;
   readonly sinceMs: number;
   /** What the peer is. */
@@ -41,6 +42,8 @@ export interface LiveSessionOwner extends StreamsHooks {
   readonly options: ResolvedOptions;
   readonly hooks: SessionsHooks<PeerAddr>;
   readonly own: PeerAddr;
+  /** Lower is better. */
+  rankOf(path: LivePath): number;
   /** Memory for what the peer makes this side hold. */
   join(host: string, end: () => void): MemoryHolder;
   /** Messages go over another path now, or over none. */
@@ -49,8 +52,7 @@ export interface LiveSessionOwner extends StreamsHooks {
   stranded(session: LiveSession): void;
   /** A path is dead, or not needed any more. */
   pathEnded(path: LivePath, reason: string): void;
-  /** Answers a request to a service. Never rejects. */
-  serve(service: number, message: Message<PeerAddr>): Promise<Answer> | Answer;
+  readonly services: Services;
   /** The peer has sent many messages. */
   busy(session: LiveSession, messages: number): void;
   /** The peer has noticed something about this node. */
@@ -65,8 +67,6 @@ export interface LiveSessionOwner extends StreamsHooks {
 
 /** Messages between two looks at the rate. */
 const RATE_STEP = 256;
-/** Messages that may wait for one peer. */
-const MAX_QUEUED_MESSAGES = 65_536;
 
 interface Asked {
   readonly settle: (result: Bytes | P2PError) => void;
@@ -93,7 +93,7 @@ export class LiveSession implements PeerSession {
   readonly #driver: Driver<SessionTransmit, SessionEvent>;
   readonly #deliveries: Deliveries<PeerAddr>;
   readonly #holder: MemoryHolder;
-  readonly #telling = new Map<Outgoing, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
+  readonly #telling = new Map<Outgoing, (error?: P2PError) => void>(); // Bounded by `queueError`.
   readonly #asked = new Map<Outgoing, Asked>(); // Bounded by the pending calls.
   #flushScheduled = false;
   #isPolling = false;
@@ -209,6 +209,13 @@ export class LiveSession implements PeerSession {
     return () => this.#giveUp(message);
   }
 
+  /** Sends a message to a service, now or not at all. @returns false when it was dropped */
+  datagram(service: number, payload: Uint8Array): boolean {
+    const isSent = this.machine.datagram(this.#nowMs(), service, payload);
+    if (isSent) this.scheduleFlush();
+    return isSent;
+  }
+
   /** A hello or a welcome of the peer. */
   handleHello(hello: Hello): void {
     this.machine.handleHello(this.#nowMs(), hello);
@@ -217,7 +224,8 @@ export class LiveSession implements PeerSession {
   addPath(path: LivePath): void {
     this.paths.set(path.id, path);
     const { transport, addr } = path;
-    const { rank, isReliable } = transport;
+    const rank = this.#owner.rankOf(path);
+    const { isReliable } = transport;
     this.machine.addPath(this.#nowMs(), path.id, { rank, isReliable, mtu: transport.mtu(addr) });
     this.poll();
   }
@@ -327,16 +335,14 @@ export class LiveSession implements PeerSession {
     this.scheduleFlush();
   }
 
-  #refusal(payload: Uint8Array): P2PError | undefined {
-    const { length } = payload;
-    if (length > this.machine.peerMaxBytes) return mtuError(`reach ${this.peer}`, length, this.machine.peerMaxBytes);
-    const { messages, bytes } = this.machine.queued;
-    const { maxQueueBytes } = this.#owner.options;
-    if (messages < MAX_QUEUED_MESSAGES && (messages === 0 || bytes + length <= maxQueueBytes)) return undefined;
-    const what = `Cannot reach ${this.peer}: ${messages} messages, ${bytes} bytes, wait for it already`;
-    return new P2PError('limit_exceeded', 'local', `${what}; await what was sent, or raise maxQueueBytes`, {
-      sent: 'no',
-    });
+  #refusal({ length }: Uint8Array): P2PError | undefined {
+    return queueError(
+      this.peer,
+      length,
+      this.machine.peerMaxBytes,
+      this.machine.queued,
+      this.#owner.options.maxQueueBytes,
+    );
   }
 
   #transmit(id: number, packet: Bytes): void {
@@ -366,6 +372,9 @@ export class LiveSession implements PeerSession {
         if (event.service === 0) this.#countReceived();
         if (event.service === 0) this.#deliveries.request(event.number, event.payload);
         else void this.#serve(event.number, event.payload, event.service);
+        return;
+      case 'datagram':
+        this.#owner.services.datagram(event.service, { src: this.src, dst: this.dst, payload: event.payload });
         return;
       case 'cancelled':
         this.#deliveries.cancelled(event.number);
@@ -437,7 +446,7 @@ export class LiveSession implements PeerSession {
 
   /** A request to this connection manager itself. */
   async #serve(number: number, payload: Bytes, service: number): Promise<void> {
-    const answer = await this.#owner.serve(service, { src: this.src, dst: this.dst, payload });
+    const answer = await this.#owner.services.serve(service, { src: this.src, dst: this.dst, payload });
     const now = this.#nowMs();
     if (answer.ok) this.machine.answer(now, number, answer.bytes);
     else this.machine.refuse(now, number, answer.code, answer.bytes);
@@ -460,16 +469,4 @@ export class LiveSession implements PeerSession {
     const closed = reason === 'ended' ? this.#owner.hooks.closedError(`reach ${this.peer}`) : undefined;
     return closed ?? lostError(this.peer, sent, reason, this.machine.closed);
   }
-}
-
-/** Eight random bytes that are not all zero: zeros mean none. */
-function sessionId(random: (length: number) => Bytes): Bytes {
-  const id = random(8);
-  if (id.every((byte) => byte === 0)) id[0] = 1;
-  return id;
-}
-
-/** A path, as the program sees it. */
-export function pathInfo({ transport, addr, side }: LivePath): PathInfo {
-  return { transport: transport.name, addr: addr.text, side };
 }

@@ -13,7 +13,7 @@ import {
   wholeNumber,
 } from '../base/checks.ts';
 import { type CandidateSource } from '../core/candidate.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import { isPeerId, type PeerId } from '../core/peer-id.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { hash } from '#crypto';
@@ -22,7 +22,11 @@ import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
+import { type PortMapper } from '../nat/port-mapping.ts';
+import { type RelayServiceOptions } from '../nat/relay-service.ts';
+import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
+import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { type SessionOptions } from '../protocols/peers/session-options.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
@@ -39,6 +43,7 @@ import {
   type BanPolicyOptions,
 } from './attack-signals.ts';
 import { type ListsData, PeerLists } from './lists.ts';
+import { Observers } from './observers.ts';
 import { type TransportOptions } from './transport.ts';
 
 /** What `openPeers` needs and takes. */
@@ -103,6 +108,29 @@ export interface PeersOptions extends PendingLimits {
   readonly exchange?: boolean | Pick<PeerExchangeOptions, 'everyMs' | 'fanOut' | 'maxPeers' | 'lifetimeMs'> | undefined;
   /** Other sources of addresses: peer exchange, a tracker, a DHT, one of the program. @default none */
   readonly sources?: readonly CandidateSource[] | undefined;
+  /**
+   * Which paths may be used: `direct` no relays, `no_third_party` neither relays nor hole punching, `own_relays` relays of `relays` only,
+   * `relayed` relays only. `setPolicy` decides for one peer. @default 'any'
+   */
+  readonly policy?: ReachPolicy | undefined;
+  /**
+   * Relays at which this node can be reached while it is behind a NAT: a list of own ones, `PeerID@host:port`; `true`: up to two of the
+   * connected peers that relay; `false`: none. @default true
+   */
+  readonly relays?: boolean | readonly string[] | undefined;
+  /** Whether this node relays for others, and within which budgets. @default false */
+  readonly serveRelay?: boolean | PeersRelayOptions | undefined;
+  /** Whether this node brings peers of its together that want to punch: it passes on one small message and its answer. @default whether it relays */
+  readonly coordinate?: boolean | undefined;
+  /** Whether NATs are opened from both sides where a peer cannot be dialled. @default true */
+  readonly punch?: boolean | undefined;
+  /** STUN servers that are asked for own addresses, `ip:port`, before the peers are. @default none */
+  readonly observers?: readonly string[] | undefined;
+  /**
+   * Whether routers are asked to forward the ports of this node (PCP, NAT-PMP, UPnP), or what maps them. @default false: it changes the
+   * router, so the program decides
+   */
+  readonly portMapping?: boolean | PortMapper | undefined;
   /** Whether others can dial this node; a `client` is not handed on. @default 'node' */
   readonly kind?: PeerKind | undefined;
   /**
@@ -151,6 +179,16 @@ export interface PeersOptions extends PendingLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a node relays for others. */
+export type PeersRelayOptions = Omit<RelayServiceOptions<PeerAddr>, 'socketAddressOf'>;
+
+/** A relay of the options. */
+export interface OwnRelay {
+  readonly id: PeerId;
+  /** `PeerID@host:port`. */
+  readonly contact: string;
+}
+
 /** Options with nothing left open. */
 export interface ResolvedOptions {
   readonly id: PeerId;
@@ -161,7 +199,15 @@ export interface ResolvedOptions {
   readonly lists: PeerLists;
   readonly attackThresholds: AttackSignalsOptions['thresholds'];
   readonly ban: ((event: AttackEvent) => BanDecision | undefined) | undefined;
+  readonly resolve: ResolveName | undefined;
   readonly kind: PeerKind;
+  readonly policy: ReachPolicy;
+  readonly relays: boolean | readonly OwnRelay[];
+  readonly serveRelay: PeersRelayOptions | undefined;
+  readonly coordinate: boolean;
+  readonly punch: boolean;
+  readonly observers: Observers;
+  readonly portMapping: boolean | PortMapper;
   readonly accept: Accept<PeerAddr> | undefined;
   /** The program may change it. */
   acceptBootstrap: boolean;
@@ -219,7 +265,11 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (options.onKeyLog !== undefined) assertFunction(options.onKeyLog, 'onKeyLog');
   assertSwitch(options.acceptBootstrap, 'acceptBootstrap');
   assertSwitch(options.dialBack, 'dialBack');
-  for (const name of ['exchange', 'lan', 'banPolicy'] as const) assertSwitch(options[name], name, true);
+  assertSwitch(options.coordinate, 'coordinate');
+  assertSwitch(options.punch, 'punch');
+  if (options.observers !== undefined) assertList(options.observers, 'observers', `'ip:port'`);
+  for (const name of ['exchange', 'lan', 'banPolicy', 'relays', 'serveRelay', 'portMapping'] as const)
+    assertSwitch(options[name], name, true);
   if (options.mask !== undefined) {
     if (typeof options.mask !== 'object' || options.mask === null) {
       throw new TypeError(`Cannot take mask: expected { key }, got ${describeOption('mask', options.mask)}`);
@@ -251,7 +301,19 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     lists,
     attackThresholds: options.attackThresholds,
     ban: policy === false ? undefined : banPolicy(policy === true ? {} : policy),
+    resolve: options.resolve,
     kind,
+    policy: policyOf(options.policy),
+    relays: typeof options.relays === 'object' ? options.relays.map(ownRelay) : (options.relays ?? true),
+    serveRelay:
+      typeof options.serveRelay === 'object' ? options.serveRelay : options.serveRelay === true ? {} : undefined,
+    coordinate: options.coordinate ?? (options.serveRelay ?? false) !== false,
+    punch: options.punch ?? true,
+    observers: new Observers(
+      (options.observers ?? []).map((text) => parseIpSocketAddress(text, 'observers')),
+      network,
+    ),
+    portMapping: options.portMapping ?? false,
     accept,
     acceptBootstrap,
     exchange: options.exchange ?? true,
@@ -279,6 +341,27 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     realm,
     network,
   };
+}
+
+const POLICIES: readonly ReachPolicy[] = ['any', 'direct', 'no_third_party', 'own_relays', 'relayed'];
+
+/** @throws {TypeError} when `policy` is none. */
+export function policyOf(policy: ReachPolicy = 'any'): ReachPolicy {
+  if (POLICIES.includes(policy)) return policy;
+  throw new TypeError(`Cannot take policy: expected one of ${POLICIES.join(', ')}, got ${describeValue(policy)}`);
+}
+
+function assertList(value: unknown, name: string, of: string): void {
+  if (!Array.isArray(value)) throw new TypeError(`Cannot take ${name}: expected [${of}], got ${describeValue(value)}`);
+}
+
+/** @throws {TypeError} for what names no relay. */
+function ownRelay(contact: string): OwnRelay {
+  const [id, at] = typeof contact === 'string' ? contact.split('@') : [];
+  if (id === undefined || at === undefined || !isPeerId(id)) {
+    throw new TypeError(`Cannot take relays: expected PeerID@host:port, got ${describeValue(contact)}`);
+  }
+  return { id, contact };
 }
 
 /** A forwarded port is one for each own transport. @throws {TypeError} for what is no address. */

@@ -5,8 +5,15 @@ import { type AcceptPeer } from '../core/accept.ts';
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { type Swarm } from '../core/swarm.ts';
+import { type PrivateKey } from '../identity/private-key.ts';
 import { exportKey } from '../identity/import-key.ts';
 import { resetKeyOf } from '../identity/quic-identity.ts';
+import { observingListeners } from '../nat/observing-listeners.ts';
+import { punchedTcp, type PunchedTcpNetwork } from '../nat/punch/punched-tcp.ts';
+import { type PunchedConnection, type Puncher } from '../nat/punch/puncher.ts';
+import { punching } from '../nat/punch/punching.ts';
+import { tcpPuncher } from '../nat/punch/tcp-puncher.ts';
+import { udpPuncher } from '../nat/punch/udp-puncher.ts';
 import { StunHandler } from '../nat/stun-handler.ts';
 import { type Network } from '../net/network.ts';
 import { probeTcp } from '../net/probe-tcp.ts';
@@ -83,8 +90,15 @@ async function openPair(
   return opened;
 }
 
-/** What both transports need. */
-function sharedOptions({ privateKey, limits, lists, maxPeers }: ResolvedOptions) {
+/** What all transports need. */
+interface SharedOptions {
+  readonly privateKey: PrivateKey;
+  readonly maxConnections: number;
+  readonly maxMessageBytes: number;
+  readonly accept: (peer: AcceptPeer) => boolean;
+}
+
+export function transportOptions({ privateKey, limits, lists, maxPeers }: ResolvedOptions): SharedOptions {
   return {
     privateKey,
     maxConnections: Math.max(maxPeers, MIN_CONNECTIONS),
@@ -98,10 +112,30 @@ async function openTcp(
   bind: string,
   signal: AbortSignal | undefined,
 ): Promise<OpenedTransport> {
-  const { realm, network, security, mask } = options;
-  const swarm = await openTcpSwarm({ ...sharedOptions(options), realm, network, security, mask, bind, signal });
+  const { realm, security, mask, punch } = options;
+  // What would show that this is shoal is left out behind a mask.
+  const isPlain = mask === undefined;
+  const observing = isPlain ? observingListeners({ network: options.network, realm }) : options.network;
+  const network = punchedTcp({ network: observing, realm });
+  const swarm = await openTcpSwarm({ ...transportOptions(options), realm, network, security, mask, bind, signal });
+  const observers = (): readonly SocketAddress[] => options.observers.list('tcp');
+  const puncher =
+    punch && isPlain ? adopting(tcpPuncher({ network: options.network, realm, observers }), network) : undefined;
   const probe = (addr: Addr): Promise<boolean> => probeTcp(network, socketOf(addr), realm);
-  return { name: 'tcp', swarm, isReliable: true, isOwn: true, probe };
+  return { name: 'tcp', swarm, isReliable: true, isOwn: true, probe, puncher };
+}
+
+/** A puncher whose connections the swarm over a network takes over. */
+function adopting(puncher: Puncher<PunchedConnection>, network: PunchedTcpNetwork): Puncher {
+  return {
+    offer: (call) => puncher.offer(call),
+    punch: async (own, theirs, call) => {
+      const path = await puncher.punch(own, theirs, call);
+      if (network.adopt(path.remote, path.connection, call.side)) return path;
+      throw new P2PError('closed', 'local', 'Cannot use the punched connection: the listener is closed');
+    },
+    [Symbol.asyncDispose]: () => puncher[Symbol.asyncDispose](),
+  };
 }
 
 /** QUIC on a UDP socket that also answers STUN, as an observer for others. */
@@ -110,7 +144,8 @@ async function openQuic(
   bind: string,
   signal: AbortSignal | undefined,
 ): Promise<OpenedTransport> {
-  const { realm, network, privateKey, onKeyLog } = options;
+  const { realm, privateKey, onKeyLog, punch, mask } = options;
+  const network = punching(options.network);
   const udp = await openUdpSwarm({ bind, realm, network, signal, maxDatagramBytes: MAX_DATAGRAM_BYTES });
   try {
     await loadQuicEngine();
@@ -118,7 +153,7 @@ async function openQuic(
     const stun = new StunHandler(realm, (to, bytes) => void below.tell(udpAddr(to), bytes));
     void udp.closed.then(() => stun.close());
     const swarm = quic(below, {
-      ...sharedOptions(options),
+      ...transportOptions(options),
       onKeyLog,
       // The socket is ours alone, so no other endpoint has this address.
       resetKey: resetKeyOf(exportKey(privateKey, 'pkcs8'), udp.addr.text),
@@ -129,7 +164,11 @@ async function openQuic(
         () => true,
         () => false,
       );
-    return { name: 'quic', swarm, isReliable: true, isOwn: true, probe };
+    // Probes of a punch are STUN, which a mask is to hide.
+    const canPunch = punch && mask === undefined;
+    const observers = (): readonly SocketAddress[] => options.observers.list('quic');
+    const puncher = canPunch ? udpPuncher({ network, port: udp.addr.port, observers, realm }) : undefined;
+    return { name: 'quic', swarm, isReliable: true, isOwn: true, probe, puncher };
   } catch (error) {
     await udp.close();
     throw error;

@@ -9,11 +9,15 @@ import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { BYE, SERVICE } from '../protocols/peers/constants.ts';
 import { explainText } from '../protocols/peers/reach/explain-text.ts';
+import { helpForNetworks, reportLines } from '../protocols/peers/reach/report.ts';
+import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { rejection } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { SessionSwarm } from '../sessions/session-swarm.ts';
 import { later } from '../runtime/later.ts';
+import { type RelayReservation } from '../nat/relay-link.ts';
+import { type RelayService } from '../nat/relay-service.ts';
 import { type BootstrapRun } from '../discovery/bootstrap.ts';
 import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
 import { type AttackEvent } from './attack-signals.ts';
@@ -21,16 +25,18 @@ import { Exchange } from './exchange.ts';
 import { type BanOptions, type ListChange, type PeerLists } from './lists.ts';
 import { type Signals } from './signals.ts';
 import { closeSources, type OpenSource, start } from './sources.ts';
-import { type PeersOptions } from './options.ts';
+import { policyOf, type PeersOptions } from './options.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
 import { afterFirstCalls } from './after-first-calls.ts';
 import { ChangeQueue, type PeerChange, type PeerChanges } from './changes.ts';
-import { type LiveSession, pathInfo } from './live-session.ts';
+import { type LiveSession } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
+import { connectionOf, infoOf } from './peer-info.ts';
 import { type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } from './peers.ts';
 import { RemotePeers } from './remote-peers.ts';
-import { type RemotePeer } from './remote-peer.ts';
+import { type ServiceHost } from './service-channel.ts';
 import { type PeerStream } from './session-streams.ts';
+import { Traversal } from './traversal.ts';
 import { Transport, type OpenedTransport } from './transport.ts';
 
 /** How often the clock is looked at for a sleep of the host. */
@@ -61,6 +67,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   readonly #queues = new Set<ChangeQueue>(); // Bounded by the loops of the program.
   /** Faults for the first loop: those of the opening come before the program has this object. Bounded by MAX_EARLY_FAULTS. */
   #earlyFaults: PeerChange[] | undefined = [];
+  readonly #traversal: Traversal;
   readonly #watching: Disposable;
   #tick: Timer;
   #onStream: ((stream: PeerStream) => void | Promise<void>) | undefined;
@@ -94,7 +101,8 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       release: () => finish?.() ?? Promise.resolve(),
     });
     const ranks = options.transports.map((each) => (typeof each === 'string' ? each : each.name));
-    this.#makeTransport = (each) => new Transport(each, ranks.indexOf(each.name), peers!);
+    const rankOf = (name: string): number => (ranks.includes(name) ? ranks.indexOf(name) : ranks.length);
+    this.#makeTransport = (each) => new Transport(each, rankOf(each.name), peers!);
     this.#transports = opened.map(this.#makeTransport);
     this.id = options.id;
     this.lists = options.lists;
@@ -105,20 +113,29 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#peers = peers!;
     this.#pending = new Waits(options.realm);
     peers!.reaching.transports = this.#transports;
+    const host: ServiceHost = {
+      realm: options.realm,
+      own: peerAddr(options.id),
+      publicKey: options.publicKey,
+      closed: this.closed,
+      maxMessageBytes: options.limits.maxMessageBytes,
+      withSession: (...call) => this.#peers.withSession(...call),
+      sessionOf: (id) => this.#peers.openSession(id),
+      knownKey: (id) => this.#peers.knownKey(id),
+    };
     if (options.exchange !== false) {
       const exchange = new Exchange(options, {
-        realm: options.realm,
-        own: peerAddr(options.id),
-        closed: this.closed,
-        maxMessageBytes: options.limits.maxMessageBytes,
-        withSession: (...call) => this.#peers.withSession(...call),
+        ...host,
         ownAddrs: () => this.addrs,
+        leadsThere: (id, addr) => this.#traversal.relays(id, addr),
         keyElsewhere: () => this.#changed({ type: 'key_elsewhere', id: undefined }),
       });
       this.#exchange = exchange;
       peers!.services.set(SERVICE.EXCHANGE, exchange.channel);
       peers!.reaching.sources.push(exchange.source);
     }
+    this.#traversal = new Traversal(options, host, peers!, (change) => this.#changed(change));
+    peers!.reaching.detours = this.#traversal;
     this.#watching = options.network.onInterfacesChanged(() => this.#peers.wake());
     this.#tick = this.#arm();
     finish = () => this.#finish();
@@ -126,6 +143,11 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   /** Begins from the sources. @param openAgain - opens own transports on another port */
   start(options: PeersOptions, openAgain: () => Promise<readonly OpenedTransport[]>): void {
+    if (this.#options.relays !== false) {
+      this.#transports = [...this.#transports, this.#makeTransport(this.#traversal.openRelayed())];
+      this.#peers.reaching.transports = this.#transports;
+    }
+    this.#traversal.mapPorts(this.#peers.reaching.transports);
     this.#armMove(openAgain);
     if (this.#sources.length === 0 || options.minPeers === 0) return;
     const hooks = {
@@ -167,7 +189,9 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   connect(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerConnection> {
-    return this.#withSession(peer, options, 'connect to', (session) => this.#connection(session));
+    return this.#withSession(peer, options, 'connect to', ({ peer: id, publicKey }) =>
+      connectionOf(id, publicKey, () => this.#peers.get(id)),
+    );
   }
 
   maintain(peer: PeerId | PeerAddr): void {
@@ -175,10 +199,22 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     if (id !== this.id) this.#peers.maintain(id, true); // One list may be given to all nodes of a network.
   }
 
+  setPolicy(peer: PeerId | PeerAddr, policy: ReachPolicy): void {
+    this.#peers.setPolicy(this.#idOf(peer), policyOf(policy));
+  }
+
   drop(peer: PeerId | PeerAddr): void {
     const id = this.#idOf(peer);
     this.#peers.maintain(id, false);
     this.#peers.disconnect(id, BYE.DROPPED, 'dropped');
+  }
+
+  get relayed(): RelayService<PeerAddr> | undefined {
+    return this.#traversal.relaying.service;
+  }
+
+  get reservations(): readonly RelayReservation<PeerAddr>[] {
+    return this.#traversal.relaying.reservations;
   }
 
   add(candidate: Candidate): void {
@@ -215,8 +251,22 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     const id = this.#idOf(peer);
     const known = this.#peers.get(id);
     const reach = this.#peers.reaching.explain(id);
-    const text = reach === undefined ? `${id}: nobody has looked for this peer` : explainText(reach);
-    return { info: known === undefined ? undefined : infoOf(known), reach, text };
+    const remote = known?.report;
+    const isDirect = reach?.path !== undefined && reach.path.kind !== 'relay';
+    const help = isDirect ? [] : [...(reach?.help ?? []), ...helpForNetworks(this.#traversal.network, remote?.network)];
+    const lines =
+      reach === undefined ? [`${id}: nobody has looked for this peer`] : [explainText({ ...reach, help: [] })];
+    if (remote !== undefined) lines.push(...reportLines(remote));
+    if (help.length > 0) lines.push('what would help:', ...help.map((sentence) => `  ${sentence}`));
+    return { info: known === undefined ? undefined : infoOf(known), reach, remote, help, text: lines.join('\n') };
+  }
+
+  async explainBoth(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerExplanation> {
+    const id = this.#idOf(peer);
+    const report = await this.#traversal.report(id, options);
+    const known = this.#peers.get(id);
+    if (known !== undefined) known.report = report;
+    return this.explain(id);
   }
 
   openStream(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerStream> {
@@ -272,43 +322,6 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     return parsePeerId(typeof peer === 'string' ? peer : (Object(peer) as PeerAddr).id);
   }
 
-  #connection(session: LiveSession): PeerConnection {
-    const peers = this.#peers;
-    const { peer: id, publicKey } = session;
-    const now = (): PeerInfo => {
-      const known = peers.get(id);
-      return known === undefined ? { ...GONE, id } : infoOf(known);
-    };
-    return {
-      id,
-      publicKey,
-      get state() {
-        return now().state;
-      },
-      get kind() {
-        return now().kind;
-      },
-      get path() {
-        return now().path;
-      },
-      get rttMs() {
-        return now().rttMs;
-      },
-      get sinceMs() {
-        return now().sinceMs;
-      },
-      get sent() {
-        return now().sent;
-      },
-      get received() {
-        return now().received;
-      },
-      get isMaintained() {
-        return now().isMaintained;
-      },
-    };
-  }
-
   #attacked(event: AttackEvent): void {
     const ban = this.#options.ban?.(event);
     if (ban !== undefined) this.lists.ban(ban.target, ban);
@@ -322,6 +335,12 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   }
 
   #changed(change: PeerChange): void {
+    const id = 'id' in change ? change.id : undefined;
+    const path = id === undefined ? undefined : this.#peers.get(id)?.session?.path;
+    if (id !== undefined && path !== undefined) this.#traversal.connected(id, path);
+    if (change.type === 'lost') this.#traversal.lost(change.id);
+    // The relay hands on where this node is.
+    if (change.type === 'relay' && change.state === 'reserved') void this.#exchange?.tell(change.relay);
     if (change.type === 'connected' && change.path.side === 'responder') {
       afterFirstCalls(this.#options.realm, () => {
         if (this.#peers.inUse.has(change.id)) void this.#exchange?.connected(change.id);
@@ -365,6 +384,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       this.#transports = [...fresh, ...this.#transports];
       this.#peers.reaching.transports = this.#transports.filter(({ isRetired }) => !isRetired);
       this.#peers.move(retired, fresh);
+      this.#traversal.mapPorts(this.#peers.reaching.transports);
       const { realm } = this.#options;
       clockOf(realm).setTimer(realm.nowMs() + MOVE_LINGER_MS, () => void this.#close(retired), { background: true });
     } catch (error) {
@@ -412,33 +432,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#run?.[Symbol.dispose]();
     this.#exchange?.close();
     for (const queue of this.#queues) queue.end();
-    await this.#close(this.#transports);
+    await Promise.all([this.#close(this.#transports), this.#traversal.close()]);
     await closeSources(this.#sources);
   }
-}
-
-const GONE: Omit<PeerInfo, 'id'> = {
-  state: 'connecting',
-  kind: 'client',
-  path: undefined,
-  rttMs: undefined,
-  sinceMs: undefined,
-  sent: 0,
-  received: 0,
-  isMaintained: false,
-};
-
-function infoOf({ id, session, kind, isMaintained }: RemotePeer): PeerInfo {
-  const path = session?.path;
-  return {
-    id,
-    state: session?.hasOpened !== true ? 'connecting' : path === undefined ? 'interrupted' : 'connected',
-    kind,
-    path: path === undefined ? undefined : pathInfo(path),
-    rttMs: session?.machine.paths.current?.rttMs,
-    sinceMs: session?.hasOpened === true ? session.sinceMs : undefined,
-    sent: session?.sent ?? 0,
-    received: session?.received ?? 0,
-    isMaintained,
-  };
 }

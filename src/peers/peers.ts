@@ -7,9 +7,13 @@ import { type Inspection } from '../core/inspect.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureAskSwarm, type SecureSwarm } from '../core/secure.ts';
 import { type CallOptions } from '../core/swarm.ts';
+import { type RelayReservation } from '../nat/relay-link.ts';
+import { type RelayService } from '../nat/relay-service.ts';
 import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import { type ReachReport } from '../protocols/peers/reach/report.ts';
+import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { type PeerAddr } from './address.ts';
 import { type PathInfo, type PeerChanges } from './changes.ts';
 import { type BanOptions, type PeerLists } from './lists.ts';
@@ -43,6 +47,10 @@ export interface PeerExplanation {
   readonly info: PeerInfo | undefined;
   /** Candidates and attempts; `undefined` for a peer that nobody has looked for. */
   readonly reach: ReachExplanation | undefined;
+  /** What the peer reported of its own side, the last time that it was asked. */
+  readonly remote: ReachReport | undefined;
+  /** What would help, as sentences; none while there is a direct path. */
+  readonly help: readonly string[];
   /** The same as text for a terminal, without control characters. */
   readonly text: string;
 }
@@ -62,6 +70,12 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   connect(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerConnection>;
   /** Keeps a connection with a peer: it is dialled again whenever it is lost, with growing pauses, until `drop`. */
   maintain(peer: PeerId | PeerAddr): void;
+  /**
+   * Which paths to a peer may be used from now on; those that are open and are excluded end.
+   *
+   * @throws {TypeError} (at once) for what is no policy.
+   */
+  setPolicy(peer: PeerId | PeerAddr, policy: ReachPolicy): void;
   /** Ends `maintain` and the connection. */
   drop(peer: PeerId | PeerAddr): void;
   /**
@@ -79,6 +93,10 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   ban(targets: string | readonly string[], options?: BanOptions): void;
   /** Lifts bans. @returns how many there were */
   unban(targets: string | readonly string[]): number;
+  /** This node as a relay for others, with `serveRelay`: who has a place, what was passed on, `update` for its budgets. */
+  readonly relayed: RelayService<PeerAddr> | undefined;
+  /** Places at relays, where this node is reached behind a NAT. */
+  readonly reservations: readonly RelayReservation<PeerAddr>[];
   /** Adds an address that may lead to a peer, as a source does. */
   add(candidate: Candidate): void;
   /** Whether peers that look for anybody to begin with are admitted; it can be changed at any time. */
@@ -94,6 +112,12 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   changes(): PeerChanges;
   /** Why a peer is connected as it is, or not at all. */
   explain(peer: PeerId | PeerAddr): PeerExplanation;
+  /**
+   * The same, with the peer's own report of its attempts, which it is asked for: by whatever path there is, such as a relay.
+   *
+   * @throws {P2PError} (by rejection) as `ask`.
+   */
+  explainBoth(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerExplanation>;
   /**
    * Opens a stream: ordered bytes both ways. The peer sees it with its first bytes.
    *

@@ -1,29 +1,42 @@
 /** Runs the reach machine: asks the sources, gives it candidates, and dials what it decides. */
 
-import { type Addr, ipOf } from '../core/addr.ts';
-import { type Candidate, type CandidateFault, type CandidateSource, type CandidateTrust } from '../core/candidate.ts';
-import { P2PError, type P2PErrorCode } from '../core/errors.ts';
+import { type Addr, ipOf, portOf } from '../core/addr.ts';
+import { type Candidate, type CandidateFault, type CandidateSource } from '../core/candidate.ts';
+import { P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
 import { addressScope } from '../net/address-scope.ts';
 import { mayBeTried, ProbeTargets } from '../net/probe-targets.ts';
+import { excludedBy } from '../protocols/peers/reach/entry.ts';
 import { ReachMachine, type WantToken } from '../protocols/peers/reach/machine.ts';
 import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import { RANK_CLASS } from '../protocols/peers/path.ts';
 import {
-  type AttemptRecord,
+  type AddressScope,
   type AttemptResult,
   type FailureReason,
   type ReachAction,
   type ReachCandidate,
   type ReachEvent,
+  type ReachKind,
+  type ReachPolicy,
 } from '../protocols/peers/reach/types.ts';
 import { Driver } from '../runtime/driver.ts';
 import { type LivePath } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
+import { CODES, FAULTS, punchFailureOf, unreachableError, WHY_NOT } from './reach-failures.ts';
 import { type Transport } from './transport.ts';
 
 /** Addresses in a hello. */
 const MAX_OWN_ADDRS = 8;
+/** Of these, at relays. */
+const MAX_RELAY_ADDRS = 2;
+/** The transport over the relays that are peers themselves. */
+export const RELAY_TRANSPORT = 'relay';
+/** Addresses through which holes lead, of which the oldest is forgotten. */
+const MAX_PUNCHED = 4096;
+/** `relay://<PeerID>@<PeerID of the relay>@<where the relay is>`. */
+const AT_RELAY = /^([a-z][a-z0-9-]{0,31}):\/\/([^@]+)@([^@]{43})@(.+)$/;
 /** Candidates that one answer of a source may have. */
 const MAX_CANDIDATES_PER_SEARCH = 64;
 /** How long a claimed address of a peer is believed. */
@@ -31,8 +44,32 @@ const CLAIM_MS = 3_600_000;
 /** How long a peer is left alone that has met another process with this node's key. */
 const PAUSE_MS = 600_000;
 const MAX_PAUSED = 4096;
+const SCOPE_CLASSES: Readonly<Record<AddressScope, number>> = {
+  same_subnet: 0,
+  loopback: 0,
+  link_local: 0,
+  private: 1,
+  public: 1,
+  virtual: 2,
+};
 const PROBES = { maxProbesPerIp: 8, maxProbes: 256 };
 const NAMED = /^([a-z][a-z0-9-]{0,31}):\/\/(.+)$/;
+
+/** What leads to peers that cannot be dialled. */
+export interface Detours {
+  /** Whether a way to this peer may be opened from both sides now. */
+  canPunch(id: PeerId): boolean;
+  /** Opens a way to a peer. @returns the address to dial */
+  punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr>;
+  /** Relays that may lead to a peer, as addresses of the transport `relay`. */
+  relaysTo(id: PeerId): readonly string[];
+  /** Whether the relay of an address is of this node's own list. */
+  isOwnRelay(addr: Addr): boolean;
+  /** Own addresses at relays. */
+  relayAddrs(): readonly string[];
+  /** Own addresses that routers forward, and those that others see. @param kind - how the peer is reached that is told */
+  outsideAddrs(kind: Transport['kind']): readonly string[];
+}
 
 /** What reaching needs from the connection manager. */
 export interface ReachingHooks {
@@ -44,6 +81,8 @@ export interface ReachingHooks {
 }
 
 export class Reaching {
+  /** Set once it is there. */
+  detours: Detours | undefined;
   /** Set once they are open. */
   transports: readonly Transport[] = [];
   /** Asked for addresses, and told what came of them. Bounded by the options, and peer exchange. */
@@ -55,8 +94,14 @@ export class Reaching {
   readonly #probes = new ProbeTargets(PROBES);
   /** Peers that are left alone, and until when. Bounded by MAX_PAUSED. */
   readonly #paused = new Map<PeerId, number>();
+  /** Where it is not that of the options. Bounded by the program. */
+  readonly #policies = new Map<PeerId, ReachPolicy>();
   /** Attempts whose address is being probed. Bounded by the machine. */
   readonly #probing = new Set<number>();
+  /** Addresses whose NATs were opened from both sides. Bounded by MAX_PUNCHED. */
+  readonly #punched = new Set<string>();
+  /** Punches that run, by attempt. Bounded by the machine. */
+  readonly #punches = new Map<number, AbortController>();
   /** Ends the queries of sources that run. */
   readonly #abort = new AbortController();
 
@@ -80,8 +125,25 @@ export class Reaching {
     });
   }
 
+  /** Which paths to a peer may be used. */
+  policyOf(id: PeerId): ReachPolicy {
+    return this.#policies.get(id) ?? this.#options.policy;
+  }
+
+  setPolicy(id: PeerId, policy: ReachPolicy): void {
+    if (policy === this.#options.policy) this.#policies.delete(id);
+    else this.#policies.set(id, policy);
+    this.#machine.setPolicy(this.#nowMs(), id, policy);
+    this.#poll();
+  }
+
+  /** Why the policy for a peer excludes paths of a transport; `undefined` when it does not. */
+  excludes(id: PeerId, kind: ReachKind, addr: Addr): string | undefined {
+    return excludedBy(this.policyOf(id), kind, this.detours?.isOwnRelay(addr) === true);
+  }
+
   want(id: PeerId): WantToken {
-    const token = this.#machine.want(this.#nowMs(), id);
+    const token = this.#machine.want(this.#nowMs(), id, { policy: this.policyOf(id) });
     this.#poll();
     return token;
   }
@@ -92,17 +154,39 @@ export class Reaching {
   }
 
   maintain(id: PeerId, isMaintained: boolean): void {
-    if (isMaintained) this.#machine.maintain(this.#nowMs(), id);
+    if (isMaintained) this.#machine.maintain(this.#nowMs(), id, { policy: this.policyOf(id) });
     else this.#machine.drop(this.#nowMs(), id);
     this.#poll();
   }
 
-  connected(id: PeerId, { transport, addr, side }: LivePath): void {
+  /** How a path on this address leads to the peer. */
+  kindOf(transport: Transport, addr: Addr): ReachKind {
+    if (transport.kind === 'relay') return 'relay';
+    return this.#punched.has(addr.text) ? 'punch' : 'direct';
+  }
+
+  /** Lower is better: near ones, then direct ones, then those through virtual bridges, then relays; in each class by transport. */
+  rankOf({ transport, addr, kind }: LivePath): number {
+    const ip = ipOf(addr);
+    const scope = ip === undefined ? 'public' : addressScope(ip, this.#options.network.interfaces());
+    return RANK_CLASS * (kind === 'relay' ? 3 : SCOPE_CLASSES[scope]) + transport.rank;
+  }
+
+  connected(id: PeerId, { transport, addr, kind, side }: LivePath): void {
     this.#probes.reached(addr);
-    this.#machine.connected(this.#nowMs(), id, { transport: transport.name, addr: addr.text, kind: 'direct', side });
-    const proof = side === 'responder' ? 'dialled' : undefined;
+    this.#machine.connected(this.#nowMs(), id, { transport: transport.name, addr: addr.text, kind, side });
+    if (kind === 'relay') this.#addDetours(id);
+    // Others cannot come in through a hole.
+    const proof = side === 'responder' && kind !== 'punch' ? 'dialled' : undefined;
     for (const source of this.sources) source.reached?.({ id, addr: `${transport.name}://${addr.text}`, proof });
     this.#poll();
+  }
+
+  /** An address leads through NATs that both sides have opened. */
+  punched({ text }: Addr): void {
+    this.#punched.delete(text);
+    this.#punched.add(text);
+    if (this.#punched.size > MAX_PUNCHED) this.#punched.delete(this.#punched.keys().next().value!);
   }
 
   /** Others can dial a peer at an address. */
@@ -148,16 +232,25 @@ export class Reaching {
   add(candidate: Candidate): void {
     const { id, source, seenMs, expiresMs, trust } = candidate;
     if (id === undefined || id === this.#options.id) return;
+    const [, name, peer, relay, at] = AT_RELAY.exec(candidate.addr) ?? [];
+    if (relay === this.#options.id) return; // A relay is connected with those that it relays for, or they are gone.
+    if (relay !== undefined && this.#transportOf(name!)?.kind === 'relay') {
+      // The address of the relay is in it: the relay may be unknown to this node.
+      this.add({ ...candidate, id: relay as PeerId, addr: `${relay}@${at}` });
+      this.add({ ...candidate, addr: `${name}://${peer}@${relay}` });
+      return;
+    }
     for (const [transport, addr] of this.#parsed(id, candidate.addr)) {
       const ip = ipOf(addr);
       this.#machine.candidate(this.#nowMs(), id, {
         transport: transport.name,
         addr: addr.text,
-        kind: 'direct',
+        kind: transport.kind,
         source,
         ip,
         scope: ip === undefined ? undefined : addressScope(ip, this.#options.network.interfaces()),
         trust,
+        isOwnRelay: transport.kind === 'relay' && this.detours?.isOwnRelay(addr) === true,
         seenMs,
         expiresMs: expiresMs === Infinity ? undefined : this.#nowMs() + expiresMs - this.#hooks.realm.wallMs(),
       });
@@ -165,10 +258,19 @@ export class Reaching {
     this.#poll();
   }
 
-  /** Own addresses to tell others. */
-  ownAddrs(): readonly string[] {
-    const own = this.transports.flatMap((transport) => transport.addrs());
-    return [...this.#options.externalAddrs, ...own].slice(0, MAX_OWN_ADDRS);
+  /**
+   * Own addresses to tell others. What a NAT makes of a port is left out where the peer is relayed: its probe would take the mapping that
+   * a hole punch is about to predict.
+   *
+   * @param kind - how the peer is reached.
+   */
+  ownAddrs(kind: Transport['kind'] = 'direct'): readonly string[] {
+    const own = this.transports
+      .filter(({ name }) => name !== RELAY_TRANSPORT)
+      .flatMap((transport) => transport.addrs());
+    const relayed = this.detours?.relayAddrs().slice(0, MAX_RELAY_ADDRS) ?? [];
+    const direct = [...new Set([...this.#options.externalAddrs, ...(this.detours?.outsideAddrs(kind) ?? []), ...own])];
+    return [...direct.slice(0, MAX_OWN_ADDRS - relayed.length), ...relayed];
   }
 
   /** Why the attempts at a peer failed: what the peer said last, or else the last failure. */
@@ -208,13 +310,25 @@ export class Reaching {
     return parsed;
   }
 
-  #mayTry(now: number, id: PeerId, { transport, addr, trust = 'claimed', seenMs }: ReachCandidate): string | undefined {
+  #mayTry(
+    now: number,
+    id: PeerId,
+    { transport, addr, kind, trust = 'claimed', seenMs }: ReachCandidate,
+  ): string | undefined {
+    if (kind === 'punch') {
+      const { isAllowed, reason } = this.#options.lists.decide({ id });
+      return isAllowed ? undefined : reason;
+    }
     const parsed = this.#transportOf(transport)?.swarm.tryParseAddr(addr);
     if (parsed === undefined) return 'its transport is not open';
     if ((this.#paused.get(id) ?? 0) > now) return 'another process uses the key of this node there';
     const { isAllowed, reason } = this.#options.lists.decide({ id, ip: ipOf(parsed) });
     if (!isAllowed) return reason;
     const own = this.transports.flatMap(({ swarm }) => swarm.localAddrs());
+    if (own.some((each) => ipOf(each) === ipOf(parsed) && portOf(each) === portOf(parsed) && ipOf(each) !== undefined))
+      return 'this node itself has the address';
+    // What goes to a relay goes to a peer that this node is connected with, or dials by its own address.
+    if (kind === 'relay') return undefined;
     if (trust !== 'claimed') return mayBeTried(parsed, own, trust) ? undefined : WHY_NOT[trust];
     const refusal = this.#probes.take(now, { addr: parsed, by: id, issuedMs: seenMs }, own);
     return refusal === undefined ? undefined : WHY_NOT[refusal];
@@ -227,10 +341,17 @@ export class Reaching {
   #act(action: ReachAction): void {
     if (action.type === 'search') void this.#search(action.id);
     else if (action.type === 'abandon') {
-      if (this.#probing.delete(action.attempt)) this.outcome(action.attempt, { type: 'failed', reason: 'abandoned' });
+      const punch = this.#punches.get(action.attempt);
+      punch?.abort(new P2PError('closed', 'local', 'The punch was given up'));
+      if (this.#probing.delete(action.attempt) || this.#punches.delete(action.attempt))
+        this.outcome(action.attempt, { type: 'failed', reason: 'abandoned' });
       else this.#hooks.abandon(action.attempt);
     } else {
       const transport = this.#transportOf(action.transport);
+      if (action.kind === 'punch' && transport !== undefined) {
+        void this.#punch(action, transport);
+        return;
+      }
       const addr = transport?.swarm.tryParseAddr(action.addr);
       if (transport !== undefined && addr !== undefined) void this.#dial(action, transport, addr);
       else this.outcome(action.attempt, { type: 'failed', reason: 'unreachable', detail: 'its transport is not open' });
@@ -255,6 +376,33 @@ export class Reaching {
     this.#hooks.dial(attempt, id, transport, addr);
   }
 
+  async #punch({ attempt, id }: Extract<ReachAction, { type: 'dial' }>, transport: Transport): Promise<void> {
+    const abort = new AbortController();
+    this.#punches.set(attempt, abort);
+    try {
+      const addr = await this.detours!.punch(id, transport, abort.signal);
+      if (this.#punches.delete(attempt)) this.#hooks.dial(attempt, id, transport, addr);
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : undefined;
+      if (this.#punches.delete(attempt))
+        this.outcome(attempt, { type: 'failed', reason: punchFailureOf(error), detail });
+    }
+  }
+
+  /** What may lead to a peer that cannot be dialled. */
+  #addDetours(id: PeerId): void {
+    const { detours } = this;
+    if (detours === undefined) return;
+    const shared = { source: 'relay', trust: 'given', seenMs: 0, expiresMs: Infinity } as const;
+    for (const addr of detours.relaysTo(id)) this.add({ ...shared, id, addr });
+    if (!detours.canPunch(id)) return;
+    for (const { name, puncher } of this.transports) {
+      if (puncher === undefined) continue;
+      const punch = { transport: name, addr: id, kind: 'punch', source: 'punch', trust: 'given', seenMs: 0 } as const;
+      this.#machine.candidate(this.#nowMs(), id, punch);
+    }
+  }
+
   #event(event: ReachEvent): void {
     if (event.type === 'unreachable') {
       // Without anything to try, what was tried before tells why.
@@ -270,6 +418,7 @@ export class Reaching {
   }
 
   async #search(id: PeerId): Promise<void> {
+    this.#addDetours(id);
     await Promise.all(this.sources.map((source) => this.#ask(source, id)));
     if (this.#abort.signal.aborted) return;
     this.#machine.searched(this.#nowMs(), id);
@@ -290,50 +439,4 @@ export class Reaching {
       realm.trace?.({ layer: 'peers', type: 'source_failed', atMs: realm.nowMs(), cause });
     }
   }
-}
-
-const WHY_NOT: Readonly<Record<CandidateTrust | 'refused_addr' | 'tried_before' | 'too_many_probes', string>> = {
-  given: 'the address names no single host',
-  reached: 'the address is in a private network in which this node is not',
-  claimed: 'the address is not tried because of a claim',
-  refused_addr: 'somebody else named the address, and it is private, reserved, or has a well-known port',
-  tried_before: 'somebody else named the address, and it was tried before without an answer',
-  too_many_probes: 'too many addresses that others named were tried in the last minute',
-};
-
-const FAULTS: Readonly<Partial<Record<FailureReason, CandidateFault>>> = {
-  refused: 'unreachable',
-  silent: 'silent',
-  unreachable: 'unreachable',
-  filtered: 'unreachable',
-  wrong_key: 'wrong_key',
-  wrong_network: 'wrong_network',
-  denied: 'denied',
-  not_allowed: 'not_allowed',
-  version: 'denied',
-  self: 'self',
-};
-
-const CODES: Readonly<Partial<Record<FailureReason, readonly [P2PErrorCode, 'local' | 'remote' | 'path']>>> = {
-  denied: ['refused', 'remote'],
-  wrong_network: ['refused', 'remote'],
-  not_allowed: ['refused', 'local'],
-  wrong_key: ['identity_mismatch', 'remote'],
-  version: ['unsupported', 'remote'],
-};
-
-function unreachableError(id: PeerId, tried: readonly AttemptRecord[]): P2PError {
-  const cannot = `Cannot reach ${id}: `;
-  if (tried.length === 0) {
-    return new P2PError('unreachable', 'local', `${cannot}no source knows an address that may be tried`, {
-      sent: 'no',
-    });
-  }
-  // What a peer said tells more than silence.
-  const telling = tried.find(({ result }) => result !== 'open' && CODES[result] !== undefined) ?? tried[0]!;
-  const [code, side] =
-    (telling.result === 'open' ? undefined : CODES[telling.result]) ?? (['unreachable', 'path'] as const);
-  const each = tried.slice(0, 4).map(({ transport, addr, result }) => `${transport}://${addr}: ${result}`);
-  const more = tried.length > each.length ? `, and ${tried.length - each.length} more` : '';
-  return new P2PError(code, side, `${cannot}${each.join(', ')}${more}; explain() tells more`, { sent: 'no' });
 }

@@ -5,6 +5,7 @@ import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
+import { type ReachReport } from '../protocols/peers/reach/report.ts';
 import { type WantToken } from '../protocols/peers/reach/machine.ts';
 import { type AttackSignal } from './attack-observations.ts';
 import { type PeerChange } from './changes.ts';
@@ -26,6 +27,9 @@ export interface RemotePeersHooks {
   signal(src: Addr | undefined, peer: PeerId | undefined, signal: AttackSignal, sample?: string, times?: number): void;
 }
 
+/** For whom a session is kept. */
+export type KeptBy = 'program' | 'relay';
+
 export class RemotePeer {
   readonly id: PeerId;
   session: LiveSession | undefined;
@@ -35,7 +39,8 @@ export class RemotePeer {
   readonly waiters: Set<PeerWaiter> = new Set();
   /** Given back when nobody waits for a path. */
   want: WantToken | undefined;
-  isMaintained = false;
+  /** Who keeps a session with it: the program, or what this node needs the peer for. */
+  readonly keptBy: Set<KeptBy> = new Set(); // Bounded by the kinds.
   /** It has to be told that another process uses its key. */
   isKeyElsewhere = false;
   /** The session for which it was dialled back: once for each. */
@@ -49,6 +54,8 @@ export class RemotePeer {
   kind: PeerKind = 'client';
   /** The last hello of the peer. */
   hello: Hello | undefined;
+  /** What it reported last of its attempts at this node. */
+  report: ReachReport | undefined;
   /** Whether `accept` has admitted the session. */
   isAdmitted = false;
   /** Whether `connected` was announced. */
@@ -56,6 +63,35 @@ export class RemotePeer {
 
   constructor(id: PeerId) {
     this.id = id;
+  }
+
+  /** Those that wait, which then wait no more. */
+  takeWaiters(): readonly PeerWaiter[] {
+    const waiters = [...this.waiters];
+    this.waiters.clear();
+    return waiters;
+  }
+
+  keep(by: KeptBy, isKept: boolean): void {
+    if (isKept) this.keptBy.add(by);
+    else this.keptBy.delete(by);
+    if (this.session !== undefined) this.session.machine.isMaintained = this.isMaintained;
+  }
+
+  /** Another session takes the place of this one, with what it did not send. */
+  replaceSession(next: () => LiveSession, reason: string): void {
+    this.isHeld = true;
+    this.session?.endFor(next, reason);
+    this.isHeld = false;
+  }
+
+  closePaths(): void {
+    for (const path of this.paths.values()) path.isOpen = false;
+    this.paths.clear();
+  }
+
+  get isMaintained(): boolean {
+    return this.keptBy.size > 0;
   }
 
   /** Whether something keeps it: a session, a call, a wish. */

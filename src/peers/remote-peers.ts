@@ -9,35 +9,41 @@ import { type P2PError } from '../core/errors.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { BYE, NOTICE, PACKET } from '../protocols/peers/constants.ts';
-import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
+import { type Hello } from '../protocols/peers/hello.ts';
+import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { type SessionClosed } from '../protocols/peers/session-events.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { afterFirstCalls } from './after-first-calls.ts';
+import { clockOf } from '../runtime/system-realm.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
-import { DialBack } from './dial-back.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { Handshakes } from './handshakes.ts';
-import { LiveSession, type LivePath, type LiveSessionOwner, pathInfo } from './live-session.ts';
+import { LiveSession, type LivePath, type LiveSessionOwner } from './live-session.ts';
+import { pathInfo } from './peer-info.ts';
+import { PeerKinds } from './peer-kinds.ts';
 import { type ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
+import { movePaths } from './move-paths.ts';
 import { PeerTable } from './peer-table.ts';
-import { type PeerWaiter, type RemotePeer, type RemotePeersHooks } from './remote-peer.ts';
+import { type KeptBy, type PeerWaiter, type RemotePeer, type RemotePeersHooks } from './remote-peer.ts';
 import { enforceLists, recheckAll } from './admission.ts';
-import { REFUSED } from '../swarm-kit/ask-slot.ts';
-import { type ServiceChannel } from './service-channel.ts';
+import { Services } from './services.ts';
 import { type Transport, type TransportHooks } from './transport.ts';
 
+/** A session without a path looks for one again after this time: the peer may come by itself. */
+const SEEK_AGAIN_MS = 500;
 /** Two hellos within this time belong to one connection that both sides have opened. */
 const SIMULTANEOUS_MS = 1000;
 
 export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly inUse: ReadonlyMap<PeerId, LiveSession>;
   readonly reaching: Reaching;
-  /** What peers may ask of this connection manager itself. Bounded by the services that there are. */
-  readonly services: Map<number, ServiceChannel> = new Map();
+  /** What peers may ask of this connection manager itself. */
+  readonly services: Services;
+  /** What this node does for others: bits of `ABILITY`. */
+  abilities = 0;
   readonly #inUse = new Map<PeerId, LiveSession>();
   readonly #peers: PeerTable;
   readonly #options: ResolvedOptions;
@@ -53,7 +59,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   #pathOf = new WeakMap<Addr, LivePath>();
   #nextPath = 1;
   #nextMove = 0;
-  readonly #dialBack: DialBack;
+  readonly #kinds: PeerKinds;
   #isClosed = false;
 
   constructor(options: ResolvedOptions, hooks: SessionsHooks<PeerAddr>, above: RemotePeersHooks) {
@@ -62,8 +68,12 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#hooks = hooks;
     this.#above = above;
     this.inUse = this.#inUse;
+    this.services = new Services(hooks.counters);
     const { realm } = hooks;
-    this.#dialBack = new DialBack(options);
+    this.#kinds = new PeerKinds(options, {
+      changed: (change) => above.changed(change),
+      proven: (id, addr) => this.reaching.proven(id, addr),
+    });
     this.#memory = new MemoryBudget(Math.max(options.maxHeldBytes, options.limits.maxMessageBytes), realm);
     this.#gate = new AcceptGate({
       realm,
@@ -95,6 +105,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       options,
       hooks,
       own: peerAddr(options.id),
+      rankOf: (path) => this.reaching.rankOf(path),
       join: (host, end) => this.#memory.join(host, { resume: () => undefined, end }),
       streamOpened: (stream) => above.streamOpened(stream),
       pathChanged: (session, path, reason) => this.#pathChanged(session, path, reason),
@@ -107,7 +118,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       noticed: ({ peer }, code) => {
         if (code === NOTICE.KEY_IN_USE) this.#keyElsewhere(peer, false);
       },
-      serve: (service, message) => this.services.get(service)?.answer(message) ?? REFUSED,
+      services: this.services,
       // Not inside of the event that says so.
       renew: (session, reason) => hooks.later(() => this.#renew(session, reason)),
       busy: (session, messages) => this.#above.signal(session.path?.addr, session.peer, 'rate', undefined, messages),
@@ -123,13 +134,18 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     return this.#peers.get(id);
   }
 
+  /** The session with a peer that has said hello. */
+  openSession(id: PeerId): LiveSession | undefined {
+    const session = this.#peers.get(id)?.session;
+    return session?.hasOpened === true ? session : undefined;
+  }
+
   knownKey(id: PeerId): PublicKey | undefined {
     return this.#peers.keyOf(id);
   }
 
   get acknowledged(): boolean {
-    for (const session of this.#inUse.values()) if (session.machine.unacknowledged > 0) return false;
-    return true;
+    return [...this.#inUse.values()].every(({ machine }) => machine.unacknowledged === 0);
   }
 
   get state(): Readonly<Record<string, number>> {
@@ -156,7 +172,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#gate.close();
     this.#handshakes.close();
     this.reaching.close();
-    void this.#dialBack.close();
+    void this.#kinds.close();
     for (const session of this.#inUse.values()) session.close(BYE.CLOSED, 'closed');
     const error = this.#hooks.closedError('reach the peer')!;
     for (const peer of this.#peers.values()) for (const { fail } of peer.waiters) fail(error);
@@ -191,27 +207,29 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     enforceLists(this.#options.lists, this.#peers.values());
   }
 
+  /** Which paths to a peer may be used; those that are open and are excluded end. */
+  setPolicy(id: PeerId, policy: ReachPolicy): void {
+    this.reaching.setPolicy(id, policy);
+    for (const path of this.#peers.get(id)?.paths.values() ?? []) {
+      const reason = this.reaching.excludes(id, path.kind, path.addr);
+      if (reason !== undefined) this.#pathEnded(path, reason);
+    }
+  }
+
   /** Keeps a session with a peer, until it is let go. */
-  maintain(id: PeerId, isMaintained: boolean): void {
+  maintain(id: PeerId, isKept: boolean, by: KeptBy = 'program'): void {
     const peer = this.#peers.add(id);
-    peer.isMaintained = isMaintained;
-    if (peer.session !== undefined) peer.session.machine.isMaintained = isMaintained;
-    this.reaching.maintain(id, isMaintained);
+    peer.keep(by, isKept);
+    this.reaching.maintain(id, peer.isMaintained);
     this.#rest(peer);
   }
 
   /** Own transports are replaced: peers on them are told where this node is now, and dialled from there. */
   move(retired: readonly Transport[], fresh: readonly Transport[]): void {
-    for (const peer of this.#peers.values()) {
-      for (const transport of retired) {
-        const path = peer.paths.get(transport);
-        const next = fresh.find(({ name }) => name === transport.name);
-        if (path === undefined) continue;
-        path.session.demote(path);
-        // Attempts of its own, which the reach machine does not know.
-        if (next !== undefined) this.#handshakes.dial(--this.#nextMove, peer.id, next, path.addr);
-      }
-    }
+    movePaths(this.#peers.values(), retired, fresh, (id, next, addr) =>
+      // Attempts of its own, which the reach machine does not know.
+      this.#handshakes.dial(--this.#nextMove, id, next, addr),
+    );
   }
 
   /** The host slept, or its network has changed. */
@@ -260,7 +278,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (side === 'initiator' && !peer.isAnnounced) this.#peers.addStranger(peer.id, transport.hostOf(addr));
     peer.publicKey = session.publicKey = transport.keyOf(addr)!;
     this.#inUse.set(peer.id, session);
-    if (side === 'responder' && hello.kind === 'node') this.#setKind(peer, 'node');
     const before = peer.paths.get(transport);
     if (before !== undefined) this.#above.signal(addr, peer.id, 'handshakes', 'hello again');
     if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {
@@ -269,21 +286,26 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       session.poll();
     } else {
       if (before !== undefined) this.#removePath(before, 'the peer has opened it again');
-      const path: LivePath = { id: this.#nextPath++, transport, addr, session, sinceMs: nowMs, side, isOpen: true };
+      const kind = this.reaching.kindOf(transport, addr);
+      const path: LivePath = {
+        id: this.#nextPath++,
+        transport,
+        addr,
+        kind,
+        session,
+        sinceMs: nowMs,
+        side,
+        isOpen: true,
+      };
       peer.paths.set(transport, path);
       this.#pathOf.set(addr, path);
       session.addPath(path);
     }
     if (peer.isKeyElsewhere) session.notify(NOTICE.KEY_IN_USE);
     peer.isKeyElsewhere = false;
-    for (const waiter of peer.waiters) {
-      peer.waiters.delete(waiter);
-      waiter.use(session);
-    }
+    for (const { use } of peer.takeWaiters()) use(session);
     session.poll(); // What waited goes out together with what opens the path.
-    if (hello.kind === 'node' && peer.kind === 'client' && this.#options.dialBack) {
-      this.#dialBack.once(peer, session, hello.addrs, addr, (proven) => this.#provenAt(peer, session, proven));
-    }
+    if (this.reaching.kindOf(transport, addr) === 'direct') this.#kinds.opened(peer, session, hello, addr, side);
     this.reaching.claims(peer.id, hello.addrs);
     this.#rest(peer);
   }
@@ -301,19 +323,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#above.signal(src, transport.peerOf(src), 'malformed', 'hello');
   }
 
-  /** A peer that dialled this node is a node when this node can dial it. */
-  #provenAt(peer: RemotePeer, session: LiveSession, addr: string | undefined): void {
-    if (addr === undefined || peer.session !== session) return;
-    this.#setKind(peer, 'node');
-    this.reaching.proven(peer.id, addr);
-  }
-
-  #setKind(peer: RemotePeer, kind: PeerKind): void {
-    if (peer.kind === kind) return;
-    peer.kind = kind;
-    if (peer.isAnnounced) this.#above.changed({ type: 'kind', id: peer.id, kind });
-  }
-
   #makeGreeting(): Greeting {
     const isClosed = (): boolean => this.#isClosed;
     return new Greeting({
@@ -324,7 +333,9 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
         return isClosed();
       },
       wallMs: () => this.#hooks.realm.wallMs(),
-      ownAddrs: () => this.reaching.ownAddrs(),
+      ownAddrs: ({ kind }) => this.reaching.ownAddrs(kind),
+      abilities: () => this.abilities,
+      excludes: (id, transport, addr) => this.reaching.excludes(id, transport.kind, addr),
       find: (id) => this.#peers.get(id),
       peer: (id) => this.#peers.add(id),
       session: (peer, transport, addr) => this.#sessionOf(peer, transport.hostOf(addr)),
@@ -353,9 +364,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     const theirs = peer.session?.machine.peerSession;
     if (theirs !== undefined) this.#ended.add(theirs, this.#hooks.realm.nowMs());
     this.#above.signal(peer.session?.path?.addr, peer.id, 'handshakes', 'session again');
-    peer.isHeld = true;
-    peer.session?.endFor(() => this.#sessionOf(peer, host), 'the peer has begun anew');
-    peer.isHeld = false;
+    peer.replaceSession(() => this.#sessionOf(peer, host), 'the peer has begun anew');
     return this.#sessionOf(peer, host);
   }
 
@@ -363,9 +372,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   #renew(session: LiveSession, reason: string): void {
     const peer = this.#peers.get(session.peer);
     if (peer?.session !== session) return;
-    peer.isHeld = true;
-    session.endFor(() => this.#sessionOf(peer, session.host), reason);
-    peer.isHeld = false;
+    peer.replaceSession(() => this.#sessionOf(peer, session.host), reason);
     this.#seek(peer);
   }
 
@@ -377,8 +384,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     peer.session = undefined;
     peer.isAdmitted = false;
     this.#inUse.delete(peer.id);
-    for (const path of peer.paths.values()) path.isOpen = false;
-    peer.paths.clear();
+    peer.closePaths();
     this.#peers.removeStranger(peer.id);
     if (peer.isAnnounced) {
       peer.isAnnounced = false;
@@ -448,15 +454,17 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
     this.#above.changed({ type: 'unreachable', id, reason: error.message });
-    const waiters = [...peer.waiters];
-    peer.waiters.clear();
-    for (const { fail } of waiters) fail(error);
+    for (const { fail } of peer.takeWaiters()) fail(error);
     if (peer.want !== undefined) {
       this.reaching.unwant(peer.want);
       peer.want = undefined;
     }
     // A session without a path waits for `resumeMs`; meanwhile it is sought again.
-    if (peer.session?.hasOpened === true) afterFirstCalls(this.#hooks.realm, () => this.#seek(this.#peers.get(id)));
+    if (peer.session?.hasOpened === true) {
+      const { realm } = this.#hooks;
+      const again = (): void => this.#seek(this.#peers.get(id));
+      clockOf(realm).setTimer(realm.nowMs() + SEEK_AGAIN_MS, again, { background: true });
+    }
     this.#rest(peer);
   }
 

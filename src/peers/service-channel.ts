@@ -1,16 +1,21 @@
-/** What connection managers ask each other beside the program, as a swarm that can ask: for peer exchange. */
+/**
+ * What connection managers say to each other beside the program, as a swarm: for peer exchange, relays, hole punching. Asks are those of the
+ * session; tells are its datagrams, which may be lost.
+ */
 
-import { DEFAULT_ASK_TIMEOUT_MS, type AskOptions, type AskSwarm } from '../core/ask.ts';
+import { DEFAULT_ASK_TIMEOUT_MS, type AskOptions } from '../core/ask.ts';
 import { type Bytes } from '../base/bytes.ts';
-import { P2PError } from '../core/errors.ts';
-import { isPeerId } from '../core/peer-id.ts';
-import { type AskHandler, type Message } from '../core/message.ts';
+import { mtuError, P2PError } from '../core/errors.ts';
+import { isPeerId, type PeerId } from '../core/peer-id.ts';
+import { type AskHandler, type Message, type TellHandler } from '../core/message.ts';
 import { type Realm } from '../core/realm.ts';
-import { type Closed } from '../core/swarm.ts';
-import { RESOLVED, rejection } from '../runtime/promises.ts';
+import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
+import { type CallOptions, type Closed } from '../core/swarm.ts';
+import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
 import { Waits } from '../runtime/waits.ts';
 import { type Answer, AskSlot } from '../swarm-kit/ask-slot.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
+import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
 import { type LiveSession } from './live-session.ts';
 
@@ -18,32 +23,45 @@ import { type LiveSession } from './live-session.ts';
 export interface ServiceHost {
   readonly realm: Realm;
   readonly own: PeerAddr;
+  readonly publicKey: PublicKey;
   readonly closed: Promise<Closed>;
   readonly maxMessageBytes: number;
   withSession(dst: PeerAddr, fail: (error: P2PError) => void, use: (session: LiveSession) => void): () => void;
+  /** The session that is open. */
+  sessionOf(id: PeerId): LiveSession | undefined;
+  knownKey(id: PeerId): PublicKey | undefined;
 }
 
-/** The largest answer of a service. */
+/** The largest answer of a service, and the largest tell. */
 const MAX_ANSWER_BYTES = 65_536;
+const MAX_TELL_BYTES = 65_535;
+/** What a tell may have before there is a session: a datagram of the transports that have the least. */
+const UNKNOWN_MTU_BYTES = 1400;
+const TELL_TIMEOUT_MS = 10_000;
 
-export class ServiceChannel implements AskSwarm<PeerAddr> {
+export class ServiceChannel implements SecureAskSwarm<PeerAddr> {
   readonly realm: Realm;
   readonly counters: CounterSet;
   readonly closed: Promise<Closed>;
   readonly addr: PeerAddr;
+  readonly publicKey: PublicKey;
   readonly #service: number;
   readonly #host: ServiceHost;
   readonly #slot: AskSlot<PeerAddr>;
+  readonly #tells: TellSlot<PeerAddr>;
   readonly #waits: Waits;
 
+  /** @param service - whose messages are sent to peers. The owner hands in what comes for this channel. */
   constructor(name: string, service: number, host: ServiceHost) {
     this.realm = host.realm;
     this.addr = host.own;
+    this.publicKey = host.publicKey;
     this.closed = host.closed;
     this.counters = new CounterSet(name);
     this.#service = service;
     this.#host = host;
     this.#slot = new AskSlot({ realm: host.realm, counters: this.counters });
+    this.#tells = new TellSlot({ realm: host.realm, counters: this.counters });
     this.#waits = new Waits(host.realm);
   }
 
@@ -59,8 +77,10 @@ export class ServiceChannel implements AskSwarm<PeerAddr> {
     return isPeerId(text) ? peerAddr(text) : undefined;
   }
 
-  mtu(): number {
-    return this.#host.maxMessageBytes;
+  /** The largest tell. A peer of version 1 takes none. */
+  mtu(dst: PeerAddr | string): number {
+    const session = this.#host.sessionOf(this.#idOf(dst));
+    return session === undefined ? UNKNOWN_MTU_BYTES : Math.min(MAX_TELL_BYTES, session.machine.datagramBytes);
   }
 
   maxRequestBytes(): number {
@@ -94,12 +114,54 @@ export class ServiceChannel implements AskSwarm<PeerAddr> {
     return this.#slot.handle(message).answer;
   }
 
-  tell(): Promise<void> {
-    return rejection(new P2PError('unsupported', 'local', 'Cannot tell: a service takes asks only', { sent: 'no' }));
+  /** A tell of a peer has come. */
+  received(message: Message<PeerAddr>): void {
+    this.counters.countReceived(message.payload.length);
+    this.#tells.deliver(message);
   }
 
-  listen(): Disposable {
-    return { [Symbol.dispose]: () => undefined };
+  tell(dst: PeerAddr | string, payload: Uint8Array, options?: CallOptions): Promise<void> {
+    const id = this.#idOf(dst);
+    const session = this.#host.sessionOf(id);
+    if (session !== undefined) return this.#send(session, payload);
+    const what = (): string => `tell ${id}`;
+    const call = { what, call: options, defaultTimeoutMs: TELL_TIMEOUT_MS };
+    const told = this.#waits.wait<void>(call, (wait) =>
+      this.#host.withSession(peerAddr(id), wait.reject, (open) => {
+        this.#send(open, payload).then(wait.resolve, wait.reject);
+      }),
+    );
+    return markHandled(told);
+  }
+
+  /** Sends it now, or drops it as a full link does. */
+  #send(session: LiveSession, payload: Uint8Array): Promise<void> {
+    const limit = Math.min(MAX_TELL_BYTES, session.machine.datagramBytes);
+    if (session.path !== undefined && payload.length > limit) {
+      return markHandled(rejection(mtuError(`tell ${session.peer}`, payload.length, limit)));
+    }
+    if (session.datagram(this.#service, payload)) this.counters.countSent(payload.length);
+    else this.counters.countDrop('queue_full');
+    return RESOLVED;
+  }
+
+  listen(handler: TellHandler<PeerAddr>): Disposable {
+    return this.#tells.listen(handler);
+  }
+
+  knownPublicKey(addr: PeerAddr | string): PublicKey | undefined {
+    const id = this.#idOf(addr);
+    return id === this.addr.id ? this.publicKey : this.#host.knownKey(id);
+  }
+
+  lookupPublicKey(dst: PeerAddr | string, options?: CallOptions): Promise<PublicKey> {
+    const id = this.#idOf(dst);
+    const known = this.knownPublicKey(id);
+    if (known !== undefined) return Promise.resolve(known);
+    const what = (): string => `look up the key of ${id}`;
+    return this.#waits.wait<PublicKey>({ what, call: options, defaultTimeoutMs: TELL_TIMEOUT_MS }, (wait) =>
+      this.#host.withSession(peerAddr(id), wait.reject, (session) => wait.resolve(session.publicKey)),
+    );
   }
 
   drain(): Promise<void> {
@@ -108,8 +170,13 @@ export class ServiceChannel implements AskSwarm<PeerAddr> {
 
   close(): Promise<void> {
     this.#waits.close();
+    this.#tells.clear();
     this.#slot.clear(new P2PError('closed', 'local', 'Cannot serve: closed'));
     return RESOLVED;
+  }
+
+  #idOf(dst: PeerAddr | string): PeerId {
+    return typeof dst === 'string' ? parsePeerAddr(dst).id : dst.id;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -7,12 +7,17 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { RESOLVED } from '../runtime/promises.ts';
+import { type Puncher } from '../nat/punch/puncher.ts';
 import { connectionsOf, type PeerConnections } from '../sessions/connections.ts';
 
 /** A swarm of the program that joins as a transport. Its message handler belongs to the connection manager from then on. */
 export interface TransportOptions {
   /** How it is called in addresses and in `prefer`: `name://<address>`. Letters, digits, `-`. */
   readonly name: string;
+  /**
+   * `relay`: what it sends goes by way of another node, so it is used while there is no direct path. @default 'direct'
+   */
+  readonly kind?: 'direct' | 'relay' | undefined;
   /** It authenticates its peers; any key and any address type. */
   // oxlint-disable-next-line typescript/no-explicit-any -- swarms are invariant in their address type
   readonly swarm: SecureSwarm<any>;
@@ -26,6 +31,8 @@ export interface TransportOptions {
    * @default such addresses are dialled at once
    */
   readonly probe?: ((addr: Addr) => Promise<boolean>) | undefined;
+  /** Opens NATs for this transport, together with the peer's side. @default there is no hole punching */
+  readonly puncher?: Puncher | undefined;
   /** Leaves the swarm open when the connection manager closes. @default false */
   readonly keepOpen?: boolean | undefined;
 }
@@ -48,11 +55,13 @@ export class Transport {
   readonly name: string;
   readonly swarm: SecureSwarm<Addr>;
   readonly isReliable: boolean;
-  /** Lower is better. */
+  readonly kind: 'direct' | 'relay';
+  /** Its place in the order of preference. */
   readonly rank: number;
   readonly keepOpen: boolean;
   readonly isOwn: boolean;
   readonly probe: ((addr: Addr) => Promise<boolean>) | undefined;
+  readonly puncher: Puncher | undefined;
   readonly #connections: PeerConnections | undefined;
   readonly #listening: readonly Disposable[];
   /** It is going away: nothing new is dialled from it. */
@@ -60,16 +69,27 @@ export class Transport {
   #isClosed = false;
 
   constructor(
-    { name, swarm, isReliable = false, keepOpen = false, isOwn = false, probe }: OpenedTransport,
+    {
+      name,
+      swarm,
+      kind = 'direct',
+      isReliable = false,
+      keepOpen = false,
+      isOwn = false,
+      probe,
+      puncher,
+    }: OpenedTransport,
     rank: number,
     hooks: TransportHooks,
   ) {
     this.name = name;
     this.swarm = swarm as SecureSwarm<Addr>;
     this.isReliable = isReliable;
+    this.kind = kind;
     this.keepOpen = keepOpen;
     this.isOwn = isOwn;
     this.probe = probe;
+    this.puncher = puncher;
     this.rank = rank;
     this.#connections = connectionsOf(swarm);
     const gone = this.#connections?.onDisconnected((peer, reason) => hooks.disconnected(this, peer, reason));
@@ -95,6 +115,8 @@ export class Transport {
   parse(id: PeerId | undefined, text: string): Addr | undefined {
     const addr = this.swarm.tryParseAddr(text);
     if (addr !== undefined) return addr;
+    // The address of a peer at a relay names the peer itself, and what seals the messages names it once more.
+    if (this.kind === 'relay' && id !== undefined) return this.swarm.tryParseAddr(`${id}@${text}`);
     return id === undefined || text.startsWith(`${id}@`) ? undefined : this.swarm.tryParseAddr(`${id}@${text}`);
   }
 

@@ -10,7 +10,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { type VirtualHost } from '../../src/net/virtual/types.ts';
 import { type PeerChange, type Peers } from '../../src/peers/index.ts';
-import { MESSAGE, PACKET } from '../../src/protocols/peers/constants.ts';
+import { MESSAGE, NEWEST_VERSION, PACKET } from '../../src/protocols/peers/constants.ts';
 import { decodeHello, encodeHello, type Hello } from '../../src/protocols/peers/hello.ts';
 import { encodeBye, encodePart, encodePing, tagOf } from '../../src/protocols/peers/packets.ts';
 import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
@@ -79,7 +79,7 @@ class Mallory {
   hello(over: Partial<Hello> = {}): Hello {
     return {
       oldest: 1,
-      newest: 1,
+      newest: NEWEST_VERSION,
       kind: 'node',
       intent: 'connect',
       token: this.#random(8),
@@ -96,6 +96,7 @@ class Mallory {
       wallMs: 0,
       seen: '',
       addrs: [`tcp://${this.#swarm.addr.text}`],
+      abilities: 0,
       ...over,
     };
   }

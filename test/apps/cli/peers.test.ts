@@ -54,7 +54,7 @@ describe('shoal peers', () => {
   });
 
   it('shows a table with one line for each peer', () => {
-    const path = { transport: 'tcp', addr: 'x@192.0.2.1:5000', side: 'responder' } as const;
+    const path = { transport: 'tcp', addr: 'x@192.0.2.1:5000', kind: 'direct', side: 'responder' } as const;
     const common = { kind: 'node', isMaintained: false, received: 3, sent: 4 } as const;
     const lines = tableOf(
       [
