@@ -22,12 +22,27 @@ export interface PeersCommandOptions extends NodeOptions {
   readonly contact?: readonly string[] | undefined;
   readonly cache?: string | undefined;
   readonly config?: string | undefined;
+  /** Own relays: `PeerID@host:port`. */
+  readonly relay?: readonly string[] | undefined;
+  readonly policy?: PeersOptions['policy'];
+  /** STUN servers. */
+  readonly observer?: readonly string[] | undefined;
+  /** Whether routers are asked to forward ports. */
+  readonly mapPorts?: boolean | undefined;
 }
 
 /** What a command adds to the options of its user. */
 export type PeersExtras = Pick<
   PeersOptions,
-  'accept' | 'acceptBootstrap' | 'idleTimeoutMs' | 'kind' | 'minPeers' | 'privateKey' | 'sources'
+  | 'accept'
+  | 'acceptBootstrap'
+  | 'idleTimeoutMs'
+  | 'kind'
+  | 'minPeers'
+  | 'privateKey'
+  | 'relays'
+  | 'serveRelay'
+  | 'sources'
 >;
 
 /** For commands that know whom they want: they look for nobody else, and are nobody to begin with. */
@@ -40,12 +55,17 @@ export async function openPeersOf(
   extras: Partial<PeersExtras> = {},
 ): Promise<Peers> {
   const { networkName, bind, contact, cache, lanPort: port, broadcast } = options;
+  const { relay, policy, observer, mapPorts } = options;
   const isOnLan = options.lan ?? (port !== undefined || broadcast !== undefined);
   const given = {
     ...(networkName === undefined ? {} : { networkName }),
     ...(bind === undefined ? {} : { bind }),
     ...(contact === undefined ? {} : { contacts: contact }),
     ...(cache === undefined ? {} : { cache }),
+    ...(relay === undefined ? {} : { relays: relay }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(observer === undefined ? {} : { observers: observer }),
+    ...(mapPorts === undefined ? {} : { portMapping: mapPorts }),
     ...(isOnLan ? { lan: { port, broadcast } } : {}),
     ...extras,
     realm,

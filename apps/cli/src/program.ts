@@ -14,6 +14,7 @@ import { type DiscoverOptions } from './commands/discover.ts';
 import { type ExplainOptions, type PeersTableOptions } from './commands/peers.ts';
 import { type NatOptions } from './commands/nat.ts';
 import { type PipeOptions } from './commands/pipe.ts';
+import { type RelayOptions } from './commands/relay.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
 import { UsageError } from './failure.ts';
@@ -24,6 +25,8 @@ import manifest from '../package.json' with { type: 'json' };
 
 /** Encrypted, reliable and with asks, so that nothing has to be chosen at first. */
 const DEFAULT_STACK = 'quic';
+
+const POLICIES = ['any', 'direct', 'no_third_party', 'own_relays', 'relayed'];
 
 /** A number option: whole, and in bounds. */
 function whole(min: number, max: number): (text: string) => number {
@@ -93,6 +96,10 @@ function withNetwork(command: Command): Command {
   return withNode(command)
     .option('--contact <ADDR...>', 'peers to begin with: PeerID@host:port')
     .option('--cache <FILE>', 'remember peers that can be dialled in this file')
+    .option('--relay <ADDR...>', 'own relays, where this node is reached behind a NAT: PeerID@host:port')
+    .addOption(new Option('--policy <NAME>', 'which paths may be used (default: any)').choices(POLICIES))
+    .option('--observer <ADDR...>', 'STUN servers to ask for own addresses: IP:PORT (default: the peers)')
+    .option('--map-ports', 'ask the router to forward the ports: PCP, NAT-PMP, UPnP')
     .option('--config <FILE>', 'a JSON file with options, followed as it changes; options here come before it');
 }
 
@@ -321,6 +328,18 @@ export function createProgram(): Command {
     )
     .action((peer: string, options: ExplainOptions) =>
       run(options, async (context) => (await import('./commands/peers.ts')).explain(context, peer, options)),
+    );
+
+  withNetwork(program.command('relay'))
+    .description('Relay for peers that cannot reach each other: what they say is sealed between them. Until Ctrl-C.')
+    .option('--max-peers <N>', 'how many may have a place', whole(1, 1_048_576), 128)
+    .option('--bytes-per-second <N>', 'what each may send', whole(1300, 2 ** 40), 1_048_576)
+    .option('--total-bytes-per-second <N>', 'what all may send', whole(1300, 2 ** 40), 8_388_608)
+    .option('--minutes <N>', 'the longest reservation; it is renewed before', whole(1, 65_535), 60)
+    .option('--allow <PEERID...>', 'relay for these peers only')
+    .addHelpText('after', examples('relay --bind 0.0.0.0:443 --key relay.pem', "relay --allow '<PeerID>' '<PeerID>'"))
+    .action((options: RelayOptions) =>
+      run(options, async (context) => (await import('./commands/relay.ts')).relay(context, options)),
     );
 
   common(program.command('demo'))

@@ -21,6 +21,8 @@ export interface ExplainOptions extends PeersCommandOptions {
   readonly timeout: number;
 }
 
+/** How long the peer may take to report. */
+const REPORT_MS = 3000;
 /** How often the table is drawn. */
 const DRAW_MS = 500;
 
@@ -69,13 +71,18 @@ export async function explain(context: CommandContext, peer: string, options: Ex
   } catch (error) {
     failure = error;
   }
-  const { info, reach, text } = node.explain(id);
+  // The peer's own report says what this side cannot see; without a path there is none.
+  const { info, reach, remote, help, text } =
+    failure === undefined
+      ? await node.explainBoth(id, { signal, timeoutMs: REPORT_MS }).catch(() => node.explain(id))
+      : node.explain(id);
   const fields = {
     id,
+    remote,
     state: info?.state ?? 'unknown',
     path: info?.path,
     attempts: reach?.attempts,
-    help: reach?.help,
+    help,
   };
   output.show({ event: 'explained', ...fields }, text.split('\n'));
   if (failure instanceof Error) throw new Failure(failure.message, { cause: failure });
@@ -107,8 +114,9 @@ export function tableOf(list: readonly PeerInfo[], nowMs: number): readonly stri
   return [pad(COLUMNS), ...rows];
 }
 
-function whereOf({ transport, addr }: PathInfo): string {
-  return `${transport} ${addr.slice(addr.indexOf('@') + 1)}`;
+function whereOf({ transport, addr, kind }: PathInfo): string {
+  const where = `${transport} ${addr.slice(addr.indexOf('@') + 1)}`;
+  return kind === 'punch' ? `${where} (punched)` : where;
 }
 
 function wordsOf(change: PeerChange): string | undefined {
@@ -133,6 +141,10 @@ function wordsOf(change: PeerChange): string | undefined {
       return `key        another process uses the key of this node, says ${change.id ?? 'peer exchange'}`;
     case 'clock_differs':
       return `clock      ${change.id} differs by ${Math.round(change.differenceMs / 1000)} s`;
+    case 'relay':
+      return `relay      ${change.relay}: ${change.state}${change.reason === undefined ? '' : `, ${change.reason}`}`;
+    case 'addrs':
+      return `addresses  ${change.addrs.join(' ')}`;
     case 'lists':
       break;
   }
