@@ -1,4 +1,4 @@
-/** Housekeeping of a new connection: it costs signatures and handshakes, for which the first calls of the program do not wait. */
+/** Housekeeping that keeps no process running. */
 
 import { type Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
@@ -6,7 +6,15 @@ import { clockOf } from '../runtime/system-realm.ts';
 /** Some round trips on most paths. */
 const PAUSE_MS = 100;
 
-/** Runs `act` when the calls that opened a connection have had time to be answered. */
+/**
+ * Runs `act` when the calls that opened a connection have had time to be answered: what a new connection brings costs signatures and
+ * handshakes, for which the first calls of the program do not wait.
+ */
 export function afterFirstCalls(realm: Realm, act: () => void): void {
-  clockOf(realm).setTimer(realm.nowMs() + PAUSE_MS, act, { background: true });
+  soon(realm, PAUSE_MS, act);
+}
+
+/** Runs `act` after a time. */
+export function soon(realm: Realm, ms: number, act: () => void): void {
+  clockOf(realm).setTimer(realm.nowMs() + ms, act, { background: true });
 }

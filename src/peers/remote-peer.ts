@@ -85,6 +85,10 @@ export class RemotePeer {
     this.isHeld = false;
   }
 
+  forgetPath(path: LivePath): void {
+    if (this.paths.get(path.transport) === path) this.paths.delete(path.transport);
+  }
+
   closePaths(): void {
     for (const path of this.paths.values()) path.isOpen = false;
     this.paths.clear();

@@ -16,7 +16,7 @@ import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { clockOf } from '../runtime/system-realm.ts';
+import { soon } from './after-first-calls.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { Handshakes } from './handshakes.ts';
@@ -149,8 +149,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   get state(): Readonly<Record<string, number>> {
-    const { size: attempts } = this.#handshakes;
-    return { peers: this.#peers.size, sessions: this.#inUse.size, attempts, heldBytes: this.#memory.held };
+    const [attempts, heldBytes] = [this.#handshakes.size, this.#memory.held];
+    return { peers: this.#peers.size, sessions: this.#inUse.size, attempts, heldBytes };
   }
 
   unpark(): void {
@@ -421,8 +421,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   #removePath(path: LivePath, reason: string): void {
-    const peer = this.#peers.get(path.session.peer);
-    if (peer?.paths.get(path.transport) === path) peer.paths.delete(path.transport);
+    this.#peers.get(path.session.peer)?.forgetPath(path);
     path.session.removePath(path, reason);
   }
 
@@ -460,11 +459,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       peer.want = undefined;
     }
     // A session without a path waits for `resumeMs`; meanwhile it is sought again.
-    if (peer.session?.hasOpened === true) {
-      const { realm } = this.#hooks;
-      const again = (): void => this.#seek(this.#peers.get(id));
-      clockOf(realm).setTimer(realm.nowMs() + SEEK_AGAIN_MS, again, { background: true });
-    }
+    if (peer.session?.hasOpened === true) soon(this.#hooks.realm, SEEK_AGAIN_MS, () => this.#seek(this.#peers.get(id)));
     this.#rest(peer);
   }
 
