@@ -26,6 +26,7 @@ import { p2pkeUdp } from './p2pke-udp.ts';
 import { peersBench } from './peers.ts';
 import { quicEngine } from './quic-engine.ts';
 import { quicSwarm } from './quic-swarm.ts';
+import { relayBench } from './relay.ts';
 import { requests } from './requests.ts';
 import { sendFile } from './send-file.ts';
 import { tcpSwarm } from './tcp-swarm.ts';
@@ -53,6 +54,7 @@ const BENCHES: readonly Bench[] = [
   nodeLife,
   tcpSwarm,
   peersBench,
+  relayBench,
   requests,
   sendFile,
 ];

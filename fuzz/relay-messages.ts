@@ -59,7 +59,7 @@ export function feedRelay(input: Bytes): void {
   while (client.poll().type !== 'wait');
   const n = now % ids.length;
   const host = `10.0.${n % 3}.1`;
-  server.handleMessage(now, { id: ids[n]!, addr: memoryAddr(n), host, observed: undefined }, input);
+  server.handleMessage(now, { id: ids[n]!, addr: memoryAddr(n), host, observed: undefined, mtu: 1232 }, input);
   server.handleTimeout(now);
   while (server.poll().type !== 'wait');
   if (server.guests > 2 || server.reservations > 3)

@@ -2,7 +2,7 @@
 
 import { type Addr, assertAddr, makeAddr, peerIdOf } from '../core/addr.ts';
 import { type PeerId } from '../core/peer-id.ts';
-import { type SecureSwarm } from '../core/secure.ts';
+import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
 import { describeValue } from '../base/checks.ts';
 import { peerIdOfKey } from '../identity/keys.ts';
 import { splitPeerAddr } from '../sessions/peer-addr.ts';
@@ -45,10 +45,15 @@ export function relayOf(addr: Addr): Addr | undefined {
   return undefined;
 }
 
+/** Who has this key at this address. */
+export function idBehind(addr: Addr, key: PublicKey): PeerId {
+  return peerIdOf(addr) ?? peerIdOfKey(key);
+}
+
 /** Whose address it is, as the swarm has proven; `undefined` when it does not know. */
 export function provenId<A extends Addr>(swarm: SecureSwarm<A>, addr: A): PeerId | undefined {
   const key = swarm.knownPublicKey(addr);
-  return key === undefined ? undefined : (peerIdOf(addr) ?? peerIdOfKey(key));
+  return key === undefined ? undefined : idBehind(addr, key);
 }
 
 /** Our own PeerID on a swarm. */

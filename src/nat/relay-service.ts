@@ -7,10 +7,10 @@ import { type Describes, inspect, type LayerDescription } from '../core/inspect.
 import { type Message } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type Realm } from '../core/realm.ts';
-import { type SecureSwarm } from '../core/secure.ts';
+import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
 import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { type SocketAddress } from '../base/ip.ts';
-import { RELAY_HEADER_BYTES } from '../protocols/relay/messages.ts';
+import { MAX_RELAYED_BYTES, RELAY_HEADER_BYTES } from '../protocols/relay/messages.ts';
 import { RelayServer } from '../protocols/relay/server.ts';
 import {
   type RelayServerEvent,
@@ -24,7 +24,7 @@ import { RESOLVED } from '../runtime/promises.ts';
 import { connectionsOf } from '../sessions/connections.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
-import { assertSecure, provenId } from './relay-address.ts';
+import { assertSecure, idBehind } from './relay-address.ts';
 
 /** The budgets of a relay. They can be changed while it serves. */
 export interface RelayBudgets {
@@ -97,7 +97,7 @@ export interface RelayService<A extends Addr> extends AsyncDisposable, Recheckab
 const MIN_BYTES_PER_SECOND = 1300;
 /** Bytes that wait for all clients together. */
 const MAX_TOTAL_PENDING_BYTES = 16_777_216;
-/** Remembered senders. Bounded: a full cache is cleared. */
+/** Remembered senders. */
 const MAX_SOURCES = 4096;
 
 type Budgets = ResolvedRelayBudgets & { readonly maxPendingBytes: number };
@@ -156,8 +156,8 @@ class Service<A extends Addr> implements RelayService<A>, Describes {
   readonly #latch: CloseLatch;
   readonly #listening: Disposable;
   readonly #connections: Disposable | undefined;
-  /** Bounded by MAX_SOURCES. */
-  readonly #sources = new Map<string, RelaySource<A>>();
+  /** By the text of the address, as long as the key behind it is the same. Bounded by MAX_SOURCES: a full cache is cleared. */
+  readonly #sources = new Map<string, { readonly key: PublicKey; readonly from: RelaySource<A> }>();
   /** For whom bytes wait. Bounded by MAX_TOTAL_PENDING_BYTES. */
   readonly #pending = new Map<string, Pending>();
   #pendingBytes = 0;
@@ -228,7 +228,7 @@ class Service<A extends Addr> implements RelayService<A>, Describes {
   }
 
   recheck(): Promise<void> {
-    const judged = this.#server.peers(this.#realm.nowMs()).flatMap(({ id, addr }) => {
+    const judged = this.#server.clients.flatMap(({ id, addr }) => {
       const publicKey = this.#swarm.knownPublicKey(addr);
       const end = (): void => {
         this.#server.end(id, 'denied');
@@ -267,14 +267,16 @@ class Service<A extends Addr> implements RelayService<A>, Describes {
   }
 
   #sourceOf(addr: A): RelaySource<A> | undefined {
+    const key = this.#swarm.knownPublicKey(addr);
+    if (key === undefined) return undefined;
     const known = this.#sources.get(addr.text);
-    if (known !== undefined) return known;
-    const id = provenId(this.#swarm, addr);
-    if (id === undefined) return undefined;
+    // Where the program tells where clients are, they may move without another address.
+    if (known?.key === key && this.#options.socketAddressOf === undefined) return known.from;
     const observed = this.#socketAddressOf(addr);
-    const from = { id, addr, host: observed?.ip ?? addr.text, observed };
+    const mtu = Math.max(1, Math.min(MAX_RELAYED_BYTES, this.#swarm.mtu(addr) - RELAY_HEADER_BYTES));
+    const from = { id: idBehind(addr, key), addr, host: observed?.ip ?? addr.text, observed, mtu };
     if (this.#sources.size >= MAX_SOURCES) this.#sources.clear();
-    this.#sources.set(addr.text, from);
+    this.#sources.set(addr.text, { key, from });
     return from;
   }
 

@@ -227,7 +227,9 @@ class Relayed<A extends Addr> extends SwarmOver<A, RelayAddr<A>> implements Rela
 
   protected mtuTo(dst: RelayAddr<A>): number {
     assertRelayAddr(dst);
-    return Math.max(0, Math.min(MAX_RELAYED_BYTES, this.inner.mtu(dst.relay) - RELAY_HEADER_BYTES));
+    const link = this.#lastTarget?.addr === dst ? this.#lastTarget.link : this.#links.get(dst.relay.text);
+    const granted = link?.client.grant?.mtu ?? MAX_RELAYED_BYTES;
+    return Math.max(0, Math.min(MAX_RELAYED_BYTES, granted, this.inner.mtu(dst.relay) - RELAY_HEADER_BYTES));
   }
 
   protected sendTell(dst: RelayAddr<A>, payload: Uint8Array, options: CallOptions | undefined): Promise<void> {

@@ -21,6 +21,7 @@ import { type MemoryAddr } from '../../src/net/memory/address.ts';
 import { bytesOfPeerId, encodeSend, turnIntoReceived } from '../../src/protocols/relay/messages.ts';
 import { udpAddr } from '../../src/net/socket-address.ts';
 import { p2pke, p2pkeAddr, type P2pkeAddr } from '../../src/swarms/p2pke/index.ts';
+import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { loadQuicEngine, quic } from '../../src/swarms/quic/index.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
@@ -78,6 +79,40 @@ describe('a swarm through a relay', () => {
     alice.release(at);
     await realm.clock.advance(100);
     assert.deepEqual([alice.localAddrs(), alice.reservations, service.peers], [[], [], []]);
+  });
+
+  it('gives its reservation up when it is closed', async () => {
+    const { run, node, at, service, realm } = cast();
+    const alice = node(1);
+    await run(alice.reserve(at));
+    await run(alice.close());
+    await realm.clock.advance(100);
+    assert.deepEqual([service.peers, alice.localAddrs()], [[], []]);
+  });
+
+  it('carries no more than the relay can pass on to it', async () => {
+    const realm = createMemoryRealm({ clock: 'virtual', mtu: 600 });
+    const inner = [1, RELAY_KEY].map((i) => p2pke(realm.swarm(), { privateKey: testKey(i) }));
+    const alice = relaySwarm(inner[0]!);
+    serveRelay(inner[1]!);
+    await realm.clock.run(alice.reserve(inner[1]!.addr));
+    assert.equal(alice.mtu(alice.addr), 600 - 20 - 34);
+  });
+
+  it('is asked again about guests too', async () => {
+    const denied = new Set<string>();
+    const { run, node, at, realm, service } = cast({ accept: ({ id }) => !denied.has(id) });
+    const [alice, carol] = [node(1), node(3)];
+    const heard = hear(alice);
+    await run(alice.reserve(at));
+    await run(carol.tell(alice.addr, new Uint8Array(4)));
+    await realm.clock.advance(100);
+    denied.add(idOf(3));
+    await run(service.recheck());
+    await run(carol.tell(alice.addr, new Uint8Array(5)));
+    await realm.clock.advance(100);
+    assert.deepEqual(heard, ['4 from carol']);
+    assert.equal(drops(carol, 'relay.denied'), 1);
   });
 
   it('carries datagrams both ways between reserved peers, and between a guest and a reserved peer', async () => {

@@ -31,6 +31,7 @@ export const source = (i: number, ip = `10.0.${i}.1`): RelaySource<MemoryAddr> =
   addr: memoryAddr(i),
   host: ip,
   observed: { ip, port: 1000 + i },
+  mtu: 1232,
 });
 
 /** A relay, and what it has said. */

@@ -25,6 +25,8 @@ export interface RelaySource<A extends Addr> {
   /** Its IP, or another text that tells where it is. */
   readonly host: string;
   readonly observed: SocketAddress | undefined;
+  /** The largest datagram that can be passed on to it. */
+  readonly mtu: number;
 }
 
 /** A client as the relay knows it: with a reservation, or a guest. */

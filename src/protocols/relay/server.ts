@@ -101,6 +101,11 @@ export class RelayServer<A extends Addr> implements Machine<RelayTransmit<A>, Re
     return this.#guests.size;
   }
 
+  /** All that have been admitted, guests too. */
+  get clients(): readonly RelayedPeer<A>[] {
+    return [...this.#clients.values()].filter(({ verdict }) => verdict === 'admitted');
+  }
+
   /** Those with a reservation now. */
   peers(now: Millis): readonly RelayedPeer<A>[] {
     return [...this.#clients.values()].filter(({ untilMs }) => untilMs > now);
@@ -216,7 +221,7 @@ export class RelayServer<A extends Addr> implements Machine<RelayTransmit<A>, Re
     const lifetimeS = Math.max(1, Math.round(60 * (minutes === 0 ? maxMinutes : Math.min(minutes, maxMinutes))));
     client.token = token;
     client.untilMs = now + lifetimeS * 1000;
-    const grant = { lifetimeS, bytesPerSecond, mtu: MAX_RELAYED_BYTES, observed: from.observed };
+    const grant = { lifetimeS, bytesPerSecond, mtu: from.mtu, observed: from.observed };
     this.#answer(from.addr, encodeReserved(version, token, grant));
     return undefined;
   }
