@@ -273,7 +273,9 @@ class Service<A extends Addr> implements RelayService<A>, Describes {
     // Where the program tells where clients are, they may move without another address.
     if (known?.key === key && this.#options.socketAddressOf === undefined) return known.from;
     const observed = this.#socketAddressOf(addr);
-    const mtu = Math.max(1, Math.min(MAX_RELAYED_BYTES, this.#swarm.mtu(addr) - RELAY_HEADER_BYTES));
+    const room = this.#swarm.mtu(addr) - RELAY_HEADER_BYTES;
+    // Without room there is no way to it just now: that says nothing about the next one.
+    const mtu = room > 0 ? Math.min(MAX_RELAYED_BYTES, room) : MAX_RELAYED_BYTES;
     const from = { id: idBehind(addr, key), addr, host: observed?.ip ?? addr.text, observed, mtu };
     if (this.#sources.size >= MAX_SOURCES) this.#sources.clear();
     this.#sources.set(addr.text, { key, from });
