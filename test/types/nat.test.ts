@@ -7,11 +7,15 @@ import {
   type NatReport,
   observing,
   type ObservingSwarm,
+  type PunchedConnection,
+  type Puncher,
   type RelayAddr,
   relaySwarm,
   type RelaySwarm,
   serveRelay,
   type StunAnswer,
+  tcpPuncher,
+  type UdpPuncher,
 } from 'shoal/nat';
 import { generateKey } from 'shoal/keys';
 import { createMemoryRealm, type MemoryAddr } from 'shoal/memory';
@@ -52,5 +56,15 @@ describe('types of shoal/nat', () => {
     // @ts-expect-error a proof cannot be changed
     const older = (proof: DialBackProof): unknown => (proof.atMs = 0);
     assert.equal(typeof older, 'function');
+  });
+
+  it('a puncher of TCP is a puncher whose paths have connections; one of UDP has none', () => {
+    const tcp = tcpPuncher({ observers: () => [] });
+    same<Puncher<PunchedConnection>>(tcp);
+    same<Puncher>(tcp);
+    same<(puncher: UdpPuncher) => Puncher>((puncher) => puncher);
+    // @ts-expect-error the side must be given, since both sides behave differently
+    const wrong = (): unknown => tcp.punch({} as never, {} as never, {});
+    assert.equal(typeof wrong, 'function');
   });
 });
