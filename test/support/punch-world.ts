@@ -40,7 +40,7 @@ export class PunchWorld {
   observers: SocketAddress[] = [];
 
   constructor(options: { readonly seed?: number; readonly latencyMs?: number; readonly ipv6?: boolean } = {}) {
-    this.world = new VirtualWorld({ latencyMs: 10, ...options, trace: undefined });
+    this.world = new VirtualWorld({ latencyMs: 20, ...options, trace: undefined });
   }
 
   run<T>(promise: Promise<T>): Promise<T> {

@@ -65,9 +65,9 @@ const OPEN_PAUSE_MS = 10;
 /** Ports are not searched before what needs no search had a round trip. */
 const SEARCH_AFTER_MS = 50;
 /** A socket that was opened late hits one of the many ports that have been guessed by then. */
-const RENEW_AFTER_MS = 1000;
-const RENEW_PAUSE_MS = 20;
-const MAX_RENEWED = 500;
+const RENEW_AFTER_MS = 500;
+const RENEW_PAUSE_MS = 10;
+const MAX_RENEWED = 700;
 /** Choices of one pair before another one is chosen, where there is one. */
 const MAX_CHOICES_IN_A_ROW = 12;
 const CHOICE_PAUSES_MS: readonly number[] = [40, 40, 80, 80, 160, 160];
@@ -103,6 +103,8 @@ export class PunchMachine implements Machine<PunchTransmit, PunchEvent> {
   readonly #ports: PortOrder | undefined;
   /** Open sockets beside the first, the oldest first. Bounded by {@link RANDOM_SOCKETS}. */
   readonly #sockets: number[] = [];
+  /** Those of them on which a valid message came. Bounded as they are. */
+  readonly #hit = new Set<number>();
   #lastSocket = 0;
   #renewFromMs = Infinity;
   #guesses = 0;
@@ -171,6 +173,7 @@ export class PunchMachine implements Machine<PunchTransmit, PunchEvent> {
       return 'taken';
     }
     this.heard++;
+    if (socket !== 0) this.#hit.add(socket);
     if (kind === 'probe') {
       this.#send(socket, from, this.#options.codec.encode('answer', id));
       this.#trigger(now, socket, from);
@@ -275,7 +278,10 @@ export class PunchMachine implements Machine<PunchTransmit, PunchEvent> {
       const isFull = this.#sockets.length >= RANDOM_SOCKETS;
       this.#outbox.arm('open', isFull ? this.#renewFromMs : now + OPEN_PAUSE_MS);
     } else if (this.#lastSocket < RANDOM_SOCKETS + MAX_RENEWED) {
-      this.#close(this.#sockets.shift()!);
+      // The oldest, but none on which the peer was heard: its answer may be on the way.
+      const oldest = this.#sockets.findIndex((socket) => !this.#hit.has(socket));
+      if (oldest < 0) return;
+      this.#close(this.#sockets.splice(oldest, 1)[0]!);
       this.#openOne();
       this.#outbox.arm('open', now + RENEW_PAUSE_MS);
     }
