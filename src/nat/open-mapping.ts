@@ -5,10 +5,14 @@ import { type SocketAddress } from '../base/ip.ts';
 import { type Realm } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { type MappingView } from '../protocols/port-mapping/mapping.ts';
+import { ANSWER_MS } from '../protocols/port-mapping/transactions.ts';
 import { type MappingProtocol } from '../protocols/port-mapping/types.ts';
 import { Waits, type Wait } from '../runtime/waits.ts';
 import { doubleNatText, failureText } from './mapping-text.ts';
 import { type PortMapping } from './port-mapping.ts';
+
+/** For sockets to be bound. */
+const START_MS = 500;
 
 /** What is shared by those who asked for one port. */
 export interface MappingState {
@@ -127,10 +131,11 @@ export class OpenMapping implements PortMapping {
   async #waitForVerdict(timeoutMs: number | undefined): Promise<void> {
     if (this.#state.isDecided) return;
     const what = (): string => `learn whether a router maps ${this.#state.key}`;
-    const call = timeoutMs === undefined ? {} : { timeoutMs };
-    // At the timeout there is what there is.
+    // The machine gives a verdict by then. A call may wait less; at its timeout there is what there is.
+    const defaultTimeoutMs = ANSWER_MS + START_MS;
+    const call = { timeoutMs: Math.min(timeoutMs ?? Infinity, defaultTimeoutMs) };
     await new Waits(this.#realm)
-      .wait<void>({ what, call, defaultTimeoutMs: Infinity }, (wait) => {
+      .wait<void>({ what, call, defaultTimeoutMs }, (wait) => {
         this.#ready = wait;
       })
       .catch(() => undefined);

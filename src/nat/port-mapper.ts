@@ -131,8 +131,8 @@ class OpenMapper implements PortMapper {
       transmit: (transmit) => this.#transmit(transmit),
       event: (event) => this.#handle(event),
       failed: (bug) => this.#latch.fail(bug),
-      // Nobody waits for renewals.
-      background: () => [...this.#states.values()].every(({ isDecided, isReleasing }) => isDecided && !isReleasing),
+      // Who waits for a verdict or a removal has a timer of its own, and nobody waits for renewals.
+      background: true,
     });
     this.#sockets = new MapperSockets({
       network,

@@ -39,7 +39,7 @@ const say = (event: string): void => {
 };
 await Promise.all(mappings.map(({ ready }) => ready));
 // On a busy machine a router may answer later than the first verdict.
-await Promise.race([pause(4000), Promise.all(mappings.map(mapped))]);
+await Promise.race([pause(2000), Promise.all(mappings.map(mapped))]);
 say('verdict');
 for (const mapping of mappings) mapping.onChange(() => say('changed'));
 

@@ -22,7 +22,8 @@ async function listed(
 ): Promise<{ readonly list: string; readonly ms: number }> {
   const begun = performance.now();
   for (;;) {
-    const list = lab.try('igd', 'upnpc', ['-l']);
+    // Without its search, which takes two seconds.
+    const list = lab.try('igd', 'upnpc', ['-u', 'http://192.168.60.1:5555/rootDesc.xml', '-l']);
     const ms = Math.round(performance.now() - begun);
     if (expected(list) || ms > 30_000) return { list, ms };
     await pause(100);
@@ -132,11 +133,11 @@ async function double(lab: Lab): Promise<void> {
   const igd = new Igd(lab, { nat: 'behind', lan: '192.168.61' });
   igd.start();
   await pause(1000);
-  for (const via of ['pcp', 'nat-pmp', 'upnp']) {
-    const mapping = lab.node('behind', 'map.ts', via, '4', '5000', '7200000');
-    say({ name: 'double', verdict: await mapping.next<MapLine>() });
-    mapping.kill();
-  }
+  const running = ['pcp', 'nat-pmp', 'upnp'].map((via, i) =>
+    lab.node('behind', 'map.ts', via, '4', String(5000 + i), '7200000'),
+  );
+  for (const mapping of running) say({ name: 'double', verdict: await mapping.next<MapLine>() });
+  for (const mapping of running) mapping.kill();
   await igd.stop();
 }
 

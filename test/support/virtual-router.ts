@@ -141,8 +141,12 @@ class Router implements VirtualRouter {
         if (!mayChoose) return -718;
         continue;
       }
+      const forward = this.#forward(protocol, port, client);
+      if (forward === undefined) {
+        if (!mayChoose) return -718;
+        continue;
+      }
       old?.timer?.cancel();
-      const forward = this.#nat.forward(protocol, port, client);
       const timer =
         lifetime === 0
           ? undefined
@@ -151,6 +155,16 @@ class Router implements VirtualRouter {
       return port;
     }
     return -728;
+  }
+
+  /** @returns `undefined` when the NAT has another use for the port. */
+  #forward(protocol: 'udp' | 'tcp', port: number, client: SocketAddress): Disposable | undefined {
+    try {
+      return this.#nat.forward(protocol, port, client);
+    } catch (error) {
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
   }
 
   unmap(key: string): boolean {
