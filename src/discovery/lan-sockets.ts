@@ -1,5 +1,6 @@
 /** The sockets of LAN discovery. Nothing that they send passes a router: all hop limits are 1. */
 
+import { doesNotThrow } from '../base/attempt.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
@@ -117,15 +118,5 @@ async function openPair({ network, signal }: LanSocketsOptions, ip: string, port
   } catch (error) {
     await answering.close();
     throw error;
-  }
-}
-
-/** An interface may go at any time. @returns whether the call did not throw. */
-function doesNotThrow(call: () => void): boolean {
-  try {
-    call();
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,5 +1,6 @@
 /** The sockets of a port mapper: one for each address that it asks from, and one of each family that hears announcements. */
 
+import { doesNotThrow } from '../base/attempt.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { isUnspecifiedIp, type SocketAddress, whyNoHost } from '../base/ip.ts';
 import { type DatagramSocket, type Network } from '../net/network.ts';
@@ -55,11 +56,8 @@ export class MapperSockets {
   send(own: string, to: SocketAddress, bytes: Bytes): void {
     const socket = this.#asking.get(own);
     if (socket === undefined) return;
-    try {
-      socket.send(bytes, to.ip, to.port);
-    } catch {
-      // The interface has gone; what is not sent is not answered.
-    }
+    // The interface may have gone; what is not sent is not answered.
+    doesNotThrow(() => socket.send(bytes, to.ip, to.port));
   }
 
   async close(): Promise<void> {
@@ -76,8 +74,8 @@ export class MapperSockets {
         if (whyNoHost(ip) === undefined) this.#options.onDatagram(own, { ip, port }, payload);
       },
     };
-    attempt(() => socket.setMulticastInterface(interfaceName));
-    attempt(() => socket.setMulticastTtl(MULTICAST_TTL));
+    doesNotThrow(() => socket.setMulticastInterface(interfaceName));
+    doesNotThrow(() => socket.setMulticastTtl(MULTICAST_TTL));
   }
 
   async #hear(ip: Wildcard, routes: readonly MappingRoute[]): Promise<void> {
@@ -91,7 +89,7 @@ export class MapperSockets {
     for (const { interfaceName } of near) {
       const key = `${ip} ${interfaceName}`;
       if (this.#joined.has(key)) continue;
-      if (attempt(() => socket.joinMulticast(ANNOUNCEMENTS[ip], interfaceName))) this.#joined.add(key);
+      if (doesNotThrow(() => socket.joinMulticast(ANNOUNCEMENTS[ip], interfaceName))) this.#joined.add(key);
     }
   }
 
@@ -105,15 +103,5 @@ export class MapperSockets {
     } catch {
       return undefined;
     }
-  }
-}
-
-/** An interface may go at any time. @returns whether the call did not throw. */
-function attempt(call: () => void): boolean {
-  try {
-    call();
-    return true;
-  } catch {
-    return false;
   }
 }

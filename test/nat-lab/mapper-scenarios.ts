@@ -48,7 +48,8 @@ async function mapped(lab: Lab, igd: Igd, via: string): Promise<void> {
   const publicAddress = lab.try('igd', 'natpmpc', ['-g', '192.168.60.1']);
   const through = await knock(lab, verdict);
   await igd.stop();
-  await pause(1500);
+  // Epochs tell a restart from clocks that differ once two seconds and more are between them (RFC 6886 §3.6, RFC 6887 §8.5).
+  await pause(4000);
   igd.start();
   const restarted = await listed(lab, isThere);
   const again = await knock(lab, verdict);
