@@ -3,7 +3,7 @@
  * `quic` or `p2pke`, which seal everything end to end.
  */
 
-import { type Addr } from '../core/addr.ts';
+import { type Addr, peerIdOf } from '../core/addr.ts';
 import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { assertFunction, describeValue, wholeNumber } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
@@ -347,7 +347,9 @@ class Relayed<A extends Addr> extends SwarmOver<A, RelayAddr<A>> implements Rela
   }
 
   #linksOf(relay: PeerId): readonly RelayLink<A>[] {
-    return [...this.#links.values()].filter(({ local }) => provenId(this.#secure, local.relay) === relay);
+    const idOf = ({ local }: RelayLink<A>): PeerId | undefined =>
+      peerIdOf(local.relay) ?? provenId(this.#secure, local.relay);
+    return [...this.#links.values()].filter((link) => idOf(link) === relay);
   }
 
   #gone(dst: RelayAddr<A>, reason: RelayGoneReason): void {
