@@ -39,8 +39,11 @@ export interface NatRules {
   readonly hairpin: boolean;
   /** What keeps a mapping: what is sent, or what comes in as well. */
   readonly refresh: 'outbound' | 'both';
-  /** What happens to unsolicited packets: they are dropped, or answered, for TCP with an RST. */
-  readonly unsolicited: 'drop' | 'reject';
+  /**
+   * What happens to unsolicited packets: they are dropped, or answered, for TCP with an RST. `accept`: as `drop`, but the router takes them for its own, so that
+   * what a host sends to where they came from has another port, for half a minute.
+   */
+  readonly unsolicited: 'drop' | 'reject' | 'accept';
   readonly blockUdp: boolean;
   /** TCP ports of destinations that may be reached; `undefined`: all. */
   readonly allowTcpPorts: readonly number[] | undefined;
@@ -127,7 +130,7 @@ export function resolveNatRules(kind: NatKind, own: Partial<NatRules>): NatRules
     portRange: [first, last],
     hairpin: yesOrNo(rules.hairpin, 'hairpin'),
     refresh: oneOf(rules.refresh, 'refresh', ['outbound', 'both']),
-    unsolicited: oneOf(rules.unsolicited, 'unsolicited', ['drop', 'reject']),
+    unsolicited: oneOf(rules.unsolicited, 'unsolicited', ['drop', 'reject', 'accept']),
     blockUdp: yesOrNo(rules.blockUdp, 'blockUdp'),
     allowTcpPorts: rules.allowTcpPorts?.map((allowed) => port(allowed, 'allowTcpPorts')),
     udpTimeoutMs: timeout('udpTimeoutMs'),

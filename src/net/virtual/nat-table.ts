@@ -34,7 +34,14 @@ export type NatRefusal = 'nat.full' | 'nat.unsolicited';
 /** How a table behaves: the rules of a NAT as they are for one family. */
 export interface NatTableOptions extends Pick<
   NatRules,
-  'filtering' | 'refresh' | 'portRange' | 'udpTimeoutMs' | 'tcpTimeoutMs' | 'tcpTransitoryTimeoutMs' | 'maxSessions'
+  | 'filtering'
+  | 'refresh'
+  | 'unsolicited'
+  | 'portRange'
+  | 'udpTimeoutMs'
+  | 'tcpTimeoutMs'
+  | 'tcpTransitoryTimeoutMs'
+  | 'maxSessions'
 > {
   readonly mapping: NatDependence | 'none';
   readonly ports: NatPorts;
@@ -49,6 +56,8 @@ export class NatTable {
   readonly #byInside = new Map<string, Map<string, Mapping>>();
   /** By the address outside. Bounded by `maxSessions`. */
   readonly #byOutside = new Map<string, Mapping>();
+  /** Pairs of addresses that the router took for its own, and until when. Bounded by `maxSessions`. */
+  readonly #accepted = new Map<string, number>();
   /** Mappings and their sessions. */
   #size = 0;
   #sweptAtMs = -SWEEP_MS;
@@ -70,6 +79,7 @@ export class NatTable {
   clear(): void {
     this.#byInside.clear();
     this.#byOutside.clear();
+    this.#accepted.clear();
     this.#size = 0;
   }
 
@@ -95,8 +105,14 @@ export class NatTable {
    */
   handleOutbound(now: number, packet: Packet, ip: string): PacketAddr | NatRefusal {
     const { src, dst } = packet;
-    const key = this.#keyOf(dst);
-    let mapping = this.#byInside.get(src.text)?.get(key);
+    let key = this.#keyOf(dst);
+    const own = `${APART} ${dst.text}`;
+    const mappings = this.#byInside.get(src.text);
+    let mapping = mappings?.get(own) ?? mappings?.get(key);
+    if (mapping?.sessions.has(dst.text) !== true) {
+      const outside = mapping?.outside.text ?? `${ip}:${src.port}`;
+      if (this.#isTaken(now, outside, dst)) [key, mapping] = [own, undefined];
+    }
     // A router that was given another address has other mappings.
     if (mapping !== undefined && (mapping.untilMs <= now || this.#isStale(mapping, ip))) {
       this.#remove(mapping);
@@ -118,13 +134,23 @@ export class NatTable {
   handleInbound(now: number, packet: Packet): PacketAddr | NatRefusal {
     const { src, dst, tcp } = packet;
     const mapping = this.#byOutside.get(dst.text);
-    if (mapping === undefined || mapping.untilMs <= now) return 'nat.unsolicited';
-    if (!mapping.isForwarded && !this.#mayEnter(now, mapping, src)) return 'nat.unsolicited';
+    const isLive = mapping !== undefined && mapping.untilMs > now;
+    if (!isLive || (!mapping.isForwarded && !this.#mayEnter(now, mapping, src))) {
+      if (this.#options.unsolicited === 'accept' && this.#accepted.size < this.#options.maxSessions) {
+        this.#accepted.set(`${dst.text}<${src.text}`, now + ACCEPTED_MS);
+      }
+      return 'nat.unsolicited';
+    }
     const session = this.#session(now, mapping, src);
     if (session === undefined) return 'nat.full';
     this.#answerBy(now, mapping, src);
     if (tcp !== undefined || this.#options.refresh === 'both') this.#touch(now, mapping, session, tcp, false);
     return mapping.inside;
+  }
+
+  /** Whether the router holds this pair of addresses for its own. */
+  #isTaken(now: number, outside: string, dst: PacketAddr): boolean {
+    return (this.#accepted.get(`${outside}<${dst.text}`) ?? 0) > now;
   }
 
   /** Answers to who came in leave by the mapping that it came in by. */
@@ -204,7 +230,8 @@ export class NatTable {
 
   #map(now: number, inside: PacketAddr, key: string, ip: string): Mapping | undefined {
     if (!this.#hasRoom(now)) return undefined;
-    const outside = this.#options.mapping === 'none' ? inside : this.#outside(now, inside, ip);
+    const isApart = key.startsWith(APART);
+    const outside = this.#options.mapping === 'none' ? inside : this.#outside(now, inside, ip, isApart);
     if (outside === undefined) return undefined;
     const stale = this.#byOutside.get(outside.text);
     if (stale !== undefined) this.#remove(stale);
@@ -224,7 +251,7 @@ export class NatTable {
   }
 
   /** A free outside address. */
-  #outside(now: number, inside: PacketAddr, ip: string): PacketAddr | undefined {
+  #outside(now: number, inside: PacketAddr, ip: string, isApart: boolean): PacketAddr | undefined {
     const { ports, portRange, addrs, random } = this.#options;
     const [first, last] = portRange;
     const count = last - first + 1;
@@ -232,7 +259,7 @@ export class NatTable {
       const mapping = this.#byOutside.get(`${ip}:${port}`);
       return mapping === undefined || mapping.untilMs <= now;
     };
-    if (ports === 'preserve' && isFree(inside.port)) return addrs.get(ip, inside.port);
+    if (ports === 'preserve' && !isApart && isFree(inside.port)) return addrs.get(ip, inside.port);
     let port = ports === 'random' ? first + Math.floor(random.next() * count) : this.#nextPort;
     for (let tried = 0; tried < count; tried++, port++) {
       if (port > last) port = first;
@@ -273,5 +300,9 @@ export class NatTable {
 
 /** The key of a forwarded port where mappings depend on destinations: that of none. */
 const FORWARDED = 'forwarded';
+/** The key of a mapping for one destination, beside that of all others. */
+const APART = 'apart';
 const RESET_MS = 10_000;
+/** As long as Linux holds a datagram that nobody has answered. */
+const ACCEPTED_MS = 30_000;
 const SWEEP_MS = 1000;

@@ -46,6 +46,42 @@ describe('two hosts behind one NAT', () => {
   });
 });
 
+describe('routers that take what nobody asked for as their own', () => {
+  for (const [a, b] of [
+    ['port', 'port'],
+    ['address', 'port'],
+  ] as const) {
+    it(`${a} and ${b}: the first probe dies before it gets there, so they are crossed, however long the offers take`, async () => {
+      for (const oneWayMs of [5, 20, 80]) {
+        const w = new PunchWorld();
+        await w.observe();
+        const unsolicited = 'accept';
+        const [left, right] = [await w.behind(a, { unsolicited }), await w.behind(b, { unsolicited })];
+        const punched = await w.punch(left, right, { oneWayMs });
+        assert.equal(punched.paths[0].remote.port, 4000);
+        assert.ok(await w.talks(left, right, punched));
+      }
+    });
+  }
+
+  it('two that send at once with a full TTL spoil it for each other', async () => {
+    const w = new PunchWorld();
+    const nats = [0, 1].map(() => w.world.net.nat('port', { unsolicited: 'accept' }));
+    const ears = await Promise.all(nats.map((behind) => w.world.ear(w.world.net.host({ behind }), 5000)));
+    for (let round = 0; round < 5; round++) {
+      for (const [i, ear] of ears.entries()) {
+        // One of them begins a little earlier.
+        if (round > 0 || i === 0) ear.say('hello', { ip: nats[1 - i]!.ip, port: 5000 });
+      }
+      await w.world.advance(100);
+    }
+    assert.deepEqual(
+      ears.map(({ heard }) => heard.length),
+      [0, 0],
+    );
+  });
+});
+
 describe('a NAT behind a NAT', () => {
   for (const [outer, inner, other] of [
     ['port', 'port', 'port'],
