@@ -67,7 +67,7 @@ function all<A extends Addr>(name: string, open: (n: number) => Promise<Opened<A
   const overQuic: SuiteFixture<ReturnType<typeof quic<RelayAddr<A>>>> = overRelay(
     open,
     (swarm, i) => quic(swarm, { privateKey: testKey(i) }),
-    { manyMessages: 500, ...features, ...quicFeatures },
+    { manyMessages: 500, ...quicFeatures, ...features },
     (made, relay) => ({
       unknownAddr: (): QuicAddr<RelayAddr<A>> => quicAddr(idOf(77), nobodyAt(relay)),
       wrongAddr: (index) => quicAddr(idOf(78), made[index]!.addr.inner),
@@ -80,5 +80,5 @@ function all<A extends Addr>(name: string, open: (n: number) => Promise<Opened<A
 
 await loadQuicEngine();
 all('memory', inMemory, {});
-all('p2pke over UDP', overUdp, { manySwarms: 4, settleMs: 100 });
-all('tcp', overTcp, { manySwarms: 4, settleMs: 100 });
+all('p2pke over UDP', overUdp, { manySwarms: 4, settleMs: 60 });
+all('tcp', overTcp, { manySwarms: 4, settleMs: 60 });
