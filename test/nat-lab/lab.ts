@@ -121,7 +121,9 @@ export class Lab {
     this.#address(router, 'wan', `${outside}/64`);
     this.#address(router, 'lan', `${prefix}::1/64`);
     this.#address(name, 'eth0', `${prefix}::2/64`);
-    this.#route(name, `${prefix}::1`);
+    // As router advertisements have it.
+    this.#address(router, 'lan', 'fe80::1/64');
+    must('ip', ['-n', name, '-6', 'route', 'add', 'default', 'via', 'fe80::1', 'dev', 'eth0']);
     this.sh(router, 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding');
     // Its neighbours ask for its address.
     this.sh(router, 'nft insert rule inet filter input meta l4proto ipv6-icmp accept');
