@@ -73,6 +73,25 @@ describe('a mapping lives', () => {
     }
   });
 
+  it('a UPnP router that comes back at another port is found again, with all its mappings', async () => {
+    for (const silentRestart of [true, false]) {
+      const { world, router, map, close } = await home({
+        pcp: false,
+        natPmp: false,
+        oddities: { movingPort: true, silentRestart },
+      });
+      const mapping = await map();
+      await map(5001, 'tcp');
+      await world.advance(100_000);
+      await world.run(router.restart());
+      await world.advance(620_000);
+      assert.deepEqual([...router.mappings.keys()].toSorted(), ['tcp 5001', 'udp 5000']);
+      assert.equal(mapping.external?.port, 5000);
+      await close();
+      assert.equal(router.mappings.size, 0);
+    }
+  });
+
   it('a router that was away comes back', async () => {
     const { world, router, map, close } = await home({ natPmp: false, upnp: false, answerMs: 0 });
     const mapping = await map(5000, 'udp', { lifetimeMs: 60_000 });

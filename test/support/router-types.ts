@@ -51,6 +51,8 @@ export interface RouterOddities {
   readonly wrongNonce?: boolean;
   /** It sends HTTP bodies in chunks. */
   readonly chunked?: boolean;
+  /** Its HTTP server has another port after each restart. */
+  readonly movingPort?: boolean;
   /** It does not announce that it has restarted. */
   readonly silentRestart?: boolean;
 }

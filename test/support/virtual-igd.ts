@@ -25,6 +25,8 @@ export interface IgdRouter {
 }
 
 export class VirtualIgd {
+  /** Of HTTP. */
+  port = 5000;
   readonly #router: IgdRouter;
   readonly #options: VirtualRouterOptions;
   readonly #oddities: RouterOddities;
@@ -54,7 +56,8 @@ export class VirtualIgd {
     ];
     if (!is.includes(target) && target !== 'ssdp:all') return;
     const bare = own.split('%')[0]!;
-    const location = this.#oddities.location ?? `http://${bare.includes(':') ? `[${bare}]` : bare}:5000/rootDesc.xml`;
+    const location =
+      this.#oddities.location ?? `http://${bare.includes(':') ? `[${bare}]` : bare}:${this.port}/rootDesc.xml`;
     const lines = [
       'HTTP/1.1 200 OK',
       'CACHE-CONTROL: max-age=120',

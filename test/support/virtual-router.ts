@@ -61,14 +61,7 @@ class Router implements VirtualRouter {
         };
       }
       if (upnp === false) continue;
-      const http = await this.#nat.network.listen({
-        bind: { ip, port: 5000 },
-        backlog: 16,
-        reusePort: false,
-        onConnection: (connection) => this.#igd.serveHttp(connection, ip),
-        onError: () => undefined,
-      });
-      this.#listeners.push(http);
+      await this.#listen(ip);
       // Searches come to the group, or to the router's own address.
       const search = await this.#bind(ip.includes(':') ? '::' : '0.0.0.0', 1900, ip.includes(':'));
       search.joinMulticast(ip.includes(':') ? 'ff02::c' : '239.255.255.250', name);
@@ -88,6 +81,12 @@ class Router implements VirtualRouter {
     if (downMs > 0) await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + downMs, resolve));
     this.#isDown = false;
     this.#startedMs = clock.nowMs();
+    if (this.#oddities.movingPort === true) {
+      const ips = this.#listeners.map(({ address }) => address.ip);
+      await Promise.all(this.#listeners.splice(0).map((each) => each.close()));
+      this.#igd.port++;
+      for (const ip of ips) await this.#listen(ip);
+    }
     if (this.#oddities.silentRestart === true) return;
     for (const socket of this.#sockets.filter(({ address }) => address.port === 5351)) {
       const isIpv6 = socket.address.ip.includes(':');
@@ -103,6 +102,17 @@ class Router implements VirtualRouter {
       forward[Symbol.dispose]();
     }
     await Promise.all([...this.#sockets, ...this.#listeners].map((each) => each.close()));
+  }
+
+  async #listen(ip: string): Promise<void> {
+    const http = await this.#nat.network.listen({
+      bind: { ip, port: this.#igd.port },
+      backlog: 16,
+      reusePort: false,
+      onConnection: (connection) => this.#igd.serveHttp(connection, ip),
+      onError: () => undefined,
+    });
+    this.#listeners.push(http);
   }
 
   async #bind(ip: string, port: number, ipv6Only = false): Promise<DatagramSocket> {

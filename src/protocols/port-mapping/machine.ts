@@ -34,6 +34,8 @@ export const VERDICT_MS = 250;
 export const MAX_MAPPINGS = 64;
 /** Routers and addresses at once. */
 export const MAX_ROUTES = 8;
+/** Between two probes of one router because of what it does. */
+const MIN_PROBE_MS = 4000;
 const HTTP_TIMEOUT_MS = ANSWER_MS;
 
 /** What the machine tells. */
@@ -225,6 +227,9 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
   probed(now: Millis, service: MappingService): void {
     const found = this.#found.find((one) => one.service === service);
     if (found !== undefined) found.answeredMs = now;
+    for (const mapping of this.#mappings.values()) {
+      if (mapping.service === service && mapping.isUnanswered && service.state === 'found') mapping.ask(now, service);
+    }
     this.#advanceAll(now);
   }
 
@@ -242,13 +247,14 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
   refused(now: Millis, service: MappingService, job: MappingJob, failure: MappingFailure, detail?: string): void {
     const mapping = this.#mappings.get(job.id);
     if (mapping?.service !== service || mapping.phase === 'releasing') return;
-    if (mapping.phase === 'mapped' && !mapping.isLost) {
-      mapping.notRenewed(now, failure);
-      return;
+    const isSilent = failure === 'no_answer' || failure === 'too_slow';
+    if (mapping.phase === 'mapped' && !mapping.isLost) mapping.notRenewed(now, failure, isSilent);
+    else {
+      mapping.reset();
+      mapping.refusedBy(service, failure, detail);
+      this.#advance(now, mapping);
     }
-    mapping.reset();
-    mapping.refusedBy(service, failure, detail);
-    this.#advance(now, mapping);
+    if (isSilent) this.#probeAgain(now, service);
   }
 
   released(_now: Millis, job: MappingJob): void {
@@ -258,7 +264,7 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
   restarted(now: Millis, service: MappingService): void {
     for (const mapping of this.#mappings.values()) {
       // A router that comes up may take what it or another one refused before.
-      if (mapping.phase === 'waiting' && mapping.retryMs !== Infinity) mapping.retryMs = now;
+      mapping.retrySoon(now);
       if (mapping.service !== service || mapping.phase !== 'mapped' || mapping.grantedMs === now) continue;
       mapping.lost(now);
       if (now >= mapping.renewMs) mapping.ask(now, service);
@@ -266,7 +272,10 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
   }
 
   unsure(now: Millis, job: MappingJob): void {
-    this.#mappings.get(job.id)?.unsure(now);
+    const mapping = this.#mappings.get(job.id);
+    if (mapping?.service === undefined) return;
+    mapping.unsure(now);
+    this.#probeAgain(now, mapping.service);
   }
 
   readdressed(_now: Millis, service: MappingService, ip: string | undefined): void {
@@ -295,6 +304,14 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
     }
   }
 
+  /** A router that was found, or was not, may be another one now, or at another port. */
+  #probeAgain(now: Millis, service: MappingService): void {
+    const found = this.#found.find((one) => one.service === service);
+    if (found !== undefined && service.state !== 'probing' && now >= found.probedMs + MIN_PROBE_MS) {
+      this.#probeOne(now, found);
+    }
+  }
+
   #probeOne(now: Millis, found: Found): void {
     found.probedMs = now;
     found.answeredMs = undefined;
@@ -308,7 +325,7 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
       if (service instanceof UpnpService || service.gateway !== from.ip) continue;
       if (own !== undefined && service.route.own !== own) continue;
       // A router that announces itself has come up.
-      if (own === undefined && service.state === 'absent') this.#probeOne(now, found);
+      if (own === undefined && service.state === 'absent') this.#probeAgain(now, service);
       service.handleDatagram(now, bytes);
       taken = true;
     }
@@ -341,8 +358,7 @@ export class PortMapperMachine implements Machine<MappingTransmit, PortMapperEve
       } else if (now >= mapping.renewMs) mapping.ask(now, service!);
       else if (now >= mapping.checkMs) mapping.check(now);
     } else if (now >= mapping.retryMs) {
-      mapping.retryMs = Infinity;
-      mapping.tried.clear();
+      mapping.retry(now);
       // Those that are due at once are one probe.
       if (this.#probedMs !== now) this.#probe(now);
     }

@@ -54,6 +54,8 @@ export class Mapping implements MappingJob {
   isDecided = false;
   /** Whether the router has forgotten it. */
   isLost = false;
+  /** Whether the last renewal was not answered. */
+  isUnanswered = false;
   grantedMs: Millis = -Infinity;
   expiresMs: Millis = Infinity;
   renewMs: Millis = Infinity;
@@ -70,6 +72,7 @@ export class Mapping implements MappingJob {
   #failedAt: string | undefined;
   #renewFailures = 0;
   #retries = 0;
+  #retriedMs: Millis = -Infinity;
 
   constructor(now: Millis, id: number, request: MappingRequest, nonce: Bytes) {
     this.id = id;
@@ -103,6 +106,7 @@ export class Mapping implements MappingJob {
     if (this.phase === 'waiting') this.phase = 'requesting';
     this.service = service;
     this.#askedMs = now;
+    this.isUnanswered = false;
     this.renewMs = this.retryMs = Infinity;
     service.request(now, this);
   }
@@ -126,7 +130,8 @@ export class Mapping implements MappingJob {
    * The router did not renew it. It may still be there: some firewalls say NO_RESOURCES to every renewal. It is asked for again with the
    * same nonce, and then as a new mapping.
    */
-  notRenewed(now: Millis, failure: MappingFailure): void {
+  notRenewed(now: Millis, failure: MappingFailure, isUnanswered: boolean): void {
+    this.isUnanswered = isUnanswered;
     const leftMs = this.expiresMs === Infinity ? CHECK_MS : this.expiresMs - now;
     this.renewMs = now + Math.max(leftMs / 2, MIN_RENEW_MS);
     if (failure === 'no_resources' && ++this.#renewFailures >= 2) this.nonce = nextNonce(this.nonce);
@@ -163,7 +168,7 @@ export class Mapping implements MappingJob {
     this.service?.cancel(this);
     this.service = this.grant = this.pinhole = undefined;
     this.phase = 'waiting';
-    this.isLost = false;
+    this.isLost = this.isUnanswered = false;
     this.#renewFailures = 0;
     this.expiresMs = this.renewMs = this.checkMs = this.retryMs = Infinity;
   }
@@ -186,6 +191,18 @@ export class Mapping implements MappingJob {
     this.#failure = failure;
     this.#detail = detail;
     this.#failedAt = gateway;
+  }
+
+  /** Routers are asked once more. */
+  retry(now: Millis): void {
+    this.retryMs = Infinity;
+    this.#retriedMs = now;
+    this.tried.clear();
+  }
+
+  /** A router that comes up may take what it or another one refused before. */
+  retrySoon(now: Millis): void {
+    if (this.retryMs !== Infinity) this.retryMs = Math.min(this.retryMs, Math.max(now, this.#retriedMs + MIN_RENEW_MS));
   }
 
   retryLater(now: Millis): void {

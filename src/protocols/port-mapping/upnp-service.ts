@@ -186,6 +186,12 @@ export class UpnpService implements MappingService {
     this.#device = device;
     this.#deviceIp = ip;
     this.#other = undefined;
+    // After a restart its control URLs may have another port.
+    const [first] = this.route.family === 4 ? device.connections : [device.firewall!];
+    for (const [id, { type }] of this.#services) {
+      const control = (device.connections.find((each) => each.type === type) ?? first!).control;
+      this.#services.set(id, { type, control });
+    }
     this.state = 'found';
     this.failure = undefined;
     this.#nextMs = Infinity;

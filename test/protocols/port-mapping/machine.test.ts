@@ -164,6 +164,22 @@ describe('the machine of port mapping', () => {
     assert.notEqual(machine.view(id)?.grant, undefined);
   });
 
+  it('looks for routers every 4 s at most, however often one announces itself', () => {
+    const machine = new PortMapperMachine();
+    machine.map(0, request, nonce());
+    machine.setRoutes(0, [route]);
+    for (let now = 0; now <= 3000; now += 50) machine.handleTimeout(now);
+    take(machine);
+    let sent = 0;
+    for (let now = 10_000; now < 22_000; now++) {
+      machine.handleAnnouncement(now, ROUTER, Uint8Array.of(0, 128, 0, 1, 0, 0, 0, 0));
+      // The forged word that there is no PCP ends its probe at once.
+      machine.handleTimeout(now);
+      sent += take(machine).sent.length;
+    }
+    assert.ok(sent > 0 && sent < 120, `${sent} datagrams in 12 s`);
+  });
+
   it('takes the address outside from announcements', () => {
     const { machine, id } = mapped();
     machine.handleAnnouncement(10_000, ROUTER, address(110, 9));
