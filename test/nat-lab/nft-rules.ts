@@ -1,7 +1,15 @@
 /** The rules by which the kernel is each kind of NAT, for UDP and TCP. The interfaces are called `wan` and `lan`. */
 
-/** The kinds of `shoal/testing` that need rules; `open` is a host without a NAT. */
-export type KernelNatKind = 'full' | 'address' | 'port' | 'sequential' | 'random' | 'udp-blocked' | '443-only';
+/** The kinds of `shoal/testing` that need rules; `open` is a host without a NAT. `random-64`: as `random`, with 64 ports. */
+export type KernelNatKind =
+  | 'full'
+  | 'address'
+  | 'port'
+  | 'sequential'
+  | 'random'
+  | 'random-64'
+  | 'udp-blocked'
+  | '443-only';
 
 const PROTOCOLS = ['udp', 'tcp'] as const;
 
@@ -31,6 +39,7 @@ const SEQUENTIAL_PORTS = 1000;
 /** How sources are translated. `sequential`: the next port for each connection. */
 function sourceRule(kind: KernelNatKind, outside: string): string {
   if (kind === 'random') return 'oifname "wan" masquerade fully-random';
+  if (kind === 'random-64') return 'oifname "wan" meta l4proto { tcp, udp } masquerade to :40000-40063 fully-random';
   if (kind === 'sequential') {
     const ports = Array.from({ length: SEQUENTIAL_PORTS }, (_, i) => `${i} : ${40_000 + i}`).join(', ');
     // A map, since the numbers of numgen are not in the byte order of ports.

@@ -197,17 +197,19 @@ async function wire(lab: Lab): Promise<void> {
   observing.kill();
 }
 
-/** Every kind with every kind, both directions: two hosts of each, and a helper that carries the offers. */
-async function punch(lab: Lab, protocol: 'udp' | 'tcp'): Promise<void> {
-  const kinds = ['open', ...KERNEL_KINDS];
-  for (const [i, kind] of KERNEL_KINDS.entries()) lab.nat(`${kind}-b`, kind, `203.0.113.${80 + i}/24`, 80 + i);
-  lab.publicHost('open-b', ['203.0.113.51/24'], OUTSIDE[0]);
+/** Each of the first hosts with each of the second ones; a helper carries the offers. */
+async function punch(
+  lab: Lab,
+  protocol: 'udp' | 'tcp',
+  first: readonly string[],
+  second: readonly string[],
+): Promise<void> {
   const observing = lab.node('internet', 'observers.ts', ...OUTSIDE);
   const { addresses } = await observing.next<{ readonly addresses: readonly string[] }>();
-  const names = [...kinds, ...kinds.map((kind) => `${kind}-b`)];
+  const names = [...first, ...second];
   // One port that every kind lets out.
   const at = `${OUTSIDE[1]}:443`;
-  const helper = lab.node('internet', 'punch-helper.ts', at, protocol, protocol === 'udp' ? '14000' : '6000', ...names);
+  const helper = lab.node('internet', 'punch-helper.ts', at, protocol, protocol === 'udp' ? '14000' : '4000', ...names);
   await helper.next();
   const peers = names.map((name) => lab.node(name, 'punch-peer.ts', name, at, ...addresses));
   for (;;) {
@@ -216,6 +218,23 @@ async function punch(lab: Lab, protocol: 'udp' | 'tcp'): Promise<void> {
     say({ name: 'punch', protocol, pair: said });
   }
   for (const one of [observing, ...peers]) one.kill();
+}
+
+/** Every kind with every kind, both directions: two hosts of each. */
+function punchMatrix(lab: Lab, protocol: 'udp' | 'tcp'): Promise<void> {
+  const kinds = ['open', ...KERNEL_KINDS];
+  for (const [i, kind] of KERNEL_KINDS.entries()) lab.nat(`${kind}-b`, kind, `203.0.113.${80 + i}/24`, 80 + i);
+  lab.publicHost('open-b', ['203.0.113.51/24'], OUTSIDE[0]);
+  const second = kinds.map((kind) => `${kind}-b`);
+  return punch(lab, protocol, kinds, second);
+}
+
+/** A NAT with few random ports, and one behind another, with NATs elsewhere. */
+function punchPlaces(lab: Lab): Promise<void> {
+  lab.nat('random-64', 'random-64', '203.0.113.90/24', 90);
+  lab.nat('far-port', 'port', '203.0.113.91/24', 91);
+  lab.nat('far-address', 'address', '203.0.113.92/24', 92);
+  return punch(lab, 'udp', ['random-64', 'double'], ['far-port', 'far-address']);
 }
 
 const GROUPS = {
@@ -227,8 +246,9 @@ const GROUPS = {
   ipv6,
   gateway,
   wire,
-  punchUdp: (lab: Lab) => punch(lab, 'udp'),
-  punchTcp: (lab: Lab) => punch(lab, 'tcp'),
+  punchUdp: (lab: Lab) => punchMatrix(lab, 'udp'),
+  punchTcp: (lab: Lab) => punchMatrix(lab, 'tcp'),
+  punchPlaces,
 } as const;
 type Group = keyof typeof GROUPS;
 
