@@ -186,6 +186,23 @@ describe('IPv6 pinholes', () => {
     });
   }
 
+  it('that a router has forgotten without a word are opened again within 10 minutes', async () => {
+    for (const options of [
+      { upnp: false, natPmp: false },
+      { pcp: false, natPmp: false },
+    ] as const) {
+      const { world, router, map, close } = await home({ ...options, oddities: { silentRestart: true } }, 'port', true);
+      await map(6000, 'udp', { family: 6 });
+      await map(6001, 'tcp', { family: 6 });
+      await world.advance(100_000);
+      await world.run(router.restart());
+      await world.advance(620_000);
+      assert.equal(router.mappings.size, 2);
+      await close();
+      assert.equal(router.mappings.size, 0);
+    }
+  });
+
   it('a router without a firewall to open says why', async () => {
     const { map, close } = await home({ ipv6: false }, 'port', true);
     const mapping = await map(6000, 'udp', { family: 6 });

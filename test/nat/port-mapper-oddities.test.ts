@@ -57,6 +57,20 @@ describe('oddities of UPnP', () => {
     });
   }
 
+  it('IGD 1 is not asked for what only IGD 2 knows', async () => {
+    const { router, map, close } = await home({ ...only, upnp: 1 });
+    await map();
+    assert.deepEqual(
+      router.log.filter((line) => line.startsWith('upnp')),
+      ['upnp description', 'upnp GetExternalIPAddress', 'upnp AddPortMapping'],
+    );
+    await close();
+    const second = await home(only);
+    await second.map();
+    assert.equal(second.router.log.at(-1), 'upnp AddAnyPortMapping');
+    await second.close();
+  });
+
   it('a low port outside that is refused becomes another one', async () => {
     const { map, close } = await home(only);
     const mapping = await map(5000, 'tcp', { externalPort: 443 });

@@ -107,6 +107,31 @@ describe('the machine of port mapping', () => {
     assert.equal(machine.handleDatagram(1, '10.0.0.2', ROUTER, address(1)), false, 'on another socket');
   });
 
+  it('believes an answer of PCP only with the nonce, the protocol and the port that were asked for', () => {
+    for (const [at, expected] of [
+      [undefined, 'pcp'],
+      [30, undefined],
+      [36, undefined],
+      [41, undefined],
+    ] as const) {
+      const machine = new PortMapperMachine(['pcp']);
+      const id = machine.map(0, request, nonce())!;
+      machine.setRoutes(0, [route]);
+      const announced = new Uint8Array(24);
+      announced.set([2, 128]);
+      machine.handleDatagram(1, OWN, ROUTER, announced);
+      machine.handleTimeout(250);
+      const asked = take(machine).sent.at(-1)!.bytes;
+      const answer = Uint8Array.from(asked);
+      answer[1] = 129;
+      answer.fill(0, 8, 24);
+      answer.set([11, 0, 0, 1], 56);
+      if (at !== undefined) answer[at]! ^= 1;
+      machine.handleDatagram(260, OWN, ROUTER, answer);
+      assert.equal(machine.view(id)?.via, expected, `byte ${at}`);
+    }
+  });
+
   it('takes answers to searches from its own networks only, and descriptions from who answers', () => {
     const machine = new PortMapperMachine(['upnp']);
     machine.setRoutes(0, [route]);
