@@ -29,7 +29,7 @@ export const MAX_PUNCH_ADDRS = 8;
 export const MAX_PUNCH_OFFER_BYTES: number = 4 + PUNCH_TOKEN_BYTES + 1 + 4 + 1 + MAX_PUNCH_ADDRS * 21;
 
 const MAGIC: Bytes = encodeText('spo1');
-const PORTS: readonly PunchPorts[] = ['unknown', 'steady', 'sequential', 'random'];
+export const PUNCH_PORTS: readonly PunchPorts[] = ['unknown', 'steady', 'sequential', 'random'];
 const HAS_NEXT = 0x80;
 const PORTS_AT = MAGIC.length + PUNCH_TOKEN_BYTES;
 
@@ -46,7 +46,7 @@ export function encodePunchOffer({ token, addrs, ports, next }: PunchOffer): Byt
   const head = new Uint8Array(PORTS_AT + 1 + (next === undefined ? 0 : 4) + 1);
   head.set(MAGIC);
   head.set(token, MAGIC.length);
-  head[PORTS_AT] = PORTS.indexOf(ports) | (next === undefined ? 0 : HAS_NEXT);
+  head[PORTS_AT] = PUNCH_PORTS.indexOf(ports) | (next === undefined ? 0 : HAS_NEXT);
   if (next !== undefined) {
     const view = new DataView(head.buffer);
     view.setUint16(PORTS_AT + 1, next.port);
@@ -66,7 +66,7 @@ export function decodePunchOffer(bytes: Uint8Array): PunchOffer | undefined {
   if (!equalBytes(bytes.subarray(0, MAGIC.length), MAGIC)) return undefined;
   const token = copyBytes(bytes.subarray(MAGIC.length, PORTS_AT));
   const flags = bytes[PORTS_AT]!;
-  const ports = PORTS[flags & ~HAS_NEXT];
+  const ports = PUNCH_PORTS[flags & ~HAS_NEXT];
   const hasNext = (flags & HAS_NEXT) !== 0;
   let at = PORTS_AT + 1 + (hasNext ? 4 : 0);
   const count = bytes[at++];

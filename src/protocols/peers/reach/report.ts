@@ -2,14 +2,13 @@
 
 import { type Bytes, decodeText, encodeText } from '../../../base/bytes.ts';
 import { printableText } from '../../../base/reason.ts';
+import { PUNCH_PORTS, type PunchPorts } from '../../punch/offer.ts';
 import { type ReachExplanation } from './explain.ts';
-
-/** How the NAT of a host gives out ports, as far as it knows: `unknown` before it has asked observers. */
-export type NatPorts = 'unknown' | 'steady' | 'sequential' | 'random';
 
 /** What a side knows of its own network. */
 export interface NetworkReport {
-  readonly ports: NatPorts;
+  /** How its NAT gives out ports: `unknown` before it has asked observers. */
+  readonly ports: PunchPorts;
   /** Whether a router forwards its ports. */
   readonly isMapped: boolean;
   /** Why not, as a sentence; `undefined` when it is, or nobody has asked the router. */
@@ -44,7 +43,6 @@ const MAX_ATTEMPTS = 32;
 const MAX_REFUSED = 16;
 const MAX_TEXT_CHARACTERS = 200;
 export const MAX_REPORT_BYTES = 32_768;
-const PORTS: readonly NatPorts[] = ['unknown', 'steady', 'sequential', 'random'];
 
 /** Encodes what this side knows of its attempts at the peer that asks. */
 export function encodeReport(network: NetworkReport, explanation: ReachExplanation | undefined): Bytes {
@@ -81,10 +79,10 @@ export function decodeReport(bytes: Bytes): ReachReport | undefined {
   const { network, attempts, refused } = fieldsOf(read);
   const { ports, isMapped, mapping, relays } = fieldsOf(network);
   if (!Array.isArray(attempts) || attempts.length > MAX_ATTEMPTS || !Array.isArray(refused)) return undefined;
-  if (refused.length > MAX_REFUSED || !PORTS.includes(ports as NatPorts) || typeof isMapped !== 'boolean')
+  if (refused.length > MAX_REFUSED || !PUNCH_PORTS.includes(ports as PunchPorts) || typeof isMapped !== 'boolean')
     return undefined;
   return {
-    network: { ports: ports as NatPorts, isMapped, mapping: optionalText(mapping), relays: numberOf(relays) },
+    network: { ports: ports as PunchPorts, isMapped, mapping: optionalText(mapping), relays: numberOf(relays) },
     attempts: attempts.map((each) => {
       const { transport, addr, kind, agoMs, tookMs, result, rule, detail } = fieldsOf(each);
       return {
