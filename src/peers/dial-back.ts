@@ -109,9 +109,9 @@ export class DialBack {
   }
 
   async #open(name: string): Promise<SecureSwarm<Addr>> {
-    const { realm, network, security, mask } = this.#options;
+    const { realm, network, tcpNetwork, security, mask } = this.#options;
     const shared = { privateKey: generateKey({ random: (length) => realm.random(length) }), realm, network };
-    if (name === 'tcp') return openTcpSwarm({ ...shared, security, mask, accept: onlyDialled });
+    if (name === 'tcp') return openTcpSwarm({ ...shared, network: tcpNetwork, security, mask, accept: onlyDialled });
     const udp = await openUdpSwarm({ realm, network });
     try {
       await loadQuicEngine();

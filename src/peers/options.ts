@@ -23,6 +23,7 @@ import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
 import { type PortMapper } from '../nat/port-mapping.ts';
+import { type TurnSwarmOptions } from '../nat/turn.ts';
 import { type RelayServiceOptions } from '../nat/relay-service.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
@@ -43,6 +44,7 @@ import {
   type BanPolicyOptions,
 } from './attack-signals.ts';
 import { type ListsData, PeerLists } from './lists.ts';
+import { throughProxy } from '../net/through-proxy.ts';
 import { Observers } from './observers.ts';
 import { type TransportOptions } from './transport.ts';
 
@@ -118,6 +120,16 @@ export interface PeersOptions extends PendingLimits {
    * connected peers that relay; `false`: none. @default true
    */
   readonly relays?: boolean | readonly string[] | undefined;
+  /**
+   * TURN servers (RFC 8656) at which this node has a relayed address: another kind of relay, for peers that use the same servers.
+   * @default none
+   */
+  readonly turn?: readonly TurnServer[] | undefined;
+  /**
+   * An HTTP proxy through which TCP connections go (CONNECT), `http://[user:password@]host:port`; the own networks are dialled directly. A
+   * relay on port 443 is reached through it where nothing else leaves. @default none
+   */
+  readonly proxy?: string | undefined;
   /** Whether this node relays for others, and within which budgets. @default false */
   readonly serveRelay?: boolean | PeersRelayOptions | undefined;
   /** Whether this node brings peers of its together that want to punch: it passes on one small message and its answer. @default whether it relays */
@@ -182,6 +194,12 @@ export interface PeersOptions extends PendingLimits {
 /** How a node relays for others. */
 export type PeersRelayOptions = Omit<RelayServiceOptions<PeerAddr>, 'socketAddressOf'>;
 
+/** A TURN server, and how this node authenticates there. */
+export type TurnServer = Omit<
+  TurnSwarmOptions,
+  'network' | 'realm' | 'signal' | 'maxPendingMessages' | 'maxPendingBytes'
+>;
+
 /** A relay of the options. */
 export interface OwnRelay {
   readonly id: PeerId;
@@ -204,6 +222,10 @@ export interface ResolvedOptions {
   readonly policy: ReachPolicy;
   readonly relays: boolean | readonly OwnRelay[];
   readonly serveRelay: PeersRelayOptions | undefined;
+  readonly turn: readonly TurnServer[];
+  /** What TCP dials with. */
+  readonly tcpNetwork: Network;
+  readonly isProxied: boolean;
   readonly coordinate: boolean;
   readonly punch: boolean;
   readonly observers: Observers;
@@ -267,6 +289,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   assertSwitch(options.dialBack, 'dialBack');
   assertSwitch(options.coordinate, 'coordinate');
   assertSwitch(options.punch, 'punch');
+  if (options.turn !== undefined) assertList(options.turn, 'turn', '{ server, username, credential }');
   if (options.observers !== undefined) assertList(options.observers, 'observers', `'ip:port'`);
   for (const name of ['exchange', 'lan', 'banPolicy', 'relays', 'serveRelay', 'portMapping'] as const)
     assertSwitch(options[name], name, true);
@@ -307,6 +330,9 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     relays: typeof options.relays === 'object' ? options.relays.map(ownRelay) : (options.relays ?? true),
     serveRelay:
       typeof options.serveRelay === 'object' ? options.serveRelay : options.serveRelay === true ? {} : undefined,
+    turn: options.turn ?? [],
+    tcpNetwork: options.proxy === undefined ? network : throughProxy(network, options.proxy, { realm }),
+    isProxied: options.proxy !== undefined,
     coordinate: options.coordinate ?? (options.serveRelay ?? false) !== false,
     punch: options.punch ?? true,
     observers: new Observers(

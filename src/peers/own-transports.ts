@@ -115,13 +115,15 @@ async function openTcp(
   const { realm, security, mask, punch } = options;
   // What would show that this is shoal is left out behind a mask.
   const isPlain = mask === undefined;
-  const observing = isPlain ? observingListeners({ network: options.network, realm }) : options.network;
+  const observing = isPlain ? observingListeners({ network: options.tcpNetwork, realm }) : options.tcpNetwork;
   const network = punchedTcp({ network: observing, realm });
   const swarm = await openTcpSwarm({ ...transportOptions(options), realm, network, security, mask, bind, signal });
   const observers = (): readonly SocketAddress[] => options.observers.list('tcp');
   const puncher =
-    punch && isPlain ? adopting(tcpPuncher({ network: options.network, realm, observers }), network) : undefined;
-  const probe = (addr: Addr): Promise<boolean> => probeTcp(network, socketOf(addr), realm);
+    punch && isPlain && !options.isProxied
+      ? adopting(tcpPuncher({ network: options.network, realm, observers }), network)
+      : undefined;
+  const probe = (addr: Addr): Promise<boolean> => probeTcp(options.tcpNetwork, socketOf(addr), realm);
   return { name: 'tcp', swarm, isReliable: true, isOwn: true, probe, puncher };
 }
 

@@ -63,6 +63,8 @@ export interface Detours {
   punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr>;
   /** Relays that may lead to a peer, as addresses of the transport `relay`. */
   relaysTo(id: PeerId): readonly string[];
+  /** Whether this node has a place at a peer, or wants one. */
+  isRelay(id: PeerId): boolean;
   /** Whether the relay of an address is of this node's own list. */
   isOwnRelay(addr: Addr): boolean;
   /** Own addresses at relays. */
@@ -127,7 +129,8 @@ export class Reaching {
 
   /** Which paths to a peer may be used. */
   policyOf(id: PeerId): ReachPolicy {
-    return this.#policies.get(id) ?? this.#options.policy;
+    // A relay is reached directly, whatever leads to others.
+    return this.#policies.get(id) ?? (this.detours?.isRelay(id) === true ? 'any' : this.#options.policy);
   }
 
   setPolicy(id: PeerId, policy: ReachPolicy): void {

@@ -118,6 +118,11 @@ export class Relaying {
     return this.service?.peers.some((peer) => peer.id === id) === true;
   }
 
+  /** Whether this node has a place at a peer, or wants one. */
+  wants(id: PeerId): boolean {
+    return this.#wanted.has(id);
+  }
+
   isOwn(addr: Addr): boolean {
     const relay = relayOf(addr) as PeerAddr | undefined;
     return relay !== undefined && this.#own.has(relay.id);

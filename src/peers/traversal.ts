@@ -153,6 +153,10 @@ export class Traversal implements Detours {
     return this.relaying.addrsFor(id);
   }
 
+  isRelay(id: PeerId): boolean {
+    return this.relaying.wants(id);
+  }
+
   isOwnRelay(addr: Addr): boolean {
     return this.relaying.isOwn(addr);
   }
