@@ -223,10 +223,7 @@ export class LiveSession implements PeerSession {
 
   addPath(path: LivePath): void {
     this.paths.set(path.id, path);
-    const { transport, addr } = path;
-    const rank = this.#owner.rankOf(path);
-    const { isReliable } = transport;
-    this.machine.addPath(this.#nowMs(), path.id, { rank, isReliable, mtu: transport.mtu(addr) });
+    this.machine.addPath(this.#nowMs(), path.id, path.transport.pathOptions(path, this.#owner.rankOf(path)));
     this.poll();
   }
 

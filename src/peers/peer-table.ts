@@ -4,7 +4,9 @@ import { SourceShares } from '../base/source-shares.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { KnownPeers } from '../sessions/known-peers.ts';
+import { type LivePath } from './live-session.ts';
 import { RemotePeer } from './remote-peer.ts';
+import { type Transport } from './transport.ts';
 
 /** The part of the peers that one network may be, of those that dialled this node. */
 const SOURCE_SHARE = 1 / 4;
@@ -24,6 +26,16 @@ export class PeerTable {
 
   get size(): number {
     return this.#peers.size;
+  }
+
+  /** The paths on a transport. */
+  pathsOn(transport: Transport): readonly LivePath[] {
+    return [...this.values()].flatMap(({ paths }) => paths.get(transport) ?? []);
+  }
+
+  /** Peers whose session is kept, or has something under way. */
+  get inUse(): readonly PeerId[] {
+    return [...this.values()].filter(({ isInUse }) => isInUse).map(({ id }) => id);
   }
 
   values(): Iterable<RemotePeer> {

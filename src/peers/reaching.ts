@@ -63,6 +63,8 @@ export interface Detours {
   punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr>;
   /** Relays that may lead to a peer, as addresses of the transport `relay`. */
   relaysTo(id: PeerId): readonly string[];
+  /** Resolves once the relay of an address can be sent to, or with the signal. Never rejects. */
+  relayReady(addr: Addr, signal: AbortSignal): Promise<void>;
   /** Whether this node has a place at a peer, or wants one. */
   isRelay(id: PeerId): boolean;
   /** Whether the relay of an address is of this node's own list. */
@@ -102,8 +104,8 @@ export class Reaching {
   readonly #probing = new Set<number>();
   /** Addresses whose NATs were opened from both sides. Bounded by MAX_PUNCHED. */
   readonly #punched = new Set<string>();
-  /** Punches that run, by attempt. Bounded by the machine. */
-  readonly #punches = new Map<number, AbortController>();
+  /** Attempts that do not dial yet: they punch, or wait for a relay. Bounded by the machine. */
+  readonly #preparing = new Map<number, AbortController>();
   /** Ends the queries of sources that run. */
   readonly #abort = new AbortController();
 
@@ -215,7 +217,15 @@ export class Reaching {
     this.#poll();
   }
 
-  wake(): void {
+  /** The path to a peer may be dead. */
+  doubt(id: PeerId): void {
+    this.#machine.doubt(this.#nowMs(), id);
+    this.#poll();
+  }
+
+  /** The host slept, or its network has changed. @param inUse - peers with a session that is in use */
+  wake(inUse: readonly PeerId[]): void {
+    for (const id of inUse) this.#machine.doubt(this.#nowMs(), id);
     this.#machine.wake(this.#nowMs());
     this.#poll();
   }
@@ -344,9 +354,9 @@ export class Reaching {
   #act(action: ReachAction): void {
     if (action.type === 'search') void this.#search(action.id);
     else if (action.type === 'abandon') {
-      const punch = this.#punches.get(action.attempt);
+      const punch = this.#preparing.get(action.attempt);
       punch?.abort(new P2PError('closed', 'local', 'The punch was given up'));
-      if (this.#probing.delete(action.attempt) || this.#punches.delete(action.attempt))
+      if (this.#probing.delete(action.attempt) || this.#preparing.delete(action.attempt))
         this.outcome(action.attempt, { type: 'failed', reason: 'abandoned' });
       else this.#hooks.abandon(action.attempt);
     } else {
@@ -376,18 +386,25 @@ export class Reaching {
         return;
       }
     }
+    if (transport.name === RELAY_TRANSPORT && this.detours !== undefined) {
+      // What is sent to a relay that is not connected is lost, and comes again after a second at the earliest.
+      const abort = new AbortController();
+      this.#preparing.set(attempt, abort);
+      await this.detours.relayReady(addr, abort.signal);
+      if (!this.#preparing.delete(attempt) || this.#abort.signal.aborted) return;
+    }
     this.#hooks.dial(attempt, id, transport, addr);
   }
 
   async #punch({ attempt, id }: Extract<ReachAction, { type: 'dial' }>, transport: Transport): Promise<void> {
     const abort = new AbortController();
-    this.#punches.set(attempt, abort);
+    this.#preparing.set(attempt, abort);
     try {
       const addr = await this.detours!.punch(id, transport, abort.signal);
-      if (this.#punches.delete(attempt)) this.#hooks.dial(attempt, id, transport, addr);
+      if (this.#preparing.delete(attempt)) this.#hooks.dial(attempt, id, transport, addr);
     } catch (error) {
       const detail = error instanceof Error ? error.message : undefined;
-      if (this.#punches.delete(attempt))
+      if (this.#preparing.delete(attempt))
         this.outcome(attempt, { type: 'failed', reason: punchFailureOf(error), detail });
     }
   }

@@ -98,6 +98,11 @@ export class RemotePeer {
     return this.keptBy.size > 0;
   }
 
+  /** Whether its session is kept, or has something under way. */
+  get isInUse(): boolean {
+    return this.session !== undefined && (this.isMaintained || !this.session.machine.isQuiet);
+  }
+
   /** Whether something keeps it: a session, a call, a wish. */
   get isUsed(): boolean {
     return this.session !== undefined || this.waiters.size > 0 || this.isMaintained;

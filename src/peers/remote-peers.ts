@@ -149,8 +149,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   }
 
   get state(): Readonly<Record<string, number>> {
-    const [attempts, heldBytes] = [this.#handshakes.size, this.#memory.held];
-    return { peers: this.#peers.size, sessions: this.#inUse.size, attempts, heldBytes };
+    const { size: attempts } = this.#handshakes;
+    return { peers: this.#peers.size, sessions: this.#inUse.size, attempts, heldBytes: this.#memory.held };
   }
 
   unpark(): void {
@@ -188,6 +188,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     const known = this.#peers.get(dst.id);
     if (known?.session?.hasOpened === true) {
       use(known.session);
+      if (known.session.machine.paths.current?.isInDoubt === true) this.reaching.doubt(dst.id);
       this.#seek(known);
       return () => {};
     }
@@ -235,7 +236,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   /** The host slept, or its network has changed. */
   wake(): void {
     for (const { session } of this.#peers.values()) session?.wake();
-    this.reaching.wake();
+    this.reaching.wake(this.#peers.inUse);
   }
 
   // From the transports.
@@ -268,8 +269,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#trace('transport_failed', undefined, transport.name, cause);
     const text = cause instanceof Error ? cause.message : 'it has ended';
     this.#above.changed({ type: 'fault', source: transport.name, text });
-    const paths = [...this.#peers.values()].map(({ paths }) => paths.get(transport));
-    for (const path of paths) if (path !== undefined) this.#removePath(path, 'the transport failed');
+    for (const path of this.#peers.pathsOn(transport)) this.#removePath(path, 'the transport failed');
   }
 
   /** A path has carried hello and welcome. */

@@ -1,6 +1,8 @@
 /** A swarm below the connection manager, and the paths on it. */
 
 import { type Addr, ipOf, isLoopback, peerIdOf } from '../core/addr.ts';
+import { type Side } from '../core/accept.ts';
+import { type PathOptions } from '../protocols/peers/path.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { type Message } from '../core/message.ts';
 import { type PeerId } from '../core/peer-id.ts';
@@ -125,6 +127,11 @@ export class Transport {
     const all = this.swarm.localAddrs();
     const outside = all.filter((addr) => !isLoopback(addr));
     return (outside.length > 0 ? outside : all).map(({ text }) => `${this.name}://${text}`);
+  }
+
+  /** What a session needs to know of a path. @param side - what the peer is */
+  pathOptions({ addr, side }: { readonly addr: Addr; readonly side: Side }, rank: number): PathOptions {
+    return { rank, isReliable: this.isReliable, mtu: this.mtu(addr), isPeers: side === 'initiator' };
   }
 
   mtu(addr: Addr): number {

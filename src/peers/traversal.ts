@@ -6,6 +6,7 @@ import { type CallOptions } from '../core/swarm.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { contacts } from '../discovery/contacts.ts';
 import { openPortMapper } from '../nat/port-mapper.ts';
+import { relayOf } from '../nat/relay-address.ts';
 import { type PortMapper } from '../nat/port-mapping.ts';
 import { addressScope } from '../net/address-scope.ts';
 import { ABILITY, SERVICE } from '../protocols/peers/constants.ts';
@@ -20,6 +21,9 @@ import {
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { ObservedAddresses } from '../protocols/reachability/observed-addresses.ts';
 import { quic } from '../swarms/quic/index.ts';
+import { RESOLVED } from '../runtime/promises.ts';
+import { type PeerAddr } from './address.ts';
+import { soon } from './after-first-calls.ts';
 import { type PeerChange } from './changes.ts';
 import { type LivePath } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
@@ -32,6 +36,10 @@ import { type RemotePeers } from './remote-peers.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
 import { type OpenedTransport, type Transport } from './transport.ts';
 
+/** How often an attempt looks whether what it needs is there. */
+const LOOK_MS = 20;
+/** How long a punch waits for somebody who observes. */
+const OBSERVERS_MS = 1000;
 /** How long an address in an offer is good. */
 const DIRECT_MS = 60_000;
 const NAMED = /^[a-z][a-z0-9-]*:\/\/[^@]+@(.+)$/;
@@ -145,12 +153,29 @@ export class Traversal implements Detours {
     return decodeReport(answer);
   }
 
-  punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr> {
+  async punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr> {
+    const { observers } = this.#options;
+    // After a change of the uplink the peers that observe are dialled again at the same time.
+    const isTcp = transport.name === 'tcp';
+    await this.#until(() => observers.list(isTcp ? 'tcp' : 'quic').length > 0, OBSERVERS_MS, signal);
+    signal.throwIfAborted();
     return this.#punching.punch(id, transport, signal);
   }
 
   relaysTo(id: PeerId): readonly string[] {
     return this.relaying.addrsFor(id);
+  }
+
+  relayReady(addr: Addr, signal: AbortSignal): Promise<void> {
+    const relay = relayOf(addr) as PeerAddr | undefined;
+    if (relay === undefined || this.#isOpen(relay.id)) return RESOLVED;
+    // Somebody has to want it.
+    const stop = this.#peers.withSession(
+      relay,
+      () => undefined,
+      () => undefined,
+    );
+    return this.#until(() => this.#isOpen(relay.id), Infinity, signal).finally(stop);
   }
 
   isRelay(id: PeerId): boolean {
@@ -188,6 +213,24 @@ export class Traversal implements Detours {
       if ((abilities & ability) !== 0 && this.#directPath(id) !== undefined) able.push(id);
     }
     return able;
+  }
+
+  /** Looks again and again whether something is so. Never rejects. */
+  #until(isSo: () => boolean, maxMs: number, signal: AbortSignal): Promise<void> {
+    const { realm } = this.#options;
+    const untilMs = realm.nowMs() + maxMs;
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (signal.aborted || isSo() || realm.nowMs() >= untilMs) resolve();
+        else soon(realm, LOOK_MS, look);
+      };
+      look();
+    });
+  }
+
+  /** Whether a peer can be sent to now. */
+  #isOpen(id: PeerId): boolean {
+    return this.#peers.openSession(id)?.machine.paths.current?.isInDoubt === false;
   }
 
   #directPath(id: PeerId): LivePath | undefined {

@@ -144,7 +144,7 @@ describe('peers behind NATs: policies', () => {
     ['relayed', 'relay'],
     ['direct', 'punch'],
   ] as const) {
-    it(`${policy}`, async () => {
+    it(policy, async () => {
       const meeting = await meet('port', 'port');
       meeting.alice.setPolicy(meeting.bob.id, policy);
       const { path, text } = await outcomeOf(meeting, 10_000);

@@ -62,7 +62,10 @@ export class PathSet {
   add(now: Millis, id: number, options: PathOptions): void {
     if (this.#paths.has(id)) return;
     const path = new Path(id, options, now);
+    if (options.isPeers === true) this.hurry(now);
     this.#paths.set(id, path);
+    // It has to show what it is worth before it is closed as a spare one.
+    this.#chosenMs = now;
     this.#choose(now, 'a path was found');
     // Its round trip is not known yet.
     this.#owner.transmit(id, encodePing('ping', this.#tag, path.ping(now)));
@@ -117,8 +120,9 @@ export class PathSet {
     const path = this.#paths.get(id);
     if (path === undefined) return;
     const { isConfirmed } = path;
+    const { isInDoubt } = path;
     path.heard(now);
-    if (!isConfirmed) this.#choose(now, 'a path was found');
+    if (!isConfirmed || isInDoubt) this.#choose(now, 'a path was found');
   }
 
   hurry(now: Millis): void {
@@ -152,7 +156,8 @@ export class PathSet {
     }
     if (this.#chooses && this.#paths.size > 1 && now >= this.#spareMs) {
       for (const path of this.#paths.values()) {
-        if (path !== this.#current && path.unacknowledged === 0) this.#owner.event({ type: 'spare', path: path.id });
+        const isSpare = path !== this.#current && path.unacknowledged === 0 && this.#current?.isInDoubt === false;
+        if (isSpare) this.#owner.event({ type: 'spare', path: path.id });
       }
       this.#chosenMs = now;
     }
@@ -176,7 +181,7 @@ export class PathSet {
 
   #choose(now: Millis, reason: string): void {
     let best = this.#selected;
-    if (best === undefined) {
+    if (best === undefined || best.isInDoubt) {
       best = this.#current;
       for (const path of this.#paths.values()) if (best === undefined || path.isBetterThan(best)) best = path;
     }

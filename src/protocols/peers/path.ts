@@ -27,6 +27,8 @@ export interface PathOptions {
   readonly mtu: number;
   /** Whether the transport delivers what it took, or reports that it could not. */
   readonly isReliable: boolean;
+  /** Whether the peer has opened it: it may have lost the others, which are asked at once. @default false */
+  readonly isPeers?: boolean | undefined;
 }
 
 /** Ranks of one class. */
@@ -100,6 +102,7 @@ export class Path {
   /** Whether it takes the place of the path in use. */
   isBetterThan(used: Path): boolean {
     if (!this.isConfirmed && used.rank !== Infinity) return false;
+    if (this.isInDoubt !== used.isInDoubt) return used.isInDoubt;
     const [own, others] = [Math.floor(this.rank / RANK_CLASS), Math.floor(used.rank / RANK_CLASS)];
     if (own !== others || this.rank === Infinity) return this.rank < used.rank;
     if (this.rank < used.rank) return !used.isFasterThan(this);

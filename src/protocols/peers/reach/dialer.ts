@@ -75,7 +75,7 @@ export class Dialer {
 
   /** Whether a candidate is still to be dialled in this round. */
   isPending(now: Millis, entry: Entry, known: Known): boolean {
-    if (known.attempt !== undefined || !improves(known.candidate.kind, entry.path)) return false;
+    if (known.attempt !== undefined || !improves(known.candidate.kind, entry.firmPath)) return false;
     if (known.round === entry.round && !known.again) return false;
     return this.why(now, entry, known) === undefined;
   }

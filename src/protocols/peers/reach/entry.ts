@@ -3,8 +3,15 @@
 import { type Millis } from '../../../base/machine.ts';
 import { type PeerId } from '../../../core/peer-id.ts';
 import { CandidateTable, type Known } from './candidates.ts';
-import { ReachHistory } from './history.ts';
-import { type AttemptRecord, type ReachKind, type ReachPath, type ReachPolicy, type ReachRule } from './types.ts';
+import { boundedDetail, ReachHistory } from './history.ts';
+import {
+  type AttemptRecord,
+  type AttemptResult,
+  type ReachKind,
+  type ReachPath,
+  type ReachPolicy,
+  type ReachRule,
+} from './types.ts';
 
 /** A running attempt. */
 export interface Attempt {
@@ -44,6 +51,8 @@ export class Entry {
   wants = 0;
   maintained: { readonly firstPauseMs: number; readonly maxPauseMs: number } | undefined;
   path: ReachPath | undefined;
+  /** The uplink has changed, and the path may be dead: another one is sought beside it. */
+  isInDoubt = false;
   pathSinceMs: Millis = 0;
   lastLoss: { readonly atMs: Millis; readonly reason: string } | undefined;
   /** Rounds are numbered: a candidate is dialled once in each. */
@@ -76,7 +85,12 @@ export class Entry {
 
   /** Whether somebody needs a path, or a better one than by a relay. */
   get isWanted(): boolean {
-    return this.wants > 0 || this.maintained !== undefined || this.path?.kind === 'relay';
+    return this.wants > 0 || this.maintained !== undefined || this.path?.kind === 'relay' || this.isInDoubt;
+  }
+
+  /** The path, unless it is in doubt. */
+  get firmPath(): ReachPath | undefined {
+    return this.isInDoubt ? undefined : this.path;
   }
 
   /** Whether it may be forgotten. */
@@ -115,4 +129,16 @@ export function excludedBy(policy: ReachPolicy, kind: ReachKind, isOwnRelay: boo
     relayed: kind === 'relay',
   };
   return allowed[policy] ? undefined : `the policy for this peer is ${policy}`;
+}
+
+/** What is remembered of an attempt that has ended. */
+export function recordOf(now: Millis, attempt: Attempt, result: AttemptResult): AttemptRecord {
+  const { known, startMs, abandoned } = attempt;
+  const { transport, addr, kind, source } = known.candidate;
+  const failed = result.type === 'failed' ? result : undefined;
+  // An attempt that ran out of time met silence, whatever the transport calls its end.
+  const reason = abandoned === 'timeout' && failed?.reason === 'abandoned' ? 'silent' : failed?.reason;
+  const rule: ReachRule = failed?.reason === 'abandoned' ? (abandoned ?? 'outcome') : 'outcome';
+  const detail = boundedDetail(failed?.detail);
+  return { transport, addr, kind, source, startMs, endMs: now, result: reason ?? 'open', rule, detail };
 }

@@ -15,7 +15,7 @@ import { SourceShares } from '../../../base/source-shares.ts';
 import { type PeerId } from '../../../core/peer-id.ts';
 import { Dialer, type Verdict } from './dialer.ts';
 import { DueQueue } from './due-queue.ts';
-import { type Attempt, Entry, improves } from './entry.ts';
+import { type Attempt, Entry, improves, recordOf } from './entry.ts';
 import { explanationOf, type ReachExplanation } from './explain.ts';
 import { boundedDetail } from './history.ts';
 import {
@@ -28,7 +28,6 @@ import {
   type ReachOptions,
   type ReachPath,
   type ReachPolicy,
-  type ReachRule,
   type UnreachableReason,
 } from './types.ts';
 
@@ -234,7 +233,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
       known.failures = 0;
       known.again = false;
       known.candidate = { ...known.candidate, trust: 'reached' };
-      if (improves(kind, entry.path)) this.#use(entry, { transport, addr, kind, side: 'responder' });
+      if (improves(kind, entry.firmPath)) this.#use(entry, { transport, addr, kind, side: 'responder' });
     } else {
       const { reason } = result;
       const wasCutShort = reason === 'abandoned' && attempt.abandoned === 'made_room';
@@ -274,6 +273,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     if (entry?.path === undefined) return;
     const isStable = now - entry.pathSinceMs >= STABLE_MS;
     entry.path = undefined;
+    entry.isInDoubt = false;
     entry.lastLoss = { atMs: now, reason: boundedDetail(reason)! };
     entry.flaps = isStable ? 0 : entry.flaps + 1;
     if (!entry.isWanted) {
@@ -284,6 +284,18 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     entry.isSeeking = false;
     const pauseMs = entry.flaps <= 1 ? 0 : this.#pauseMs(entry, entry.flaps - 1);
     entry.nextRoundMs = now + (entry.wants > 0 ? Math.min(pauseMs, MAX_WAITED_PAUSE_MS) : pauseMs);
+    this.#advance(entry);
+  }
+
+  /** The path to a peer may be dead, because the uplink of this host has changed: others are tried at once, beside it. */
+  doubt(now: Millis, id: PeerId): void {
+    this.#now = now;
+    const entry = this.#entries.get(id);
+    if (entry?.path === undefined || entry.isInDoubt) return;
+    entry.isInDoubt = true;
+    this.#used(entry);
+    for (const known of entry.candidates.values()) known.pausedUntilMs = -Infinity;
+    this.#startRound(entry);
     this.#advance(entry);
   }
 
@@ -408,7 +420,9 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     for (const attempt of entry.attempts) this.#dialer.abandon(attempt, 'deadline');
     if (!entry.isFull) return; // It tried what came late; the pause before the next round is as it was.
     if (entry.path !== undefined) {
-      entry.nextRoundMs = this.#now + this.#jittered(IMPROVE_MS);
+      entry.isInDoubt = false;
+      if (entry.path.kind !== 'relay') this.#rest(entry);
+      else entry.nextRoundMs = this.#now + this.#jittered(IMPROVE_MS);
       return;
     }
     entry.failures++;
@@ -419,6 +433,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
   /** A path is open, and is the one in use. */
   #use(entry: Entry, path: ReachPath): void {
     const wasConnected = entry.path !== undefined;
+    entry.isInDoubt = false;
     entry.path = path;
     entry.failures = 0;
     if (!wasConnected) {
@@ -435,23 +450,8 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
   }
 
   #record(attempt: Attempt, result: AttemptResult): void {
-    const { entry, known, startMs, abandoned } = attempt;
-    const { transport, addr, kind, source } = known.candidate;
-    const failed = result.type === 'failed' ? result : undefined;
-    // An attempt that ran out of time met silence, whatever the transport calls its end.
-    const reason = abandoned === 'timeout' && failed?.reason === 'abandoned' ? 'silent' : failed?.reason;
-    const rule: ReachRule = failed?.reason === 'abandoned' ? (abandoned ?? 'outcome') : 'outcome';
-    const record = {
-      transport,
-      addr,
-      kind,
-      source,
-      startMs,
-      endMs: this.#now,
-      result: reason ?? ('open' as const),
-      rule,
-      detail: boundedDetail(failed?.detail),
-    };
+    const { entry, known } = attempt;
+    const record = recordOf(this.#now, attempt, result);
     known.last = record;
     entry.note(record);
     this.#out.event({ type: 'tried', id: entry.id, ...record });
