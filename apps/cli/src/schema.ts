@@ -36,7 +36,7 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   tell: { commands: ['listen'], fields: message },
   ask: { commands: ['listen'], fields: message },
   closed: {
-    commands: ['listen', 'send', 'pipe', 'nat', 'peers'],
+    commands: ['listen', 'send', 'pipe', 'nat', 'peers', 'relay'],
     fields: {
       received: 'number?',
       answered: 'number?',
@@ -165,10 +165,28 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   peer_fault: { commands: ['peers'], fields: { source: 'string', text: 'string' } },
   peer_key_elsewhere: { commands: ['peers'], fields: { id: 'string?' } },
   peer_clock_differs: { commands: ['peers'], fields: { id: 'string', differenceMs: 'number' } },
+  peer_relay: { commands: ['peers'], fields: { relay: 'string', state: 'string', reason: 'string?' } },
+  peer_addrs: { commands: ['peers'], fields: { addrs: 'array' } },
   peer_lists: { commands: ['peers'], fields: { change: 'object' } },
   explained: {
     commands: ['explain'],
-    fields: { id: 'string', state: 'string', path: 'object?', attempts: 'array?', help: 'array?' },
+    fields: { id: 'string', remote: 'object?', state: 'string', path: 'object?', attempts: 'array?', help: 'array?' },
+  },
+  relaying: {
+    commands: ['relay'],
+    fields: {
+      id: 'string',
+      addrs: 'array',
+      relays: 'array',
+      maxPeers: 'number',
+      bytesPerSecond: 'number',
+      totalBytesPerSecond: 'number',
+      maxMinutes: 'number',
+    },
+  },
+  relayed: {
+    commands: ['relay'],
+    fields: { peers: 'array', guests: 'number', passedOn: 'number', passedBytes: 'number', drops: 'object' },
   },
   observing: { commands: ['nat'], fields: { addrs: 'array' } },
   join: { commands: ['demo'], fields: { addr: 'string', command: 'string' } },
