@@ -5,7 +5,6 @@ import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { type PeersOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { openOwn } from './own-transports.ts';
-import { loadQuicEngine } from '../swarms/quic/index.ts';
 import { Signals } from './signals.ts';
 import { closeSources, type OpenSource, openSources, sourcesOf } from './sources.ts';
 import { type Peers } from './peers.ts';
@@ -61,7 +60,6 @@ async function open(options: PeersOptions, resolved: ResolvedOptions): Promise<P
       else peers.fault(source, text);
     };
     sources = await openSources(options, resolved, { ownAddrs, fault });
-    if (resolved.relays !== false) await loadQuicEngine();
     options.signal?.throwIfAborted();
   } catch (error) {
     await Promise.all([...opened.map(({ swarm }) => swarm.close()), closeSources(sources)]);

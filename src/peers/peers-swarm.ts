@@ -37,7 +37,6 @@ import { RemotePeers } from './remote-peers.ts';
 import { type ServiceHost } from './service-channel.ts';
 import { type PeerStream } from './session-streams.ts';
 import { Traversal } from './traversal.ts';
-import { TurnRelays } from './turn-relays.ts';
 import { Transport, type OpenedTransport } from './transport.ts';
 
 /** How often the clock is looked at for a sleep of the host. */
@@ -69,7 +68,6 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   /** Faults for the first loop: those of the opening come before the program has this object. Bounded by MAX_EARLY_FAULTS. */
   #earlyFaults: PeerChange[] | undefined = [];
   readonly #traversal: Traversal;
-  #turn: TurnRelays | undefined;
   readonly #watching: Disposable;
   #tick: Timer;
   #onStream: ((stream: PeerStream) => void | Promise<void>) | undefined;
@@ -145,12 +143,10 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   /** Begins from the sources. @param openAgain - opens own transports on another port */
   start(options: PeersOptions, openAgain: () => Promise<readonly OpenedTransport[]>): void {
-    if (this.#options.relays !== false) this.#join(this.#traversal.openRelayed());
-    this.#turn = new TurnRelays(this.#options, {
-      opened: (transport) => this.#join(transport),
-      failed: (server, text) => this.fault(`turn ${server}`, text),
-    });
-    this.#traversal.mapPorts(this.#peers.reaching.transports);
+    this.#traversal.start(
+      (transport) => this.#join(transport),
+      (source, text) => this.fault(source, text),
+    );
     this.#armMove(openAgain);
     if (this.#sources.length === 0 || options.minPeers === 0) return;
     const hooks = {
@@ -375,6 +371,10 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   /** One more transport; one of the same name has ended. */
   #join(opened: OpenedTransport): void {
+    if (this.#isFinished) {
+      void opened.swarm.close();
+      return;
+    }
     const transport = this.#makeTransport(opened);
     this.#transports = [...this.#transports.filter(({ name }) => name !== opened.name), transport];
     this.#peers.reaching.transports = this.#transports.filter(({ isRetired }) => !isRetired);
@@ -437,7 +437,6 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#isFinished = true;
     this.#tick.cancel();
     this.#moving?.cancel();
-    this.#turn?.close();
     this.#watching[Symbol.dispose]();
     this.#pending.close();
     this.#run?.[Symbol.dispose]();

@@ -20,7 +20,7 @@ import {
 } from '../protocols/peers/reach/report.ts';
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { ObservedAddresses } from '../protocols/reachability/observed-addresses.ts';
-import { quic } from '../swarms/quic/index.ts';
+import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import { type PeerAddr } from './address.ts';
 import { soon } from './after-first-calls.ts';
@@ -34,6 +34,7 @@ import { type Detours, RELAY_TRANSPORT } from './reaching.ts';
 import { Relaying } from './relaying.ts';
 import { type RemotePeers } from './remote-peers.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
+import { TurnRelays } from './turn-relays.ts';
 import { type OpenedTransport, type Transport } from './transport.ts';
 
 /** How often an attempt looks whether what it needs is there. */
@@ -54,6 +55,7 @@ export class Traversal implements Detours {
   readonly #observed = new ObservedAddresses();
   #mappings: PortMappings | undefined;
   #ownMapper: PortMapper | undefined;
+  #turn: TurnRelays | undefined;
 
   constructor(options: ResolvedOptions, host: ServiceHost, peers: RemotePeers, changed: (change: PeerChange) => void) {
     this.#options = options;
@@ -97,8 +99,34 @@ export class Traversal implements Detours {
     options.observers.peers = () => peers.peers;
   }
 
-  /** The transport over relays. The QUIC engine has to be loaded. */
-  openRelayed(): OpenedTransport {
+  /** Opens the transports over relays. */
+  start(join: (transport: OpenedTransport) => void, fault: (source: string, text: string) => void): void {
+    if (this.#options.relays !== false) void this.#joinRelayed(join, fault);
+    this.#turn = new TurnRelays(this.#options, {
+      opened: join,
+      failed: (server, text) => fault(`turn ${server}`, text),
+    });
+    this.mapPorts(this.#peers.reaching.transports);
+  }
+
+  /** What a relay carries is QUIC, whose engine may have to be fetched. */
+  async #joinRelayed(
+    join: (transport: OpenedTransport) => void,
+    fault: (source: string, text: string) => void,
+  ): Promise<void> {
+    try {
+      join(this.#openRelayed());
+    } catch {
+      try {
+        await loadQuicEngine();
+        join(this.#openRelayed());
+      } catch (error) {
+        fault('relays', error instanceof Error ? error.message : String(error));
+      }
+    }
+  }
+
+  #openRelayed(): OpenedTransport {
     const swarm = quic(this.relaying.swarm, transportOptions(this.#options));
     return { name: RELAY_TRANSPORT, swarm, kind: 'relay', isReliable: true, isOwn: false };
   }
@@ -200,6 +228,7 @@ export class Traversal implements Detours {
   }
 
   async close(): Promise<void> {
+    this.#turn?.close();
     this.#punching.close();
     void this.#reports.close();
     await Promise.allSettled([this.relaying.close(), this.#mappings?.close(), this.#ownMapper?.close()]);
