@@ -62,7 +62,9 @@ async function openWith(path: string, file: PeersConfig, given: Partial<PeersOpt
     throw new P2PError('not_found', 'local', `Cannot open by ${path}: give privateKey, or keyFile in the file`);
   }
   const mask = maskKeyFile === undefined ? undefined : { key: await readMaskKeyFile(maskKeyFile) };
-  return openPeers({ ...config, mask, ...given, privateKey });
+  // An option that is given as undefined is not given.
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return openPeers({ ...config, mask, ...set, privateKey });
 }
 
 /**

@@ -229,6 +229,12 @@ describe('a change of the file of openPeersFromFile', () => {
     await w.close();
   });
 
+  it('an option that the program gives as undefined is that of the file', async () => {
+    const { w, peers } = await opened({ acceptBootstrap: false }, { acceptBootstrap: undefined });
+    assert.equal(peers.acceptBootstrap, false);
+    await w.close();
+  });
+
   it('takes back what the file gave, and leaves what the program changed', async () => {
     const bans = [
       { target: '192.0.2.1' },
