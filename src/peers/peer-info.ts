@@ -4,7 +4,7 @@ import { type PeerId } from '../core/peer-id.ts';
 import { type PublicKey } from '../core/secure.ts';
 import { type PathInfo } from './changes.ts';
 import { type LivePath } from './live-session.ts';
-import { type PeerConnection, type PeerInfo } from './peers.ts';
+import { type MeasuredPath, type PeerConnection, type PeerInfo } from './peers.ts';
 import { type RemotePeer } from './remote-peer.ts';
 
 const GONE: Omit<PeerInfo, 'id'> = {
@@ -31,6 +31,16 @@ export function infoOf({ id, session, kind, isMaintained }: RemotePeer): PeerInf
     received: session?.received ?? 0,
     isMaintained,
   };
+}
+
+/** The open paths of a peer, the one in use first. */
+export function pathsOf({ session }: RemotePeer): readonly MeasuredPath[] {
+  const used = session?.path;
+  const measured = [...(session?.paths.values() ?? [])].map((path): MeasuredPath => {
+    const { rttMs, isInDoubt = false } = session!.machine.paths.get(path.id) ?? {};
+    return { ...pathInfo(path), rttMs, isUsed: path === used, isInDoubt };
+  });
+  return measured.toSorted((a, b) => Number(b.isUsed) - Number(a.isUsed));
 }
 
 /** A connected peer: it shows the state of the moment in which it is read. @param find - the peer, while it is known */

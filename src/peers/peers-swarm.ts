@@ -8,8 +8,6 @@ import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type Timer } from '../core/realm.ts';
 import { type CallOptions } from '../core/swarm.ts';
 import { BYE, SERVICE } from '../protocols/peers/constants.ts';
-import { explainText } from '../protocols/peers/reach/explain-text.ts';
-import { helpForNetworks, reportLines } from '../protocols/peers/reach/report.ts';
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { rejection } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
@@ -31,6 +29,7 @@ import { afterFirstCalls } from './after-first-calls.ts';
 import { ChangeQueue, type PeerChange, type PeerChanges } from './changes.ts';
 import { type LiveSession } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
+import { explainPeer } from './explain-peer.ts';
 import { connectionOf, infoOf } from './peer-info.ts';
 import { type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } from './peers.ts';
 import { RemotePeers } from './remote-peers.ts';
@@ -248,16 +247,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
 
   explain(peer: PeerId | PeerAddr): PeerExplanation {
     const id = this.#idOf(peer);
-    const known = this.#peers.get(id);
-    const reach = this.#peers.reaching.explain(id);
-    const remote = known?.report;
-    const isDirect = reach?.path !== undefined && reach.path.kind !== 'relay';
-    const help = isDirect ? [] : [...(reach?.help ?? []), ...helpForNetworks(this.#traversal.network, remote?.network)];
-    const lines =
-      reach === undefined ? [`${id}: nobody has looked for this peer`] : [explainText({ ...reach, help: [] })];
-    if (remote !== undefined) lines.push(...reportLines(remote));
-    if (help.length > 0) lines.push('what would help:', ...help.map((sentence) => `  ${sentence}`));
-    return { info: known === undefined ? undefined : infoOf(known), reach, remote, help, text: lines.join('\n') };
+    return explainPeer(id, this.#peers.get(id), this.#peers.reaching.explain(id), this.#traversal.network);
   }
 
   async explainBoth(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerExplanation> {

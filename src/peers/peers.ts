@@ -42,11 +42,23 @@ export interface PeerConnection extends PeerInfo {
   readonly publicKey: PublicKey;
 }
 
+/** An open path, and what was measured on it. */
+export interface MeasuredPath extends PathInfo {
+  /** In milliseconds; `undefined` before it was measured. */
+  readonly rttMs: number | undefined;
+  /** Whether messages go over it. */
+  readonly isUsed: boolean;
+  /** Whether it is being asked if it is alive: after a change of the uplink, or a sleep. */
+  readonly isInDoubt: boolean;
+}
+
 /** What is known of the ways to a peer. */
 export interface PeerExplanation {
   readonly info: PeerInfo | undefined;
   /** Candidates and attempts; `undefined` for a peer that nobody has looked for. */
   readonly reach: ReachExplanation | undefined;
+  /** The paths that are open, the one in use first: best by class (near, direct, virtual, relayed), then by round trip. */
+  readonly paths: readonly MeasuredPath[];
   /** What the peer reported of its own side, the last time that it was asked. */
   readonly remote: ReachReport | undefined;
   /** What would help, as sentences; none while there is a direct path. */
