@@ -26,6 +26,11 @@ export class TokenBucket {
     this.#tokens -= count;
     return true;
   }
+
+  /** Puts back tokens that were taken and not used. */
+  giveBack(count: number): void {
+    this.#tokens = Math.min(this.#capacity, this.#tokens + count);
+  }
 }
 
 /**
@@ -60,5 +65,15 @@ export class SourceBuckets {
     }
     this.#buckets.set(source, bucket);
     return bucket.take(now, count);
+  }
+
+  /** Puts back tokens of a source that were taken and not used. */
+  giveBack(source: string, count: number): void {
+    this.#buckets.get(source)?.giveBack(count);
+  }
+
+  /** Forgets a source: it has a full bucket again. */
+  forget(source: string): void {
+    this.#buckets.delete(source);
   }
 }

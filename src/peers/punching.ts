@@ -3,6 +3,7 @@
  * connected with, and begin at about the same time. How a NAT is opened is the puncher's business.
  */
 
+import { type Side } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes } from '../base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
@@ -35,6 +36,7 @@ import { decodePunchOffer, encodePunchOffer, type PunchOffer } from '../protocol
 import { clockOf } from '../runtime/system-realm.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
 import { type ResolvedOptions } from './options.ts';
+import { type AffordedPunch, PunchBudget } from './punch-budget.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
 import { type Transport } from './transport.ts';
 
@@ -69,6 +71,8 @@ const ANSWERED = { perSecond: 0.5, burst: 4, maxPeers: 1024 } as const;
 /** Requests that a coordinator hands on: for all, and how often for one peer. */
 const MAX_FORWARDED = 64;
 const FORWARDED = { perSecond: 1, burst: 8, maxPeers: 1024 } as const;
+/** Signed requests that one coordinator may hand to this node. */
+const HANDED = { perSecond: 16, burst: 64, maxPeers: 1024 } as const;
 /** A signed request is believed for this long: the clocks of hosts with NTP differ by less than a second, others by a minute. */
 const MAX_CLOCK_MS = 60_000;
 /** Peers whose last signed request is remembered, so that a coordinator cannot repeat it. */
@@ -94,9 +98,11 @@ export class Punching {
   /** Own punches that run. Bounded by the reach machine. */
   readonly #initiating = new Map<string, AbortController>();
   readonly #answered = new SourceBuckets(ANSWERED.perSecond, ANSWERED.burst, ANSWERED.maxPeers);
+  readonly #handed = new SourceBuckets(HANDED.perSecond, HANDED.burst, HANDED.maxPeers);
   readonly #forwards = new SourceBuckets(FORWARDED.perSecond, FORWARDED.burst, FORWARDED.maxPeers);
   /** The time of the last signed request of a peer. Bounded by MAX_REMEMBERED. */
   readonly #lastSigned = new Map<PeerId, number>();
+  readonly #budget = new PunchBudget();
   readonly #abort = new AbortController();
   #forwarding = 0;
   /** How the NAT of this node gives out ports, by the last offer. */
@@ -131,17 +137,17 @@ export class Punching {
     const puncher = transport.puncher!;
     const own = await this.#offer(puncher, signal);
     const theirs = await this.#exchange(id, transport.name, own, signal);
-    const proven = await this.#proven(id, theirs, signal);
+    const confirmed = await this.#confirmed(id, theirs, signal);
     if (isPublic(theirs)) {
+      const { proven, theirs: afforded } = this.#afford(id, own, theirs, confirmed);
       // It may be dialled like any other host: it is given time to answer before it is sent probes.
-      for (const addr of theirs.addrs) this.#hooks.direct(id, transport, addr, proven.includes(addr.ip));
+      for (const addr of afforded.addrs) this.#hooks.direct(id, transport, addr, proven.includes(addr.ip));
       if (isPublic(own)) {
         throw new P2PError('closed', 'local', 'both hosts have public addresses, and need no hole punching');
       }
       await this.#waitFor(DIRECT_FIRST_MS, signal);
     }
-    const options = { signal, timeoutMs: PUNCH_MS, side: 'initiator', proven } as const;
-    const { remote } = await puncher.punch(own, theirs, options);
+    const remote = await this.#run(id, puncher, own, theirs, confirmed, 'initiator', signal);
     return this.#opened(id, transport, remote);
   }
 
@@ -213,27 +219,55 @@ export class Punching {
     return offerOf({ type: 'offer', bytes: read.body.offer }, id);
   }
 
-  /** IPs that are proven to be the peer's: of a direct path, or those at which a peer that both are connected with sees it. */
-  async #proven(id: PeerId, { addrs }: PunchOffer, signal: AbortSignal): Promise<readonly string[]> {
-    const direct = this.#hooks.pathAddr(id);
-    const known = direct === undefined ? undefined : ipOf(direct);
-    const proven = new Set<string>(known === undefined ? [] : [known]);
+  /** The first IP of an offer, when another peer that both are connected with sees the peer there. */
+  async #confirmed(id: PeerId, { addrs }: PunchOffer, signal: AbortSignal): Promise<string | undefined> {
     const [first] = addrs;
-    if (first !== undefined && !proven.has(first.ip)) {
-      const request = encodePunchRequest({ type: 'observed', id, ip: first.ip });
-      const asked = this.#hooks
-        .coordinators()
-        .slice(0, MAX_COORDINATORS)
-        .map(async (each) => {
-          const answer = decodePunchAnswer(await this.channel.ask(each, request, { signal, timeoutMs: 1000 }));
-          if (answer?.type !== 'offer') throw new P2PError('not_found', 'remote', 'not seen there');
-        });
-      await Promise.any(asked).then(
-        () => proven.add(first.ip),
-        () => undefined,
-      );
+    if (first === undefined || first.ip === this.#knownIp(id)) return undefined;
+    const request = encodePunchRequest({ type: 'observed', id, ip: first.ip });
+    // The peer itself would confirm whatever it says.
+    const others = this.#hooks.coordinators().filter((each) => each !== id);
+    const asked = others.slice(0, MAX_COORDINATORS).map(async (each) => {
+      const answer = decodePunchAnswer(await this.channel.ask(each, request, { signal, timeoutMs: 1000 }));
+      if (answer?.type !== 'offer') throw new P2PError('not_found', 'remote', 'not seen there');
+    });
+    return Promise.any(asked).then(
+      () => first.ip,
+      () => undefined,
+    );
+  }
+
+  #knownIp(id: PeerId): string | undefined {
+    const direct = this.#hooks.pathAddr(id);
+    return direct === undefined ? undefined : ipOf(direct);
+  }
+
+  #afford(id: PeerId, own: PunchOffer, theirs: PunchOffer, confirmed: string | undefined): AffordedPunch {
+    const afforded = this.#budget.afford(this.#nowMs(), own, theirs, this.#knownIp(id), confirmed);
+    if (afforded.theirs.addrs.length > 0 || theirs.addrs.length === 0) return afforded;
+    const message = `Cannot punch to ${id}: too many punches to its addresses have failed`;
+    throw new P2PError('limit_exceeded', 'local', message);
+  }
+
+  /** @returns where the peer is. */
+  async #run(
+    id: PeerId,
+    puncher: Puncher,
+    own: PunchOffer,
+    theirs: PunchOffer,
+    confirmed: string | undefined,
+    side: Side,
+    signal: AbortSignal,
+  ): Promise<SocketAddress> {
+    const afforded = this.#afford(id, own, theirs, confirmed);
+    const { proven } = afforded;
+    try {
+      const { remote } = await puncher.punch(own, afforded.theirs, { signal, timeoutMs: PUNCH_MS, side, proven });
+      this.#budget.reached(remote.ip);
+      return remote;
+    } catch (error) {
+      if (P2PError.is(error) && error.code === 'limit_exceeded') afforded.giveBack();
+      throw error;
     }
-    return [...proven];
   }
 
   #sign(body: PunchBody): SignedPunch {
@@ -271,6 +305,8 @@ export class Punching {
       case 'forwarded':
         break;
     }
+    // Signatures cost time to verify, and each may be of another key.
+    if (!this.#handed.take(this.#nowMs(), src.id)) return refused('busy', 'too many requests');
     return this.#forwarded(request.signed);
   }
 
@@ -356,9 +392,8 @@ export class Punching {
   ): Promise<void> {
     const { signal } = this.#abort;
     try {
-      const proven = await this.#proven(from, theirs, signal);
-      const options = { signal, timeoutMs: PUNCH_MS, side: 'responder', proven } as const;
-      const { remote } = await puncher.punch(own, theirs, options);
+      const confirmed = await this.#confirmed(from, theirs, signal);
+      const remote = await this.#run(from, puncher, own, theirs, confirmed, 'responder', signal);
       this.#opened(from, transport, remote);
     } catch (cause) {
       const { realm } = this.#options;

@@ -7,11 +7,14 @@ import { type PunchRefusal } from '../protocols/peers/punch-request.ts';
 import { type AttemptRecord, type FailureReason } from '../protocols/peers/reach/types.ts';
 import { PunchRefused } from './punching.ts';
 
-export const WHY_NOT: Readonly<Record<CandidateTrust | 'refused_addr' | 'tried_before' | 'too_many_probes', string>> = {
+export const WHY_NOT: Readonly<
+  Record<CandidateTrust | 'refused_addr' | 'other_server' | 'tried_before' | 'too_many_probes', string>
+> = {
   given: 'the address names no single host',
   reached: 'the address is in a private network in which this node is not',
   claimed: 'the address is not tried because of a claim',
   refused_addr: 'somebody else named the address, and it is private, reserved, or has a well-known port',
+  other_server: 'somebody else named the address, and it is not of the TURN server of this node',
   tried_before: 'somebody else named the address, and it was tried before without an answer',
   too_many_probes: 'too many addresses that others named were tried in the last minute',
 };

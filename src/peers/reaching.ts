@@ -341,10 +341,21 @@ export class Reaching {
     if (own.some((each) => ipOf(each) === ipOf(parsed) && portOf(each) === portOf(parsed) && ipOf(each) !== undefined))
       return 'this node itself has the address';
     // What goes to a relay goes to a peer that this node is connected with, or dials by its own address.
-    if (kind === 'relay') return undefined;
+    if (kind === 'relay' && ipOf(parsed) === undefined) return undefined;
+    // A TURN server sends to whatever address it is given: only to peers with addresses at the same server.
+    if (kind === 'relay' && trust === 'claimed' && !this.#isAtOwnServer(transport, parsed)) return WHY_NOT.other_server;
     if (trust !== 'claimed') return mayBeTried(parsed, own, trust) ? undefined : WHY_NOT[trust];
     const refusal = this.#probes.take(now, { addr: parsed, by: id, issuedMs: seenMs }, own);
     return refusal === undefined ? undefined : WHY_NOT[refusal];
+  }
+
+  /** Whether an address has the IP of this node's own addresses on a transport. */
+  #isAtOwnServer(transport: string, addr: Addr): boolean {
+    return (
+      this.#transportOf(transport)
+        ?.swarm.localAddrs()
+        .some((own) => ipOf(own) === ipOf(addr)) === true
+    );
   }
 
   #transportOf(name: string): Transport | undefined {

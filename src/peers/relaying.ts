@@ -4,7 +4,7 @@
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
-import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, parseSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { type PeerId } from '../core/peer-id.ts';
 import { relayOf } from '../nat/relay-address.ts';
 import { type RelayReservation } from '../nat/relay-link.ts';
@@ -185,7 +185,7 @@ export class Relaying {
     if (path.side === 'responder') return formatSocketAddress(socket.ip, socket.port);
     for (const text of this.#hooks.addrsOf(id)) {
       const at = text.slice(text.lastIndexOf('@') + 1);
-      if (at.startsWith(socket.ip) || at.startsWith(`[${socket.ip}]`)) return at;
+      if (parseSocketAddress(at)?.ip === socket.ip) return at;
     }
     return undefined;
   }
