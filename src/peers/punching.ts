@@ -151,6 +151,12 @@ export class Punching {
     return this.#opened(id, transport, remote);
   }
 
+  /** Whether a punch runs, whoever has begun it. */
+  isRunning(id: PeerId, transport: string): boolean {
+    const key = keyOf(id, transport);
+    return this.#initiating.has(key) || this.#answering.has(key);
+  }
+
   close(): void {
     this.#abort.abort(new P2PError('closed', 'local', 'Cannot punch: closed'));
     void this.channel.close();

@@ -59,6 +59,8 @@ const NAMED = /^([a-z][a-z0-9-]{0,31}):\/\/(.+)$/;
 export interface Detours {
   /** Whether a way to this peer may be opened from both sides now. */
   canPunch(id: PeerId): boolean;
+  /** Whether a way to a peer is being opened at this moment. */
+  isPunching(id: PeerId, transport: Transport): boolean;
   /** Opens a way to a peer. @returns the address to dial */
   punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr>;
   /** Relays that may lead to a peer, as addresses of the transport `relay`. */
@@ -165,9 +167,11 @@ export class Reaching {
   }
 
   /** How a path on this address leads to the peer. */
-  kindOf(transport: Transport, addr: Addr): ReachKind {
+  kindOf(id: PeerId, transport: Transport, addr: Addr): ReachKind {
     if (transport.kind === 'relay') return 'relay';
-    return this.#punched.has(addr.text) ? 'punch' : 'direct';
+    // The other side may be through before this one's puncher says so.
+    const isPunched = this.#punched.has(addr.text) || this.detours?.isPunching(id, transport) === true;
+    return isPunched ? 'punch' : 'direct';
   }
 
   /** Lower is better: near ones, then direct ones, then those through virtual bridges, then relays; in each class by transport. */

@@ -278,6 +278,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (side === 'initiator' && !peer.isAnnounced) this.#peers.addStranger(peer.id, transport.hostOf(addr));
     peer.publicKey = session.publicKey = transport.keyOf(addr)!;
     this.#inUse.set(peer.id, session);
+    const kind = this.reaching.kindOf(peer.id, transport, addr);
     const before = peer.paths.get(transport);
     if (before !== undefined) this.#above.signal(addr, peer.id, 'handshakes', 'hello again');
     if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {
@@ -286,7 +287,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       session.poll();
     } else {
       if (before !== undefined) this.#removePath(before, 'the peer has opened it again');
-      const kind = this.reaching.kindOf(transport, addr);
       const path: LivePath = {
         id: this.#nextPath++,
         transport,
@@ -305,7 +305,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     peer.isKeyElsewhere = false;
     for (const { use } of peer.takeWaiters()) use(session);
     session.poll(); // What waited goes out together with what opens the path.
-    if (this.reaching.kindOf(transport, addr) === 'direct') this.#kinds.opened(peer, session, hello, addr, side);
+    if (kind === 'direct') this.#kinds.opened(peer, session, hello, addr, side);
     this.reaching.claims(peer.id, hello.addrs);
     this.#rest(peer);
   }

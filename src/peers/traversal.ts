@@ -190,6 +190,10 @@ export class Traversal implements Detours {
     return this.#punching.punch(id, transport, signal);
   }
 
+  isPunching(id: PeerId, transport: Transport): boolean {
+    return this.#punching.isRunning(id, transport.name);
+  }
+
   relaysTo(id: PeerId): readonly string[] {
     return this.relaying.addrsFor(id);
   }
