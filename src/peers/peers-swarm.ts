@@ -126,7 +126,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       const exchange = new Exchange(options, {
         ...host,
         ownAddrs: () => this.addrs,
-        leadsThere: (id, addr) => this.#traversal.relays(id, addr),
+        leadsThere: (id, addr) => this.#traversal.leadsTo(id, addr),
         keyElsewhere: () => this.#changed({ type: 'key_elsewhere', id: undefined }),
       });
       this.#exchange = exchange;

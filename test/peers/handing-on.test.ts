@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
+import { PeersWorld } from '../support/peers-world.ts';
+
+before(() => loadQuicEngine());
+
+describe('peer exchange of connection managers', () => {
+  it('hands on a peer that the node itself has dialled before it knew a record of it', async () => {
+    const w = new PeersWorld({ latencyMs: 5, trace: undefined });
+    const [hub, leaf] = [await w.open(1), await w.open(2)];
+    await w.run(hub.connect(leaf.id));
+    await w.advance(2000);
+    const newcomer = await w.open(3, w.net.host(), { sources: [] });
+    const known = { id: hub.id, addr: hub.addrs[0]!, source: 'test', trust: 'given' } as const;
+    newcomer.add({ ...known, seenMs: 0, expiresMs: Infinity });
+    await w.run(newcomer.connect(hub.id));
+    await w.advance(2000);
+    const { id } = await w.run(newcomer.connect(leaf.id, { timeoutMs: 5000 }));
+    assert.equal(id, leaf.id);
+    await w.close();
+  });
+});
