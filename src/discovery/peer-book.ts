@@ -52,6 +52,8 @@ export const MAX_SKEW_MS = 600_000;
 /** The pause before an address that worked once is retried after a failure; it doubles with each further failure. */
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
+/** Addresses that led to peers whose records have not come yet; the oldest is forgotten. */
+const MAX_EARLY = 1024;
 
 /** The results of trying an address. */
 interface AddrState {
@@ -93,6 +95,8 @@ export class PeerBook {
    * removed first.
    */
   readonly #forgotten = new Map<PeerId, number>();
+  /** PeerIDs with addresses that led to them before a record named these. Bounded by {@link MAX_EARLY}. */
+  readonly #early = new Set<string>();
   /** No record expires before this. */
   #nextEndMs = Infinity;
   #verifications = 0;
@@ -239,10 +243,15 @@ export class PeerBook {
     state.nextMs = state.reached ? wallMs + pauseMs : Infinity;
   }
 
-  /** Notes that an address has led to its peer. */
+  /** Notes that an address has led to its peer. It counts for a record that comes later, too. */
   noteReached(id: PeerId, addr: string): void {
     const state = this.#stateOf(id, addr);
-    if (state === undefined) return;
+    if (state === undefined) {
+      if (!leadsTo(addr, id)) return;
+      this.#early.add(`${id} ${addr}`);
+      if (this.#early.size > MAX_EARLY) this.#early.delete(this.#early.keys().next().value!);
+      return;
+    }
     state.reached = true;
     state.failures = 0;
     state.nextMs = 0;
@@ -292,7 +301,8 @@ export class PeerBook {
     // The state of an address does not depend on the record that contains it; a newer record allows a new try.
     const states = new Map<string, AddrState>();
     for (const addr of record.addrs) {
-      if (before?.states.get(addr)?.reached === true) states.set(addr, { reached: true, failures: 0, nextMs: 0 });
+      const isReached = before?.states.get(addr)?.reached === true;
+      if (this.#early.delete(`${id} ${addr}`) || isReached) states.set(addr, { reached: true, failures: 0, nextMs: 0 });
     }
     const endMs = Math.min(record.expiresMs, wallMs + this.#limits.maxBelievedMs);
     this.#entries.set(id, { record, signed, teller, seenMs: wallMs, endMs, states });

@@ -241,13 +241,6 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     if (parsed !== undefined) this.#probes.reached(parsed);
   }
 
-  /** Of the addresses in the record of a peer, those of which this node knows that they lead there. */
-  #noteKnown(id: PeerId): void {
-    for (const addr of this.record(id)?.addrs ?? []) {
-      if (this.#isYes(() => this.#options.leadsThere?.(id, addr))) this.#noteReached(id, addr);
-    }
-  }
-
   /** A peer that may not be known is not handed on either. */
   #mayHandOn(id: PeerId, to: PeerId | undefined): boolean {
     const { mayHandOn } = this.#options;
@@ -291,7 +284,6 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
           this.#compareClocks(dst, message);
           const taken = await this.#take(message.records, dst);
           if (proves) this.#noteReached(id, dst.text);
-          if (id !== undefined) this.#noteKnown(id);
           return taken;
         }
         this.counters.countDrop('exchange.malformed');
@@ -316,7 +308,9 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
     for (const bytes of message.records) this.#report(this.#takeOne(bytes, src, asker));
     if (asker !== undefined) {
       this.#noteReached(asker, src.text);
-      this.#noteKnown(asker);
+      for (const addr of this.record(asker)?.addrs ?? []) {
+        if (this.#isYes(() => this.#options.leadsThere?.(asker, addr))) this.#noteReached(asker, addr);
+      }
     }
     // The asker does not need its own record back, unless it differs from the one it sent: then another process has its
     // key.

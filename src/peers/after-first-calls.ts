@@ -4,7 +4,7 @@ import { type Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** Some round trips on most paths. */
-const PAUSE_MS = 100;
+export const PAUSE_MS = 100;
 
 /**
  * Runs `act` when the calls that opened a connection have had time to be answered: what a new connection brings costs signatures and

@@ -53,6 +53,11 @@ export class Exchange {
     }
   }
 
+  /** Whether a record of a peer is known. */
+  knows(id: PeerId): boolean {
+    return this.#exchange.record(id) !== undefined;
+  }
+
   /** Tells a peer this node's addresses, which have changed. */
   async tell(id: PeerId): Promise<void> {
     // What it cannot be told now it learns with the next exchange.

@@ -25,7 +25,7 @@ import { type Signals } from './signals.ts';
 import { closeSources, type OpenSource, start } from './sources.ts';
 import { policyOf, type PeersOptions } from './options.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
-import { afterFirstCalls } from './after-first-calls.ts';
+import { PAUSE_MS, soon } from './after-first-calls.ts';
 import { ChangeQueue, type PeerChange, type PeerChanges } from './changes.ts';
 import { type LiveSession } from './live-session.ts';
 import { type ResolvedOptions } from './options.ts';
@@ -42,6 +42,8 @@ import { Transport, type OpenedTransport } from './transport.ts';
 const TICK_MS = 1000;
 /** A tick that comes so late means that the host slept. */
 const SLEPT_MS = 3000;
+/** Where both have dialled, each may take the other for the one that asks. */
+const EXCHANGE_LATE_MS = 1000;
 const CONNECT_TIMEOUT_MS = 30_000;
 /** How long messages that are under way may take to leave at the end. */
 const LINGER_MS = 300;
@@ -126,7 +128,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       const exchange = new Exchange(options, {
         ...host,
         ownAddrs: () => this.addrs,
-        leadsThere: (id, addr) => this.#traversal.leadsTo(id, addr),
+        leadsThere: (id, addr) => this.#traversal.relays(id, addr),
         keyElsewhere: () => this.#changed({ type: 'key_elsewhere', id: undefined }),
       });
       this.#exchange = exchange;
@@ -330,9 +332,11 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     if (change.type === 'lost') this.#traversal.lost(change.id);
     // The relay hands on where this node is.
     if (change.type === 'relay' && change.state === 'reserved') void this.#exchange?.tell(change.relay);
-    if (change.type === 'connected' && change.path.side === 'responder') {
-      afterFirstCalls(this.#options.realm, () => {
-        if (this.#peers.inUse.has(change.id)) void this.#exchange?.connected(change.id);
+    if (change.type === 'connected') {
+      const isDialler = change.path.side === 'responder';
+      soon(this.#options.realm, isDialler ? PAUSE_MS : EXCHANGE_LATE_MS, () => {
+        const isWanted = isDialler || this.#exchange?.knows(change.id) === false;
+        if (isWanted && this.#peers.inUse.has(change.id)) void this.#exchange?.connected(change.id);
       });
     }
     for (const queue of this.#queues) queue.push(change);

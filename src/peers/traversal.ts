@@ -222,11 +222,8 @@ export class Traversal implements Detours {
     return this.relaying.addrs();
   }
 
-  /** Whether an address is known to lead to a peer: this node has dialled it there, or relays for it, and the address names it as the relay. */
-  leadsTo(id: PeerId, addr: string): boolean {
-    const path = this.#peers.openSession(id)?.path;
-    const isDialled = path?.kind === 'direct' && path.side === 'responder';
-    if (isDialled && addr === `${path.transport.name}://${path.addr.text}`) return true;
+  /** Whether this node relays for a peer, and an address names it as the relay. */
+  relays(id: PeerId, addr: string): boolean {
     return this.relaying.serves(id) && addr.startsWith(`${RELAY_TRANSPORT}://${id}@${this.#options.id}@`);
   }
 

@@ -20,4 +20,26 @@ describe('peer exchange of connection managers', () => {
     assert.equal(id, leaf.id);
     await w.close();
   });
+
+  it('knows each other after both have dialled at the same time', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const w = new PeersWorld({ latencyMs: 5, trace: undefined, seed });
+      const [one, other] = [await w.open(1), await w.open(2)];
+      await w.run(Promise.all([one.connect(other.id), other.connect(one.id)]));
+      await w.advance(3000);
+      for (const [known, unknown] of [
+        [one, other],
+        [other, one],
+      ] as const) {
+        const newcomer = await w.open(3, w.net.host(), { sources: [] });
+        const at = { id: known.id, addr: known.addrs[0]!, source: 'test', trust: 'given' } as const;
+        newcomer.add({ ...at, seenMs: 0, expiresMs: Infinity });
+        await w.run(newcomer.connect(known.id));
+        await w.advance(2000);
+        await w.run(newcomer.connect(unknown.id, { timeoutMs: 5000 }));
+        await w.run(newcomer.close());
+      }
+      await w.close();
+    }
+  });
 });

@@ -75,6 +75,7 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
       toTheKilled: 'number?',
       toVisitors: 'number?',
       sessions: 'number?',
+      relayed: 'object?',
       tellEchoMs: 'object?',
       askMs: 'object?',
     },
@@ -190,7 +191,8 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   },
   observing: { commands: ['nat'], fields: { addrs: 'array' } },
   join: { commands: ['demo'], fields: { addr: 'string', command: 'string' } },
-  peer: { commands: ['demo'], fields: { name: 'string', pid: 'number', id: 'string', addrs: 'array' } },
+  peer: { commands: ['demo'], fields: { name: 'string', pid: 'number', id: 'string', addrs: 'array', nat: 'string?' } },
+  path: { commands: ['demo'], fields: { from: 'string', to: 'string', kind: 'string', relayedMs: 'number?' } },
   formed: { commands: ['demo'], fields: { peers: 'number', ms: 'number' } },
   transferred: {
     commands: ['demo'],

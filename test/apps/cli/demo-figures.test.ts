@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { peerIdOfKey } from 'shoal/keys';
+import { testKey } from 'shoal/testing';
 import * as fc from '../../support/fast-check.ts';
 import { decodeHello, decodeNumbered, encodeHello, encodeNumbered } from '../../../apps/cli/src/demo/messages.ts';
-import { type PairReport, type PeerReport } from '../../../apps/cli/src/demo/reports.ts';
+import { Detours } from '../../../apps/cli/src/demo/detours.ts';
+import { type PairReport, type PathNews, type PeerReport } from '../../../apps/cli/src/demo/reports.ts';
 import { SequenceTrack } from '../../../apps/cli/src/demo/sequence.ts';
 import { type Participant, summarize } from '../../../apps/cli/src/demo/summary.ts';
 import { nearest } from '../../../apps/cli/src/nearest.ts';
@@ -44,6 +47,7 @@ const nothing: PeerReport = {
   tellMs: [],
   askMs: [],
   known: [],
+  paths: { direct: 0, punch: 0, relay: 0 },
 };
 
 const pair = (here: number, there: number, sent: number, received: number): PairReport => ({
@@ -119,5 +123,36 @@ describe('nearest', () => {
     assert.equal(nearest('qiuc', known), 'quic');
     assert.equal(nearest('mbap', known), 'mbapp');
     assert.equal(nearest('websocket', known), undefined);
+  });
+});
+
+describe('Detours', () => {
+  const [a, b] = ['bream', 'cod'];
+  const news = (kind: 'direct' | 'punch' | 'relay', relayedMs?: number): PathNews => ({
+    type: 'path',
+    id: peerIdOfKey(testKey(1).publicKey),
+    kind,
+    relayedMs,
+  });
+
+  it('counts a pair once, whichever of both tells first, and says what it came to', () => {
+    const detours = new Detours();
+    assert.deepEqual(detours.summary(), { pairs: 0, direct: 0, punched: 0, medianMs: undefined });
+    assert.equal(detours.note(a, b, news('relay')), true);
+    assert.equal(detours.note(b, a, news('relay')), false);
+    assert.deepEqual(detours.relayed, ['bream cod']);
+    assert.equal(detours.note(b, a, news('punch', 120)), true);
+    assert.equal(detours.note(a, b, news('punch', 130)), false);
+    detours.note(a, 'dab', news('relay'));
+    detours.note('dab', a, news('direct', 60));
+    detours.note(b, 'dab', news('relay'));
+    assert.deepEqual(detours.relayed, ['cod dab']);
+    assert.deepEqual(detours.summary(), { pairs: 3, direct: 2, punched: 1, medianMs: 60 });
+  });
+
+  it('takes a pair that is relayed again for relayed', () => {
+    const detours = new Detours();
+    for (const each of [news('relay'), news('punch', 10), news('relay')]) detours.note(a, b, each);
+    assert.deepEqual(detours.summary(), { pairs: 1, direct: 0, punched: 0, medianMs: undefined });
   });
 });

@@ -11,7 +11,7 @@ const root = path.join(import.meta.dirname, '..', '..', '..');
 const numbers = (value: unknown): Readonly<Record<string, number>> => value as Readonly<Record<string, number>>;
 
 describe('shoal demo', () => {
-  it('forms a network without any address, survives kill -9 and sums up truly', async () => {
+  it('forms a network, survives kill -9 and sums up truly', async () => {
     const { code, events, stderr } = await shoal(['demo', '--json', '--seconds', '3']);
     assert.equal(stderr, '');
     assert.equal(code, 0);
@@ -20,6 +20,8 @@ describe('shoal demo', () => {
     assert.equal(new Set(peers.map(({ pid }) => pid)).size, 7); // six, and one started again
     assert.equal(new Set(peers.map(({ id }) => id)).size, 6);
     assert.equal(of('formed')[0]?.['peers'], 6);
+    const behind = peers.flatMap(({ name, nat }) => (nat === undefined ? [] : [`${String(name)}: ${String(nat)}`]));
+    assert.deepEqual(behind.toSorted(), ['bream: simulated NAT', 'cod: simulated NAT']);
     const [transferred] = of('transferred');
     assert.equal(transferred?.['bytes'], 64 * 1024 * 1024);
     assert.notEqual(transferred['from'], transferred['to']);
@@ -43,6 +45,19 @@ describe('shoal demo', () => {
     assert(asks['answered']! + asks['failed']! <= asks['sent']!);
     assert.equal(numbers(summary['messages'])['sent'], tells['sent']! + asks['sent']!);
     assert(Number(numbers(summary['tellEchoMs'])['medianMs']) > 0);
+
+    // Pairs with a peer behind a NAT meet by way of the relay; what the lines say is what the summary adds up.
+    const paths = of('path');
+    const pairsOf = (lines: typeof events): Set<string> =>
+      new Set(lines.map(({ from, to }) => [String(from), String(to)].toSorted().join(' ')));
+    const isRelayed = ({ kind }: (typeof events)[number]): boolean => kind === 'relay';
+    const [relayed, others] = [paths.filter(isRelayed), paths.filter((path) => !isRelayed(path))];
+    assert(others.some(({ kind }) => kind === 'punch'));
+    for (const pair of pairsOf(relayed)) assert.match(pair, /\b(bream|cod)\b/);
+    for (const path of paths) assert.equal(typeof path['relayedMs'], isRelayed(path) ? 'undefined' : 'number');
+    const detours = numbers(summary['relayed']);
+    assert.deepEqual([detours['pairs'], detours['direct']], [pairsOf(relayed).size, pairsOf(others).size]);
+    assert.equal(detours['direct'], detours['pairs']);
   });
 
   it('prints a command by which another terminal joins, and ends in order on Ctrl-C', async () => {
@@ -59,6 +74,7 @@ describe('shoal demo', () => {
     assert.equal(code, 0);
     const summary = events.at(-1)!;
     assert.deepEqual([summary['event'], summary['peers'], summary['lost']], ['summary', 3, 0]);
+    assert.equal(events.filter(({ event, nat }) => event === 'peer' && nat === 'simulated NAT').length, 1);
 
     assert.deepEqual(await left, [0, null]);
     const seen = (await visit).trimEnd().split('\n');

@@ -1,6 +1,7 @@
 /**
  * The demo network: starts the peers, watches them find each other, kills one with kill -9, starts it again, and says at
- * the end what they counted. It tells no peer of any other: they meet on the LAN of this machine.
+ * the end what they counted. It tells no peer of any other: they meet on the LAN of this machine. Only those behind NATs are told of one, which
+ * relays; they meet the others by way of it.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,8 +15,10 @@ import { Failure } from '../failure.ts';
 import { type Output } from '../output.ts';
 import { printable } from '../printable.ts';
 import { BLOB_BYTES, type Fetched } from './blob.ts';
+import { detourLine, Detours } from './detours.ts';
 import { BROADCAST } from './node.ts';
 import { PeerHandle } from './peer-handle.ts';
+import { type News, type PathNews, type StartOrder } from './reports.ts';
 import { Progress } from './progress.ts';
 import { type Participant, summarize, summaryLines } from './summary.ts';
 import { LiveLines, tableLines } from './table.ts';
@@ -43,6 +46,10 @@ const NAMES = [
   'koi',
   'ling',
 ] as const;
+
+/** The first peer relays; the next ones are behind NATs: two, or one where only three peers are there, of which one is killed. */
+const RELAY = 0;
+const natCount = (peers: number): number => (peers < 4 ? 1 : 2);
 
 const REDRAW_MS = 200;
 const SETTLE_MS = 2000;
@@ -87,6 +94,7 @@ class Demo {
   readonly #folder: string;
   readonly #live: LiveLines | undefined;
   readonly #startedAt = performance.now();
+  readonly #detours = new Detours();
   #transferred: Transferred | undefined;
   readonly #progress: Progress;
 
@@ -120,24 +128,43 @@ class Demo {
     await Promise.all(this.#peers.map((peer) => peer.stop(STOP_MS)));
   }
 
-  /** Nobody is told of anybody: they find each other. */
+  /** They find each other. Those behind NATs are told of the peer that relays, and nobody else is told of anybody. */
   async #form(): Promise<void> {
     const addr = `${BROADCAST}:${this.#lanPort}`;
     const command = `npx shoal demo --join '${addr}'`;
     this.#say({ event: 'join', addr, command }, `Join from another terminal:  ${command}`);
-    for (const name of NAMES.slice(0, this.#options.peers)) this.#start(name);
+    const names = NAMES.slice(0, this.#options.peers);
+    const nats = natCount(names.length);
+    const isBehindNat = (i: number): boolean => i > RELAY && i <= RELAY + nats;
+    for (const [i, name] of names.entries()) if (!isBehindNat(i)) this.#start(name, { relays: i === RELAY });
+    await this.#up();
+    const relay = this.#peers[RELAY]!;
+    const contact = relay.addrs[0]!.replace(/^[a-z]+:\/\//, '');
+    for (const [i, name] of names.entries()) if (isBehindNat(i)) this.#start(name, { nat: { number: i, contact } });
     await this.#up();
     await this.#acquainted('the peers have found each other', () => this.#peers.every((peer) => this.#knowsAll(peer)));
     const ms = this.#elapsedMs();
     this.#say(
       { event: 'formed', peers: this.#peers.length, ms },
-      `${this.#peers.length} peers know each other after ${ms} ms; none was told of another`,
+      `${this.#peers.length} peers know each other after ${ms} ms; none was told of another, but those behind NATs of ${relay.name}`,
     );
+    await this.#withoutRelay();
+  }
+
+  /** Waits until the peers behind NATs are reached without a relay. */
+  #withoutRelay(): Promise<void> {
+    return this.#progress.until({
+      what: 'the peers behind NATs are reached without a relay',
+      isReached: () => this.#detours.relayed.length === 0,
+      moved: () => this.#detours.relayed.length,
+      state: () => `relayed: ${this.#detours.relayed.join(', ')}`,
+    });
   }
 
   /** One peer fetches from another. */
   async #transfer(): Promise<void> {
-    const [, receiver, sender] = this.#peers;
+    // A relay has a budget, and the path to a peer behind a NAT may still lead over one.
+    const [receiver, sender] = this.#peers.filter(({ nat }) => nat === '');
     const orderedMs = this.#elapsedMs();
     const fetchedBytes = (): number => receiver!.report?.fetchedBytes ?? 0;
     receiver!.order({ type: 'fetch', from: sender!.id! });
@@ -161,8 +188,8 @@ class Demo {
     const { seconds, keep } = this.#options;
     const endsAt = performance.now() + seconds * 1000;
     await this.#pass((seconds * 1000) / 4);
-    const victim = this.#peers.at(-1)!;
-    const survivors = this.#peers.slice(0, -1);
+    const victim = this.#peers.findLast(({ nat }) => nat === '')!;
+    const survivors = this.#peers.filter((peer) => peer !== victim);
     const killedAt = this.#elapsedMs();
     await victim.kill();
     this.#say(
@@ -187,6 +214,7 @@ class Demo {
       { event: 'recovered', name: victim.name, id: again.id, pid: again.pid, ms: recoveredMs },
       `${victim.name} is back as process ${again.pid}, with nothing but its key, on another port; all have found it again after ${recoveredMs} ms`,
     );
+    await this.#withoutRelay();
     if (keep) {
       this.#say({ event: 'keeping' }, 'Running on until Ctrl-C');
       await this.#pass(Infinity);
@@ -205,7 +233,7 @@ class Demo {
 
     const participants = this.#participants();
     if (participants.length === 0) throw new Failure('The demo was ended before it began');
-    const summary = summarize(participants);
+    const summary = { ...summarize(participants), relayed: this.#detours.summary() };
     const table = this.#output.json ? [] : tableLines(this.#peers);
     const ms = this.#elapsedMs();
     this.#say({ event: 'summary', ms, transfer: this.#transferred, ...summary }, [
@@ -213,6 +241,7 @@ class Demo {
       ...table,
       '',
       ...summaryLines(summary),
+      detourLine(summary.relayed),
       ...this.#transferLines(),
       `Took       ${(ms / 1000).toFixed(1)} s`,
     ]);
@@ -230,28 +259,47 @@ class Demo {
     );
   }
 
-  #start(name: string): PeerHandle {
+  #start(name: string, role: Pick<StartOrder, 'nat' | 'relays'> = {}): PeerHandle {
     const key = this.#keys.get(name) ?? exportKey(generateKey(), 'pem');
     this.#keys.set(name, key);
     const cache = path.join(this.#folder, `${name}-${this.#former.length}.json`);
     const lanPort = this.#lanPort;
-    const peer = new PeerHandle({ type: 'start', name, key, lanPort, cache }, (from, news) => {
-      if (news.type === 'ready') {
-        const { pid, id, addrs } = from;
-        this.#say({ event: 'peer', name, pid, id, addrs }, `${name.padEnd(10)} process ${pid}, ${addrs.join(' ')}`);
-      }
-      const visitor = (news.type === 'found' || news.type === 'lost') && !this.#isOurs(news.name);
-      if (visitor && from === this.#peers[0]) {
-        this.#say(
-          { event: 'visitor', what: news.type, name: news.name },
-          `visitor ${printable(news.name)}: ${news.type}`,
-        );
-      }
+    const peer = new PeerHandle({ type: 'start', name, key, lanPort, cache, ...role }, (from, news) => {
+      this.#tell(from, news);
       if (news.type === 'failed') this.#progress.fail(new Failure(`Peer ${name} failed: ${news.message}`));
       else this.#progress.recheck();
     });
     this.#peers.push(peer);
     return peer;
+  }
+
+  /** Says what is of interest in the news of a peer. */
+  #tell(from: PeerHandle, news: News): void {
+    const { name, pid, id, addrs, nat } = from;
+    if (news.type === 'ready') {
+      const behind = nat === '' ? '' : `, behind a ${nat}`;
+      this.#say(
+        { event: 'peer', name, pid, id, addrs, nat: nat === '' ? undefined : nat },
+        `${name.padEnd(10)} process ${pid}, ${addrs.join(' ')}${behind}`,
+      );
+    } else if (news.type === 'path') this.#tellPath(name, news);
+    else if ((news.type === 'found' || news.type === 'lost') && !this.#isOurs(news.name) && from === this.#peers[0]) {
+      const words = `visitor ${printable(news.name)}: ${news.type}`;
+      this.#say({ event: 'visitor', what: news.type, name: news.name }, words);
+    }
+  }
+
+  #tellPath(from: string, news: PathNews): void {
+    const to = this.#peers.find(({ id }) => id === news.id)?.name;
+    if (to === undefined || !this.#detours.note(from, to, news)) return;
+    const { kind, relayedMs } = news;
+    const after = `${Math.round(relayedMs ?? 0)} ms`;
+    const words = {
+      relay: `${from} and ${to} meet by way of the relay`,
+      punch: `${from} and ${to} have opened a way through the NAT, after ${after} by way of the relay`,
+      direct: `${from} and ${to} reach each other directly, after ${after} by way of the relay`,
+    } as const;
+    this.#say({ event: 'path', from, to, kind, relayedMs }, words[kind]);
   }
 
   #isOurs(name: string): boolean {

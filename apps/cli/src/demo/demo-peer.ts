@@ -4,10 +4,10 @@
  */
 
 import { type Message, type PeerId, type Request, Refusal } from 'shoal';
-import { type PeerAddr, type PeerChange, type Peers } from 'shoal/peers';
+import { type PeerAddr, type PeerChange, type Peers, type ReachKind } from 'shoal/peers';
 import { type Fetched, fetchBlob, sendBlob } from './blob.ts';
 import { type Hello, decodeHello, decodeNumbered, encodeHello, encodeNumbered } from './messages.ts';
-import { type PeerReport } from './reports.ts';
+import { type PathNews, type PeerReport } from './reports.ts';
 import { Tally } from './tally.ts';
 
 /** A peer that was met. */
@@ -19,6 +19,8 @@ export interface Met extends Hello {
 export interface DemoPeerOptions extends Hello {
   /** Called when another peer is met for the first time, or again, and when one is gone. */
   readonly onChange?: ((change: 'found' | 'lost', peer: Met) => void) | undefined;
+  /** Called when a peer is reached by way of a relay, and when it is so no more. */
+  readonly onPath?: ((news: PathNews) => void) | undefined;
 }
 
 /** More are not remembered. */
@@ -40,6 +42,8 @@ export class DemoPeer {
   readonly #tally: Tally;
   /** Peers that were met. Bounded by {@link MAX_PEERS}. The dead stay. */
   readonly #known = new Map<PeerId, Known>();
+  /** Since when peers are reached by way of a relay. Bounded by {@link MAX_PEERS}. */
+  readonly #relayedMs = new Map<PeerId, number>();
   readonly #timers: NodeJS.Timeout[] = [];
   #sessions = 0;
   #fetchedBytes = 0;
@@ -66,7 +70,9 @@ export class DemoPeer {
   /** Everything counted so far. */
   report(): PeerReport {
     const known = this.#alive().map(({ met }) => met.name);
-    return { ...this.#tally.report(), sessions: this.#sessions, known, fetchedBytes: this.#fetchedBytes };
+    const paths = { direct: 0, punch: 0, relay: 0 };
+    for (const { path } of this.#peers.list()) if (path !== undefined) paths[path.kind]++;
+    return { ...this.#tally.report(), sessions: this.#sessions, known, paths, fetchedBytes: this.#fetchedBytes };
   }
 
   /** Fetches all the bytes that a peer has. @throws when it does not answer, or the hash is wrong. */
@@ -82,7 +88,19 @@ export class DemoPeer {
     if (change.type === 'connected') this.#sessions++;
     // Without a path the session lives on: messages wait for the next one.
     if (change.type === 'lost' || (change.type === 'path' && change.path === undefined)) this.#gone(change.id);
-    else if (change.type === 'connected' || change.type === 'path') this.#greet(change.id);
+    else if (change.type === 'connected' || change.type === 'path') {
+      this.#notePath(change.id, change.path!.kind);
+      this.#greet(change.id);
+    }
+  }
+
+  #notePath(id: PeerId, kind: ReachKind): void {
+    const sinceMs = this.#relayedMs.get(id);
+    const nowMs = this.#peers.realm.nowMs();
+    if ((kind === 'relay') === (sinceMs !== undefined)) return;
+    if (sinceMs !== undefined) this.#relayedMs.delete(id);
+    else if (this.#relayedMs.size < MAX_PEERS) this.#relayedMs.set(id, nowMs);
+    this.#options.onPath?.({ type: 'path', id, kind, relayedMs: sinceMs && nowMs - sinceMs });
   }
 
   #greet(id: PeerId): void {

@@ -13,6 +13,8 @@ export type PeerState = 'starting' | 'up' | 'killed' | 'ended';
 
 export class PeerHandle {
   readonly name: string;
+  /** What it is behind: `simulated NAT`; empty when it is behind nothing. */
+  readonly nat: string;
   state: PeerState = 'starting';
   id: PeerId | undefined;
   addrs: readonly string[] = [];
@@ -28,6 +30,7 @@ export class PeerHandle {
   /** @param onNews - called after the news have been taken in here; a process that ends without having been told to has failed. */
   constructor(start: StartOrder, onNews: (peer: PeerHandle, news: News) => void) {
     this.name = start.name;
+    this.nat = start.nat === undefined ? '' : 'simulated NAT';
     // Its own group would survive a killed terminal; the channel of `fork` ends it with the coordinator.
     this.#process = fork(PROGRAM, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -14,12 +14,13 @@ function send(news: News): void {
 }
 
 /** Runs until `stop`; the rest of the orders go to the peer. */
-async function start({ name, key, lanPort, cache }: StartOrder): Promise<(order: Order) => Promise<void>> {
-  const peers = await openDemoNode({ realm: systemRealm, privateKey: importKey(key), lanPort, cache });
+async function start({ name, key, ...options }: StartOrder): Promise<(order: Order) => Promise<void>> {
+  const peers = await openDemoNode({ ...options, realm: systemRealm, privateKey: importKey(key) });
   const peer = new DemoPeer(peers, {
     name,
     pid: process.pid,
     onChange: (type, { id, name: called }) => send({ type, id, name: called }),
+    onPath: send,
   });
   const report = (): void => send({ type: 'report', report: peer.report() });
   const reporting = setInterval(report, REPORT_EVERY_MS);

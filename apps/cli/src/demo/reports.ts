@@ -1,7 +1,9 @@
 /** What goes between the coordinator and the processes it started. */
 
 import { type PeerId } from 'shoal';
+import { type ReachKind } from 'shoal/peers';
 import { type Fetched } from './blob.ts';
+import { type DemoNat } from './node.ts';
 
 /** How a peer process is to begin. */
 export interface StartOrder {
@@ -13,6 +15,9 @@ export interface StartOrder {
   readonly lanPort: number;
   /** A file for what it learns; a peer that is started again gets another one. */
   readonly cache?: string | undefined;
+  readonly nat?: DemoNat | undefined;
+  /** Whether it relays for others. */
+  readonly relays?: boolean | undefined;
 }
 
 /**
@@ -57,12 +62,24 @@ export interface PeerReport {
   readonly fetchedBytes?: number | undefined;
   /** Names of the peers that are alive in this one's view. */
   readonly known: readonly string[];
+  /** How many peers are reached in which way now. */
+  readonly paths: Readonly<Record<ReachKind, number>>;
+}
+
+/** The path to a peer is by way of a relay now, or is so no more. */
+export interface PathNews {
+  readonly type: 'path';
+  readonly id: PeerId;
+  readonly kind: ReachKind;
+  /** How long it was relayed, in milliseconds; `undefined` when it is relayed now. */
+  readonly relayedMs: number | undefined;
 }
 
 /** From a peer process. */
 export type News =
   | { readonly type: 'ready'; readonly id: PeerId; readonly addrs: readonly string[] }
   | { readonly type: 'found' | 'lost'; readonly id: PeerId; readonly name: string }
+  | PathNews
   | { readonly type: 'report'; readonly report: PeerReport }
   | { readonly type: 'fetched'; readonly from: PeerId; readonly fetched: Fetched }
   | { readonly type: 'failed'; readonly message: string };

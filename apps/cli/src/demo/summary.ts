@@ -84,7 +84,7 @@ const spread = (quantiles: Quantiles | undefined): string =>
 export function summaryLines(summary: Summary): readonly string[] {
   const { tells, asks, bytes } = summary;
   return [
-    `Peers      ${summary.peers}, each a process of its own (${summary.processes} started, ${summary.killed} killed), on TCP at loopback`,
+    `Peers      ${summary.peers}, each a process of its own (${summary.processes} started, ${summary.killed} killed), on loopback`,
     `Messages   ${summary.messages.sent} sent, ${summary.messages.received} received; ${summary.sessions} sessions`,
     `Tells      ${tells.sent} sent, ${tells.received} received, ${tells.echoed} echoed`,
     `Asks       ${asks.sent} sent, ${asks.answered} answered, ${asks.failed} without answer`,

@@ -5,10 +5,24 @@ import { createLogUpdate } from 'log-update';
 import { quantilesOf } from '../quantiles.ts';
 import { type PeerHandle } from './peer-handle.ts';
 
-const COLUMNS = ['peer', 'pid', 'PeerID', 'knows', 'told', 'got', 'missing', 'asked', 'tell+echo', ''] as const;
-const WIDTHS = [11, 8, 12, 6, 8, 8, 8, 8, 11, 10] as const;
+/** With the width of each. */
+const COLUMNS = [
+  ['peer', 10],
+  ['pid', 8],
+  ['PeerID', 10],
+  ['direct', 7],
+  ['punched', 8],
+  ['relayed', 8],
+  ['told', 7],
+  ['got', 7],
+  ['missing', 8],
+  ['asked', 7],
+  ['tell+echo', 11],
+  ['NAT', 15],
+  ['', 8],
+] as const;
 /** As many characters of a PeerID as tell a few peers apart. */
-const SHOWN_ID = 10;
+const SHOWN_ID = 8;
 
 const STATE_COLOURS = { starting: 'yellow', up: 'green', killed: 'red', ended: 'gray' } as const;
 
@@ -27,21 +41,22 @@ function cells(peer: PeerHandle): readonly string[] {
     peer.name,
     String(peer.pid),
     peer.id?.slice(0, SHOWN_ID) ?? '',
-    String(peer.known.size),
+    ...(['direct', 'punch', 'relay'] as const).map((kind) => String(report?.paths[kind] ?? 0)),
     String(report?.tells ?? 0),
     String(report?.receivedTells ?? 0),
     String(missing),
     String(report?.asks ?? 0),
     median === undefined ? '' : `${median.toFixed(2)} ms`,
+    peer.nat,
   ];
 }
 
-const pad = (texts: readonly string[]): string => texts.map((text, i) => text.padEnd(WIDTHS[i]!)).join('');
+const pad = (texts: readonly string[]): string => texts.map((text, i) => text.padEnd(COLUMNS[i]![1])).join('');
 
 /** The table as lines, a header first. */
 export function tableLines(peers: readonly PeerHandle[]): readonly string[] {
   const rows = peers.map((peer) => pad(cells(peer)) + paint(STATE_COLOURS[peer.state], peer.state));
-  return [paint('bold', pad(COLUMNS).trimEnd()), ...rows];
+  return [paint('bold', pad(COLUMNS.map(([name]) => name)).trimEnd()), ...rows];
 }
 
 /** Draws lines that replace each other, under lines that stay. Only for terminals. */

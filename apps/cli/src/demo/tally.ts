@@ -84,7 +84,7 @@ export class Tally {
     };
   }
 
-  report(): Omit<PeerReport, 'sessions' | 'known'> {
+  report(): Omit<PeerReport, 'sessions' | 'known' | 'paths'> {
     const pairs = [...this.#pairs.values()].map(
       ({ here, there, sent, track: { received, missing, repeated } }): PairReport => ({
         here,
