@@ -24,6 +24,8 @@ export interface LabProcess {
   next<T>(): Promise<T>;
   /** All that it has written, once it has ended. */
   ended(): Promise<string>;
+  /** Writes a line of JSON to it. */
+  say(order: unknown): void;
   kill(): void;
   /** Asks it to end. */
   end(): void;
@@ -43,6 +45,7 @@ export class Lab {
     must('ip', ['-n', INTERNET, 'link', 'add', 'br0', 'type', 'bridge']);
     for (const ip of ips) this.#address(INTERNET, 'br0', ip);
     must('ip', ['-n', INTERNET, 'link', 'set', 'br0', 'up']);
+    this.sh(INTERNET, 'echo 1 > /proc/sys/net/ipv4/ip_forward');
   }
 
   /** A host with an address of the internet. */
@@ -96,6 +99,23 @@ export class Lab {
     this.#route(name, `192.168.${lan}.1`);
     this.sh(router, 'echo 1 > /proc/sys/net/ipv4/ip_forward');
     must('ip', ['netns', 'exec', router, 'nft', '-f', '-'], natRules(kind, outside.split('/')[0]!, options.hairpin));
+  }
+
+  /** One more host behind a NAT, `192.168.<lan>.3`: the LAN is a bridge from then on. */
+  second(nat: string, name: string): void {
+    const router = `${nat}-nat`;
+    const [address] = this.sh(router, "ip -o -4 addr show dev lan | awk '{print $4}'").split('\n');
+    const subnet = address!.slice(0, address!.lastIndexOf('.'));
+    must('ip', ['-n', router, 'link', 'set', 'lan', 'name', 'first']);
+    must('ip', ['-n', router, 'addr', 'flush', 'dev', 'first']);
+    must('ip', ['-n', router, 'link', 'add', 'lan', 'type', 'bridge']);
+    must('ip', ['-n', router, 'link', 'set', 'first', 'up', 'master', 'lan']);
+    this.#address(router, 'lan', address!);
+    must('ip', ['-n', router, 'link', 'set', 'lan', 'up']);
+    this.#add(name);
+    this.#plug(name, 'eth0', router, 'lan', 'other');
+    this.#address(name, 'eth0', `${subnet}.3/24`);
+    this.#route(name, `${subnet}.1`);
   }
 
   /** A router with a stateful firewall for IPv6, and a host behind it: `<prefix>::2`. */
@@ -198,7 +218,8 @@ export class Lab {
 
   /** Starts a program in a namespace. */
   start(namespace: string, command: string, args: readonly string[]): LabProcess {
-    const child = spawn('ip', ['netns', 'exec', namespace, command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('ip', ['netns', 'exec', namespace, command, ...args], { stdio: 'pipe' });
+    child.stdin.on('error', () => undefined); // It has ended, which `next` tells.
     this.#running.push(child);
     let written = '';
     child.stderr.on('data', (chunk: Buffer) => (written += chunk.toString()));
@@ -223,6 +244,7 @@ export class Lab {
         await closed;
         return written;
       },
+      say: (order) => void child.stdin.write(`${JSON.stringify(order)}\n`),
       kill: () => child.kill('SIGKILL'),
       end: () => child.kill('SIGTERM'),
     };
