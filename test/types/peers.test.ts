@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type CandidateSource, type PeerId, type SecureAskSwarm } from 'shoal';
 import { generateKey } from 'shoal/keys';
+import { type PortMapper, type Puncher, type RelayReservation, type RelayService } from 'shoal/nat';
 import { createMemoryRealm } from 'shoal/memory';
 import {
   openPeers,
@@ -12,10 +13,14 @@ import {
   type PeerConnection,
   type PeerExplanation,
   type PeerInfo,
+  type NetworkReport,
   type Peers,
   type PeersConfig,
   type PeersOptions,
+  type PeersRelayOptions,
   type PeerStream,
+  type ReachPolicy,
+  type ReachReport,
 } from 'shoal/peers';
 import { createVirtualInternet } from 'shoal/testing';
 
@@ -90,6 +95,48 @@ describe('types of shoal/peers', () => {
     assert.deepEqual(
       [config.networkName, wrongSwarm.kind, wrongKind.kind, typeof wrongName, typeof opened],
       ['types', undefined, 'server', 'object', 'function'],
+    );
+  });
+
+  it('options and methods for NATs', () => {
+    const serveRelay: PeersRelayOptions = {
+      maxPeers: 8,
+      bytesPerSecond: 125_000,
+      accept: ({ id }) => id.length === 43,
+    };
+    const turn = [{ server: '192.0.2.1:3478', username: 'ann', credential: 'password' }];
+    const mapper = (portMapping: PortMapper): PeersOptions => ({ privateKey: generateKey(), portMapping });
+    const swarm = createMemoryRealm().secureSwarm(generateKey().publicKey);
+    const punched = (puncher: Puncher): PeersOptions => ({
+      privateKey: generateKey(),
+      transports: [{ name: 'own', kind: 'relay', swarm, puncher }],
+    });
+    const relays: PeersOptions['relays'] = [`${'A'.repeat(43)}@192.0.2.1:443`];
+    const policy: ReachPolicy = 'own_relays';
+    const options: PeersOptions = { privateKey: generateKey(), serveRelay, turn, relays, policy, punch: false };
+    // @ts-expect-error policies have names
+    const wrongPolicy: PeersOptions = { ...options, policy: 'fast' };
+    // @ts-expect-error where the clients are is known by the connection manager
+    const wrongRelay: PeersRelayOptions = { socketAddressOf: () => undefined };
+    // @ts-expect-error a server of TURN wants credentials
+    const wrongTurn: PeersOptions = { ...options, turn: ['192.0.2.1:3478'] };
+    const reads = (peers: Peers, id: PeerId): unknown => {
+      peers.setPolicy(id, 'relayed');
+      // @ts-expect-error a peer comes first
+      const wrong = () => peers.setPolicy('relayed');
+      return [
+        same<RelayService<PeerAddr> | undefined>(peers.relayed),
+        same<readonly RelayReservation<PeerAddr>[]>(peers.reservations),
+        peers.explainBoth(id, { timeoutMs: 1000 }).then(({ remote }) => {
+          const network = same<NetworkReport | undefined>(same<ReachReport | undefined>(remote)?.network);
+          return network?.ports === 'random';
+        }),
+        wrong,
+      ];
+    };
+    assert.deepEqual(
+      [typeof mapper, typeof punched, typeof reads, wrongPolicy.policy, wrongRelay.maxPeers, wrongTurn.turn?.length],
+      ['function', 'function', 'function', 'fast', undefined, 1],
     );
   });
 });
