@@ -84,7 +84,10 @@ export function contacts(list: readonly string[], options: ContactsOptions = {})
   if (list.length > MAX_CONTACTS) {
     throw new RangeError(`Cannot take contacts: expected up to ${MAX_CONTACTS}, got ${list.length}`);
   }
-  return new Contacts(list.map(parseContact), options);
+  return new Contacts(
+    list.map((text, i) => parseContact(text, `contacts[${i}]`)),
+    options,
+  );
 }
 
 class Contacts implements ContactSource {
@@ -205,8 +208,9 @@ class Contacts implements ContactSource {
 /** A DNS name (RFC 1123 §2.1), whose last label is not a number; `_` occurs in practice. */
 const NAME = /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$/i;
 
-function parseContact(text: unknown, i: number): Contact {
-  assertString(text, `contacts[${i}]`);
+/** @throws {TypeError} for what is no contact. @param label - the option that has it */
+export function parseContact(text: unknown, label: string): Contact {
+  assertString(text, label);
   const match = /^((?:[a-z][a-z0-9+.-]{0,31}:\/\/)?(?:([^@/]+)@)?)(.+):([0-9]{1,5})$/.exec(text);
   const [, prefix = '', id, host = '', portText = ''] = match ?? [];
   const port = Number(portText);
@@ -214,7 +218,7 @@ function parseContact(text: unknown, i: number): Contact {
   const isName = socket === undefined && NAME.test(host);
   if ((socket === undefined && !isName) || port < 1 || port > 65_535 || (id !== undefined && !isPeerId(id))) {
     const expected = 'expected 203.0.113.7:4000, peer.example.org:4000 or <PeerID>@ and one of these';
-    throw new TypeError(`Cannot take contacts[${i}]: ${expected}, got ${describeValue(text)}`);
+    throw new TypeError(`Cannot take ${label}: ${expected}, got ${describeValue(text)}`);
   }
   return { text, prefix, id, host: socket?.ip ?? host, isName, port };
 }

@@ -132,12 +132,18 @@ export function serveRelay<A extends Addr>(
   options: RelayServiceOptions<A> = {},
 ): RelayService<A> {
   assertSecure(swarm);
-  if (typeof options !== 'object' || options === null) {
+  assertRelayOptions(options);
+  return new Service(swarm, options);
+}
+
+/** @throws {TypeError | RangeError} for options out of bounds. */
+export function assertRelayOptions<A extends Addr>(options: RelayServiceOptions<A>): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
   }
   if (options.accept !== undefined) assertFunction(options.accept, 'accept');
   if (options.socketAddressOf !== undefined) assertFunction(options.socketAddressOf, 'socketAddressOf');
-  return new Service(swarm, options);
+  resolveBudgets(options);
 }
 
 /** What waits for one client. */

@@ -2,7 +2,7 @@
 
 import { systemNetwork } from '#system-network';
 import { assertString, describeValue, quantity } from '../base/checks.ts';
-import { isUnspecifiedIp } from '../base/ip.ts';
+import { isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
@@ -50,6 +50,38 @@ export interface TurnSwarmOptions extends PendingLimits {
  * `timeout`; the signal's reason.
  */
 export function openTurnSwarm(options: TurnSwarmOptions): Promise<TurnSwarm> {
+  const { transport, network, realm, family, signal, serverRealm, server, credentials, budget } = resolveTurn(options);
+  return open();
+
+  async function open(): Promise<TurnSwarm> {
+    const link = await openTurnLink(network, server, transport, signal ?? new AbortController().signal);
+    const client = { credentials, realm: serverRealm, family };
+    const swarm = new OpenTurnSwarm({ realm, link, server: shownServer(server), budget, client });
+    try {
+      await swarm.allocate({ signal });
+      return swarm;
+    } catch (error) {
+      await swarm.close();
+      throw error;
+    }
+  }
+}
+
+/** The options of a swarm, resolved. */
+export interface ResolvedTurn {
+  readonly transport: 'udp' | 'tcp';
+  readonly network: Network;
+  readonly realm: Realm;
+  readonly family: 4 | 6;
+  readonly signal: AbortSignal | undefined;
+  readonly serverRealm: string | undefined;
+  readonly server: SocketAddress;
+  readonly credentials: ReturnType<typeof credentialsOf>;
+  readonly budget: PendingBudget;
+}
+
+/** The options with their defaults. @throws {TypeError | RangeError} for options out of bounds. */
+export function resolveTurn(options: TurnSwarmOptions): ResolvedTurn {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`Cannot take options: expected an object, got ${describeValue(options)}`);
   }
@@ -70,20 +102,7 @@ export function openTurnSwarm(options: TurnSwarmOptions): Promise<TurnSwarm> {
   if (serverRealm !== undefined) assertString(serverRealm, 'serverRealm');
   const credentials = credentialsOf(options, realm);
   const budget = new PendingBudget(options);
-  return open();
-
-  async function open(): Promise<TurnSwarm> {
-    const link = await openTurnLink(network, server, transport, signal ?? new AbortController().signal);
-    const client = { credentials, realm: serverRealm, family };
-    const swarm = new OpenTurnSwarm({ realm, link, server: shownServer(server), budget, client });
-    try {
-      await swarm.allocate({ signal });
-      return swarm;
-    } catch (error) {
-      await swarm.close();
-      throw error;
-    }
-  }
+  return { transport, network, realm, family, signal, serverRealm, server, credentials, budget };
 }
 
 function credentialsOf(options: TurnSwarmOptions, realm: Realm): TurnCredentials {

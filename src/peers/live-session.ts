@@ -88,6 +88,8 @@ export class LiveSession implements PeerSession {
   readonly paths: Map<number, LivePath> = new Map();
   /** Counted since the session began. */
   sent = 0;
+  /** Requests to this connection manager itself. */
+  #served = 0;
   received = 0;
   readonly #owner: LiveSessionOwner;
   readonly #driver: Driver<SessionTransmit, SessionEvent>;
@@ -366,9 +368,13 @@ export class LiveSession implements PeerSession {
         this.#deliveries.tell(event.payload);
         return;
       case 'request':
-        if (event.service === 0) this.#countReceived();
-        if (event.service === 0) this.#deliveries.request(event.number, event.payload);
-        else void this.#serve(event.number, event.payload, event.service);
+        if (event.service === 0) {
+          this.#countReceived();
+          this.#deliveries.request(event.number, event.payload);
+        } else {
+          if (++this.#served % RATE_STEP === 0) this.#owner.busy(this, RATE_STEP);
+          void this.#serve(event.number, event.payload, event.service);
+        }
         return;
       case 'datagram':
         this.#owner.services.datagram(event.service, { src: this.src, dst: this.dst, payload: event.payload });

@@ -23,8 +23,8 @@ import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
 import { type PortMapper } from '../nat/port-mapping.ts';
-import { type TurnSwarmOptions } from '../nat/turn.ts';
-import { type RelayServiceOptions } from '../nat/relay-service.ts';
+import { resolveTurn, type TurnSwarmOptions } from '../nat/turn.ts';
+import { assertRelayOptions, type RelayServiceOptions } from '../nat/relay-service.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
@@ -32,7 +32,7 @@ import { type SessionOptions } from '../protocols/peers/session-options.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { type PeerCacheStore } from '../discovery/cache-store.ts';
-import { type ResolveName } from '../discovery/contacts.ts';
+import { parseContact, type ResolveName } from '../discovery/contacts.ts';
 import { type PeerExchangeOptions } from '../discovery/exchange-options.ts';
 import { type LanOptions } from '../discovery/lan-options.ts';
 import { type PeerAddr } from './address.ts';
@@ -290,9 +290,16 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   assertSwitch(options.coordinate, 'coordinate');
   assertSwitch(options.punch, 'punch');
   if (options.turn !== undefined) assertList(options.turn, 'turn', '{ server, username, credential }');
+  for (const server of options.turn ?? []) resolveTurn(server);
   if (options.observers !== undefined) assertList(options.observers, 'observers', `'ip:port'`);
   for (const name of ['exchange', 'lan', 'banPolicy', 'relays', 'serveRelay', 'portMapping'] as const)
     assertSwitch(options[name], name, true);
+  if (typeof options.relays === 'object') assertList(options.relays, 'relays', "'PeerID@host:port'");
+  if (typeof options.serveRelay === 'object') assertRelayOptions(options.serveRelay);
+  if (typeof options.portMapping === 'object') {
+    assertFunction(options.portMapping.map, 'portMapping.map');
+    assertFunction(options.portMapping.close, 'portMapping.close');
+  }
   if (options.mask !== undefined) {
     if (typeof options.mask !== 'object' || options.mask === null) {
       throw new TypeError(`Cannot take mask: expected { key }, got ${describeOption('mask', options.mask)}`);
@@ -387,6 +394,7 @@ function ownRelay(contact: string): OwnRelay {
   if (id === undefined || at === undefined || !isPeerId(id)) {
     throw new TypeError(`Cannot take relays: expected PeerID@host:port, got ${describeValue(contact)}`);
   }
+  parseContact(contact, 'relays');
   return { id, contact };
 }
 

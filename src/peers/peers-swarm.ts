@@ -252,12 +252,14 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     return explainPeer(id, this.#peers.get(id), this.#peers.reaching.explain(id), this.#traversal.network);
   }
 
-  async explainBoth(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerExplanation> {
+  explainBoth(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerExplanation> {
     const id = this.#idOf(peer);
-    const report = await this.#traversal.report(id, options);
-    const known = this.#peers.get(id);
-    if (known !== undefined) known.report = report;
-    return this.explain(id);
+    checkCall(options);
+    return this.#traversal.report(id, options).then((report) => {
+      const known = this.#peers.get(id);
+      if (known !== undefined) known.report = report;
+      return this.explain(id);
+    });
   }
 
   openStream(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerStream> {
@@ -329,7 +331,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     const id = 'id' in change ? change.id : undefined;
     const path = id === undefined ? undefined : this.#peers.get(id)?.session?.path;
     if (id !== undefined && path !== undefined) this.#traversal.connected(id, path);
-    if (change.type === 'lost') this.#traversal.lost(change.id);
+    if (change.type === 'lost') this.#traversal.lost(change.id, change.reason);
     // The relay hands on where this node is.
     if (change.type === 'relay' && change.state === 'reserved') void this.#exchange?.tell(change.relay);
     if (change.type === 'connected') {

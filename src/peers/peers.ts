@@ -127,6 +127,7 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
   /**
    * The same, with the peer's own report of its attempts, which it is asked for: by whatever path there is, such as a relay.
    *
+   * @throws {TypeError | RangeError} (at once) for what is no PeerID, and for options out of bounds.
    * @throws {P2PError} (by rejection) as `ask`.
    */
   explainBoth(peer: PeerId | PeerAddr, options?: CallOptions): Promise<PeerExplanation>;

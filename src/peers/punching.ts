@@ -136,7 +136,11 @@ export class Punching {
   async #punch(id: PeerId, transport: Transport, signal: AbortSignal): Promise<Addr> {
     const puncher = transport.puncher!;
     const own = await this.#offer(puncher, signal);
-    const theirs = await this.#exchange(id, transport.name, own, signal);
+    const offered = await this.#exchange(id, transport.name, own, signal);
+    const theirs = this.#allowed(id, offered);
+    if (theirs === undefined) {
+      throw new P2PError('refused', 'local', `Cannot punch to ${id}: the lists refuse ${offered.addrs[0]!.ip}`);
+    }
     const confirmed = await this.#confirmed(id, theirs, signal);
     if (isPublic(theirs)) {
       const { proven, theirs: afforded } = this.#afford(id, own, theirs, confirmed);
@@ -240,6 +244,12 @@ export class Punching {
       () => first.ip,
       () => undefined,
     );
+  }
+
+  /** An offer without the addresses that the lists refuse; `undefined` when the first, at which others see the peer, is one of them. */
+  #allowed(id: PeerId, offer: PunchOffer): PunchOffer | undefined {
+    const addrs = offer.addrs.filter(({ ip }) => this.#options.lists.decide({ id, ip }).isAllowed);
+    return offer.addrs.length > 0 && addrs[0] !== offer.addrs[0] ? undefined : { ...offer, addrs };
   }
 
   #knownIp(id: PeerId): string | undefined {
@@ -359,9 +369,10 @@ export class Punching {
     const refusal = this.#hooks.refusal(from);
     const transport = this.#hooks.transport(name);
     const puncher = transport?.puncher;
-    const theirs = decodePunchOffer(offer);
-    if (refusal !== undefined)
-      return { type: 'refused', code: refusal, reason: 'this node does not punch with this peer' };
+    const offeredByPeer = decodePunchOffer(offer);
+    const theirs = offeredByPeer === undefined ? undefined : this.#allowed(from, offeredByPeer);
+    if (refusal !== undefined || (offeredByPeer !== undefined && theirs === undefined))
+      return { type: 'refused', code: refusal ?? 'denied', reason: 'this node does not punch with this peer' };
     if (transport === undefined || puncher === undefined)
       return { type: 'refused', code: 'unsupported', reason: `no puncher for ${name}` };
     if (theirs === undefined) return { type: 'refused', code: 'failed', reason: 'the offer is malformed' };

@@ -52,6 +52,7 @@ const PUNCH_REFUSALS: Readonly<Partial<Record<PunchRefusal, FailureReason>>> = {
 export function punchFailureOf(error: unknown): FailureReason {
   if (error instanceof PunchRefused) return PUNCH_REFUSALS[error.code] ?? 'unreachable';
   if (P2PError.is(error, 'unsupported') || P2PError.is(error, 'unreachable')) return 'nat';
+  if (P2PError.is(error, 'refused') && error.side === 'local') return 'not_allowed';
   if (P2PError.is(error, 'timeout')) return 'silent';
   return P2PError.is(error, 'closed') ? 'abandoned' : 'unreachable';
 }

@@ -89,10 +89,14 @@ export class Relaying {
   }
 
   /** The session with a peer has ended: another relay takes its place. */
-  lost(id: PeerId): void {
-    if (this.#own.has(id) || !this.#wanted.has(id)) return;
-    this.#release(id);
-    this.#chooseOthers();
+  lost(id: PeerId, reason: string): void {
+    if (!this.#own.has(id) && this.#wanted.has(id)) {
+      this.#release(id);
+      this.#chooseOthers();
+    }
+    // A place at this node ends with the session, and whether this node still has its own at a relay is asked.
+    this.toClients.lost(id, reason);
+    this.toRelays.lost(id, reason);
   }
 
   /** Own addresses at relays, with where the relay is. */

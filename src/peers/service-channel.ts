@@ -11,8 +11,10 @@ import { type AskHandler, type Message, type TellHandler } from '../core/message
 import { type Realm } from '../core/realm.ts';
 import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
 import { type CallOptions, type Closed } from '../core/swarm.ts';
+import { later } from '../runtime/later.ts';
 import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
 import { Waits } from '../runtime/waits.ts';
+import { type PeerConnections } from '../sessions/connections.ts';
 import { type Answer, AskSlot } from '../swarm-kit/ask-slot.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
@@ -39,7 +41,7 @@ const MAX_TELL_BYTES = 65_535;
 const UNKNOWN_MTU_BYTES = 1400;
 const TELL_TIMEOUT_MS = 10_000;
 
-export class ServiceChannel implements SecureAskSwarm<PeerAddr> {
+export class ServiceChannel implements SecureAskSwarm<PeerAddr>, PeerConnections {
   readonly realm: Realm;
   readonly counters: CounterSet;
   readonly closed: Promise<Closed>;
@@ -50,6 +52,8 @@ export class ServiceChannel implements SecureAskSwarm<PeerAddr> {
   readonly #slot: AskSlot<PeerAddr>;
   readonly #tells: TellSlot<PeerAddr>;
   readonly #waits: Waits;
+  /** Bounded by the calls of `onDisconnected`. */
+  readonly #listeners = new Set<(peer: PeerId, reason: string) => void>();
 
   /** @param service - whose messages are sent to peers. The owner hands in what comes for this channel. */
   constructor(name: string, service: number, host: ServiceHost) {
@@ -164,6 +168,26 @@ export class ServiceChannel implements SecureAskSwarm<PeerAddr> {
     );
   }
 
+  onDisconnected(listener: (peer: PeerId, reason: string) => void): Disposable {
+    const own = (peer: PeerId, reason: string): void => listener(peer, reason);
+    this.#listeners.add(own);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
+  }
+
+  disconnect(peer: PeerId): boolean {
+    const session = this.#host.sessionOf(peer);
+    session?.end('given up');
+    return session !== undefined;
+  }
+
+  /** The session with a peer has ended. */
+  lost(peer: PeerId, reason: string): void {
+    if (this.#listeners.size === 0) return;
+    later(this.realm, () => {
+      for (const listener of this.#listeners) listener(peer, reason);
+    });
+  }
+
   drain(): Promise<void> {
     return RESOLVED;
   }
@@ -171,6 +195,7 @@ export class ServiceChannel implements SecureAskSwarm<PeerAddr> {
   close(): Promise<void> {
     this.#waits.close();
     this.#tells.clear();
+    this.#listeners.clear();
     this.#slot.clear(new P2PError('closed', 'local', 'Cannot serve: closed'));
     return RESOLVED;
   }

@@ -153,8 +153,8 @@ export class Traversal implements Detours {
     this.relaying.connected(id);
   }
 
-  lost(id: PeerId): void {
-    this.relaying.lost(id);
+  lost(id: PeerId, reason: string): void {
+    this.relaying.lost(id, reason);
   }
 
   canPunch(id: PeerId): boolean {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { before, describe, it } from 'node:test';
+import { before, describe, it, mock } from 'node:test';
 
 import { encodeText } from '../../src/base/bytes.ts';
 import { StunHandler } from '../../src/nat/stun-handler.ts';
@@ -240,5 +240,42 @@ describe('openPeers with a cache file that cannot be used', () => {
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  });
+});
+
+describe('openPeers with options for NATs that are out of bounds', () => {
+  const server = '203.0.113.7:3478';
+  const wrong: readonly (readonly [name: string, options: object, error: typeof TypeError | typeof RangeError])[] = [
+    ['relays that are no list', { relays: {} }, TypeError],
+    ['a relay without a port', { relays: [`${idOf(3)}@203.0.113.7`] }, TypeError],
+    ['a relay with a port out of range', { relays: [`${idOf(3)}@203.0.113.7:99999`] }, TypeError],
+    ['a TURN server that is none', { turn: [null] }, TypeError],
+    ['a TURN server without an address', { turn: [{ username: 'user', credential: 'secret' }] }, TypeError],
+    ['a TURN server without credentials', { turn: [{ server }] }, TypeError],
+    ['a TURN server with a user that is no string', { turn: [{ server, username: 5, credential: 'x' }] }, TypeError],
+    ['budgets of a relay that are a list', { serveRelay: [] }, TypeError],
+    ['a negative budget of a relay', { serveRelay: { maxPeers: -1 } }, RangeError],
+    ['a rate below one datagram', { serveRelay: { bytesPerSecond: 5 } }, RangeError],
+    ['an accept that is no function', { serveRelay: { accept: 5 } }, TypeError],
+    ['a mapper that maps nothing', { portMapping: {} }, TypeError],
+  ];
+  for (const [name, options, error] of wrong) {
+    it(`${name}: says so, and opens nothing`, async () => {
+      const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+      const { realm, network } = w.net.host();
+      const [udp, tcp] = [mock.method(network, 'bindUdp'), mock.method(network, 'listen')];
+      const opened = (): Promise<unknown> => openPeers({ privateKey: testKey(1), realm, network, ...options });
+      await assert.rejects(async () => opened(), error);
+      assert.equal(udp.mock.callCount() + tcp.mock.callCount(), 0);
+    });
+  }
+
+  it('explainBoth: a wrong PeerID or call throws at once', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const alice = await w.open(1);
+    assert.throws(() => void alice.explainBoth('nobody' as never), TypeError);
+    assert.throws(() => void alice.explainBoth(idOf(3), { timeoutMs: -1 }), RangeError);
+    assert.throws(() => void alice.explainBoth(idOf(3), { signal: 5 as never }), TypeError);
+    await w.close();
   });
 });

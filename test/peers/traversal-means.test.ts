@@ -90,6 +90,43 @@ describe('peers behind NATs: other relays', () => {
     await w.close();
   });
 
+  it('the place of a peer whose session has ended is free at once, and who sends to it is told', async () => {
+    const { w, alice, bob, helpers } = await meet('random', 'random');
+    assert.equal(helpers[0]!.relayed!.peers.length, 2);
+    await w.run(bob.close());
+    await w.advance(100);
+    assert.deepEqual(
+      helpers[0]!.relayed!.peers.map(({ id }) => id),
+      [alice.id],
+    );
+    const atMs = w.realm.nowMs();
+    await assert.rejects(w.run(alice.ask(bob.id, PAYLOAD, { timeoutMs: 20_000 })));
+    assert.ok(w.realm.nowMs() - atMs < 1000, `${w.realm.nowMs() - atMs} ms`);
+    await w.close();
+  });
+
+  it('an own relay that ends: the reservation is lost within ten seconds, and held again when the relay is back', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const host = w.net.host();
+    const options = { serveRelay: true, bind: `${host.ip}:4000` };
+    const relay = await w.open(10, host, options);
+    const alice = await w.open(0, w.net.host({ behind: w.net.nat('random') }), {
+      relays: [`${relay.id}@${host.ip}:4000`],
+    });
+    const seen = watch(alice);
+    await w.advance(3000);
+    assert.equal(alice.reservations[0]?.state, 'reserved');
+    await w.run(relay.close());
+    await w.advance(10_000);
+    assert.equal(alice.reservations[0]?.state, 'lost');
+    await w.open(10, host, options);
+    await w.advance(60_000);
+    assert.equal(alice.reservations[0]?.state, 'reserved');
+    const states = seen.flatMap((change) => (change.type === 'relay' ? [change.state] : []));
+    assert.deepEqual(states, ['reserved', 'lost', 'reserved']);
+    await w.close();
+  });
+
   it('a relay of somebody else, sealed by QUIC, joins as a transport', async () => {
     const w = new PeersWorld({ latencyMs: 20, trace: undefined });
     const server = w.net.host();
@@ -162,6 +199,27 @@ describe('peers behind NATs: policies', () => {
     await w.close();
   });
 
+  it('a ban of an IP keeps hole punches from it, in both directions', async () => {
+    for (const side of ['alice', 'bob'] as const) {
+      const meeting = await meet('port', 'port');
+      const { w, alice, bob, helpers } = meeting;
+      const [banning, other] = side === 'alice' ? [alice, bob] : [bob, alice];
+      const at = helpers[0]!.list().find(({ id }) => id === other.id)!.path!.addr;
+      banning.ban(at.slice(at.lastIndexOf('@') + 1, at.lastIndexOf(':')));
+      const { path } = await outcomeOf(meeting, 20_000);
+      assert.equal(path?.kind, 'relay');
+      const punches = banning.explain(other.id).reach!.attempts.filter(({ kind }) => kind === 'punch');
+      const theirs = other.explain(banning.id).reach!.attempts.filter(({ kind }) => kind === 'punch');
+      const results = [...punches, ...theirs].map(({ result }) => result);
+      assert.ok(results.length > 0, 'no punch was tried');
+      assert.deepEqual(
+        results.filter((result) => !['not_allowed', 'denied', 'abandoned'].includes(result)),
+        [],
+      );
+      await w.close();
+    }
+  });
+
   it('a policy that changes ends the path that it excludes', async () => {
     const { w, alice, bob } = await meet('random', 'random');
     await w.run(alice.ask(bob.id, PAYLOAD));
@@ -203,6 +261,17 @@ describe('peers behind NATs: explain', () => {
       help.join('\n'),
     );
     assert.ok(help.some((sentence) => sentence.startsWith("Enable PCP or UPnP on the router of the peer's side")));
+    await w.close();
+  });
+
+  it('tells that a relay has no place of the peer, and that nobody brings the two together', async () => {
+    const { w, alice, bob } = await meet('random', 'random');
+    await w.run(bob.close());
+    await assert.rejects(w.run(alice.ask(bob.id, PAYLOAD, { timeoutMs: 20_000 })));
+    const { help } = alice.explain(bob.id);
+    assert.ok(help.some((sentence) => sentence.startsWith('The relay does not lead to the peer')));
+    assert.ok(help.some((sentence) => sentence.startsWith('The peer cannot be asked for a hole punch')));
+    assert.ok(!help.some((sentence) => sentence.startsWith('This host has no route')));
     await w.close();
   });
 

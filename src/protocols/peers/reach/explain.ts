@@ -115,6 +115,13 @@ const HELP: Readonly<Partial<Record<FailureReason, string>>> = {
   closed: 'The peer closed the connection during the handshake: it may be stopping, full, or another program.',
 };
 
+/** What `unreachable` means where no route of this host is missing. */
+const NO_WAY: Readonly<Partial<Record<ReachKind, string>>> = {
+  relay: 'The relay does not lead to the peer, which has no place there: let both use one relay (`relays`).',
+  punch:
+    'The peer cannot be asked for a hole punch, or makes none: let both be connected with one relay or coordinator.',
+};
+
 /** Sentences for what the latest attempts show, the most frequent first. */
 function helpFor(entry: Entry, candidates: readonly ExplainedCandidate[]): readonly string[] {
   const counts = new Map<string, number>();
@@ -126,7 +133,10 @@ function helpFor(entry: Entry, candidates: readonly ExplainedCandidate[]): reado
   if (first === undefined && refused.length === 0) {
     return ['No source knows an address of this peer: name a contact, look on the LAN, or ask the peer for a ticket.'];
   }
-  for (const { last } of candidates) if (last !== undefined && last.result !== 'open') add(HELP[last.result]);
+  for (const { kind, last } of candidates) {
+    if (last === undefined || last.result === 'open') continue;
+    add((last.result === 'unreachable' ? NO_WAY[kind] : undefined) ?? HELP[last.result]);
+  }
   const rules = new Set([...refused.map(({ rule }) => rule), ...candidates.map(({ rule }) => rule)]);
   if (rules.has('policy')) add('The policy for this peer excludes paths that are known: allow them.');
   if (rules.has('transport')) add('A transport is known that this node does not use: add it to `transports`.');
