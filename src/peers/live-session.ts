@@ -88,9 +88,9 @@ export class LiveSession implements PeerSession {
   readonly paths: Map<number, LivePath> = new Map();
   /** Counted since the session began. */
   sent = 0;
-  /** Requests to this connection manager itself. */
-  #served = 0;
   received = 0;
+  /** The same, and requests to this connection manager itself. */
+  #rated = 0;
   readonly #owner: LiveSessionOwner;
   readonly #driver: Driver<SessionTransmit, SessionEvent>;
   readonly #deliveries: Deliveries<PeerAddr>;
@@ -368,13 +368,9 @@ export class LiveSession implements PeerSession {
         this.#deliveries.tell(event.payload);
         return;
       case 'request':
-        if (event.service === 0) {
-          this.#countReceived();
-          this.#deliveries.request(event.number, event.payload);
-        } else {
-          if (++this.#served % RATE_STEP === 0) this.#owner.busy(this, RATE_STEP);
-          void this.#serve(event.number, event.payload, event.service);
-        }
+        this.#countReceived(event.service);
+        if (event.service === 0) this.#deliveries.request(event.number, event.payload);
+        else void this.#serve(event.number, event.payload, event.service);
         return;
       case 'datagram':
         this.#owner.services.datagram(event.service, { src: this.src, dst: this.dst, payload: event.payload });
@@ -442,9 +438,9 @@ export class LiveSession implements PeerSession {
   }
 
   /** Rates are measured in steps, which cost less than each message. */
-  #countReceived(): void {
-    this.received++;
-    if (this.received % RATE_STEP === 0) this.#owner.busy(this, RATE_STEP);
+  #countReceived(service = 0): void {
+    if (service === 0) this.received++;
+    if (++this.#rated % RATE_STEP === 0) this.#owner.busy(this, RATE_STEP);
   }
 
   /** A request to this connection manager itself. */

@@ -297,8 +297,8 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (typeof options.relays === 'object') assertList(options.relays, 'relays', "'PeerID@host:port'");
   if (typeof options.serveRelay === 'object') assertRelayOptions(options.serveRelay);
   if (typeof options.portMapping === 'object') {
-    assertFunction(options.portMapping.map, 'portMapping.map');
-    assertFunction(options.portMapping.close, 'portMapping.close');
+    const mapper = Object(options.portMapping) as Record<string, unknown>;
+    for (const name of ['map', 'close'] as const) assertFunction(mapper[name], `portMapping.${name}`);
   }
   if (options.mask !== undefined) {
     if (typeof options.mask !== 'object' || options.mask === null) {
