@@ -12,6 +12,7 @@ import { type RelayBudgets } from '../nat/relay-service.ts';
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { type AttackSignal } from './attack-observations.ts';
 import { type ListsData, PeerLists } from './lists.ts';
+import { type TurnServer } from './options.ts';
 
 /** How a node takes part in LAN discovery. */
 export interface LanConfig {
@@ -63,6 +64,10 @@ export interface PeersConfig {
   readonly relays?: boolean | readonly string[] | undefined;
   /** `true`: with the default budgets. */
   readonly serveRelay?: boolean | RelayBudgets | undefined;
+  /** TURN servers: `server` is `ip:port`, `transport` how it is reached. */
+  readonly turn?: readonly TurnServer[] | undefined;
+  /** An HTTP proxy for TCP, `http://[user:password@]host:port`. */
+  readonly proxy?: string | undefined;
   readonly coordinate?: boolean | undefined;
   readonly punch?: boolean | undefined;
   /** STUN servers, `ip:port`. */
@@ -128,6 +133,15 @@ const is =
   (value, path, report) => {
     if (!holds(value)) report(path, expected(what, value, path));
   };
+
+/** For what may hold a password: the value is not quoted. */
+const hidden =
+  (what: string, holds: (value: string) => boolean): Check =>
+  (value, path, report) => {
+    if (typeof value !== 'string' || !holds(value)) report(path, `expected ${what}`);
+  };
+
+const secretText = hidden('a text of 1 to 512 characters', ({ length }) => length > 0 && length <= 512);
 
 const flag = is('true or false', (value) => typeof value === 'boolean');
 
@@ -259,6 +273,20 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
       maxPendingBytes: whole(0, 2 ** 30),
     }),
   ),
+  turn: list(
+    fields({
+      server: socketAddress(1),
+      transport: oneOf('udp', 'tcp'),
+      username: secretText,
+      credential: secretText,
+      secret: secretText,
+      credentialLifetimeMs: whole(1000, 3.2e10),
+      serverRealm: text('a realm', 763),
+      family: is('4 or 6', (value) => value === 4 || value === 6),
+    }),
+    MAX_ADDRS,
+  ),
+  proxy: hidden('http://[user:password@]host:port', (value) => URL.parse(value)?.protocol === 'http:'),
   coordinate: flag,
   punch: flag,
   observers: list(socketAddress(1), MAX_ADDRS),

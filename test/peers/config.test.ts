@@ -38,6 +38,8 @@ const FULL: PeersConfig = {
   blacklist: [ALICE],
   dialBack: false,
   lan: { port: 5484, interfaces: ['eth0'], ipv6: false, mdns: true },
+  turn: [{ server: '192.0.2.1:3478', transport: 'tcp', username: 'alice', credential: 'pass', family: 4 }],
+  proxy: 'http://192.0.2.1:3128',
   maintain: [ALICE],
   lists: { deny: ['10.0.0.0/8', { target: ALICE, kind: 'client', reason: 'noisy' }], bans: [] },
   banPolicy: { forMs: 1000, signals: ['malformed'] },
@@ -68,6 +70,17 @@ describe('a configuration', () => {
     assert.deepEqual(checkConfig(FULL), FULL);
     assert.deepEqual(parseConfig('\ufeff{}'), {});
     assert.deepEqual(faultsOf({ bind: '[::]:0', lan: true, banPolicy: true }), []);
+  });
+
+  it('quotes no password', () => {
+    const turn = [{ server: 'x', username: 7, credential: '', secret: 'hunter2'.repeat(100) }];
+    const proxy = 'https://alice:hunter2@192.0.2.1';
+    const faults = faultsOf({ turn, proxy });
+    assert.deepEqual(
+      faults.map((line) => line.split(':')[0]),
+      ['turn[0].server', 'turn[0].username', 'turn[0].credential', 'turn[0].secret', 'proxy'],
+    );
+    for (const line of faults) assert.doesNotMatch(line, /hunter2/);
   });
 
   it('has every fault named with its path, all at once', () => {

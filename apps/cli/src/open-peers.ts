@@ -29,6 +29,8 @@ export interface PeersCommandOptions extends NodeOptions {
   readonly observer?: readonly string[] | undefined;
   /** Whether routers are asked to forward ports. */
   readonly mapPorts?: boolean | undefined;
+  /** `http://[user:password@]host:port`. */
+  readonly proxy?: string | undefined;
 }
 
 /** What a command adds to the options of its user. */
@@ -55,7 +57,7 @@ export async function openPeersOf(
   extras: Partial<PeersExtras> = {},
 ): Promise<Peers> {
   const { networkName, bind, contact, cache, lanPort: port, broadcast } = options;
-  const { relay, policy, observer, mapPorts } = options;
+  const { relay, policy, observer, mapPorts, proxy } = options;
   const isOnLan = options.lan ?? (port !== undefined || broadcast !== undefined);
   const given = {
     ...(networkName === undefined ? {} : { networkName }),
@@ -66,6 +68,7 @@ export async function openPeersOf(
     ...(policy === undefined ? {} : { policy }),
     ...(observer === undefined ? {} : { observers: observer }),
     ...(mapPorts === undefined ? {} : { portMapping: mapPorts }),
+    ...(proxy === undefined ? {} : { proxy }),
     ...(isOnLan ? { lan: { port, broadcast } } : {}),
     ...extras,
     realm,

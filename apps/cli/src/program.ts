@@ -99,6 +99,7 @@ function withNetwork(command: Command): Command {
     .option('--relay <ADDR...>', 'own relays, where this node is reached behind a NAT: PeerID@host:port')
     .addOption(new Option('--policy <NAME>', 'which paths may be used (default: any)').choices(POLICIES))
     .option('--observer <ADDR...>', 'STUN servers to ask for own addresses: IP:PORT (default: the peers)')
+    .option('--proxy <URL>', 'an HTTP proxy for TCP (CONNECT): http://[USER:PASSWORD@]HOST:PORT')
     .option('--map-ports', 'ask the router to forward the ports: PCP, NAT-PMP, UPnP')
     .option('--config <FILE>', 'a JSON file with options, followed as it changes; options here come before it');
 }
