@@ -137,6 +137,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     }
     this.#traversal = new Traversal(options, host, peers!, (change) => this.#changed(change));
     peers!.reaching.detours = this.#traversal;
+    this.#traversal.relaying.begin();
     this.#watching = options.network.onInterfacesChanged(() => this.#peers.wake());
     this.#tick = this.#arm();
     finish = () => this.#finish();

@@ -66,6 +66,10 @@ export class Relaying {
     this.swarm = relaySwarm<PeerAddr>(this.toRelays, { onChange: () => this.#changed() });
     const own = typeof options.relays === 'boolean' ? [] : options.relays.map(({ id }) => id);
     this.#own = new Set(own.filter((id) => id !== options.id));
+  }
+
+  /** Reserves at the relays of the options. To be called once the way to them can be found. */
+  begin(): void {
     for (const id of this.#own) this.#want(id);
   }
 
