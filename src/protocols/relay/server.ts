@@ -248,13 +248,14 @@ export class RelayServer<A extends Addr> implements Machine<RelayTransmit<A>, Re
     const size = bytes.length - RELAY_HEADER_BYTES;
     if (size > MAX_RELAYED_BYTES) return this.#drop('oversize');
     if (!client.bucket.take(now, bytes.length)) return this.#drop('relay.rate_limited');
-    if (!this.#sources.take(now, sourceOf(client.host), bytes.length)) return this.#drop('relay.source_rate_limited');
-    if (!this.#total.take(now, bytes.length)) return this.#drop('relay.total_rate_limited');
     const gone = (reason: RelayGoneReason): void => {
       this.#drop(`relay.${reason}`);
       this.#answer(client.addr, encodeGone(client.version, to, reason));
     };
+    // Who is not served takes nothing of what the others share.
     if (client.verdict === 'denied') return gone('denied');
+    if (!this.#sources.take(now, sourceOf(client.host), bytes.length)) return this.#drop('relay.source_rate_limited');
+    if (!this.#total.take(now, bytes.length)) return this.#drop('relay.total_rate_limited');
     const target = this.#targetOf(client, to);
     const isGuest = client.untilMs <= now;
     if (target === undefined || !(target.untilMs > now || (!isGuest && this.#mayAnswer(now, client, target)))) {
