@@ -112,7 +112,7 @@ export interface PeersOptions extends PendingLimits {
   readonly sources?: readonly CandidateSource[] | undefined;
   /**
    * Which paths may be used: `direct` no relays, `no_third_party` neither relays nor hole punching, `own_relays` relays of `relays` only,
-   * `relayed` relays only. `setPolicy` decides for one peer. @default 'any'
+   * `relayed` relays only: here it needs a list of `relays`, since no other peer is dialled. `setPolicy` decides for one peer. @default 'any'
    */
   readonly policy?: ReachPolicy | undefined;
   /**

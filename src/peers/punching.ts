@@ -97,6 +97,8 @@ export class Punching {
   readonly #answering = new Set<string>();
   /** Own punches that run. Bounded by the reach machine. */
   readonly #initiating = new Map<string, AbortController>();
+  /** Those of both, while probes are sent. Bounded as they are. */
+  readonly #running = new Set<string>();
   readonly #answered = new SourceBuckets(ANSWERED.perSecond, ANSWERED.burst, ANSWERED.maxPeers);
   readonly #handed = new SourceBuckets(HANDED.perSecond, HANDED.burst, HANDED.maxPeers);
   readonly #forwards = new SourceBuckets(FORWARDED.perSecond, FORWARDED.burst, FORWARDED.maxPeers);
@@ -151,14 +153,13 @@ export class Punching {
       }
       await this.#waitFor(DIRECT_FIRST_MS, signal);
     }
-    const remote = await this.#run(id, puncher, own, theirs, confirmed, 'initiator', signal);
+    const remote = await this.#run(id, transport, own, theirs, confirmed, 'initiator', signal);
     return this.#opened(id, transport, remote);
   }
 
   /** Whether a punch runs, whoever has begun it. */
   isRunning(id: PeerId, transport: string): boolean {
-    const key = keyOf(id, transport);
-    return this.#initiating.has(key) || this.#answering.has(key);
+    return this.#running.has(keyOf(id, transport));
   }
 
   close(): void {
@@ -252,6 +253,12 @@ export class Punching {
     return offer.addrs.length > 0 && addrs[0] !== offer.addrs[0] ? undefined : { ...offer, addrs };
   }
 
+  /** Whether the addresses of an own offer are public ones of this host itself: one behind a NAT may offer what observers see only. */
+  #isPublicHost(own: PunchOffer): boolean {
+    const ips = new Set(this.#options.network.interfaces().map(({ ip }) => ip));
+    return isPublic(own) && own.addrs.every(({ ip }) => ips.has(ip));
+  }
+
   #knownIp(id: PeerId): string | undefined {
     const direct = this.#hooks.pathAddr(id);
     return direct === undefined ? undefined : ipOf(direct);
@@ -267,7 +274,7 @@ export class Punching {
   /** @returns where the peer is. */
   async #run(
     id: PeerId,
-    puncher: Puncher,
+    { name, puncher }: Transport,
     own: PunchOffer,
     theirs: PunchOffer,
     confirmed: string | undefined,
@@ -276,13 +283,17 @@ export class Punching {
   ): Promise<SocketAddress> {
     const afforded = this.#afford(id, own, theirs, confirmed);
     const { proven } = afforded;
+    const key = keyOf(id, name);
+    this.#running.add(key);
     try {
-      const { remote } = await puncher.punch(own, afforded.theirs, { signal, timeoutMs: PUNCH_MS, side, proven });
+      const { remote } = await puncher!.punch(own, afforded.theirs, { signal, timeoutMs: PUNCH_MS, side, proven });
       this.#budget.reached(remote.ip);
       return remote;
     } catch (error) {
       if (P2PError.is(error) && error.code === 'limit_exceeded') afforded.giveBack();
       throw error;
+    } finally {
+      this.#running.delete(key);
     }
   }
 
@@ -391,7 +402,9 @@ export class Punching {
     try {
       const { signal } = this.#abort;
       const offered = await this.#offer(puncher, signal);
-      void this.#respond(from, transport, puncher, offered, theirs).finally(() => this.#answering.delete(key));
+      // Two public hosts dial each other: the peer gets the addresses, and nothing is punched.
+      if (this.#isPublicHost(offered) && isPublic(theirs)) this.#answering.delete(key);
+      else void this.#respond(from, transport, offered, theirs).finally(() => this.#answering.delete(key));
       return { type: 'offer', bytes: encodePunchOffer(offered) };
     } catch (error) {
       this.#answering.delete(key);
@@ -400,17 +413,11 @@ export class Punching {
   }
 
   /** The other side's half of a punch. The initiator dials; what comes in is a path like any other. */
-  async #respond(
-    from: PeerId,
-    transport: Transport,
-    puncher: Puncher,
-    own: PunchOffer,
-    theirs: PunchOffer,
-  ): Promise<void> {
+  async #respond(from: PeerId, transport: Transport, own: PunchOffer, theirs: PunchOffer): Promise<void> {
     const { signal } = this.#abort;
     try {
       const confirmed = await this.#confirmed(from, theirs, signal);
-      const remote = await this.#run(from, puncher, own, theirs, confirmed, 'responder', signal);
+      const remote = await this.#run(from, transport, own, theirs, confirmed, 'responder', signal);
       this.#opened(from, transport, remote);
     } catch (cause) {
       const { realm } = this.#options;

@@ -1,5 +1,6 @@
 /** Runs the reach machine: asks the sources, gives it candidates, and dials what it decides. */
 
+import { type Side } from '../core/accept.ts';
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { type Candidate, type CandidateFault, type CandidateSource } from '../core/candidate.ts';
 import { P2PError } from '../core/errors.ts';
@@ -167,10 +168,11 @@ export class Reaching {
   }
 
   /** How a path on this address leads to the peer. */
-  kindOf(id: PeerId, transport: Transport, addr: Addr): ReachKind {
+  kindOf(id: PeerId, transport: Transport, addr: Addr, side: Side): ReachKind {
     if (transport.kind === 'relay') return 'relay';
-    // The other side may be through before this one's puncher says so.
-    const isPunched = this.#punched.has(addr.text) || this.detours?.isPunching(id, transport) === true;
+    // The other side may be through, and dial, before this one's puncher says so. What this node dials itself is known.
+    const isThrough = side === 'initiator' && this.detours?.isPunching(id, transport) === true;
+    const isPunched = isThrough || this.#punched.has(addr.text);
     return isPunched ? 'punch' : 'direct';
   }
 

@@ -278,7 +278,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (side === 'initiator' && !peer.isAnnounced) this.#peers.addStranger(peer.id, transport.hostOf(addr));
     peer.publicKey = session.publicKey = transport.keyOf(addr)!;
     this.#inUse.set(peer.id, session);
-    const kind = this.reaching.kindOf(peer.id, transport, addr);
+    const kind = this.reaching.kindOf(peer.id, transport, addr, side);
     const before = peer.paths.get(transport);
     if (before !== undefined) this.#above.signal(addr, peer.id, 'handshakes', 'hello again');
     if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {

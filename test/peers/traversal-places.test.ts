@@ -27,6 +27,18 @@ describe('peers behind NATs: places', () => {
     });
   }
 
+  it('two public hosts dial each other: nothing is punched, and both know it', async () => {
+    const place = (w: PeersWorld): VirtualHost => w.net.host();
+    const meeting = await meet('open', 'open', { place });
+    const { w, alice, bob } = meeting;
+    // Both know where the other one is, and that a relay brings them together.
+    for (const node of [alice, bob]) w.directory.addrs.set(node.id, node.addrs);
+    await outcomeOf(meeting, 10_000);
+    const kinds = [alice.explain(bob.id), bob.explain(alice.id)].map(({ info }) => info?.path?.kind);
+    assert.deepEqual(kinds, ['direct', 'direct']);
+    await w.close();
+  });
+
   for (const [outer, inner] of [
     ['port', 'port'],
     ['full', 'full'],
