@@ -356,7 +356,9 @@ export class TcpConnection implements Pipe {
     const { keepAliveMs, realm } = this.#options;
     if (keepAliveMs === undefined) return;
     const probe = (asked: number): void => {
-      if (realm.nowMs() - this.#lastHeardMs < keepAliveMs) arm(this.#lastHeardMs + keepAliveMs, 0);
+      // Compared as a sum, as it is armed: a difference is rounded in another way, and the timer would be due for ever.
+      const quietMs = this.#lastHeardMs + keepAliveMs;
+      if (realm.nowMs() < quietMs) arm(quietMs, 0);
       else if (asked === KEEP_ALIVE_PROBES) this.#leave('timeout');
       else {
         this.#probe();

@@ -118,6 +118,22 @@ describe('TCP over a bad network', () => {
     assert.match(read.end ?? '', /does not answer/);
   });
 
+  it('keep-alive ends its wait at moments that no number holds exactly', async () => {
+    for (let i = 0; i < 60; i++) {
+      const w = new VirtualWorld({ latencyMs: 20 + i / 7, trace: undefined });
+      const server = w.net.host();
+      const come = await w.listener(server, 80);
+      const remote = { ip: server.ip, port: 80 };
+      const options = { remote, signal: new AbortController().signal, keepAliveMs: 15_000 };
+      const near = await w.run(w.net.host().network.dial(options));
+      await w.advance(100 + i / 3);
+      const read = reading(near);
+      saying(come[0]!, 'heard at a third of a millisecond');
+      await w.advance(100_000);
+      assert.equal(read.end, undefined);
+    }
+  });
+
   it('a peer that has restarted answers with a reset', async () => {
     const w = new VirtualWorld();
     const nat = w.net.nat('open');
