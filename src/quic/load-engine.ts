@@ -16,14 +16,16 @@ declare const WebAssembly: {
 let compiled: EngineFactory | undefined;
 
 /**
- * Loads and compiles the QUIC engine, once per process; later calls resolve at once. `openQuicSwarm` and `openEndpoint` call it; call
+ * Loads and compiles the QUIC engine, once per process (tens of ms of CPU); later calls resolve at once. `openQuicSwarm` and `openEndpoint` call it; call
  * it yourself before `quic(…)` or `endpoint(…)` in browsers, where the engine has to be fetched.
  *
  * @throws the error of the fetch, or of the compiler, by rejection; the next call tries again.
  */
 export async function loadQuicEngine(): Promise<void> {
   if (compiled !== undefined) return;
-  const module = await WebAssembly.compile(await readEngineBytes());
+  const bytes = readEngineBytes();
+  // Bytes that are at hand are compiled in this turn: a virtual clock does not wait for a compiler that works on another thread.
+  const module = bytes instanceof Uint8Array ? new WebAssembly.Module(bytes) : await WebAssembly.compile(await bytes);
   compiled ??= enginesOf(module);
 }
 
