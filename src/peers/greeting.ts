@@ -114,11 +114,6 @@ export class Greeting {
     };
   }
 
-  /** An own attempt is given up. The peer may have heard its hello, and must not keep a path that leads nowhere. */
-  givenUp({ peer, transport, addr }: PathAttempt): void {
-    if (this.#hooks.find(peer)?.paths.has(transport) !== true) transport.disconnect(addr);
-  }
-
   /** A welcome has come for an own attempt. */
   welcomed(attempt: PathAttempt, src: Addr, welcome: Hello): 'open' | 'again' | FailureReason {
     const { transport } = attempt;

@@ -52,8 +52,6 @@ export interface HandshakeHooks {
   /** A hello has come. */
   greeted(transport: Transport, src: Addr, hello: Hello): void;
   outcome(attempt: number, result: AttemptResult): void;
-  /** An attempt is given up before its welcome. */
-  givenUp(attempt: PathAttempt): void;
   /** A packet that overtook its welcome. */
   replay(transport: Transport, src: Addr, packet: Bytes): void;
   malformed(transport: Transport, src: Addr): void;
@@ -98,9 +96,7 @@ export class Handshakes {
 
   abandon(number: number): void {
     const attempt = this.#attempts.get(number);
-    if (attempt?.isWelcomed !== false) return;
-    this.#hooks.givenUp(attempt);
-    this.#fail(attempt, 'abandoned');
+    if (attempt?.isWelcomed === false) this.#fail(attempt, 'abandoned');
   }
 
   /** A packet that begins with 0, 1 or 2. */

@@ -38,13 +38,13 @@ const SEEK_AGAIN_MS = 500;
 const SIMULTANEOUS_MS = 1000;
 
 export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
-  readonly #inUse = new Map<PeerId, LiveSession>();
-  readonly inUse: ReadonlyMap<PeerId, LiveSession> = this.#inUse;
+  readonly inUse: ReadonlyMap<PeerId, LiveSession>;
   readonly reaching: Reaching;
   /** What peers may ask of this connection manager itself. */
   readonly services: Services;
   /** What this node does for others: bits of `ABILITY`. */
   abilities = 0;
+  readonly #inUse = new Map<PeerId, LiveSession>();
   readonly #peers: PeerTable;
   readonly #options: ResolvedOptions;
   readonly #hooks: SessionsHooks<PeerAddr>;
@@ -67,6 +67,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     this.#peers = new PeerTable(options.maxPeers);
     this.#hooks = hooks;
     this.#above = above;
+    this.inUse = this.#inUse;
     this.services = new Services(hooks.counters);
     const { realm } = hooks;
     this.#kinds = new PeerKinds(options, {
@@ -89,7 +90,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       welcomed: (attempt, src, welcome) => this.#greeting.welcomed(attempt, src, welcome),
       greeted: (transport, src, hello) => this.#greeting.greeted(transport, src, hello),
       outcome: (attempt, result) => this.reaching.outcome(attempt, result),
-      givenUp: (attempt) => this.#greeting.givenUp(attempt),
       replay: (transport, src, packet) => this.received(transport, src, packet),
       malformed: (transport, src) => this.#malformed(transport, src),
       keyElsewhere: (peer) => this.#keyElsewhere(peer, true),
