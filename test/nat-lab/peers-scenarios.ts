@@ -23,7 +23,7 @@ const HELPERS = [
   { seed: 3, at: `${OUTSIDE[4]}:4000`, serveRelay: false },
 ] as const;
 /** How long a way is waited for: what fails once is tried again after 20 to 60 s, and the runner of the tests allows two minutes of silence. */
-const POSSIBLE_MS = 95_000;
+const POSSIBLE_MS = 75_000;
 const IMPOSSIBLE_MS = 6000;
 
 const say = (scenario: PeersScenario): void => report(scenario);
