@@ -8,6 +8,7 @@ import { type NatReport } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
+import { KINDS } from '../support/nat-matrix.ts';
 import { type NatVerdict, openTcpHelpers, openUdpHelpers, probeTcp, probeUdp } from '../support/nat-probe.ts';
 import { whyNoLab } from './enter.ts';
 import { runInLab } from './run.ts';
@@ -30,17 +31,6 @@ async function virtualVerdict(kind: NatKind, protocol: 'udp' | 'tcp'): Promise<N
     })(),
   );
 }
-
-const KINDS: readonly NatKind[] = [
-  'open',
-  'full',
-  'address',
-  'port',
-  'sequential',
-  'random',
-  'udp-blocked',
-  '443-only',
-];
 
 /** The scenarios of a name. Programs that CI could have installed may not be missing. */
 function found<N extends Scenario['name']>(

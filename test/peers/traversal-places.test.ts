@@ -16,6 +16,18 @@ const behindOne = (hairpin: boolean) => {
   return (w: PeersWorld, kind: NatKind): VirtualHost => w.net.host({ behind: (nat ??= w.net.nat(kind, { hairpin })) });
 };
 
+/** Two peers behind a NAT each; `host` is that of the first one, to be moved. */
+async function meetMobile() {
+  const hosts: VirtualHost[] = [];
+  const place = (w: PeersWorld, kind: NatKind): VirtualHost => {
+    const host = w.net.host({ behind: w.net.nat(kind) });
+    hosts.push(host);
+    return host;
+  };
+  const meeting = await meet('port', 'port', { place });
+  return { meeting, host: hosts[0]! };
+}
+
 describe('peers behind NATs: places', () => {
   for (const hairpin of [true, false]) {
     it(`two behind one NAT ${hairpin ? 'with' : 'without'} hairpinning meet in its LAN`, async () => {
@@ -86,19 +98,13 @@ describe('peers behind NATs: places', () => {
   });
 
   it('a host that moves to another uplink is back within 1.5 s at a round trip of 40 ms', async () => {
-    let host: VirtualHost | undefined;
-    const place = (w: PeersWorld, kind: NatKind, i: number): VirtualHost => {
-      const made = w.net.host({ behind: w.net.nat(kind) });
-      if (i === 0) host = made;
-      return made;
-    };
-    const meeting = await meet('port', 'port', { place });
+    const { meeting, host } = await meetMobile();
     await outcomeOf(meeting, 10_000);
     const { w, alice, bob } = meeting;
     await w.advance(5000);
     const times: number[] = [];
     for (let i = 0; i < 5; i++) {
-      host!.move({ behind: w.net.nat('port') });
+      host.move({ behind: w.net.nat('port') });
       const atMs = w.realm.nowMs();
       await w.run(alice.ask(bob.id, PAYLOAD));
       times.push(w.realm.nowMs() - atMs);
@@ -109,13 +115,7 @@ describe('peers behind NATs: places', () => {
   });
 
   it('a stream of asks goes on through fifty changes of the uplink, and each is answered once', async () => {
-    let host: VirtualHost | undefined;
-    const place = (w: PeersWorld, kind: NatKind, i: number): VirtualHost => {
-      const made = w.net.host({ behind: w.net.nat(kind) });
-      if (i === 0) host = made;
-      return made;
-    };
-    const meeting = await meet('port', 'port', { place });
+    const { meeting, host } = await meetMobile();
     const { w, alice, bob } = meeting;
     const executed = new Map<string, number>();
     // A handler of the world's own answers already; this one counts.
@@ -123,7 +123,7 @@ describe('peers behind NATs: places', () => {
     await outcomeOf(meeting, 10_000);
     const answers: Promise<string | undefined>[] = [];
     for (let change = 0; change < 50; change++) {
-      host!.move({ behind: w.net.nat('port') });
+      host.move({ behind: w.net.nat('port') });
       for (let i = 0; i < 20; i++) {
         const text = `${change}.${i}`;
         void alice.tell(bob.id, encodeText(text));
