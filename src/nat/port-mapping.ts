@@ -20,7 +20,7 @@ export interface PortMappingRequest {
 
 /** A port of this host on its router. What it says changes while it lives; `onChange` tells when. */
 export interface PortMapping extends AsyncDisposable {
-  /** Under which address others reach the port; `undefined` while there is none. */
+  /** Under which address others reach the port; `undefined` while the port is not mapped. */
   readonly external: SocketAddress | undefined;
   /** The protocol by which it was mapped. */
   readonly via: MappingProtocol | undefined;

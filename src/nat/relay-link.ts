@@ -23,7 +23,7 @@ export interface RelayReservation<out A extends Addr> {
   readonly state: 'reserving' | 'reserved' | 'lost' | 'refused';
   /** Realm time in milliseconds when it ends unless it is renewed; `undefined` without one. */
   readonly expiresMs: number | undefined;
-  /** Why there is none. */
+  /** Why this node has no reservation. */
   readonly reason: RelayLoss | undefined;
   /** The address of this host as the relay sees it. */
   readonly observed: SocketAddress | undefined;

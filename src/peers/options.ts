@@ -378,7 +378,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
 
 const POLICIES: readonly ReachPolicy[] = ['any', 'direct', 'no_third_party', 'own_relays', 'relayed'];
 
-/** @throws {TypeError} when `policy` is none. */
+/** @throws {TypeError} when `policy` is not a path policy. */
 export function policyOf(policy: ReachPolicy = 'any'): ReachPolicy {
   if (POLICIES.includes(policy)) return policy;
   throw new TypeError(`Cannot take policy: expected one of ${POLICIES.join(', ')}, got ${describeValue(policy)}`);

@@ -157,7 +157,7 @@ export class Punching {
     return this.#opened(id, transport, remote);
   }
 
-  /** Whether a punch runs, whoever has begun it. */
+  /** Whether a punch runs that this node or the peer has begun. */
   isRunning(id: PeerId, transport: string): boolean {
     return this.#running.has(keyOf(id, transport));
   }

@@ -13,7 +13,7 @@ import { type OpenedTransport } from './transport.ts';
 export interface TurnRelaysHooks {
   /** There is a transport. */
   opened(transport: OpenedTransport): void;
-  /** There is none, for now. */
+  /** A server did not give a transport; it is asked again after a pause. */
   failed(server: string, text: string): void;
 }
 

@@ -37,7 +37,7 @@ export type PunchRequest =
   /** To a coordinator: whether it is connected with the peer at this IP. */
   | { readonly type: 'observed'; readonly id: PeerId; readonly ip: string };
 
-/** The answer: the other side's offer, or why there is none. */
+/** The answer: the offer of the other side, or why it makes no offer. */
 export type PunchAnswer =
   | { readonly type: 'offer'; readonly bytes: Bytes }
   | { readonly type: 'refused'; readonly code: PunchRefusal; readonly reason: string };

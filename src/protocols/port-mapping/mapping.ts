@@ -31,7 +31,7 @@ export interface MappingView {
   /** `Infinity`: until it is removed. */
   readonly expiresMs: Millis | undefined;
   readonly via: MappingProtocol | undefined;
-  /** Why there is none; `undefined` while routers are asked. */
+  /** Why the port is not mapped; `undefined` while routers are asked. */
   readonly failure: MappingFailure | undefined;
   readonly detail: string | undefined;
   /** The router that has it, or that failed. */

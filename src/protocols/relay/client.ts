@@ -104,7 +104,7 @@ export class RelayClient implements Machine<RelayClientTransmit, RelayClientEven
     return this.#version;
   }
 
-  /** Wants a reservation from now on; one that is lost or refused is asked for now. */
+  /** Asks for a reservation at once, and keeps it from then on. */
   reserve(now: Millis): void {
     if (this.#state === 'reserved' || this.#request?.kind === 'reserve') return;
     this.#outbox.disarm('retry');

@@ -68,7 +68,7 @@ export type RelayReply =
   | { readonly type: 'gone'; readonly id: PeerId; readonly reason: RelayGoneReason }
   | { readonly type: 'guest' };
 
-/** A message, or why there is none: `unknown` is of a later version, by its type or in all. */
+/** A message, or why the bytes are not a message: `unknown` is of a later version, by its type or in all. */
 export type RelayRead<T extends object> =
   | { readonly version: number; readonly message: T }
   | { readonly version: number; readonly message: 'malformed' | 'unknown_type' | 'unknown_version' };

@@ -71,7 +71,7 @@ export async function explain(context: CommandContext, peer: string, options: Ex
   } catch (error) {
     failure = error;
   }
-  // The peer's own report says what this side cannot see; without a path there is none.
+  // The peer's own report says what this side cannot see. It can be had only over a path.
   const { info, reach, remote, help, text } =
     failure === undefined
       ? await node.explainBoth(id, { signal, timeoutMs: REPORT_MS }).catch(() => node.explain(id))
