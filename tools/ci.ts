@@ -6,7 +6,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { root } from './public-modules.ts';
 
@@ -52,8 +52,14 @@ async function run({ name, script }: Step): Promise<Result> {
   const startedAt = performance.now();
   const child = spawn('npm', ['run', '--silent', ...script], { cwd: root, shell: process.platform === 'win32' });
   child.stdin.end();
+  const log = createWriteStream(path.join(LOGS, `${name.replaceAll(/\W+/g, '-')}.log`));
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      log.write(chunk);
+    });
+  }
   const code = await new Promise<number | null>((resolve) => {
     child.on('error', (error) => {
       output += String(error);
@@ -61,7 +67,7 @@ async function run({ name, script }: Step): Promise<Result> {
     });
     child.on('close', resolve);
   });
-  writeFileSync(path.join(LOGS, `${name.replaceAll(/\W+/g, '-')}.log`), output);
+  log.end();
   return { ok: code === 0, output, seconds: (performance.now() - startedAt) / 1000 };
 }
 
@@ -76,6 +82,17 @@ function skippedIn(output: string): readonly string[] {
   return [...tests.map((line) => line.trim()), ...[...parts].map(([, what]) => what!)];
 }
 
+/** What failed in an output: each test with the first lines of why, or the last lines of a step that runs no tests. */
+function failuresIn(output: string): string {
+  const lines = output.trimEnd().split('\n');
+  const tests = lines.flatMap((line, at) => (line.startsWith('FAILED  ') && !line.endsWith(' ms') ? [at] : []));
+  if (tests.length === 0) return lines.slice(-15).join('\n');
+  return tests
+    .slice(0, 10)
+    .flatMap((at) => lines.slice(at, at + 12))
+    .join('\n');
+}
+
 /** The test files of an output with their milliseconds. */
 const filesIn = (output: string): readonly (readonly [name: string, ms: number])[] =>
   [...output.matchAll(/^ok {4} {2}(\S+) +\d+ of \d+ +(\d+) ms$/gm)].map(([, name, ms]) => [name!, Number(ms)]);
@@ -84,7 +101,7 @@ rmSync(LOGS, { recursive: true, force: true });
 mkdirSync(LOGS, { recursive: true });
 console.log(`Checks on Node ${process.version}, ${process.platform} ${process.arch}\n`);
 
-const failures: string[] = [];
+const failures: (readonly [step: string, what: string])[] = [];
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Map<string, string>();
 const steps: (readonly [name: string, ms: number])[] = [];
@@ -97,7 +114,7 @@ for (const step of STEPS) {
   console.log(`${word.padEnd(7)} ${step.name.padEnd(16)} ${seconds.toFixed(1).padStart(6)} s   ${last}`);
   steps.push([step.name, seconds * 1000]);
   if (!ok) {
-    failures.push(step.name);
+    failures.push([step.name, failuresIn(output)]);
     console.log(`\n${output.trimEnd().replaceAll(/^/gm, '  | ')}\n`);
   }
   // The same test is skipped under each Node: it is named once.
@@ -121,6 +138,8 @@ const slowest = (all: typeof steps, most: number): string =>
 console.log(`Slowest steps: ${slowest(steps, 5)}`);
 console.log(`Slowest test files: ${slowest(files, 5)}`);
 if (skips.size > 0) console.log(`Skipped:\n${[...skips].map(([what, step]) => `  ${step}: ${what}`).join('\n')}`);
-console.log(failures.length === 0 ? 'Everything holds.' : `Failed: ${failures.join('; ')}.`);
+// Once more at the end, where whoever reads a long log looks first.
+for (const [step, what] of failures) console.log(`\n${step}:\n${what.replaceAll(/^/gm, '  | ')}`);
+console.log(failures.length === 0 ? 'Everything holds.' : `\nFailed: ${failures.map(([step]) => step).join('; ')}.`);
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exitCode = failures.length === 0 ? 0 : 1;
