@@ -93,6 +93,10 @@ function failuresIn(output: string): string {
     .join('\n');
 }
 
+/** The files of an output that had to run twice. */
+const unsteadyIn = (output: string): readonly string[] =>
+  [...output.matchAll(/^Unsteady .*: (.*)$/gm)].flatMap(([, names]) => names!.split(', '));
+
 /** The test files of an output with their milliseconds. */
 const filesIn = (output: string): readonly (readonly [name: string, ms: number])[] =>
   [...output.matchAll(/^ok {4} {2}(\S+) +\d+ of \d+ +(\d+) ms$/gm)].map(([, name, ms]) => [name!, Number(ms)]);
@@ -104,6 +108,7 @@ console.log(`Checks on Node ${process.version}, ${process.platform} ${process.ar
 const failures: (readonly [step: string, what: string])[] = [];
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Map<string, string>();
+const unsteady: string[] = [];
 const steps: (readonly [name: string, ms: number])[] = [];
 const files: (readonly [name: string, ms: number])[] = [];
 for (const step of STEPS) {
@@ -117,6 +122,7 @@ for (const step of STEPS) {
     failures.push([step.name, failuresIn(output)]);
     console.log(`\n${output.trimEnd().replaceAll(/^/gm, '  | ')}\n`);
   }
+  for (const file of unsteadyIn(output)) unsteady.push(`${step.name}: ${file}`);
   // The same test is skipped under each Node: it is named once.
   for (const what of skippedIn(output)) if (!skips.has(what)) skips.set(what, step.name);
   if (step.counts !== true) continue;
@@ -138,6 +144,7 @@ const slowest = (all: typeof steps, most: number): string =>
 console.log(`Slowest steps: ${slowest(steps, 5)}`);
 console.log(`Slowest test files: ${slowest(files, 5)}`);
 if (skips.size > 0) console.log(`Skipped:\n${[...skips].map(([what, step]) => `  ${step}: ${what}`).join('\n')}`);
+if (unsteady.length > 0) console.log(`Unsteady:\n${unsteady.map((line) => `  ${line}`).join('\n')}`);
 // Once more at the end, where whoever reads a long log looks first.
 for (const [step, what] of failures) console.log(`\n${step}:\n${what.replaceAll(/^/gm, '  | ')}`);
 console.log(failures.length === 0 ? 'Everything holds.' : `\nFailed: ${failures.map(([step]) => step).join('; ')}.`);
