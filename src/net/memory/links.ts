@@ -15,21 +15,30 @@ export type Way =
 const STRAIGHT: Way = { type: 'straight' };
 const CUT: Way = { type: 'cut' };
 
-/** An unordered pair of addresses. */
-function pairKey(a: MemoryAddr, b: MemoryAddr): string {
-  return a.n < b.n ? `${a.n}-${b.n}` : `${b.n}-${a.n}`;
-}
+/** Two addresses as one key: a number as long as both are below this, which compares and hashes without a text. */
+const NUMBERS_BELOW = 2 ** 26;
 
 /** One direction of a link. */
-function wayKey(from: MemoryAddr, to: MemoryAddr): string {
-  return `${from.n}>${to.n}`;
+function wayKey(from: MemoryAddr, to: MemoryAddr): number | string {
+  return from.n < NUMBERS_BELOW && to.n < NUMBERS_BELOW ? from.n * NUMBERS_BELOW + to.n : `${from.n}>${to.n}`;
+}
+
+/** An unordered pair of addresses. */
+function pairKey(a: MemoryAddr, b: MemoryAddr): number | string {
+  return a.n < b.n ? wayKey(a, b) : wayKey(b, a);
+}
+
+/** Whether what happens to a packet does not depend on earlier ones: then all links can share an emulator. */
+function isStateless(config: LinkConfig): boolean {
+  const { jitterMs, reorder, bytesPerSecond } = resolveNetem(config);
+  return jitterMs === 0 && reorder === 0 && bytesPerSecond === Infinity;
 }
 
 /**
  * The key of a link; `undefined` without addresses: all links. @throws {TypeError} for one address only, or an invalid
  * one.
  */
-function pairOf(a: unknown, b: unknown): string | undefined {
+function pairOf(a: unknown, b: unknown): number | string | undefined {
   if (a === undefined && b === undefined) return undefined;
   assertMemoryAddr(a);
   assertMemoryAddr(b);
@@ -37,15 +46,18 @@ function pairOf(a: unknown, b: unknown): string | undefined {
 }
 
 /**
- * Bounded by the pairs of addresses that were configured, and those that have communicated over an emulated network.
+ * Bounded by the pairs of addresses that were configured, and those that have communicated over emulated links whose
+ * packets depend on each other.
  */
 export class Links {
   #default: LinkConfig | undefined;
-  readonly #configs = new Map<string, LinkConfig>();
-  readonly #cut = new Set<string>();
+  /** What links of the default do that share an emulator. */
+  #shared: Way | undefined;
+  readonly #configs = new Map<number | string, LinkConfig>();
+  readonly #cut = new Set<number | string>();
   #allCut = false;
   /** Emulators in use, one per direction; created when a pair first communicates. */
-  readonly #netems = new Map<string, { readonly pair: string; readonly netem: Netem }>();
+  readonly #netems = new Map<number | string, { readonly pair: number | string; readonly way: Way }>();
   readonly #random: SeededRandom;
 
   constructor(config: LinkConfig | undefined, random: SeededRandom) {
@@ -59,6 +71,8 @@ export class Links {
   setDefault(config: LinkConfig | undefined): void {
     if (config !== undefined) resolveNetem(config);
     this.#default = config === 'perfect' ? undefined : config;
+    this.#shared =
+      this.#default !== undefined && isStateless(this.#default) ? this.#emulated(this.#default) : undefined;
     for (const [key, { pair }] of this.#netems) if (!this.#configs.has(pair)) this.#netems.delete(key);
     this.#changed();
   }
@@ -95,17 +109,24 @@ export class Links {
 
   way(from: MemoryAddr, to: MemoryAddr): Way {
     if (this.plain || from.n === to.n) return STRAIGHT;
+    if (this.#allCut) return CUT;
+    if (this.#cut.size === 0 && this.#configs.size === 0 && this.#shared !== undefined) return this.#shared;
     const pair = pairKey(from, to);
-    if (this.#allCut || this.#cut.has(pair)) return CUT;
-    const config = this.#configs.get(pair) ?? this.#default;
+    if (this.#cut.has(pair)) return CUT;
+    const own = this.#configs.get(pair);
+    if (own === undefined && this.#shared !== undefined) return this.#shared;
+    const config = own ?? this.#default;
     if (config === undefined || config === 'perfect') return STRAIGHT;
     const key = wayKey(from, to);
-    let netem = this.#netems.get(key)?.netem;
-    if (netem === undefined) {
-      netem = new Netem(config, () => this.#random.next());
-      this.#netems.set(key, { pair, netem });
-    }
-    return { type: 'netem', netem };
+    const known = this.#netems.get(key);
+    if (known !== undefined) return known.way;
+    const way = this.#emulated(config);
+    this.#netems.set(key, { pair, way });
+    return way;
+  }
+
+  #emulated(config: LinkConfig): Way {
+    return { type: 'netem', netem: new Netem(config, () => this.#random.next()) };
   }
 
   #changed(): void {
