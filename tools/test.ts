@@ -5,9 +5,9 @@
  * `N passed, N failed, N skipped`. `--interop` runs interop/ instead of test/. Each file is a process of its own and
  * must end by itself: what keeps it alive is a leak, and after two minutes of silence fails the run.
  *
- * A file that fails and that depends on the machine (real sockets, processes, the kernel's networks) runs once more when
- * all others are over. It counts as it ended then, and the closing lines name it as unsteady. Files in virtual time
- * have one attempt, since a second one could not end differently.
+ * A file that fails runs once more when all others are over, since real sockets, processes and the kernel's networks
+ * share the machine with whatever else runs on it. It counts as it ended then, and the closing lines name it as
+ * unsteady: for a file in virtual time, that is a fault of its own. Where many files fail, nothing is repeated.
  */
 
 import { globSync, writeFileSync } from 'node:fs';
@@ -22,8 +22,8 @@ const GROUPS = {
   interop: ['interop/**/*.test.ts'],
 };
 
-/** Files whose tests share the machine with whatever else runs on it. */
-const OF_THE_MACHINE = /^(test\/(real-network|nat-lab|apps|repository)|interop)\//;
+/** With more failed files than this the machine is not the cause. */
+const MOST_REPEATED = 8;
 
 /** After this long without a word from any test the run is given up; the slowest file takes seconds. */
 const SILENCE_MS = 120_000;
@@ -174,8 +174,7 @@ async function runFiles(some: readonly string[], concurrency: number): Promise<v
 }
 
 await runFiles(files, availableParallelism());
-// Where real sockets, processes and kernels take part, a busy machine can spoil a test. Such a file has a second attempt, alone.
-const again = given.signal.aborted ? [] : [...failedFiles].filter((file) => OF_THE_MACHINE.test(file));
+const again = given.signal.aborted || failedFiles.size > MOST_REPEATED ? [] : [...failedFiles];
 for (const file of again) {
   console.log(`\nagain   ${file}`);
   for (const known of [failedFiles, counted, skipped, outcomes]) known.delete(file);
