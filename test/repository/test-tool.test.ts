@@ -14,11 +14,7 @@ function testing(source: string, ...args: string[]) {
 }
 
 /** The same, with the planted file in a folder. */
-function testingIn(
-  place: string,
-  source: string,
-  ...args: string[]
-): { readonly status: number | null; readonly output: string } {
+function testingIn(source: string, ...args: string[]): { readonly status: number | null; readonly output: string } {
   const folder = mkdtempSync(path.join(tmpdir(), 'shoal-test-tool-'));
   try {
     cpSync(path.join(tools, 'test.ts'), path.join(folder, 'tools', 'test.ts'));
