@@ -9,12 +9,7 @@ import { missing } from '../../interop/toolchains.ts';
 const tools = path.join(import.meta.dirname, '..', '..', 'tools');
 
 /** Runs the test tool over one planted test file. */
-function testing(source: string, ...args: string[]) {
-  return testingIn('test', source, ...args);
-}
-
-/** The same, with the planted file in a folder. */
-function testingIn(source: string, ...args: string[]): { readonly status: number | null; readonly output: string } {
+function testing(source: string, ...args: string[]): { readonly status: number | null; readonly output: string } {
   const folder = mkdtempSync(path.join(tmpdir(), 'shoal-test-tool-'));
   try {
     cpSync(path.join(tools, 'test.ts'), path.join(folder, 'tools', 'test.ts'));
