@@ -9,6 +9,15 @@ export {
   secureSuite,
   swarmSuite,
 } from './suites/index.ts';
+export { type CellFixture, type CellNet, CELL_RULES, cellSuite } from './suites/cells.ts';
+export {
+  type CellCall,
+  checkLinearizable,
+  type LinearizableOptions,
+  type LinearizableResult,
+  recordCalls,
+} from './linearizable.ts';
+export { LYING_CELL_RULES, lyingCell } from './lying-cell.ts';
 export { LYING_RULES, lyingSwarm } from './lying-swarm.ts';
 export { testKey } from './test-key.ts';
 export { type Topologies, type Topology, topology } from './topology.ts';

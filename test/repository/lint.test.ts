@@ -148,6 +148,7 @@ for (const folder of [
   'quic',
   'swarms/memory',
   'swarms/p2pke',
+  'cells',
   'swarms/quic',
   'wrappers',
   'endpoint',
@@ -202,6 +203,22 @@ plant(
   'eslint(max-lines)',
   Array.from({ length: 401 }, (_, i) => `export const line${i} = ${i};`).join('\n'),
 );
+// The files of portable folders that use the system.
+for (const file of [
+  'cells/file',
+  'cells/redis',
+  'discovery/cache-file',
+  'identity/key-files',
+  'quic/engine-bytes-node',
+]) {
+  planted.push({ file: `src/${file}.ts`, source: `${importing('node:fs/promises')}\n`, rule: undefined });
+}
+for (const [file, other] of [
+  ['cells/sqlite', 'node:http'],
+  ['cells/locked-file', '@redis/client'],
+] as const) {
+  planted.push({ file: `src/${file}.ts`, source: `${importing(other)}\n`, rule: IMPORTS });
+}
 planted.push({ file: 'src/node/CamelCase.ts', source: 'export const a = 1;\n', rule: 'unicorn(filename-case)' });
 planted.push({
   file: 'src/node/ring-a.ts',
