@@ -39,6 +39,9 @@ interface Bucket {
   live: number;
 }
 
+/** Entries of one instant that have fired are removed when there are this many. */
+const FIRED_SLACK = 4096;
+
 /** Cancelled entries are removed when they outnumber the pending ones by this. */
 const SWEEP_SLACK = 64;
 
@@ -93,6 +96,10 @@ export class TimerQueue {
         const entry = bucket.entries[bucket.head]!;
         if (entry.bucket !== undefined && entry.order >= before) return undefined;
         bucket.head++;
+        if (bucket.head > FIRED_SLACK && 2 * bucket.head > bucket.entries.length) {
+          bucket.entries = bucket.entries.slice(bucket.head);
+          bucket.head = 0;
+        }
         if (entry.bucket === undefined) continue;
         entry.bucket = undefined;
         bucket.live--;

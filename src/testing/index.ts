@@ -1,4 +1,7 @@
-/** `shoal/testing`: conformance suites, topologies, virtual time, network emulation and virtual networks, for tests. */
+/**
+ * `shoal/testing`: conformance suites, topologies, virtual time, network emulation, virtual networks and simulations, for
+ * tests.
+ */
 
 export {
   type SuiteFeatures,
@@ -51,3 +54,4 @@ export {
 } from '../net/virtual/types.ts';
 export { NAT_KINDS, type NatDependence, type NatKind, type NatPorts, type NatRules } from '../net/virtual/nat-rules.ts';
 export { type Seed, type SeededRandom, createSeededRandom } from '../base/seeded-random.ts';
+export * from './simulation/index.ts';

@@ -88,6 +88,57 @@ describe('createMemoryRealm', () => {
     assert.equal(alice.counters.drops.get('memory.cut'), 3);
   });
 
+  it('parts addresses, tells of every packet, and joins them again', async () => {
+    const packets: string[] = [];
+    const realm = createMemoryRealm({
+      clock: 'virtual',
+      onPacket: ({ from, to, payload, lost }) =>
+        void packets.push(`${from} > ${to}: ${payload.length} ${lost ?? 'sent'}`),
+    });
+    const [a, b, c, d] = [realm.swarm(), realm.swarm(), realm.swarm(), realm.swarm()];
+    const send = async (): Promise<readonly string[]> => {
+      packets.length = 0;
+      await Promise.all([a.tell('1', Uint8Array.of(1)), a.tell('2', Uint8Array.of(1)), c.tell('3', Uint8Array.of(1))]);
+      await realm.clock.advance(1);
+      return [...packets];
+    };
+    realm.partition([a.addr, b.addr], [c.addr]);
+    assert.deepEqual(await send(), ['0 > 1: 1 sent', '0 > 2: 1 memory.cut', '2 > 3: 1 sent'], 'd is in no part');
+    realm.partition([a.addr], [b.addr], [d.addr, c.addr]);
+    assert.deepEqual(await send(), ['0 > 1: 1 memory.cut', '0 > 2: 1 memory.cut', '2 > 3: 1 sent']);
+    realm.heal();
+    assert.deepEqual(await send(), ['0 > 1: 1 sent', '0 > 2: 1 sent', '2 > 3: 1 sent']);
+    assert.throws(() => realm.partition([3 as never]), TypeError);
+    b.serve(() => new Uint8Array(2));
+    packets.length = 0;
+    await realm.clock.run(a.ask(b.addr, new Uint8Array(3)));
+    assert.deepEqual(packets, ['0 > 1: 3 sent', '1 > 0: 2 sent']);
+    assert.throws(() => createMemoryRealm({ onPacket: 5 as never }), TypeError);
+  });
+
+  it('links that share an emulator lose and delay as links of their own do', async () => {
+    const run = async (netem: NonNullable<MemoryRealmOptions['netem']>): Promise<readonly string[]> => {
+      const realm = createMemoryRealm({ clock: 'virtual', seed: 3, netem });
+      const swarms = Array.from({ length: 6 }, () => realm.swarm());
+      const heard: string[] = [];
+      for (const [i, swarm] of swarms.entries()) {
+        swarm.listen(
+          ({ src, payload }) => void heard.push(`${Math.round(realm.nowMs())} ${i} ${src.text} ${payload[0]}`),
+        );
+      }
+      for (let round = 0; round < 20; round++) {
+        for (const swarm of swarms) for (const { addr } of swarms) void swarm.tell(addr, Uint8Array.of(round));
+        await realm.clock.advance(3);
+      }
+      await realm.clock.advance(100);
+      return heard.toSorted();
+    };
+    // A rate that is never reached gives each link an emulator of its own, and changes nothing else.
+    const shared = await run({ latencyMs: 5, loss: 0.2, duplicate: 0.1 });
+    assert.ok(shared.length > 600 && shared.length < 720);
+    assert.deepEqual(await run({ latencyMs: 5, loss: 0.2, duplicate: 0.1, bytesPerSecond: 1e15 }), shared);
+  });
+
   it('sets the network per realm and per link', async () => {
     const { realm, alice, a, b } = world({ netem: { latencyMs: 10 } });
     const at: number[] = [];

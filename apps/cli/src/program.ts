@@ -17,6 +17,7 @@ import { type PipeOptions } from './commands/pipe.ts';
 import { type RelayOptions } from './commands/relay.ts';
 import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
+import { type SimulateOptions } from './commands/simulate.ts';
 import { UsageError } from './failure.ts';
 import { jsonSchema } from './schema.ts';
 import { standardOutput } from './standard-streams.ts';
@@ -37,6 +38,13 @@ function whole(min: number, max: number): (text: string) => number {
     }
     return value;
   };
+}
+
+/** A number option: above zero. */
+function positive(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value <= 0) throw new InvalidArgumentError('Expected a number above 0.');
+  return value;
 }
 
 /**
@@ -341,6 +349,32 @@ export function createProgram(): Command {
     .addHelpText('after', examples('relay --bind 0.0.0.0:443 --key relay.pem', "relay --allow '<PeerID>' '<PeerID>'"))
     .action((options: RelayOptions) =>
       run(options, async (context) => (await import('./commands/relay.ts')).relay(context, options)),
+    );
+
+  common(program.command('simulate'))
+    .description(
+      'Run a network of own nodes in virtual time: a module that exports the options of simulate() as default.',
+    )
+    .argument('<FILE>', 'JavaScript, or TypeScript where Node runs it (24 and newer)')
+    .option('--seed <SEED>', 'a number or a text; the same seed gives the same run')
+    .option('--nodes <N>', 'how many nodes, instead of what the module says', whole(1, 1_000_000))
+    .option('--duration <SECONDS>', 'virtual seconds, instead of what the module says', positive)
+    .option('--until-failure', 'try seeds until one fails, and look for the least nodes and time that still fail')
+    .option('--seeds <N>', 'with --until-failure: how many seeds', whole(1, 1_000_000_000), 100)
+    .option('--no-shrink', 'with --until-failure: leave the failing run as it is')
+    .option('--twice', 'run twice and compare: what comes from outside of the seed shows as a difference')
+    .option('--trace <FILE>', 'write every event to this file, one JSON object a line')
+    .option('--svg <METRIC=FILE...>', 'draw a metric: a counter, COUNTER/s, or a distribution')
+    .addHelpText(
+      'after',
+      examples(
+        'simulate chat.ts --seed 7',
+        'simulate chat.ts --until-failure',
+        'simulate chat.ts --svg messages/s=load.svg',
+      ),
+    )
+    .action((file: string, options: SimulateOptions) =>
+      run(options, async (context) => (await import('./commands/simulate.ts')).runSimulation(context, file, options)),
     );
 
   common(program.command('demo'))

@@ -108,6 +108,42 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   left: { commands: ['chat'], fields: { id: 'string', name: 'string' } },
   message: { commands: ['chat'], fields: { id: 'string', name: 'string', text: 'string' } },
   said: { commands: ['chat'], fields: { text: 'string', told: 'number' } },
+  simulation: {
+    commands: ['simulate'],
+    fields: {
+      name: 'string',
+      seed: 'string',
+      nodes: 'number',
+      durationMs: 'number',
+      isOk: 'boolean',
+      failure: 'object?',
+      traceHash: 'string',
+      virtualMs: 'number',
+      realMs: 'number',
+      counts: 'object',
+      attempts: 'object',
+      distributions: 'object',
+    },
+  },
+  simulation_run: {
+    commands: ['simulate'],
+    fields: {
+      seed: 'string',
+      nodes: 'number',
+      durationMs: 'number',
+      isOk: 'boolean',
+      failure: 'string?',
+    },
+  },
+  simulating: {
+    commands: ['simulate'],
+    fields: { virtualMs: 'number', durationMs: 'number', realMs: 'number', running: 'number', phase: 'string' },
+  },
+  seeds_passed: { commands: ['simulate'], fields: { from: 'number', seeds: 'number' } },
+  replay: {
+    commands: ['simulate'],
+    fields: { isSame: 'boolean', traceHash: 'string', otherTraceHash: 'string', partBetweenMs: 'array?' },
+  },
   nat_path: {
     commands: ['nat'],
     fields: {

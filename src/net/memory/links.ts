@@ -56,6 +56,8 @@ export class Links {
   readonly #configs = new Map<number | string, LinkConfig>();
   readonly #cut = new Set<number | string>();
   #allCut = false;
+  /** The part of each address, while the network is parted. Bounded by the addresses that are named. */
+  #parts: ReadonlyMap<number, number> | undefined;
   /** Emulators in use, one per direction; created when a pair first communicates. */
   readonly #netems = new Map<number | string, { readonly pair: number | string; readonly way: Way }>();
   readonly #random: SeededRandom;
@@ -97,19 +99,33 @@ export class Links {
     this.#changed();
   }
 
+  /** Cuts all links between addresses of different parts; addresses of no part keep theirs. */
+  partition(parts: readonly (readonly MemoryAddr[])[]): void {
+    const partOf = new Map<number, number>();
+    for (const [part, addrs] of parts.entries()) {
+      for (const addr of addrs) {
+        assertMemoryAddr(addr);
+        partOf.set(addr.n, part);
+      }
+    }
+    this.#parts = partOf;
+    this.#changed();
+  }
+
   heal(a?: MemoryAddr, b?: MemoryAddr): void {
     const pair = pairOf(a, b);
     if (pair !== undefined) this.#cut.delete(pair);
     else {
       this.#allCut = false;
       this.#cut.clear();
+      this.#parts = undefined;
     }
     this.#changed();
   }
 
   way(from: MemoryAddr, to: MemoryAddr): Way {
     if (this.plain || from.n === to.n) return STRAIGHT;
-    if (this.#allCut) return CUT;
+    if (this.#allCut || this.#isParted(from, to)) return CUT;
     if (this.#cut.size === 0 && this.#configs.size === 0 && this.#shared !== undefined) return this.#shared;
     const pair = pairKey(from, to);
     if (this.#cut.has(pair)) return CUT;
@@ -125,11 +141,18 @@ export class Links {
     return way;
   }
 
+  #isParted(from: MemoryAddr, to: MemoryAddr): boolean {
+    if (this.#parts === undefined) return false;
+    const [a, b] = [this.#parts.get(from.n), this.#parts.get(to.n)];
+    return a !== undefined && b !== undefined && a !== b;
+  }
+
   #emulated(config: LinkConfig): Way {
     return { type: 'netem', netem: new Netem(config, () => this.#random.next()) };
   }
 
   #changed(): void {
-    this.plain = this.#default === undefined && this.#configs.size === 0 && this.#cut.size === 0 && !this.#allCut;
+    const isCut = this.#cut.size > 0 || this.#allCut || this.#parts !== undefined;
+    this.plain = this.#default === undefined && this.#configs.size === 0 && !isCut;
   }
 }

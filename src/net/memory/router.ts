@@ -8,6 +8,7 @@ import { type PublicKey } from '../../core/secure.ts';
 import { type SeededRandom } from '../../base/seeded-random.ts';
 import { mangle } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, memoryAddr } from './address.ts';
+import { type PacketEvent } from '../packet-event.ts';
 import { type LinkConfig, Links } from './links.ts';
 
 /** Changes a tell in transit: returns another message, the same one, or none. */
@@ -35,6 +36,8 @@ export interface MemoryRouterOptions {
   readonly mtu: number;
   readonly maxQueued: number;
   readonly transform: MessageTransform | undefined;
+  /** Told of each packet, if present. */
+  readonly onPacket: ((event: PacketEvent) => void) | undefined;
 }
 
 /** A packet in transit: its delivery, and the callback for failure. */
@@ -60,6 +63,7 @@ export class MemoryRouter<N extends MemoryNode> {
   /** Bounded by the open swarms and {@link MAX_DEPARTED_KEYS}. */
   readonly keys: Map<string, PublicKey> = new Map();
   readonly #maxQueued: number;
+  readonly #onPacket: ((event: PacketEvent) => void) | undefined;
   readonly #swarms = new Map<number, N>(); // Bounded by the application that creates them.
   readonly #departed: string[] = []; // Bounded by MAX_DEPARTED_KEYS.
   #next = 0;
@@ -72,6 +76,7 @@ export class MemoryRouter<N extends MemoryNode> {
     this.mtu = options.mtu;
     this.transform = options.transform;
     this.#maxQueued = options.maxQueued;
+    this.#onPacket = options.onPacket;
   }
 
   get size(): number {
@@ -106,12 +111,15 @@ export class MemoryRouter<N extends MemoryNode> {
   /** Accepts a packet, which arrives asynchronously once, twice or never. */
   route(packet: Packet<N>): void {
     const way = this.links.way(packet.from.own, packet.to);
-    if (way.type === 'straight') this.#depart(packet, undefined);
-    else if (way.type === 'cut') packet.from.countLost('memory.cut');
+    if (way.type === 'straight') {
+      this.#note(packet);
+      this.#depart(packet, undefined);
+    } else if (way.type === 'cut') this.#lose(packet, packet.from, 'memory.cut');
     else {
       const fate = way.netem.handlePacket(this.realm.nowMs(), packet.payload.length);
-      if (fate.type === 'lost') packet.from.countLost(`memory.${fate.reason}`);
+      if (fate.type === 'lost') this.#lose(packet, packet.from, `memory.${fate.reason}`);
       else {
+        this.#note(packet);
         for (const [i, { atMs, mangling }] of fate.arrivals.entries()) {
           const payload = i === 0 && mangling === undefined ? packet.payload : mangle(packet.payload.slice(), mangling);
           this.#depart({ ...packet, payload }, atMs);
@@ -123,7 +131,7 @@ export class MemoryRouter<N extends MemoryNode> {
   #depart(packet: Packet<N>, atMs: number | undefined): void {
     const receiver = this.#swarms.get(packet.to.n);
     if (receiver !== undefined && receiver.incoming >= this.#maxQueued) {
-      receiver.countLost('queue_full');
+      this.#lose(packet, receiver, 'queue_full');
       return;
     }
     if (receiver !== undefined) receiver.incoming++;
@@ -149,8 +157,17 @@ export class MemoryRouter<N extends MemoryNode> {
     const receiver = this.#swarms.get(packet.to.n);
     if (receiver !== undefined) packet.arrive(receiver, packet.payload);
     else {
-      packet.from.countLost('memory.unreachable');
+      this.#lose(packet, packet.from, 'memory.unreachable');
       packet.gone?.();
     }
+  }
+
+  #lose(packet: Packet<N>, where: N, reason: DropReason): void {
+    where.countLost(reason);
+    this.#note(packet, reason);
+  }
+
+  #note({ from, to, payload }: Packet<N>, lost?: DropReason): void {
+    this.#onPacket?.({ atMs: this.realm.nowMs(), from: from.own.text, to: to.text, payload, lost });
   }
 }

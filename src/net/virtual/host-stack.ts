@@ -92,7 +92,7 @@ export class HostStack implements Device, SocketHost, Network {
       return;
     }
     this.counters.countSent(packet.payload.length);
-    if (this.wire.isTraced) this.wire.note(this, packet, 'sent');
+    this.wire.sent(this, packet);
     if (via === undefined) this.wire.carry(packet, this.#self, this.wire.clock.nowMs());
     else via.send(packet);
   }

@@ -20,6 +20,7 @@ import {
   type VirtualNat,
   type VirtualNatOptions,
 } from './types.ts';
+import { type PacketEvent } from '../packet-event.ts';
 import { Wire } from './wire.ts';
 
 /** How a virtual internet is made. */
@@ -40,6 +41,8 @@ export interface VirtualInternetOptions {
   readonly maxPackets?: number | undefined;
   /** Gets a line for each thing that happens to a packet. @default none are made */
   readonly trace?: ((line: string) => void) | undefined;
+  /** Told of each packet that a host sends, and of each that is lost. Must not throw. */
+  readonly onPacket?: ((event: PacketEvent) => void) | undefined;
 }
 
 /** A network of hosts, LANs and NATs. */
@@ -62,6 +65,15 @@ export interface VirtualInternet {
    * @throws {TypeError | RangeError} for wrong options.
    */
   lan(options?: VirtualLanOptions): VirtualLan;
+  /**
+   * Loses all packets between parts of the internet: each is a list of hosts with public addresses and of NATs, with all that is
+   * behind them. What is in no part keeps its ways; a further call replaces the parts.
+   *
+   * @throws {TypeError} for a host or NAT that is not attached to the internet itself.
+   */
+  partition(...parts: readonly (readonly (VirtualHost | VirtualNat)[])[]): void;
+  /** Undoes {@link VirtualInternet.partition}. */
+  heal(): void;
 }
 
 /**
@@ -79,16 +91,20 @@ export interface VirtualInternet {
  */
 export function createVirtualInternet(options: VirtualInternetOptions): VirtualInternet {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  const { realm, seed = 0, trace, ipv6 = false } = options;
+  const { realm, seed = 0, trace, onPacket, ipv6 = false } = options;
   assertRealm(realm);
   if (trace !== undefined && typeof trace !== 'function') {
     throw new TypeError(`Cannot take trace: expected a function, got ${describeValue(trace)}`);
+  }
+  if (onPacket !== undefined && typeof onPacket !== 'function') {
+    throw new TypeError(`Cannot take onPacket: expected a function, got ${describeValue(onPacket)}`);
   }
   const wire = new Wire({
     realm,
     random: createSeededRandom(`virtual internet ${typeof seed} ${seed}`),
     maxPackets: wholeNumber(options.maxPackets, 'maxPackets', 1_000_000, 1, 2 ** 30),
     trace,
+    onPacket,
   });
   const core = new Segment({
     name: 'internet',
@@ -105,5 +121,7 @@ export function createVirtualInternet(options: VirtualInternetOptions): VirtualI
     host: (given = {}) => createVirtualHost(site, given),
     nat: (kind, given = {}) => createVirtualNat(site, kind, given),
     lan: (given = {}) => createVirtualLan(site, given),
+    partition: (...parts) => core.partition(parts.map((part) => part.map(({ name }) => name))),
+    heal: () => core.partition(undefined),
   };
 }

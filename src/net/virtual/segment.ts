@@ -157,6 +157,8 @@ export class Segment {
   onAnnounce: ((ip: string, isHere: boolean) => void) | undefined;
   readonly #members = new Set<Attachment>(); // Bounded by who attaches interfaces.
   readonly #byIp = new Map<string, Attachment>(); // Bounded by the addresses of the members and of what is behind them.
+  /** The part of each device by name, while the segment is parted. Bounded by the members. */
+  #parts: ReadonlyMap<string, number> | undefined;
   readonly #mask: number;
   readonly #broadcastBits: number;
   #nextHost = 2;
@@ -199,6 +201,21 @@ export class Segment {
     this.onAnnounce?.(ip, false);
   }
 
+  /** Loses packets between devices of different parts. @throws {TypeError} for a device that is no member. */
+  partition(parts: readonly (readonly string[])[] | undefined): void {
+    const names = new Set(Array.from(this.#members, ({ device }) => device.name));
+    for (const name of parts?.flat() ?? []) {
+      if (!names.has(name)) throw new TypeError(`Cannot part ${this.name}: ${name} is not attached to it`);
+    }
+    this.#parts = parts && new Map(parts.flatMap((part, i) => part.map((name) => [name, i] as const)));
+  }
+
+  #isParted(from: Attachment, to: Attachment): boolean {
+    if (this.#parts === undefined) return false;
+    const [a, b] = [this.#parts.get(from.device.name), this.#parts.get(to.device.name)];
+    return a !== undefined && b !== undefined && a !== b;
+  }
+
   memberAt(ip: string): Attachment | undefined {
     return this.#byIp.get(ip);
   }
@@ -238,6 +255,7 @@ export class Segment {
     }
     const to = this.#byIp.get(dst.ip) ?? (this.isOnLink(dst) ? undefined : this.router);
     if (to === undefined || to === from) this.#unreachable(packet, from);
+    else if (this.#isParted(from, to)) this.wire.drop(from.device, packet, 'link.cut');
     else if (packet.ttl <= this.hops) this.wire.drop(from.device, packet, 'ip.ttl');
     else {
       packet.ttl -= this.hops;

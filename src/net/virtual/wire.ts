@@ -5,6 +5,7 @@ import { type DropReason } from '../../core/counters.ts';
 import { type Clock, type Realm } from '../../core/realm.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import { type PacketEvent } from '../packet-event.ts';
 import { type Packet, PacketAddrs } from './packet.ts';
 
 /** Where packets arrive. */
@@ -27,6 +28,8 @@ export interface WireOptions {
   /** Packets that may be on their way; what comes on top is lost. */
   readonly maxPackets: number;
   readonly trace: ((line: string) => void) | undefined;
+  /** Told of each packet, if present. */
+  readonly onPacket: ((event: PacketEvent) => void) | undefined;
 }
 
 /** Carries packets of one network through time. */
@@ -37,6 +40,7 @@ export class Wire {
   readonly addrs: PacketAddrs = new PacketAddrs();
   readonly #maxPackets: number;
   readonly #trace: ((line: string) => void) | undefined;
+  readonly #onPacket: ((event: PacketEvent) => void) | undefined;
   /** Bounded by `maxPackets`, all batches together. */
   readonly #batches = new Map<number, Batch>();
   #last: Batch | undefined;
@@ -48,6 +52,7 @@ export class Wire {
     this.random = options.random;
     this.#maxPackets = options.maxPackets;
     this.#trace = options.trace;
+    this.#onPacket = options.onPacket;
   }
 
   /** Lets a packet arrive at an instant; packets of one instant arrive in the order in which they were sent. */
@@ -72,6 +77,13 @@ export class Wire {
   drop(where: { readonly name: string; readonly counters: CounterSet }, packet: Packet, reason: DropReason): void {
     where.counters.countDrop(reason);
     if (this.#trace !== undefined) this.note(where, packet, `dropped, ${reason}`);
+    this.#tell(packet, reason);
+  }
+
+  /** A host has sent a packet. */
+  sent(where: { readonly name: string }, packet: Packet): void {
+    if (this.#trace !== undefined) this.note(where, packet, 'sent');
+    this.#tell(packet);
   }
 
   /** Whether there is a trace for {@link Wire.note}. */
@@ -82,6 +94,10 @@ export class Wire {
   /** Adds a line to the packet trace. */
   note(where: { readonly name: string }, packet: Packet, what: string): void {
     this.#trace?.(`${this.clock.nowMs().toFixed(3)} ${where.name}: ${packet.toString()} ${what}`);
+  }
+
+  #tell({ src, dst, payload }: Packet, lost?: DropReason): void {
+    this.#onPacket?.({ atMs: this.clock.nowMs(), from: src.text, to: dst.text, payload, lost });
   }
 
   #arrive(batch: Batch): void {

@@ -15,5 +15,6 @@ export { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
 export { type AddressedRealm, addressedRealm } from './addressed.ts';
 export { dropFirstPairwise, dropFirstTuple } from './transforms.ts';
 export { type MessageTransform } from '../../net/memory/router.ts';
+export { type PacketEvent } from '../../net/packet-event.ts';
 export { type LinkConfig } from '../../net/memory/links.ts';
 export { type MemoryRealm, type MemoryRealmOptions, createMemoryRealm } from './realm.ts';

@@ -15,6 +15,7 @@ import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type VirtualInternet, createVirtualInternet } from '../../net/virtual/internet.ts';
 import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
 import { MemoryRouter, type MessageTransform } from '../../net/memory/router.ts';
+import { type PacketEvent } from '../../net/packet-event.ts';
 import { type LinkConfig } from '../../net/memory/links.ts';
 import { MemorySecure, assertPublicKey } from './secure.ts';
 import { MemorySwarm } from './swarm.ts';
@@ -42,6 +43,8 @@ export interface MemoryRealmOptions {
   readonly maxQueuedMessages?: number | undefined;
   /** Called with every tell before it is sent. Must not throw. */
   readonly transform?: MessageTransform | undefined;
+  /** Told of each packet of a memory swarm, asks and answers included. Must not throw. */
+  readonly onPacket?: ((event: PacketEvent) => void) | undefined;
   /** Receives every event of every layer. */
   readonly trace?: ((event: TraceEvent) => void) | undefined;
 }
@@ -73,7 +76,12 @@ export interface MemoryRealm<C extends Clock = Clock> extends ClockedRealm {
   setLink(a: MemoryAddr, b: MemoryAddr, config: LinkConfig | undefined): void;
   /** Cuts the link between two addresses; without addresses, all links. */
   cut(a?: MemoryAddr, b?: MemoryAddr): void;
-  /** Undoes {@link MemoryRealm.cut}; without addresses, all cuts. */
+  /**
+   * Cuts all links between addresses of different parts. Addresses that are in no part keep their links; a further call
+   * replaces the parts. {@link MemoryRealm.heal} without addresses joins them again.
+   */
+  partition(...parts: readonly (readonly MemoryAddr[])[]): void;
+  /** Undoes {@link MemoryRealm.cut}; without addresses, all cuts and partitions. */
   heal(a?: MemoryAddr, b?: MemoryAddr): void;
 }
 
@@ -97,6 +105,7 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
   }
   if (transform !== undefined) assertFunction(transform, 'transform');
   if (trace !== undefined) assertFunction(trace, 'trace');
+  if (options.onPacket !== undefined) assertFunction(options.onPacket, 'onPacket');
   const real = kind === 'system';
   const clock = kind === 'system' ? systemClock : kind === 'virtual' ? createVirtualClock() : kind;
   const seeded = !real || options.seed !== undefined;
@@ -135,7 +144,7 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
       return router.size;
     },
     get network() {
-      return (internet ??= createVirtualInternet({ realm, seed }));
+      return (internet ??= createVirtualInternet({ realm, seed, onPacket: options.onPacket }));
     },
     nowMs: () => clock.nowMs(),
     wallMs: real ? () => systemRealm.wallMs() : () => VIRTUAL_EPOCH_MS + clock.nowMs(),
@@ -155,6 +164,7 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
     setNetem: (config) => router.links.setDefault(config),
     setLink: (a, b, config) => router.links.set(a, b, config),
     cut: (a, b) => router.links.cut(a, b),
+    partition: (...parts) => router.links.partition(parts),
     heal: (a, b) => router.links.heal(a, b),
   };
   const router = new MemoryRouter<MemorySwarm>({
@@ -164,6 +174,7 @@ export function createMemoryRealm(options: MemoryRealmOptions = {}): MemoryRealm
     mtu,
     maxQueued,
     transform,
+    onPacket: options.onPacket,
   });
   return realm;
 }

@@ -312,3 +312,32 @@ describe('a network', () => {
     assert.deepEqual([ear.heard.length, b.counters.drops.get('queue_full')], [100, 50]);
   });
 });
+
+describe('a parted internet', () => {
+  it('loses what goes from one part to another, and what is in no part reaches everybody', async () => {
+    const lost: string[] = [];
+    const w = new VirtualWorld({
+      onPacket: ({ to, lost: why }) => void (why !== undefined && lost.push(`${to} ${why}`)),
+    });
+    const nat = w.net.nat('full');
+    const [alice, bob, carol] = [w.net.host(), w.net.host({ behind: nat }), w.net.host()];
+    const [a, b, c] = [await w.ear(alice, 1), await w.ear(bob, 2), await w.ear(carol, 3)];
+    const talk = async (): Promise<readonly number[]> => {
+      for (const ear of [a, b, c]) ear.heard.length = 0;
+      b.say('b', { ip: alice.ip, port: 1 });
+      b.say('b', { ip: carol.ip, port: 3 });
+      a.say('a', { ip: carol.ip, port: 3 });
+      await w.advance(100);
+      a.say('a', { ip: nat.ip, port: 2 });
+      await w.advance(100);
+      return [a, b, c].map(({ heard }) => heard.length);
+    };
+    assert.deepEqual(await talk(), [1, 1, 2]);
+    w.net.partition([alice], [nat]);
+    assert.deepEqual(await talk(), [0, 0, 2]);
+    assert.deepEqual(lost, [`${alice.ip}:1 link.cut`, `${nat.ip}:2 link.cut`]);
+    w.net.heal();
+    assert.deepEqual(await talk(), [1, 1, 2]);
+    assert.throws(() => w.net.partition([bob]), /host2 is not attached to it/);
+  });
+});
