@@ -1,5 +1,6 @@
 /** {@link CryptoSuite} on the audited `@noble` packages: for browsers, and all platforms without node:crypto. */
 
+import { gcm } from '@noble/ciphers/aes.js';
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { p256, p384 } from '@noble/curves/nist.js';
@@ -167,16 +168,18 @@ export function rsaPublicKey(modulus: Uint8Array, exponent: Uint8Array, name: Rs
 }
 
 class NobleAeadKey implements AeadKey {
+  readonly #cipher: typeof chacha20poly1305 | typeof gcm;
   readonly #key: Bytes;
 
-  constructor(key: Uint8Array) {
+  constructor(cipher: typeof chacha20poly1305 | typeof gcm, key: Uint8Array) {
+    this.#cipher = cipher;
     this.#key = copyBytes(key);
   }
 
   seal(nonce: Uint8Array, associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
     const length = plaintext.length + AEAD_TAG_BYTES;
     if (offset + length > out.length) throw new RangeError('Cannot seal: out is too short');
-    out.set(chacha20poly1305(this.#key, nonce, associated).encrypt(plaintext), offset);
+    out.set(this.#cipher(this.#key, nonce, associated).encrypt(plaintext), offset);
   }
 
   open(nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array, out: Uint8Array, offset: number): boolean {
@@ -185,7 +188,7 @@ class NobleAeadKey implements AeadKey {
     if (offset + length > out.length) throw new RangeError('Cannot open: out is too short');
     let plaintext: Uint8Array;
     try {
-      plaintext = chacha20poly1305(this.#key, nonce, associated).decrypt(sealed);
+      plaintext = this.#cipher(this.#key, nonce, associated).decrypt(sealed);
     } catch {
       return false;
     }
@@ -196,5 +199,10 @@ class NobleAeadKey implements AeadKey {
 
 export function chacha20Poly1305(key: Uint8Array): AeadKey {
   assertBytes(key, 'key', 32);
-  return new NobleAeadKey(key);
+  return new NobleAeadKey(chacha20poly1305, key);
+}
+
+export function aesGcm(key: Uint8Array): AeadKey {
+  assertBytes(key, 'key', key.length === 16 ? 16 : 32);
+  return new NobleAeadKey(gcm, key);
 }

@@ -161,19 +161,21 @@ export function rsaPublicKey(modulus: Uint8Array, exponent: Uint8Array, name: Rs
   };
 }
 
-const CIPHER = 'chacha20-poly1305';
+type AeadCipher = 'chacha20-poly1305' | 'aes-128-gcm' | 'aes-256-gcm';
 const CIPHER_OPTIONS = { authTagLength: AEAD_TAG_BYTES };
 
 class NodeAeadKey implements AeadKey {
+  readonly #cipher: AeadCipher;
   readonly #key: crypto.KeyObject;
 
-  constructor(key: Uint8Array) {
+  constructor(cipher: AeadCipher, key: Uint8Array) {
+    this.#cipher = cipher;
     // A KeyObject instead of bytes: on Node 24 bytes cost 30 µs more per call.
     this.#key = crypto.createSecretKey(key);
   }
 
   seal(nonce: Uint8Array, associated: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
-    const cipher = crypto.createCipheriv(CIPHER, this.#key, nonce, CIPHER_OPTIONS);
+    const cipher = crypto.createCipheriv(this.#cipher as crypto.CipherGCMTypes, this.#key, nonce, CIPHER_OPTIONS);
     cipher.setAAD(associated, { plaintextLength: plaintext.length });
     out.set(cipher.update(plaintext), offset);
     cipher.final();
@@ -183,7 +185,7 @@ class NodeAeadKey implements AeadKey {
   open(nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array, out: Uint8Array, offset: number): boolean {
     const length = sealed.length - AEAD_TAG_BYTES;
     if (length < 0) return false;
-    const decipher = crypto.createDecipheriv(CIPHER, this.#key, nonce, CIPHER_OPTIONS);
+    const decipher = crypto.createDecipheriv(this.#cipher as crypto.CipherGCMTypes, this.#key, nonce, CIPHER_OPTIONS);
     decipher.setAAD(associated, { plaintextLength: length });
     decipher.setAuthTag(sealed.subarray(length));
     const plaintext = decipher.update(sealed.subarray(0, length));
@@ -199,5 +201,10 @@ class NodeAeadKey implements AeadKey {
 
 export function chacha20Poly1305(key: Uint8Array): AeadKey {
   assertBytes(key, 'key', 32);
-  return new NodeAeadKey(key);
+  return new NodeAeadKey('chacha20-poly1305', key);
+}
+
+export function aesGcm(key: Uint8Array): AeadKey {
+  assertBytes(key, 'key', key.length === 16 ? 16 : 32);
+  return new NodeAeadKey(key.length === 16 ? 'aes-128-gcm' : 'aes-256-gcm', key);
 }

@@ -44,7 +44,7 @@ export const HASH_BLOCK_BYTES: Readonly<Record<HashName, number>> = {
 export const AEAD_TAG_BYTES = 16;
 
 /**
- * An imported ChaCha20-Poly1305 key (RFC 8439). Its bytes cannot be read back.
+ * An imported ChaCha20-Poly1305 (RFC 8439) or AES-GCM (NIST SP 800-38D) key. Its bytes cannot be read back.
  *
  * `seal` and `open` keep none of their arguments.
  */
@@ -135,4 +135,8 @@ export interface CryptoSuite {
   x25519PrivateKey(seed: Uint8Array): X25519PrivateKey;
   /** @throws {RangeError} when `key` is not 32 bytes. */
   chacha20Poly1305(key: Uint8Array): AeadKey;
+  /**
+   * AES-GCM with 12-byte nonces and 16-byte tags. @throws {RangeError} when `key` is neither 16 nor 32 bytes.
+   */
+  aesGcm(key: Uint8Array): AeadKey;
 }

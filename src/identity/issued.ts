@@ -5,12 +5,12 @@ import { equalBytes } from '../base/bytes.ts';
 import { type RsaHash } from '../crypto/rsa.ts';
 import { type EcdsaCurve, type SignatureKey } from '../crypto/suite.ts';
 import { type Certificate } from './certificate.ts';
-import { derOid, readDer, TAG } from './der.ts';
+import { derOid, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
+import { RSA_ENCRYPTION, rsaNumbers } from './rsa-key.ts';
 import { type AlgorithmIdentifier, decodeSpki, type SubjectPublicKeyInfo } from './spki.ts';
 
-/** RFC 4055 §1.2, §5. */
-const RSA_ENCRYPTION: Oid = '1.2.840.113549.1.1.1';
+/** RFC 4055 §5. */
 const RSA_HASHES: Readonly<Record<Oid, RsaHash>> = {
   '1.2.840.113549.1.1.11': 'sha256',
   '1.2.840.113549.1.1.12': 'sha384',
@@ -67,12 +67,6 @@ function isNull({ parameters }: AlgorithmIdentifier): boolean {
 }
 
 function rsaKey(bits: Uint8Array, name: RsaHash): SignatureKey | undefined {
-  const key = readDer(bits, (reader) => {
-    const inner = reader.sequence();
-    const modulus = inner.integer();
-    const exponent = inner.integer();
-    inner.end();
-    return modulus[0]! < 0x80 && exponent[0]! < 0x80 ? { modulus, exponent } : undefined; // negative numbers
-  });
+  const key = rsaNumbers(bits);
   return key === undefined ? undefined : rsaPublicKey(key.modulus, key.exponent, name);
 }

@@ -1,6 +1,6 @@
 /** `shoal/keys`: private and public keys, fingerprints, PeerIDs, signatures for applications. Exports only. */
 
-export { fingerprints, peerIdOfKey, sshFingerprint, sshWireKey, type Fingerprint } from './fingerprints.ts';
+export { fingerprints, peerIdOfKey, type Fingerprint } from './fingerprints.ts';
 export {
   PEER_ID_BYTES,
   PEER_ID_CHARACTERS,
@@ -20,3 +20,4 @@ export {
 } from './import-key.ts';
 export { type PrivateKey } from './private-key.ts';
 export { verifyText } from './signed-text.ts';
+export { sshFingerprint, sshWireKey } from './ssh-key.ts';

@@ -1,6 +1,7 @@
 /** The events of a session of the TCP swarm. */
 
 import { type Bytes } from '../../base/bytes.ts';
+import { type SshFault } from '../ssh/faults.ts';
 import { type Outgoing } from './send-scheduler.ts';
 import { type TcpFault } from './receive-side.ts';
 
@@ -13,8 +14,8 @@ export interface TcpClosed {
   /** The code of the bye that was sent or received. */
   readonly code: number;
   readonly reason: string;
-  /** With `fault`: the peer's violation. */
-  readonly fault?: TcpFault | undefined;
+  /** With `fault`: the peer's violation, of this protocol or of the one below. */
+  readonly fault?: TcpFault | SshFault | undefined;
 }
 
 /** The events of a connection. */
@@ -37,6 +38,8 @@ export type TcpEvent =
   | { readonly type: 'retiring'; readonly code: number; readonly reason: string }
   /** A tell failed. */
   | { readonly type: 'tell_failed'; readonly ticket: TcpTicket; readonly sent: 'no' | 'maybe' }
+  /** Something of the peer was dropped: a message larger than this side takes. */
+  | { readonly type: 'dropped'; readonly reason: 'oversize' }
   /** An ask failed. */
   | { readonly type: 'ask_failed'; readonly id: number; readonly sent: 'no' | 'maybe' }
   /** The last event: close this half after the transmitted bytes are sent. */

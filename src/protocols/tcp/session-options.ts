@@ -23,8 +23,11 @@ export interface TcpSessionOptions {
   readonly highWaterBytes?: (() => number) | undefined;
 }
 
-/** How far the session has read its input: completely, up to the limit of one turn, or up to the memory limit. */
-export type ReadState = 'done' | 'more' | 'held';
+/**
+ * How far the session has read its input: completely, up to the limit of one turn, up to the memory limit, or until bytes have left or a
+ * message is released.
+ */
+export type ReadState = 'done' | 'more' | 'held' | 'full';
 
 /**
  * hello: the peer's hello has not arrived; watch: checks whether the peer is alive and the connection idle; bye: it has

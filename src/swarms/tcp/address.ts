@@ -4,6 +4,7 @@ import { type IpAddr, makeAddr, type NestedAddr } from '../../core/addr.ts';
 import { type SocketAddress, formatSocketAddress } from '../../base/ip.ts';
 import { describeValue } from '../../base/checks.ts';
 import { type PeerId } from '../../core/peer-id.ts';
+import { type KeyedAddr } from '../../sessions/peer-sessions.ts';
 import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 import { parseIpSocketAddress } from '../../net/socket-address.ts';
 
@@ -11,6 +12,9 @@ import { parseIpSocketAddress } from '../../net/socket-address.ts';
 export interface TcpSocketAddr extends IpAddr {
   readonly net: 'tcp';
 }
+
+/** The addresses of a swarm over connections of TCP: a peer's key, and where it listens. */
+export interface StreamAddr extends NestedAddr<IpAddr>, KeyedAddr {}
 
 /** A peer's key and its listening address. */
 export interface TcpAddr extends NestedAddr<TcpSocketAddr> {

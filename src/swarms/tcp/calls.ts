@@ -7,7 +7,7 @@ import { type Priority } from '../../core/priority.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
 import { REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
 import { type TcpTicket } from '../../protocols/tcp/events.ts';
-import { type TcpSession } from '../../protocols/tcp/session.ts';
+import { type MessageSession } from '../../protocols/tcp/message-session.ts';
 import { sessionError } from './errors.ts';
 
 /** Messages that may wait on one connection; further ones are refused. */
@@ -33,13 +33,13 @@ export interface CallsOwner {
 
 export class Calls {
   readonly #owner: CallsOwner;
-  readonly #machine: TcpSession;
+  readonly #machine: MessageSession;
   readonly #counters: CounterSet;
   readonly #maxQueueBytes: number;
   readonly #telling = new Map<TcpTicket, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
   readonly #asked = new Map<number, Asked>(); // Bounded by the pending calls.
 
-  constructor(owner: CallsOwner, machine: TcpSession, counters: CounterSet, maxQueueBytes: number) {
+  constructor(owner: CallsOwner, machine: MessageSession, counters: CounterSet, maxQueueBytes: number) {
     this.#owner = owner;
     this.#machine = machine;
     this.#counters = counters;

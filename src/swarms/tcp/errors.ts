@@ -4,19 +4,19 @@ import { P2PError } from '../../core/errors.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed } from '../../protocols/tcp/events.ts';
-import { type TcpAddr } from './address.ts';
+import { type KeyedAddr } from '../../sessions/peer-sessions.ts';
 
-/** A different peer answered, or the dialled peer was refused by this side's `accept`. */
-export function foundError(addr: TcpAddr, found: PeerId): P2PError {
+/** A different peer answered, or the dialled peer was refused by this side's `accept`. @param name - the text of `found` */
+export function foundError(addr: KeyedAddr, found: PeerId, name: string): P2PError {
   if (found === addr.id) {
     return new P2PError('refused', 'local', `Cannot reach ${addr.text}: accept refused it`, { sent: 'no' });
   }
-  const message = `Cannot reach ${addr.text}: ${found} answered instead`;
+  const message = `Cannot reach ${addr.text}: ${name} answered instead`;
   return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
 }
 
 /** The error of a failed dial, for its callers; none of their messages was sent. */
-export function dialError(addr: TcpAddr, cause: unknown): P2PError {
+export function dialError(addr: KeyedAddr, cause: unknown): P2PError {
   const cannot = `Cannot reach ${addr.text}: `;
   if (!P2PError.is(cause)) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -28,7 +28,7 @@ export function dialError(addr: TcpAddr, cause: unknown): P2PError {
 }
 
 /** The error for the dialling side when a connection ends before the hello. */
-export function helloError(addr: TcpAddr, { by, reason }: TcpClosed): P2PError {
+export function helloError(addr: KeyedAddr, { by, reason }: TcpClosed): P2PError {
   const cannot = `Cannot reach ${addr.text}: `;
   if (by === 'timeout') return new P2PError('unreachable', 'path', `${cannot}no answer (${reason})`, { sent: 'no' });
   if (by === 'local') return new P2PError('closed', 'local', `${cannot}closed`, { sent: 'no' });

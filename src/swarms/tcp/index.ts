@@ -12,23 +12,25 @@
  */
 
 import { type Recheckable } from '../../core/accept.ts';
-import { parseSocketAddress } from '../../base/ip.ts';
 import { type SecureAskSwarm } from '../../core/secure.ts';
-import { sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
-import { checkCall } from '../../runtime/waits.ts';
-import { createNode } from '../../node/index.ts';
-import { addrsOfBound } from '../../net/addrs-of-bound.ts';
+import { TcpSession } from '../../protocols/tcp/session.ts';
 import { maskStreams } from '../../net/mask-streams.ts';
 import { systemNetwork } from '../../net/system-network.ts';
 import { parseTcpAddr, type TcpAddr, tcpAddr } from './address.ts';
-import { TcpSessions } from './sessions.ts';
-import { NodeCounters } from './node-counters.ts';
-import { RAW_CODEC } from './raw-codec.ts';
 import { securityOf } from './security.ts';
 import { resolveOptions, type TcpSwarmOptions } from './options.ts';
+import { openStreamSwarm, type StreamKind } from './stream-swarm.ts';
 
 export { type TcpAddr, type TcpSocketAddr } from './address.ts';
 export { type TcpSwarmOptions } from './options.ts';
+
+const KIND: StreamKind<TcpAddr> = {
+  layer: 'tcp',
+  addrOf: tcpAddr,
+  nameOf: (id) => id,
+  parseAddr: parseTcpAddr,
+  machine: (_connection, options, nowMs) => new TcpSession(options, nowMs),
+};
 
 /** Messages by PeerID over TCP. */
 export interface TcpSwarm extends SecureAskSwarm<TcpAddr>, Recheckable {}
@@ -47,59 +49,9 @@ export interface TcpSwarm extends SecureAskSwarm<TcpAddr>, Recheckable {}
  */
 export function openTcpSwarm(options: TcpSwarmOptions): Promise<TcpSwarm> {
   const resolved = resolveOptions(options);
-  checkCall({ signal: options.signal });
-  const { id, publicKey, realm, maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs, pending } = resolved;
-  const { bind, connectTimeoutMs, reusePort, maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 } = options;
-  const limits = { maxConnections, maxConnectionsPerIp, maxConnecting, groupIpv6 };
-  const { network: plain = systemNetwork, mask } = options;
-  const network = mask === undefined ? plain : maskStreams({ key: mask?.key, network: plain, realm });
-  // The sessions count the memory that peers use.
-  const node = createNode({
-    ...limits,
-    maxNodeBytes: 2 ** 50,
-    codec: RAW_CODEC,
-    security: securityOf(resolved, options, (connection, key, signal) => sessions!.judge(connection, key, signal)),
-    name: id,
-    bind,
-    connectTimeoutMs,
-    reusePort,
-    realm,
-    network,
-  });
-  let sessions: TcpSessions | undefined;
-  const parts: SessionSwarmParts<TcpAddr> = {
-    layer: 'tcp',
-    realm,
-    id,
-    publicKey,
-    inner: new NodeCounters(node),
-    maxMessageBytes,
-    limits: { maxQueueBytes, maxSwarmBytes, idleTimeoutMs, ...pending },
-    localAddrs: () => {
-      const bound = parseSocketAddress(node.listeningAddr ?? '');
-      return bound === undefined ? [] : addrsOfBound(tcpAddr(id, bound), network.interfaces());
-    },
-    parseAddr: parseTcpAddr,
-    mtu: (dst) => Math.min(maxMessageBytes, sessions?.inUse.get(dst.id)?.peerMaxBytes ?? Infinity),
-    sessions: (hooks) => (sessions = new TcpSessions(node, resolved, hooks)),
-    release: () => node.close(),
-  };
-  const swarm = sessionSwarm(parts);
-  return listening(swarm, node.listen(), options.signal);
-}
-
-/** The swarm once it listens; it is closed when listening fails or is aborted. */
-async function listening(
-  swarm: TcpSwarm,
-  listens: Promise<string>,
-  signal: AbortSignal | undefined,
-): Promise<TcpSwarm> {
-  try {
-    await listens;
-    signal?.throwIfAborted();
-    return swarm;
-  } catch (error) {
-    await swarm.close();
-    throw error;
-  }
+  const { network = systemNetwork, mask } = options;
+  const masked = mask === undefined ? network : maskStreams({ key: mask?.key, network, realm: resolved.realm });
+  return openStreamSwarm(KIND, resolved, { ...options, network: masked }, (judge) =>
+    securityOf(resolved, options, judge),
+  );
 }

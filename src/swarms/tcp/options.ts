@@ -8,6 +8,7 @@ import { type PublicKey } from '../../core/secure.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
 import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PrivateKey } from '../../identity/private-key.ts';
+import { type KeyedAddr } from '../../sessions/peer-sessions.ts';
 import { assertPendingLimits, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type ConnectionLimits } from '../../node/index.ts';
 import { type Network } from '../../net/network.ts';
@@ -74,19 +75,23 @@ export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Options with defaults filled in. */
-export interface ResolvedOptions {
+/** Options with defaults filled in, of every swarm over connections of TCP. */
+export interface ResolvedOptions<A extends KeyedAddr> {
   readonly id: PeerId;
   readonly publicKey: PublicKey;
   readonly peerIdOf: (key: PublicKey) => PeerId;
-  readonly accept: TcpSwarmOptions['accept'];
+  readonly accept: Accept<A> | undefined;
   readonly maxMessageBytes: number;
   readonly maxQueueBytes: number;
   readonly maxSwarmBytes: number;
   readonly idleTimeoutMs: number;
-  readonly security: 'tls' | 'noise';
   readonly realm: Realm;
   readonly pending: { readonly maxPendingMessages: number; readonly maxPendingBytes: number };
+}
+
+/** Those of this swarm. */
+export interface ResolvedTcpOptions extends ResolvedOptions<TcpAddr> {
+  readonly security: 'tls' | 'noise';
 }
 
 /** Files of a few megabytes fit into one message. */
@@ -98,8 +103,34 @@ const MAX_QUEUE_BYTES = 67_108_864;
 const MAX_SWARM_BYTES = 16_777_216;
 const IDLE_TIMEOUT_MS = 60_000;
 
+/** What all swarms over connections of TCP take. */
+export type StreamSwarmOptions<A extends KeyedAddr> = Pick<
+  TcpSwarmOptions,
+  | 'privateKey'
+  | 'maxMessageBytes'
+  | 'maxQueueBytes'
+  | 'maxSwarmBytes'
+  | 'idleTimeoutMs'
+  | 'fingerprint'
+  | 'realm'
+  | keyof PendingLimits
+> & { readonly accept?: Accept<A> | undefined };
+
 /** @throws {TypeError | RangeError} for invalid options. */
-export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
+export function resolveOptions(options: TcpSwarmOptions): ResolvedTcpOptions {
+  const resolved = resolveStreamOptions(options, { maxMessageBytes: MAX_MESSAGE_BYTES, idleTimeoutMs: IDLE_TIMEOUT_MS });
+  const { security = 'tls' } = options;
+  if (security !== 'tls' && security !== 'noise') {
+    throw new TypeError(`Cannot take security: expected 'tls' or 'noise', got ${describeValue(security)}`);
+  }
+  return { ...resolved, security };
+}
+
+/** @throws {TypeError | RangeError} for invalid options. */
+export function resolveStreamOptions<A extends KeyedAddr>(
+  options: StreamSwarmOptions<A>,
+  defaults: { readonly maxMessageBytes: number; readonly idleTimeoutMs: number },
+): ResolvedOptions<A> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
   const { privateKey, accept, fingerprint = fingerprints.shake256, realm = systemRealm } = options;
   if (typeof privateKey !== 'object' || privateKey === null || !('publicKey' in privateKey)) {
@@ -108,10 +139,6 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
     );
   }
   if (accept !== undefined) assertFunction(accept, 'accept');
-  const { security = 'tls' } = options;
-  if (security !== 'tls' && security !== 'noise') {
-    throw new TypeError(`Cannot take security: expected 'tls' or 'noise', got ${describeValue(security)}`);
-  }
   assertFunction(fingerprint, 'fingerprint');
   const { publicKey } = privateKey;
   const { maxMessageBytes, maxQueueBytes, maxSwarmBytes, idleTimeoutMs } = options;
@@ -120,11 +147,16 @@ export function resolveOptions(options: TcpSwarmOptions): ResolvedOptions {
     publicKey,
     peerIdOf: (key) => peerIdOfKey(key, fingerprint),
     accept,
-    maxMessageBytes: wholeNumber(maxMessageBytes, 'maxMessageBytes', MAX_MESSAGE_BYTES, 1, MAX_MESSAGE_BYTES_LIMIT),
+    maxMessageBytes: wholeNumber(
+      maxMessageBytes,
+      'maxMessageBytes',
+      defaults.maxMessageBytes,
+      1,
+      MAX_MESSAGE_BYTES_LIMIT,
+    ),
     maxQueueBytes: wholeNumber(maxQueueBytes, 'maxQueueBytes', MAX_QUEUE_BYTES, 1, Number.MAX_SAFE_INTEGER),
     maxSwarmBytes: wholeNumber(maxSwarmBytes, 'maxSwarmBytes', MAX_SWARM_BYTES, 1, 2 ** 40),
-    idleTimeoutMs: quantity(idleTimeoutMs, 'idleTimeoutMs', IDLE_TIMEOUT_MS, 1, Infinity),
-    security,
+    idleTimeoutMs: quantity(idleTimeoutMs, 'idleTimeoutMs', defaults.idleTimeoutMs, 1, Infinity),
     realm,
     pending: assertPendingLimits(options),
   };

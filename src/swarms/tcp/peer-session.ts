@@ -9,12 +9,12 @@ import { type PublicKey } from '../../core/secure.ts';
 import { type TcpConnection } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
 import { type TcpClosed, type TcpEvent } from '../../protocols/tcp/events.ts';
-import { type ReadState, TcpSession } from '../../protocols/tcp/session.ts';
+import { type MessageSession } from '../../protocols/tcp/message-session.ts';
+import { type ReadState, type TcpSessionOptions } from '../../protocols/tcp/session-options.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { type PeerConnection } from '../../sessions/connection-table.ts';
 import { type MemoryHolder } from '../../sessions/memory-budget.ts';
-import { type PeerSession, type SessionsHooks } from '../../sessions/peer-sessions.ts';
-import { type TcpAddr } from './address.ts';
+import { type KeyedAddr, type PeerSession, type SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { Calls } from './calls.ts';
 import { Deliveries } from '../../sessions/deliveries.ts';
 import { type SwarmMemory } from './memory.ts';
@@ -24,35 +24,39 @@ import { type ResolvedOptions } from './options.ts';
 const MAX_ROUNDS_PER_TURN = 64;
 
 /** What a session needs from its swarm. */
-export interface PeerSessionOwner {
-  readonly options: ResolvedOptions;
-  readonly hooks: SessionsHooks<TcpAddr>;
+export interface PeerSessionOwner<A extends KeyedAddr> {
+  readonly options: ResolvedOptions<A>;
+  readonly hooks: SessionsHooks<A>;
   readonly memory: SwarmMemory;
   /** The address of a peer; returns the same object for equal arguments. */
-  addrOf(id: PeerId, ip: string, port: number): TcpAddr;
+  addrOf(id: PeerId, ip: string, port: number): A;
+  /** The machine of a connection. */
+  machine(connection: TcpConnection, options: TcpSessionOptions, nowMs: number): MessageSession;
   /** The peer has sent its hello. */
-  opened(session: TcpPeerSession): void;
+  opened(session: TcpPeerSession<A>): void;
   /** It takes no new messages. */
-  retiring(session: TcpPeerSession): void;
+  retiring(session: TcpPeerSession<A>): void;
   /** It has ended: the last call. */
-  ended(session: TcpPeerSession, closed: TcpClosed): void;
+  ended(session: TcpPeerSession<A>, closed: TcpClosed): void;
 }
 
-export class TcpPeerSession implements PeerSession, PeerConnection {
+export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerConnection {
   readonly connection: TcpConnection<readonly Bytes[]>;
   readonly peer: PeerId;
   readonly publicKey: PublicKey;
   readonly sinceMs: number;
   /** The peer's address, and the local address that it uses; known after its hello. */
-  src: TcpAddr;
-  dst: TcpAddr;
-  readonly #owner: PeerSessionOwner;
-  readonly #machine: TcpSession;
+  src: A;
+  dst: A;
+  readonly #owner: PeerSessionOwner<A>;
+  readonly #machine: MessageSession;
   readonly #driver: Driver<readonly Bytes[], TcpEvent>;
   readonly #calls: Calls;
-  readonly #deliveries: Deliveries<TcpAddr>;
+  readonly #deliveries: Deliveries<A>;
   readonly #holder: MemoryHolder;
   #inFlight = 0;
+  /** Whether reading goes on only when bytes have left, or a message is released. */
+  #isFull = false;
   /** Settles when all bytes passed in are read. */
   #unread: PromiseWithResolvers<void> | undefined;
   #peerMaxBytes = Infinity;
@@ -66,9 +70,9 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
   #closed: TcpClosed | undefined;
 
   constructor(
-    owner: PeerSessionOwner,
+    owner: PeerSessionOwner<A>,
     connection: TcpConnection<readonly Bytes[]>,
-    peer: { readonly id: PeerId; readonly src: TcpAddr; readonly dst: TcpAddr; readonly listeningPort: number },
+    peer: { readonly id: PeerId; readonly src: A; readonly dst: A; readonly listeningPort: number },
   ) {
     const { options, hooks } = owner;
     const { realm } = hooks;
@@ -83,11 +87,12 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     this.#holder = owner.memory.join(connection.ip, {
       resume: () => this.#goOn(this.#machine.readOn(this.#nowMs())),
       end: () => {
-        hooks.counters.countDrop('tcp.overloaded');
+        hooks.counters.countDrop(`${hooks.counters.layer}.overloaded`);
         this.close(BYE.OVERLOADED, 'it holds memory that others wait for');
       },
     });
-    this.#machine = new TcpSession(
+    this.#machine = owner.machine(
+      connection,
       {
         maxMessageBytes,
         // Larger by the maximum message size, so that a handler holding one such message leaves room for others.
@@ -193,6 +198,8 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
         return;
       }
       this.#unread ??= Promise.withResolvers();
+      this.#isFull = state === 'full';
+      if (this.#isFull) return;
       if (state === 'held' && !this.#holder.mayTake()) {
         this.#holder.wait();
         return;
@@ -255,14 +262,20 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
     return this.#owner.hooks.realm.nowMs();
   }
 
+  /** Polls the machine after something has left, or was released. */
+  #proceed(): void {
+    if (this.#isFull && this.#closed === undefined) this.#goOn(this.#machine.readOn(this.#nowMs()));
+    else this.#driver.poll();
+    this.account();
+  }
+
   /** Runs everything requested in this turn together: one record for many messages. */
   scheduleFlush(): void {
     if (this.#flushScheduled || this.#closed !== undefined) return;
     this.#flushScheduled = true;
     this.#owner.hooks.later(() => {
       this.#flushScheduled = false;
-      this.#driver.poll();
-      this.account();
+      this.#proceed();
     });
   }
 
@@ -273,8 +286,7 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
       () => {
         this.#holder.move(bytes);
         this.#machine.handleFlushed(bytes);
-        this.#driver.poll();
-        this.account();
+        this.#proceed();
       },
       () => this.handleEnd('writing failed'),
     );
@@ -324,6 +336,9 @@ export class TcpPeerSession implements PeerSession, PeerConnection {
         return;
       case 'retiring':
         this.#owner.retiring(this);
+        return;
+      case 'dropped':
+        this.#owner.hooks.counters.countDrop(event.reason);
         return;
       case 'closed':
         this.#closed = event.closed;

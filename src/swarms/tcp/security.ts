@@ -1,15 +1,14 @@
 /** Secures the connections of a TCP swarm, and calls its admission check. */
 
-import { type P2PError } from '../../core/errors.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Handshake, handshake, noiseHandshake, type TcpConnection, tlsHandshake } from '../../node/index.ts';
-import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
+import { type Handshake, handshake, noiseHandshake, tlsHandshake } from '../../node/index.ts';
+import { type ResolvedTcpOptions, type TcpSwarmOptions } from './options.ts';
+import { type Judge } from './sessions.ts';
 
 /** @param judge - returns why a peer that has proven a key is refused, or `undefined`. */
 export function securityOf(
-  { security, realm }: ResolvedOptions,
+  { security, realm }: ResolvedTcpOptions,
   { privateKey, handshakeTimeoutMs }: TcpSwarmOptions,
-  judge: (connection: TcpConnection, publicKey: PublicKey, signal: AbortSignal) => Promise<P2PError | undefined>,
+  judge: Judge,
 ): Handshake {
   const secure =
     security === 'tls' ? tlsHandshake({ privateKey, realm }) : noiseHandshake({ privateKey, realm, pattern: 'XX' });

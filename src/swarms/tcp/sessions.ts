@@ -1,12 +1,12 @@
 /** The connections of a TCP swarm: dialling, admission, and the choice of the connection to send on. */
 
-import { isUnspecified } from '../../core/addr.ts';
+import { type IpAddr, isUnspecified, makeAddr } from '../../core/addr.ts';
 import { type AcceptPeer } from '../../core/accept.ts';
 import { type Addr } from '../../core/addr.ts';
 import { type Bytes } from '../../base/bytes.ts';
 import { type DropReason } from '../../core/counters.ts';
 import { P2PError } from '../../core/errors.ts';
-import { formatSocketAddress, ipVersion, parseSocketAddress } from '../../base/ip.ts';
+import { formatSocketAddress, ipVersion, parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { type PeerId } from '../../core/peer-id.ts';
 import { type PublicKey } from '../../core/secure.ts';
 import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
@@ -17,7 +17,7 @@ import { type TcpClosed } from '../../protocols/tcp/events.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
 import { type Dial } from '../../sessions/dials.ts';
 import { DropTrace } from '../../sessions/drop-trace.ts';
-import { type TcpAddr, tcpAddr } from './address.ts';
+import { type StreamAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { TcpPeerSession, type PeerSessionOwner } from './peer-session.ts';
 import { SwarmMemory } from './memory.ts';
@@ -33,27 +33,46 @@ const WRITE_QUEUE_BYTES = 4_194_304;
 /** The node below: its messages are raw bytes. */
 export type TcpNode = Node<Bytes, readonly Bytes[]>;
 
-/** A dial is identified by the controller that aborts it. */
-type TcpDial = Dial<TcpAddr, TcpPeerSession, AbortController>;
+/** What differs between swarms over connections of TCP. */
+export interface StreamKind<A extends StreamAddr> extends Pick<PeerSessionOwner<A>, 'machine'> {
+  /** The name of the layer: `tcp`. */
+  readonly layer: string;
+  addrOf(id: PeerId, at: SocketAddress): A;
+  /** How addresses of this kind show a PeerID. */
+  nameOf(id: PeerId): string;
+  parseAddr(text: string): A;
+}
 
-export class TcpSessions implements PeerSessions<TcpAddr> {
-  readonly inUse: ReadonlyMap<PeerId, TcpPeerSession>;
+/** Returns why a peer that has proven a key is refused, or `undefined`. */
+export type Judge = (
+  connection: TcpConnection,
+  publicKey: PublicKey,
+  signal: AbortSignal,
+) => Promise<P2PError | undefined>;
+
+/** A dial is identified by the controller that aborts it. */
+type StreamDial<A extends StreamAddr> = Dial<A, TcpPeerSession<A>, AbortController>;
+
+export class TcpSessions<A extends StreamAddr> implements PeerSessions<A> {
+  readonly inUse: ReadonlyMap<PeerId, TcpPeerSession<A>>;
+  readonly #kind: StreamKind<A>;
   readonly #node: TcpNode;
-  readonly #options: ResolvedOptions;
-  readonly #hooks: SessionsHooks<TcpAddr>;
-  readonly #gate: AcceptGate<TcpAddr>;
-  readonly #owner: PeerSessionOwner;
+  readonly #options: ResolvedOptions<A>;
+  readonly #hooks: SessionsHooks<A>;
+  readonly #gate: AcceptGate<A>;
+  readonly #owner: PeerSessionOwner<A>;
   /** Sessions on which both sides have sent their hello. */
-  readonly #table: ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey>;
+  readonly #table: ConnectionTable<TcpPeerSession<A>, A, AbortController, PublicKey>;
   /** All sessions, by connection id. Bounded by `maxConnections`. */
-  readonly #sessions = new Map<number, TcpPeerSession>();
+  readonly #sessions = new Map<number, TcpPeerSession<A>>();
   readonly #memory: SwarmMemory;
   readonly #drops: DropTrace;
   #isClosed = false;
   /** Whether a call has waited for acknowledgements since a dial began. */
   #isDraining = false;
 
-  constructor(node: TcpNode, options: ResolvedOptions, hooks: SessionsHooks<TcpAddr>) {
+  constructor(node: TcpNode, kind: StreamKind<A>, options: ResolvedOptions<A>, hooks: SessionsHooks<A>) {
+    this.#kind = kind;
     this.#node = node;
     this.#options = options;
     this.#hooks = hooks;
@@ -61,7 +80,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#owner = this.#makeOwner();
     this.#table = this.#makeTable();
     this.inUse = this.#table.inUse;
-    this.#drops = new DropTrace(hooks.realm, 'tcp');
+    this.#drops = new DropTrace(hooks.realm, kind.layer);
     this.#gate = new AcceptGate({
       realm: hooks.realm,
       accept: options.accept,
@@ -134,25 +153,25 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#table.clear(this.#hooks.closedError('reach the peer')!);
   }
 
-  withSession(dst: TcpAddr, fail: (error: P2PError) => void, use: (session: TcpPeerSession) => void): () => void {
+  withSession(dst: A, fail: (error: P2PError) => void, use: (session: TcpPeerSession<A>) => void): () => void {
     const session = this.#table.current(dst.id);
     if (session !== undefined) {
       use(session);
       return () => {};
     }
-    const waiter = (result: TcpPeerSession | P2PError): void =>
+    const waiter = (result: TcpPeerSession<A> | P2PError): void =>
       result instanceof P2PError ? fail(result) : use(result);
     return this.#table.join(dst.text, dst.text, () => this.#dial(dst), waiter);
   }
 
-  #dial(dst: TcpAddr): TcpDial {
+  #dial(dst: A): StreamDial<A> {
     const dial = this.#table.dials.add(dst.text, dst, new AbortController());
     void this.#connect(dial);
     return dial;
   }
 
   /** Dials until there is a connection, or an error; `#opened` continues. */
-  async #connect(dial: TcpDial): Promise<void> {
+  async #connect(dial: StreamDial<A>): Promise<void> {
     const { target, handle: abort } = dial;
     const { signal } = abort;
     const bind = this.#sourceFor(target.inner.ip);
@@ -172,19 +191,19 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   }
 
   /** What prevents the dial; settles when it may have ended. */
-  #inTheWay(dial: TcpDial): Promise<unknown> | P2PError {
+  #inTheWay(dial: StreamDial<A>): Promise<unknown> | P2PError {
     const { target } = dial;
     const existing = this.#node.connection(target.inner.text);
     if (existing !== undefined) {
       const session = this.#sessions.get(existing.id);
-      if (session?.isOpen === true && session.peer !== target.id) return foundError(target, session.peer);
+      if (session?.isOpen === true && session.peer !== target.id) return this.#foundError(target, session.peer);
       return existing.closed;
     }
     for (const other of this.#table.dials.values()) {
       if (other === dial || other.target.inner.text !== target.inner.text) continue;
       return new Promise((resolve) => void this.#table.dials.join(other, target.text, resolve));
     }
-    return foundError(target, this.#options.id);
+    return this.#foundError(target, this.#options.id);
   }
 
   /**
@@ -197,11 +216,15 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     return formatSocketAddress(own, 0);
   }
 
-  #fail(dial: TcpDial, error: P2PError): void {
+  #fail(dial: StreamDial<A>, error: P2PError): void {
     if (this.#table.dials.take(dial.handle) === undefined) return;
     this.#trace('handshake_failed', dial.target, error.code, error);
-    this.#table.dials.settle(dial, dial.found === undefined ? error : foundError(dial.target, dial.found));
+    this.#table.dials.settle(dial, dial.found === undefined ? error : this.#foundError(dial.target, dial.found));
     this.#dialsChanged();
+  }
+
+  #foundError(target: A, found: PeerId): P2PError {
+    return foundError(target, found, this.#kind.nameOf(found));
   }
 
   #dialsChanged(): void {
@@ -209,7 +232,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#hooks.settled();
   }
 
-  #dialOf({ tag }: TcpConnection): TcpDial | undefined {
+  #dialOf({ tag }: TcpConnection): StreamDial<A> | undefined {
     return tag instanceof AbortController ? this.#table.dials.of(tag) : undefined;
   }
 
@@ -223,13 +246,21 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
       const message = `Cannot accept ${connection.addr}: it is not the peer that was dialled`;
       return new P2PError('identity_mismatch', 'remote', message, { sent: 'no' });
     }
-    const addr = dial?.target ?? tcpAddr(id, connection);
+    const addr = dial?.target ?? this.#kind.addrOf(id, connection);
     const accepted = await this.#ask({ id, publicKey, addr, side: connection.side }, connection.ip, signal);
     if (accepted) return undefined;
-    this.#hooks.counters.countDrop('tcp.not_accepted');
+    this.#hooks.counters.countDrop(`${this.#kind.layer}.not_accepted`);
     // The dialled peer answered, and this side refuses it.
     if (dial !== undefined) dial.found = id;
     return new P2PError('refused', 'local', `Cannot accept ${addr.text}: accept refused it`, { sent: 'no' });
+  }
+
+  /** Counts a fault of a peer that is not authenticated. */
+  noteFault({ ip, port, side }: TcpConnection, fault: string): void {
+    const addr = makeAddr<IpAddr>({ ip, port, text: formatSocketAddress(ip, port) });
+    const drop: DropReason = `${this.#kind.layer}.${fault}`;
+    this.#hooks.counters.countDrop(drop);
+    this.#drops.note('handshake_failed', addr, drop, { side });
   }
 
   /** Asks `accept` again about every peer, and ends the connections of those it refuses. */
@@ -243,7 +274,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
   }
 
   /** False for a connection that is aborted meanwhile. */
-  #ask(peer: AcceptPeer<TcpAddr>, ip: string, signal: AbortSignal): Promise<boolean> {
+  #ask(peer: AcceptPeer<A>, ip: string, signal: AbortSignal): Promise<boolean> {
     return askUntilAborted((settle) => this.#gate.ask(peer, ip, settle), signal);
   }
 
@@ -252,17 +283,17 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     const dial = this.#dialOf(connection);
     const listening = parseSocketAddress(this.#node.listeningAddr ?? '')?.port ?? 0;
     const local = parseSocketAddress(connection.localAddr)!;
-    const session = new TcpPeerSession(this.#owner, connection, {
+    const session = new TcpPeerSession<A>(this.#owner, connection, {
       id,
-      src: dial?.target ?? tcpAddr(id, connection),
-      dst: tcpAddr(this.#options.id, { ip: local.ip, port: listening === 0 ? local.port : listening }),
+      src: dial?.target ?? this.#kind.addrOf(id, connection),
+      dst: this.#kind.addrOf(this.#options.id, { ip: local.ip, port: listening === 0 ? local.port : listening }),
       listeningPort: listening,
     });
     this.#sessions.set(connection.id, session);
     if (this.#isClosed) session.close(BYE.CLOSED, 'closed');
   }
 
-  #opened(session: TcpPeerSession): void {
+  #opened(session: TcpPeerSession<A>): void {
     const { connection } = session;
     this.#trace('session', session.src, connection.side);
     const chosen = this.#table.add(session, this.#dialOf(connection)?.handle);
@@ -270,7 +301,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     this.#dialsChanged();
   }
 
-  #ended(session: TcpPeerSession, closed: TcpClosed): void {
+  #ended(session: TcpPeerSession<A>, closed: TcpClosed): void {
     const { connection } = session;
     this.#sessions.delete(connection.id);
     this.#table.remove(session);
@@ -283,18 +314,19 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     if (!this.#isClosed) void connection.disconnect({ timeoutMs: LINGER_MS });
   }
 
-  #count({ by, fault, reason }: TcpClosed, session: TcpPeerSession): void {
+  #count({ by, fault, reason }: TcpClosed, session: TcpPeerSession<A>): void {
     const { counters } = this.#hooks;
+    const { layer } = this.#kind;
     let drop: DropReason;
-    if (fault !== undefined) drop = fault === 'malformed' || fault === 'oversize' ? fault : `tcp.${fault}`;
-    else if (by === 'timeout') drop = session.hasOpened ? 'tcp.unresponsive' : 'tcp.no_hello';
+    if (fault !== undefined) drop = fault === 'malformed' || fault === 'oversize' ? fault : `${layer}.${fault}`;
+    else if (by === 'timeout') drop = `${layer}.${session.hasOpened ? 'unresponsive' : 'no_hello'}`;
     else return;
     counters.countDrop(drop);
     this.#drops.note('dropped', session.src, drop, { side: session.connection.side, cause: reason });
   }
 
-  #makeTable(): ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> {
-    const table: ConnectionTable<TcpPeerSession, TcpAddr, AbortController, PublicKey> = new ConnectionTable({
+  #makeTable(): ConnectionTable<TcpPeerSession<A>, A, AbortController, PublicKey> {
+    const table: ConnectionTable<TcpPeerSession<A>, A, AbortController, PublicKey> = new ConnectionTable({
       realm: this.#hooks.realm,
       own: this.#options.id,
       expects: ({ id }) => id,
@@ -306,7 +338,7 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
         return undefined;
       },
       close: (session) => {
-        this.#hooks.counters.countDrop('tcp.too_many_connections');
+        this.#hooks.counters.countDrop(`${this.#kind.layer}.too_many_connections`);
         session.close(BYE.TOO_MANY, 'too many connections');
       },
       abandoned: ({ handle }) => handle.abort(),
@@ -314,12 +346,13 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
     return table;
   }
 
-  #makeOwner(): PeerSessionOwner {
+  #makeOwner(): PeerSessionOwner<A> {
     return {
       options: this.#options,
       hooks: this.#hooks,
       memory: this.#memory,
-      addrOf: (id, ip, port) => tcpAddr(id, { ip, port }),
+      addrOf: (id, ip, port) => this.#kind.addrOf(id, { ip, port }),
+      machine: (connection, options, nowMs) => this.#kind.machine(connection, options, nowMs),
       opened: (session) => this.#opened(session),
       retiring: (session) => this.#table.retire(session),
       ended: (session, closed) => this.#ended(session, closed),
@@ -328,6 +361,6 @@ export class TcpSessions implements PeerSessions<TcpAddr> {
 
   #trace(type: string, addr: Addr | undefined, reason: string, cause?: unknown): void {
     const { realm } = this.#hooks;
-    realm.trace?.({ layer: 'tcp', type, atMs: realm.nowMs(), addr, reason, cause });
+    realm.trace?.({ layer: this.#kind.layer, type, atMs: realm.nowMs(), addr, reason, cause });
   }
 }

@@ -1,0 +1,151 @@
+/**
+ * Binary packets: in the clear, and sealed with AES-GCM (RFC 4253 §6, RFC 5647 §7). Padding is zeros: in the clear it hides nothing,
+ * and sealed it cannot be told from random bytes.
+ */
+
+import { aesGcm } from '#crypto';
+import { AEAD_TAG_BYTES, type AeadKey } from '../../crypto/suite.ts';
+import { type Bytes, concatBytes, copyInto, EMPTY_BYTES } from '../../base/bytes.ts';
+import { type SshFault } from './faults.ts';
+
+/** Padding is at least this long (RFC 4253 §6). */
+const MIN_PADDING_BYTES = 4;
+const LENGTH_BYTES = 4;
+/** Length and padding are whole blocks: of 8 bytes in the clear, where the length counts, and of 16 sealed, where it does not. */
+const CLEAR_BLOCK = 8;
+const SEALED_BLOCK = 16;
+/** The pieces of a packet are joined at this number; only hostile peers send more. */
+const MAX_PARTS = 64;
+
+/** One direction's key: nonces count up and are never used twice (RFC 5647 §7.1). */
+export class PacketKey {
+  readonly #key: AeadKey;
+  readonly #nonce: Bytes;
+  readonly #counter: DataView;
+
+  /** @param iv - 12 bytes: 4 that stay, and the first number of the counter. */
+  constructor(key: Uint8Array, iv: Uint8Array) {
+    this.#key = aesGcm(key);
+    this.#nonce = iv.slice(0, 12);
+    this.#counter = new DataView(this.#nonce.buffer, 4);
+  }
+
+  seal(head: Bytes, plaintext: Bytes, out: Bytes): void {
+    this.#key.seal(this.#nonce, head, plaintext, out, LENGTH_BYTES);
+    this.#next();
+  }
+
+  open(head: Bytes, sealed: Bytes, out: Bytes): boolean {
+    const isWhole = this.#key.open(this.#nonce, head, sealed, out, 0);
+    this.#next();
+    return isWhole;
+  }
+
+  #next(): void {
+    const low = (this.#counter.getUint32(4) + 1) >>> 0;
+    this.#counter.setUint32(4, low);
+    if (low === 0) this.#counter.setUint32(0, (this.#counter.getUint32(0) + 1) >>> 0);
+  }
+}
+
+/** Makes the packet of a payload. */
+export function writePacket(payload: readonly Uint8Array[], key: PacketKey | undefined): Bytes {
+  let size = 1;
+  for (const piece of payload) size += piece.length;
+  const counted = key === undefined ? LENGTH_BYTES : 0;
+  const block = key === undefined ? CLEAR_BLOCK : SEALED_BLOCK;
+  let padding = block - ((size + counted) % block);
+  if (padding < MIN_PADDING_BYTES) padding += block;
+  const length = size + padding;
+  const packet = new Uint8Array(LENGTH_BYTES + length + (key === undefined ? 0 : AEAD_TAG_BYTES));
+  new DataView(packet.buffer).setUint32(0, length);
+  const plain = key === undefined ? packet.subarray(LENGTH_BYTES) : new Uint8Array(length);
+  plain[0] = padding;
+  let at = 1;
+  for (const piece of payload) {
+    copyInto(plain, at, piece);
+    at += piece.length;
+  }
+  key?.seal(packet.subarray(0, LENGTH_BYTES), plain, packet);
+  return packet;
+}
+
+/** Splits received bytes into packets. Bounded by one packet and the last pushed chunk: take all packets between two pushes. */
+export class PacketReader {
+  readonly #maxBytes: number;
+  #bytes: Bytes = EMPTY_BYTES;
+  #at = 0;
+  #parts: Bytes[] = [];
+  #partBytes = 0;
+  /** Bytes of the packet at `#at`, with its tag, once its length is known. */
+  #packetBytes = 0;
+  #key: PacketKey | undefined;
+
+  /** @param maxBytes - the largest packet that is taken, all of it counted. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Received bytes that are not part of a complete packet yet. */
+  get pending(): number {
+    return this.#bytes.length - this.#at + this.#partBytes;
+  }
+
+  /** How many more bytes the next step needs: the length of the next packet, or the rest of it. */
+  get missing(): number {
+    return Math.max((this.#packetBytes === 0 ? LENGTH_BYTES : this.#packetBytes) - this.pending, 0);
+  }
+
+  /** All later packets are sealed with this key. */
+  setKey(key: PacketKey): void {
+    this.#key = key;
+  }
+
+  /** Adds received bytes; `chunk` then belongs to the reader. */
+  push(chunk: Bytes): void {
+    if (this.pending === 0) {
+      this.#bytes = chunk;
+      this.#at = 0;
+      return;
+    }
+    this.#parts.push(chunk);
+    this.#partBytes += chunk.length;
+    const wanted = this.#packetBytes === 0 ? LENGTH_BYTES : this.#packetBytes;
+    if (this.pending < wanted && this.#parts.length < MAX_PARTS) return;
+    this.#bytes = concatBytes(this.#bytes.subarray(this.#at), ...this.#parts);
+    this.#at = 0;
+    this.#parts = [];
+    this.#partBytes = 0;
+  }
+
+  /** The payload of the next packet, at least one byte; `undefined` when more bytes are needed. */
+  next(): Bytes | SshFault | undefined {
+    const bytes = this.#bytes;
+    const start = this.#at;
+    if (bytes.length - start < LENGTH_BYTES) return undefined;
+    const tag = this.#key === undefined ? 0 : AEAD_TAG_BYTES;
+    if (this.#packetBytes === 0) {
+      const length = new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0);
+      const [block, counted] = this.#key === undefined ? [CLEAR_BLOCK, LENGTH_BYTES] : [SEALED_BLOCK, 0];
+      if (LENGTH_BYTES + length + tag > this.#maxBytes) return 'oversize';
+      if (length < 1 + MIN_PADDING_BYTES + 1 || (length + counted) % block !== 0) return 'malformed';
+      this.#packetBytes = LENGTH_BYTES + length + tag;
+    }
+    const end = start + this.#packetBytes;
+    if (end > bytes.length) return undefined;
+    this.#at = end;
+    this.#packetBytes = 0;
+    const body = bytes.subarray(start + LENGTH_BYTES, end);
+    if (this.#key === undefined) return payloadOf(body);
+    const plain = new Uint8Array(body.length - AEAD_TAG_BYTES);
+    if (!this.#key.open(bytes.subarray(start, start + LENGTH_BYTES), body, plain)) return 'undecryptable';
+    return payloadOf(plain);
+  }
+}
+
+/** Cuts off the padding; a payload has at least its message number. */
+function payloadOf(plain: Bytes): Bytes | SshFault {
+  const padding = plain[0]!;
+  const end = plain.length - padding;
+  return padding < MIN_PADDING_BYTES || end < 2 ? 'malformed' : plain.subarray(1, end);
+}
