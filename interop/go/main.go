@@ -7,7 +7,7 @@
 // {"event":"ask",…}, {"event":"answer","src":…,"payload":…}, {"event":"session","peer":…,"initiator":…}, {"event":"forgotten","addr":…}, {"event":"error","message":…}. It reads commands, one JSON object a line:
 // {"cmd":"tell","dst":…,"payload":<base64>}, {"cmd":"ask",…}, {"cmd":"open","dst":…}, {"cmd":"lose","counter":N,"times":N} (loses its next
 // N datagrams with that counter), {"cmd":"flood","dst":…,"bytes":N,"ms":N}, and with --count {"cmd":"count"}. It ends when its input
-// does. The stack udp,quic has commands of its own, see quic.go.
+// does. The stacks udp,quic and ssh have commands of their own, see quic.go and ssh.go.
 package main
 
 import (
@@ -81,6 +81,8 @@ func main() {
 	noCert := flag.Bool("no-cert", false, "dial QUIC without a certificate")
 	count := flag.Int("count", 0, "count messages instead of printing them, after this many milliseconds to warm up")
 	scale := flag.Float64("scale", 1, "part of the times after which P2PKE forgets sessions and channels")
+	rekey := flag.Uint64("rekey", 0, "bytes after which SSH exchanges keys again; 0: as the library does")
+	user := flag.String("user", "", "user name given to SSH servers")
 	flag.Parse()
 	counter := &counting{warm: time.Duration(*count) * time.Millisecond}
 
@@ -90,6 +92,10 @@ func main() {
 	}
 	if *stack == "udp,quic" {
 		runQuic(*bind, seedBytes, quicOptions{alpn: *alpn, noCert: *noCert})
+		return
+	}
+	if *stack == "ssh" {
+		runSSH(*bind, seedBytes, sshOptions{rekeyBytes: *rekey, user: *user})
 		return
 	}
 	var top Layer

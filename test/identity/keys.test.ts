@@ -168,7 +168,7 @@ describe('peerIdOfKey()', () => {
     assert.throws(() => untyped(undefined), /expected \{ algorithm, spki \}, got undefined/);
     assert.throws(() => untyped(publicKey, 7), /Cannot take fingerprint/);
     const other = { algorithm: '1.2.3', spki: fromHex('300506032b6570') };
-    assert.throws(() => sshFingerprint(other), /expected ed25519 or ecdsa-p256, got 1.2.3/);
+    assert.throws(() => sshFingerprint(other), /expected ed25519, ecdsa-p256 or RSA, got 1.2.3/);
   });
 
   it('P-256 keys have a form for SSH', () => {
