@@ -43,7 +43,13 @@ export type GoCommand =
   | { readonly cmd: 'ask'; readonly dst: string; readonly payload: string; readonly times?: number }
   | { readonly cmd: 'close'; readonly dst: string; readonly counter?: number }
   | { readonly cmd: 'open' | 'keepalive'; readonly dst: string }
-  | { readonly cmd: 'flood'; readonly dst: string; readonly bytes: number; readonly ms: number; readonly times?: number }
+  | {
+      readonly cmd: 'flood';
+      readonly dst: string;
+      readonly bytes: number;
+      readonly ms: number;
+      readonly times?: number;
+    }
   | { readonly cmd: 'count' }
   | { readonly cmd: 'lose'; readonly counter: number; readonly times: number };
 

@@ -19,6 +19,7 @@ export interface Row {
 
 const GO_NOISE = 'independent Go peer (flynn/noise)';
 const GO_QUIC = 'independent Go peer (quic-go)';
+const GO_SSH = 'independent Go peer (x/crypto/ssh)';
 const SNOW = 'snow 0.9.6 (as pea2pea uses it)';
 const NOISE = 'noise-xxpsk3.test.ts';
 
@@ -54,6 +55,21 @@ export const ROWS: readonly Row[] = [
   { peer: GO_QUIC, protocol: 'quic', direction: 'we dial', file: 'quic.test.ts', name: /: we dial/ },
   { peer: GO_QUIC, protocol: 'quic', direction: 'it dials', file: 'quic.test.ts', name: /: Go dials/ },
   { peer: GO_QUIC, protocol: 'the command, --preset go-p2p', direction: 'both ways', file: 'command.test.ts' },
+  {
+    peer: GO_SSH,
+    protocol: 'ssh, global requests',
+    direction: 'we dial',
+    file: 'ssh.test.ts',
+    name: /Go peer: we dial/,
+  },
+  {
+    peer: GO_SSH,
+    protocol: 'ssh, global requests',
+    direction: 'it dials',
+    file: 'ssh.test.ts',
+    name: /Go peer: it dials/,
+  },
+  { peer: GO_SSH, protocol: 'ssh, global requests', direction: 'both ways', file: 'ssh.test.ts' },
   ...['57', '50'].flatMap((era) =>
     threeWays(
       `pea2pea 0.${era === '57' ? '57.4' : '50.0'} (the real crate)`,

@@ -84,7 +84,7 @@ export interface SshKey {
 
 /** Decodes a key that a peer sent; `undefined` when it is malformed, unusable, or of another algorithm. Never throws. */
 export function decodeSshKey(wire: Uint8Array): SshKey | undefined {
-  const name = decodeText(firstString(wire) ?? EMPTY_BYTES);
+  const name = decodeText(firstString(wire) ?? EMPTY_BYTES) ?? '';
   switch (name) {
     case 'ssh-ed25519': {
       const bits = splitSshStrings(wire, 2)?.[1];

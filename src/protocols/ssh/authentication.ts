@@ -105,7 +105,7 @@ export class ClientAuthentication {
   }
 
   handle(payload: Bytes): AuthStep {
-    switch (payload[0]) {
+    switch (payload[0]!) {
       case MSG.SERVICE_ACCEPT: {
         if (this.#state !== 'service') return fault('unexpected');
         this.#state = 'asked';

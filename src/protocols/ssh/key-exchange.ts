@@ -117,8 +117,7 @@ export class KeyExchange {
   /** The exchange hash (RFC 8731 §3.1 and RFC 5656 §4). */
   #digest(hostKey: Bytes, ofClient: Bytes, ofServer: Bytes, secret: Bytes): Bytes {
     const { end, versions } = this.#options;
-    const [clientInit, serverInit] =
-      end === 'client' ? [this.init, this.#theirInit!] : [this.#theirInit!, this.init];
+    const [clientInit, serverInit] = end === 'client' ? [this.init, this.#theirInit!] : [this.#theirInit!, this.init];
     const parts = [versions.client, versions.server, clientInit, serverInit, hostKey, ofClient, ofServer];
     return hash('sha256', concatBytes(...parts.map(string), sshNumber(secret)));
   }
@@ -140,4 +139,3 @@ export class KeyExchange {
     return { sessionId, ...keys, agreement, hostKey };
   }
 }
-

@@ -160,7 +160,7 @@ export class OrderedRequests {
 
   /** Handles a payload of the connection protocol. @returns the fault, if it is one */
   handle(payload: Bytes, now: Millis): SshFault | undefined {
-    switch (payload[0]) {
+    switch (payload[0]!) {
       case MSG.GLOBAL_REQUEST:
         return this.#handleRequest(payload, now);
       case MSG.REQUEST_SUCCESS:
@@ -179,9 +179,7 @@ export class OrderedRequests {
       this.#writeAnswer(first, now);
     }
     while (mayWrite()) {
-      const message = this.#scheduler.next(
-        ({ head }) => head.type !== 'request' || this.#awaited.length < MAX_AWAITED,
-      );
+      const message = this.#scheduler.next(({ head }) => head.type !== 'request' || this.#awaited.length < MAX_AWAITED);
       if (message === undefined) break;
       this.#writeMessage(message);
     }

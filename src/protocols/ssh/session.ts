@@ -209,7 +209,9 @@ export class SshSession implements MessageSession {
   }
 
   /** The next event of the messages; what they send has been passed to the transport. */
-  #pollMessages(): { readonly type: 'event'; readonly event: TcpEvent } | { readonly type: 'wait'; readonly until: Millis | undefined } {
+  #pollMessages():
+    | { readonly type: 'event'; readonly event: TcpEvent }
+    | { readonly type: 'wait'; readonly until: Millis | undefined } {
     const next = this.#next;
     this.#next = undefined;
     if (next !== undefined) return { type: 'event', event: next };

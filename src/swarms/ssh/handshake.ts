@@ -76,7 +76,8 @@ async function refuse({ stream }: HandshakeContext, transport: SshTransport, ref
 
 function closedError({ connection }: HandshakeContext, parts: SshHandshakeParts, closed: SshClosed): P2PError {
   const { by, reason, fault } = closed;
-  if (by === 'peer') return new P2PError('refused', 'remote', `refused by ${connection.addr} (${reason})`, { sent: 'no' });
+  if (by === 'peer')
+    return new P2PError('refused', 'remote', `refused by ${connection.addr} (${reason})`, { sent: 'no' });
   if (fault !== undefined) parts.noteFault(connection, fault);
   return new P2PError('unsupported', 'remote', `${connection.addr} does not speak this protocol (${reason})`, {
     sent: 'no',

@@ -118,7 +118,10 @@ export type StreamSwarmOptions<A extends KeyedAddr> = Pick<
 
 /** @throws {TypeError | RangeError} for invalid options. */
 export function resolveOptions(options: TcpSwarmOptions): ResolvedTcpOptions {
-  const resolved = resolveStreamOptions(options, { maxMessageBytes: MAX_MESSAGE_BYTES, idleTimeoutMs: IDLE_TIMEOUT_MS });
+  const resolved = resolveStreamOptions(options, {
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    idleTimeoutMs: IDLE_TIMEOUT_MS,
+  });
   const { security = 'tls' } = options;
   if (security !== 'tls' && security !== 'noise') {
     throw new TypeError(`Cannot take security: expected 'tls' or 'noise', got ${describeValue(security)}`);

@@ -60,7 +60,7 @@ describe('shoal listen and tell', { concurrency: 2 }, () => {
 });
 
 describe('shoal ask and ping', { concurrency: 2 }, () => {
-  for (const stack of ['udp,p2pke,mbapp', 'quic', 'tcp', 'udp,frag,quic', 'udp,mbapp,mux:string:a:b']) {
+  for (const stack of ['udp,p2pke,mbapp', 'quic', 'tcp', 'ssh', 'udp,frag,quic', 'udp,mbapp,mux:string:a:b']) {
     it(`asks over ${stack} and prints the answer as it is`, async () => {
       await using bob = await listening('--stack', stack, '--echo');
       const asked = await shoal(['ask', '--stack', stack, bob.addr, '--data', 'what?']);
@@ -73,7 +73,7 @@ describe('shoal ask and ping', { concurrency: 2 }, () => {
     });
   }
 
-  for (const stack of ['udp', 'udp,p2pke', 'udp,mbapp', 'quic', 'tcp']) {
+  for (const stack of ['udp', 'udp,p2pke', 'udp,mbapp', 'quic', 'tcp', 'ssh']) {
     it(`measures round trips over ${stack}`, async () => {
       await using bob = await listening('--stack', stack, '--echo');
       const pinged = await shoal(['ping', '--stack', stack, bob.addr, '--count', '4', '--interval', '0', '--json']);

@@ -11,6 +11,8 @@ import { p2pke, p2pkeAddr } from '../../../src/swarms/p2pke/index.ts';
 import { quicAddr } from '../../../src/swarms/quic/address.ts';
 import { openQuicSwarm } from '../../../src/swarms/quic/index.ts';
 import { tcpAddr } from '../../../src/swarms/tcp/address.ts';
+import { sshAddr, sshIdOf } from '../../../src/swarms/ssh/address.ts';
+import { openSshSwarm } from '../../../src/swarms/ssh/index.ts';
 import { openTcpSwarm } from '../../../src/swarms/tcp/index.ts';
 import { openUdpSwarm } from '../../../src/swarms/udp.ts';
 import {
@@ -102,6 +104,13 @@ for (const [where, hosts] of PLACES) {
       ),
     );
   }
+  all(
+    `ssh ${where}`,
+    fixture(hosts, STREAMS, ({ realm, network }, i) => openSshSwarm({ realm, network, privateKey: testKey(i) }), {
+      unknown: () => sshAddr(sshIdOf(testKey(77).publicKey), NOBODY),
+      wrong: (inner) => sshAddr(sshIdOf(testKey(78).publicKey), inner),
+    }),
+  );
   all(
     `quic ${where}`,
     fixture(

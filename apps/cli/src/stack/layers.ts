@@ -124,6 +124,18 @@ export const LAYERS: readonly Layer[] = [
     }),
   },
   {
+    name: 'ssh',
+    form: 'ssh',
+    summary: 'encrypted, reliable, ordered, up to 128 KiB, asks; SSH with the messages of go-p2p; opens a TCP socket',
+    place: 'bottom',
+    asks: true,
+    keys: true,
+    configure: plain('ssh', async ({ realm, bind, signal, privateKey }) => {
+      const { openSshSwarm } = await import('shoal/ssh');
+      return { swarm: anySwarm(await openSshSwarm({ realm, bind, signal, privateKey: await privateKey() })) };
+    }),
+  },
+  {
     name: 'quic',
     form: 'quic',
     summary: 'encrypted, reliable, up to 1 MiB, asks; at the bottom it opens a UDP socket of its own',
