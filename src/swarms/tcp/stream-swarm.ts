@@ -5,7 +5,7 @@ import { addrsOfBound } from '../../net/addrs-of-bound.ts';
 import { systemNetwork } from '../../net/system-network.ts';
 import { createNode, type Handshake } from '../../node/index.ts';
 import { checkCall } from '../../runtime/waits.ts';
-import { type SessionSwarm, sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
+import { sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
 import { type StreamAddr } from './address.ts';
 import { NodeCounters } from './node-counters.ts';
 import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
@@ -84,7 +84,7 @@ export function openStreamSwarm<A extends StreamAddr>(
 }
 
 /** The swarm once it listens; it is closed when listening fails or is aborted. */
-async function listening<S extends Pick<SessionSwarm<StreamAddr>, 'close'>>(
+async function listening<S extends { close(): Promise<void> }>(
   swarm: S,
   listens: Promise<string>,
   signal: AbortSignal | undefined,
