@@ -192,13 +192,18 @@ export class PeerBook {
   proven(wallMs: number): { readonly id: PeerId; readonly bytes: Bytes }[] {
     this.expire(wallMs);
     const proven: { readonly id: PeerId; readonly bytes: Bytes }[] = [];
-    for (const [id, { record, states }] of this.#entries) {
-      if (record.withdrawn) proven.push({ id, bytes: record.bytes });
-      else if (record.addrs.some((addr) => states.get(addr)?.reached === true)) {
-        proven.push({ id, bytes: withoutAddrs(record.bytes, (addr) => states.get(addr)?.reached === true) });
-      }
+    for (const [id, entry] of this.#entries) {
+      const bytes = provenOf(entry);
+      if (bytes !== undefined) proven.push({ id, bytes });
     }
     return proven;
+  }
+
+  /** What may be passed on of one peer, as {@link PeerBook.proven}; `undefined` when none of its addresses is proven. */
+  handOn(wallMs: number, id: PeerId): Bytes | undefined {
+    this.expire(wallMs);
+    const entry = this.#entries.get(id);
+    return entry === undefined ? undefined : provenOf(entry);
   }
 
   /**
@@ -366,6 +371,13 @@ export class PeerBook {
     this.#drop(victim, entry);
     return true;
   }
+}
+
+/** A record without the addresses that did not lead to its peer; a withdrawal as it is. */
+function provenOf({ record, states }: Entry): Bytes | undefined {
+  if (record.withdrawn) return record.bytes;
+  const isReached = (addr: string): boolean => states.get(addr)?.reached === true;
+  return record.addrs.some(isReached) ? withoutAddrs(record.bytes, isReached) : undefined;
 }
 
 /** A key as a map key: one character per byte. */

@@ -1,0 +1,244 @@
+/** Drives the machine of a DHT node over a swarm: sends its requests, and translates addresses. */
+
+import { type Bytes } from '../../base/bytes.ts';
+import { sourceOf } from '../../base/source-shares.ts';
+import { type Addr, ipOf, isGlobal, peerIdOf } from '../../core/addr.ts';
+import { type DropReason } from '../../core/counters.ts';
+import { P2PError, Refusal } from '../../core/errors.ts';
+import { type Request } from '../../core/message.ts';
+import { decodePeerId, encodePeerId, type PeerId } from '../../core/peer-id.ts';
+import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
+import { leadsTo } from '../../discovery/peer-record.ts';
+import { peerIdOfKey } from '../../identity/fingerprints.ts';
+import { mayBeTried, ProbeTargets } from '../../net/probe-targets.ts';
+import { MAX_MESSAGE_BYTES, packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
+import { KademliaNode } from '../../protocols/kademlia/node.ts';
+import { type KadEvent, type KadTransmit, type NodeOptions, type NodeRef, type Times } from '../../protocols/kademlia/node-types.ts';
+import { KeySpace, keyBytes, type KeyText, keyText } from '../../protocols/kademlia/position.ts';
+import { Driver } from '../../runtime/driver.ts';
+import { later } from '../../runtime/later.ts';
+import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import { DhtRecords, withPeerId } from './dht-records.ts';
+import { type DhtOptions, type ResolvedDhtOptions } from './options.ts';
+
+/** PeerIDs by key, so that a key is hashed once. Bounded by the keys that somebody else holds. */
+const IDS = new WeakMap<PublicKey, KeyText>();
+
+/** Addresses that the program gave to begin with. */
+const MAX_GIVEN = 1024;
+
+/** What the driver reports to the program's side. */
+export interface DriverHooks {
+  readonly event: (event: KadEvent) => void;
+  readonly failed: (bug: Error) => void;
+}
+
+export class NodeDriver<A extends Addr> {
+  readonly id: PeerId;
+  readonly self: KeyText;
+  readonly machine: KademliaNode;
+  readonly records: DhtRecords;
+  readonly space: KeySpace;
+  readonly #swarm: SecureAskSwarm<A>;
+  readonly #probe: DhtOptions<A>['probe'];
+  readonly #counters: CounterSet;
+  readonly #driver: Driver<KadTransmit, KadEvent>;
+  readonly #targets: ProbeTargets;
+  /** Packed addresses with their PeerIDs. Bounded by {@link MAX_GIVEN}: the oldest is removed. */
+  readonly #given = new Set<string>();
+  readonly #over = new AbortController();
+  readonly #serving: Disposable;
+  /** Whether the swarm's addresses name PeerIDs themselves; else a contact's address has it in front. */
+  readonly #hasIds: boolean;
+  readonly #hasIps: boolean;
+
+  constructor(
+    swarm: SecureAskSwarm<A>,
+    options: DhtOptions<A>,
+    resolved: ResolvedDhtOptions,
+    counters: CounterSet,
+    hooks: DriverHooks,
+  ) {
+    const { realm, publicKey } = swarm;
+    this.#swarm = swarm;
+    this.#probe = options.probe;
+    this.#counters = counters;
+    const [own] = swarm.localAddrs();
+    this.id = (own === undefined ? undefined : peerIdOf(own)) ?? peerIdOfKey(publicKey);
+    this.self = keyText(decodePeerId(this.id)!);
+    this.#hasIds = own !== undefined && (own.text === this.id || leadsTo(own.text, this.id));
+    this.#hasIps = own !== undefined && ipOf(own) !== undefined;
+    this.space = new KeySpace(resolved.networkName);
+    const ownTexts = options.addrs ?? ((): readonly string[] => swarm.localAddrs().map(({ text }) => text));
+    this.records = new DhtRecords({
+      id: this.id,
+      privateKey: resolved.privateKey,
+      addrs: ownTexts,
+      wallMs: () => realm.wallMs(),
+      lifetimeMs: resolved.ttlMs,
+      maxRecords: resolved.maxRecords,
+    });
+    const { maxProbes, maxProbesPerIp } = resolved;
+    this.#targets = new ProbeTargets({ maxProbes, maxProbesPerIp });
+    const nodeOptions: NodeOptions = {
+      ...resolved.node,
+      self: this.self,
+      space: this.space,
+      maxMessageBytes: Math.min(own === undefined ? MAX_MESSAGE_BYTES : swarm.maxRequestBytes(own), MAX_MESSAGE_BYTES),
+      isClient: () => resolved.kind() === 'client',
+      ownAddr: () => this.#ownAddr(ownTexts),
+      networkOf: (addr, id) => this.#networkOf(addr, id),
+      records: this.records,
+      seed: keyText(realm.random(16)),
+    };
+    this.machine = new KademliaNode(this.times(), nodeOptions);
+    this.#driver = new Driver(this.machine, {
+      realm,
+      transmit: (transmit) => this.#transmit(transmit),
+      event: hooks.event,
+      failed: hooks.failed,
+      background: true,
+    });
+    this.#serving = swarm.serve((request) => this.#serve(request));
+    this.#driver.poll();
+  }
+
+  times(): Times {
+    const { realm } = this.#swarm;
+    return { now: realm.nowMs(), wallMs: realm.wallMs() };
+  }
+
+  /** Runs an input of the machine, and what follows from it. */
+  run<T>(input: (machine: KademliaNode, times: Times) => T): T {
+    const result = input(this.machine, this.times());
+    this.#driver.poll();
+    return result;
+  }
+
+  stop(): void {
+    this.run((machine, times) => machine.stop(times, 'stopped'));
+    this.#driver.stop();
+    this.#serving[Symbol.dispose]();
+    this.#over.abort(new P2PError('closed', 'local', 'The DHT is closed'));
+  }
+
+  /** A node to begin with: the program gave its address. */
+  give(addr: A, publicKey: PublicKey): NodeRef {
+    const id = this.#idOf(addr, publicKey);
+    const ref = { id, addr: this.#pack(addr.text, id) };
+    this.#given.add(ref.id + ref.addr);
+    if (this.#given.size > MAX_GIVEN) this.#given.delete(this.#given.values().next().value!);
+    return ref;
+  }
+
+  /** The text of an address for the swarm, from that of a record or a contact. */
+  swarmText(text: string, id: PeerId): string {
+    return this.#hasIds || !text.startsWith(`${id}@`) ? text : text.slice(id.length + 1);
+  }
+
+  #pack(text: string, id: KeyText): string {
+    const peer = encodePeerId(keyBytes(id));
+    return packAddr(withPeerId(text, peer), peer);
+  }
+
+  #ownAddr(texts: () => readonly string[]): string {
+    const [first] = texts();
+    return first === undefined ? '' : this.#pack(first, this.self);
+  }
+
+  #place({ id, addr }: NodeRef): A | undefined {
+    const peer = encodePeerId(keyBytes(id));
+    const parsed = this.#swarm.tryParseAddr(this.swarmText(unpackAddr(addr, peer), peer));
+    // An address that names another peer would be asked in vain.
+    return parsed !== undefined && (peerIdOf(parsed) ?? peer) === peer ? parsed : undefined;
+  }
+
+  #networkOf(addr: string, id: KeyText): string {
+    const parsed = this.#hasIps ? this.#place({ id, addr }) : undefined;
+    if (parsed === undefined || !isGlobal(parsed)) return '';
+    return sourceOf(ipOf(parsed)!);
+  }
+
+  #idOf(addr: A, publicKey: PublicKey | undefined): KeyText {
+    const named = peerIdOf(addr);
+    if (named !== undefined) return keyText(decodePeerId(named)!);
+    if (publicKey === undefined) throw new Refusal('the asker is not known');
+    let id = IDS.get(publicKey);
+    if (id === undefined) IDS.set(publicKey, (id = keyText(decodePeerId(peerIdOfKey(publicKey))!)));
+    return id;
+  }
+
+  #serve({ src, payload }: Request<A>): Uint8Array {
+    this.#counters.countReceived(payload.length);
+    const id = this.#idOf(src, this.#swarm.knownPublicKey(src));
+    if (payload.length > MAX_MESSAGE_BYTES) {
+      this.#counters.countDrop('oversize');
+      throw new Refusal('too large');
+    }
+    const ip = this.#hasIps ? ipOf(src) : undefined;
+    const incoming = { id, addr: this.#pack(src.text, id), source: ip === undefined ? id : sourceOf(ip), payload };
+    const answer = this.run((machine, times) => machine.handleRequest(times, incoming));
+    if (answer === undefined) throw new Refusal('this is no request of this DHT');
+    return answer;
+  }
+
+  #transmit(transmit: KadTransmit): void {
+    const { ask, to, payload, timeoutMs, isProbe } = transmit;
+    const addr = this.#place(to);
+    const refusal = addr === undefined ? 'unparsable' : this.#refusal(transmit, addr);
+    if (addr === undefined || refusal !== undefined) {
+      this.#counters.countDrop(`dht.${refusal ?? 'unparsable'}`);
+      later(this.#swarm.realm, () => this.run((machine, times) => machine.handleFailure(times, ask, 'unreachable')));
+      return;
+    }
+    const isOther = isProbe && this.#probe !== undefined;
+    const asked = isOther ? this.#probed(addr) : this.#ask(addr, payload, timeoutMs);
+    asked.then(
+      (answer) => {
+        this.#targets.reached(addr);
+        if (isOther) this.#probeDone(ask, to);
+        else this.run((machine, times) => machine.handleAnswer(times, ask, answer));
+      },
+      (error: unknown) => this.run((machine, times) => machine.handleFailure(times, ask, whyOf(error))),
+    );
+  }
+
+  #ask(addr: A, payload: Bytes, timeoutMs: number): Promise<Bytes> {
+    this.#counters.countSent(payload.length);
+    const { signal } = this.#over;
+    return this.#swarm.ask(addr, payload, { timeoutMs, signal, maxResponseBytes: MAX_MESSAGE_BYTES });
+  }
+
+  async #probed(addr: A): Promise<Bytes> {
+    if ((await this.#probe!(addr)) !== true) throw new P2PError('unreachable', 'path', `Nobody is at ${addr.text}`);
+    return new Uint8Array(0);
+  }
+
+  /** The program's own probe has reached an address: there is no answer to read. */
+  #probeDone(ask: number, { id, addr }: NodeRef): void {
+    this.records.reached(id, addr);
+    this.run((machine, times) => machine.handleFailure(times, ask, 'unreachable'));
+  }
+
+  /** Why an address is not asked. One that somebody only named may be a victim's, so it is tried once, at a limited rate. */
+  #refusal({ to, isProven, isRetry }: KadTransmit, addr: A): string | undefined {
+    if (!this.#hasIps) return undefined;
+    const own = this.#swarm.localAddrs();
+    if (this.#given.has(to.id + to.addr)) return undefined;
+    if (isProven || isRetry) return mayBeTried(addr, own, 'reached') ? undefined : 'refused_addr';
+    const { realm } = this.#swarm;
+    const by = encodePeerId(keyBytes(to.id));
+    return this.#targets.take(realm.nowMs(), { addr, by, issuedMs: realm.wallMs() }, own);
+  }
+
+  /** Counts what the machine dropped. */
+  countDrop(reason: string, count: number): void {
+    const name: DropReason = reason === 'malformed' ? 'malformed' : `dht.${reason}`;
+    for (let i = 0; i < count; i++) this.#counters.countDrop(name);
+  }
+}
+
+function whyOf(error: unknown): 'silent' | 'unreachable' | 'refused' {
+  if (P2PError.is(error, 'refused')) return 'refused';
+  return P2PError.is(error, 'timeout') || P2PError.is(error, 'disconnected') ? 'silent' : 'unreachable';
+}

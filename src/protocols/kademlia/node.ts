@@ -1,0 +1,512 @@
+/**
+ * A node of the DHT as a machine without I/O: it answers requests, keeps its table, runs lookups, and stores. A driver
+ * sends its requests and gives it the answers.
+ */
+
+import { type Bytes } from '../../base/bytes.ts';
+import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import { Outbox } from '../../base/outbox.ts';
+import { createSeededRandom, type SeededRandom } from '../../base/seeded-random.ts';
+import { Asks, newContact, Prepared, type Target } from './asks.ts';
+import { decodeRequest, encodeAnswer, isBinary } from './binary-messages.ts';
+import { decodeJsonRequest, encodeJsonAnswer } from './json-messages.ts';
+import { type LookupEnd } from './lookup.ts';
+import { LookupRun, positionsOf, type RunHost, type RunSpec } from './lookup-run.ts';
+import { FORM, type PutEntry, type Query } from './messages.ts';
+import { NetworkSize } from './network-size.ts';
+import {
+  type Incoming,
+  type KadDrop,
+  type KadEvent,
+  type KadTransmit,
+  type NodeOptions,
+  type NodeRef,
+  type StoreReport,
+  type Times,
+} from './node-types.ts';
+import { type KeyText } from './position.ts';
+import { Serving } from './serving.ts';
+import { type StoreItem, Sweep, type SweepHost } from './sweep.ts';
+import { Table } from './table.ts';
+import { Upkeep } from './upkeep.ts';
+
+/** Nodes that asked before the own lookups were done, and are looked at afterwards. */
+const MAX_EARLY = 64;
+/** Checks of nodes that asked, under way at the same time. */
+const MAX_CHECKS = 8;
+/** Addresses of records whose probes wait or run. */
+const MAX_PROBES = 64;
+/** Requests to a node whose check or probe is not answered. */
+const CHECK_TRIES = 2;
+/** Bits of a position beyond which no bucket is refreshed: deeper ones are those of the own neighbours. */
+const MAX_REFRESHED_BITS = 64;
+/** A record with as many copies found needs no more. */
+const RECORD_QUORUM = 2;
+
+export class KademliaNode implements Machine<KadTransmit, KadEvent> {
+  readonly table: Table;
+  readonly size: NetworkSize;
+  readonly serving: Serving;
+  readonly asks: Asks;
+  readonly #options: NodeOptions;
+  readonly #own: KeyText;
+  readonly #host: SweepHost;
+  readonly #outbox = new Outbox<KadTransmit, KadEvent, 'deadline' | 'upkeep'>();
+  readonly #upkeep: Upkeep;
+  readonly #random: SeededRandom;
+  /** Lookups that run. Bounded by the calls of the program, and by refreshes: one a bucket. */
+  readonly #runs = new Set<LookupRun>();
+  /** Bounded by {@link MAX_EARLY}. */
+  readonly #early = new Map<KeyText, Target>();
+  /** Nodes that are being checked. Bounded by {@link MAX_CHECKS}. */
+  readonly #checks = new Set<KeyText>();
+  /** Probes under way, by PeerID and address. Bounded by {@link MAX_PROBES}. */
+  readonly #probes = new Set<string>();
+  #isJoined = false;
+  #op = 0;
+  /** The wall clock less the monotonic one, at the last input. */
+  #wallOffsetMs: number;
+
+  constructor(times: Times, options: NodeOptions) {
+    const { space, self, k, maxPerNetwork, maxPerNetworkInBucket } = options;
+    this.#options = options;
+    this.#wallOffsetMs = times.wallMs - times.now;
+    this.#own = space.ofPeer(self);
+    this.#random = createSeededRandom(options.seed);
+    this.table = new Table({ own: this.#own, k, maxPerNetwork, maxPerNetworkInBucket });
+    this.size = new NetworkSize(k);
+    const drop = (reason: KadDrop, count = 1): void => this.#outbox.event({ type: 'dropped', reason, count });
+    this.asks = new Asks(options, this.table, {
+      transmit: (transmit) => this.#outbox.transmit(transmit),
+      drop,
+      clockDiffers: (peer, differenceMs) => this.#outbox.event({ type: 'clock_differs', peer, differenceMs }),
+      onlineChanged: (at, isOnline) => this.#onlineChanged(at, isOnline),
+    });
+    this.serving = new Serving(options, this.table, { drop, probe: (at, id, addr) => this.#probe(at, id, addr) });
+    const run = (at: Times, started: LookupRun): void => this.#start(at, started);
+    this.#host = { options, table: this.table, asks: this.asks, size: this.size, drop, serving: this.serving, run };
+    this.#upkeep = new Upkeep(this.#random, options, {
+      table: this.table,
+      check: (at, target) => this.#check(at, target),
+      refresh: (at, index) => this.#refresh(at, index),
+      refreshOwn: (at) => this.#lookOwn(at),
+      store: (at, items) => void this.#sweep(at, items, () => {}),
+      expire: (now) => {
+        this.serving.values.expire(now);
+        this.serving.providers.expire(now);
+      },
+      isOffline: () => this.asks.isOffline,
+    });
+    this.#outbox.arm('upkeep', this.#upkeep.nextMs(times.now));
+  }
+
+  /** Whether the own lookups are done, so that nodes that ask are taken into the table. */
+  get isJoined(): boolean {
+    return this.#isJoined;
+  }
+
+  /** Lookups that run now. */
+  get running(): number {
+    return this.#runs.size;
+  }
+
+  /** Things that this node stores again and again. */
+  get published(): number {
+    return this.#upkeep.published;
+  }
+
+  /**
+   * Looks itself up, so that its neighbours are known and know it, and then one place in each part of the key space.
+   *
+   * @param seeds - nodes to begin with
+   * @returns the number of the `joined` event.
+   */
+  join(times: Times, seeds: readonly NodeRef[]): number {
+    const op = this.#op++;
+    const targets = seeds.map((seed) => ({ ...seed, form: FORM.unknown }));
+    this.#lookOwn(times, targets, (at, run) => {
+      const report = run.report(at.now);
+      let left = 1;
+      const done = (then: Times): void => {
+        if (--left > 0) return;
+        this.#joined(then);
+        this.#outbox.event({ type: 'joined', op, report, peers: this.table.size });
+      };
+      for (let index = 0; index < Math.min(this.table.deepest, MAX_REFRESHED_BITS); index++) {
+        if (this.table.liveIn(index) >= REFRESH_WIDTH) continue;
+        left++;
+        this.#refresh(at, index, done);
+      }
+      done(at);
+    });
+    return op;
+  }
+
+  /** Finds the nodes closest to a peer, the peer itself among them. @returns the number of the `found` event */
+  find(times: Times, peer: KeyText): number {
+    const op = this.#op++;
+    const target = this.#options.space.ofPeer(peer);
+    const query: Query = { op: 'find', position: target, peer, limit: this.#options.k };
+    this.#look(times, {
+      what: 'find',
+      target,
+      query,
+      width: this.#options.k,
+      onEnd: (at, run) => this.#outbox.event({ type: 'found', op, report: run.report(at.now) }),
+    });
+    return op;
+  }
+
+  /** Asks one node whether it answers. @returns the number of the `pong` event */
+  ping(times: Times, to: NodeRef): number {
+    const op = this.#op++;
+    const request = new Prepared({ op: 'ping' }, this.#options);
+    const startedMs = times.now;
+    this.asks.send(times, {
+      to: { ...to, form: FORM.unknown },
+      request,
+      done: (at, { answer }) => {
+        const rttMs = answer === undefined ? undefined : at.now - startedMs;
+        this.#outbox.event({ type: 'pong', op, rttMs });
+      },
+    });
+    return op;
+  }
+
+  /** Finds the value of a key. @returns the number of the `value` event */
+  get(times: Times, key: Bytes): number {
+    const op = this.#op++;
+    const { space, k, validate } = this.#options;
+    const target = space.ofKey(key);
+    const here = this.serving.values.get(times.now, target);
+    let found = here;
+    const run = this.#look(times, {
+      what: 'get',
+      target,
+      query: { op: 'get', key },
+      width: k,
+      isGuarded: true,
+      onReply: (_, reply) => {
+        if (reply.op !== 'get' || reply.value === undefined) return false;
+        if (!validate(key, reply.value)) {
+          this.#host.drop('invalid_value');
+          return false;
+        }
+        found = { value: reply.value, ttlMs: reply.ttlMs };
+        return true;
+      },
+      onEnd: (at, ended) => {
+        const report = ended.report(at.now);
+        this.#outbox.event({ type: 'value', op, value: found?.value, ttlMs: found?.ttlMs ?? 0, report });
+      },
+    }, here === undefined);
+    if (here !== undefined) run.stop(times, 'found');
+    return op;
+  }
+
+  /**
+   * Finds the signed record of a peer, or those of the peers that provide a key. Records go to the store of records.
+   *
+   * @returns the number of the `records` event
+   */
+  records(times: Times, of: { readonly peer: KeyText } | { readonly key: Bytes }, limit: number): number {
+    const op = this.#op++;
+    const { space, k, self } = this.#options;
+    const isPeer = 'peer' in of;
+    const target = isPeer ? space.ofPeer(of.peer) : space.ofKey(of.key);
+    const issuedMs = new Map<KeyText, number>(); // Bounded by `limit`, and the records of one answer.
+    let copies = 0;
+    const take = (at: Times, bytes: Bytes, subject: KeyText | undefined, from: KeyText): boolean => {
+      const taken = this.serving.take(at.wallMs, bytes, subject, from);
+      if (taken === undefined) return false;
+      issuedMs.set(taken.id, Math.max(taken.issuedMs, issuedMs.get(taken.id) ?? 0));
+      return true;
+    };
+    this.#look(times, {
+      what: isPeer ? 'record' : 'providers',
+      target,
+      query: isPeer ? { op: 'record', peer: of.peer } : { op: 'providers', position: target },
+      width: k,
+      isGuarded: true,
+      onReply: (at, reply, candidate) => {
+        if (reply.op === 'record' && isPeer) {
+          if (reply.record === undefined || !take(at, reply.record, of.peer, candidate.id)) return false;
+          // The peer itself has its latest record.
+          return candidate.id === of.peer || ++copies >= RECORD_QUORUM;
+        }
+        if (reply.op !== 'providers') return false;
+        for (const record of reply.records) take(at, record, undefined, candidate.id);
+        return issuedMs.size >= limit;
+      },
+      onEnd: (at, run) => {
+        if (!isPeer) {
+          for (const id of this.serving.providers.get(at.now, target)) if (id === self || issuedMs.size < limit) issuedMs.set(id, issuedMs.get(id) ?? 0);
+        }
+        const ids = [...issuedMs].sort((a, b) => b[1] - a[1]).map(([id]) => id);
+        this.#outbox.event({ type: 'records', op, ids: ids.slice(0, limit), report: run.report(at.now) });
+      },
+    });
+    return op;
+  }
+
+  /** Stores values, and again before they expire, until `forget`. @returns the number of the `stored` event */
+  put(times: Times, entries: readonly PutEntry[], isRepeated: boolean): number {
+    const items = entries.map((put): StoreItem => ({ position: this.#options.space.ofKey(put.key), ttlMs: put.ttlMs, put }));
+    return this.#store(times, items, isRepeated);
+  }
+
+  /** Announces the own record, or that this node provides keys. @returns the number of the `stored` event */
+  announce(times: Times, keys: readonly Uint8Array[] | undefined, ttlMs: number, isRepeated: boolean): number {
+    const items =
+      keys === undefined
+        ? [{ position: this.#own, ttlMs, isOwnRecord: true }]
+        : keys.map((key): StoreItem => ({ position: this.#options.space.ofKey(key), ttlMs }));
+    return this.#store(times, items, isRepeated);
+  }
+
+  /** Does not store a key again. @returns whether it would have been */
+  forget(key: Uint8Array): boolean {
+    return this.#upkeep.forget(this.#options.space.ofKey(key));
+  }
+
+  /** Ends the wait for an operation's lookups. */
+  stop(times: Times, reason: LookupEnd): void {
+    for (const run of this.#runs) run.stop(times, reason);
+    this.asks.clear();
+    this.#outbox.clear();
+  }
+
+  handleAnswer(times: Times, ask: number, bytes: Bytes): void {
+    this.#wallOffsetMs = times.wallMs - times.now;
+    this.asks.handleAnswer(times, ask, bytes);
+  }
+
+  handleFailure(times: Times, ask: number, why: 'silent' | 'unreachable' | 'refused'): void {
+    this.asks.handleFailure(times, ask, why);
+  }
+
+  /** The answer to a request; `undefined` when it is refused. */
+  handleRequest(times: Times, incoming: Incoming): Bytes | undefined {
+    const { networkName, space, form } = this.#options;
+    const { payload } = incoming;
+    const isClient = this.#options.isClient();
+    if (isBinary(payload) && form === 'auto') {
+      const request = decodeRequest(space.tag, payload);
+      if (request === undefined) return this.#refuse('malformed');
+      if (request === 'wrong_network') {
+        this.#host.drop('wrong_network');
+        return encodeAnswer({ reply: { op: 'wrong_network' }, isClient, wallMs: times.wallMs });
+      }
+      this.#asked(times, incoming, request, FORM.binary);
+      return encodeAnswer({ reply: this.serving.reply(times, incoming, request.query), isClient, wallMs: times.wallMs });
+    }
+    const read = decodeJsonRequest(networkName, payload, (peer) => space.ofPeer(peer));
+    if (read === undefined) return this.#refuse('malformed');
+    if (read === 'wrong_network') return this.#refuse('wrong_network');
+    this.#asked(times, incoming, read.request, read.isBinary ? FORM.binary : FORM.json);
+    const reply = this.serving.reply(times, incoming, read.request.query);
+    return encodeJsonAnswer({ reply, isClient, wallMs: times.wallMs }, form === 'auto') ?? this.#refuse('malformed');
+  }
+
+  handleTimeout(now: Millis): void {
+    const times: Times = { now, wallMs: now + this.#wallOffsetMs };
+    for (const timer of this.#outbox.takeDue(now)) {
+      if (timer === 'upkeep') {
+        this.#upkeep.tick(times);
+        this.#outbox.arm('upkeep', this.#upkeep.nextMs(times.now));
+      } else this.#stopLate(times);
+    }
+  }
+
+  poll(): Output<KadTransmit, KadEvent> {
+    return this.#outbox.poll();
+  }
+
+  #stopLate(times: Times): void {
+    let earliest = Infinity;
+    for (const run of this.#runs) {
+      if (run.deadlineMs <= times.now) run.stop(times, 'deadline');
+      else earliest = Math.min(earliest, run.deadlineMs);
+    }
+    this.#outbox.arm('deadline', earliest);
+  }
+
+  #refuse(reason: KadDrop): undefined {
+    this.#host.drop(reason);
+    return undefined;
+  }
+
+  #start(times: Times, run: LookupRun): void {
+    this.#runs.add(run);
+    if (!this.#outbox.isArmed('deadline')) this.#outbox.arm('deadline', run.deadlineMs);
+    run.pump(times);
+  }
+
+  #look(times: Times, spec: RunSpec, isStarted = true): LookupRun {
+    const { onEnd } = spec;
+    const run: LookupRun = new LookupRun(times, this.#host as RunHost, {
+      ...spec,
+      onEnd: (at, ended) => {
+        this.#runs.delete(run);
+        onEnd(at, ended);
+      },
+    });
+    if (isStarted) this.#start(times, run);
+    return run;
+  }
+
+  #lookOwn(times: Times, seeds: readonly Target[] = [], onEnd?: RunSpec['onEnd']): void {
+    const { self, k, space } = this.#options;
+    this.table.looked(times.now, 8 * self.length);
+    this.#look(times, {
+      what: onEnd === undefined ? 'refresh' : 'join',
+      target: this.#own,
+      query: { op: 'find', position: this.#own, peer: self, limit: k },
+      width: k,
+      seeds: seeds.map((seed) => ({ ...seed, position: space.ofPeer(seed.id) })),
+      onEnd: (at, run) => {
+        if (run.lookup.ended === 'converged') this.size.observe(this.#own, positionsOf(run.lookup.nearest()));
+        onEnd?.(at, run);
+      },
+    });
+  }
+
+  /** Looks up a random place in the part of the key space that belongs to a bucket. */
+  #refresh(times: Times, index: number, onEnd?: (times: Times) => void): void {
+    this.table.looked(times.now, index);
+    const target = this.#randomIn(index);
+    const isNameless = this.#options.networkName === '';
+    this.#look(times, {
+      what: 'refresh',
+      target,
+      query: { op: 'find', position: target, peer: isNameless ? target : undefined, limit: this.#options.k },
+      width: REFRESH_WIDTH,
+      onEnd: (at) => onEnd?.(at),
+    });
+  }
+
+  /** A random position that shares `index` bits with the own one. */
+  #randomIn(index: number): KeyText {
+    const bytes = this.#random.bytes(this.#own.length);
+    const [whole, bit] = [index >> 3, 0x80 >> (index & 7)];
+    let text = '';
+    for (let i = 0; i < bytes.length; i++) {
+      const own = this.#own.charCodeAt(i);
+      if (i < whole) text += this.#own[i]!;
+      else if (i > whole) text += String.fromCharCode(bytes[i]!);
+      else {
+        const above = 0xff & ~(2 * bit - 1);
+        text += String.fromCharCode((own & above) | (~own & bit) | (bytes[i]! & (bit - 1)));
+      }
+    }
+    return text;
+  }
+
+  #sweep(times: Times, items: readonly StoreItem[], onEnd: (report: StoreReport) => void): void {
+    const sweep = new Sweep(
+      { ...this.#host, run: (at, run) => this.#start(at, run) },
+      items,
+      (_, report) => onEnd(report),
+    );
+    sweep.pump(times);
+  }
+
+  #store(times: Times, items: readonly StoreItem[], isRepeated: boolean): number {
+    const op = this.#op++;
+    if (isRepeated) this.#upkeep.publish(times.now, items);
+    this.#sweep(times, items, (report) => this.#outbox.event({ type: 'stored', op, report }));
+    return op;
+  }
+
+  #joined(times: Times): void {
+    this.#isJoined = true;
+    const early = [...this.#early.values()];
+    this.#early.clear();
+    for (const target of early) this.#consider(times, target);
+  }
+
+  /** A node has asked. Nobody is taken into the table because it asked: only because it answers. */
+  #asked(times: Times, { id, addr }: Incoming, from: { readonly isClient: boolean; readonly addr: string }, form: Target['form']): void {
+    this.asks.heard(times);
+    const known = this.table.get(id);
+    if (from.isClient) {
+      if (known !== undefined) this.table.remove(id);
+      return;
+    }
+    if (known !== undefined && known.answeredMs !== -Infinity) return;
+    const target: Target = { id, addr: from.addr === '' ? addr : from.addr, form };
+    if (this.#isJoined) this.#consider(times, target);
+    else if (this.#early.size < MAX_EARLY) this.#early.set(id, target);
+  }
+
+  /** Keeps a node that asked as a spare one, and checks it at once when it is among the closest to this one. */
+  #consider(times: Times, target: Target): void {
+    if (target.id === this.#options.self) return;
+    this.table.named(newContact(this.#options, target));
+    const { k, space } = this.#options;
+    const position = space.ofPeer(target.id);
+    const isNeighbour = this.table.size < k || this.#isAmongNearest(position);
+    if (isNeighbour && this.#checks.size < MAX_CHECKS) this.#check(times, target);
+  }
+
+  #isAmongNearest(position: KeyText): boolean {
+    const { k } = this.#options;
+    const farthest = this.table.closest(this.#own, k, 'healthy').at(-1);
+    return farthest === undefined || this.table.indexOf(position) >= this.table.indexOf(farthest.position);
+  }
+
+  /** Asks a node whether it answers. */
+  #check(times: Times, target: Target, tries = 0): void {
+    if (tries === 0 && this.#checks.has(target.id)) return;
+    this.#checks.add(target.id);
+    this.asks.send(times, {
+      to: target,
+      request: new Prepared({ op: 'ping' }, this.#options),
+      tries,
+      done: (at, { answer, isFinal, isDead }) => {
+        if (answer === undefined && !isFinal && tries + 1 < CHECK_TRIES) {
+          this.#check(at, target, tries + 1);
+          return;
+        }
+        this.#checks.delete(target.id);
+        if (answer === undefined && isDead) this.asks.gaveUp(at, target.id);
+      },
+    });
+  }
+
+  /** Asks at an address of a record whether its subject is there. */
+  #probe(times: Times, id: KeyText, addr: string, tries = 0): void {
+    const { records } = this.#options;
+    const known = this.table.get(id);
+    if (known?.addr === addr && known.answeredMs !== -Infinity) {
+      records.reached(id, addr);
+      return;
+    }
+    const name = id + addr;
+    if (tries === 0 && (this.#probes.has(name) || this.#probes.size >= MAX_PROBES)) return;
+    this.#probes.add(name);
+    this.asks.send(times, {
+      to: { id, addr, form: FORM.binary },
+      request: new Prepared({ op: 'ping' }, this.#options),
+      tries,
+      isProbe: true,
+      done: (at, { answer, isFinal }) => {
+        if (answer === undefined && !isFinal && tries + 1 < CHECK_TRIES) {
+          this.#probe(at, id, addr, tries + 1);
+          return;
+        }
+        this.#probes.delete(name);
+        if (answer !== undefined) records.reached(id, addr);
+      },
+    });
+  }
+
+  #onlineChanged(times: Times, isOnline: boolean): void {
+    this.#outbox.event({ type: isOnline ? 'online' : 'offline' });
+    if (isOnline) this.#lookOwn(times);
+    this.#outbox.arm('upkeep', this.#upkeep.nextMs(times.now));
+  }
+}
+
+/** Nodes that must answer in a lookup whose only use is that buckets get contacts. */
+const REFRESH_WIDTH = 3;
