@@ -1,6 +1,11 @@
 /** DHTs in a memory realm in virtual time. */
 
-import { type MemoryAddr, createMemoryRealm, type MemoryRealm, type MemoryRealmOptions } from '../../src/swarms/memory/index.ts';
+import {
+  type MemoryAddr,
+  createMemoryRealm,
+  type MemoryRealm,
+  type MemoryRealmOptions,
+} from '../../src/swarms/memory/index.ts';
 import { type Dht, type DhtOptions, openDht } from '../../src/overlay/kademlia/index.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { testKey } from '../../src/testing/test-key.ts';

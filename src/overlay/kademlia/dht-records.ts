@@ -3,7 +3,14 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { decodePeerId, encodePeerId, type PeerId } from '../../core/peer-id.ts';
 import { PeerBook } from '../../discovery/peer-book.ts';
-import { leadsTo, MAX_ADDR_BYTES, MAX_RECORD_ADDRS, type PeerRecord, readPeerRecord, signPeerRecord } from '../../discovery/peer-record.ts';
+import {
+  leadsTo,
+  MAX_ADDR_BYTES,
+  MAX_RECORD_ADDRS,
+  type PeerRecord,
+  readPeerRecord,
+  signPeerRecord,
+} from '../../discovery/peer-record.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PrivateKey } from '../../identity/private-key.ts';
 import { packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';

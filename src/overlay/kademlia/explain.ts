@@ -59,7 +59,9 @@ export function explain(report: LookupReport, peerOf: (ref: NodeRef) => DhtPeer)
     `${what}: ${hops} hops, ${asked} requests, ${answered} nodes answered, ${failed} did not, ${Math.round(tookMs)} ms`,
     `ended because ${ENDS[ended]}`,
     ...(left.length === 0 ? [] : [`not taken: ${left.map(([why, count]) => `${count} ${why}`).join(', ')}`]),
-    ...(isCrowded ? [`suspiciously many nodes (${density?.toFixed(1) ?? '?'} times the density): searched the region`] : []),
+    ...(isCrowded
+      ? [`suspiciously many nodes (${density?.toFixed(1) ?? '?'} times the density): searched the region`]
+      : []),
   ];
   return {
     what,

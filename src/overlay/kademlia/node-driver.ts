@@ -13,7 +13,13 @@ import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { mayBeTried, ProbeTargets } from '../../net/probe-targets.ts';
 import { MAX_MESSAGE_BYTES, packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
 import { KademliaNode } from '../../protocols/kademlia/node.ts';
-import { type KadEvent, type KadTransmit, type NodeOptions, type NodeRef, type Times } from '../../protocols/kademlia/node-types.ts';
+import {
+  type KadEvent,
+  type KadTransmit,
+  type NodeOptions,
+  type NodeRef,
+  type Times,
+} from '../../protocols/kademlia/node-types.ts';
 import { KeySpace, keyBytes, type KeyText, keyText } from '../../protocols/kademlia/position.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { later } from '../../runtime/later.ts';
@@ -51,6 +57,7 @@ export class NodeDriver<A extends Addr> {
   /** Whether the swarm's addresses name PeerIDs themselves; else a contact's address has it in front. */
   readonly #hasIds: boolean;
   readonly #hasIps: boolean;
+  readonly #keepsSwarm: boolean;
 
   constructor(
     swarm: SecureAskSwarm<A>,
@@ -62,6 +69,7 @@ export class NodeDriver<A extends Addr> {
     const { realm, publicKey } = swarm;
     this.#swarm = swarm;
     this.#probe = options.probe;
+    this.#keepsSwarm = options.keepInner === true;
     this.#counters = counters;
     const [own] = swarm.localAddrs();
     this.id = (own === undefined ? undefined : peerIdOf(own)) ?? peerIdOfKey(publicKey);
@@ -205,7 +213,8 @@ export class NodeDriver<A extends Addr> {
 
   #ask(addr: A, payload: Bytes, timeoutMs: number): Promise<Bytes> {
     this.#counters.countSent(payload.length);
-    const { signal } = this.#over;
+    // A swarm that closes ends its asks itself; a signal costs as much as half an ask.
+    const signal = this.#keepsSwarm ? this.#over.signal : undefined;
     return this.#swarm.ask(addr, payload, { timeoutMs, signal, maxResponseBytes: MAX_MESSAGE_BYTES });
   }
 

@@ -14,7 +14,13 @@ import { TextAddrs } from '../../core/text-addrs.ts';
 import { type PeerRecord } from '../../discovery/peer-record.ts';
 import { MAX_KEY_BYTES } from '../../protocols/kademlia/messages.ts';
 import { type KademliaNode } from '../../protocols/kademlia/node.ts';
-import { type KadEvent, type LookupReport, type NodeRef, type StoreReport, type Times } from '../../protocols/kademlia/node-types.ts';
+import {
+  type KadEvent,
+  type LookupReport,
+  type NodeRef,
+  type StoreReport,
+  type Times,
+} from '../../protocols/kademlia/node-types.ts';
 import { keyBytes, type KeyText, keyText } from '../../protocols/kademlia/position.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
 import { rejection } from '../../runtime/promises.ts';
@@ -149,7 +155,9 @@ class LiveDht<A extends Addr> implements Dht<A> {
       const own = ownKey(key);
       assertBytes(value, 'value');
       if (value.length > maxValueBytes) {
-        throw new RangeError(`Cannot put: value of ${value.length} bytes, limit is ${maxValueBytes} bytes (maxValueBytes)`);
+        throw new RangeError(
+          `Cannot put: value of ${value.length} bytes, limit is ${maxValueBytes} bytes (maxValueBytes)`,
+        );
       }
       const name = keyText(own);
       if (known.has(name)) throw new RangeError('Cannot put: a key is there twice');
@@ -253,7 +261,11 @@ class LiveDht<A extends Addr> implements Dht<A> {
         return;
       case 'offline':
       case 'online':
-        this.#trace(event.type, undefined, event.type === 'offline' ? 'so many nodes in a row did not answer' : undefined);
+        this.#trace(
+          event.type,
+          undefined,
+          event.type === 'offline' ? 'so many nodes in a row did not answer' : undefined,
+        );
         return;
       case 'found':
       case 'value':
@@ -272,7 +284,11 @@ class LiveDht<A extends Addr> implements Dht<A> {
     this.counters.countDrop('dht.clock_differs');
     const minutes = Math.round(Math.abs(differenceMs) / 60_000);
     const { id } = this.#peerOf(peer);
-    this.#trace('clock_differs', this.#swarm.tryParseAddr(this.#peerOf(peer).addr), `the clock of ${id} differs by about ${minutes} minutes`);
+    this.#trace(
+      'clock_differs',
+      this.#swarm.tryParseAddr(this.#peerOf(peer).addr),
+      `the clock of ${id} differs by about ${minutes} minutes`,
+    );
   }
 
   #trace(type: string, addr: A | undefined, reason: string | undefined): void {
@@ -311,10 +327,7 @@ class LiveDht<A extends Addr> implements Dht<A> {
     return { peers: 0, explain: this.#explain(NOTHING) };
   }
 
-  async #store(
-    options: DhtStoreOptions,
-    begin: (machine: KademliaNode, times: Times) => number,
-  ): Promise<DhtStored> {
+  async #store(options: DhtStoreOptions, begin: (machine: KademliaNode, times: Times) => number): Promise<DhtStored> {
     const stored = await this.#wait('store', options, begin);
     if (stored.type !== 'stored') throw this.#latch.error('store');
     const { accepted, asked, records, lookups }: StoreReport = stored.report;
@@ -392,7 +405,14 @@ class LiveDht<A extends Addr> implements Dht<A> {
     const { records } = await this.lookup(id, { signal });
     for (const { addrs, issuedMs, expiresMs } of records) {
       for (const addr of addrs) {
-        yield { id, addr: this.#driver.swarmText(addr, id), source: 'dht', seenMs: issuedMs, expiresMs, trust: 'claimed' };
+        yield {
+          id,
+          addr: this.#driver.swarmText(addr, id),
+          source: 'dht',
+          seenMs: issuedMs,
+          expiresMs,
+          trust: 'claimed',
+        };
       }
     }
   }

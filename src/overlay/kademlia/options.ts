@@ -44,7 +44,7 @@ export interface DhtOptions<A extends Addr> {
   readonly alpha?: number | undefined;
   /** Disjoint paths of a lookup, 1 to 8: no node is on two, so one that lies spoils one path. Each costs as much again. @default 1 */
   readonly paths?: number | undefined;
-  /** Requests to one node before it is given up, 1 to 8. @default 3 */
+  /** Requests to one node before it is given up, 1 to 8. @default 4 */
   readonly maxTries?: number | undefined;
   /** Contacts of one network (/24, /64) in the table; only global IPs count. @default 10 */
   readonly maxPerNetwork?: number | undefined;
@@ -132,7 +132,9 @@ export function resolveDhtOptions<A extends Addr>(options: DhtOptions<A>): Resol
   }
   if (privateKey !== undefined) assertPrivateKey(privateKey);
   if (!Array.isArray(bootstrap) || bootstrap.length > MAX_BOOTSTRAP) {
-    throw new TypeError(`Cannot take bootstrap: expected up to ${MAX_BOOTSTRAP} addresses, got ${describeValue(bootstrap)}`);
+    throw new TypeError(
+      `Cannot take bootstrap: expected up to ${MAX_BOOTSTRAP} addresses, got ${describeValue(bootstrap)}`,
+    );
   }
   if (form !== 'auto' && form !== 'json') {
     throw new TypeError(`Cannot take form: expected 'auto' or 'json', got ${describeValue(form)}`);
@@ -148,7 +150,7 @@ export function resolveDhtOptions<A extends Addr>(options: DhtOptions<A>): Resol
     k: wholeNumber(options.k, 'k', 16, 2, 32),
     alpha: wholeNumber(options.alpha, 'alpha', 3, 1, 16),
     paths: wholeNumber(options.paths, 'paths', 1, 1, 8),
-    maxTries: wholeNumber(options.maxTries, 'maxTries', 3, 1, 8),
+    maxTries: wholeNumber(options.maxTries, 'maxTries', 4, 1, 8),
     maxPerNetwork: quantity(options.maxPerNetwork, 'maxPerNetwork', 10, 1, Infinity),
     maxPerNetworkInBucket: quantity(options.maxPerNetworkInBucket, 'maxPerNetworkInBucket', 2, 1, Infinity),
     refreshMs: quantity(options.refreshMs, 'refreshMs', 600_000, 1000, Infinity),

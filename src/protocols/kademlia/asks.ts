@@ -119,7 +119,8 @@ export class Asks {
     const isKnown = known !== undefined && known.answeredMs !== -Infinity;
     // What this node has proven itself counts more than what others say.
     const addr = isKnown && !isProbe ? known.addr : to.addr;
-    const form = this.#options.form === 'json' ? FORM.json : isKnown && known.form !== FORM.unknown ? known.form : to.form;
+    const form =
+      this.#options.form === 'json' ? FORM.json : isKnown && known.form !== FORM.unknown ? known.form : to.form;
     const payload = request.bytes(form);
     if (payload === undefined) {
       this.#learnForm(times, spec, form);

@@ -1,6 +1,6 @@
 /** The compact form between shoal nodes. docs/wire/kademlia.md has the layout. */
 
-import { allocMessage, type Bytes, copyInto, decodeText, encodeText, equalBytes } from '../../base/bytes.ts';
+import { allocMessage, type Bytes, copyInto, decodeText, encodeText, equalBytes, viewFrom } from '../../base/bytes.ts';
 import { FieldReader } from '../../base/field-reader.ts';
 import { varintLength, writeVarint } from '../../base/varint.ts';
 import {
@@ -21,7 +21,7 @@ import {
   type Reply,
   type WireContact,
 } from './messages.ts';
-import { keyBytes, keyText, type KeyText, POSITION_BYTES, TAG_BYTES } from './position.ts';
+import { keyBytes, keyText, type KeyText, keyTextAt, POSITION_BYTES, TAG_BYTES } from './position.ts';
 
 const VERSION = 1;
 const OPS = ['ping', 'find', 'get', 'put', 'announce', 'record', 'providers'] as const;
@@ -216,12 +216,12 @@ export function decodeAnswer(bytes: Bytes): KadAnswer | undefined {
   const wallMs = reader.varint();
   if (reader.failed || flags > FLAG.client) return undefined;
   const surplus = { count: 0 };
-  const reply = code === WRONG_NETWORK ? ({ op: 'wrong_network' } as const) : readReply(reader, code, surplus);
+  const reply = code === WRONG_NETWORK ? ({ op: 'wrong_network' } as const) : readReply(bytes, reader, code, surplus);
   if (reply === undefined || reader.failed || reader.at !== bytes.length) return undefined;
   return { reply, isClient: flags === FLAG.client, isBinary: true, wallMs, surplus: surplus.count };
 }
 
-function readReply(reader: FieldReader, code: number, surplus: { count: number }): Reply | undefined {
+function readReply(bytes: Bytes, reader: FieldReader, code: number, surplus: { count: number }): Reply | undefined {
   const op = code < ANSWER ? undefined : OPS[code - ANSWER];
   switch (op) {
     case undefined:
@@ -229,13 +229,13 @@ function readReply(reader: FieldReader, code: number, surplus: { count: number }
     case 'ping':
       return { op };
     case 'find':
-      return { op, contacts: readContacts(reader, surplus) };
+      return { op, contacts: readContacts(bytes, reader, surplus) };
     case 'get': {
       const has = reader.varint();
       if (has > 1) return undefined;
       const value = has === 1 ? reader.prefixed(MAX_VALUE_BYTES) : undefined;
       const ttlMs = has === 1 ? Math.min(reader.varint(), MAX_TTL_MS) : 0;
-      return { op, value, ttlMs, contacts: readContacts(reader, surplus) };
+      return { op, value, ttlMs, contacts: readContacts(bytes, reader, surplus) };
     }
     case 'put': {
       const count = reader.varint();
@@ -248,54 +248,83 @@ function readReply(reader: FieldReader, code: number, surplus: { count: number }
     }
     case 'record': {
       const record = reader.prefixed(MAX_RECORD_BYTES);
-      return { op, record: record.length === 0 ? undefined : record, contacts: readContacts(reader, surplus) };
+      return { op, record: record.length === 0 ? undefined : record, contacts: readContacts(bytes, reader, surplus) };
     }
     case 'providers': {
       const count = reader.varint();
       if (count > MAX_ANSWER_RECORDS) return undefined;
       const records = Array.from({ length: count }, () => reader.prefixed(MAX_RECORD_BYTES));
-      return { op, records, contacts: readContacts(reader, surplus) };
+      return { op, records, contacts: readContacts(bytes, reader, surplus) };
     }
   }
 }
 
 function writeContacts(writer: Writer, contacts: readonly WireContact[]): void {
   writer.numbers(contacts.length);
+  let bytes = 0;
+  for (const { addr } of contacts) bytes += POSITION_BYTES + 2 + 3 * addr.length;
+  const part = new Uint8Array(bytes);
+  let at = 0;
   for (const { id, addr, form } of contacts) {
-    writer.add(keyBytes(id));
-    const text = encodeText(addr);
+    for (let i = 0; i < POSITION_BYTES; i++) part[at++] = id.charCodeAt(i);
+    const text = isAscii(addr) ? undefined : encodeText(addr);
+    const length = text?.length ?? addr.length;
     // The form and the length in one number: one byte for short addresses.
-    writer.numbers(2 * text.length + (form === FORM.binary ? 1 : 0));
-    writer.add(text);
+    at = writeVarint(part, at, 2 * length + (form === FORM.binary ? 1 : 0));
+    if (text === undefined) for (let i = 0; i < length; i++) part[at++] = addr.charCodeAt(i);
+    else {
+      part.set(text, at);
+      at += length;
+    }
   }
+  writer.add(part.subarray(0, at));
 }
 
-function readContacts(reader: FieldReader, surplus: { count: number }): WireContact[] {
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;
+  return true;
+}
+
+function readContacts(bytes: Bytes, reader: FieldReader, surplus: { count: number }): WireContact[] {
   const count = reader.varint();
   if (count > MAX_COUNTED) return reader.fail([]);
   const contacts: WireContact[] = []; // Bounded by MAX_ANSWER_CONTACTS.
   for (let i = 0; i < count && !reader.failed; i++) {
-    const id = reader.take(POSITION_BYTES);
+    const start = reader.at;
+    if (start + POSITION_BYTES >= bytes.length) return reader.fail([]);
+    reader.at += POSITION_BYTES;
     const length = reader.varint();
+    const end = reader.at + (length >> 1);
+    if (length > 2 * MAX_CONTACT_BYTES + 1 || end > bytes.length) return reader.fail([]);
+    const addr = textAt(bytes, reader.at, end);
+    if (addr === undefined) return reader.fail([]);
+    reader.at = end;
     const form = length % 2 === 1 ? FORM.binary : FORM.unknown;
-    const text = length > 2 * MAX_CONTACT_BYTES + 1 ? reader.fail(undefined) : textOf(reader.take(length >> 1));
-    if (text === undefined) return reader.fail([]);
-    if (contacts.length < MAX_ANSWER_CONTACTS) contacts.push({ id: keyText(id), addr: text, form });
+    if (contacts.length < MAX_ANSWER_CONTACTS) contacts.push({ id: keyTextAt(bytes, start), addr, form });
     else surplus.count++;
   }
   return contacts;
 }
 
 function readAddr(reader: FieldReader): string | undefined {
-  return textOf(reader.prefixed(MAX_CONTACT_BYTES));
+  const bytes = reader.prefixed(MAX_CONTACT_BYTES);
+  return textAt(bytes, 0, bytes.length);
 }
 
 /** UTF-8; short texts of ASCII, as most addresses are, without a decoder. */
-function textOf(bytes: Bytes): string | undefined {
-  if (bytes.length > 64) return decodeText(bytes);
-  for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 127) return decodeText(bytes);
-  return keyText(bytes);
+function textAt(bytes: Bytes, start: number, end: number): string | undefined {
+  if (end - start > MAX_SHORT) return decodeText(viewFrom(bytes, start, end));
+  SHORT.length = 0;
+  for (let i = start; i < end; i++) {
+    if (bytes[i]! > 127) return decodeText(viewFrom(bytes, start, end));
+    SHORT.push(bytes[i]!);
+  }
+  return String.fromCharCode.apply(null, SHORT);
 }
+
+const MAX_SHORT = 64;
+/** The characters of one short text. Bounded by {@link MAX_SHORT}. */
+const SHORT: number[] = [];
 
 function readKeyText(reader: FieldReader): KeyText {
   return keyText(reader.take(POSITION_BYTES));

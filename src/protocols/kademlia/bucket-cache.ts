@@ -232,7 +232,9 @@ export class BucketCache<V> {
     });
     if (index >= 0) return index;
     // The newcomer's bucket may not exist yet.
-    return newcomer !== undefined && newcomer >= this.#buckets.length && this.#minPerBucket === 0 ? newcomer : undefined;
+    return newcomer !== undefined && newcomer >= this.#buckets.length && this.#minPerBucket === 0
+      ? newcomer
+      : undefined;
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * The form of go-p2p: JSON objects without a frame, told apart by their members. Members beyond those of go-p2p, which its
- * reader ignores: `network`, `client`, `addr`, and `shoal` (the version of the binary form that the sender speaks too).
+ * reader ignores: `network`, `client`, `addr`, and `shoal` (the version of the binary form that the sender, or a contact, speaks
+ * too).
  */
 
 import { type Bytes, decodeText, encodeText } from '../../base/bytes.ts';
@@ -200,9 +201,10 @@ const GO_MAX_DATA_TTL_MS = 300_000;
 
 function nodesOf(contacts: readonly WireContact[]): Json {
   if (contacts.length === 0) return null;
-  return contacts.map(({ id, addr }) => {
+  return contacts.map(({ id, addr, form }) => {
     const text = encodePeerId(keyBytes(id));
-    return jsonObject({ id: text, info: toBase64(encodeText(unpackAddr(addr, text))) });
+    const shoal = form === FORM.binary ? BINARY_VERSION : undefined;
+    return jsonObject({ id: text, info: toBase64(encodeText(unpackAddr(addr, text))), shoal });
   });
 }
 
@@ -221,7 +223,8 @@ function readNodes(nodes: Json | undefined, surplus: { count: number }): WireCon
     const info = fromBase64(object?.get('info') ?? null, MAX_CONTACT_BYTES);
     const addr = info === undefined ? undefined : decodeText(info);
     if (raw === undefined || addr === undefined) return undefined;
-    contacts.push({ id: keyText(raw), addr: packAddr(addr, id as string), form: FORM.unknown });
+    const form = object?.get('shoal') === BINARY_VERSION ? FORM.binary : FORM.unknown;
+    contacts.push({ id: keyText(raw), addr: packAddr(addr, id as string), form });
   }
   return contacts;
 }

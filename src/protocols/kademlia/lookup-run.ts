@@ -71,7 +71,7 @@ export class LookupRun {
         maxTries: options.maxTries,
         maxPerNetwork: Math.max(options.maxPerNetworkInBucket, options.k >> 2),
         networkOf: options.networkOf,
-        positionOf: (id) => options.space.ofPeer(id),
+        positionOf: (id) => table.get(id)?.position ?? options.space.ofPeer(id),
         self: options.self,
       },
       [...seeds, ...known, ...more],

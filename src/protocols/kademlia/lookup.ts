@@ -40,14 +40,7 @@ export type Seed = Pick<Candidate, 'id' | 'position' | 'addr' | 'form'>;
  * | `deadline` | the time was over |
  * | `stopped` | the caller stopped it, or the node was closed |
  */
-export type LookupEnd =
-  | 'converged'
-  | 'found'
-  | 'no_peers'
-  | 'no_answer'
-  | 'too_many_asks'
-  | 'deadline'
-  | 'stopped';
+export type LookupEnd = 'converged' | 'found' | 'no_peers' | 'no_answer' | 'too_many_asks' | 'deadline' | 'stopped';
 
 /** The bounds of a lookup. */
 export interface LookupOptions {
@@ -178,7 +171,8 @@ export class Lookup {
       this.#ask(candidate);
       return candidate;
     }
-    if (this.#pending === 0) this.#ended = this.#seen.size === 0 ? 'no_peers' : this.#answered === 0 ? 'no_answer' : 'converged';
+    if (this.#pending === 0)
+      this.#ended = this.#seen.size === 0 ? 'no_peers' : this.#answered === 0 ? 'no_answer' : 'converged';
     return undefined;
   }
 
@@ -258,7 +252,8 @@ export class Lookup {
   /** The position of the farthest of the closest nodes, once as many as are wanted have answered. */
   #farthestAnswered(path: number): KeyText | undefined {
     let counted = 0;
-    for (const { state, position } of this.#paths[path]!) if (state === 'answered' && ++counted === this.#width) return position;
+    for (const { state, position } of this.#paths[path]!)
+      if (state === 'answered' && ++counted === this.#width) return position;
     return undefined;
   }
 

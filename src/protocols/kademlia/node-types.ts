@@ -113,7 +113,12 @@ export interface LookupReport {
   readonly ended: LookupEnd;
   readonly tookMs: number;
   /** Contacts that were not taken, by reason. */
-  readonly untaken: { readonly self: number; readonly farther: number; readonly network: number; readonly surplus: number };
+  readonly untaken: {
+    readonly self: number;
+    readonly farther: number;
+    readonly network: number;
+    readonly surplus: number;
+  };
   /** How many times closer the closest nodes are than expected; absent when that is not known. */
   readonly density: number | undefined;
   /** Whether there were suspiciously many nodes, so that the lookup took the whole region. */

@@ -24,7 +24,7 @@ import {
   type StoreReport,
   type Times,
 } from './node-types.ts';
-import { type KeyText } from './position.ts';
+import { closerTo, type KeyText } from './position.ts';
 import { Serving } from './serving.ts';
 import { type StoreItem, Sweep, type SweepHost } from './sweep.ts';
 import { Table } from './table.ts';
@@ -180,26 +180,30 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     const target = space.ofKey(key);
     const here = this.serving.values.get(times.now, target);
     let found = here;
-    const run = this.#look(times, {
-      what: 'get',
-      target,
-      query: { op: 'get', key },
-      width: k,
-      isGuarded: true,
-      onReply: (_, reply) => {
-        if (reply.op !== 'get' || reply.value === undefined) return false;
-        if (!validate(key, reply.value)) {
-          this.#host.drop('invalid_value');
-          return false;
-        }
-        found = { value: reply.value, ttlMs: reply.ttlMs };
-        return true;
+    const run = this.#look(
+      times,
+      {
+        what: 'get',
+        target,
+        query: { op: 'get', key },
+        width: k,
+        isGuarded: true,
+        onReply: (_, reply) => {
+          if (reply.op !== 'get' || reply.value === undefined) return false;
+          if (!validate(key, reply.value)) {
+            this.#host.drop('invalid_value');
+            return false;
+          }
+          found = { value: reply.value, ttlMs: reply.ttlMs };
+          return true;
+        },
+        onEnd: (at, ended) => {
+          const report = ended.report(at.now);
+          this.#outbox.event({ type: 'value', op, value: found?.value, ttlMs: found?.ttlMs ?? 0, report });
+        },
       },
-      onEnd: (at, ended) => {
-        const report = ended.report(at.now);
-        this.#outbox.event({ type: 'value', op, value: found?.value, ttlMs: found?.ttlMs ?? 0, report });
-      },
-    }, here === undefined);
+      here === undefined,
+    );
     if (here !== undefined) run.stop(times, 'found');
     return op;
   }
@@ -240,7 +244,8 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       },
       onEnd: (at, run) => {
         if (!isPeer) {
-          for (const id of this.serving.providers.get(at.now, target)) if (id === self || issuedMs.size < limit) issuedMs.set(id, issuedMs.get(id) ?? 0);
+          for (const id of this.serving.providers.get(at.now, target))
+            if (id === self || issuedMs.size < limit) issuedMs.set(id, issuedMs.get(id) ?? 0);
         }
         const ids = [...issuedMs].sort((a, b) => b[1] - a[1]).map(([id]) => id);
         this.#outbox.event({ type: 'records', op, ids: ids.slice(0, limit), report: run.report(at.now) });
@@ -251,7 +256,11 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
 
   /** Stores values, and again before they expire, until `forget`. @returns the number of the `stored` event */
   put(times: Times, entries: readonly PutEntry[], isRepeated: boolean): number {
-    const items = entries.map((put): StoreItem => ({ position: this.#options.space.ofKey(put.key), ttlMs: put.ttlMs, put }));
+    const items = entries.map((put): StoreItem => ({
+      position: this.#options.space.ofKey(put.key),
+      ttlMs: put.ttlMs,
+      put,
+    }));
     return this.#store(times, items, isRepeated);
   }
 
@@ -298,7 +307,11 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
         return encodeAnswer({ reply: { op: 'wrong_network' }, isClient, wallMs: times.wallMs });
       }
       this.#asked(times, incoming, request, FORM.binary);
-      return encodeAnswer({ reply: this.serving.reply(times, incoming, request.query), isClient, wallMs: times.wallMs });
+      return encodeAnswer({
+        reply: this.serving.reply(times, incoming, request.query),
+        isClient,
+        wallMs: times.wallMs,
+      });
     }
     const read = decodeJsonRequest(networkName, payload, (peer) => space.ofPeer(peer));
     if (read === undefined) return this.#refuse('malformed');
@@ -403,10 +416,8 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
   }
 
   #sweep(times: Times, items: readonly StoreItem[], onEnd: (report: StoreReport) => void): void {
-    const sweep = new Sweep(
-      { ...this.#host, run: (at, run) => this.#start(at, run) },
-      items,
-      (_, report) => onEnd(report),
+    const sweep = new Sweep({ ...this.#host, run: (at, run) => this.#start(at, run) }, items, (_, report) =>
+      onEnd(report),
     );
     sweep.pump(times);
   }
@@ -426,7 +437,12 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
   }
 
   /** A node has asked. Nobody is taken into the table because it asked: only because it answers. */
-  #asked(times: Times, { id, addr }: Incoming, from: { readonly isClient: boolean; readonly addr: string }, form: Target['form']): void {
+  #asked(
+    times: Times,
+    { id, addr }: Incoming,
+    from: { readonly isClient: boolean; readonly addr: string },
+    form: Target['form'],
+  ): void {
     this.asks.heard(times);
     const known = this.table.get(id);
     if (from.isClient) {
@@ -434,6 +450,8 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       return;
     }
     if (known !== undefined && known.answeredMs !== -Infinity) return;
+    // A spare contact that asks again is no news.
+    if (known !== undefined && this.#isJoined && this.table.size >= this.#options.k) return;
     const target: Target = { id, addr: from.addr === '' ? addr : from.addr, form };
     if (this.#isJoined) this.#consider(times, target);
     else if (this.#early.size < MAX_EARLY) this.#early.set(id, target);
@@ -442,17 +460,16 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
   /** Keeps a node that asked as a spare one, and checks it at once when it is among the closest to this one. */
   #consider(times: Times, target: Target): void {
     if (target.id === this.#options.self) return;
-    this.table.named(newContact(this.#options, target));
-    const { k, space } = this.#options;
-    const position = space.ofPeer(target.id);
-    const isNeighbour = this.table.size < k || this.#isAmongNearest(position);
+    const contact = this.table.get(target.id) ?? newContact(this.#options, target);
+    this.table.named(contact);
+    const isNeighbour = this.table.size < this.#options.k || this.#isAmongNearest(contact.position);
     if (isNeighbour && this.#checks.size < MAX_CHECKS) this.#check(times, target);
   }
 
   #isAmongNearest(position: KeyText): boolean {
     const { k } = this.#options;
     const farthest = this.table.closest(this.#own, k, 'healthy').at(-1);
-    return farthest === undefined || this.table.indexOf(position) >= this.table.indexOf(farthest.position);
+    return farthest === undefined || closerTo(this.#own, position, farthest.position) < 0;
   }
 
   /** Asks a node whether it answers. */

@@ -19,6 +19,15 @@ export function keyText(bytes: Uint8Array): KeyText {
   return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
+/** The characters of one text: 32. */
+const KEY: number[] = Array.from({ length: POSITION_BYTES }, () => 0);
+
+/** The text of the 32 bytes from `at` on, which must be there; without a view, of which answers would need many. */
+export function keyTextAt(bytes: Uint8Array, at: number): KeyText {
+  for (let i = 0; i < POSITION_BYTES; i++) KEY[i] = bytes[at + i]!;
+  return String.fromCharCode.apply(null, KEY);
+}
+
 /** The bytes of a text. */
 export function keyBytes(text: KeyText): Bytes {
   const bytes = new Uint8Array(text.length);
@@ -59,6 +68,7 @@ export function fractionBetween(a: KeyText, b: KeyText): number {
 export class KeySpace {
   /** First bytes of each message; the network of go-p2p, which has no name, has a tag too. */
   readonly tag: Bytes;
+  /** What is hashed: the head, and 32 bytes for the PeerID, which are written anew each time. */
   readonly #peers: Bytes | undefined;
   readonly #keys: Bytes;
 
@@ -69,14 +79,18 @@ export class KeySpace {
   constructor(networkName: string) {
     const name = encodeText(networkName);
     this.tag = viewFrom(hash('sha256', concatBytes(encodeText('shoal dht network\0'), name)), 0, TAG_BYTES);
-    const peers = concatBytes(encodeText('shoal dht peer\0'), hash('sha256', name));
+    const peers = concatBytes(encodeText('shoal dht peer\0'), hash('sha256', name), new Uint8Array(POSITION_BYTES));
     this.#peers = networkName === '' ? undefined : peers;
     this.#keys = concatBytes(encodeText('shoal dht key\0'), hash('sha256', name));
   }
 
   /** The position of a peer. @param id - the raw PeerID */
   ofPeer(id: KeyText): KeyText {
-    return this.#peers === undefined ? id : keyText(hash('sha256', concatBytes(this.#peers, keyBytes(id))));
+    const peers = this.#peers;
+    if (peers === undefined) return id;
+    const start = peers.length - POSITION_BYTES;
+    for (let i = 0; i < POSITION_BYTES; i++) peers[start + i] = id.charCodeAt(i);
+    return keyText(hash('sha256', peers));
   }
 
   /**

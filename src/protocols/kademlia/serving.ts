@@ -2,7 +2,15 @@
 
 import { type Bytes } from '../../base/bytes.ts';
 import { type Incoming, type KadDrop, type NodeOptions, type TakenRecord, type Times } from './node-types.ts';
-import { MAX_ANSWER_RECORDS, MAX_VALUE_BYTES, type PutEntry, type Query, type RecordVerdict, type Reply, type WireContact } from './messages.ts';
+import {
+  MAX_ANSWER_RECORDS,
+  MAX_VALUE_BYTES,
+  type PutEntry,
+  type Query,
+  type RecordVerdict,
+  type Reply,
+  type WireContact,
+} from './messages.ts';
 import { type KeyText } from './position.ts';
 import { ProviderStore, type StoreRefusal, ValueStore } from './stores.ts';
 import { type Table } from './table.ts';
@@ -64,7 +72,11 @@ export class Serving {
       case 'announce':
         return { op, ...this.announce(times, from, query) };
       case 'record':
-        return { op, record: this.#record(times, query.peer), contacts: this.#contacts(space.ofPeer(query.peer), from.id) };
+        return {
+          op,
+          record: this.#record(times, query.peer),
+          contacts: this.#contacts(space.ofPeer(query.peer), from.id),
+        };
       case 'providers':
         return {
           op,
@@ -78,7 +90,11 @@ export class Serving {
   }
 
   /** Stores a value of a peer. @returns why not, if not */
-  put(times: Times, from: Omit<Incoming, 'payload'>, { key, value, ttlMs }: PutEntry): StoreRefusal | 'invalid' | undefined {
+  put(
+    times: Times,
+    from: Omit<Incoming, 'payload'>,
+    { key, value, ttlMs }: PutEntry,
+  ): StoreRefusal | 'invalid' | undefined {
     if (key.length === 0 || value.length > MAX_VALUE_BYTES || !this.#options.validate(key, value)) {
       this.#hooks.drop('invalid_value');
       return 'invalid';
@@ -93,7 +109,11 @@ export class Serving {
   announce(
     times: Times,
     from: Omit<Incoming, 'payload'>,
-    { record, positions, ttlMs }: { readonly record: Bytes | undefined; readonly positions: readonly KeyText[]; readonly ttlMs: number },
+    {
+      record,
+      positions,
+      ttlMs,
+    }: { readonly record: Bytes | undefined; readonly positions: readonly KeyText[]; readonly ttlMs: number },
   ): { readonly record: RecordVerdict; readonly accepted: number } {
     const verdict = record === undefined ? 'none' : this.#takeOwn(times, from, record);
     let accepted = 0;

@@ -7,7 +7,14 @@
 import { Prepared, type Target } from './asks.ts';
 import { type Candidate } from './lookup.ts';
 import { LookupRun, positionsOf, type RunHost } from './lookup-run.ts';
-import { FORM, MAX_ANNOUNCED_KEYS, MAX_PUT_ENTRIES, type PutEntry, type Query, type RecordVerdict } from './messages.ts';
+import {
+  FORM,
+  MAX_ANNOUNCED_KEYS,
+  MAX_PUT_ENTRIES,
+  type PutEntry,
+  type Query,
+  type RecordVerdict,
+} from './messages.ts';
 import { type LookupReport, type StoreReport, type Times } from './node-types.ts';
 import { closerTo, type KeyText, POSITION_BYTES, sharedBits } from './position.ts';
 import { type Serving } from './serving.ts';
@@ -88,7 +95,12 @@ export class Sweep {
     }
     if (this.#isOver || this.#regions + this.#storing + this.#parcels.length + this.#pending.length > 0) return;
     this.#isOver = true;
-    this.#onEnd(times, { accepted: this.#accepted, asked: this.#asked, lookups: this.#reports, records: this.#records });
+    this.#onEnd(times, {
+      accepted: this.#accepted,
+      asked: this.#asked,
+      lookups: this.#reports,
+      records: this.#records,
+    });
   }
 
   /** Looks up the region of the first thing that is left; regions under way do not overlap: they are far apart. */
@@ -165,7 +177,9 @@ export class Sweep {
     }
     for (const [node, list] of byNode) {
       if (node.id === options.self) this.#storeHere(times, list);
-      else for (const part of partsOf(list, options.maxMessageBytes - HEAD_BYTES, node.form)) this.#parcels.push({ to: node, items: part });
+      else
+        for (const part of partsOf(list, options.maxMessageBytes - HEAD_BYTES, node.form))
+          this.#parcels.push({ to: node, items: part });
     }
   }
 
@@ -207,9 +221,9 @@ export class Sweep {
         this.#storing--;
         if (answer === undefined) {
           if (isDead) asks.gaveUp(at, parcel.to.id);
-        }
-        else if (answer.reply.op === 'put') {
-          for (const [i, item] of parcel.items.entries()) if (answer.reply.accepted[i] === true) this.#accepted[item.index]!++;
+        } else if (answer.reply.op === 'put') {
+          for (const [i, item] of parcel.items.entries())
+            if (answer.reply.accepted[i] === true) this.#accepted[item.index]!++;
         } else if (answer.reply.op === 'announce') {
           const { record, accepted } = answer.reply;
           this.#records.set(record, (this.#records.get(record) ?? 0) + 1);
@@ -279,4 +293,3 @@ function partsOf(items: readonly Indexed[], maxBytes: number, form: number): Ind
   flush();
   return parts;
 }
-

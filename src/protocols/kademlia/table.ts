@@ -98,7 +98,9 @@ export class Table {
   /** The number of live contacts of each bucket that has contacts. */
   sizes(): { readonly index: number; readonly live: number; readonly spare: number }[] {
     return this.#buckets.flatMap((bucket, index) =>
-      bucket === undefined ? [] : [{ index, live: bucket.live.length, spare: bucket.spare.length }],
+      bucket === undefined || bucket.live.length + bucket.spare.length === 0
+        ? []
+        : [{ index, live: bucket.live.length, spare: bucket.spare.length }],
     );
   }
 
