@@ -17,7 +17,7 @@ export interface DhtNetwork extends AsyncDisposable {
   /** Opens one more node; it begins from node 0, unless told otherwise. */
   open(options?: Partial<DhtOptions<MemoryAddr>>): Promise<Dht<MemoryAddr>>;
   /** Lets time go on until a promise settles. */
-  run<T>(promise: PromiseLike<T>): Promise<T>;
+  readonly run: <T>(promise: PromiseLike<T>) => Promise<T>;
 }
 
 /** The number of the key of a network's node 0. */

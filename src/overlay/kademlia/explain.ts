@@ -30,7 +30,16 @@ export interface LookupExplanation {
   readonly ended: LookupEnd;
   readonly tookMs: number;
   /** Contacts that answers named and that were not taken, by reason. */
-  readonly untaken: LookupReport['untaken'];
+  readonly untaken: {
+    /** This node, or the node that answered. */
+    readonly self: number;
+    /** Farther than the closest that have answered. */
+    readonly farther: number;
+    /** Of a network of IPs that has as many among them as it may. */
+    readonly network: number;
+    /** Beyond the 64 that are read of an answer. */
+    readonly surplus: number;
+  };
   /** How many times closer the closest nodes are than expected. @default unknown, in a network that is small or new */
   readonly density?: number | undefined;
   /** Whether there were suspiciously many nodes, so that the whole region was searched. */
@@ -51,7 +60,7 @@ const ENDS: Readonly<Record<LookupEnd, string>> = {
   stopped: 'it was stopped',
 };
 
-/** @param addrOf - the text of a packed address for the swarm */
+/** @internal The explanation of a report. */
 export function explain(report: LookupReport, peerOf: (ref: NodeRef) => DhtPeer): LookupExplanation {
   const { what, hops, asked, answered, failed, ended, tookMs, untaken, density, isCrowded, nearest } = report;
   const left = Object.entries(untaken).filter(([, count]) => count > 0);
@@ -80,7 +89,7 @@ export function explain(report: LookupReport, peerOf: (ref: NodeRef) => DhtPeer)
   };
 }
 
-/** A reference as its PeerID and the text of its address, PeerID included. */
+/** @internal A reference as its PeerID and the text of its address, PeerID included. */
 export function peerOf({ id, addr }: NodeRef): DhtPeer {
   const text = encodePeerId(keyBytes(id));
   return { id: text, addr: unpackAddr(addr, text) };

@@ -36,3 +36,5 @@ export {
   type DhtStoreOptions,
   type DhtValue,
 } from './dht.ts';
+export { type LookupEnd } from '../../protocols/kademlia/lookup.ts';
+export { RECORD_VERDICTS, type RecordVerdict } from '../../protocols/kademlia/messages.ts';

@@ -219,7 +219,8 @@ export class NodeDriver<A extends Addr> {
   }
 
   async #probed(addr: A): Promise<Bytes> {
-    if ((await this.#probe!(addr)) !== true) throw new P2PError('unreachable', 'path', `Nobody is at ${addr.text}`);
+    const isThere: unknown = await this.#probe!(addr);
+    if (isThere !== true) throw new P2PError('unreachable', 'path', `Nobody is at ${addr.text}`);
     return new Uint8Array(0);
   }
 

@@ -158,7 +158,7 @@ export function resolveDhtOptions<A extends Addr>(options: DhtOptions<A>): Resol
     lookupMs,
     maxPublished: wholeNumber(options.maxPublished, 'maxPublished', 65_536, 0, 2 ** 20),
     form,
-    validate: (key, value) => validate(key, value) === true,
+    validate,
     maxValues: wholeNumber(options.maxValues, 'maxValues', 4096, 0, 2 ** 20),
     maxValueBytes: wholeNumber(options.maxValueBytes, 'maxValueBytes', 4096, 0, MAX_VALUE_BYTES),
     maxStoredBytes: wholeNumber(options.maxStoredBytes, 'maxStoredBytes', 8 << 20, 0, 2 ** 32),

@@ -162,8 +162,9 @@ function readQuery(reader: FieldReader, op: (typeof OPS)[number]): Query | undef
     case 'record':
       return { op, peer: readKeyText(reader) };
     case 'providers':
-      return { op, position: readKeyText(reader) };
+      break;
   }
+  return { op, position: readKeyText(reader) };
 }
 
 /** Writes an answer. */
@@ -250,13 +251,13 @@ function readReply(bytes: Bytes, reader: FieldReader, code: number, surplus: { c
       const record = reader.prefixed(MAX_RECORD_BYTES);
       return { op, record: record.length === 0 ? undefined : record, contacts: readContacts(bytes, reader, surplus) };
     }
-    case 'providers': {
-      const count = reader.varint();
-      if (count > MAX_ANSWER_RECORDS) return undefined;
-      const records = Array.from({ length: count }, () => reader.prefixed(MAX_RECORD_BYTES));
-      return { op, records, contacts: readContacts(bytes, reader, surplus) };
-    }
+    case 'providers':
+      break;
   }
+  const count = reader.varint();
+  if (count > MAX_ANSWER_RECORDS) return undefined;
+  const records = Array.from({ length: count }, () => reader.prefixed(MAX_RECORD_BYTES));
+  return { op, records, contacts: readContacts(bytes, reader, surplus) };
 }
 
 function writeContacts(writer: Writer, contacts: readonly WireContact[]): void {

@@ -190,7 +190,7 @@ export class BucketCache<V> {
     for (let i = first + 1; i < this.#buckets.length; i++) closer.push(...(this.#buckets[i]?.values() ?? []));
     for (let i = first - 1; i >= 0; i--) order.push(i);
     const sorted = (entries: CacheEntry<V>[]): CacheEntry<V>[] =>
-      entries.sort((a, b) => compareDistances(key, a.key, b.key) || compareBytes(a.key, b.key));
+      entries.toSorted((a, b) => compareDistances(key, a.key, b.key) || compareBytes(a.key, b.key));
     for (const index of order) {
       yield* sorted([...(this.#buckets[index]?.values() ?? [])]);
       if (index === first) yield* sorted(closer);

@@ -64,8 +64,9 @@ function queryMembers(query: Query): Record<string, Json> | undefined {
     case 'announce':
     case 'record':
     case 'providers':
-      return undefined;
+      break;
   }
+  return undefined;
 }
 
 /**
@@ -143,8 +144,9 @@ function replyMembers(reply: Reply, wallMs: number): Record<string, Json> | unde
     case 'record':
     case 'providers':
     case 'wrong_network':
-      return undefined;
+      break;
   }
+  return undefined;
 }
 
 /** Reads the answer to a request with `op`; `undefined` when it is malformed. Never throws. */
@@ -192,8 +194,9 @@ function readReply(
     case 'announce':
     case 'record':
     case 'providers':
-      return undefined;
+      break;
   }
+  return undefined;
 }
 
 /** go-p2p's `MaxDataTTL`. */

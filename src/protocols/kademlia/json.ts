@@ -16,7 +16,7 @@ const MAX_DEPTH = 8;
 /** Digits of a whole number; 64 bits need 20. */
 const MAX_DIGITS = 24;
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\dA-Fa-f]{4}))*"/y;
+const STRING = /"(?:[^"\\]|\\.)*"/sy;
 const SPACE = /[ \t\n\r]*/y;
 
 /** Reads a JSON text of UTF-8; `undefined` when it is malformed or too deep. Of equal names the last counts. Never throws. */
@@ -87,7 +87,12 @@ class Reader {
 
   #string(): string | undefined {
     const quoted = this.#match(STRING);
-    return quoted === undefined ? undefined : (JSON.parse(quoted[0]) as string);
+    if (quoted === undefined) return undefined;
+    try {
+      return JSON.parse(quoted[0]) as string;
+    } catch {
+      return undefined; // A control character, or an escape that is none.
+    }
   }
 
   #number(): number | bigint | undefined {

@@ -7,11 +7,12 @@ import { type Bytes } from '../../base/bytes.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { createSeededRandom, type SeededRandom } from '../../base/seeded-random.ts';
-import { Asks, newContact, Prepared, type Target } from './asks.ts';
+import { Asks, Prepared, type Target } from './asks.ts';
 import { decodeRequest, encodeAnswer, isBinary } from './binary-messages.ts';
+import { Checks } from './checks.ts';
 import { decodeJsonRequest, encodeJsonAnswer } from './json-messages.ts';
 import { type LookupEnd } from './lookup.ts';
-import { LookupRun, positionsOf, type RunHost, type RunSpec } from './lookup-run.ts';
+import { LookupRun, positionsOf, type RunSpec } from './lookup-run.ts';
 import { FORM, type PutEntry, type Query } from './messages.ts';
 import { NetworkSize } from './network-size.ts';
 import {
@@ -24,20 +25,14 @@ import {
   type StoreReport,
   type Times,
 } from './node-types.ts';
-import { closerTo, type KeyText } from './position.ts';
+import { type KeyText } from './position.ts';
 import { Serving } from './serving.ts';
 import { type StoreItem, Sweep, type SweepHost } from './sweep.ts';
 import { Table } from './table.ts';
 import { Upkeep } from './upkeep.ts';
 
-/** Nodes that asked before the own lookups were done, and are looked at afterwards. */
-const MAX_EARLY = 64;
-/** Checks of nodes that asked, under way at the same time. */
-const MAX_CHECKS = 8;
-/** Addresses of records whose probes wait or run. */
-const MAX_PROBES = 64;
-/** Requests to a node whose check or probe is not answered. */
-const CHECK_TRIES = 2;
+/** Nodes that must answer in a lookup whose only use is that buckets get contacts. */
+const REFRESH_WIDTH = 3;
 /** Bits of a position beyond which no bucket is refreshed: deeper ones are those of the own neighbours. */
 const MAX_REFRESHED_BITS = 64;
 /** A record with as many copies found needs no more. */
@@ -56,13 +51,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
   readonly #random: SeededRandom;
   /** Lookups that run. Bounded by the calls of the program, and by refreshes: one a bucket. */
   readonly #runs = new Set<LookupRun>();
-  /** Bounded by {@link MAX_EARLY}. */
-  readonly #early = new Map<KeyText, Target>();
-  /** Nodes that are being checked. Bounded by {@link MAX_CHECKS}. */
-  readonly #checks = new Set<KeyText>();
-  /** Probes under way, by PeerID and address. Bounded by {@link MAX_PROBES}. */
-  readonly #probes = new Set<string>();
-  #isJoined = false;
+  readonly #checks: Checks;
   #op = 0;
   /** The wall clock less the monotonic one, at the last input. */
   #wallOffsetMs: number;
@@ -82,15 +71,19 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       clockDiffers: (peer, differenceMs) => this.#outbox.event({ type: 'clock_differs', peer, differenceMs }),
       onlineChanged: (at, isOnline) => this.#onlineChanged(at, isOnline),
     });
-    this.serving = new Serving(options, this.table, { drop, probe: (at, id, addr) => this.#probe(at, id, addr) });
+    this.#checks = new Checks(options, this.table, this.asks);
+    this.serving = new Serving(options, this.table, {
+      drop,
+      probe: (at, id, addr) => this.#checks.probe(at, id, addr),
+    });
     const run = (at: Times, started: LookupRun): void => this.#start(at, started);
     this.#host = { options, table: this.table, asks: this.asks, size: this.size, drop, serving: this.serving, run };
     this.#upkeep = new Upkeep(this.#random, options, {
       table: this.table,
-      check: (at, target) => this.#check(at, target),
+      check: (at, target) => this.#checks.check(at, target),
       refresh: (at, index) => this.#refresh(at, index),
       refreshOwn: (at) => this.#lookOwn(at),
-      store: (at, items) => void this.#sweep(at, items, () => {}),
+      store: (at, items) => this.#sweep(at, items, () => {}),
       expire: (now) => {
         this.serving.values.expire(now);
         this.serving.providers.expire(now);
@@ -102,7 +95,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
 
   /** Whether the own lookups are done, so that nodes that ask are taken into the table. */
   get isJoined(): boolean {
-    return this.#isJoined;
+    return this.#checks.isJoined;
   }
 
   /** Lookups that run now. */
@@ -129,7 +122,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       let left = 1;
       const done = (then: Times): void => {
         if (--left > 0) return;
-        this.#joined(then);
+        this.#checks.joined(then);
         this.#outbox.event({ type: 'joined', op, report, peers: this.table.size });
       };
       for (let index = 0; index < Math.min(this.table.deepest, MAX_REFRESHED_BITS); index++) {
@@ -247,7 +240,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
           for (const id of this.serving.providers.get(at.now, target))
             if (id === self || issuedMs.size < limit) issuedMs.set(id, issuedMs.get(id) ?? 0);
         }
-        const ids = [...issuedMs].sort((a, b) => b[1] - a[1]).map(([id]) => id);
+        const ids = [...issuedMs].toSorted((a, b) => b[1] - a[1]).map(([id]) => id);
         this.#outbox.event({ type: 'records', op, ids: ids.slice(0, limit), report: run.report(at.now) });
       },
     });
@@ -306,7 +299,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
         this.#host.drop('wrong_network');
         return encodeAnswer({ reply: { op: 'wrong_network' }, isClient, wallMs: times.wallMs });
       }
-      this.#asked(times, incoming, request, FORM.binary);
+      this.#checks.asked(times, incoming, request, FORM.binary);
       return encodeAnswer({
         reply: this.serving.reply(times, incoming, request.query),
         isClient,
@@ -316,7 +309,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     const read = decodeJsonRequest(networkName, payload, (peer) => space.ofPeer(peer));
     if (read === undefined) return this.#refuse('malformed');
     if (read === 'wrong_network') return this.#refuse('wrong_network');
-    this.#asked(times, incoming, read.request, read.isBinary ? FORM.binary : FORM.json);
+    this.#checks.asked(times, incoming, read.request, read.isBinary ? FORM.binary : FORM.json);
     const reply = this.serving.reply(times, incoming, read.request.query);
     return encodeJsonAnswer({ reply, isClient, wallMs: times.wallMs }, form === 'auto') ?? this.#refuse('malformed');
   }
@@ -357,7 +350,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
 
   #look(times: Times, spec: RunSpec, isStarted = true): LookupRun {
     const { onEnd } = spec;
-    const run: LookupRun = new LookupRun(times, this.#host as RunHost, {
+    const run: LookupRun = new LookupRun(times, this.#host, {
       ...spec,
       onEnd: (at, ended) => {
         this.#runs.delete(run);
@@ -429,101 +422,9 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     return op;
   }
 
-  #joined(times: Times): void {
-    this.#isJoined = true;
-    const early = [...this.#early.values()];
-    this.#early.clear();
-    for (const target of early) this.#consider(times, target);
-  }
-
-  /** A node has asked. Nobody is taken into the table because it asked: only because it answers. */
-  #asked(
-    times: Times,
-    { id, addr }: Incoming,
-    from: { readonly isClient: boolean; readonly addr: string },
-    form: Target['form'],
-  ): void {
-    this.asks.heard(times);
-    const known = this.table.get(id);
-    if (from.isClient) {
-      if (known !== undefined) this.table.remove(id);
-      return;
-    }
-    if (known !== undefined && known.answeredMs !== -Infinity) return;
-    // A spare contact that asks again is no news.
-    if (known !== undefined && this.#isJoined && this.table.size >= this.#options.k) return;
-    const target: Target = { id, addr: from.addr === '' ? addr : from.addr, form };
-    if (this.#isJoined) this.#consider(times, target);
-    else if (this.#early.size < MAX_EARLY) this.#early.set(id, target);
-  }
-
-  /** Keeps a node that asked as a spare one, and checks it at once when it is among the closest to this one. */
-  #consider(times: Times, target: Target): void {
-    if (target.id === this.#options.self) return;
-    const contact = this.table.get(target.id) ?? newContact(this.#options, target);
-    this.table.named(contact);
-    const isNeighbour = this.table.size < this.#options.k || this.#isAmongNearest(contact.position);
-    if (isNeighbour && this.#checks.size < MAX_CHECKS) this.#check(times, target);
-  }
-
-  #isAmongNearest(position: KeyText): boolean {
-    const { k } = this.#options;
-    const farthest = this.table.closest(this.#own, k, 'healthy').at(-1);
-    return farthest === undefined || closerTo(this.#own, position, farthest.position) < 0;
-  }
-
-  /** Asks a node whether it answers. */
-  #check(times: Times, target: Target, tries = 0): void {
-    if (tries === 0 && this.#checks.has(target.id)) return;
-    this.#checks.add(target.id);
-    this.asks.send(times, {
-      to: target,
-      request: new Prepared({ op: 'ping' }, this.#options),
-      tries,
-      done: (at, { answer, isFinal, isDead }) => {
-        if (answer === undefined && !isFinal && tries + 1 < CHECK_TRIES) {
-          this.#check(at, target, tries + 1);
-          return;
-        }
-        this.#checks.delete(target.id);
-        if (answer === undefined && isDead) this.asks.gaveUp(at, target.id);
-      },
-    });
-  }
-
-  /** Asks at an address of a record whether its subject is there. */
-  #probe(times: Times, id: KeyText, addr: string, tries = 0): void {
-    const { records } = this.#options;
-    const known = this.table.get(id);
-    if (known?.addr === addr && known.answeredMs !== -Infinity) {
-      records.reached(id, addr);
-      return;
-    }
-    const name = id + addr;
-    if (tries === 0 && (this.#probes.has(name) || this.#probes.size >= MAX_PROBES)) return;
-    this.#probes.add(name);
-    this.asks.send(times, {
-      to: { id, addr, form: FORM.binary },
-      request: new Prepared({ op: 'ping' }, this.#options),
-      tries,
-      isProbe: true,
-      done: (at, { answer, isFinal }) => {
-        if (answer === undefined && !isFinal && tries + 1 < CHECK_TRIES) {
-          this.#probe(at, id, addr, tries + 1);
-          return;
-        }
-        this.#probes.delete(name);
-        if (answer !== undefined) records.reached(id, addr);
-      },
-    });
-  }
-
   #onlineChanged(times: Times, isOnline: boolean): void {
     this.#outbox.event({ type: isOnline ? 'online' : 'offline' });
     if (isOnline) this.#lookOwn(times);
     this.#outbox.arm('upkeep', this.#upkeep.nextMs(times.now));
   }
 }
-
-/** Nodes that must answer in a lookup whose only use is that buckets get contacts. */
-const REFRESH_WIDTH = 3;

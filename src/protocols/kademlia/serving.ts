@@ -78,15 +78,16 @@ export class Serving {
           contacts: this.#contacts(space.ofPeer(query.peer), from.id),
         };
       case 'providers':
-        return {
-          op,
-          records: this.providers
-            .get(times.now, query.position)
-            .slice(0, MAX_ANSWER_RECORDS)
-            .flatMap((id) => this.#record(times, id) ?? []),
-          contacts: this.#contacts(query.position, from.id),
-        };
+        break;
     }
+    return {
+      op,
+      records: this.providers
+        .get(times.now, query.position)
+        .slice(0, MAX_ANSWER_RECORDS)
+        .flatMap((id) => this.#record(times, id) ?? []),
+      contacts: this.#contacts(query.position, from.id),
+    };
   }
 
   /** Stores a value of a peer. @returns why not, if not */

@@ -78,7 +78,7 @@ export class Sweep {
     this.#accepted = items.map(() => 0);
     this.#many = items.length > 1;
     const indexed = items.map((item, index): Indexed => ({ ...item, index }));
-    this.#pending = indexed.sort((a, b) => (a.position < b.position ? -1 : 1));
+    this.#pending = indexed.toSorted((a, b) => (a.position < b.position ? -1 : 1));
   }
 
   pump(times: Times): void {
@@ -161,7 +161,7 @@ export class Sweep {
       state: 'answered',
       tries: 0,
     };
-    return [...nodes, self].sort((a, b) => closerTo(run.lookup.options.target, a.position, b.position));
+    return [...nodes, self].toSorted((a, b) => closerTo(run.lookup.options.target, a.position, b.position));
   }
 
   /** Packs things for the nodes that are to have them. */

@@ -208,7 +208,7 @@ export class Table {
     };
     const sortFrom = (start: number): void => {
       if (nearest.length - start < 2) return;
-      const group = nearest.splice(start).sort((a, b) => closerTo(target, a.position, b.position));
+      const group = nearest.splice(start).toSorted((a, b) => closerTo(target, a.position, b.position));
       nearest.push(...group);
     };
     take(this.#buckets[first]);

@@ -97,7 +97,7 @@ export class Upkeep {
   /** @param sinceMs - contacts heard later are left alone; -Infinity: none are */
   #checkOldest(times: Times, sinceMs: Millis): void {
     const stale: Target[] = [];
-    const contacts = [...this.#hooks.table.live()].sort((a, b) => a.answeredMs - b.answeredMs);
+    const contacts = [...this.#hooks.table.live()].toSorted((a, b) => a.answeredMs - b.answeredMs);
     for (const contact of contacts) {
       if (stale.length >= CHECKS_PER_ROUND || (sinceMs !== -Infinity && contact.answeredMs > sinceMs)) break;
       stale.push(contact);

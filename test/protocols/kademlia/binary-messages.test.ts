@@ -150,8 +150,8 @@ describe('the binary form', () => {
         fc.constantFrom(...replies),
         fc.nat(),
         (bytes, query, reply, at) => {
-          decodeRequest(tag, bytes as never);
-          decodeAnswer(bytes as never);
+          decodeRequest(tag, bytes);
+          decodeAnswer(bytes);
           for (const message of [
             encodeRequest(tag, { query, isClient: false, addr: 'a' }),
             encodeAnswer({ reply, isClient: false, wallMs: 1 }),

@@ -5,7 +5,7 @@ import { createSeededRandom } from '../../../src/base/seeded-random.ts';
 import { BucketCache } from '../../../src/protocols/kademlia/bucket-cache.ts';
 import { compareDistances, distanceLeadingZeros, leadingZeros } from '../../../src/protocols/kademlia/distance.ts';
 
-const hex = (text: string): Uint8Array => fromHex(text)!;
+const hex = (text: string): Uint8Array => fromHex(text);
 const zero = new Uint8Array(32);
 
 describe('the bucket cache', () => {

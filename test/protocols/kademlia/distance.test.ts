@@ -14,7 +14,7 @@ import {
 import { closerTo, keyText, sharedBits } from '../../../src/protocols/kademlia/position.ts';
 import * as fc from '../../support/fast-check.ts';
 
-const hex = (text: string): Uint8Array => fromHex(text)!;
+const hex = (text: string): Uint8Array => fromHex(text);
 const keys = fc.uint8Array({ minLength: 0, maxLength: 40 });
 
 describe('distances of Kademlia', () => {

@@ -1,0 +1,131 @@
+/** Asks nodes whether they are there: those that asked, those that were silent for long, and addresses of records. */
+
+import { type Asks, newContact, Prepared, type Target } from './asks.ts';
+import { FORM, type Form } from './messages.ts';
+import { type Incoming, type NodeOptions, type Times } from './node-types.ts';
+import { closerTo, type KeyText } from './position.ts';
+import { type Table } from './table.ts';
+
+/** Nodes that asked before the own lookups were done, and are looked at afterwards. */
+const MAX_EARLY = 64;
+/** Checks under way at the same time. */
+const MAX_CHECKS = 8;
+/** Addresses of records whose probes run. */
+const MAX_PROBES = 64;
+/** Requests to a node whose check or probe is not answered. */
+const MAX_TRIES = 2;
+
+export class Checks {
+  readonly #options: NodeOptions;
+  readonly #table: Table;
+  readonly #asks: Asks;
+  readonly #own: KeyText;
+  /** Bounded by {@link MAX_EARLY}. */
+  readonly #early = new Map<KeyText, Target>();
+  /** Nodes that are being checked. Bounded by {@link MAX_CHECKS} and those of one round of upkeep. */
+  readonly #checks = new Set<KeyText>();
+  /** Probes under way, by PeerID and address. Bounded by {@link MAX_PROBES}. */
+  readonly #probes = new Set<string>();
+  #isJoined = false;
+
+  constructor(options: NodeOptions, table: Table, asks: Asks) {
+    this.#options = options;
+    this.#table = table;
+    this.#asks = asks;
+    this.#own = options.space.ofPeer(options.self);
+  }
+
+  /** Whether the own lookups are done, so that nodes that ask may come into the table. */
+  get isJoined(): boolean {
+    return this.#isJoined;
+  }
+
+  /** The own lookups are done: looks at the nodes that asked meanwhile. */
+  joined(times: Times): void {
+    this.#isJoined = true;
+    const early = [...this.#early.values()];
+    this.#early.clear();
+    for (const target of early) this.#consider(times, target);
+  }
+
+  /** A node has asked. Nobody is taken into the table because it asked: only because it answers. */
+  asked(
+    times: Times,
+    { id, addr }: Incoming,
+    from: { readonly isClient: boolean; readonly addr: string },
+    form: Form,
+  ): void {
+    this.#asks.heard(times);
+    const known = this.#table.get(id);
+    if (from.isClient) {
+      if (known !== undefined) this.#table.remove(id);
+      return;
+    }
+    if (known !== undefined && known.answeredMs !== -Infinity) return;
+    // A spare contact that asks again is no news.
+    if (known !== undefined && this.#isJoined && this.#table.size >= this.#options.k) return;
+    const target: Target = { id, addr: from.addr === '' ? addr : from.addr, form };
+    if (this.#isJoined) this.#consider(times, target);
+    else if (this.#early.size < MAX_EARLY) this.#early.set(id, target);
+  }
+
+  /** Asks a node whether it answers. */
+  check(times: Times, target: Target, tries = 0): void {
+    if (tries === 0 && this.#checks.has(target.id)) return;
+    this.#checks.add(target.id);
+    this.#asks.send(times, {
+      to: target,
+      request: new Prepared({ op: 'ping' }, this.#options),
+      tries,
+      done: (at, { answer, isFinal, isDead }) => {
+        if (answer === undefined && !isFinal && tries + 1 < MAX_TRIES) {
+          this.check(at, target, tries + 1);
+          return;
+        }
+        this.#checks.delete(target.id);
+        if (answer === undefined && isDead) this.#asks.gaveUp(at, target.id);
+      },
+    });
+  }
+
+  /** Asks at an address of a record whether its subject is there. */
+  probe(times: Times, id: KeyText, addr: string, tries = 0): void {
+    const { records } = this.#options;
+    const known = this.#table.get(id);
+    if (known?.addr === addr && known.answeredMs !== -Infinity) {
+      records.reached(id, addr);
+      return;
+    }
+    const name = id + addr;
+    if (tries === 0 && (this.#probes.has(name) || this.#probes.size >= MAX_PROBES)) return;
+    this.#probes.add(name);
+    this.#asks.send(times, {
+      to: { id, addr, form: FORM.binary },
+      request: new Prepared({ op: 'ping' }, this.#options),
+      tries,
+      isProbe: true,
+      done: (at, { answer, isFinal }) => {
+        if (answer === undefined && !isFinal && tries + 1 < MAX_TRIES) {
+          this.probe(at, id, addr, tries + 1);
+          return;
+        }
+        this.#probes.delete(name);
+        if (answer !== undefined) records.reached(id, addr);
+      },
+    });
+  }
+
+  /** Keeps a node that asked as a spare one, and checks it at once when it is among the closest to this one. */
+  #consider(times: Times, target: Target): void {
+    if (target.id === this.#options.self) return;
+    const contact = this.#table.get(target.id) ?? newContact(this.#options, target);
+    this.#table.named(contact);
+    const isNeighbour = this.#table.size < this.#options.k || this.#isAmongNearest(contact.position);
+    if (isNeighbour && this.#checks.size < MAX_CHECKS) this.check(times, target);
+  }
+
+  #isAmongNearest(position: KeyText): boolean {
+    const farthest = this.#table.closest(this.#own, this.#options.k, 'healthy').at(-1);
+    return farthest === undefined || closerTo(this.#own, position, farthest.position) < 0;
+  }
+}
