@@ -1,7 +1,9 @@
 /** SSH swarms on a network in memory, in virtual time, and foreign ends that say what a test wants. */
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import { type Bytes, decodeText } from '../../src/base/bytes.ts';
 import { type Signer } from '../../src/identity/key-algorithm.ts';
+import { MSG } from '../../src/protocols/ssh/constants.ts';
+import { bool, byte, string } from '../../src/protocols/ssh/wire.ts';
 import { type Pipe } from '../../src/net/pipe.ts';
 import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
@@ -104,4 +106,23 @@ export function sshWorld({
       return all;
     },
   };
+}
+
+/** Sends a global request as go-p2p does. */
+export function request(peer: Connected<SshSide>, wantsAnswer: boolean, payload: Uint8Array, name = ''): void {
+  peer.end.transport.send([byte(MSG.GLOBAL_REQUEST), string(name), bool(wantsAnswer), payload], peer.end.nowMs);
+  peer.flush();
+}
+
+/** Answers that have come, and what they are. */
+export const answers = ({ end }: Connected<SshSide>): readonly (string | undefined)[] =>
+  end.payloads
+    .filter(([type]) => type === MSG.REQUEST_SUCCESS || type === MSG.REQUEST_FAILURE)
+    .map((payload) => (payload[0] === MSG.REQUEST_SUCCESS ? decodeText(payload.subarray(1)) : undefined));
+
+/** What a swarm is told, as texts with the fingerprint of the source. */
+export function inboxOf(swarm: SshSwarm): string[] {
+  const come: string[] = [];
+  swarm.listen(({ src, payload }) => void come.push(`${src.fingerprint} ${decodeText(payload)}`));
+  return come;
 }

@@ -10,6 +10,7 @@ import { PacketReader, writePacket } from '../../../src/protocols/ssh/packets.ts
 import { SshTransport } from '../../../src/protocols/ssh/transport.ts';
 import { bool, byte, names, string, uint32 } from '../../../src/protocols/ssh/wire.ts';
 import { testKey } from '../../../src/testing/test-key.ts';
+import { RawSsh } from '../../support/raw-ssh.ts';
 import { converse, sshPair, SshSide } from '../../support/ssh-pair.ts';
 
 const message = (text: string): Bytes => concatBytes(Uint8Array.of(80, 0, 0, 0, 0, 0), encodeText(text));
@@ -144,6 +145,21 @@ describe('SshTransport: two machines', () => {
     const said = [];
     for (let output = client.poll(); output.type !== 'wait'; output = client.poll()) said.push(output.type);
     assert.ok(!said.includes('event'), 'it goes on');
+  });
+
+  it('give the user name that they are told, or none', () => {
+    for (const user of [undefined, 'root']) {
+      const client = new SshSide('client', 0, { user });
+      const server = new RawSsh('server', testKey(1));
+      for (let i = 0; i < 10; i++) {
+        server.receive(client.take());
+        if (i === 6) server.send(byte(MSG.SERVICE_ACCEPT), string('ssh-userauth'));
+        client.receive(server.take());
+      }
+      const asked = server.payloads.find(([type]) => type === MSG.USERAUTH_REQUEST)!;
+      const begin = concatBytes(byte(MSG.USERAUTH_REQUEST), string(user ?? ''), string('ssh-connection'));
+      assert.deepEqual(asked.subarray(0, begin.length), begin);
+    }
   });
 
   it('refuse invalid options', () => {
