@@ -356,7 +356,18 @@ describe('ssh: what is a message, and how many connections there are (S6)', () =
     await run(bob.close());
   });
 
-  it('messages that begin at once share one dial, and so do both sides', async () => {
+  it('messages that begin at once make one connection with a peer without frames', async () => {
+    const { open, foreignServer, run, pass } = sshWorld({ latencyMs: 20 });
+    const alice = await open(0, A);
+    const connections = await foreignServer(B, 7);
+    const addr = sshAddr(sshIdOf(testKey(7).publicKey), { ip: B, port: 4000 });
+    await run(Promise.all(Array.from({ length: 20 }, () => alice.tell(addr, hello))));
+    await pass(1000);
+    assert.deepEqual([connections.length, connections[0]!.end.payloads.length], [1, 20]);
+    await run(alice.close());
+  });
+
+  it('of dials from both sides one connection is left', async () => {
     const { open, run, pass } = sshWorld({ latencyMs: 20 });
     const [alice, bob] = [await open(0, A), await open(1, B)];
     for (const swarm of [alice, bob]) swarm.serve(({ payload }) => payload);
