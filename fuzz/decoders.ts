@@ -47,6 +47,7 @@ import { StunStreamReader } from '../src/protocols/stun/stream-reader.ts';
 import { createMemoryRealm } from '../src/swarms/memory/index.ts';
 import { parseP2pkeAddr } from '../src/swarms/p2pke/address.ts';
 import { parseQuicAddr } from '../src/swarms/quic/address.ts';
+import { parseSshAddr, sshAddr, sshIdOf } from '../src/swarms/ssh/address.ts';
 import { parseTcpAddr } from '../src/swarms/tcp/address.ts';
 import { parseUdpAddr } from '../src/net/socket-address.ts';
 import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
@@ -60,6 +61,18 @@ import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 import { feedPeersSession, peersPackets } from './peers-packets.ts';
 import { feedMappingDatagrams, feedMappingDocuments, mappingDatagrams, mappingDocuments } from './port-mapping.ts';
 import { feedPunch, punchMessages, punchOffers } from './punch-messages.ts';
+import {
+  feedSshAuthentication,
+  feedSshInit,
+  feedSshKey,
+  feedSshRequests,
+  feedSshTransport,
+  sshAuthentications,
+  sshInits,
+  sshKeys,
+  sshRequests,
+  sshStreams,
+} from './ssh-packets.ts';
 import { feedTcpSession, tcpStreams } from './tcp-frames.ts';
 
 const stunServer = { ip: '192.0.2.1', port: 3478 };
@@ -125,6 +138,7 @@ const parsing =
 const keys = [generateKey(), generateKey({ algorithm: 'ecdsa-p256' })];
 const peerId = encodePeerId(new Uint8Array(32).fill(77));
 const endpoints = ['127.0.0.1:5000', '[::1]:80', '[fe80::1%eth0]:9', '1.2.3.4:65536'].map(encodeText);
+const sshAddrs = [0, 1].map((i) => encodeText(sshAddr(sshIdOf(keys[i]!.publicKey), { ip: '::1', port: 22 }).text));
 const peers = [encodeText(`${peerId}@127.0.0.1:1`), encodeText(peerId)];
 const header = { kind: 'request', code: 0, origin: 5, counter: 7, sizeBytes: 40, parts: 2, timeoutMs: 1000 } as const;
 const certificates = keys.map((signer) =>
@@ -239,6 +253,11 @@ export const DECODERS: readonly Target[] = [
   },
   { name: 'packets between connection managers', seeds: peersPackets, feed: feedPeersSession, oneIn: 10 },
   { name: 'TCP swarm frames', seeds: tcpStreams, feed: feedTcpSession, oneIn: 4 },
+  { name: 'SSH bytes', seeds: sshStreams, feed: feedSshTransport, oneIn: 20 },
+  { name: 'SSH algorithms', seeds: sshInits, feed: feedSshInit },
+  { name: 'SSH keys and signatures', seeds: sshKeys, feed: feedSshKey, oneIn: 4 },
+  { name: 'SSH authentication', seeds: sshAuthentications, feed: feedSshAuthentication, oneIn: 10 },
+  { name: 'SSH requests', seeds: sshRequests, feed: feedSshRequests },
   { name: 'SPKI (DER)', seeds: spkis, feed: (input) => void decodeSpki(input) },
   { name: 'PKCS#8 (DER)', seeds: pkcs8s, feed: (input) => void decodePkcs8(input) },
   { name: 'certificates (DER)', seeds: certificates, feed: (input) => void parseCertificate(input) },
@@ -329,5 +348,6 @@ export const DECODERS: readonly Target[] = [
   { name: 'P2PKE addresses', seeds: peers, feed: parsing((text) => parseP2pkeAddr(text, parseUdpAddr)) },
   { name: 'QUIC addresses', seeds: peers, feed: parsing((text) => parseQuicAddr(text, parseUdpAddr)) },
   { name: 'TCP addresses', seeds: peers, feed: parsing(parseTcpAddr) },
+  { name: 'SSH addresses', seeds: sshAddrs, feed: parsing(parseSshAddr) },
   { name: 'memory addresses', seeds: [encodeText('17')], feed: parsing((text) => memory.parseAddr(text)) },
 ];
