@@ -205,10 +205,19 @@ export class NodeDriver<A extends Addr> {
       (answer) => {
         this.#targets.reached(addr);
         if (isOther) this.#probeDone(ask, to);
-        else this.run((machine, times) => machine.handleAnswer(times, ask, answer));
+        else if (!this.#isThere(addr, to)) {
+          this.#counters.countDrop('dht.wrong_id');
+          this.run((machine, times) => machine.handleFailure(times, ask, 'unreachable'));
+        } else this.run((machine, times) => machine.handleAnswer(times, ask, answer));
       },
       (error: unknown) => this.run((machine, times) => machine.handleFailure(times, ask, whyOf(error))),
     );
+  }
+
+  /** Whether the node that answered is the one that was meant; addresses with PeerIDs say so themselves. */
+  #isThere(addr: A, { id }: NodeRef): boolean {
+    const publicKey = this.#hasIds ? undefined : this.#swarm.knownPublicKey(addr);
+    return publicKey === undefined ? this.#hasIds : this.#idOf(addr, publicKey) === id;
   }
 
   #ask(addr: A, payload: Bytes, timeoutMs: number): Promise<Bytes> {

@@ -164,6 +164,10 @@ class LiveDht<A extends Addr> implements Dht<A> {
       known.add(name);
       return { key: own, value: copyBytes(value), ttlMs };
     });
+    this.#checkRoom(
+      list.map(({ key }) => key),
+      options,
+    );
     return this.#store(options, (machine, times) => machine.put(times, list, options.republish ?? true));
   }
 
@@ -181,6 +185,7 @@ class LiveDht<A extends Addr> implements Dht<A> {
     }
     const ttlMs = this.#ttlOf(options);
     const list = keys === undefined ? undefined : Array.from(keys, ownKey);
+    this.#checkRoom(list ?? [], options);
     return this.#store(options, (machine, times) => machine.announce(times, list, ttlMs, options.republish ?? true));
   }
 

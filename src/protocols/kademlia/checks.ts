@@ -125,7 +125,9 @@ export class Checks {
   }
 
   #isAmongNearest(position: KeyText): boolean {
-    const farthest = this.#table.closest(this.#own, this.#options.k, 'healthy').at(-1);
+    const { k } = this.#options;
+    if (this.#table.liveBeyond(this.#table.indexOf(position)) >= k) return false;
+    const farthest = this.#table.closest(this.#own, k, 'healthy').at(-1);
     return farthest === undefined || closerTo(this.#own, position, farthest.position) < 0;
   }
 }

@@ -25,6 +25,8 @@ export interface RunSpec {
   readonly query: Query;
   /** The closest nodes that must have answered. */
   readonly width: number;
+  /** Requests in all, for each of them. @default 8 */
+  readonly asksPerWidth?: number | undefined;
   /** Nodes to begin with besides those of the table. */
   readonly seeds?: readonly Seed[] | undefined;
   /** Whether it takes the whole region when there are suspiciously many nodes at the target. @default false */
@@ -67,7 +69,7 @@ export class LookupRun {
         width,
         alpha: options.alpha,
         paths: options.paths,
-        asksPerWidth: ASKS_PER_WIDTH,
+        asksPerWidth: spec.asksPerWidth ?? ASKS_PER_WIDTH,
         maxTries: options.maxTries,
         maxPerNetwork: Math.max(options.maxPerNetworkInBucket, options.k >> 2),
         networkOf: options.networkOf,

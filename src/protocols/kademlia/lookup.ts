@@ -22,6 +22,10 @@ export interface Candidate {
   state: 'new' | 'asked' | 'answered' | 'failed';
   /** Requests to it so far. */
   tries: number;
+  /** Who named it; `undefined` for those of the own table. */
+  readonly teller: Candidate | undefined;
+  /** What came of the nodes that it named. */
+  readonly named: { answered: number; failed: number };
 }
 
 /** A node to begin with. */
@@ -75,6 +79,9 @@ export interface Untaken {
   network: number;
 }
 
+/** When as many nodes that somebody named have failed, and none has answered, the others that it named are not asked. */
+const MAX_FAILED_NAMES = 4;
+
 /** The candidates of one path from the closest on. Bounded by {@link Lookup.maxListed}. */
 type Path = Candidate[];
 
@@ -100,7 +107,7 @@ export class Lookup {
     const paths = Math.max(1, Math.min(options.paths, seeds.length));
     this.#paths = Array.from({ length: paths }, () => []);
     this.#fresh = this.#paths.map(() => 0);
-    for (const [i, seed] of seeds.entries()) this.#add(seed, seed.position, 0, i % paths);
+    for (const [i, seed] of seeds.entries()) this.#add(seed, seed.position, i % paths);
   }
 
   get ended(): LookupEnd | undefined {
@@ -186,6 +193,7 @@ export class Lookup {
     const untaken: Untaken = { self: 0, farther: 0, network: 0 };
     this.#settle(candidate, 'answered');
     this.#answered++;
+    if (candidate.teller !== undefined) candidate.teller.named.answered++;
     this.#hops = Math.max(this.#hops, candidate.hop + 1);
     const farthest = this.#farthestAnswered(candidate.path);
     for (const contact of contacts) {
@@ -196,7 +204,7 @@ export class Lookup {
       if (this.#seen.has(contact.id)) continue;
       const position = this.options.positionOf(contact.id);
       if (farthest !== undefined && closerTo(this.options.target, position, farthest) >= 0) untaken.farther++;
-      else if (!this.#add(contact, position, candidate.hop + 1, candidate.path)) untaken.network++;
+      else if (!this.#add(contact, position, candidate)) untaken.network++;
     }
     return untaken;
   }
@@ -215,7 +223,23 @@ export class Lookup {
     }
     this.#settle(candidate, 'failed');
     this.#failed++;
+    const { teller } = candidate;
+    if (teller !== undefined) {
+      teller.named.failed++;
+      if (isDiscredited(teller)) this.#forget(teller);
+    }
     return true;
+  }
+
+  /** Takes back the nodes that a node has named and that were not asked; others may name them again. */
+  #forget(teller: Candidate): void {
+    const path = this.#paths[teller.path]!;
+    for (let i = path.length - 1; i >= 0; i--) {
+      const candidate = path[i]!;
+      if (candidate.teller !== teller || candidate.state !== 'new') continue;
+      path.splice(i, 1);
+      this.#seen.delete(candidate.id);
+    }
   }
 
   /** Counts a repeated request. */
@@ -258,8 +282,11 @@ export class Lookup {
   }
 
   /** @returns whether its network has room among the candidates. */
-  #add(seed: Seed | WireContact, position: KeyText, hop: number, at: number): boolean {
+  #add(seed: Seed | WireContact, position: KeyText, from: Candidate | number): boolean {
     if (seed.id === this.options.self || this.#seen.has(seed.id)) return true;
+    const teller = typeof from === 'number' ? undefined : from;
+    const at = typeof from === 'number' ? from : from.path;
+    const hop = teller === undefined ? 0 : teller.hop + 1;
     const path = this.#paths[at]!;
     const network = this.options.networkOf(seed.addr, seed.id);
     if (network !== '') {
@@ -268,7 +295,19 @@ export class Lookup {
       if (count >= this.options.maxPerNetwork) return false;
     }
     const { id, addr, form } = seed;
-    const candidate: Candidate = { id, position, addr, form, hop, path: at, network, state: 'new', tries: 0 };
+    const candidate: Candidate = {
+      id,
+      position,
+      addr,
+      form,
+      hop,
+      path: at,
+      network,
+      state: 'new',
+      tries: 0,
+      teller,
+      named: { answered: 0, failed: 0 },
+    };
     let index = path.length;
     while (index > 0 && closerTo(this.options.target, position, path[index - 1]!.position) < 0) index--;
     path.splice(index, 0, candidate);
@@ -284,4 +323,8 @@ export class Lookup {
     const [dropped] = path.splice(index, 1);
     if (dropped?.state === 'new') this.#seen.delete(dropped.id);
   }
+}
+
+function isDiscredited({ named }: Candidate): boolean {
+  return named.answered === 0 && named.failed >= MAX_FAILED_NAMES;
 }

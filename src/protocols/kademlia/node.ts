@@ -31,8 +31,9 @@ import { type StoreItem, Sweep, type SweepHost } from './sweep.ts';
 import { Table } from './table.ts';
 import { Upkeep } from './upkeep.ts';
 
-/** Nodes that must answer in a lookup whose only use is that buckets get contacts. */
-const REFRESH_WIDTH = 3;
+/** Nodes that must answer in a lookup whose only use is that a bucket gets contacts, and requests for each of them. */
+const REFRESH_WIDTH = 2;
+const REFRESH_ASKS = 2;
 /** Bits of a position beyond which no bucket is refreshed: deeper ones are those of the own neighbours. */
 const MAX_REFRESHED_BITS = 64;
 /** A record with as many copies found needs no more. */
@@ -266,6 +267,11 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     return this.#store(times, items, isRepeated);
   }
 
+  /** How many keys would be stored again and again with these. */
+  publishedWith(keys: readonly Uint8Array[]): number {
+    return this.#upkeep.publishedWith(keys.map((key) => this.#options.space.ofKey(key)));
+  }
+
   /** Does not store a key again. @returns whether it would have been */
   forget(key: Uint8Array): boolean {
     return this.#upkeep.forget(this.#options.space.ofKey(key));
@@ -387,6 +393,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       target,
       query: { op: 'find', position: target, peer: isNameless ? target : undefined, limit: this.#options.k },
       width: REFRESH_WIDTH,
+      asksPerWidth: REFRESH_ASKS,
       onEnd: (at) => onEnd?.(at),
     });
   }

@@ -160,6 +160,8 @@ export class Sweep {
       network: '',
       state: 'answered',
       tries: 0,
+      teller: undefined,
+      named: { answered: 0, failed: 0 },
     };
     return [...nodes, self].toSorted((a, b) => closerTo(run.lookup.options.target, a.position, b.position));
   }

@@ -108,6 +108,13 @@ export class Table {
     return this.#buckets[index]?.live.length ?? 0;
   }
 
+  /** The number of live contacts in buckets that share more bits than that of `index`: they are closer than all of that one. */
+  liveBeyond(index: number): number {
+    let count = 0;
+    for (let i = index + 1; i < this.#buckets.length; i++) count += this.#buckets[i]?.live.length ?? 0;
+    return count;
+  }
+
   /** The deepest bucket with a live contact; -1 without one. */
   get deepest(): number {
     return this.#buckets.findLastIndex((bucket) => bucket !== undefined && bucket.live.length > 0);

@@ -62,14 +62,14 @@ export class Upkeep {
     return now + roundMs * (0.75 + this.#random.next() / 2);
   }
 
-  /** Stores things again from now on. @throws {RangeError} when there are too many */
+  /** How many things there would be with these, stored again and again. */
+  publishedWith(positions: readonly KeyText[]): number {
+    const added = positions.filter((position) => !this.#published.has(position));
+    return this.#published.size + new Set(added).size;
+  }
+
+  /** Stores things again from now on; the caller has looked at `publishedWith`. */
   publish(now: Millis, items: readonly StoreItem[]): void {
-    const { maxPublished } = this.#options;
-    const added = items.filter(({ position }) => !this.#published.has(position)).length;
-    if (this.#published.size + added > maxPublished) {
-      const total = this.#published.size + added;
-      throw new RangeError(`Cannot publish: ${total} keys, limit is ${maxPublished} (maxPublished)`);
-    }
     for (const item of items) this.#published.set(item.position, { item, dueMs: this.#dueMs(now, item) });
   }
 
