@@ -12,6 +12,7 @@ import { leadsTo } from '../../discovery/peer-record.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { mayBeTried, ProbeTargets } from '../../net/probe-targets.ts';
 import { MAX_MESSAGE_BYTES, packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
+import { type FailedAsk } from '../../protocols/kademlia/asks.ts';
 import { KademliaNode } from '../../protocols/kademlia/node.ts';
 import {
   type KadEvent,
@@ -52,6 +53,8 @@ export class NodeDriver<A extends Addr> {
   readonly #targets: ProbeTargets;
   /** Packed addresses with their PeerIDs. Bounded by {@link MAX_GIVEN}: the oldest is removed. */
   readonly #given = new Set<string>();
+  /** Requests to addresses that somebody only named, by PeerID and address. Bounded by the asks of the machine. */
+  readonly #trying = new Map<string, Promise<boolean>>();
   readonly #over = new AbortController();
   readonly #serving: Disposable;
   /** Whether the swarm's addresses name PeerIDs themselves; else a contact's address has it in front. */
@@ -97,6 +100,7 @@ export class NodeDriver<A extends Addr> {
       ownAddr: () => this.#ownAddr(ownTexts),
       networkOf: (addr, id) => this.#networkOf(addr, id),
       records: this.records,
+      answersProve: options.probe === undefined,
       seed: keyText(realm.random(16)),
     };
     this.machine = new KademliaNode(this.times(), nodeOptions);
@@ -191,27 +195,67 @@ export class NodeDriver<A extends Addr> {
   }
 
   #transmit(transmit: KadTransmit): void {
-    const { ask, to, payload, timeoutMs, isProbe } = transmit;
+    const { ask, to, isProven, isRetry } = transmit;
     const addr = this.#place(to);
-    const refusal = addr === undefined ? 'unparsable' : this.#refusal(transmit, addr);
-    if (addr === undefined || refusal !== undefined) {
-      this.#counters.countDrop(`dht.${refusal ?? 'unparsable'}`);
-      later(this.#swarm.realm, () => this.run((machine, times) => machine.handleFailure(times, ask, 'unreachable')));
+    if (addr === undefined) {
+      this.#notTried(ask, 'unparsable');
       return;
     }
+    if (isProven || this.#given.has(to.id + to.addr)) {
+      if (mayBeTried(addr, this.#swarm.localAddrs(), isProven ? 'reached' : 'given')) void this.#send(transmit, addr);
+      else this.#notTried(ask, 'refused_addr');
+      return;
+    }
+    const target = to.id + to.addr;
+    const trying = this.#trying.get(target);
+    if (trying !== undefined && !isRetry) {
+      // Another lookup is asking there now: an address that somebody only named is tried once.
+      void trying.then((isThere) => {
+        if (isThere) void this.#send(transmit, addr);
+        else this.#fail(ask, 'silent');
+      });
+      return;
+    }
+    const refusal = isRetry ? this.#refuseRetry() : this.#refuse(addr, to);
+    if (refusal !== undefined) {
+      this.#notTried(ask, refusal);
+      return;
+    }
+    const sent = this.#send(transmit, addr);
+    this.#trying.set(target, sent);
+    void sent.then(() => this.#trying.get(target) === sent && this.#trying.delete(target));
+  }
+
+  /** Asks, and gives the machine what comes of it. @returns whether the node that was meant has answered; never rejects */
+  #send({ ask, to, payload, timeoutMs, isProbe }: KadTransmit, addr: A): Promise<boolean> {
     const isOther = isProbe && this.#probe !== undefined;
     const asked = isOther ? this.#probed(addr) : this.#ask(addr, payload, timeoutMs);
-    asked.then(
+    return asked.then(
       (answer) => {
-        this.#targets.reached(addr);
+        const isThere = isOther || this.#isThere(addr, to);
+        if (isThere) this.#targets.reached(addr);
         if (isOther) this.#probeDone(ask, to);
-        else if (!this.#isThere(addr, to)) {
+        else if (isThere) this.run((machine, times) => machine.handleAnswer(times, ask, answer));
+        else {
           this.#counters.countDrop('dht.wrong_id');
-          this.run((machine, times) => machine.handleFailure(times, ask, 'unreachable'));
-        } else this.run((machine, times) => machine.handleAnswer(times, ask, answer));
+          this.#fail(ask, 'unreachable');
+        }
+        return isThere;
       },
-      (error: unknown) => this.run((machine, times) => machine.handleFailure(times, ask, whyOf(error))),
+      (error: unknown) => {
+        this.#fail(ask, whyOf(error));
+        return false;
+      },
     );
+  }
+
+  #fail(ask: number, why: FailedAsk): void {
+    this.run((machine, times) => machine.handleFailure(times, ask, why));
+  }
+
+  #notTried(ask: number, reason: string): void {
+    this.#counters.countDrop(`dht.${reason}`);
+    later(this.#swarm.realm, () => this.#fail(ask, 'not_tried'));
   }
 
   /** Whether the node that answered is the one that was meant; addresses with PeerIDs say so themselves. */
@@ -236,18 +280,19 @@ export class NodeDriver<A extends Addr> {
   /** The program's own probe has reached an address: there is no answer to read. */
   #probeDone(ask: number, { id, addr }: NodeRef): void {
     this.records.reached(id, addr);
-    this.run((machine, times) => machine.handleFailure(times, ask, 'unreachable'));
+    this.#fail(ask, 'not_tried');
   }
 
-  /** Why an address is not asked. One that somebody only named may be a victim's, so it is tried once, at a limited rate. */
-  #refusal({ to, isProven, isRetry }: KadTransmit, addr: A): string | undefined {
-    if (!this.#hasIps) return undefined;
-    const own = this.#swarm.localAddrs();
-    if (this.#given.has(to.id + to.addr)) return undefined;
-    if (isProven || isRetry) return mayBeTried(addr, own, 'reached') ? undefined : 'refused_addr';
+  /** An address that somebody only named may be a victim's, so it is tried once, at a limited rate. */
+  #refuse(addr: A, { id }: NodeRef): string | undefined {
     const { realm } = this.#swarm;
-    const by = encodePeerId(keyBytes(to.id));
-    return this.#targets.take(realm.nowMs(), { addr, by, issuedMs: realm.wallMs() }, own);
+    const claim = { addr, by: encodePeerId(keyBytes(id)), issuedMs: realm.wallMs() };
+    return this.#targets.take(realm.nowMs(), claim, this.#swarm.localAddrs());
+  }
+
+  /** Transports of IP networks repeat the packets of their handshakes themselves; what did not answer is not asked again. */
+  #refuseRetry(): string | undefined {
+    return this.#hasIps ? 'not_repeated' : undefined;
   }
 
   /** Counts what the machine dropped. */
@@ -257,7 +302,7 @@ export class NodeDriver<A extends Addr> {
   }
 }
 
-function whyOf(error: unknown): 'silent' | 'unreachable' | 'refused' {
+function whyOf(error: unknown): FailedAsk {
   if (P2PError.is(error, 'refused')) return 'refused';
   return P2PError.is(error, 'timeout') || P2PError.is(error, 'disconnected') ? 'silent' : 'unreachable';
 }

@@ -332,6 +332,13 @@ class LiveDht<A extends Addr> implements Dht<A> {
     return { peers: 0, explain: this.#explain(NOTHING) };
   }
 
+  #checkRoom(keys: readonly Uint8Array[], { republish = true }: DhtStoreOptions): void {
+    const { maxPublished } = this.#resolved.node;
+    const total = republish ? this.#driver.machine.publishedWith(keys) : 0;
+    if (total <= maxPublished) return;
+    throw new RangeError(`Cannot store again: ${total} keys, limit is ${maxPublished} keys (maxPublished)`);
+  }
+
   async #store(options: DhtStoreOptions, begin: (machine: KademliaNode, times: Times) => number): Promise<DhtStored> {
     const stored = await this.#wait('store', options, begin);
     if (stored.type !== 'stored') throw this.#latch.error('store');

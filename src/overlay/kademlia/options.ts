@@ -74,7 +74,7 @@ export interface DhtOptions<A extends Addr> {
   readonly maxRecords?: number | undefined;
   /** Keys and values that this node stores again and again. @default 65 536 */
   readonly maxPublished?: number | undefined;
-  /** Addresses that others named and that are tried, per minute. @default 1024 */
+  /** Addresses that others named and that are tried, per minute. @default 4096 */
   readonly maxProbes?: number | undefined;
   /** The same at one IP; loopback is exempt. @default 16 */
   readonly maxProbesPerIp?: number | undefined;
@@ -173,7 +173,7 @@ export function resolveDhtOptions<A extends Addr>(options: DhtOptions<A>): Resol
     lookupMs,
     ttlMs: wholeNumber(options.ttlMs, 'ttlMs', 7_200_000, 1000, MAX_LIFETIME_MS),
     maxRecords: wholeNumber(options.maxRecords, 'maxRecords', 4096, 1, 2 ** 20),
-    maxProbes: wholeNumber(options.maxProbes, 'maxProbes', 1024, 1, 65_536),
+    maxProbes: wholeNumber(options.maxProbes, 'maxProbes', 4096, 1, 65_536),
     maxProbesPerIp: wholeNumber(options.maxProbesPerIp, 'maxProbesPerIp', 16, 1, 65_536),
     node,
   };

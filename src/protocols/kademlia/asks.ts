@@ -43,6 +43,9 @@ export interface Outcome {
   readonly isDead: boolean;
 }
 
+/** Why a request has no answer. */
+export type FailedAsk = 'silent' | 'unreachable' | 'refused' | 'not_tried';
+
 /** A node to ask, and what is known of its form. */
 export type Target = NodeRef & { readonly form: Form };
 
@@ -157,13 +160,13 @@ export class Asks {
    * A request has no answer.
    *
    * @param why - `silent`: none came in time; `unreachable`: nothing was sent, or another peer is at the address;
-   * `refused`: the node answered that it does not answer this.
+   * `refused`: the node answered that it does not answer this; `not_tried`: the address must not be asked now.
    */
-  handleFailure(times: Times, ask: number, why: 'silent' | 'unreachable' | 'refused'): void {
+  handleFailure(times: Times, ask: number, why: FailedAsk): void {
     const pending = this.#take(ask);
     if (pending === undefined) return;
     if (why === 'refused' && this.#tryJson(times, pending)) return;
-    pending.done(times, { answer: undefined, isFinal: why !== 'silent', isDead: true });
+    pending.done(times, { answer: undefined, isFinal: why !== 'silent', isDead: why !== 'not_tried' });
   }
 
   /** A node did not answer, with all tries. */
@@ -241,6 +244,7 @@ export class Asks {
         this.#table.remove(to.id);
         contact = this.#contactOf({ id: to.id, addr });
       }
+      if (contact.answeredMs === -Infinity && this.#options.answersProve) this.#options.records.reached(to.id, addr);
       contact.form = answer.isBinary ? FORM.binary : FORM.json;
       contact.rttMs = this.#roundTrips.measured(now - sentMs, contact.rttMs);
       if (this.#table.answered(now, contact) === 'network_full') this.#hooks.drop('table_full');

@@ -80,6 +80,8 @@ export interface NodeOptions extends StoreLimits {
   /** Whether a value may be stored and returned under a key. */
   readonly validate: (key: Bytes, value: Bytes) => boolean;
   readonly records: Records;
+  /** Whether an answer proves that the asked address leads to its peer; else a probe does. */
+  readonly answersProve: boolean;
   /** Random numbers for targets and delays. */
   readonly seed: string;
 }

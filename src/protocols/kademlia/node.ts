@@ -7,7 +7,7 @@ import { type Bytes } from '../../base/bytes.ts';
 import { type Machine, type Millis, type Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { createSeededRandom, type SeededRandom } from '../../base/seeded-random.ts';
-import { Asks, Prepared, type Target } from './asks.ts';
+import { Asks, type FailedAsk, Prepared, type Target } from './asks.ts';
 import { decodeRequest, encodeAnswer, isBinary } from './binary-messages.ts';
 import { Checks } from './checks.ts';
 import { decodeJsonRequest, encodeJsonAnswer } from './json-messages.ts';
@@ -289,7 +289,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     this.asks.handleAnswer(times, ask, bytes);
   }
 
-  handleFailure(times: Times, ask: number, why: 'silent' | 'unreachable' | 'refused'): void {
+  handleFailure(times: Times, ask: number, why: FailedAsk): void {
     this.asks.handleFailure(times, ask, why);
   }
 
