@@ -94,3 +94,19 @@ export function peerOf({ id, addr }: NodeRef): DhtPeer {
   const text = encodePeerId(keyBytes(id));
   return { id: text, addr: unpackAddr(addr, text) };
 }
+
+/** @internal The report of a join that was not begun. */
+export const NOTHING: LookupReport = {
+  what: 'join',
+  target: '\0'.repeat(32),
+  hops: 0,
+  asked: 0,
+  answered: 0,
+  failed: 0,
+  ended: 'stopped',
+  tookMs: 0,
+  untaken: { self: 0, farther: 0, network: 0, surplus: 0 },
+  density: undefined,
+  isCrowded: false,
+  nearest: [],
+};

@@ -38,7 +38,7 @@ import {
   type DhtStoreOptions,
   type DhtValue,
 } from './dht.ts';
-import { type DhtPeer, explain, type LookupExplanation, peerOf } from './explain.ts';
+import { type DhtPeer, explain, type LookupExplanation, NOTHING, peerOf } from './explain.ts';
 import { NodeDriver } from './node-driver.ts';
 import { type DhtOptions, type ResolvedDhtOptions, resolveDhtOptions } from './options.ts';
 
@@ -450,19 +450,3 @@ function ownKey(key: Uint8Array): Bytes {
   }
   return copyBytes(key);
 }
-
-/** The report of a join that was not begun. */
-const NOTHING: LookupReport = {
-  what: 'join',
-  target: '\0'.repeat(32),
-  hops: 0,
-  asked: 0,
-  answered: 0,
-  failed: 0,
-  ended: 'stopped',
-  tookMs: 0,
-  untaken: { self: 0, farther: 0, network: 0, surplus: 0 },
-  density: undefined,
-  isCrowded: false,
-  nearest: [],
-};
