@@ -5,7 +5,7 @@
  * resolves. Reading takes no lock, since a file is replaced as a whole.
  */
 
-import { rm, stat } from 'node:fs/promises';
+import { opendir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, EMPTY_BYTES, equalBytes } from '../base/bytes.ts';
 import { assertString } from '../base/checks.ts';
@@ -22,6 +22,9 @@ import {
 
 /** Between two looks at the lock of another process. */
 const LOCK_PAUSE_MS = 5;
+/** How many expired files are removed at a time, and how often: at most once in half the time of a cell. */
+const MAX_SWEPT = 1024;
+const MIN_SWEEP_MS = 1000;
 /** How often a swap begins again when its lock was moved by a process that took it for one of a dead process. */
 const MAX_TRIES = 8;
 
@@ -31,6 +34,8 @@ class FileBackend implements CellBackend {
   readonly #options: ResolvedStoreOptions;
   /** The last swap of each key in this process, so that they wait for each other without looking at the disk. Bounded by the swaps under way. */
   readonly #last = new Map<string, Promise<unknown>>();
+  #sweeping: Promise<void> = Promise.resolve();
+  #sweptMs = -Infinity;
 
   constructor(folder: string, options: ResolvedStoreOptions) {
     this.#folder = folder;
@@ -39,11 +44,8 @@ class FileBackend implements CellBackend {
 
   async read(key: string): Promise<Bytes> {
     const path = this.#pathOf(key);
-    const { expireMs, maxBytes, realm } = this.#options;
-    if (expireMs !== Infinity) {
-      const info = await stat(path).catch(unlessMissing);
-      if (info === undefined || realm.wallMs() - info.mtimeMs >= expireMs) return EMPTY_BYTES.slice();
-    }
+    const { expireMs, maxBytes } = this.#options;
+    if (expireMs !== Infinity && (await this.#isExpired(path))) return EMPTY_BYTES.slice();
     return (await readWhole(path, maxBytes)) ?? EMPTY_BYTES.slice();
   }
 
@@ -64,11 +66,41 @@ class FileBackend implements CellBackend {
       if (this.#last.get(key) === swapped) this.#last.delete(key);
     };
     swapped.then(done, done);
+    this.#sweepNow();
     return swapped;
   }
 
   async release(): Promise<void> {
-    await Promise.allSettled(this.#last.values());
+    await Promise.allSettled([...this.#last.values(), this.#sweeping]);
+  }
+
+  /** Removes expired files, now and then. */
+  #sweepNow(): void {
+    const { expireMs, realm } = this.#options;
+    if (expireMs === Infinity || realm.nowMs() < this.#sweptMs + Math.max(expireMs / 2, MIN_SWEEP_MS)) return;
+    this.#sweptMs = realm.nowMs();
+    this.#sweeping = this.#sweep().catch(() => undefined); // What stays is looked at again.
+  }
+
+  async #sweep(): Promise<void> {
+    let left = MAX_SWEPT;
+    for await (const { name } of await opendir(this.#folder)) {
+      if (left === 0) return;
+      const key = /^([\w-]{1,128})\.cell$/.exec(name)?.[1];
+      if (key === undefined || !(await this.#isExpired(this.#pathOf(key)))) continue;
+      left--;
+      const path = this.#pathOf(key);
+      await withLock(`${path}.lock`, { pauseMs: LOCK_PAUSE_MS }, async () => {
+        if (await this.#isExpired(path)) await rm(path, { force: true });
+      });
+    }
+  }
+
+  /** Whether there is no file, or one whose time is over. */
+  async #isExpired(path: string): Promise<boolean> {
+    const { expireMs, realm } = this.#options;
+    const info = await stat(path).catch(unlessMissing);
+    return info === undefined || realm.wallMs() - info.mtimeMs >= expireMs;
   }
 
   #pathOf(key: string): string {

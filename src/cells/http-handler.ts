@@ -33,8 +33,8 @@ export interface CellHttpResponse {
   readonly outcome: CellOutcome;
 }
 
-/** What came of a request. */
-export type CellOutcome = 'read' | 'swapped' | 'conflict' | 'malformed' | 'refused' | 'failed';
+/** What came of a request; `created`: a swap in an empty cell. */
+export type CellOutcome = 'read' | 'created' | 'swapped' | 'conflict' | 'malformed' | 'refused' | 'failed';
 
 /** Why a swap is not done; `undefined` when it may be. */
 export type CellCheck = (key: string, request: CellHttpRequest) => string | undefined;
@@ -92,7 +92,8 @@ async function answer(
   const current = await store.get(key, call);
   if (currentHash(current) !== believed) return { status: 200, body: current, outcome: 'conflict' };
   const result = await store.cas(key, current, body, call);
-  return { status: 200, body: result.current, outcome: result.swapped ? 'swapped' : 'conflict' };
+  const done = current.length === 0 ? 'created' : 'swapped';
+  return { status: 200, body: result.current, outcome: result.swapped ? done : 'conflict' };
 }
 
 const HASH_BYTES = 32;

@@ -10,6 +10,7 @@ import { isPeerId } from '../core/peer-id.ts';
 import { type AttackThreshold, banPolicy, type BanPolicyOptions } from './attack-signals.ts';
 import { type RelayBudgets } from '../nat/relay-service.ts';
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
+import { parseTrackerToken } from '../protocols/cell/token.ts';
 import { type AttackSignal } from './attack-observations.ts';
 import { type ListsData, PeerLists } from './lists.ts';
 import { type TurnServer } from './options.ts';
@@ -53,6 +54,8 @@ export interface PeersConfig {
   /** Addresses and names to begin with: `PeerID@host:port`. One without a PeerID is taken, but cannot be dialled. */
   readonly contacts?: readonly string[] | undefined;
   readonly fallbackAfterMs?: number | undefined;
+  /** Tokens of trackers: URLs with the secret of the network. The file should be readable by its owner only. */
+  readonly tracker?: string | readonly string[] | undefined;
   readonly minPeers?: number | undefined;
   /** Whether peers are told of others, and asked for others. @default true */
   readonly exchange?: boolean | undefined;
@@ -229,6 +232,17 @@ const contact = is('an address with a port, such as peers.example.org:5000', (va
 });
 
 const peerId = is('a PeerID of 43 characters', isPeerId);
+const token = hidden('the URL of a tracker with its secret', (value) => isToken(value));
+
+function isToken(value: unknown): boolean {
+  try {
+    parseTrackerToken(value as string);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const isFlag = (value: unknown): boolean => typeof value === 'boolean';
 const MAX_TIME_MS = 86_400_000;
 const MAX_BYTES = 2 ** 40;
@@ -254,6 +268,7 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   cache: text('a path', 4096),
   contacts: list(contact, MAX_CONTACTS),
   fallbackAfterMs: whole(0, MAX_TIME_MS),
+  tracker: either((value) => isToken(value), list(token, 16, 1)),
   minPeers: whole(0, 256),
   exchange: flag,
   blacklist: list(text('a PeerID, an IP or an address', 512), MAX_CONTACTS),

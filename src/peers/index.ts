@@ -53,4 +53,5 @@ export {
   type RefusedCandidate,
 } from '../protocols/peers/reach/types.ts';
 export { type PeerStream } from './session-streams.ts';
+export { type PeersTrackerOptions } from './trackers.ts';
 export { type TransportOptions } from './transport.ts';

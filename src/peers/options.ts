@@ -46,6 +46,7 @@ import {
 import { type ListsData, PeerLists } from './lists.ts';
 import { throughProxy } from '../net/through-proxy.ts';
 import { Observers } from './observers.ts';
+import { type PeersTrackerOptions, trackersOf } from './trackers.ts';
 import { type TransportOptions } from './transport.ts';
 
 /** What `openPeers` needs and takes. */
@@ -108,7 +109,12 @@ export interface PeersOptions extends PendingLimits {
    * again and again, so that every node learns of all. `false`: neither. @default true
    */
   readonly exchange?: boolean | Pick<PeerExchangeOptions, 'everyMs' | 'fanOut' | 'maxPeers' | 'lifetimeMs'> | undefined;
-  /** Other sources of addresses: peer exchange, a tracker, a DHT, one of the program. @default none */
+  /**
+   * Trackers where this node announces its addresses and looks for others: the token of the network, a URL with its secret, or several. See `shoal/tracker`.
+   * @default none
+   */
+  readonly tracker?: string | readonly string[] | PeersTrackerOptions | undefined;
+  /** Other sources of addresses: peer exchange, a DHT, one of the program. @default none */
   readonly sources?: readonly CandidateSource[] | undefined;
   /**
    * Which paths may be used: `direct` no relays, `no_third_party` neither relays nor hole punching, `own_relays` relays of `relays` only,
@@ -309,6 +315,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (!Array.isArray(sources))
     throw new TypeError(`Cannot take sources: expected a list, got ${describeValue(sources)}`);
   for (const source of sources) assertFunction(Object(source).candidates, 'sources');
+  trackersOf(options.tracker);
   assertTransports(transports);
   const nameBytes = encodeText(networkName);
   if (nameBytes.length < 1 || nameBytes.length > 255) {

@@ -1,4 +1,4 @@
-/** The sources that `openPeers` opens for the program: cache, LAN and contacts; and the start from them. */
+/** The sources that `openPeers` opens for the program: cache, LAN, trackers and contacts; and the start from them. */
 
 import { type Candidate, type CandidateFault, candidateFaultOf, type CandidateSource } from '../core/candidate.ts';
 import { type PeerId } from '../core/peer-id.ts';
@@ -8,6 +8,7 @@ import { openLan } from '../discovery/lan.ts';
 import { openPeerCache } from '../discovery/peer-cache.ts';
 import { type AttemptOutcome } from '../protocols/bootstrap/bootstrap.ts';
 import { type PeersOptions, type ResolvedOptions } from './options.ts';
+import { openTrackers } from './trackers.ts';
 
 /** An open source, in the order of preference. */
 export interface OpenSource extends BootstrapFrom {
@@ -47,6 +48,7 @@ export async function openSources(
         close: async () => lan[Symbol.asyncDispose](),
       });
     }
+    opened.push(...openTrackers(options.tracker, { id, realm, isClient: resolved.kind === 'client', ownAddrs, fault }));
     for (const [i, source] of resolved.sources.entries()) opened.push({ name: `source ${i + 1}`, source });
     if (options.contacts !== undefined) {
       const onSkipped = ({ text }: { readonly text: string }): void => fault('contacts', text);

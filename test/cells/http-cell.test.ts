@@ -31,7 +31,7 @@ describe('cellHandler', () => {
     const handle = cellHandler(createMemoryCells(), { check: signedCellCheck });
     const read = { ...put({ method: 'GET' }), body: EMPTY };
     assert.deepEqual(await handle(read), { status: 200, body: EMPTY, outcome: 'read' });
-    assert.deepEqual(await handle(put()), { status: 200, body, outcome: 'swapped' });
+    assert.deepEqual(await handle(put()), { status: 200, body, outcome: 'created' });
     assert.deepEqual((await handle(read)).body, body);
     // Again: the cell is not empty any more, and the answer says what it holds.
     assert.deepEqual(await handle(put()), { status: 200, body, outcome: 'conflict' });
@@ -40,7 +40,7 @@ describe('cellHandler', () => {
 
   it('puts into an empty cell by POST', async () => {
     const handle = cellHandler(createMemoryCells());
-    assert.equal((await handle(put({ method: 'POST', current: undefined }))).outcome, 'swapped');
+    assert.equal((await handle(put({ method: 'POST', current: undefined }))).outcome, 'created');
     assert.equal((await handle(put({ method: 'POST', body: encodeText('x') }))).outcome, 'conflict');
   });
 

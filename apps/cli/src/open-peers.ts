@@ -29,6 +29,8 @@ export interface PeersCommandOptions extends NodeOptions {
   readonly observer?: readonly string[] | undefined;
   /** Whether routers are asked to forward ports. */
   readonly mapPorts?: boolean | undefined;
+  /** Tokens of trackers. */
+  readonly tracker?: readonly string[] | undefined;
   /** `http://[user:password@]host:port`. */
   readonly proxy?: string | undefined;
 }
@@ -57,7 +59,7 @@ export async function openPeersOf(
   extras: Partial<PeersExtras> = {},
 ): Promise<Peers> {
   const { networkName, bind, contact, cache, lanPort: port, broadcast } = options;
-  const { relay, policy, observer, mapPorts, proxy } = options;
+  const { relay, policy, observer, mapPorts, proxy, tracker } = options;
   const isOnLan = options.lan ?? (port !== undefined || broadcast !== undefined);
   const given = {
     ...(networkName === undefined ? {} : { networkName }),
@@ -69,6 +71,7 @@ export async function openPeersOf(
     ...(observer === undefined ? {} : { observers: observer }),
     ...(mapPorts === undefined ? {} : { portMapping: mapPorts }),
     ...(proxy === undefined ? {} : { proxy }),
+    ...(tracker === undefined ? {} : { tracker }),
     ...(isOnLan ? { lan: { port, broadcast } } : {}),
     ...extras,
     realm,

@@ -104,6 +104,7 @@ function withNetwork(command: Command): Command {
   return withNode(command)
     .option('--contact <ADDR...>', 'peers to begin with: PeerID@host:port')
     .option('--cache <FILE>', 'remember peers that can be dialled in this file')
+    .option('--tracker <TOKEN...>', 'announce this node at a tracker, and find others there: a URL with its secret')
     .option('--relay <ADDR...>', 'own relays, where this node is reached behind a NAT: PeerID@host:port')
     .addOption(new Option('--policy <NAME>', 'which paths may be used (default: any)').choices(POLICIES))
     .option('--observer <ADDR...>', 'STUN servers to ask for own addresses: IP:PORT (default: the peers)')
