@@ -37,7 +37,6 @@ interface Held {
 }
 
 class NodeHttpServer implements HttpServer {
-  readonly address: SocketAddress;
   readonly #options: HttpServerOptions;
   readonly #limits: HttpServerLimits;
   readonly #server: Server;
@@ -53,10 +52,9 @@ class NodeHttpServer implements HttpServer {
   #closing: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
-  constructor(options: HttpServerOptions, address: SocketAddress | undefined) {
+  constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...HTTP_LIMITS, ...options.limits };
-    this.address = address ?? { ip: '0.0.0.0', port: 0 };
     this.#secure = options.tls && createSecureContext({ ...options.tls, minVersion: 'TLSv1.2' });
     // node:http watches the time of connections only where it listens itself; `#look` does it here.
     this.#server = createServer(
@@ -77,19 +75,20 @@ class NodeHttpServer implements HttpServer {
   }
 
   static async open(options: HttpServerOptions): Promise<HttpServer> {
-    const { network, bind } = options;
-    let server: NodeHttpServer | undefined;
-    const listener = await network.listen({
-      bind,
+    const server = new NodeHttpServer(options); // First: its certificate may be unusable.
+    server.#listener = await options.network.listen({
+      bind: options.bind,
       backlog: 511,
       reusePort: false,
       noDelay: true,
-      onConnection: (connection) => (server === undefined ? connection.pipe.destroy() : server.accept(connection)),
+      onConnection: (connection) => server.accept(connection),
       onError: () => options.onFault?.('accept_failed'),
     });
-    server = new NodeHttpServer(options, listener.address);
-    server.#listener = listener;
     return server;
+  }
+
+  get address(): SocketAddress {
+    return this.#listener?.address ?? this.#options.bind;
   }
 
   accept(connection: RawConnection): void {
@@ -284,7 +283,7 @@ async function readBody(request: IncomingMessage, maxBytes: number): Promise<Byt
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return undefined;
   const chunks: Uint8Array[] = []; // Bounded by maxBytes and one chunk.
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Uint8Array>) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
     length += chunk.length;
     if (length > maxBytes) return undefined;
     chunks.push(chunk);
@@ -299,5 +298,5 @@ export function openHttpServer(options: HttpServerOptions): Promise<HttpServer> 
 
 /** A server without a listener of its own: it gets its connections by `accept`. */
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  return new NodeHttpServer(options, options.bind);
+  return new NodeHttpServer(options);
 }
