@@ -59,6 +59,8 @@ export interface PeersConfig {
   readonly minPeers?: number | undefined;
   /** Whether peers are told of others, and asked for others. @default true */
   readonly exchange?: boolean | undefined;
+  /** Whether it takes part in the DHT of its network. @default false */
+  readonly dht?: boolean | undefined;
   /** PeerIDs, IPs and addresses that are no place to begin. */
   readonly blacklist?: readonly string[] | undefined;
   readonly dialBack?: boolean | undefined;
@@ -271,6 +273,7 @@ const CHECKS: Readonly<Record<keyof PeersConfig, Check>> = {
   tracker: either((value) => isToken(value), list(token, 16, 1)),
   minPeers: whole(0, 256),
   exchange: flag,
+  dht: flag,
   blacklist: list(text('a PeerID, an IP or an address', 512), MAX_CONTACTS),
   dialBack: flag,
   policy: oneOf('any', 'direct', 'no_third_party', 'own_relays', 'relayed'),

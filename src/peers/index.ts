@@ -37,7 +37,7 @@ export { checkConfig, ConfigError, type ConfigFault, type LanConfig, parseConfig
 export { openPeersFromFile, type PeersFileOptions } from './from-file.ts';
 export { openPeers } from './open-peers.ts';
 export { type ConfigReader } from './watch-config.ts';
-export { type PeersOptions, type PeersRelayOptions, type TurnServer } from './options.ts';
+export { type PeersOptions, type PeersDhtOptions, type PeersRelayOptions, type TurnServer } from './options.ts';
 export { type MeasuredPath, type PeerConnection, type PeerExplanation, type PeerInfo, type Peers } from './peers.ts';
 export { type PeerKind } from '../protocols/peers/hello.ts';
 export { type ExplainedCandidate, type ReachExplanation } from '../protocols/peers/reach/explain.ts';

@@ -34,6 +34,7 @@ import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-bu
 import { type PeerCacheStore } from '../discovery/cache-store.ts';
 import { parseContact, type ResolveName } from '../discovery/contacts.ts';
 import { type PeerExchangeOptions } from '../discovery/exchange-options.ts';
+import { type DhtOptions } from '../overlay/kademlia/options.ts';
 import { type LanOptions } from '../discovery/lan-options.ts';
 import { type PeerAddr } from './address.ts';
 import {
@@ -114,7 +115,12 @@ export interface PeersOptions extends PendingLimits {
    * @default none
    */
   readonly tracker?: string | readonly string[] | PeersTrackerOptions | undefined;
-  /** Other sources of addresses: peer exchange, a DHT, one of the program. @default none */
+  /**
+   * Joins the DHT of the peers with the same `networkName`, which finds addresses of peers that no connected one knows, and announces the
+   * own ones: `peers.dht`. Bounds and `announce: false` as an object. @default false
+   */
+  readonly dht?: boolean | PeersDhtOptions | undefined;
+  /** Other sources of addresses: peer exchange, one of the program. @default none */
   readonly sources?: readonly CandidateSource[] | undefined;
   /**
    * Which paths may be used: `direct` no relays, `no_third_party` neither relays nor hole punching, `own_relays` relays of `relays` only,
@@ -197,6 +203,15 @@ export interface PeersOptions extends PendingLimits {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a node takes part in the DHT. */
+export type PeersDhtOptions = Omit<
+  DhtOptions<PeerAddr>,
+  'networkName' | 'privateKey' | 'bootstrap' | 'kind' | 'addrs' | 'probe' | 'keepInner'
+> & {
+  /** Whether the own addresses are announced. @default whether the node is no client */
+  readonly announce?: boolean | undefined;
+};
+
 /** How a node relays for others. */
 export type PeersRelayOptions = Omit<RelayServiceOptions<PeerAddr>, 'socketAddressOf'>;
 
@@ -240,6 +255,7 @@ export interface ResolvedOptions {
   /** The program may change it. */
   acceptBootstrap: boolean;
   readonly exchange: Exclude<PeersOptions['exchange'], undefined>;
+  readonly dht: boolean | PeersDhtOptions;
   readonly dialBack: boolean;
   readonly movePortEveryMs: number;
   readonly sources: readonly CandidateSource[];
@@ -298,7 +314,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
   if (options.turn !== undefined) assertList(options.turn, 'turn', '{ server, username, credential }');
   for (const server of options.turn ?? []) resolveTurn(server);
   if (options.observers !== undefined) assertList(options.observers, 'observers', `'ip:port'`);
-  for (const name of ['exchange', 'lan', 'banPolicy', 'relays', 'serveRelay', 'portMapping'] as const)
+  for (const name of ['exchange', 'dht', 'lan', 'banPolicy', 'relays', 'serveRelay', 'portMapping'] as const)
     assertSwitch(options[name], name, true);
   if (typeof options.relays === 'object') assertList(options.relays, 'relays', "'PeerID@host:port'");
   if (typeof options.serveRelay === 'object') assertRelayOptions(options.serveRelay);
@@ -357,6 +373,7 @@ export function resolveOptions(options: PeersOptions): ResolvedOptions {
     accept,
     acceptBootstrap,
     exchange: options.exchange ?? true,
+    dht: options.dht ?? false,
     dialBack: options.dialBack ?? true,
     movePortEveryMs: quantity(options.movePortEveryMs, 'movePortEveryMs', Infinity, 1000, Infinity),
     sources,

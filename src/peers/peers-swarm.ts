@@ -18,7 +18,9 @@ import { type RelayReservation } from '../nat/relay-link.ts';
 import { type RelayService } from '../nat/relay-service.ts';
 import { type BootstrapRun } from '../discovery/bootstrap.ts';
 import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
+import { type Dht } from '../overlay/kademlia/dht.ts';
 import { type AttackEvent } from './attack-signals.ts';
+import { PeersDht } from './dht.ts';
 import { Exchange } from './exchange.ts';
 import { type BanOptions, type ListChange, type PeerLists } from './lists.ts';
 import { type Signals } from './signals.ts';
@@ -65,6 +67,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
   #isFinished = false;
   readonly #pending: Waits;
   #exchange: Exchange | undefined;
+  #dht: PeersDht | undefined;
   readonly #queues = new Set<ChangeQueue>(); // Bounded by the loops of the program.
   /** Faults for the first loop: those of the opening come before the program has this object. Bounded by MAX_EARLY_FAULTS. */
   #earlyFaults: PeerChange[] | undefined = [];
@@ -135,6 +138,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
       peers!.services.set(SERVICE.EXCHANGE, exchange.channel);
       peers!.reaching.sources.push(exchange.source);
     }
+    if (options.dht !== false) this.#dht = new PeersDht(options, host, peers!, () => this.addrs);
     this.#traversal = new Traversal(options, host, peers!, (change) => this.#changed(change));
     peers!.reaching.detours = this.#traversal;
     this.#traversal.relaying.begin();
@@ -171,6 +175,10 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     const change: PeerChange = { type: 'fault', source, text };
     if (this.#earlyFaults !== undefined && this.#earlyFaults.length < MAX_EARLY_FAULTS) this.#earlyFaults.push(change);
     this.#changed(change);
+  }
+
+  get dht(): Dht<PeerAddr> | undefined {
+    return this.#dht?.dht;
   }
 
   get ready(): Promise<BootstrapResult> {
@@ -342,6 +350,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
         if (isWanted && this.#peers.inUse.has(change.id)) void this.#exchange?.connected(change.id);
       });
     }
+    if (change.type === 'connected' || change.type === 'kind') void this.#dht?.met(change.id);
     for (const queue of this.#queues) queue.push(change);
   }
 
@@ -438,6 +447,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     this.#pending.close();
     this.#run?.[Symbol.dispose]();
     this.#exchange?.close();
+    await this.#dht?.close();
     for (const queue of this.#queues) queue.end();
     await Promise.all([this.#close(this.#transports), this.#traversal.close()]);
     await closeSources(this.#sources);

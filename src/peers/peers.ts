@@ -13,6 +13,7 @@ import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
 import { type PeerKind } from '../protocols/peers/hello.ts';
 import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
 import { type ReachReport } from '../protocols/peers/reach/report.ts';
+import { type Dht } from '../overlay/kademlia/dht.ts';
 import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { type PeerAddr } from './address.ts';
 import { type PathInfo, type PeerChanges } from './changes.ts';
@@ -95,6 +96,8 @@ export interface Peers extends SecureAskSwarm<PeerAddr>, Recheckable {
    * candidate that was refused why. Never rejects.
    */
   readonly ready: Promise<BootstrapResult>;
+  /** The node of the DHT, with `dht`. */
+  readonly dht: Dht<PeerAddr> | undefined;
   /** Allow list, deny list and bans. A change applies to the connections that exist. */
   readonly lists: PeerLists;
   /**

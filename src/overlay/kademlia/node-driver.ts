@@ -1,6 +1,6 @@
 /** Drives the machine of a DHT node over a swarm: sends its requests, and translates addresses. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { type Addr, ipOf, isGlobal, peerIdOf } from '../../core/addr.ts';
 import { type DropReason } from '../../core/counters.ts';
@@ -11,7 +11,7 @@ import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
 import { leadsTo } from '../../discovery/peer-record.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { mayBeTried, ProbeTargets } from '../../net/probe-targets.ts';
-import { MAX_MESSAGE_BYTES, packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
+import { MAX_CONTACT_BYTES, MAX_MESSAGE_BYTES, packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
 import { type FailedAsk } from '../../protocols/kademlia/asks.ts';
 import { KademliaNode } from '../../protocols/kademlia/node.ts';
 import {
@@ -31,8 +31,20 @@ import { type DhtOptions, type ResolvedDhtOptions } from './options.ts';
 /** PeerIDs by key, so that a key is hashed once. Bounded by the keys that somebody else holds. */
 const IDS = new WeakMap<PublicKey, KeyText>();
 
+/** Addresses of one contact, where the swarm has PeerIDs. */
+const MAX_CONTACT_ADDRS = 4;
 /** Addresses that the program gave to begin with. */
 const MAX_GIVEN = 1024;
+
+/** What a swarm of PeerIDs adds: addresses of its peers are not its own, but those of transports below. */
+export interface ByPeerId<A extends Addr> {
+  /** The addresses of this node that contacts are given, best first. */
+  readonly addrs: () => readonly string[];
+  /** Notes where a peer is said to be. @returns its address in the swarm */
+  readonly place: (id: PeerId, addrs: readonly string[]) => A;
+  /** Whether others can reach a peer, as far as this node knows. */
+  readonly isReachable: (id: PeerId) => boolean;
+}
 
 /** What the driver reports to the program's side. */
 export interface DriverHooks {
@@ -47,6 +59,7 @@ export class NodeDriver<A extends Addr> {
   readonly records: DhtRecords;
   readonly space: KeySpace;
   readonly #swarm: SecureAskSwarm<A>;
+  readonly #byPeerId: ByPeerId<A> | undefined;
   readonly #probe: DhtOptions<A>['probe'];
   readonly #counters: CounterSet;
   readonly #driver: Driver<KadTransmit, KadEvent>;
@@ -68,9 +81,11 @@ export class NodeDriver<A extends Addr> {
     resolved: ResolvedDhtOptions,
     counters: CounterSet,
     hooks: DriverHooks,
+    byPeerId?: ByPeerId<A>,
   ) {
     const { realm, publicKey } = swarm;
     this.#swarm = swarm;
+    this.#byPeerId = byPeerId;
     this.#probe = options.probe;
     this.#keepsSwarm = options.keepInner === true;
     this.#counters = counters;
@@ -96,6 +111,7 @@ export class NodeDriver<A extends Addr> {
       self: this.self,
       space: this.space,
       maxMessageBytes: Math.min(own === undefined ? MAX_MESSAGE_BYTES : swarm.maxRequestBytes(own), MAX_MESSAGE_BYTES),
+      isReachable: (id) => byPeerId?.isReachable(encodePeerId(keyBytes(id))) ?? true,
       isClient: () => resolved.kind() === 'client',
       ownAddr: () => this.#ownAddr(ownTexts),
       networkOf: (addr, id) => this.#networkOf(addr, id),
@@ -153,13 +169,25 @@ export class NodeDriver<A extends Addr> {
     return packAddr(withPeerId(text, peer), peer);
   }
 
+  /** As many addresses as a contact may have. */
+  #packAll(texts: readonly string[]): string {
+    let packed = '';
+    for (const text of texts.slice(0, MAX_CONTACT_ADDRS)) {
+      const more = `${packed}${packed === '' ? '' : '\n'}${packAddr(text, this.id)}`;
+      if (encodeText(more).length <= MAX_CONTACT_BYTES) packed = more;
+    }
+    return packed;
+  }
+
   #ownAddr(texts: () => readonly string[]): string {
+    if (this.#byPeerId !== undefined) return this.#packAll(this.#byPeerId.addrs());
     const [first] = texts();
     return first === undefined ? '' : this.#pack(first, this.self);
   }
 
   #place({ id, addr }: NodeRef): A | undefined {
     const peer = encodePeerId(keyBytes(id));
+    if (this.#byPeerId !== undefined) return this.#byPeerId.place(peer, unpackAddr(addr, peer).split('\n'));
     const parsed = this.#swarm.tryParseAddr(this.swarmText(unpackAddr(addr, peer), peer));
     // An address that names another peer would be asked in vain.
     return parsed !== undefined && (peerIdOf(parsed) ?? peer) === peer ? parsed : undefined;

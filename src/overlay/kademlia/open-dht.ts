@@ -4,7 +4,7 @@ import { toHex, type Bytes, copyBytes } from '../../base/bytes.ts';
 import { assertBytes, describeValue, wholeNumber } from '../../base/checks.ts';
 import { type Addr } from '../../core/addr.ts';
 import { canAsk } from '../../core/ask.ts';
-import { type Candidate, type CandidateOptions } from '../../core/candidate.ts';
+import { type Candidate, type CandidateOptions, type ReachedCandidate } from '../../core/candidate.ts';
 import { P2PError } from '../../core/errors.ts';
 import { decodePeerId, encodePeerId, parsePeerId, type PeerId } from '../../core/peer-id.ts';
 import { type Timer } from '../../core/realm.ts';
@@ -39,7 +39,7 @@ import {
   type DhtValue,
 } from './dht.ts';
 import { type DhtPeer, explain, type LookupExplanation, NOTHING, peerOf } from './explain.ts';
-import { NodeDriver } from './node-driver.ts';
+import { type ByPeerId, NodeDriver } from './node-driver.ts';
 import { type DhtOptions, type ResolvedDhtOptions, resolveDhtOptions } from './options.ts';
 
 /** The first pause before a join that reached nobody is repeated; it doubles up to ten minutes. */
@@ -70,11 +70,19 @@ export function openDht<A extends Addr>(swarm: SecureAskSwarm<A>, options: DhtOp
   if (typeof swarm !== 'object' || swarm === null || !canAsk(swarm) || !isSecure(swarm)) {
     throw new TypeError(`Cannot take swarm: expected one that authenticates and can ask, got ${describeValue(swarm)}`);
   }
-  const resolved = resolveDhtOptions(options);
-  return Promise.resolve(new LiveDht(swarm, options, resolved));
+  return Promise.resolve(startDht(swarm, options));
 }
 
-class LiveDht<A extends Addr> implements Dht<A> {
+/** Makes a node at once. @param byPeerId - for a swarm whose addresses are PeerIDs */
+export function startDht<A extends Addr>(
+  swarm: SecureAskSwarm<A>,
+  options: DhtOptions<A>,
+  byPeerId?: ByPeerId<A>,
+): LiveDht<A> {
+  return new LiveDht(swarm, options, resolveDhtOptions(options), byPeerId);
+}
+
+export class LiveDht<A extends Addr> implements Dht<A> {
   readonly id: PeerId;
   readonly counters: CounterSet;
   readonly ready: Promise<DhtJoined>;
@@ -91,7 +99,7 @@ class LiveDht<A extends Addr> implements Dht<A> {
   readonly #explained: LookupExplanation[] = [];
   #rejoin: Timer | undefined;
 
-  constructor(swarm: SecureAskSwarm<A>, options: DhtOptions<A>, resolved: ResolvedDhtOptions) {
+  constructor(swarm: SecureAskSwarm<A>, options: DhtOptions<A>, resolved: ResolvedDhtOptions, byPeerId?: ByPeerId<A>) {
     const { realm } = swarm;
     this.#swarm = swarm;
     this.#options = options;
@@ -100,10 +108,11 @@ class LiveDht<A extends Addr> implements Dht<A> {
     this.counters = new CounterSet('dht', swarm.counters);
     this.#waits = new Waits(realm);
     this.#latch = new CloseLatch({ realm, layer: 'dht', release: () => this.#release() });
-    this.#driver = new NodeDriver(swarm, options, resolved, this.counters, {
-      event: (event) => this.#event(event),
-      failed: (bug) => this.#latch.fail(bug),
-    });
+    const hooks = {
+      event: (event: KadEvent) => this.#event(event),
+      failed: (bug: Error) => this.#latch.fail(bug),
+    };
+    this.#driver = new NodeDriver(swarm, options, resolved, this.counters, hooks, byPeerId);
     this.id = this.#driver.id;
     const { bootstrap = [] } = options;
     this.ready = this.#begin(bootstrap);
@@ -207,6 +216,15 @@ class LiveDht<A extends Addr> implements Dht<A> {
 
   candidates(id?: PeerId, options: CandidateOptions = {}): Iterable<Candidate> | AsyncIterable<Candidate> {
     return id === undefined ? this.#anybody() : this.#candidatesOf(id, options);
+  }
+
+  reached({ id, addr, proof }: ReachedCandidate): void {
+    if (proof !== undefined) this.#driver.records.book.noteReached(id, addr);
+  }
+
+  /** It has become known that others can reach a peer. */
+  reachable(id: PeerId): void {
+    this.#driver.run((machine, times) => machine.reachable(times, rawOf(id)));
   }
 
   table(): readonly DhtContact[] {

@@ -236,7 +236,7 @@ export class Asks {
     const { now, wallMs } = times;
     this.heard(times);
     let contact = this.#table.get(to.id);
-    if (answer.isClient) {
+    if (answer.isClient || !this.#options.isReachable(to.id)) {
       this.#table.remove(to.id);
       contact = undefined;
     } else if (isProbe !== true) {

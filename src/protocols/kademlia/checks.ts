@@ -20,7 +20,7 @@ export class Checks {
   readonly #table: Table;
   readonly #asks: Asks;
   readonly #own: KeyText;
-  /** Bounded by {@link MAX_EARLY}. */
+  /** Nodes that asked too early, or before it was known that others can reach them. Bounded by {@link MAX_EARLY}. */
   readonly #early = new Map<KeyText, Target>();
   /** Nodes that are being checked. Bounded by {@link MAX_CHECKS} and those of one round of upkeep. */
   readonly #checks = new Set<KeyText>();
@@ -43,9 +43,15 @@ export class Checks {
   /** The own lookups are done: looks at the nodes that asked meanwhile. */
   joined(times: Times): void {
     this.#isJoined = true;
-    const early = [...this.#early.values()];
-    this.#early.clear();
-    for (const target of early) this.#consider(times, target);
+    for (const id of this.#early.keys()) this.reachable(times, id);
+  }
+
+  /** It may have become known that others can reach a node. */
+  reachable(times: Times, id: KeyText): void {
+    const target = this.#early.get(id);
+    if (target === undefined || !this.#isJoined || !this.#options.isReachable(id)) return;
+    this.#early.delete(id);
+    this.#consider(times, target);
   }
 
   /** A node has asked. Nobody is taken into the table because it asked: only because it answers. */
@@ -65,7 +71,7 @@ export class Checks {
     // A spare contact that asks again is no news.
     if (known !== undefined && this.#isJoined && this.#table.size >= this.#options.k) return;
     const target: Target = { id, addr: from.addr === '' ? addr : from.addr, form };
-    if (this.#isJoined) this.#consider(times, target);
+    if (this.#isJoined && this.#options.isReachable(id)) this.#consider(times, target);
     else if (this.#early.size < MAX_EARLY) this.#early.set(id, target);
   }
 

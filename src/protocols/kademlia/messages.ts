@@ -31,7 +31,7 @@ export type Form = (typeof FORM)[keyof typeof FORM];
 export interface WireContact {
   /** The raw PeerID. */
   readonly id: KeyText;
-  /** Its address, in which U+0000 stands for the PeerID; see `packAddr`. */
+  /** Its address, in which U+0000 stands for the PeerID; see `packAddr`. Several have U+000A between them. */
   readonly addr: string;
   readonly form: Form;
 }
@@ -111,10 +111,10 @@ const SELF = '\u0000';
 
 /** An address text with its PeerID as one character. */
 export function packAddr(text: string, id: string): string {
-  return text.replace(id, SELF);
+  return text.replaceAll(id, SELF);
 }
 
 /** The text of a packed address. */
 export function unpackAddr(addr: string, id: string): string {
-  return addr.replace(SELF, id);
+  return addr.replaceAll(SELF, id);
 }

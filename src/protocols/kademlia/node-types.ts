@@ -72,6 +72,8 @@ export interface NodeOptions extends StoreLimits {
   readonly maxMessageBytes: number;
   /** `'json'`: speaks the form of go-p2p only. */
   readonly form: 'auto' | 'json';
+  /** Whether a node that asks, or answers, can be reached by others, as far as this one knows. */
+  readonly isReachable: (id: KeyText) => boolean;
   /** Whether others cannot reach this node. */
   readonly isClient: () => boolean;
   /** The own packed address; empty when requests show it. */

@@ -277,6 +277,11 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     return this.#upkeep.forget(this.#options.space.ofKey(key));
   }
 
+  /** It has become known that others can reach a node. */
+  reachable(times: Times, id: KeyText): void {
+    this.#checks.reachable(times, id);
+  }
+
   /** Ends the wait for an operation's lookups. */
   stop(times: Times, reason: LookupEnd): void {
     for (const run of this.#runs) run.stop(times, reason);

@@ -43,7 +43,7 @@ export function isRequest(type: MessageType): boolean {
 }
 
 /** Numbers of services: what connection managers ask each other beside the program. */
-export const SERVICE = { EXCHANGE: 1, TO_RELAY: 2, FROM_RELAY: 3, PUNCH: 4, REPORT: 5 } as const;
+export const SERVICE = { EXCHANGE: 1, TO_RELAY: 2, FROM_RELAY: 3, PUNCH: 4, REPORT: 5, DHT: 6 } as const;
 
 /** What a node does for others: bits in its hello. */
 export const ABILITY = { RELAY: 1, COORDINATE: 2 } as const;
