@@ -40,6 +40,7 @@ export type PeersExtras = Pick<
   PeersOptions,
   | 'accept'
   | 'acceptBootstrap'
+  | 'dht'
   | 'idleTimeoutMs'
   | 'kind'
   | 'minPeers'

@@ -10,6 +10,7 @@ import { identify, keygen, type KeygenOptions } from './commands/keys.ts';
 import { listen, type ListenOptions } from './commands/listen.ts';
 import { ping, type PingOptions } from './commands/ping.ts';
 import { ask, tell, type SendOptions } from './commands/message.ts';
+import { DHT_ACTIONS, type DhtAction, type DhtCommandOptions } from './commands/dht.ts';
 import { type DiscoverOptions } from './commands/discover.ts';
 import { type ExplainOptions, type PeersTableOptions } from './commands/peers.ts';
 import { type NatOptions } from './commands/nat.ts';
@@ -326,6 +327,25 @@ export function createProgram(): Command {
     )
     .action((options: PeersTableOptions) =>
       run(options, async (context) => (await import('./commands/peers.ts')).peers(context, options)),
+    );
+
+  withNetwork(program.command('dht'))
+    .description('Take part in the DHT of a network, or ask it: values, where peers are, who provides a key.')
+    .addArgument(new Argument('<ACTION>', 'what to do').choices(DHT_ACTIONS))
+    .argument('[ARGS...]', 'KEY VALUE of put, KEY of get, KEYs of announce, PEERID of lookup')
+    .option('--provided', 'lookup: the argument is a key; shows the peers that provide it')
+    .option('--ttl <MS>', 'how long what is stored lives', whole(1000, 86_400_000), 7_200_000)
+    .option('--timeout <MS>', 'give up after so many milliseconds', whole(1, 86_400_000), 30_000)
+    .addHelpText(
+      'after',
+      examples(
+        'dht join',
+        "dht put color blue --contact '<PeerID>@192.0.2.1:5000'",
+        "dht lookup '<PeerID>' --contact '<PeerID>@192.0.2.1:5000'",
+      ),
+    )
+    .action((action: DhtAction, args: readonly string[], options: DhtCommandOptions) =>
+      run(options, async (context) => (await import('./commands/dht.ts')).dht(context, action, args, options)),
     );
 
   withNetwork(program.command('explain'))

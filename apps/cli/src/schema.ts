@@ -36,7 +36,7 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
   tell: { commands: ['listen'], fields: message },
   ask: { commands: ['listen'], fields: message },
   closed: {
-    commands: ['listen', 'send', 'pipe', 'nat', 'peers', 'relay'],
+    commands: ['listen', 'send', 'pipe', 'nat', 'peers', 'relay', 'dht'],
     fields: {
       received: 'number?',
       answered: 'number?',
@@ -178,6 +178,24 @@ export const EVENTS: Readonly<Record<string, EventSchema>> = {
     fields: { id: 'string', ip: 'string', interfaces: 'array', addrs: 'array', ms: 'number' },
   },
   discovered: { commands: ['discover'], fields: { peers: 'number' } },
+  dht: { commands: ['dht'], fields: { id: 'string', addrs: 'array', command: 'string' } },
+  dht_serving: { commands: ['dht'], fields: { contacts: 'number', published: 'number' } },
+  dht_put: { commands: ['dht'], fields: { key: 'string', nodes: 'number', asked: 'number' } },
+  dht_value: { commands: ['dht'], fields: { key: 'string', value: 'string', ttlMs: 'number', lookup: 'object' } },
+  dht_announced: {
+    commands: ['dht'],
+    fields: { id: 'string', keys: 'number', nodes: 'number', asked: 'number', records: 'object' },
+  },
+  dht_record: {
+    commands: ['dht'],
+    fields: { id: 'string', addrs: 'array', issuedMs: 'number', expiresMs: 'number' },
+  },
+  dht_lookup: { commands: ['dht'], fields: { wanted: 'string', records: 'number', lookup: 'object' } },
+  dht_contact: {
+    commands: ['dht'],
+    fields: { id: 'string', sharedBits: 'number', rttMs: 'number?', failures: 'number' },
+  },
+  dht_table: { commands: ['dht'], fields: { contacts: 'number', estimatedNodes: 'number?' } },
   peers: { commands: ['peers'], fields: { id: 'string', addrs: 'array', command: 'string' } },
   peer_connected: { commands: ['peers'], fields: { id: 'string', kind: 'string', path: 'object' } },
   peer_lost: { commands: ['peers'], fields: { id: 'string', reason: 'string' } },
