@@ -1,7 +1,7 @@
 /** `shoal dht`: a node of the DHT of a network, or one question to it. */
 
 import { once } from 'node:events';
-import { type PeerId, parsePeerId } from 'shoal';
+import { parsePeerId } from 'shoal';
 import { encodeText } from 'shoal/bytes';
 import { type Dht, type LookupExplanation } from 'shoal/kademlia';
 import { type PeerAddr, type Peers } from 'shoal/peers';
@@ -150,7 +150,7 @@ async function lookup({ context: { output, interrupt }, dht, args, options }: Us
   const call = { signal: interrupt.signal, timeoutMs: options.timeout };
   const { records, explain } = await (options.provided === true
     ? dht.providers(encodeText(wanted), call)
-    : dht.lookup(wanted as PeerId, call));
+    : dht.lookup(wanted, call));
   for (const { id, addrs, issuedMs, expiresMs } of records) {
     output.show({ event: 'dht_record', id, addrs, issuedMs, expiresMs }, [id, ...addrs.map((addr) => `  ${addr}`)]);
   }
