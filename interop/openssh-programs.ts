@@ -121,7 +121,9 @@ export class SshServer implements AsyncDisposable {
       socket.pause();
       const stderr = child.stderr!;
       this.servers.push(
-        new Talking(Object.assign(child, { stdout: stderr }) as unknown as ChildProcessByStdio<null, Readable, Readable>),
+        new Talking(
+          Object.assign(child, { stdout: stderr }) as unknown as ChildProcessByStdio<null, Readable, Readable>,
+        ),
       );
       child.once('close', () => socket.destroy());
     });
