@@ -55,21 +55,18 @@ export const ROWS: readonly Row[] = [
   { peer: GO_QUIC, protocol: 'quic', direction: 'we dial', file: 'quic.test.ts', name: /: we dial/ },
   { peer: GO_QUIC, protocol: 'quic', direction: 'it dials', file: 'quic.test.ts', name: /: Go dials/ },
   { peer: GO_QUIC, protocol: 'the command, --preset go-p2p', direction: 'both ways', file: 'command.test.ts' },
-  {
-    peer: GO_SSH,
-    protocol: 'ssh, global requests',
-    direction: 'we dial',
-    file: 'ssh.test.ts',
-    name: /Go peer: we dial/,
-  },
-  {
-    peer: GO_SSH,
-    protocol: 'ssh, global requests',
-    direction: 'it dials',
-    file: 'ssh.test.ts',
-    name: /Go peer: it dials/,
-  },
-  { peer: GO_SSH, protocol: 'ssh, global requests', direction: 'both ways', file: 'ssh.test.ts' },
+  ...threeWays(GO_SSH, 'ssh, global requests', 'ssh.test.ts', '', 'Go peer: we dial', 'Go peer: it dials'),
+  { peer: 'OpenSSH', protocol: 'ssh: is told no', direction: 'we dial', file: 'openssh.test.ts', name: /: we dial/ },
+  { peer: 'OpenSSH', protocol: 'ssh: is told no', direction: 'it dials', file: 'openssh.test.ts' },
+  ...['ssh2 1.17.0', 'paramiko 5.1.0'].flatMap((library) =>
+    (['we dial', 'it dials'] as const).map((direction): Row => ({
+      peer: library,
+      protocol: 'ssh: is told no',
+      direction,
+      file: 'ssh-libraries.test.ts',
+      name: new RegExp(`${library}: ${direction}`),
+    })),
+  ),
   ...['57', '50'].flatMap((era) =>
     threeWays(
       `pea2pea 0.${era === '57' ? '57.4' : '50.0'} (the real crate)`,

@@ -1,6 +1,6 @@
 /** OpenSSH's programs, with keys and folders of their own. Nothing of the user's is read. */
 
-import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -58,12 +58,12 @@ export class SshFolder implements Disposable {
 export class Talking implements AsyncDisposable {
   text = '';
   readonly ended: Promise<number | null>;
-  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #child: ChildProcess;
   #wake: () => void = () => {};
 
-  constructor(child: ChildProcessByStdio<null, Readable, Readable>) {
+  constructor(child: ChildProcess, streams: readonly Readable[]) {
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) {
+    for (const stream of streams) {
       stream.on('data', (chunk: Buffer) => {
         this.text += chunk.toString();
         this.#wake();
@@ -96,11 +96,10 @@ export class Talking implements AsyncDisposable {
 
 /** Runs `ssh` with options of its own only. */
 export function runSsh(args: readonly string[]): Talking {
-  return new Talking(
-    spawn('ssh', ['-F', 'none', '-o', 'BatchMode=yes', '-o', 'IdentityAgent=none', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    }),
-  );
+  const child = spawn('ssh', ['-F', 'none', '-o', 'BatchMode=yes', '-o', 'IdentityAgent=none', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return new Talking(child, [child.stdout, child.stderr]);
 }
 
 /** `sshd` for each connection that comes to a port of ours. */
@@ -119,12 +118,7 @@ export class SshServer implements AsyncDisposable {
       const child = spawn(SSHD!, ['-i', '-e', '-f', config], { stdio: [socket, socket, 'pipe'] });
       // The descriptor is the child's; what this process has of it must not read.
       socket.pause();
-      const stderr = child.stderr!;
-      this.servers.push(
-        new Talking(
-          Object.assign(child, { stdout: stderr }) as unknown as ChildProcessByStdio<null, Readable, Readable>,
-        ),
-      );
+      this.servers.push(new Talking(child, [child.stderr]));
       child.once('close', () => socket.destroy());
     });
   }

@@ -20,7 +20,7 @@ export interface Peer {
 export const PEERS: readonly Peer[] = [
   {
     name: 'go',
-    what: 'independent Go peer: --stack udp,p2pke[,frag|mux:KIND:ID|mbapp] or udp,quic [--echo]',
+    what: 'independent Go peer: --stack udp,p2pke[,frag|mux:KIND:ID|mbapp] or udp,quic or ssh [--echo]',
     missing: goMissing,
     build: () => [buildGoPeer()],
   },
