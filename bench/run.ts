@@ -29,6 +29,7 @@ import { quicSwarm } from './quic-swarm.ts';
 import { relayBench } from './relay.ts';
 import { requests } from './requests.ts';
 import { sendFile } from './send-file.ts';
+import { ssh } from './ssh.ts';
 import { tcpSwarm } from './tcp-swarm.ts';
 import { udpPackets } from './udp-packets.ts';
 import { virtualNats } from './virtual-nats.ts';
@@ -53,6 +54,7 @@ const BENCHES: readonly Bench[] = [
   nodeMany,
   nodeLife,
   tcpSwarm,
+  ssh,
   peersBench,
   relayBench,
   requests,
