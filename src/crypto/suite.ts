@@ -136,7 +136,9 @@ export interface CryptoSuite {
   /** @throws {RangeError} when `key` is not 32 bytes. */
   chacha20Poly1305(key: Uint8Array): AeadKey;
   /**
-   * AES-GCM with 12-byte nonces and 16-byte tags. @throws {RangeError} when `key` is neither 16 nor 32 bytes.
+   * AES-GCM with 12-byte nonces and 16-byte tags. Its plaintext and its sealed text may overlap `out`.
+   *
+   * @throws {RangeError} when `key` is neither 16 nor 32 bytes.
    */
   aesGcm(key: Uint8Array): AeadKey;
 }

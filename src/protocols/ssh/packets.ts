@@ -30,13 +30,15 @@ export class PacketKey {
     this.#counter = new DataView(this.#nonce.buffer, 4);
   }
 
+  /** @param plaintext - may be a part of `out`. */
   seal(head: Bytes, plaintext: Bytes, out: Bytes): void {
     this.#key.seal(this.#nonce, head, plaintext, out, LENGTH_BYTES);
     this.#next();
   }
 
-  open(head: Bytes, sealed: Bytes, out: Bytes): boolean {
-    const isWhole = this.#key.open(this.#nonce, head, sealed, out, 0);
+  /** Opens in place. @returns false when it was not sealed with this key and number */
+  open(head: Bytes, sealed: Bytes): boolean {
+    const isWhole = this.#key.open(this.#nonce, head, sealed, sealed, 0);
     this.#next();
     return isWhole;
   }
@@ -59,7 +61,7 @@ export function writePacket(payload: readonly Uint8Array[], key: PacketKey | und
   const length = size + padding;
   const packet = new Uint8Array(LENGTH_BYTES + length + (key === undefined ? 0 : AEAD_TAG_BYTES));
   new DataView(packet.buffer).setUint32(0, length);
-  const plain = key === undefined ? packet.subarray(LENGTH_BYTES) : new Uint8Array(length);
+  const plain = packet.subarray(LENGTH_BYTES, LENGTH_BYTES + length);
   plain[0] = padding;
   let at = 1;
   for (const piece of payload) {
@@ -137,9 +139,9 @@ export class PacketReader {
     this.#packetBytes = 0;
     const body = bytes.subarray(start + LENGTH_BYTES, end);
     if (this.#key === undefined) return payloadOf(body);
-    const plain = new Uint8Array(body.length - AEAD_TAG_BYTES);
-    if (!this.#key.open(bytes.subarray(start, start + LENGTH_BYTES), body, plain)) return 'undecryptable';
-    return payloadOf(plain);
+    // The plaintext takes the place of the sealed text: nothing is allocated for it.
+    if (!this.#key.open(bytes.subarray(start, start + LENGTH_BYTES), body)) return 'undecryptable';
+    return payloadOf(body.subarray(0, -AEAD_TAG_BYTES));
   }
 }
 

@@ -3,7 +3,7 @@
  * gets the frames of the TCP swarm in packets of a type of their own; any other one gets global requests. Source: docs/wire/ssh.md §5, §6.
  */
 
-import { type Bytes, concatBytes } from '../../base/bytes.ts';
+import { type Bytes } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
 import { type Millis, type Output } from '../../base/machine.ts';
 import { type Priority } from '../../core/priority.ts';
@@ -250,12 +250,22 @@ export class SshSession implements MessageSession {
   /** Packs the frames of this turn into packets. */
   #sendFrames(): void {
     if (this.#waiting.length === 0 || !this.#transport.canSend) return;
-    const bytes = this.#waiting.length === 1 ? this.#waiting[0]! : concatBytes(...this.#waiting);
-    this.#waiting = [];
-    for (let at = 0; at < bytes.length; at += FRAMES_BYTES) {
-      this.#transport.send([FRAMES, bytes.subarray(at, at + FRAMES_BYTES)], this.#now);
+    let pieces: Uint8Array[] = [FRAMES];
+    let room = FRAMES_BYTES;
+    for (const piece of this.#waiting) {
+      for (let at = 0; at < piece.length;) {
+        const part = piece.subarray(at, at + room);
+        pieces.push(part);
+        at += part.length;
+        room -= part.length;
+        if (room > 0) continue;
+        this.#transport.send(pieces, this.#now);
+        [pieces, room] = [[FRAMES], FRAMES_BYTES];
+      }
+      this.#frameBytes += piece.length;
     }
-    this.#frameBytes += bytes.length;
+    if (pieces.length > 1) this.#transport.send(pieces, this.#now);
+    this.#waiting = [];
   }
 
   #read(now: Millis): ReadState {
