@@ -69,6 +69,8 @@ const CASES = [
 ] as const;
 const GOALS = { go: { ratio: 1 }, tcp: { ratio: 0.7 } };
 
+const nameOf = (kind: string, name: string): string => `${kind}: ${name}`;
+
 function addressOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('message', (text) => resolve(typeof text === 'string' ? text : ''));
@@ -109,7 +111,6 @@ export const ssh: Bench = {
     for (const each of contenders.values()) await each(64, 8, WARM_UP_MS);
     const measures: Measure[] = [];
     const claims: Claim[] = [];
-    const nameOf = (kind: string, name: string): string => `${kind}: ${name}`;
     for (const { name, bytes, inFlight } of CASES) {
       for (const [kind, contender] of contenders) {
         measures.push({ name: nameOf(kind, name), unit: 'asks/s', round: () => contender(bytes, inFlight, forMs) });

@@ -184,29 +184,34 @@ for (const suite of suites) {
       assert.throws(() => suite.ed25519PrivateKey(new Uint8Array(31)), RangeError);
       assert.throws(() => suite.x25519PrivateKey(new Uint8Array(33)), RangeError);
       assert.throws(() => suite.chacha20Poly1305(new Uint8Array(16)), RangeError);
+      for (const length of [0, 15, 24, 33]) assert.throws(() => suite.aesGcm(new Uint8Array(length)), RangeError);
     });
 
-    it('open() answers false to every changed bit and every cut, and leaves no plaintext', () => {
-      const key = suite.chacha20Poly1305(new Uint8Array(32).fill(5));
-      const nonce = new Uint8Array(12);
-      const associated = Uint8Array.of(1, 2, 3, 4);
-      const plaintext = Uint8Array.of(9, 8, 7, 6, 5);
-      const sealed = new Uint8Array(21);
-      key.seal(nonce, associated, plaintext, sealed, 0);
-      const out = new Uint8Array(5);
-      for (let bit = 0; bit < 8 * sealed.length; bit++) {
-        const forged = sealed.slice();
-        forged[bit >> 3]! ^= 1 << (bit & 7);
-        assert.equal(key.open(nonce, associated, forged, out, 0), false);
-        assert.deepEqual(out, new Uint8Array(5));
-      }
-      for (let length = 0; length < sealed.length; length++) {
-        assert.equal(key.open(nonce, associated, sealed.subarray(0, length), out, 0), false);
-      }
-      assert.equal(key.open(nonce, associated.subarray(1), sealed, out, 0), false);
-      assert.throws(() => key.open(nonce, associated, sealed, new Uint8Array(4), 0), RangeError);
-      assert.throws(() => key.seal(nonce, associated, plaintext, new Uint8Array(20), 0), RangeError);
-    });
+    for (const [cipher, key] of [
+      ['ChaCha20-Poly1305', suite.chacha20Poly1305(new Uint8Array(32).fill(5))],
+      ['AES-128-GCM', suite.aesGcm(new Uint8Array(16).fill(5))],
+      ['AES-256-GCM', suite.aesGcm(new Uint8Array(32).fill(5))],
+    ] as const)
+      it(`open() of ${cipher} answers false to every changed bit and every cut, and leaves no plaintext`, () => {
+        const nonce = new Uint8Array(12);
+        const associated = Uint8Array.of(1, 2, 3, 4);
+        const plaintext = Uint8Array.of(9, 8, 7, 6, 5);
+        const sealed = new Uint8Array(21);
+        key.seal(nonce, associated, plaintext, sealed, 0);
+        const out = new Uint8Array(5);
+        for (let bit = 0; bit < 8 * sealed.length; bit++) {
+          const forged = sealed.slice();
+          forged[bit >> 3]! ^= 1 << (bit & 7);
+          assert.equal(key.open(nonce, associated, forged, out, 0), false);
+          assert.deepEqual(out, new Uint8Array(5));
+        }
+        for (let length = 0; length < sealed.length; length++) {
+          assert.equal(key.open(nonce, associated, sealed.subarray(0, length), out, 0), false);
+        }
+        assert.equal(key.open(nonce, associated.subarray(1), sealed, out, 0), false);
+        assert.throws(() => key.open(nonce, associated, sealed, new Uint8Array(4), 0), RangeError);
+        assert.throws(() => key.seal(nonce, associated, plaintext, new Uint8Array(20), 0), RangeError);
+      });
   });
 }
 

@@ -140,6 +140,36 @@ for (const suite of suites) {
       assert.equal(key.open(nonce, associated, hex(sealed), opened, 2), true);
       assert.deepEqual(opened.subarray(2), plaintext);
     });
+
+    it('aesGcm seals and opens, in place too, with keys of 128 and 256 bits (test cases 4 and 16 of the GCM specification)', () => {
+      const half = 'feffe9928665731c6d6a8f9467308308';
+      const nonce = hex('cafebabefacedbaddecaf888');
+      const associated = hex('feedfacedeadbeeffeedfacedeadbeefabaddad2');
+      const plaintext = hex(
+        'd9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72' +
+          '1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39',
+      );
+      for (const [secret, sealed] of [
+        [
+          half,
+          '42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e' +
+            '21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e0915bc94fbc3221a5db94fae95ae7121a47',
+        ],
+        [
+          half + half,
+          '522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa' +
+            '8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b',
+        ],
+      ] as const) {
+        const key = suite.aesGcm(hex(secret));
+        const place = new Uint8Array(plaintext.length + 16);
+        place.set(plaintext);
+        key.seal(nonce, associated, place.subarray(0, plaintext.length), place, 0);
+        assert.equal(toHex(place), sealed);
+        assert.equal(key.open(nonce, associated, place, place, 0), true);
+        assert.deepEqual(place.subarray(0, plaintext.length), plaintext);
+      }
+    });
   });
 }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { SECRET_OPTIONS } from '../../src/base/checks.ts';
-import { chacha20Poly1305, ed25519PrivateKey, x25519PrivateKey } from '#crypto';
+import { aesGcm, chacha20Poly1305, ed25519PrivateKey, x25519PrivateKey } from '#crypto';
 import { parsePipeAddress } from '../../apps/cli/src/pipe/address.ts';
 import { decodeTicket } from '../../apps/cli/src/transfer/ticket.ts';
 import { sodiumAead } from '../../src/crypto/sodium.ts';
@@ -32,6 +32,7 @@ import { createP2pkeIdentity } from '../../src/protocols/p2pke/identity.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { quic } from '../../src/swarms/quic/index.ts';
+import { openSshSwarm } from '../../src/swarms/ssh/index.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
@@ -63,6 +64,8 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'quic privateKey': (privateKey) => quic(realm.swarm(), { privateKey }),
   'openTcpSwarm options': (secret) => openTcpSwarm(secret),
   'openTcpSwarm privateKey': (privateKey) => openTcpSwarm({ privateKey }),
+  'openSshSwarm options': (secret) => openSshSwarm(secret),
+  'openSshSwarm privateKey': (privateKey) => openSshSwarm({ privateKey }),
   'openEndpoint options': (secret) => openEndpoint(secret),
   'openEndpoint privateKey': (privateKey) => openEndpoint({ privateKey }),
   'openEndpoint privateKey of a certificate': (privateKey) =>
@@ -85,6 +88,7 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
     new NoiseHandshake({ ...noiseOptions, psk: seed, ephemeralSeed: seed, staticSeed }),
   'CipherState key': (key) => new CipherState(key),
   'chacha20Poly1305 key': (key) => chacha20Poly1305(key),
+  'aesGcm key': (key) => aesGcm(key),
   'sodiumAead key': (key) => sodiumAead({} as never)(key),
   'ed25519PrivateKey seed': (own) => ed25519PrivateKey(own),
   'x25519PrivateKey seed': (own) => x25519PrivateKey(own),
