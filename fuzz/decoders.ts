@@ -53,6 +53,7 @@ import { parseUdpAddr } from '../src/net/socket-address.ts';
 import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
 import { ConnectReader } from '../src/net/http-connect.ts';
 import { feedTurn, turnSeeds } from './turn-messages.ts';
+import { chordSeeds, feedChord } from './chord-messages.ts';
 import { feedRelay, relaySeeds } from './relay-messages.ts';
 import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
@@ -340,6 +341,7 @@ export const DECODERS: readonly Target[] = [
     },
   },
   { name: 'TURN', seeds: turnSeeds, feed: feedTurn, oneIn: 10 },
+  { name: 'Chord', seeds: chordSeeds, feed: feedChord, oneIn: 10 },
   { name: 'relay messages', seeds: relaySeeds, feed: feedRelay, oneIn: 4 },
   { name: 'dial-back requests', seeds: [dialBack], feed: (input) => void decodeDialBackRequest(input) },
   { name: 'punch offers', seeds: punchOffers, feed: (input) => void decodePunchOffer(input) },
