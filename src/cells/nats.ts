@@ -63,7 +63,9 @@ const MAX_TRIES = 64;
 /** The deadline of a request to the server; that of the call may be earlier. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 5000;
-const RECONNECT_MS = 200;
+const RECONNECT_MS = 50;
+/** What the size of a message counts on top of the value: its headers, of which there are fewer. */
+const HEADER_BYTES = 1024;
 const BUCKET = /^[\w-]{1,64}$/;
 
 class NatsBackend implements CellBackend {
@@ -71,6 +73,8 @@ class NatsBackend implements CellBackend {
   readonly #connection: NatsConnection;
   readonly #bucket: KvBucket;
   #isConnected = true;
+  /** Rejects the requests under way. Bounded by the calls. */
+  readonly #waiting = new Set<(error: P2PError) => void>();
 
   constructor(connection: NatsConnection, bucket: KvBucket) {
     this.#connection = connection;
@@ -100,7 +104,7 @@ class NatsBackend implements CellBackend {
   /** The value and its revision; 0 for a key that was never written. */
   async #entry(key: string): Promise<{ readonly value: Bytes; readonly revision: number }> {
     this.#checkConnected();
-    const entry = await this.#bucket.get(key);
+    const entry = await this.#answered(this.#bucket.get(key));
     if (entry === null) return { value: new Uint8Array(0), revision: 0 };
     const { value, revision, operation } = entry;
     return { value: operation === 'PUT' ? copyBytes(value) : new Uint8Array(0), revision };
@@ -110,8 +114,11 @@ class NatsBackend implements CellBackend {
   async #write(key: string, next: Bytes, previousSeq: number, { sending }: BackendCall): Promise<boolean> {
     this.#checkConnected();
     try {
-      if (next.length === 0) await this.#bucket.delete(key, { previousSeq });
-      else await this.#bucket.put(key, next, { previousSeq, timeout: REQUEST_TIMEOUT_MS });
+      const request =
+        next.length === 0
+          ? this.#bucket.delete(key, { previousSeq })
+          : this.#bucket.put(key, next, { previousSeq, timeout: REQUEST_TIMEOUT_MS });
+      await this.#answered<unknown>(request);
       return true;
     } catch (cause) {
       if (!isAnswer(cause)) {
@@ -133,9 +140,21 @@ class NatsBackend implements CellBackend {
 
   async #follow(): Promise<void> {
     for await (const { type } of this.#connection.status()) {
-      if (type === 'disconnect' || type === 'reconnecting') this.#isConnected = false;
-      else if (type === 'reconnect') this.#isConnected = true;
+      if (type === 'reconnect') this.#isConnected = true;
+      else if (type === 'disconnect' || type === 'reconnecting') {
+        this.#isConnected = false;
+        const lost = new P2PError('disconnected', 'path', 'Cannot use NATS: the connection ended before the answer');
+        for (const reject of this.#waiting) reject(lost);
+      }
     }
+  }
+
+  /** The answer to a request, which does not come any more once the connection has ended: the package would wait for its deadline. */
+  #answered<T>(request: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      request.then(resolve, reject).finally(() => this.#waiting.delete(reject));
+    });
   }
 }
 
@@ -189,6 +208,7 @@ async function open(url: URL, name: string, replicas: number, resolved: Resolved
       timeout: CONNECT_TIMEOUT_MS,
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_MS,
+      reconnectJitter: RECONNECT_MS,
     });
     const { expireMs, maxBytes } = resolved;
     const ttl = expireMs === Infinity ? {} : { ttl: Math.ceil(expireMs) };
@@ -196,7 +216,7 @@ async function open(url: URL, name: string, replicas: number, resolved: Resolved
       history: 1,
       storage: 'file',
       allow_direct: false,
-      maxValueSize: maxBytes,
+      maxValueSize: maxBytes + HEADER_BYTES,
       replicas,
       ...ttl,
     });
