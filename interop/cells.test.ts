@@ -11,7 +11,7 @@ import { apply, type CellStore, openCells, openNatsCells, openRedisCells } from 
 import { cellSuite } from 'shoal/testing';
 import { createTrackerToken, openTracker, openTrackerServer } from 'shoal/tracker';
 import { generateKey, peerIdOfKey } from 'shoal/keys';
-import { KilledWriters } from '../test/support/killed-writers.ts';
+import { KilledWriters } from '../test/real-network/killed-writers.ts';
 import { NATS, REDIS, serverMissing, StoreServer, type StoreServerKind } from './store-servers.ts';
 
 const EMPTY = new Uint8Array(0);

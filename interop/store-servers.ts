@@ -21,10 +21,8 @@ export interface StoreServerKind {
 export const REDIS: StoreServerKind = {
   program: 'redis-server',
   scheme: 'redis',
-  args: (port, folder) => [
-    ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--daemonize', 'no'],
-    ...['--appendonly', 'yes', '--appendfsync', 'always'],
-  ],
+  args: (port, folder) =>
+    `--port ${port} --bind 127.0.0.1 --dir ${folder} --daemonize no --appendonly yes --appendfsync always`.split(' '),
 };
 
 /** Every write is in the file before it is acknowledged, and on the disk after two minutes. */

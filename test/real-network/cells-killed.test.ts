@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 
 import { openCells } from '../../src/cells/open-cells.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { KilledWriters } from '../support/killed-writers.ts';
+import { KilledWriters } from './killed-writers.ts';
 
 /** Kills of a writer; SHOAL_CELL_KILLS=200 for a longer run. */
 const KILLS = Number(process.env['SHOAL_CELL_KILLS'] ?? 24);

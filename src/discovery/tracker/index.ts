@@ -12,6 +12,7 @@
 export { openTracker, trackerCell } from './tracker.ts';
 export { type Tracker, type TrackerFault, type TrackerFaultCode, type TrackerOptions } from './tracker-options.ts';
 export { createTrackerToken } from './create-token.ts';
+export { httpListeners, type HttpListenersOptions } from './http-listeners.ts';
 export { openTrackerServer } from './server.ts';
 export {
   type MetricsAccess,
