@@ -42,6 +42,11 @@ export type GoCommand =
   | { readonly cmd: 'tell'; readonly dst: string; readonly payload: string; readonly times?: number }
   | { readonly cmd: 'ask'; readonly dst: string; readonly payload: string; readonly times?: number }
   | { readonly cmd: 'close'; readonly dst: string; readonly counter?: number }
+  | {
+      readonly cmd: 'kad-ping' | 'kad-find' | 'kad-get' | 'kad-put';
+      readonly dst: string;
+      readonly payload?: string;
+    }
   | { readonly cmd: 'open' | 'keepalive'; readonly dst: string }
   | {
       readonly cmd: 'flood';

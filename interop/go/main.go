@@ -82,6 +82,7 @@ func main() {
 	count := flag.Int("count", 0, "count messages instead of printing them, after this many milliseconds to warm up")
 	scale := flag.Float64("scale", 1, "part of the times after which P2PKE forgets sessions and channels")
 	rekey := flag.Uint64("rekey", 0, "bytes after which SSH exchanges keys again; 0: as the library does")
+	kad := flag.Bool("kademlia", false, "answer the JSON messages of go-p2p's DHT; the commands kad-ping, kad-find, kad-get, kad-put ask others")
 	user := flag.String("user", "", "user name given to SSH servers")
 	flag.Parse()
 	counter := &counting{warm: time.Duration(*count) * time.Millisecond}
@@ -139,6 +140,10 @@ func main() {
 			return append([]byte("echo:"), request...), *echo && string(request) != "refuse"
 		})
 	}
+	var dht *Kademlia
+	if asker, ok := top.(Asker); ok && *kad {
+		dht = newKademlia(asker)
+	}
 	emit(event{Event: "listening", Addr: top.LocalAddr()})
 
 	input := bufio.NewScanner(os.Stdin)
@@ -164,6 +169,19 @@ func main() {
 					return
 				}
 				answer, err := asker.Ask(c.Dst, c.Payload)
+				if err != nil {
+					emit(event{Event: "error", Dst: c.Dst, Message: err.Error()})
+					return
+				}
+				emit(event{Event: "answer", Src: c.Dst, Payload: answer})
+			}()
+		case "kad-ping", "kad-find", "kad-get", "kad-put":
+			go func() {
+				if dht == nil {
+					emit(event{Event: "error", Message: errNoAsks.Error()})
+					return
+				}
+				answer, err := dht.ask(c.Dst, c)
 				if err != nil {
 					emit(event{Event: "error", Dst: c.Dst, Message: err.Error()})
 					return
