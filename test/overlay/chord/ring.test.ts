@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { encodeText, fromHex } from '../../../src/base/bytes.ts';
 import { P2PError } from '../../../src/core/errors.ts';
@@ -79,6 +80,21 @@ describe('a ring', () => {
     await w.rounds(10);
     assert.deepEqual(one.inspect().successors, []);
     assert.equal((await w.realm.clock.run(one.lookup(key))).owner.text, '10');
+  });
+
+  it('names the first node at or behind the place of a key, whoever is asked', async () => {
+    const w = new World();
+    const nodes = [3, 40, 41, 90, 140, 200, 230, 250];
+    await w.ring(...nodes);
+    for (let i = 0; i < 64; i++) {
+      const key = encodeText(`key ${i}`);
+      const [place] = createHash('sha256').update(`shoal chord place\0test\0key ${i}`).digest();
+      const expected = nodes.find((n) => n > place!) ?? nodes[0]!;
+      const ring = w.rings.get(nodes[i % nodes.length]!)!;
+      const { owner, owners } = await w.realm.clock.run(ring.lookup(key));
+      assert.equal(owner.text, `${expected}`, `key ${i} at ${place}`);
+      assert.equal(owners.length, 2);
+    }
   });
 
   it('looks up in about log2(n) / 2 hops, and any node finds the same owner', async () => {
