@@ -2,7 +2,7 @@
 
 import { type Bytes } from '../../src/base/bytes.ts';
 import { decodePeerId } from '../../src/core/peer-id.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import { type PublicKey, type SecureAskSwarm } from '../../src/core/secure.ts';
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
 import { decodeRequest, encodeAnswer, encodeRequest } from '../../src/protocols/kademlia/binary-messages.ts';
 import { decodeJsonRequest } from '../../src/protocols/kademlia/json-messages.ts';
@@ -36,8 +36,8 @@ export function lyingNode(
   addr: number,
   answer: (query: Query) => Reply | Uint8Array | undefined,
   wallMs: () => number = () => realm.wallMs(),
+  publicKey: PublicKey = testKey(addr).publicKey,
 ): LyingNode {
-  const { publicKey } = testKey(addr);
   const id = peerIdOfKey(publicKey);
   const swarm = realm.secureSwarm(publicKey, addr);
   const asked: Query[] = [];

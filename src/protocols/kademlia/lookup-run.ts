@@ -3,7 +3,7 @@
 import { type Millis } from '../../base/machine.ts';
 import { type Asks, Prepared } from './asks.ts';
 import { type Candidate, Lookup, type LookupEnd, type Seed, type Untaken } from './lookup.ts';
-import { type Query, type Reply, type WireContact } from './messages.ts';
+import { MAX_ANSWER_CONTACTS, type Query, type Reply, type WireContact } from './messages.ts';
 import { type NetworkSize } from './network-size.ts';
 import { type KadDrop, type LookupReport, type NodeOptions, type Times } from './node-types.ts';
 import { type KeyText } from './position.ts';
@@ -16,6 +16,8 @@ export interface RunHost {
   readonly asks: Asks;
   readonly size: NetworkSize;
   readonly drop: (reason: KadDrop, count?: number) => void;
+  /** Starts a lookup, and stops it at its deadline. */
+  readonly start: (times: Times, run: LookupRun) => void;
 }
 
 /** A lookup to run. */
@@ -50,6 +52,8 @@ export class LookupRun {
   readonly #startedMs: Millis;
   readonly #untaken: Untaken & { surplus: number } = { self: 0, farther: 0, network: 0, surplus: 0 };
   #isCrowded = false;
+  /** Requests of the search of the region. */
+  #regionAsked = 0;
   #endedMs: Millis | undefined;
 
   constructor(times: Times, host: RunHost, spec: RunSpec) {
@@ -80,6 +84,11 @@ export class LookupRun {
     );
   }
 
+  /** Whether there were suspiciously many nodes at the target. */
+  get isCrowded(): boolean {
+    return this.#isCrowded;
+  }
+
   get isOver(): boolean {
     return this.#endedMs !== undefined;
   }
@@ -91,10 +100,7 @@ export class LookupRun {
       this.#ask(times, candidate, 0);
     }
     if (this.lookup.ended === undefined) return;
-    if (this.lookup.ended === 'converged' && this.#widen()) {
-      this.pump(times);
-      return;
-    }
+    if (this.lookup.ended === 'converged' && this.#searchRegion(times)) return;
     this.#endedMs = times.now;
     this.#spec.onEnd(times, this);
   }
@@ -114,7 +120,7 @@ export class LookupRun {
       what: this.#spec.what,
       target: this.#spec.target,
       hops: lookup.hops,
-      asked: lookup.asked,
+      asked: lookup.asked + this.#regionAsked,
       answered: lookup.answered,
       failed: lookup.failed,
       ended: lookup.ended ?? 'stopped',
@@ -126,17 +132,36 @@ export class LookupRun {
     };
   }
 
-  /** @returns whether the lookup goes on, because the region has suspiciously many nodes. */
-  #widen(): boolean {
-    const { lookup } = this;
-    const { size } = this.#host;
+  /**
+   * When there are suspiciously many nodes at the target, all nodes of the region are found: nodes are asked for more
+   * contacts than the closest, which would be those that somebody has put there.
+   *
+   * @returns whether the lookup goes on
+   */
+  #searchRegion(times: Times): boolean {
+    const { size, options, start } = this.#host;
     const { target, width, isGuarded = false } = this.#spec;
-    if (!isGuarded) return false;
-    const nearest = positionsOf(lookup.nearest());
-    this.#isCrowded ||= size.isCrowded(target, nearest);
-    if (!this.#isCrowded || size.covers(target, nearest) || lookup.width >= MAX_WIDENING * width) return false;
-    if (nearest.length < lookup.width) return false; // There are no more nodes.
-    lookup.widen(Math.min(2 * lookup.width, MAX_WIDENING * width));
+    if (this.#isCrowded || !isGuarded) return false;
+    const nearest = this.lookup.nearest();
+    this.#isCrowded = size.isCrowded(target, positionsOf(nearest));
+    if (!this.#isCrowded) return false;
+    const peer = options.networkName === '' ? target : undefined;
+    const region = new LookupRun(times, this.#host, {
+      what: 'region',
+      target,
+      query: { op: 'find', position: target, peer, limit: MAX_ANSWER_CONTACTS },
+      width: MAX_WIDENING * width,
+      seeds: nearest,
+      onEnd: (at, run) => {
+        this.#regionAsked = run.lookup.asked;
+        const found = run.lookup.nearest();
+        const inside = found.filter(({ position }) => size.isInRegion(target, position)).length;
+        this.lookup.widen(Math.min(Math.max(inside, width), MAX_WIDENING * width));
+        this.lookup.add(found);
+        this.pump(at);
+      },
+    });
+    start(times, region);
     return true;
   }
 

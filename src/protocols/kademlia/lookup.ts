@@ -107,7 +107,7 @@ export class Lookup {
     const paths = Math.max(1, Math.min(options.paths, seeds.length));
     this.#paths = Array.from({ length: paths }, () => []);
     this.#fresh = this.#paths.map(() => 0);
-    for (const [i, seed] of seeds.entries()) this.#add(seed, seed.position, i % paths);
+    this.add(seeds);
   }
 
   get ended(): LookupEnd | undefined {
@@ -152,6 +152,11 @@ export class Lookup {
     const answered = this.#paths.flat().filter(({ state }) => state === 'answered');
     answered.sort((a, b) => closerTo(this.options.target, a.position, b.position));
     return answered.slice(0, count);
+  }
+
+  /** More nodes to begin with. */
+  add(seeds: readonly Seed[]): void {
+    for (const [i, seed] of seeds.entries()) this.#add(seed, seed.position, i % this.#paths.length);
   }
 
   /** Demands more of the closest nodes. */

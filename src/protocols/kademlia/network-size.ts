@@ -7,8 +7,6 @@ import { fractionBetween, type KeyText } from './position.ts';
 
 /** Estimates that are kept. */
 const MAX_SAMPLES = 16;
-/** Fewer say nothing. */
-const MIN_SAMPLES = 3;
 /**
  * The closest k nodes are this many times closer than they should be: with 16 nodes that happens once in 200 000 times by
  * chance (a sum of 16 exponential distances below a quarter of its mean).
@@ -28,7 +26,7 @@ export class NetworkSize {
   }
 
   /**
-   * Takes the result of a lookup whose target nobody else chose.
+   * Takes the result of a lookup at whose target there is nothing suspicious.
    *
    * @param nearest - the positions of the closest nodes, from the closest on
    */
@@ -43,9 +41,9 @@ export class NetworkSize {
     if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
   }
 
-  /** The median of the latest estimates; `undefined` while there are too few. */
+  /** The median of the latest estimates; `undefined` before the first one. */
   get nodes(): number | undefined {
-    if (this.#samples.length < MIN_SAMPLES) return undefined;
+    if (this.#samples.length === 0) return undefined;
     return this.#samples.toSorted((a, b) => a - b)[this.#samples.length >> 1];
   }
 
@@ -67,13 +65,6 @@ export class NetworkSize {
       (this.#densityOf(target, nearest, this.#k) ?? 0) > CROWDED ||
       (half >= 4 && (this.#densityOf(target, nearest, half) ?? 0) > HALF_CROWDED)
     );
-  }
-
-  /** Whether nodes up to the last one of `nearest` cover the region in which k nodes are expected. */
-  covers(target: KeyText, nearest: readonly KeyText[]): boolean {
-    const { regionFraction } = this;
-    const last = nearest.at(-1);
-    return regionFraction === undefined || last === undefined || fractionBetween(target, last) >= regionFraction;
   }
 
   /** Whether a position is in the region around the target. */

@@ -77,8 +77,8 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       drop,
       probe: (at, id, addr) => this.#checks.probe(at, id, addr),
     });
-    const run = (at: Times, started: LookupRun): void => this.#start(at, started);
-    this.#host = { options, table: this.table, asks: this.asks, size: this.size, drop, serving: this.serving, run };
+    const start = (at: Times, run: LookupRun): void => this.#start(at, run);
+    this.#host = { options, table: this.table, asks: this.asks, size: this.size, drop, serving: this.serving, start };
     this.#upkeep = new Upkeep(this.#random, options, {
       table: this.table,
       check: (at, target) => this.#checks.check(at, target),
@@ -353,7 +353,16 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     return undefined;
   }
 
+  /** Learns how many nodes there are from a lookup that found all of the closest ones. */
+  #observe({ lookup, isCrowded }: LookupRun): void {
+    const { target, width } = lookup.options;
+    if (lookup.ended !== 'converged' || isCrowded || width < this.#options.k) return;
+    const nearest = positionsOf(lookup.nearest());
+    if (!this.size.isCrowded(target, nearest)) this.size.observe(target, nearest);
+  }
+
   #start(times: Times, run: LookupRun): void {
+    for (const each of this.#runs) if (each.isOver) this.#runs.delete(each);
     this.#runs.add(run);
     if (!this.#outbox.isArmed('deadline')) this.#outbox.arm('deadline', run.deadlineMs);
     run.pump(times);
@@ -364,7 +373,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     const run: LookupRun = new LookupRun(times, this.#host, {
       ...spec,
       onEnd: (at, ended) => {
-        this.#runs.delete(run);
+        this.#observe(ended);
         onEnd(at, ended);
       },
     });
@@ -381,10 +390,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       query: { op: 'find', position: this.#own, peer: self, limit: k },
       width: k,
       seeds: seeds.map((seed) => ({ ...seed, position: space.ofPeer(seed.id) })),
-      onEnd: (at, run) => {
-        if (run.lookup.ended === 'converged') this.size.observe(this.#own, positionsOf(run.lookup.nearest()));
-        onEnd?.(at, run);
-      },
+      onEnd: (at, run) => onEnd?.(at, run),
     });
   }
 
@@ -421,9 +427,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
   }
 
   #sweep(times: Times, items: readonly StoreItem[], onEnd: (report: StoreReport) => void): void {
-    const sweep = new Sweep({ ...this.#host, run: (at, run) => this.#start(at, run) }, items, (_, report) =>
-      onEnd(report),
-    );
+    const sweep = new Sweep(this.#host, items, (_, report) => onEnd(report));
     sweep.pump(times);
   }
 

@@ -3,6 +3,7 @@
 import { type Bytes } from '../../base/bytes.ts';
 import { type Incoming, type KadDrop, type NodeOptions, type TakenRecord, type Times } from './node-types.ts';
 import {
+  MAX_ANSWER_CONTACTS,
   MAX_ANSWER_RECORDS,
   MAX_VALUE_BYTES,
   type PutEntry,
@@ -156,7 +157,7 @@ export class Serving {
   /** Healthy contacts near a position; not the asker, which knows itself. */
   #contacts(position: KeyText, asker: KeyText, limit = 0): readonly WireContact[] {
     const { k } = this.#options;
-    const count = limit > 0 ? Math.min(limit, k) : k;
+    const count = limit > 0 ? Math.min(limit, MAX_ANSWER_CONTACTS) : k;
     const contacts = this.#table.closest(position, count + 1, 'healthy').filter(({ id }) => id !== asker);
     return contacts.slice(0, count);
   }

@@ -31,8 +31,6 @@ export interface StoreItem {
 /** What a sweep needs. */
 export interface SweepHost extends RunHost {
   readonly serving: Serving;
-  /** Registers a lookup, so that deadlines and closing reach it, and starts it. */
-  readonly run: (times: Times, run: LookupRun) => void;
 }
 
 /** The width of the lookup of a region, in k. */
@@ -120,7 +118,7 @@ export class Sweep {
       isGuarded: !this.#many,
       onEnd: (at, ended) => this.#found(at, ended, target),
     });
-    this.#host.run(times, run);
+    this.#host.start(times, run);
   }
 
   /** The nodes of a region are known: takes the things that belong there. */
