@@ -12,6 +12,7 @@ import { MSG } from '../../src/protocols/ssh/constants.ts';
 import { byte, string, uint32 } from '../../src/protocols/ssh/wire.ts';
 import { parseSshAddr, type SshAddr, sshAddr, sshIdOf } from '../../src/swarms/ssh/address.ts';
 import { testKey } from '../../src/testing/test-key.ts';
+import { RawSsh } from '../support/raw-ssh.ts';
 import { answers, inboxOf, request, sshWorld } from '../support/ssh-world.ts';
 
 const [A, B, C] = ['203.0.113.1', '203.0.113.2', '203.0.113.3'] as const;
@@ -147,6 +148,49 @@ describe('ssh: waits (S3)', () => {
     assert.equal(closed, 2);
     assert.equal(inspect(bob).state['connecting'], 0);
     await run(bob.close());
+  });
+
+  it('a host that holds all places with half-finished handshakes keeps neither others nor our own dials out', async () => {
+    const { open, network, run, pass, realm } = sshWorld({ latencyMs: 10 });
+    const bob = await open(1, B);
+    bob.serve(({ payload }) => payload);
+    // They exchange keys, ask for authentication, and then say nothing more.
+    const hold = async (): Promise<void> => {
+      const { pipe } = await network.host('192.0.2.66').dial({ remote: bob.addr.inner, signal });
+      const end = new RawSsh('client', testKey(9));
+      const { promise, resolve } = Promise.withResolvers<void>();
+      pipe.sink = {
+        onData: (chunk) => {
+          const wasSecured = end.isSecured;
+          end.receive(chunk);
+          if (end.isSecured && !wasSecured) end.requestService();
+          const bytes = end.take();
+          if (bytes.length > 0) pipe.write([bytes], () => {});
+        },
+        onEnd: () => pipe.destroy(),
+        onClose: () => resolve(),
+      };
+      pipe.resume();
+      await promise;
+      if (!signal.aborted) await hold();
+    };
+    const abort = new AbortController();
+    const { signal } = abort;
+    for (let i = 0; i < 100; i++) void hold().catch(() => undefined);
+    await realm.clock.advance(200);
+    assert.equal(inspect(bob).state['connecting'], 100);
+    for (let i = 0; i < 10; i++) {
+      const honest = await open(100 + i, `192.0.${i + 3}.1`);
+      assert.deepEqual(await run(honest.ask(bob.addr, hello, { timeoutMs: 2000 })), hello);
+      await honest.close();
+    }
+    assert.ok(Number(inspect(bob).state['connecting']) >= 50, 'the attack goes on');
+    const carol = await open(2, C);
+    carol.serve(({ payload }) => payload);
+    assert.deepEqual(await run(bob.ask(carol.addr, hello)), hello);
+    abort.abort();
+    await pass();
+    await run(Promise.all([bob.close(), carol.close()]));
   });
 
   it('an ask has a deadline, and a peer that never answers does not hold up others', async () => {

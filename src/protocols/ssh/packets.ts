@@ -74,7 +74,8 @@ export function writePacket(payload: readonly Uint8Array[], key: PacketKey | und
 
 /** Splits received bytes into packets. Bounded by one packet and the last pushed chunk: take all packets between two pushes. */
 export class PacketReader {
-  readonly #maxBytes: number;
+  /** The largest packet that is taken, all of it counted. */
+  maxBytes: number;
   #bytes: Bytes = EMPTY_BYTES;
   #at = 0;
   #parts: Bytes[] = [];
@@ -83,9 +84,8 @@ export class PacketReader {
   #packetBytes = 0;
   #key: PacketKey | undefined;
 
-  /** @param maxBytes - the largest packet that is taken, all of it counted. */
   constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
   }
 
   /** Received bytes that are not part of a complete packet yet. */
@@ -129,7 +129,7 @@ export class PacketReader {
     if (this.#packetBytes === 0) {
       const length = new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0);
       const [block, counted] = this.#key === undefined ? [CLEAR_BLOCK, LENGTH_BYTES] : [SEALED_BLOCK, 0];
-      if (LENGTH_BYTES + length + tag > this.#maxBytes) return 'oversize';
+      if (LENGTH_BYTES + length + tag > this.maxBytes) return 'oversize';
       if (length < 1 + MIN_PADDING_BYTES + 1 || (length + counted) % block !== 0) return 'malformed';
       this.#packetBytes = LENGTH_BYTES + length + tag;
     }

@@ -18,8 +18,12 @@ import { GlobalRequests } from './global-requests.ts';
 import { type SshTransport } from './transport.ts';
 import { byte, SshReader, string, uint32 } from './wire.ts';
 
-/** Packets handled without yielding: about 5 ms at 10 µs each, for a peer that sends empty ones. */
-const MAX_PACKETS_PER_TURN = 512;
+/**
+ * What is handled without yielding: a packet counts 1, and its payload 1 for every 32 bytes, which may be frames of two bytes each. A few ms in
+ * the worst case.
+ */
+const WORK_PER_TURN = 512;
+const BYTES_PER_WORK = 32;
 /** Bytes of refusals that have not left, beyond which nothing is read: they grow with what the peer sends. */
 const MAX_REPLY_BYTES = 65_536;
 
@@ -274,14 +278,15 @@ export class SshSession implements MessageSession {
       const state = this.#frames.readOn(now);
       if (state !== 'done') return state;
     }
-    for (let packets = 0; this.#closed === undefined; packets++) {
-      if (packets === MAX_PACKETS_PER_TURN) return 'more';
+    for (let work = 0; this.#closed === undefined; work++) {
+      if (work >= WORK_PER_TURN) return 'more';
       if (this.#unsentReplyBytes > MAX_REPLY_BYTES) return 'full';
       if (requests !== undefined && requests.isFull) return 'full';
       if (requests !== undefined && !requests.mayHold) return 'held';
       const payload = this.#transport.next(now);
       if (payload === undefined) return 'done';
       if (payload === 'handled') continue;
+      work += payload.length / BYTES_PER_WORK;
       const state = this.#handle(payload, now);
       if (state !== 'done') return state;
     }

@@ -95,6 +95,7 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
   /** Whether the owner does not read for the time being. */
   isPaused = false;
   readonly #options: SshTransportOptions;
+  readonly #maxPacketBytes: number;
   readonly #rekeyBytes: number;
   readonly #rekeyAfterMs: number;
   readonly #outbox = new Outbox<readonly Bytes[], SshTransportEvent, (typeof TIMERS)[number]>();
@@ -134,7 +135,9 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
     this.#rekeyBytes = rekeyBytes;
     this.#rekeyAfterMs = rekeyAfterMs;
     this.#versionReader = new VersionReader(options.end === 'client');
-    this.#reader = new PacketReader(maxPacketBytes);
+    // Nobody needs more before it is authenticated.
+    this.#reader = new PacketReader(GUARANTEED_PACKET_BYTES);
+    this.#maxPacketBytes = maxPacketBytes;
     this.#peerRekeys = new TokenBucket(PEER_REKEYS_PER_SECOND, PEER_REKEYS_AT_ONCE, now);
     this.#write(OWN_VERSION_LINE);
   }
@@ -418,6 +421,7 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
 
   #open(now: Millis): void {
     this.#state = 'open';
+    this.#reader.maxBytes = this.#maxPacketBytes;
     this.#authentication = undefined;
     this.#outbox.arm('rekey', now + this.#rekeyAfterMs);
     this.#outbox.event({ type: 'open' });

@@ -132,7 +132,7 @@ describe('SSH: before authentication', () => {
 
   it('lengths beyond the limit are refused before anything of the packet is kept', () => {
     for (const length of [0xffff_ffff, 0x8000_0000, 262_145, 35_001, 34_997]) {
-      const side = new SshSide('server', 0);
+      const side = new SshSide('server', 0, { maxPacketBytes: 262_144 });
       side.receive(concatBytes(encodeText('SSH-2.0-x\r\n'), uint32(length)));
       assert.equal(side.closed?.fault, 'oversize', String(length));
     }
