@@ -22,7 +22,7 @@ import { byte, SshReader, string, uint32 } from './wire.ts';
  * What is handled without yielding: a packet counts 1, and its payload 1 for every 32 bytes, which may be frames of two bytes each. A few ms in
  * the worst case.
  */
-const WORK_PER_TURN = 512;
+const WORK_PER_TURN = 256;
 const BYTES_PER_WORK = 32;
 /** Bytes of refusals that have not left, beyond which nothing is read: they grow with what the peer sends. */
 const MAX_REPLY_BYTES = 65_536;
