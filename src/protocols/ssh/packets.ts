@@ -5,7 +5,7 @@
 
 import { aesGcm } from '#crypto';
 import { AEAD_TAG_BYTES, type AeadKey } from '../../crypto/suite.ts';
-import { type Bytes, concatBytes, copyInto, EMPTY_BYTES } from '../../base/bytes.ts';
+import { type Bytes, concatBytes, copyInto, EMPTY_BYTES, viewFrom } from '../../base/bytes.ts';
 import { type SshFault } from './faults.ts';
 
 /** Padding is at least this long (RFC 4253 §6). */
@@ -60,15 +60,17 @@ export function writePacket(payload: readonly Uint8Array[], key: PacketKey | und
   if (padding < MIN_PADDING_BYTES) padding += block;
   const length = size + padding;
   const packet = new Uint8Array(LENGTH_BYTES + length + (key === undefined ? 0 : AEAD_TAG_BYTES));
-  new DataView(packet.buffer).setUint32(0, length);
-  const plain = packet.subarray(LENGTH_BYTES, LENGTH_BYTES + length);
-  plain[0] = padding;
-  let at = 1;
+  packet[0] = length >>> 24;
+  packet[1] = length >>> 16;
+  packet[2] = length >>> 8;
+  packet[3] = length;
+  packet[LENGTH_BYTES] = padding;
+  let at = LENGTH_BYTES + 1;
   for (const piece of payload) {
-    copyInto(plain, at, piece);
+    copyInto(packet, at, piece);
     at += piece.length;
   }
-  key?.seal(packet.subarray(0, LENGTH_BYTES), plain, packet);
+  key?.seal(viewFrom(packet, 0, LENGTH_BYTES), viewFrom(packet, LENGTH_BYTES, LENGTH_BYTES + length), packet);
   return packet;
 }
 
@@ -127,7 +129,8 @@ export class PacketReader {
     if (bytes.length - start < LENGTH_BYTES) return undefined;
     const tag = this.#key === undefined ? 0 : AEAD_TAG_BYTES;
     if (this.#packetBytes === 0) {
-      const length = new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0);
+      const [a, b, c, d] = [bytes[start]!, bytes[start + 1]!, bytes[start + 2]!, bytes[start + 3]!];
+      const length = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
       const [block, counted] = this.#key === undefined ? [CLEAR_BLOCK, LENGTH_BYTES] : [SEALED_BLOCK, 0];
       if (LENGTH_BYTES + length + tag > this.maxBytes) return 'oversize';
       if (length < 1 + MIN_PADDING_BYTES + 1 || (length + counted) % block !== 0) return 'malformed';
@@ -137,17 +140,17 @@ export class PacketReader {
     if (end > bytes.length) return undefined;
     this.#at = end;
     this.#packetBytes = 0;
-    const body = bytes.subarray(start + LENGTH_BYTES, end);
-    if (this.#key === undefined) return payloadOf(body);
+    const body = viewFrom(bytes, start + LENGTH_BYTES, end);
+    if (this.#key === undefined) return payloadOf(body, body.length);
     // The plaintext takes the place of the sealed text: nothing is allocated for it.
-    if (!this.#key.open(bytes.subarray(start, start + LENGTH_BYTES), body)) return 'undecryptable';
-    return payloadOf(body.subarray(0, -AEAD_TAG_BYTES));
+    if (!this.#key.open(viewFrom(bytes, start, start + LENGTH_BYTES), body)) return 'undecryptable';
+    return payloadOf(body, body.length - AEAD_TAG_BYTES);
   }
 }
 
-/** Cuts off the padding; a payload has at least its message number. */
-function payloadOf(plain: Bytes): Bytes | SshFault {
+/** Cuts off the padding of the first `length` bytes; a payload has at least its message number. */
+function payloadOf(plain: Bytes, length: number): Bytes | SshFault {
   const padding = plain[0]!;
-  const end = plain.length - padding;
-  return padding < MIN_PADDING_BYTES || end < 2 ? 'malformed' : plain.subarray(1, end);
+  const end = length - padding;
+  return padding < MIN_PADDING_BYTES || end < 2 ? 'malformed' : viewFrom(plain, 1, end);
 }

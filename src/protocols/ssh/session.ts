@@ -3,7 +3,7 @@
  * gets the frames of the TCP swarm in packets of a type of their own; any other one gets global requests. Source: docs/wire/ssh.md §5, §6.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
+import { type Bytes, viewFrom } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
 import { type Millis, type Output } from '../../base/machine.ts';
 import { type Priority } from '../../core/priority.ts';
@@ -257,6 +257,12 @@ export class SshSession implements MessageSession {
     let pieces: Uint8Array[] = [FRAMES];
     let room = FRAMES_BYTES;
     for (const piece of this.#waiting) {
+      if (piece.length < room) {
+        pieces.push(piece);
+        room -= piece.length;
+        this.#frameBytes += piece.length;
+        continue;
+      }
       for (let at = 0; at < piece.length;) {
         const part = piece.subarray(at, at + room);
         pieces.push(part);
@@ -295,7 +301,7 @@ export class SshSession implements MessageSession {
 
   #handle(payload: Bytes, now: Millis): ReadState {
     const type = payload[0]!;
-    if (type === MSG.FRAMES && this.#frames !== undefined) return this.#frames.handleBytes(now, payload.subarray(1));
+    if (type === MSG.FRAMES && this.#frames !== undefined) return this.#frames.handleBytes(now, viewFrom(payload, 1));
     if (type === MSG.CHANNEL_OPEN) this.#refuseChannel(payload);
     else if (type >= MSG.CHANNEL_OPEN + 1 && type < 128) this.#transport.fail('unexpected');
     else if (type >= 128) this.#reply(this.#transport.unimplemented());
