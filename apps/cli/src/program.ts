@@ -1,7 +1,7 @@
 /** Every command and its options. */
 
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
-import { type CommandContext, type CommonOptions, beginCommand } from './context.ts';
+import { type CommonOptions } from './context.ts';
 import { type BenchOptions } from './commands/bench.ts';
 import { type ChatOptions } from './commands/chat.ts';
 import { type Shell, SHELLS, completionScript } from './commands/completion.ts';
@@ -20,7 +20,9 @@ import { type ReceiveOptions } from './commands/receive.ts';
 import { type SendFileOptions } from './commands/send.ts';
 import { type SimulateOptions } from './commands/simulate.ts';
 import { UsageError } from './failure.ts';
+import { common, examples, run, whole } from './program-parts.ts';
 import { jsonSchema } from './schema.ts';
+import { addServers } from './server-commands.ts';
 import { standardOutput } from './standard-streams.ts';
 import { LAYERS, PRESETS } from './stack/layers.ts';
 import manifest from '../package.json' with { type: 'json' };
@@ -29,17 +31,6 @@ import manifest from '../package.json' with { type: 'json' };
 const DEFAULT_STACK = 'quic';
 
 const POLICIES = ['any', 'direct', 'no_third_party', 'own_relays', 'relayed'];
-
-/** A number option: whole, and in bounds. */
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < min || value > max) {
-      throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
-    }
-    return value;
-  };
-}
 
 /** A number option: above zero. */
 function positive(text: string): number {
@@ -58,18 +49,6 @@ export function shieldAddresses(args: readonly string[]): string[] {
 
 function address(text: string): string {
   return text.trim();
-}
-
-/** Runs a command with what every command has. */
-async function run(options: CommonOptions, body: (context: CommandContext) => Promise<void>): Promise<void> {
-  await body(beginCommand(options));
-}
-
-function common(command: Command): Command {
-  return command
-    .option('--json', 'one JSON object a line')
-    .option('--verbose', 'show what every layer does, on standard error')
-    .addOption(new Option('--debug', 'show the stack trace of an error').hideHelp());
 }
 
 function withStack(command: Command, bindDefault: string): Command {
@@ -133,10 +112,6 @@ function sendOptions(dash: string | undefined, options: SendOptions): SendOption
 function layerHelp(): string {
   const lines = LAYERS.map(({ form, summary }) => `  ${form.padEnd(12)} ${summary}`);
   return `\nLayers of --stack:\n${lines.join('\n')}\n`;
-}
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ shoal ${line}`).join('\n')}\n`;
 }
 
 /** The whole command line. */
@@ -397,6 +372,8 @@ export function createProgram(): Command {
     .action((file: string, options: SimulateOptions) =>
       run(options, async (context) => (await import('./commands/simulate.ts')).runSimulation(context, file, options)),
     );
+
+  addServers(program);
 
   common(program.command('demo'))
     .description('Run a network of peers on this machine: each a process with a key and sockets of its own.')

@@ -32,11 +32,16 @@ const message = { src: 'string', dst: 'string', payload: 'string' } as const;
 export const EVENTS: Readonly<Record<string, EventSchema>> = {
   key: { commands: ['keygen'], fields: { id: 'string', pem: 'string?', file: 'string?' } },
   id: { commands: ['id'], fields: { id: 'string', sha3: 'string', ssh: 'string', algorithm: 'string' } },
-  listening: { commands: ['listen'], fields: { addr: 'string' } },
+  listening: { commands: ['listen', 'tracker'], fields: { addr: 'string?', url: 'string?' } },
+  token: { commands: ['tracker'], fields: { token: 'string' } },
+  infra: {
+    commands: ['infra'],
+    fields: { id: 'string', addrs: 'array', url: 'string', https: 'string?', options: 'object', paste: 'string' },
+  },
   tell: { commands: ['listen'], fields: message },
   ask: { commands: ['listen'], fields: message },
   closed: {
-    commands: ['listen', 'send', 'pipe', 'nat', 'peers', 'relay', 'dht'],
+    commands: ['listen', 'send', 'pipe', 'nat', 'peers', 'relay', 'dht', 'tracker', 'infra'],
     fields: {
       received: 'number?',
       answered: 'number?',
