@@ -1,7 +1,7 @@
 /** Reads the fields of a record of bytes. */
 
 import { type Bytes, EMPTY_BYTES, viewFrom } from './bytes.ts';
-import { encodeVarint, readVarint } from './varint.ts';
+import { readVarint, varintLength } from './varint.ts';
 
 /** Reads fields one after the other; after the first missing one, all further fields are empty. Never throws. */
 export class FieldReader {
@@ -27,8 +27,13 @@ export class FieldReader {
 
   /** An unsigned LEB128 number in its only form: an overlong one would be another record with the same meaning. */
   varint(): number {
+    const first = this.#bytes[this.at];
+    if (first !== undefined && first < 0x80) {
+      this.at++;
+      return first;
+    }
     const read = readVarint(this.#bytes, this.at);
-    if (read === undefined || encodeVarint(read.value).length !== read.end - this.at) return this.fail(0);
+    if (read === undefined || varintLength(read.value) !== read.end - this.at) return this.fail(0);
     this.at = read.end;
     return read.value;
   }

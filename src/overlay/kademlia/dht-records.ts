@@ -29,7 +29,7 @@ export interface DhtRecordsOptions {
 }
 
 /** An address text as records and contacts carry it: with the PeerID in it, in front where the swarm has none there. */
-export function withPeerId(text: string, id: PeerId): string {
+function withPeerId(text: string, id: PeerId): string {
   return text === id || leadsTo(text, id) ? text : `${id}@${text}`;
 }
 
@@ -85,6 +85,8 @@ export class DhtRecords implements Records {
   }
 
   reached(id: KeyText, addr: string): void {
+    // A record that comes later asks the table.
+    if (this.book.size === 0) return;
     const text = encodePeerId(keyBytes(id));
     this.book.noteReached(text, withPeerId(unpackAddr(addr, text), text));
   }

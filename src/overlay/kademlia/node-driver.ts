@@ -25,7 +25,7 @@ import { KeySpace, keyBytes, type KeyText, keyText } from '../../protocols/kadem
 import { Driver } from '../../runtime/driver.ts';
 import { later } from '../../runtime/later.ts';
 import { type CounterSet } from '../../swarm-kit/counter-set.ts';
-import { DhtRecords, withPeerId } from './dht-records.ts';
+import { DhtRecords } from './dht-records.ts';
 import { type DhtOptions, type ResolvedDhtOptions } from './options.ts';
 
 /** PeerIDs by key, so that a key is hashed once. Bounded by the keys that somebody else holds. */
@@ -164,9 +164,11 @@ export class NodeDriver<A extends Addr> {
     return this.#hasIds || !text.startsWith(`${id}@`) ? text : text.slice(id.length + 1);
   }
 
+  /** An address of the swarm as contacts have it. */
   #pack(text: string, id: KeyText): string {
-    const peer = encodePeerId(keyBytes(id));
-    return packAddr(withPeerId(text, peer), peer);
+    // Without PeerIDs in addresses none is to be replaced, and none has to be encoded, which takes longer than the rest.
+    if (!this.#hasIds) return `\u0000@${text}`;
+    return packAddr(text, encodePeerId(keyBytes(id)));
   }
 
   /** As many addresses as a contact may have. */
@@ -186,6 +188,7 @@ export class NodeDriver<A extends Addr> {
   }
 
   #place({ id, addr }: NodeRef): A | undefined {
+    if (!this.#hasIds) return addr.startsWith('\u0000@') ? this.#swarm.tryParseAddr(addr.slice(2)) : undefined;
     const peer = encodePeerId(keyBytes(id));
     if (this.#byPeerId !== undefined) return this.#byPeerId.place(peer, unpackAddr(addr, peer).split('\n'));
     const parsed = this.#swarm.tryParseAddr(this.swarmText(unpackAddr(addr, peer), peer));
@@ -314,7 +317,7 @@ export class NodeDriver<A extends Addr> {
   /** An address that somebody only named may be a victim's, so it is tried once, at a limited rate. */
   #refuse(addr: A, { id }: NodeRef): string | undefined {
     const { realm } = this.#swarm;
-    const claim = { addr, by: encodePeerId(keyBytes(id)), issuedMs: realm.wallMs() };
+    const claim = { addr, by: id, issuedMs: realm.wallMs() };
     return this.#targets.take(realm.nowMs(), claim, this.#swarm.localAddrs());
   }
 

@@ -26,7 +26,7 @@ export class Prepared {
   bytes(form: Form): Bytes | undefined {
     const { space, networkName } = this.#options;
     if (form === FORM.binary) return (this.#binary ??= encodeRequest(space.tag, this.#request()));
-    return (this.#json ??= encodeJsonRequest(networkName, this.#request()));
+    return (this.#json ??= encodeJsonRequest(networkName, this.#request(), this.#options.form === 'auto'));
   }
 
   #request(): { readonly query: Query; readonly isClient: boolean; readonly addr: string } {

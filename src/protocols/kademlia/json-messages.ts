@@ -1,7 +1,6 @@
 /**
  * The form of go-p2p: JSON objects without a frame, told apart by their members. Members beyond those of go-p2p, which its
- * reader ignores: `network`, `client`, `addr`, and `shoal` (the version of the binary form that the sender, or a contact, speaks
- * too).
+ * reader ignores: `network`, `client`, `addr`, and `shoal` (the version of the binary form that the sender speaks too).
  */
 
 import { type Bytes, decodeText, encodeText } from '../../base/bytes.ts';
@@ -35,14 +34,18 @@ const MAX_TAI64_S: bigint = 2n ** 62n + 253_402_300_837n;
 export type JsonQuery = Extract<Query, { readonly op: 'ping' | 'find' | 'get' | 'put' }>;
 
 /** Writes a request, or `undefined` when this form has none for it. */
-export function encodeJsonRequest(networkName: string, { query, isClient, addr }: KadRequest): Bytes | undefined {
+export function encodeJsonRequest(
+  networkName: string,
+  { query, isClient, addr }: KadRequest,
+  saysBinary: boolean,
+): Bytes | undefined {
   const members = queryMembers(query);
   if (members === undefined) return undefined;
   const more = {
     network: networkName === '' ? undefined : networkName,
     client: isClient ? true : undefined,
     addr: addr === '' ? undefined : addr,
-    shoal: BINARY_VERSION,
+    shoal: saysBinary ? BINARY_VERSION : undefined,
   };
   return encodeText(writeJson(jsonObject({ ...members, ...more })));
 }
@@ -113,13 +116,14 @@ function readQuery(json: JsonObject, ofPeer: (peer: KeyText) => KeyText): JsonQu
  *
  * @param wallMs - the own clock, which times of expiry refer to.
  */
-export function encodeJsonAnswer(
-  { reply, isClient, wallMs = 0 }: Omit<KadAnswer, 'isBinary' | 'surplus'>,
-  saysBinary: boolean,
-): Bytes | undefined {
+export function encodeJsonAnswer({
+  reply,
+  isClient,
+  wallMs = 0,
+}: Omit<KadAnswer, 'isBinary' | 'surplus'>): Bytes | undefined {
   const members = replyMembers(reply, wallMs);
   if (members === undefined) return undefined;
-  const more = { client: isClient ? true : undefined, shoal: saysBinary ? BINARY_VERSION : undefined };
+  const more = { client: isClient ? true : undefined };
   return encodeText(writeJson(jsonObject({ ...members, ...more })));
 }
 
@@ -156,8 +160,7 @@ export function decodeJsonAnswer(op: Query['op'], bytes: Uint8Array, wallMs: num
   const surplus = { count: 0 };
   const read = readReply(op, json, wallMs, surplus);
   if (read === undefined) return undefined;
-  const isBinary = json.get('shoal') === BINARY_VERSION;
-  return { ...read, isClient: json.get('client') === true, isBinary, surplus: surplus.count };
+  return { ...read, isClient: json.get('client') === true, isBinary: false, surplus: surplus.count };
 }
 
 function readReply(
@@ -204,10 +207,9 @@ const GO_MAX_DATA_TTL_MS = 300_000;
 
 function nodesOf(contacts: readonly WireContact[]): Json {
   if (contacts.length === 0) return null;
-  return contacts.map(({ id, addr, form }) => {
+  return contacts.map(({ id, addr }) => {
     const text = encodePeerId(keyBytes(id));
-    const shoal = form === FORM.binary ? BINARY_VERSION : undefined;
-    return jsonObject({ id: text, info: toBase64(encodeText(unpackAddr(addr, text))), shoal });
+    return jsonObject({ id: text, info: toBase64(encodeText(unpackAddr(addr, text))) });
   });
 }
 
@@ -226,8 +228,7 @@ function readNodes(nodes: Json | undefined, surplus: { count: number }): WireCon
     const info = fromBase64(object?.get('info') ?? null, MAX_CONTACT_BYTES);
     const addr = info === undefined ? undefined : decodeText(info);
     if (raw === undefined || addr === undefined) return undefined;
-    const form = object?.get('shoal') === BINARY_VERSION ? FORM.binary : FORM.unknown;
-    contacts.push({ id: keyText(raw), addr: packAddr(addr, id as string), form });
+    contacts.push({ id: keyText(raw), addr: packAddr(addr, id as string), form: FORM.unknown });
   }
   return contacts;
 }

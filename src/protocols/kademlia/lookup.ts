@@ -25,7 +25,8 @@ export interface Candidate {
   /** Who named it; `undefined` for those of the own table. */
   readonly teller: Candidate | undefined;
   /** What came of the nodes that it named. */
-  readonly named: { answered: number; failed: number };
+  namedAnswered: number;
+  namedFailed: number;
 }
 
 /** A node to begin with. */
@@ -198,7 +199,7 @@ export class Lookup {
     const untaken: Untaken = { self: 0, farther: 0, network: 0 };
     this.#settle(candidate, 'answered');
     this.#answered++;
-    if (candidate.teller !== undefined) candidate.teller.named.answered++;
+    if (candidate.teller !== undefined) candidate.teller.namedAnswered++;
     this.#hops = Math.max(this.#hops, candidate.hop + 1);
     const farthest = this.#farthestAnswered(candidate.path);
     for (const contact of contacts) {
@@ -230,7 +231,7 @@ export class Lookup {
     this.#failed++;
     const { teller } = candidate;
     if (teller !== undefined) {
-      teller.named.failed++;
+      teller.namedFailed++;
       if (isDiscredited(teller)) this.#forget(teller);
     }
     return true;
@@ -311,7 +312,8 @@ export class Lookup {
       state: 'new',
       tries: 0,
       teller,
-      named: { answered: 0, failed: 0 },
+      namedAnswered: 0,
+      namedFailed: 0,
     };
     let index = path.length;
     while (index > 0 && closerTo(this.options.target, position, path[index - 1]!.position) < 0) index--;
@@ -330,6 +332,6 @@ export class Lookup {
   }
 }
 
-function isDiscredited({ named }: Candidate): boolean {
-  return named.answered === 0 && named.failed >= MAX_FAILED_NAMES;
+function isDiscredited({ namedAnswered, namedFailed }: Candidate): boolean {
+  return namedAnswered === 0 && namedFailed >= MAX_FAILED_NAMES;
 }

@@ -322,7 +322,10 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     if (read === 'wrong_network') return this.#refuse('wrong_network');
     this.#checks.asked(times, incoming, read.request, read.isBinary ? FORM.binary : FORM.json);
     const reply = this.serving.reply(times, incoming, read.request.query);
-    return encodeJsonAnswer({ reply, isClient, wallMs: times.wallMs }, form === 'auto') ?? this.#refuse('malformed');
+    const answer = { reply, isClient, wallMs: times.wallMs };
+    // Both speak the binary form: contacts in JSON cost ten times as much.
+    if (read.isBinary && form === 'auto') return encodeAnswer(answer);
+    return encodeJsonAnswer(answer) ?? this.#refuse('malformed');
   }
 
   handleTimeout(now: Millis): void {

@@ -159,7 +159,8 @@ export class Sweep {
       state: 'answered',
       tries: 0,
       teller: undefined,
-      named: { answered: 0, failed: 0 },
+      namedAnswered: 0,
+      namedFailed: 0,
     };
     return [...nodes, self].toSorted((a, b) => closerTo(run.lookup.options.target, a.position, b.position));
   }

@@ -214,9 +214,15 @@ export class Table {
       if (pick === 'all') nearest.push(...bucket.spare);
     };
     const sortFrom = (start: number): void => {
-      if (nearest.length - start < 2) return;
-      const group = nearest.splice(start).toSorted((a, b) => closerTo(target, a.position, b.position));
-      nearest.push(...group);
+      // In place: groups are small, and this runs for every request.
+      for (let i = start + 1; i < nearest.length; i++) {
+        const contact = nearest[i]!;
+        let at = i;
+        for (; at > start && closerTo(target, contact.position, nearest[at - 1]!.position) < 0; at--) {
+          nearest[at] = nearest[at - 1]!;
+        }
+        nearest[at] = contact;
+      }
     };
     take(this.#buckets[first]);
     sortFrom(0);

@@ -28,7 +28,7 @@ const WALL_MS = 1_700_000_000_123;
 const original = (text: string | undefined): string => (text ?? '').replace(/,?"shoal":1}$/, '}');
 
 const request = (query: Query): string | undefined => {
-  const bytes = encodeJsonRequest('', { query, isClient: false, addr: '' });
+  const bytes = encodeJsonRequest('', { query, isClient: false, addr: '' }, true);
   return bytes === undefined ? undefined : decodeText(bytes);
 };
 const read = (text: string): Query | undefined => {
@@ -36,7 +36,7 @@ const read = (text: string): Query | undefined => {
   return typeof decoded === 'object' ? decoded.request.query : undefined;
 };
 const answer = (reply: Reply): string | undefined => {
-  const bytes = encodeJsonAnswer({ reply, isClient: false, wallMs: WALL_MS }, true);
+  const bytes = encodeJsonAnswer({ reply, isClient: false, wallMs: WALL_MS });
   return bytes === undefined ? undefined : decodeText(bytes);
 };
 
@@ -88,7 +88,7 @@ describe('the JSON form', () => {
   });
 
   it('carries what shoal adds, and tells networks apart', () => {
-    const bytes = encodeJsonRequest('my-app', { query: { op: 'ping' }, isClient: true, addr: '\u0000@17' })!;
+    const bytes = encodeJsonRequest('my-app', { query: { op: 'ping' }, isClient: true, addr: '\u0000@17' }, true)!;
     assert.deepEqual(
       decodeJsonRequest('my-app', bytes, (peer) => peer),
       {
