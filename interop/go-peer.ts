@@ -55,6 +55,7 @@ export type GoCommand =
       readonly ms: number;
       readonly times?: number;
     }
+  | { readonly cmd: 'announce' | 'lookup'; readonly dst: string; readonly payload?: string }
   | { readonly cmd: 'count' }
   | { readonly cmd: 'lose'; readonly counter: number; readonly times: number };
 

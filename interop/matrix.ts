@@ -117,4 +117,12 @@ export const ROWS: readonly Row[] = [
     name: /^Redis|^script|^whatever/,
   },
   { peer: 'NATS 2.9 (Debian)', protocol: 'cells', direction: 'we dial', file: 'cells.test.ts' },
+  ...threeWays(
+    'independent Go program (net/http, x/crypto)',
+    'tracker, go-p2p',
+    'tracker.test.ts',
+    'independent Go program',
+    '> we dial',
+    '> it dials',
+  ),
 ];

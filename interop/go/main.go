@@ -7,7 +7,7 @@
 // {"event":"ask",…}, {"event":"answer","src":…,"payload":…}, {"event":"session","peer":…,"initiator":…}, {"event":"forgotten","addr":…}, {"event":"error","message":…}. It reads commands, one JSON object a line:
 // {"cmd":"tell","dst":…,"payload":<base64>}, {"cmd":"ask",…}, {"cmd":"open","dst":…}, {"cmd":"lose","counter":N,"times":N} (loses its next
 // N datagrams with that counter), {"cmd":"flood","dst":…,"bytes":N,"ms":N}, and with --count {"cmd":"count"}. It ends when its input
-// does. The stacks udp,quic and ssh have commands of their own, see quic.go and ssh.go.
+// does. The stacks udp,quic, ssh and tracker have commands of their own, see quic.go, ssh.go and tracker.go.
 package main
 
 import (
@@ -93,6 +93,10 @@ func main() {
 	}
 	if *stack == "udp,quic" {
 		runQuic(*bind, seedBytes, quicOptions{alpn: *alpn, noCert: *noCert})
+		return
+	}
+	if *stack == "tracker" {
+		runTracker(*bind, seedBytes)
 		return
 	}
 	if *stack == "ssh" {
