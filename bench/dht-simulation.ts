@@ -117,9 +117,10 @@ async function eclipse(): Promise<readonly string[]> {
   return rows;
 }
 
+const isLiar = (index: number): boolean => index % 5 === 4;
+
 async function liars(dht: { readonly paths: number }): Promise<SimulationResult> {
   const nodes = 400;
-  const isLiar = (index: number): boolean => index % 5 === 4;
   const space = new KeySpace(SIMULATED_NETWORK);
   const contacts: WireContact[] = Array.from({ length: nodes }, (_, index) => index)
     .filter(isLiar)
@@ -243,9 +244,9 @@ else {
   }
   if (values.write) {
     const page = new URL('../docs/simulation.md', import.meta.url);
-    const [begin, end] = ['<!-- figures -->', '<!-- end of figures -->'];
+    const [begin, end] = ['<!-- figures -->', '<!-- end of figures -->'] as const;
     const text = readFileSync(page, 'utf8');
-    const [head, tail] = [text.slice(0, text.indexOf(begin!)), text.slice(text.indexOf(end!))];
+    const [head, tail] = [text.slice(0, text.indexOf(begin)), text.slice(text.indexOf(end))];
     writeFileSync(page, `${head}${begin}\n\n${parts.join('\n\n')}\n\n${tail}`);
   }
 }
