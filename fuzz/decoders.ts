@@ -54,6 +54,7 @@ import { beaconSeeds, feedBeacon } from './beacon-datagrams.ts';
 import { ConnectReader } from '../src/net/http-connect.ts';
 import { feedTurn, turnSeeds } from './turn-messages.ts';
 import { chordSeeds, feedChord } from './chord-messages.ts';
+import { feedKademlia, kademliaSeeds } from './kademlia-messages.ts';
 import { feedRelay, relaySeeds } from './relay-messages.ts';
 import { feedMdns, mdnsSeeds } from './mdns-messages.ts';
 import { NOISE_KEY, noiseMessages, noiseReaders, noiseRecords } from './noise-messages.ts';
@@ -342,6 +343,7 @@ export const DECODERS: readonly Target[] = [
   },
   { name: 'TURN', seeds: turnSeeds, feed: feedTurn, oneIn: 10 },
   { name: 'Chord', seeds: chordSeeds, feed: feedChord, oneIn: 10 },
+  { name: 'Kademlia', seeds: kademliaSeeds, feed: feedKademlia, oneIn: 10 },
   { name: 'relay messages', seeds: relaySeeds, feed: feedRelay, oneIn: 4 },
   { name: 'dial-back requests', seeds: [dialBack], feed: (input) => void decodeDialBackRequest(input) },
   { name: 'punch offers', seeds: punchOffers, feed: (input) => void decodePunchOffer(input) },
