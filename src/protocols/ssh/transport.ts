@@ -124,8 +124,9 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
   /** Packets that are to be sent. Bounded by the owner, which looks at `unsentBytes` before it reads or sends more. */
   #out: Bytes[] = [];
   #outBytes = 0;
-  /** Bytes since the keys are used. */
+  /** Bytes since the keys are used, and when they have become too many. */
   #keyBytes = 0;
+  #rekeyDueMs: Millis | undefined;
 
   /** @throws {TypeError | RangeError} for invalid options. */
   constructor(options: SshTransportOptions, now: Millis) {
@@ -268,6 +269,7 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
   }
 
   poll(): Output<readonly Bytes[], SshTransportEvent> {
+    if (this.#rekeyDueMs !== undefined) this.rekey(this.#rekeyDueMs);
     if (this.#out.length > 0) {
       const transmit = this.#out;
       this.#out = [];
@@ -369,6 +371,7 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
     this.#hasSentInit = false;
     if (this.#state === 'keys' && this.#takesExtInfo) this.#sendExtInfo();
     this.#keyBytes = 0;
+    this.#rekeyDueMs = undefined;
     this.#outbox.arm('rekey', this.#state === 'open' ? now + this.#rekeyAfterMs : Infinity);
   }
 
@@ -455,6 +458,7 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
     const { end, signer, random } = this.#options;
     const [versions, sessionId] = [this.#versions!, this.#sessionId];
     const [cookie, seed] = [random(16), random(32)];
+    this.#rekeyDueMs = undefined;
     this.#exchange = new KeyExchange({ end, signer, versions, cookie, seed, sessionId });
     this.#hasSentInit = true;
     this.#sendPacket([this.#exchange.init]);
@@ -465,7 +469,8 @@ export class SshTransport implements Machine<readonly Bytes[], SshTransportEvent
 
   #countBytes(bytes: number, now: Millis): void {
     this.#keyBytes += bytes;
-    if (this.#keyBytes >= this.#rekeyBytes) this.rekey(now);
+    // With the next poll, so that what is sent in one go is not torn apart by it.
+    if (this.#keyBytes >= this.#rekeyBytes) this.#rekeyDueMs = now;
   }
 
   #sendPacket(payload: readonly Uint8Array[]): number {
