@@ -2,7 +2,8 @@
 
 import { type Bytes, concatBytes } from '../../src/base/bytes.ts';
 import { type PublicKey } from '../../src/core/secure.ts';
-import { SshTransport, type SshTransportEvent, type SshTransportOptions } from '../../src/protocols/ssh/transport.ts';
+import { type SshTransportEvent, type SshTransportOptions } from '../../src/protocols/ssh/transport-options.ts';
+import { SshTransport } from '../../src/protocols/ssh/transport.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 

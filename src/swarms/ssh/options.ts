@@ -6,7 +6,7 @@ import { decodeSpki } from '../../identity/spki.ts';
 import { fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { sshFingerprintBytes } from '../../identity/ssh-key.ts';
 import { MAX_PACKET_BYTES, MAX_REQUEST_BYTES } from '../../protocols/ssh/constants.ts';
-import { resolveSshLimits } from '../../protocols/ssh/transport.ts';
+import { resolveSshLimits } from '../../protocols/ssh/transport-options.ts';
 import { type ResolvedOptions, resolveStreamOptions, type TcpSwarmOptions } from '../tcp/options.ts';
 import { type Accept } from '../../core/accept.ts';
 import { type SshAddr } from './address.ts';

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { type Bytes, concatBytes, equalBytes } from '../../../src/base/bytes.ts';
 import { SshSession } from '../../../src/protocols/ssh/session.ts';
-import { type SshTransportOptions } from '../../../src/protocols/ssh/transport.ts';
+import { type SshTransportOptions } from '../../../src/protocols/ssh/transport-options.ts';
 import { type TcpEvent } from '../../../src/protocols/tcp/events.ts';
 import { sshPair } from '../../support/ssh-pair.ts';
 
