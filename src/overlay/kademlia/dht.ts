@@ -125,8 +125,15 @@ export interface Dht<A extends Addr> extends CandidateSource, AsyncDisposable {
   /** The round trip to a node. @throws {P2PError} (by rejection) `unreachable`, `timeout`, `closed`. */
   ping(node: A | string, options?: CallOptions): Promise<number>;
 
-  /** Finds the nodes closest to a PeerID. @throws {TypeError} (at once) when `id` is not a PeerID. */
-  findNode(id: PeerId | string, options?: CallOptions): Promise<DhtFound>;
+  /**
+   * Finds the nodes closest to a PeerID; with `untilFound` it ends as soon as the peer itself has answered, with a third of the requests.
+   *
+   * @throws {TypeError} (by rejection) when `id` is not a PeerID.
+   */
+  findNode(
+    id: PeerId | string,
+    options?: CallOptions & { readonly untilFound?: boolean | undefined },
+  ): Promise<DhtFound>;
 
   /**
    * Stores a value at the nodes closest to a key of 1 to 256 bytes. Only the PeerID that stored it may replace it before it expires.

@@ -6,13 +6,12 @@ import { type Addr } from '../../core/addr.ts';
 import { canAsk } from '../../core/ask.ts';
 import { type Candidate, type CandidateOptions, type ReachedCandidate } from '../../core/candidate.ts';
 import { P2PError } from '../../core/errors.ts';
-import { decodePeerId, encodePeerId, parsePeerId, type PeerId } from '../../core/peer-id.ts';
+import { encodePeerId, type PeerId } from '../../core/peer-id.ts';
 import { type Timer } from '../../core/realm.ts';
 import { isSecure, type SecureAskSwarm } from '../../core/secure.ts';
 import { type CallOptions, type Closed } from '../../core/swarm.ts';
 import { TextAddrs } from '../../core/text-addrs.ts';
 import { type PeerRecord } from '../../discovery/peer-record.ts';
-import { MAX_KEY_BYTES } from '../../protocols/kademlia/messages.ts';
 import { type KademliaNode } from '../../protocols/kademlia/node.ts';
 import {
   type KadEvent,
@@ -39,6 +38,7 @@ import {
   type DhtValue,
 } from './dht.ts';
 import { type DhtPeer, explain, type LookupExplanation, NOTHING, peerOf } from './explain.ts';
+import { ownKey, rawOf } from './arguments.ts';
 import { type ByPeerId, NodeDriver } from './node-driver.ts';
 import { type DhtOptions, type ResolvedDhtOptions, resolveDhtOptions } from './options.ts';
 
@@ -141,9 +141,13 @@ export class LiveDht<A extends Addr> implements Dht<A> {
     return pong.rttMs;
   }
 
-  async findNode(id: PeerId | string, options?: CallOptions): Promise<DhtFound> {
+  async findNode(
+    id: PeerId | string,
+    options?: CallOptions & { readonly untilFound?: boolean | undefined },
+  ): Promise<DhtFound> {
     const peer = rawOf(id);
-    const found = await this.#wait(`find ${id}`, options, (machine, times) => machine.find(times, peer));
+    const untilFound = options?.untilFound ?? false;
+    const found = await this.#wait(`find ${id}`, options, (machine, times) => machine.find(times, peer, untilFound));
     if (found.type !== 'found') throw this.#latch.error('find a node');
     const explained = this.#explain(found.report);
     return { peers: explained.nearest, peer: explained.nearest.find((each) => each.id === id), explain: explained };
@@ -454,17 +458,4 @@ export class LiveDht<A extends Addr> implements Dht<A> {
     this.#ops.clear();
     if (this.#options.keepInner !== true) await this.#swarm.close();
   }
-}
-
-function rawOf(id: PeerId | string): KeyText {
-  return keyText(decodePeerId(parsePeerId(id))!);
-}
-
-/** A copy of the caller's key. */
-function ownKey(key: Uint8Array): Bytes {
-  assertBytes(key, 'key');
-  if (key.length < 1 || key.length > MAX_KEY_BYTES) {
-    throw new RangeError(`Cannot take key: expected 1 to ${MAX_KEY_BYTES} bytes, got ${key.length}`);
-  }
-  return copyBytes(key);
 }

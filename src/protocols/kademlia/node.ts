@@ -136,8 +136,13 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     return op;
   }
 
-  /** Finds the nodes closest to a peer, the peer itself among them. @returns the number of the `found` event */
-  find(times: Times, peer: KeyText): number {
+  /**
+   * Finds the nodes closest to a peer, the peer itself among them.
+   *
+   * @param untilFound - ends as soon as the peer has answered
+   * @returns the number of the `found` event
+   */
+  find(times: Times, peer: KeyText, untilFound: boolean): number {
     const op = this.#op++;
     const target = this.#options.space.ofPeer(peer);
     const query: Query = { op: 'find', position: target, peer, limit: this.#options.k };
@@ -146,6 +151,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
       target,
       query,
       width: this.#options.k,
+      onReply: (_, __, candidate) => untilFound && candidate.id === peer,
       onEnd: (at, run) => this.#outbox.event({ type: 'found', op, report: run.report(at.now) }),
     });
     return op;

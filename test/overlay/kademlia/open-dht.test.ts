@@ -57,6 +57,21 @@ describe('a DHT', () => {
     }
   });
 
+  it('ends a lookup as soon as the peer has answered, if told so', async () => {
+    await using network = await dhtNetwork(60);
+    const { nodes, run } = network;
+    let [all, few] = [0, 0];
+    for (let i = 0; i < 10; i++) {
+      const other = nodes[i * 5 + 9]!;
+      all += (await run(nodes[i]!.findNode(other.id))).explain.asked;
+      const found = await run(nodes[i]!.findNode(other.id, { untilFound: true }));
+      assert.equal(found.peer?.id, other.id);
+      assert.equal(found.explain.ended, 'found');
+      few += found.explain.asked;
+    }
+    assert.ok(few * 2 < all, `${few} and ${all} requests`);
+  });
+
   it('explains a lookup in words', async () => {
     await using network = await dhtNetwork(2);
     const { explain } = await network.run(network.nodes[1]!.findNode(network.nodes[0]!.id));
