@@ -258,6 +258,47 @@ describe('SSH: authentication', () => {
     assert.equal(ours.closed?.fault, 'auth_storm');
   });
 
+  it('another service, the same one twice, and a request before the service end the connection', () => {
+    const { raw, ours, talk } = aboutToAuthenticate();
+    raw.requestService();
+    talk();
+    assert.equal(ours.closed?.fault, 'unexpected');
+    const other = against('client');
+    other.talk();
+    other.raw.send(byte(MSG.SERVICE_REQUEST), string('ssh-connection'));
+    other.talk();
+    assert.equal(other.ours.closed?.fault, 'unexpected');
+    const early = against('client');
+    early.talk();
+    early.raw.authenticate(testKey(0), testKey(0));
+    early.talk();
+    assert.equal(early.ours.closed?.fault, 'unexpected');
+    assert.deepEqual(
+      early.ours.events.map(({ type }) => type),
+      ['closed'],
+    );
+  });
+
+  it('a peer has frames by the extension of the right name and value only', () => {
+    for (const [name, value, expected] of [
+      ['frames@shoal', '1', true],
+      ['frames@shoal', '2', false],
+      ['frames@shoal', '', false],
+      ['frames', '1', false],
+    ] as const) {
+      const { raw, ours, talk } = against('client');
+      talk();
+      raw.send(byte(MSG.EXT_INFO), uint32(2), string('x'), string('1'), string(name), string(value));
+      raw.requestService();
+      raw.authenticate(testKey(0), testKey(0));
+      talk();
+      raw.authenticate(testKey(0), testKey(0));
+      talk();
+      assert.ok(ours.transport.isOpen);
+      assert.equal(ours.transport.hasFrames, expected);
+    }
+  });
+
   it('while a verdict is awaited nothing more is read', () => {
     const { raw, ours, talk } = aboutToAuthenticate();
     raw.authenticate(testKey(0), testKey(0));
