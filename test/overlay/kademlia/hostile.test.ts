@@ -234,6 +234,27 @@ describe('a node of a DHT refuses and counts', () => {
     assert.ok(!network.nodes[0]!.table().some(({ addr }) => addr === String(EVIL)));
   });
 
+  it('takes nobody in before its own first lookups are done, and those that asked meanwhile afterwards', async () => {
+    await using network = await dhtNetwork(1);
+    const { realm } = network;
+    const slow = realm.secureSwarm(testKey(EVIL).publicKey, EVIL);
+    slow.serve(() => new Promise<Uint8Array>(() => undefined));
+    const late = await network.open({ bootstrap: [String(EVIL)] });
+    const eager = lyingNode(realm, EVIL + 1, () => undefined);
+    await realm.clock.advance(10);
+    for (let i = 0; i < 5; i++) await network.run(eager.ask('1', { op: 'ping' }));
+    assert.equal(late.inspect().isJoined, false);
+    assert.deepEqual([late.inspect().contacts, late.inspect().spares], [0, 0]);
+    assert.deepEqual(eager.asked, []);
+    await network.run(late.ready);
+    await realm.clock.advance(1000);
+    assert.deepEqual(
+      late.table().map(({ id }) => id),
+      [eager.id],
+    );
+    assert.deepEqual(eager.asked, [{ op: 'ping' }]);
+  });
+
   it('says it when clocks are hours apart', async () => {
     const events: TraceEvent[] = [];
     const network = await dhtNetwork(2, {}, { trace: (event) => events.push(event) });

@@ -106,6 +106,24 @@ describe('a DHT', () => {
     assert.equal(decodeText((await network.run(network.nodes[2]!.get(key))).value!), 'blue');
   });
 
+  it('comes into tables once others can reach it, and leaves them when they cannot', async () => {
+    await using network = await dhtNetwork(4);
+    let kind: 'server' | 'client' = 'client';
+    const node = await network.open({ kind: () => kind });
+    await network.run(node.ready);
+    await network.realm.clock.advance(1000);
+    const isKnown = (): boolean[] =>
+      network.nodes.slice(0, 4).map((each) => each.table().some(({ id }) => id === node.id));
+    assert.deepEqual(isKnown(), [false, false, false, false]);
+    kind = 'server';
+    await network.run(node.join());
+    await network.realm.clock.advance(1000);
+    assert.deepEqual(isKnown(), [true, true, true, true]);
+    kind = 'client';
+    await network.run(node.join());
+    assert.deepEqual(isKnown(), [false, false, false, false]);
+  });
+
   it('stores again before it expires, until it is to forget', async () => {
     await using network = await dhtNetwork(4, { ttlMs: 600_000, republishMs: 300_000 });
     const [first, second] = network.nodes;
