@@ -1,7 +1,7 @@
 /** What the declarations of commands share. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { beginCommand, type CommandContext, type CommonOptions } from './context.ts';
+import { type CommandContext, type CommonOptions } from './context.ts';
 
 /** A number option: whole, and in bounds. */
 export function whole(min: number, max: number): (text: string) => number {
@@ -14,8 +14,9 @@ export function whole(min: number, max: number): (text: string) => number {
   };
 }
 
-/** Runs a command with what every command has. */
+/** Runs a command with what every command has. What it needs is loaded only now: `--help` needs none of it. */
 export async function run(options: CommonOptions, body: (context: CommandContext) => Promise<void>): Promise<void> {
+  const { beginCommand } = await import('./context.ts');
   await body(beginCommand(options));
 }
 

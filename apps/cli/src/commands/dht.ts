@@ -10,9 +10,7 @@ import { asUsage, Failure, UsageError } from '../failure.ts';
 import { openPeersOf, placesOf, type PeersCommandOptions } from '../open-peers.ts';
 
 /** What `shoal dht` does. */
-export const DHT_ACTIONS = ['join', 'put', 'get', 'announce', 'lookup', 'table'] as const;
-/** One of {@link DHT_ACTIONS}. */
-export type DhtAction = (typeof DHT_ACTIONS)[number];
+export type DhtAction = 'join' | 'put' | 'get' | 'announce' | 'lookup' | 'table';
 
 /** Options of `shoal dht`. */
 export interface DhtCommandOptions extends PeersCommandOptions {
