@@ -139,13 +139,17 @@ export function createProgram(): Command {
     .option('--out <FILE>', 'write it to a file that only you can read, and print its PeerID')
     .option('--force', 'replace the file if it exists')
     .addHelpText('after', examples('keygen --out alice.pem', 'keygen --json'))
-    .action((options: KeygenOptions) => run(options, async (context) => (await import('./commands/keys.ts')).keygen(context, options)));
+    .action((options: KeygenOptions) =>
+      run(options, async (context) => (await import('./commands/keys.ts')).keygen(context, options)),
+    );
 
   common(program.command('id'))
     .description('Show the PeerID of a key file, in every fingerprint.')
     .argument('<FILE>', 'private key in PEM')
     .addHelpText('after', examples('id alice.pem'))
-    .action((file: string, options: CommonOptions) => run(options, async (context) => (await import('./commands/keys.ts')).identify(context, file)));
+    .action((file: string, options: CommonOptions) =>
+      run(options, async (context) => (await import('./commands/keys.ts')).identify(context, file)),
+    );
 
   withStack(program.command('listen'), '127.0.0.1:0')
     .description('Open a stack and show every message that comes, until Ctrl-C.')
@@ -160,7 +164,9 @@ export function createProgram(): Command {
           'listen --key alice.pem',
         ),
     )
-    .action((options: ListenOptions) => run(options, async (context) => (await import('./commands/listen.ts')).listen(context, options)));
+    .action((options: ListenOptions) =>
+      run(options, async (context) => (await import('./commands/listen.ts')).listen(context, options)),
+    );
 
   withPayload(program.command('tell'))
     .description('Send one message.')
@@ -170,7 +176,9 @@ export function createProgram(): Command {
         examples('tell --stack udp 127.0.0.1:5000 --data hello', 'tell --stack udp,frag 127.0.0.1:5000 - < photo.jpg'),
     )
     .action((addr: string, dash: string | undefined, options: SendOptions) =>
-      run(options, async (context) => (await import('./commands/message.ts')).tell(context, addr, sendOptions(dash, options))),
+      run(options, async (context) =>
+        (await import('./commands/message.ts')).tell(context, addr, sendOptions(dash, options)),
+      ),
     );
 
   withPayload(program.command('ask'))
@@ -180,7 +188,9 @@ export function createProgram(): Command {
       layerHelp() + examples('ask --stack udp,p2pke,mbapp 127.0.0.1:5000 --data "what time is it?"'),
     )
     .action((addr: string, dash: string | undefined, options: SendOptions) =>
-      run(options, async (context) => (await import('./commands/message.ts')).ask(context, addr, sendOptions(dash, options))),
+      run(options, async (context) =>
+        (await import('./commands/message.ts')).ask(context, addr, sendOptions(dash, options)),
+      ),
     );
 
   withStack(program.command('ping'), 'any port')
@@ -190,7 +200,9 @@ export function createProgram(): Command {
     .option('--interval <MS>', 'milliseconds between two', whole(0, 3_600_000), 200)
     .option('--timeout <MS>', 'milliseconds to wait for each answer', whole(1, 86_400_000), 1000)
     .addHelpText('after', layerHelp() + examples('ping --stack udp 127.0.0.1:5000 --count 100 --interval 0'))
-    .action((addr: string, options: PingOptions) => run(options, async (context) => (await import('./commands/ping.ts')).ping(context, addr, options)));
+    .action((addr: string, options: PingOptions) =>
+      run(options, async (context) => (await import('./commands/ping.ts')).ping(context, addr, options)),
+    );
 
   withStack(program.command('bench'), '127.0.0.1:0')
     .description(
@@ -385,7 +397,9 @@ export function createProgram(): Command {
     .option('--keep', 'run on until Ctrl-C')
     .option('--join <ADDR>', 'take part in a demo that runs in another terminal')
     .addHelpText('after', examples('demo', 'demo --keep', "demo --join '127.255.255.255:5000'"))
-    .action((options: DemoCommandOptions) => run(options, async (context) => (await import('./commands/demo.ts')).demo(context, options)));
+    .action((options: DemoCommandOptions) =>
+      run(options, async (context) => (await import('./commands/demo.ts')).demo(context, options)),
+    );
 
   program
     .command('schema')
