@@ -15,7 +15,7 @@ describe('peers with a tracker', () => {
     const w = new PeersWorld({ latencyMs: 5, trace: undefined });
     const store = createMemoryCells({ realm: w.realm });
     const fetch = handlerFetch(cellHandler(store, { check: signedCellCheck }));
-    const token = createTrackerToken('http://tracker.test', w.realm);
+    const token = createTrackerToken('http://tracker.test', w);
     const tracker = { at: token.text, fetch };
     const alice = await w.open(1, w.net.host(), { sources: [], tracker });
     await w.advance(1000);
@@ -37,7 +37,7 @@ describe('peers with a tracker', () => {
   it('report a tracker that is not reached as a fault, and open all the same', async () => {
     const w = new PeersWorld({ latencyMs: 5, trace: undefined });
     const fetch = (): Promise<never> => Promise.reject(new TypeError('fetch failed'));
-    const token = createTrackerToken('http://tracker.test', w.realm);
+    const token = createTrackerToken('http://tracker.test', w);
     const node = await w.open(1, w.net.host(), { sources: [], tracker: { at: [token.text], fetch } });
     const seen = watch(node);
     await w.advance(20_000);

@@ -29,6 +29,7 @@ export function addServers(program: Command): void {
     .option('--requests-per-second <N>', 'of one /24 or /64 (default: 50)', whole(1, 1_000_000))
     .option('--cells-per-minute <N>', 'that one /24 or /64 may begin (default: 120)', whole(1, 1_000_000))
     .option('--token', 'also print the token of a new network')
+    .option('--shards <N>', 'with --token: cells of that network, about one for every fifty peers', whole(1, 4096), 1)
     .addHelpText(
       'after',
       examples(

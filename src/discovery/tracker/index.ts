@@ -11,7 +11,7 @@
 
 export { openTracker, trackerCell } from './tracker.ts';
 export { type Tracker, type TrackerFault, type TrackerFaultCode, type TrackerOptions } from './tracker-options.ts';
-export { createTrackerToken } from './create-token.ts';
+export { createTrackerToken, type CreateTrackerTokenOptions } from './create-token.ts';
 export { httpListeners, type HttpListenersOptions } from './http-listeners.ts';
 export { openTrackerServer } from './server.ts';
 export {
@@ -21,7 +21,13 @@ export {
   type TrackerServerOptions,
 } from './server-options.ts';
 export { type HttpServerLimits, type HttpTls } from '../../net/http.ts';
-export { parseTrackerToken, TOKEN_SECRET_BYTES, trackerToken, type TrackerToken } from '../../protocols/cell/token.ts';
+export {
+  MAX_TRACKER_SHARDS,
+  parseTrackerToken,
+  TOKEN_SECRET_BYTES,
+  trackerToken,
+  type TrackerToken,
+} from '../../protocols/cell/token.ts';
 export {
   encodeTrackerState,
   expiryOf,

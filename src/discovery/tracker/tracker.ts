@@ -11,7 +11,7 @@ import { type Candidate, type CandidateOptions } from '../../core/candidate.ts';
 import { closedError, P2PError } from '../../core/errors.ts';
 import { isPeerId, type PeerId } from '../../core/peer-id.ts';
 import { assertRealm, type Realm, type Timer } from '../../core/realm.ts';
-import { parseTrackerToken } from '../../protocols/cell/token.ts';
+import { parseTrackerToken, type TrackerToken } from '../../protocols/cell/token.ts';
 import {
   encodeTrackerState,
   expiryOf,
@@ -24,6 +24,7 @@ import {
 import { randomShare } from '../../runtime/retry.ts';
 import { clockOf, systemRealm } from '../../runtime/system-realm.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
+import { ShardedTracker } from './sharded-tracker.ts';
 import { newestOf, SeenEntries } from './seen-entries.ts';
 import { type Tracker, type TrackerFault, type TrackerFaultCode, type TrackerOptions } from './tracker-options.ts';
 
@@ -36,7 +37,7 @@ const MAX_AHEAD_MS = 3_600_000;
 /** Attempts of an announcement: of hundreds of peers in a cell, some write at the same time. */
 const MAX_ATTEMPTS = 30;
 
-/** A token's cell: what is written is sealed and signed. @throws {TypeError | RangeError} for text that is no token */
+/** A token's cell, of a network with one: what is written is sealed and signed. @throws {TypeError | RangeError} for text that is no token */
 export function trackerCell(
   token: string,
   { realm, fetch, maxCellBytes }: Pick<TrackerOptions, 'realm' | 'fetch' | 'maxCellBytes'> = {},
@@ -71,13 +72,15 @@ export function openTracker(options: TrackerOptions): Tracker {
   const everyMs = quantity(options.everyMs, 'everyMs', Math.min(30_000, ttlMs / 4), 1000, ttlMs / 2);
   const cacheMs = quantity(options.cacheMs, 'cacheMs', 2000, 0, 60_000);
   wholeNumber(options.maxCellBytes, 'maxCellBytes', DEFAULT_CELL_BYTES, 1024, MAX_CELL_BYTES);
-  let cell: Cell;
-  if (typeof at === 'string') cell = trackerCell(at, { ...options, realm });
-  else {
+  const resolved = { ...options, realm, ttlMs, everyMs, cacheMs };
+  if (typeof at !== 'string') {
     assertCell(at, 'at');
-    cell = at;
+    return new CellTracker(at, false, resolved);
   }
-  return new CellTracker(cell, typeof at === 'string', { ...options, realm, ttlMs, everyMs, cacheMs });
+  const token = parseTrackerToken(at);
+  const open = ({ text }: TrackerToken, more: Partial<TrackerOptions>): Tracker =>
+    new CellTracker(trackerCell(text, resolved), true, { ...resolved, ...more, realm, ttlMs, everyMs, cacheMs });
+  return token.shards === 1 ? open(token, {}) : new ShardedTracker(token, resolved, open);
 }
 
 interface Resolved extends TrackerOptions {

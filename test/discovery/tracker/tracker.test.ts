@@ -304,22 +304,57 @@ describe('a tracker', () => {
     const world = new World();
     const store = createMemoryCells({ realm: world.realm });
     const fetch = handlerFetch(cellHandler(store, { check: signedCellCheck }));
-    const token = createTrackerToken('http://tracker.test', world.realm);
+    const token = createTrackerToken('http://tracker.test', world);
     await world.run(world.open(ALICE, undefined, { at: token.text, fetch }).announce(['a:1']));
     assert.deepEqual(await world.addrs(world.open(BOB, undefined, { at: token.text, fetch }), ALICE), ['a:1']);
     const stored = new TextDecoder('latin1').decode(await world.run(store.get(token.id)));
     assert.ok(stored.length > 100 && !stored.includes(ALICE) && !stored.includes('a:1'));
     // Without the secret nothing can be written.
-    const other = createTrackerToken('http://tracker.test', world.realm);
+    const other = createTrackerToken('http://tracker.test', world);
     const foreign = `${token.endpoint}/${token.id}#${other.text.split('#')[1]}`;
     assert.throws(() => trackerCell(foreign), TypeError);
+  });
+
+  it('spreads a network over several cells, and reads one of them for a look-up', async () => {
+    const world = new World();
+    const store = createMemoryCells({ realm: world.realm });
+    const asked: string[] = [];
+    const handle = cellHandler(store, { check: signedCellCheck });
+    const fetch = handlerFetch((request) => {
+      if (request.method === 'GET') asked.push(request.path);
+      return handle(request);
+    });
+    const { text, shards } = createTrackerToken('http://tracker.test', { realm: world.realm, shards: 16 });
+    assert.ok(text.endsWith('=*16') && shards === 16);
+    const ids = Array.from({ length: 64 }, () => encodePeerId(world.realm.random(32)));
+    for (const id of ids) await world.run(world.open(id, undefined, { at: text, fetch }).announce([`${id}:1`]));
+    const seeker = world.open(undefined, undefined, { at: text, fetch });
+    for (const id of ids) {
+      asked.length = 0;
+      assert.deepEqual(await world.addrs(seeker, id), [`${id}:1`]);
+      assert.equal(asked.length, 1);
+    }
+    asked.length = 0;
+    const found = await world.run(collect(seeker.candidates()));
+    assert.ok(found.length > 8 && new Set(asked).size <= 8, `${found.length} peers of ${asked.length} cells`);
+    assert.ok(seeker.counters.received >= 64);
+    await seeker.close();
+    await assert.rejects(seeker.lookUp(ids[0]!), (error) => P2PError.is(error, 'closed'));
+    for (const wrong of [
+      text.replace('*16', '*0'),
+      text.replace('*16', '*1'),
+      text.replace('*16', '*4097'),
+      `${text}*2`,
+    ]) {
+      assert.throws(() => openTracker({ at: wrong }), TypeError);
+    }
   });
 
   it('does not take a value that nobody with the token has written', async () => {
     const world = new World();
     const store = createMemoryCells({ realm: world.realm });
     const fetch = handlerFetch(cellHandler(store));
-    const token = createTrackerToken('http://tracker.test', world.realm);
+    const token = createTrackerToken('http://tracker.test', world);
     await world.run(store.cas(token.id, EMPTY, encodeText('{"peers":{}}')));
     const tracker = world.open(ALICE, undefined, { at: token.text, fetch });
     await assert.rejects(world.run(tracker.lookUp(BOB)), (error) => P2PError.is(error, 'identity_mismatch'));

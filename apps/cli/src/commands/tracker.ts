@@ -21,6 +21,7 @@ export interface TrackerCommandOptions extends CommonOptions {
   readonly requestsPerSecond?: number | undefined;
   readonly cellsPerMinute?: number | undefined;
   readonly token?: boolean | undefined;
+  readonly shards: number;
 }
 
 /** Serves until Ctrl-C. */
@@ -37,7 +38,7 @@ export async function tracker(context: CommandContext, options: TrackerCommandOp
   const { url } = server;
   output.show({ event: 'listening', url }, `Tracker at ${url}`);
   if (options.token === true) {
-    const { text } = createTrackerToken(url);
+    const { text } = createTrackerToken(url, { shards: options.shards });
     output.show({ event: 'token', token: text }, `A new network, for all its peers and nobody else: ${text}`);
   }
   if (!interrupt.signal.aborted) await once(interrupt.signal, 'abort');
