@@ -7,6 +7,8 @@ import { encodeVarint, encodeVarint64, readVarint, readVarint64 } from '../src/b
 import { decodeCache, encodeCache } from '../src/discovery/cache-format.ts';
 import { contacts } from '../src/discovery/contacts.ts';
 import { decodeExchange, encodeExchange } from '../src/discovery/exchange-message.ts';
+import { cellSeeds, feedCell, trackerStates } from './cells.ts';
+import { parseTrackerState } from '../src/protocols/cell/tracker-state.ts';
 import { signPeerRecord, verifyPeerRecord } from '../src/discovery/peer-record.ts';
 import { createSelfSignedCertificate, parseCertificate } from '../src/identity/certificate.ts';
 import { verifyChain } from '../src/identity/chain.ts';
@@ -353,5 +355,7 @@ export const DECODERS: readonly Target[] = [
   { name: 'QUIC addresses', seeds: peers, feed: parsing((text) => parseQuicAddr(text, parseUdpAddr)) },
   { name: 'TCP addresses', seeds: peers, feed: parsing(parseTcpAddr) },
   { name: 'SSH addresses', seeds: sshAddrs, feed: parsing(parseSshAddr) },
+  { name: 'JSON of trackers', seeds: trackerStates, feed: (input) => void parseTrackerState(input) },
+  { name: 'cells and tokens of trackers', seeds: cellSeeds, feed: feedCell, oneIn: 20 },
   { name: 'memory addresses', seeds: [encodeText('17')], feed: parsing((text) => memory.parseAddr(text)) },
 ];

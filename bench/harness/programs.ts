@@ -23,6 +23,12 @@ export interface ProgramResult {
 
 export const PROGRAMS: readonly BenchProgram[] = [
   {
+    name: 'tracker-many',
+    question: 'ten thousand peers of one network at one server of a tracker',
+    args: [],
+    quickArgs: ['--peers', '1000'],
+  },
+  {
     name: 'p2pke-flood',
     question: 'honest peers beside a flood of spoofed hellos',
     args: [],
