@@ -21,7 +21,8 @@ const { values } = parseArgs({ options: { peers: { type: 'string', default: '100
 const count = Number(values.peers);
 /** About one for every fifty peers. */
 const SHARDS = Math.min(4096, Math.ceil(count / 50));
-const IN_FLIGHT = 48;
+/** Few at a time for each cell: peers announce themselves at random moments. */
+const IN_FLIGHT = Math.max(4, Math.min(32, Math.floor(SHARDS / 4)));
 /** Cells of 32 KiB, with as much again for what node:http and the garbage collector hold, over what a server has at its start. */
 const MAX_GROWTH_MIB = 96;
 const LOOKUPS = Math.min(count, 1000);
@@ -30,6 +31,7 @@ const main = path.join(import.meta.dirname, '..', 'apps', 'cli', 'src', 'main.ts
 const unlimited = ['--requests-per-second', '1000000', '--cells-per-minute', '1000000'];
 const args = ['--conditions=shoal-source', main, 'tracker', '--bind', '127.0.0.1:0', '--json', ...unlimited];
 const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+process.on('exit', () => child.kill());
 const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
 const { url } = JSON.parse((await lines.next()).value as string) as { readonly url: string };
 

@@ -35,7 +35,7 @@ const RETRY_MS = 5000;
 /** An entry from further ahead is not believed: it would hold longer than its peer may say. Clocks differ by less. */
 const MAX_AHEAD_MS = 3_600_000;
 /** Attempts of an announcement: of hundreds of peers in a cell, some write at the same time. */
-const MAX_ATTEMPTS = 30;
+const MAX_ATTEMPTS = 100;
 
 /** A token's cell, of a network with one: what is written is sealed and signed. @throws {TypeError | RangeError} for text that is no token */
 export function trackerCell(
