@@ -8,7 +8,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 
-import { type Addr, type AskSwarm } from 'shoal';
+import type { Addr, AskSwarm } from 'shoal';
 import { mbapp } from 'shoal/mbapp';
 import { p2pke } from 'shoal/p2pke';
 import { testKey } from 'shoal/testing';

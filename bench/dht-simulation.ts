@@ -8,12 +8,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { encodeText } from '../src/base/bytes.ts';
-import { type Dht } from '../src/overlay/kademlia/index.ts';
+import type { Dht } from '../src/overlay/kademlia/index.ts';
 import { decodeRequest, encodeAnswer } from '../src/protocols/kademlia/binary-messages.ts';
 import { FORM, type WireContact } from '../src/protocols/kademlia/messages.ts';
 import { KeySpace, keyText } from '../src/protocols/kademlia/position.ts';
 import { decodePeerId } from '../src/core/peer-id.ts';
-import { type MemoryAddr } from '../src/swarms/memory/index.ts';
+import type { MemoryAddr } from '../src/swarms/memory/index.ts';
 import { type SimulationResult, simulate } from '../src/testing/index.ts';
 import { testKey } from '../src/testing/test-key.ts';
 import { peerIdOfKey } from '../src/identity/fingerprints.ts';

@@ -1,7 +1,7 @@
 /** One end of the endpoint bench, as a process of its own; `bench/endpoint.ts` starts it and talks to it. */
 
 import { type QuicConnection, openEndpoint, type OpenEndpointOptions } from 'shoal/endpoint';
-import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
+import type { EndpointOrder, EndpointReport } from './endpoint-orders.ts';
 
 /** What is not measured just now must not end: others take turns for longer than the idle timeout. */
 const base = { bind: '127.0.0.1:0', keepAliveMs: 5000 };

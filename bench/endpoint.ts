@@ -11,7 +11,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
 import { Qp2pPeer, qp2pMissing } from '../interop/qp2p-peer.ts';
-import { type EndpointOrder, type EndpointReport } from './endpoint-orders.ts';
+import type { EndpointOrder, EndpointReport } from './endpoint-orders.ts';
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
 
 const PATIENCE_MS = 600_000;

@@ -1,13 +1,13 @@
 /** What a mask costs: asks over p2pke and UDP, and over TCP, in one process, with and without it. */
 
-import { type Addr, type AskSwarm } from 'shoal';
+import type { Addr, AskSwarm } from 'shoal';
 import { generateKey } from 'shoal/keys';
 import { mask } from 'shoal/mask';
 import { mbapp } from 'shoal/mbapp';
 import { p2pke } from 'shoal/p2pke';
 import { openTcpSwarm } from 'shoal/tcp';
 import { openUdpSwarm } from 'shoal/udp';
-import { type Bench } from './harness/bench.ts';
+import type { Bench } from './harness/bench.ts';
 
 const key = new Uint8Array(32).fill(7);
 const IN_FLIGHT = 32;

@@ -4,7 +4,7 @@
  */
 
 import { buildPea2PeaPeer, pea2peaMissing } from '../interop/pea2pea-peer.ts';
-import { type Bench, type Claim, type Measure } from './harness/bench.ts';
+import type { Bench, Claim, Measure } from './harness/bench.ts';
 import { type Kind, NodeEnd, Pair, RustEnd, startEnd } from './harness/node-ends.ts';
 
 /** Messages that are sent before their sender waits until they are in the kernel, and how many in a round. */

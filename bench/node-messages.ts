@@ -8,7 +8,7 @@
  */
 
 import { buildPea2PeaPeer, pea2peaMissing } from '../interop/pea2pea-peer.ts';
-import { type Bench, type Claim, type Measure } from './harness/bench.ts';
+import type { Bench, Claim, Measure } from './harness/bench.ts';
 import { type Kind, Pair } from './harness/node-ends.ts';
 
 interface Case {

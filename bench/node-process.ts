@@ -1,6 +1,6 @@
 /** One end of the node's benches, as a process of its own: told what to do in messages. */
 
-import { type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import {
   createNode,
   lengthDelimited,

@@ -10,9 +10,9 @@
  */
 
 import { parseArgs } from 'node:util';
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { inspect } from '../src/core/inspect.ts';
-import { type TellHandler } from '../src/core/message.ts';
+import type { TellHandler } from '../src/core/message.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { Timestamps } from '../src/protocols/p2pke/tai64n.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../src/swarms/memory/index.ts';

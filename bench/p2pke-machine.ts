@@ -10,7 +10,7 @@
 import { diffieHellman, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto';
 import { chacha20Poly1305 as nobleAead } from '../src/crypto/noble.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
-import { type ImportAeadKey } from '../src/crypto/suite.ts';
+import type { ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { type Bench, median } from './harness/bench.ts';
 import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';

@@ -2,9 +2,9 @@
 
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
-import { type Counters } from '../src/core/counters.ts';
+import type { Counters } from '../src/core/counters.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
-import { type ImportAeadKey } from '../src/crypto/suite.ts';
+import type { ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { p2pke } from '../src/swarms/p2pke/index.ts';
 import { OVERHEAD_BYTES } from '../src/protocols/p2pke/index.ts';

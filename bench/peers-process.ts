@@ -1,7 +1,7 @@
 /** One end of peers.ts as a process of its own: it opens swarms of one kind, and does what it is told. */
 
-import { type Addr } from '../src/core/addr.ts';
-import { type SecureAskSwarm } from '../src/core/secure.ts';
+import type { Addr } from '../src/core/addr.ts';
+import type { SecureAskSwarm } from '../src/core/secure.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { openPeers, type Peers } from '../src/peers/index.ts';
 import { openQuicSwarm } from '../src/swarms/quic/index.ts';

@@ -7,7 +7,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 
 import { type Bench, type Claim, type Figures, type Measure, median } from './harness/bench.ts';
-import { type PeersKind, type PeersOrder, type PeersReport, type Target } from './peers-process.ts';
+import type { PeersKind, PeersOrder, PeersReport, Target } from './peers-process.ts';
 
 /** At most 1.15 times the CPU, at least 0.9 times the throughput, at most 1.3 times the time, at most one hundredth of a core. */
 const GOALS = { cpu: 0.87, rate: 0.9, first: 0.77, idle: 100 };

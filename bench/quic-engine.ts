@@ -10,9 +10,9 @@
 import { createCipheriv, createDecipheriv, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { QuicEndpoint } from '../src/protocols/quic/endpoint.ts';
-import { type EngineFactory, type QuicEngine } from '../src/protocols/quic/engine.ts';
-import { type QuicConnection } from '../src/protocols/quic/connection.ts';
-import { type QuicEvent } from '../src/protocols/quic/events.ts';
+import type { EngineFactory, QuicEngine } from '../src/protocols/quic/engine.ts';
+import type { QuicConnection } from '../src/protocols/quic/connection.ts';
+import type { QuicEvent } from '../src/protocols/quic/events.ts';
 import { type Bench, median } from './harness/bench.ts';
 import { quicEngine as loadedEngine } from '../src/quic/load-engine.ts';
 

@@ -10,7 +10,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
-import { type Order, type Report } from './quic-system.ts';
+import type { Order, Report } from './quic-system.ts';
 
 /** Servers that a client dials one after the other for the handshakes. */
 const HANDSHAKES = 24;

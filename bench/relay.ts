@@ -4,7 +4,7 @@
  * relay's work in it too.
  */
 
-import { type Addr, type AskSwarm, type SecureSwarm } from 'shoal';
+import type { Addr, AskSwarm, SecureSwarm } from 'shoal';
 import { generateKey, type PrivateKey } from 'shoal/keys';
 import { createMemoryRealm } from 'shoal/memory';
 import { relaySwarm, type RelayService, serveRelay } from 'shoal/nat';

@@ -3,11 +3,11 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect as connectNet, createServer } from 'node:net';
 
-import { type Addr, type SecureAskSwarm } from 'shoal';
+import type { Addr, SecureAskSwarm } from 'shoal';
 import { openQuicSwarm } from 'shoal/quic';
 import { openTcpSwarm } from 'shoal/tcp';
 import { testKey } from 'shoal/testing';
-import { type RequestOrder } from './requests-orders.ts';
+import type { RequestOrder } from './requests-orders.ts';
 
 /** Sends one request; resolves when its answer is there. */
 type Request = (request: Uint8Array) => Promise<unknown>;

@@ -8,7 +8,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
-import { type RequestOrder } from './requests-orders.ts';
+import type { RequestOrder } from './requests-orders.ts';
 
 const CASES = [
   { what: '64 B, one after the other', bytes: 64, inFlight: 1 },

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import { createSelfSignedCertificate, defaultKeyRegistry } from 'shoal/x509';
 import { exportKey, generateKey } from 'shoal/keys';

@@ -12,7 +12,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { type Bench } from './harness/bench.ts';
+import type { Bench } from './harness/bench.ts';
 
 const MIB = 2 ** 20;
 const MAIN = fileURLToPath(new URL('../apps/cli/src/main.ts', import.meta.url));

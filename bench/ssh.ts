@@ -7,7 +7,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 
-import { type Addr, type AskSwarm } from 'shoal';
+import type { Addr, AskSwarm } from 'shoal';
 import { openSshSwarm } from 'shoal/ssh';
 import { openTcpSwarm } from 'shoal/tcp';
 import { testKey } from 'shoal/testing';

@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { type PeerId } from 'shoal';
+import type { PeerId } from 'shoal';
 import { encodePeerId } from 'shoal/keys';
 import { createTrackerToken, openTracker } from 'shoal/tracker';
 import { createSeededRandom } from 'shoal/testing';

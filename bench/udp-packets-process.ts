@@ -4,7 +4,7 @@ import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp.ts';
-import { type Swarm } from '../src/core/swarm.ts';
+import type { Swarm } from '../src/core/swarm.ts';
 import { RESOLVED } from '../src/runtime/promises.ts';
 
 export type Link = 'raw' | 'shoal';

@@ -8,8 +8,8 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { type Bench } from './harness/bench.ts';
-import { type Link, type UdpOrder, type UdpReply } from './udp-packets-process.ts';
+import type { Bench } from './harness/bench.ts';
+import type { Link, UdpOrder, UdpReply } from './udp-packets-process.ts';
 
 const PROGRAM = new URL('udp-packets-process.ts', import.meta.url);
 const BYTES = 1200;

@@ -9,9 +9,9 @@
 
 import { copyMessage } from '../src/base/bytes.ts';
 import { createMemoryRealm } from '../src/swarms/memory/index.ts';
-import { type DatagramSocket } from '../src/net/network.ts';
+import type { DatagramSocket } from '../src/net/network.ts';
 import { createVirtualInternet, type VirtualHost, type VirtualNat } from '../src/testing/index.ts';
-import { type VirtualClock } from '../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../src/runtime/virtual-clock.ts';
 import { type Bench, median } from './harness/bench.ts';
 
 const NATS = 1000;

@@ -4,7 +4,7 @@
  * often a second it could be paid, so that more is better and a million means 1000 ns.
  */
 
-import { type Addr, type SecureAskSwarm, type Swarm } from 'shoal';
+import type { Addr, SecureAskSwarm, Swarm } from 'shoal';
 import { allow } from 'shoal/allow';
 import { frag } from 'shoal/frag';
 import { mapAddrs } from 'shoal/map';

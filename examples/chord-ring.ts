@@ -4,7 +4,7 @@ import { encodeText } from 'shoal/bytes';
 import { type ChordRing, openChord } from 'shoal/chord';
 import { generateKey } from 'shoal/keys';
 import { openQuicSwarm, type QuicAddr } from 'shoal/quic';
-import { type UdpAddr } from 'shoal/udp';
+import type { UdpAddr } from 'shoal/udp';
 
 const rings: ChordRing<QuicAddr<UdpAddr>>[] = [];
 const addrs: string[] = [];

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 
 import { decodeText, encodeText } from 'shoal/bytes';
 import { type Endpoint, openEndpoint } from 'shoal/endpoint';
-import { type UdpAddr } from 'shoal/udp';
+import type { UdpAddr } from 'shoal/udp';
 
 const { values, positionals: peers } = parseArgs({
   allowPositionals: true,

@@ -6,7 +6,7 @@
 import { crc32 } from 'node:zlib';
 import { decodeText, encodeText } from 'shoal/bytes';
 import { type Endpoint, openEndpoint } from 'shoal/endpoint';
-import { type UdpAddr } from 'shoal/udp';
+import type { UdpAddr } from 'shoal/udp';
 
 const CLIENTS = 3;
 const LARGE_BYTES = 10_000_000;

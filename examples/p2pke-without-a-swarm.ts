@@ -3,7 +3,7 @@
  * The caller owns the clock, the randomness and the wire. Run it with `node --conditions=shoal-source`.
  */
 
-import { type PublicKey } from 'shoal';
+import type { PublicKey } from 'shoal';
 import { generateKey, peerIdOfKey } from 'shoal/keys';
 import { Channel, createP2pkeIdentity, type P2pkeIdentity } from 'shoal/machines/p2pke';
 

@@ -1,6 +1,6 @@
 /** Talks to peers by PeerID alone; where they are is somebody else's business. */
 
-import { type AddrOf, type PeerId } from 'shoal';
+import type { AddrOf, PeerId } from 'shoal';
 import { decodeText, encodeText } from 'shoal/bytes';
 import { generateKey } from 'shoal/keys';
 import { mbapp } from 'shoal/mbapp';

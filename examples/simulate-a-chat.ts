@@ -1,8 +1,8 @@
 /** A chat of a thousand nodes that is parted for a while: nothing is lost, since each node asks others for what it missed. */
 
-import { type AskSwarm } from 'shoal';
+import type { AskSwarm } from 'shoal';
 import { decodeText, encodeText } from 'shoal/bytes';
-import { type MemoryAddr } from 'shoal/memory';
+import type { MemoryAddr } from 'shoal/memory';
 import { simulate } from 'shoal/testing';
 
 class Chat {

@@ -1,6 +1,6 @@
 /** Messages of a ring: read, and taken by a node as requests and as answers. */
 
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { ChordNode } from '../src/protocols/chord/node.ts';
 import {
   encodeFound,

@@ -1,6 +1,6 @@
 /** Messages of multicast DNS: decoded, and taken by a machine that announces and looks. */
 
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { createSeededRandom } from '../src/base/seeded-random.ts';
 import { Mdns } from '../src/protocols/mdns/mdns.ts';
 import { decodeMdns, encodeMdns, readPtr, readSrv, readTxt } from '../src/protocols/mdns/message.ts';

@@ -1,6 +1,6 @@
 /** Real messages of Noise handshakes and records, to be spoilt, and the ends that read them. */
 
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import {
   CipherState,
   NoiseHandshake,

@@ -1,6 +1,6 @@
 /** Real datagrams of P2PKE: a handshake and some messages, to be spoilt. */
 
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { Channel, createP2pkeIdentity } from '../src/protocols/p2pke/index.ts';
 

@@ -1,6 +1,6 @@
 /** Messages of relays and their clients: decoded, and taken by both machines. */
 
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { createSeededRandom } from '../src/base/seeded-random.ts';
 import { memoryAddr, type MemoryAddr } from '../src/net/memory/address.ts';
 import { peerIdOfKey } from '../src/identity/keys.ts';

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { asyncProperty, check, type Parameters, property } from 'fast-check';
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { DECODERS, type Target } from './decoders.ts';
 import { hostileInputs } from './mutate.ts';
 import { swarmTargets } from './swarms.ts';

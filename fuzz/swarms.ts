@@ -1,7 +1,7 @@
 /** Whole swarms, fed with hostile bytes from below in virtual time: nothing may throw, and nothing may grow. */
 
-import { type Addr } from '../src/core/addr.ts';
-import { type Swarm } from '../src/core/swarm.ts';
+import type { Addr } from '../src/core/addr.ts';
+import type { Swarm } from '../src/core/swarm.ts';
 import { encodePart } from '../src/protocols/frag/part.ts';
 import { encodePacket } from '../src/protocols/mbapp/header.ts';
 import { channelKinds } from '../src/protocols/mux/channel-kinds.ts';
@@ -12,7 +12,7 @@ import { mux } from '../src/wrappers/mux.ts';
 import { p2pke } from '../src/swarms/p2pke/index.ts';
 import { loadQuicEngine, quic } from '../src/swarms/quic/index.ts';
 import { testKey } from '../src/testing/test-key.ts';
-import { type Target } from './decoders.ts';
+import type { Target } from './decoders.ts';
 import { p2pkeDatagrams } from './p2pke-datagrams.ts';
 
 /** Virtual time between two turns: enough for what gives up after seconds to do so in a run. */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { type Addr } from 'shoal';
+import type { Addr } from 'shoal';
 import { type AskSwarm, type Swarm, canAsk, receiveOne } from 'shoal';
 import { frag } from 'shoal/frag';
 import { mbapp } from 'shoal/mbapp';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type SecureAskSwarm } from 'shoal';
+import type { SecureAskSwarm } from 'shoal';
 import { decodeText, encodeText } from 'shoal/bytes';
 import { type Dht, openDht } from 'shoal/kademlia';
 import { mbapp } from 'shoal/mbapp';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type AcceptPeer } from '../src/core/accept.ts';
+import type { AcceptPeer } from '../src/core/accept.ts';
 import { P2PError } from '../src/core/errors.ts';
 import { sshFingerprint, sshWireKey } from '../src/identity/keys.ts';
 import { type SshAddr, openSshSwarm, type SshSwarm, type SshSwarmOptions } from '../src/swarms/ssh/index.ts';

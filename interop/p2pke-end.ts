@@ -2,7 +2,7 @@
 
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { type Bytes } from '../src/base/bytes.ts';
+import type { Bytes } from '../src/base/bytes.ts';
 import { generateKey, peerIdOfKey } from '../src/identity/keys.ts';
 import { Driver } from '../src/runtime/driver.ts';
 import { systemRealm } from '../src/runtime/system-realm.ts';

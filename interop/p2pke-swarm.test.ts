@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AcceptPeer } from '../src/core/accept.ts';
+import type { AcceptPeer } from '../src/core/accept.ts';
 import { decodeText, encodeText } from '../src/base/index.ts';
 import { receiveOne } from '../src/index.ts';
 import { generateKey, peerIdOfKey } from '../src/identity/keys.ts';

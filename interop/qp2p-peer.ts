@@ -6,7 +6,7 @@
 import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { type Readable, type Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { missing } from './toolchains.ts';
 
 /** What the peer prints. */

@@ -12,7 +12,7 @@ import {
   type OpenEndpointOptions,
   type Qp2pMessage,
 } from 'shoal/endpoint';
-import { type UdpAddr } from 'shoal/udp';
+import type { UdpAddr } from 'shoal/udp';
 import { Qp2pPeer, qp2pMissing } from './qp2p-peer.ts';
 
 type Udp = Endpoint<UdpAddr, Qp2pMessage>;

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../src/core/errors.ts';
-import { type SecureAskSwarm } from '../src/core/secure.ts';
+import type { SecureAskSwarm } from '../src/core/secure.ts';
 import { type QuicAddr, type QuicSwarmOptions, openQuicSwarm } from '../src/swarms/quic/index.ts';
-import { type UdpAddr } from '../src/swarms/udp.ts';
+import type { UdpAddr } from '../src/swarms/udp.ts';
 import { testKey } from '../src/testing/test-key.ts';
 import { GoPeer, goMissing } from './go-peer.ts';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type PeerId } from 'shoal';
+import type { PeerId } from 'shoal';
 import { peerIdOfKey } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
 import { createTrackerToken, openTracker, openTrackerServer } from 'shoal/tracker';

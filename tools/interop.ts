@@ -12,7 +12,7 @@ import path from 'node:path';
 import { ROWS, type Row } from '../interop/matrix.ts';
 import { PEERS } from '../interop/peers.ts';
 import { root } from './public-modules.ts';
-import { type TestOutcome } from './test-outcome.ts';
+import type { TestOutcome } from './test-outcome.ts';
 
 const PAGE = path.join(root, 'docs', 'interop.md');
 const MARKS = ['<!-- matrix -->', '<!-- end of matrix -->'] as const;

@@ -15,7 +15,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
 import { inspect, parseArgs } from 'node:util';
-import { type TestOutcome } from './test-outcome.ts';
+import type { TestOutcome } from './test-outcome.ts';
 
 const GROUPS = {
   unit: ['test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],

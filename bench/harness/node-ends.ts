@@ -6,7 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import path from 'node:path';
 import { Pea2PeaPeer } from '../../interop/pea2pea-peer.ts';
-import { type Carrier, type NodeAnswer, type NodeOrder } from '../node-process.ts';
+import type { Carrier, NodeAnswer, NodeOrder } from '../node-process.ts';
 
 /** What an end is made of. */
 export type Kind = Carrier | 'pea2pea' | 'sockets';

@@ -1,6 +1,6 @@
 /** What has a goal as a picture: one bar a row, as long as its ratio to the baseline of the same run, on a logarithmic scale. */
 
-import { type SummaryRow } from './summary.ts';
+import type { SummaryRow } from './summary.ts';
 
 const WIDTH = 960;
 const LABEL_WIDTH = 430;

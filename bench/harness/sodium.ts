@@ -1,7 +1,7 @@
 /** sodium-native, where somebody has installed it: `npm install --prefix bench/rivals/sodium`. */
 
 import { type SodiumLibrary, sodiumAead } from '../../src/crypto/sodium.ts';
-import { type ImportAeadKey } from '../../src/crypto/suite.ts';
+import type { ImportAeadKey } from '../../src/crypto/suite.ts';
 
 /** What to tell people where it is not there. */
 export const SODIUM_MISSING = 'sodium-native: not installed (npm install --prefix bench/rivals/sodium)';

@@ -3,9 +3,9 @@
  * It speaks with js-libp2p, go-libp2p and rust-libp2p. For one's own network a swarm of shoal does all this in one round trip.
  */
 
-import { type Bytes, type PublicKey } from 'shoal';
+import type { Bytes, PublicKey } from 'shoal';
 import { concatBytes, equalBytes, encodeText, encodeVarint, readVarint } from 'shoal/bytes';
-import { type PrivateKey } from 'shoal/keys';
+import type { PrivateKey } from 'shoal/keys';
 import {
   type Codec,
   createNode,

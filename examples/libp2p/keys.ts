@@ -3,10 +3,10 @@
  * static key to the identity. Source: libp2p's specs of peer ids and noise.
  */
 
-import { type Bytes, type PublicKey } from 'shoal';
+import type { Bytes, PublicKey } from 'shoal';
 import { concatBytes, encodeText } from 'shoal/bytes';
-import { type PrivateKey } from 'shoal/keys';
-import { type NoiseIdentity } from 'shoal/node';
+import type { PrivateKey } from 'shoal/keys';
+import type { NoiseIdentity } from 'shoal/node';
 import { defaultKeyRegistry, encodeSpki, OIDS } from 'shoal/x509';
 import { decodeFields, field } from './protobuf.ts';
 

@@ -3,7 +3,7 @@
  * length. Source: libp2p's spec of connections, "protocol negotiation".
  */
 
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { concatBytes, decodeText, EMPTY_BYTES, encodeText, encodeVarint, readVarint } from 'shoal/bytes';
 
 const VERSION = '/multistream/1.0.0';

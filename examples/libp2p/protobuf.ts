@@ -1,6 +1,6 @@
 /** As much of protobuf as libp2p's handshakes need: varints and length-delimited fields. */
 
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { concatBytes, encodeVarint, readVarint } from 'shoal/bytes';
 
 const VARINT = 0;

@@ -3,7 +3,7 @@
  * in use: with a window update (Go, JavaScript) or with data (Rust). Source: hashicorp/yamux, spec.md.
  */
 
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { concatBytes, EMPTY_BYTES } from 'shoal/bytes';
 
 const TYPE = { DATA: 0, WINDOW_UPDATE: 1, PING: 2, GO_AWAY: 3 } as const;

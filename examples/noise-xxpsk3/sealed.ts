@@ -2,7 +2,7 @@
 
 import { decodeText, encodeText } from 'shoal/bytes';
 import { systemRealm } from 'shoal';
-import { type Codec, type HandshakeContext, type TcpConnection } from 'shoal/node';
+import type { Codec, HandshakeContext, TcpConnection } from 'shoal/node';
 import {
   frameNoiseMessage,
   NoiseHandshake,

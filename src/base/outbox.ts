@@ -1,6 +1,6 @@
 /** The outputs of a machine, in order, and its deadlines. */
 
-import { type Millis, type Output } from './machine.ts';
+import type { Millis, Output } from './machine.ts';
 
 /**
  * Outputs and timers of one machine.

@@ -1,6 +1,6 @@
 /** Token buckets: one for all, and one per source. */
 
-import { type Millis } from './machine.ts';
+import type { Millis } from './machine.ts';
 
 /** Tokens that accumulate at a rate, up to a capacity; full at first. */
 export class TokenBucket {

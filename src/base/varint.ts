@@ -3,7 +3,7 @@
  * the top bit set on all bytes but the last. Values have 64 bits on the wire.
  */
 
-import { type Bytes } from './bytes.ts';
+import type { Bytes } from './bytes.ts';
 import { describeValue } from './checks.ts';
 
 /** The maximum bytes of a 64-bit varint. */

@@ -1,10 +1,10 @@
 /** Changes a cell by a function of what is in it, again while others come first. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes, assertFunction, assertSignal, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { exponentialBackoff, retry } from '../runtime/retry.ts';
-import { type Cell, type CellCallOptions } from './cell.ts';
+import type { Cell, CellCallOptions } from './cell.ts';
 
 /** The next value of a cell; `undefined` leaves it as it is. */
 export type CellChange = (current: Bytes) => Uint8Array | undefined | Promise<Uint8Array | undefined>;

@@ -3,8 +3,8 @@
  * several who try at once, one succeeds. `cellSuite` of `shoal/testing` checks every sentence here.
  */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Realm } from '../core/realm.ts';
 
 /** Ends a call of a cell. */
 export interface CellCallOptions {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { type Bytes, EMPTY_BYTES, equalBytes } from '../base/bytes.ts';
 import { assertString } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type CasResult, type CellStore, type CellStoreOptions } from './cell.ts';
+import type { CasResult, CellStore, CellStoreOptions } from './cell.ts';
 import { cleanFolder, readWhole, replaceFile, syncFolder, withLock, unlessMissing } from './locked-file.ts';
 import {
   type BackendCall,

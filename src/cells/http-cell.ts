@@ -7,10 +7,10 @@ import { type Bytes, concatBytes, copyBytes, equalBytes } from '../base/bytes.ts
 import { assertFunction, assertString, describeValue } from '../base/checks.ts';
 import { printableText } from '../base/reason.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { encodeBase64Url } from '../protocols/cell/base64.ts';
 import { CURRENT_HEADER, currentHash, SIGNER_HEADER } from '../protocols/cell/http-form.ts';
-import { type CasResult, type Cell, type CellStoreOptions } from './cell.ts';
+import type { CasResult, Cell, CellStoreOptions } from './cell.ts';
 import {
   type BackendCall,
   type CellBackend,

@@ -3,14 +3,14 @@
 import { type Bytes, encodeText } from '../base/bytes.ts';
 import { assertFunction, describeValue } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { importPublicKey } from '../identity/import-key.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { decodeBase64Url } from '../protocols/cell/base64.ts';
 import { currentHash } from '../protocols/cell/http-form.ts';
 import { decodeSigned, signedHash, TRACKER_PURPOSE } from '../protocols/cell/signed-form.ts';
-import { type CellCallOptions, type CellStore } from './cell.ts';
+import type { CellCallOptions, CellStore } from './cell.ts';
 
 /** A request, as an HTTP server has read it. */
 export interface CellHttpRequest {

@@ -3,7 +3,7 @@
 import { type Bytes, copyBytes, EMPTY_BYTES, equalBytes } from '../base/bytes.ts';
 import { wholeNumber } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Cell, type CellStore, type CellStoreOptions, type CasResult } from './cell.ts';
+import type { Cell, CellStore, CellStoreOptions, CasResult } from './cell.ts';
 import {
   type BackendCall,
   type CellBackend,

@@ -1,6 +1,6 @@
 /** The options of cells in NATS. */
 
-import { type CellStoreOptions } from './cell.ts';
+import type { CellStoreOptions } from './cell.ts';
 
 /** Options of `openNatsCells`. */
 export interface NatsCellsOptions extends CellStoreOptions {

@@ -2,7 +2,7 @@
 
 import { openFileCells, openNatsCells, openRedisCells, openSqliteCells } from '#cell-stores';
 import { assertString } from '../base/checks.ts';
-import { type CellStore, type CellStoreOptions } from './cell.ts';
+import type { CellStore, CellStoreOptions } from './cell.ts';
 import { createMemoryCells } from './memory.ts';
 
 /** Options of {@link openCells}. */

@@ -1,6 +1,6 @@
 /** The options of cells in Redis. */
 
-import { type CellStoreOptions } from './cell.ts';
+import type { CellStoreOptions } from './cell.ts';
 
 /** Options of `openRedisCells`. */
 export interface RedisCellsOptions extends CellStoreOptions {

@@ -12,8 +12,8 @@ import { Buffer } from 'node:buffer';
 import { type Bytes, copyBytes, equalBytes } from '../base/bytes.ts';
 import { assertString } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type CasResult, type CellStore } from './cell.ts';
-import { type RedisCellsOptions } from './redis-options.ts';
+import type { CasResult, CellStore } from './cell.ts';
+import type { RedisCellsOptions } from './redis-options.ts';
 import { loadPackage } from './optional-package.ts';
 import {
   type BackendCall,

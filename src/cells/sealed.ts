@@ -5,7 +5,7 @@ import { assertBytes } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { SECRETBOX } from '../crypto/secretbox.ts';
 import { openValue, SEALED_OVERHEAD_BYTES, sealValue } from '../protocols/cell/sealed-form.ts';
-import { type Cell } from './cell.ts';
+import type { Cell } from './cell.ts';
 import { translated } from './translated.ts';
 
 /** Options of {@link sealed}. */

@@ -3,9 +3,9 @@
 import { type Bytes, encodeText } from '../base/bytes.ts';
 import { assertString, describeValue } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
-import { type Verifier } from '../identity/key-algorithm.ts';
+import type { Verifier } from '../identity/key-algorithm.ts';
 import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import {
   decodeSigned,
@@ -14,7 +14,7 @@ import {
   signedHash,
   TRACKER_PURPOSE,
 } from '../protocols/cell/signed-form.ts';
-import { type Cell } from './cell.ts';
+import type { Cell } from './cell.ts';
 import { translated } from './translated.ts';
 
 /** Options of {@link signed}. */

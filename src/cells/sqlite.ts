@@ -3,12 +3,12 @@
  * resolves. Several processes on one machine may use one file. The swaps of one turn of the event loop are one transaction.
  */
 
-import { type DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type Bytes, copyBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { assertString } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { later } from '../runtime/later.ts';
-import { type CasResult, type CellStore, type CellStoreOptions } from './cell.ts';
+import type { CasResult, CellStore, CellStoreOptions } from './cell.ts';
 import {
   type BackendCall,
   type CellBackend,

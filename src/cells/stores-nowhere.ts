@@ -2,9 +2,9 @@
 
 import { P2PError } from '../core/errors.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type CellStore, type CellStoreOptions } from './cell.ts';
-import { type NatsCellsOptions } from './nats-options.ts';
-import { type RedisCellsOptions } from './redis-options.ts';
+import type { CellStore, CellStoreOptions } from './cell.ts';
+import type { NatsCellsOptions } from './nats-options.ts';
+import type { RedisCellsOptions } from './redis-options.ts';
 
 const nowhere =
   (what: string) =>

@@ -2,10 +2,10 @@
 
 import { type Bytes, copyBytes, equalBytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { rejection } from '../runtime/promises.ts';
 import { assertCell } from './apply.ts';
-import { type CasResult, type Cell, type CellCallOptions } from './cell.ts';
+import type { CasResult, Cell, CellCallOptions } from './cell.ts';
 import { DEFAULT_TIMEOUT_MS, takeSwap, tooLong } from './store.ts';
 import { checkCall } from '../runtime/waits.ts';
 

@@ -1,9 +1,9 @@
 /** Admission of peers: one predicate for every swarm, node and endpoint that authenticates its peers. */
 
 import { describeValue } from '../base/checks.ts';
-import { type Addr } from './addr.ts';
-import { type PeerId } from './peer-id.ts';
-import { type PublicKey } from './secure.ts';
+import type { Addr } from './addr.ts';
+import type { PeerId } from './peer-id.ts';
+import type { PublicKey } from './secure.ts';
 
 /** The role of a peer in a session: the initiator dialled, the responder was dialled. */
 export type Side = 'initiator' | 'responder';

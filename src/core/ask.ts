@@ -1,9 +1,9 @@
 /** Request and response. */
 
-import { type Addr } from './addr.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type AskHandler } from './message.ts';
-import { type CallOptions, type Swarm } from './swarm.ts';
+import type { Addr } from './addr.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { AskHandler } from './message.ts';
+import type { CallOptions, Swarm } from './swarm.ts';
 
 /** The cancellation of an ask, and the limit of its answer. */
 export interface AskOptions extends CallOptions {

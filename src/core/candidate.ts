@@ -1,7 +1,7 @@
 /** Results of peer sources: addresses to try, and what came of trying them. */
 
 import { P2PError } from './errors.ts';
-import { type PeerId } from './peer-id.ts';
+import type { PeerId } from './peer-id.ts';
 
 /**
  * Why an address may be tried, which decides how carefully:

@@ -1,8 +1,8 @@
 /** Reports the layers of a swarm, for people and tools. */
 
-import { type Addr } from './addr.ts';
+import type { Addr } from './addr.ts';
 import { canAsk } from './ask.ts';
-import { type Counters } from './counters.ts';
+import type { Counters } from './counters.ts';
 import { isSecure } from './secure.ts';
 import { type Swarm, assertSwarm } from './swarm.ts';
 

@@ -6,13 +6,13 @@
  * (a security layer, for example) must not, or requests would bypass it in plaintext.
  */
 
-import { type Addr } from './addr.ts';
+import type { Addr } from './addr.ts';
 import { assertFunction } from '../base/checks.ts';
 import { type AskOptions, type AskSwarm, type Asks, canAsk } from './ask.ts';
-import { type AskHandler } from './message.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { AskHandler } from './message.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { type PublicKey, type Secure, type SecureAskSwarm, type SecureSwarm, isSecure } from './secure.ts';
-import { type CallOptions, type Swarm } from './swarm.ts';
+import type { CallOptions, Swarm } from './swarm.ts';
 import { TextAddrs } from './text-addrs.ts';
 
 // The abilities of S do not depend on its address type, and Asks and Secure are invariant in it: only `any` matches

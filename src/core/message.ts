@@ -1,7 +1,7 @@
 /** Messages, requests and their handlers. */
 
-import { type Addr } from './addr.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Addr } from './addr.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 /**
  * A received message.

@@ -6,7 +6,7 @@
  * encodePeerId} can produce.
  */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes, describeValue } from '../base/checks.ts';
 
 /** Bytes of a PeerID. */

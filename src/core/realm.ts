@@ -3,8 +3,8 @@
  * inner swarm. A network of a thousand nodes can thus run in virtual time and be replayed from a seed.
  */
 
-import { type Addr } from './addr.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Addr } from './addr.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { describeValue } from '../base/checks.ts';
 
 /** A source of time and randomness. {@link systemRealm} is this machine's; `createMemoryRealm` makes virtual ones. */

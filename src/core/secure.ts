@@ -1,9 +1,9 @@
 /** Swarms that authenticate their peers. */
 
-import { type Addr } from './addr.ts';
-import { type Asks } from './ask.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type CallOptions, type Swarm } from './swarm.ts';
+import type { Addr } from './addr.ts';
+import type { Asks } from './ask.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { CallOptions, Swarm } from './swarm.ts';
 
 /** A public key of any algorithm. */
 export interface PublicKey {

@@ -5,12 +5,12 @@
  * sentence here. The interface is final: new abilities get new interfaces with a probe function.
  */
 
-import { type Addr } from './addr.ts';
-import { type Counters } from './counters.ts';
+import type { Addr } from './addr.ts';
+import type { Counters } from './counters.ts';
 import { describeValue } from '../base/checks.ts';
-import { type TellHandler } from './message.ts';
-import { type Priority } from './priority.ts';
-import { type Realm } from './realm.ts';
+import type { TellHandler } from './message.ts';
+import type { Priority } from './priority.ts';
+import type { Realm } from './realm.ts';
 
 /** The cancellation and priority of a call. */
 export interface CallOptions {

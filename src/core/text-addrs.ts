@@ -1,7 +1,7 @@
 /** Addresses that callers give as text: parsed once, then cached. */
 
 import { describeValue } from '../base/checks.ts';
-import { type Addr } from './addr.ts';
+import type { Addr } from './addr.ts';
 import { P2PError } from './errors.ts';
 
 /** The number of texts that a swarm caches. */

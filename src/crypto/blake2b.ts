@@ -7,7 +7,7 @@
  * Sources: RFC 7693; "BLAKE2: simpler, smaller, fast as MD5" §2.8 (parameter block); "BLAKE2X" §2.
  */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 const BLOCK_BYTES = 128;
 

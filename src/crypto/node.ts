@@ -1,7 +1,7 @@
 /** {@link CryptoSuite} on node:crypto. */
 
 import * as crypto from 'node:crypto';
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { hmacOver } from './hmac.ts';
 import { isEd25519PublicKey, isLowOrderEd25519 } from './ed25519-points.ts';

@@ -4,7 +4,7 @@
  */
 
 import { p256 } from '@noble/curves/nist.js';
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 
 /** X.509 requires ECDSA signatures as DER, and accepts both values of s (RFC 5758 §3.2). */

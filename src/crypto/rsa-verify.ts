@@ -5,7 +5,7 @@
  */
 
 import { concatBytes, equalBytes, fromHex, toHex, type Bytes } from '../base/bytes.ts';
-import { type RsaHash, type RsaNumbers } from './rsa.ts';
+import type { RsaHash, RsaNumbers } from './rsa.ts';
 
 /** The DER prefix of each hash (RFC 8017 §9.2, notes). */
 const DIGEST_INFO: Readonly<Record<RsaHash, Bytes>> = {

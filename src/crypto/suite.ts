@@ -9,8 +9,8 @@
  * signature) give `undefined` or `false`.
  */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type RsaHash } from './rsa.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { RsaHash } from './rsa.ts';
 
 /**
  * The hash functions that both implementations have. MD5 and SHA-1 are broken as hash functions: they are here for protocols that prescribe them

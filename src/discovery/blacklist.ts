@@ -3,7 +3,7 @@
 import { canonicalIp, formatSocketAddress, ipBytes } from '../base/ip.ts';
 import { assertString, describeValue } from '../base/checks.ts';
 import { type IpPrefix, isInPrefix, parseIpPrefix } from '../base/ip-prefix.ts';
-import { type Candidate } from '../core/candidate.ts';
+import type { Candidate } from '../core/candidate.ts';
 import { isPeerId } from '../core/peer-id.ts';
 import { socketAddressIn } from './addr-text.ts';
 

@@ -24,7 +24,7 @@ import {
 } from '../cells/locked-file.ts';
 import { hash } from '#crypto';
 import { MAX_CACHE_BYTES } from './cache-format.ts';
-import { type CacheBackend } from './cache-store.ts';
+import type { CacheBackend } from './cache-store.ts';
 
 /** Files that were no caches and are kept. */
 const MAX_ASIDE = 4;

@@ -2,7 +2,7 @@
 
 import { P2PError } from '../core/errors.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type CacheBackend } from './cache-store.ts';
+import type { CacheBackend } from './cache-store.ts';
 
 /** A backend whose calls reject with `unsupported`. */
 export function cacheFile(path: string): CacheBackend {

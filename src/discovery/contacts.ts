@@ -2,7 +2,7 @@
 
 import { describeValue, assertFunction, assertString, quantity, wholeNumber } from '../base/checks.ts';
 import { canonicalIp, formatSocketAddress, parseSocketAddress, whyNoHost } from '../base/ip.ts';
-import { type Candidate, type CandidateOptions, type CandidateSource } from '../core/candidate.ts';
+import type { Candidate, CandidateOptions, CandidateSource } from '../core/candidate.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { mayBeNamed } from '../net/probe-targets.ts';

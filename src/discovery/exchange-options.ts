@@ -1,18 +1,13 @@
 /** The options and the interface of a peer exchange. */
 
-import { type Addr } from '../core/addr.ts';
-import {
-  type Candidate,
-  type CandidateSource,
-  type FailedCandidate,
-  type ReachedCandidate,
-} from '../core/candidate.ts';
-import { type Counters } from '../core/counters.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type Signer } from '../identity/key-algorithm.ts';
-import { type PeerBookOptions } from './peer-book.ts';
-import { type PeerRecord } from './peer-record.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Candidate, CandidateSource, FailedCandidate, ReachedCandidate } from '../core/candidate.ts';
+import type { Counters } from '../core/counters.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { Signer } from '../identity/key-algorithm.ts';
+import type { PeerBookOptions } from './peer-book.ts';
+import type { PeerRecord } from './peer-record.ts';
 
 /** Options of an exchange. */
 export interface PeerExchangeOptions<A extends Addr = Addr> extends PeerBookOptions {

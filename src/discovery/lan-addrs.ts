@@ -10,8 +10,8 @@ import {
   whyNoHost,
   withoutZone,
 } from '../base/ip.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type LocalNetwork } from '../net/local-networks.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { LocalNetwork } from '../net/local-networks.ts';
 import { leadsTo } from './peer-record.ts';
 
 /** `quic://<PeerID>@192.0.2.1:5000` as what stands before the socket address, and that; `undefined` without one. */

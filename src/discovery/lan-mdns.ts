@@ -1,17 +1,17 @@
 /** DNS-SD for LAN discovery: the service `_shoal._udp.local`, whose TXT record holds what the node announces. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { type SocketAddress, withoutZone } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type LocalNetwork } from '../net/local-networks.ts';
-import { type DatagramSocket, type Network } from '../net/network.ts';
-import { type Beacon, type BeaconSource } from '../protocols/beacon/beacon.ts';
+import type { Realm } from '../core/realm.ts';
+import type { LocalNetwork } from '../net/local-networks.ts';
+import type { DatagramSocket, Network } from '../net/network.ts';
+import type { Beacon, BeaconSource } from '../protocols/beacon/beacon.ts';
 import { readRecordTxt, recordTxt } from '../protocols/beacon/txt.ts';
 import { Mdns, MDNS, type MdnsEvent, type MdnsTransmit } from '../protocols/mdns/mdns.ts';
-import { type MdnsService } from '../protocols/mdns/records.ts';
+import type { MdnsService } from '../protocols/mdns/records.ts';
 import { Driver } from '../runtime/driver.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
 import { portOfText } from './lan-addrs.ts';
 
 const SERVICE_TYPE = '_shoal._udp.local';

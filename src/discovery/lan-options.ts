@@ -1,12 +1,12 @@
 /** Options and results of LAN discovery. */
 
-import { type CandidateOptions, type Candidate, type CandidateSource } from '../core/candidate.ts';
-import { type Counters } from '../core/counters.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PrivateKey } from '../identity/private-key.ts';
-import { type Network } from '../net/network.ts';
-import { type LanPeer } from '../protocols/beacon/lan-peers.ts';
+import type { CandidateOptions, Candidate, CandidateSource } from '../core/candidate.ts';
+import type { Counters } from '../core/counters.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PrivateKey } from '../identity/private-key.ts';
+import type { Network } from '../net/network.ts';
+import type { LanPeer } from '../protocols/beacon/lan-peers.ts';
 
 /** How a node takes part in LAN discovery. */
 export interface LanOptions {

@@ -1,11 +1,11 @@
 /** The sockets of LAN discovery. Nothing that they send passes a router: all hop limits are 1. */
 
 import { doesNotThrow } from '../base/attempt.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { type LocalNetwork } from '../net/local-networks.ts';
-import { type DatagramSocket, type Network } from '../net/network.ts';
+import type { LocalNetwork } from '../net/local-networks.ts';
+import type { DatagramSocket, Network } from '../net/network.ts';
 
 /** The IPv6 group of queries: of the link only (scope 2), not assigned by IANA (flag T); `73 68 6f 61 6c` is "shoal". */
 export const LAN_GROUP = 'ff12::73:686f:616c';

@@ -5,11 +5,11 @@
 
 import { equalBytes, type Bytes } from '../base/bytes.ts';
 import { wholeNumber } from '../base/checks.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { SourceShares } from '../base/source-shares.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
-import { type KeyRegistry } from '../identity/key-algorithm.ts';
-import { type Candidate } from '../core/candidate.ts';
+import type { KeyRegistry } from '../identity/key-algorithm.ts';
+import type { Candidate } from '../core/candidate.ts';
 import {
   leadsTo,
   mergeCopies,

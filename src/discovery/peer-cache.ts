@@ -1,13 +1,8 @@
 /** A cache of peers that can be dialled, for the next start: over a file, or a store of the user. */
 
 import { describeValue, assertFunction, assertString, quantity, wholeNumber } from '../base/checks.ts';
-import {
-  type Candidate,
-  type CandidateSource,
-  type FailedCandidate,
-  type ReachedCandidate,
-} from '../core/candidate.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { Candidate, CandidateSource, FailedCandidate, ReachedCandidate } from '../core/candidate.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { assertRealm, type Realm, type Timer } from '../core/realm.ts';
 import { CLOSE_DEADLINE_MS } from '../runtime/close-latch.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';

@@ -10,15 +10,15 @@
  */
 
 import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
-import { type AskSwarm } from '../core/ask.ts';
+import type { AskSwarm } from '../core/ask.ts';
 import { type Bytes, equalBytes } from '../base/bytes.ts';
 import { describeDuration } from '../base/duration.ts';
 import { P2PError, Refusal, closedError } from '../core/errors.ts';
 import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
-import { type Request } from '../core/message.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Timer } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { Request } from '../core/message.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Timer } from '../core/realm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { TextAddrs } from '../core/text-addrs.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { assertPrivateKey } from '../identity/private-key.ts';
@@ -36,7 +36,7 @@ import {
   type ReachedCandidate,
 } from '../core/candidate.ts';
 import { decodeExchange, encodeExchange, type ExchangeMessage } from './exchange-message.ts';
-import { type PeerExchange, type PeerExchangeOptions } from './exchange-options.ts';
+import type { PeerExchange, PeerExchangeOptions } from './exchange-options.ts';
 import { plainAddr } from './addr-text.ts';
 import { PeerBook } from './peer-book.ts';
 import {

@@ -1,9 +1,9 @@
 /** The peers of a LAN as candidates, for one call that waits for more of them. */
 
-import { type Candidate } from '../core/candidate.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
-import { type LanPeer } from '../protocols/beacon/lan-peers.ts';
+import type { Candidate } from '../core/candidate.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm, Timer } from '../core/realm.ts';
+import type { LanPeer } from '../protocols/beacon/lan-peers.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** How long a call without a signal waits: the queries at 0, 0.5 and 1.5 s, and their answers. */

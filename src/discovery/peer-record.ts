@@ -8,11 +8,11 @@ import { hash } from '#crypto';
 import { type Bytes, concatBytes, copyBytes, decodeText, encodeText, viewFrom } from '../base/bytes.ts';
 import { assertString, describeValue, wholeNumber } from '../base/checks.ts';
 import { type PeerId, PEER_ID_CHARACTERS, isPeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { FieldReader } from '../base/field-reader.ts';
 import { encodeVarint } from '../base/varint.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
-import { type KeyRegistry, type Signer } from '../identity/key-algorithm.ts';
+import type { KeyRegistry, Signer } from '../identity/key-algorithm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 
 /** The content of a record whose signature is verified. */

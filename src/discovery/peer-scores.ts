@@ -7,14 +7,8 @@
  */
 
 import { sourceOf } from '../base/source-shares.ts';
-import {
-  type Candidate,
-  type CandidateFault,
-  type FailedCandidate,
-  type ReachedCandidate,
-  type ReachedProof,
-} from '../core/candidate.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { Candidate, CandidateFault, FailedCandidate, ReachedCandidate, ReachedProof } from '../core/candidate.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { socketAddressIn } from './addr-text.ts';
 
 /** An address of a cached peer. All times are milliseconds since the Unix epoch. */

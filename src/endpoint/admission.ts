@@ -1,18 +1,18 @@
 /** Decides about peers: identity and trust during the handshake, then `accept`, which may be asynchronous. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type AcceptPeer } from '../core/accept.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
+import type { AcceptPeer } from '../core/accept.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { keyOf } from '../identity/quic-identity.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../protocols/quic/endpoint-options.ts';
 import { AcceptGate, type PendingVerdict } from '../sessions/accept-gate.ts';
-import { type Peer } from './connection-hooks.ts';
-import { type ResolvedEndpointOptions } from './options.ts';
-import { type Distrust } from './trust.ts';
+import type { Peer } from './connection-hooks.ts';
+import type { ResolvedEndpointOptions } from './options.ts';
+import type { Distrust } from './trust.ts';
 
 /** A peer without a certificate. */
 const NOBODY: Peer = { authenticated: false, id: undefined, publicKey: undefined };

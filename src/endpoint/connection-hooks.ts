@@ -1,14 +1,14 @@
 /** What a connection needs of its endpoint. */
 
-import { type P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type Waits } from '../runtime/waits.ts';
-import { type IncomingMessage } from './incoming-message.ts';
-import { type MessageFormat } from './message-format.ts';
-import { type SharedInbox } from './shared-inbox.ts';
-import { type StreamBudget } from './stream-budget.ts';
-import { type StreamFault } from './stream-reader.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { Waits } from '../runtime/waits.ts';
+import type { IncomingMessage } from './incoming-message.ts';
+import type { MessageFormat } from './message-format.ts';
+import type { SharedInbox } from './shared-inbox.ts';
+import type { StreamBudget } from './stream-budget.ts';
+import type { StreamFault } from './stream-reader.ts';
 
 /** Limits of one connection. */
 export interface ConnectionLimits {

@@ -1,11 +1,11 @@
 /** The connections of an endpoint, by peer and by address. */
 
-import { type Addr } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { Addr } from '../core/addr.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { KeyedLists } from '../sessions/keyed-lists.ts';
-import { type LiveConnection } from './live-connection.ts';
-import { type PeerTable } from './peer-table.ts';
-import { type Target } from './targets.ts';
+import type { LiveConnection } from './live-connection.ts';
+import type { PeerTable } from './peer-table.ts';
+import type { Target } from './targets.ts';
 
 /** Connections by peer, and by address for peers without a PeerID. */
 export class ConnectionIndex<A extends Addr, M> {

@@ -1,14 +1,14 @@
 /** The streams of a connection in the application's hands: opened here, or taken from the peer. */
 
-import { type P2PError } from '../core/errors.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { rejection } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
-import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
+import type { QuicStream, StreamKind } from '../protocols/quic/stream.ts';
 import { LiveReceiveStream } from './live-receive-stream.ts';
 import { LiveSendStream } from './live-send-stream.ts';
 import { priorityOf } from './prepared.ts';
-import { type BiStream, type SendStream, type StreamId } from './stream.ts';
+import type { BiStream, SendStream, StreamId } from './stream.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks, streamIdOf } from './stream-hooks.ts';
 import { StreamReader } from './stream-reader.ts';
 

@@ -1,17 +1,17 @@
 /** The interface of a connection. */
 
-import { type Side } from '../core/accept.ts';
-import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type ConnectionStats } from '../protocols/quic/engine.ts';
-import { type ClosedBy } from '../protocols/quic/closed.ts';
-import { type Feed, type FeedOptions } from './feed.ts';
-import { type IncomingMessage } from './incoming-message.ts';
-import { type OutgoingMessage } from './message.ts';
-import { type BiStream, type IncomingStream, type SendOptions, type SendStream } from './stream.ts';
+import type { Side } from '../core/accept.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { ConnectionStats } from '../protocols/quic/engine.ts';
+import type { ClosedBy } from '../protocols/quic/closed.ts';
+import type { Feed, FeedOptions } from './feed.ts';
+import type { IncomingMessage } from './incoming-message.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { BiStream, IncomingStream, SendOptions, SendStream } from './stream.ts';
 
 /** How a connection ended. */
 export interface ConnectionClosed {

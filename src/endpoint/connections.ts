@@ -1,30 +1,30 @@
 /** The connections of an endpoint, from the handshake to the end. */
 
-import { type Addr } from '../core/addr.ts';
-import { type P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Swarm } from '../core/swarm.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
-import { type Waits } from '../runtime/waits.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type QuicClosed } from '../protocols/quic/closed.ts';
+import type { Addr } from '../core/addr.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Swarm } from '../core/swarm.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
+import type { Waits } from '../runtime/waits.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
+import type { QuicClosed } from '../protocols/quic/closed.ts';
 import { type MakeEndpoint, QuicDriver } from '../quic/quic-driver.ts';
-import { type DialWaiter } from '../sessions/dials.ts';
+import type { DialWaiter } from '../sessions/dials.ts';
 import { Admission } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHooks } from './connection-hooks.ts';
+import type { ConnectionHooks } from './connection-hooks.ts';
 import { ConnectionIndex } from './connection-index.ts';
 import { EndpointDials } from './endpoint-dials.ts';
-import { type IncomingMessage } from './incoming-message.ts';
+import type { IncomingMessage } from './incoming-message.ts';
 import { Lingering } from './lingering.ts';
 import { LiveConnection } from './live-connection.ts';
-import { type MessageFormat } from './message-format.ts';
-import { type ResolvedEndpointOptions } from './options.ts';
+import type { MessageFormat } from './message-format.ts';
+import type { ResolvedEndpointOptions } from './options.ts';
 import { createPeerTable, type PeerTable } from './peer-table.ts';
-import { type SharedInbox } from './shared-inbox.ts';
+import type { SharedInbox } from './shared-inbox.ts';
 import { StreamBudget } from './stream-budget.ts';
-import { type Dialled } from './targets.ts';
+import type { Dialled } from './targets.ts';
 import { Upkeep } from './upkeep.ts';
 
 /** What the connections need of their endpoint. */

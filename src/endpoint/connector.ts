@@ -1,19 +1,19 @@
 /** Connects to peers: to one, to the first of several, once or again and again. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertString, quantity, wholeNumber } from '../base/checks.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { retry } from '../runtime/retry.ts';
 import { rejection } from '../runtime/promises.ts';
 import { checkCall, type Waits } from '../runtime/waits.ts';
-import { type DialWaiter } from '../sessions/dials.ts';
-import { type EndpointConnections } from './connections.ts';
-import { type ConnectOptions, type ConnectTarget, type ConnectToAnyOptions } from './endpoint.ts';
+import type { DialWaiter } from '../sessions/dials.ts';
+import type { EndpointConnections } from './connections.ts';
+import type { ConnectOptions, ConnectTarget, ConnectToAnyOptions } from './endpoint.ts';
 import { noneAnswered } from './errors.ts';
-import { type LiveConnection } from './live-connection.ts';
+import type { LiveConnection } from './live-connection.ts';
 import { type EndpointRetry, type ResolvedEndpointOptions, resolveRetry } from './options.ts';
-import { type PeerLookup } from './peer-lookup.ts';
+import type { PeerLookup } from './peer-lookup.ts';
 import { Race } from './race.ts';
 import { describeTarget, nameOf, type Target } from './targets.ts';
 

@@ -1,18 +1,18 @@
 /** Messages to peers, on the connection that is there or once one is made. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { markHandled, rejection } from '../runtime/promises.ts';
 import { checkCall, type Waits } from '../runtime/waits.ts';
-import { type Tracking } from './connection-hooks.ts';
-import { type Connector } from './connector.ts';
+import type { Tracking } from './connection-hooks.ts';
+import type { Connector } from './connector.ts';
 import { Delivery } from './delivery.ts';
-import { type PeerTarget, type SendToOptions } from './endpoint.ts';
-import { type EventSubscribers } from './events.ts';
-import { type OutgoingMessage } from './message.ts';
-import { type MessageFormat } from './message-format.ts';
+import type { PeerTarget, SendToOptions } from './endpoint.ts';
+import type { EventSubscribers } from './events.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { MessageFormat } from './message-format.ts';
 import { type PeerLookup, peerName } from './peer-lookup.ts';
-import { type SendOptions } from './stream.ts';
+import type { SendOptions } from './stream.ts';
 import { describeTarget } from './targets.ts';
 
 /** How long a send may take, connecting included, unless the call says otherwise. */

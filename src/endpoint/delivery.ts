@@ -1,10 +1,10 @@
 /** One message of `endpoint.send`, until it is known what became of it. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Tracking } from './connection-hooks.ts';
-import { type EventSubscribers } from './events.ts';
-import { type OutgoingMessage } from './message.ts';
+import type { Tracking } from './connection-hooks.ts';
+import type { EventSubscribers } from './events.ts';
+import type { OutgoingMessage } from './message.ts';
 
 /** Emits `sent` or `unsent`, once. */
 export class Delivery<A extends Addr, M> implements Tracking {

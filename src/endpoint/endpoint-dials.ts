@@ -1,17 +1,17 @@
 /** The dials of an endpoint: started, shared by callers, and settled with a connection or with the reason why it failed. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type QuicClosed } from '../protocols/quic/closed.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
+import type { QuicClosed } from '../protocols/quic/closed.ts';
 import { dialError } from '../quic/errors.ts';
-import { type Place, type QuicDriver } from '../quic/quic-driver.ts';
-import { type Dial, type DialWaiter } from '../sessions/dials.ts';
-import { type Admission, type Expected } from './admission.ts';
+import type { Place, QuicDriver } from '../quic/quic-driver.ts';
+import type { Dial, DialWaiter } from '../sessions/dials.ts';
+import type { Admission, Expected } from './admission.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type LiveConnection } from './live-connection.ts';
-import { type ResolvedEndpointOptions } from './options.ts';
-import { type PeerTable } from './peer-table.ts';
+import type { LiveConnection } from './live-connection.ts';
+import type { ResolvedEndpointOptions } from './options.ts';
+import type { PeerTable } from './peer-table.ts';
 import { describeTarget, type Dialled } from './targets.ts';
 
 /** The name that qp2p asks for. */

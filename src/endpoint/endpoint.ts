@@ -1,19 +1,19 @@
 /** The interface of an endpoint. */
 
-import { type Addr } from '../core/addr.ts';
-import { type Counters } from '../core/counters.ts';
-import { type P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type CallOptions, type Closed } from '../core/swarm.ts';
-import { type CloseOptions, type QuicConnection, type ConnectionClosed } from './connection.ts';
-import { type Feed, type FeedOptions } from './feed.ts';
-import { type IncomingMessage } from './incoming-message.ts';
-import { type OutgoingMessage } from './message.ts';
-import { type EndpointRetry } from './options.ts';
-import { type SendOptions } from './stream.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Counters } from '../core/counters.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { CallOptions, Closed } from '../core/swarm.ts';
+import type { CloseOptions, QuicConnection, ConnectionClosed } from './connection.ts';
+import type { Feed, FeedOptions } from './feed.ts';
+import type { IncomingMessage } from './incoming-message.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { EndpointRetry } from './options.ts';
+import type { SendOptions } from './stream.ts';
 
 /** How a connection is made. */
 export interface ConnectOptions extends CallOptions {

@@ -1,9 +1,9 @@
 /** Errors of calls on connections and streams that have ended. */
 
 import { P2PError } from '../core/errors.ts';
-import { type QuicClosed } from '../protocols/quic/closed.ts';
+import type { QuicClosed } from '../protocols/quic/closed.ts';
 import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
-import { type ConnectionClosed } from './connection.ts';
+import type { ConnectionClosed } from './connection.ts';
 
 /** How a connection ended, as the application sees it. */
 export function closedOf(closed: QuicClosed): ConnectionClosed {

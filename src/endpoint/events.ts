@@ -1,9 +1,9 @@
 /** Events of an endpoint, for every loop over them. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { wholeNumber } from '../base/checks.ts';
-import { type Waits } from '../runtime/waits.ts';
-import { type EndpointEvent, type EventFeed, type EventOptions } from './endpoint.ts';
+import type { Waits } from '../runtime/waits.ts';
+import type { EndpointEvent, EventFeed, EventOptions } from './endpoint.ts';
 import { type FeedSource, LiveFeed } from './feed.ts';
 
 class LiveEventFeed<A extends Addr, M> extends LiveFeed<EndpointEvent<A, M>> implements EventFeed<A, M> {

@@ -2,15 +2,15 @@
 
 import { type Bytes, copyBytes, equalBytes } from '../base/bytes.ts';
 import { describeOption, describeValue } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { Realm } from '../core/realm.ts';
 import { parseCertificate } from '../identity/certificate.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { subjectAltName } from '../identity/issue.ts';
 import { decodePem } from '../identity/pem.ts';
 import { generateKey } from '../identity/generate-key.ts';
 import { exportKey, importKey } from '../identity/import-key.ts';
-import { type PrivateKey } from '../identity/private-key.ts';
+import type { PrivateKey } from '../identity/private-key.ts';
 import { type QuicIdentity, identityOf, keyOf } from '../identity/quic-identity.ts';
 
 /** One certificate in DER, or one or more in PEM. */

@@ -1,11 +1,11 @@
 /** Messages of a connection that wait to be taken. */
 
-import { type Waits } from '../runtime/waits.ts';
-import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
+import type { Waits } from '../runtime/waits.ts';
+import type { PendingBudget } from '../swarm-kit/pending-budget.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
 import { type Feed, type FeedOptions, Feeds } from './feed.ts';
-import { type SharedInbox } from './shared-inbox.ts';
-import { type StreamBudget } from './stream-budget.ts';
+import type { SharedInbox } from './shared-inbox.ts';
+import type { StreamBudget } from './stream-budget.ts';
 
 /** What an inbox needs of its connection. */
 export interface InboxHooks<T, M> {

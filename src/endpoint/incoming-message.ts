@@ -1,8 +1,8 @@
 /** A message that has come, with its origin. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Qp2pMessage } from './message.ts';
-import { type SendStream, type StreamId } from './stream.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Qp2pMessage } from './message.ts';
+import type { SendStream, StreamId } from './stream.ts';
 
 /**
  * A message that came on a stream of the peer's: `payload`, and with `preset: 'qp2p'` also `header` and `dst`. The bytes are the

@@ -1,18 +1,18 @@
 /** What comes on a connection: messages, and streams of bytes, until the application has taken them. */
 
 import { PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
-import { type ConnectionHooks } from './connection-hooks.ts';
-import { type ConnectionClosed } from './connection.ts';
-import { type ConnectionStreams } from './connection-streams.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
+import type { ConnectionHooks } from './connection-hooks.ts';
+import type { ConnectionClosed } from './connection.ts';
+import type { ConnectionStreams } from './connection-streams.ts';
 import { connectionError } from './errors.ts';
 import { type Feed, type FeedOptions, Feeds } from './feed.ts';
 import { Inbox } from './inbox.ts';
-import { type IncomingMessage } from './incoming-message.ts';
+import type { IncomingMessage } from './incoming-message.ts';
 import { promptly } from './prompt-ack.ts';
 import { Receiver } from './receiver.ts';
-import { type IncomingStream } from './stream.ts';
+import type { IncomingStream } from './stream.ts';
 import { StreamBudget } from './stream-budget.ts';
 
 /** What an `Incoming` is made of. */

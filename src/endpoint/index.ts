@@ -11,22 +11,22 @@
  */
 
 import { openUdpSwarm } from '#udp';
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { describeValue } from '../base/checks.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Swarm } from '../core/swarm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { QuicEndpoint } from '../protocols/quic/endpoint.ts';
 import { MIN_INNER_MTU } from '../quic/quic-driver.ts';
 import { resetKeyOf } from '../identity/quic-identity.ts';
 import { loadQuicEngine, quicEngine } from '../quic/load-engine.ts';
-import { type UdpAddr } from '../net/socket-address.ts';
+import type { UdpAddr } from '../net/socket-address.ts';
 import { CLOSE_CODE, STREAM_CODE } from './codes.ts';
-import { type Endpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
 import { type ResolvedIdentity, resolveIdentity } from './identity.ts';
 import { LiveEndpoint } from './live-endpoint.ts';
-import { type Qp2pMessage } from './message.ts';
+import type { Qp2pMessage } from './message.ts';
 import { bytesFormat, type MessageFormat, qp2pFormat } from './message-format.ts';
 import {
   type EndpointOptions,

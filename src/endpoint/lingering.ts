@@ -1,6 +1,6 @@
 /** Connections that have ended and still have messages to be taken. */
 
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 
 /** When there are more, the one from which nothing was taken for the longest time is forgotten. */
 const MAX_LINGERING = 1024;

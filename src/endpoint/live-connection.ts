@@ -1,35 +1,35 @@
 /** A connection in use: what the application calls, on the two halves of the connection. */
 
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
-import { type QuicConnection as EngineConnection } from '../protocols/quic/connection.ts';
-import { type ConnectionStats } from '../protocols/quic/engine.ts';
-import { type QuicClosed } from '../protocols/quic/closed.ts';
+import type { QuicConnection as EngineConnection } from '../protocols/quic/connection.ts';
+import type { ConnectionStats } from '../protocols/quic/engine.ts';
+import type { QuicClosed } from '../protocols/quic/closed.ts';
 import { checkCode, type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
 import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { IdleWatch } from '../quic/idle-watch.ts';
-import { type StreamHandler } from '../quic/quic-driver.ts';
-import { type PeerConnection } from '../sessions/connection-table.ts';
+import type { StreamHandler } from '../quic/quic-driver.ts';
+import type { PeerConnection } from '../sessions/connection-table.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type ConnectionHooks, type Peer } from './connection-hooks.ts';
-import { type CloseOptions, type QuicConnection, type ConnectionClosed, type RequestOptions } from './connection.ts';
+import type { ConnectionHooks, Peer } from './connection-hooks.ts';
+import type { CloseOptions, QuicConnection, ConnectionClosed, RequestOptions } from './connection.ts';
 import { ConnectionStreams } from './connection-streams.ts';
 import { closedOf, connectionError, streamError } from './errors.ts';
-import { type Feed, type FeedOptions } from './feed.ts';
+import type { Feed, FeedOptions } from './feed.ts';
 import { Incoming } from './incoming.ts';
-import { type IncomingMessage } from './incoming-message.ts';
-import { type OutgoingMessage } from './message.ts';
+import type { IncomingMessage } from './incoming-message.ts';
+import type { OutgoingMessage } from './message.ts';
 import { OutgoingMessages } from './outgoing-messages.ts';
 import { Requests } from './requests.ts';
 import { Sender } from './sender.ts';
-import { type BiStream, type IncomingStream, type SendOptions, type SendStream } from './stream.ts';
+import type { BiStream, IncomingStream, SendOptions, SendStream } from './stream.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
 export class LiveConnection<A extends Addr, M> implements QuicConnection<A, M>, PeerConnection, StreamHandler {

@@ -1,46 +1,46 @@
 /** An endpoint in use: what the application calls. */
 
 import { bestAddr } from '../core/text-addrs.ts';
-import { type Addr } from '../core/addr.ts';
-import { type Counters } from '../core/counters.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Counters } from '../core/counters.ts';
 import { type Describes, inspect, type LayerDescription } from '../core/inspect.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { CallOptions, Closed, Swarm } from '../core/swarm.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { later } from '../runtime/later.ts';
 import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { checkCode } from '../protocols/quic/stream.ts';
-import { type MakeEndpoint } from '../quic/quic-driver.ts';
+import type { MakeEndpoint } from '../quic/quic-driver.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type CloseOptions, type QuicConnection } from './connection.ts';
+import type { CloseOptions, QuicConnection } from './connection.ts';
 import { EndpointConnections, type EndpointConnectionsHooks } from './connections.ts';
 import { Connector } from './connector.ts';
 import { Deliveries } from './deliveries.ts';
-import {
-  type ConnectOptions,
-  type ConnectTarget,
-  type ConnectToAnyOptions,
-  type Endpoint,
-  type EventFeed,
-  type EventOptions,
-  type PeerTarget,
-  type SendToOptions,
+import type {
+  ConnectOptions,
+  ConnectTarget,
+  ConnectToAnyOptions,
+  Endpoint,
+  EventFeed,
+  EventOptions,
+  PeerTarget,
+  SendToOptions,
 } from './endpoint.ts';
 import { EventSubscribers } from './events.ts';
 import { type Feed, type FeedOptions, Feeds } from './feed.ts';
-import { type IncomingMessage } from './incoming-message.ts';
-import { type LiveConnection } from './live-connection.ts';
-import { type OutgoingMessage } from './message.ts';
-import { type MessageFormat } from './message-format.ts';
-import { type ResolvedEndpointOptions } from './options.ts';
+import type { IncomingMessage } from './incoming-message.ts';
+import type { LiveConnection } from './live-connection.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { MessageFormat } from './message-format.ts';
+import type { ResolvedEndpointOptions } from './options.ts';
 import { PeerLookup } from './peer-lookup.ts';
 import { SharedInbox } from './shared-inbox.ts';
-import { type SendOptions } from './stream.ts';
+import type { SendOptions } from './stream.ts';
 
 /** How long a drain waits unless the call says otherwise. */
 const DRAIN_TIMEOUT_MS = 30_000;

@@ -1,11 +1,11 @@
 /** The receiving side of a stream in use. */
 
 import { type Bytes, copyBytes } from '../base/bytes.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { checkCall, type Wait } from '../runtime/waits.ts';
 import { checkCode } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
-import { type ReceiveStream, type StreamId } from './stream.ts';
+import type { ReceiveStream, StreamId } from './stream.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 import { StreamFailure, type StreamReader } from './stream-reader.ts';
 

@@ -3,15 +3,15 @@
 import { type Bytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertBytes } from '../base/checks.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { markHandled, rejection } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { PREFACE } from '../protocols/endpoint/frame.ts';
 import { checkCode, type QuicStream } from '../protocols/quic/stream.ts';
 import { Sending } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
-import { type OutgoingMessage } from './message.ts';
-import { type SendOptions, type SendStream, type StreamId } from './stream.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { SendOptions, SendStream, StreamId } from './stream.ts';
 import { ignore, STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
 export class LiveSendStream<M> implements SendStream<M> {

@@ -11,9 +11,9 @@ import {
   qp2pFraming,
   shoalFraming,
 } from '../protocols/endpoint/frame.ts';
-import { type IncomingMessage } from './incoming-message.ts';
-import { type OutgoingMessage, type Qp2pMessage } from './message.ts';
-import { type SendStream, type StreamId } from './stream.ts';
+import type { IncomingMessage } from './incoming-message.ts';
+import type { OutgoingMessage, Qp2pMessage } from './message.ts';
+import type { SendStream, StreamId } from './stream.ts';
 
 /** Where a message came from. */
 export interface Origin<C, M> {

@@ -1,6 +1,6 @@
 /** What applications send and get: bytes, or with `preset: 'qp2p'` messages in three parts. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 /**
  * A message of qp2p that has come: header and payload may go to many destinations, `dst` tells which one. What each part means is

@@ -1,21 +1,21 @@
 /** Options of endpoints, with their defaults and bounds. */
 
-import { type Accept } from '../core/accept.ts';
-import { type Addr } from '../core/addr.ts';
+import type { Accept } from '../core/accept.ts';
+import type { Addr } from '../core/addr.ts';
 import { assertFunction, describeOption, describeValue, wholeNumber } from '../base/checks.ts';
-import { type Message } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Swarm } from '../core/swarm.ts';
-import { type RetryOptions } from '../runtime/retry.ts';
+import type { Message } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Swarm } from '../core/swarm.ts';
+import type { RetryOptions } from '../runtime/retry.ts';
 import { type Fingerprint, fingerprints } from '../identity/fingerprints.ts';
-import { type PrivateKey } from '../identity/private-key.ts';
+import type { PrivateKey } from '../identity/private-key.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
 import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
 import { type QuicTransportOptions, resolveSettings } from '../protocols/quic/settings.ts';
-import { type Network } from '../net/network.ts';
-import { type UdpAddr } from '../net/socket-address.ts';
-import { type CertificateSource } from './identity.ts';
-import { type ConnectionLimits } from './connection-hooks.ts';
+import type { Network } from '../net/network.ts';
+import type { UdpAddr } from '../net/socket-address.ts';
+import type { CertificateSource } from './identity.ts';
+import type { ConnectionLimits } from './connection-hooks.ts';
 import { type ResolvedTrust, resolveTrust, type Trust } from './trust.ts';
 
 /** How a call is tried again. */

@@ -1,13 +1,13 @@
 /** Messages of a connection, each sent on a stream of its own. */
 
-import { type P2PError } from '../core/errors.ts';
+import type { P2PError } from '../core/errors.ts';
 import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
-import { type Tracking } from './connection-hooks.ts';
-import { type OutgoingMessage } from './message.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
+import type { Tracking } from './connection-hooks.ts';
+import type { OutgoingMessage } from './message.ts';
 import { prepareMessage } from './prepared.ts';
-import { type Settle } from './sender.ts';
-import { type SendOptions } from './stream.ts';
+import type { Settle } from './sender.ts';
+import type { SendOptions } from './stream.ts';
 import { ignore, STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 
 export class OutgoingMessages<M> {

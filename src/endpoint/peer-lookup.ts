@@ -1,10 +1,10 @@
 /** Finds the connections and addresses of the peer that a call names. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
-import { type EndpointConnections } from './connections.ts';
-import { type ConnectTarget, type PeerTarget } from './endpoint.ts';
+import type { EndpointConnections } from './connections.ts';
+import type { ConnectTarget, PeerTarget } from './endpoint.ts';
 import { LiveConnection } from './live-connection.ts';
 import { type ParseAddr, type Target, targetOf } from './targets.ts';
 

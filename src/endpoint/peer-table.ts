@@ -1,14 +1,14 @@
 /** The connections of an endpoint by peer, and the dials under way. */
 
-import { type Addr } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
+import type { Addr } from '../core/addr.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
 import { replacedIdleMs } from '../quic/idle-watch.ts';
 import { ConnectionTable } from '../sessions/connection-table.ts';
 import { CLOSE_CODE } from './codes.ts';
-import { type LiveConnection } from './live-connection.ts';
-import { type Dialled } from './targets.ts';
+import type { LiveConnection } from './live-connection.ts';
+import type { Dialled } from './targets.ts';
 
 /** Connections by peer, and the address at which a peer was last. */
 export type PeerTable<A extends Addr, M> = ConnectionTable<LiveConnection<A, M>, Dialled<A>, QuicConnection, A>;

@@ -2,12 +2,12 @@
 
 import { mtuError, P2PError } from '../core/errors.ts';
 import { wholeNumber } from '../base/checks.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { rejection } from '../runtime/promises.ts';
 import { checkCall } from '../runtime/waits.ts';
 import { Sending } from '../quic/sending.ts';
-import { type OutgoingMessage } from './message.ts';
-import { type StreamHooks } from './stream-hooks.ts';
+import type { OutgoingMessage } from './message.ts';
+import type { StreamHooks } from './stream-hooks.ts';
 
 /** A message to write. */
 export interface Prepared {

@@ -1,6 +1,6 @@
 /** Acknowledgements without delay. */
 
-import { type QuicConnection } from '../protocols/quic/connection.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
 
 /**
  * Sends a PING, so that the acknowledgement goes with it at once. Otherwise it would wait for 25 ms or a second packet (RFC 9000

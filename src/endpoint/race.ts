@@ -1,9 +1,9 @@
 /** Runs attempts to connect, a few at a time; the first that succeeds wins. */
 
 import { P2PError } from '../core/errors.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type DialWaiter } from '../sessions/dials.ts';
+import type { DialWaiter } from '../sessions/dials.ts';
 
 /** Options of a race. */
 export interface RaceOptions<C> {

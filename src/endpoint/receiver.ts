@@ -1,10 +1,10 @@
 /** The receiving half of a connection: streams that the peer opens, each read by itself. */
 
-import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
+import type { PendingBudget } from '../swarm-kit/pending-budget.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
-import { type MessageFormat } from './message-format.ts';
-import { type Holder, type StreamBudget } from './stream-budget.ts';
+import type { MessageFormat } from './message-format.ts';
+import type { Holder, StreamBudget } from './stream-budget.ts';
 import { type StreamContent, StreamFailure, type StreamFault, StreamReader } from './stream-reader.ts';
 
 /** A stream must progress by this much, or end, within the deadline. */

@@ -2,13 +2,13 @@
 
 import { P2PError } from '../core/errors.ts';
 import { wholeNumber } from '../base/checks.ts';
-import { type Wait } from '../runtime/waits.ts';
+import type { Wait } from '../runtime/waits.ts';
 import { MAX_PART_BYTES } from '../protocols/endpoint/frame.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
 import { STREAM_CODE } from './codes.ts';
-import { type RequestOptions } from './connection.ts';
+import type { RequestOptions } from './connection.ts';
 import { streamError } from './errors.ts';
-import { type OutgoingMessage } from './message.ts';
+import type { OutgoingMessage } from './message.ts';
 import { prepareMessage } from './prepared.ts';
 import { STREAM_TIMEOUT_MS, type StreamHooks } from './stream-hooks.ts';
 import { StreamFailure, StreamReader } from './stream-reader.ts';

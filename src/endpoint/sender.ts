@@ -1,9 +1,9 @@
 /** The sending half of a connection: opens streams as the peer allows them, and writes as much as the transport takes. */
 
-import { type P2PError } from '../core/errors.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
-import { type Sending } from '../quic/sending.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
+import type { QuicStream, StreamKind } from '../protocols/quic/stream.ts';
+import type { Sending } from '../quic/sending.ts';
 
 /** What a sender needs of its connection. */
 export interface SenderHooks {

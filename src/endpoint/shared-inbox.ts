@@ -1,6 +1,6 @@
 /** Messages of all connections of an endpoint, taken from each connection in turn. */
 
-import { type Waits } from '../runtime/waits.ts';
+import type { Waits } from '../runtime/waits.ts';
 import { type Feed, type FeedOptions, Feeds } from './feed.ts';
 
 /** The messages of one connection. */

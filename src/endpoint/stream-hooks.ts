@@ -1,12 +1,12 @@
 /** What streams, messages and requests need of their connection. */
 
-import { type P2PError } from '../core/errors.ts';
-import { type Waits } from '../runtime/waits.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
-import { type ConnectionLimits } from './connection-hooks.ts';
-import { type MessageFormat } from './message-format.ts';
-import { type Sender } from './sender.ts';
-import { type StreamId } from './stream.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { Waits } from '../runtime/waits.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
+import type { ConnectionLimits } from './connection-hooks.ts';
+import type { MessageFormat } from './message-format.ts';
+import type { Sender } from './sender.ts';
+import type { StreamId } from './stream.ts';
 
 /** How long a wait on a connection lasts unless the call says otherwise. */
 export const STREAM_TIMEOUT_MS = 30_000;

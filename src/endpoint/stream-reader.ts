@@ -3,7 +3,7 @@
 import { type Bytes, viewFrom } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { type FrameFault, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
 import { Assembly } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
 import { streamError } from './errors.ts';

@@ -1,9 +1,9 @@
 /** The interfaces of streams. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Side } from '../core/accept.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type OutgoingMessage } from './message.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Side } from '../core/accept.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { OutgoingMessage } from './message.ts';
 
 /** Identifies a stream, with the same values on both sides. */
 export interface StreamId {

@@ -1,11 +1,11 @@
 /** Targets of dials: parsed from addresses and texts. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { describeValue } from '../base/checks.ts';
 import { isPeerId, PEER_ID_CHARACTERS, parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { unroutable } from '../net/unroutable.ts';
-import { type ConnectTarget } from './endpoint.ts';
+import type { ConnectTarget } from './endpoint.ts';
 
 /** An address to dial, and the peer that is expected there. */
 export interface Target<A extends Addr> {

@@ -1,8 +1,8 @@
 /** Which peers an endpoint trusts: decided during the handshake, before any data of the peer is delivered. */
 
 import { type Bytes, equalBytes } from '../base/bytes.ts';
-import { type Side } from '../core/accept.ts';
-import { type P2PErrorCode } from '../core/errors.ts';
+import type { Side } from '../core/accept.ts';
+import type { P2PErrorCode } from '../core/errors.ts';
 import { assertString, describeValue } from '../base/checks.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
 import { type ChainFault, verifyChain } from '../identity/chain.ts';

@@ -1,6 +1,6 @@
 /** What an endpoint looks after from time to time, as long as it has connections. */
 
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** How often in each deadline streams are looked at that stand still: they live a quarter longer at most. */

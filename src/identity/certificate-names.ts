@@ -2,7 +2,7 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import { canonicalIp, ipBytes } from '../base/ip.ts';
-import { type Profile } from './certificate-profile.ts';
+import type { Profile } from './certificate-profile.ts';
 import { contextTag } from './der.ts';
 
 const DNS_NAME = contextTag(2, false);

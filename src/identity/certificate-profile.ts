@@ -3,7 +3,7 @@
  * a known kind makes the certificate unusable, critical or not.
  */
 
-import { type Certificate } from './certificate.ts';
+import type { Certificate } from './certificate.ts';
 import { type DerReader, readDer, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
 

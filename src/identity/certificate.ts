@@ -5,7 +5,7 @@
 
 import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../base/bytes.ts';
 import { assertBytes, describeValue } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { civilTimeOf, unixMsOf } from './calendar.ts';
 import {
   contextTag,
@@ -18,8 +18,8 @@ import {
   readDer,
   TAG,
 } from './der.ts';
-import { type DerReader } from './der.ts';
-import { type KeyRegistry, type Signer } from './key-algorithm.ts';
+import type { DerReader } from './der.ts';
+import type { KeyRegistry, Signer } from './key-algorithm.ts';
 import { OIDS, type Oid } from './oid.ts';
 import { decodeSpki, encodeAlgorithmIdentifier, readAlgorithmIdentifier, type AlgorithmIdentifier } from './spki.ts';
 

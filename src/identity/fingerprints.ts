@@ -3,7 +3,7 @@
 import { hash, shake256 } from '#crypto';
 import { assertFunction, describeOption } from '../base/checks.ts';
 import { encodePeerId, type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 
 /** Computes the 32 bytes of a PeerID from a public key. */
 export type Fingerprint = (publicKey: PublicKey) => Uint8Array;

@@ -2,7 +2,7 @@
 
 import { assertFunction } from '../base/checks.ts';
 import { defaultKeyRegistry } from './ecdsa-p256.ts';
-import { type KeyRegistry } from './key-algorithm.ts';
+import type { KeyRegistry } from './key-algorithm.ts';
 import { privateKeyOf, type PrivateKey } from './private-key.ts';
 
 /** Options of a new key. */

@@ -2,7 +2,7 @@
 
 import { type Bytes, decodeText } from '../base/bytes.ts';
 import { describeKind, describeName } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from './ecdsa-p256.ts';
 import { type KeyRegistry, usablePublicKey } from './key-algorithm.ts';
 import { OIDS } from './oid.ts';

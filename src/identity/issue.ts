@@ -1,7 +1,7 @@
 /** Certificates signed by your own authority, for tests and closed groups. */
 
 import { type Bytes, copyBytes, encodeText } from '../base/bytes.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import {
   type Certificate,
   type CertificateExtension,
@@ -11,7 +11,7 @@ import {
 } from './certificate.ts';
 import { contextTag, der, derOid, derSequence, TAG } from './der.ts';
 import { defaultKeyRegistry } from './ecdsa-p256.ts';
-import { type KeyRegistry, type Signer } from './key-algorithm.ts';
+import type { KeyRegistry, Signer } from './key-algorithm.ts';
 import { OIDS, type Oid } from './oid.ts';
 
 /** Options of {@link createCertificate}: subject and issuer. */

@@ -2,9 +2,9 @@
 
 import { ecdsaPublicKey, ed25519PublicKey, rsaPublicKey } from '#crypto';
 import { equalBytes } from '../base/bytes.ts';
-import { type RsaHash } from '../crypto/rsa.ts';
-import { type EcdsaCurve, type SignatureKey } from '../crypto/suite.ts';
-import { type Certificate } from './certificate.ts';
+import type { RsaHash } from '../crypto/rsa.ts';
+import type { EcdsaCurve, SignatureKey } from '../crypto/suite.ts';
+import type { Certificate } from './certificate.ts';
 import { derOid, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
 import { RSA_ENCRYPTION, rsaNumbers } from './rsa-key.ts';

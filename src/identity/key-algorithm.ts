@@ -6,7 +6,7 @@
 import { ed25519PrivateKey, ed25519PublicKey } from '#crypto';
 import { copyBytes, equalBytes, type Bytes } from '../base/bytes.ts';
 import { assertBytes, describeName } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { der, readDer, TAG } from './der.ts';
 import { OIDS, type Oid } from './oid.ts';
 import { decodePkcs8, encodePkcs8 } from './pkcs8.ts';

@@ -7,7 +7,7 @@ import { link, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { type Bytes, fromHex } from '../base/bytes.ts';
 import { describeKind } from '../base/checks.ts';
 import { exportKey, importKey } from './import-key.ts';
-import { type PrivateKey } from './private-key.ts';
+import type { PrivateKey } from './private-key.ts';
 
 /** Options for reading a key file. */
 export interface ReadKeyFileOptions {

@@ -4,7 +4,7 @@
  * Source: ITU-T X.690 §8.19.
  */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { describeValue } from '../base/checks.ts';
 
 /** An object identifier: `1.3.101.112`. */

@@ -1,6 +1,6 @@
 /** PEM (RFC 7468): DER as base64 between two lines of text. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 /** One block of a PEM file. */
 export interface PemBlock {

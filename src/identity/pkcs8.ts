@@ -1,6 +1,6 @@
 /** PKCS#8 private keys (RFC 5958, RFC 5208), unencrypted. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { contextTag, der, derSequence, derUnsigned, readDer, TAG } from './der.ts';
 import { encodeAlgorithmIdentifier, readAlgorithmIdentifier, type AlgorithmIdentifier } from './spki.ts';

@@ -5,8 +5,8 @@
 
 import { copyBytes, type Bytes } from '../base/bytes.ts';
 import { assertBytes, describeOption } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type KeyRegistry, type Signer } from './key-algorithm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { KeyRegistry, Signer } from './key-algorithm.ts';
 import { signedTextBytes } from './signed-text.ts';
 
 /**

@@ -2,8 +2,8 @@
 
 import { hmac } from '#crypto';
 import { type Bytes, encodeText } from '../base/bytes.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { Realm } from '../core/realm.ts';
 import {
   type CertificateExtension,
   createSelfSignedCertificate,
@@ -12,7 +12,7 @@ import {
 } from './x509.ts';
 import { usablePublicKey } from './key-algorithm.ts';
 import { exportKey } from './import-key.ts';
-import { type PrivateKey } from './private-key.ts';
+import type { PrivateKey } from './private-key.ts';
 
 /** The identity of this endpoint. */
 export interface QuicIdentity {

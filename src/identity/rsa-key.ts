@@ -1,7 +1,7 @@
 /** RSA public keys in SPKI (RFC 4055 §1.2, RFC 8017 §A.1.1). */
 
 import { readDer } from './der.ts';
-import { type Oid } from './oid.ts';
+import type { Oid } from './oid.ts';
 
 /** RFC 4055 §1.2. */
 export const RSA_ENCRYPTION: Oid = '1.2.840.113549.1.1.1';

@@ -7,9 +7,9 @@
 
 import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
 import { assertBytes, assertString } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from './ecdsa-p256.ts';
-import { type KeyRegistry } from './key-algorithm.ts';
+import type { KeyRegistry } from './key-algorithm.ts';
 
 /**
  * The prefix of all signed bytes here. Other things that these keys sign begin differently: `shoal peer record`,

@@ -6,7 +6,7 @@
 
 import { copyBytes, type Bytes } from '../base/bytes.ts';
 import { derBitString, derOid, derSequence, readDer, type DerReader } from './der.ts';
-import { type Oid } from './oid.ts';
+import type { Oid } from './oid.ts';
 
 /** An algorithm with its optional parameters. */
 export interface AlgorithmIdentifier {

@@ -2,7 +2,7 @@
 
 import { hash, rsaPublicKey } from '#crypto';
 import { type Bytes, concatBytes, decodeText, EMPTY_BYTES, encodeText, equalBytes } from '../base/bytes.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { der, derSequence, derUnsigned, TAG } from './der.ts';
 import { defaultKeyRegistry, ecdsaP256 } from './ecdsa-p256.ts';
 import { ed25519, type KeyAlgorithm } from './key-algorithm.ts';

@@ -1,7 +1,7 @@
 /** Counters of swarms as metrics. */
 
-import { type Counters } from '../core/counters.ts';
-import { type Metric, type MetricSample } from './metric.ts';
+import type { Counters } from '../core/counters.ts';
+import type { Metric, MetricSample } from './metric.ts';
 
 /** Layers of one stack: none is deeper. */
 const MAX_LAYERS = 32;

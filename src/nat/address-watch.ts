@@ -4,9 +4,9 @@
  */
 
 import { assertFunction, describeValue, quantity } from '../base/checks.ts';
-import { type SocketAddress } from '../base/ip.ts';
-import { type IpAddr } from '../core/addr.ts';
-import { type Timer } from '../core/realm.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { IpAddr } from '../core/addr.ts';
+import type { Timer } from '../core/realm.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import {
@@ -15,7 +15,7 @@ import {
   ObservedAddresses,
 } from '../protocols/reachability/observed-addresses.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type ObservingSwarm } from './observing.ts';
+import type { ObservingSwarm } from './observing.ts';
 
 /** How addresses are watched. */
 export interface AddressWatchOptions<A extends IpAddr> {

@@ -5,15 +5,15 @@
  */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type AskSwarm } from '../core/ask.ts';
+import type { AskSwarm } from '../core/ask.ts';
 import { assertFunction, quantity } from '../base/checks.ts';
 import { formatSocketAddress, ipVersion, isLoopbackIp, isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { SourceBuckets, TokenBucket } from '../base/token-bucket.ts';
-import { type Counters } from '../core/counters.ts';
+import type { Counters } from '../core/counters.ts';
 import { Refusal } from '../core/errors.ts';
-import { type Request } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Request } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { mayBeTried } from '../net/probe-targets.ts';
 import { parseIpSocketAddress, udpAddr } from '../net/socket-address.ts';

@@ -13,7 +13,7 @@ import {
   DIAL_BACK_NONCE_BYTES,
 } from '../protocols/reachability/dial-back.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';
-import { type DialBackNonces } from './dial-back-nonces.ts';
+import type { DialBackNonces } from './dial-back-nonces.ts';
 
 /** Where to listen. */
 export interface DialBackListenerOptions {

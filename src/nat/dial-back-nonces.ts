@@ -1,7 +1,7 @@
 /** The nonces that a node waits for: each is told to one helper only, and counts once, where and from where it arrived. */
 
 import { equalBytes, toHex } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import { decodeDialBackNonce, type DialBackTransport } from '../protocols/reachability/dial-back.ts';
 
 /** A nonce that has arrived. */

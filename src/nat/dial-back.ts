@@ -1,10 +1,10 @@
 /** Asks helpers to dial an address of this host: what arrives there proves that others reach it. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type AskSwarm } from '../core/ask.ts';
+import type { AskSwarm } from '../core/ask.ts';
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import {
   decodeDialBackStatus,
   DIAL_BACK_NONCE_BYTES,
@@ -12,7 +12,7 @@ import {
   encodeDialBackRequest,
 } from '../protocols/reachability/dial-back.ts';
 import { Waits } from '../runtime/waits.ts';
-import { type DialBackArrival, type DialBackNonces } from './dial-back-nonces.ts';
+import type { DialBackArrival, DialBackNonces } from './dial-back-nonces.ts';
 
 /** What is to be proven. */
 export interface DialBackOptions extends CallOptions {

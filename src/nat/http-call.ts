@@ -1,11 +1,11 @@
 /** One HTTP request to a router, over a connection of a network. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Network, type RawConnection } from '../net/network.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Network, RawConnection } from '../net/network.ts';
 import { HttpResponseReader } from '../protocols/port-mapping/http.ts';
-import { type HttpResult } from '../protocols/port-mapping/types.ts';
+import type { HttpResult } from '../protocols/port-mapping/types.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** A request. */

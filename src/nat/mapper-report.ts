@@ -1,7 +1,7 @@
 /** What a port mapper found, as plain data. */
 
-import { type ServiceView } from '../protocols/port-mapping/machine.ts';
-import { type MappingProtocol } from '../protocols/port-mapping/types.ts';
+import type { ServiceView } from '../protocols/port-mapping/machine.ts';
+import type { MappingProtocol } from '../protocols/port-mapping/types.ts';
 import { failureText } from './mapping-text.ts';
 
 /** One protocol of a router. */

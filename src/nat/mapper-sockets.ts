@@ -1,11 +1,11 @@
 /** The sockets of a port mapper: one for each address that it asks from, and one of each family that hears announcements. */
 
 import { doesNotThrow } from '../base/attempt.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { isUnspecifiedIp, type SocketAddress, whyNoHost } from '../base/ip.ts';
-import { type DatagramSocket, type Network } from '../net/network.ts';
+import type { DatagramSocket, Network } from '../net/network.ts';
 import { MAPPING_CLIENT_PORT } from '../protocols/port-mapping/pcp.ts';
-import { type MappingRoute } from '../protocols/port-mapping/types.ts';
+import type { MappingRoute } from '../protocols/port-mapping/types.ts';
 
 /** What the sockets need. */
 export interface MapperSocketsOptions {

@@ -2,9 +2,9 @@
 
 import { isLinkLocalIp, isPrivateIp, sharesPrefix } from '../base/ip.ts';
 import { addressScope } from '../net/address-scope.ts';
-import { type NetworkInterface } from '../net/network.ts';
+import type { NetworkInterface } from '../net/network.ts';
 import { MAX_ROUTES } from '../protocols/port-mapping/machine.ts';
-import { type MappingRoute } from '../protocols/port-mapping/types.ts';
+import type { MappingRoute } from '../protocols/port-mapping/types.ts';
 
 /**
  * The routes. A router of IPv4 is asked from the address in its network; one of IPv6 from the first address of its interface that others

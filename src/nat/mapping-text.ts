@@ -1,7 +1,7 @@
 /** What port mapping says in sentences: why there is no mapping, and what would help. */
 
 import { isLinkLocalIp, isPrivateIp, isSharedIp } from '../base/ip.ts';
-import { type MappingFailure } from '../protocols/port-mapping/types.ts';
+import type { MappingFailure } from '../protocols/port-mapping/types.ts';
 
 /** By failure: what follows the router's name, and what follows what it said. */
 const TEXTS: Readonly<Record<Exclude<MappingFailure, 'no_gateway'>, readonly [what: string, helps: string]>> = {

@@ -4,7 +4,7 @@ import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { formatSocketAddress, isUnspecifiedIp, type SocketAddress } from '../base/ip.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
-import { type Counters } from '../core/counters.ts';
+import type { Counters } from '../core/counters.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { assertNetwork, type DatagramSocket, type Listener, type Network, type RawConnection } from '../net/network.ts';

@@ -1,6 +1,6 @@
 /** A network whose TCP listeners also tell those who ask under which address they are seen: every listener is an observer. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';

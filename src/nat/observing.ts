@@ -3,14 +3,14 @@
  * them, and takes the nonces of dial-backs. These messages are STUN, and stay below; all others pass.
  */
 
-import { type IpAddr } from '../core/addr.ts';
-import { type LayerDescription } from '../core/inspect.ts';
-import { type TellHandler } from '../core/message.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
-import { type StunAnswer } from '../protocols/stun/client.ts';
+import type { IpAddr } from '../core/addr.ts';
+import type { LayerDescription } from '../core/inspect.ts';
+import type { TellHandler } from '../core/message.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
+import type { StunAnswer } from '../protocols/stun/client.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
-import { type DialBackNonces } from './dial-back-nonces.ts';
+import type { DialBackNonces } from './dial-back-nonces.ts';
 import { type ObserveOptions, StunHandler } from './stun-handler.ts';
 
 /** How a swarm observes. */

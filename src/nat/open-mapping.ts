@@ -1,15 +1,15 @@
 /** A mapping as programs hold it: one of those who asked for the same port. */
 
 import { assertFunction } from '../base/checks.ts';
-import { type SocketAddress } from '../base/ip.ts';
-import { type Realm } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type MappingView } from '../protocols/port-mapping/mapping.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Realm } from '../core/realm.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { MappingView } from '../protocols/port-mapping/mapping.ts';
 import { ANSWER_MS } from '../protocols/port-mapping/transactions.ts';
-import { type MappingProtocol } from '../protocols/port-mapping/types.ts';
+import type { MappingProtocol } from '../protocols/port-mapping/types.ts';
 import { Waits, type Wait } from '../runtime/waits.ts';
 import { doubleNatText, failureText } from './mapping-text.ts';
-import { type PortMapping } from './port-mapping.ts';
+import type { PortMapping } from './port-mapping.ts';
 
 /** For sockets to be bound. */
 const START_MS = 500;

@@ -1,8 +1,8 @@
 /** What a NAT report says. */
 
-import { type NetworkInterface } from '../net/network.ts';
-import { type AddressVerdict, type MappingVerdict } from '../protocols/reachability/observed-addresses.ts';
-import { type Certainty } from '../protocols/reachability/votes.ts';
+import type { NetworkInterface } from '../net/network.ts';
+import type { AddressVerdict, MappingVerdict } from '../protocols/reachability/observed-addresses.ts';
+import type { Certainty } from '../protocols/reachability/votes.ts';
 
 /** What became of a question. */
 export interface ObserverOutcome {

@@ -3,7 +3,7 @@
 import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { canonicalIp } from '../base/ip.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { gatewaysOf } from '../net/default-gateways.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
@@ -24,7 +24,7 @@ import { MapperSockets } from './mapper-sockets.ts';
 import { mappingReport, type PortMapperReport } from './mapper-report.ts';
 import { mappingRoutes } from './mapping-routes.ts';
 import { type MappingState, OpenMapping } from './open-mapping.ts';
-import { type PortMapper, type PortMapping, type PortMappingRequest } from './port-mapping.ts';
+import type { PortMapper, PortMapping, PortMappingRequest } from './port-mapping.ts';
 
 /** How ports are mapped. */
 export interface PortMapperOptions {

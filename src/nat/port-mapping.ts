@@ -1,9 +1,9 @@
 /** What maps ports, as programs see it. A program may bring its own. */
 
-import { type SocketAddress } from '../base/ip.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type MappingProtocol } from '../protocols/port-mapping/types.ts';
-import { type PortMapperReport } from './mapper-report.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { MappingProtocol } from '../protocols/port-mapping/types.ts';
+import type { PortMapperReport } from './mapper-report.ts';
 
 /** What is to be mapped. */
 export interface PortMappingRequest {

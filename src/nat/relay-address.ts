@@ -1,8 +1,8 @@
 /** Addresses of relayed peers: `<PeerID>@<address of the relay>`. */
 
 import { type Addr, assertAddr, makeAddr, peerIdOf } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey, SecureSwarm } from '../core/secure.ts';
 import { describeValue } from '../base/checks.ts';
 import { peerIdOfKey } from '../identity/keys.ts';
 import { splitPeerAddr } from '../sessions/peer-addr.ts';

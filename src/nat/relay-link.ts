@@ -1,17 +1,17 @@
 /** One relay as a client sees it: its reservation, if it is wanted, and the peers behind it. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { equalBytes, type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import { encodePeerId, type PeerId } from '../core/peer-id.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Swarm } from '../core/swarm.ts';
 import {
   RelayClient,
   type RelayClientEvent,
   type RelayClientTransmit,
   type RelayLoss,
 } from '../protocols/relay/client.ts';
-import { type RelayReply } from '../protocols/relay/messages.ts';
+import type { RelayReply } from '../protocols/relay/messages.ts';
 import { Driver } from '../runtime/driver.ts';
 import { type SendPath, sendPath } from '../swarm-kit/send-path.ts';
 import { relayAddr, type RelayAddr } from './relay-address.ts';

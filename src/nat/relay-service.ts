@@ -1,22 +1,22 @@
 /** Serves as a relay on a swarm that authenticates: the machine of `protocols/relay/` with its messages, its clock and its budgets. */
 
-import { type Accept, type Recheckable } from '../core/accept.ts';
+import type { Accept, Recheckable } from '../core/accept.ts';
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
-import { type Counters } from '../core/counters.ts';
+import type { Counters } from '../core/counters.ts';
 import { type Describes, inspect, type LayerDescription } from '../core/inspect.ts';
-import { type Message } from '../core/message.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
+import type { Message } from '../core/message.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey, SecureSwarm } from '../core/secure.ts';
 import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
-import { type SocketAddress } from '../base/ip.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import { MAX_RELAYED_BYTES, RELAY_HEADER_BYTES } from '../protocols/relay/messages.ts';
 import { RelayServer } from '../protocols/relay/server.ts';
-import {
-  type RelayServerEvent,
-  type RelaySource,
-  type RelayTransmit,
-  type ResolvedRelayBudgets,
+import type {
+  RelayServerEvent,
+  RelaySource,
+  RelayTransmit,
+  ResolvedRelayBudgets,
 } from '../protocols/relay/server-options.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { Driver } from '../runtime/driver.ts';

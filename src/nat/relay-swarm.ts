@@ -7,11 +7,11 @@ import { type Addr, peerIdOf } from '../core/addr.ts';
 import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { assertFunction, describeValue, wholeNumber } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type LayerDescription } from '../core/inspect.ts';
-import { type Message, type TellHandler } from '../core/message.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type SecureSwarm } from '../core/secure.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { LayerDescription } from '../core/inspect.ts';
+import type { Message, TellHandler } from '../core/message.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { SecureSwarm } from '../core/secure.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import {
   bytesOfPeerId,
   decodeRelayReply,
@@ -25,7 +25,7 @@ import { later } from '../runtime/later.ts';
 import { RESOLVED, rejection } from '../runtime/promises.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
 import { PendingBudget, type PendingLimits } from '../swarm-kit/pending-budget.ts';
-import { type SendFailures } from '../swarm-kit/send-failures.ts';
+import type { SendFailures } from '../swarm-kit/send-failures.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import {

@@ -1,8 +1,8 @@
 /** The sentences of a NAT report. */
 
 import { isGlobalIp } from '../base/ip.ts';
-import { type NetworkInterface } from '../net/network.ts';
-import { type PathReport } from './path-report.ts';
+import type { NetworkInterface } from '../net/network.ts';
+import type { PathReport } from './path-report.ts';
 
 /** The sentences, the most important first. */
 export function summaryOf(interfaces: readonly NetworkInterface[], paths: readonly PathReport[]): readonly string[] {

@@ -5,7 +5,7 @@ import { formatSocketAddress, ipVersion, type SocketAddress } from '../base/ip.t
 import { sourceOf } from '../base/source-shares.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { assertNetwork, type DatagramSocket, type Network } from '../net/network.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { systemNetwork } from '../net/system-network.ts';
@@ -16,9 +16,9 @@ import {
 } from '../protocols/reachability/dial-back.ts';
 import { ObservedAddresses } from '../protocols/reachability/observed-addresses.ts';
 import { elect } from '../protocols/reachability/votes.ts';
-import { type StunAnswer } from '../protocols/stun/client.ts';
+import type { StunAnswer } from '../protocols/stun/client.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';
-import { type FilteringBehavior, type NatReport, type ObserverOutcome, type PathReport } from './path-report.ts';
+import type { FilteringBehavior, NatReport, ObserverOutcome, PathReport } from './path-report.ts';
 import { summaryOf } from './report-text.ts';
 import { StunAsker } from './stun-asker.ts';
 import { askStunOverTcp } from './stun-tcp.ts';

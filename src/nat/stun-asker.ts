@@ -2,8 +2,8 @@
 
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { Realm } from '../core/realm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { type StunAnswer, StunClient, type StunEvent, type StunTransmit } from '../protocols/stun/client.ts';
 import { STUN_TRANSACTION_ID_BYTES } from '../protocols/stun/constants.ts';
 import { Driver } from '../runtime/driver.ts';

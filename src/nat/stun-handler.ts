@@ -1,12 +1,12 @@
 /** STUN on a datagram socket that also carries something else: asks observers, answers those who ask, takes nonces of dial-backs. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type Realm } from '../core/realm.ts';
-import { type StunAnswer } from '../protocols/stun/client.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { Realm } from '../core/realm.ts';
+import type { StunAnswer } from '../protocols/stun/client.ts';
 import { isStun } from '../protocols/stun/message.ts';
 import { answerStun } from '../protocols/stun/server.ts';
 import { DialBackNonces } from './dial-back-nonces.ts';

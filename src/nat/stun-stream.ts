@@ -1,7 +1,7 @@
 /** Answers STUN requests on a connection until it says something else. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Pipe } from '../net/pipe.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Pipe } from '../net/pipe.ts';
 import { StunStreamReader } from '../protocols/stun/stream-reader.ts';
 
 /**

@@ -2,9 +2,9 @@
 
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type Network, type RawConnection } from '../net/network.ts';
+import type { Realm } from '../core/realm.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { Network, RawConnection } from '../net/network.ts';
 import { type StunAnswer, StunClient } from '../protocols/stun/client.ts';
 import { STUN_TRANSACTION_ID_BYTES } from '../protocols/stun/constants.ts';
 import { StunStreamReader } from '../protocols/stun/stream-reader.ts';

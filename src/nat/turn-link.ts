@@ -1,9 +1,9 @@
 /** The way to a TURN server: a UDP socket or a TCP connection of its own. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { ipVersion, type SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Network } from '../net/network.ts';
+import type { Network } from '../net/network.ts';
 import { TurnStreamReader } from '../protocols/turn/channel-data.ts';
 
 /** Messages to and from a server. */

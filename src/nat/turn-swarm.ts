@@ -1,14 +1,14 @@
 /** Messages as UDP datagrams through a TURN server. Insecure, unordered, lossy, as UDP is. */
 
-import { type Counters } from '../core/counters.ts';
-import { type Describes, type LayerDescription } from '../core/inspect.ts';
+import type { Counters } from '../core/counters.ts';
+import type { Describes, LayerDescription } from '../core/inspect.ts';
 import { P2PError, mtuError, type P2PErrorCode } from '../core/errors.ts';
 import { copyBytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { formatSocketAddress, type SocketAddress, whyNoHost } from '../base/ip.ts';
-import { type TellHandler } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
-import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
+import type { TellHandler } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
+import type { CallOptions, Closed, Swarm } from '../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { assertUdpAddr, parseUdpAddr, udpAddr, type UdpAddr } from '../net/socket-address.ts';
 import { TurnClient, type TurnClientOptions, type TurnEvent, type TurnFailure } from '../protocols/turn/client.ts';
@@ -19,9 +19,9 @@ import { RESOLVED, rejection } from '../runtime/promises.ts';
 import { checkCall, type Wait, Waits } from '../runtime/waits.ts';
 import { AddressCache } from '../swarm-kit/address-cache.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
-import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
+import type { PendingBudget } from '../swarm-kit/pending-budget.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
-import { type TurnLink } from './turn-link.ts';
+import type { TurnLink } from './turn-link.ts';
 
 /** The largest message: a datagram that fits every path (1232), as that of the UDP swarm. */
 const MTU_BYTES = 1232;

@@ -2,8 +2,8 @@
 
 import { hasPrefix, ipBytes, isLinkLocalIp, isLoopbackIp, isPrivateIp, isSharedIp } from '../base/ip.ts';
 import { isInPrefix, parseIpPrefix } from '../base/ip-prefix.ts';
-import { type AddressScope } from '../protocols/peers/reach/types.ts';
-import { type NetworkInterface } from './network.ts';
+import type { AddressScope } from '../protocols/peers/reach/types.ts';
+import type { NetworkInterface } from './network.ts';
 
 /**
  * Names of bridges of containers and virtual machines: Docker, Podman and Kubernetes; libvirt, LXC; VMware, VirtualBox; Hyper-V and

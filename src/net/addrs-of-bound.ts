@@ -1,7 +1,7 @@
 /** The addresses under which a bound socket can be reached. */
 
 import { type Addr, expandUnspecified, isGlobal, isLinkLocal, isLoopback, isPrivate } from '../core/addr.ts';
-import { type NetworkInterface } from './network.ts';
+import type { NetworkInterface } from './network.ts';
 
 /** The scope of an address: larger is wider. */
 function reach(addr: Addr): number {

@@ -1,6 +1,6 @@
 /** The default bind addresses of sockets: IPv6 and IPv4 together, or IPv4 on a machine without IPv6. */
 
-import { type SocketAddress } from '../base/ip.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 
 /** In the order in which they are tried. */

@@ -2,7 +2,7 @@
 
 import { ipBytes, ipOfBytes, isPrivateIp } from '../base/ip.ts';
 import { maskBytes } from '../base/ip-prefix.ts';
-import { type Network, type NetworkInterface } from './network.ts';
+import type { Network, NetworkInterface } from './network.ts';
 
 /** A machine has one or two; a router with the routes of a provider has many more, and they are not for this. */
 export const MAX_GATEWAYS = 8;

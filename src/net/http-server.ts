@@ -4,15 +4,15 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { type Bytes, concatBytes } from '../base/bytes.ts';
 import { canonicalIp, isLoopbackIp, type SocketAddress } from '../base/ip.ts';
 import { sourceOf } from '../base/source-shares.ts';
-import { type Timer } from '../core/realm.ts';
+import type { Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type HttpReply, type HttpServer, type HttpServerLimits, type HttpServerOptions, HTTP_LIMITS } from './http.ts';
-import { type Listener, type RawConnection } from './network.ts';
+import type { Listener, RawConnection } from './network.ts';
 import { PipeDuplex } from './pipe-duplex.ts';
 
 /** How often connections are looked at: times of {@link HttpServerLimits} are kept to within this. */

@@ -1,9 +1,9 @@
 /** The contract of the HTTP server: what it takes, gives, and is bounded by. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Network, type RawConnection } from './network.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Network, RawConnection } from './network.ts';
 
 /** A request whose body has been read. */
 export interface HttpRequest {

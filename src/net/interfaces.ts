@@ -2,10 +2,10 @@
 
 import { networkInterfaces } from 'node:os';
 
-import { type Timer } from '../core/realm.ts';
+import type { Timer } from '../core/realm.ts';
 import { canonicalIp, isLinkLocalIp } from '../base/ip.ts';
 import { systemClock } from '../runtime/system-clock.ts';
-import { type NetworkInterface } from './network.ts';
+import type { NetworkInterface } from './network.ts';
 
 /** How long a list of addresses is used. Reading it takes up to 0.5 ms, and a connection needs it several times. */
 const FRESH_MS = 500;

@@ -2,9 +2,9 @@
 
 import { type Bytes, joinBytes } from '../base/bytes.ts';
 import { sourceOf } from '../base/source-shares.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type Network, type RawConnection } from './network.ts';
+import type { Network, RawConnection } from './network.ts';
 
 /** Who gets which connections. */
 export interface ListenerRoute {

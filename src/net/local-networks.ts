@@ -1,7 +1,7 @@
 /** The networks that this host is attached to directly, by interface: who is on the same LAN. */
 
 import { broadcastIp, ipNetwork, isLinkLocalIp, sharesPrefix, withoutZone } from '../base/ip.ts';
-import { type NetworkInterface } from './network.ts';
+import type { NetworkInterface } from './network.ts';
 
 /** An interface with its addresses. */
 export class LocalNetwork {

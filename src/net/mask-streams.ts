@@ -2,7 +2,7 @@
 
 import { systemNetwork } from '#system-network';
 import { describeValue } from '../base/checks.ts';
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
 import { systemRealm } from '../runtime/system-realm.ts';

@@ -1,11 +1,11 @@
 /** A byte stream over a masked one. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Side } from '../core/accept.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Side } from '../core/accept.ts';
+import type { Realm } from '../core/realm.ts';
 import { StreamMasker, StreamUnmasker } from '../protocols/mask/stream.ts';
 import { later } from '../runtime/later.ts';
-import { type Pipe, type PipeSink } from './pipe.ts';
+import type { Pipe, PipeSink } from './pipe.ts';
 
 /** Frames opened in one turn: about 5 ms, when a peer sends empty ones. */
 const MAX_FRAMES_PER_TURN = 512;

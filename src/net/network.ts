@@ -4,9 +4,9 @@
  */
 
 import { describeValue } from '../base/checks.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type SocketAddress } from '../base/ip.ts';
-import { type Pipe } from './pipe.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Pipe } from './pipe.ts';
 
 /** A new connection of the network, before the node has processed it. */
 export interface RawConnection {

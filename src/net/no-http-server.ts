@@ -2,7 +2,7 @@
 
 import { P2PError } from '../core/errors.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type HttpServer, type HttpServerOptions } from './http.ts';
+import type { HttpServer, HttpServerOptions } from './http.ts';
 
 const what = 'Cannot serve HTTP: this platform has no sockets';
 

@@ -2,7 +2,7 @@
 
 import { P2PError } from '../core/errors.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type Network } from './network.ts';
+import type { Network } from './network.ts';
 
 function unsupported(what: string): Promise<never> {
   const message = `Cannot ${what}: this platform has no sockets; pass a network`;

@@ -1,7 +1,7 @@
 /** What networks in memory tell of each packet. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type DropReason } from '../core/counters.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { DropReason } from '../core/counters.ts';
 
 /** A packet has left its sender, or was lost. */
 export interface PacketEvent {

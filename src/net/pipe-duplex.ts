@@ -2,9 +2,9 @@
 
 import { Duplex } from 'node:stream';
 
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { later } from '../runtime/later.ts';
-import { type Pipe } from './pipe.ts';
+import type { Pipe } from './pipe.ts';
 
 /**
  * The maximum number of turns of the event loop that node:tls takes between input and output. A virtual clock cannot

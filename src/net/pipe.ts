@@ -1,6 +1,6 @@
 /** A byte stream to one peer, over a socket, a cipher, or in memory. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 /** Receives the events of a {@link Pipe}. Never called synchronously inside a call to the pipe. */
 export interface PipeSink {

@@ -6,9 +6,9 @@
  */
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
-import { type Candidate, type CandidateTrust } from '../core/candidate.ts';
+import type { Candidate, CandidateTrust } from '../core/candidate.ts';
 import { formatSocketAddress, ipNetwork, isLinkLocalIp, isLoopbackIp, isPrivateIp, isSharedIp } from '../base/ip.ts';
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 import { unroutable } from './unroutable.ts';
 
 /** Ports below belong to well-known services (RFC 6335 §6); no peer listens there. */

@@ -1,9 +1,9 @@
 /** Finds out with one packet whether anything accepts TCP connections at an address. */
 
-import { type SocketAddress } from '../base/ip.ts';
-import { type Realm } from '../core/realm.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Realm } from '../core/realm.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';
-import { type Network } from './network.ts';
+import type { Network } from './network.ts';
 
 /** A SYN without an answer is repeated after one second (RFC 6298 §2.1); the second one would be a second probe. */
 const PROBE_TIMEOUT_MS = 900;

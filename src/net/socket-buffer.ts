@@ -7,7 +7,7 @@
  */
 
 import { Socket } from 'node:net';
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 
 /** The buffers for reading a socket. */

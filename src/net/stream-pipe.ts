@@ -1,10 +1,10 @@
 /** Bytes over a socket, or over any other duplex stream. */
 
 import { Socket } from 'node:net';
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 
 import { type Bytes, copyBytes } from '../base/bytes.ts';
-import { type Pipe, type PipeSink, type PipeSpace } from './pipe.ts';
+import type { Pipe, PipeSink, PipeSpace } from './pipe.ts';
 import { canReadInto, readWith, SCRATCH, SCRATCH_CORNER } from './socket-buffer.ts';
 
 /** After a message of this size that was read directly into its buffer, more large ones are likely. */

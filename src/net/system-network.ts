@@ -7,7 +7,7 @@ import { describeValue } from '../base/checks.ts';
 import { nextTurn } from '../runtime/system-clock.ts';
 import { systemGateways } from './gateways.ts';
 import { systemInterfaces, watchSystemInterfaces } from './interfaces.ts';
-import { type DialOptions, type RawConnection, type ListenOptions, type Listener, type Network } from './network.ts';
+import type { DialOptions, RawConnection, ListenOptions, Listener, Network } from './network.ts';
 import { bindError, bindFailureOf, dialError, dialFailureOf } from './socket-errors.ts';
 import { StreamPipe } from './stream-pipe.ts';
 import { bindSystemUdp } from './udp/socket.ts';

@@ -3,7 +3,7 @@
  */
 
 import { constants } from 'node:crypto';
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 
 import { type Bytes, copyBytes } from '../base/bytes.ts';

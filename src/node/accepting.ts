@@ -2,13 +2,13 @@
 
 import { formatSocketAddress } from '../base/ip.ts';
 import { type IpAddr, makeAddr } from '../core/addr.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { type Fingerprint, peerIdOfKey } from '../identity/fingerprints.ts';
 import { AcceptGate, askUntilAborted } from '../sessions/accept-gate.ts';
-import { type TcpConnection } from './connection.ts';
-import { type NodeAccept, type NodeAcceptPeer } from './options.ts';
-import { type NodeCount } from './stats.ts';
+import type { TcpConnection } from './connection.ts';
+import type { NodeAccept, NodeAcceptPeer } from './options.ts';
+import type { NodeCount } from './stats.ts';
 import { trace } from './trace.ts';
 
 export class Accepting {

@@ -1,7 +1,7 @@
 /** A connection being set up: from the first byte of TCP to the end of the handshake. */
 
 import { P2PError } from '../core/errors.ts';
-import { type RefusalReason } from './stats.ts';
+import type { RefusalReason } from './stats.ts';
 
 /** One attempt. It is aborted at most once, with a reason. */
 export class Attempt {

@@ -3,8 +3,8 @@
  * connections infer the types of messages from it.
  */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type TcpConnection } from './connection.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { TcpConnection } from './connection.ts';
 
 /** Splits the bytes of one connection into messages. It has state, so each connection gets its own. */
 export interface Decoder<out M> {

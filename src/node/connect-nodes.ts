@@ -1,9 +1,9 @@
 /** Connects many nodes at once, for tests and examples. */
 
 import { describeValue } from '../base/checks.ts';
-import { type Topology } from '../base/topology.ts';
-import { type TcpConnection } from './connection.ts';
-import { type Node } from './node.ts';
+import type { Topology } from '../base/topology.ts';
+import type { TcpConnection } from './connection.ts';
+import type { Node } from './node.ts';
 
 /**
  * Connects listening nodes: for each edge of the topology the lower one dials the higher. On loopback all have one IP,

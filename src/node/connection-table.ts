@@ -1,6 +1,6 @@
 /** The established connections of a node. */
 
-import { type NodeConnection } from './node-connection.ts';
+import type { NodeConnection } from './node-connection.ts';
 
 /** Bounded by the node's connection limits. */
 export class ConnectionTable<Out> {

@@ -1,9 +1,9 @@
 /** The public interface of a connection: its peer, sending, and its end. */
 
-import { type Side } from '../core/accept.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type ConnectionStats, type DisconnectReason } from './stats.ts';
+import type { Side } from '../core/accept.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { ConnectionStats, DisconnectReason } from './stats.ts';
 
 /** What ended a connection; the first cause counts. */
 export type DisconnectOrigin =

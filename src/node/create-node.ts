@@ -1,8 +1,8 @@
 /** Makes nodes. */
 
-import { type Node } from './node.ts';
+import type { Node } from './node.ts';
 import { NodeCore } from './node-core.ts';
-import { type NodeOptions } from './options.ts';
+import type { NodeOptions } from './options.ts';
 
 /**
  * Makes a node. No I/O.

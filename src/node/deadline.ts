@@ -1,6 +1,6 @@
 /** Promises with a time limit. */
 
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** The result of {@link within} at the deadline. */

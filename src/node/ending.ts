@@ -1,14 +1,14 @@
 /** The end of a connection: runs `onDisconnect`, flushes the queue, closes this half, and waits for the other half. */
 
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Pipe } from '../net/pipe.ts';
-import { type Disconnect, type TcpConnection } from './connection.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Pipe } from '../net/pipe.ts';
+import type { Disconnect, TcpConnection } from './connection.ts';
 import { LATE, within } from './deadline.ts';
-import { type Incoming } from './incoming.ts';
-import { type DisconnectHook } from './on-disconnect.ts';
-import { type NodeCount } from './stats.ts';
-import { type Transform } from './transform.ts';
+import type { Incoming } from './incoming.ts';
+import type { DisconnectHook } from './on-disconnect.ts';
+import type { NodeCount } from './stats.ts';
+import type { Transform } from './transform.ts';
 
 /** The time limits of closing a connection. */
 export interface ClosePolicy {

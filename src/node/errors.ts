@@ -1,7 +1,7 @@
 /** Errors for operations that a node rejects. */
 
 import { P2PError } from '../core/errors.ts';
-import { type Admission, type LimitReached } from './limits.ts';
+import type { Admission, LimitReached } from './limits.ts';
 
 export function selfError(addr: string): P2PError {
   return new P2PError('in_use', 'local', `Cannot connect to ${addr}: this node itself listens there`, { sent: 'no' });

@@ -1,22 +1,22 @@
 /** Sets up connections, dialled and accepted ones, until they are added to the connection table. */
 
 import { type SocketAddress, formatSocketAddress, isLoopbackIp, isUnspecifiedIp } from '../base/ip.ts';
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
-import { type RawConnection } from '../net/network.ts';
+import type { RawConnection } from '../net/network.ts';
 import { adopt } from '../net/system-network.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type Accepting } from './accepting.ts';
+import type { Accepting } from './accepting.ts';
 import { Attempt } from './attempt.ts';
-import { type Bans } from './bans.ts';
-import { type ConnectionTable } from './connection-table.ts';
+import type { Bans } from './bans.ts';
+import type { ConnectionTable } from './connection-table.ts';
 import { bannedError, evictedError, limitError, selfError, takenError } from './errors.ts';
-import { type HandshakeHook } from './handshake.ts';
+import type { HandshakeHook } from './handshake.ts';
 import { Admission, type Reservation } from './limits.ts';
 import { type ConnectionHooks, type ConnectionOwner, NodeConnection } from './node-connection.ts';
-import { type ConnectOptions } from './node.ts';
-import { type ResolvedNodeOptions } from './options.ts';
+import type { ConnectOptions } from './node.ts';
+import type { ResolvedNodeOptions } from './options.ts';
 import { runHandshake, type Secured } from './run-handshake.ts';
 import { trace } from './trace.ts';
 

@@ -1,7 +1,7 @@
 /** The buffer that frames are written to: small pieces are collected in chunks, large ones are not copied. */
 
 import { varintLength, writeVarint } from '../base/varint.ts';
-import { type FrameWriter } from './codec.ts';
+import type { FrameWriter } from './codec.ts';
 
 /** Smaller pieces are copied together; above this size a copy costs more than an additional piece in a write. */
 const COPY_BELOW_BYTES = 8192;

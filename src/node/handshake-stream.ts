@@ -1,12 +1,12 @@
 /** The byte stream of a new connection during its handshake. */
 
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { assertBytes, wholeNumber } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Pipe, type PipeSink } from '../net/pipe.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Pipe, PipeSink } from '../net/pipe.ts';
 import { PipeDuplex } from '../net/pipe-duplex.ts';
 import { StreamPipe } from '../net/stream-pipe.ts';
 

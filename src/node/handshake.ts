@@ -4,11 +4,11 @@
  */
 
 import { assertFunction, quantity } from '../base/checks.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type TcpConnection } from './connection.ts';
-import { type HandshakeStream } from './handshake-stream.ts';
-import { type Hook } from './hook.ts';
-import { type HandshakeResult } from './transform.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { TcpConnection } from './connection.ts';
+import type { HandshakeStream } from './handshake-stream.ts';
+import type { Hook } from './hook.ts';
+import type { HandshakeResult } from './transform.ts';
 
 /** The arguments of a handshake. */
 export interface HandshakeContext {

@@ -1,6 +1,6 @@
 /** Hooks: each is a value that is enabled once and determines what a node does with its connections. */
 
-import { type TcpConnection } from './connection.ts';
+import type { TcpConnection } from './connection.ts';
 
 /** All kinds of hooks. */
 export type HookKind = 'handshake' | 'reading' | 'writing' | 'onConnect' | 'onDisconnect';

@@ -1,11 +1,11 @@
 /** Receives on a connection: passes bytes from the pipe through the cipher to the reader, and pauses the pipe. */
 
 import { type Bytes, concatBytes } from '../base/bytes.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Pipe, type PipeSink } from '../net/pipe.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Pipe, PipeSink } from '../net/pipe.ts';
 import { later } from '../runtime/later.ts';
-import { type Reader } from './reader.ts';
-import { type Transform } from './transform.ts';
+import type { Reader } from './reader.ts';
+import type { Transform } from './transform.ts';
 
 /** The reasons for pausing the pipe. */
 export type PausedBy = 'reader' | 'transform' | 'memory';

@@ -5,7 +5,7 @@
  * node's own dials.
  */
 
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { ipNetwork } from '../base/ip.ts';
 import { wholeNumber } from '../base/checks.ts';
 import { SourceShares } from '../base/source-shares.ts';

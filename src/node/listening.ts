@@ -3,7 +3,7 @@
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
 import { P2PError } from '../core/errors.ts';
 import { bindFirst } from '../net/default-bind.ts';
-import { type Listener, type ListenOptions, type Network } from '../net/network.ts';
+import type { Listener, ListenOptions, Network } from '../net/network.ts';
 
 /** Options of listening. */
 export interface ListeningOptions extends Omit<ListenOptions, 'bind'> {

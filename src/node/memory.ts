@@ -1,6 +1,6 @@
 /** The memory limits for all peers of a node together. */
 
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 
 /** Bytes that may wait for each peer, whatever waits for others. */

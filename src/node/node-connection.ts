@@ -1,38 +1,32 @@
 /** The implementation of a connection: its parts, and its states from the first byte to its end. */
 
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
 import { formatSocketAddress } from '../base/ip.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type RawConnection } from '../net/network.ts';
-import { type Pipe } from '../net/pipe.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { RawConnection } from '../net/network.ts';
+import type { Pipe } from '../net/pipe.ts';
 import { rejection } from '../runtime/promises.ts';
 import { checkCall, type Waits } from '../runtime/waits.ts';
-import { type Codec } from './codec.ts';
-import {
-  type Disconnect,
-  type DisconnectOptions,
-  type DisconnectOrigin,
-  type SendOptions,
-  type TcpConnection,
-} from './connection.ts';
+import type { Codec } from './codec.ts';
+import type { Disconnect, DisconnectOptions, DisconnectOrigin, SendOptions, TcpConnection } from './connection.ts';
 import { CLOSE_ABRUPT, CLOSE_AFTER_PEER, CLOSE_EXPLAINING, type ClosePolicy, Ending } from './ending.ts';
 import { notConnectedError, noWriterError } from './errors.ts';
 import { Incoming, type PausedBy } from './incoming.ts';
-import { type Reservation } from './limits.ts';
-import { type NodeMemory } from './memory.ts';
-import { type ConnectHook } from './on-connect.ts';
-import { type DisconnectHook } from './on-disconnect.ts';
+import type { Reservation } from './limits.ts';
+import type { NodeMemory } from './memory.ts';
+import type { ConnectHook } from './on-connect.ts';
+import type { DisconnectHook } from './on-disconnect.ts';
 import { MessageReader, type Reader } from './reader.ts';
-import { type ReadingHook } from './reading.ts';
-import { type Secured } from './run-handshake.ts';
+import type { ReadingHook } from './reading.ts';
+import type { Secured } from './run-handshake.ts';
 import { ConnectionCount, type DisconnectReason, type NodeCount, type WireBytes } from './stats.ts';
 import { trace } from './trace.ts';
-import { type Transform } from './transform.ts';
+import type { Transform } from './transform.ts';
 import { MessageWriter } from './writer.ts';
-import { type WritingHook } from './writing.ts';
+import type { WritingHook } from './writing.ts';
 
 /** The default time limit of a graceful end. */
 const DISCONNECT_TIMEOUT_MS = 5000;

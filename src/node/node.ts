@@ -1,11 +1,11 @@
 /** A node: its connections, their admission, and the hooks that handle them. */
 
-import { type Realm } from '../core/realm.ts';
-import { type CallOptions, type Closed } from '../core/swarm.ts';
-import { type Socket } from '../net/system-network.ts';
-import { type DisconnectOptions, type SendOptions, type TcpConnection } from './connection.ts';
-import { type Hook, type HookKind } from './hook.ts';
-import { type Heuristics, type NodeStats } from './stats.ts';
+import type { Realm } from '../core/realm.ts';
+import type { CallOptions, Closed } from '../core/swarm.ts';
+import type { Socket } from '../net/system-network.ts';
+import type { DisconnectOptions, SendOptions, TcpConnection } from './connection.ts';
+import type { Hook, HookKind } from './hook.ts';
+import type { Heuristics, NodeStats } from './stats.ts';
 
 /** Options of a connection. */
 export interface ConnectOptions extends CallOptions {

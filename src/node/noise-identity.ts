@@ -1,9 +1,9 @@
 /** The peer's identity, in the payloads of a Noise handshake. Source: docs/wire/noise.md §4. */
 
 import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
-import { type PrivateKey } from '../identity/private-key.ts';
+import type { PrivateKey } from '../identity/private-key.ts';
 
 /** The values that a payload is bound to. */
 export interface NoiseBinding {

@@ -7,7 +7,7 @@ import {
   NoiseRecordReader,
   sealRecords,
 } from '../protocols/noise/index.ts';
-import { type Transform } from './transform.ts';
+import type { Transform } from './transform.ts';
 
 /** Records opened without yielding: about 5 ms at 20 µs per record, for a peer that sends empty ones. */
 const MAX_RECORDS_AT_ONCE = 256;

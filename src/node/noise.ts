@@ -5,8 +5,8 @@
 import { type Bytes, concatBytes, copyBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertBytes, assertFunction, describeValue } from '../base/checks.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { OIDS } from '../identity/oid.ts';
 import { encodeSpki } from '../identity/spki.ts';
@@ -20,12 +20,12 @@ import {
   RECORD_HEADER_BYTES,
   sealRecords,
 } from '../protocols/noise/index.ts';
-import { type TcpConnection } from './connection.ts';
+import type { TcpConnection } from './connection.ts';
 import { type Handshake, handshake, type HandshakeContext } from './handshake.ts';
-import { type HandshakeStream } from './handshake-stream.ts';
+import type { HandshakeStream } from './handshake-stream.ts';
 import { type NoiseBinding, type NoiseIdentity, signedIdentity } from './noise-identity.ts';
 import { NoiseTransform } from './noise-transform.ts';
-import { type HandshakeResult } from './transform.ts';
+import type { HandshakeResult } from './transform.ts';
 
 /** Options of Noise. Both sides need the same pattern, hash, prologue and kind of identity. */
 export interface NoiseOptions {

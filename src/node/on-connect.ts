@@ -1,8 +1,8 @@
 /** The onConnect hook: runs when a connection is established. */
 
 import { assertFunction } from '../base/checks.ts';
-import { type TcpConnection } from './connection.ts';
-import { type Hook } from './hook.ts';
+import type { TcpConnection } from './connection.ts';
+import type { Hook } from './hook.ts';
 
 /** What {@link onConnect} gets in addition to the connection. */
 export interface OnConnectContext {

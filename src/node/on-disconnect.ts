@@ -1,8 +1,8 @@
 /** The onDisconnect hook: runs when a connection ends. */
 
 import { assertFunction, quantity } from '../base/checks.ts';
-import { type Disconnect, type TcpConnection } from './connection.ts';
-import { type Hook } from './hook.ts';
+import type { Disconnect, TcpConnection } from './connection.ts';
+import type { Hook } from './hook.ts';
 
 /** What {@link onDisconnect} gets in addition to the connection: how it ended. */
 export interface OnDisconnectContext extends Disconnect {

@@ -1,18 +1,18 @@
 /** The options of a node. */
 
 import { assertFunction, assertString, describeValue, quantity, wholeNumber } from '../base/checks.ts';
-import { type SocketAddress } from '../base/ip.ts';
-import { type AcceptPeer } from '../core/accept.ts';
-import { type IpAddr } from '../core/addr.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { AcceptPeer } from '../core/accept.ts';
+import type { IpAddr } from '../core/addr.ts';
 import { type Fingerprint, fingerprints } from '../identity/fingerprints.ts';
-import { type Codec } from './codec.ts';
-import { type TcpConnection } from './connection.ts';
+import type { Codec } from './codec.ts';
+import type { TcpConnection } from './connection.ts';
 import { type Handshake, HandshakeHook } from './handshake.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { DEFAULT_BINDS } from '../net/default-bind.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
-import { type ConnectionLimits } from './limits.ts';
+import type { ConnectionLimits } from './limits.ts';
 import { NodeMemory } from './memory.ts';
 import { type Network, type StreamOptions, assertNetwork } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';

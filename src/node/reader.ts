@@ -5,21 +5,21 @@
  * the socket is not read, so TCP's flow control reaches the sender.
  */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { later } from '../runtime/later.ts';
 import { isPending } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type MemoryHolder } from '../sessions/memory-budget.ts';
+import type { MemoryHolder } from '../sessions/memory-budget.ts';
 import { BoundedQueue } from '../swarm-kit/bounded-queue.ts';
-import { type Decoder } from './codec.ts';
-import { type DisconnectOrigin, type TcpConnection } from './connection.ts';
-import { type NodeMemory } from './memory.ts';
+import type { Decoder } from './codec.ts';
+import type { DisconnectOrigin, TcpConnection } from './connection.ts';
+import type { NodeMemory } from './memory.ts';
 import { RateMeter } from './rate.ts';
-import { type ReadingSettings } from './reading.ts';
+import type { ReadingSettings } from './reading.ts';
 import { SilenceWatch } from './silence-watch.ts';
-import { type ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
+import type { ConnectionCount, DisconnectReason, NodeCount } from './stats.ts';
 
 /** Messages processed without yielding; a chunk of 64 KiB can hold tens of thousands of empty ones. */
 const MAX_MESSAGES_PER_TURN = 1024;

@@ -1,8 +1,8 @@
 /** The reading hook: decodes bytes and processes the messages in order. */
 
 import { assertFunction, quantity, wholeNumber } from '../base/checks.ts';
-import { type TcpConnection } from './connection.ts';
-import { type Hook } from './hook.ts';
+import type { TcpConnection } from './connection.ts';
+import type { Hook } from './hook.ts';
 import { type RateLimit, RateMeter } from './rate.ts';
 
 /** Options of reading. The `codec` of the node splits bytes into messages. */

@@ -3,18 +3,18 @@
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type Pipe } from '../net/pipe.ts';
+import type { Realm, Timer } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { Pipe } from '../net/pipe.ts';
 import { StreamPipe } from '../net/stream-pipe.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { ACCEPT_TIMEOUT_MS } from '../sessions/accept-gate.ts';
-import { type Attempt } from './attempt.ts';
-import { type TcpConnection } from './connection.ts';
+import type { Attempt } from './attempt.ts';
+import type { TcpConnection } from './connection.ts';
 import { notAcceptedError } from './errors.ts';
-import { type HandshakeHook } from './handshake.ts';
+import type { HandshakeHook } from './handshake.ts';
 import { ByteStream } from './handshake-stream.ts';
-import { type HandshakeResult, type Transform } from './transform.ts';
+import type { HandshakeResult, Transform } from './transform.ts';
 
 /** The result of a handshake for the connection. */
 export interface Secured {

@@ -1,6 +1,6 @@
 /** The send queue of one connection: frames by priority, bounded in bytes. Has neither I/O nor a clock. */
 
-import { type Encoder } from './codec.ts';
+import type { Encoder } from './codec.ts';
 import { FrameBuffer, type FramePieces } from './frame-buffer.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** Detects a peer that sends no message for too long, or the bytes of a message too slowly. */
 
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** What to watch. */

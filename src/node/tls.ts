@@ -3,19 +3,19 @@
  * names, dates and authorities are ignored. The node's `accept` checks the key before anything is delivered.
  */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { encodePem } from '../identity/pem.ts';
 import { exportKey } from '../identity/import-key.ts';
 import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import { identityOf, keyOf } from '../identity/quic-identity.ts';
-import { type TcpConnection } from './connection.ts';
+import type { TcpConnection } from './connection.ts';
 import { type Handshake, handshake, type HandshakeContext } from './handshake.ts';
 import { peerCertificate, type SecureContext, secureContext, secureStream } from '../net/tls-stream.ts';
-import { type HandshakeResult } from './transform.ts';
+import type { HandshakeResult } from './transform.ts';
 
 /** Options of TLS. */
 export interface TlsOptions {

@@ -1,9 +1,9 @@
 /** Sends events of the node to the realm's trace; costs nothing when tracing is off. */
 
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { type IpAddr, makeAddr } from '../core/addr.ts';
 import { type SocketAddress, formatSocketAddress } from '../base/ip.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 
 /** The trace events of a node. */
 export type NodeTraceType =

@@ -5,10 +5,10 @@
  * A handshake need not handle bytes that were read beyond its end: the node passes them on.
  */
 
-import { type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 
-import { type Bytes } from '../base/bytes.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { PublicKey } from '../core/secure.ts';
 
 /**
  * Converts bytes in both directions, and does no I/O. It is called for batches, never for single messages: many small

@@ -6,19 +6,19 @@
 import { describeValue, quantity } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { DEFAULT_PRIORITY } from '../core/priority.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type Pipe } from '../net/pipe.ts';
+import type { Realm, Timer } from '../core/realm.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { Pipe } from '../net/pipe.ts';
 import { markHandled, RESOLVED } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type Waits } from '../runtime/waits.ts';
-import { type Encoder } from './codec.ts';
-import { type DisconnectOrigin, type SendOptions } from './connection.ts';
-import { type NodeMemory } from './memory.ts';
+import type { Waits } from '../runtime/waits.ts';
+import type { Encoder } from './codec.ts';
+import type { DisconnectOrigin, SendOptions } from './connection.ts';
+import type { NodeMemory } from './memory.ts';
 import { notConnectedError } from './errors.ts';
 import { type Batch, SendQueue, type Ticket } from './send-queue.ts';
-import { type ConnectionCount, type DisconnectReason, type NodeCount } from './stats.ts';
-import { type WritingSettings } from './writing.ts';
+import type { ConnectionCount, DisconnectReason, NodeCount } from './stats.ts';
+import type { WritingSettings } from './writing.ts';
 
 /** The size of one write, and the maximum of pending writes: a second batch fills the socket while it empties. */
 const BATCH_BYTES = 262_144;

@@ -1,7 +1,7 @@
 /** The writing hook: encodes messages, and sends them together. */
 
 import { quantity, wholeNumber } from '../base/checks.ts';
-import { type Hook } from './hook.ts';
+import type { Hook } from './hook.ts';
 
 /** Options of writing. The `codec` of the node encodes messages. */
 export interface WritingOptions {

@@ -2,7 +2,7 @@
 
 import { makeAddr } from '../core/addr.ts';
 import { parsePeerId, type PeerId } from '../core/peer-id.ts';
-import { type KeyedAddr } from '../sessions/peer-sessions.ts';
+import type { KeyedAddr } from '../sessions/peer-sessions.ts';
 
 /** A peer, wherever it is. */
 export interface PeerAddr extends KeyedAddr {

@@ -2,10 +2,10 @@
 
 import { ipOf } from '../core/addr.ts';
 import { BYE } from '../protocols/peers/constants.ts';
-import { type AcceptGate } from '../sessions/accept-gate.ts';
-import { type PeerAddr } from './address.ts';
-import { type PeerLists } from './lists.ts';
-import { type RemotePeer } from './remote-peer.ts';
+import type { AcceptGate } from '../sessions/accept-gate.ts';
+import type { PeerAddr } from './address.ts';
+import type { PeerLists } from './lists.ts';
+import type { RemotePeer } from './remote-peer.ts';
 
 /** Asks `accept` again about every peer, and ends the sessions that it refuses. Never rejects. */
 export function recheckAll(gate: AcceptGate<PeerAddr>, peers: Iterable<RemotePeer>): Promise<void> {

@@ -1,6 +1,6 @@
 /** Housekeeping that keeps no process running. */
 
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** Some round trips on most paths. */

@@ -1,8 +1,8 @@
 /** Which trace events of the swarms are signs of attacks, and whose. */
 
 import { ipOf, peerIdOf } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type TraceEvent } from '../core/realm.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { TraceEvent } from '../core/realm.ts';
 
 /**
  * What is counted. `undecryptable`: bytes that no session here can open. `malformed`: frames and messages that are none.

@@ -5,9 +5,9 @@
 
 import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { ipNetwork } from '../base/ip.ts';
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 import { SourceShares } from '../base/source-shares.ts';
-import { type TraceEvent } from '../core/realm.ts';
+import type { TraceEvent } from '../core/realm.ts';
 import { type AttackSignal, type Observation, observationOf } from './attack-observations.ts';
 import { parseTarget } from './target-index.ts';
 

@@ -1,10 +1,10 @@
 /** What happens to peers, as events. */
 
-import { type PeerId } from '../core/peer-id.ts';
-import { type AttackEvent, type BanDecision } from './attack-signals.ts';
-import { type ListChange } from './lists.ts';
-import { type ReachKind } from '../protocols/peers/reach/types.ts';
-import { type PeerKind } from '../protocols/peers/hello.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { AttackEvent, BanDecision } from './attack-signals.ts';
+import type { ListChange } from './lists.ts';
+import type { ReachKind } from '../protocols/peers/reach/types.ts';
+import type { PeerKind } from '../protocols/peers/hello.ts';
 
 /** Where messages to a peer go. */
 export interface PathInfo {

@@ -2,7 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 
-import { type ConfigReader } from './watch-config.ts';
+import type { ConfigReader } from './watch-config.ts';
 
 /** Reads files by node:fs. */
 export const configFiles: ConfigReader = {

@@ -8,12 +8,12 @@ import { parseSocketAddress } from '../base/ip.ts';
 import { nearest } from '../base/nearest.ts';
 import { isPeerId } from '../core/peer-id.ts';
 import { type AttackThreshold, banPolicy, type BanPolicyOptions } from './attack-signals.ts';
-import { type RelayBudgets } from '../nat/relay-service.ts';
-import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
+import type { RelayBudgets } from '../nat/relay-service.ts';
+import type { ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { parseTrackerToken } from '../protocols/cell/token.ts';
-import { type AttackSignal } from './attack-observations.ts';
+import type { AttackSignal } from './attack-observations.ts';
 import { type ListsData, PeerLists } from './lists.ts';
-import { type TurnServer } from './options.ts';
+import type { TurnServer } from './options.ts';
 
 /** How a node takes part in LAN discovery. */
 export interface LanConfig {

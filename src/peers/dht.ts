@@ -1,13 +1,13 @@
 /** The DHT of a connection manager: its nodes are peers, and it says where peers are. */
 
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { leadsTo } from '../discovery/peer-record.ts';
-import { type Dht } from '../overlay/kademlia/dht.ts';
+import type { Dht } from '../overlay/kademlia/dht.ts';
 import { type LiveDht, startDht } from '../overlay/kademlia/open-dht.ts';
 import { SERVICE } from '../protocols/peers/constants.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type ResolvedOptions } from './options.ts';
-import { type RemotePeers } from './remote-peers.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { RemotePeers } from './remote-peers.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
 
 export class PeersDht {

@@ -5,17 +5,17 @@
 
 import { type Addr, ipOf } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type SecureSwarm } from '../core/secure.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { SecureSwarm } from '../core/secure.ts';
 import { generateKey } from '../identity/generate-key.ts';
 import { connectionsOf } from '../sessions/connections.ts';
 import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
 import { openUdpSwarm } from '../swarms/udp.ts';
 import { afterFirstCalls } from './after-first-calls.ts';
-import { type LiveSession } from './live-session.ts';
-import { type ResolvedOptions } from './options.ts';
-import { type RemotePeer } from './remote-peer.ts';
+import type { LiveSession } from './live-session.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { RemotePeer } from './remote-peer.ts';
 import { masked } from './own-transports.ts';
 
 /** Addresses of one peer that are dialled. Source: crust dials back to three. */

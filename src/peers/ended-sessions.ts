@@ -1,7 +1,7 @@
 /** Remembers the ids of sessions that have ended, as packets on their way may still name them. */
 
 import { type Bytes, toHex } from '../base/bytes.ts';
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 
 /** Eight for each of a thousand peers. */
 const MAX_ENDED_SESSIONS = 8192;

@@ -1,13 +1,13 @@
 /** Peer exchange between connection managers: each tells the others of the peers that it has reached. */
 
-import { type CandidateSource } from '../core/candidate.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PeerExchangeOptions } from '../discovery/exchange-options.ts';
+import type { CandidateSource } from '../core/candidate.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PeerExchangeOptions } from '../discovery/exchange-options.ts';
 import { peerExchange } from '../discovery/peer-exchange.ts';
 import { leadsTo } from '../discovery/peer-record.ts';
 import { SERVICE } from '../protocols/peers/constants.ts';
-import { type PeerAddr } from './address.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { PeerAddr } from './address.ts';
+import type { ResolvedOptions } from './options.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
 
 /** A node that knows fewer peers than this asks each peer that it connects to. */

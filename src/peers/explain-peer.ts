@@ -1,13 +1,13 @@
 /** Why a peer is connected as it is, or not at all: what this side knows, and what the peer reported. */
 
 import { printableText } from '../base/reason.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { ReachExplanation } from '../protocols/peers/reach/explain.ts';
 import { explainText } from '../protocols/peers/reach/explain-text.ts';
 import { helpForNetworks, type NetworkReport, reportLines } from '../protocols/peers/reach/report.ts';
 import { infoOf, pathsOf } from './peer-info.ts';
-import { type MeasuredPath, type PeerExplanation } from './peers.ts';
-import { type RemotePeer } from './remote-peer.ts';
+import type { MeasuredPath, PeerExplanation } from './peers.ts';
+import type { RemotePeer } from './remote-peer.ts';
 
 /** @param network - what this node knows of its own network. */
 export function explainPeer(

@@ -4,12 +4,12 @@ import { assertString } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
 import { parsePeerId } from '../core/peer-id.ts';
 import { readKeyFile, readMaskKeyFile } from '../identity/key-files.ts';
-import { type PeersConfig } from './config.ts';
+import type { PeersConfig } from './config.ts';
 import { configFiles } from './config-files.ts';
 import { type BanEntry, type ListEntry, PeerLists, type ListsSnapshot } from './lists.ts';
 import { openPeers } from './open-peers.ts';
-import { type PeersOptions } from './options.ts';
-import { type Peers } from './peers.ts';
+import type { PeersOptions } from './options.ts';
+import type { Peers } from './peers.ts';
 import { watchConfig, type ConfigReader } from './watch-config.ts';
 
 /** What the program adds to a configuration file; what it gives comes before what stands in the file. */

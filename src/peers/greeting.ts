@@ -1,22 +1,22 @@
 /** Answers hellos: who may open a path, and to which session a path belongs. Source: docs/wire/peers.md §2. */
 
-import { type AcceptPeer } from '../core/accept.ts';
+import type { AcceptPeer } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { DENIED, NOTICE, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
 import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
-import { type FailureReason } from '../protocols/peers/reach/types.ts';
-import { type AcceptGate } from '../sessions/accept-gate.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
+import type { FailureReason } from '../protocols/peers/reach/types.ts';
+import type { AcceptGate } from '../sessions/accept-gate.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type AttackSignal } from './attack-observations.ts';
-import { type PathAttempt } from './handshakes.ts';
-import { type LiveSession } from './live-session.ts';
-import { type ResolvedOptions } from './options.ts';
-import { type RemotePeer } from './remote-peer.ts';
-import { type Transport } from './transport.ts';
+import type { AttackSignal } from './attack-observations.ts';
+import type { PathAttempt } from './handshakes.ts';
+import type { LiveSession } from './live-session.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { RemotePeer } from './remote-peer.ts';
+import type { Transport } from './transport.ts';
 
 /** The smallest difference of clocks that is reported. */
 const CLOCK_DIFFERS_MS = 60_000;

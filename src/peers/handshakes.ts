@@ -1,15 +1,15 @@
 /** Hellos: how paths begin. Own attempts, and those of peers. Source: docs/wire/peers.md §2. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { type Bytes, toHex } from '../base/bytes.ts';
 import { P2PError, type P2PErrorCode } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
-import { type AttemptResult, type FailureReason } from '../protocols/peers/reach/types.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm, Timer } from '../core/realm.ts';
+import type { AttemptResult, FailureReason } from '../protocols/peers/reach/types.ts';
 import { DENIED, ID_BYTES, PACKET } from '../protocols/peers/constants.ts';
 import { decodeDenied, decodeHello, encodeHello, type Hello } from '../protocols/peers/hello.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 
 /** The first repetition of a hello; each further one comes after twice the time. */
 const FIRST_REPEAT_MS = 500;

@@ -7,9 +7,9 @@
 
 import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import { SourceShares } from '../base/source-shares.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PeerKind } from '../protocols/peers/hello.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PeerKind } from '../protocols/peers/hello.ts';
 import { type ListTarget, TargetIndex, targetOf } from './target-index.ts';
 
 /** An entry of the allow list or the deny list. */

@@ -1,28 +1,28 @@
 /** A session with one peer: the machine, the calls that wait for it, and messages that wait for handlers. */
 
 import { type Bytes, toHex } from '../base/bytes.ts';
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
-import { type Priority } from '../core/priority.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { Priority } from '../core/priority.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { BYE } from '../protocols/peers/constants.ts';
-import { type ReachKind } from '../protocols/peers/reach/types.ts';
-import { type Hello } from '../protocols/peers/hello.ts';
-import { type Outgoing } from '../protocols/peers/outgoing.ts';
+import type { ReachKind } from '../protocols/peers/reach/types.ts';
+import type { Hello } from '../protocols/peers/hello.ts';
+import type { Outgoing } from '../protocols/peers/outgoing.ts';
 import { PeerSession as SessionMachine } from '../protocols/peers/session.ts';
-import { type SessionClosed, type SessionEvent, type SessionTransmit } from '../protocols/peers/session-events.ts';
+import type { SessionClosed, SessionEvent, SessionTransmit } from '../protocols/peers/session-events.ts';
 import { Driver } from '../runtime/driver.ts';
 import { Deliveries } from '../sessions/deliveries.ts';
-import { type MemoryHolder } from '../sessions/memory-budget.ts';
-import { type PeerSession, type SessionsHooks } from '../sessions/peer-sessions.ts';
+import type { MemoryHolder } from '../sessions/memory-budget.ts';
+import type { PeerSession, SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type ResolvedOptions } from './options.ts';
-import { type Services } from './services.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { Services } from './services.ts';
 import { lostError, queueError, refusedError } from './session-errors.ts';
 import { sessionId } from './session-id.ts';
 import { SessionStreams, type StreamsHooks } from './session-streams.ts';
-import { type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 
 /** A path of a session. */
 export interface LivePath {

@@ -1,9 +1,9 @@
 /** Moves peers from transports that go away to those that take their place. */
 
-import { type Addr } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type RemotePeer } from './remote-peer.ts';
-import { type Transport } from './transport.ts';
+import type { Addr } from '../core/addr.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { RemotePeer } from './remote-peer.ts';
+import type { Transport } from './transport.ts';
 
 /** Uses the paths on retired transports only while there is no other one, and dials their addresses from the fresh ones. */
 export function movePaths(

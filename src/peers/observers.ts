@@ -3,8 +3,8 @@
 import { type Addr, ipOf } from '../core/addr.ts';
 import { ipVersion, parseSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { addressScope } from '../net/address-scope.ts';
-import { type Network } from '../net/network.ts';
-import { type ReachKind } from '../protocols/peers/reach/types.ts';
+import type { Network } from '../net/network.ts';
+import type { ReachKind } from '../protocols/peers/reach/types.ts';
 
 /** What is looked at in a peer. */
 export interface ObservingPeer {

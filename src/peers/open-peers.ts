@@ -7,9 +7,9 @@ import { type PeersOptions, type ResolvedOptions, resolveOptions } from './optio
 import { openOwn } from './own-transports.ts';
 import { Signals } from './signals.ts';
 import { closeSources, type OpenSource, openSources, sourcesOf } from './sources.ts';
-import { type Peers } from './peers.ts';
+import type { Peers } from './peers.ts';
 import { PeersSwarm } from './peers-swarm.ts';
-import { type OpenedTransport } from './transport.ts';
+import type { OpenedTransport } from './transport.ts';
 
 /**
  * Opens a connection manager: one connection with each peer, found and dialled by PeerID, over the best transport there is.

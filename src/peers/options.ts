@@ -1,6 +1,6 @@
 /** The options of `openPeers`. */
 
-import { type Accept } from '../core/accept.ts';
+import type { Accept } from '../core/accept.ts';
 import { type Bytes, concatBytes, encodeText } from '../base/bytes.ts';
 import { formatSocketAddress, parseSocketAddress } from '../base/ip.ts';
 import {
@@ -12,31 +12,31 @@ import {
   quantity,
   wholeNumber,
 } from '../base/checks.ts';
-import { type CandidateSource } from '../core/candidate.ts';
+import type { CandidateSource } from '../core/candidate.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
 import { assertRealm, type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { hash } from '#crypto';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { assertPrivateKey, type PrivateKey } from '../identity/private-key.ts';
 import { assertNetwork, type Network } from '../net/network.ts';
 import { systemNetwork } from '../net/system-network.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
-import { type PortMapper } from '../nat/port-mapping.ts';
+import type { PortMapper } from '../nat/port-mapping.ts';
 import { resolveTurn, type TurnSwarmOptions } from '../nat/turn.ts';
 import { assertRelayOptions, type RelayServiceOptions } from '../nat/relay-service.ts';
 import { parseIpSocketAddress } from '../net/socket-address.ts';
-import { type PeerKind } from '../protocols/peers/hello.ts';
-import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
-import { type SessionOptions } from '../protocols/peers/session-options.ts';
+import type { PeerKind } from '../protocols/peers/hello.ts';
+import type { ReachPolicy } from '../protocols/peers/reach/types.ts';
+import type { SessionOptions } from '../protocols/peers/session-options.ts';
 import { systemRealm } from '../runtime/system-realm.ts';
 import { assertPendingLimits, type PendingLimits } from '../swarm-kit/pending-budget.ts';
-import { type PeerCacheStore } from '../discovery/cache-store.ts';
+import type { PeerCacheStore } from '../discovery/cache-store.ts';
 import { parseContact, type ResolveName } from '../discovery/contacts.ts';
-import { type PeerExchangeOptions } from '../discovery/exchange-options.ts';
-import { type DhtOptions } from '../overlay/kademlia/options.ts';
-import { type LanOptions } from '../discovery/lan-options.ts';
-import { type PeerAddr } from './address.ts';
+import type { PeerExchangeOptions } from '../discovery/exchange-options.ts';
+import type { DhtOptions } from '../overlay/kademlia/options.ts';
+import type { LanOptions } from '../discovery/lan-options.ts';
+import type { PeerAddr } from './address.ts';
 import {
   type AttackEvent,
   type AttackSignalsOptions,
@@ -48,7 +48,7 @@ import { type ListsData, PeerLists } from './lists.ts';
 import { throughProxy } from '../net/through-proxy.ts';
 import { Observers } from './observers.ts';
 import { type PeersTrackerOptions, trackersOf } from './trackers.ts';
-import { type TransportOptions } from './transport.ts';
+import type { TransportOptions } from './transport.ts';
 
 /** What `openPeers` needs and takes. */
 export interface PeersOptions extends PendingLimits {

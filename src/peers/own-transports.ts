@@ -1,29 +1,29 @@
 /** The transports that `openPeers` makes: TCP, and QUIC over UDP on the same port. */
 
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../base/ip.ts';
-import { type AcceptPeer } from '../core/accept.ts';
+import type { AcceptPeer } from '../core/accept.ts';
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Swarm } from '../core/swarm.ts';
-import { type PrivateKey } from '../identity/private-key.ts';
+import type { Swarm } from '../core/swarm.ts';
+import type { PrivateKey } from '../identity/private-key.ts';
 import { exportKey } from '../identity/import-key.ts';
 import { resetKeyOf } from '../identity/quic-identity.ts';
 import { observingListeners } from '../nat/observing-listeners.ts';
 import { punchedTcp, type PunchedTcpNetwork } from '../nat/punch/punched-tcp.ts';
-import { type PunchedConnection, type Puncher } from '../nat/punch/puncher.ts';
+import type { PunchedConnection, Puncher } from '../nat/punch/puncher.ts';
 import { punching } from '../nat/punch/punching.ts';
 import { tcpPuncher } from '../nat/punch/tcp-puncher.ts';
 import { udpPuncher } from '../nat/punch/udp-puncher.ts';
 import { StunHandler } from '../nat/stun-handler.ts';
-import { type Network } from '../net/network.ts';
+import type { Network } from '../net/network.ts';
 import { probeTcp } from '../net/probe-tcp.ts';
 import { parseIpSocketAddress, type UdpAddr, udpAddr } from '../net/socket-address.ts';
 import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { openTcpSwarm } from '../swarms/tcp/index.ts';
 import { openUdpSwarm } from '../swarms/udp.ts';
 import { mask } from '../wrappers/mask.ts';
-import { type ResolvedOptions } from './options.ts';
-import { type OpenedTransport } from './transport.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { OpenedTransport } from './transport.ts';
 
 /** What a message of the connection manager adds to the payload on a transport, at most. */
 const OVERHEAD_BYTES = 1024;

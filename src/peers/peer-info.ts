@@ -1,11 +1,11 @@
 /** What the program sees of a peer at a moment. */
 
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type PathInfo } from './changes.ts';
-import { type LivePath } from './live-session.ts';
-import { type MeasuredPath, type PeerConnection, type PeerInfo } from './peers.ts';
-import { type RemotePeer } from './remote-peer.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { PathInfo } from './changes.ts';
+import type { LivePath } from './live-session.ts';
+import type { MeasuredPath, PeerConnection, PeerInfo } from './peers.ts';
+import type { RemotePeer } from './remote-peer.ts';
 
 const GONE: Omit<PeerInfo, 'id'> = {
   state: 'connecting',

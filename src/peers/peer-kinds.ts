@@ -1,13 +1,13 @@
 /** Which peers are nodes: those that this node has dialled, or that it has dialled back. */
 
-import { type Addr } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
-import { type PeerChange } from './changes.ts';
+import type { Addr } from '../core/addr.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Hello, PeerKind } from '../protocols/peers/hello.ts';
+import type { PeerChange } from './changes.ts';
 import { DialBack } from './dial-back.ts';
-import { type LiveSession } from './live-session.ts';
-import { type ResolvedOptions } from './options.ts';
-import { type RemotePeer } from './remote-peer.ts';
+import type { LiveSession } from './live-session.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { RemotePeer } from './remote-peer.ts';
 
 /** Who is told. */
 export interface PeerKindsHooks {

@@ -1,12 +1,12 @@
 /** The peers of a connection manager, bounded, with a share for each network of those that dialled this node. */
 
 import { SourceShares } from '../base/source-shares.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { KnownPeers } from '../sessions/known-peers.ts';
-import { type LivePath } from './live-session.ts';
+import type { LivePath } from './live-session.ts';
 import { RemotePeer } from './remote-peer.ts';
-import { type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 
 /** The part of the peers that one network may be, of those that dialled this node. */
 const SOURCE_SHARE = 1 / 4;

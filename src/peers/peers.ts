@@ -1,24 +1,24 @@
 /** What the program sees of a connection manager. */
 
-import { type Addr } from '../core/addr.ts';
-import { type Recheckable } from '../core/accept.ts';
-import { type Candidate } from '../core/candidate.ts';
-import { type Inspection } from '../core/inspect.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey, type SecureAskSwarm, type SecureSwarm } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
-import { type RelayReservation } from '../nat/relay-link.ts';
-import { type RelayService } from '../nat/relay-service.ts';
-import { type BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
-import { type PeerKind } from '../protocols/peers/hello.ts';
-import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
-import { type ReachReport } from '../protocols/peers/reach/report.ts';
-import { type Dht } from '../overlay/kademlia/dht.ts';
-import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
-import { type PeerAddr } from './address.ts';
-import { type PathInfo, type PeerChanges } from './changes.ts';
-import { type BanOptions, type PeerLists } from './lists.ts';
-import { type PeerStream } from './session-streams.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Recheckable } from '../core/accept.ts';
+import type { Candidate } from '../core/candidate.ts';
+import type { Inspection } from '../core/inspect.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey, SecureAskSwarm, SecureSwarm } from '../core/secure.ts';
+import type { CallOptions } from '../core/swarm.ts';
+import type { RelayReservation } from '../nat/relay-link.ts';
+import type { RelayService } from '../nat/relay-service.ts';
+import type { BootstrapResult } from '../protocols/bootstrap/bootstrap.ts';
+import type { PeerKind } from '../protocols/peers/hello.ts';
+import type { ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import type { ReachReport } from '../protocols/peers/reach/report.ts';
+import type { Dht } from '../overlay/kademlia/dht.ts';
+import type { ReachPolicy } from '../protocols/peers/reach/types.ts';
+import type { PeerAddr } from './address.ts';
+import type { PathInfo, PeerChanges } from './changes.ts';
+import type { BanOptions, PeerLists } from './lists.ts';
+import type { PeerStream } from './session-streams.ts';
 
 /** A peer, as it is at this moment. */
 export interface PeerInfo {

@@ -2,10 +2,10 @@
 
 import { formatSocketAddress, ipVersion, isGlobalIp } from '../base/ip.ts';
 import { portOf } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PortMapper, type PortMapping } from '../nat/port-mapping.ts';
-import { type Network } from '../net/network.ts';
-import { type Transport } from './transport.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PortMapper, PortMapping } from '../nat/port-mapping.ts';
+import type { Network } from '../net/network.ts';
+import type { Transport } from './transport.ts';
 
 /** Which protocol each own transport uses. */
 const PROTOCOLS: Readonly<Record<string, 'tcp' | 'udp'>> = { tcp: 'tcp', quic: 'udp' };

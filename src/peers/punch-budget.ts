@@ -3,9 +3,9 @@
  * name a victim, again and again. So each such IP gets few punches, until one has succeeded there.
  */
 
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
-import { type PunchOffer } from '../protocols/punch/offer.ts';
+import type { PunchOffer } from '../protocols/punch/offer.ts';
 
 /** IPs that are remembered. */
 const MAX_IPS = 4096;

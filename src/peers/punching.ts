@@ -3,18 +3,18 @@
  * connected with, and begin at about the same time. How a NAT is opened is the puncher's business.
  */
 
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Message } from '../core/message.ts';
+import type { Message } from '../core/message.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { defaultKeyRegistry } from '../identity/ecdsa-p256.ts';
 import { verifyText } from '../identity/signed-text.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
-import { type Puncher } from '../nat/punch/puncher.ts';
+import type { Puncher } from '../nat/punch/puncher.ts';
 import { addressScope } from '../net/address-scope.ts';
 import { SERVICE } from '../protocols/peers/constants.ts';
 import {
@@ -35,10 +35,10 @@ import {
 import { decodePunchOffer, encodePunchOffer, type PunchOffer } from '../protocols/punch/offer.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { type AffordedPunch, PunchBudget } from './punch-budget.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
-import { type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 
 /** What punching needs from the connection manager. */
 export interface PunchingHooks extends ServiceHost {

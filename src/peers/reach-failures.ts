@@ -1,10 +1,10 @@
 /** What failures to reach a peer are called: to sources, to callers, in explanations. */
 
-import { type CandidateFault, type CandidateTrust } from '../core/candidate.ts';
+import type { CandidateFault, CandidateTrust } from '../core/candidate.ts';
 import { P2PError, type P2PErrorCode } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PunchRefusal } from '../protocols/peers/punch-request.ts';
-import { type AttemptRecord, type FailureReason } from '../protocols/peers/reach/types.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PunchRefusal } from '../protocols/peers/punch-request.ts';
+import type { AttemptRecord, FailureReason } from '../protocols/peers/reach/types.ts';
 import { PunchRefused } from './punching.ts';
 
 export const WHY_NOT: Readonly<

@@ -1,32 +1,32 @@
 /** Runs the reach machine: asks the sources, gives it candidates, and dials what it decides. */
 
-import { type Side } from '../core/accept.ts';
+import type { Side } from '../core/accept.ts';
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
-import { type Candidate, type CandidateFault, type CandidateSource } from '../core/candidate.ts';
+import type { Candidate, CandidateFault, CandidateSource } from '../core/candidate.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
 import { addressScope } from '../net/address-scope.ts';
 import { mayBeTried, ProbeTargets } from '../net/probe-targets.ts';
 import { excludedBy } from '../protocols/peers/reach/entry.ts';
 import { ReachMachine, type WantToken } from '../protocols/peers/reach/machine.ts';
-import { type ReachExplanation } from '../protocols/peers/reach/explain.ts';
+import type { ReachExplanation } from '../protocols/peers/reach/explain.ts';
 import { RANK_CLASS } from '../protocols/peers/path.ts';
-import {
-  type AddressScope,
-  type AttemptResult,
-  type FailureReason,
-  type ReachAction,
-  type ReachCandidate,
-  type ReachEvent,
-  type ReachKind,
-  type ReachPolicy,
+import type {
+  AddressScope,
+  AttemptResult,
+  FailureReason,
+  ReachAction,
+  ReachCandidate,
+  ReachEvent,
+  ReachKind,
+  ReachPolicy,
 } from '../protocols/peers/reach/types.ts';
 import { Driver } from '../runtime/driver.ts';
-import { type LivePath } from './live-session.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { LivePath } from './live-session.ts';
+import type { ResolvedOptions } from './options.ts';
 import { CODES, FAULTS, punchFailureOf, unreachableError, WHY_NOT } from './reach-failures.ts';
-import { type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 
 /** Addresses in a hello. */
 const MAX_OWN_ADDRS = 8;

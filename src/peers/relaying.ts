@@ -5,15 +5,15 @@
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { formatSocketAddress, parseSocketAddress, type SocketAddress } from '../base/ip.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { relayOf } from '../nat/relay-address.ts';
-import { type RelayReservation } from '../nat/relay-link.ts';
+import type { RelayReservation } from '../nat/relay-link.ts';
 import { relaySwarm, type RelaySwarm } from '../nat/relay-swarm.ts';
 import { type RelayService, serveRelay } from '../nat/relay-service.ts';
 import { ABILITY, SERVICE } from '../protocols/peers/constants.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { type LivePath } from './live-session.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { LivePath } from './live-session.ts';
+import type { ResolvedOptions } from './options.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
 
 /** What relaying needs from the connection manager. */

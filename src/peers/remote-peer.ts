@@ -1,17 +1,17 @@
 /** What the connection manager knows of one peer: its session, its paths, and who waits for it. */
 
-import { type Addr } from '../core/addr.ts';
-import { type P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type Hello, type PeerKind } from '../protocols/peers/hello.ts';
-import { type ReachReport } from '../protocols/peers/reach/report.ts';
-import { type WantToken } from '../protocols/peers/reach/machine.ts';
-import { type AttackSignal } from './attack-observations.ts';
-import { type PeerChange } from './changes.ts';
-import { type PeerStream } from './session-streams.ts';
-import { type LivePath, type LiveSession } from './live-session.ts';
-import { type Transport } from './transport.ts';
+import type { Addr } from '../core/addr.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { Hello, PeerKind } from '../protocols/peers/hello.ts';
+import type { ReachReport } from '../protocols/peers/reach/report.ts';
+import type { WantToken } from '../protocols/peers/reach/machine.ts';
+import type { AttackSignal } from './attack-observations.ts';
+import type { PeerChange } from './changes.ts';
+import type { PeerStream } from './session-streams.ts';
+import type { LivePath, LiveSession } from './live-session.ts';
+import type { Transport } from './transport.ts';
 
 /** A call that waits for the peer. */
 export interface PeerWaiter {

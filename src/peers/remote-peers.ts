@@ -3,18 +3,18 @@
  * from path to path.
  */
 
-import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey } from '../core/secure.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey } from '../core/secure.ts';
 import { BYE, NOTICE, PACKET } from '../protocols/peers/constants.ts';
-import { type Hello } from '../protocols/peers/hello.ts';
-import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
-import { type SessionClosed } from '../protocols/peers/session-events.ts';
+import type { Hello } from '../protocols/peers/hello.ts';
+import type { ReachPolicy } from '../protocols/peers/reach/types.ts';
+import type { SessionClosed } from '../protocols/peers/session-events.ts';
 import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
-import { type PeerSessions, type SessionsHooks } from '../sessions/peer-sessions.ts';
+import type { PeerSessions, SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
 import { soon } from './after-first-calls.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
@@ -23,14 +23,14 @@ import { Handshakes } from './handshakes.ts';
 import { LiveSession, type LivePath, type LiveSessionOwner } from './live-session.ts';
 import { pathInfo } from './peer-info.ts';
 import { PeerKinds } from './peer-kinds.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
 import { movePaths } from './move-paths.ts';
 import { PeerTable } from './peer-table.ts';
-import { type KeptBy, type PeerWaiter, type RemotePeer, type RemotePeersHooks } from './remote-peer.ts';
+import type { KeptBy, PeerWaiter, RemotePeer, RemotePeersHooks } from './remote-peer.ts';
 import { enforceLists, recheckAll } from './admission.ts';
 import { Services } from './services.ts';
-import { type Transport, type TransportHooks } from './transport.ts';
+import type { Transport, TransportHooks } from './transport.ts';
 
 /** A session without a path looks for one again after this time: the peer may come by itself. */
 const SEEK_AGAIN_MS = 500;

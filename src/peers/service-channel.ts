@@ -4,22 +4,22 @@
  */
 
 import { DEFAULT_ASK_TIMEOUT_MS, type AskOptions } from '../core/ask.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { mtuError, P2PError } from '../core/errors.ts';
 import { isPeerId, type PeerId } from '../core/peer-id.ts';
-import { type AskHandler, type Message, type TellHandler } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
-import { type CallOptions, type Closed } from '../core/swarm.ts';
+import type { AskHandler, Message, TellHandler } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey, SecureAskSwarm } from '../core/secure.ts';
+import type { CallOptions, Closed } from '../core/swarm.ts';
 import { later } from '../runtime/later.ts';
 import { markHandled, RESOLVED, rejection } from '../runtime/promises.ts';
 import { Waits } from '../runtime/waits.ts';
-import { type PeerConnections } from '../sessions/connections.ts';
+import type { PeerConnections } from '../sessions/connections.ts';
 import { type Answer, AskSlot } from '../swarm-kit/ask-slot.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
-import { type LiveSession } from './live-session.ts';
+import type { LiveSession } from './live-session.ts';
 
 /** What a channel needs from the connection manager. */
 export interface ServiceHost {

@@ -1,9 +1,9 @@
 /** What connection managers say to each other beside the program, by the number of the service. */
 
-import { type Message } from '../core/message.ts';
+import type { Message } from '../core/message.ts';
 import { type Answer, REFUSED } from '../swarm-kit/ask-slot.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
-import { type PeerAddr } from './address.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
+import type { PeerAddr } from './address.ts';
 
 /** Where what peers say to a service goes. */
 export interface Service {

@@ -1,10 +1,10 @@
 /** Errors of calls, by what came of their messages. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { mtuError, P2PError, Refusal } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../protocols/peers/constants.ts';
-import { type SessionClosed } from '../protocols/peers/session-events.ts';
+import type { SessionClosed } from '../protocols/peers/session-events.ts';
 
 /** An ask was refused. */
 export function refusedError(

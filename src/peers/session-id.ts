@@ -1,6 +1,6 @@
 /** Ids of sessions: docs/wire/peers.md §2. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 /** Eight random bytes that are not all zero: zeros mean none. */
 export function sessionId(random: (length: number) => Bytes): Bytes {

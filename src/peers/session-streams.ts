@@ -1,11 +1,11 @@
 /** The streams of one session, as the program sees them. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PeerSession as SessionMachine } from '../protocols/peers/session.ts';
-import { type StreamEvent } from '../protocols/peers/streams.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PeerSession as SessionMachine } from '../protocols/peers/session.ts';
+import type { StreamEvent } from '../protocols/peers/streams.ts';
 import { Fifo } from '../base/fifo.ts';
 
 /** Codes of `reset` below this belong to the protocol. */

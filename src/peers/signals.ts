@@ -1,12 +1,12 @@
 /** Signals of attacks: from the traces of the transports, and from sessions. */
 
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type ClockedRealm, type Realm } from '../core/realm.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { ClockedRealm, Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type AttackSignal } from './attack-observations.ts';
+import type { AttackSignal } from './attack-observations.ts';
 import { type AttackEvent, AttackSignals } from './attack-signals.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 
 export class Signals {
   /** The realm of the transports, whose traces are looked at. */

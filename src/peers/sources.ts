@@ -1,13 +1,13 @@
 /** The sources that `openPeers` opens for the program: cache, LAN, trackers and contacts; and the start from them. */
 
 import { type Candidate, type CandidateFault, candidateFaultOf, type CandidateSource } from '../core/candidate.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { bootstrap, type BootstrapFrom, type BootstrapRun } from '../discovery/bootstrap.ts';
 import { contacts } from '../discovery/contacts.ts';
 import { openLan } from '../discovery/lan.ts';
 import { openPeerCache } from '../discovery/peer-cache.ts';
-import { type AttemptOutcome } from '../protocols/bootstrap/bootstrap.ts';
-import { type PeersOptions, type ResolvedOptions } from './options.ts';
+import type { AttemptOutcome } from '../protocols/bootstrap/bootstrap.ts';
+import type { PeersOptions, ResolvedOptions } from './options.ts';
 import { openTrackers } from './trackers.ts';
 
 /** An open source, in the order of preference. */

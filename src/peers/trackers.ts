@@ -3,9 +3,9 @@
 import { assertSwitch } from '../base/checks.ts';
 import { leadsTo } from '../discovery/peer-record.ts';
 import { openTracker } from '../discovery/tracker/tracker.ts';
-import { type Tracker, type TrackerFault, type TrackerOptions } from '../discovery/tracker/tracker-options.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Tracker, TrackerFault, TrackerOptions } from '../discovery/tracker/tracker-options.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
 import { parseTrackerToken } from '../protocols/cell/token.ts';
 
 /** How trackers are used. */

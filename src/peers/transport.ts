@@ -1,15 +1,15 @@
 /** A swarm below the connection manager, and the paths on it. */
 
 import { type Addr, ipOf, isLoopback, peerIdOf } from '../core/addr.ts';
-import { type Side } from '../core/accept.ts';
-import { type PathOptions } from '../protocols/peers/path.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type Message } from '../core/message.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type PublicKey, type SecureSwarm } from '../core/secure.ts';
+import type { Side } from '../core/accept.ts';
+import type { PathOptions } from '../protocols/peers/path.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Message } from '../core/message.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { PublicKey, SecureSwarm } from '../core/secure.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { RESOLVED } from '../runtime/promises.ts';
-import { type Puncher } from '../nat/punch/puncher.ts';
+import type { Puncher } from '../nat/punch/puncher.ts';
 import { connectionsOf, type PeerConnections } from '../sessions/connections.ts';
 
 /** A swarm of the program that joins as a transport. Its message handler belongs to the connection manager from then on. */

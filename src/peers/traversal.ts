@@ -2,12 +2,12 @@
 
 import { type Addr, ipOf, portOf } from '../core/addr.ts';
 import { formatSocketAddress, ipVersion, parseSocketAddress } from '../base/ip.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
 import { contacts } from '../discovery/contacts.ts';
 import { openPortMapper } from '../nat/port-mapper.ts';
 import { relayOf } from '../nat/relay-address.ts';
-import { type PortMapper } from '../nat/port-mapping.ts';
+import type { PortMapper } from '../nat/port-mapping.ts';
 import { addressScope } from '../net/address-scope.ts';
 import { ABILITY, SERVICE } from '../protocols/peers/constants.ts';
 import { excludedBy } from '../protocols/peers/reach/entry.ts';
@@ -18,24 +18,24 @@ import {
   type NetworkReport,
   type ReachReport,
 } from '../protocols/peers/reach/report.ts';
-import { type ReachPolicy } from '../protocols/peers/reach/types.ts';
+import type { ReachPolicy } from '../protocols/peers/reach/types.ts';
 import { ObservedAddresses } from '../protocols/reachability/observed-addresses.ts';
 import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { RESOLVED } from '../runtime/promises.ts';
-import { type PeerAddr } from './address.ts';
+import type { PeerAddr } from './address.ts';
 import { soon } from './after-first-calls.ts';
-import { type PeerChange } from './changes.ts';
-import { type LivePath } from './live-session.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { PeerChange } from './changes.ts';
+import type { LivePath } from './live-session.ts';
+import type { ResolvedOptions } from './options.ts';
 import { transportOptions } from './own-transports.ts';
 import { PortMappings } from './port-mappings.ts';
 import { Punching } from './punching.ts';
 import { type Detours, RELAY_TRANSPORT } from './reaching.ts';
 import { Relaying } from './relaying.ts';
-import { type RemotePeers } from './remote-peers.ts';
+import type { RemotePeers } from './remote-peers.ts';
 import { ServiceChannel, type ServiceHost } from './service-channel.ts';
 import { TurnRelays } from './turn-relays.ts';
-import { type OpenedTransport, type Transport } from './transport.ts';
+import type { OpenedTransport, Transport } from './transport.ts';
 
 /** How often an attempt looks whether what it needs is there. */
 const LOOK_MS = 20;

@@ -1,13 +1,13 @@
 /** Relayed addresses at TURN servers, as transports: allocated again, with growing pauses, when one is lost. */
 
 import { P2PError } from '../core/errors.ts';
-import { type Timer } from '../core/realm.ts';
+import type { Timer } from '../core/realm.ts';
 import { openTurnSwarm } from '../nat/turn.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { quic } from '../swarms/quic/index.ts';
-import { type ResolvedOptions, type TurnServer } from './options.ts';
+import type { ResolvedOptions, TurnServer } from './options.ts';
 import { transportOptions } from './own-transports.ts';
-import { type OpenedTransport } from './transport.ts';
+import type { OpenedTransport } from './transport.ts';
 
 /** What becomes of the servers. */
 export interface TurnRelaysHooks {

@@ -1,7 +1,7 @@
 /** Reads a configuration again when its file changes: checked whole before it is applied, and the old one kept when it is not valid. */
 
 import { assertFunction, assertString, describeValue, quantity } from '../base/checks.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf, systemRealm } from '../runtime/system-realm.ts';
 import { ConfigError, configChanges, parseConfig, type PeersConfig } from './config.ts';
 

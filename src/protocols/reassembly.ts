@@ -5,7 +5,7 @@
 
 import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes, concatBytes } from '../base/bytes.ts';
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 import { sourceOf } from '../base/source-shares.ts';
 
 /** The limits of incomplete messages. */

@@ -1,10 +1,10 @@
 /** The errors of calls whose connection ended. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 import { ALERT } from '../protocols/quic/endpoint-options.ts';
-import { type QuicClosed } from '../protocols/quic/closed.ts';
+import type { QuicClosed } from '../protocols/quic/closed.ts';
 
 /** Why a dial came to nothing, for its callers; nothing of theirs was sent. */
 export function dialError(addr: Pick<Addr, 'text'>, closed: QuicClosed, found: PeerId | undefined): P2PError {

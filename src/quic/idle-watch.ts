@@ -1,8 +1,8 @@
 /** How long nothing has come or gone on a QUIC connection, and how long one that is not used any more stays open. */
 
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 import { SURPLUS_IDLE_MS } from '../sessions/connection-table.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
 
 /**
  * How long a connection that was replaced stays open after the last message on it. The peer cannot say that it has nothing

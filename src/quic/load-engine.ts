@@ -1,9 +1,9 @@
 /** Loads the QUIC engine: the one place that knows it is WebAssembly in a file. */
 
 import { readEngineBytes } from '#quic-engine-bytes';
-import { type EngineFactory } from '../protocols/quic/engine.ts';
+import type { EngineFactory } from '../protocols/quic/engine.ts';
 import { wasmEngines } from '../protocols/quic/wasm-engine.ts';
-import { type WasmExports, type WasmImports } from '../protocols/quic/wasm-module.ts';
+import type { WasmExports, WasmImports } from '../protocols/quic/wasm-module.ts';
 
 // Neither the ECMAScript library nor Node's types describe WebAssembly; this much of it is used.
 declare const WebAssembly: {

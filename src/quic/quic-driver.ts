@@ -5,23 +5,23 @@
 
 import { type Addr, ipOf } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Message } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Message } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
 import { sendFailures } from '../swarm-kit/send-failures.ts';
 import { type SendPath, sendPath } from '../swarm-kit/send-path.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Swarm } from '../core/swarm.ts';
 import { unroutable } from '../net/unroutable.ts';
 import { Driver } from '../runtime/driver.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import { AddressTable } from '../protocols/quic/address-table.ts';
 import { isQuicDatagram } from '../protocols/quic/classify.ts';
-import { type QuicClosed } from '../protocols/quic/closed.ts';
-import { type QuicConnection } from '../protocols/quic/connection.ts';
-import { type ConnectOptions, type Judge, type QuicEndpointOptions } from '../protocols/quic/endpoint-options.ts';
-import { type QuicEndpoint } from '../protocols/quic/endpoint.ts';
-import { type EngineFailure, type InboundDatagram, type OutboundDatagrams } from '../protocols/quic/engine.ts';
-import { type QuicEvent, type TurnedAway } from '../protocols/quic/events.ts';
-import { type QuicStream, type StreamKind } from '../protocols/quic/stream.ts';
+import type { QuicClosed } from '../protocols/quic/closed.ts';
+import type { QuicConnection } from '../protocols/quic/connection.ts';
+import type { ConnectOptions, Judge, QuicEndpointOptions } from '../protocols/quic/endpoint-options.ts';
+import type { QuicEndpoint } from '../protocols/quic/endpoint.ts';
+import type { EngineFailure, InboundDatagram, OutboundDatagrams } from '../protocols/quic/engine.ts';
+import type { QuicEvent, TurnedAway } from '../protocols/quic/events.ts';
+import type { QuicStream, StreamKind } from '../protocols/quic/stream.ts';
 
 /** RFC 9000 §14: every path of QUIC carries datagrams of this size. */
 export const MIN_INNER_MTU = 1200;

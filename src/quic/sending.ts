@@ -1,7 +1,7 @@
 /** A message that is being sent, a tell, a request or an answer, and the bytes that arrive on a stream. */
 
 import { type Bytes, EMPTY_BYTES, viewFrom } from '../base/bytes.ts';
-import { type QuicStream } from '../protocols/quic/stream.ts';
+import type { QuicStream } from '../protocols/quic/stream.ts';
 
 /** Bytes of the length before requests and answers: u32, big-endian, as in go-p2p's quicswarm. */
 export const FRAME_HEADER_BYTES = 4;

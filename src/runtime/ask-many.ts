@@ -1,8 +1,8 @@
 /** Scatter and gather: sends one request to many peers, and yields answers as they arrive. */
 
-import { type Addr } from '../core/addr.ts';
-import { type AskOptions, type Asks } from '../core/ask.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Addr } from '../core/addr.ts';
+import type { AskOptions, Asks } from '../core/ask.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes, wholeNumber } from '../base/checks.ts';
 
 /** Options of {@link askMany}; the other fields apply to each ask. */

@@ -2,8 +2,8 @@
 
 import { isPending } from './promises.ts';
 import { closedError, type P2PError } from '../core/errors.ts';
-import { type Realm } from '../core/realm.ts';
-import { type Closed } from '../core/swarm.ts';
+import type { Realm } from '../core/realm.ts';
+import type { Closed } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
 
 /** `close()` ends within a second, whatever the layers below do. Source: the contract, design rule "Ending". */

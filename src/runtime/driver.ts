@@ -3,8 +3,8 @@
  * and calls the machine at its deadline.
  */
 
-import { type Machine } from '../base/machine.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Machine } from '../base/machine.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from './system-realm.ts';
 
 /** How a driver handles a machine's outputs. */

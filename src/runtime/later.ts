@@ -1,6 +1,6 @@
 /** Runs callbacks after the current call, so that no handler runs synchronously inside a call by the user. */
 
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 import { nextTurn, systemClock } from './system-clock.ts';
 import { clockOf } from './system-realm.ts';
 

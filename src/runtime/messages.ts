@@ -1,9 +1,9 @@
 /** Messages as an async iterator, for applications. Swarms that wrap others do not queue this way. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
 import { assertSignal, describeValue, wholeNumber } from '../base/checks.ts';
-import { type Message } from '../core/message.ts';
+import type { Message } from '../core/message.ts';
 import { type Swarm, assertSwarm } from '../core/swarm.ts';
 
 /** What happens to a message that arrives when `capacity` messages are waiting. */

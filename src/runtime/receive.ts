@@ -1,12 +1,12 @@
 /** Receives one message, or discards messages. */
 
-import { type Addr } from '../core/addr.ts';
-import { type Asks } from '../core/ask.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Asks } from '../core/ask.ts';
 import { EMPTY_BYTES } from '../base/bytes.ts';
 import { P2PError, closedError } from '../core/errors.ts';
 import { assertSignal, quantity } from '../base/checks.ts';
-import { type Message } from '../core/message.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { Message } from '../core/message.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
 
 /**

@@ -3,7 +3,7 @@
 import { P2PError } from '../core/errors.ts';
 import { assertFunction, assertSignal, describeOption, quantity, wholeNumber } from '../base/checks.ts';
 import { type Realm, assertRealm } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { clockOf, systemRealm } from './system-realm.ts';
 
 /** The pause in milliseconds before retry number `retry`, which counts from 0. */

@@ -1,6 +1,6 @@
 /** Random order. */
 
-import { type Realm } from '../core/realm.ts';
+import type { Realm } from '../core/realm.ts';
 
 /** Puts the items in random order, in place, and returns them. Drawn from the realm, so that a seed replays it. */
 export function shuffle<T>(realm: Pick<Realm, 'random'>, items: T[]): T[] {

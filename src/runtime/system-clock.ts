@@ -1,7 +1,7 @@
 /** The clock of this machine. The only place in the library that sets system timers. */
 
 import { assertFunction, describeValue } from '../base/checks.ts';
-import { type Clock, type Timer, type TimerOptions } from '../core/realm.ts';
+import type { Clock, Timer, TimerOptions } from '../core/realm.ts';
 
 /** The longest delay that timers of browsers and Node support: 2^31 − 1 ms. Longer ones are set again. */
 const MAX_DELAY_MS = 0x7fff_ffff;

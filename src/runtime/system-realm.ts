@@ -1,7 +1,7 @@
 /** The realm of this machine: its clocks and its cryptographic random number generator. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Clock, type ClockedRealm, type Realm, type TraceEvent } from '../core/realm.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Clock, ClockedRealm, Realm, TraceEvent } from '../core/realm.ts';
 import { systemClock } from './system-clock.ts';
 
 /** The maximum bytes that Web Crypto fills per call (W3C Web Cryptography API §10.1.1). */

@@ -3,7 +3,7 @@
  * share an instant, which is the common case in a virtual network.
  */
 
-import { type Timer } from '../core/realm.ts';
+import type { Timer } from '../core/realm.ts';
 
 /** A pending timer. */
 export class TimerEntry implements Timer {

@@ -7,7 +7,7 @@
  */
 
 import { describeValue, quantity } from '../base/checks.ts';
-import { type Clock, type Timer, type TimerOptions } from '../core/realm.ts';
+import type { Clock, Timer, TimerOptions } from '../core/realm.ts';
 import { checkTimer, nextTurn } from './system-clock.ts';
 import { type TimerEntry, TimerQueue } from './timer-queue.ts';
 

@@ -3,11 +3,11 @@
  * four.
  */
 
-import { type AskOptions } from '../core/ask.ts';
+import type { AskOptions } from '../core/ask.ts';
 import { P2PError, closedError } from '../core/errors.ts';
 import { assertSignal, quantity, wholeNumber } from '../base/checks.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { clockOf } from './system-realm.ts';
 import { rejection } from './promises.ts';
 

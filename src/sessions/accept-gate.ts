@@ -2,9 +2,9 @@
 
 import { SourceShares } from '../base/source-shares.ts';
 import { type Accept, type AcceptPeer, type Verdict, verdictOf, verdictOfThrown } from '../core/accept.ts';
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { isPending } from '../runtime/promises.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 

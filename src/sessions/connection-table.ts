@@ -1,10 +1,10 @@
 /** Connections by peer: chooses the one to use, closes surplus ones, and holds the calls that wait for a dial. */
 
-import { type Millis } from '../base/machine.ts';
-import { type Side } from '../core/accept.ts';
+import type { Millis } from '../base/machine.ts';
+import type { Side } from '../core/accept.ts';
 import { P2PError } from '../core/errors.ts';
 import { comparePeerIds, type PeerId } from '../core/peer-id.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type Dial, DialTable, type DialWaiter } from './dials.ts';
 import { KeyedLists } from './keyed-lists.ts';

@@ -1,6 +1,6 @@
 /** What a swarm over connections offers beside messages: to hear that a peer is gone, and to end its connections. */
 
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 
 /** The ability of a swarm that keeps connections with its peers. {@link connectionsOf} finds it. */
 export interface PeerConnections {

@@ -1,14 +1,14 @@
 /** Received messages of one connection for handlers: waiting tells, and requests being served. */
 
-import { type Bytes } from '../base/bytes.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { Fifo } from '../base/fifo.ts';
-import { type Millis } from '../base/machine.ts';
+import type { Millis } from '../base/machine.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Message } from '../core/message.ts';
+import type { Message } from '../core/message.ts';
 import { isPending } from '../runtime/promises.ts';
-import { type Answer, type Serving } from '../swarm-kit/ask-slot.ts';
+import type { Answer, Serving } from '../swarm-kit/ask-slot.ts';
 import { type PendingLimits, PendingBudget } from '../swarm-kit/pending-budget.ts';
-import { type KeyedAddr, type SessionsHooks } from './peer-sessions.ts';
+import type { KeyedAddr, SessionsHooks } from './peer-sessions.ts';
 
 /** The cost of a message that a handler holds, in addition to its bytes: objects, promises. A conservative estimate. */
 export const HELD_MESSAGE_BYTES = 512;

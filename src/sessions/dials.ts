@@ -1,7 +1,7 @@
 /** Dials in progress, and the calls that wait for them. */
 
 import { P2PError } from '../core/errors.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 
 /**
  * Calls that may wait for one dial. Further calls fail at once, so that messages to an unreachable address do not

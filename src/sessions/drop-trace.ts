@@ -2,8 +2,8 @@
 
 import { SourceBuckets } from '../base/token-bucket.ts';
 import { type Addr, ipOf } from '../core/addr.ts';
-import { type Side } from '../core/accept.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Side } from '../core/accept.ts';
+import type { Realm } from '../core/realm.ts';
 
 /** Events of one source in a second, and at once. More are counted by the swarm only. */
 const PER_SECOND = 100;

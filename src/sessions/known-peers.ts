@@ -1,7 +1,7 @@
 /** Remembers a value per peer, by PeerID. */
 
 import { SourceShares } from '../base/source-shares.ts';
-import { type PeerId } from '../core/peer-id.ts';
+import type { PeerId } from '../core/peer-id.ts';
 
 /** The default number of remembered peers. */
 export const MAX_KNOWN_PEERS = 4096;

@@ -3,7 +3,7 @@
  * wait, and stalled peers are disconnected to make room.
  */
 
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { sourceOf } from '../base/source-shares.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { later } from '../runtime/later.ts';

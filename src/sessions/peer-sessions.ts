@@ -1,18 +1,18 @@
 /** The interface between a transport and the swarm over its sessions. */
 
-import { type Bytes } from '../base/bytes.ts';
-import { type Millis } from '../base/machine.ts';
-import { type Recheckable } from '../core/accept.ts';
-import { type Addr } from '../core/addr.ts';
-import { type P2PError } from '../core/errors.ts';
-import { type Message } from '../core/message.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Priority } from '../core/priority.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey } from '../core/secure.ts';
-import { type Serving } from '../swarm-kit/ask-slot.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
-import { type PendingBudget } from '../swarm-kit/pending-budget.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Millis } from '../base/machine.ts';
+import type { Recheckable } from '../core/accept.ts';
+import type { Addr } from '../core/addr.ts';
+import type { P2PError } from '../core/errors.ts';
+import type { Message } from '../core/message.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Priority } from '../core/priority.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey } from '../core/secure.ts';
+import type { Serving } from '../swarm-kit/ask-slot.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
+import type { PendingBudget } from '../swarm-kit/pending-budget.ts';
 
 /** An address with the PeerID of its peer. */
 export interface KeyedAddr extends Addr {

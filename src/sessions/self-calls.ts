@@ -3,11 +3,11 @@
 import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
 import { isPending, RESOLVED } from '../runtime/promises.ts';
-import { type Wait } from '../runtime/waits.ts';
-import { type Answer, type AskSlot, type Serving } from '../swarm-kit/ask-slot.ts';
-import { type CounterSet } from '../swarm-kit/counter-set.ts';
-import { type TellSlot } from '../swarm-kit/tell-slot.ts';
-import { type KeyedAddr } from './peer-sessions.ts';
+import type { Wait } from '../runtime/waits.ts';
+import type { Answer, AskSlot, Serving } from '../swarm-kit/ask-slot.ts';
+import type { CounterSet } from '../swarm-kit/counter-set.ts';
+import type { TellSlot } from '../swarm-kit/tell-slot.ts';
+import type { KeyedAddr } from './peer-sessions.ts';
 
 export class SelfCalls<A extends KeyedAddr> {
   readonly #counters: CounterSet;

@@ -3,18 +3,18 @@
  * The transport dials, and sends over its sessions.
  */
 
-import { type Recheckable } from '../core/accept.ts';
+import type { Recheckable } from '../core/accept.ts';
 import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../core/ask.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type Counters } from '../core/counters.ts';
-import { type Describes, type Inspection, type LayerDescription } from '../core/inspect.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { Counters } from '../core/counters.ts';
+import type { Describes, Inspection, LayerDescription } from '../core/inspect.ts';
 import { mtuError, P2PError } from '../core/errors.ts';
 import { assertBytes, assertFunction, describeValue, wholeNumber } from '../base/checks.ts';
-import { type AskHandler, type TellHandler } from '../core/message.ts';
-import { type PeerId } from '../core/peer-id.ts';
-import { type Realm } from '../core/realm.ts';
-import { type PublicKey, type SecureAskSwarm } from '../core/secure.ts';
-import { type CallOptions, type Closed } from '../core/swarm.ts';
+import type { AskHandler, TellHandler } from '../core/message.ts';
+import type { PeerId } from '../core/peer-id.ts';
+import type { Realm } from '../core/realm.ts';
+import type { PublicKey, SecureAskSwarm } from '../core/secure.ts';
+import type { CallOptions, Closed } from '../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { AskSlot } from '../swarm-kit/ask-slot.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
@@ -24,8 +24,8 @@ import { RESOLVED, rejection } from '../runtime/promises.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { checkCall, Waits } from '../runtime/waits.ts';
-import { type KeyedAddr, type PeerSession, type PeerSessions, type SessionsHooks } from './peer-sessions.ts';
-import { type PeerConnections } from './connections.ts';
+import type { KeyedAddr, PeerSession, PeerSessions, SessionsHooks } from './peer-sessions.ts';
+import type { PeerConnections } from './connections.ts';
 import { SelfCalls } from './self-calls.ts';
 
 /** The default time limit of a tell that waits for the peer, and of a drain that waits for acknowledgements. */

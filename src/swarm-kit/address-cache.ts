@@ -1,6 +1,6 @@
 /** Caches the source addresses of messages: building an address per message costs ten times as much as a look-up. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 
 /** The number of addresses a cache holds. A spoofing peer can empty it, which only costs time. */
 const ADDRESS_CACHE_SIZE = 8192;

@@ -1,14 +1,14 @@
 /** Holds a swarm's single serve handler. */
 
 import { isPending } from '../runtime/promises.ts';
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { Refusal } from '../core/errors.ts';
 import { assertFunction, describeValue } from '../base/checks.ts';
-import { type AskHandler, type Message, type Request } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
-import { type CounterSet } from './counter-set.ts';
+import type { AskHandler, Message, Request } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
+import type { CounterSet } from './counter-set.ts';
 import { PendingBudget } from './pending-budget.ts';
-import { type SlotOptions } from './tell-slot.ts';
+import type { SlotOptions } from './tell-slot.ts';
 
 /** The result of a request: response bytes, which now belong to the swarm, or a refusal with optional bytes. */
 export type Answer =

@@ -1,10 +1,10 @@
 /** Combines a swarm with the asks or the keys of another object. */
 
-import { type Addr } from '../core/addr.ts';
-import { type AskSwarm, type Asks } from '../core/ask.ts';
+import type { Addr } from '../core/addr.ts';
+import type { AskSwarm, Asks } from '../core/ask.ts';
 import { type Like, keep, mapAsks, mapSecure, textAsks, textSecure } from '../core/keep.ts';
-import { type Secure, type SecureSwarm } from '../core/secure.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Secure, SecureSwarm } from '../core/secure.ts';
+import type { Swarm } from '../core/swarm.ts';
 import { TextAddrs } from '../core/text-addrs.ts';
 
 /** A map that changes nothing, for wrappers that have the addresses of their inner swarm. */

@@ -1,6 +1,6 @@
 /** Live counters of one layer, for swarm implementations. */
 
-import { type Counters, type DropReason } from '../core/counters.ts';
+import type { Counters, DropReason } from '../core/counters.ts';
 
 /** Counts what a layer does. A swarm exposes it as `counters`. */
 export class CounterSet implements Counters {

@@ -1,10 +1,10 @@
 /** A swarm that translates the addresses of another swarm. */
 
-import { type Addr } from '../core/addr.ts';
-import { type LayerDescription } from '../core/inspect.ts';
+import type { Addr } from '../core/addr.ts';
+import type { LayerDescription } from '../core/inspect.ts';
 import { type AddrMap, keep, type Like } from '../core/keep.ts';
-import { type TellHandler } from '../core/message.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { TellHandler } from '../core/message.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import { SwarmOver, type WrapOptions } from './swarm-over.ts';
 import { TellSlot } from './tell-slot.ts';
 

@@ -1,6 +1,6 @@
 /** Spreads bytes over time: sends bursts with pauses between them, in order of request. */
 
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** The rate of a pacer. */

@@ -1,8 +1,8 @@
 /** Sends messages in parts at a limited rate, so that a large message does not overrun the receiver's socket buffer. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { quantity } from '../base/checks.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import { Pacer } from './pacer.ts';
 import { RESOLVED, markHandled } from '../runtime/promises.ts';
 import { Waits, checkCall } from '../runtime/waits.ts';

@@ -1,7 +1,7 @@
 /** The ability to report messages that were accepted but could not be sent later. */
 
-import { type Addr } from '../core/addr.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Swarm } from '../core/swarm.ts';
 
 /**
  * For a swarm that learns only after `tell` has resolved that a destination cannot be reached: the kernel reports

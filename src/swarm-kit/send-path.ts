@@ -1,7 +1,7 @@
 /** The ability to check an address once instead of with every message. */
 
-import { type Addr } from '../core/addr.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Swarm } from '../core/swarm.ts';
 
 /** A checked path to one address, for layers that send many messages to it. */
 export interface SendPath {

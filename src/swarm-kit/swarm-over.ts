@@ -1,13 +1,13 @@
 /** The common base of swarms that wrap another swarm: close, checks, and address parsing. */
 
-import { type Addr } from '../core/addr.ts';
-import { type AskOptions } from '../core/ask.ts';
-import { type Counters, type DropReason } from '../core/counters.ts';
+import type { Addr } from '../core/addr.ts';
+import type { AskOptions } from '../core/ask.ts';
+import type { Counters, DropReason } from '../core/counters.ts';
 import { type Describes, type LayerDescription, inspect } from '../core/inspect.ts';
 import { P2PError, mtuError } from '../core/errors.ts';
 import { assertBytes } from '../base/checks.ts';
-import { type TellHandler } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
+import type { TellHandler } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
 import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';

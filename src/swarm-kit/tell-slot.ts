@@ -1,11 +1,11 @@
 /** Holds a swarm's single tell handler. */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { assertFunction } from '../base/checks.ts';
-import { type Message, type TellHandler } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
+import type { Message, TellHandler } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
 import { isPending } from '../runtime/promises.ts';
-import { type CounterSet } from './counter-set.ts';
+import type { CounterSet } from './counter-set.ts';
 import { PendingBudget } from './pending-budget.ts';
 
 /** The dependencies of a slot, and its limit on pending work. */

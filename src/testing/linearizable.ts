@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, toHex } from '../base/bytes.ts';
-import { type Cell, type CellCallOptions } from '../cells/cell.ts';
+import type { Cell, CellCallOptions } from '../cells/cell.ts';
 import { P2PError } from '../core/errors.ts';
 
 /** A call of a cell, as it was recorded. Times are of one clock for all processes. */

@@ -1,7 +1,7 @@
 /** Cells that break one rule of the contract each, to check that the suite finds out. */
 
 import { encodeText, equalBytes, type Bytes } from '../base/bytes.ts';
-import { type Cell, type CasResult } from '../cells/cell.ts';
+import type { Cell, CasResult } from '../cells/cell.ts';
 import { P2PError } from '../core/errors.ts';
 
 type CellLie = (honest: Cell) => Partial<Pick<Cell, 'get' | 'cas' | 'close' | 'maxBytes'>>;

@@ -1,13 +1,13 @@
 /** Swarms that break one rule of the contract each, to prove that the conformance suites detect it. */
 
-import { type Addr } from '../core/addr.ts';
-import { type AskSwarm } from '../core/ask.ts';
+import type { Addr } from '../core/addr.ts';
+import type { AskSwarm } from '../core/ask.ts';
 import { describeValue } from '../base/checks.ts';
-import { type SecureAskSwarm } from '../core/secure.ts';
+import type { SecureAskSwarm } from '../core/secure.ts';
 import { composeAsk, composeSecure } from '../swarm-kit/compose.ts';
 import { askingLies } from './lies/asking.ts';
 import { handlingLies } from './lies/handling.ts';
-import { type Honest, type Lies } from './lies/lie.ts';
+import type { Honest, Lies } from './lies/lie.ts';
 import { securingLies } from './lies/securing.ts';
 import { tellingLies } from './lies/telling.ts';
 

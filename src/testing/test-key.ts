@@ -2,7 +2,7 @@
 
 import { wholeNumber } from '../base/checks.ts';
 import { importKey } from '../identity/import-key.ts';
-import { type PrivateKey } from '../identity/private-key.ts';
+import type { PrivateKey } from '../identity/private-key.ts';
 
 /**
  * Ed25519 key number `i`: its seed is 24 zero bytes and `i` as 8 bytes, big-endian, as in go-p2p's tests. Never use it

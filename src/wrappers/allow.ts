@@ -9,18 +9,18 @@
  * ```
  */
 
-import { type Accept, type AcceptPeer, type Side } from '../core/accept.ts';
+import type { Accept, AcceptPeer, Side } from '../core/accept.ts';
 import { type Addr, ipOf, peerIdOf } from '../core/addr.ts';
-import { type AskSwarm } from '../core/ask.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type LayerDescription } from '../core/inspect.ts';
+import type { AskSwarm } from '../core/ask.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { LayerDescription } from '../core/inspect.ts';
 import { P2PError, Refusal } from '../core/errors.ts';
 import { type AddrAsks, type Like, keep } from '../core/keep.ts';
 import { assertFunction, describeValue } from '../base/checks.ts';
-import { type TellHandler } from '../core/message.ts';
+import type { TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { peerIdOfKey } from '../identity/fingerprints.ts';
 import { AcceptGate, type PendingVerdict } from '../sessions/accept-gate.ts';
 import { SAME_ADDRS } from '../swarm-kit/compose.ts';

@@ -10,14 +10,14 @@
  * ```
  */
 
-import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../base/bytes.ts';
-import { type LayerDescription } from '../core/inspect.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Bytes } from '../base/bytes.ts';
+import type { LayerDescription } from '../core/inspect.ts';
 import { type Like, keep } from '../core/keep.ts';
 import { wholeNumber } from '../base/checks.ts';
-import { type Message, type TellHandler } from '../core/message.ts';
-import { type Timer } from '../core/realm.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { Message, TellHandler } from '../core/message.ts';
+import type { Timer } from '../core/realm.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { SAME_ADDRS } from '../swarm-kit/compose.ts';
 import { PartSender, type PacingOptions, resolveBurstBytes } from '../swarm-kit/part-sender.ts';

@@ -7,10 +7,10 @@
  * ```
  */
 
-import { type Addr } from '../core/addr.ts';
-import { type Like } from '../core/keep.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Like } from '../core/keep.ts';
 import { assertFunction } from '../base/checks.ts';
-import { type Swarm } from '../core/swarm.ts';
+import type { Swarm } from '../core/swarm.ts';
 import { type MapAddrsOptions, mappedSwarm } from '../swarm-kit/mapped-swarm.ts';
 
 export { type MapAddrsOptions };

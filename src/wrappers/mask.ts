@@ -12,12 +12,12 @@
  * ```
  */
 
-import { type Addr } from '../core/addr.ts';
-import { type LayerDescription } from '../core/inspect.ts';
+import type { Addr } from '../core/addr.ts';
+import type { LayerDescription } from '../core/inspect.ts';
 import { mtuError } from '../core/errors.ts';
 import { describeValue } from '../base/checks.ts';
-import { type TellHandler } from '../core/message.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { TellHandler } from '../core/message.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import { DatagramMask, MASK_OVERHEAD_BYTES } from '../protocols/mask/datagram.ts';
 import { assertMaskKey } from '../protocols/mask/key.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';

@@ -13,21 +13,21 @@
 import { type Addr, type AddrOf, type NestedAddr, assertAddr, makeAddr } from '../core/addr.ts';
 import { type AskSwarm, canAsk } from '../core/ask.ts';
 import { equalBytes } from '../base/bytes.ts';
-import { type Counters, type DropReason } from '../core/counters.ts';
+import type { Counters, DropReason } from '../core/counters.ts';
 import { type Describes, type LayerDescription, inspect } from '../core/inspect.ts';
 import { P2PError, mtuError } from '../core/errors.ts';
 import { type AddrAsks, type AddrSecure, type Common, textAsks, textSecure } from '../core/keep.ts';
 import { assertBytes, assertFunction, assertString, describeValue } from '../base/checks.ts';
-import { type TellHandler } from '../core/message.ts';
-import { type Realm } from '../core/realm.ts';
+import type { TellHandler } from '../core/message.ts';
+import type { Realm } from '../core/realm.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
-import { type CallOptions, type Closed, type Swarm } from '../core/swarm.ts';
+import type { CallOptions, Closed, Swarm } from '../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../core/text-addrs.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';
 import { CounterSet } from '../swarm-kit/counter-set.ts';
 import { joinListening } from '../swarm-kit/join-listening.ts';
 import { rejection } from '../runtime/promises.ts';
-import { type WrapOptions } from '../swarm-kit/swarm-over.ts';
+import type { WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';
 import { checkAsk, checkCall } from '../runtime/waits.ts';
 

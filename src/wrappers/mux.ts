@@ -10,15 +10,15 @@
  * ```
  */
 
-import { type Addr } from '../core/addr.ts';
+import type { Addr } from '../core/addr.ts';
 import { type AskSwarm, canAsk } from '../core/ask.ts';
 import { type Bytes, joinBytes, viewFrom } from '../base/bytes.ts';
-import { type Counters } from '../core/counters.ts';
-import { type LayerDescription } from '../core/inspect.ts';
+import type { Counters } from '../core/counters.ts';
+import type { LayerDescription } from '../core/inspect.ts';
 import { P2PError, Refusal } from '../core/errors.ts';
 import { type AddrAsks, type Like, keep } from '../core/keep.ts';
 import { describeValue } from '../base/checks.ts';
-import { type Message, type Request, type TellHandler } from '../core/message.ts';
+import type { Message, Request, TellHandler } from '../core/message.ts';
 import { type CallOptions, type Closed, type Swarm, assertSwarm } from '../core/swarm.ts';
 import { type Answer, AskSlot } from '../swarm-kit/ask-slot.ts';
 import { CloseLatch } from '../runtime/close-latch.ts';

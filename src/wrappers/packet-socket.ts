@@ -10,13 +10,13 @@
  * ```
  */
 
-import { type Addr } from '../core/addr.ts';
-import { type Bytes } from '../base/bytes.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Bytes } from '../base/bytes.ts';
 import { assertBytes, describeValue, quantity } from '../base/checks.ts';
-import { type MessagesOptions } from '../runtime/messages.ts';
-import { type Message } from '../core/message.ts';
-import { type Timer } from '../core/realm.ts';
-import { type CallOptions, type Swarm } from '../core/swarm.ts';
+import type { MessagesOptions } from '../runtime/messages.ts';
+import type { Message } from '../core/message.ts';
+import type { Timer } from '../core/realm.ts';
+import type { CallOptions, Swarm } from '../core/swarm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { BoundedQueue } from '../swarm-kit/bounded-queue.ts';
 import { P2PError, closedError } from '../core/errors.ts';

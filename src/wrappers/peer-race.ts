@@ -1,9 +1,9 @@
 /** Tries addresses in sequence, each a little later than the one before, until the first works. */
 
-import { type Addr } from '../core/addr.ts';
-import { type Candidate } from '../core/candidate.ts';
+import type { Addr } from '../core/addr.ts';
+import type { Candidate } from '../core/candidate.ts';
 import { P2PError } from '../core/errors.ts';
-import { type Realm, type Timer } from '../core/realm.ts';
+import type { Realm, Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 
 /** The number of items, valid addresses or not, that one search takes from its source. */

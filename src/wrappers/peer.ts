@@ -9,16 +9,16 @@
  */
 
 import { type Addr, makeAddr, peerIdOf } from '../core/addr.ts';
-import { type AskSwarm } from '../core/ask.ts';
+import type { AskSwarm } from '../core/ask.ts';
 import { type CandidateSource, candidateFaultOf } from '../core/candidate.ts';
-import { type LayerDescription } from '../core/inspect.ts';
+import type { LayerDescription } from '../core/inspect.ts';
 import { P2PError } from '../core/errors.ts';
 import { type AddrAsks, type AddrSecure, type Like, keep, textSecure } from '../core/keep.ts';
 import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
-import { type TellHandler } from '../core/message.ts';
+import type { TellHandler } from '../core/message.ts';
 import { type PeerId, parsePeerId } from '../core/peer-id.ts';
 import { type PublicKey, type SecureSwarm, isSecure } from '../core/secure.ts';
-import { type CallOptions } from '../core/swarm.ts';
+import type { CallOptions } from '../core/swarm.ts';
 import { markHandled, rejection } from '../runtime/promises.ts';
 import { SwarmOver, type WrapOptions } from '../swarm-kit/swarm-over.ts';
 import { TellSlot } from '../swarm-kit/tell-slot.ts';

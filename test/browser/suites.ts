@@ -3,7 +3,7 @@
  * get it. It is no test of node:test; `npm run test:browser` bundles it, opens it in Chromium and Firefox and takes its report.
  */
 
-import { type Addr } from 'shoal';
+import type { Addr } from 'shoal';
 import { peerIdOfKey } from 'shoal/keys';
 import { createMemoryRealm } from 'shoal/memory';
 import { p2pke } from 'shoal/p2pke';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { apply } from '../../src/cells/apply.ts';
-import { type Cell } from '../../src/cells/cell.ts';
+import type { Cell } from '../../src/cells/cell.ts';
 import { createMemoryCell } from '../../src/cells/memory.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 
-import { type Cell, type CellStore } from '../../src/cells/cell.ts';
+import type { Cell, CellStore } from '../../src/cells/cell.ts';
 import { openFileCells } from '../../src/cells/file.ts';
 import { httpCell } from '../../src/cells/http-cell.ts';
 import { cellHandler } from '../../src/cells/http-handler.ts';

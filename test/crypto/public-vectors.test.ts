@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeText, fromHex, toHex } from '../../src/base/bytes.ts';
-import { type RsaHash } from '../../src/crypto/rsa.ts';
-import { type CryptoSuite, type EcdsaCurve, type HashName, type ImportAeadKey } from '../../src/crypto/suite.ts';
+import type { RsaHash } from '../../src/crypto/rsa.ts';
+import type { CryptoSuite, EcdsaCurve, HashName, ImportAeadKey } from '../../src/crypto/suite.ts';
 import { readDer } from '../../src/identity/der.ts';
 import { decodeSpki } from '../../src/identity/spki.ts';
 import { publicVectors, skip } from '../vectors/public.ts';

@@ -3,7 +3,7 @@
 import * as node from '../../src/crypto/node.ts';
 import * as noble from '../../src/crypto/noble.ts';
 import { loadSodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
-import { type CryptoSuite, type ImportAeadKey } from '../../src/crypto/suite.ts';
+import type { CryptoSuite, ImportAeadKey } from '../../src/crypto/suite.ts';
 
 export const suites: readonly CryptoSuite[] = [node, noble];
 

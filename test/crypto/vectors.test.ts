@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { concatBytes, encodeText, fromHex, toHex } from '../../src/base/bytes.ts';
 import { blake2b, blake2b256, blake2xb64 } from '../../src/crypto/blake2b.ts';
-import { type CryptoSuite, type HashName } from '../../src/crypto/suite.ts';
+import type { CryptoSuite, HashName } from '../../src/crypto/suite.ts';
 import { suites } from './suites.ts';
 
 const hex = fromHex;

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type CandidateSource } from '../../src/core/candidate.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { CandidateSource } from '../../src/core/candidate.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { bootstrap } from '../../src/discovery/index.ts';
 import { idOf, named, openBootstrapWorld as open } from '../support/bootstrap-world.ts';
 

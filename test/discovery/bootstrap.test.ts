@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type CandidateSource } from '../../src/core/candidate.ts';
+import type { CandidateSource } from '../../src/core/candidate.ts';
 import { idOf, named, openBootstrapWorld as open, reasonsOf } from '../support/bootstrap-world.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 
 describe('bootstrap over TCP', () => {
   it('dials cached peers, those on the LAN and contacts, and the first that answers wins', async () => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
+import type { Addr } from '../../src/core/addr.ts';
 import { concatBytes, encodeText, equalBytes } from '../../src/base/bytes.ts';
 import { encodeVarint } from '../../src/base/varint.ts';
 import { type PeerRecord, signPeerRecord, verifyPeerRecord } from '../../src/discovery/index.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { type CachedNetwork, decodeCache, encodeCache, MAX_CACHE_BYTES } from '../../src/discovery/cache-format.ts';
-import { type CachedPeer } from '../../src/discovery/peer-scores.ts';
+import type { CachedPeer } from '../../src/discovery/peer-scores.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import * as fc from '../support/fast-check.ts';

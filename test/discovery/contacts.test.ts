@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Candidate } from '../../src/core/candidate.ts';
+import type { Candidate } from '../../src/core/candidate.ts';
 import { contacts, type ContactSource, type SkippedContact } from '../../src/discovery/index.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type CandidateSource } from '../../src/core/candidate.ts';
+import type { CandidateSource } from '../../src/core/candidate.ts';
 import { peerExchange, type PeerExchange } from '../../src/discovery/index.ts';
-import { type PeerAddr, type Peers, type PeersOptions } from '../../src/peers/index.ts';
+import type { PeerAddr, Peers, PeersOptions } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { mux } from '../../src/wrappers/mux.ts';

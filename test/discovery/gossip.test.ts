@@ -3,15 +3,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { toHex } from '../../src/base/bytes.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { peerExchange, type PeerExchange, type PeerExchangeOptions } from '../../src/discovery/index.ts';
 import { defaultKeyRegistry } from '../../src/identity/ecdsa-p256.ts';
-import { type KeyRegistry } from '../../src/identity/key-algorithm.ts';
+import type { KeyRegistry } from '../../src/identity/key-algorithm.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { addressedRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { parseTcpAddr, type TcpAddr } from '../../src/swarms/tcp/address.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 
 interface Node {
   readonly id: PeerId;

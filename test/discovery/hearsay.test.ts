@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Bytes } from '../../src/base/bytes.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import {
   type PeerExchange,
@@ -18,7 +18,7 @@ import { PeerBook } from '../../src/discovery/peer-book.ts';
 import { readPeerRecord, withoutAddrs } from '../../src/discovery/peer-record.ts';
 import { nextTurn } from '../../src/runtime/system-clock.ts';
 import { defaultKeyRegistry } from '../../src/identity/ecdsa-p256.ts';
-import { type KeyRegistry } from '../../src/identity/key-algorithm.ts';
+import type { KeyRegistry } from '../../src/identity/key-algorithm.ts';
 import { generateKey, peerIdOfKey, type PrivateKey } from '../../src/identity/keys.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { addressedRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { decodeMdns, DNS_TYPE, readTxt } from '../../src/protocols/mdns/message.ts';
 import { readRecordTxt, recordTxt } from '../../src/protocols/beacon/txt.ts';
 import { joinLan, type LanNode } from '../support/lan-world.ts';

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Candidate } from '../../src/core/candidate.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { Candidate } from '../../src/core/candidate.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { openLan } from '../../src/discovery/lan.ts';
-import { type LanOptions } from '../../src/discovery/lan-options.ts';
+import type { LanOptions } from '../../src/discovery/lan-options.ts';
 import { systemRealm } from '../../src/runtime/system-realm.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { candidatesOf, joinLan, type LanNode } from '../support/lan-world.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { joinLan, type LanNode } from '../support/lan-world.ts';
 import { VirtualWorld } from '../support/virtual-world.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import {
   bootstrap,
   type BootstrapOptions,
@@ -13,7 +13,7 @@ import {
   type PeerCacheStore,
 } from '../../src/discovery/index.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { VirtualWorld } from '../support/virtual-world.ts';

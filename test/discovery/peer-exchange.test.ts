@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { type PeerRecord, peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
 import { PeerBook } from '../../src/discovery/peer-book.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CANDIDATE_FAULTS, type CandidateFault } from '../../src/core/candidate.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { PeerScores } from '../../src/discovery/peer-scores.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';

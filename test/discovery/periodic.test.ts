@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { peerExchange, type PeerExchangeOptions } from '../../src/discovery/index.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';

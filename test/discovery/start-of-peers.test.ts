@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { decodeText } from '../../src/base/bytes.ts';
-import { type PeerCacheStore } from '../../src/discovery/index.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import type { PeerCacheStore } from '../../src/discovery/index.ts';
+import type { Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { idOf, PeersWorld } from '../support/peers-world.ts';
 

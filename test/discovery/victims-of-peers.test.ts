@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { type Candidate, type CandidateSource } from '../../src/core/candidate.ts';
+import type { Candidate, CandidateSource } from '../../src/core/candidate.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';

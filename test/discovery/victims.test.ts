@@ -2,15 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { type Addr, ipOf, portOf, unwrapAddr } from '../../src/core/addr.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { encodeExchange } from '../../src/discovery/exchange-message.ts';
 import { type PeerExchange, peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { observing } from '../../src/nat/index.ts';
 import { probeTcp } from '../../src/net/index.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { openUdpSwarm, type UdpAddr } from '../../src/swarms/udp.ts';

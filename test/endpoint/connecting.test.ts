@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type P2PError } from '../../src/core/errors.ts';
+import type { P2PError } from '../../src/core/errors.ts';
 import { bytes, errorOf, idOf, nowhere, pair, take, world } from '../support/endpoint-world.ts';
 
 describe('endpoint: connecting', () => {

@@ -5,11 +5,11 @@ import { concatBytes, fromHex } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { endpoint } from '../../src/endpoint/index.ts';
 import { rejection } from '../../src/runtime/promises.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { encodeBytes, encodeParts, PREFACE } from '../../src/protocols/endpoint/frame.ts';
-import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
-import { type QuicStream } from '../../src/protocols/quic/stream.ts';
-import { type Inspection } from '../../src/core/inspect.ts';
+import type { QuicConnection } from '../../src/protocols/quic/connection.ts';
+import type { QuicStream } from '../../src/protocols/quic/stream.ts';
+import type { Inspection } from '../../src/core/inspect.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { RawQuicPeer } from '../scenarios/raw-quic-peer.ts';
 import {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { type ConnectToAnyOptions } from '../../src/endpoint/index.ts';
+import type { ConnectToAnyOptions } from '../../src/endpoint/index.ts';
 import { CLOSE_CODE } from '../../src/endpoint/codes.ts';
 import { resolveEndpointOptions } from '../../src/endpoint/options.ts';
 import { targetOf } from '../../src/endpoint/targets.ts';

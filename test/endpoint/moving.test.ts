@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { endpoint } from '../../src/endpoint/index.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { bytes, errorOf, take, type World, world } from '../support/endpoint-world.ts';
 

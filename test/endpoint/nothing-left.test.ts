@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { type NetemConfig } from '../../src/protocols/netem/netem.ts';
+import type { NetemConfig } from '../../src/protocols/netem/netem.ts';
 import { watchedClock } from '../support/watched-clock.ts';
 import { bytes, drops, idOf, nowhere, pair, take, type TestEndpoint, world } from '../support/endpoint-world.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { type ConnectionClosed } from '../../src/endpoint/index.ts';
+import type { ConnectionClosed } from '../../src/endpoint/index.ts';
 import {
   bytes,
   echo,

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
-import { type QuicConnection, type Qp2pMessage } from '../../src/endpoint/index.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { QuicConnection, Qp2pMessage } from '../../src/endpoint/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import {
   bytes,
   errorOf,

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
 import { Sender } from '../../src/endpoint/sender.ts';
-import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
+import type { QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { Sending } from '../../src/quic/sending.ts';
 import { FakeStream } from '../swarms/quic-session-world.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeText } from '../../src/base/bytes.ts';
-import { type P2PError } from '../../src/core/errors.ts';
+import type { P2PError } from '../../src/core/errors.ts';
 import { bytes, drops, errorOf, pair, take, world } from '../support/endpoint-world.ts';
 
 /** Everything that a Web Stream gives. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Accept } from '../../src/core/accept.ts';
-import { type Trust } from '../../src/endpoint/index.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { Accept } from '../../src/core/accept.ts';
+import type { Trust } from '../../src/endpoint/index.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { createCertificate, type Certificate, parseCertificate } from '../../src/identity/x509.ts';
-import { type PrivateKey } from '../../src/identity/keys.ts';
+import type { PrivateKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import {
   bytes,

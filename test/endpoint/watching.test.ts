@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -1,7 +1,7 @@
 /** Avahi in the lab: a daemon in a namespace, with a message bus of its own. */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { type Lab } from './lab.ts';
+import type { Lab } from './lab.ts';
 
 /** What is needed, of Debian's packages avahi-daemon, avahi-utils and dbus. */
 export const AVAHI_PROGRAMS = ['avahi-daemon', 'avahi-browse', 'avahi-publish', 'dbus-daemon'] as const;

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
-import { type Lab, type LabProcess } from './lab.ts';
+import type { Lab, LabProcess } from './lab.ts';
 
 /** Whether a program is there, also where only root looks. */
 export function has(program: string): boolean {

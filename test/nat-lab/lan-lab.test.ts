@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 
 import { whyNoLab } from './enter.ts';
-import { type LanScenario } from './lan-scenario.ts';
+import type { LanScenario } from './lan-scenario.ts';
 import { runInLab } from './run.ts';
 
 const scenarios = path.join(import.meta.dirname, 'lan-scenarios.ts');

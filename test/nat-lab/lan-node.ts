@@ -1,7 +1,7 @@
 /** A node of a LAN in the lab: says when it is up, and each peer that it hears. Arguments: seed, and options as JSON. */
 
 import { openLan } from '../../src/discovery/lan.ts';
-import { type LanOptions } from '../../src/discovery/lan-options.ts';
+import type { LanOptions } from '../../src/discovery/lan-options.ts';
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { report } from './report-line.ts';

@@ -1,6 +1,6 @@
 /** What the lab of LANs tells of each thing that was tried. */
 
-import { type AvahiService } from './avahi.ts';
+import type { AvahiService } from './avahi.ts';
 
 /** What a node of a LAN says of a peer. */
 export interface Heard {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 
 import { AVAHI_PROGRAMS, browse, startAvahi } from './avahi.ts';
 import { Lab, type LabProcess } from './lab.ts';
-import { type Heard, type LanScenario } from './lan-scenario.ts';
+import type { Heard, LanScenario } from './lan-scenario.ts';
 import { report } from './report-line.ts';
 
 interface Up {

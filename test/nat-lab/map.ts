@@ -7,7 +7,7 @@ import { pause } from './pause.ts';
 import { report } from './report-line.ts';
 import { openPortMapper, type PortMapping } from '../../src/nat/index.ts';
 import { systemNetwork } from '../../src/net/system-network.ts';
-import { type MappingProtocol } from '../../src/protocols/port-mapping/types.ts';
+import type { MappingProtocol } from '../../src/protocols/port-mapping/types.ts';
 
 const [via, family, port, lifetimeMs] = process.argv.slice(2);
 const bind = { ip: family === '6' ? '::' : '0.0.0.0', port: Number(port) };

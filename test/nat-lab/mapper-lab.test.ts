@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { whyNoLab } from './enter.ts';
-import { type MapperScenario } from './mapper-scenario.ts';
+import type { MapperScenario } from './mapper-scenario.ts';
 import { runInLab } from './run.ts';
 
 const scenarios = path.join(import.meta.dirname, 'mapper-scenarios.ts');

@@ -1,7 +1,7 @@
 /** What the lab of port mapping tells. */
 
-import { type SocketAddress } from '../../src/base/ip.ts';
-import { type PortMapperReport } from '../../src/nat/index.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
+import type { PortMapperReport } from '../../src/nat/index.ts';
 
 /** What `map.ts` says. */
 export interface MapLine {

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { formatSocketAddress } from '../../src/base/ip.ts';
 import { has, Igd } from './igd.ts';
 import { Lab } from './lab.ts';
-import { type Knock, type MapLine, type MapperScenario } from './mapper-scenario.ts';
+import type { Knock, MapLine, MapperScenario } from './mapper-scenario.ts';
 import { pause } from './pause.ts';
 import { report } from './report-line.ts';
 

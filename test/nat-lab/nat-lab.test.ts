@@ -4,15 +4,15 @@ import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { type NatReport } from '../../src/nat/index.ts';
+import type { NatReport } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { KINDS } from '../support/nat-matrix.ts';
 import { type NatVerdict, openTcpHelpers, openUdpHelpers, probeTcp, probeUdp } from '../support/nat-probe.ts';
 import { whyNoLab } from './enter.ts';
 import { runInLab } from './run.ts';
-import { type Scenario } from './scenario.ts';
+import type { Scenario } from './scenario.ts';
 
 const scenarios = path.join(import.meta.dirname, 'scenarios.ts');
 

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
 import { canBeDirect, KINDS } from '../support/nat-matrix.ts';
 import { whyNoLab } from './enter.ts';
-import { type PeersScenario } from './peers-scenario.ts';
+import type { PeersScenario } from './peers-scenario.ts';
 import { runInLab } from './run.ts';
 
 const scenarios = path.join(import.meta.dirname, 'peers-scenarios.ts');

@@ -15,7 +15,7 @@ import { foreignMapper } from '../support/foreign-mapper.ts';
 import { foreignPuncher } from '../support/foreign-puncher.ts';
 import { ForeignRelaySwarm } from '../support/foreign-relay.ts';
 import { pause } from './pause.ts';
-import { type Asked, type PeersLine, type PeersOrder, type PeersSetup } from './peers-scenario.ts';
+import type { Asked, PeersLine, PeersOrder, PeersSetup } from './peers-scenario.ts';
 import { report } from './report-line.ts';
 
 const setup = JSON.parse(process.argv[2]!) as PeersSetup;

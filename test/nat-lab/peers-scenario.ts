@@ -1,7 +1,7 @@
 /** What the lab tells of whole nodes behind NATs, and what these are told. */
 
-import { type PathInfo, type PeersOptions } from '../../src/peers/index.ts';
-import { type SocketAddress } from '../../src/base/ip.ts';
+import type { PathInfo, PeersOptions } from '../../src/peers/index.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
 
 /** How a node is made; plain data. */
 export interface PeersSetup {

@@ -1,17 +1,17 @@
 /** Whole nodes behind NATs of the kernel; `peers-lab.test.ts` judges. Groups are arguments. */
 
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
-import { type PeersOptions } from '../../src/peers/index.ts';
+import type { PeersOptions } from '../../src/peers/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { has, Igd } from './igd.ts';
 import { Lab, type LabProcess, type NatOptions } from './lab.ts';
-import { type KernelNatKind } from './nft-rules.ts';
+import type { KernelNatKind } from './nft-rules.ts';
 import { pause } from './pause.ts';
-import { type Asked, type PeersLine, type PeersOrder, type PeersScenario, type PeersSetup } from './peers-scenario.ts';
+import type { Asked, PeersLine, PeersOrder, PeersScenario, PeersSetup } from './peers-scenario.ts';
 import { report } from './report-line.ts';
 import { KERNEL_KINDS } from './scenario.ts';
 import { canBeDirect } from '../support/nat-matrix.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
 
 /** Three networks of the internet, each with two hosts. */
 const OUTSIDE = ['203.0.113.10', '203.0.113.11', '198.51.100.10', '198.51.100.11', '192.0.2.10', '192.0.2.11'];

@@ -8,9 +8,9 @@ import { createServer, type Socket } from 'node:net';
 import { parseSocketAddress } from '../../src/base/ip.ts';
 import { systemRealm } from '../../src/runtime/system-realm.ts';
 import { pause } from '../support/nat-probe.ts';
-import { type PunchOrder, type PunchReport } from './punch-orders.ts';
+import type { PunchOrder, PunchReport } from './punch-orders.ts';
 import { report } from './report-line.ts';
-import { type PunchedPair } from './scenario.ts';
+import type { PunchedPair } from './scenario.ts';
 
 class Peer {
   readonly ip: string;

@@ -1,6 +1,6 @@
 /** What hosts that punch and their helper say to each other: one line of JSON each. */
 
-import { type PunchedPath } from '../../src/nat/index.ts';
+import type { PunchedPath } from '../../src/nat/index.ts';
 
 /** What the helper says. */
 export type PunchOrder =

@@ -21,7 +21,7 @@ import { systemNetwork } from '../../src/net/system-network.ts';
 import { systemRealm } from '../../src/runtime/system-realm.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { pause } from '../support/nat-probe.ts';
-import { type PunchOrder, type PunchReport } from './punch-orders.ts';
+import type { PunchOrder, PunchReport } from './punch-orders.ts';
 
 /** A punch that was offered. */
 interface Offered {

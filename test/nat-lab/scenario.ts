@@ -1,9 +1,9 @@
 /** What the lab tells of each thing that was tried. */
 
-import { type SocketAddress } from '../../src/base/ip.ts';
-import { type NatReport } from '../../src/nat/index.ts';
-import { type NatVerdict } from '../support/nat-probe.ts';
-import { type KernelNatKind } from './nft-rules.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
+import type { NatReport } from '../../src/nat/index.ts';
+import type { NatVerdict } from '../support/nat-probe.ts';
+import type { KernelNatKind } from './nft-rules.ts';
 
 /** The kinds in the lab, in the order of their addresses. */
 export const KERNEL_KINDS: readonly KernelNatKind[] = [

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { type SocketAddress, formatSocketAddress } from '../../src/base/ip.ts';
-import { type NatVerdict } from '../support/nat-probe.ts';
+import type { NatVerdict } from '../support/nat-probe.ts';
 import { Lab } from './lab.ts';
 import { report } from './report-line.ts';
 import { KERNEL_KINDS, type Scenario, type TurnResult, type PunchedPair } from './scenario.ts';

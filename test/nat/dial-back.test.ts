@@ -11,9 +11,9 @@ import {
   proveReachable,
   serveDialBack,
 } from '../../src/nat/index.ts';
-import { type Pipe } from '../../src/net/pipe.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { Pipe } from '../../src/net/pipe.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeText } from '../../src/base/bytes.ts';
 import { askStunOverTcp, observingListeners } from '../../src/nat/index.ts';
-import { type RawConnection } from '../../src/net/network.ts';
+import type { RawConnection } from '../../src/net/network.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { reading, saying, VirtualWorld } from '../support/virtual-world.ts';

@@ -5,10 +5,10 @@ import { describe, it } from 'node:test';
 
 import { type Bytes, decodeText, encodeText } from '../../src/base/bytes.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import { relaySwarm, type RelayAddr } from '../../src/nat/index.ts';
-import { type MemoryAddr } from '../../src/net/memory/address.ts';
+import type { MemoryAddr } from '../../src/net/memory/address.ts';
 import {
   bytesOfPeerId,
   decodeRelayRequest,

@@ -5,9 +5,9 @@ import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { type Addr, ipOf } from '../../src/core/addr.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import { relayOf, relaySwarm, serveRelay } from '../../src/nat/index.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { loadQuicEngine, quic } from '../../src/swarms/quic/index.ts';

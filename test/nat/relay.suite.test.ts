@@ -2,9 +2,9 @@
 
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
-import { type RelayAddr, type RelaySwarm } from '../../src/nat/index.ts';
+import type { Addr } from '../../src/core/addr.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
+import type { RelayAddr, RelaySwarm } from '../../src/nat/index.ts';
 import { p2pke, type P2pkeAddr, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { quicAddr } from '../../src/swarms/quic/address.ts';
 import { loadQuicEngine, quic, type QuicAddr } from '../../src/swarms/quic/index.ts';

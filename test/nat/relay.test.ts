@@ -7,7 +7,7 @@ import { encodeText } from '../../src/base/bytes.ts';
 import { ipOf, peerIdOf, portOf } from '../../src/core/addr.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import {
   relayAddr,
   relayOf,
@@ -17,7 +17,7 @@ import {
   type RelaySwarm,
   serveRelay,
 } from '../../src/nat/index.ts';
-import { type MemoryAddr } from '../../src/net/memory/address.ts';
+import type { MemoryAddr } from '../../src/net/memory/address.ts';
 import { bytesOfPeerId, encodeSend, turnIntoReceived } from '../../src/protocols/relay/messages.ts';
 import { udpAddr } from '../../src/net/socket-address.ts';
 import { p2pke, p2pkeAddr, type P2pkeAddr } from '../../src/swarms/p2pke/index.ts';

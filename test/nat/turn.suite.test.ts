@@ -7,7 +7,7 @@ import { parseUdpAddr, type UdpAddr } from '../../src/net/socket-address.ts';
 import { p2pke, p2pkeAddr, type P2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { quicAddr } from '../../src/swarms/quic/address.ts';
 import { loadQuicEngine, quic, type QuicSwarm } from '../../src/swarms/quic/index.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import { askSuite, secureSuite, type SuiteFixture, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { idOf } from '../support/relay-world.ts';

@@ -14,8 +14,8 @@ import {
 } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import { answerStun } from '../../src/protocols/stun/server.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 

@@ -7,7 +7,7 @@ import { encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { ConnectReader, MAX_PROXY_HEADER_BYTES } from '../../src/net/http-connect.ts';
 import { throughProxy } from '../../src/net/through-proxy.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { relaySwarm, serveRelay } from '../../src/nat/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import { describe, it } from 'node:test';
 import { sendSocketOf } from '../../src/net/udp/send-socket.ts';
 

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { P2PError } from '../../src/core/errors.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createNode, handshake, type NodeAccept, noise } from '../../src/node/index.ts';
-import { type Network } from '../../src/net/network.ts';
+import type { Network } from '../../src/net/network.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { World } from '../support/node-world.ts';
 

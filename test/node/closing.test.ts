@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import {
   type Disconnect,
   lengthDelimited,

@@ -8,7 +8,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { FrameReader } from '../../src/protocols/tcp/frame-reader.ts';
 import { FrameWriter } from '../../src/protocols/tcp/frame-writer.ts';
-import { type TcpFrame } from '../../src/protocols/tcp/frames.ts';
+import type { TcpFrame } from '../../src/protocols/tcp/frames.ts';
 import { World } from '../support/node-world.ts';
 
 function read(write: (writer: FrameWriter) => void): TcpFrame | 'malformed' | undefined {

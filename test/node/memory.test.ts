@@ -7,7 +7,7 @@ import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { type TcpConnection, lengthDelimited, reading, writing } from '../../src/node/index.ts';
 import { NodeCore } from '../../src/node/node-core.ts';
-import { type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import type { TcpSwarm, TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { tcpWorld } from '../support/tcp-world.ts';
 import { rawTexts, World } from '../support/node-world.ts';
 

@@ -7,7 +7,7 @@ import * as fc from '../support/fast-check.ts';
 
 import { concatBytes, toHex } from '../../src/base/bytes.ts';
 import { Bans } from '../../src/node/bans.ts';
-import { type FrameWriter } from '../../src/node/codec.ts';
+import type { FrameWriter } from '../../src/node/codec.ts';
 import { Admission, type Reservation } from '../../src/node/limits.ts';
 import { RateMeter } from '../../src/node/rate.ts';
 import { SendQueue, type Ticket } from '../../src/node/send-queue.ts';

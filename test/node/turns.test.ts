@@ -20,7 +20,7 @@ import {
 } from '../../src/node/index.ts';
 import { ByteStream } from '../../src/node/handshake-stream.ts';
 import { NodeConnection } from '../../src/node/node-connection.ts';
-import { type Pipe } from '../../src/net/pipe.ts';
+import type { Pipe } from '../../src/net/pipe.ts';
 import { CipherState } from '../../src/protocols/noise/cipher-state.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { systemRealm } from '../../src/runtime/system-realm.ts';

@@ -5,8 +5,8 @@ import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
+import type { Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { idOf, PeersWorld } from '../support/peers-world.ts';
 

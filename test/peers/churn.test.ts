@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type Candidate, type CandidateSource } from '../../src/core/candidate.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { Candidate, CandidateSource } from '../../src/core/candidate.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { generateKey, type PrivateKey } from '../../src/identity/keys.ts';
 import { openPeers, type Peers } from '../../src/peers/index.ts';
 import { createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { checkConfig, ConfigError, configChanges, parseConfig, type PeersConfig } from '../../src/peers/config.ts';
-import { type PeersOptions } from '../../src/peers/options.ts';
+import type { PeersOptions } from '../../src/peers/options.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { assert as check, jsonValue, property, string } from '../support/fast-check.ts';
 

@@ -2,15 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { type Realm } from '../../src/core/realm.ts';
+import type { Realm } from '../../src/core/realm.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
-import { type Peers, type PeersOptions } from '../../src/peers/index.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
+import type { Peers, PeersOptions } from '../../src/peers/index.ts';
 import { peerAddr } from '../../src/peers/address.ts';
 import { resolveOptions } from '../../src/peers/options.ts';
 import { Punching } from '../../src/peers/punching.ts';
-import { type Transport } from '../../src/peers/transport.ts';
-import { type Puncher } from '../../src/nat/index.ts';
+import type { Transport } from '../../src/peers/transport.ts';
+import type { Puncher } from '../../src/nat/index.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 import {
   decodePunchAnswer,
@@ -19,7 +19,7 @@ import {
   PUNCH_CONTEXT,
 } from '../../src/protocols/peers/punch-request.ts';
 import { encodePunchOffer, type PunchOffer } from '../../src/protocols/punch/offer.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

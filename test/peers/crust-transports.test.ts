@@ -5,7 +5,7 @@ import { before, describe, it } from 'node:test';
 
 import { encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import type { Peers } from '../../src/peers/index.ts';
 import { connectionsOf } from '../../src/sessions/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { PeersWorld } from '../support/peers-world.ts';

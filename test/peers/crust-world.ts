@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 
-import { type Candidate } from '../../src/core/candidate.ts';
+import type { Candidate } from '../../src/core/candidate.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
-import { type PeerChange, type Peers, type PeersOptions } from '../../src/peers/index.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
+import type { PeerChange, Peers, PeersOptions } from '../../src/peers/index.ts';
 import { PeersWorld } from '../support/peers-world.ts';
 
 export interface Watched {

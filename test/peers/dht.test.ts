@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import type { Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { PeersWorld } from '../support/peers-world.ts';
 

@@ -5,7 +5,7 @@ import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText, fromHex } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type PeerChange } from '../../src/peers/index.ts';
+import type { PeerChange } from '../../src/peers/index.ts';
 import { decodeHello, encodeHello } from '../../src/protocols/peers/hello.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -2,7 +2,7 @@
 
 import { describe, it } from 'node:test';
 
-import { type Peers, type PeersOptions } from '../../src/peers/index.ts';
+import type { Peers, PeersOptions } from '../../src/peers/index.ts';
 import { peerAddr } from '../../src/peers/address.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';

@@ -5,7 +5,7 @@ import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { openPeers, type Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { observing, punching } from '../../src/nat/index.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { Peers } from '../../src/peers/index.ts';
 import { loadQuicEngine, quic } from '../../src/swarms/quic/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, before, describe, it, mock } from 'node:test';
 import { encodeText } from '../../src/base/bytes.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type AskHandler } from '../../src/core/message.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
-import { type PeerAddr } from '../../src/peers/address.ts';
-import { type Peers } from '../../src/peers/index.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { AskHandler } from '../../src/core/message.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
+import type { PeerAddr } from '../../src/peers/address.ts';
+import type { Peers } from '../../src/peers/index.ts';
 import { ServiceChannel } from '../../src/peers/service-channel.ts';
 import { decodePunchRequest, encodePunchAnswer, encodePunchRequest } from '../../src/protocols/peers/punch-request.ts';
 import { encodePunchOffer, type PunchOffer } from '../../src/protocols/punch/offer.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost, type VirtualNat } from '../../src/net/virtual/types.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost, VirtualNat } from '../../src/net/virtual/types.ts';
 import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { meet, outcomeOf, PAYLOAD } from '../support/nat-matrix.ts';
 import { PeersWorld } from '../support/peers-world.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
+import type { QuicConnection } from '../../src/protocols/quic/connection.ts';
 import { IdleWatch, replacedIdleMs, surplusIdleMs } from '../../src/quic/idle-watch.ts';
 
 function fake(side: 'initiator' | 'responder') {

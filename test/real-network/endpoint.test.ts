@@ -10,11 +10,11 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 
-import { type EndpointOrder, type EndpointReport } from '../../bench/endpoint-orders.ts';
+import type { EndpointOrder, EndpointReport } from '../../bench/endpoint-orders.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type Endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
-import { type UdpAddr } from '../../src/swarms/udp.ts';
+import type { UdpAddr } from '../../src/swarms/udp.ts';
 
 type Udp = Endpoint<UdpAddr>;
 const bind = '127.0.0.1:0';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { decodeText } from '../../src/base/bytes.ts';
-import { type CellStore } from '../../src/cells/cell.ts';
+import type { CellStore } from '../../src/cells/cell.ts';
 import { type CellCall, checkLinearizable } from '../../src/testing/linearizable.ts';
 
 const WRITER = path.join(import.meta.dirname, 'cell-writer.ts');

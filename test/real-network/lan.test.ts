@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type Lan, type LanOptions } from '../../src/discovery/lan-options.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { Lan, LanOptions } from '../../src/discovery/lan-options.ts';
 import { openLan } from '../../src/discovery/lan.ts';
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
 import { testKey } from '../../src/testing/test-key.ts';

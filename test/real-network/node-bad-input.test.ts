@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm';
 
 import { encodeText } from '../../src/base/bytes.ts';
 import { createNode, handshake, lines, reading, type ReadingOptions } from '../../src/node/index.ts';
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { watchLeaks } from '../../src/testing/leaks.ts';
 import { bare, closing, ear, type Ear, gone, until } from './nodes.ts';
 

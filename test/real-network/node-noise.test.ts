@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, decodeText, encodeText } from '../../src/base/bytes.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type PublicKey } from '../../src/core/secure.ts';
+import type { PublicKey } from '../../src/core/secure.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   createNode,

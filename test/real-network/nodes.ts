@@ -1,9 +1,9 @@
 /** What tests of the node on real sockets share. Everything is on loopback, and ends with the test. */
 
-import { type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import {
   type TcpConnection,
   createNode,

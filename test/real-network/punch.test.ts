@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { parseSocketAddress } from '../../src/base/ip.ts';
 import { openObserver, type PunchedPath, type Puncher, punching, tcpPuncher, udpPuncher } from '../../src/nat/index.ts';
-import { type Network } from '../../src/net/network.ts';
+import type { Network } from '../../src/net/network.ts';
 import { systemNetwork } from '../../src/net/system-network.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { endpoint, openEndpoint } from '../../src/endpoint/index.ts';
 import { openQuicSwarm, quic } from '../../src/swarms/quic/index.ts';
 import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';

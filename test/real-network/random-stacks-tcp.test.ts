@@ -2,11 +2,11 @@
 
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
+import type { Addr } from '../../src/core/addr.ts';
 import { type AskSwarm, canAsk } from '../../src/core/ask.ts';
 import { type SecureAskSwarm, isSecure } from '../../src/core/secure.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { openTcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -15,7 +15,7 @@ import { encodePem } from '../../src/identity/pem.ts';
 import { exportKey } from '../../src/identity/import-key.ts';
 import { FrameReader } from '../../src/protocols/tcp/frame-reader.ts';
 import { FrameWriter } from '../../src/protocols/tcp/frame-writer.ts';
-import { type TcpFrame } from '../../src/protocols/tcp/frames.ts';
+import type { TcpFrame } from '../../src/protocols/tcp/frames.ts';
 import { identityOf } from '../../src/identity/quic-identity.ts';
 import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

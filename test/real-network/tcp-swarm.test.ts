@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError, Refusal } from '../../src/core/errors.ts';
 import { comparePeerIds } from '../../src/core/peer-id.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { systemRealm, withTrace } from '../../src/runtime/system-realm.ts';
 import { generateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import { type TcpAddr, type TcpSwarm, type TcpSwarmOptions, openTcpSwarm } from '../../src/swarms/tcp/index.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Machine, type Millis, type Output } from '../../src/base/machine.ts';
+import type { Machine, Millis, Output } from '../../src/base/machine.ts';
 import { Driver } from '../../src/runtime/driver.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 

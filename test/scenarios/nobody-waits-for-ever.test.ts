@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
+import type { Addr } from '../../src/core/addr.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type AskSwarm } from '../../src/core/ask.ts';
+import type { AskSwarm } from '../../src/core/ask.ts';
 import { receiveOne } from '../../src/runtime/receive.ts';
 import { allow } from '../../src/wrappers/allow.ts';
 import { frag } from '../../src/wrappers/frag.ts';

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type DropReason } from '../../src/core/counters.ts';
+import type { DropReason } from '../../src/core/counters.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
-import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
-import { type QuicStream } from '../../src/protocols/quic/stream.ts';
+import type { QuicConnection } from '../../src/protocols/quic/connection.ts';
+import type { QuicStream } from '../../src/protocols/quic/stream.ts';
 import { type MemoryAddr, type MemoryRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { type QuicSwarmOptions, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -7,9 +7,9 @@ import { runInNewContext } from 'node:vm';
 
 import { inspect } from '../../src/core/inspect.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type QuicStream } from '../../src/protocols/quic/stream.ts';
+import type { QuicStream } from '../../src/protocols/quic/stream.ts';
 import { generateKey } from '../../src/identity/keys.ts';
-import { type MemoryRealmOptions } from '../../src/swarms/memory/index.ts';
+import type { MemoryRealmOptions } from '../../src/swarms/memory/index.ts';
 import { identityOf } from '../../src/identity/quic-identity.ts';
 import { quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -2,11 +2,11 @@
 
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
+import type { Addr } from '../../src/core/addr.ts';
 import { type AskSwarm, canAsk } from '../../src/core/ask.ts';
 import { type SecureAskSwarm, isSecure } from '../../src/core/secure.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { flatNetwork } from '../support/flat-network.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpSwarm } from '../../src/swarms/tcp/index.ts';

@@ -1,16 +1,16 @@
 /** A QUIC endpoint on a memory swarm without the manners of `shoal/quic`: for peers of another make, and for bad ones. */
 
-import { type MemoryAddr, type MemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { MemoryAddr, MemoryRealm } from '../../src/swarms/memory/index.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { Driver } from '../../src/runtime/driver.ts';
 import { type PrivateKey, peerIdOfKey } from '../../src/identity/keys.ts';
 import { AddressTable } from '../../src/protocols/quic/address-table.ts';
-import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
-import { type QuicEndpointOptions } from '../../src/protocols/quic/endpoint-options.ts';
+import type { QuicConnection } from '../../src/protocols/quic/connection.ts';
+import type { QuicEndpointOptions } from '../../src/protocols/quic/endpoint-options.ts';
 import { QuicEndpoint } from '../../src/protocols/quic/endpoint.ts';
-import { type OutboundDatagrams } from '../../src/protocols/quic/engine.ts';
-import { type QuicEvent } from '../../src/protocols/quic/events.ts';
-import { type QuicStream } from '../../src/protocols/quic/stream.ts';
+import type { OutboundDatagrams } from '../../src/protocols/quic/engine.ts';
+import type { QuicEvent } from '../../src/protocols/quic/events.ts';
+import type { QuicStream } from '../../src/protocols/quic/stream.ts';
 import { type QuicAddr, quicAddr } from '../../src/swarms/quic/address.ts';
 import { identityOf } from '../../src/identity/quic-identity.ts';
 import { quicEngine } from '../../src/quic/load-engine.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { toHex } from '../../src/base/bytes.ts';
-import { type Seed } from '../../src/base/seeded-random.ts';
+import type { Seed } from '../../src/base/seeded-random.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { topology } from '../../src/testing/topology.ts';
 

@@ -2,8 +2,8 @@
 
 import { type Addr, makeAddr } from '../../src/core/addr.ts';
 import { type SecureSwarm, isSecure } from '../../src/core/secure.ts';
-import { type SeededRandom } from '../../src/base/seeded-random.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { SeededRandom } from '../../src/base/seeded-random.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { allow } from '../../src/wrappers/allow.ts';
 import { frag } from '../../src/wrappers/frag.ts';
 import { mapAddrs } from '../../src/wrappers/map.ts';
@@ -13,7 +13,7 @@ import { multi } from '../../src/wrappers/multi.ts';
 import { mux } from '../../src/wrappers/mux.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { quic } from '../../src/swarms/quic/index.ts';
-import { type SuiteFeatures } from '../../src/testing/suites/index.ts';
+import type { SuiteFeatures } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 export interface Layer {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Accept, type AcceptPeer } from '../../src/core/accept.ts';
+import type { Accept, AcceptPeer } from '../../src/core/accept.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type PublicKey } from '../../src/core/secure.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { PublicKey } from '../../src/core/secure.ts';
 import { ACCEPT_TIMEOUT_MS, AcceptGate } from '../../src/sessions/accept-gate.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Side } from '../../src/core/accept.ts';
+import type { Side } from '../../src/core/accept.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { comparePeerIds, type PeerId } from '../../src/core/peer-id.ts';
 import {

@@ -1,10 +1,10 @@
 /** Beacon machines, and all that they put out. */
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
-import { type Signer } from '../../src/identity/key-algorithm.ts';
+import type { Signer } from '../../src/identity/key-algorithm.ts';
 import {
   Beacon,
   type BeaconDrop,

@@ -1,7 +1,7 @@
 /** A node on a virtual internet that begins with others, over TCP. */
 
-import { type Candidate, type CandidateSource } from '../../src/core/candidate.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { Candidate, CandidateSource } from '../../src/core/candidate.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import {
   bootstrap,
   type BootstrapFrom,
@@ -11,7 +11,7 @@ import {
   type ContactsOptions,
 } from '../../src/discovery/index.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { VirtualWorld } from './virtual-world.ts';

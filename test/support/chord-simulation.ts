@@ -1,10 +1,10 @@
 /** Rings that nodes join, leave and crash out of while the network is parted and loses messages: one ring must remain. */
 
 import { encodeText, fromHex, compareBytes } from '../../src/base/bytes.ts';
-import { type AskSwarm } from '../../src/core/ask.ts';
+import type { AskSwarm } from '../../src/core/ask.ts';
 import { openChord, type ChordRing } from '../../src/overlay/chord/index.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { type Simulation, type SimulationOptions } from '../../src/testing/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { Simulation, SimulationOptions } from '../../src/testing/index.ts';
 
 type Ring = ChordRing<MemoryAddr>;
 

@@ -7,7 +7,7 @@ import {
   type MemoryRealmOptions,
 } from '../../src/swarms/memory/index.ts';
 import { type Dht, type DhtOptions, openDht } from '../../src/overlay/kademlia/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 /** A network of DHT nodes. */

@@ -3,10 +3,10 @@
 import { fromHex } from '../../src/base/bytes.ts';
 import { decodePeerId, encodePeerId } from '../../src/core/peer-id.ts';
 import { type Dht, openDht } from '../../src/overlay/kademlia/index.ts';
-import { type DhtOptions } from '../../src/overlay/kademlia/options.ts';
+import type { DhtOptions } from '../../src/overlay/kademlia/options.ts';
 import { closerTo, KeySpace, keyText, type KeyText } from '../../src/protocols/kademlia/position.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { type Simulation, type SimulationOptions } from '../../src/testing/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { Simulation, SimulationOptions } from '../../src/testing/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 /** How many of the closest nodes a lookup should find: the `k` of the DHT. */

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 
 import { P2PError } from '../../src/core/errors.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { encodeText } from '../../src/base/bytes.ts';
 import {
   type QuicConnection,
@@ -13,9 +13,9 @@ import {
   type EndpointOptions,
   type Qp2pMessage,
 } from '../../src/endpoint/index.ts';
-import { type NetemConfig, type NetemPreset } from '../../src/protocols/netem/netem.ts';
+import type { NetemConfig, NetemPreset } from '../../src/protocols/netem/netem.ts';
 import { createMemoryRealm, type MemoryAddr, type MemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 

@@ -1,8 +1,8 @@
 /** Hosts with addresses of one's choice that all reach each other, for tests that are not about networks. */
 
-import { type Seed } from '../../src/base/seeded-random.ts';
-import { type Realm } from '../../src/core/realm.ts';
-import { type Network } from '../../src/net/network.ts';
+import type { Seed } from '../../src/base/seeded-random.ts';
+import type { Realm } from '../../src/core/realm.ts';
+import type { Network } from '../../src/net/network.ts';
 import { createVirtualInternet } from '../../src/net/virtual/internet.ts';
 
 /** How such a network is. */

@@ -1,7 +1,7 @@
 /** A port mapper of somebody else: `table` says which ports a person has forwarded on the router by hand. Public types only. */
 
-import { type PortMapper, type PortMapping, type PortMappingRequest } from 'shoal/nat';
-import { type SocketAddress } from 'shoal/net';
+import type { PortMapper, PortMapping, PortMappingRequest } from 'shoal/nat';
+import type { SocketAddress } from 'shoal/net';
 
 /** @param table - by `udp 5000`, the address outside. */
 export function foreignMapper(table: ReadonlyMap<string, SocketAddress>): PortMapper {

@@ -1,8 +1,8 @@
 /** A hole puncher of somebody else: it greets every address, then wherever a greeting with its token comes from. Public types only. */
 
-import { type ClockedRealm } from 'shoal/swarm-kit';
-import { type PunchingNetwork, type PunchOffer, type Puncher } from 'shoal/nat';
-import { type SocketAddress } from 'shoal/net';
+import type { ClockedRealm } from 'shoal/swarm-kit';
+import type { PunchingNetwork, PunchOffer, Puncher } from 'shoal/nat';
+import type { SocketAddress } from 'shoal/net';
 
 /** @param observe - asks as what the socket on `port` is seen. */
 export function foreignPuncher(

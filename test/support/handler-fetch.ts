@@ -1,7 +1,7 @@
 /** A `fetch` that asks a handler of cells directly, without a network. */
 
-import { type HttpAnswer, type HttpFetch } from '../../src/cells/http-cell.ts';
-import { type CellHttpRequest, type CellHttpResponse } from '../../src/cells/http-handler.ts';
+import type { HttpAnswer, HttpFetch } from '../../src/cells/http-cell.ts';
+import type { CellHttpRequest, CellHttpResponse } from '../../src/cells/http-handler.ts';
 
 /** An answer with one chunk. */
 export function answerOf(status: number, body: Uint8Array, headers: Readonly<Record<string, string>> = {}): HttpAnswer {

@@ -2,8 +2,8 @@
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { parseSocketAddress, type SocketAddress } from '../../src/base/ip.ts';
-import { type Listener, type Network } from '../../src/net/network.ts';
-import { type Pipe } from '../../src/net/pipe.ts';
+import type { Listener, Network } from '../../src/net/network.ts';
+import type { Pipe } from '../../src/net/pipe.ts';
 
 /** A proxy that listens. */
 export interface HttpProxy {

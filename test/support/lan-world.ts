@@ -1,13 +1,13 @@
 /** Nodes on virtual LANs, in virtual time. */
 
-import { type CandidateOptions } from '../../src/core/candidate.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type Lan, type LanOptions } from '../../src/discovery/lan-options.ts';
+import type { CandidateOptions } from '../../src/core/candidate.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { Lan, LanOptions } from '../../src/discovery/lan-options.ts';
 import { openLan } from '../../src/discovery/lan.ts';
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
-import { type PrivateKey } from '../../src/identity/private-key.ts';
-import { type LanPeer } from '../../src/protocols/beacon/lan-peers.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { PrivateKey } from '../../src/identity/private-key.ts';
+import type { LanPeer } from '../../src/protocols/beacon/lan-peers.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 /** A node that takes part in LAN discovery, and what it has heard. */

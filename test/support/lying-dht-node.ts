@@ -1,15 +1,15 @@
 /** A node of a memory realm that answers the requests of a DHT as a test wants. */
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { decodePeerId } from '../../src/core/peer-id.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { PublicKey, SecureAskSwarm } from '../../src/core/secure.ts';
 import { peerIdOfKey } from '../../src/identity/fingerprints.ts';
 import { decodeRequest, encodeAnswer, encodeRequest } from '../../src/protocols/kademlia/binary-messages.ts';
 import { decodeJsonRequest } from '../../src/protocols/kademlia/json-messages.ts';
 import { FORM, type Query, type Reply, type WireContact } from '../../src/protocols/kademlia/messages.ts';
 import { KeySpace, keyText } from '../../src/protocols/kademlia/position.ts';
-import { type MemoryAddr, type MemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { MemoryAddr, MemoryRealm } from '../../src/swarms/memory/index.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 
 /** A node that lies. */

@@ -1,9 +1,9 @@
 /** A host behind a virtual router that maps ports, with a port mapper. */
 
 import { openPortMapper, type PortMapper, type PortMapping, type PortMappingRequest } from '../../src/nat/index.ts';
-import { type LinkConfig } from '../../src/net/memory/links.ts';
-import { type VirtualHost, type VirtualNat } from '../../src/net/virtual/types.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { LinkConfig } from '../../src/net/memory/links.ts';
+import type { VirtualHost, VirtualNat } from '../../src/net/virtual/types.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
 import { VirtualWorld } from './virtual-world.ts';
 import { type VirtualRouter, virtualRouter, type VirtualRouterOptions } from './virtual-router.ts';
 

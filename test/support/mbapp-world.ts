@@ -1,9 +1,9 @@
-import { type AskSwarm } from '../../src/core/ask.ts';
+import type { AskSwarm } from '../../src/core/ask.ts';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
-import { type MessageHeader } from '../../src/protocols/mbapp/header.ts';
+import type { MessageHeader } from '../../src/protocols/mbapp/header.ts';
 import { type MbappOptions, mbapp } from '../../src/wrappers/mbapp/index.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   type MemoryAddr,
   type MemoryRealm,

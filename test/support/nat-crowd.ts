@@ -2,12 +2,12 @@
 
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { encodeText } from '../../src/base/bytes.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { openObserver } from '../../src/nat/index.ts';
-import { type Network } from '../../src/net/network.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type Peers } from '../../src/peers/index.ts';
-import { type ReachKind } from '../../src/protocols/peers/reach/types.ts';
+import type { Network } from '../../src/net/network.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { Peers } from '../../src/peers/index.ts';
+import type { ReachKind } from '../../src/protocols/peers/reach/types.ts';
 import { canBeDirect } from './nat-matrix.ts';
 import { PeersWorld } from './peers-world.ts';
 

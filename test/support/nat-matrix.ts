@@ -1,10 +1,10 @@
 /** Two peers behind NATs, a relay and helpers in virtual time, and what becomes of them. */
 
 import { encodeText } from '../../src/base/bytes.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost, type VirtualNatOptions } from '../../src/net/virtual/types.ts';
-import { type PathInfo, type PeerChange, type Peers, type PeersOptions } from '../../src/peers/index.ts';
-import { type LinkConfig } from '../../src/net/memory/links.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost, VirtualNatOptions } from '../../src/net/virtual/types.ts';
+import type { PathInfo, PeerChange, Peers, PeersOptions } from '../../src/peers/index.ts';
+import type { LinkConfig } from '../../src/net/memory/links.ts';
 import { PeersWorld, watch } from './peers-world.ts';
 
 export const PAYLOAD: Uint8Array = encodeText('hello');

@@ -5,10 +5,10 @@
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { type SocketAddress, formatSocketAddress, parseSocketAddress } from '../../src/base/ip.ts';
-import { type Realm } from '../../src/core/realm.ts';
+import type { Realm } from '../../src/core/realm.ts';
 import { clockOf } from '../../src/runtime/system-realm.ts';
-import { type DatagramSocket, type Network, type RawConnection } from '../../src/net/network.ts';
-import { type NatDependence } from '../../src/net/virtual/nat-rules.ts';
+import type { DatagramSocket, Network, RawConnection } from '../../src/net/network.ts';
+import type { NatDependence } from '../../src/net/virtual/nat-rules.ts';
 
 /** What a NAT was found to be. */
 export interface NatVerdict {

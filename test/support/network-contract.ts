@@ -1,12 +1,12 @@
 /** What every network does, this system's and a virtual host's: the same calls, the same outcomes, the same errors. */
 
 import assert from 'node:assert/strict';
-import { type describe as Describe, type it as It } from 'node:test';
+import type { describe as Describe, it as It } from 'node:test';
 
 import { concatBytes } from '../../src/base/bytes.ts';
-import { type SocketAddress } from '../../src/base/ip.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
 import { P2PError, type P2PErrorCode } from '../../src/core/errors.ts';
-import { type DatagramSocket, type Listener, type Network, type RawConnection } from '../../src/net/network.ts';
+import type { DatagramSocket, Listener, Network, RawConnection } from '../../src/net/network.ts';
 
 /** Two hosts, or one twice, that reach each other. */
 export interface ContractWorld {

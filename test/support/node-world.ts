@@ -1,8 +1,8 @@
 /** What tests of the node in virtual time share: hosts on a network in memory. */
 
 import { type Bytes, decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type P2PErrorCode } from '../../src/core/errors.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { P2PErrorCode } from '../../src/core/errors.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   type Codec,
   type TcpConnection,

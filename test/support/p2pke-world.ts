@@ -1,9 +1,9 @@
 /** Peers in virtual time, for tests of p2pke. */
 
-import { type Bytes } from '../../src/base/bytes.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import { Timestamps } from '../../src/protocols/p2pke/tai64n.ts';
 import {

@@ -1,9 +1,9 @@
 /** Connection managers on virtual hosts, in virtual time. */
 
-import { type CandidateSource } from '../../src/core/candidate.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
+import type { CandidateSource } from '../../src/core/candidate.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import { openPeers, type PeerChange, type Peers, type PeersOptions } from '../../src/peers/index.ts';
 import { connectionsOf, type PeerConnections } from '../../src/sessions/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

@@ -1,8 +1,8 @@
 /** Two hosts behind NATs of a virtual internet, with observers, that punch. */
 
-import { type SocketAddress } from '../../src/base/ip.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import {
   openObserver,
   type PunchOffer,
@@ -12,10 +12,10 @@ import {
   type UdpPuncher,
   udpPuncher,
 } from '../../src/nat/index.ts';
-import { type UdpAddr } from '../../src/net/socket-address.ts';
-import { type LinkConfig } from '../../src/net/memory/links.ts';
-import { type NatKind } from '../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost, type VirtualNat, type VirtualNatOptions } from '../../src/net/virtual/types.ts';
+import type { UdpAddr } from '../../src/net/socket-address.ts';
+import type { LinkConfig } from '../../src/net/memory/links.ts';
+import type { NatKind } from '../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost, VirtualNat, VirtualNatOptions } from '../../src/net/virtual/types.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import { VirtualWorld } from './virtual-world.ts';
 

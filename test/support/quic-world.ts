@@ -1,6 +1,6 @@
 /** QUIC swarms on one memory realm, in virtual time. */
 
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   createMemoryRealm,
   type MemoryAddr,

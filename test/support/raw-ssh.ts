@@ -1,8 +1,8 @@
 /** An end of SSH that exchanges keys properly and then says whatever a test wants. */
 
 import { type Bytes, concatBytes, encodeText } from '../../src/base/bytes.ts';
-import { type Signer } from '../../src/identity/key-algorithm.ts';
-import { type SshEnd } from '../../src/protocols/ssh/algorithms.ts';
+import type { Signer } from '../../src/identity/key-algorithm.ts';
+import type { SshEnd } from '../../src/protocols/ssh/algorithms.ts';
 import { MSG } from '../../src/protocols/ssh/constants.ts';
 import { KeyExchange } from '../../src/protocols/ssh/key-exchange.ts';
 import { type PacketKey, PacketReader, writePacket } from '../../src/protocols/ssh/packets.ts';

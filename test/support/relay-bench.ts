@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { memoryAddr, type MemoryAddr } from '../../src/net/memory/address.ts';
 import {
   bytesOfPeerId,
@@ -12,7 +12,7 @@ import {
   type RelayReply,
 } from '../../src/protocols/relay/messages.ts';
 import { RelayServer } from '../../src/protocols/relay/server.ts';
-import { type RelaySource, type ResolvedRelayBudgets } from '../../src/protocols/relay/server-options.ts';
+import type { RelaySource, ResolvedRelayBudgets } from '../../src/protocols/relay/server-options.ts';
 import { idOf } from './relay-world.ts';
 
 export const BUDGETS: ResolvedRelayBudgets = {

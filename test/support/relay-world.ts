@@ -1,8 +1,8 @@
 /** A relay and peers that reach each other through it. */
 
-import { type Addr } from '../../src/core/addr.ts';
-import { type PeerId } from '../../src/core/peer-id.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { Addr } from '../../src/core/addr.ts';
+import type { PeerId } from '../../src/core/peer-id.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   relayAddr,
@@ -13,7 +13,7 @@ import {
   type RelaySwarm,
   serveRelay,
 } from '../../src/nat/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import {
   createMemoryRealm,
   type MemoryAddr,
@@ -22,7 +22,7 @@ import {
 } from '../../src/swarms/memory/index.ts';
 import { p2pke, type P2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { type SuiteFixture } from '../../src/testing/suites/index.ts';
+import type { SuiteFixture } from '../../src/testing/suites/index.ts';
 
 export const idOf = (i: number): PeerId => peerIdOfKey(testKey(i).publicKey);
 /** The test key of the relay. */

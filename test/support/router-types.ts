@@ -1,7 +1,7 @@
 /** What a virtual router is made with, and what it has. */
 
-import { type SocketAddress } from '../../src/base/ip.ts';
-import { type Clock, type Realm, type Timer } from '../../src/core/realm.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
+import type { Clock, Realm, Timer } from '../../src/core/realm.ts';
 
 /** What a router does. */
 export interface VirtualRouterOptions {

@@ -1,8 +1,8 @@
 /** Two SSH machines that talk to each other without I/O, at one instant unless the test moves it. */
 
 import { type Bytes, concatBytes } from '../../src/base/bytes.ts';
-import { type PublicKey } from '../../src/core/secure.ts';
-import { type SshTransportEvent, type SshTransportOptions } from '../../src/protocols/ssh/transport-options.ts';
+import type { PublicKey } from '../../src/core/secure.ts';
+import type { SshTransportEvent, SshTransportOptions } from '../../src/protocols/ssh/transport-options.ts';
 import { SshTransport } from '../../src/protocols/ssh/transport.ts';
 import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { testKey } from '../../src/testing/test-key.ts';

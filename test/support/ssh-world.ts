@@ -1,13 +1,13 @@
 /** SSH swarms on a network in memory, in virtual time, and foreign ends that say what a test wants. */
 
 import { type Bytes, decodeText } from '../../src/base/bytes.ts';
-import { type Signer } from '../../src/identity/key-algorithm.ts';
+import type { Signer } from '../../src/identity/key-algorithm.ts';
 import { MSG } from '../../src/protocols/ssh/constants.ts';
 import { bool, byte, string } from '../../src/protocols/ssh/wire.ts';
-import { type Pipe } from '../../src/net/pipe.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { Pipe } from '../../src/net/pipe.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type SshAddr } from '../../src/swarms/ssh/address.ts';
+import type { SshAddr } from '../../src/swarms/ssh/address.ts';
 import { openSshSwarm, type SshSwarm, type SshSwarmOptions } from '../../src/swarms/ssh/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { type FlatNetwork, flatNetwork } from './flat-network.ts';

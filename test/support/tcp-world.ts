@@ -1,7 +1,7 @@
 /** TCP swarms over Noise on a network in memory, in virtual time. */
 
 import { type FlatNetwork, flatNetwork, type FlatNetworkOptions } from './flat-network.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 import { openTcpSwarm, type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

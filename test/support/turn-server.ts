@@ -2,8 +2,8 @@
 
 import { type Bytes, decodeText, encodeText } from '../../src/base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../../src/base/ip.ts';
-import { type Realm } from '../../src/core/realm.ts';
-import { type DatagramSocket, type Network } from '../../src/net/network.ts';
+import type { Realm } from '../../src/core/realm.ts';
+import type { DatagramSocket, Network } from '../../src/net/network.ts';
 import { attributeOf, decodeXorAddress, encodeError, encodeXorAddress } from '../../src/protocols/stun/attributes.ts';
 import { STUN_ATTRIBUTE } from '../../src/protocols/stun/constants.ts';
 import {

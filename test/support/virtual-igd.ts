@@ -2,7 +2,7 @@
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import { canonicalIp, type SocketAddress } from '../../src/base/ip.ts';
-import { type DatagramSocket, type RawConnection } from '../../src/net/network.ts';
+import type { DatagramSocket, RawConnection } from '../../src/net/network.ts';
 import {
   keyOf,
   PROTOCOLS,

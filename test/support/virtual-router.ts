@@ -4,8 +4,8 @@
  */
 
 import { ipBytes, ipOfBytes, type SocketAddress } from '../../src/base/ip.ts';
-import { type DatagramSocket, type Listener } from '../../src/net/network.ts';
-import { type VirtualNat } from '../../src/net/virtual/types.ts';
+import type { DatagramSocket, Listener } from '../../src/net/network.ts';
+import type { VirtualNat } from '../../src/net/virtual/types.ts';
 import {
   keyOf,
   PROTOCOLS,

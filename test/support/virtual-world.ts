@@ -1,11 +1,11 @@
 /** A virtual internet in virtual time, and what tests on it do all the time. */
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type SocketAddress } from '../../src/base/ip.ts';
-import { type DatagramSocket, type RawConnection } from '../../src/net/network.ts';
+import type { SocketAddress } from '../../src/base/ip.ts';
+import type { DatagramSocket, RawConnection } from '../../src/net/network.ts';
 import { createVirtualInternet, type VirtualInternetOptions } from '../../src/net/virtual/internet.ts';
-import { type VirtualHost } from '../../src/net/virtual/types.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { VirtualHost } from '../../src/net/virtual/types.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
 
 /** A socket that remembers what it hears. */

@@ -1,7 +1,7 @@
 /** Fixtures that the suites of wrappers share: what to wrap, and how to wait for it. */
 
-import { type Swarm } from '../../src/core/swarm.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import {
   type MemoryAddr,
   type MemoryRealmOptions,
@@ -9,7 +9,7 @@ import {
   memoryAddr,
 } from '../../src/swarms/memory/index.ts';
 import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
-import { type SuiteFeatures, type SuiteFixture } from '../../src/testing/suites/index.ts';
+import type { SuiteFeatures, SuiteFixture } from '../../src/testing/suites/index.ts';
 
 interface Closable {
   close(): Promise<void>;

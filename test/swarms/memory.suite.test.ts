@@ -6,8 +6,8 @@ import {
   createMemoryRealm,
   memoryAddr,
 } from '../../src/swarms/memory/index.ts';
-import { type AskSwarm } from '../../src/core/ask.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { AskSwarm } from '../../src/core/ask.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 
 function plain(options: MemoryRealmOptions = {}): SuiteFixture<AskSwarm<MemoryAddr>> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { P2PError, Refusal } from '../../src/core/errors.ts';
-import { type Clock, type TraceEvent } from '../../src/core/realm.ts';
+import type { Clock, TraceEvent } from '../../src/core/realm.ts';
 import { retry } from '../../src/runtime/retry.ts';
 import { createVirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { type MemoryRealmOptions, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';

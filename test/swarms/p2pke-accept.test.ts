@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type AcceptPeer } from '../../src/core/accept.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { AcceptPeer } from '../../src/core/accept.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { type P2pkeAddr } from '../../src/swarms/p2pke/index.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { P2pkeAddr } from '../../src/swarms/p2pke/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { codeOf } from '../support/code-of.ts';
 import { drops, helloOf, idOf, network } from '../support/p2pke-world.ts';
 

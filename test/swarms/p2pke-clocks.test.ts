@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Realm, type TraceEvent } from '../../src/core/realm.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { Realm, TraceEvent } from '../../src/core/realm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';
 import { describeDuration } from '../../src/base/duration.ts';
 import { testKey } from '../../src/testing/test-key.ts';

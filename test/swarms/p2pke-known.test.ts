@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { type SendFailures } from '../../src/swarm-kit/send-failures.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { SendFailures } from '../../src/swarm-kit/send-failures.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { codeOf } from '../support/code-of.ts';

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { type UdpAddr, parseUdpAddr } from '../../src/net/socket-address.ts';
-import { type PeerSession, type PendingTell } from '../../src/swarms/p2pke/peer-session.ts';
-import { type ResolvedP2pke } from '../../src/swarms/p2pke/options.ts';
+import type { PeerSession, PendingTell } from '../../src/swarms/p2pke/peer-session.ts';
+import type { ResolvedP2pke } from '../../src/swarms/p2pke/options.ts';
 import { PendingTells } from '../../src/swarms/p2pke/pending-tells.ts';
 
 type Counts = ResolvedP2pke<UdpAddr>['counts'];

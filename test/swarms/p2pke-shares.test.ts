@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import { addressedRealm, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, type P2pkeOptions, p2pke } from '../../src/swarms/p2pke/index.ts';
 import { PeerMemory } from '../../src/swarms/p2pke/peer-memory.ts';

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
 import { type MemoryAddr, memoryAddr } from '../../src/swarms/memory/index.ts';
 import { type P2pkeAddr, p2pke, p2pkeAddr } from '../../src/swarms/p2pke/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

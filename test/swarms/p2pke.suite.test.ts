@@ -1,8 +1,8 @@
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
-import { type SecureSwarm } from '../../src/core/secure.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Addr } from '../../src/core/addr.ts';
+import type { SecureSwarm } from '../../src/core/secure.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {
   type MemoryAddr,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { fingerprints, peerIdOfKey } from '../../src/identity/keys.ts';
 import { RESOLVED } from '../../src/runtime/promises.ts';
 import { frag } from '../../src/wrappers/frag.ts';

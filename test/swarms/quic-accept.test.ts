@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { type QuicSwarmOptions } from '../../src/swarms/quic/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { QuicSwarmOptions } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { RawQuicPeer } from '../scenarios/raw-quic-peer.ts';
 import { type Quic, quicWorld } from '../support/quic-world.ts';

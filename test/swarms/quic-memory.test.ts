@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { type MemoryAddr, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { type QuicAddr, quic } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';

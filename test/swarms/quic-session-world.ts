@@ -1,11 +1,11 @@
 /** A session of a QUIC swarm on streams that a test moves by hand. */
 
 import { concatBytes } from '../../src/base/bytes.ts';
-import { type Answer } from '../../src/swarm-kit/ask-slot.ts';
-import { type PendingLimits } from '../../src/swarm-kit/pending-budget.ts';
-import { type QuicConnection } from '../../src/protocols/quic/connection.ts';
-import { type QuicStream } from '../../src/protocols/quic/stream.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { Answer } from '../../src/swarm-kit/ask-slot.ts';
+import type { PendingLimits } from '../../src/swarm-kit/pending-budget.ts';
+import type { QuicConnection } from '../../src/protocols/quic/connection.ts';
+import type { QuicStream } from '../../src/protocols/quic/stream.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { Session } from '../../src/swarms/quic/session.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { idOf } from '../support/p2pke-world.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../src/core/addr.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Addr } from '../../src/core/addr.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
 import {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { concatBytes, decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type AcceptPeer } from '../../src/core/accept.ts';
+import type { AcceptPeer } from '../../src/core/accept.ts';
 import { type P2PErrorCode, P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOfKey, sshFingerprint } from '../../src/identity/keys.ts';

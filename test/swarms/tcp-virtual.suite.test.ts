@@ -5,13 +5,13 @@ import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
 import { peerIdOfKey } from '../../src/identity/keys.ts';
-import { type MemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../src/runtime/virtual-clock.ts';
+import type { MemoryRealm } from '../../src/swarms/memory/index.ts';
+import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { tcpAddr } from '../../src/swarms/tcp/address.ts';
-import { type TcpSwarm, type TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
+import type { TcpSwarm, TcpSwarmOptions } from '../../src/swarms/tcp/index.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { type FlatNetworkOptions } from '../support/flat-network.ts';
+import type { FlatNetworkOptions } from '../support/flat-network.ts';
 import { tcpWorld } from '../support/tcp-world.ts';
 
 const idOf = (i: number) => peerIdOfKey(testKey(i).publicKey);

@@ -1,6 +1,6 @@
 import { describe, it } from 'node:test';
 
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { type SuiteFixture, swarmSuite } from '../../src/testing/suites/index.ts';
 

@@ -5,11 +5,11 @@ import { describe, it } from 'node:test';
 
 import * as fc from '../support/fast-check.ts';
 
-import { type Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
-import { type TraceEvent } from '../../src/core/realm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
+import type { TraceEvent } from '../../src/core/realm.ts';
 import { systemRealm, withTrace } from '../../src/runtime/system-realm.ts';
 import { parseUdpAddr } from '../../src/net/socket-address.ts';
 import { type UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';

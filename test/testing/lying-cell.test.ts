@@ -5,7 +5,7 @@ import { createMemoryCells } from '../../src/cells/memory.ts';
 import { systemRealm } from '../../src/runtime/system-realm.ts';
 import { LYING_CELL_RULES, lyingCell } from '../../src/testing/lying-cell.ts';
 import { CELL_RULES, cellSuite } from '../../src/testing/suites/cells.ts';
-import { type SuiteRunner } from '../../src/testing/suites/index.ts';
+import type { SuiteRunner } from '../../src/testing/suites/index.ts';
 
 async function failures(rule: string | undefined): Promise<string[]> {
   const tests: { readonly name: string; readonly body: () => Promise<void> }[] = [];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { createMemoryRealm, memoryAddr, type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { nextTurn } from '../../src/runtime/system-clock.ts';
 import { LYING_RULES, lyingSwarm } from '../../src/testing/lying-swarm.ts';
 import {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 
-import { type AskSwarm } from '../../src/core/ask.ts';
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { AskSwarm } from '../../src/core/ask.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { clockOf } from '../../src/runtime/system-realm.ts';
 import { CounterSet } from '../../src/swarm-kit/counter-set.ts';
 import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type AskSwarm } from '../../src/index.ts';
-import { type MemoryAddr } from '../../src/swarms/memory/index.ts';
+import type { AskSwarm } from '../../src/index.ts';
+import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import {
   type SimulationEvent,

@@ -5,14 +5,14 @@
 
 import { describe, it } from 'node:test';
 
-import { type Addr, type NestedAddr } from '../../src/core/addr.ts';
-import { type AskSwarm } from '../../src/core/ask.ts';
+import type { Addr, NestedAddr } from '../../src/core/addr.ts';
+import type { AskSwarm } from '../../src/core/ask.ts';
 import { type Common, type Like, keep } from '../../src/core/keep.ts';
-import { type Message } from '../../src/core/message.ts';
-import { type SecureAskSwarm, type SecureSwarm } from '../../src/core/secure.ts';
-import { type CallOptions, type Swarm } from '../../src/core/swarm.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { SecureAskSwarm, SecureSwarm } from '../../src/core/secure.ts';
+import type { CallOptions, Swarm } from '../../src/core/swarm.ts';
 import { type MemoryAddr, createMemoryRealm } from '../../src/swarms/memory/index.ts';
-import { type UdpAddr, type openUdpSwarm } from '../../src/swarms/udp.ts';
+import type { UdpAddr, openUdpSwarm } from '../../src/swarms/udp.ts';
 import { SAME_ADDRS } from '../../src/swarm-kit/compose.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;

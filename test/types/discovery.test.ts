@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Candidate, type CandidateSource } from 'shoal';
+import type { Candidate, CandidateSource } from 'shoal';
 import {
   bootstrap,
   type BootstrapResult,

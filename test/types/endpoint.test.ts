@@ -13,7 +13,7 @@ import {
   type Qp2pMessage,
 } from '../../src/endpoint/index.ts';
 import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { type UdpAddr } from '../../src/swarms/udp.ts';
+import type { UdpAddr } from '../../src/swarms/udp.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const yes = <T extends true>(): T | undefined => undefined;

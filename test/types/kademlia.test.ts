@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type CandidateSource } from 'shoal';
+import type { CandidateSource } from 'shoal';
 import {
   BucketCache,
   type Dht,

@@ -2,7 +2,7 @@
 
 import { describe, it } from 'node:test';
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { generateKey, type PrivateKey, verifyText } from '../../src/identity/keys.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;

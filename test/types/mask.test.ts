@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Swarm } from 'shoal';
+import type { Swarm } from 'shoal';
 import { mask } from 'shoal/mask';
 import { createMemoryRealm, type MemoryAddr } from 'shoal/memory';
 import { maskStreams, type Network } from 'shoal/net';

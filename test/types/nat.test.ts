@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Swarm } from 'shoal';
+import type { Swarm } from 'shoal';
 import {
   type DialBackProof,
   natReport,

@@ -2,7 +2,7 @@
 
 import { describe, it } from 'node:test';
 
-import { type Bytes } from '../../src/base/bytes.ts';
+import type { Bytes } from '../../src/base/bytes.ts';
 import { generateKey } from '../../src/identity/keys.ts';
 import {
   type Codec,

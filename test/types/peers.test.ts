@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type CandidateSource, type PeerId, type SecureAskSwarm } from 'shoal';
+import type { CandidateSource, PeerId, SecureAskSwarm } from 'shoal';
 import { generateKey } from 'shoal/keys';
-import { type PortMapper, type Puncher, type RelayReservation, type RelayService } from 'shoal/nat';
+import type { PortMapper, Puncher, RelayReservation, RelayService } from 'shoal/nat';
 import { createMemoryRealm } from 'shoal/memory';
 import {
   openPeers,

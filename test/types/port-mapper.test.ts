@@ -8,7 +8,7 @@ import {
   type PortMapperReport,
   type PortMapping,
 } from 'shoal/nat';
-import { type SocketAddress } from 'shoal/net';
+import type { SocketAddress } from 'shoal/net';
 import { foreignMapper } from '../support/foreign-mapper.ts';
 
 const same = <T>(value: T): T => value;

@@ -3,10 +3,10 @@
 import { describe, it } from 'node:test';
 
 import { type AddrOf, peerIdOf } from '../../src/core/addr.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { generateKey } from '../../src/identity/keys.ts';
 import { openSshSwarm, type SshAddr, type SshSwarm } from '../../src/swarms/ssh/index.ts';
-import { type TcpAddr } from '../../src/swarms/tcp/index.ts';
+import type { TcpAddr } from '../../src/swarms/tcp/index.ts';
 import { frag } from '../../src/wrappers/frag.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;

@@ -3,10 +3,10 @@
 import { describe, it } from 'node:test';
 
 import { type AddrOf, peerIdOf } from '../../src/core/addr.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { generateKey } from '../../src/identity/keys.ts';
 import { createNode, noise } from '../../src/node/index.ts';
-import { type NoiseResult } from '../../src/protocols/noise/index.ts';
+import type { NoiseResult } from '../../src/protocols/noise/index.ts';
 import { frag } from '../../src/wrappers/frag.ts';
 import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 

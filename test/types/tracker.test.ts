@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Candidate, type CandidateSource } from 'shoal';
+import type { Candidate, CandidateSource } from 'shoal';
 import {
   type CasResult,
   type Cell,
@@ -12,7 +12,7 @@ import {
 } from 'shoal/cell';
 import { generateKey } from 'shoal/keys';
 import { type Metric, prometheusText } from 'shoal/metrics';
-import { type PeersOptions } from 'shoal/peers';
+import type { PeersOptions } from 'shoal/peers';
 import { createTrackerToken, openTracker, type Tracker, type TrackerServer } from 'shoal/tracker';
 
 const same = <T>(value: T): T => value;

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type Accept } from '../../src/core/accept.ts';
+import type { Accept } from '../../src/core/accept.ts';
 import { type NestedAddr, makeAddr } from '../../src/core/addr.ts';
 import { P2PError } from '../../src/core/errors.ts';
-import { type AskHandler } from '../../src/core/message.ts';
+import type { AskHandler } from '../../src/core/message.ts';
 import { type PeerId, encodePeerId } from '../../src/core/peer-id.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { PublicKey, SecureAskSwarm } from '../../src/core/secure.ts';
 import { allow, createPeerList } from '../../src/wrappers/allow.ts';
 import { mapAddrs } from '../../src/wrappers/map.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';

@@ -7,7 +7,7 @@ import { concatBytes, EMPTY_BYTES, encodeText } from '../../src/base/bytes.ts';
 import { type MemoryAddr, createMemoryRealm } from '../../src/swarms/memory/index.ts';
 import { canAsk } from '../../src/core/ask.ts';
 import { isSecure } from '../../src/core/secure.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { mask } from '../../src/wrappers/mask.ts';
 import { quic, type QuicSwarm } from '../../src/swarms/quic/index.ts';
 import { p2pke } from '../../src/swarms/p2pke/index.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createMemoryRealm, type MemoryAddr } from '../../src/swarms/memory/index.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { mbapp } from '../../src/wrappers/mbapp/index.ts';
 
 /** A swarm that counts how often its MTU is asked for. */

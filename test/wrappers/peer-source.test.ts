@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
-import { type CandidateSource } from '../../src/core/candidate.ts';
+import type { CandidateSource } from '../../src/core/candidate.ts';
 import { peerExchange } from '../../src/discovery/index.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { createMemoryRealm } from '../../src/swarms/memory/index.ts';

@@ -5,7 +5,7 @@ import { type NestedAddr, makeAddr } from '../../src/core/addr.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type PeerId, encodePeerId } from '../../src/core/peer-id.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { mapAddrs } from '../../src/wrappers/map.ts';
 import { type MemoryAddr, createMemoryRealm, memoryAddr } from '../../src/swarms/memory/index.ts';
 import { type AddrSource, type PeerSwarmOptions, peerAddr, peerSwarm } from '../../src/wrappers/peer.ts';

@@ -1,13 +1,13 @@
 import { describe, it } from 'node:test';
 
 import { type Addr, makeAddr } from '../../src/core/addr.ts';
-import { type Swarm } from '../../src/core/swarm.ts';
+import type { Swarm } from '../../src/core/swarm.ts';
 import { allow } from '../../src/wrappers/allow.ts';
 import { mapAddrs } from '../../src/wrappers/map.ts';
 import { type MemoryAddr, memoryAddr } from '../../src/swarms/memory/index.ts';
 import { multi } from '../../src/wrappers/multi.ts';
 import { mux } from '../../src/wrappers/mux.ts';
-import { type SecureAskSwarm } from '../../src/core/secure.ts';
+import type { SecureAskSwarm } from '../../src/core/secure.ts';
 import { type SuiteFixture, askSuite, secureSuite, swarmSuite } from '../../src/testing/suites/index.ts';
 import { overMemory, overUdp } from '../swarms/fixtures.ts';
 

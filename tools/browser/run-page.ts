@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { type Server, createServer } from 'node:http';
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { launch, type SupportedBrowser } from 'puppeteer-core';
 
 /** The browsers that are looked for, by the variable that names one and the usual names. */

@@ -7,7 +7,7 @@ import { Failure } from './failure.ts';
 import { type Interrupt, catchInterrupt } from './interrupt.ts';
 import { type Output, processOutput } from './output.ts';
 import { type OpenStack, openStack } from './stack/open.ts';
-import { type Preset } from './stack/layers.ts';
+import type { Preset } from './stack/layers.ts';
 import { planStack } from './stack/plan.ts';
 
 /** Options that every command has. */

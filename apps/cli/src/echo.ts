@@ -5,7 +5,7 @@
 
 import { hash } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
-import { type Addr } from 'shoal';
+import type { Addr } from 'shoal';
 import { ipOf, isLoopback, isUnspecified, portOf } from 'shoal/net';
 
 /** Echoes to unproven sources in a second, in all and, from other machines, for each IP. */

@@ -1,6 +1,6 @@
 /** What commands write: plain lines for people, or with `--json` one object a line. All text is escaped here, and only here. */
 
-import { type TraceEvent } from 'shoal';
+import type { TraceEvent } from 'shoal';
 import { printable, printableJson } from './printable.ts';
 import { standardError, standardOutput } from './standard-streams.ts';
 

@@ -1,7 +1,7 @@
 /** What the declarations of commands share. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type CommandContext, type CommonOptions } from './context.ts';
+import type { CommandContext, CommonOptions } from './context.ts';
 
 /** A number option: whole, and in bounds. */
 export function whole(min: number, max: number): (text: string) => number {

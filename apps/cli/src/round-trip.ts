@@ -2,7 +2,7 @@
 
 import { type Addr, type Realm, canAsk } from 'shoal';
 import { concatBytes, encodeVarint, equalBytes, toHex } from 'shoal/bytes';
-import { type AnySwarm } from './stack/layers.ts';
+import type { AnySwarm } from './stack/layers.ts';
 
 /** Sends one payload and waits for its echo; answers whether it came in time. Any number at a time. */
 export type RoundTrip = (payload: Uint8Array) => Promise<boolean>;

@@ -1,8 +1,8 @@
 /** The commands that serve others: `shoal tracker`, `shoal infra`. */
 
 import { type Command, Option } from 'commander';
-import { type InfraOptions } from './commands/infra.ts';
-import { type TrackerCommandOptions } from './commands/tracker.ts';
+import type { InfraOptions } from './commands/infra.ts';
+import type { TrackerCommandOptions } from './commands/tracker.ts';
 import { common, examples, run, whole } from './program-parts.ts';
 
 /** Adds them to the command line. */

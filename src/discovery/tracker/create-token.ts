@@ -1,6 +1,6 @@
 /** Makes tokens. */
 
-import { type Realm } from '../../core/realm.ts';
+import type { Realm } from '../../core/realm.ts';
 import { TOKEN_SECRET_BYTES, trackerToken, type TrackerToken } from '../../protocols/cell/token.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
 

@@ -1,6 +1,6 @@
 /** What a reader of a tracker has seen, so that an older state is noticed. */
 
-import { type PeerId } from '../../core/peer-id.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { expiryOf, type TrackerAddr, type TrackerState } from '../../protocols/cell/tracker-state.ts';
 
 /** Peers that are remembered; those that were seen longest ago are forgotten first. */

@@ -1,10 +1,10 @@
 /** The contract of a tracker's server. */
 
-import { type CellStore } from '../../cells/cell.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type Metric } from '../../metrics/metric.ts';
-import { type HttpServerLimits, type HttpTls } from '../../net/http.ts';
-import { type Network, type RawConnection } from '../../net/network.ts';
+import type { CellStore } from '../../cells/cell.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { Metric } from '../../metrics/metric.ts';
+import type { HttpServerLimits, HttpTls } from '../../net/http.ts';
+import type { Network, RawConnection } from '../../net/network.ts';
 
 /** Who may read `/metrics`: nobody, programs on this machine, everybody. */
 export type MetricsAccess = 'off' | 'loopback' | 'public';

@@ -16,19 +16,13 @@ import { cellHandler, type CellHttpResponse, signedCellCheck } from '../../cells
 import { openCells } from '../../cells/open-cells.ts';
 import { metric, type Metric, PROMETHEUS_TYPE, prometheusText } from '../../metrics/metric.ts';
 import { DEFAULT_BINDS, bindFirst } from '../../net/default-bind.ts';
-import {
-  type HttpFault,
-  type HttpReply,
-  type HttpRequest,
-  type HttpServer,
-  type HttpServerOptions,
-} from '../../net/http.ts';
+import type { HttpFault, HttpReply, HttpRequest, HttpServer, HttpServerOptions } from '../../net/http.ts';
 import { assertNetwork, type RawConnection } from '../../net/network.ts';
 import { parseIpSocketAddress } from '../../net/socket-address.ts';
 import { CURRENT_HEADER, SIGNER_HEADER } from '../../protocols/cell/http-form.ts';
 import { clockOf, systemRealm } from '../../runtime/system-realm.ts';
 import { CellIndex } from './cell-index.ts';
-import { type TrackerServer, type TrackerServerOptions } from './server-options.ts';
+import type { TrackerServer, TrackerServerOptions } from './server-options.ts';
 
 /** Sources whose rates are remembered. */
 const MAX_SOURCES = 65_536;

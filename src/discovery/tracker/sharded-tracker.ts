@@ -1,13 +1,13 @@
 /** The tracker of a network with several cells: each peer is in the cell that its PeerID says, so a look-up reads one. */
 
 import { describeValue } from '../../base/checks.ts';
-import { type Candidate, type CandidateOptions } from '../../core/candidate.ts';
-import { type Counters, type DropReason } from '../../core/counters.ts';
+import type { Candidate, CandidateOptions } from '../../core/candidate.ts';
+import type { Counters, DropReason } from '../../core/counters.ts';
 import { isPeerId, type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
+import type { Realm } from '../../core/realm.ts';
 import { shardOfPeer, shardToken, type TrackerToken } from '../../protocols/cell/token.ts';
 import { shuffle } from '../../runtime/shuffle.ts';
-import { type Tracker, type TrackerOptions } from './tracker-options.ts';
+import type { Tracker, TrackerOptions } from './tracker-options.ts';
 
 /** Opens the tracker of one cell. */
 export type OpenShard = (token: TrackerToken, more: Partial<TrackerOptions>) => Tracker;

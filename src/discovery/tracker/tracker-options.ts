@@ -1,11 +1,11 @@
 /** The contract of a tracker's client. */
 
-import { type Cell } from '../../cells/cell.ts';
-import { type HttpFetch } from '../../cells/http-cell.ts';
-import { type Candidate, type CandidateOptions, type CandidateSource } from '../../core/candidate.ts';
-import { type Counters } from '../../core/counters.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
+import type { Cell } from '../../cells/cell.ts';
+import type { HttpFetch } from '../../cells/http-cell.ts';
+import type { Candidate, CandidateOptions, CandidateSource } from '../../core/candidate.ts';
+import type { Counters } from '../../core/counters.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Realm } from '../../core/realm.ts';
 
 /**
  * What a tracker's client reports:

@@ -1,13 +1,13 @@
 /** The client of a tracker: announces this node in a cell, and looks up others there. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { assertFunction, assertSignal, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { apply, assertCell } from '../../cells/apply.ts';
 import { type Cell, DEFAULT_CELL_BYTES, MAX_CELL_BYTES } from '../../cells/cell.ts';
 import { httpCell } from '../../cells/http-cell.ts';
 import { sealed } from '../../cells/sealed.ts';
 import { signed } from '../../cells/signed.ts';
-import { type Candidate, type CandidateOptions } from '../../core/candidate.ts';
+import type { Candidate, CandidateOptions } from '../../core/candidate.ts';
 import { closedError, P2PError } from '../../core/errors.ts';
 import { isPeerId, type PeerId } from '../../core/peer-id.ts';
 import { assertRealm, type Realm, type Timer } from '../../core/realm.ts';
@@ -26,7 +26,7 @@ import { clockOf, systemRealm } from '../../runtime/system-realm.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { ShardedTracker } from './sharded-tracker.ts';
 import { newestOf, SeenEntries } from './seen-entries.ts';
-import { type Tracker, type TrackerFault, type TrackerFaultCode, type TrackerOptions } from './tracker-options.ts';
+import type { Tracker, TrackerFault, TrackerFaultCode, TrackerOptions } from './tracker-options.ts';
 
 /** A part of the pause between announcements is random, so that peers that began together do not write together. */
 const JITTER = 0.2;

@@ -2,8 +2,8 @@
 
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
 import { sourceOf } from '../../base/source-shares.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PunchPorts } from '../../protocols/punch/offer.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PunchPorts } from '../../protocols/punch/offer.ts';
 import { type Observation, ObservedAddresses } from '../../protocols/reachability/observed-addresses.ts';
 import { mostCommon } from '../../protocols/reachability/votes.ts';
 import { clockOf } from '../../runtime/system-realm.ts';

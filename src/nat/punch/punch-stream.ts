@@ -1,9 +1,9 @@
 /** The first bytes of a connection that was punched: the initiator chooses it, and the responder confirms. */
 
 import { type Bytes, joinBytes, toHex } from '../../base/bytes.ts';
-import { type Side } from '../../core/accept.ts';
-import { type Realm, type Timer } from '../../core/realm.ts';
-import { type RawConnection } from '../../net/network.ts';
+import type { Side } from '../../core/accept.ts';
+import type { Realm, Timer } from '../../core/realm.ts';
+import type { RawConnection } from '../../net/network.ts';
 import {
   decodePunchMessage,
   PUNCH_ID_BYTES,

@@ -1,7 +1,7 @@
 /** A network that takes in connections that were made elsewhere: a swarm over it uses what was punched without knowing of it. */
 
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { assertRealm, type Realm, type Timer } from '../../core/realm.ts';
 import { assertNetwork, type ListenOptions, type Network, type RawConnection } from '../../net/network.ts';
 import { systemNetwork } from '../../net/system-network.ts';

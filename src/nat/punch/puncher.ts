@@ -1,10 +1,10 @@
 /** What a hole puncher is: anything with these two calls can be one. */
 
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Side } from '../../core/accept.ts';
-import { type CallOptions } from '../../core/swarm.ts';
-import { type RawConnection } from '../../net/network.ts';
-import { type PunchOffer } from '../../protocols/punch/offer.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Side } from '../../core/accept.ts';
+import type { CallOptions } from '../../core/swarm.ts';
+import type { RawConnection } from '../../net/network.ts';
+import type { PunchOffer } from '../../protocols/punch/offer.ts';
 
 /** How one side of a punch behaves. */
 export interface PunchOptions extends CallOptions {

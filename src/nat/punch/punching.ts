@@ -4,7 +4,7 @@
  */
 
 import { describeValue } from '../../base/checks.ts';
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { gatewaysOf } from '../../net/default-gateways.ts';
 import { assertNetwork, type DatagramSink, type DatagramSocket, type Network } from '../../net/network.ts';

@@ -11,7 +11,7 @@ import {
 import { isLoopback } from '../../core/addr.ts';
 import { addrsOfBound } from '../../net/addrs-of-bound.ts';
 import { localNetworks } from '../../net/local-networks.ts';
-import { type Network } from '../../net/network.ts';
+import type { Network } from '../../net/network.ts';
 import { mayBeTried } from '../../net/probe-targets.ts';
 import { udpAddr } from '../../net/socket-address.ts';
 

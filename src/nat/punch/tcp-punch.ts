@@ -4,16 +4,16 @@
  */
 
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type Realm, type Timer } from '../../core/realm.ts';
-import { type Listener, type Network, type RawConnection } from '../../net/network.ts';
-import { type PunchCodec } from '../../protocols/punch/message.ts';
-import { type PunchPorts } from '../../protocols/punch/offer.ts';
-import { type PunchTarget } from '../../protocols/punch/plan.ts';
+import type { Realm, Timer } from '../../core/realm.ts';
+import type { Listener, Network, RawConnection } from '../../net/network.ts';
+import type { PunchCodec } from '../../protocols/punch/message.ts';
+import type { PunchPorts } from '../../protocols/punch/offer.ts';
+import type { PunchTarget } from '../../protocols/punch/plan.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { PunchStream } from './punch-stream.ts';
-import { type PunchedConnection } from './puncher.ts';
+import type { PunchedConnection } from './puncher.ts';
 
 /** What a punch over TCP is made with. */
 export interface TcpPunchOptions {

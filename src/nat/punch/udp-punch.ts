@@ -2,8 +2,8 @@
 
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type DatagramSocket } from '../../net/network.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { DatagramSocket } from '../../net/network.ts';
 import {
   PunchMachine,
   type PunchEvent,
@@ -12,10 +12,10 @@ import {
   type PunchVerdict,
   RANDOM_SOCKETS,
 } from '../../protocols/punch/machine.ts';
-import { type PunchMessage } from '../../protocols/punch/message.ts';
+import type { PunchMessage } from '../../protocols/punch/message.ts';
 import { Driver } from '../../runtime/driver.ts';
-import { type PunchedPath } from './puncher.ts';
-import { type DatagramFilter, type PunchingSocket } from './punching.ts';
+import type { PunchedPath } from './puncher.ts';
+import type { DatagramFilter, PunchingSocket } from './punching.ts';
 
 /** What a punch is made with. */
 export interface UdpPunchOptions {

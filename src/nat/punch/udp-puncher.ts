@@ -1,15 +1,15 @@
 /** Punches holes for the UDP socket of a swarm. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { assertFunction, describeValue } from '../../base/checks.ts';
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { type Counters } from '../../core/counters.ts';
+import type { Counters } from '../../core/counters.ts';
 import { closedError } from '../../core/errors.ts';
 import { assertRealm, type Realm } from '../../core/realm.ts';
-import { type CallOptions } from '../../core/swarm.ts';
-import { type DatagramSocket } from '../../net/network.ts';
+import type { CallOptions } from '../../core/swarm.ts';
+import type { DatagramSocket } from '../../net/network.ts';
 import { decodePunchMessage, PunchCodec } from '../../protocols/punch/message.ts';
-import { type PunchOffer } from '../../protocols/punch/offer.ts';
+import type { PunchOffer } from '../../protocols/punch/offer.ts';
 import { planPunch } from '../../protocols/punch/plan.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { rejection } from '../../runtime/promises.ts';
@@ -17,9 +17,9 @@ import { systemRealm } from '../../runtime/system-realm.ts';
 import { checkCall, Waits } from '../../runtime/waits.ts';
 import { StunAsker } from '../stun-asker.ts';
 import { makeOffer } from './make-offer.ts';
-import { type Seen } from './observe.ts';
-import { type PunchedPath, type Puncher, type PunchOptions } from './puncher.ts';
-import { type PunchingNetwork, type PunchingSocket } from './punching.ts';
+import type { Seen } from './observe.ts';
+import type { PunchedPath, Puncher, PunchOptions } from './puncher.ts';
+import type { PunchingNetwork, PunchingSocket } from './punching.ts';
 import { localAddresses, punchTargets } from './targets.ts';
 import { refused } from './refused.ts';
 import { UdpPunch } from './udp-punch.ts';

@@ -1,6 +1,6 @@
 /** The links of a memory realm: the properties of each pair of addresses, and which links are cut. */
 
-import { type SeededRandom } from '../../base/seeded-random.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
 import { Netem, type NetemConfig, type NetemPreset, resolveNetem } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, assertMemoryAddr } from './address.ts';
 

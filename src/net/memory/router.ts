@@ -1,14 +1,14 @@
 /** Routes packets between the nodes of a network in memory. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type ClockedRealm } from '../../core/realm.ts';
-import { type DropReason } from '../../core/counters.ts';
-import { type Message } from '../../core/message.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type SeededRandom } from '../../base/seeded-random.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { ClockedRealm } from '../../core/realm.ts';
+import type { DropReason } from '../../core/counters.ts';
+import type { Message } from '../../core/message.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
 import { mangle } from '../../protocols/netem/netem.ts';
 import { type MemoryAddr, memoryAddr } from './address.ts';
-import { type PacketEvent } from '../packet-event.ts';
+import type { PacketEvent } from '../packet-event.ts';
 import { type LinkConfig, Links } from './links.ts';
 
 /** Changes a tell in transit: returns another message, the same one, or none. */

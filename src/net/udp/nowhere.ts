@@ -2,7 +2,7 @@
 
 import { P2PError } from '../../core/errors.ts';
 import { rejection } from '../../runtime/promises.ts';
-import { type openUdpSwarm as open } from './open-udp-swarm.ts';
+import type { openUdpSwarm as open } from './open-udp-swarm.ts';
 
 /** @throws {P2PError} (by rejection) `unsupported`, always. */
 export const openUdpSwarm: typeof open = () =>

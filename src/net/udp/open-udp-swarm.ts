@@ -2,7 +2,7 @@
 
 import { wholeNumber } from '../../base/checks.ts';
 import { type Realm, assertRealm } from '../../core/realm.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
 import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { checkCall } from '../../runtime/waits.ts';

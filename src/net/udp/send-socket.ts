@@ -1,6 +1,6 @@
 /** The sending part of a UDP socket, which reports how much waits in the process before it is in the kernel. */
 
-import { type Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 
 /** The part of a socket that sends. */
 export interface SendSocket {

@@ -4,7 +4,7 @@ import { type RemoteInfo, type Socket, type SocketOptions, createSocket } from '
 
 import { type SocketAddress, canonicalIp, ipVersion } from '../../base/ip.ts';
 import { wholeNumber } from '../../base/checks.ts';
-import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
+import type { DatagramOptions, DatagramSink, DatagramSocket } from '../network.ts';
 import { systemInterfaces } from '../interfaces.ts';
 import { bindError, bindFailureOf } from '../socket-errors.ts';
 import { type SendSocket, sendSocketOf } from './send-socket.ts';

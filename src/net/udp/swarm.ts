@@ -1,26 +1,26 @@
 /** Messages as UDP datagrams: one tell, one datagram. Insecure, unordered, lossy. */
 
-import { type Counters } from '../../core/counters.ts';
-import { type Describes, type LayerDescription } from '../../core/inspect.ts';
+import type { Counters } from '../../core/counters.ts';
+import type { Describes, LayerDescription } from '../../core/inspect.ts';
 import { P2PError, mtuError } from '../../core/errors.ts';
 import { canonicalIp, whyNoHost } from '../../base/ip.ts';
 import { assertBytes } from '../../base/checks.ts';
-import { type TellHandler } from '../../core/message.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type SendFailures } from '../../swarm-kit/send-failures.ts';
-import { type SendPath, type SendPaths } from '../../swarm-kit/send-path.ts';
-import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
+import type { TellHandler } from '../../core/message.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { SendFailures } from '../../swarm-kit/send-failures.ts';
+import type { SendPath, SendPaths } from '../../swarm-kit/send-path.ts';
+import type { CallOptions, Closed, Swarm } from '../../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../../core/text-addrs.ts';
 import { AddressCache } from '../../swarm-kit/address-cache.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import type { PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { RESOLVED, rejection } from '../../runtime/promises.ts';
 import { TellSlot } from '../../swarm-kit/tell-slot.ts';
 import { Waits, checkCall } from '../../runtime/waits.ts';
 import { type UdpAddr, assertUdpAddr, parseUdpAddr, udpAddr } from '../socket-address.ts';
 import { addrsOfBound } from '../addrs-of-bound.ts';
-import { type DatagramSink, type DatagramSocket, type Network } from '../network.ts';
+import type { DatagramSink, DatagramSocket, Network } from '../network.ts';
 
 /** The largest UDP payloads: 65535 less the IP and UDP headers (IPv4 20 + 8, IPv6 8 inside the payload length). */
 export const MAX_UDP4_BYTES = 65_507;

@@ -1,12 +1,12 @@
 /** Routers: they translate addresses, filter unsolicited packets, both, or neither. */
 
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type HostStack } from './host-stack.ts';
-import { type NatRules } from './nat-rules.ts';
+import type { HostStack } from './host-stack.ts';
+import type { NatRules } from './nat-rules.ts';
 import { NatTable, type NatTableOptions } from './nat-table.ts';
 import { type Packet, type PacketAddr, resetFor } from './packet.ts';
 import { Attachment, type Device, type Segment } from './segment.ts';
-import { type Wire } from './wire.ts';
+import type { Wire } from './wire.ts';
 
 /** The tables of one family. */
 type Tables = Readonly<Record<'udp' | 'tcp', NatTable>>;

@@ -1,6 +1,6 @@
 /** The time of one host: that of its realm, except that nothing happens while the host sleeps. */
 
-import { type Clock, type ClockedRealm, type Realm, type Timer, type TimerOptions } from '../../core/realm.ts';
+import type { Clock, ClockedRealm, Realm, Timer, TimerOptions } from '../../core/realm.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 
 /** A timer of a host: armed in the realm, or waiting for the host to wake. */

@@ -1,19 +1,19 @@
 /** What a host does with packets: sockets above, interfaces below. */
 
-import { type DropReason } from '../../core/counters.ts';
-import { type Realm } from '../../core/realm.ts';
+import type { DropReason } from '../../core/counters.ts';
+import type { Realm } from '../../core/realm.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type DatagramOptions, type DatagramSocket, type DialOptions, type Listener } from '../network.ts';
-import { type ListenOptions, type Network, type NetworkInterface, type RawConnection } from '../network.ts';
+import type { DatagramOptions, DatagramSocket, DialOptions, Listener } from '../network.ts';
+import type { ListenOptions, Network, NetworkInterface, RawConnection } from '../network.ts';
 import { BEFORE_FIRST_PORT } from './binding.ts';
 import { type HostClock, hostRealm } from './host-clock.ts';
-import { type Packet, type PacketAddr } from './packet.ts';
+import type { Packet, PacketAddr } from './packet.ts';
 import { LOOPBACK_NAME, Routes } from './routes.ts';
-import { type Attachment, type Device } from './segment.ts';
-import { type SocketHost } from './socket-host.ts';
+import type { Attachment, Device } from './segment.ts';
+import type { SocketHost } from './socket-host.ts';
 import { TcpPorts } from './tcp-ports.ts';
 import { UdpPorts } from './udp-ports.ts';
-import { type PacketTarget, type Wire } from './wire.ts';
+import type { PacketTarget, Wire } from './wire.ts';
 
 /** How the sockets of a host are made. */
 export interface HostStackOptions {

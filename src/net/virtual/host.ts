@@ -1,11 +1,11 @@
 /** A virtual machine: its sockets, its time, and how it is attached. */
 
 import { describeValue } from '../../base/checks.ts';
-import { type LinkConfig } from '../memory/links.ts';
+import type { LinkConfig } from '../memory/links.ts';
 import { HostStack } from './host-stack.ts';
-import { type Attachment } from './segment.ts';
-import { type Families, type Site } from './site.ts';
-import { type VirtualAttachOptions, type VirtualHost, type VirtualHostOptions } from './types.ts';
+import type { Attachment } from './segment.ts';
+import type { Families, Site } from './site.ts';
+import type { VirtualAttachOptions, VirtualHost, VirtualHostOptions } from './types.ts';
 
 /** @throws {TypeError | RangeError} for wrong options. */
 export function createVirtualHost(site: Site, options: VirtualHostOptions): VirtualHost {

@@ -9,18 +9,18 @@ import { type Realm, assertRealm } from '../../core/realm.ts';
 import { AddressPlan } from './addresses.ts';
 import { createVirtualHost } from './host.ts';
 import { createVirtualLan, createVirtualNat } from './nat.ts';
-import { type NatKind } from './nat-rules.ts';
+import type { NatKind } from './nat-rules.ts';
 import { Segment } from './segment.ts';
 import { Site } from './site.ts';
-import {
-  type VirtualHost,
-  type VirtualHostOptions,
-  type VirtualLan,
-  type VirtualLanOptions,
-  type VirtualNat,
-  type VirtualNatOptions,
+import type {
+  VirtualHost,
+  VirtualHostOptions,
+  VirtualLan,
+  VirtualLanOptions,
+  VirtualNat,
+  VirtualNatOptions,
 } from './types.ts';
-import { type PacketEvent } from '../packet-event.ts';
+import type { PacketEvent } from '../packet-event.ts';
 import { Wire } from './wire.ts';
 
 /** How a virtual internet is made. */

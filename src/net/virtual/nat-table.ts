@@ -1,8 +1,8 @@
 /** The table of a NAT or a stateful firewall, sans-IO: what leaves gets a mapping, what comes in needs one. */
 
-import { type SeededRandom } from '../../base/seeded-random.ts';
-import { type NatDependence, type NatPorts, type NatRules } from './nat-rules.ts';
-import { type Packet, type PacketAddr, type PacketAddrs, type TcpHeader } from './packet.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
+import type { NatDependence, NatPorts, NatRules } from './nat-rules.ts';
+import type { Packet, PacketAddr, PacketAddrs, TcpHeader } from './packet.ts';
 
 /** A socket of a host inside and one that it has sent to, or that has sent to it. */
 interface Session {

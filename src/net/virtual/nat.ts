@@ -6,7 +6,7 @@ import { Gateway } from './gateway.ts';
 import { HostStack } from './host-stack.ts';
 import { type NatKind, resolveNatRules } from './nat-rules.ts';
 import { type Site, subnetText } from './site.ts';
-import { type VirtualLan, type VirtualLanOptions, type VirtualNat, type VirtualNatOptions } from './types.ts';
+import type { VirtualLan, VirtualLanOptions, VirtualNat, VirtualNatOptions } from './types.ts';
 
 /** @throws {TypeError | RangeError} for wrong options. */
 export function createVirtualNat(site: Site, kind: NatKind, options: VirtualNatOptions): VirtualNat {

@@ -2,7 +2,7 @@
 
 import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { formatSocketAddress, ipBytes, ipNetwork, isLinkLocalIp, isLoopbackIp } from '../../base/ip.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { AddressCache } from '../../swarm-kit/address-cache.ts';
 
 /** What an IP is for. */

@@ -1,8 +1,8 @@
 /** The interfaces of a host, and by which of them a packet leaves. */
 
-import { type NetworkInterface } from '../network.ts';
-import { type PacketAddr } from './packet.ts';
-import { type Attachment } from './segment.ts';
+import type { NetworkInterface } from '../network.ts';
+import type { PacketAddr } from './packet.ts';
+import type { Attachment } from './segment.ts';
 
 /** How a packet leaves: by an interface, or not at all, to the host itself. */
 export interface Route {

@@ -1,11 +1,11 @@
 /** Segments, to which devices are attached by interfaces: the internet in the middle, and LANs. */
 
 import { quantity } from '../../base/checks.ts';
-import { type LinkConfig } from '../memory/links.ts';
+import type { LinkConfig } from '../memory/links.ts';
 import { Netem, mangle } from '../../protocols/netem/netem.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { type Packet, type PacketAddr, resetFor } from './packet.ts';
-import { type PacketTarget, type Wire } from './wire.ts';
+import type { PacketTarget, Wire } from './wire.ts';
 
 /** What has interfaces: a host or a router. */
 export interface Device {

@@ -3,11 +3,11 @@
 import { describeValue } from '../../base/checks.ts';
 import { canonicalIp, ipVersion } from '../../base/ip.ts';
 import { type AddressPlan, firstHost, ipv6Host, parseSubnet } from './addresses.ts';
-import { type Gateway } from './gateway.ts';
+import type { Gateway } from './gateway.ts';
 import { ipv4Text } from './packet.ts';
 import { Attachment, type Device, Segment, type Subnet } from './segment.ts';
-import { type VirtualAttachOptions, type VirtualLan, type VirtualNat } from './types.ts';
-import { type Wire } from './wire.ts';
+import type { VirtualAttachOptions, VirtualLan, VirtualNat } from './types.ts';
+import type { Wire } from './wire.ts';
 
 /** A LAN of an internet, and the NAT before it. */
 export interface Place {

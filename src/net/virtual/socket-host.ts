@@ -1,11 +1,11 @@
 /** What the sockets of a virtual host need of it. */
 
-import { type DropReason } from '../../core/counters.ts';
-import { type ClockedRealm } from '../../core/realm.ts';
-import { type Packet, type PacketAddr } from './packet.ts';
-import { type Routes } from './routes.ts';
-import { type Attachment } from './segment.ts';
-import { type Wire } from './wire.ts';
+import type { DropReason } from '../../core/counters.ts';
+import type { ClockedRealm } from '../../core/realm.ts';
+import type { Packet, PacketAddr } from './packet.ts';
+import type { Routes } from './routes.ts';
+import type { Attachment } from './segment.ts';
+import type { Wire } from './wire.ts';
 
 export interface SocketHost {
   readonly wire: Wire;

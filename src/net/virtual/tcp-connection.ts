@@ -4,10 +4,10 @@
  */
 
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../../base/bytes.ts';
-import { type ClockedRealm, type Timer } from '../../core/realm.ts';
+import type { ClockedRealm, Timer } from '../../core/realm.ts';
 import { later } from '../../runtime/later.ts';
-import { type Pipe, type PipeSink } from '../pipe.ts';
-import { type Packet, type PacketAddr, type TcpHeader } from './packet.ts';
+import type { Pipe, PipeSink } from '../pipe.ts';
+import type { Packet, PacketAddr, TcpHeader } from './packet.ts';
 import { TcpReceiver } from './tcp-receiver.ts';
 import { type SentSegment, TcpSender } from './tcp-sender.ts';
 

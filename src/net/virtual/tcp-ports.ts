@@ -1,11 +1,11 @@
 /** The TCP ports of a virtual host: who listens, who is connected, and who gets what comes. */
 
 import { type SocketAddress, isUnspecifiedIp, withoutZone } from '../../base/ip.ts';
-import { type DialOptions, type Listener, type ListenOptions, type RawConnection } from '../network.ts';
+import type { DialOptions, Listener, ListenOptions, RawConnection } from '../network.ts';
 import { type BindFailure, type DialFailure, bindError, dialError } from '../socket-errors.ts';
 import { canShare, freePort, overlaps } from './binding.ts';
 import { Packet, type PacketAddr, resetFor } from './packet.ts';
-import { type SocketHost } from './socket-host.ts';
+import type { SocketHost } from './socket-host.ts';
 import { TcpConnection, type TcpFailure } from './tcp-connection.ts';
 
 /** What waits for connections at a port. */

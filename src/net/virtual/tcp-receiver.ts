@@ -1,6 +1,6 @@
 /** The receiving half of a TCP connection, sans-IO: puts segments in order, and says how much more there is room for. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 
 interface Waiting {
   readonly bytes: Bytes;

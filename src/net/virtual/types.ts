@@ -1,11 +1,11 @@
 /** What the parts of a virtual internet are to those who build one. */
 
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Counters } from '../../core/counters.ts';
-import { type ClockedRealm } from '../../core/realm.ts';
-import { type LinkConfig } from '../memory/links.ts';
-import { type Network } from '../network.ts';
-import { type NatRules } from './nat-rules.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Counters } from '../../core/counters.ts';
+import type { ClockedRealm } from '../../core/realm.ts';
+import type { LinkConfig } from '../memory/links.ts';
+import type { Network } from '../network.ts';
+import type { NatRules } from './nat-rules.ts';
 
 /** Where something is attached, and how. */
 export interface VirtualAttachOptions {

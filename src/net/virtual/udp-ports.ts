@@ -1,9 +1,9 @@
 /** The UDP ports of a virtual host: who is bound where, and who gets what comes. */
 
 import { type BindFailure, bindError } from '../socket-errors.ts';
-import { type DatagramOptions, type DatagramSocket } from '../network.ts';
-import { type SocketHost } from './socket-host.ts';
-import { type Packet } from './packet.ts';
+import type { DatagramOptions, DatagramSocket } from '../network.ts';
+import type { SocketHost } from './socket-host.ts';
+import type { Packet } from './packet.ts';
 import { excludes, freePort } from './binding.ts';
 import { VirtualDatagramSocket } from './udp-socket.ts';
 

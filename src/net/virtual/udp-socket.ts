@@ -4,11 +4,11 @@ import { copyMessage, type Bytes } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
 import { type SocketAddress, canonicalIp, isUnspecifiedIp, withoutZone } from '../../base/ip.ts';
 import { later } from '../../runtime/later.ts';
-import { type DatagramOptions, type DatagramSink, type DatagramSocket } from '../network.ts';
-import { type SocketHost } from './socket-host.ts';
+import type { DatagramOptions, DatagramSink, DatagramSocket } from '../network.ts';
+import type { SocketHost } from './socket-host.ts';
 import { DEFAULT_TTL, Packet, type PacketAddr } from './packet.ts';
 import { LOOPBACK_NAME, type Route } from './routes.ts';
-import { type Attachment } from './segment.ts';
+import type { Attachment } from './segment.ts';
 
 /** The largest payloads: 65535 less the headers. */
 const MAX_BYTES = { ipv4: 65_507, ipv6: 65_527 } as const;

@@ -1,11 +1,11 @@
 /** What all parts of one virtual network share: time, chance, packets on their way, and who is told of them. */
 
-import { type SeededRandom } from '../../base/seeded-random.ts';
-import { type DropReason } from '../../core/counters.ts';
-import { type Clock, type Realm } from '../../core/realm.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
+import type { DropReason } from '../../core/counters.ts';
+import type { Clock, Realm } from '../../core/realm.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
-import { type CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type PacketEvent } from '../packet-event.ts';
+import type { CounterSet } from '../../swarm-kit/counter-set.ts';
+import type { PacketEvent } from '../packet-event.ts';
 import { type Packet, PacketAddrs } from './packet.ts';
 
 /** Where packets arrive. */

@@ -3,7 +3,7 @@
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { assertBytes, wholeNumber } from '../../base/checks.ts';
-import { type Codec, type Encoder, type FrameWriter } from '../codec.ts';
+import type { Codec, Encoder, FrameWriter } from '../codec.ts';
 import { type Prefix, PrefixedDecoder } from './prefixed-decoder.ts';
 
 /** How frames are delimited. */

@@ -3,7 +3,7 @@
 import { type Bytes, EMPTY_BYTES, concatBytes, decodeText, encodeText } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { assertString, wholeNumber } from '../../base/checks.ts';
-import { type Codec, type Decoder } from '../codec.ts';
+import type { Codec, Decoder } from '../codec.ts';
 import { tooLarge } from './length-delimited.ts';
 
 /** How lines are delimited. */

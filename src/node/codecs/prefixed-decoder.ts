@@ -3,7 +3,7 @@
 import { type Bytes, EMPTY_BYTES, takeBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { decodeReason } from '../../base/reason.ts';
-import { type Decoder } from '../codec.ts';
+import type { Decoder } from '../codec.ts';
 
 /** A decoded prefix. One shared object, overwritten by each read. */
 export interface Prefix {

@@ -1,8 +1,8 @@
 /** Frames preceded by their length as an unsigned LEB128 varint, as in protobuf streams and libp2p. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { assertBytes, wholeNumber } from '../../base/checks.ts';
-import { type Codec, type Encoder } from '../codec.ts';
+import type { Codec, Encoder } from '../codec.ts';
 import { tooLarge } from './length-delimited.ts';
 import { PrefixedDecoder, type PrefixFormat } from './prefixed-decoder.ts';
 

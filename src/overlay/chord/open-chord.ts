@@ -6,20 +6,20 @@ import { assertBytes, assertFunction, assertString, describeValue, quantity, who
 import { type Addr, ipOf, peerIdOf } from '../../core/addr.ts';
 import { type AskSwarm, canAsk } from '../../core/ask.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
-import { type Request } from '../../core/message.ts';
-import { type CallOptions, type Closed } from '../../core/swarm.ts';
+import type { Request } from '../../core/message.ts';
+import type { CallOptions, Closed } from '../../core/swarm.ts';
 import { TextAddrs } from '../../core/text-addrs.ts';
 import { ProbeTargets } from '../../net/probe-targets.ts';
 import { CHORD_ID_BYTES, CHORD_TAG_BYTES, MAX_CHORD_BYTES } from '../../protocols/chord/messages.ts';
 import { type ChordEvent, type ChordLookup, ChordNode, type ChordTransmit } from '../../protocols/chord/node.ts';
-import { type ChordPeer } from '../../protocols/chord/ring-table.ts';
+import type { ChordPeer } from '../../protocols/chord/ring-table.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { later } from '../../runtime/later.ts';
 import { rejection } from '../../runtime/promises.ts';
 import { checkCall, Waits } from '../../runtime/waits.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type ChordInspection, type ChordOptions, type ChordOwners, type ChordRing } from './ring.ts';
+import type { ChordInspection, ChordOptions, ChordOwners, ChordRing } from './ring.ts';
 
 const DEFAULT_SUCCESSORS = 8;
 const DEFAULT_UPKEEP_MS = 5000;

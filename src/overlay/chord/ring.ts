@@ -1,8 +1,8 @@
 /** A node of a ring, as programs use it. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type Counters } from '../../core/counters.ts';
-import { type CallOptions, type Closed } from '../../core/swarm.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Counters } from '../../core/counters.ts';
+import type { CallOptions, Closed } from '../../core/swarm.ts';
 
 /** How a node of a ring is opened. */
 export interface ChordOptions<A extends Addr> {

@@ -1,6 +1,6 @@
 /** The store of signed records of a DHT node: a peer book, in the terms of the machine. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { decodePeerId, encodePeerId, type PeerId } from '../../core/peer-id.ts';
 import { PeerBook } from '../../discovery/peer-book.ts';
 import {
@@ -12,9 +12,9 @@ import {
   signPeerRecord,
 } from '../../discovery/peer-record.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
-import { type PrivateKey } from '../../identity/private-key.ts';
+import type { PrivateKey } from '../../identity/private-key.ts';
 import { packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
-import { type Records, type TakenRecord } from '../../protocols/kademlia/node-types.ts';
+import type { Records, TakenRecord } from '../../protocols/kademlia/node-types.ts';
 import { keyBytes, type KeyText, keyText } from '../../protocols/kademlia/position.ts';
 
 /** What the records of a node need. */

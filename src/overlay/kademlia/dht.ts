@@ -1,15 +1,15 @@
 /** A node of the DHT, as programs use it. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Addr } from '../../core/addr.ts';
-import { type Candidate, type CandidateOptions, type CandidateSource } from '../../core/candidate.ts';
-import { type Counters } from '../../core/counters.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type CallOptions, type Closed } from '../../core/swarm.ts';
-import { type PeerRecord } from '../../discovery/peer-record.ts';
-import { type RecordVerdict } from '../../protocols/kademlia/messages.ts';
-import { type DhtPeer, type LookupExplanation } from './explain.ts';
-import { type DhtKind } from './options.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Candidate, CandidateOptions, CandidateSource } from '../../core/candidate.ts';
+import type { Counters } from '../../core/counters.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { CallOptions, Closed } from '../../core/swarm.ts';
+import type { PeerRecord } from '../../discovery/peer-record.ts';
+import type { RecordVerdict } from '../../protocols/kademlia/messages.ts';
+import type { DhtPeer, LookupExplanation } from './explain.ts';
+import type { DhtKind } from './options.ts';
 
 /** What came of joining. */
 export interface DhtJoined {

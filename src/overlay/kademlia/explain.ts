@@ -2,9 +2,9 @@
 
 import { toHex } from '../../base/bytes.ts';
 import { encodePeerId, type PeerId } from '../../core/peer-id.ts';
-import { type LookupEnd } from '../../protocols/kademlia/lookup.ts';
+import type { LookupEnd } from '../../protocols/kademlia/lookup.ts';
 import { unpackAddr } from '../../protocols/kademlia/messages.ts';
-import { type LookupReport, type NodeRef } from '../../protocols/kademlia/node-types.ts';
+import type { LookupReport, NodeRef } from '../../protocols/kademlia/node-types.ts';
 import { keyBytes } from '../../protocols/kademlia/position.ts';
 
 /** A node of the DHT and where it answered. */

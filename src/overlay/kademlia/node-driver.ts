@@ -3,30 +3,24 @@
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { type Addr, ipOf, isGlobal, peerIdOf } from '../../core/addr.ts';
-import { type DropReason } from '../../core/counters.ts';
+import type { DropReason } from '../../core/counters.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
-import { type Request } from '../../core/message.ts';
+import type { Request } from '../../core/message.ts';
 import { decodePeerId, encodePeerId, type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
+import type { PublicKey, SecureAskSwarm } from '../../core/secure.ts';
 import { leadsTo } from '../../discovery/peer-record.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { mayBeTried, ProbeTargets } from '../../net/probe-targets.ts';
 import { MAX_CONTACT_BYTES, MAX_MESSAGE_BYTES, packAddr, unpackAddr } from '../../protocols/kademlia/messages.ts';
-import { type FailedAsk } from '../../protocols/kademlia/asks.ts';
+import type { FailedAsk } from '../../protocols/kademlia/asks.ts';
 import { KademliaNode } from '../../protocols/kademlia/node.ts';
-import {
-  type KadEvent,
-  type KadTransmit,
-  type NodeOptions,
-  type NodeRef,
-  type Times,
-} from '../../protocols/kademlia/node-types.ts';
+import type { KadEvent, KadTransmit, NodeOptions, NodeRef, Times } from '../../protocols/kademlia/node-types.ts';
 import { KeySpace, keyBytes, type KeyText, keyText } from '../../protocols/kademlia/position.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { later } from '../../runtime/later.ts';
-import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import type { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { DhtRecords } from './dht-records.ts';
-import { type DhtOptions, type ResolvedDhtOptions } from './options.ts';
+import type { DhtOptions, ResolvedDhtOptions } from './options.ts';
 
 /** PeerIDs by key, so that a key is hashed once. Bounded by the keys that somebody else holds. */
 const IDS = new WeakMap<PublicKey, KeyText>();

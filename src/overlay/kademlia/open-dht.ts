@@ -2,40 +2,34 @@
 
 import { toHex, type Bytes, copyBytes } from '../../base/bytes.ts';
 import { assertBytes, describeValue, wholeNumber } from '../../base/checks.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { canAsk } from '../../core/ask.ts';
-import { type Candidate, type CandidateOptions, type ReachedCandidate } from '../../core/candidate.ts';
+import type { Candidate, CandidateOptions, ReachedCandidate } from '../../core/candidate.ts';
 import { P2PError } from '../../core/errors.ts';
 import { encodePeerId, type PeerId } from '../../core/peer-id.ts';
-import { type Timer } from '../../core/realm.ts';
+import type { Timer } from '../../core/realm.ts';
 import { isSecure, type SecureAskSwarm } from '../../core/secure.ts';
-import { type CallOptions, type Closed } from '../../core/swarm.ts';
+import type { CallOptions, Closed } from '../../core/swarm.ts';
 import { TextAddrs } from '../../core/text-addrs.ts';
-import { type PeerRecord } from '../../discovery/peer-record.ts';
-import { type KademliaNode } from '../../protocols/kademlia/node.ts';
-import {
-  type KadEvent,
-  type LookupReport,
-  type NodeRef,
-  type StoreReport,
-  type Times,
-} from '../../protocols/kademlia/node-types.ts';
+import type { PeerRecord } from '../../discovery/peer-record.ts';
+import type { KademliaNode } from '../../protocols/kademlia/node.ts';
+import type { KadEvent, LookupReport, NodeRef, StoreReport, Times } from '../../protocols/kademlia/node-types.ts';
 import { keyBytes, type KeyText, keyText } from '../../protocols/kademlia/position.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
 import { rejection } from '../../runtime/promises.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { checkCall, Waits } from '../../runtime/waits.ts';
 import { CounterSet } from '../../swarm-kit/counter-set.ts';
-import {
-  type Dht,
-  type DhtContact,
-  type DhtFound,
-  type DhtInspection,
-  type DhtJoined,
-  type DhtRecordsFound,
-  type DhtStored,
-  type DhtStoreOptions,
-  type DhtValue,
+import type {
+  Dht,
+  DhtContact,
+  DhtFound,
+  DhtInspection,
+  DhtJoined,
+  DhtRecordsFound,
+  DhtStored,
+  DhtStoreOptions,
+  DhtValue,
 } from './dht.ts';
 import { type DhtPeer, explain, type LookupExplanation, NOTHING, peerOf } from './explain.ts';
 import { ownKey, rawOf } from './arguments.ts';

@@ -2,11 +2,11 @@
 
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { assertFunction, assertString, assertSwitch, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { assertPrivateKey, type PrivateKey } from '../../identity/private-key.ts';
 import { MAX_LIFETIME_MS } from '../../discovery/peer-record.ts';
 import { MAX_TTL_MS, MAX_VALUE_BYTES } from '../../protocols/kademlia/messages.ts';
-import { type NodeOptions } from '../../protocols/kademlia/node-types.ts';
+import type { NodeOptions } from '../../protocols/kademlia/node-types.ts';
 
 /** Whether others can ask a node. A client asks and stores, and is in nobody's table. */
 export type DhtKind = 'server' | 'client';

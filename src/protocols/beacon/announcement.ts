@@ -6,10 +6,10 @@
 import { type Bytes, concatBytes, decodeText, encodeText, viewFrom } from '../../base/bytes.ts';
 import { FieldReader } from '../../base/field-reader.ts';
 import { encodeVarint } from '../../base/varint.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
-import { type KeyRegistry, type Signer } from '../../identity/key-algorithm.ts';
+import type { KeyRegistry, Signer } from '../../identity/key-algorithm.ts';
 
 /** Random bytes that tell processes apart, those with one key included. */
 export const INSTANCE_BYTES = 8;

@@ -8,16 +8,16 @@
 
 import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, copyBytes, equalBytes, toHex } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { SourceShares } from '../../base/source-shares.ts';
 import { SourceBuckets, TokenBucket } from '../../base/token-bucket.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type X25519PrivateKey } from '../../crypto/suite.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { X25519PrivateKey } from '../../crypto/suite.ts';
 import { defaultKeyRegistry } from '../../identity/ecdsa-p256.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
-import { type Signer } from '../../identity/key-algorithm.ts';
+import type { Signer } from '../../identity/key-algorithm.ts';
 import { type Announcement, INSTANCE_BYTES } from './announcement.ts';
 import {
   BeaconCodec,

@@ -9,7 +9,7 @@ import {
   readAnnouncement,
   type UnverifiedAnnouncement,
 } from './announcement.ts';
-import { type Signer } from '../../identity/key-algorithm.ts';
+import type { Signer } from '../../identity/key-algorithm.ts';
 
 /** `shb`, and the version. */
 const MAGIC: Bytes = encodeText('shb');

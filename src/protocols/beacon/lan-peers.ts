@@ -1,11 +1,11 @@
 /** The peers that were heard on the interfaces of this host. */
 
 import { toHex } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { SourceShares } from '../../base/source-shares.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Announcement } from './announcement.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Announcement } from './announcement.ts';
 
 /** A peer on a LAN of this host, as it has announced itself. */
 export interface LanPeer {

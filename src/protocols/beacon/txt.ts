@@ -1,6 +1,6 @@
 /** A record in the strings of a TXT record: `v=1`, then `r0=`, `r1=` … with pieces of its base64. docs/wire/beacon.md §7. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 
 const VERSION = 'v=1';
 /** A string has at most 255 bytes with its name. */

@@ -9,11 +9,11 @@
  * - The first peer is reported at once. Further attempts go on until `minPeers`; then the rest is given up.
  */
 
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { printableText } from '../../base/reason.ts';
-import { type Candidate, type CandidateFault, type ReachedProof } from '../../core/candidate.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { Candidate, CandidateFault, ReachedProof } from '../../core/candidate.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { CandidateQueue } from './candidate-queue.ts';
 
 /** A source as the machine sees it. */

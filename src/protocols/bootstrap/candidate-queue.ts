@@ -1,7 +1,7 @@
 /** Candidates that wait for an attempt, by source, and whose turn it is. */
 
-import { type Candidate } from '../../core/candidate.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { Candidate } from '../../core/candidate.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 
 /** A candidate whose turn has come. */
 interface Next {

@@ -1,6 +1,6 @@
 /** Base64 for URLs with padding (RFC 4648 §5), as Go's `base64.URLEncoding` writes it. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 
 const FORM = /^(?:[\w-]{4})*(?:[\w-]{2}==|[\w-]{3}=)?$/;
 

@@ -9,7 +9,7 @@ import { assertBytes, assertString, wholeNumber } from '../../base/checks.ts';
 import { decodePeerId, type PeerId } from '../../core/peer-id.ts';
 import { peerIdOfKey } from '../../identity/fingerprints.ts';
 import { importKey } from '../../identity/import-key.ts';
-import { type PrivateKey } from '../../identity/private-key.ts';
+import type { PrivateKey } from '../../identity/private-key.ts';
 import { decodeBase64Url, encodeBase64Url } from './base64.ts';
 
 /** Bytes of the secret. */

@@ -1,7 +1,7 @@
 /** Conversations of a node as generators: each yields a request, and gets the answer or `undefined` where none came. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type ChordRequest } from './messages.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { ChordRequest } from './messages.ts';
 
 /** A request that a conversation waits for. */
 export interface ChordCall {

@@ -8,7 +8,7 @@
  */
 
 import { type Bytes, compareBytes } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { distanceForward, isBetween } from './distance.ts';
 import { type Flow, call } from './flows.ts';
 import { KnownPeers } from './known-peers.ts';

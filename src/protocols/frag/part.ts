@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, allocMessage, copyInto, viewFrom } from '../../base/bytes.ts';
-import { type MessagePart } from '../reassembly.ts';
+import type { MessagePart } from '../reassembly.ts';
 import { MAX_VARINT_BYTES, varintLength, writeVarint } from '../../base/varint.ts';
 
 /** The bytes that go-p2p subtracts from the inner MTU for the header: its maximum. */

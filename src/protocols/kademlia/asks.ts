@@ -1,14 +1,14 @@
 /** Requests under way: their form, their time, and what their answers say of the nodes that were asked. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
 import { decodeAnswer, encodeRequest, isBinary } from './binary-messages.ts';
 import { decodeJsonAnswer, encodeJsonRequest } from './json-messages.ts';
 import { FORM, type Form, type KadAnswer, type Query } from './messages.ts';
-import { type KadDrop, type KadTransmit, type NodeOptions, type NodeRef, type Times } from './node-types.ts';
-import { type KeyText } from './position.ts';
+import type { KadDrop, KadTransmit, NodeOptions, NodeRef, Times } from './node-types.ts';
+import type { KeyText } from './position.ts';
 import { RoundTrips } from './round-trips.ts';
-import { type Contact, type Table } from './table.ts';
+import type { Contact, Table } from './table.ts';
 
 /** A query, and its encoded forms once they are needed: a lookup sends the same bytes to all nodes. */
 export class Prepared {

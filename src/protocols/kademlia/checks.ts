@@ -2,9 +2,9 @@
 
 import { type Asks, newContact, Prepared, type Target } from './asks.ts';
 import { FORM, type Form } from './messages.ts';
-import { type Incoming, type NodeOptions, type Times } from './node-types.ts';
+import type { Incoming, NodeOptions, Times } from './node-types.ts';
 import { closerTo, type KeyText } from './position.ts';
-import { type Table } from './table.ts';
+import type { Table } from './table.ts';
 
 /** Nodes that asked before the own lookups were done, and are looked at afterwards. */
 const MAX_EARLY = 64;

@@ -1,7 +1,7 @@
 /** Distances of Kademlia: the XOR of two keys, as a number. Names and semantics are go-p2p's. */
 
 import { assertBytes, wholeNumber } from '../../base/checks.ts';
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 
 /** The number of leading 0 bits; 8 for each byte when all are 0. */
 export function leadingZeros(bytes: Uint8Array): number {

@@ -1,13 +1,13 @@
 /** Runs one lookup: sends its requests, looks at what the answers have besides contacts, and reports how it went. */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { type Asks, Prepared } from './asks.ts';
 import { type Candidate, Lookup, type LookupEnd, type Seed, type Untaken } from './lookup.ts';
 import { MAX_ANSWER_CONTACTS, type Query, type Reply, type WireContact } from './messages.ts';
-import { type NetworkSize } from './network-size.ts';
-import { type KadDrop, type LookupReport, type NodeOptions, type Times } from './node-types.ts';
-import { type KeyText } from './position.ts';
-import { type Table } from './table.ts';
+import type { NetworkSize } from './network-size.ts';
+import type { KadDrop, LookupReport, NodeOptions, Times } from './node-types.ts';
+import type { KeyText } from './position.ts';
+import type { Table } from './table.ts';
 
 /** What lookups share. */
 export interface RunHost {

@@ -4,7 +4,7 @@
  * `asksPerWidth` for each node that is wanted.
  */
 
-import { type Form, type WireContact } from './messages.ts';
+import type { Form, WireContact } from './messages.ts';
 import { closerTo, type KeyText } from './position.ts';
 
 /** A node that a lookup may ask. */

@@ -1,7 +1,7 @@
 /** What nodes say to each other, in either form: `binary-messages.ts` and `json-messages.ts` write and read it. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type KeyText } from './position.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { KeyText } from './position.ts';
 
 /** Contacts that are read of one answer; more are dropped. */
 export const MAX_ANSWER_CONTACTS = 64;

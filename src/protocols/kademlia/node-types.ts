@@ -1,11 +1,11 @@
 /** What the machine of a DHT node takes and gives. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type LookupEnd } from './lookup.ts';
-import { type RecordVerdict } from './messages.ts';
-import { type KeySpace, type KeyText } from './position.ts';
-import { type StoreLimits } from './stores.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { LookupEnd } from './lookup.ts';
+import type { RecordVerdict } from './messages.ts';
+import type { KeySpace, KeyText } from './position.ts';
+import type { StoreLimits } from './stores.ts';
 
 /** A node to ask: its raw PeerID and its packed address. */
 export interface NodeRef {

@@ -3,29 +3,29 @@
  * sends its requests and gives it the answers.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { createSeededRandom, type SeededRandom } from '../../base/seeded-random.ts';
 import { Asks, type FailedAsk, Prepared, type Target } from './asks.ts';
 import { decodeRequest, encodeAnswer, isBinary } from './binary-messages.ts';
 import { Checks } from './checks.ts';
 import { decodeJsonRequest, encodeJsonAnswer } from './json-messages.ts';
-import { type LookupEnd } from './lookup.ts';
+import type { LookupEnd } from './lookup.ts';
 import { LookupRun, positionsOf, type RunSpec } from './lookup-run.ts';
 import { FORM, type PutEntry, type Query } from './messages.ts';
 import { NetworkSize } from './network-size.ts';
-import {
-  type Incoming,
-  type KadDrop,
-  type KadEvent,
-  type KadTransmit,
-  type NodeOptions,
-  type NodeRef,
-  type StoreReport,
-  type Times,
+import type {
+  Incoming,
+  KadDrop,
+  KadEvent,
+  KadTransmit,
+  NodeOptions,
+  NodeRef,
+  StoreReport,
+  Times,
 } from './node-types.ts';
-import { type KeyText } from './position.ts';
+import type { KeyText } from './position.ts';
 import { Serving } from './serving.ts';
 import { type StoreItem, Sweep, type SweepHost } from './sweep.ts';
 import { Table } from './table.ts';

@@ -1,7 +1,7 @@
 /** Answers to requests, from the table and what is stored for others. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Incoming, type KadDrop, type NodeOptions, type TakenRecord, type Times } from './node-types.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Incoming, KadDrop, NodeOptions, TakenRecord, Times } from './node-types.ts';
 import {
   MAX_ANSWER_CONTACTS,
   MAX_ANSWER_RECORDS,
@@ -12,9 +12,9 @@ import {
   type Reply,
   type WireContact,
 } from './messages.ts';
-import { type KeyText } from './position.ts';
+import type { KeyText } from './position.ts';
 import { ProviderStore, type StoreRefusal, ValueStore } from './stores.ts';
-import { type Table } from './table.ts';
+import type { Table } from './table.ts';
 
 /** What serving needs of the node. */
 export interface ServingHooks {

@@ -1,7 +1,7 @@
 /** What a node stores for others: values, and who provides a key. */
 
 import { type Bytes, copyBytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { BucketCache } from './bucket-cache.ts';
 import { keyBytes, type KeyText } from './position.ts';
 

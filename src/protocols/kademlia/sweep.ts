@@ -5,7 +5,7 @@
  */
 
 import { Prepared, type Target } from './asks.ts';
-import { type Candidate } from './lookup.ts';
+import type { Candidate } from './lookup.ts';
 import { LookupRun, positionsOf, type RunHost } from './lookup-run.ts';
 import {
   FORM,
@@ -15,9 +15,9 @@ import {
   type Query,
   type RecordVerdict,
 } from './messages.ts';
-import { type LookupReport, type StoreReport, type Times } from './node-types.ts';
+import type { LookupReport, StoreReport, Times } from './node-types.ts';
 import { closerTo, type KeyText, POSITION_BYTES, sharedBits } from './position.ts';
-import { type Serving } from './serving.ts';
+import type { Serving } from './serving.ts';
 
 /** A thing to store. */
 export interface StoreItem {

@@ -1,7 +1,7 @@
 /** The routing table: contacts in buckets by the leading bits that they share with the own position. */
 
-import { type Millis } from '../../base/machine.ts';
-import { type Form } from './messages.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Form } from './messages.ts';
 import { closerTo, type KeyText, POSITION_BYTES, sharedBits } from './position.ts';
 
 /** A node of the table. Thousands of nodes in one process have hundreds of these each, so it is small. */

@@ -1,12 +1,12 @@
 /** What a node does from time to time: checks of contacts, refreshes of buckets, storing again. One timer for all of it. */
 
-import { type Millis } from '../../base/machine.ts';
-import { type SeededRandom } from '../../base/seeded-random.ts';
-import { type Target } from './asks.ts';
-import { type NodeOptions, type Times } from './node-types.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
+import type { Target } from './asks.ts';
+import type { NodeOptions, Times } from './node-types.ts';
 import { type KeyText, POSITION_BYTES } from './position.ts';
-import { type StoreItem } from './sweep.ts';
-import { type Table } from './table.ts';
+import type { StoreItem } from './sweep.ts';
+import type { Table } from './table.ts';
 
 /** Between two rounds; a part of it is random, so that nodes that start together do not act together. */
 const ROUND_MS = 60_000;

@@ -2,7 +2,7 @@
 
 import { chacha20Poly1305 } from '#crypto';
 import { type Bytes, copyInto, EMPTY_BYTES, viewFrom } from '../../base/bytes.ts';
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { AEAD_TAG_BYTES, type AeadKey } from '../../crypto/suite.ts';
 import { deriveMaskKey } from './key.ts';
 import { RandomPool } from './random-pool.ts';

@@ -3,7 +3,7 @@
  * again. Sans-IO. docs/wire/mbapp.md §4.
  */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 
 /** The limits of the cache. */
 export interface AnswerCacheLimits {

@@ -1,6 +1,6 @@
 /** Looks for the instances of a service on one interface (RFC 6762 §5.2, RFC 6763 §4). */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { SourceShares } from '../../base/source-shares.ts';
 import {
   DNS_TYPE,

@@ -6,8 +6,8 @@
  */
 
 import { type Bytes, toHex } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { SourceBuckets, TokenBucket } from '../../base/token-bucket.ts';
 import { Browser, type FoundInstance } from './browser.ts';

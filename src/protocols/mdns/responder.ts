@@ -3,8 +3,8 @@
  * answers, says goodbye.
  */
 
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Millis } from '../../base/machine.ts';
 import { DNS_TYPE, type DnsMessage, type DnsRecord, encodeMdns, nameKey } from './message.ts';
 import { additionalFor, allRecords, isSameRecord, recordKey, recordsFor, type ServiceRecords } from './records.ts';
 

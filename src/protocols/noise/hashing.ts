@@ -6,8 +6,8 @@
 
 import { hash, hkdf } from '#crypto';
 import { type Bytes, concatBytes, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
-import { type HashName } from '../../crypto/suite.ts';
-import { type NoiseHash } from './patterns.ts';
+import type { HashName } from '../../crypto/suite.ts';
+import type { NoiseHash } from './patterns.ts';
 
 /** Bytes of a cipher key. */
 export const KEY_BYTES = 32;

@@ -1,6 +1,6 @@
 /** Counters and times of the handshake that a channel has begun. */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 
 /** A handshake message is repeated at intervals up to this many times the first. */

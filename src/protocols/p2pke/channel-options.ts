@@ -1,9 +1,9 @@
 /** The options, events and timers of a channel. */
 
 import { quantity, wholeNumber } from '../../base/checks.ts';
-import { type Side } from '../../core/accept.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type P2pkeIdentity } from './identity.ts';
+import type { Side } from '../../core/accept.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { P2pkeIdentity } from './identity.ts';
 
 /** Times and counts of a channel. Both sides may have their own. */
 export interface ChannelLimits {

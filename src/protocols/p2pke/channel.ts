@@ -6,9 +6,9 @@
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import {
   READY,
   resolveChannelLimits,
@@ -30,14 +30,14 @@ import {
   RESP_DONE,
   RESP_HELLO,
 } from './constants.ts';
-import { type P2pkeDrop } from './drop-reason.ts';
-import { type HandshakeContext } from './handshake-context.ts';
-import { type VerifiedHello } from './hello.ts';
-import { type P2pkeIdentity } from './identity.ts';
+import type { P2pkeDrop } from './drop-reason.ts';
+import type { HandshakeContext } from './handshake-context.ts';
+import type { VerifiedHello } from './hello.ts';
+import type { P2pkeIdentity } from './identity.ts';
 import { counterOf } from './messages.ts';
 import { Liveness } from './liveness.ts';
 import { OwnHandshake } from './own-handshake.ts';
-import { type Session } from './session.ts';
+import type { Session } from './session.ts';
 import { Slots } from './slots.ts';
 import { TheirHandshakes } from './their-handshakes.ts';
 

@@ -1,6 +1,6 @@
 /** Data that is sent right after InitDone, and kept to be sent again. Data for which there is no room waits for RespDone. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 
 /** Of one handshake. */
 const MAX_DATAGRAMS = 32;

@@ -1,19 +1,14 @@
 /** What the handshakes of a channel need of it, and share. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Outbox } from '../../base/outbox.ts';
-import { type Side } from '../../core/accept.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import {
-  type ChannelEvent,
-  type ChannelTimer,
-  type ChannelVerdict,
-  type ResolvedChannelLimits,
-} from './channel-options.ts';
-import { type P2pkeIdentity } from './identity.ts';
-import { type Session } from './session.ts';
-import { type Slots } from './slots.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Outbox } from '../../base/outbox.ts';
+import type { Side } from '../../core/accept.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { ChannelEvent, ChannelTimer, ChannelVerdict, ResolvedChannelLimits } from './channel-options.ts';
+import type { P2pkeIdentity } from './identity.ts';
+import type { Session } from './session.ts';
+import type { Slots } from './slots.ts';
 
 /** A channel, as its handshakes see it. */
 export interface HandshakeContext {

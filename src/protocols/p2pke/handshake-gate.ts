@@ -9,7 +9,7 @@
 import { hmac } from '#crypto';
 import { concatBytes, copyBytes, encodeText, equalBytes, type Bytes } from '../../base/bytes.ts';
 import { quantity, wholeNumber } from '../../base/checks.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { SourceBuckets, TokenBucket } from '../../base/token-bucket.ts';
 import { COOKIE_BYTES } from './constants.ts';
 import { sessionIdOf } from './hello.ts';

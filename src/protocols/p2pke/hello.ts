@@ -1,11 +1,11 @@
 /** Checks an InitHello before any state is made for it. */
 
 import { copyBytes, type Bytes } from '../../base/bytes.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { blake2b256 } from '../../crypto/blake2b.ts';
-import { type KeyRegistry, type Verifier } from '../../identity/key-algorithm.ts';
+import type { KeyRegistry, Verifier } from '../../identity/key-algorithm.ts';
 import { INIT_HELLO, PURPOSE_TIMESTAMP, VERSION } from './constants.ts';
-import { type P2pkeDrop } from './drop-reason.ts';
+import type { P2pkeDrop } from './drop-reason.ts';
 import { counterOf, decodeInitHello, type InitHelloDatagram } from './messages.ts';
 import { hashAfterHello } from './noise-nn.ts';
 import { signatureInput } from './signature-input.ts';

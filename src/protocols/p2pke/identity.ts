@@ -2,8 +2,8 @@
 
 import { chacha20Poly1305 } from '#crypto';
 import { assertFunction, describeOption, describeValue } from '../../base/checks.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type ImportAeadKey } from '../../crypto/suite.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { ImportAeadKey } from '../../crypto/suite.ts';
 import { createKeyRegistry, ed25519, type KeyRegistry, type Signer } from '../../identity/key-algorithm.ts';
 import { EarlyBudget } from './early-data.ts';
 import { Timestamps } from './tai64n.ts';

@@ -1,9 +1,9 @@
 /** When a channel last received and sent, and what follows: whether a session may be forgotten, and whether a keep-alive is due. */
 
-import { type Millis } from '../../base/machine.ts';
-import { type ResolvedChannelLimits } from './channel-options.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { ResolvedChannelLimits } from './channel-options.ts';
 import { FIRST_DATA_COUNTER } from './constants.ts';
-import { type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /**
  * The part of `keepAliveTimeoutMs` after which a session with the original is replaced when something is to be sent: the

@@ -6,7 +6,7 @@
  */
 
 import { type Bytes, concatBytes, EMPTY_BYTES } from '../../base/bytes.ts';
-import { type ImportAeadKey, type X25519PrivateKey } from '../../crypto/suite.ts';
+import type { ImportAeadKey, X25519PrivateKey } from '../../crypto/suite.ts';
 import { initialHash, mixHash, mixKey, split, type TransportKeys } from '../noise/hashing.ts';
 import { PROTOCOL_NAME, TAG_BYTES } from './constants.ts';
 

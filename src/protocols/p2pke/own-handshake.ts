@@ -4,18 +4,18 @@
  */
 
 import { copyBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Outbox } from '../../base/outbox.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Outbox } from '../../base/outbox.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { Attempt } from './attempt.ts';
 import { READY, type ChannelEvent, type ChannelTimer, type ChannelVerdict } from './channel-options.ts';
 import { COOKIE_BYTES, OVERHEAD_BYTES } from './constants.ts';
-import { type P2pkeDrop } from './drop-reason.ts';
+import type { P2pkeDrop } from './drop-reason.ts';
 import { EarlyData } from './early-data.ts';
-import { type HandshakeContext } from './handshake-context.ts';
+import type { HandshakeContext } from './handshake-context.ts';
 import { decodeCookieReply, decodeTimeReply, type TimeReply } from './messages.ts';
 import { initiateSession, type Session, type VerifiedReply } from './session.ts';
-import { type Slots } from './slots.ts';
+import type { Slots } from './slots.ts';
 import { tai64nMs } from './tai64n.ts';
 import { CLOCK_TOLERANCE_MS } from './time-reply.ts';
 

@@ -13,10 +13,10 @@
 
 import { x25519PrivateKey } from '#crypto';
 import { copyBytes, EMPTY_BYTES, equalBytes, type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type X25519PrivateKey } from '../../crypto/suite.ts';
-import { type Verifier } from '../../identity/key-algorithm.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { X25519PrivateKey } from '../../crypto/suite.ts';
+import type { Verifier } from '../../identity/key-algorithm.ts';
 import {
   EXTENSION,
   FIRST_DATA_COUNTER,
@@ -29,9 +29,9 @@ import {
   RESP_HELLO,
   TAG_BYTES,
 } from './constants.ts';
-import { type P2pkeDrop } from './drop-reason.ts';
+import type { P2pkeDrop } from './drop-reason.ts';
 import { sessionIdOf, type VerifiedHello } from './hello.ts';
-import { type P2pkeIdentity } from './identity.ts';
+import type { P2pkeIdentity } from './identity.ts';
 import {
   decodeInitDone,
   decodeRespHello,

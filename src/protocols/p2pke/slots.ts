@@ -5,10 +5,10 @@
  */
 
 import { compareBytes, equalBytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type VerifiedHello } from './hello.ts';
-import { type Session } from './session.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { VerifiedHello } from './hello.ts';
+import type { Session } from './session.ts';
 
 /** How many half-open handshakes of others are kept. */
 export const MAX_THEIRS = 4;

@@ -6,7 +6,7 @@
  * second after 2017 would be missing here, as in the original; the timestamps of one peer would still sort.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { TIMESTAMP_BYTES } from './constants.ts';
 
 /** TAI − UTC before the first step. */

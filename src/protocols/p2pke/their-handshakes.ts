@@ -1,16 +1,16 @@
 /** The handshakes that the other side has begun: hellos, the application's verdict, InitDone. docs/wire/p2pke.md §6. */
 
 import { compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Outbox } from '../../base/outbox.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type ChannelEvent, type ChannelTimer } from './channel-options.ts';
-import { type HandshakeContext } from './handshake-context.ts';
-import { type P2pkeDrop } from './drop-reason.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Outbox } from '../../base/outbox.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { ChannelEvent, ChannelTimer } from './channel-options.ts';
+import type { HandshakeContext } from './handshake-context.ts';
+import type { P2pkeDrop } from './drop-reason.ts';
 import { sessionIdOf, verifyInitHello, type VerifiedHello } from './hello.ts';
 import { decodeInitHello } from './messages.ts';
 import { answerSession, type Session } from './session.ts';
-import { type Slots } from './slots.ts';
+import type { Slots } from './slots.ts';
 import { tai64nMs } from './tai64n.ts';
 import { CLOCK_TOLERANCE_MS, RefusedHellos, timeReply } from './time-reply.ts';
 

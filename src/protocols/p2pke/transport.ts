@@ -3,9 +3,9 @@
  * message.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type AeadKey, type ImportAeadKey } from '../../crypto/suite.ts';
-import { type TransportKeys } from '../noise/hashing.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { AeadKey, ImportAeadKey } from '../../crypto/suite.ts';
+import type { TransportKeys } from '../noise/hashing.ts';
 import {
   FIRST_DATA_COUNTER,
   HEADER_BYTES,

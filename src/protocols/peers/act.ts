@@ -2,10 +2,10 @@
 
 import { type Bytes, viewFrom } from '../../base/bytes.ts';
 import { MAX_REFUSAL_BYTES, MESSAGE, type MessageType } from './constants.ts';
-import { type Receiver } from './receiver.ts';
-import { type Sender } from './sender.ts';
-import { type SessionEvent } from './session-events.ts';
-import { type PeerStreams } from './streams.ts';
+import type { Receiver } from './receiver.ts';
+import type { Sender } from './sender.ts';
+import type { SessionEvent } from './session-events.ts';
+import type { PeerStreams } from './streams.ts';
 
 /** The parts of a session that messages act on. */
 export interface SessionParts {

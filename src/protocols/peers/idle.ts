@@ -1,6 +1,6 @@
 /** When a session that nobody wants is let go. Source: docs/wire/peers.md §§7, 8. */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 
 /** How long a transport that carries something keeps an idle session, at most. */
 const MAX_LOOK_MS = 5000;

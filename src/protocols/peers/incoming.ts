@@ -3,9 +3,9 @@
  * parts. Source: docs/wire/peers.md §§3, 4.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { MAX_INCOMPLETE, MAX_OUT_BYTES, MAX_OUT_NUMBERS, MAX_RANGES, type MessageType } from './constants.ts';
-import { type NumberRange, type PartPacket } from './packets.ts';
+import type { NumberRange, PartPacket } from './packets.ts';
 
 /** A message in its turn. */
 export interface Received {

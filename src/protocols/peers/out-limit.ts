@@ -3,7 +3,7 @@
  * nothing overtakes them, and a slow path would take all of them at once and finish none. Source: docs/wire/peers.md §5.
  */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { INITIAL_RTT_MS, MAX_OUT_BYTES } from './constants.ts';
 
 /** What may always be out. */

@@ -5,7 +5,7 @@
 
 import { allocMessage, type Bytes, copyInto, EMPTY_BYTES } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { varintLength, writeVarint } from '../../base/varint.ts';
 import { isRequest, MAX_HEAD_BYTES, MESSAGE, MESSAGE_COST_BYTES, type MessageType } from './constants.ts';

@@ -4,7 +4,7 @@ import { allocMessage, type Bytes, copyInto, viewFrom } from '../../base/bytes.t
 import { decodeReason } from '../../base/reason.ts';
 import { readVarint, varintLength, writeVarint } from '../../base/varint.ts';
 import { cutText } from './hello.ts';
-import { type Outgoing } from './outgoing.ts';
+import type { Outgoing } from './outgoing.ts';
 import {
   MAX_BUNDLED,
   MAX_HEAD_BYTES,

@@ -2,7 +2,7 @@
 
 import { type Bytes, viewFrom } from '../../base/bytes.ts';
 import { MAX_HEAD_BYTES, PART_BYTES } from './constants.ts';
-import { type Outgoing } from './outgoing.ts';
+import type { Outgoing } from './outgoing.ts';
 import { encodePart, MAX_PART_HEAD_BYTES } from './packets.ts';
 
 /** The smallest part, whatever the path carries. */

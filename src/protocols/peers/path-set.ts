@@ -1,7 +1,7 @@
 /** The paths of a session, and the one that messages go over. Source: docs/wire/peers.md §7. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
 import { SPARE_MS } from './constants.ts';
 import { encodePing, encodeSelect, type PathPacket } from './packets.ts';
 import { Path, type PathOptions } from './path.ts';

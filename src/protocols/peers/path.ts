@@ -1,6 +1,6 @@
 /** One path of a session: its round trip, and whether it lives. Source: docs/wire/peers.md §7. */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import {
   DEAD_MS,
   DEAD_ROUND_TRIPS,

@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, copyMessage, viewFrom } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { readVarint } from '../../base/varint.ts';
 import {
   isRequest,
@@ -18,8 +18,8 @@ import {
 import { ReceiveCredit } from './credit.ts';
 import { Incoming, type Received } from './incoming.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
-import { type AckPacket, type BundlePacket, type NumberedPacket, type PartPacket } from './packets.ts';
-import { type SessionEvent } from './session-events.ts';
+import type { AckPacket, BundlePacket, NumberedPacket, PartPacket } from './packets.ts';
+import type { SessionEvent } from './session-events.ts';
 
 /** What the receiving half needs from the session. */
 export interface ReceiverOwner {

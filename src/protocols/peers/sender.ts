@@ -3,9 +3,9 @@
  * Source: docs/wire/peers.md §§3, 4, 5.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Priority } from '../../core/priority.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Priority } from '../../core/priority.ts';
 import {
   ACK_BYTES,
   BUNDLE_BYTES,
@@ -19,14 +19,14 @@ import {
   MESSAGE,
 } from './constants.ts';
 import { SendCredit } from './credit.ts';
-import { type Hello } from './hello.ts';
+import type { Hello } from './hello.ts';
 import { costOf, makeOutgoing, type Outgoing, Unacknowledged, Waiting } from './outgoing.ts';
 import { type AckPacket, BUNDLE_ENTRY_BYTES, encodeBundle, finishNumbered } from './packets.ts';
 import { sendParts } from './parts.ts';
 import { OutLimit } from './out-limit.ts';
-import { type PathSet } from './path-set.ts';
-import { type Path } from './path.ts';
-import { type SessionEvent } from './session-events.ts';
+import type { PathSet } from './path-set.ts';
+import type { Path } from './path.ts';
+import type { SessionEvent } from './session-events.ts';
 
 /** A tell is taken at once while less than this waits. */
 const TAKEN_BYTES = 1_048_576;

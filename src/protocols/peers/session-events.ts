@@ -1,8 +1,8 @@
 /** What a session does and says. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Outgoing } from './outgoing.ts';
-import { type StreamEvent } from './streams.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { StreamEvent } from './streams.ts';
 
 /** A packet for a path. */
 export interface SessionTransmit {

@@ -1,9 +1,9 @@
 /** How a session between connection managers is made, and how it asks. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Priority } from '../../core/priority.ts';
-import { type ReceiverLimits } from './receiver.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Priority } from '../../core/priority.ts';
+import type { ReceiverLimits } from './receiver.ts';
 
 /** How a session is made. */
 export interface SessionOptions extends ReceiverLimits {

@@ -4,8 +4,8 @@
  */
 
 import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
-import { type Priority } from '../../core/priority.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
+import type { Priority } from '../../core/priority.ts';
 import {
   BYE,
   DATAGRAM_VERSION,
@@ -17,17 +17,17 @@ import {
   REFUSAL_PLAIN,
   REFUSAL_TOO_LARGE,
 } from './constants.ts';
-import { type Hello } from './hello.ts';
+import type { Hello } from './hello.ts';
 import { Idle } from './idle.ts';
 import { makeOutgoing, type Outgoing } from './outgoing.ts';
 import { act, type SessionParts } from './act.ts';
 import { acknowledgedBy, decodePacket, encodeAck, encodeBye, tagOf } from './packets.ts';
 import { PathSet } from './path-set.ts';
-import { type PathOptions } from './path.ts';
+import type { PathOptions } from './path.ts';
 import { Receiver } from './receiver.ts';
 import { Sender } from './sender.ts';
-import { type SessionClosed, type SessionEvent, type SessionTransmit } from './session-events.ts';
-import { type AskOptions, type SessionOptions } from './session-options.ts';
+import type { SessionClosed, SessionEvent, SessionTransmit } from './session-events.ts';
+import type { AskOptions, SessionOptions } from './session-options.ts';
 import { PeerStreams } from './streams.ts';
 import { Unnumbered } from './unnumbered.ts';
 

@@ -1,9 +1,9 @@
 /** What a session sends without a number: once, on the path in use, or not at all. Source: docs/wire/peers.md §§1, 3. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { DATAGRAM_HEAD_BYTES, DATAGRAM_VERSION, MAX_DATAGRAM_BACKLOG_BYTES } from './constants.ts';
 import { encodeDatagram, encodeNotice } from './packets.ts';
-import { type PathSet } from './path-set.ts';
+import type { PathSet } from './path-set.ts';
 
 export class Unnumbered {
   readonly #tag: number;

@@ -1,16 +1,16 @@
 /** What PCP and NAT-PMP have in common: one question at a time for each mapping, to port 5351 of the router. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
 import { MAPPING_SERVER_PORT } from './pcp.ts';
 import { Transactions } from './transactions.ts';
-import {
-  type MappingFailure,
-  type MappingJob,
-  type MappingProtocol,
-  type MappingRoute,
-  type MappingService,
-  type MappingServiceHost,
+import type {
+  MappingFailure,
+  MappingJob,
+  MappingProtocol,
+  MappingRoute,
+  MappingService,
+  MappingServiceHost,
 } from './types.ts';
 
 interface Asked {

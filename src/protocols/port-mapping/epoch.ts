@@ -1,6 +1,6 @@
 /** Recognises from its epochs that a router has restarted: those of RFC 6886 §3.6 and of RFC 6887 §8.5. */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 
 /** Whether a router that said `before` and says `epoch` after `elapsed` has restarted. All are seconds. */
 type Rule = (before: number, epoch: number, elapsed: number) => boolean;

@@ -3,9 +3,9 @@
  * answers, renews, makes again after a restart of the router, and removes.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { sharesPrefix, type SocketAddress, withoutZone } from '../../base/ip.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { CHECK_MS, Mapping, type MappingView } from './mapping.ts';
 import { NatPmpService } from './nat-pmp-service.ts';

@@ -1,15 +1,15 @@
 /** One mapping: what is asked for, which router has it, and when something is due. */
 
 import { type Bytes, copyBytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { ANSWER_MS } from './transactions.ts';
-import {
-  type MappingFailure,
-  type MappingGrant,
-  type MappingJob,
-  type MappingProtocol,
-  type MappingRequest,
-  type MappingService,
+import type {
+  MappingFailure,
+  MappingGrant,
+  MappingJob,
+  MappingProtocol,
+  MappingRequest,
+  MappingService,
 } from './types.ts';
 
 /** How often a router that has mappings is asked whether it has restarted; Tailscale trusts one that long. */

@@ -1,8 +1,8 @@
 /** NAT-PMP with one router, from one address of this host. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { whyNoHost } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { DatagramService } from './datagram-service.ts';
 import { EpochWatch, natPmpRestarted } from './epoch.ts';
 import {
@@ -13,7 +13,7 @@ import {
   type NatPmpResponse,
 } from './nat-pmp.ts';
 import { decodePcpResponse, PCP_RESULT } from './pcp.ts';
-import { type MappingFailure, type MappingJob, type MappingProtocol } from './types.ts';
+import type { MappingFailure, MappingJob, MappingProtocol } from './types.ts';
 
 const FAILURES: ReadonlyMap<number, readonly [MappingFailure, string]> = new Map([
   [NAT_PMP_RESULT.refused, ['refused', 'result 2: not authorized']],

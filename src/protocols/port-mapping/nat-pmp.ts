@@ -1,6 +1,6 @@
 /** The bytes of NAT-PMP, the NAT Port Mapping Protocol (RFC 6886). IPv4 only. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { ipOfBytes } from '../../base/ip.ts';
 
 export const NAT_PMP_VERSION = 0;

@@ -2,7 +2,7 @@
 
 import { type Bytes, toHex } from '../../base/bytes.ts';
 import { ipVersion, whyNoHost } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { DatagramService } from './datagram-service.ts';
 import { EpochWatch, pcpRestarted } from './epoch.ts';
 import { NAT_PMP_RESULT, decodeNatPmpResponse } from './nat-pmp.ts';
@@ -14,7 +14,7 @@ import {
   PCP_RESULT,
   type PcpResponse,
 } from './pcp.ts';
-import { type MappingFailure, type MappingJob, type MappingProtocol } from './types.ts';
+import type { MappingFailure, MappingJob, MappingProtocol } from './types.ts';
 
 const FAILURES: ReadonlyMap<number, readonly [MappingFailure, string]> = new Map([
   [PCP_RESULT.unsupportedVersion, ['unsupported', 'UNSUPP_VERSION']],

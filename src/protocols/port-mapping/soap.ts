@@ -1,10 +1,10 @@
 /** Calls to services of a UPnP router: SOAP 1.1 over HTTP (UPnP Device Architecture 1.1 §3). */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { printableText } from '../../base/reason.ts';
 import { encodeHttpRequest } from './http.ts';
 import { childText, type IgdService, textOf } from './igd.ts';
-import { type HttpResult } from './types.ts';
+import type { HttpResult } from './types.ts';
 import { escapeXml, readXml } from './xml.ts';
 
 /** Arguments in the order in which they must be sent. */

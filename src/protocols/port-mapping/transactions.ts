@@ -1,7 +1,7 @@
 /** Datagrams that are repeated until they are answered, for services of one datagram each way. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
 
 /** RFC 6886 §3.1: the first pause, which doubles each time. PCP says 3 s (RFC 6887 §8.1.1): too long for a first verdict. */
 const FIRST_RETRY_MS = 250;

@@ -1,8 +1,8 @@
 /** The vocabulary of port mapping: what is asked for, over what, and what came of it. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Millis } from '../../base/machine.ts';
 
 /** The protocols of routers, in the order in which they are preferred: the first two take one datagram each way. */
 export const MAPPING_PROTOCOLS = ['pcp', 'nat-pmp', 'upnp'] as const;

@@ -4,10 +4,10 @@
  */
 
 import { canonicalIp, ipVersion, whyNoHost } from '../../base/ip.ts';
-import { type IgdDescription, type IgdService } from './igd.ts';
+import type { IgdDescription, IgdService } from './igd.ts';
 import { IP_PROTOCOL } from './pcp.ts';
-import { type SoapAnswer, type SoapArguments } from './soap.ts';
-import { type MappingFailure, type MappingGrant, type MappingJob } from './types.ts';
+import type { SoapAnswer, SoapArguments } from './soap.ts';
+import type { MappingFailure, MappingGrant, MappingJob } from './types.ts';
 
 /** A call to a service of the router. */
 export interface SoapCall {

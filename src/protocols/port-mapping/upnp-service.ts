@@ -1,20 +1,20 @@
 /** UPnP with the routers on one network: searched by SSDP, described by XML, told by SOAP. */
 
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Millis } from '../../base/machine.ts';
 import { encodeHttpRequest, type HttpUrl } from './http.ts';
 import { decodeIgdDescription, type IgdDescription, type IgdService } from './igd.ts';
 import { decodeSoap, encodeSoap, type SoapAnswer } from './soap.ts';
 import { encodeSsdpSearch, SSDP_ALL, SSDP_TARGETS, ssdpGroup, ssdpUnicast } from './ssdp.ts';
 import { ANSWER_MS } from './transactions.ts';
-import {
-  type HttpResult,
-  type MappingFailure,
-  type MappingJob,
-  type MappingProtocol,
-  type MappingRoute,
-  type MappingService,
-  type MappingServiceHost,
+import type {
+  HttpResult,
+  MappingFailure,
+  MappingJob,
+  MappingProtocol,
+  MappingRoute,
+  MappingService,
+  MappingServiceHost,
 } from './types.ts';
 import {
   addMapping,

@@ -1,7 +1,7 @@
 /** Which address is probed from which socket, how often, and when next. */
 
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { MAX_PROBES_PER_ADDRESS, type PunchTarget } from './plan.ts';
 
 /** An address that is probed from a socket. */

@@ -5,10 +5,10 @@
 
 import { type Bytes, toHex } from '../../base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { type Check, Checks } from './checks.ts';
 import { PUNCH_ID_BYTES, type PunchCodec, type PunchMessage } from './message.ts';
 import { MAX_PROBES_PER_ADDRESS, type PunchPlan } from './plan.ts';

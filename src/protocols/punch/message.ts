@@ -2,7 +2,7 @@
 
 import { hash, hmac } from '#crypto';
 import { type Bytes, concatBytes, copyBytes, encodeText, equalBytes, toHex } from '../../base/bytes.ts';
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { STUN_BINDING } from '../stun/constants.ts';
 import { decodeStun, encodeStun, isStun } from '../stun/message.ts';
 

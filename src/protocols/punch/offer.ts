@@ -1,7 +1,7 @@
 /** The offers of a punch: what one side tells the other before both send. Source: docs/wire/punch.md §1. */
 
 import { type Bytes, concatBytes, copyBytes, encodeText, equalBytes } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
+import type { SocketAddress } from '../../base/ip.ts';
 import { decodeAddress, encodeAddress } from '../stun/attributes.ts';
 
 /**

@@ -9,7 +9,7 @@ import {
   isSharedIp,
   type SocketAddress,
 } from '../../base/ip.ts';
-import { type PunchOffer } from './offer.ts';
+import type { PunchOffer } from './offer.ts';
 
 /** What a plan is made from. */
 export interface PunchPlanInput {

@@ -1,6 +1,6 @@
 /** Ports in random order, none twice: those of a likely range first. */
 
-import { type SeedStream } from './seed-stream.ts';
+import type { SeedStream } from './seed-stream.ts';
 
 const FIRST_PORT = 1024;
 const LAST_PORT = 65_535;

@@ -2,7 +2,7 @@
 
 import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { SourceShares } from '../../base/source-shares.ts';
-import { type QuicConnection } from './connection.ts';
+import type { QuicConnection } from './connection.ts';
 
 /** An attempt to connect. Only its source address is known, and that may be forged. */
 export interface Incoming {

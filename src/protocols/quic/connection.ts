@@ -1,13 +1,13 @@
 /** One QUIC connection: streams, datagrams, and one end. */
 
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { type Bytes, encodeText } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { type ConnectionStats, type QuicEngine, REFUSED } from './engine.ts';
-import { type QuicClosed } from './closed.ts';
+import type { QuicClosed } from './closed.ts';
 import { checkCode, StreamOwner } from './stream.ts';
-import { type Windows } from './window-budget.ts';
+import type { Windows } from './window-budget.ts';
 
 /** How far a connection is. */
 export type ConnectionState = 'handshake' | 'open' | 'closed';

@@ -2,11 +2,11 @@
 
 import { type Bytes, decodeText } from '../../base/bytes.ts';
 import { decodeReason } from '../../base/reason.ts';
-import { type Incoming } from './admission.ts';
-import { type ClosedBy, type QuicClosed } from './closed.ts';
-import { type QuicConnection } from './connection.ts';
+import type { Incoming } from './admission.ts';
+import type { ClosedBy, QuicClosed } from './closed.ts';
+import type { QuicConnection } from './connection.ts';
 import { EVENT, EVENT_WORDS, type EventBatch } from './engine.ts';
-import { type QuicEvent } from './events.ts';
+import type { QuicEvent } from './events.ts';
 
 /** In the order of `lost_detail` in `engine/src/events.rs`. */
 const CLOSED_BY: readonly ClosedBy[] = [

@@ -1,10 +1,10 @@
 /** What a QUIC endpoint is made from. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { wholeNumber } from '../../base/checks.ts';
-import { type Incoming, type Verdict } from './admission.ts';
-import { type QuicConnection } from './connection.ts';
-import { type EngineFactory } from './engine.ts';
+import type { Incoming, Verdict } from './admission.ts';
+import type { QuicConnection } from './connection.ts';
+import type { EngineFactory } from './engine.ts';
 import { encodeAlpn, type QuicSettings } from './settings.ts';
 
 /** The peer that the judge is asked about. */

@@ -5,19 +5,19 @@
  * protocol. This file keeps the connections as objects, decides about attempts, and replaces an engine that breaks.
  */
 
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 import { copyBytes } from '../../base/bytes.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
 import { sourceOf } from '../../base/source-shares.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Arrivals, type Incoming, isVerdict, resolveAdmission, type Verdict } from './admission.ts';
 import { type ConnectionOwner, QuicConnection } from './connection.ts';
 import { decodeEvents, type EventTarget } from './decode-events.ts';
 import { checkConnect, type ConnectOptions, type QuicEndpointOptions } from './endpoint-options.ts';
 import { EngineFailure, type EngineGauges, type InboundDatagram, type OutboundDatagrams } from './engine.ts';
 import { Engines, type Instance } from './engines.ts';
-import { type QuicClosed } from './closed.ts';
-import { type QuicEvent } from './events.ts';
+import type { QuicClosed } from './closed.ts';
+import type { QuicEvent } from './events.ts';
 import { HandshakeDeadlines } from './handshake-deadlines.ts';
 import { PeerJudge } from './peer-judge.ts';
 import { Relief } from './relief.ts';

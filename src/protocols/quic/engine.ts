@@ -7,9 +7,9 @@
  * `QuicEndpoint` is built on it.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type EngineSettings } from './settings.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { EngineSettings } from './settings.ts';
 
 /** A datagram that arrived. The engine copies what it needs. */
 export interface InboundDatagram {

@@ -5,9 +5,9 @@
  * connections any more, and is given up with its last one. Connection ids carry the mark of their engine.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type QuicConnection } from './connection.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { QuicConnection } from './connection.ts';
 import { EngineFailure, type EngineGauges, type EngineHost, type InboundDatagram, type QuicEngine } from './engine.ts';
 
 /** Marks of engines, two bits of a connection id; one is left for the engine that replaces a retired one. */

@@ -1,9 +1,9 @@
 /** The events of a QUIC endpoint. */
 
-import { type QuicClosed } from './closed.ts';
-import { type EngineFailure } from './engine.ts';
-import { type QuicConnection } from './connection.ts';
-import { type QuicStream, type StreamKind } from './stream.ts';
+import type { QuicClosed } from './closed.ts';
+import type { EngineFailure } from './engine.ts';
+import type { QuicConnection } from './connection.ts';
+import type { QuicStream, StreamKind } from './stream.ts';
 
 /** The comment of each type explains its fields. The objects in an event stay valid. */
 export type QuicEvent =

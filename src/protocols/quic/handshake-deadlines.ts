@@ -1,7 +1,7 @@
 /** Until when handshakes have to be over. */
 
-import { type Millis } from '../../base/machine.ts';
-import { type QuicConnection } from './connection.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { QuicConnection } from './connection.ts';
 
 interface Deadline {
   readonly at: Millis;

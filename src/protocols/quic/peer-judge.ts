@@ -1,7 +1,7 @@
 /** Asks the application about the identity of peers, and keeps its verdicts until they are used. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type QuicConnection } from './connection.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { QuicConnection } from './connection.ts';
 import { ALERT, type Judge } from './endpoint-options.ts';
 
 export class PeerJudge {

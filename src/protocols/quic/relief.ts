@@ -1,9 +1,9 @@
 /** Reduces the memory of the engines: smaller send windows first, then the connections that hold most are ended. */
 
-import { type Millis } from '../../base/machine.ts';
-import { type QuicConnection } from './connection.ts';
-import { type Engines } from './engines.ts';
-import { type WindowBudget } from './window-budget.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { QuicConnection } from './connection.ts';
+import type { Engines } from './engines.ts';
+import type { WindowBudget } from './window-budget.ts';
 
 /** The part of the budget in use from which connections may have less of ours on its way. */
 const PRESSURE = 1 / 2;

@@ -1,7 +1,7 @@
 /** What a QUIC endpoint can be told, with defaults and bounds, resolved once and written down for the engine. */
 
 import { concatBytes, encodeText, type Bytes } from '../../base/bytes.ts';
-import { type QuicIdentity } from '../../identity/quic-identity.ts';
+import type { QuicIdentity } from '../../identity/quic-identity.ts';
 import { assertBytes, describeValue, wholeNumber } from '../../base/checks.ts';
 
 /** Options of the transport. Sizes are in bytes, durations in milliseconds. */

@@ -1,7 +1,7 @@
 /** The streams of a connection: bytes in order, each direction with an end of its own. */
 
-import { type Side } from '../../core/accept.ts';
-import { type Bytes } from '../../base/bytes.ts';
+import type { Side } from '../../core/accept.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { describeValue, wholeNumber } from '../../base/checks.ts';
 import { READ, type QuicEngine } from './engine.ts';
 

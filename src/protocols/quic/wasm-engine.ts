@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, copyBytes, decodeText, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import {
   type ConnectionStats,
   EngineFailure,

@@ -1,7 +1,7 @@
 /** The border of the WebAssembly module: `engine/src/border.rs` from the other side. `engine/README.md` has the layout. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type ConnectionStats, type EngineGauges } from './engine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { ConnectionStats, EngineGauges } from './engine.ts';
 
 /** What the module exports; places are byte offsets into `memory`. */
 export interface WasmExports {

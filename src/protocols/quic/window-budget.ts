@@ -6,7 +6,7 @@
  * and when one of them has less than its even part, the others get no new credit until they are down to theirs.
  */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 
 /** What every connection has in each direction without asking: half of a first flight (RFC 9002 §7.2: 14 720 bytes). */
 export const FIRST_WINDOW_BYTES = 8192;

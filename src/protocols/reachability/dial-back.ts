@@ -6,7 +6,7 @@
  */
 
 import { type Bytes, encodeText, equalBytes, copyBytes } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
+import type { SocketAddress } from '../../base/ip.ts';
 import { decodeAddress, encodeAddress } from '../stun/attributes.ts';
 import { STUN_BINDING } from '../stun/constants.ts';
 import { decodeStun, encodeStun, isStun } from '../stun/message.ts';

@@ -5,7 +5,7 @@
  */
 
 import { formatSocketAddress, ipVersion, type SocketAddress } from '../../base/ip.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { sourceOf, SourceShares } from '../../base/source-shares.ts';
 import { type Certainty, certaintyOf, elect, type Elected, mostCommon } from './votes.ts';
 

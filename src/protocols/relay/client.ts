@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import {
   encodeRelease,

@@ -1,7 +1,7 @@
 /** The messages between a relay and its clients. Source: docs/wire/relay.md. Readers return `undefined` for invalid bytes; they never throw. */
 
 import { type Bytes, copyBytes, viewFrom } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
+import type { SocketAddress } from '../../base/ip.ts';
 import { decodePeerId, encodePeerId, PEER_ID_BYTES, type PeerId } from '../../core/peer-id.ts';
 import { decodeAddress, encodeAddress } from '../stun/attributes.ts';
 

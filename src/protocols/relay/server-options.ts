@@ -1,11 +1,11 @@
 /** What a relay grants, and what it tells its driver. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type DropReason } from '../../core/counters.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type SocketAddress } from '../../base/ip.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { DropReason } from '../../core/counters.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { SocketAddress } from '../../base/ip.ts';
 
 /** The budgets of a relay; all of them are known. */
 export interface ResolvedRelayBudgets {

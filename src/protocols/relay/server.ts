@@ -4,12 +4,12 @@
  */
 
 import { type Bytes, copyBytes, equalBytes } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { SourceShares, sourceOf } from '../../base/source-shares.ts';
 import { SourceBuckets, TokenBucket } from '../../base/token-bucket.ts';
-import { type Addr } from '../../core/addr.ts';
-import { type DropReason } from '../../core/counters.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { DropReason } from '../../core/counters.ts';
 import { encodePeerId, type PeerId } from '../../core/peer-id.ts';
 import {
   bytesOfPeerId,
@@ -30,12 +30,12 @@ import {
   tokenOfReserve,
   turnIntoReceived,
 } from './messages.ts';
-import {
-  type RelayedPeer,
-  type RelayServerEvent,
-  type RelaySource,
-  type RelayTransmit,
-  type ResolvedRelayBudgets,
+import type {
+  RelayedPeer,
+  RelayServerEvent,
+  RelaySource,
+  RelayTransmit,
+  ResolvedRelayBudgets,
 } from './server-options.ts';
 
 /** How long a peer's answers reach a guest that has sent to it. */

@@ -4,12 +4,12 @@
  */
 
 import { type Bytes, concatBytes } from '../../base/bytes.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Signer } from '../../identity/key-algorithm.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Signer } from '../../identity/key-algorithm.ts';
 import { decodeSshKey, sshWireKey } from '../../identity/ssh-key.ts';
 import { SIGNATURES } from './algorithms.ts';
 import { MAX_AUTH_REQUESTS, MSG } from './constants.ts';
-import { type SshFault } from './faults.ts';
+import type { SshFault } from './faults.ts';
 import { bool, byte, names, SshReader, string } from './wire.ts';
 
 const USERAUTH = 'ssh-userauth';

@@ -3,16 +3,16 @@
  * the connection. Source: docs/wire/ssh.md §5.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis, type Output } from '../../base/machine.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
-import { type Priority } from '../../core/priority.ts';
+import type { Priority } from '../../core/priority.ts';
 import { BYE } from '../tcp/constants.ts';
-import { type TcpClosed, type TcpEvent, type TcpTicket } from '../tcp/events.ts';
+import type { TcpClosed, TcpEvent, TcpTicket } from '../tcp/events.ts';
 import { Liveness } from '../tcp/liveness.ts';
-import { type TcpSessionOptions } from '../tcp/session-options.ts';
+import type { TcpSessionOptions } from '../tcp/session-options.ts';
 import { MAX_REQUEST_BYTES } from './constants.ts';
-import { type SshFault } from './faults.ts';
+import type { SshFault } from './faults.ts';
 import { maxRequestBytes, OrderedRequests } from './ordered-requests.ts';
 
 /** The bytes that may be written but not in the kernel, so that later messages can overtake others; and the least, one message. */

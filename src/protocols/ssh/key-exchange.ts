@@ -1,14 +1,14 @@
 /** One exchange of keys: curve25519-sha256 (RFC 8731). */
 
 import { hash, x25519PrivateKey } from '#crypto';
-import { type X25519PrivateKey } from '../../crypto/suite.ts';
+import type { X25519PrivateKey } from '../../crypto/suite.ts';
 import { type Bytes, concatBytes, encodeText } from '../../base/bytes.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Signer } from '../../identity/key-algorithm.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Signer } from '../../identity/key-algorithm.ts';
 import { decodeSshKey, sshNumber, sshWireKey } from '../../identity/ssh-key.ts';
 import { type Agreement, agree, KEY_BYTES, readKexInit, type SshEnd, writeKexInit } from './algorithms.ts';
 import { MSG } from './constants.ts';
-import { type SshFault } from './faults.ts';
+import type { SshFault } from './faults.ts';
 import { PacketKey } from './packets.ts';
 import { byte, SshReader, string } from './wire.ts';
 

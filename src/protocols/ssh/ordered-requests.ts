@@ -5,15 +5,15 @@
 
 import { type Bytes, EMPTY_BYTES, takeBytes } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
-import { type Millis, type Output } from '../../base/machine.ts';
+import type { Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { HELD_MESSAGE_BYTES, REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../tcp/constants.ts';
 import { costOf } from '../tcp/credit.ts';
-import { type TcpEvent, type TcpTicket } from '../tcp/events.ts';
+import type { TcpEvent, TcpTicket } from '../tcp/events.ts';
 import { type Outgoing, SendScheduler } from '../tcp/send-scheduler.ts';
 import { MSG, REQUEST_HEADER_BYTES, SERVE_TIMEOUT_MS } from './constants.ts';
-import { type SshFault } from './faults.ts';
+import type { SshFault } from './faults.ts';
 import { SshReader } from './wire.ts';
 
 /** Requests whose answers have not left; with more, nothing is read. */

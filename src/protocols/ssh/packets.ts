@@ -6,7 +6,7 @@
 import { aesGcm } from '#crypto';
 import { AEAD_TAG_BYTES, type AeadKey } from '../../crypto/suite.ts';
 import { type Bytes, concatBytes, copyInto, EMPTY_BYTES, viewFrom } from '../../base/bytes.ts';
-import { type SshFault } from './faults.ts';
+import type { SshFault } from './faults.ts';
 
 /** Padding is at least this long (RFC 4253 §6). */
 const MIN_PADDING_BYTES = 4;

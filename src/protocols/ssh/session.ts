@@ -5,17 +5,17 @@
 
 import { type Bytes, viewFrom } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
-import { type Millis, type Output } from '../../base/machine.ts';
-import { type Priority } from '../../core/priority.ts';
+import type { Millis, Output } from '../../base/machine.ts';
+import type { Priority } from '../../core/priority.ts';
 import { BYE } from '../tcp/constants.ts';
-import { type TcpClosed, type TcpEvent, type TcpTicket } from '../tcp/events.ts';
-import { type MessageSession } from '../tcp/message-session.ts';
-import { type ReadState, type TcpSessionOptions } from '../tcp/session-options.ts';
+import type { TcpClosed, TcpEvent, TcpTicket } from '../tcp/events.ts';
+import type { MessageSession } from '../tcp/message-session.ts';
+import type { ReadState, TcpSessionOptions } from '../tcp/session-options.ts';
 import { TcpSession } from '../tcp/session.ts';
 import { DISCONNECT, GUARANTEED_PAYLOAD_BYTES, MSG } from './constants.ts';
-import { type SshClosed } from './faults.ts';
+import type { SshClosed } from './faults.ts';
 import { GlobalRequests } from './global-requests.ts';
-import { type SshTransport } from './transport.ts';
+import type { SshTransport } from './transport.ts';
 import { byte, SshReader, string, uint32 } from './wire.ts';
 
 /**

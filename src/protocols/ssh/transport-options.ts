@@ -1,9 +1,9 @@
 /** The options and events of a connection of SSH-2. */
 
 import { quantity, wholeNumber } from '../../base/checks.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Signer } from '../../identity/key-algorithm.ts';
-import { type SshEnd } from './algorithms.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Signer } from '../../identity/key-algorithm.ts';
+import type { SshEnd } from './algorithms.ts';
 import {
   GUARANTEED_PACKET_BYTES,
   GUARANTEED_PAYLOAD_BYTES,
@@ -13,7 +13,7 @@ import {
   REKEY_AFTER_MS,
   REKEY_BYTES,
 } from './constants.ts';
-import { type SshClosed } from './faults.ts';
+import type { SshClosed } from './faults.ts';
 
 /** Options of a connection. */
 export interface SshTransportOptions {

@@ -6,10 +6,10 @@
  */
 
 import { type Bytes, EMPTY_BYTES, encodeText, equalBytes } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { SIGNATURES, type SshEnd } from './algorithms.ts';
 import { type AuthStep, ClientAuthentication, ServerAuthentication } from './authentication.ts';
 import {
@@ -22,7 +22,7 @@ import {
   PEER_REKEYS_PER_SECOND,
   REKEY_TIMEOUT_MS,
 } from './constants.ts';
-import { type SshClosed, type SshFault } from './faults.ts';
+import type { SshClosed, SshFault } from './faults.ts';
 import { type Exchanged, KeyExchange } from './key-exchange.ts';
 import { type PacketKey, PacketReader, writePacket } from './packets.ts';
 import {

@@ -2,7 +2,7 @@
 
 import { type Bytes, concatBytes, decodeText, EMPTY_BYTES, encodeText } from '../../base/bytes.ts';
 import { MAX_LINE_BYTES, MAX_PREAMBLE_BYTES } from './constants.ts';
-import { type SshFault } from './faults.ts';
+import type { SshFault } from './faults.ts';
 
 /** What this side says, without the end of the line. */
 export const OWN_VERSION = 'SSH-2.0-shoal';

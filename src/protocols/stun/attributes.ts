@@ -3,7 +3,7 @@
 import { decodeText, encodeText } from '../../base/bytes.ts';
 import { ipBytes, ipOfBytes, type SocketAddress } from '../../base/ip.ts';
 import { STUN_COOKIE } from './constants.ts';
-import { type StunMessage } from './message.ts';
+import type { StunMessage } from './message.ts';
 
 const FAMILY_IPV4 = 1;
 const FAMILY_IPV6 = 2;

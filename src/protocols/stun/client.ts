@@ -5,8 +5,8 @@
 
 import { toHex } from '../../base/bytes.ts';
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { SocketAddress } from '../../base/ip.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { attributeOf, decodeAddress, decodeError, decodeXorAddress, type StunError } from './attributes.ts';
 import { CHANGE_IP, CHANGE_PORT, STUN_ATTRIBUTE, STUN_BINDING } from './constants.ts';

@@ -3,8 +3,8 @@
  * question, and an answer has at most three times its bytes.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type SocketAddress } from '../../base/ip.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { SocketAddress } from '../../base/ip.ts';
 import { encodeAddress, encodeError, encodeTypes, encodeXorAddress } from './attributes.ts';
 import {
   CHANGE_IP,

@@ -1,6 +1,6 @@
 /** Tracks which tells the peer has read: pings carry the number of written tells. Source: docs/wire/tcp.md §7. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { encodeVarint, readVarint } from '../../base/varint.ts';
 
 export class Acknowledgement {

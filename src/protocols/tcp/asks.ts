@@ -1,9 +1,9 @@
 /** The asks in progress on a connection, in both directions. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
-import { type MessageHead } from './frames.ts';
-import { type Outgoing } from './send-scheduler.ts';
+import type { MessageHead } from './frames.ts';
+import type { Outgoing } from './send-scheduler.ts';
 
 /** An ask of this side. */
 interface Asked {

@@ -1,7 +1,7 @@
 /** One message that arrives in parts. */
 
 import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
-import { type MessageHead } from './frames.ts';
+import type { MessageHead } from './frames.ts';
 
 /** The minimum buffer of a message in parts. */
 const MIN_ROOM_BYTES = 1024;

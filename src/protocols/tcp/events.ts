@@ -1,9 +1,9 @@
 /** The events of a session of the TCP swarm. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type SshFault } from '../ssh/faults.ts';
-import { type Outgoing } from './send-scheduler.ts';
-import { type TcpFault } from './receive-side.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { SshFault } from '../ssh/faults.ts';
+import type { Outgoing } from './send-scheduler.ts';
+import type { TcpFault } from './receive-side.ts';
 
 /** A tell that was not written at once: an opaque handle. */
 export type TcpTicket = Outgoing;

@@ -2,7 +2,7 @@
  * Checks whether the peer of a connection is alive, and whether the connection is idle. Source: docs/wire/tcp.md §7.
  */
 
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { PING_AFTER_MS, PING_TIMEOUT_MS } from './constants.ts';
 
 /** The minimum check interval, however short the idle timeout is. */

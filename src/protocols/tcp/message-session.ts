@@ -1,10 +1,10 @@
 /** What a connection with messages is to its driver: the session of the TCP swarm, and that of the SSH swarm. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Machine, type Millis } from '../../base/machine.ts';
-import { type Priority } from '../../core/priority.ts';
-import { type TcpClosed, type TcpEvent, type TcpTicket } from './events.ts';
-import { type ReadState } from './session-options.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Machine, Millis } from '../../base/machine.ts';
+import type { Priority } from '../../core/priority.ts';
+import type { TcpClosed, TcpEvent, TcpTicket } from './events.ts';
+import type { ReadState } from './session-options.ts';
 
 /** A machine with tells and asks in both directions over one connection. */
 export interface MessageSession extends Machine<readonly Bytes[], TcpEvent> {

@@ -1,10 +1,10 @@
 /** The receiving side of a connection: reassembles messages within the granted limits. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { Assembly } from './assembly.ts';
 import { HELD_MESSAGE_BYTES, MAX_REFUSAL_BYTES, MAX_UNFINISHED } from './constants.ts';
 import { costOf, ReceiveWindow } from './credit.ts';
-import { type MessageHead } from './frames.ts';
+import type { MessageHead } from './frames.ts';
 
 /** Protocol violations of a peer. */
 export type TcpFault =

@@ -3,9 +3,9 @@
  * alternate chunk by chunk with asks, so that neither blocks the other. Source: docs/wire/tcp.md §4.
  */
 
-import { type Priority } from '../../core/priority.ts';
+import type { Priority } from '../../core/priority.ts';
 import { Fifo } from '../../base/fifo.ts';
-import { type MessageHead } from './frames.ts';
+import type { MessageHead } from './frames.ts';
 
 /** A message to send. */
 export interface Outgoing {

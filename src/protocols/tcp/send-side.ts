@@ -3,12 +3,12 @@
  * between them.
  */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Priority } from '../../core/priority.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Priority } from '../../core/priority.ts';
 import { CHUNK_BYTES } from './constants.ts';
 import { costOf, SendCredit } from './credit.ts';
 import { FrameWriter } from './frame-writer.ts';
-import { type MessageHead } from './frames.ts';
+import type { MessageHead } from './frames.ts';
 import { SendScheduler, type Outgoing } from './send-scheduler.ts';
 
 /** The bytes that may be written but not in the kernel: later messages can still overtake those not written. */

@@ -1,6 +1,6 @@
 /** The options and basic types of a session. */
 
-import { type Side } from '../../core/accept.ts';
+import type { Side } from '../../core/accept.ts';
 
 /** Options of a session. */
 export interface TcpSessionOptions {

@@ -7,7 +7,7 @@
  */
 
 import { type Bytes, EMPTY_BYTES } from '../../base/bytes.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
 import { Acknowledgement } from './acknowledgement.ts';
@@ -22,15 +22,15 @@ import {
   REFUSAL_TOO_LARGE,
   TCP_VERSION,
 } from './constants.ts';
-import { type TcpClosed, type TcpEvent, type TcpTicket } from './events.ts';
+import type { TcpClosed, TcpEvent, TcpTicket } from './events.ts';
 import { FrameReader } from './frame-reader.ts';
-import { type TcpFrame } from './frames.ts';
+import type { TcpFrame } from './frames.ts';
 import { Asks, type Served } from './asks.ts';
 import { Liveness } from './liveness.ts';
 import { ReceiveSide, type TcpFault } from './receive-side.ts';
 import { type Outgoing, sentOf } from './send-scheduler.ts';
 import { SendSide } from './send-side.ts';
-import { type ReadState, type TcpSessionOptions, type TcpTimer } from './session-options.ts';
+import type { ReadState, TcpSessionOptions, TcpTimer } from './session-options.ts';
 
 export { type ReadState, type TcpSessionOptions };
 

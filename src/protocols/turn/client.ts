@@ -4,7 +4,7 @@
 
 import { type Bytes, copyBytes, encodeText } from '../../base/bytes.ts';
 import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { type Machine, type Millis, type Output } from '../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import { attributeOf, decodeXorAddress, encodeXorAddress, type StunError } from '../stun/attributes.ts';
 import { STUN_ATTRIBUTE, STUN_BINDING, STUN_TRANSACTION_ID_BYTES } from '../stun/constants.ts';
@@ -19,7 +19,7 @@ import {
   TURN_METHOD,
   UDP_PROTOCOL,
 } from './constants.ts';
-import { type TurnCredentials } from './credentials.ts';
+import type { TurnCredentials } from './credentials.ts';
 import { type TurnOutcome, Transactions } from './transactions.ts';
 
 /** How a client works. */

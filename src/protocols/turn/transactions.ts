@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, decodeText, encodeText, toHex } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
+import type { Millis } from '../../base/machine.ts';
 import { attributeOf, decodeError, type StunError } from '../stun/attributes.ts';
 import { STUN_ATTRIBUTE, STUN_TRANSACTION_ID_BYTES } from '../stun/constants.ts';
 import { checkIntegrity, type DecodedStunMessage, encodeStun, type StunAttribute } from '../stun/message.ts';

@@ -1,17 +1,17 @@
 /** Memory realms with application-defined addresses, as go-p2p's vswarm. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type AskSwarm } from '../../core/ask.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { AskSwarm } from '../../core/ask.ts';
 import { P2PError } from '../../core/errors.ts';
 import { assertFunction, describeValue } from '../../base/checks.ts';
-import { type Clock } from '../../core/realm.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
-import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type Like } from '../../core/keep.ts';
+import type { Clock } from '../../core/realm.ts';
+import type { PublicKey, SecureAskSwarm } from '../../core/secure.ts';
+import type { Swarm } from '../../core/swarm.ts';
+import type { PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import type { Like } from '../../core/keep.ts';
 import { mappedSwarm } from '../../swarm-kit/mapped-swarm.ts';
 import { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
-import { type MemoryRealm } from './realm.ts';
+import type { MemoryRealm } from './realm.ts';
 
 /** Swarms of a memory realm with addresses `A`. */
 export interface AddressedRealm<A extends Addr, C extends Clock = Clock> {

@@ -1,22 +1,22 @@
 /** Memory realms: swarms in one process, with their own clock, seed and network. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { assertFunction, describeValue, wholeNumber } from '../../base/checks.ts';
-import { type Clock, type ClockedRealm, type TraceEvent } from '../../core/realm.ts';
-import { type AskSwarm } from '../../core/ask.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
+import type { Clock, ClockedRealm, TraceEvent } from '../../core/realm.ts';
+import type { AskSwarm } from '../../core/ask.ts';
+import type { PublicKey, SecureAskSwarm } from '../../core/secure.ts';
 import { type Seed, createSeededRandom } from '../../base/seeded-random.ts';
 import { systemClock } from '../../runtime/system-clock.ts';
 import { isClock, systemRealm } from '../../runtime/system-realm.ts';
 import { type VirtualClock, createVirtualClock } from '../../runtime/virtual-clock.ts';
 import { composeSecure } from '../../swarm-kit/compose.ts';
-import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import type { PendingLimits } from '../../swarm-kit/pending-budget.ts';
 import { type VirtualInternet, createVirtualInternet } from '../../net/virtual/internet.ts';
 import { type MemoryAddr, assertMemoryAddr, memoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
 import { MemoryRouter, type MessageTransform } from '../../net/memory/router.ts';
-import { type PacketEvent } from '../../net/packet-event.ts';
-import { type LinkConfig } from '../../net/memory/links.ts';
+import type { PacketEvent } from '../../net/packet-event.ts';
+import type { LinkConfig } from '../../net/memory/links.ts';
 import { MemorySecure, assertPublicKey } from './secure.ts';
 import { MemorySwarm } from './swarm.ts';
 

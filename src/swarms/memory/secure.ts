@@ -2,14 +2,14 @@
 
 import { P2PError, closedError } from '../../core/errors.ts';
 import { assertBytes, assertString, describeOption } from '../../base/checks.ts';
-import { type AddrSecure } from '../../core/keep.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type CallOptions } from '../../core/swarm.ts';
+import type { AddrSecure } from '../../core/keep.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { CallOptions } from '../../core/swarm.ts';
 import { rejection } from '../../runtime/promises.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { type MemoryAddr, assertMemoryAddr } from '../../net/memory/address.ts';
-import { type MemoryRouter } from '../../net/memory/router.ts';
-import { type MemorySwarm } from './swarm.ts';
+import type { MemoryRouter } from '../../net/memory/router.ts';
+import type { MemorySwarm } from './swarm.ts';
 
 /** @throws {TypeError} when `value` is not a public key. */
 export function assertPublicKey(value: unknown): asserts value is PublicKey {

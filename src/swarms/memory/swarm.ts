@@ -2,13 +2,13 @@
 
 import { type AskOptions, type Asks, DEFAULT_ASK_TIMEOUT_MS } from '../../core/ask.ts';
 import { type Bytes, copyMessage } from '../../base/bytes.ts';
-import { type Counters, type DropReason } from '../../core/counters.ts';
-import { type Describes, type LayerDescription } from '../../core/inspect.ts';
+import type { Counters, DropReason } from '../../core/counters.ts';
+import type { Describes, LayerDescription } from '../../core/inspect.ts';
 import { P2PError, Refusal, mtuError } from '../../core/errors.ts';
 import { assertBytes, wholeNumber } from '../../base/checks.ts';
-import { type AskHandler, type TellHandler } from '../../core/message.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type CallOptions, type Closed, type Swarm } from '../../core/swarm.ts';
+import type { AskHandler, TellHandler } from '../../core/message.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { CallOptions, Closed, Swarm } from '../../core/swarm.ts';
 import { bestAddr, TextAddrs } from '../../core/text-addrs.ts';
 import { type Answer, AskSlot, type Serving } from '../../swarm-kit/ask-slot.ts';
 import { CloseLatch } from '../../runtime/close-latch.ts';
@@ -18,7 +18,7 @@ import { isPending, RESOLVED, rejection } from '../../runtime/promises.ts';
 import { TellSlot } from '../../swarm-kit/tell-slot.ts';
 import { type Wait, Waits, checkCall } from '../../runtime/waits.ts';
 import { type MemoryAddr, assertMemoryAddr, parseMemoryAddr } from '../../net/memory/address.ts';
-import { type MemoryRouter } from '../../net/memory/router.ts';
+import type { MemoryRouter } from '../../net/memory/router.ts';
 
 /** The default time limit of drains and other calls. */
 const DEFAULT_TIMEOUT_MS = 30_000;

@@ -1,6 +1,6 @@
 /** Transforms that drop messages for tests. */
 
-import { type MessageTransform } from '../../net/memory/router.ts';
+import type { MessageTransform } from '../../net/memory/router.ts';
 
 /** Drops the first tell between each pair of addresses, in either direction. */
 export function dropFirstPairwise(): MessageTransform {

@@ -2,7 +2,7 @@
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
 import { describeValue } from '../../base/checks.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 
 /** A peer, by its key, and where it is. Its text is `<PeerID>@<inner address>`. */

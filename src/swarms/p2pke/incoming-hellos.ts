@@ -1,18 +1,18 @@
 /** Which hellos are worth a signature check, and which claims are worth an answer. docs/wire/p2pke.md §8. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { type Bytes, compareBytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Realm } from '../../core/realm.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { HandshakeGate } from '../../protocols/p2pke/handshake-gate.ts';
-import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
+import type { P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { type VerifiedHello, verifyInitHello } from '../../protocols/p2pke/hello.ts';
 import { type InitHelloDatagram, decodeInitHello } from '../../protocols/p2pke/messages.ts';
 import { RefusedHellos, timeReply } from '../../protocols/p2pke/time-reply.ts';
 import { hostOf } from './host.ts';
-import { type ResolvedP2pke } from './options.ts';
+import type { ResolvedP2pke } from './options.ts';
 import { PeerMemory } from './peer-memory.ts';
 
 /** A hello that may be looked at, or what becomes of it instead. */

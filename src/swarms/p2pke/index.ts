@@ -10,11 +10,11 @@
  * ```
  */
 
-import { type Recheckable } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
-import { type SecureSwarm } from '../../core/secure.ts';
+import type { Recheckable } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { SecureSwarm } from '../../core/secure.ts';
 import { type Swarm, assertSwarm } from '../../core/swarm.ts';
-import { type P2pkeAddr } from './address.ts';
+import type { P2pkeAddr } from './address.ts';
 import { type P2pkeOptions, resolveP2pke } from './options.ts';
 import { P2pkeSwarm as LayeredP2pkeSwarm } from './swarm.ts';
 

@@ -1,16 +1,16 @@
 /** How a P2PKE swarm is made. */
 
-import { type Accept } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Accept } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
 import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type ImportAeadKey } from '../../crypto/suite.ts';
-import { type KeyRegistry, type Signer } from '../../identity/key-algorithm.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { ImportAeadKey } from '../../crypto/suite.ts';
+import type { KeyRegistry, Signer } from '../../identity/key-algorithm.ts';
 import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
 import { type PendingLimits, assertPendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type WrapOptions } from '../../swarm-kit/swarm-over.ts';
+import type { WrapOptions } from '../../swarm-kit/swarm-over.ts';
 import {
   type ChannelLimits,
   type ResolvedChannelLimits,
@@ -18,7 +18,7 @@ import {
 } from '../../protocols/p2pke/channel-options.ts';
 import { HANDSHAKE_GATE_LIMITS, type HandshakeGateLimits } from '../../protocols/p2pke/handshake-gate.ts';
 import { type P2pkeIdentity, createP2pkeIdentity } from '../../protocols/p2pke/identity.ts';
-import { type P2pkeAddr } from './address.ts';
+import type { P2pkeAddr } from './address.ts';
 
 /** Times, budgets and bounds. */
 export interface P2pkeLimits extends ChannelLimits, HandshakeGateLimits {

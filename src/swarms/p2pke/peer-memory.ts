@@ -1,9 +1,9 @@
 /** What is kept of peers when their sessions have ended: their keys, and how far their hellos have come. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { KnownPeers } from '../../sessions/known-peers.ts';
 
 /**

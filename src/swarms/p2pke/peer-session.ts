@@ -1,23 +1,23 @@
 /** One peer at one inner address: its channel, and the calls that wait for it. */
 
-import { type AcceptPeer, type Side } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { AcceptPeer, Side } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { Driver } from '../../runtime/driver.ts';
 import { type SendPath, sendPath } from '../../swarm-kit/send-path.ts';
-import { type Wait } from '../../runtime/waits.ts';
-import { type ChannelEvent, type ChannelVerdict } from '../../protocols/p2pke/channel-options.ts';
+import type { Wait } from '../../runtime/waits.ts';
+import type { ChannelEvent, ChannelVerdict } from '../../protocols/p2pke/channel-options.ts';
 import { Channel } from '../../protocols/p2pke/channel.ts';
-import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
-import { type VerifiedHello } from '../../protocols/p2pke/hello.ts';
-import { type AcceptGate, type PendingVerdict } from '../../sessions/accept-gate.ts';
-import { type P2pkeAddr } from './address.ts';
+import type { P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
+import type { VerifiedHello } from '../../protocols/p2pke/hello.ts';
+import type { AcceptGate, PendingVerdict } from '../../sessions/accept-gate.ts';
+import type { P2pkeAddr } from './address.ts';
 import { hostOf } from './host.ts';
-import { type ResolvedP2pke } from './options.ts';
+import type { ResolvedP2pke } from './options.ts';
 
 /** What a session needs of its swarm. */
 export interface PeerSessionHooks<I extends Addr> {

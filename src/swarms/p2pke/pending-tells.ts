@@ -1,11 +1,11 @@
 /** How many tells wait for handshakes, in all. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { P2PError } from '../../core/errors.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { hostOf } from './host.ts';
-import { type PeerSession, type PendingTell } from './peer-session.ts';
-import { type ResolvedP2pke } from './options.ts';
+import type { PeerSession, PendingTell } from './peer-session.ts';
+import type { ResolvedP2pke } from './options.ts';
 
 /** The part of all places that tells to strangers of one source may take: a stranger that makes us answer can also make us wait. */
 const SOURCE_SHARE = 1 / 8;

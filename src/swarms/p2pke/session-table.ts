@@ -1,11 +1,11 @@
 /** All sessions of a swarm: found by address, bounded in number. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type P2pkeAddr } from './address.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { P2pkeAddr } from './address.ts';
 import { SourceShares } from '../../base/source-shares.ts';
-import { type PeerSession } from './peer-session.ts';
-import { type ResolvedP2pke } from './options.ts';
+import type { PeerSession } from './peer-session.ts';
+import type { ResolvedP2pke } from './options.ts';
 
 /** A session that was idle for so long may be replaced by another: the keep-alive time-out. */
 const IDLE_MS = 15_000;

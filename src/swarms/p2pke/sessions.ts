@@ -1,26 +1,26 @@
 /** All sessions of a swarm: finds the session of a datagram, handles their events, and ends what the application refuses. */
 
-import { type AcceptPeer, type Side } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { AcceptPeer, Side } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
 import { equalBytes, type Bytes } from '../../base/bytes.ts';
 import { describeDuration } from '../../base/duration.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type Message } from '../../core/message.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Message } from '../../core/message.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { AcceptGate } from '../../sessions/accept-gate.ts';
 import { DropTrace } from '../../sessions/drop-trace.ts';
-import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import type { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { RESOLVED } from '../../runtime/promises.ts';
 import { FIRST_DATA_COUNTER, INIT_HELLO, MAX_COUNTER, OVERHEAD_BYTES } from '../../protocols/p2pke/constants.ts';
-import { type P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
+import type { P2pkeDrop } from '../../protocols/p2pke/drop-reason.ts';
 import { counterOf } from '../../protocols/p2pke/messages.ts';
 import { type P2pkeAddr, p2pkeAddr } from './address.ts';
 import { handshakeError, isNoRoute } from './errors.ts';
 import { hostOf } from './host.ts';
 import { IncomingHellos } from './incoming-hellos.ts';
-import { type ResolvedP2pke } from './options.ts';
+import type { ResolvedP2pke } from './options.ts';
 import { PeerSession, type PeerSessionEvent, type PeerSessionHooks } from './peer-session.ts';
 import { PendingTells } from './pending-tells.ts';
 import { SessionTable } from './session-table.ts';

@@ -1,13 +1,13 @@
 /** The secure swarm: seals tells, opens datagrams, and keeps the calls that wait for sessions. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { copyBytes } from '../../base/bytes.ts';
-import { type LayerDescription } from '../../core/inspect.ts';
+import type { LayerDescription } from '../../core/inspect.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type TellHandler } from '../../core/message.ts';
-import { type PublicKey, type Secure } from '../../core/secure.ts';
+import type { TellHandler } from '../../core/message.ts';
+import type { PublicKey, Secure } from '../../core/secure.ts';
 import { sendFailures } from '../../swarm-kit/send-failures.ts';
-import { type CallOptions, type Swarm } from '../../core/swarm.ts';
+import type { CallOptions, Swarm } from '../../core/swarm.ts';
 import { later } from '../../runtime/later.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
 import { RESOLVED, rejection } from '../../runtime/promises.ts';
@@ -16,9 +16,9 @@ import { TellSlot } from '../../swarm-kit/tell-slot.ts';
 import { Waits, checkCall } from '../../runtime/waits.ts';
 import { MAX_MESSAGE_BYTES, OVERHEAD_BYTES } from '../../protocols/p2pke/constants.ts';
 import { type P2pkeAddr, assertP2pkeAddr, p2pkeAddr, parseP2pkeAddr } from './address.ts';
-import { type PeerSession, type PendingTell } from './peer-session.ts';
+import type { PeerSession, PendingTell } from './peer-session.ts';
 import { Sessions } from './sessions.ts';
-import { type ResolvedP2pke } from './options.ts';
+import type { ResolvedP2pke } from './options.ts';
 
 const DEFAULT_DRAIN_TIMEOUT_MS = 30_000;
 

@@ -1,7 +1,7 @@
 /** Addresses of QUIC swarms: `<PeerID>@<inner>`. */
 
 import { type Addr, makeAddr, type NestedAddr } from '../../core/addr.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 
 /** A peer, by its key, and where it is. */

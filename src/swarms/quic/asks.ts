@@ -1,16 +1,16 @@
 /** Requests to one peer, each on a bidirectional stream, and the answers to them. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
-import { type QuicConnection } from '../../protocols/quic/connection.ts';
-import { type QuicStream } from '../../protocols/quic/stream.ts';
+import type { QuicConnection } from '../../protocols/quic/connection.ts';
+import type { QuicStream } from '../../protocols/quic/stream.ts';
 import { Assembly, FRAME_HEADER_BYTES, Sending } from '../../quic/sending.ts';
 import { CODE } from './codes.ts';
 import { discard } from './discard.ts';
 import { refusedBy } from './errors.ts';
-import { type SessionHooks } from './session-hooks.ts';
+import type { SessionHooks } from './session-hooks.ts';
 import { failWaiting, giveStreams, type Waiting, WaitingMessages, waitForStream } from './waiting.ts';
 
 /** An ask under way. */

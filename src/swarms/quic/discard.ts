@@ -1,6 +1,6 @@
 /** The rest of a stream after its message. */
 
-import { type QuicStream } from '../../protocols/quic/stream.ts';
+import type { QuicStream } from '../../protocols/quic/stream.ts';
 import { CODE } from './codes.ts';
 
 /** Reads the end of a stream, which frees it. Data before the end is a fault. */

@@ -1,15 +1,15 @@
 /** Messages from one peer: tells, and requests with the answers to them. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { isPending } from '../../runtime/promises.ts';
-import { type Answer, type Serving } from '../../swarm-kit/ask-slot.ts';
-import { type PendingBudget } from '../../swarm-kit/pending-budget.ts';
-import { type QuicStream } from '../../protocols/quic/stream.ts';
+import type { Answer, Serving } from '../../swarm-kit/ask-slot.ts';
+import type { PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import type { QuicStream } from '../../protocols/quic/stream.ts';
 import { Assembly, FRAME_HEADER_BYTES, Sending } from '../../quic/sending.ts';
 import { CODE } from './codes.ts';
 import { discard } from './discard.ts';
-import { type SessionHooks } from './session-hooks.ts';
+import type { SessionHooks } from './session-hooks.ts';
 import { giveBack } from './swarm-memory.ts';
 
 /** A request in the handler's hands, or its answer on the way. */

@@ -12,14 +12,14 @@
  */
 
 import { openUdpSwarm } from '#udp';
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { describeValue } from '../../base/checks.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { exportKey } from '../../identity/import-key.ts';
 import { QuicEndpoint } from '../../protocols/quic/endpoint.ts';
 import { resolveSettings } from '../../protocols/quic/settings.ts';
-import { type UdpAddr } from '../../net/socket-address.ts';
-import { type UdpSwarmOptions } from '../../net/udp/open-udp-swarm.ts';
+import type { UdpAddr } from '../../net/socket-address.ts';
+import type { UdpSwarmOptions } from '../../net/udp/open-udp-swarm.ts';
 import { MIN_INNER_MTU } from '../../quic/quic-driver.ts';
 import { identityOf, resetKeyOf } from '../../identity/quic-identity.ts';
 import { loadQuicEngine, quicEngine } from '../../quic/load-engine.ts';

@@ -1,16 +1,16 @@
 /** How a QUIC swarm is made. */
 
-import { type Accept } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Accept } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
 import { assertFunction, describeOption, describeValue, wholeNumber } from '../../base/checks.ts';
-import { type Message } from '../../core/message.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { Message } from '../../core/message.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
-import { type PrivateKey } from '../../identity/private-key.ts';
+import type { PrivateKey } from '../../identity/private-key.ts';
 import { PendingBudget, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type QuicTransportOptions } from '../../protocols/quic/settings.ts';
-import { type QuicAddr } from './address.ts';
+import type { QuicTransportOptions } from '../../protocols/quic/settings.ts';
+import type { QuicAddr } from './address.ts';
 
 /** What `quic(inner, …)` needs and takes. */
 export interface QuicSwarmOptions<I extends Addr> extends PendingLimits, QuicTransportOptions {

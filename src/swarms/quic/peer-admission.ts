@@ -1,12 +1,12 @@
 /** Which peers a QUIC swarm admits: identity inside the handshake, then `accept`, which may answer later. */
 
-import { type Accept, type AcceptPeer } from '../../core/accept.ts';
+import type { Accept, AcceptPeer } from '../../core/accept.ts';
 import { type Addr, ipOf } from '../../core/addr.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { keyOf } from '../../identity/quic-identity.ts';
-import { type QuicConnection } from '../../protocols/quic/connection.ts';
+import type { QuicConnection } from '../../protocols/quic/connection.ts';
 import { ALERT, type Judged } from '../../protocols/quic/endpoint-options.ts';
 import { AcceptGate, type PendingVerdict } from '../../sessions/accept-gate.ts';
 import { quicAddr, type QuicAddr } from './address.ts';

@@ -1,9 +1,9 @@
 /** What a session needs of its swarm. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Serving } from '../../swarm-kit/ask-slot.ts';
-import { type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type SwarmMemory } from './swarm-memory.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Serving } from '../../swarm-kit/ask-slot.ts';
+import type { PendingLimits } from '../../swarm-kit/pending-budget.ts';
+import type { SwarmMemory } from './swarm-memory.ts';
 
 /** @typeParam S - a session. */
 export interface SessionHooks<S> {

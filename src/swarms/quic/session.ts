@@ -3,28 +3,28 @@
  * `asks.ts` and `incoming.ts`.
  */
 
-import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type Millis } from '../../base/machine.ts';
-import { type Side } from '../../core/accept.ts';
-import { type P2PError } from '../../core/errors.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Millis } from '../../base/machine.ts';
+import type { Side } from '../../core/accept.ts';
+import type { P2PError } from '../../core/errors.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type PendingBudget } from '../../swarm-kit/pending-budget.ts';
-import { type PeerConnection } from '../../sessions/connection-table.ts';
-import { type PeerSession } from '../../sessions/peer-sessions.ts';
-import { type QuicConnection } from '../../protocols/quic/connection.ts';
-import { type QuicStream } from '../../protocols/quic/stream.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { PendingBudget } from '../../swarm-kit/pending-budget.ts';
+import type { PeerConnection } from '../../sessions/connection-table.ts';
+import type { PeerSession } from '../../sessions/peer-sessions.ts';
+import type { QuicConnection } from '../../protocols/quic/connection.ts';
+import type { QuicStream } from '../../protocols/quic/stream.ts';
 import { IdleWatch } from '../../quic/idle-watch.ts';
-import { type StreamHandler } from '../../quic/quic-driver.ts';
+import type { StreamHandler } from '../../quic/quic-driver.ts';
 import { Sending } from '../../quic/sending.ts';
-import { type QuicAddr } from './address.ts';
+import type { QuicAddr } from './address.ts';
 import { Asks } from './asks.ts';
 import { CODE } from './codes.ts';
 import { refusedBy } from './errors.ts';
 import { Incoming } from './incoming.ts';
-import { type SessionHooks } from './session-hooks.ts';
+import type { SessionHooks } from './session-hooks.ts';
 import { SharedBudget } from './swarm-memory.ts';
 import { failWaiting, giveStreams, prioritize, type Waiting, WaitingMessages, waitForStream } from './waiting.ts';
 

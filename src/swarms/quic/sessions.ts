@@ -1,32 +1,32 @@
 /** The connections of a QUIC swarm: dials peers, admits them, and keeps their sessions. */
 
 import { type Addr, ipOf } from '../../core/addr.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type DropReason } from '../../core/counters.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { DropReason } from '../../core/counters.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type Message } from '../../core/message.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
-import { type CounterSet } from '../../swarm-kit/counter-set.ts';
-import { type PeerSessions, type SessionsHooks } from '../../sessions/peer-sessions.ts';
-import { type QuicConnection } from '../../protocols/quic/connection.ts';
-import { type QuicClosed } from '../../protocols/quic/closed.ts';
+import type { Message } from '../../core/message.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { Swarm } from '../../core/swarm.ts';
+import type { CounterSet } from '../../swarm-kit/counter-set.ts';
+import type { PeerSessions, SessionsHooks } from '../../sessions/peer-sessions.ts';
+import type { QuicConnection } from '../../protocols/quic/connection.ts';
+import type { QuicClosed } from '../../protocols/quic/closed.ts';
 import { type QuicAddr, quicAddr } from './address.ts';
 import { CODE } from './codes.ts';
 import { type MakeEndpoint, type Place, QuicDriver } from '../../quic/quic-driver.ts';
 import { replacedIdleMs, surplusIdleMs } from '../../quic/idle-watch.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
-import { type Dial } from '../../sessions/dials.ts';
+import type { Dial } from '../../sessions/dials.ts';
 import { DropTrace } from '../../sessions/drop-trace.ts';
 import { dialError, sessionError } from '../../quic/errors.ts';
 import { keyOf } from '../../identity/quic-identity.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { PeerAdmission } from './peer-admission.ts';
 import { Session } from './session.ts';
-import { type SessionHooks } from './session-hooks.ts';
-import { type SwarmMemory } from './swarm-memory.ts';
+import type { SessionHooks } from './session-hooks.ts';
+import type { SwarmMemory } from './swarm-memory.ts';
 
 /** Messages that have begun continue, so up to so many times `maxSwarmBytes` may be held; beyond it the largest holder is closed. */
 const HARD_TIMES = 3;

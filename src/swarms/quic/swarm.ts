@@ -1,15 +1,15 @@
 /** Messages over QUIC over any swarm: a tell is a unidirectional stream, an ask a bidirectional one. */
 
-import { type Recheckable } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Recheckable } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
 import { inspect } from '../../core/inspect.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type SecureAskSwarm } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { SecureAskSwarm } from '../../core/secure.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { sessionSwarm } from '../../sessions/session-swarm.ts';
 import { parseQuicAddr, type QuicAddr, quicAddr } from './address.ts';
-import { type MakeEndpoint } from '../../quic/quic-driver.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { MakeEndpoint } from '../../quic/quic-driver.ts';
+import type { ResolvedOptions } from './options.ts';
 import { QuicSessions } from './sessions.ts';
 
 /** Messages by PeerID over QUIC. */

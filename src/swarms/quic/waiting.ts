@@ -1,10 +1,10 @@
 /** Messages that wait until their peer allows a stream for them. */
 
 import { P2PError } from '../../core/errors.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { DEFAULT_PRIORITY, type Priority } from '../../core/priority.ts';
-import { type QuicConnection } from '../../protocols/quic/connection.ts';
-import { type QuicStream, type StreamKind } from '../../protocols/quic/stream.ts';
+import type { QuicConnection } from '../../protocols/quic/connection.ts';
+import type { QuicStream, StreamKind } from '../../protocols/quic/stream.ts';
 
 /** A message that waits for a stream. */
 export interface Waiting {

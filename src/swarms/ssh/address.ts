@@ -4,7 +4,7 @@ import { type SocketAddress, formatSocketAddress } from '../../base/ip.ts';
 import { describeValue } from '../../base/checks.ts';
 import { type IpAddr, makeAddr, type NestedAddr } from '../../core/addr.ts';
 import { decodePeerId, encodePeerId, PEER_ID_BYTES, type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { sshFingerprintBytes, sshFingerprintText } from '../../identity/ssh-key.ts';
 import { parseIpSocketAddress } from '../../net/socket-address.ts';
 

@@ -2,13 +2,13 @@
 
 import { concatBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type PrivateKey } from '../../identity/private-key.ts';
+import type { PrivateKey } from '../../identity/private-key.ts';
 import { type Handshake, handshake, type HandshakeContext, type TcpConnection } from '../../node/index.ts';
 import { DISCONNECT } from '../../protocols/ssh/constants.ts';
-import { type SshClosed } from '../../protocols/ssh/faults.ts';
+import type { SshClosed } from '../../protocols/ssh/faults.ts';
 import { SshTransport } from '../../protocols/ssh/transport.ts';
-import { type Judge } from '../tcp/stream-swarm.ts';
-import { type ResolvedSshOptions } from './options.ts';
+import type { Judge } from '../tcp/stream-swarm.ts';
+import type { ResolvedSshOptions } from './options.ts';
 
 /** What handshakes share. */
 export interface SshHandshakeParts {

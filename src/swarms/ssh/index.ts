@@ -11,11 +11,11 @@
  * ```
  */
 
-import { type Recheckable } from '../../core/accept.ts';
-import { type SecureAskSwarm } from '../../core/secure.ts';
-import { type TcpConnection } from '../../node/index.ts';
+import type { Recheckable } from '../../core/accept.ts';
+import type { SecureAskSwarm } from '../../core/secure.ts';
+import type { TcpConnection } from '../../node/index.ts';
 import { SshSession } from '../../protocols/ssh/session.ts';
-import { type SshTransport } from '../../protocols/ssh/transport.ts';
+import type { SshTransport } from '../../protocols/ssh/transport.ts';
 import { openStreamSwarm, type StreamKind } from '../tcp/stream-swarm.ts';
 import { parseSshAddr, type SshAddr, sshAddr, sshNameOf } from './address.ts';
 import { sshHandshake } from './handshake.ts';

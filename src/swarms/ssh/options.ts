@@ -8,8 +8,8 @@ import { sshFingerprintBytes } from '../../identity/ssh-key.ts';
 import { MAX_PACKET_BYTES, MAX_REQUEST_BYTES } from '../../protocols/ssh/constants.ts';
 import { resolveSshLimits } from '../../protocols/ssh/transport-options.ts';
 import { type ResolvedOptions, resolveStreamOptions, type TcpSwarmOptions } from '../tcp/options.ts';
-import { type Accept } from '../../core/accept.ts';
-import { type SshAddr } from './address.ts';
+import type { Accept } from '../../core/accept.ts';
+import type { SshAddr } from './address.ts';
 
 /** What `openSshSwarm` needs and takes. */
 export interface SshSwarmOptions extends Omit<TcpSwarmOptions, 'accept' | 'security' | 'mask'> {

@@ -3,8 +3,8 @@
 import { type IpAddr, makeAddr, type NestedAddr } from '../../core/addr.ts';
 import { type SocketAddress, formatSocketAddress } from '../../base/ip.ts';
 import { describeValue } from '../../base/checks.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type KeyedAddr } from '../../sessions/peer-sessions.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { KeyedAddr } from '../../sessions/peer-sessions.ts';
 import { splitPeerAddr } from '../../sessions/peer-addr.ts';
 import { parseIpSocketAddress } from '../../net/socket-address.ts';
 

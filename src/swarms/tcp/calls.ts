@@ -1,13 +1,13 @@
 /** Tells and asks in progress on one connection, and their results. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { mtuError, P2PError, Refusal } from '../../core/errors.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Priority } from '../../core/priority.ts';
-import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Priority } from '../../core/priority.ts';
+import type { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { REFUSAL_PLAIN, REFUSAL_TOO_LARGE } from '../../protocols/tcp/constants.ts';
-import { type TcpTicket } from '../../protocols/tcp/events.ts';
-import { type MessageSession } from '../../protocols/tcp/message-session.ts';
+import type { TcpTicket } from '../../protocols/tcp/events.ts';
+import type { MessageSession } from '../../protocols/tcp/message-session.ts';
 import { sessionError } from './errors.ts';
 
 /** Messages that may wait on one connection; further ones are refused. */

@@ -1,10 +1,10 @@
 /** Converts the end of a connection into errors for its callers. */
 
 import { P2PError } from '../../core/errors.ts';
-import { type PeerId } from '../../core/peer-id.ts';
+import type { PeerId } from '../../core/peer-id.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
-import { type TcpClosed } from '../../protocols/tcp/events.ts';
-import { type KeyedAddr } from '../../sessions/peer-sessions.ts';
+import type { TcpClosed } from '../../protocols/tcp/events.ts';
+import type { KeyedAddr } from '../../sessions/peer-sessions.ts';
 
 /** A different peer answered, or the dialled peer was refused by this side's `accept`. @param name - the text of `found` */
 export function foundError(addr: KeyedAddr, found: PeerId, name: string): P2PError {

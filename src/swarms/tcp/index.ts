@@ -11,8 +11,8 @@
  * ```
  */
 
-import { type Recheckable } from '../../core/accept.ts';
-import { type SecureAskSwarm } from '../../core/secure.ts';
+import type { Recheckable } from '../../core/accept.ts';
+import type { SecureAskSwarm } from '../../core/secure.ts';
 import { TcpSession } from '../../protocols/tcp/session.ts';
 import { maskStreams } from '../../net/mask-streams.ts';
 import { systemNetwork } from '../../net/system-network.ts';

@@ -1,6 +1,6 @@
 /** The memory limits for all peers of a TCP swarm together. */
 
-import { type Realm } from '../../core/realm.ts';
+import type { Realm } from '../../core/realm.ts';
 import { type HolderHooks, MemoryBudget, type MemoryHolder } from '../../sessions/memory-budget.ts';
 
 /** The minimum window, however little memory is free, so that a few messages can pass. */

@@ -1,7 +1,7 @@
 /** The statistics of the node below, as counters of a layer. */
 
-import { type Counters, type DropReason } from '../../core/counters.ts';
-import { type Node } from '../../node/index.ts';
+import type { Counters, DropReason } from '../../core/counters.ts';
+import type { Node } from '../../node/index.ts';
 
 /** Live: bytes are those on the wire, messages are reads and writes. */
 export class NodeCounters implements Counters {

@@ -1,18 +1,18 @@
 /** The options of a TCP swarm. */
 
 import { assertFunction, describeOption, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
-import { type Accept } from '../../core/accept.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { Accept } from '../../core/accept.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { systemRealm } from '../../runtime/system-realm.ts';
 import { type Fingerprint, fingerprints, peerIdOfKey } from '../../identity/fingerprints.ts';
-import { type PrivateKey } from '../../identity/private-key.ts';
-import { type KeyedAddr } from '../../sessions/peer-sessions.ts';
+import type { PrivateKey } from '../../identity/private-key.ts';
+import type { KeyedAddr } from '../../sessions/peer-sessions.ts';
 import { assertPendingLimits, type PendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type ConnectionLimits } from '../../node/index.ts';
-import { type Network } from '../../net/network.ts';
-import { type TcpAddr } from './address.ts';
+import type { ConnectionLimits } from '../../node/index.ts';
+import type { Network } from '../../net/network.ts';
+import type { TcpAddr } from './address.ts';
 
 /** What `openTcpSwarm` needs and takes. */
 export interface TcpSwarmOptions extends PendingLimits, ConnectionLimits {

@@ -1,24 +1,24 @@
 /** One connection with a peer: the machine, calls in progress, and messages that wait for handlers. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Side } from '../../core/accept.ts';
-import { type P2PError } from '../../core/errors.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type Priority } from '../../core/priority.ts';
-import { type PublicKey } from '../../core/secure.ts';
-import { type TcpConnection } from '../../node/index.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Side } from '../../core/accept.ts';
+import type { P2PError } from '../../core/errors.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { Priority } from '../../core/priority.ts';
+import type { PublicKey } from '../../core/secure.ts';
+import type { TcpConnection } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
-import { type TcpClosed, type TcpEvent } from '../../protocols/tcp/events.ts';
-import { type MessageSession } from '../../protocols/tcp/message-session.ts';
-import { type ReadState, type TcpSessionOptions } from '../../protocols/tcp/session-options.ts';
+import type { TcpClosed, TcpEvent } from '../../protocols/tcp/events.ts';
+import type { MessageSession } from '../../protocols/tcp/message-session.ts';
+import type { ReadState, TcpSessionOptions } from '../../protocols/tcp/session-options.ts';
 import { Driver } from '../../runtime/driver.ts';
-import { type PeerConnection } from '../../sessions/connection-table.ts';
-import { type MemoryHolder } from '../../sessions/memory-budget.ts';
-import { type KeyedAddr, type PeerSession, type SessionsHooks } from '../../sessions/peer-sessions.ts';
+import type { PeerConnection } from '../../sessions/connection-table.ts';
+import type { MemoryHolder } from '../../sessions/memory-budget.ts';
+import type { KeyedAddr, PeerSession, SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { Calls } from './calls.ts';
 import { Deliveries } from '../../sessions/deliveries.ts';
-import { type SwarmMemory } from './memory.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { SwarmMemory } from './memory.ts';
+import type { ResolvedOptions } from './options.ts';
 
 /** How often reading continues without yielding, when memory is low and handlers release it at once. */
 const MAX_ROUNDS_PER_TURN = 64;

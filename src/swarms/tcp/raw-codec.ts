@@ -1,7 +1,7 @@
 /** Passes the bytes of a connection unchanged: the machine handles framing. */
 
-import { type Bytes } from '../../base/bytes.ts';
-import { type Codec } from '../../node/index.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { Codec } from '../../node/index.ts';
 
 export const RAW_CODEC: Codec<Bytes, readonly Bytes[]> = {
   decoder: () => {

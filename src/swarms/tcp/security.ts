@@ -1,8 +1,8 @@
 /** Secures the connections of a TCP swarm, and calls its admission check. */
 
 import { type Handshake, handshake, noiseHandshake, tlsHandshake } from '../../node/index.ts';
-import { type ResolvedTcpOptions, type TcpSwarmOptions } from './options.ts';
-import { type Judge } from './sessions.ts';
+import type { ResolvedTcpOptions, TcpSwarmOptions } from './options.ts';
+import type { Judge } from './sessions.ts';
 
 /** @param judge - returns why a peer that has proven a key is refused, or `undefined`. */
 export function securityOf(

@@ -1,27 +1,27 @@
 /** The connections of a TCP swarm: dialling, admission, and the choice of the connection to send on. */
 
 import { type IpAddr, isUnspecified, makeAddr } from '../../core/addr.ts';
-import { type AcceptPeer } from '../../core/accept.ts';
-import { type Addr } from '../../core/addr.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type DropReason } from '../../core/counters.ts';
+import type { AcceptPeer } from '../../core/accept.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { DropReason } from '../../core/counters.ts';
 import { P2PError } from '../../core/errors.ts';
 import { formatSocketAddress, ipVersion, parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
-import { type PeerId } from '../../core/peer-id.ts';
-import { type PublicKey } from '../../core/secure.ts';
+import type { PeerId } from '../../core/peer-id.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { AcceptGate, askUntilAborted } from '../../sessions/accept-gate.ts';
-import { type PeerSessions, type SessionsHooks } from '../../sessions/peer-sessions.ts';
+import type { PeerSessions, SessionsHooks } from '../../sessions/peer-sessions.ts';
 import { type Node, onConnect, onDisconnect, reading, type TcpConnection, writing } from '../../node/index.ts';
 import { BYE } from '../../protocols/tcp/constants.ts';
-import { type TcpClosed } from '../../protocols/tcp/events.ts';
+import type { TcpClosed } from '../../protocols/tcp/events.ts';
 import { ConnectionTable } from '../../sessions/connection-table.ts';
-import { type Dial } from '../../sessions/dials.ts';
+import type { Dial } from '../../sessions/dials.ts';
 import { DropTrace } from '../../sessions/drop-trace.ts';
-import { type StreamAddr } from './address.ts';
+import type { StreamAddr } from './address.ts';
 import { dialError, foundError, helloError } from './errors.ts';
 import { TcpPeerSession, type PeerSessionOwner } from './peer-session.ts';
 import { SwarmMemory } from './memory.ts';
-import { type ResolvedOptions } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 
 /** The time limit for a peer to close its half after this side has closed its own. */
 const LINGER_MS = 1000;

@@ -6,9 +6,9 @@ import { systemNetwork } from '../../net/system-network.ts';
 import { createNode, type Handshake } from '../../node/index.ts';
 import { checkCall } from '../../runtime/waits.ts';
 import { sessionSwarm, type SessionSwarmParts } from '../../sessions/session-swarm.ts';
-import { type StreamAddr } from './address.ts';
+import type { StreamAddr } from './address.ts';
 import { NodeCounters } from './node-counters.ts';
-import { type ResolvedOptions, type TcpSwarmOptions } from './options.ts';
+import type { ResolvedOptions, TcpSwarmOptions } from './options.ts';
 import { RAW_CODEC } from './raw-codec.ts';
 import { type Judge, type StreamKind, TcpSessions } from './sessions.ts';
 

@@ -1,6 +1,6 @@
 /** Lies about asks. */
 
-import { type Bytes } from '../../base/bytes.ts';
+import type { Bytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { textOf, type Lies, OddBytes, asking, serving } from './lie.ts';
 

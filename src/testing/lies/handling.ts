@@ -1,9 +1,9 @@
 /** Lies about handlers, closing, counters and inspection. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { copyBytes } from '../../base/bytes.ts';
 import { closedError } from '../../core/errors.ts';
-import { type Message, type TellHandler } from '../../core/message.ts';
+import type { Message, TellHandler } from '../../core/message.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { type Honest, type Lies, listening, telling, textOf } from './lie.ts';
 

@@ -1,11 +1,11 @@
 /** A lie: replaced members of an honest swarm. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type AskOptions } from '../../core/ask.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type AskHandler, type Message, type TellHandler } from '../../core/message.ts';
-import { type SecureAskSwarm } from '../../core/secure.ts';
-import { type CallOptions } from '../../core/swarm.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { AskOptions } from '../../core/ask.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { AskHandler, Message, TellHandler } from '../../core/message.ts';
+import type { SecureAskSwarm } from '../../core/secure.ts';
+import type { CallOptions } from '../../core/swarm.ts';
 
 /** The honest swarm that a lie changes. */
 export type Honest = SecureAskSwarm<Addr>;

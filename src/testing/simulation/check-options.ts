@@ -3,7 +3,7 @@
 import { assertFunction, assertSignal, assertString, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { createSeededRandom } from '../../base/seeded-random.ts';
 import { resolveNetem } from '../../protocols/netem/netem.ts';
-import { type ChaosEvent, type InternetNetwork, type MemoryNetwork, type SimulationOptions } from './options.ts';
+import type { ChaosEvent, InternetNetwork, MemoryNetwork, SimulationOptions } from './options.ts';
 
 const MAX_NODES = 1_000_000;
 /** About 317 years. */

@@ -1,12 +1,12 @@
 /** What goes wrong in a simulation, and when: churn and planned faults. */
 
-import { type SeededRandom } from '../../base/seeded-random.ts';
-import { type LinkConfig } from '../../net/memory/links.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
+import type { LinkConfig } from '../../net/memory/links.ts';
 import { resolveNetem } from '../../protocols/netem/netem.ts';
 import { shuffle } from '../../runtime/shuffle.ts';
-import { type ChaosEvent, type Churn } from './options.ts';
-import { type Nodes } from './nodes.ts';
-import { type World } from './worlds.ts';
+import type { ChaosEvent, Churn } from './options.ts';
+import type { Nodes } from './nodes.ts';
+import type { World } from './worlds.ts';
 
 /** Half-life over mean lifetime of an exponential distribution. */
 const LN2 = Math.LN2;

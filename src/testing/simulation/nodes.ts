@@ -1,9 +1,9 @@
 /** The nodes of a simulation: opened, closed, crashed and opened again. */
 
-import { type PublicKey } from '../../core/secure.ts';
+import type { PublicKey } from '../../core/secure.ts';
 import { createSeededRandom } from '../../base/seeded-random.ts';
-import { type NodeContext, type Simulation, type SimulationEvent, type SimulationOptions } from './options.ts';
-import { type World } from './worlds.ts';
+import type { NodeContext, Simulation, SimulationEvent, SimulationOptions } from './options.ts';
+import type { World } from './worlds.ts';
 
 interface Slot<N> {
   /** A new object for each time that it is opened, so that what began before a crash is told apart. */

@@ -1,13 +1,13 @@
 /** What a simulation is made of, and what its nodes and its program see. */
 
-import { type Seed, type SeededRandom } from '../../base/seeded-random.ts';
-import { type AskSwarm } from '../../core/ask.ts';
-import { type ClockedRealm } from '../../core/realm.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
-import { type MemoryAddr } from '../../net/memory/address.ts';
-import { type LinkConfig } from '../../net/memory/links.ts';
-import { type NatKind } from '../../net/virtual/nat-rules.ts';
-import { type VirtualHost } from '../../net/virtual/types.ts';
+import type { Seed, SeededRandom } from '../../base/seeded-random.ts';
+import type { AskSwarm } from '../../core/ask.ts';
+import type { ClockedRealm } from '../../core/realm.ts';
+import type { PublicKey, SecureAskSwarm } from '../../core/secure.ts';
+import type { MemoryAddr } from '../../net/memory/address.ts';
+import type { LinkConfig } from '../../net/memory/links.ts';
+import type { NatKind } from '../../net/virtual/nat-rules.ts';
+import type { VirtualHost } from '../../net/virtual/types.ts';
 
 /** Nodes are swarms of a memory realm: the fastest, and enough for all that does not need IP addresses. */
 export interface MemoryNetwork {

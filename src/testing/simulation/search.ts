@@ -2,7 +2,7 @@
 
 import { wholeNumber } from '../../base/checks.ts';
 import { checkOptions } from './check-options.ts';
-import { type SimulationOptions } from './options.ts';
+import type { SimulationOptions } from './options.ts';
 import { type SimulationResult, simulate } from './simulate.ts';
 
 /** Options of {@link findFailure}. */

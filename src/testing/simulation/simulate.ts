@@ -10,7 +10,7 @@ import { checkChaos, checkOptions, networkOf } from './check-options.ts';
 import { Faults } from './faults.ts';
 import { Metrics, type SimulationMetrics } from './metrics.ts';
 import { Nodes } from './nodes.ts';
-import { type Simulation, type SimulationEvent, type SimulationOptions, type SimulationProgress } from './options.ts';
+import type { Simulation, SimulationEvent, SimulationOptions, SimulationProgress } from './options.ts';
 import { TraceHash } from './trace-hash.ts';
 import { createWorld } from './worlds.ts';
 

@@ -1,7 +1,7 @@
 /** A metric of a simulation as a picture. */
 
 import { printableText } from '../../base/reason.ts';
-import { type SimulationResult } from './simulate.ts';
+import type { SimulationResult } from './simulate.ts';
 
 const WIDTH = 720;
 const HEIGHT = 360;

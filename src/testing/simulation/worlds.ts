@@ -1,18 +1,18 @@
 /** The two networks that a simulation can run on, behind one interface. */
 
-import { type SeededRandom } from '../../base/seeded-random.ts';
-import { type AskSwarm } from '../../core/ask.ts';
-import { type ClockedRealm } from '../../core/realm.ts';
-import { type PublicKey, type SecureAskSwarm } from '../../core/secure.ts';
+import type { SeededRandom } from '../../base/seeded-random.ts';
+import type { AskSwarm } from '../../core/ask.ts';
+import type { ClockedRealm } from '../../core/realm.ts';
+import type { PublicKey, SecureAskSwarm } from '../../core/secure.ts';
 import { type MemoryAddr, memoryAddr } from '../../net/memory/address.ts';
-import { type LinkConfig } from '../../net/memory/links.ts';
-import { type PacketEvent } from '../../net/packet-event.ts';
+import type { LinkConfig } from '../../net/memory/links.ts';
+import type { PacketEvent } from '../../net/packet-event.ts';
 import { createVirtualInternet } from '../../net/virtual/internet.ts';
-import { type NatKind } from '../../net/virtual/nat-rules.ts';
-import { type VirtualHost, type VirtualNat } from '../../net/virtual/types.ts';
-import { type VirtualClock } from '../../runtime/virtual-clock.ts';
+import type { NatKind } from '../../net/virtual/nat-rules.ts';
+import type { VirtualHost, VirtualNat } from '../../net/virtual/types.ts';
+import type { VirtualClock } from '../../runtime/virtual-clock.ts';
 import { createMemoryRealm } from '../../swarms/memory/realm.ts';
-import { type InternetNetwork, type MemoryNetwork } from './options.ts';
+import type { InternetNetwork, MemoryNetwork } from './options.ts';
 
 /** A network of nodes with indexes. */
 export interface World {

@@ -1,7 +1,7 @@
 /** Tests of addresses. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import {
   type SuiteTest,
   Inbox,

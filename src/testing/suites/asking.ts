@@ -1,10 +1,10 @@
 /** Tests of asks. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type AskSwarm } from '../../core/ask.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { AskSwarm } from '../../core/ask.ts';
 import { type Bytes, EMPTY_BYTES, copyBytes, encodeText } from '../../base/bytes.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
-import { type AskHandler, type Request } from '../../core/message.ts';
+import type { AskHandler, Request } from '../../core/message.ts';
 import {
   type Bench,
   type SuiteTest,

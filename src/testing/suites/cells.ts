@@ -2,7 +2,7 @@
 
 import { EMPTY_BYTES, encodeText, type Bytes, decodeText } from '../../base/bytes.ts';
 import { apply } from '../../cells/apply.ts';
-import { type Cell } from '../../cells/cell.ts';
+import type { Cell } from '../../cells/cell.ts';
 import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
 import { createSeededRandom } from '../../base/seeded-random.ts';
 import { checkLinearizable, recordCalls, type CellCall } from '../linearizable.ts';

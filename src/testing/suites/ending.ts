@@ -1,11 +1,11 @@
 /** Tests of closing, and of counters and inspection. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { canAsk } from '../../core/ask.ts';
-import { type Counters } from '../../core/counters.ts';
+import type { Counters } from '../../core/counters.ts';
 import { inspect } from '../../core/inspect.ts';
 import { isSecure } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import {
   Inbox,
   dropsInStack,

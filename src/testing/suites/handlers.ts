@@ -1,7 +1,7 @@
 /** Tests of handlers: when they are called, how many may be pending, and the effect of their errors. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import {
   type Bench,
   Inbox,

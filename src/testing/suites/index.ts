@@ -1,9 +1,9 @@
 /** The conformance suites: they check whether an implementation is a valid swarm. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type AskSwarm } from '../../core/ask.ts';
-import { type SecureSwarm } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { AskSwarm } from '../../core/ask.ts';
+import type { SecureSwarm } from '../../core/secure.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { addressTests } from './addresses.ts';
 import { askingTests } from './asking.ts';
 import { endingTests } from './ending.ts';

@@ -2,7 +2,7 @@
 
 import { type Addr, peerIdOf } from '../../core/addr.ts';
 import { equalBytes } from '../../base/bytes.ts';
-import { type PublicKey, type SecureSwarm } from '../../core/secure.ts';
+import type { PublicKey, SecureSwarm } from '../../core/secure.ts';
 import {
   Inbox,
   type SuiteTest,

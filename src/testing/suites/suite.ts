@@ -3,14 +3,14 @@
  * assertion library, so that a suite runs under any runner and in a browser.
  */
 
-import { type Addr, type AddrOf } from '../../core/addr.ts';
+import type { Addr, AddrOf } from '../../core/addr.ts';
 import { type Bytes, equalBytes } from '../../base/bytes.ts';
 import { P2PError, type P2PErrorCode } from '../../core/errors.ts';
 import { describeValue } from '../../base/checks.ts';
-import { type Message } from '../../core/message.ts';
-import { type DropReason } from '../../core/counters.ts';
-import { type Realm } from '../../core/realm.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Message } from '../../core/message.ts';
+import type { DropReason } from '../../core/counters.ts';
+import type { Realm } from '../../core/realm.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 
 /** The part of a test runner that suites use; `node:test`, vitest, jest and mocha have it. */

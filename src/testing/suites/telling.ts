@@ -1,9 +1,9 @@
 /** Tests of sending: delivery, rejections, and ownership of bytes. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { EMPTY_BYTES, copyBytes } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { nextTurn } from '../../runtime/system-clock.ts';
 import {
   type Bench,

@@ -1,13 +1,13 @@
 /** The asking side: matches answers to asks, and resends requests. */
 
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { type AskOptions, DEFAULT_ASK_TIMEOUT_MS } from '../../core/ask.ts';
 import { type Bytes, copyBytes } from '../../base/bytes.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
-import { type Realm, type Timer } from '../../core/realm.ts';
+import type { Realm, Timer } from '../../core/realm.ts';
 import { type SeededRandom, createSeededRandom } from '../../base/seeded-random.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
-import { type CounterSet } from '../../swarm-kit/counter-set.ts';
+import type { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { type Wait, Waits } from '../../runtime/waits.ts';
 import {
   CODE_ANSWER_TOO_LARGE,
@@ -16,7 +16,7 @@ import {
   type Packet,
   TOKEN_BYTES,
 } from '../../protocols/mbapp/header.ts';
-import { type ResolvedMbapp } from './options.ts';
+import type { ResolvedMbapp } from './options.ts';
 
 /** What both sides of an ask need from the swarm. */
 export interface MbappLink<A extends Addr> {

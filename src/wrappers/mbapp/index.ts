@@ -10,12 +10,12 @@
  * ```
  */
 
-import { type Addr } from '../../core/addr.ts';
-import { type AskSwarm } from '../../core/ask.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { AskSwarm } from '../../core/ask.ts';
 import { mapSecure, textSecure } from '../../core/keep.ts';
 import { describeOption } from '../../base/checks.ts';
 import { type SecureAskSwarm, type SecureSwarm, isSecure } from '../../core/secure.ts';
-import { type Swarm } from '../../core/swarm.ts';
+import type { Swarm } from '../../core/swarm.ts';
 import { SAME_ADDRS } from '../../swarm-kit/compose.ts';
 import { type MbappOptions, resolveMbapp } from './options.ts';
 import { MbappSwarm } from './swarm.ts';

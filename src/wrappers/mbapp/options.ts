@@ -3,7 +3,7 @@
 import { describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { type PacingOptions, resolveBurstBytes } from '../../swarm-kit/part-sender.ts';
 import { type PendingLimits, assertPendingLimits } from '../../swarm-kit/pending-budget.ts';
-import { type WrapOptions } from '../../swarm-kit/swarm-over.ts';
+import type { WrapOptions } from '../../swarm-kit/swarm-over.ts';
 
 /** Options of asks. Pending tells are bounded by `maxPendingMessages` and `maxPendingBytes`. */
 export interface MbappOptions extends WrapOptions, PendingLimits, PacingOptions {

@@ -1,10 +1,10 @@
 /** The serving side: executes each request at most once, and answers every repetition. */
 
 import { isPending } from '../../runtime/promises.ts';
-import { type Addr } from '../../core/addr.ts';
+import type { Addr } from '../../core/addr.ts';
 import { type Bytes, equalBytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
-import { type AskHandler, type Message } from '../../core/message.ts';
+import type { AskHandler, Message } from '../../core/message.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { type Answer, AskSlot } from '../../swarm-kit/ask-slot.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
@@ -19,8 +19,8 @@ import {
   TOKEN_BYTES,
   originMs,
 } from '../../protocols/mbapp/header.ts';
-import { type MbappLink } from './asker.ts';
-import { type ResolvedMbapp } from './options.ts';
+import type { MbappLink } from './asker.ts';
+import type { ResolvedMbapp } from './options.ts';
 
 /** An answer that was sent, and its request. */
 interface Reply<A extends Addr> {

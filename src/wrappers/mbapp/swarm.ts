@@ -1,13 +1,13 @@
 /** The swarm that carries asks: sends and receives packets, and dispatches them. */
 
-import { type Addr } from '../../core/addr.ts';
-import { type AskOptions, type Asks } from '../../core/ask.ts';
-import { type Bytes } from '../../base/bytes.ts';
-import { type LayerDescription } from '../../core/inspect.ts';
+import type { Addr } from '../../core/addr.ts';
+import type { AskOptions, Asks } from '../../core/ask.ts';
+import type { Bytes } from '../../base/bytes.ts';
+import type { LayerDescription } from '../../core/inspect.ts';
 import { wholeNumber } from '../../base/checks.ts';
-import { type AskHandler, type Message, type TellHandler } from '../../core/message.ts';
-import { type Timer } from '../../core/realm.ts';
-import { type CallOptions, type Swarm } from '../../core/swarm.ts';
+import type { AskHandler, Message, TellHandler } from '../../core/message.ts';
+import type { Timer } from '../../core/realm.ts';
+import type { CallOptions, Swarm } from '../../core/swarm.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import { PartSender } from '../../swarm-kit/part-sender.ts';
 import { PendingBudget } from '../../swarm-kit/pending-budget.ts';
@@ -26,7 +26,7 @@ import {
 import { encodePhaseTime } from '../../protocols/mbapp/phase-time.ts';
 import { Reassembly } from '../../protocols/reassembly.ts';
 import { Asker } from './asker.ts';
-import { type ResolvedMbapp } from './options.ts';
+import type { ResolvedMbapp } from './options.ts';
 import { Server } from './server.ts';
 
 /** A swarm with asks over any swarm. */

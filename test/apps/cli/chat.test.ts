@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { type Peers } from 'shoal/peers';
+import type { Peers } from 'shoal/peers';
 import { encodeText } from 'shoal/bytes';
 import { ProvenAddrs, Room, type RoomEvent } from '../../../apps/cli/src/chat/room.ts';
 import { loadQuicEngine } from '../../../src/swarms/quic/index.ts';

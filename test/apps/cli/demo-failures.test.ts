@@ -6,7 +6,7 @@ import { Failure } from '../../../apps/cli/src/failure.ts';
 import { PeerHandle } from '../../../apps/cli/src/demo/peer-handle.ts';
 import { type Aim, Progress } from '../../../apps/cli/src/demo/progress.ts';
 import { machineLan } from './command.ts';
-import { type News } from '../../../apps/cli/src/demo/reports.ts';
+import type { News } from '../../../apps/cli/src/demo/reports.ts';
 
 function waiting() {
   const realm = createMemoryRealm({ clock: 'virtual' });

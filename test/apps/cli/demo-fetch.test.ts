@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { encodeText } from 'shoal/bytes';
-import { type Peers } from 'shoal/peers';
+import type { Peers } from 'shoal/peers';
 import { BLOB_BYTES, fetchBlob } from '../../../apps/cli/src/demo/blob.ts';
 import { DemoPeer } from '../../../apps/cli/src/demo/demo-peer.ts';
 import { encodeNumbered } from '../../../apps/cli/src/demo/messages.ts';
 import { lanPortOf } from '../../../apps/cli/src/demo/node.ts';
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { loadQuicEngine } from '../../../src/swarms/quic/index.ts';
 import { PeersWorld } from '../../support/peers-world.ts';
 

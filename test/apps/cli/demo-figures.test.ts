@@ -5,7 +5,7 @@ import { testKey } from 'shoal/testing';
 import * as fc from '../../support/fast-check.ts';
 import { decodeHello, decodeNumbered, encodeHello, encodeNumbered } from '../../../apps/cli/src/demo/messages.ts';
 import { Detours } from '../../../apps/cli/src/demo/detours.ts';
-import { type PairReport, type PathNews, type PeerReport } from '../../../apps/cli/src/demo/reports.ts';
+import type { PairReport, PathNews, PeerReport } from '../../../apps/cli/src/demo/reports.ts';
 import { SequenceTrack } from '../../../apps/cli/src/demo/sequence.ts';
 import { type Participant, summarize } from '../../../apps/cli/src/demo/summary.ts';
 import { nearest } from '../../../apps/cli/src/nearest.ts';

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { describe, it } from 'node:test';
-import { type Addr } from 'shoal';
+import type { Addr } from 'shoal';
 import { openUdpSwarm } from 'shoal/udp';
 import { EchoGuard } from '../../../apps/cli/src/echo.ts';
 import { listening } from './command.ts';

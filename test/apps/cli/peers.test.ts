@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type PeerId } from 'shoal';
+import type { PeerId } from 'shoal';
 import { openPeers } from 'shoal/peers';
 import { testKey } from 'shoal/testing';
 import { tableOf } from '../../../apps/cli/src/commands/peers.ts';

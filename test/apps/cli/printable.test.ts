@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type TraceEvent } from 'shoal';
+import type { TraceEvent } from 'shoal';
 import { traceLine } from '../../../apps/cli/src/output.ts';
 import { printable, printableJson } from '../../../apps/cli/src/printable.ts';
 import { showPayload } from '../../../apps/cli/src/payload.ts';

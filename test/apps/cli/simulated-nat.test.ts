@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type DatagramSocket, type Network, type RawConnection, type SocketAddress } from 'shoal/net';
+import type { DatagramSocket, Network, RawConnection, SocketAddress } from 'shoal/net';
 import { simulatedNat } from '../../../apps/cli/src/demo/simulated-nat.ts';
 import { codeOf } from '../../support/code-of.ts';
 import { VirtualWorld } from '../../support/virtual-world.ts';

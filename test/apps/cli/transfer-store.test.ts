@@ -18,9 +18,9 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { encodeText } from 'shoal/bytes';
-import { type Manifest } from '../../../apps/cli/src/transfer/manifest.ts';
+import type { Manifest } from '../../../apps/cli/src/transfer/manifest.ts';
 import { type Rest, Store } from '../../../apps/cli/src/transfer/store.ts';
 
 const base = realpathSync(mkdtempSync(path.join(tmpdir(), 'shoal-store-')));

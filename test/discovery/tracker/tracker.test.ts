@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../../src/base/bytes.ts';
-import { type Cell } from '../../../src/cells/cell.ts';
+import type { Cell } from '../../../src/cells/cell.ts';
 import { cellHandler, signedCellCheck } from '../../../src/cells/http-handler.ts';
 import { createMemoryCell, createMemoryCells } from '../../../src/cells/memory.ts';
-import { type Candidate } from '../../../src/core/candidate.ts';
+import type { Candidate } from '../../../src/core/candidate.ts';
 import { P2PError } from '../../../src/core/errors.ts';
 import { encodePeerId, type PeerId } from '../../../src/core/peer-id.ts';
 import {
@@ -18,7 +18,7 @@ import {
   type TrackerOptions,
 } from '../../../src/discovery/tracker/index.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../../src/runtime/virtual-clock.ts';
 import { handlerFetch } from '../../support/handler-fetch.ts';
 
 const EMPTY = new Uint8Array(0);

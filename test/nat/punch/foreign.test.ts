@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { observing, punching } from '../../../src/nat/index.ts';
-import { type NatKind } from '../../../src/net/virtual/nat-rules.ts';
+import type { NatKind } from '../../../src/net/virtual/nat-rules.ts';
 import { openUdpSwarm } from '../../../src/swarms/udp.ts';
 import { foreignPuncher } from '../../support/foreign-puncher.ts';
 import { PunchWorld } from '../../support/punch-world.ts';

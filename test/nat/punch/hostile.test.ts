@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type SocketAddress } from '../../../src/base/ip.ts';
+import type { SocketAddress } from '../../../src/base/ip.ts';
 import { P2PError } from '../../../src/core/errors.ts';
-import { type PunchOffer, type PunchPorts } from '../../../src/nat/index.ts';
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { PunchOffer, PunchPorts } from '../../../src/nat/index.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { PunchCodec } from '../../../src/protocols/punch/message.ts';
 import { encodeStun } from '../../../src/protocols/stun/message.ts';
 import { STUN_BINDING, STUN_ATTRIBUTE } from '../../../src/protocols/stun/constants.ts';

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { P2PError } from '../../../src/core/errors.ts';
 import { type PunchedConnection, type Puncher, tcpPuncher } from '../../../src/nat/index.ts';
-import { type NatKind } from '../../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost, type VirtualNat, type VirtualNatOptions } from '../../../src/net/virtual/types.ts';
+import type { NatKind } from '../../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost, VirtualNat, VirtualNatOptions } from '../../../src/net/virtual/types.ts';
 import { PunchWorld } from '../../support/punch-world.ts';
 import { reading, saying } from '../../support/virtual-world.ts';
 

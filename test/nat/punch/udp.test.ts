@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { P2PError } from '../../../src/core/errors.ts';
-import { type NatKind } from '../../../src/net/virtual/nat-rules.ts';
+import type { NatKind } from '../../../src/net/virtual/nat-rules.ts';
 import { PunchWorld } from '../../support/punch-world.ts';
 
 const STEADY: readonly NatKind[] = ['open', 'full', 'address', 'port'];

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatSocketAddress } from '../../../src/base/ip.ts';
 import { punchedTcp, punching, tcpPuncher, udpPuncher } from '../../../src/nat/index.ts';
-import { type NatKind } from '../../../src/net/virtual/nat-rules.ts';
+import type { NatKind } from '../../../src/net/virtual/nat-rules.ts';
 import { loadQuicEngine, quic } from '../../../src/swarms/quic/index.ts';
 import { openTcpSwarm } from '../../../src/swarms/tcp/index.ts';
 import { openUdpSwarm } from '../../../src/swarms/udp.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { type Ear, reading, saying, VirtualWorld } from '../../support/virtual-world.ts';
 
 describe('a LAN', () => {

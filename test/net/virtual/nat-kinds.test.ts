@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { createMemoryRealm, type MemoryRealm } from '../../../src/swarms/memory/index.ts';
-import { type VirtualClock } from '../../../src/runtime/virtual-clock.ts';
+import type { VirtualClock } from '../../../src/runtime/virtual-clock.ts';
 import { createVirtualInternet, type VirtualInternet } from '../../../src/net/virtual/internet.ts';
 import { NAT_KINDS, type NatDependence, type NatKind, type NatPorts } from '../../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { type NatVerdict, openTcpHelpers, openUdpHelpers, probeTcp, probeUdp } from '../../support/nat-probe.ts';
 
 interface World {

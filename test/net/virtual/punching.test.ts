@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type SocketAddress } from '../../../src/base/ip.ts';
-import { type NatKind } from '../../../src/net/virtual/nat-rules.ts';
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { SocketAddress } from '../../../src/base/ip.ts';
+import type { NatKind } from '../../../src/net/virtual/nat-rules.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { reading, saying, VirtualWorld } from '../../support/virtual-world.ts';
 
 const KINDS: readonly NatKind[] = ['open', 'full', 'address', 'port', 'sequential', 'random', 'udp-blocked'];

@@ -2,11 +2,11 @@
 
 import { describe, it } from 'node:test';
 
-import { type Addr } from '../../../src/core/addr.ts';
-import { type SecureAskSwarm, type SecureSwarm } from '../../../src/core/secure.ts';
+import type { Addr } from '../../../src/core/addr.ts';
+import type { SecureAskSwarm, SecureSwarm } from '../../../src/core/secure.ts';
 import { peerIdOfKey } from '../../../src/identity/keys.ts';
 import { udpAddr } from '../../../src/net/socket-address.ts';
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { p2pke, p2pkeAddr } from '../../../src/swarms/p2pke/index.ts';
 import { quicAddr } from '../../../src/swarms/quic/address.ts';
 import { openQuicSwarm } from '../../../src/swarms/quic/index.ts';

@@ -5,9 +5,9 @@ import { describe, it } from 'node:test';
 
 import { concatBytes } from '../../../src/base/bytes.ts';
 import { createSeededRandom } from '../../../src/base/seeded-random.ts';
-import { type LinkConfig } from '../../../src/net/memory/links.ts';
-import { type RawConnection } from '../../../src/net/network.ts';
-import { type VirtualHost } from '../../../src/net/virtual/types.ts';
+import type { LinkConfig } from '../../../src/net/memory/links.ts';
+import type { RawConnection } from '../../../src/net/network.ts';
+import type { VirtualHost } from '../../../src/net/virtual/types.ts';
 import { reading, saying, VirtualWorld } from '../../support/virtual-world.ts';
 
 /** Reads everything, and stops reading now and then. */

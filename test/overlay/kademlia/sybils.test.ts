@@ -4,7 +4,7 @@ import { encodeText } from '../../../src/base/bytes.ts';
 import { createSeededRandom } from '../../../src/base/seeded-random.ts';
 import { decodePeerId } from '../../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../../src/identity/fingerprints.ts';
-import { type PublicKey } from '../../../src/core/secure.ts';
+import type { PublicKey } from '../../../src/core/secure.ts';
 import { FORM, type WireContact } from '../../../src/protocols/kademlia/messages.ts';
 import { NetworkSize } from '../../../src/protocols/kademlia/network-size.ts';
 import { keyText, type KeyText, sharedBits } from '../../../src/protocols/kademlia/position.ts';

@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 
 import { chacha20Poly1305, hkdf, x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, encodeText, fromHex, toHex } from '../../../src/base/bytes.ts';
-import { type PeerId } from '../../../src/core/peer-id.ts';
-import { type Signer } from '../../../src/identity/key-algorithm.ts';
+import type { PeerId } from '../../../src/core/peer-id.ts';
+import type { Signer } from '../../../src/identity/key-algorithm.ts';
 import { importKey } from '../../../src/identity/keys.ts';
 import { BeaconCodec, MAX_BEACON_BYTES, MIN_QUERY_BYTES } from '../../../src/protocols/beacon/datagram.ts';
 import { testKey } from '../../../src/testing/test-key.ts';

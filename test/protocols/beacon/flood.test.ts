@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { x25519PrivateKey } from '#crypto';
 import { type Bytes, concatBytes, encodeText } from '../../../src/base/bytes.ts';
-import { type Signer } from '../../../src/identity/key-algorithm.ts';
+import type { Signer } from '../../../src/identity/key-algorithm.ts';
 import { BeaconCodec } from '../../../src/protocols/beacon/datagram.ts';
 import { testKey } from '../../../src/testing/test-key.ts';
 import { BeaconNode as Node, eth0, on, randomOf, source, WALL_MS } from '../../support/beacon-world.ts';

@@ -1,7 +1,7 @@
 /** The machine of a bootstrap, what it did, and a clock that goes from deadline to deadline. */
 
-import { type Candidate } from '../../../src/core/candidate.ts';
-import { type PeerId } from '../../../src/core/peer-id.ts';
+import type { Candidate } from '../../../src/core/candidate.ts';
+import type { PeerId } from '../../../src/core/peer-id.ts';
 import { peerIdOfKey } from '../../../src/identity/keys.ts';
 import {
   type AttemptOutcome,

@@ -12,7 +12,7 @@ import { frag } from '../../../src/wrappers/frag.ts';
 import { createMemoryRealm, memoryAddr } from '../../../src/swarms/memory/index.ts';
 import { P2PError } from '../../../src/core/errors.ts';
 import { inspect } from '../../../src/core/inspect.ts';
-import { type FragOptions } from '../../../src/wrappers/frag.ts';
+import type { FragOptions } from '../../../src/wrappers/frag.ts';
 
 interface Vectors {
   readonly fragswarm: {

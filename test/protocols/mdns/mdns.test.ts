@@ -14,7 +14,7 @@ import {
   encodeName,
   srvData,
 } from '../../../src/protocols/mdns/message.ts';
-import { type MdnsService } from '../../../src/protocols/mdns/records.ts';
+import type { MdnsService } from '../../../src/protocols/mdns/records.ts';
 
 const TYPE = '_shoal._udp.local';
 

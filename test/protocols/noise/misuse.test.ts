@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { chacha20Poly1305 } from '#crypto';
 import { EMPTY_BYTES } from '../../../src/base/bytes.ts';
-import { type ImportAeadKey } from '../../../src/crypto/suite.ts';
+import type { ImportAeadKey } from '../../../src/crypto/suite.ts';
 import {
   CipherState,
   MAX_NOISE_MESSAGE_BYTES,

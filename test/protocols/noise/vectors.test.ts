@@ -12,7 +12,7 @@ import {
   type NoisePattern,
   type NoiseResult,
 } from '../../../src/protocols/noise/index.ts';
-import { type ImportAeadKey } from '../../../src/crypto/suite.ts';
+import type { ImportAeadKey } from '../../../src/crypto/suite.ts';
 import { loadSodium, suites } from '../../crypto/suites.ts';
 
 interface Vector {

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeText, encodeText, type Bytes } from '../../../src/base/bytes.ts';
-import { type PublicKey } from '../../../src/core/secure.ts';
-import { type ChannelEvent } from '../../../src/protocols/p2pke/channel-options.ts';
+import type { PublicKey } from '../../../src/core/secure.ts';
+import type { ChannelEvent } from '../../../src/protocols/p2pke/channel-options.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
 import { initiateSession } from '../../../src/protocols/p2pke/session.ts';
 import { encodeTai64n } from '../../../src/protocols/p2pke/tai64n.ts';

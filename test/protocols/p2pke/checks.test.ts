@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { copyBytes, decodeText, encodeText, equalBytes, type Bytes } from '../../../src/base/bytes.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
-import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
+import type { P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { decodeInitHello, withCounter } from '../../../src/protocols/p2pke/messages.ts';
 import { initiateSession, type Session } from '../../../src/protocols/p2pke/session.ts';
 import { signatureInput } from '../../../src/protocols/p2pke/signature-input.ts';

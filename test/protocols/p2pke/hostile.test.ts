@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from '../../support/fast-check.ts';
 import { toHex } from '../../../src/base/bytes.ts';
-import { type AeadKey } from '../../../src/crypto/suite.ts';
+import type { AeadKey } from '../../../src/crypto/suite.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { createP2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import {

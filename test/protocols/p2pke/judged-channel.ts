@@ -1,16 +1,12 @@
 /** A channel whose questions are answered at once, and whose drops are noted. */
 
-import { type Bytes } from '../../../src/base/bytes.ts';
-import { type Output } from '../../../src/base/machine.ts';
-import { type PublicKey } from '../../../src/core/secure.ts';
-import {
-  type ChannelEvent,
-  type ChannelOptions,
-  type ChannelVerdict,
-} from '../../../src/protocols/p2pke/channel-options.ts';
+import type { Bytes } from '../../../src/base/bytes.ts';
+import type { Output } from '../../../src/base/machine.ts';
+import type { PublicKey } from '../../../src/core/secure.ts';
+import type { ChannelEvent, ChannelOptions, ChannelVerdict } from '../../../src/protocols/p2pke/channel-options.ts';
 import { Channel } from '../../../src/protocols/p2pke/channel.ts';
-import { type P2pkeDrop } from '../../../src/protocols/p2pke/drop-reason.ts';
-import { type VerifiedHello } from '../../../src/protocols/p2pke/hello.ts';
+import type { P2pkeDrop } from '../../../src/protocols/p2pke/drop-reason.ts';
+import type { VerifiedHello } from '../../../src/protocols/p2pke/hello.ts';
 
 export interface JudgedChannelOptions extends ChannelOptions {
   readonly accept: (publicKey: PublicKey) => boolean;

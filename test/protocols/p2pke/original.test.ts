@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
+import type { P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { Original } from './original.ts';
-import { type JudgedChannel } from './judged-channel.ts';
+import type { JudgedChannel } from './judged-channel.ts';
 import { channelFor, channelPair, Pair, seededRandom, testIdentity } from './pair.ts';
 
 const alice: P2pkeIdentity = testIdentity(1);

@@ -4,13 +4,13 @@
  */
 
 import { compareBytes, equalBytes, type Bytes } from '../../../src/base/bytes.ts';
-import { type Output } from '../../../src/base/machine.ts';
-import { type ChannelEvent } from '../../../src/protocols/p2pke/channel-options.ts';
+import type { Output } from '../../../src/base/machine.ts';
+import type { ChannelEvent } from '../../../src/protocols/p2pke/channel-options.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
-import { type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
+import type { P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { counterOf } from '../../../src/protocols/p2pke/messages.ts';
 import { answerSession, initiateSession, type Session } from '../../../src/protocols/p2pke/session.ts';
-import { type End } from './pair.ts';
+import type { End } from './pair.ts';
 
 const BACKOFF_MS = 250;
 const REJECT_AFTER_MS = 180_000;

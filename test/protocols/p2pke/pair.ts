@@ -1,10 +1,10 @@
 /** Two channels and the link between them, in virtual time. */
 
 import { decodeText, encodeText, type Bytes } from '../../../src/base/bytes.ts';
-import { type Output } from '../../../src/base/machine.ts';
-import { type PublicKey } from '../../../src/core/secure.ts';
+import type { Output } from '../../../src/base/machine.ts';
+import type { PublicKey } from '../../../src/core/secure.ts';
 import { generateKey } from '../../../src/identity/keys.ts';
-import { type ChannelEvent, type ChannelLimits } from '../../../src/protocols/p2pke/channel-options.ts';
+import type { ChannelEvent, ChannelLimits } from '../../../src/protocols/p2pke/channel-options.ts';
 import { createP2pkeIdentity, type P2pkeIdentity } from '../../../src/protocols/p2pke/identity.ts';
 import { JudgedChannel } from './judged-channel.ts';
 

@@ -9,7 +9,7 @@ import { EarlyBudget, EarlyData } from '../../../src/protocols/p2pke/early-data.
 import { EXTENSION, RESP_DONE } from '../../../src/protocols/p2pke/constants.ts';
 import { verifyInitHello } from '../../../src/protocols/p2pke/hello.ts';
 import { encodeTai64n, Timestamps } from '../../../src/protocols/p2pke/tai64n.ts';
-import { type Session } from '../../../src/protocols/p2pke/session.ts';
+import type { Session } from '../../../src/protocols/p2pke/session.ts';
 import { HALF_OPEN_MS, MAX_THEIRS, Slots } from '../../../src/protocols/p2pke/slots.ts';
 import { channelPair, WALL_MS } from './pair.ts';
 

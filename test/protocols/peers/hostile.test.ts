@@ -5,7 +5,7 @@ import { type Bytes, decodeText, encodeText } from '../../../src/base/bytes.ts';
 import { BYE, MAX_OUT_NUMBERS, MAX_STREAMS, MESSAGE, STREAM_REFUSED } from '../../../src/protocols/peers/constants.ts';
 import { makeOutgoing } from '../../../src/protocols/peers/outgoing.ts';
 import { encodeAck, encodePart, finishNumbered, tagOf } from '../../../src/protocols/peers/packets.ts';
-import { type SessionOptions } from '../../../src/protocols/peers/session-options.ts';
+import type { SessionOptions } from '../../../src/protocols/peers/session-options.ts';
 import { Pair, type Side } from './pair.ts';
 
 type MessageType = Parameters<typeof makeOutgoing>[0];

@@ -3,10 +3,10 @@
 import { type Bytes, copyBytes, encodeText } from '../../../src/base/bytes.ts';
 import { createSeededRandom, type SeededRandom } from '../../../src/base/seeded-random.ts';
 import { NEWEST_VERSION } from '../../../src/protocols/peers/constants.ts';
-import { type Hello } from '../../../src/protocols/peers/hello.ts';
+import type { Hello } from '../../../src/protocols/peers/hello.ts';
 import { PeerSession } from '../../../src/protocols/peers/session.ts';
-import { type SessionOptions } from '../../../src/protocols/peers/session-options.ts';
-import { type SessionEvent } from '../../../src/protocols/peers/session-events.ts';
+import type { SessionOptions } from '../../../src/protocols/peers/session-options.ts';
+import type { SessionEvent } from '../../../src/protocols/peers/session-events.ts';
 
 export interface PathConditions {
   readonly delayMs?: number;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeText } from '../../../src/base/bytes.ts';
 import { PortMapperMachine, type PortMapperEvent } from '../../../src/protocols/port-mapping/machine.ts';
-import { type MappingRoute, type MappingTransmit } from '../../../src/protocols/port-mapping/types.ts';
+import type { MappingRoute, MappingTransmit } from '../../../src/protocols/port-mapping/types.ts';
 
 const OWN = '192.168.1.2';
 const ROUTER = { ip: '192.168.1.1', port: 5351 };

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type SocketAddress } from '../../../src/base/ip.ts';
-import { type PunchOffer, type PunchPorts } from '../../../src/protocols/punch/offer.ts';
+import type { SocketAddress } from '../../../src/base/ip.ts';
+import type { PunchOffer, PunchPorts } from '../../../src/protocols/punch/offer.ts';
 import { planPunch, type PunchPlan } from '../../../src/protocols/punch/plan.ts';
 import { PortOrder } from '../../../src/protocols/punch/port-order.ts';
 import { SeedStream } from '../../../src/protocols/punch/seed-stream.ts';

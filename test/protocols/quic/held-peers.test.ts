@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Judged } from '../../../src/protocols/quic/endpoint-options.ts';
-import { type EngineFactory, type QuicEngine } from '../../../src/protocols/quic/engine.ts';
+import type { Judged } from '../../../src/protocols/quic/endpoint-options.ts';
+import type { EngineFactory, QuicEngine } from '../../../src/protocols/quic/engine.ts';
 import { FIRST_WINDOW_BYTES } from '../../../src/protocols/quic/window-budget.ts';
 import { engines, Network, readAll, text } from './network.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { type QuicEndpointOptions } from '../../../src/protocols/quic/endpoint-options.ts';
+import type { QuicEndpointOptions } from '../../../src/protocols/quic/endpoint-options.ts';
 import { Network } from './network.ts';
 
 describe('a QUIC endpoint', () => {

@@ -1,14 +1,14 @@
 /** QUIC endpoints joined in memory: virtual time as plain numbers, a seed for everything that is left to chance. */
 
-import { type QuicIdentity } from '../../../src/identity/quic-identity.ts';
+import type { QuicIdentity } from '../../../src/identity/quic-identity.ts';
 import { readFileSync } from 'node:fs';
 import { createSeededRandom, type SeededRandom } from '../../../src/base/seeded-random.ts';
-import { type EngineFactory } from '../../../src/protocols/quic/engine.ts';
-import { type QuicConnection } from '../../../src/protocols/quic/connection.ts';
-import { type QuicEndpointOptions } from '../../../src/protocols/quic/endpoint-options.ts';
+import type { EngineFactory } from '../../../src/protocols/quic/engine.ts';
+import type { QuicConnection } from '../../../src/protocols/quic/connection.ts';
+import type { QuicEndpointOptions } from '../../../src/protocols/quic/endpoint-options.ts';
 import { QuicEndpoint } from '../../../src/protocols/quic/endpoint.ts';
-import { type QuicEvent } from '../../../src/protocols/quic/events.ts';
-import { type QuicStream } from '../../../src/protocols/quic/stream.ts';
+import type { QuicEvent } from '../../../src/protocols/quic/events.ts';
+import type { QuicStream } from '../../../src/protocols/quic/stream.ts';
 import { quicEngine } from '../../../src/quic/load-engine.ts';
 
 /** Certificates made by OpenSSL 3: self-signed ones by key type, and `leaf` under a CA. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type QuicStream } from '../../../src/protocols/quic/stream.ts';
+import type { QuicStream } from '../../../src/protocols/quic/stream.ts';
 import { join, pattern, readAll, Reader, text, writeAll } from './network.ts';
 
 describe('bytes', () => {

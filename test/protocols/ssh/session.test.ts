@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 
 import { type Bytes, concatBytes, equalBytes } from '../../../src/base/bytes.ts';
 import { SshSession } from '../../../src/protocols/ssh/session.ts';
-import { type SshTransportOptions } from '../../../src/protocols/ssh/transport-options.ts';
-import { type TcpEvent } from '../../../src/protocols/tcp/events.ts';
+import type { SshTransportOptions } from '../../../src/protocols/ssh/transport-options.ts';
+import type { TcpEvent } from '../../../src/protocols/tcp/events.ts';
 import { sshPair } from '../../support/ssh-pair.ts';
 
 const OPTIONS = { maxMessageBytes: 131_072, windowBytes: 4_325_376, port: 0, idleTimeoutMs: Infinity };

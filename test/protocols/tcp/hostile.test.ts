@@ -8,8 +8,8 @@ import { createSeededRandom } from '../../../src/base/seeded-random.ts';
 import { BYE, MAX_UNFINISHED } from '../../../src/protocols/tcp/constants.ts';
 import { FrameReader } from '../../../src/protocols/tcp/frame-reader.ts';
 import { FrameWriter } from '../../../src/protocols/tcp/frame-writer.ts';
-import { type TcpFrame } from '../../../src/protocols/tcp/frames.ts';
-import { type TcpSessionOptions } from '../../../src/protocols/tcp/session.ts';
+import type { TcpFrame } from '../../../src/protocols/tcp/frames.ts';
+import type { TcpSessionOptions } from '../../../src/protocols/tcp/session.ts';
 import { Pair } from './pair.ts';
 
 const bytes = (length: number): Bytes => new Uint8Array(length).fill(1);

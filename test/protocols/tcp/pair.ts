@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 
-import { type Bytes } from '../../../src/base/bytes.ts';
-import { type TcpClosed, type TcpEvent } from '../../../src/protocols/tcp/events.ts';
+import type { Bytes } from '../../../src/base/bytes.ts';
+import type { TcpClosed, TcpEvent } from '../../../src/protocols/tcp/events.ts';
 import { FrameReader } from '../../../src/protocols/tcp/frame-reader.ts';
-import { type TcpFrame } from '../../../src/protocols/tcp/frames.ts';
+import type { TcpFrame } from '../../../src/protocols/tcp/frames.ts';
 import { TcpSession, type TcpSessionOptions } from '../../../src/protocols/tcp/session.ts';
 
 const DEFAULTS: TcpSessionOptions = {

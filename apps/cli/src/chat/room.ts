@@ -6,7 +6,7 @@
 import { type CandidateSource, type PeerId, Refusal } from 'shoal';
 import { concatBytes, decodeText, encodeText } from 'shoal/bytes';
 import { isPeerId } from 'shoal/keys';
-import { type Peers } from 'shoal/peers';
+import type { Peers } from 'shoal/peers';
 import { type Timer, clockOf } from 'shoal/swarm-kit';
 
 /** Somebody in the room. */

@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline';
 import { ProvenAddrs, Room, type RoomEvent } from '../chat/room.ts';
-import { type CommandContext } from '../context.ts';
+import type { CommandContext } from '../context.ts';
 import { asUsage } from '../failure.ts';
 import { addPlaces, APART, type NodeOptions, openPeersOf, parsePlace, placesOf } from '../open-peers.ts';
 

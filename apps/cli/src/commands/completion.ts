@@ -1,6 +1,6 @@
 /** `shoal completion`: a script for a shell that completes commands, options and layers; made from the commands themselves. */
 
-import { type Command } from 'commander';
+import type { Command } from 'commander';
 import { LAYERS } from '../stack/layers.ts';
 
 /** Shells that there is a script for. */

@@ -1,6 +1,6 @@
 /** `shoal demo`: a real network of processes on this machine, or a visit to one. */
 
-import { type CommandContext, type CommonOptions } from '../context.ts';
+import type { CommandContext, CommonOptions } from '../context.ts';
 
 /** Options of `shoal demo`. */
 export interface DemoCommandOptions extends CommonOptions {

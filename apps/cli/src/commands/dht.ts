@@ -3,9 +3,9 @@
 import { once } from 'node:events';
 import { parsePeerId } from 'shoal';
 import { encodeText } from 'shoal/bytes';
-import { type Dht, type LookupExplanation } from 'shoal/kademlia';
-import { type PeerAddr, type Peers } from 'shoal/peers';
-import { type CommandContext } from '../context.ts';
+import type { Dht, LookupExplanation } from 'shoal/kademlia';
+import type { PeerAddr, Peers } from 'shoal/peers';
+import type { CommandContext } from '../context.ts';
 import { asUsage, Failure, UsageError } from '../failure.ts';
 import { openPeersOf, placesOf, type PeersCommandOptions } from '../open-peers.ts';
 

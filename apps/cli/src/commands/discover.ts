@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { type LanPeer, openLan } from 'shoal/discovery';
 import { generateKey } from 'shoal/keys';
-import { type CommandContext, type CommonOptions } from '../context.ts';
+import type { CommandContext, CommonOptions } from '../context.ts';
 import { asUsage, Failure } from '../failure.ts';
 
 /** Options of `shoal discover`. */

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { checkConfig, type PeersConfig } from 'shoal/peers';
-import { type MetricsAccess, type TrackerLimits } from 'shoal/tracker';
+import type { MetricsAccess, TrackerLimits } from 'shoal/tracker';
 import { Failure } from '../failure.ts';
 import { nearest } from '../nearest.ts';
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { type GatewayReport, type MappingProtocol, openPortMapper, type PortMapper, type PortMapping } from 'shoal/nat';
-import { type CommandContext } from '../context.ts';
+import type { CommandContext } from '../context.ts';
 import { asUsage, Failure } from '../failure.ts';
 
 /** Options of `shoal nat --map`. */

@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { natReport, openObserver, type PathReport } from 'shoal/nat';
-import { type CommandContext, type CommonOptions } from '../context.ts';
+import type { CommandContext, CommonOptions } from '../context.ts';
 import { Failure, UsageError, asUsage } from '../failure.ts';
 import { type MapOptions, showMapping } from './nat-map.ts';
 

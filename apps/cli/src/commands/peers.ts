@@ -2,8 +2,8 @@
 
 import { once } from 'node:events';
 import { parsePeerId } from 'shoal';
-import { type PathInfo, type PeerChange, type PeerInfo } from 'shoal/peers';
-import { type CommandContext } from '../context.ts';
+import type { PathInfo, PeerChange, PeerInfo } from 'shoal/peers';
+import type { CommandContext } from '../context.ts';
 import { LiveLines } from '../demo/table.ts';
 import { asUsage, Failure } from '../failure.ts';
 import { openPeersOf, type PeersCommandOptions } from '../open-peers.ts';

@@ -1,10 +1,10 @@
 /** `shoal pipe`: standard input and output of two machines, or TCP ports in either direction, on streams between two peers. */
 
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { P2PError, type PeerId, Refusal } from 'shoal';
 import { encodeText, equalBytes } from 'shoal/bytes';
-import { type Peers, type PeerStream } from 'shoal/peers';
-import { type CommandContext } from '../context.ts';
+import type { Peers, PeerStream } from 'shoal/peers';
+import type { CommandContext } from '../context.ts';
 import { Failure } from '../failure.ts';
 import { addPlaces, APART, type NodeOptions, openPeersOf, placesOf } from '../open-peers.ts';
 import { standardOutput } from '../standard-streams.ts';

@@ -3,8 +3,8 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import { type Bytes, P2PError } from 'shoal';
-import { type PeerAddr } from 'shoal/peers';
-import { type CommandContext } from '../context.ts';
+import type { PeerAddr } from 'shoal/peers';
+import type { CommandContext } from '../context.ts';
 import { Failure, UsageError, explain } from '../failure.ts';
 import { addPlaces, APART, type NodeOptions, openPeersOf } from '../open-peers.ts';
 import { printable } from '../printable.ts';

@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { parsePeerId, type PeerId } from 'shoal';
-import { type CommandContext } from '../context.ts';
+import type { CommandContext } from '../context.ts';
 import { asUsage } from '../failure.ts';
 import { openPeersOf, placesOf, type PeersCommandOptions } from '../open-peers.ts';
 

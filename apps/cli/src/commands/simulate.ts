@@ -15,7 +15,7 @@ import {
   metricSvg,
   simulate,
 } from 'shoal/testing';
-import { type CommandContext, type CommonOptions } from '../context.ts';
+import type { CommandContext, CommonOptions } from '../context.ts';
 import { Failure, UsageError, asUsage } from '../failure.ts';
 
 /** Options of `shoal simulate`. */

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createTrackerToken, type MetricsAccess, openTrackerServer, type TrackerServer } from 'shoal/tracker';
-import { type CommandContext, type CommonOptions } from '../context.ts';
+import type { CommandContext, CommonOptions } from '../context.ts';
 import { asUsage, Failure, UsageError } from '../failure.ts';
 
 /** Options of `shoal tracker`. */

@@ -1,9 +1,9 @@
 /** The bytes that one demo peer streams to another: 64 MiB that look random, with their hash at the end. */
 
 import { createCipheriv, createHash } from 'node:crypto';
-import { type PeerId, type Realm } from 'shoal';
+import type { PeerId, Realm } from 'shoal';
 import { decodePeerId } from 'shoal/keys';
-import { type Peers, type PeerStream } from 'shoal/peers';
+import type { Peers, PeerStream } from 'shoal/peers';
 import { Failure } from '../failure.ts';
 
 export const BLOB_BYTES: number = 64 * 1024 * 1024;

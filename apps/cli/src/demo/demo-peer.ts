@@ -4,10 +4,10 @@
  */
 
 import { type Message, type PeerId, type Request, Refusal } from 'shoal';
-import { type PeerAddr, type PeerChange, type Peers, type ReachKind } from 'shoal/peers';
+import type { PeerAddr, PeerChange, Peers, ReachKind } from 'shoal/peers';
 import { type Fetched, fetchBlob, sendBlob } from './blob.ts';
 import { type Hello, decodeHello, decodeNumbered, encodeHello, encodeNumbered } from './messages.ts';
-import { type PathNews, type PeerReport } from './reports.ts';
+import type { PathNews, PeerReport } from './reports.ts';
 import { Tally } from './tally.ts';
 
 /** A peer that was met. */

@@ -1,8 +1,8 @@
 /** Pairs of demo peers that met by way of a relay, and which of them reach each other without it now. */
 
-import { type ReachKind } from 'shoal/peers';
+import type { ReachKind } from 'shoal/peers';
 import { quantilesOf } from '../quantiles.ts';
-import { type PathNews } from './reports.ts';
+import type { PathNews } from './reports.ts';
 
 /** What became of pairs. */
 export interface DetourSummary {

@@ -2,12 +2,12 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateKey } from 'shoal/keys';
-import { type CommandContext } from '../context.ts';
+import type { CommandContext } from '../context.ts';
 import { UsageError } from '../failure.ts';
 import { quantilesOf } from '../quantiles.ts';
 import { DemoPeer } from './demo-peer.ts';
 import { BROADCAST, lanPortOf, openDemoNode } from './node.ts';
-import { type PeerReport } from './reports.ts';
+import type { PeerReport } from './reports.ts';
 
 const SHOW_EVERY_MS = 1000;
 /** The network has ended when nobody has been there for so long. */

@@ -3,8 +3,8 @@
  * that LAN, and knows the address of one peer, which relays.
  */
 
-import { type Realm } from 'shoal';
-import { type PrivateKey } from 'shoal/keys';
+import type { Realm } from 'shoal';
+import type { PrivateKey } from 'shoal/keys';
 import { parseSocketAddress } from 'shoal/net';
 import { systemNetwork } from 'shoal/node';
 import { openPeers, type Peers, type PeersOptions } from 'shoal/peers';

@@ -2,9 +2,9 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import path from 'node:path';
-import { type PeerId } from 'shoal';
-import { type Fetched } from './blob.ts';
-import { type News, type Order, type PeerReport, type StartOrder } from './reports.ts';
+import type { PeerId } from 'shoal';
+import type { Fetched } from './blob.ts';
+import type { News, Order, PeerReport, StartOrder } from './reports.ts';
 
 const PROGRAM = path.join(import.meta.dirname, 'peer-process.ts');
 

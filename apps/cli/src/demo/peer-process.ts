@@ -4,7 +4,7 @@ import { systemRealm } from 'shoal';
 import { importKey } from 'shoal/keys';
 import { DemoPeer } from './demo-peer.ts';
 import { openDemoNode } from './node.ts';
-import { type News, type Order, type StartOrder } from './reports.ts';
+import type { News, Order, StartOrder } from './reports.ts';
 
 const REPORT_EVERY_MS = 200;
 

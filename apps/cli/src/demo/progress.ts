@@ -1,7 +1,7 @@
 /** Waits for what news from others bring about, for as long as something moves towards it. */
 
 import { type Timer, clockOf } from 'shoal/swarm-kit';
-import { type Realm } from 'shoal';
+import type { Realm } from 'shoal';
 import { Failure } from '../failure.ts';
 
 /** How long nothing may come nearer before it is given up; a slow machine that does much else still gets on. */

@@ -1,9 +1,9 @@
 /** What goes between the coordinator and the processes it started. */
 
-import { type PeerId } from 'shoal';
-import { type ReachKind } from 'shoal/peers';
-import { type Fetched } from './blob.ts';
-import { type DemoNat } from './node.ts';
+import type { PeerId } from 'shoal';
+import type { ReachKind } from 'shoal/peers';
+import type { Fetched } from './blob.ts';
+import type { DemoNat } from './node.ts';
 
 /** How a peer process is to begin. */
 export interface StartOrder {

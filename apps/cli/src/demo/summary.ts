@@ -1,7 +1,7 @@
 /** What the demo came to: sums over what the peers have counted, nothing else. */
 
 import { type Quantiles, quantilesOf } from '../quantiles.ts';
-import { type PeerReport } from './reports.ts';
+import type { PeerReport } from './reports.ts';
 
 /** One process of the demo with its last report. */
 export interface Participant {

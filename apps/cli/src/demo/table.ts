@@ -3,7 +3,7 @@
 import { styleText } from 'node:util';
 import { createLogUpdate } from 'log-update';
 import { quantilesOf } from '../quantiles.ts';
-import { type PeerHandle } from './peer-handle.ts';
+import type { PeerHandle } from './peer-handle.ts';
 
 /** With the width of each. */
 const COLUMNS = [

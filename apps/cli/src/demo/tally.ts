@@ -1,7 +1,7 @@
 /** What a demo peer counts. Nothing in the demo's table or summary comes from anywhere else. */
 
-import { type Realm } from 'shoal';
-import { type PairReport, type PeerReport } from './reports.ts';
+import type { Realm } from 'shoal';
+import type { PairReport, PeerReport } from './reports.ts';
 import { SequenceTrack } from './sequence.ts';
 
 /** Pairs of processes that are counted apart; a demo has a few dozen. */

@@ -1,7 +1,7 @@
 /** Where a pipe waits, and the secret by which it knows who may use it. */
 
 import { timingSafeEqual } from 'node:crypto';
-import { type PeerId } from 'shoal';
+import type { PeerId } from 'shoal';
 import { encodeText } from 'shoal/bytes';
 import { UsageError } from '../failure.ts';
 import { parsePlace } from '../open-peers.ts';

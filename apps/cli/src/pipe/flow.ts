@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Readable, Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseSocketAddress } from 'shoal/net';
-import { type PeerStream } from 'shoal/peers';
+import type { PeerStream } from 'shoal/peers';
 import { Failure, UsageError, explain } from '../failure.ts';
 import { standardOutput } from '../standard-streams.ts';
 

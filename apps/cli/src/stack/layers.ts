@@ -2,9 +2,9 @@
 
 import { readFile } from 'node:fs/promises';
 
-import { type Addr, type Realm, type Swarm } from 'shoal';
+import type { Addr, Realm, Swarm } from 'shoal';
 import { fromHex } from 'shoal/bytes';
-import { type PrivateKey } from 'shoal/keys';
+import type { PrivateKey } from 'shoal/keys';
 import { Failure, UsageError } from '../failure.ts';
 
 /**

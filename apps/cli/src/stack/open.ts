@@ -2,7 +2,7 @@
 
 import { UsageError, asUsage } from '../failure.ts';
 import { type AnySwarm, type StackContext, layersWith } from './layers.ts';
-import { type StackPlan } from './plan.ts';
+import type { StackPlan } from './plan.ts';
 
 /** An open stack. */
 export interface OpenStack extends AsyncDisposable {

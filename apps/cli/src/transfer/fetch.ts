@@ -7,7 +7,7 @@ import { Failure } from '../failure.ts';
 import { MAX_MANIFEST_BYTES, type Manifest, decodeManifest } from './manifest.ts';
 import { CHUNK_BYTES, STATUS, encodeRequest } from './messages.ts';
 import { quoteName } from './names.ts';
-import { type Ticket } from './ticket.ts';
+import type { Ticket } from './ticket.ts';
 
 /** Bytes that are asked for at once, which fills 100 MB/s at 20 ms. */
 const MAX_BYTES = 8 * CHUNK_BYTES;

@@ -1,6 +1,6 @@
 /** What is in a transfer: names, sizes and hashes. It comes from another machine, so everything in it is checked. */
 
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { decodeText, encodeText } from 'shoal/bytes';
 import { PathRules, nameFault, quoteName } from './names.ts';
 

@@ -1,6 +1,6 @@
 /** What sender and receiver ask each other, over any swarm that can ask. */
 
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { concatBytes, encodeVarint, readVarint } from 'shoal/bytes';
 import { SECRET_BYTES } from './ticket.ts';
 

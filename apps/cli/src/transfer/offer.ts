@@ -1,9 +1,9 @@
 /** The sending side: what is offered, and the answers to those who fetch it. */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { concatBytes, encodeText } from 'shoal/bytes';
-import { type PrivateKey } from 'shoal/keys';
+import type { PrivateKey } from 'shoal/keys';
 import { Failure } from '../failure.ts';
 import { printable } from '../printable.ts';
 import { type Entry, type OpenSource, type Source, list, messageOf, openSource } from './list.ts';

@@ -1,7 +1,7 @@
 /** How far a transfer is: a bar with rate and time left on a terminal, events with `--json`. */
 
 import { createLogUpdate } from 'log-update';
-import { type Output } from '../output.ts';
+import type { Output } from '../output.ts';
 import { printable } from '../printable.ts';
 
 const REDRAW_MS = 100;

@@ -8,11 +8,11 @@ import { createHash, type Hash } from 'node:crypto';
 import { type Stats, constants, createReadStream } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, realpath, rename, rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { type Bytes } from 'shoal';
+import type { Bytes } from 'shoal';
 import { encodeText, toHex } from 'shoal/bytes';
 import { Failure } from '../failure.ts';
 import { printable } from '../printable.ts';
-import { type Manifest, type ManifestFile } from './manifest.ts';
+import type { Manifest, ManifestFile } from './manifest.ts';
 import { quoteName } from './names.ts';
 
 /** Characters of the manifest's hash in the name: another content under the same name is put together elsewhere. */

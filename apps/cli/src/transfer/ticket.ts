@@ -9,7 +9,7 @@
  * | addresses | one byte: how many; each a length byte and its text, as in UDP's     |
  */
 
-import { type Bytes, type PeerId } from 'shoal';
+import type { Bytes, PeerId } from 'shoal';
 import { concatBytes, decodeText, encodeText } from 'shoal/bytes';
 import { decodePeerId, encodePeerId } from 'shoal/keys';
 import { UsageError } from '../failure.ts';

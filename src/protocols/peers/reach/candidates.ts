@@ -1,8 +1,8 @@
 /** The candidates of one peer: bounded, with a share per source, and in the order in which they are dialled. */
 
-import { type Millis } from '../../../base/machine.ts';
-import { type CandidateTrust } from '../../../core/candidate.ts';
-import { type AttemptRecord, type ReachCandidate, type ReachKind } from './types.ts';
+import type { Millis } from '../../../base/machine.ts';
+import type { CandidateTrust } from '../../../core/candidate.ts';
+import type { AttemptRecord, ReachCandidate, ReachKind } from './types.ts';
 
 /** A candidate with what is known of it. */
 export interface Known {

@@ -1,9 +1,9 @@
 /** Which address of a peer is dialled when, and which attempt makes room for another. */
 
-import { type Millis } from '../../../base/machine.ts';
+import type { Millis } from '../../../base/machine.ts';
 import { bestOf, familyOf, isClaimed, type Known, laneOf } from './candidates.ts';
 import { type Attempt, type Entry, excludedBy, improves } from './entry.ts';
-import { type ReachAction, type ReachOptions, type ReachRule } from './types.ts';
+import type { ReachAction, ReachOptions, ReachRule } from './types.ts';
 
 /** After which an attempt may have to make room for others: enough for three round trips of 300 ms. It gets another one later. */
 const PATIENCE_MS = 1000;

@@ -1,6 +1,6 @@
 /** Which peers are due, and when the next one is. */
 
-import { type Millis } from '../../../base/machine.ts';
+import type { Millis } from '../../../base/machine.ts';
 
 interface Item<T> {
   readonly atMs: Millis;

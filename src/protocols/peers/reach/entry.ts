@@ -1,17 +1,10 @@
 /** What the reach machine knows of one peer. */
 
-import { type Millis } from '../../../base/machine.ts';
-import { type PeerId } from '../../../core/peer-id.ts';
+import type { Millis } from '../../../base/machine.ts';
+import type { PeerId } from '../../../core/peer-id.ts';
 import { CandidateTable, type Known } from './candidates.ts';
 import { boundedDetail, ReachHistory } from './history.ts';
-import {
-  type AttemptRecord,
-  type AttemptResult,
-  type ReachKind,
-  type ReachPath,
-  type ReachPolicy,
-  type ReachRule,
-} from './types.ts';
+import type { AttemptRecord, AttemptResult, ReachKind, ReachPath, ReachPolicy, ReachRule } from './types.ts';
 
 /** A running attempt. */
 export interface Attempt {

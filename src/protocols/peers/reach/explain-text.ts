@@ -1,8 +1,8 @@
 /** An explanation as text for people. Text of peers is made harmless here. */
 
 import { printableText } from '../../../base/reason.ts';
-import { type ReachExplanation } from './explain.ts';
-import { type AttemptRecord, type ReachRule } from './types.ts';
+import type { ReachExplanation } from './explain.ts';
+import type { AttemptRecord, ReachRule } from './types.ts';
 
 const RULES: Readonly<Record<ReachRule, string>> = {
   outcome: '',

@@ -1,19 +1,19 @@
 /** Why a peer is reached as it is, or is not: all that the reach machine knows of it, and what would help. */
 
-import { type Millis } from '../../../base/machine.ts';
-import { type CandidateTrust } from '../../../core/candidate.ts';
-import { type PeerId } from '../../../core/peer-id.ts';
-import { type Known } from './candidates.ts';
-import { type Entry } from './entry.ts';
-import {
-  type AddressScope,
-  type AttemptRecord,
-  type FailureReason,
-  type ReachKind,
-  type ReachPath,
-  type ReachPolicy,
-  type ReachRule,
-  type RefusedCandidate,
+import type { Millis } from '../../../base/machine.ts';
+import type { CandidateTrust } from '../../../core/candidate.ts';
+import type { PeerId } from '../../../core/peer-id.ts';
+import type { Known } from './candidates.ts';
+import type { Entry } from './entry.ts';
+import type {
+  AddressScope,
+  AttemptRecord,
+  FailureReason,
+  ReachKind,
+  ReachPath,
+  ReachPolicy,
+  ReachRule,
+  RefusedCandidate,
 } from './types.ts';
 
 /** A candidate in an explanation. */

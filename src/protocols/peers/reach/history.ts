@@ -1,6 +1,6 @@
 /** What happened with one peer, for `explain`: bounded, the latest last. */
 
-import { type AttemptRecord, type RefusedCandidate } from './types.ts';
+import type { AttemptRecord, RefusedCandidate } from './types.ts';
 
 /** Attempts that are remembered for a peer: two rounds over all candidates of one. */
 export const MAX_ATTEMPT_RECORDS = 64;

@@ -8,27 +8,27 @@
 
 import { toHex } from '../../../base/bytes.ts';
 import { assertBytes, assertFunction, quantity, wholeNumber } from '../../../base/checks.ts';
-import { type Machine, type Millis, type Output } from '../../../base/machine.ts';
+import type { Machine, Millis, Output } from '../../../base/machine.ts';
 import { Outbox } from '../../../base/outbox.ts';
 import { createSeededRandom, type SeededRandom } from '../../../base/seeded-random.ts';
 import { SourceShares } from '../../../base/source-shares.ts';
-import { type PeerId } from '../../../core/peer-id.ts';
+import type { PeerId } from '../../../core/peer-id.ts';
 import { Dialer, type Verdict } from './dialer.ts';
 import { DueQueue } from './due-queue.ts';
 import { type Attempt, Entry, improves, recordOf } from './entry.ts';
 import { explanationOf, type ReachExplanation } from './explain.ts';
 import { boundedDetail } from './history.ts';
-import {
-  type AttemptResult,
-  type FailureReason,
-  type MaintainOptions,
-  type ReachAction,
-  type ReachCandidate,
-  type ReachEvent,
-  type ReachOptions,
-  type ReachPath,
-  type ReachPolicy,
-  type UnreachableReason,
+import type {
+  AttemptResult,
+  FailureReason,
+  MaintainOptions,
+  ReachAction,
+  ReachCandidate,
+  ReachEvent,
+  ReachOptions,
+  ReachPath,
+  ReachPolicy,
+  UnreachableReason,
 } from './types.ts';
 
 /** While attempts of a round run, sources are asked again after this time, then after twice as long: the peer may have moved. */

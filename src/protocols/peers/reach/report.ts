@@ -3,7 +3,7 @@
 import { type Bytes, decodeText, encodeText } from '../../../base/bytes.ts';
 import { printableText } from '../../../base/reason.ts';
 import { PUNCH_PORTS, type PunchPorts } from '../../punch/offer.ts';
-import { type ReachExplanation } from './explain.ts';
+import type { ReachExplanation } from './explain.ts';
 
 /** What a side knows of its own network. */
 export interface NetworkReport {

@@ -1,9 +1,9 @@
 /** What goes into the reach machine and what comes out of it. */
 
-import { type Millis } from '../../../base/machine.ts';
-import { type Side } from '../../../core/accept.ts';
-import { type CandidateTrust } from '../../../core/candidate.ts';
-import { type PeerId } from '../../../core/peer-id.ts';
+import type { Millis } from '../../../base/machine.ts';
+import type { Side } from '../../../core/accept.ts';
+import type { CandidateTrust } from '../../../core/candidate.ts';
+import type { PeerId } from '../../../core/peer-id.ts';
 
 /** How a path leads to the peer: dialled, opened by both sides at once through NATs, or by way of another node. */
 export type ReachKind = 'direct' | 'punch' | 'relay';

@@ -1,8 +1,8 @@
 /** A ring in which each node passes a number on; with 5 nodes or more and a seed that ends in 3 one of them stops. */
 
-import { type AskSwarm } from 'shoal';
-import { type MemoryAddr } from 'shoal/memory';
-import { type SimulationOptions } from 'shoal/testing';
+import type { AskSwarm } from 'shoal';
+import type { MemoryAddr } from 'shoal/memory';
+import type { SimulationOptions } from 'shoal/testing';
 
 const simulation: SimulationOptions<AskSwarm<MemoryAddr>> = {
   nodes: 10,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ReachMachine } from '../../../../src/protocols/peers/reach/machine.ts';
-import { type ReachCandidate } from '../../../../src/protocols/peers/reach/types.ts';
+import type { ReachCandidate } from '../../../../src/protocols/peers/reach/types.ts';
 import { candidate, failing, id, mayTryOf, open, ReachWorld } from './reach-world.ts';
 
 const [ALICE, BOB] = [id(1), id(2)];

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ReachCandidate } from '../../../../src/protocols/peers/reach/types.ts';
+import type { ReachCandidate } from '../../../../src/protocols/peers/reach/types.ts';
 import { ReachMachine } from '../../../../src/protocols/peers/reach/machine.ts';
 import { explainText } from '../../../../src/protocols/peers/reach/explain-text.ts';
 import { candidate, failing, id, open, ReachWorld } from './reach-world.ts';

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type PeerId } from '../../../../src/core/peer-id.ts';
+import type { PeerId } from '../../../../src/core/peer-id.ts';
 import { ReachMachine, type WantToken } from '../../../../src/protocols/peers/reach/machine.ts';
-import { type FailureReason, type ReachKind } from '../../../../src/protocols/peers/reach/types.ts';
+import type { FailureReason, ReachKind } from '../../../../src/protocols/peers/reach/types.ts';
 import {
   array,
   assert as check,

@@ -1,16 +1,16 @@
 /** A reach machine in virtual time, with a network that answers dials as a test says. */
 
 import assert from 'node:assert/strict';
-import { type PeerId } from '../../../../src/core/peer-id.ts';
+import type { PeerId } from '../../../../src/core/peer-id.ts';
 import { type ProbeLimits, ProbeTargets } from '../../../../src/net/probe-targets.ts';
 import { parseUdpAddr } from '../../../../src/net/socket-address.ts';
 import { ReachMachine } from '../../../../src/protocols/peers/reach/machine.ts';
-import {
-  type AttemptResult,
-  type ReachAction,
-  type ReachCandidate,
-  type ReachEvent,
-  type ReachOptions,
+import type {
+  AttemptResult,
+  ReachAction,
+  ReachCandidate,
+  ReachEvent,
+  ReachOptions,
 } from '../../../../src/protocols/peers/reach/types.ts';
 
 export const id = (i: number): PeerId => String(i).padStart(43, '-') as PeerId;

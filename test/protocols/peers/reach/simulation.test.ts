@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { createSeededRandom } from '../../../../src/base/seeded-random.ts';
-import { type PeerId } from '../../../../src/core/peer-id.ts';
+import type { PeerId } from '../../../../src/core/peer-id.ts';
 import { DueQueue } from '../../../../src/protocols/peers/reach/due-queue.ts';
 import { ReachMachine } from '../../../../src/protocols/peers/reach/machine.ts';
-import { type AttemptResult, type ReachAction } from '../../../../src/protocols/peers/reach/types.ts';
+import type { AttemptResult, ReachAction } from '../../../../src/protocols/peers/reach/types.ts';
 import { candidate, id, mayTryOf } from './reach-world.ts';
 
 const NODES = 500;
