@@ -9,7 +9,7 @@ import { createSeededRandom } from '../../src/base/seeded-random.ts';
 import { KilledWriters } from './killed-writers.ts';
 
 /** Kills of a writer; SHOAL_CELL_KILLS=200 for a longer run. */
-const KILLS = Number(process.env['SHOAL_CELL_KILLS'] ?? 24);
+const KILLS = Number(process.env['SHOAL_CELL_KILLS'] ?? 15);
 const WRITERS = ['a', 'b', 'c'];
 
 describe('cells on disk', () => {

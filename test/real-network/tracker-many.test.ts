@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 
 const BENCH = path.join(import.meta.dirname, '..', '..', 'bench', 'tracker-many.ts');
 /** SHOAL_TRACKER_PEERS=10000 for as many as the bench has. */
-const PEERS = process.env['SHOAL_TRACKER_PEERS'] ?? '800';
+const PEERS = process.env['SHOAL_TRACKER_PEERS'] ?? '300';
 
 describe('a tracker with many peers', () => {
   const skip = existsSync('/proc/self/status') ? false : 'memory of another process is read from /proc';
