@@ -30,8 +30,8 @@ const NODES = [22, 24, 26];
 const COMPILERS = ['typescript-5', 'typescript-6', 'typescript'];
 /** What an installation may come to: shoal and what it brings. */
 const MAX_PACKAGES = 4;
-/** Of 7 MB, 2.9 are the noble packages, 1.7 code, 1.3 the QUIC engine, 0.6 types, and 0.8 documents and examples; there are no source maps. */
-const MAX_BYTES = 8_000_000;
+/** Of 8.4 MB, 2.9 are the noble packages, 2.6 code, 1.3 the QUIC engine, 0.7 types, and 0.9 documents and examples; there are no source maps. */
+const MAX_BYTES = 9_000_000;
 
 /** Runs a tool of node_modules under this Node. */
 const tool = (file: string, args: readonly string[], cwd: string = root): string =>
