@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { type Bytes, concatBytes } from '../base/bytes.ts';
 import { canonicalIp, isLoopbackIp, type SocketAddress } from '../base/ip.ts';
-import { sourceOf } from '../base/source-shares.ts';
+import { SourceShares } from '../base/source-shares.ts';
 import type { Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import { type HttpReply, type HttpServer, type HttpServerLimits, type HttpServerOptions, HTTP_LIMITS } from './http.ts';
@@ -19,6 +19,9 @@ import { PipeDuplex } from './pipe-duplex.ts';
 const WATCH_MS = 1000;
 /** How long a server that closes waits for requests under way. */
 const CLOSE_MS = 900;
+/** What the bodies and the answers of all requests under way may have: with longer bodies fewer requests are taken, but {@link MIN_PENDING}. */
+const MAX_HELD_BYTES = 134_217_728;
+const MIN_PENDING = 16;
 
 interface Held {
   readonly connection: RawConnection;
@@ -36,6 +39,11 @@ interface Held {
   isReading: boolean;
 }
 
+/** A request under way. */
+interface Slot {
+  readonly held: Held;
+}
+
 class NodeHttpServer implements HttpServer {
   readonly #options: HttpServerOptions;
   readonly #limits: HttpServerLimits;
@@ -43,9 +51,11 @@ class NodeHttpServer implements HttpServer {
   readonly #secure: SecureContext | undefined;
   /** Bounded by `maxConnections`. */
   readonly #held = new Set<Held>();
-  /** Connections by source. Bounded by `maxConnections`. */
-  readonly #bySource = new Map<string, number>();
+  readonly #connections = new SourceShares<Held>();
   readonly #heldOf = new WeakMap<object, Held>();
+  /** Requests that are read or answered, until their answers are taken. Bounded by `#maxSlots`. */
+  readonly #slots = new SourceShares<Slot>();
+  readonly #maxSlots: number;
   #watch: Timer | undefined;
   #pending = 0;
   #listener: Listener | undefined;
@@ -55,6 +65,8 @@ class NodeHttpServer implements HttpServer {
   constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...HTTP_LIMITS, ...options.limits };
+    const { maxPending, maxBodyBytes } = this.#limits;
+    this.#maxSlots = Math.min(maxPending, Math.max(MIN_PENDING, Math.floor(MAX_HELD_BYTES / (2 * maxBodyBytes))));
     this.#secure = options.tls && createSecureContext({ ...options.tls, minVersion: 'TLSv1.2' });
     // node:http watches the time of connections only where it listens itself; `#look` does it here.
     this.#server = createServer(
@@ -93,14 +105,16 @@ class NodeHttpServer implements HttpServer {
 
   accept(connection: RawConnection): void {
     const ip = canonicalIp(connection.remote.ip) ?? connection.remote.ip;
-    const source = sourceOf(ip);
-    const count = this.#bySource.get(source) ?? 0;
     const { maxConnections, maxConnectionsPerSource } = this.#limits;
-    if (this.#closing !== undefined || this.#held.size >= maxConnections || count >= maxConnectionsPerSource) {
-      this.#options.onFault?.('too_many_connections');
+    const isFull = this.#held.size >= maxConnections;
+    const hasShare = this.#connections.countOf(ip) < maxConnectionsPerSource;
+    const victim = isFull && hasShare ? this.#connections.victimFor(ip) : undefined;
+    if (isFull || !hasShare) this.#options.onFault?.('too_many_connections');
+    if (this.#closing !== undefined || !hasShare || (isFull && victim === undefined)) {
       connection.pipe.destroy();
       return;
     }
+    if (victim !== undefined) this.#drop(victim);
     const raw = new PipeDuplex(connection.pipe, this.#options.realm);
     raw.on('error', () => raw.destroy());
     const stream = this.#secure === undefined ? raw : this.#encrypted(raw, this.#secure);
@@ -108,14 +122,11 @@ class NodeHttpServer implements HttpServer {
     const progress = { receivedBefore: 0, headerSinceMs: undefined, requests: 0, requestSinceMs: 0, isReading: false };
     const held: Held = { connection, stream, ip, wireBytes: 0, activeMs, ...progress };
     this.#held.add(held);
-    this.#bySource.set(source, count + 1);
+    this.#connections.add(ip, held);
     this.#heldOf.set(stream, held);
     raw.once('close', () => {
       stream.destroy();
-      this.#held.delete(held);
-      const left = this.#bySource.get(source)! - 1;
-      if (left === 0) this.#bySource.delete(source);
-      else this.#bySource.set(source, left);
+      this.#forget(held);
     });
     this.#arm();
     this.#server.emit('connection', stream);
@@ -142,15 +153,15 @@ class NodeHttpServer implements HttpServer {
     if (held === undefined) return; // It has ended.
     this.#begin(held, response);
     const ip = this.#clientOf(request, held.ip);
-    const { maxPending, maxBodyBytes } = this.#limits;
+    const { maxBodyBytes } = this.#limits;
     const { handle, admit, onFault } = this.#options;
-    if (this.#closing !== undefined || this.#pending >= maxPending) {
-      onFault?.('busy');
-      this.#refuse(request, response, 503, 'busy');
-      return;
-    }
     if (admit?.(ip) === false) {
       this.#refuse(request, response, 429, 'ask less often');
+      return;
+    }
+    if (this.#closing !== undefined || !this.#takeSlot(held, ip, response)) {
+      onFault?.('busy');
+      this.#refuse(request, response, 503, 'busy');
       return;
     }
     this.#pending++;
@@ -178,6 +189,33 @@ class NodeHttpServer implements HttpServer {
     } finally {
       if (--this.#pending === 0) this.#onIdle?.();
     }
+  }
+
+  /** Takes a place for a request, that of the oldest one of the network with the most if need be. @returns false when no network has more than one */
+  #takeSlot(held: Held, ip: string, response: ServerResponse): boolean {
+    if (this.#slots.size >= this.#maxSlots) {
+      const victim = this.#slots.victimFor(ip);
+      if (victim === undefined) return false;
+      this.#options.onFault?.('busy');
+      this.#slots.delete(victim);
+      this.#drop(victim.held);
+      if (victim.held === held) return false;
+    }
+    const slot: Slot = { held };
+    this.#slots.add(ip, slot);
+    response.once('close', () => this.#slots.delete(slot));
+    return true;
+  }
+
+  #drop(held: Held): void {
+    this.#forget(held);
+    held.stream.destroy();
+    held.connection.pipe.destroy();
+  }
+
+  #forget(held: Held): void {
+    this.#held.delete(held);
+    this.#connections.delete(held);
   }
 
   /** Whom a request counts for: behind a proxy on this machine, whom that names last. */
@@ -231,8 +269,7 @@ class NodeHttpServer implements HttpServer {
     for (const held of this.#held) {
       if (!this.#isLate(held, nowMs)) continue;
       this.#options.onFault?.('too_slow');
-      held.stream.destroy();
-      held.connection.pipe.destroy();
+      this.#drop(held);
     }
     this.#arm();
   }
@@ -271,10 +308,7 @@ class NodeHttpServer implements HttpServer {
     }
     this.#watch?.cancel();
     this.#server.close();
-    for (const { stream, connection } of this.#held) {
-      stream.destroy();
-      connection.pipe.destroy();
-    }
+    for (const held of this.#held) this.#drop(held);
   }
 }
 

@@ -28,10 +28,14 @@ export interface HttpReply {
 
 /** What an HTTP server is bounded by. */
 export interface HttpServerLimits {
+  /** When they are all taken, the oldest of the network with the most makes room. */
   readonly maxConnections: number;
   /** Of one /24 or /64. */
   readonly maxConnectionsPerSource: number;
-  /** Requests that are being read or answered. */
+  /**
+   * Requests that are read or answered, until their answers are taken; the oldest of the network with the most makes room. Their bodies and answers have
+   * 128 MiB in all: with bodies above 64 KiB there are fewer, but 16.
+   */
   readonly maxPending: number;
   readonly maxBodyBytes: number;
   readonly maxHeaderBytes: number;
