@@ -36,6 +36,7 @@ class FileBackend implements CellBackend {
   readonly #last = new Map<string, Promise<unknown>>();
   #sweeping: Promise<void> = Promise.resolve();
   #sweptMs = -Infinity;
+  #isSweeping = false;
 
   constructor(folder: string, options: ResolvedStoreOptions) {
     this.#folder = folder;
@@ -77,15 +78,22 @@ class FileBackend implements CellBackend {
   /** Removes expired files, now and then. */
   #sweepNow(): void {
     const { expireMs, realm } = this.#options;
-    if (expireMs === Infinity || realm.nowMs() < this.#sweptMs + Math.max(expireMs / 2, MIN_SWEEP_MS)) return;
+    if (expireMs === Infinity || this.#isSweeping) return;
+    if (realm.nowMs() < this.#sweptMs + Math.max(expireMs / 2, MIN_SWEEP_MS)) return;
     this.#sweptMs = realm.nowMs();
-    this.#sweeping = this.#sweep().catch(() => undefined); // What stays is looked at again.
+    this.#isSweeping = true;
+    this.#sweeping = this.#sweep()
+      .catch(() => undefined) // What stays is looked at again.
+      .finally(() => (this.#isSweeping = false));
   }
 
   async #sweep(): Promise<void> {
     let left = MAX_SWEPT;
     for await (const { name } of await opendir(this.#folder)) {
-      if (left === 0) return;
+      if (left === 0) {
+        this.#sweptMs = -Infinity; // There are more: the next write goes on, so that files do not come faster than they go.
+        return;
+      }
       const key = /^([\w-]{1,128})\.cell$/.exec(name)?.[1];
       if (key === undefined || !(await this.#isExpired(this.#pathOf(key)))) continue;
       left--;

@@ -179,7 +179,7 @@ export function openNatsCells(url: string, options: NatsCellsOptions = {}): Prom
   assertString(url, 'url');
   const resolved = resolveStoreOptions(options);
   const parsed = URL.parse(url);
-  if (parsed?.protocol !== 'nats:' && parsed?.protocol !== 'tls:') {
+  if ((parsed?.protocol !== 'nats:' && parsed?.protocol !== 'tls:') || parsed.host === '') {
     throw new TypeError('Cannot take url: expected nats://host:port or tls://host:port');
   }
   const { bucket = parsed.pathname.replace(/^\//, '') || 'shoal-cells' } = options;

@@ -167,7 +167,7 @@ export function openRedisCells(url: string, options: RedisCellsOptions = {}): Pr
     throw new TypeError(`Cannot take compare: expected 'native' or 'script'`);
   }
   const parsed = URL.parse(url);
-  if (parsed?.protocol !== 'redis:' && parsed?.protocol !== 'rediss:') {
+  if ((parsed?.protocol !== 'redis:' && parsed?.protocol !== 'rediss:') || parsed.host === '') {
     throw new TypeError('Cannot take url: expected redis://host:port or rediss://host:port');
   }
   return open(url, parsed.host, options, resolved);

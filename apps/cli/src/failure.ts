@@ -50,3 +50,10 @@ export function asUsage(what: string, run: () => unknown): unknown {
     return fail(error);
   }
 }
+
+/** Runs what a server needs. What fails is an address or a store of this machine, and no peer: there is no advice for it. */
+export function asServer<T>(what: string, run: () => Promise<T>): Promise<T> {
+  return asUsage(what, run).catch((error: unknown) => {
+    throw P2PError.is(error) ? new Failure(error.message, { cause: error }) : error;
+  });
+}

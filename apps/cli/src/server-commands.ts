@@ -29,11 +29,15 @@ export function addServers(program: Command): void {
     .option('--requests-per-second <N>', 'of one /24 or /64 (default: 50)', whole(1, 1_000_000))
     .option('--cells-per-minute <N>', 'that one /24 or /64 may begin (default: 120)', whole(1, 1_000_000))
     .option('--token', 'also print the token of a new network')
+    .option(
+      '--url <URL>',
+      'with --token: where others reach it (default: where it listens, and this machine for all addresses)',
+    )
     .option('--shards <N>', 'with --token: cells of that network, about one for every fifty peers', whole(1, 4096), 1)
     .addHelpText(
       'after',
       examples(
-        'tracker --bind 0.0.0.0:8080 --store sqlite:tracker.db --token',
+        'tracker --bind 0.0.0.0:8080 --store sqlite:tracker.db --token --url http://tracker.example.org:8080',
         'tracker --bind 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem --store redis://127.0.0.1:6379',
       ),
     )

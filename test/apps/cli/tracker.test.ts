@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { openPeers } from 'shoal/peers';
 import { peerIdOfKey } from 'shoal/keys';
 import { testKey } from 'shoal/testing';
@@ -89,8 +90,10 @@ describe('shoal tracker', () => {
     assertFails(
       await shoal(['tracker', ...HOST, '--store', 'redis://127.0.0.1:1']),
       1,
-      /Cannot open Redis at 127\.0\.0\.1:1/,
+      /Cannot open Redis at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1$/m,
     );
+    assertFails(await shoal(['tracker', ...HOST, '--store', 'redis://']), 2, /expected redis:\/\/host:port/);
+    assertFails(await shoal(['tracker', ...HOST, '--token', '--url', 'ftp://x']), 2, /Cannot take --url/);
   });
 });
 
@@ -173,6 +176,16 @@ describe('shoal infra', () => {
     assert.equal((await running.interrupt()).code, 0);
   });
 
+  it('quotes the name of the network in the lines to paste', { timeout: 120_000 }, async () => {
+    using folder = new Folder();
+    const name = `it's "a\\b"; $(id)`;
+    await using running = startShoal('infra', ...HOST, '--data', folder.file('data'), '--network-name', name);
+    const { options, paste } = await running.next('infra');
+    const call = String(paste).replace('openPeers({ privateKey,', '({');
+    assert.deepEqual(JSON.parse(JSON.stringify(runInNewContext(call))), options);
+    await running.interrupt();
+  });
+
   it('says everything that is wrong with a file', async () => {
     using folder = new Folder();
     const faults = faultsOf({
@@ -198,6 +211,7 @@ describe('shoal infra', () => {
     assertFails(await shoal(['infra', '--config', folder.file('x.json', '{"secret')]), 1, /it is not JSON$/m);
     assertFails(await shoal(['infra', '--config', folder.file('none.json')]), 1, /ENOENT/);
     assertFails(await shoal(['infra', ...HOST]), 2, /--data names the folder/);
+    assertFails(await shoal(['infra', ...HOST, '--data', folder.file('d'), '--host', 'a b']), 2, /Cannot take host/);
     assertFails(await shoal(['infra', ...HOST, '--data', folder.file('file', 'x')]), 1, /Cannot use /);
   });
 });

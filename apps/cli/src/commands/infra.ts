@@ -12,7 +12,7 @@ import { ipVersion } from 'shoal/net';
 import { openPeers, type Peers } from 'shoal/peers';
 import { httpListeners, openTrackerServer, type TrackerServerOptions, trackerToken } from 'shoal/tracker';
 import { type CommandContext, type CommonOptions, loadKey } from '../context.ts';
-import { asUsage, Failure, UsageError } from '../failure.ts';
+import { asServer, asUsage, Failure, UsageError } from '../failure.ts';
 import { placesOf } from '../open-peers.ts';
 import { type InfraConfig, readInfraConfig } from './infra-config.ts';
 import { tlsOf } from './tracker.ts';
@@ -30,6 +30,7 @@ const DEFAULT_BIND = '0.0.0.0:4433';
 /** The TTL of cells where the file gives none, as in `openTrackerServer`. */
 const CELL_TTL_MS = 300_000;
 const DEFAULT_CELL_BYTES = 32_768;
+const DEFAULT_MAX_CELLS = 65_536;
 
 /** Serves until Ctrl-C. */
 export async function infra(context: CommandContext, options: InfraOptions): Promise<void> {
@@ -40,10 +41,16 @@ export async function infra(context: CommandContext, options: InfraOptions): Pro
     throw new UsageError('--data names the folder with all that has to last, or `data` in the file');
   const { bind = file.bind ?? DEFAULT_BIND, host = file.host } = options;
   const { networkName = file.networkName ?? 'shoal' } = options;
-  const privateKey = await keyIn(data);
   const { store: place = `sqlite:${path.join(data, 'tracker.db')}`, url: publicUrl, ...limits } = file.tracker ?? {};
+  // What would be wrong in the line to paste is said before anything is opened.
+  asUsage(publicUrl === undefined ? 'Cannot take host' : 'Cannot take tracker.url', () =>
+    trackerToken(publicUrl ?? `http://${placeOf(host ?? '127.0.0.1', '1')}`, new Uint8Array(32)),
+  );
+  const privateKey = await keyIn(data);
   const { cellTtlMs: expireMs = CELL_TTL_MS, maxCellBytes: maxBytes = DEFAULT_CELL_BYTES } = limits;
-  await using store = await asUsage('Cannot open the tracker', () => openCells(place, { expireMs, maxBytes, realm }));
+  await using store = await asServer('Cannot open the tracker', () =>
+    openCells(place, { expireMs, maxBytes, maxCells: storedCells(limits.maxCells), realm }),
+  );
   let node: Peers | undefined;
   const shared: TrackerServerOptions = {
     ...limits,
@@ -51,14 +58,14 @@ export async function infra(context: CommandContext, options: InfraOptions): Pro
     realm,
     moreMetrics: () => (node === undefined ? [] : metricsOf(node)),
   };
-  await using server = await asUsage('Cannot serve', () => openTrackerServer({ ...shared, bind, isDetached: true }));
+  await using server = await asServer('Cannot serve', () => openTrackerServer({ ...shared, bind, isDetached: true }));
   const { https } = file;
   const tls = await tlsOf(https?.certFile, https?.keyFile);
   await using secure =
     tls === undefined
       ? undefined
-      : await asUsage('Cannot serve', () => openTrackerServer({ ...shared, tls, bind: https!.bind }));
-  await using peers = await asUsage('Cannot open', () =>
+      : await asServer('Cannot serve', () => openTrackerServer({ ...shared, tls, bind: https!.bind }));
+  await using peers = await asServer('Cannot open', () =>
     openPeers({
       serveRelay: true,
       relays: false,
@@ -76,7 +83,7 @@ export async function infra(context: CommandContext, options: InfraOptions): Pro
   node = peers;
   const [own = bind] = placesOf(peers);
   const port = own.slice(own.lastIndexOf(':') + 1);
-  const where = host === undefined ? own : `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const where = host === undefined ? own : placeOf(host, port);
   const { text: tracker } = trackerToken(publicUrl ?? `http://${where}`, secretOf(privateKey));
   const pasted = pastedOf(peers.id, networkName, where, tracker);
   output.show(
@@ -113,6 +120,13 @@ interface Pasted {
   readonly tracker: string;
 }
 
+const placeOf = (host: string, port: string): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** What a store in memory has to take so that servers, and not it, decide which cell makes room: those of two servers, and of requests under way. */
+function storedCells(maxCells = DEFAULT_MAX_CELLS): number {
+  return Math.min(2 * (maxCells + 1024), 16_777_216);
+}
+
 function pastedOf(id: string, networkName: string, where: string, tracker: string): Pasted {
   const host = where.slice(0, where.lastIndexOf(':')).replaceAll(/[[\]]/g, '');
   const place = `${id}@${where}`;
@@ -121,15 +135,23 @@ function pastedOf(id: string, networkName: string, where: string, tracker: strin
 }
 
 function lineOf(pasted: Pasted): string {
-  const fields = Object.entries(pasted).map(
-    ([name, value]) => `${name}: ${JSON.stringify(value).replaceAll('"', "'")}`,
-  );
+  const fields = Object.entries(pasted).map(([name, value]) => `${name}: ${literalOf(value)}`);
   return `openPeers({ privateKey, ${fields.join(', ')} })`;
 }
 
+/** A text or a list of texts in JavaScript. */
+function literalOf(value: string | readonly string[]): string {
+  if (typeof value !== 'string') return `[${value.map(literalOf).join(', ')}]`;
+  return `'${JSON.stringify(value).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
+}
+
+/** A word of a shell. */
+const wordOf = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
 function commandOf({ networkName, contacts, relays, observers, tracker }: Pasted): string {
-  const observer = observers === undefined ? '' : ` --observer ${observers[0]}`;
-  return `shoal peers --network-name '${networkName}' --contact '${contacts[0]}' --relay '${relays[0]}'${observer} --tracker '${tracker}'`;
+  const observer = observers === undefined ? '' : ` --observer ${wordOf(observers[0]!)}`;
+  const first = `shoal peers --network-name ${wordOf(networkName)} --contact ${wordOf(contacts[0]!)}`;
+  return `${first} --relay ${wordOf(relays[0]!)}${observer} --tracker ${wordOf(tracker)}`;
 }
 
 /** The key of a data folder, made at the first start. */

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createTrackerToken, type MetricsAccess, openTrackerServer, type TrackerServer } from 'shoal/tracker';
 import type { CommandContext, CommonOptions } from '../context.ts';
-import { asUsage, Failure, UsageError } from '../failure.ts';
+import { asServer, asUsage, Failure, UsageError } from '../failure.ts';
 
 /** Options of `shoal tracker`. */
 export interface TrackerCommandOptions extends CommonOptions {
@@ -21,6 +21,8 @@ export interface TrackerCommandOptions extends CommonOptions {
   readonly requestsPerSecond?: number | undefined;
   readonly cellsPerMinute?: number | undefined;
   readonly token?: boolean | undefined;
+  /** Where others reach it, for the token. */
+  readonly url?: string | undefined;
   readonly shards: number;
 }
 
@@ -30,16 +32,19 @@ export async function tracker(context: CommandContext, options: TrackerCommandOp
   const { bind, store, trustProxy, metrics, cellTtl } = options;
   const { maxCells, maxCellBytes, requestsPerSecond, cellsPerMinute } = options;
   const limits = { maxCells, maxCellBytes, requestsPerSecond, cellsPerMinute };
+  const tokenAt = (at: string): string =>
+    asUsage('Cannot take --url', () => createTrackerToken(at, { shards: options.shards }).text);
+  if (options.url !== undefined) tokenAt(options.url); // A wrong one is said before anything is opened.
   const tls = await tlsOf(options.tlsCert, options.tlsKey);
   const cellTtlMs = cellTtl === undefined ? undefined : cellTtl * 1000;
-  await using server = await asUsage('Cannot serve', () =>
+  await using server = await asServer('Cannot serve', () =>
     openTrackerServer({ bind, store, tls, trustProxy, metrics, cellTtlMs, realm, ...limits }),
   );
   const { url } = server;
   output.show({ event: 'listening', url }, `Tracker at ${url}`);
   if (options.token === true) {
-    const { text } = createTrackerToken(url, { shards: options.shards });
-    output.show({ event: 'token', token: text }, `A new network, for all its peers and nobody else: ${text}`);
+    const token = tokenAt(options.url ?? url);
+    output.show({ event: 'token', token }, `A new network, for all its peers and nobody else: ${token}`);
   }
   if (!interrupt.signal.aborted) await once(interrupt.signal, 'abort');
   await server.close();
