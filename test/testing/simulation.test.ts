@@ -4,6 +4,7 @@ import type { AskSwarm } from '../../src/index.ts';
 import type { MemoryAddr } from '../../src/swarms/memory/index.ts';
 import { openUdpSwarm } from '../../src/swarms/udp.ts';
 import {
+  type Simulation,
   type SimulationEvent,
   type SimulationOptions,
   checkReplay,
@@ -243,6 +244,82 @@ describe('a simulation', () => {
     assert.equal(await findFailure(pings({ durationMs: 100 }), { seeds: 3 }), undefined);
   });
 
+  it('does not take a run for smaller that fails for another reason, or is impossible', async () => {
+    const found = await findFailure(
+      pings({
+        chaos: [{ type: 'partition', parts: [[0, 1], [8]], atMs: 100, forMs: 100 }],
+        run: async (simulation) => {
+          await simulation.sleep(500);
+          throw new Error('bad');
+        },
+      }),
+      { seeds: 1 },
+    );
+    const { nodes, durationMs, failure } = found!.result;
+    assert.deepEqual([nodes, failure!.message], [9, 'bad']);
+    assert.ok(durationMs >= 500 && durationMs <= 510, `${durationMs}`);
+  });
+
+  it('keeps about two hundred samples of each phase, however often it checks', async () => {
+    const { checkpoints, metrics, failure } = await simulate(
+      pings({
+        nodes: 2,
+        durationMs: 1000,
+        check: () => undefined,
+        checkEveryMs: 1,
+        liveness: {
+          withinMs: 10_000,
+          check: () => {
+            throw new Error('never');
+          },
+        },
+      }),
+    );
+    assert.equal(failure!.message, 'never');
+    assert.ok(checkpoints.length >= 200 && checkpoints.length <= 500, `${checkpoints.length}`);
+    assert.equal(metrics.courses['running']!.length, checkpoints.length);
+  });
+
+  it('says that two runs part behind the last checkpoint where all of those are the same', async () => {
+    let runs = 0;
+    const options = pings({
+      nodes: 2,
+      durationMs: 1000,
+      liveness: { withinMs: 0, check: (simulation) => simulation.note(`run ${runs++}`) },
+    });
+    const { isSame, first, partBetweenMs } = await checkReplay(options);
+    assert.equal(isSame, false);
+    assert.deepEqual(partBetweenMs, [first.checkpoints.at(-1)![0], first.virtualMs]);
+  });
+
+  it('ends a partition when the last of several that overlap ends', async () => {
+    const heard: string[] = [];
+    const tellAt = async (simulation: Simulation<Pinger>, atMs: number): Promise<void> => {
+      await simulation.sleep(atMs - simulation.nowMs);
+      await simulation.node(0)!.tell('1', Uint8Array.of(1));
+    };
+    await simulate(
+      pings({
+        nodes: 2,
+        durationMs: 1000,
+        network: { kind: 'memory', netem: { latencyMs: 1 } },
+        open: ({ swarm, realm }) => {
+          const own = swarm();
+          own.listen(() => void heard.push(`${realm.nowMs()}`));
+          return own;
+        },
+        chaos: [
+          { type: 'partition', atMs: 100, forMs: 200, parts: [[0], [1]] },
+          { type: 'partition', atMs: 200, forMs: 300, parts: [[0], [1]] },
+        ],
+        run: async (simulation) => {
+          for (const atMs of [50, 150, 250, 400, 600]) await tellAt(simulation, atMs);
+        },
+      }),
+    );
+    assert.deepEqual(heard, ['51', '601']);
+  });
+
   it('draws a counter, its rate and a distribution, and names what there is for another metric', async () => {
     const result = await simulate(pings({ name: 'a<b>' }));
     for (const metric of ['messages', 'messages/s', 'running', 'ms']) {
@@ -250,7 +327,9 @@ describe('a simulation', () => {
       assert.match(svg, /^<svg [^>]*>[^]*<polyline points="[\d., ]+"[^]*<\/svg>\n$/);
       assert.ok(svg.includes('a&lt;b&gt;') && !svg.includes('NaN'), svg);
     }
-    assert.throws(() => metricSvg(result, 'hops'), /RangeError: Cannot draw hops: the simulation has .*messages/);
+    for (const metric of ['hops', 'toString', '__proto__', 'constructor/s']) {
+      assert.throws(() => metricSvg(result, metric), /RangeError: Cannot draw .*: the simulation has .*messages/);
+    }
   });
 
   it('reports how far it is, and ends when its signal aborts, with all nodes closed', async () => {
@@ -296,6 +375,7 @@ describe('a simulation', () => {
       [{ churn: { halfLifeMs: 5, graceful: 2 } }, /churn.graceful/],
       [{ chaos: [{ type: 'flood', atMs: 0, forMs: 1 }] }, /expected the type partition, link or crash/],
       [{ chaos: [{ type: 'partition', parts: [[99]], atMs: 0, forMs: 1 }] }, /chaos.parts/],
+      [{ chaos: 5 }, /Cannot take chaos: expected a list of events or a function, got 5/],
       [{ liveness: { withinMs: 1 } }, /liveness.check/],
       [{ signal: 3 }, /signal/],
     ];
@@ -312,5 +392,22 @@ describe('a simulation', () => {
       for (let i = 0; i < 2000; i++) attempt(`${i}`, true);
     };
     assert.match((await failing(many))!, /at most 1000 names/);
+    const { failure, metrics } = await simulate(
+      pings({
+        durationMs: 2000,
+        run: ({ count }) => {
+          for (let i = 0; i < 1000; i++) {
+            try {
+              count(`${i}`);
+            } catch {
+              return;
+            }
+          }
+        },
+      }),
+    );
+    assert.equal(failure, undefined);
+    assert.ok(metrics.counts['messages']! > 0, 'the counters of the simulator need none of these names');
+    assert.match((await failing(({ partition }) => partition([0], [99])))!, /Cannot take partition: expected 0 to 19/);
   });
 });

@@ -55,11 +55,23 @@ export function checkOptions<N>(options: SimulationOptions<N>): void {
     quantity(required(liveness.withinMs), 'liveness.withinMs', 0, 0, MAX_DURATION_MS);
     assertFunction(liveness.check, 'liveness.check');
   }
-  if (typeof chaos !== 'function') for (const event of chaos ?? []) checkChaos(event, options.nodes);
+  if (typeof chaos !== 'function') checkEvents(chaos ?? [], options.nodes);
 }
 
-/** @throws {TypeError | RangeError} for what is no event. */
-export function checkChaos(event: ChaosEvent, nodes: number): void {
+/** @throws {TypeError | RangeError} for the first that is no event. */
+export function checkEvents(events: readonly ChaosEvent[], nodes: number): void {
+  if (!Array.isArray(events)) {
+    throw new TypeError(`Cannot take chaos: expected a list of events or a function, got ${describeValue(events)}`);
+  }
+  for (const event of events) checkChaos(event, nodes);
+}
+
+/** @throws {RangeError} for a part with an index of no node. */
+export function checkParts(parts: readonly (readonly number[])[], nodes: number, name: string): void {
+  for (const index of parts.flat()) wholeNumber(index, name, 0, 0, nodes - 1);
+}
+
+function checkChaos(event: ChaosEvent, nodes: number): void {
   quantity(required(event.atMs), 'chaos.atMs', 0, 0, MAX_DURATION_MS);
   quantity(required(event.forMs), 'chaos.forMs', 0, 0, MAX_DURATION_MS);
   if (event.type === 'link') resolveNetem(event.netem);
@@ -67,7 +79,7 @@ export function checkChaos(event: ChaosEvent, nodes: number): void {
   else if (event.type === 'partition') {
     const { parts = 2 } = event;
     if (typeof parts === 'number') wholeNumber(parts, 'chaos.parts', 2, 2, nodes);
-    else for (const index of parts.flat()) wholeNumber(index, 'chaos.parts', 0, 0, nodes - 1);
+    else checkParts(parts, nodes, 'chaos.parts');
   } else {
     const { type } = event as { readonly type: unknown };
     throw new TypeError(`Cannot take chaos: expected the type partition, link or crash, got ${describeValue(type)}`);

@@ -30,6 +30,8 @@ export interface FaultTargets<N> {
 export class Faults<N> {
   readonly #targets: FaultTargets<N>;
   #isOver = false;
+  /** The partition and the links that hold now: a later one takes the place of an earlier, which then ends without effect. */
+  readonly #current = new Map<'partition' | 'link', ChaosEvent>(); // Bounded by the two kinds.
 
   constructor(targets: FaultTargets<N>) {
     this.#targets = targets;
@@ -87,7 +89,7 @@ export class Faults<N> {
   #begin(event: ChaosEvent): void {
     const { world, nodes, size, random, netem, note } = this.#targets;
     note(`${event.type} begins`);
-    const end = (act: () => void): void =>
+    const end = (act: () => unknown): void =>
       this.#after(event.forMs, () => {
         note(`${event.type} ends`);
         act();
@@ -95,10 +97,12 @@ export class Faults<N> {
     if (event.type === 'partition') {
       const { parts = 2 } = event;
       world.partition(typeof parts === 'number' ? split(shuffled(size, random), parts) : parts);
-      end(() => world.heal());
+      this.#current.set('partition', event);
+      end(() => this.#isCurrent('partition', event) && world.heal());
     } else if (event.type === 'link') {
       world.setLinks(event.netem);
-      end(() => world.setLinks(netem));
+      this.#current.set('link', event);
+      end(() => this.#isCurrent('link', event) && world.setLinks(netem));
     } else {
       const some = shuffled(size - DEFAULT_SPARED, random)
         .slice(0, Math.round(event.share * size))
@@ -110,6 +114,10 @@ export class Faults<N> {
           nodes.start(index).catch((error: unknown) => this.#targets.onOpenFailed(index, error));
       });
     }
+  }
+
+  #isCurrent(type: 'partition' | 'link', event: ChaosEvent): boolean {
+    return this.#current.get(type) === event;
   }
 }
 

@@ -24,7 +24,7 @@ export interface SimulationMetrics {
   readonly distributions: Readonly<Record<string, Distribution>>;
   /** What the program attempted. */
   readonly attempts: Readonly<Record<string, { readonly ok: number; readonly all: number; readonly share: number }>>;
-  /** Each counter over time, and `running`: nodes. About 200 points. */
+  /** Each counter over time, and `running`: nodes. About 200 points for each phase. */
   readonly courses: Readonly<Record<string, Course>>;
   /** The values behind a distribution, in order of size. */
   values(name: string): readonly number[];
@@ -66,12 +66,17 @@ class Sample {
 
 /** Collects what a run measures. */
 export class Metrics {
-  /** These three are bounded by MAX_NAMES. */
+  /** These three are bounded by MAX_NAMES and the names of the simulator. */
   readonly #counts = new Map<string, number>();
   readonly #samples = new Map<string, Sample>();
   readonly #attempts = new Map<string, { ok: number; all: number }>();
-  /** Bounded by the names and the calls of {@link Metrics.sample}. */
+  /** Bounded by the names and the calls of {@link Metrics.sample}, about 200 in each phase of a run. */
   readonly #courses = new Map<string, [number, number][]>();
+
+  /** Adds to a counter of the simulator itself: these few have a name, however many the program uses. */
+  tally(name: string, by = 1): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + by);
+  }
 
   /** @throws {RangeError} for one name too many, or a value that is not finite. */
   count(name: string, by = 1): void {

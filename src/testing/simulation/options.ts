@@ -51,7 +51,7 @@ export interface Churn {
   readonly spared?: number | undefined;
 }
 
-/** One thing that goes wrong at a time, and for how long. */
+/** One thing that goes wrong, and for how long. A partition takes the place of an earlier one that has not ended; so do links. */
 export type ChaosEvent = { readonly atMs: number; readonly forMs: number } & (
   | {
       /** The nodes fall into parts that do not hear each other, at random. */
@@ -65,7 +65,7 @@ export type ChaosEvent = { readonly atMs: number; readonly forMs: number } & (
       readonly netem: LinkConfig;
     }
   | {
-      /** A share of the nodes crashes, and comes back together. */
+      /** A share of the nodes crashes, never node 0, and comes back together. */
       readonly type: 'crash';
       readonly share: number;
     }
@@ -127,7 +127,7 @@ export interface Simulation<N> {
   readonly stop: (index: number) => Promise<void>;
   /** Opens a node that is not running. */
   readonly start: (index: number) => Promise<void>;
-  /** Parts the network by node indexes; nodes in no part reach everybody. */
+  /** Parts the network by node indexes; nodes in no part reach everybody. @throws {RangeError} for an index of no node. */
   readonly partition: (...parts: readonly (readonly number[])[]) => void;
   /** Undoes {@link Simulation.partition}. */
   readonly heal: () => void;
@@ -190,7 +190,7 @@ export interface SimulationOptions<N> {
     | undefined;
   /** Told of every event; costs time. */
   readonly onEvent?: ((event: SimulationEvent) => void) | undefined;
-  /** Told how far it is, about two hundred times. */
+  /** Told how far it is, about two hundred times in each phase. */
   readonly onProgress?: ((progress: SimulationProgress) => void) | undefined;
   /** Ends the run early, with a rejection. */
   readonly signal?: AbortSignal | undefined;

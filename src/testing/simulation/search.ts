@@ -33,7 +33,7 @@ const DEFAULT_SHRINK_RUNS = 40;
 
 /**
  * Runs a simulation with one seed after the other until one fails, and looks for the least nodes and the shortest time with
- * which that seed still fails.
+ * which that seed still fails in the same phase with an error of the same name and code.
  *
  * @returns the failure, or `undefined` when all seeds pass.
  * @throws as {@link simulate}.
@@ -68,12 +68,12 @@ export async function findFailure<N>(
         // First by halves, then between the least that failed and the most that passed.
         while (fails - passes > 1 && runs < until) {
           const tried = passes < least ? Math.max(least, Math.floor(fails / 2)) : Math.floor((fails + passes) / 2);
-          const shrunk = await run({ seed, nodes: result.nodes, durationMs: result.durationMs, ...change(tried) });
-          if (shrunk.isOk) passes = tried;
-          else {
+          const smallerOptions = { seed, nodes: result.nodes, durationMs: result.durationMs, ...change(tried) };
+          const shrunk = isPossible({ ...options, ...smallerOptions }) ? await run(smallerOptions) : undefined;
+          if (shrunk !== undefined && kindOf(shrunk) === kindOf(original)) {
             fails = tried;
             result = shrunk;
-          }
+          } else passes = tried;
         }
       };
       const least = options.churn?.spared ?? 1;
@@ -83,6 +83,28 @@ export async function findFailure<N>(
     return { result, original, runs };
   }
   return undefined;
+}
+
+/** Whether a smaller network still has the nodes that its options name. */
+function isPossible<N>(options: SimulationOptions<N>): boolean {
+  try {
+    checkOptions(options);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Failures of one kind: a run that is too short or too small for its program fails, too, but for another reason. */
+function kindOf({ failure }: SimulationResult): string | undefined {
+  if (failure === undefined) return undefined;
+  const { phase, cause } = failure;
+  return cause instanceof Error ? `${phase} ${cause.name} ${codeOf(cause)}` : `${phase} ${typeof cause}`;
+}
+
+function codeOf(error: Error): string {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'string' ? code : '';
 }
 
 /** Whether two runs with the same seed are the same. */
@@ -106,7 +128,8 @@ export async function checkReplay<N>(options: SimulationOptions<N>): Promise<Rep
   const isSame = first.traceHash === second.traceHash;
   if (isSame) return { isSame, first, second };
   const at = first.checkpoints.findIndex(([, hash], i) => hash !== second.checkpoints[i]?.[1]);
-  const afterMs = first.checkpoints[at - 1]?.[0] ?? 0;
+  // Where all checkpoints are the same, the runs part behind the last one.
+  const afterMs = first.checkpoints[(at === -1 ? first.checkpoints.length : at) - 1]?.[0] ?? 0;
   const beforeMs = first.checkpoints[at]?.[0] ?? first.virtualMs;
   return { isSame, first, second, partBetweenMs: [afterMs, beforeMs] };
 }

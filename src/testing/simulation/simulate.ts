@@ -6,7 +6,7 @@
 import { printableText } from '../../base/reason.ts';
 import { type Seed, createSeededRandom } from '../../base/seeded-random.ts';
 import { systemClock } from '../../runtime/system-clock.ts';
-import { checkChaos, checkOptions, networkOf } from './check-options.ts';
+import { checkEvents, checkOptions, checkParts, networkOf } from './check-options.ts';
 import { Faults } from './faults.ts';
 import { Metrics, type SimulationMetrics } from './metrics.ts';
 import { Nodes } from './nodes.ts';
@@ -31,16 +31,16 @@ export interface SimulationResult {
   readonly durationMs: number;
   readonly isOk: boolean;
   readonly failure?: SimulationFailure | undefined;
-  /** Over every packet with its bytes, instant and fate, and every event: 16 hexadecimal digits. */
+  /** Over every packet with its instant, ends, fate, length and first 256 bytes, and every event: 16 hexadecimal digits. */
   readonly traceHash: string;
-  /** The hash at about 200 instants, to find where two runs part. */
+  /** The hash at about 200 instants of each phase, to find where two runs part. */
   readonly checkpoints: readonly (readonly [atMs: number, hash: string])[];
   readonly metrics: SimulationMetrics;
   readonly virtualMs: number;
   readonly realMs: number;
 }
 
-/** Samples, progress and looks at whether something has failed, per run. */
+/** Samples, progress and looks at whether something has failed, per phase of a run. */
 const TICKS = 200;
 /** How often the liveness check is asked. */
 const LIVENESS_EVERY_MS = 1000;
@@ -69,6 +69,11 @@ export async function simulate<N>(options: SimulationOptions<N>): Promise<Simula
   return await new SimulationRun(options).run();
 }
 
+/** Something had not ended when its time was over. */
+class NotEndedError extends Error {
+  override readonly name = 'NotEndedError';
+}
+
 /** An error on one line. */
 function messageOf(error: unknown): string {
   return printableText(error instanceof Error ? error.message : String(error));
@@ -82,12 +87,14 @@ class SimulationRun<N> {
   readonly #faults: Faults<N>;
   readonly #metrics = new Metrics();
   readonly #hash = new TraceHash();
-  readonly #checkpoints: [number, string][] = []; // Bounded by the ticks.
+  readonly #checkpoints: [number, string][] = []; // Bounded by TICKS for each phase.
   readonly #simulation: Simulation<N>;
   readonly #startedAtMs = systemClock.nowMs();
   #failure: SimulationFailure | undefined;
   #phase: SimulationProgress['phase'] = 'open';
   #sampledAtMs = -1;
+  /** Between two samples of this phase. */
+  #tickMs = 0;
 
   constructor(options: SimulationOptions<N>) {
     this.#options = options;
@@ -103,12 +110,12 @@ class SimulationRun<N> {
         this.#hash.text(to);
         this.#hash.bytes(payload.length <= HASHED_BYTES ? payload : payload.subarray(0, HASHED_BYTES));
         if (lost === undefined) {
-          this.#metrics.count('messages');
-          this.#metrics.count('bytes', payload.length);
+          this.#metrics.tally('messages');
+          this.#metrics.tally('bytes', payload.length);
         } else {
           this.#hash.text(lost);
-          this.#metrics.count('lost');
-          this.#metrics.count(`lost.${lost}`);
+          this.#metrics.tally('lost');
+          this.#metrics.tally(`lost.${lost}`);
         }
         options.onEvent?.({
           atMs,
@@ -131,7 +138,7 @@ class SimulationRun<N> {
       netem: network.netem,
       note: (text) => this.#note('chaos', text),
       onOpenFailed: (index, error) => {
-        this.#metrics.count('open_failed');
+        this.#metrics.tally('open_failed');
         this.#note('note', `node ${index} does not open: ${messageOf(error)}`);
       },
     });
@@ -145,14 +152,14 @@ class SimulationRun<N> {
       if (this.#failure === undefined) {
         this.#phase = 'run';
         const events = typeof chaos === 'function' ? chaos(this.#random('chaos'), durationMs) : (chaos ?? []);
-        for (const event of events) checkChaos(event, nodes);
+        checkEvents(events, nodes);
         this.#faults.plan(events);
         if (churn !== undefined) this.#faults.churn(churn);
         await this.#live();
       }
       if (this.#failure === undefined) await this.#heal();
       signal?.throwIfAborted();
-      this.#sample();
+      this.#sample(0);
       return this.#result();
     } finally {
       await this.#closeAll();
@@ -175,9 +182,13 @@ class SimulationRun<N> {
       else clock.setTimer(index * openEveryMs, () => begin(index));
     }
     const lastMs = nodes * openEveryMs + durationMs;
+    this.#tickMs = lastMs / TICKS;
     await this.#advance(lastMs, () => opened === nodes);
     if (this.#failure === undefined && opened < nodes) {
-      this.#fail('open', new Error(`${nodes - opened} of ${nodes} nodes are still not open; ${this.#waiting()}`));
+      this.#fail(
+        'open',
+        new NotEndedError(`${nodes - opened} of ${nodes} nodes are still not open; ${this.#waiting()}`),
+      );
     }
   }
 
@@ -187,6 +198,7 @@ class SimulationRun<N> {
     const { clock } = this.#world;
     const startMs = clock.nowMs();
     const endMs = startMs + durationMs;
+    this.#tickMs = durationMs / TICKS;
     let isRunning = run !== undefined;
     if (run !== undefined) {
       Promise.resolve()
@@ -201,7 +213,7 @@ class SimulationRun<N> {
       if (this.#failure === undefined && check !== undefined) await this.#attempt('check', check);
     }
     if (this.#failure === undefined && isRunning) {
-      this.#fail('run', new Error(`run has not ended within ${durationMs} ms; ${this.#waiting()}`));
+      this.#fail('run', new NotEndedError(`run has not ended within ${durationMs} ms; ${this.#waiting()}`));
     }
   }
 
@@ -217,6 +229,7 @@ class SimulationRun<N> {
     }
     const { clock } = this.#world;
     const endMs = clock.nowMs() + liveness.withinMs;
+    this.#tickMs = liveness.withinMs / TICKS;
     for (;;) {
       await this.#advance(Math.min(endMs, clock.nowMs() + LIVENESS_EVERY_MS), () => false);
       if (this.#failure !== undefined) return;
@@ -231,15 +244,14 @@ class SimulationRun<N> {
 
   /** Moves time in ticks until an instant, until `isDone`, or until something fails. */
   async #advance(untilMs: number, isDone: () => boolean): Promise<void> {
-    const { signal, durationMs } = this.#options;
+    const { signal } = this.#options;
     const { clock } = this.#world;
-    const tickMs = Math.max(durationMs, untilMs - clock.nowMs()) / TICKS;
     // What is done at this instant needs no time.
     await clock.advance(0);
     while (this.#failure === undefined && clock.nowMs() < untilMs && !isDone()) {
       signal?.throwIfAborted();
       try {
-        await clock.advance(Math.min(tickMs, untilMs - clock.nowMs()));
+        await clock.advance(Math.min(this.#tickMs, untilMs - clock.nowMs()));
       } catch (error) {
         // A timer threw, or timers set each other for ever at one instant.
         this.#fail(this.#phase, error);
@@ -256,9 +268,11 @@ class SimulationRun<N> {
     }
   }
 
-  #sample(): void {
+  /** @param afterMs - not before so long after the last one. */
+  #sample(afterMs = this.#tickMs): void {
     const atMs = this.#world.clock.nowMs();
-    if (atMs === this.#sampledAtMs) return;
+    // Checks that come more often than the ticks add no samples: sums of ticks are not exact, so a little less is enough.
+    if (atMs === this.#sampledAtMs || atMs - this.#sampledAtMs < 0.999 * afterMs) return;
     this.#sampledAtMs = atMs;
     const running = this.#nodes.size;
     this.#metrics.sample(atMs, running);
@@ -280,7 +294,7 @@ class SimulationRun<N> {
     const atMs = this.#world.clock.nowMs();
     this.#hash.number(atMs);
     this.#hash.text(`${type} ${text}`);
-    if (type === 'opened' || type === 'closed' || type === 'crashed') this.#metrics.count(type);
+    if (type === 'opened' || type === 'closed' || type === 'crashed') this.#metrics.tally(type);
     this.#options.onEvent?.({ atMs, type, text });
   }
 
@@ -348,7 +362,10 @@ class SimulationRun<N> {
       crash: (index) => nodes.crash(index),
       stop: (index) => nodes.stop(index),
       start: (index) => nodes.start(index),
-      partition: (...parts) => world.partition(parts),
+      partition: (...parts) => {
+        checkParts(parts, this.#options.nodes, 'partition');
+        world.partition(parts);
+      },
       heal: () => world.heal(),
     };
   }

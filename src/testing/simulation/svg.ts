@@ -1,6 +1,7 @@
 /** A metric of a simulation as a picture. */
 
 import { printableText } from '../../base/reason.ts';
+import type { Course } from './metrics.ts';
 import type { SimulationResult } from './simulate.ts';
 
 const WIDTH = 720;
@@ -34,11 +35,12 @@ export function metricSvg(result: SimulationResult, metric: string): string {
 function chartOf({ metrics }: SimulationResult, metric: string): Chart {
   const { courses, distributions } = metrics;
   const seconds = 'virtual seconds';
-  const course = courses[metric];
+  const courseOf = (name: string): Course | undefined => (Object.hasOwn(courses, name) ? courses[name] : undefined);
+  const course = courseOf(metric);
   if (course !== undefined) {
     return { title: metric, x: seconds, y: metric, points: course.map(([atMs, value]) => [atMs / 1000, value]) };
   }
-  const counter = metric.endsWith('/s') ? courses[metric.slice(0, -2)] : undefined;
+  const counter = metric.endsWith('/s') ? courseOf(metric.slice(0, -2)) : undefined;
   if (counter !== undefined) {
     const points = counter.slice(1).map(([atMs, value], i) => {
       const [beforeMs, before] = counter[i]!;
@@ -46,7 +48,7 @@ function chartOf({ metrics }: SimulationResult, metric: string): Chart {
     });
     return { title: metric, x: seconds, y: metric, points };
   }
-  if (distributions[metric] === undefined) {
+  if (!Object.hasOwn(distributions, metric)) {
     const known = [...Object.keys(courses), ...Object.keys(distributions)].join(', ');
     throw new RangeError(`Cannot draw ${metric}: the simulation has ${known}`);
   }
