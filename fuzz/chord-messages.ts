@@ -40,7 +40,7 @@ export function feedChord(bytes: Bytes): void {
   readRequest(bytes, tag);
   readNeighbours(bytes);
   readFound(bytes);
-  node.handleRequest(String(bytes[0] ?? 0), bytes);
+  node.handleRequest({ addr: String(bytes[0] ?? 0), network: String((bytes[0] ?? 0) % 4) }, bytes);
   now += 100;
   node.handleTimeout(now);
   node.lookup(place(bytes.length % 256));

@@ -32,6 +32,24 @@ export class TextAddrs<A extends Addr> {
     return typeof dst === 'string' ? this.parse(dst) : dst;
   }
 
+  /**
+   * The addresses of a list that the program gives.
+   *
+   * @param name - of the argument, for errors.
+   * @throws {TypeError} when it is no list, or one of it is not an address of the swarm.
+   */
+  listOf(nodes: readonly (A | string)[], name: string): A[] {
+    const given: unknown = nodes;
+    if (!Array.isArray(given)) {
+      throw new TypeError(`Cannot take ${name}: expected a list of addresses, got ${describeValue(given)}`);
+    }
+    return nodes.map((node: A | string | null | undefined) => {
+      if (typeof node === 'string') return this.parse(node);
+      if (typeof node === 'object' && typeof node?.text === 'string') return node;
+      throw new TypeError(`Cannot take ${name}: expected addresses, got ${describeValue(node)}`);
+    });
+  }
+
   /** The address of `text`; `undefined` when it is not an address of the swarm. */
   tryParse(text: string): A | undefined {
     try {

@@ -8,6 +8,7 @@ import { type AskSwarm, canAsk } from '../../core/ask.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
 import type { Request } from '../../core/message.ts';
 import type { CallOptions, Closed } from '../../core/swarm.ts';
+import { sourceOf } from '../../base/source-shares.ts';
 import { TextAddrs } from '../../core/text-addrs.ts';
 import { ProbeTargets } from '../../net/probe-targets.ts';
 import { CHORD_ID_BYTES, CHORD_TAG_BYTES, MAX_CHORD_BYTES } from '../../protocols/chord/messages.ts';
@@ -93,6 +94,7 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
     this.#placeOf = options.placeOf;
     this.#keepInner = options.keepInner === true;
     this.#texts = new TextAddrs((text) => swarm.parseAddr(text));
+    const bootstrap = this.#texts.listOf(options.bootstrap ?? [], 'bootstrap');
     this.counters = new CounterSet('chord', swarm.counters);
     this.#waits = new Waits(realm);
     this.#latch = new CloseLatch({ realm, layer: 'chord', release: () => this.#release() });
@@ -115,7 +117,6 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
     this.#serving = swarm.serve((request) => this.#serve(request));
     this.#driver.poll();
     void swarm.closed.then(({ cause }) => this.#latch.fail(cause));
-    const { bootstrap = [] } = options;
     this.ready = bootstrap.length === 0 ? Promise.resolve(true) : this.#enter(bootstrap).catch(() => false);
   }
 
@@ -134,7 +135,7 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
 
   async join(nodes: readonly (A | string)[], options?: CallOptions): Promise<void> {
     checkCall(options);
-    if (await this.#enter(nodes, options)) return;
+    if (await this.#enter(this.#texts.listOf(nodes, 'nodes'), options)) return;
     const why = `Cannot join the ring: none of ${nodes.length} nodes answered`;
     throw new P2PError('unreachable', 'path', why, { sent: 'maybe' });
   }
@@ -148,12 +149,8 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
     const hex = toHex(key);
     const what = (): string => `look up ${hex}`;
     if (this.#latch.isClosed) return rejection(this.#latch.error(what()));
-    const number = this.#node.lookup(hash('sha256', this.#named(key)));
-    if (number === undefined) {
-      const why = `Cannot ${what()}: ${this.#node.lookups} lookups are pending, see the option maxLookups`;
-      return rejection(new P2PError('limit_exceeded', 'local', why, { sent: 'no' }));
-    }
-    return this.#wait(number, what, options).then((event) => {
+    const place = hash('sha256', this.#named(key));
+    return this.#wait(() => this.#node.lookup(place), what, options).then((event) => {
       const { result } = event as Extract<ChordEvent, { type: 'lookup' }>;
       return this.#owners(result, what());
     });
@@ -161,7 +158,9 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
 
   onNeighbours(listener: () => void): Disposable {
     assertFunction(listener, 'listener');
-    const own = (): void => listener();
+    const own = (): void => {
+      if (this.#listeners.has(own)) listener();
+    };
     this.#listeners.add(own);
     return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
   }
@@ -200,19 +199,28 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
     return { owner, owners: found, path: addrs(path), silent: addrs(silent) };
   }
 
-  async #enter(nodes: readonly (A | string)[], options?: CallOptions): Promise<boolean> {
-    const texts = nodes.flatMap((node) => (typeof node === 'string' ? (this.#addr(node)?.text ?? []) : node.text));
+  async #enter(nodes: readonly A[], options?: CallOptions): Promise<boolean> {
+    const texts = nodes.map(({ text }) => text);
     for (const text of texts) this.#addReached(text);
     const what = (): string => `join the ring of ${texts.join(', ')}`;
     if (this.#latch.isClosed) throw this.#latch.error(what());
-    const event = await this.#wait(this.#node.join(texts), what, options);
+    const event = await this.#wait(() => this.#node.join(texts), what, options);
     return (event as Extract<ChordEvent, { type: 'joined' }>).isIn;
   }
 
-  #wait(number: number, what: () => string, call: CallOptions | undefined): Promise<ChordEvent> {
+  /** @param begin - starts it in the machine; it ends there when nobody waits any more. */
+  #wait(begin: () => number | undefined, what: () => string, call: CallOptions | undefined): Promise<ChordEvent> {
     const waited = this.#waits.wait<ChordEvent>({ what, call, defaultTimeoutMs: DEFAULT_TIMEOUT_MS }, (wait) => {
+      const number = begin();
+      if (number === undefined) {
+        const why = `Cannot ${what()}: ${this.#node.lookups} lookups are pending, see the option maxLookups`;
+        throw new P2PError('limit_exceeded', 'local', why, { sent: 'no' });
+      }
       this.#pending.set(number, wait.resolve);
-      return () => this.#pending.delete(number);
+      return () => {
+        this.#pending.delete(number);
+        this.#node.end(number);
+      };
     });
     this.#driver.poll();
     return waited;
@@ -224,7 +232,9 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
       this.counters.countDrop('oversize');
       throw new Refusal('too large');
     }
-    const answer = this.#node.handleRequest(src.text, payload);
+    const ip = ipOf(src);
+    const source = { addr: src.text, network: ip === undefined ? src.text : sourceOf(ip) };
+    const answer = this.#node.handleRequest(source, payload);
     this.#driver.poll();
     if (answer === undefined) throw new Refusal('this is no request of this ring');
     this.counters.countSent(answer.length);
@@ -284,9 +294,16 @@ class LiveRing<A extends Addr> implements ChordRing<A> {
     const addr = this.#addr(text);
     if (addr === undefined) return undefined;
     if (this.#placeOf === undefined) return hash('sha256', this.#named(encodeText(peerIdOf(addr) ?? addr.text)));
-    const place = this.#placeOf(addr);
-    assertBytes(place, 'placeOf', CHORD_ID_BYTES);
-    return new Uint8Array(place);
+    try {
+      const place = this.#placeOf(addr);
+      assertBytes(place, 'placeOf', CHORD_ID_BYTES);
+      return new Uint8Array(place);
+    } catch (error) {
+      // The program must know the own place; an address that others name may be one for which its function fails.
+      if (text === this.#swarm.addr.text) throw error;
+      this.counters.countDrop('chord.no_place');
+      return undefined;
+    }
   }
 
   #named(what: Uint8Array): Bytes {

@@ -8,7 +8,7 @@ import type { CallOptions, Closed } from '../../core/swarm.ts';
 export interface ChordOptions<A extends Addr> {
   /** Nodes with another name are in another ring. 1 to 256 bytes. */
   readonly networkName: string;
-  /** Nodes to begin with. @default none: this is the first node */
+  /** Nodes to begin with; a text that is no address of the swarm is an error at once. @default none: this is the first node */
   readonly bootstrap?: readonly (A | string)[] | undefined;
   /**
    * How many nodes behind itself a node knows, 2 to 32. A ring holds as long as not all of them fail between two rounds of upkeep.
@@ -20,9 +20,13 @@ export interface ChordOptions<A extends Addr> {
   readonly upkeepMs?: number | undefined;
   /** How long a node has to answer. @default 2000 */
   readonly callTimeoutMs?: number | undefined;
-  /** Lookups at a time, 1 to 65 536; further ones are refused with `limit_exceeded`. @default 256 */
+  /** Lookups and joins at a time, 1 to 65 536; further ones are refused with `limit_exceeded`. @default 256 */
   readonly maxLookups?: number | undefined;
-  /** Where an address is on the ring: 32 bytes. @default a hash of the network name and the PeerID, or the address without one */
+  /**
+   * Where an address is on the ring: 32 bytes. An address that others name and for which it throws is not used.
+   *
+   * @default a hash of the network name and the PeerID, or the address without one
+   */
   readonly placeOf?: ((addr: A) => Uint8Array) | undefined;
   /** Whether `close` leaves the swarm open. @default false */
   readonly keepInner?: boolean | undefined;
@@ -51,7 +55,7 @@ export interface ChordInspection {
   readonly successors: readonly string[];
   /** Nodes across the ring. */
   readonly fingers: readonly string[];
-  /** Pending lookups. */
+  /** Pending lookups and joins. */
   readonly lookups: number;
   readonly drops: Readonly<Record<string, number>>;
 }
@@ -71,7 +75,8 @@ export interface ChordRing<A extends Addr> extends AsyncDisposable {
   /**
    * Enters the ring of the first of these nodes that answers, or joins its ring with the own one.
    *
-   * @throws {P2PError} (by rejection) `unreachable` when none answers, `timeout`, `closed`.
+   * @throws {TypeError} (by rejection) when one is no address of the swarm.
+   * @throws {P2PError} (by rejection) `unreachable` when none answers, `limit_exceeded`, `timeout`, `closed`.
    */
   join(nodes: readonly (A | string)[], options?: CallOptions): Promise<void>;
 

@@ -99,6 +99,8 @@ export class LiveDht<A extends Addr> implements Dht<A> {
     this.#options = options;
     this.#resolved = resolved;
     this.#texts = new TextAddrs((text) => swarm.parseAddr(text));
+    // A text that is no address is an error of the program: it must not cost the other ones.
+    const bootstrap = this.#texts.listOf(options.bootstrap ?? [], 'bootstrap');
     this.counters = new CounterSet('dht', swarm.counters);
     this.#waits = new Waits(realm);
     this.#latch = new CloseLatch({ realm, layer: 'dht', release: () => this.#release() });
@@ -108,7 +110,6 @@ export class LiveDht<A extends Addr> implements Dht<A> {
     };
     this.#driver = new NodeDriver(swarm, options, resolved, this.counters, hooks, byPeerId);
     this.id = this.#driver.id;
-    const { bootstrap = [] } = options;
     this.ready = this.#begin(bootstrap);
     void swarm.closed.then(({ cause }) => this.#latch.fail(cause));
   }
@@ -331,7 +332,7 @@ export class LiveDht<A extends Addr> implements Dht<A> {
   /** The nodes at addresses of the program, as far as they can be reached: their keys say who they are. */
   async #given(nodes: readonly (A | string)[], options: CallOptions | undefined): Promise<NodeRef[]> {
     if (this.#latch.isClosed) throw this.#latch.error('join the DHT');
-    const addrs = nodes.map((node) => this.#texts.addrOf(node));
+    const addrs = this.#texts.listOf(nodes, 'nodes');
     const keys = await Promise.allSettled(addrs.map((addr) => this.#swarm.lookupPublicKey(addr, options)));
     options?.signal?.throwIfAborted();
     return keys.flatMap((key, i) => (key.status === 'fulfilled' ? [this.#driver.give(addrs[i]!, key.value)] : []));

@@ -20,7 +20,7 @@ export interface DhtOptions<A extends Addr> {
   readonly networkName: string;
   /** Signs the own record, for `announce`. @default none: this node cannot announce */
   readonly privateKey?: PrivateKey | undefined;
-  /** Nodes to begin with, up to 256. @default none: the first node, or `join` later */
+  /** Nodes to begin with, up to 256; a text that is no address of the swarm is an error at once. @default none: the first node, or `join` later */
   readonly bootstrap?: readonly (A | string)[] | undefined;
   /**
    * Whether others can reach this node. A function is asked again with every message. A node that says that it is a server is taken into a

@@ -7,7 +7,7 @@
  * seen before.
  */
 
-import { type Bytes, compareBytes } from '../../base/bytes.ts';
+import { type Bytes, compareBytes, equalBytes } from '../../base/bytes.ts';
 import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { distanceForward, isBetween } from './distance.ts';
 import { type Flow, call } from './flows.ts';
@@ -35,6 +35,7 @@ export interface ChordNodeOptions {
   /** Between two rounds of upkeep. */
   readonly everyMs: number;
   readonly callTimeoutMs: number;
+  /** Lookups and joins at a time. */
   readonly maxLookups: number;
 }
 
@@ -55,7 +56,7 @@ export interface ChordLookup {
   readonly path: readonly string[];
   /** Nodes that did not. */
   readonly silent: readonly string[];
-  readonly why: 'found' | 'silent' | 'not_closer' | 'too_many' | 'stopped';
+  readonly why: 'found' | 'silent' | 'not_closer' | 'too_many';
 }
 
 /** What a node reports. */
@@ -67,27 +68,39 @@ export type ChordEvent =
 
 /** Requests of one lookup: no ring has so many hops. */
 const MAX_ASKS = 128;
-/** Notifications that are checked at a time, and those of one source. */
+/** Notifications that are checked at a time: in all, and of one network. Of one asker it is one. */
 const MAX_NOTIFIES = 16;
+const MAX_NOTIFIES_PER_NETWORK = 4;
 /** Every so many rounds a node asks another part of the ring for itself. */
 const ROUNDS_PER_SEARCH = 6;
 
 interface Running {
   readonly flow: Flow<unknown>;
   readonly done: (result: unknown) => void;
+  /** Nobody waits for it any more. */
+  isOver: boolean;
+}
+
+/** Who sends a request. */
+export interface ChordSource {
+  /** Its address as text. */
+  readonly addr: string;
+  /** What it shares with others of the same owner: its network, or its address where it is in none. */
+  readonly network: string;
 }
 
 export class ChordNode implements Machine<ChordTransmit, ChordEvent> {
   readonly table: RingTable;
   readonly #options: ChordNodeOptions;
   readonly #outputs: Output<ChordTransmit, ChordEvent>[] = []; // Bounded by the calls, lookups and inputs between two polls.
-  /** Bounded by upkeep (1), joins (1), `maxLookups` and {@link MAX_NOTIFIES}. */
+  /** Bounded by upkeep (1), `maxLookups` and {@link MAX_NOTIFIES}. */
   readonly #calls = new Map<number, Running>();
-  /** Sources of notifications that are being checked. Bounded by {@link MAX_NOTIFIES}. */
-  readonly #notifying = new Set<string>();
+  /** Networks of the notifications that are being checked, by asker. Bounded by {@link MAX_NOTIFIES}. */
+  readonly #notifying = new Map<string, string>();
+  /** Lookups and joins of the program. Bounded by `maxLookups`. */
+  readonly #own = new Map<number, Running>();
   readonly #known = new KnownPeers();
   #calling = 0;
-  #lookups = 0;
   #nextLookup = 0;
   #nextAtMs: Millis;
   #isBusy = false;
@@ -105,40 +118,38 @@ export class ChordNode implements Machine<ChordTransmit, ChordEvent> {
     this.#nextAtMs = now + (options.everyMs * self.id[0]!) / 256;
   }
 
-  /** Pending lookups. */
+  /** Pending lookups and joins. */
   get lookups(): number {
-    return this.#lookups;
+    return this.#own.size;
   }
 
-  /** Enters the ring of the first of these nodes that answers; event `joined`. @returns its number. */
-  join(addrs: readonly string[]): number {
-    const join = this.#nextLookup++;
+  /** Enters the ring of the first of these nodes that answers; event `joined`. @returns its number, or `undefined` when too many are pending. */
+  join(addrs: readonly string[]): number | undefined {
     this.#known.give(addrs);
-    this.#start(this.#join(addrs), (isIn) => this.#event({ type: 'joined', join, isIn: isIn as boolean }));
-    return join;
+    return this.#startOwn(this.#join(addrs), (join, isIn) => ({ type: 'joined', join, isIn }));
   }
 
   /** Looks up who is at or behind a key; event `lookup`. @returns its number, or `undefined` when too many are pending. */
   lookup(key: Bytes): number | undefined {
-    if (this.#lookups >= this.#options.maxLookups) return undefined;
-    const lookup = this.#nextLookup++;
-    this.#lookups++;
-    this.#start(this.#find(key, undefined), (result) => {
-      this.#lookups--;
-      this.#event({ type: 'lookup', lookup, result: result as ChordLookup });
-    });
-    return lookup;
+    return this.#startOwn(this.#find(key, undefined), (lookup, result) => ({ type: 'lookup', lookup, result }));
   }
 
-  /** Ends: pending lookups and joins fail, nothing more is asked. */
+  /** Nobody waits for a lookup or join any more: it ends with the request that is under way, without an event. */
+  end(number: number): void {
+    const running = this.#own.get(number);
+    if (running !== undefined) running.isOver = true;
+  }
+
+  /** Ends: nothing more is asked, and there are no more events of pending lookups and joins. */
   stop(): void {
     this.#isStopped = true;
     for (const running of this.#calls.values()) running.flow.return(undefined);
     this.#calls.clear();
+    this.#own.clear();
   }
 
   /** @returns the answer, or `undefined` for what is no request of this ring. */
-  handleRequest(source: string, payload: Bytes): Bytes | undefined {
+  handleRequest(source: ChordSource, payload: Bytes): Bytes | undefined {
     const request = readRequest(payload, this.#options.tag);
     if (request === undefined) {
       this.#event({ type: 'dropped', reason: 'malformed' });
@@ -254,7 +265,7 @@ export class ChordNode implements Machine<ChordTransmit, ChordEvent> {
     const { owners, why } = yield* this.#find(self.id, start);
     if (why !== 'found') return false;
     for (const owner of owners) {
-      if (owner.addr === self.addr) return true;
+      if (this.#isSelf(owner)) return true;
       const isNearer = this.table.isAlone || isBetween(owner.id, self.id, this.table.successor.id);
       if (!isNearer) return true;
       const state = yield* call(owner.addr, { type: 'state' }, readNeighbours);
@@ -318,15 +329,16 @@ export class ChordNode implements Machine<ChordTransmit, ChordEvent> {
   }
 
   /** Somebody says that it is before this node. It is, if it answers, and is nearer than the one that is known or that one is gone. */
-  #notified(source: string, addr: string): void {
+  #notified({ addr: asker, network }: ChordSource, addr: string): void {
     const peer = this.#peer(addr);
-    if (peer === undefined || addr === this.table.self.addr || addr === this.table.predecessor?.addr) return;
-    if (this.#notifying.has(source) || this.#notifying.size >= MAX_NOTIFIES) {
+    if (peer === undefined || this.#isSelf(peer) || addr === this.table.predecessor?.addr) return;
+    const ofNetwork = [...this.#notifying.values()].filter((other) => other === network).length;
+    if (this.#notifying.has(asker) || ofNetwork >= MAX_NOTIFIES_PER_NETWORK || this.#notifying.size >= MAX_NOTIFIES) {
       this.#event({ type: 'dropped', reason: 'too_many_notifies' });
       return;
     }
-    this.#notifying.add(source);
-    this.#start(this.#rectify(peer), () => this.#notifying.delete(source));
+    this.#notifying.set(asker, network);
+    this.#start(this.#rectify(peer), () => this.#notifying.delete(asker));
   }
 
   *#rectify(peer: ChordPeer): Flow<void> {
@@ -364,6 +376,11 @@ export class ChordNode implements Machine<ChordTransmit, ChordEvent> {
     if (wasNear) this.#event({ type: 'neighbours' });
   }
 
+  /** Whether this is the own place, under whatever address. */
+  #isSelf({ id }: ChordPeer): boolean {
+    return equalBytes(id, this.table.self.id);
+  }
+
   #peer(addr: string): ChordPeer | undefined {
     const id = this.#options.idOf(addr);
     return id && { addr, id };
@@ -374,12 +391,26 @@ export class ChordNode implements Machine<ChordTransmit, ChordEvent> {
   }
 
   #start(flow: Flow<unknown>, done: (result: unknown) => void): void {
-    this.#step({ flow, done }, undefined);
+    this.#step({ flow, done, isOver: false }, undefined);
+  }
+
+  /** What the program waits for. @returns its number. */
+  #startOwn<R>(flow: Flow<R>, eventOf: (number: number, result: R) => ChordEvent): number | undefined {
+    if (this.#own.size >= this.#options.maxLookups) return undefined;
+    const number = this.#nextLookup++;
+    const done = (result: unknown): void => {
+      this.#own.delete(number);
+      if (!running.isOver) this.#event(eventOf(number, result as R));
+    };
+    const running: Running = { flow, done, isOver: false };
+    this.#own.set(number, running);
+    this.#step(running, undefined);
+    return number;
   }
 
   #step(running: Running, answer: Bytes | undefined): void {
     if (this.#isStopped) return;
-    const { done, value } = running.flow.next(answer);
+    const { done, value } = running.isOver ? running.flow.return(undefined) : running.flow.next(answer);
     if (done === true) {
       running.done(value);
       return;

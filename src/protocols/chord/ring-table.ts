@@ -1,6 +1,6 @@
 /** What a node knows of the ring: who is before it, who are behind it, and fingers across. */
 
-import { type Bytes, compareBytes } from '../../base/bytes.ts';
+import { type Bytes, compareBytes, toHex } from '../../base/bytes.ts';
 import { distanceForward, isBetween } from './distance.ts';
 import { CHORD_ID_BYTES, type ChordFound } from './messages.ts';
 
@@ -42,15 +42,19 @@ export class RingTable {
     return [...this.#fingers.values()];
   }
 
-  /** Puts nodes behind this one in this order: each once, this node never unless it is alone. */
+  /** Puts nodes behind this one in this order: each place once, whatever its addresses; this node never unless it is alone. */
   setSuccessors(peers: readonly ChordPeer[]): void {
     const seen = new Set([this.self.addr]);
+    const places = new Set([toHex(this.self.id)]);
     const list: ChordPeer[] = [];
     for (const peer of peers) {
       // A list that has come around the ring goes on with those that were passed.
       if (seen.has(peer.addr) || list.length >= this.maxSuccessors) break;
       seen.add(peer.addr);
-      list.push(peer);
+      const place = toHex(peer.id);
+      // A node may have had another address before.
+      if (!places.has(place)) list.push(peer);
+      places.add(place);
     }
     this.successors = list.length === 0 ? [this.self] : list;
   }

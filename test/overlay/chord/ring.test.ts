@@ -5,6 +5,7 @@ import { encodeText, fromHex } from '../../../src/base/bytes.ts';
 import { P2PError } from '../../../src/core/errors.ts';
 import { type ChordOptions, type ChordRing, openChord } from '../../../src/overlay/chord/index.ts';
 import { encodeFound, encodeNeighbours, encodeRequest } from '../../../src/protocols/chord/messages.ts';
+import { ChordNode } from '../../../src/protocols/chord/node.ts';
 import { type MemoryAddr, createMemoryRealm } from '../../../src/swarms/memory/index.ts';
 import { findFailure, simulate } from '../../../src/testing/index.ts';
 import { chordSimulation, ringFault } from '../../support/chord-simulation.ts';
@@ -276,6 +277,60 @@ describe('hostile nodes of a ring', () => {
     w.assertRing();
   });
 
+  it('name an address for which the program has no place, and it is not used', async () => {
+    const placeOf = ({ text }: MemoryAddr): Uint8Array => {
+      if (Number(text) > 255) throw new Error(`no place for ${text}`);
+      return Uint8Array.of(Number(text), ...new Uint8Array(31));
+    };
+    const w = new World();
+    w.realm.swarm(200).serve(() => encodeNeighbours({ predecessor: '300', successors: ['301', '10'] }));
+    const ring = w.open(10, [], { placeOf });
+    const notify = encodeRequest(TAG, { type: 'notify', addr: '200' });
+    const named = encodeRequest(TAG, { type: 'notify', addr: '400' });
+    for (const request of [notify, named]) await w.realm.clock.run(w.realm.swarm().ask('10', request));
+    await w.rounds(5);
+    assert.deepEqual(ring.inspect().successors, ['200']);
+    assert.ok(ring.inspect().drops['chord.no_place']! >= 2);
+    await w.realm.clock.run(ring.close());
+  });
+
+  it('that name this node under another address do not become its successors', async () => {
+    const w = new World();
+    // Both addresses are at the place 10, as those of one PeerID are.
+    const placeOf = ({ text }: MemoryAddr): Uint8Array => Uint8Array.of(Number(text) % 100, ...new Uint8Array(31));
+    for (const n of [110, 210])
+      w.realm.swarm(n).serve(() => encodeNeighbours({ predecessor: undefined, successors: ['110'] }));
+    w.realm.swarm(50).serve(() => encodeFound({ kind: 'owners', addrs: ['110', '210'] }));
+    const ring = w.open(10, [50], { placeOf });
+    await w.rounds(3);
+    const notify = encodeRequest(TAG, { type: 'notify', addr: '110' });
+    await w.realm.clock.run(w.realm.swarm().ask('10', notify));
+    await w.rounds(3);
+    assert.deepEqual([ring.inspect().successors, ring.inspect().predecessor], [[], undefined]);
+  });
+
+  it('of one network that notify leave room for those of others', () => {
+    const node = new ChordNode(0, {
+      addr: '10.0.0.1:1',
+      idOf: (addr) => new Uint8Array(createHash('sha256').update(addr).digest()),
+      tag: TAG,
+      maxSuccessors: 2,
+      everyMs: 1000,
+      callTimeoutMs: 100,
+      maxLookups: 4,
+    });
+    const notify = (addr: string, network: string): void => {
+      node.handleRequest({ addr, network }, encodeRequest(TAG, { type: 'notify', addr }));
+    };
+    for (let i = 0; i < 100; i++) notify(`192.0.2.${i}:1`, '192.0.2.0/24');
+    notify('198.51.100.1:1', '198.51.100.0/24');
+    const asked: string[] = [];
+    for (let out = node.poll(); out.type !== 'wait'; out = node.poll()) {
+      if (out.type === 'transmit') asked.push(out.transmit.to);
+    }
+    assert.deepEqual([asked.length, asked.at(-1)], [5, '198.51.100.1:1']);
+  });
+
   it('of another network, and bytes that are no request, are refused and counted', async () => {
     const w = new World();
     await w.ring(10, 20);
@@ -297,7 +352,7 @@ describe('openChord', () => {
   it('checks its options, and ends everything with close', async () => {
     const w = new World();
     const swarm = w.realm.swarm(1);
-    const wrong: readonly [object, RegExp][] = [
+    const wrong: [object, RegExp][] = [
       [{ networkName: '' }, /Cannot take networkName: expected 1 to 256 bytes, got 0/],
       [{ networkName: 5 }, /networkName/],
       [{ networkName: 'x', successors: 1 }, /successors: expected 2 to 32/],
@@ -305,6 +360,11 @@ describe('openChord', () => {
       [{ networkName: 'x', placeOf: 3 }, /placeOf/],
       [{ networkName: 'x', placeOf: () => new Uint8Array(3) }, /placeOf/],
     ];
+    wrong.push(
+      [{ networkName: 'x', bootstrap: '2' }, /TypeError: Cannot take bootstrap: expected a list of addresses/],
+      [{ networkName: 'x', bootstrap: [3] }, /TypeError: Cannot take bootstrap: expected addresses, got 3/],
+      [{ networkName: 'x', bootstrap: ['2', 'no address'] }, /TypeError: .*no address/],
+    );
     for (const [options, message] of wrong) assert.throws(() => openChord(swarm, options as never), message);
     assert.throws(() => openChord({} as never, { networkName: 'x' }), /Cannot take swarm/);
 
@@ -314,6 +374,8 @@ describe('openChord', () => {
     w.realm.swarm(3); // never answers
     const changes: string[] = [];
     using _ = ring.onNeighbours(() => changes.push('changed'));
+    await assert.rejects(ring.join(['no address']), TypeError);
+    await assert.rejects(ring.join('3' as never), /TypeError: Cannot take nodes: expected a list of addresses/);
     const joining = ring.join(['3'], { timeoutMs: 60_000 });
     const failed = assert.rejects(joining, (error) => P2PError.is(error, 'unreachable'));
     await w.realm.clock.advance(1000);
@@ -326,6 +388,28 @@ describe('openChord', () => {
     await assert.rejects(ring.lookup(new Uint8Array(1)), (error) => P2PError.is(error, 'closed'));
     assert.deepEqual(await ring.closed, { by: 'local' });
     assert.equal(w.realm.clock.waits.length, 0);
+  });
+
+  it('ends a lookup or join for which nobody waits any more', async () => {
+    const w = new World();
+    const silent = Array.from({ length: 32 }, (_, i) => `${100 + i}`);
+    w.realm.swarm(200).serve(() => encodeFound({ kind: 'closer', addrs: silent }));
+    const ring = w.open(10, [], { upkeepMs: 60_000, callTimeoutMs: 1000, maxLookups: 2 });
+    const tooMany = (error: unknown): boolean => P2PError.is(error, 'limit_exceeded');
+    const aborted = new AbortController();
+    const joins = [ring.join(['200'], { timeoutMs: 100 }), ring.join(['200'], { signal: aborted.signal })];
+    await assert.rejects(ring.join(['200']), tooMany);
+    await assert.rejects(ring.lookup(Uint8Array.of(1)), tooMany);
+    const ends = Promise.allSettled(joins);
+    aborted.abort(new Error('enough'));
+    await w.realm.clock.run(ends);
+    await w.realm.clock.advance(2500);
+    assert.equal(ring.inspect().lookups, 0);
+    const { owner } = await w.realm.clock.run(ring.lookup(Uint8Array.of(1)));
+    assert.equal(owner.text, '10');
+    const never = ring.join(['200'], { signal: AbortSignal.abort(new Error('before')) });
+    await assert.rejects(never, /before/);
+    assert.equal(ring.inspect().lookups, 0);
   });
 
   it('refuses lookups beyond its limit', async () => {

@@ -197,6 +197,8 @@ describe('a DHT', () => {
       { networkName: 'x'.repeat(256) },
       { networkName: 'x', form: 'xml' },
       { networkName: 'x', bootstrap: 'a' },
+      { networkName: 'x', bootstrap: [3] },
+      { networkName: 'x', bootstrap: ['0', 'no address'] },
     ]) {
       assert.throws(() => openDht(network.realm.secureSwarm(testKey(6).publicKey), bad as never));
     }
