@@ -65,6 +65,8 @@ export class Entry {
   nextRoundMs: Millis = Infinity;
   /** Rounds in a row that came to nothing. */
   failures = 0;
+  /** Looks for a better path than by a relay that have ended since there is a path. */
+  improvements = 0;
   /** Connections in a row that were lost soon. */
   flaps = 0;
   /** The source that made the entry. */

@@ -35,8 +35,9 @@ import type {
 const FIRST_SEARCH_PAUSE_MS = 1000;
 /** A connection that lasted this long was no failure: the next round after it begins at once. */
 const STABLE_MS = 10_000;
-/** Between two looks for a better path than by a relay. */
+/** Between two looks for a better path than by a relay. The second one comes early: a punch can miss by chance. */
 const IMPROVE_MS = 60_000;
+const FIRST_IMPROVE_MS = 15_000;
 /** A candidate that led to somebody else rests: the first time so long, then twice as long. */
 const FIRST_REST_MS = 30_000;
 const MAX_REST_MS = 3_600_000;
@@ -422,7 +423,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     if (entry.path !== undefined) {
       entry.isInDoubt = false;
       if (entry.path.kind !== 'relay') this.#rest(entry);
-      else entry.nextRoundMs = this.#now + this.#jittered(IMPROVE_MS);
+      else entry.nextRoundMs = this.#now + this.#jittered(entry.improvements++ === 0 ? FIRST_IMPROVE_MS : IMPROVE_MS);
       return;
     }
     entry.failures++;
@@ -437,6 +438,7 @@ export class ReachMachine implements Machine<ReachAction, ReachEvent> {
     entry.path = path;
     entry.failures = 0;
     if (!wasConnected) {
+      entry.improvements = 0;
       entry.pathSinceMs = this.#now;
       if (entry.isWanted) this.#out.event({ type: 'reached', id: entry.id, ...path });
     }

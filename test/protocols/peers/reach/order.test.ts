@@ -143,7 +143,7 @@ describe('dialling a peer', () => {
     assert.equal(world.dials.length, 3, 'a direct path is good enough');
   });
 
-  it('over a relay looks for a better path each minute', () => {
+  it('over a relay looks for a better path once soon, and then each minute', () => {
     const world = new ReachWorld(({ kind }) => (kind === 'relay' ? open(10) : failing('refused', 10)));
     world.machine.candidate(0, ALICE, candidate('192.0.2.1:443', { kind: 'relay' }));
     world.machine.candidate(0, ALICE, candidate('198.51.100.1:4000'));
@@ -151,7 +151,11 @@ describe('dialling a peer', () => {
     world.machine.want(0, ALICE);
     world.advance(300_000);
     const direct = world.dials.filter(({ kind }) => kind === 'direct');
-    assert.ok(direct.length >= 5 && direct.length <= 11, `${direct.length} attempts in five minutes`);
+    assert.ok(direct.length >= 6 && direct.length <= 12, `${direct.length} attempts in five minutes`);
+    // The first look begins again when the peer is wanted again.
+    const times = [...new Set(direct.map(({ atMs }) => atMs))];
+    assert.ok(times[1]! - times[0]! <= 16_000, `the second one after ${times[1]! - times[0]!} ms`);
+    for (const [i, atMs] of times.slice(2).entries()) assert.ok(atMs - times[i + 1]! >= 30_000, times.join());
     assert.equal(world.of('unreachable').length, 0);
   });
 
