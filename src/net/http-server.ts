@@ -11,7 +11,7 @@ import { canonicalIp, isLoopbackIp, type SocketAddress } from '../base/ip.ts';
 import { SourceShares } from '../base/source-shares.ts';
 import type { Timer } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
-import { type HttpReply, type HttpServer, type HttpServerLimits, type HttpServerOptions, HTTP_LIMITS } from './http.ts';
+import type { HttpReply, HttpServer, HttpServerLimits, HttpServerOptions } from './http.ts';
 import type { Listener, RawConnection } from './network.ts';
 import { PipeDuplex } from './pipe-duplex.ts';
 
@@ -64,7 +64,7 @@ class NodeHttpServer implements HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#limits = { ...HTTP_LIMITS, ...options.limits };
+    this.#limits = options.limits;
     const { maxPending, maxBodyBytes } = this.#limits;
     this.#maxSlots = Math.min(maxPending, Math.max(MIN_PENDING, Math.floor(MAX_HELD_BYTES / (2 * maxBodyBytes))));
     this.#secure = options.tls && createSecureContext({ ...options.tls, minVersion: 'TLSv1.2' });

@@ -1,6 +1,7 @@
 /** The contract of the HTTP server: what it takes, gives, and is bounded by. */
 
 import type { Bytes } from '../base/bytes.ts';
+import { describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import type { SocketAddress } from '../base/ip.ts';
 import type { Realm } from '../core/realm.ts';
 import type { Network, RawConnection } from './network.ts';
@@ -62,6 +63,30 @@ export const HTTP_LIMITS: HttpServerLimits = {
   idleMs: 15_000,
 };
 
+const MAX_COUNT = 1_048_576;
+
+/** Limits with the defaults for those that are absent. @throws {TypeError | RangeError} for those that are none */
+export function resolveHttpLimits(limits: Partial<HttpServerLimits> = {}): HttpServerLimits {
+  if (typeof limits !== 'object' || limits === null) {
+    throw new TypeError(`Cannot take http: expected an object, got ${describeValue(limits)}`);
+  }
+  const whole = (name: keyof HttpServerLimits, most: number): number =>
+    wholeNumber(limits[name], `http.${name}`, HTTP_LIMITS[name], 1, most);
+  const time = (name: keyof HttpServerLimits): number =>
+    quantity(limits[name], `http.${name}`, HTTP_LIMITS[name], 1, Infinity);
+  return {
+    maxConnections: whole('maxConnections', MAX_COUNT),
+    maxConnectionsPerSource: whole('maxConnectionsPerSource', MAX_COUNT),
+    maxPending: whole('maxPending', MAX_COUNT),
+    maxBodyBytes: whole('maxBodyBytes', Number.MAX_SAFE_INTEGER),
+    maxHeaderBytes: whole('maxHeaderBytes', MAX_COUNT),
+    headersTimeoutMs: time('headersTimeoutMs'),
+    requestTimeoutMs: time('requestTimeoutMs'),
+    answerTimeoutMs: time('answerTimeoutMs'),
+    idleMs: time('idleMs'),
+  };
+}
+
 /** Why a server has closed a connection or refused a request. */
 export type HttpFault = 'malformed' | 'oversize' | 'busy' | 'too_many_connections' | 'too_slow' | 'accept_failed';
 
@@ -80,7 +105,7 @@ export interface HttpServerOptions {
   readonly tls?: HttpTls | undefined;
   /** Whether a connection from this machine is that of a proxy, which names its client in `X-Forwarded-For`. @default false */
   readonly trustProxy?: boolean | undefined;
-  readonly limits?: Partial<HttpServerLimits> | undefined;
+  readonly limits: HttpServerLimits;
   /** Answers a request. May reject: that is a 500. */
   readonly handle: (request: HttpRequest) => Promise<HttpReply>;
   /** Called before a body is read; `false` is a 429. */

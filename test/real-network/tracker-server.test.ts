@@ -290,6 +290,11 @@ describe('the server of a tracker', () => {
       { maxCells: 0 },
       { metrics: 'some' },
       { cellTtlMs: 1 },
+      { trustProxy: 'yes' },
+      { http: 'fast' },
+      { http: { maxConnections: Number.NaN } },
+      { http: { maxPending: 0 } },
+      { http: { idleMs: '1' } },
     ];
     for (const options of [...wrong, null] as never[]) {
       assert.throws(

@@ -6,7 +6,7 @@
 import { createHttpServer, openHttpServer } from '#http-server';
 import { systemNetwork } from '#system-network';
 import { encodeText } from '../../base/bytes.ts';
-import { assertFunction, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
+import { assertFunction, assertSwitch, describeValue, quantity, wholeNumber } from '../../base/checks.ts';
 import { formatSocketAddress, isLoopbackIp, type SocketAddress } from '../../base/ip.ts';
 import { sourceOf } from '../../base/source-shares.ts';
 import { SourceBuckets } from '../../base/token-bucket.ts';
@@ -16,7 +16,15 @@ import { cellHandler, type CellHttpResponse, signedCellCheck } from '../../cells
 import { openCells } from '../../cells/open-cells.ts';
 import { metric, type Metric, PROMETHEUS_TYPE, prometheusText } from '../../metrics/metric.ts';
 import { DEFAULT_BINDS, bindFirst } from '../../net/default-bind.ts';
-import type { HttpFault, HttpReply, HttpRequest, HttpServer, HttpServerOptions } from '../../net/http.ts';
+import {
+  type HttpFault,
+  type HttpReply,
+  type HttpRequest,
+  type HttpServer,
+  type HttpServerLimits,
+  type HttpServerOptions,
+  resolveHttpLimits,
+} from '../../net/http.ts';
 import { assertNetwork, type RawConnection } from '../../net/network.ts';
 import { parseIpSocketAddress } from '../../net/socket-address.ts';
 import { CURRENT_HEADER, SIGNER_HEADER } from '../../protocols/cell/http-form.ts';
@@ -60,19 +68,23 @@ interface Resolved {
   readonly maxCellBytes: number;
   readonly requestsPerSecond: number;
   readonly cellsPerMinute: number;
+  readonly http: HttpServerLimits;
   readonly realm: Realm;
 }
 
 function resolve(options: TrackerServerOptions): Resolved {
   const { realm = systemRealm } = options;
   assertRealm(realm);
+  assertSwitch(options.trustProxy, 'trustProxy');
+  const maxCellBytes = wholeNumber(options.maxCellBytes, 'maxCellBytes', DEFAULT_CELL_BYTES, 1024, MAX_CELL_BYTES);
   return {
     maxCells: wholeNumber(options.maxCells, 'maxCells', 65_536, 1, 16_777_216),
     maxCellsPerSource: wholeNumber(options.maxCellsPerSource, 'maxCellsPerSource', 1024, 1, 16_777_216),
     cellTtlMs: quantity(options.cellTtlMs, 'cellTtlMs', 300_000, 1000, Infinity),
-    maxCellBytes: wholeNumber(options.maxCellBytes, 'maxCellBytes', DEFAULT_CELL_BYTES, 1024, MAX_CELL_BYTES),
+    maxCellBytes,
     requestsPerSecond: quantity(options.requestsPerSecond, 'requestsPerSecond', 50, 0.001, Infinity),
     cellsPerMinute: quantity(options.cellsPerMinute, 'cellsPerMinute', 120, 0.001, Infinity),
+    http: { ...resolveHttpLimits(options.http), maxBodyBytes: maxCellBytes },
     realm,
   };
 }
@@ -166,14 +178,14 @@ class LiveServer implements TrackerServer {
   }
 
   httpOptions(bind: SocketAddress, network: HttpServerOptions['network']): HttpServerOptions {
-    const { tls, trustProxy, http } = this.#options;
+    const { tls, trustProxy } = this.#options;
     return {
       bind,
       network,
       realm: this.#limits.realm,
       tls,
       trustProxy,
-      limits: { ...http, maxBodyBytes: this.#limits.maxCellBytes },
+      limits: this.#limits.http,
       handle: (request) => this.#serve(request),
       admit: (ip) => this.#admit(ip),
       onFault: (fault) => this.#count(fault),
