@@ -1,7 +1,7 @@
 /** A network whose TCP listeners give connections to somebody else by the first bytes that come on them. */
 
 import { type Bytes, joinBytes } from '../base/bytes.ts';
-import { sourceOf } from '../base/source-shares.ts';
+import { sourceOf, SourceShares } from '../base/source-shares.ts';
 import type { Realm } from '../core/realm.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import type { Network, RawConnection } from './network.ts';
@@ -27,7 +27,10 @@ export interface ListenerRoutesOptions {
 
 /** How long a connection may be silent before the program gets it: its protocol may begin on this side. */
 const SILENCE_MS = 1000;
-/** Connections whose first bytes are awaited, and those that are served here; others go to the program at once. */
+/**
+ * Connections whose first bytes are awaited, and those that are served here. When they are too many, the one of the network with the most that has waited longest
+ * goes to the program; the one that came last, when no network has several.
+ */
 const MAX_HELD = 256;
 const MAX_HELD_PER_SOURCE = 16;
 
@@ -39,6 +42,8 @@ export function routedListeners({ network, realm, route }: ListenerRoutesOptions
   /** Connections that are held, by their network. Bounded by {@link MAX_HELD}. */
   const held = new Map<string, number>();
   let heldInAll = 0;
+  /** Of these, how to give those whose first bytes are awaited to the program. */
+  const silent = new SourceShares<() => void>();
   const count = (source: string, by: 1 | -1): void => {
     heldInAll += by;
     const left = (held.get(source) ?? 0) + by;
@@ -48,14 +53,20 @@ export function routedListeners({ network, realm, route }: ListenerRoutesOptions
   const look = (connection: RawConnection, onConnection: (connection: RawConnection) => void): void => {
     const { pipe, remote } = connection;
     const source = sourceOf(remote.ip);
-    if (heldInAll >= MAX_HELD || (held.get(source) ?? 0) >= MAX_HELD_PER_SOURCE) {
+    const hasShare = (held.get(source) ?? 0) < MAX_HELD_PER_SOURCE;
+    if (hasShare && heldInAll >= MAX_HELD) silent.victimFor(remote.ip)?.();
+    if (!hasShare || heldInAll >= MAX_HELD) {
       onConnection(connection);
       return;
     }
     count(source, 1);
     let read: Bytes = new Uint8Array(0); // Bounded by the longest prefix and the last chunk.
-    const stop = (): void => {
+    const ended = (): void => {
       timer.cancel();
+      silent.delete(pass);
+    };
+    const stop = (): void => {
+      ended();
       pipe.pause();
       pipe.sink = undefined;
       if (read.length > 0) pipe.unshift(read);
@@ -66,6 +77,7 @@ export function routedListeners({ network, realm, route }: ListenerRoutesOptions
       onConnection(connection);
     };
     const timer = clockOf(realm).setTimer(realm.nowMs() + SILENCE_MS, pass, { background: true });
+    silent.add(remote.ip, pass);
     pipe.sink = {
       onData: (chunk) => {
         read = joinBytes(read, chunk);
@@ -82,13 +94,13 @@ export function routedListeners({ network, realm, route }: ListenerRoutesOptions
       },
       // A few bytes and then nothing more: that is no handshake of anything.
       onEnd: () => {
-        timer.cancel();
+        ended();
         count(source, -1);
         pipe.sink = undefined;
         pipe.destroy();
       },
       onClose: () => {
-        timer.cancel();
+        ended();
         count(source, -1);
       },
     };
