@@ -31,7 +31,7 @@ interface Stored {
   readonly source: string;
 }
 
-/** The number of entries of each source. Bounded by the entries: empty counts are removed. */
+/** The entries, or the bytes, of each source. Bounded by the entries: empty counts are removed. */
 class Shares {
   readonly #counts = new Map<string, number>();
 
@@ -51,6 +51,7 @@ export class ValueStore {
   readonly #limits: StoreLimits;
   readonly #cache: BucketCache<Stored>;
   readonly #shares = new Shares();
+  readonly #byteShares = new Shares();
   #bytes = 0;
 
   constructor(own: KeyText, limits: StoreLimits) {
@@ -86,7 +87,9 @@ export class ValueStore {
     if (before === undefined) this.#forget(key);
     const isNew = before === undefined;
     if (isNew && this.#shares.of(source) >= Math.ceil(maxValues / SHARE)) return 'source_full';
-    if (this.#bytes + value.length - (before?.value.length ?? 0) > maxStoredBytes) return 'full';
+    const grows = value.length - (before?.value.length ?? 0);
+    if (this.#byteShares.of(source) + grows > Math.ceil(maxStoredBytes / SHARE)) return 'source_full';
+    if (this.#bytes + grows > maxStoredBytes) return 'full';
     const stored: Stored = { value: copyBytes(value), by, source };
     const { added, evicted } = this.#cache.put(key, stored, now, now + Math.min(ttlMs, maxTtlMs));
     if (!added) return 'full';
@@ -110,6 +113,7 @@ export class ValueStore {
   #count({ value, source }: Stored, by: 1 | -1): void {
     this.#bytes += by * value.length;
     this.#shares.add(source, by);
+    this.#byteShares.add(source, by * value.length);
   }
 }
 
@@ -149,9 +153,10 @@ export class ProviderStore {
     if (before === undefined && this.#shares.of(source) >= Math.ceil(maxProvidedKeys / SHARE)) return 'source_full';
     const providers: Providers = known ?? new Map();
     if (before === undefined && providers.size >= maxProvidersPerKey) {
-      const expired = Array.from(providers).find(([, { expiresMs }]) => expiresMs <= now);
-      if (expired === undefined) return 'full';
-      this.#drop(providers, expired[0]);
+      const expired = Array.from(providers).find(([, { expiresMs }]) => expiresMs <= now)?.[0];
+      const surplus = expired ?? surplusOf(providers, source);
+      if (surplus === undefined) return 'full';
+      this.#drop(providers, surplus);
     }
     if (before !== undefined) this.#drop(providers, id);
     const expiresMs = now + Math.min(ttlMs, maxTtlMs);
@@ -180,4 +185,19 @@ export class ProviderStore {
   #dropAll(providers: Providers): void {
     for (const id of providers.keys()) this.#drop(providers, id);
   }
+}
+
+/** The oldest provider of the source that has most, where that is more than this source would have; else `undefined`. */
+function surplusOf(providers: Providers, source: string): KeyText | undefined {
+  const counts = new Shares();
+  for (const each of providers.values()) counts.add(each.source, 1);
+  let most = counts.of(source) + 1;
+  let surplus: KeyText | undefined;
+  for (const [id, each] of providers) {
+    const count = counts.of(each.source);
+    if (count <= most) continue;
+    most = count;
+    surplus = id;
+  }
+  return surplus;
 }

@@ -44,6 +44,8 @@ export interface SimulationResult {
 const TICKS = 200;
 /** How often the liveness check is asked. */
 const LIVENESS_EVERY_MS = 1000;
+/** A check or a closing node has as long as the run lasts, and at least this. */
+const MIN_CALL_LIMIT_MS = 600_000;
 /** How much of the bytes of a packet goes into the hash. */
 const HASHED_BYTES = 256;
 
@@ -234,7 +236,7 @@ class SimulationRun<N> {
       await this.#advance(Math.min(endMs, clock.nowMs() + LIVENESS_EVERY_MS), () => false);
       if (this.#failure !== undefined) return;
       try {
-        await clock.run(Promise.resolve(liveness.check(this.#simulation)));
+        await this.#ended(liveness.check(this.#simulation));
         return;
       } catch (error) {
         if (clock.nowMs() >= endMs) this.#fail('liveness', error);
@@ -262,10 +264,16 @@ class SimulationRun<N> {
 
   async #attempt(phase: 'check', verb: (simulation: Simulation<N>) => void | Promise<void>): Promise<void> {
     try {
-      await this.#world.clock.run(Promise.resolve(verb(this.#simulation)));
+      await this.#ended(verb(this.#simulation));
     } catch (error) {
       this.#fail(phase, error);
     }
+  }
+
+  /** The end of a check or of closing: the network goes on meanwhile, but not for ever. */
+  #ended(what: unknown): Promise<unknown> {
+    const limitMs = Math.max(this.#options.durationMs, MIN_CALL_LIMIT_MS);
+    return this.#world.clock.run(Promise.resolve(what), { limitMs });
   }
 
   /** @param afterMs - not before so long after the last one. */
@@ -306,7 +314,7 @@ class SimulationRun<N> {
   async #closeAll(): Promise<void> {
     const all = this.#nodes.running().map(([index]) => this.#nodes.stop(index));
     // What a node says when it closes after the run is nobody's failure.
-    await this.#world.clock.run(Promise.allSettled(all)).catch(() => undefined);
+    await this.#ended(Promise.allSettled(all)).catch(() => undefined);
   }
 
   #result(): SimulationResult {
