@@ -246,12 +246,12 @@ planted.push({
 // A ring of types alone counts too.
 planted.push({
   file: 'src/node/type-ring-a.ts',
-  source: "import { type B } from './type-ring-b.ts';\nexport interface A {\n  readonly b: B;\n}\n",
+  source: "import type { B } from './type-ring-b.ts';\nexport interface A {\n  readonly b: B;\n}\n",
   rule: 'import(no-cycle)',
 });
 planted.push({
   file: 'src/node/type-ring-b.ts',
-  source: "import { type A } from './type-ring-a.ts';\nexport interface B {\n  readonly a: A;\n}\n",
+  source: "import type { A } from './type-ring-a.ts';\nexport interface B {\n  readonly a: A;\n}\n",
   rule: 'import(no-cycle)',
 });
 
