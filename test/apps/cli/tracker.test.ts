@@ -92,6 +92,13 @@ describe('shoal tracker', () => {
       1,
       /Cannot open Redis at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1$/m,
     );
+    using folder = new Folder();
+    const noPem = folder.file('no.pem', 'x');
+    assertFails(
+      await shoal(['tracker', ...HOST, '--tls-cert', noPem, '--tls-key', noPem]),
+      1,
+      /Cannot use the certificate: .*no start line/,
+    );
     assertFails(await shoal(['tracker', ...HOST, '--store', 'redis://']), 2, /expected redis:\/\/host:port/);
     assertFails(await shoal(['tracker', ...HOST, '--token', '--url', 'ftp://x']), 2, /Cannot take --url/);
   });

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { once } from 'node:events';
+import { createSecureContext } from 'node:tls';
 import { createTrackerToken, type MetricsAccess, openTrackerServer, type TrackerServer } from 'shoal/tracker';
 import type { CommandContext, CommonOptions } from '../context.ts';
 import { asServer, asUsage, Failure, UsageError } from '../failure.ts';
@@ -51,7 +52,7 @@ export async function tracker(context: CommandContext, options: TrackerCommandOp
   output.show({ event: 'closed', ...totalsOf(server) }, summaryOf(server));
 }
 
-/** @throws {UsageError | Failure} for one without the other, and for files that cannot be read. */
+/** @throws {UsageError | Failure} for one without the other, and for files that cannot be read or used. */
 export async function tlsOf(
   certFile: string | undefined,
   keyFile: string | undefined,
@@ -60,6 +61,7 @@ export async function tlsOf(
   if (certFile === undefined || keyFile === undefined) throw new UsageError('HTTPS needs a certificate and its key');
   try {
     const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
+    createSecureContext({ cert, key }); // Both are PEM, and belong together.
     return { cert, key };
   } catch (error) {
     throw new Failure(`Cannot use the certificate: ${error instanceof Error ? error.message : String(error)}`, {
