@@ -12,8 +12,24 @@ const MAX_EARLY = 64;
 const MAX_CHECKS = 8;
 /** Addresses of records whose probes run. */
 const MAX_PROBES = 64;
+/** The part of these three that one source may take. A source is the network of an IP, or a PeerID where there is no IP. */
+const SHARE = 2;
 /** Requests to a node whose check or probe is not answered. */
 const MAX_TRIES = 2;
+
+/** A node that asked, and what it counts as. */
+interface Asker {
+  readonly target: Target;
+  readonly source: string;
+}
+
+/** Whether a source may have one more of so many. */
+function hasRoom(taken: ReadonlyMap<string, { readonly source: string }>, source: string, most: number): boolean {
+  if (taken.size >= most) return false;
+  let own = 0;
+  for (const each of taken.values()) if (each.source === source) own++;
+  return own < most / SHARE;
+}
 
 export class Checks {
   readonly #options: NodeOptions;
@@ -21,11 +37,11 @@ export class Checks {
   readonly #asks: Asks;
   readonly #own: KeyText;
   /** Nodes that asked too early, or before it was known that others can reach them. Bounded by {@link MAX_EARLY}. */
-  readonly #early = new Map<KeyText, Target>();
+  readonly #early = new Map<KeyText, Asker>();
   /** Nodes that are being checked. Bounded by {@link MAX_CHECKS} and those of one round of upkeep. */
-  readonly #checks = new Set<KeyText>();
+  readonly #checks = new Map<KeyText, { readonly source: string }>();
   /** Probes under way, by PeerID and address. Bounded by {@link MAX_PROBES}. */
-  readonly #probes = new Set<string>();
+  readonly #probes = new Map<string, { readonly source: string }>();
   #isJoined = false;
 
   constructor(options: NodeOptions, table: Table, asks: Asks) {
@@ -48,16 +64,16 @@ export class Checks {
 
   /** It may have become known that others can reach a node. */
   reachable(times: Times, id: KeyText): void {
-    const target = this.#early.get(id);
-    if (target === undefined || !this.#isJoined || !this.#options.isReachable(id)) return;
+    const asker = this.#early.get(id);
+    if (asker === undefined || !this.#isJoined || !this.#options.isReachable(id)) return;
     this.#early.delete(id);
-    this.#consider(times, target);
+    this.#consider(times, asker);
   }
 
   /** A node has asked. Nobody is taken into the table because it asked: only because it answers. */
   asked(
     times: Times,
-    { id, addr }: Incoming,
+    { id, addr, source }: Incoming,
     from: { readonly isClient: boolean; readonly addr: string },
     form: Form,
   ): void {
@@ -70,22 +86,22 @@ export class Checks {
     if (known !== undefined && known.answeredMs !== -Infinity) return;
     // A spare contact that asks again is no news.
     if (known !== undefined && this.#isJoined && this.#table.size >= this.#options.k) return;
-    const target: Target = { id, addr: from.addr === '' ? addr : from.addr, form };
-    if (this.#isJoined && this.#options.isReachable(id)) this.#consider(times, target);
-    else if (this.#early.size < MAX_EARLY) this.#early.set(id, target);
+    const asker: Asker = { target: { id, addr: from.addr === '' ? addr : from.addr, form }, source };
+    if (this.#isJoined && this.#options.isReachable(id)) this.#consider(times, asker);
+    else if (hasRoom(this.#early, source, MAX_EARLY)) this.#early.set(id, asker);
   }
 
-  /** Asks a node whether it answers. */
-  check(times: Times, target: Target, tries = 0): void {
+  /** Asks a node whether it answers. @param source - what it counts as where it asked for it; empty: nothing */
+  check(times: Times, target: Target, source = '', tries = 0): void {
     if (tries === 0 && this.#checks.has(target.id)) return;
-    this.#checks.add(target.id);
+    this.#checks.set(target.id, { source });
     this.#asks.send(times, {
       to: target,
       request: new Prepared({ op: 'ping' }, this.#options),
       tries,
       done: (at, { answer, isFinal, isDead }) => {
         if (answer === undefined && !isFinal && tries + 1 < MAX_TRIES) {
-          this.check(at, target, tries + 1);
+          this.check(at, target, source, tries + 1);
           return;
         }
         this.#checks.delete(target.id);
@@ -94,8 +110,8 @@ export class Checks {
     });
   }
 
-  /** Asks at an address of a record whether its subject is there. */
-  probe(times: Times, id: KeyText, addr: string, tries = 0): void {
+  /** Asks at an address of a record whether its subject is there. @param source - what the subject counts as */
+  probe(times: Times, id: KeyText, addr: string, source: string, tries = 0): void {
     const { records } = this.#options;
     const known = this.#table.get(id);
     if (known?.addr === addr && known.answeredMs !== -Infinity) {
@@ -103,8 +119,8 @@ export class Checks {
       return;
     }
     const name = id + addr;
-    if (tries === 0 && (this.#probes.has(name) || this.#probes.size >= MAX_PROBES)) return;
-    this.#probes.add(name);
+    if (tries === 0 && (this.#probes.has(name) || !hasRoom(this.#probes, source, MAX_PROBES))) return;
+    this.#probes.set(name, { source });
     this.#asks.send(times, {
       to: { id, addr, form: FORM.binary },
       request: new Prepared({ op: 'ping' }, this.#options),
@@ -112,7 +128,7 @@ export class Checks {
       isProbe: true,
       done: (at, { answer, isFinal }) => {
         if (answer === undefined && !isFinal && tries + 1 < MAX_TRIES) {
-          this.probe(at, id, addr, tries + 1);
+          this.probe(at, id, addr, source, tries + 1);
           return;
         }
         this.#probes.delete(name);
@@ -122,12 +138,12 @@ export class Checks {
   }
 
   /** Keeps a node that asked as a spare one, and checks it at once when it is among the closest to this one. */
-  #consider(times: Times, target: Target): void {
+  #consider(times: Times, { target, source }: Asker): void {
     if (target.id === this.#options.self) return;
     const contact = this.#table.get(target.id) ?? newContact(this.#options, target);
     this.#table.named(contact);
     const isNeighbour = this.#table.size < this.#options.k || this.#isAmongNearest(contact.position);
-    if (isNeighbour && this.#checks.size < MAX_CHECKS) this.check(times, target);
+    if (isNeighbour && hasRoom(this.#checks, source, MAX_CHECKS)) this.check(times, target, source);
   }
 
   #isAmongNearest(position: KeyText): boolean {

@@ -75,7 +75,7 @@ export class KademliaNode implements Machine<KadTransmit, KadEvent> {
     this.#checks = new Checks(options, this.table, this.asks);
     this.serving = new Serving(options, this.table, {
       drop,
-      probe: (at, id, addr) => this.#checks.probe(at, id, addr),
+      probe: (at, id, addr, source) => this.#checks.probe(at, id, addr, source),
     });
     const start = (at: Times, run: LookupRun): void => this.#start(at, run);
     this.#host = { options, table: this.table, asks: this.asks, size: this.size, drop, serving: this.serving, start };

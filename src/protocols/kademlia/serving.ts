@@ -20,7 +20,7 @@ import type { Table } from './table.ts';
 export interface ServingHooks {
   readonly drop: (reason: KadDrop) => void;
   /** An address of a record is to be probed before it is handed on. */
-  readonly probe: (times: Times, id: KeyText, addr: string) => void;
+  readonly probe: (times: Times, id: KeyText, addr: string, source: string) => void;
 }
 
 const RECORD_DROPS: Readonly<Record<Exclude<RecordVerdict, 'none' | 'taken'>, KadDrop>> = {
@@ -145,7 +145,7 @@ export class Serving {
       this.#hooks.drop(RECORD_DROPS[taken]);
       return taken;
     }
-    for (const addr of taken.unproven.slice(0, MAX_PROBED_ADDRS)) this.#hooks.probe(times, id, addr);
+    for (const addr of taken.unproven.slice(0, MAX_PROBED_ADDRS)) this.#hooks.probe(times, id, addr, source);
     return taken.isNew ? 'taken' : 'stale';
   }
 
