@@ -149,6 +149,13 @@ describe('the server of a tracker', () => {
     assert.equal(valueOf(server, 'shoal_tracker_connections'), 0);
   });
 
+  it('counts what is no HTTP as a fault, and not as a request', async () => {
+    await using server = await open();
+    assert.match(await raw(server, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 /);
+    assert.equal(valueOf(server, 'shoal_tracker_faults_total', 'malformed'), 1);
+    assert.equal(valueOf(server, 'shoal_tracker_requests_total', 'malformed'), 0);
+  });
+
   it('answers 429 to a source that asks too often, and bounds its connections', async () => {
     await using server = await open({ requestsPerSecond: 2 });
     const statuses: number[] = [];

@@ -149,7 +149,8 @@ class LiveServer implements TrackerServer {
   readonly #index: CellIndex;
   readonly #requests: SourceBuckets;
   readonly #creations: SourceBuckets;
-  readonly #counts = new Map<Outcome | HttpFault, number>(); // Bounded by the outcomes.
+  readonly #counts = new Map<Outcome, number>(); // Bounded by the outcomes.
+  readonly #faults = new Map<HttpFault, number>(); // Bounded by the faults.
   #evicted = 0;
   #expired = 0;
   #writtenBytes = 0;
@@ -188,7 +189,7 @@ class LiveServer implements TrackerServer {
       limits: this.#limits.http,
       handle: (request) => this.#serve(request),
       admit: (ip) => this.#admit(ip),
-      onFault: (fault) => this.#count(fault),
+      onFault: (fault) => void this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1),
     };
   }
 
@@ -213,7 +214,6 @@ class LiveServer implements TrackerServer {
 
   metrics(): readonly Metric[] {
     const outcomes = OUTCOMES.map((outcome) => ({ value: this.#counts.get(outcome) ?? 0, labels: { outcome } }));
-    const faults = [...this.#counts].filter(([name]) => !(OUTCOMES as readonly string[]).includes(name));
     return [
       {
         name: 'shoal_tracker_requests_total',
@@ -225,7 +225,7 @@ class LiveServer implements TrackerServer {
         name: 'shoal_tracker_faults_total',
         help: 'Connections that were closed and requests that were refused before they were read.',
         type: 'counter',
-        samples: faults.map(([fault, value]) => ({ value, labels: { fault } })),
+        samples: [...this.#faults].map(([fault, value]) => ({ value, labels: { fault } })),
       },
       metric(
         'counter',
@@ -329,7 +329,7 @@ class LiveServer implements TrackerServer {
     return { status: 200, body, headers: { 'Content-Type': PROMETHEUS_TYPE } };
   }
 
-  #count(what: Outcome | HttpFault): void {
+  #count(what: Outcome): void {
     this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
   }
 }
