@@ -1,5 +1,5 @@
 /**
- * Cells: a value that is replaced only by those who know it. Whoever wants to change a cell says what is in it and what is to be in it; of
+ * Cells: a value that is replaced only by those who know it. A program that wants to change a cell says what is in it and what is to be in it; of
  * several who try at once, one succeeds. `cellSuite` of `shoal/testing` checks every sentence here.
  */
 

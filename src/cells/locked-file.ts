@@ -45,7 +45,7 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
-/** The bytes of a file, up to one more than `maxBytes`, so that a longer file is found out; `undefined` when there is none. */
+/** The bytes of a file, up to one more than `maxBytes`, so that a longer file is found out; `undefined` when there is no file. */
 export async function readWhole(path: string, maxBytes: number): Promise<Bytes | undefined> {
   const info = await stat(path).catch(unlessMissing);
   if (info === undefined) return undefined;
@@ -160,7 +160,7 @@ function heldLock(lock: string, mark: string): FileLock {
   return { isHeld, release: () => release().catch(() => undefined) };
 }
 
-/** Removes a lock whose holder has ended. @returns whether there is none now */
+/** Removes a lock whose holder has ended. @returns whether there is no lock now */
 async function removeEnded(lock: string): Promise<boolean> {
   const mark = await readFile(lock, 'utf8').catch(unlessMissing);
   if (mark === undefined) return true;

@@ -191,7 +191,7 @@ class Contacts implements ContactSource {
       const ip = canonicalIp(each);
       if (ip === undefined) this.#skip(text, `${describeValue(each)}, an answer for ${host}, is no IP`);
       else if (this.#isOwn(ip, port)) this.#skip(text, 'it is this node');
-      // The user wrote the name, but whoever answers for it chose the address.
+      // The user wrote the name, but the server that answers for it chose the address.
       else if (whyNoHost(ip) !== undefined || !mayBeNamed(ip, own)) {
         this.#skip(text, `${ip}, an address of ${host}, is in a private network of others, or no host`);
       } else ips.add(ip);

@@ -65,7 +65,7 @@ export const HTTP_LIMITS: HttpServerLimits = {
 
 const MAX_COUNT = 1_048_576;
 
-/** Limits with the defaults for those that are absent. @throws {TypeError | RangeError} for those that are none */
+/** Limits with the defaults for those that are absent. @throws {TypeError | RangeError} for what is no limit */
 export function resolveHttpLimits(limits: Partial<HttpServerLimits> = {}): HttpServerLimits {
   if (typeof limits !== 'object' || limits === null) {
     throw new TypeError(`Cannot take http: expected an object, got ${describeValue(limits)}`);

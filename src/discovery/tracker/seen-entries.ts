@@ -50,7 +50,7 @@ export class SeenEntries {
   }
 }
 
-/** When the newest of the addresses was announced; -Infinity when there are none. */
+/** When the newest of the addresses was announced; -Infinity when there are no addresses. */
 export const newestOf = (addrs: readonly TrackerAddr[]): number => Math.max(...addrs.map(({ atMs }) => atMs));
 
 const holds = (addrs: readonly TrackerAddr[], nowMs: number): boolean => addrs.some((each) => expiryOf(each) > nowMs);

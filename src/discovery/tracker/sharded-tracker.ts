@@ -54,7 +54,7 @@ export class ShardedTracker implements Tracker {
       yield* this.#shard(shardOfPeer(id, this.#token.shards)).candidates(id, options);
       return;
     }
-    // Whoever begins does not read the cells of thousands, and not all read the same ones.
+    // A new peer does not read the cells of thousands, and not all read the same ones.
     const all = Array.from({ length: this.#token.shards }, (_, index) => index);
     for (const index of shuffle(this.#realm, all).slice(0, MAX_READ)) {
       if (options?.signal?.aborted === true || this.#isClosed) return;

@@ -1,5 +1,5 @@
 /**
- * Tokens of a tracker: a URL whose fragment is the secret of a network. Whoever has it can read and write the cell of that network; the server
+ * Tokens of a tracker: a URL whose fragment is the secret of a network. Everybody who has it can read and write the cell of that network; the server
  * sees neither. Source: docs/wire/cells.md.
  */
 

@@ -91,7 +91,7 @@ class Reader {
     try {
       return JSON.parse(quoted[0]) as string;
     } catch {
-      return undefined; // A control character, or an escape that is none.
+      return undefined; // A control character, or an invalid escape.
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * A chat room: everybody in it is connected with everybody else. Whoever enters greets one member, and learns of the others from
+ * A chat room: everybody in it is connected with everybody else. A peer that enters greets one member, and learns of the others from
  * its answer. What is said goes to each member by itself, encrypted for it, and comes under the PeerID that its key proves.
  */
 
