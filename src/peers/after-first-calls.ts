@@ -11,10 +11,10 @@ export const PAUSE_MS = 100;
  * handshakes, for which the first calls of the program do not wait.
  */
 export function afterFirstCalls(realm: Realm, act: () => void): void {
-  soon(realm, PAUSE_MS, act);
+  after(realm, PAUSE_MS, act);
 }
 
 /** Runs `act` after a time. */
-export function soon(realm: Realm, ms: number, act: () => void): void {
+export function after(realm: Realm, ms: number, act: () => void): void {
   clockOf(realm).setTimer(realm.nowMs() + ms, act, { background: true });
 }

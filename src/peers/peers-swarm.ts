@@ -27,7 +27,7 @@ import type { Signals } from './signals.ts';
 import { closeSources, type OpenSource, start } from './sources.ts';
 import { policyOf, type PeersOptions } from './options.ts';
 import { parsePeerAddr, type PeerAddr, peerAddr } from './address.ts';
-import { PAUSE_MS, soon } from './after-first-calls.ts';
+import { PAUSE_MS, after } from './after-first-calls.ts';
 import { ChangeQueue, type PeerChange, type PeerChanges } from './changes.ts';
 import type { LiveSession } from './live-session.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -345,7 +345,7 @@ export class PeersSwarm extends SessionSwarm<PeerAddr> implements Peers {
     if (change.type === 'relay' && change.state === 'reserved') void this.#exchange?.tell(change.relay);
     if (change.type === 'connected') {
       const isDialler = change.path.side === 'responder';
-      soon(this.#options.realm, isDialler ? PAUSE_MS : EXCHANGE_LATE_MS, () => {
+      after(this.#options.realm, isDialler ? PAUSE_MS : EXCHANGE_LATE_MS, () => {
         const isWanted = isDialler || this.#exchange?.knows(change.id) === false;
         if (isWanted && this.#peers.inUse.has(change.id)) void this.#exchange?.connected(change.id);
       });

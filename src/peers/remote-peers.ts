@@ -16,7 +16,7 @@ import { AcceptGate } from '../sessions/accept-gate.ts';
 import { MemoryBudget } from '../sessions/memory-budget.ts';
 import type { PeerSessions, SessionsHooks } from '../sessions/peer-sessions.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
-import { soon } from './after-first-calls.ts';
+import { after } from './after-first-calls.ts';
 import { type GreetedPath, Greeting } from './greeting.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { Handshakes } from './handshakes.ts';
@@ -445,8 +445,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       peer.session = undefined;
       session.end('given up');
     }
-    if (peer.isUsed) return;
-    this.#peers.remove(peer);
+    if (!peer.isUsed) this.#peers.remove(peer);
   }
 
   #unreachable(id: PeerId, error: P2PError): void {
@@ -459,7 +458,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       peer.want = undefined;
     }
     // A session without a path waits for `resumeMs`; meanwhile it is sought again.
-    if (peer.session?.hasOpened === true) soon(this.#hooks.realm, SEEK_AGAIN_MS, () => this.#seek(this.#peers.get(id)));
+    const seekAgain = (): void => this.#seek(this.#peers.get(id));
+    if (peer.session?.hasOpened === true) after(this.#hooks.realm, SEEK_AGAIN_MS, seekAgain);
     this.#rest(peer);
   }
 

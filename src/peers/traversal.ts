@@ -23,7 +23,7 @@ import { ObservedAddresses } from '../protocols/reachability/observed-addresses.
 import { loadQuicEngine, quic } from '../swarms/quic/index.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import type { PeerAddr } from './address.ts';
-import { soon } from './after-first-calls.ts';
+import { after } from './after-first-calls.ts';
 import type { PeerChange } from './changes.ts';
 import type { LivePath } from './live-session.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -255,7 +255,7 @@ export class Traversal implements Detours {
     return new Promise((resolve) => {
       const look = (): void => {
         if (signal.aborted || isSo() || realm.nowMs() >= untilMs) resolve();
-        else soon(realm, LOOK_MS, look);
+        else after(realm, LOOK_MS, look);
       };
       look();
     });

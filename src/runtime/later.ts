@@ -1,4 +1,7 @@
-/** Runs callbacks after the current call, so that no handler runs synchronously inside a call by the user. */
+/**
+ * Runs callbacks after the current call, so that no handler runs synchronously inside a call by the user. Both functions keep the
+ * order of a virtual clock: there they are timers of this instant, which fire in the order in which they were set.
+ */
 
 import type { Realm } from '../core/realm.ts';
 import { nextTurn, systemClock } from './system-clock.ts';
@@ -11,5 +14,16 @@ import { clockOf } from './system-realm.ts';
 export function later(realm: Realm, act: () => void): void {
   const clock = clockOf(realm);
   if (clock === systemClock) nextTurn(act);
+  else clock.setTimer(realm.nowMs(), act);
+}
+
+/**
+ * Runs `act` when the current call and the promises that wait for it have run, before the event loop looks at sockets and timers
+ * again: for what this node sends, so that the messages of one turn leave together and none of them waits for another turn. What a
+ * peer can repeat goes through {@link later}, or a peer could hold the event loop.
+ */
+export function soon(realm: Realm, act: () => void): void {
+  const clock = clockOf(realm);
+  if (clock === systemClock) queueMicrotask(act);
   else clock.setTimer(realm.nowMs(), act);
 }
