@@ -10,6 +10,7 @@ import type { Realm, Timer } from '../core/realm.ts';
 import type { CallOptions } from '../core/swarm.ts';
 import type { Pipe } from '../net/pipe.ts';
 import { markHandled, RESOLVED } from '../runtime/promises.ts';
+import { LazyTimer } from '../runtime/lazy-timer.ts';
 import { clockOf } from '../runtime/system-realm.ts';
 import type { Waits } from '../runtime/waits.ts';
 import type { Encoder } from './codec.ts';
@@ -56,8 +57,10 @@ export class MessageWriter<in Out> {
   /** The waiting bytes last reported to the node. */
   #accounted = 0;
   #cause: unknown;
-  #watch: Timer | undefined;
-  /** The unsent bytes when progress was last checked. */
+  /** Set while bytes are on their way to the kernel. */
+  readonly #watch: LazyTimer;
+  /** What was sent, and what was not, when progress was last checked. */
+  #sentBytes = 0;
   #unsentBytes = 0;
   #expiry: Timer | undefined;
   #expiryAtMs = Infinity;
@@ -67,6 +70,7 @@ export class MessageWriter<in Out> {
     this.#encoder = encoder;
     this.#settings = settings;
     this.#queue = new SendQueue(settings.maxQueueBytes, connection.pipe.releases);
+    this.#watch = new LazyTimer(connection.realm, () => this.#onWatch());
   }
 
   /** All waiting bytes. */
@@ -102,6 +106,8 @@ export class MessageWriter<in Out> {
       settle: (error) => (error === undefined ? resolve() : reject(error)),
     });
     this.#armExpiry(deadlineMs);
+    // Whoever waits for a message sends nothing else in this turn, unless something is on its way already.
+    if (delivery && this.#queue.flyingBytes === 0) this.#pump();
     return delivery ? promise : this.#queue.bytes <= this.#settings.highWaterBytes;
   }
 
@@ -138,7 +144,7 @@ export class MessageWriter<in Out> {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#cause = cause;
-    this.#watch?.cancel();
+    this.#watch.stop();
     this.#expiry?.cancel();
     for (const { settle } of this.#queue.clear()) settle(notConnectedError(this.#connection.addr, 'maybe', cause));
     this.#account();
@@ -186,8 +192,7 @@ export class MessageWriter<in Out> {
     while (!this.#queue.isEmpty && this.#queue.flyingBytes < MAX_FLYING_BYTES) {
       const batch = this.#queue.take(BATCH_BYTES, this.#connection.realm.nowMs(), this.#onLate);
       if (batch === undefined) break;
-
-      const wasIdle = this.#watch === undefined;
+      const wasIdle = this.#queue.flyingBytes === batch.bytes;
       if (!this.#connection.write(batch.pieces, (error) => this.#landed(batch, error ?? undefined))) return;
       if (wasIdle) this.#armWatch();
     }
@@ -206,10 +211,7 @@ export class MessageWriter<in Out> {
     sent.messages += batch.frames;
     sent.bytes += batch.bytes;
     for (const { settle } of batch.tickets) settle();
-    if (this.#queue.flyingBytes === 0) {
-      this.#watch?.cancel();
-      this.#watch = undefined;
-    }
+    if (this.#queue.flyingBytes === 0) this.#watch.clear();
     this.#pump();
   }
 
@@ -250,18 +252,18 @@ export class MessageWriter<in Out> {
   #armWatch(): void {
     const { timeoutMs } = this.#settings;
     if (timeoutMs === Infinity) return;
-    const { realm, pipe } = this.#connection;
+    const { realm, pipe, stats } = this.#connection;
     this.#unsentBytes = pipe.unsentBytes;
-    const flying = this.#queue.flyingBytes;
-    const { sent } = this.#connection.stats;
-    const sentBytes = sent.bytes;
-    this.#watch = clockOf(realm).setTimer(realm.nowMs() + timeoutMs, () => {
-      this.#watch = undefined;
-      if (this.#queue.flyingBytes === 0) return;
-      const stuck = sent.bytes === sentBytes && pipe.unsentBytes >= this.#unsentBytes && flying > 0;
-      if (stuck) this.#connection.fail('writing', 'write_timeout');
-      else this.#armWatch();
-    });
+    this.#sentBytes = stats.sent.bytes;
+    this.#watch.set(realm.nowMs() + timeoutMs);
+  }
+
+  #onWatch(): void {
+    if (this.#queue.flyingBytes === 0) return;
+    const { pipe, stats } = this.#connection;
+    const isStuck = stats.sent.bytes === this.#sentBytes && pipe.unsentBytes >= this.#unsentBytes;
+    if (isStuck) this.#connection.fail('writing', 'write_timeout');
+    else this.#armWatch();
   }
 
   #armExpiry(deadlineMs: number): void {

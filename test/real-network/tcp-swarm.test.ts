@@ -48,6 +48,20 @@ describe('openTcpSwarm', () => {
     assert.deepEqual([connections(alice), connections(bob)], [1, 1]);
   });
 
+  it('tells that a program awaits one by one leave together', async () => {
+    await using alice = await open(0);
+    await using bob = await open(1);
+    bob.serve(({ payload }) => payload);
+    bob.listen(() => {});
+    await alice.ask(bob.addr, bytes(1));
+    await alice.drain();
+    const batches = (): number => alice.counters.inner!.sent;
+    const before = batches();
+    for (let i = 0; i < 1000; i++) await alice.tell(bob.addr, bytes(10));
+    await alice.drain();
+    assert.ok(batches() - before < 50, `${batches() - before} batches`);
+  });
+
   it('the source of a message is where its sender listens, not the port it dialled from', async () => {
     await using alice = await open(0);
     await using bob = await open(1);

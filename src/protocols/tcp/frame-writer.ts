@@ -43,12 +43,18 @@ export class FrameWriter {
     return pieces;
   }
 
-  /** Releases the buffer, so that an idle connection holds none. */
+  /** Nothing is on its way: the next buffer is a small one. The rest of a small one is kept, for the next few frames. */
   rest(): void {
+    if (this.length > 0) return;
+    if (this.#buffer.length > MIN_BUFFER_BYTES) this.release();
+    this.#nextBytes = MIN_BUFFER_BYTES;
+  }
+
+  /** Releases the buffer, so that an idle connection holds none. */
+  release(): void {
     if (this.length > 0) return;
     this.#buffer = EMPTY_BYTES;
     this.#from = this.#at = 0;
-    this.#nextBytes = MIN_BUFFER_BYTES;
   }
 
   hello(fields: readonly number[]): void {

@@ -410,7 +410,9 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     const isHeld = this.#readState === 'held';
     // The peer must not assume that this side is dead while reading is paused.
     if (isHeld && this.#send.hasRoom) this.#send.writer.credit(0, 0);
-    const health = this.#liveness.look(now, { isQuiet: this.isQuiet, isSending: this.#send.inFlight > 0, isHeld });
+    const { isQuiet } = this;
+    if (isQuiet) this.#send.writer.release();
+    const health = this.#liveness.look(now, { isQuiet, isSending: this.#send.inFlight > 0, isHeld });
     if (health.type === 'dead') {
       this.#end({ by: 'timeout', code: BYE.UNRESPONSIVE, reason: health.why }, true);
       return;

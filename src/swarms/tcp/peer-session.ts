@@ -12,6 +12,7 @@ import type { TcpClosed, TcpEvent } from '../../protocols/tcp/events.ts';
 import type { MessageSession } from '../../protocols/tcp/message-session.ts';
 import type { ReadState, TcpSessionOptions } from '../../protocols/tcp/session-options.ts';
 import { Driver } from '../../runtime/driver.ts';
+import { later, soon } from '../../runtime/later.ts';
 import type { PeerConnection } from '../../sessions/connection-table.ts';
 import type { MemoryHolder } from '../../sessions/memory-budget.ts';
 import type { KeyedAddr, PeerSession, SessionsHooks } from '../../sessions/peer-sessions.ts';
@@ -61,6 +62,8 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   #unread: PromiseWithResolvers<void> | undefined;
   #peerMaxBytes = Infinity;
   #flushScheduled = false;
+  /** Whether the machine is being polled: what is requested meanwhile is done at once. */
+  #isPolling = false;
   #turnMs = 0;
   /** What had left and what had not, at the last look. */
   #left = 0;
@@ -190,8 +193,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   #goOn(first: ReadState): void {
     let state = first;
     for (let rounds = 1; ; rounds++) {
-      this.#driver.poll();
-      this.account();
+      this.#poll();
       if (this.#closed !== undefined || state === 'done') {
         this.#unread?.resolve();
         this.#unread = undefined;
@@ -265,19 +267,35 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   /** Polls the machine after something has left, or was released. */
   #proceed(): void {
     if (this.#isFull && this.#closed === undefined) this.#goOn(this.#machine.readOn(this.#nowMs()));
-    else this.#driver.poll();
+    else this.#poll();
+  }
+
+  #poll(): void {
+    this.#isPolling = true;
+    try {
+      this.#driver.poll();
+    } finally {
+      this.#isPolling = false;
+    }
     this.account();
   }
 
-  /** Runs everything requested in this turn together: one record for many messages. */
+  /**
+   * Runs everything requested in this turn together: one record for many messages. While a record is on its way, what follows waits for
+   * the next turn, so that a program which awaits each tell does not make a record for each.
+   */
   scheduleFlush(): void {
-    if (this.#flushScheduled || this.#closed !== undefined) return;
+    if (this.#flushScheduled || this.#isPolling || this.#closed !== undefined) return;
     this.#flushScheduled = true;
-    this.#owner.hooks.later(() => {
-      this.#flushScheduled = false;
-      this.#proceed();
-    });
+    const { realm } = this.#owner.hooks;
+    if (this.#machine.inFlight > 0) later(realm, this.#flush);
+    else soon(realm, this.#flush);
   }
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    if (this.#closed === undefined) this.#proceed();
+  };
 
   #transmit(pieces: readonly Bytes[]): void {
     let bytes = 0;
