@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Builds the engine to wasm32-unknown-unknown with nothing but apt (Debian 12), crates.io and rustup's cargo.
+# Builds the engine and the AEAD to wasm32-unknown-unknown with nothing but apt (Debian 12), crates.io and rustup's cargo.
 # The compiler is Debian's rustc-web, unpacked beside the build (nothing is installed system-wide); the standard
 # library is built from its rust-web-src by -Zbuild-std, ring's C code by clang.
 #   WORK=dir    toolchain, copied sources, crates, target; the bytes of the result depend on this path, so it is fixed
 #               (default: /tmp/qwasm-build); the place of the checkout does not matter
-#   OUT=file    result (default: the committed file, whose record of sources is then renewed too)
+#   OUT=dir     where the results go (default: the committed files, whose record of sources is then renewed too)
 #   TOOLCHAIN=debian (default) | debian-1.85 (bookworm main, no longer changes)
 #   NEWER=1     take the newest Debian version when the pinned one has left the archive (bookworm-security drops old ones)
 #   JOBS=n      parallel jobs (default: 2)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-committed=$here/../src/quic/engine.wasm
+committed=$here/../src
 WORK=${WORK:-/tmp/qwasm-build} OUT=${OUT:-$committed} TOOLCHAIN=${TOOLCHAIN:-debian} JOBS=${JOBS:-2}
 target=wasm32-unknown-unknown
 case $TOOLCHAIN in
@@ -54,17 +54,24 @@ export SOURCE_DATE_EPOCH=0 RUSTC=$tc/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_HOME=
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CFLAGS CC AR || true
 # The sources are built from a copy at a fixed place: cargo hashes the paths of path dependencies into symbol names.
 rm -rf "$WORK/src"; mkdir -p "$WORK/src" "$CARGO_HOME"
-cp -r "$here/src" "$WORK/src/src"; cp -r "$here/wasm" "$WORK/src/wasm"
-cd "$WORK/src/wasm"
-cargo fetch --locked >/dev/null # so that the registry folder exists and can be named
+cp -r "$here/src" "$here/wasm" "$here/aead" "$WORK/src"
+for crate in wasm aead; do cargo fetch --locked --manifest-path "$WORK/src/$crate/Cargo.toml" >/dev/null; done # so that the registry folder exists and can be named
 reg=$(ls -d "$CARGO_HOME"/registry/src/*/ | head -1); reg=${reg%/}
 flags=(-Ctarget-feature=+simd128 "--remap-path-prefix=$WORK=/build" "--remap-path-prefix=$tc/usr/lib/rustlib/src/rust=/rust"
   "--remap-path-prefix=$(readlink -f "$tc/usr/lib/rustlib/src/rust")=/rust" "--remap-path-prefix=$reg=/crates" "--remap-path-prefix=$WORK/src=/src")
 printf -v CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS '%s ' "${flags[@]}"; export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS
 export CFLAGS_wasm32_unknown_unknown="-O3 -msimd128 -ffile-prefix-map=$reg=/crates"
-cargo build --release --locked -j"$JOBS" -Zbuild-std=std,panic_abort --target $target
-mkdir -p "$(dirname "$OUT")"
-cp "$CARGO_TARGET_DIR/$target/release/engine.wasm" "$OUT"
-chmod 644 "$OUT"
-sha256sum "$OUT"
+release="$CARGO_TARGET_DIR/$target/release"
+build=(--release --locked "-j$JOBS" -Zbuild-std=std,panic_abort --target $target)
+(cd "$WORK/src/wasm" && cargo build "${build[@]}")
+# Each instance has a stack of its own; a megabyte, the default, would be most of its memory.
+(cd "$WORK/src/aead" && cargo rustc "${build[@]}" -- -Clink-arg=-zstack-size=16384)
+mkdir -p "$OUT/quic" "$OUT/crypto"
+install -m 644 "$release/engine.wasm" "$OUT/quic/engine.wasm"
+{
+  echo '/** The AEAD as WebAssembly, made from engine/aead by engine/build.sh. Text, so that no environment has to fetch or bundle a file. */'
+  echo "export const AEAD_WASM: string ="
+  echo "  '$(base64 -w0 "$release/aead.wasm")';"
+} > "$OUT/crypto/aead-wasm.ts"
+(cd "$OUT" && sha256sum quic/engine.wasm crypto/aead-wasm.ts)
 if [ "$(realpath "$OUT")" = "$(realpath "$committed")" ]; then "$here/check.sh" --record; fi

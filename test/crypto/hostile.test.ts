@@ -8,6 +8,7 @@ import { encodeText, fromHex, toHex } from '../../src/base/bytes.ts';
 import { isSquare } from '../../src/crypto/ed25519-points.ts';
 import { p256PublicKey, p256Sign } from '../../src/crypto/p256.ts';
 import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
+import { loadWasmAead } from '../../src/crypto/wasm-aead.ts';
 import { suites } from './suites.ts';
 
 const [node, noble] = suites as [(typeof suites)[0], (typeof suites)[0]];
@@ -299,5 +300,57 @@ describe('an AEAD that is passed in', () => {
     assert.deepEqual(opened, new Uint8Array(6));
     assert.throws(() => key.seal(nonce, nonce, new Uint8Array(20), out, 0), RangeError);
     assert.throws(() => key.open(nonce, nonce, out, new Uint8Array(3), 0), RangeError);
+  });
+
+  it('loadWasmAead() agrees with both implementations on every size, and says false to every changed byte', async () => {
+    const importAead = await loadWasmAead();
+    const sizes = [0, 1, 15, 16, 17, 63, 64, 65, 255, 1000, 1471, 1472, 1473, 16_384, 16_385, 70_000];
+    for (const size of sizes) {
+      const [secret, nonce] = [new Uint8Array(32).fill(size + 1), new Uint8Array(12).fill(size + 2)];
+      const [associated, plaintext] = [new Uint8Array(size % 70).fill(3), new Uint8Array(size).map((_, i) => i * 7)];
+      const key = importAead(secret);
+      const out = new Uint8Array(size + 16 + 5).fill(9);
+      key.seal(nonce, associated, plaintext, out, 4);
+      const expected = new Uint8Array(size + 16);
+      noble.chacha20Poly1305(secret).seal(nonce, associated, plaintext, expected, 0);
+      const sealed = out.subarray(4, -1);
+      assert.deepEqual(sealed, expected, `${size} bytes`);
+      assert.deepEqual([...out.subarray(0, 4), out.at(-1)], [9, 9, 9, 9, 9]);
+      const opened = new Uint8Array(size + 2).fill(8);
+      assert.equal(key.open(nonce, associated, sealed, opened, 1), true);
+      assert.deepEqual(opened.subarray(1, -1), plaintext);
+      assert.deepEqual([opened[0], opened.at(-1)], [8, 8]);
+      for (const at of new Set([0, size >> 1, size, size + 15])) {
+        sealed[at]! ^= 0x80;
+        assert.equal(key.open(nonce, associated, sealed, opened.fill(8), 1), false);
+        assert.ok(
+          opened.every((byte) => byte === 8),
+          'nothing of the plaintext is shown',
+        );
+        sealed[at]! ^= 0x80;
+      }
+      if (associated.length > 0) assert.equal(key.open(nonce, associated.subarray(1), sealed, opened, 0), false);
+      assert.equal(key.open(nonce, associated, sealed.subarray(1), opened, 0), false);
+      assert.throws(() => key.seal(nonce, associated, plaintext, new Uint8Array(size + 15), 0), RangeError);
+      assert.throws(() => key.open(nonce, associated, sealed, new Uint8Array(size), 1), RangeError);
+    }
+  });
+
+  it('loadWasmAead() keeps a copy of each key, and checks keys and nonces', async () => {
+    const importAead = await loadWasmAead();
+    const secret = new Uint8Array(32).fill(1);
+    const [a, b] = [importAead(secret), importAead(secret.slice().fill(2))];
+    secret.fill(7);
+    const [nonce, out, again] = [new Uint8Array(12), new Uint8Array(20), new Uint8Array(20)];
+    a.seal(nonce, nonce, Uint8Array.of(1, 2, 3, 4), out, 0);
+    node.chacha20Poly1305(secret.fill(1)).seal(nonce, nonce, Uint8Array.of(1, 2, 3, 4), again, 0);
+    assert.deepEqual(out, again);
+    assert.equal(b.open(nonce, nonce, out, new Uint8Array(4), 0), false);
+    assert.equal(a.open(nonce, nonce, new Uint8Array(15), new Uint8Array(4), 0), false);
+    for (const length of [0, 31, 33]) assert.throws(() => importAead(new Uint8Array(length)), RangeError);
+    for (const length of [0, 11, 13, 24]) {
+      assert.throws(() => a.seal(new Uint8Array(length), nonce, nonce, new Uint8Array(40), 0), RangeError);
+      assert.throws(() => a.open(new Uint8Array(length), nonce, out, new Uint8Array(40), 0), RangeError);
+    }
   });
 });

@@ -8,6 +8,7 @@ import type { CryptoSuite, EcdsaCurve, HashName, ImportAeadKey } from '../../src
 import { readDer } from '../../src/identity/der.ts';
 import { decodeSpki } from '../../src/identity/spki.ts';
 import { publicVectors, skip } from '../vectors/public.ts';
+import { loadWasmAead } from '../../src/crypto/wasm-aead.ts';
 import { loadSodium, suites } from './suites.ts';
 
 type Fields = Readonly<Record<string, string>>;
@@ -155,6 +156,13 @@ for (const suite of suites) {
     });
   });
 }
+
+describe('public vectors on the AEAD that is chosen by size', () => {
+  it('Wycheproof ChaCha20-Poly1305', { skip }, async () => {
+    const importAead = await loadWasmAead();
+    wycheproof('chacha20_poly1305', (test) => opens(importAead, test));
+  });
+});
 
 const sodium = await loadSodium();
 

@@ -8,6 +8,7 @@ import { aesGcm, chacha20Poly1305, ed25519PrivateKey, x25519PrivateKey } from '#
 import { parsePipeAddress } from '../../apps/cli/src/pipe/address.ts';
 import { decodeTicket } from '../../apps/cli/src/transfer/ticket.ts';
 import { sodiumAead } from '../../src/crypto/sodium.ts';
+import { loadWasmAead } from '../../src/crypto/wasm-aead.ts';
 import { peerExchange, signPeerRecord } from '../../src/discovery/index.ts';
 import { openEndpoint } from '../../src/endpoint/index.ts';
 import {
@@ -53,6 +54,7 @@ function shows(text: string, secret: string): boolean {
 const realm = createMemoryRealm({ clock: 'virtual' });
 const noiseOptions = { pattern: 'XXpsk3', hash: 'SHA256', role: 'initiator' } as const;
 const seed = new Uint8Array(32);
+const wasmAead = await loadWasmAead();
 const certificate = { serialNumber: Uint8Array.of(1), notBeforeMs: 0, notAfterMs: 1 };
 
 /** Every public function and option that takes a secret, or a key that a secret is easily passed for. */
@@ -90,6 +92,7 @@ const TAKES: Readonly<Record<string, (secret: never) => unknown>> = {
   'chacha20Poly1305 key': (key) => chacha20Poly1305(key),
   'aesGcm key': (key) => aesGcm(key),
   'sodiumAead key': (key) => sodiumAead({} as never)(key),
+  'wasmAead key': (key) => wasmAead(key),
   'ed25519PrivateKey seed': (own) => ed25519PrivateKey(own),
   'x25519PrivateKey seed': (own) => x25519PrivateKey(own),
   'peerExchange options': (secret) => peerExchange(realm.swarm() as never, secret),

@@ -66,7 +66,10 @@ export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits
   readonly limits?: P2pkeLimits | undefined;
   /** Algorithms of keys that peers may have. @default Ed25519 only, as in go-p2p */
   readonly registry?: KeyRegistry | undefined;
-  /** The cipher; `loadSodiumAead()` of `shoal/sodium` loads a faster one. @default the built-in ChaCha20-Poly1305 */
+  /**
+   * The cipher: `loadWasmAead()` of `shoal/wasm-aead` loads one that is faster for small messages and needs nothing installed,
+   * `loadSodiumAead()` of `shoal/sodium` one that is faster at every size. @default the built-in ChaCha20-Poly1305
+   */
   readonly aead?: ImportAeadKey | undefined;
 }
 

@@ -13,6 +13,7 @@ import {
   type NoiseResult,
 } from '../../../src/protocols/noise/index.ts';
 import type { ImportAeadKey } from '../../../src/crypto/suite.ts';
+import { loadWasmAead } from '../../../src/crypto/wasm-aead.ts';
 import { loadSodium, suites } from '../../crypto/suites.ts';
 
 interface Vector {
@@ -54,6 +55,7 @@ const aeads: readonly { readonly cryptoName: string; readonly importAead: Import
     cryptoName: suite.cryptoName,
     importAead: (key: Uint8Array) => suite.chacha20Poly1305(key),
   })),
+  { cryptoName: 'wasm', importAead: await loadWasmAead() },
   ...(sodium === undefined ? [] : [{ cryptoName: 'sodium', importAead: sodium.importAead }]),
 ];
 
