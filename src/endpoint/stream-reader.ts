@@ -2,7 +2,7 @@
 
 import { type Bytes, viewFrom } from '../base/bytes.ts';
 import { P2PError } from '../core/errors.ts';
-import { type FrameFault, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
+import { type Decoded, type FrameFault, type Framing, PREFACE } from '../protocols/endpoint/frame.ts';
 import type { QuicStream } from '../protocols/quic/stream.ts';
 import { Assembly } from '../quic/sending.ts';
 import { STREAM_CODE } from './codes.ts';
@@ -69,6 +69,8 @@ export class StreamReader<M> {
   readonly #assembly = new Assembly();
   #content: StreamContent | undefined;
   #announced = false;
+  /** What the assembly must hold before another look at it tells more. */
+  #wantedBytes = 0;
   #failure: StreamFailure | undefined;
 
   constructor(stream: QuicStream, framing: Framing<M>) {
@@ -119,10 +121,10 @@ export class StreamReader<M> {
     if (content !== 'messages') return new StreamFailure('not_messages');
     const { single, maxHeadBytes } = this.#framing;
     const assembly = this.#assembly;
-    let decoded = this.#framing.decode(assembly.bytes(), maxBytes);
+    let decoded = this.#decode(maxBytes);
     if (decoded === undefined || single) {
-      assembly.take(this.stream, Math.min(maxBytes + maxHeadBytes, roomBytes));
-      decoded = this.#framing.decode(assembly.bytes(), maxBytes);
+      const taken = assembly.take(this.stream, Math.min(maxBytes + maxHeadBytes, roomBytes));
+      if (taken > 0) decoded = this.#decode(maxBytes);
     }
     if (typeof decoded === 'string') return this.#fail(decoded);
     if (decoded === undefined) {
@@ -136,7 +138,19 @@ export class StreamReader<M> {
       if (this.stream.receiveState !== 'finished') return this.#ended();
     }
     assembly.drop(length);
+    this.#wantedBytes = 0;
     return decoded;
+  }
+
+  /** The message at the front, where it is whole: before that its pieces are not joined. */
+  #decode(maxBytes: number): Decoded<M> {
+    const assembly = this.#assembly;
+    if (assembly.length < this.#wantedBytes) return undefined;
+    const { maxHeadBytes } = this.#framing;
+    const head = assembly.head(maxHeadBytes);
+    this.#wantedBytes = this.#framing.wanted(head);
+    // A fault shows in the head.
+    return this.#framing.decode(assembly.length < this.#wantedBytes ? head : assembly.bytes(), maxBytes);
   }
 
   /** The next bytes, at most so many, the end, a failure, or `undefined` while more has to come. */

@@ -12,6 +12,7 @@ import { type SendPath, sendPath } from '../swarm-kit/send-path.ts';
 import type { Swarm } from '../core/swarm.ts';
 import { unroutable } from '../net/unroutable.ts';
 import { Driver } from '../runtime/driver.ts';
+import { soon } from '../runtime/later.ts';
 import { RESOLVED } from '../runtime/promises.ts';
 import { AddressTable } from '../protocols/quic/address-table.ts';
 import { isQuicDatagram } from '../protocols/quic/classify.ts';
@@ -89,7 +90,10 @@ export class QuicDriver<I extends Addr> {
   readonly #places = new AddressTable<Place<I>>();
   /** Datagrams of this turn. Bounded by what the swarm below delivers in a turn. */
   #inbox: InboundDatagram[] = [];
+  #isTurnScheduled = false;
   #isFlushScheduled = false;
+  /** Whether datagrams are being processed or sent: what is written meanwhile goes out before that ends. */
+  #isBusy = false;
 
   constructor(inner: Swarm<I>, hooks: QuicDriverHooks<I>, makeEndpoint: MakeEndpoint) {
     const { realm } = inner;
@@ -164,22 +168,31 @@ export class QuicDriver<I extends Addr> {
     return this.#places.get(connection.address);
   }
 
-  /** Processes everything of this turn together, in a later one: one acknowledgement for many datagrams. */
+  /** Sends what was written, after the calls and callbacks that are under way, so that it leaves together. */
   readonly scheduleFlush = (): void => {
-    if (this.#isFlushScheduled) return;
+    if (this.#isFlushScheduled || this.#isBusy) return;
     this.#isFlushScheduled = true;
-    this.#hooks.later(this.#turn);
+    soon(this.#realm, this.#flush);
   };
 
   /** Has it done now. */
   poll(): void {
-    this.#driver.poll();
+    if (this.#isBusy) {
+      this.#driver.poll();
+      return;
+    }
+    this.#isBusy = true;
+    try {
+      this.#driver.poll();
+    } finally {
+      this.#isBusy = false;
+    }
   }
 
   /** Sends one CONNECTION_CLOSE to each peer; a peer that does not get it notices by its idle timeout. */
   close(code: number, reason: string): void {
     this.#endpoint.close(this.#realm.nowMs(), code, reason);
-    this.#driver.poll();
+    this.poll();
     this.#driver.stop();
     for (const listening of this.#listening) listening[Symbol.dispose]();
   }
@@ -192,15 +205,28 @@ export class QuicDriver<I extends Addr> {
     const number = this.#places.numberOf(src.text, () => ({ src, dst, path: undefined }));
     this.#places.get(number)!.dst = dst;
     this.#inbox.push({ address: number, bytes: payload });
-    this.scheduleFlush();
+    if (this.#isTurnScheduled) return;
+    this.#isTurnScheduled = true;
+    this.#hooks.later(this.#turn);
   }
 
+  /** Processes the datagrams of a turn together, in a later one: one acknowledgement for many. */
   readonly #turn = (): void => {
-    this.#isFlushScheduled = false;
+    this.#isTurnScheduled = false;
     const inbox = this.#inbox;
     this.#inbox = [];
-    if (inbox.length > 0) this.#endpoint.handleDatagrams(this.#realm.nowMs(), inbox);
-    this.#driver.poll();
+    this.#isBusy = true;
+    try {
+      this.#endpoint.handleDatagrams(this.#realm.nowMs(), inbox);
+    } finally {
+      this.#isBusy = false;
+    }
+    this.poll();
+  };
+
+  readonly #flush = (): void => {
+    this.#isFlushScheduled = false;
+    this.poll();
   };
 
   #dispatch(event: QuicEvent): void {

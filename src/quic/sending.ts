@@ -64,22 +64,20 @@ export class Sending {
   }
 }
 
-/** The least room that a message which comes in pieces gets. */
+/** The least room that small pieces get, which are collected in it; larger pieces are kept as they come. */
 const MIN_ROOM_BYTES = 2048;
-
-/** From here on room grows by half and does not double: less of it is empty. */
-const LARGE_ROOM_BYTES = 65_536;
-
-function roomFor(length: number): number {
-  return Math.max(MIN_ROOM_BYTES, length < LARGE_ROOM_BYTES ? 2 * length : Math.floor(1.5 * length));
-}
+/** The most room that is made before anything of it is needed. */
+const MAX_ROOM_BYTES = 65_536;
 
 /**
- * Collects what comes on a stream, up to a limit. Room grows with what has come, whatever the pieces: a peer that sends
- * byte by byte costs no more memory than others, and one that announces much costs nothing.
+ * Collects what comes on a stream, up to a limit, and joins it once. Room grows with what has come, whatever the pieces: a peer
+ * that sends byte by byte costs no more memory than others, and one that announces much costs nothing.
  */
 export class Assembly {
-  #room: Bytes = EMPTY_BYTES;
+  /** In order. Bounded by the limit of `take`: all but the first and the last are full and have `MIN_ROOM_BYTES` and more. */
+  #pieces: Bytes[] = [];
+  /** How much of the last piece is used; the rest is room. */
+  #used = 0;
   /** What was dropped from the front and still takes room. */
   #from = 0;
   #length = 0;
@@ -95,44 +93,80 @@ export class Assembly {
       const bytes = stream.read(Math.min(READ_BYTES, limit + 1 - this.#length));
       if (bytes === undefined) break;
       this.#add(bytes, limit + 1);
+      if (!stream.mayHaveMore) break;
     }
     return this.#length - before;
   }
 
-  /** What has come so far. It may be a view of something larger, not twice as large. */
+  /** What has come so far, in one piece. */
   bytes(): Bytes {
-    if (this.#from === 0 && this.#room.length === this.#length) return this.#room;
-    return viewFrom(this.#room, this.#from, this.#from + this.#length);
+    if (this.#pieces.length > 1) this.#join();
+    const [piece = EMPTY_BYTES] = this.#pieces;
+    if (this.#from === 0 && piece.length === this.#length) return piece;
+    return viewFrom(piece, this.#from, this.#from + this.#length);
+  }
+
+  /** The first bytes, up to so many. */
+  head(bytes: number): Bytes {
+    const [piece = EMPTY_BYTES] = this.#pieces;
+    const wanted = Math.min(bytes, this.#length);
+    const there = (this.#pieces.length === 1 ? this.#used : piece.length) - this.#from;
+    return there < wanted ? this.bytes().subarray(0, wanted) : viewFrom(piece, this.#from, this.#from + wanted);
   }
 
   /** Forgets so many bytes from the front. Views of them stay what they are. */
   drop(bytes: number): void {
-    this.#from += bytes;
     this.#length -= bytes;
-    if (this.#length > 0) return;
-    this.#room = EMPTY_BYTES;
-    this.#from = 0;
+    if (this.#length === 0) {
+      this.#pieces = [];
+      this.#used = 0;
+      this.#from = 0;
+      return;
+    }
+    this.#from += bytes;
+    while (this.#pieces.length > 1 && this.#from >= this.#pieces[0]!.length) this.#from -= this.#pieces.shift()!.length;
   }
 
   /** The announced length of a framed message, once its header is there. */
   frameLength(): number | undefined {
     if (this.#length < FRAME_HEADER_BYTES) return undefined;
-    const room = this.bytes();
-    return room[0]! * 2 ** 24 + ((room[1]! << 16) | (room[2]! << 8) | room[3]!);
+    const head = this.head(FRAME_HEADER_BYTES);
+    return head[0]! * 2 ** 24 + ((head[1]! << 16) | (head[2]! << 8) | head[3]!);
   }
 
   #add(bytes: Bytes, most: number): void {
-    const length = this.#length + bytes.length;
-    if (this.#length === 0) this.#room = bytes;
-    else {
-      if (this.#from + length > this.#room.length) {
-        const room = new Uint8Array(Math.max(length, Math.min(most, roomFor(this.#length))));
-        room.set(this.bytes());
-        this.#room = room;
-        this.#from = 0;
-      }
-      this.#room.set(bytes, this.#from + this.#length);
+    let rest = bytes;
+    const last = this.#pieces.at(-1);
+    if (last !== undefined && this.#used < last.length) {
+      const fits = Math.min(last.length - this.#used, rest.length);
+      last.set(fits < rest.length ? rest.subarray(0, fits) : rest, this.#used);
+      this.#used += fits;
+      rest = rest.subarray(fits);
     }
-    this.#length = length;
+    if (rest.length > 0) {
+      let piece = rest;
+      if (last !== undefined && rest.length < MIN_ROOM_BYTES) {
+        const room = Math.max(MIN_ROOM_BYTES, Math.min(this.#length, MAX_ROOM_BYTES));
+        piece = new Uint8Array(Math.max(rest.length, Math.min(room, most - this.#length)));
+        piece.set(rest);
+      }
+      this.#pieces.push(piece);
+      this.#used = rest.length;
+    }
+    this.#length += bytes.length;
+  }
+
+  #join(): void {
+    const joined = new Uint8Array(this.#length);
+    let at = 0;
+    for (const [index, piece] of this.#pieces.entries()) {
+      const from = index === 0 ? this.#from : 0;
+      const end = index === this.#pieces.length - 1 ? this.#used : piece.length;
+      joined.set(from === 0 && end === piece.length ? piece : piece.subarray(from, end), at);
+      at += end - from;
+    }
+    this.#pieces = [joined];
+    this.#used = joined.length;
+    this.#from = 0;
   }
 }

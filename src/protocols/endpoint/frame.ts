@@ -24,6 +24,8 @@ export interface Framing<M> {
   readonly single: boolean;
   /** The most bytes before the message itself. */
   readonly maxHeadBytes: number;
+  /** How many bytes the message at the front takes with its head, as far as these first bytes of it tell. Never throws. */
+  wanted(head: Bytes): number;
   /** The message at the front of `bytes`, of at most `maxBytes`, as views. Never throws. */
   decode(bytes: Bytes, maxBytes: number): Decoded<M>;
 }
@@ -57,6 +59,10 @@ export const shoalFraming: Framing<Bytes> = {
   prefaced: true,
   single: false,
   maxHeadBytes: MAX_LENGTH_BYTES,
+  wanted: (head) => {
+    const read = readLength(head);
+    return typeof read === 'string' ? head.length + 1 : read.end + read.value;
+  },
   decode: (bytes, maxBytes) => {
     const read = readLength(bytes);
     if (read === 'more') return undefined;
@@ -93,6 +99,11 @@ export const qp2pFraming: Framing<MessageParts> = {
   prefaced: false,
   single: true,
   maxHeadBytes: QP2P_HEAD_BYTES,
+  wanted: (head) => {
+    if (head.length < QP2P_HEAD_BYTES) return QP2P_HEAD_BYTES;
+    const view = new DataView(head.buffer, head.byteOffset, QP2P_HEAD_BYTES);
+    return QP2P_HEAD_BYTES + view.getUint32(2) + view.getUint32(6) + view.getUint32(10);
+  },
   decode: (bytes, maxBytes) => {
     if (bytes.length < QP2P_HEAD_BYTES) return undefined;
     const view = new DataView(bytes.buffer, bytes.byteOffset, QP2P_HEAD_BYTES);

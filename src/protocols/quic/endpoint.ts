@@ -163,6 +163,7 @@ export class QuicEndpoint implements Machine<OutboundDatagrams, QuicEvent> {
         this.#emit({ type: 'turned_away', address: connection.address, how: 'displaced' });
         connection.close(this.#options.displacedCode ?? 0, 'holds too much memory');
       });
+      if (this.#events.length > 0) continue;
       return { type: 'wait', until: this.#nextTimeout() };
     }
   }

@@ -101,6 +101,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   readonly #engine: QuicEngine;
   #send: SendState = 'open';
   #receive: ReceiveState = 'open';
+  #mayHaveMore = true;
   #resetCode: number | undefined;
   #stopCode: number | undefined;
 
@@ -165,6 +166,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     const { handle } = this.connection;
     const { bytes, status, resetCode } = this.#engine.read(handle, this.id, maxBytes);
     if (bytes.length > 0) this.connection.handleRead(bytes.length);
+    this.#mayHaveMore = status === READ.MORE;
     switch (status) {
       case READ.MORE:
         break;
@@ -183,6 +185,11 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
         this.#endReceive('lost');
     }
     return bytes.length > 0 ? bytes : undefined;
+  }
+
+  /** Whether the last `read` took as much as it might, so that another one may find more before the next `readable`. */
+  get mayHaveMore(): boolean {
+    return this.#mayHaveMore;
   }
 
   /** Resets our side: data that the peer has not received is lost, and it sees `code`. */
