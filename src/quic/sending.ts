@@ -93,7 +93,7 @@ export class Assembly {
       const bytes = stream.read(Math.min(READ_BYTES, limit + 1 - this.#length));
       if (bytes === undefined) break;
       this.#add(bytes, limit + 1);
-      if (!stream.mayHaveMore) break;
+      if (stream.isPaused) break;
     }
     return this.#length - before;
   }

@@ -22,12 +22,11 @@ const PATH = [
   'net/udp/socket.ts',
 ];
 
-/** Checks of values, counters, whether a swarm is closed, and the next turn of the clock: the same in every swarm. */
+/** Checks of values, counters, whether a swarm is closed, and the end of the current call: the same in every swarm. */
 const HELPERS = [
   'base/checks.ts',
   'runtime/close-latch.ts',
   'runtime/later.ts',
-  'runtime/system-clock.ts',
   'runtime/system-realm.ts',
   'swarm-kit/counter-set.ts',
 ];

@@ -30,3 +30,22 @@ test('in virtual time soon and later keep the order of their calls', async () =>
   deepEqual(seen, [0, 1, 2, 3]);
   equal(realm.nowMs(), 0);
 });
+
+test('in system time soon runs after the promises that wait for what the call has settled', async () => {
+  const seen: string[] = [];
+  const chain = async (name: string, hops: number): Promise<void> => {
+    for (let hop = 0; hop < hops; hop++) await Promise.resolve();
+    seen.push(name);
+  };
+  await new Promise<void>((resolve) => {
+    setImmediate(() => {
+      void chain('three', 3);
+      soon(systemRealm, () => {
+        seen.push('soon');
+        resolve();
+      });
+      void chain('ten', 10);
+    });
+  });
+  deepEqual(seen, ['three', 'ten', 'soon']);
+});

@@ -101,7 +101,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
   readonly #engine: QuicEngine;
   #send: SendState = 'open';
   #receive: ReceiveState = 'open';
-  #mayHaveMore = true;
+  #isPaused = false;
   #resetCode: number | undefined;
   #stopCode: number | undefined;
 
@@ -166,7 +166,7 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     const { handle } = this.connection;
     const { bytes, status, resetCode } = this.#engine.read(handle, this.id, maxBytes);
     if (bytes.length > 0) this.connection.handleRead(bytes.length);
-    this.#mayHaveMore = status === READ.MORE;
+    this.#isPaused = status === READ.BLOCKED;
     switch (status) {
       case READ.MORE:
         break;
@@ -187,9 +187,9 @@ export class QuicStream<out C extends StreamOwner = StreamOwner> {
     return bytes.length > 0 ? bytes : undefined;
   }
 
-  /** Whether the last `read` took as much as it might, so that another one may find more before the next `readable`. */
-  get mayHaveMore(): boolean {
-    return this.#mayHaveMore;
+  /** Whether the last `read` took all that has come: another one finds nothing before the next `readable`. */
+  get isPaused(): boolean {
+    return this.#isPaused;
   }
 
   /** Resets our side: data that the peer has not received is lost, and it sees `code`. */

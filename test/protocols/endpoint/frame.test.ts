@@ -39,6 +39,8 @@ describe('endpoint frames', () => {
         assert.equal(decoded.length, encoded.length);
         assert.equal(toHex(decoded.message), toHex(payload));
         assert.equal(shoalFraming.decode(encoded.subarray(0, cut % encoded.length), 20_000), undefined);
+        assert.equal(shoalFraming.wanted(encoded.subarray(0, shoalFraming.maxHeadBytes)), encoded.length);
+        assert.ok(shoalFraming.wanted(encoded.subarray(0, cut % encoded.length)) > cut % encoded.length);
       }),
     );
   });
@@ -56,6 +58,8 @@ describe('endpoint frames', () => {
           [header, dst, payload].map(toHex),
         );
         assert.equal(qp2pFraming.decode(encoded.subarray(0, cut % encoded.length), 30_000), undefined);
+        assert.equal(qp2pFraming.wanted(encoded.subarray(0, qp2pFraming.maxHeadBytes)), encoded.length);
+        assert.ok(qp2pFraming.wanted(encoded.subarray(0, cut % encoded.length)) > cut % encoded.length);
       }),
     );
   });
