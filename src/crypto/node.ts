@@ -161,6 +161,11 @@ export function rsaPublicKey(modulus: Uint8Array, exponent: Uint8Array, name: Rs
   };
 }
 
+/** As `subarray`, without its look-up of the species. */
+function viewOf(bytes: Uint8Array, start: number, length: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+}
+
 type AeadCipher = 'chacha20-poly1305' | 'aes-128-gcm' | 'aes-256-gcm';
 const CIPHER_OPTIONS = { authTagLength: AEAD_TAG_BYTES };
 
@@ -187,8 +192,8 @@ class NodeAeadKey implements AeadKey {
     if (length < 0) return false;
     const decipher = crypto.createDecipheriv(this.#cipher as crypto.CipherGCMTypes, this.#key, nonce, CIPHER_OPTIONS);
     decipher.setAAD(associated, { plaintextLength: length });
-    decipher.setAuthTag(sealed.subarray(length));
-    const plaintext = decipher.update(sealed.subarray(0, length));
+    decipher.setAuthTag(viewOf(sealed, length, AEAD_TAG_BYTES));
+    const plaintext = decipher.update(viewOf(sealed, 0, length));
     try {
       decipher.final();
     } catch {

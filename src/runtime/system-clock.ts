@@ -54,7 +54,7 @@ class SystemTimer implements Timer {
     }
     // Rounded up, or a timer could fire slightly too early.
     this.#handle = setTimeout(() => this.#fire(), Math.min(Math.ceil(Math.max(delay, 0)), MAX_DELAY_MS));
-    if (this.#background) letProcessEnd(this.#handle);
+    if (this.#background) keepProcess(this.#handle, false);
   }
 
   #fire(): void {
@@ -62,6 +62,103 @@ class SystemTimer implements Timer {
     if (performance.now() < this.#atMs) this.#arm();
     else this.#callback();
   }
+}
+
+/** A timeout in the list of its length. */
+class SystemTimeout implements Timer {
+  readonly atMs: number;
+  readonly callback: () => void;
+  list: TimeoutList | undefined;
+  previous: SystemTimeout | undefined;
+  next: SystemTimeout | undefined;
+
+  constructor(list: TimeoutList, atMs: number, callback: () => void) {
+    this.list = list;
+    this.atMs = atMs;
+    this.callback = callback;
+  }
+
+  cancel(): void {
+    this.list?.remove(this);
+  }
+}
+
+/** The pending timeouts of one length: they end in the order in which they were set, so one timer is enough for all. */
+class TimeoutList {
+  readonly #ms: number;
+  #first: SystemTimeout | undefined;
+  #last: SystemTimeout | undefined;
+  /** Runs, without keeping the process alive, also while the list is empty: most calls end before their timeout. */
+  #handle: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  add(callback: () => void): Timer {
+    const timeout = new SystemTimeout(this, performance.now() + this.#ms, callback);
+    const last = this.#last;
+    timeout.previous = last;
+    if (last === undefined) this.#first = timeout;
+    else last.next = timeout;
+    this.#last = timeout;
+    if (this.#handle === undefined) this.#arm(this.#ms);
+    else if (last === undefined) keepProcess(this.#handle, true);
+    return timeout;
+  }
+
+  remove(timeout: SystemTimeout): void {
+    const { previous, next } = timeout;
+    timeout.list = timeout.previous = timeout.next = undefined;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    if (this.#first !== undefined) return;
+    if (timeoutLists.size > MAX_IDLE_LISTS) this.#drop();
+    else keepProcess(this.#handle, false);
+  }
+
+  #arm(delay: number): void {
+    this.#handle = setTimeout(() => this.#fire(), Math.ceil(delay));
+  }
+
+  #fire(): void {
+    const nowMs = performance.now();
+    try {
+      for (let due = this.#first; due !== undefined && due.atMs <= nowMs; due = this.#first) {
+        this.remove(due);
+        due.callback();
+      }
+    } finally {
+      if (this.#first === undefined) this.#drop();
+      else this.#arm(Math.max(this.#first.atMs - performance.now(), 0));
+    }
+  }
+
+  #drop(): void {
+    clearTimeout(this.#handle);
+    this.#handle = undefined;
+    // A callback may have dropped this list and made another one.
+    if (timeoutLists.get(this.#ms) === this) timeoutLists.delete(this.#ms);
+  }
+}
+
+/** This many lists may stand empty until their timer fires; more lengths than that are not used again and again. */
+const MAX_IDLE_LISTS = 16;
+
+/** By length. Bounded by the pending timeouts and {@link MAX_IDLE_LISTS}. */
+const timeoutLists = new Map<number, TimeoutList>();
+
+/**
+ * Calls `callback` after `ms`, as a timer of {@link systemClock} would. All pending timeouts of one length share one system timer,
+ * so that a call that ends in time costs no system timer of its own.
+ */
+export function systemTimeout(ms: number, callback: () => void): Timer {
+  if (ms > MAX_DELAY_MS) return new SystemTimer(performance.now() + ms, callback, false);
+  let list = timeoutLists.get(ms);
+  if (list === undefined) timeoutLists.set(ms, (list = new TimeoutList(ms)));
+  return list.add(callback);
 }
 
 /** @throws {TypeError} when `atMs` is not a time, or `callback` not a function. */
@@ -72,11 +169,12 @@ export function checkTimer(atMs: number, callback: () => void): void {
   assertFunction(callback, 'callback');
 }
 
-/** In Node a timer keeps the process alive unless unref'd; in browsers a timer is a number. */
-function letProcessEnd(handle: unknown): void {
-  if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
-    handle.unref();
-  }
+/** In Node a timer keeps the process alive unless unref'd; in browsers a timer is a number, and there is nothing to keep. */
+function keepProcess(handle: unknown, keep: boolean): void {
+  const verb = keep ? 'ref' : 'unref';
+  if (typeof handle !== 'object' || handle === null || !(verb in handle)) return;
+  const set: unknown = (handle as Readonly<Record<string, unknown>>)[verb];
+  if (typeof set === 'function') set.call(handle);
 }
 
 /** Real time: `performance.now`, `setTimeout`, `setImmediate`. */

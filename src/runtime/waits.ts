@@ -8,6 +8,7 @@ import { P2PError, closedError } from '../core/errors.ts';
 import { assertSignal, quantity, wholeNumber } from '../base/checks.ts';
 import type { Realm, Timer } from '../core/realm.ts';
 import type { CallOptions } from '../core/swarm.ts';
+import { systemClock, systemTimeout } from './system-clock.ts';
 import { clockOf } from './system-realm.ts';
 import { rejection } from './promises.ts';
 
@@ -30,11 +31,6 @@ export interface Wait<T> {
   readonly reject: (error: unknown) => void;
 }
 
-interface Pending {
-  readonly options: WaitOptions;
-  readonly reject: (error: unknown) => void;
-}
-
 /** Checks the options that every call has. @throws {TypeError | RangeError} for an invalid timeout or signal. */
 export function checkCall(call: CallOptions | undefined): void {
   if (call === undefined) return;
@@ -54,10 +50,80 @@ export function checkAsk(options: AskOptions | undefined): void {
   wholeNumber(options?.maxResponseBytes, 'maxResponseBytes', 0, 0, Number.MAX_SAFE_INTEGER);
 }
 
+/** A wait until it ends. */
+class Pending<T> implements Wait<T> {
+  readonly options: WaitOptions;
+  readonly #waits: Set<Pending<never>>;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (error: unknown) => void;
+  #timer: Timer | undefined;
+  #forget: (() => void) | undefined;
+  #undo: (() => void) | void = undefined;
+  #ended = false;
+
+  constructor(
+    waits: Set<Pending<never>>,
+    options: WaitOptions,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#waits = waits;
+    this.options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  readonly resolve = (value: T): void => {
+    if (this.#end()) this.#resolve(value);
+  };
+
+  readonly reject = (error: unknown): void => {
+    if (this.#end()) this.#reject(error);
+  };
+
+  begin(realm: Realm, begin: (wait: Wait<T>) => (() => void) | void): void {
+    const { what, call, defaultTimeoutMs } = this.options;
+    this.#forget = clockOf(realm).noteWait?.(what);
+    this.#waits.add(this);
+    call?.signal?.addEventListener('abort', this.#onAbort);
+    const timeoutMs = call?.timeoutMs ?? defaultTimeoutMs;
+    if (timeoutMs !== Infinity) this.#timer = timeoutAfter(realm, timeoutMs, this.#onTimeout);
+    try {
+      this.#undo = begin(this);
+    } catch (error) {
+      this.reject(error);
+    }
+    // It ended during `begin`: `#end` ran before the undo function existed.
+    if (this.#ended) this.#undo?.();
+  }
+
+  readonly #onAbort = (): void => this.reject(this.options.call?.signal?.reason);
+
+  readonly #onTimeout = (): void => {
+    const { what, call, defaultTimeoutMs, why } = this.options;
+    const sent = sentOf(this.options);
+    const reason = why?.();
+    const ms = call?.timeoutMs ?? defaultTimeoutMs;
+    const message = `Cannot ${what()}: no result within ${ms} ms${reason === undefined ? '' : `; ${reason}`}`;
+    this.reject(new P2PError('timeout', 'path', message, { sent }));
+  };
+
+  #end(): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#timer?.cancel();
+    this.options.call?.signal?.removeEventListener('abort', this.#onAbort);
+    this.#waits.delete(this);
+    this.#forget?.();
+    this.#undo?.();
+    return true;
+  }
+}
+
 /** All waits of one swarm. */
 export class Waits {
   readonly #realm: Realm;
-  readonly #pending = new Set<Pending>(); // Bounded by the pending calls.
+  readonly #pending = new Set<Pending<never>>(); // Bounded by the pending calls.
   #closed = false;
 
   constructor(realm: Realm) {
@@ -78,49 +144,10 @@ export class Waits {
    */
   wait<T>(options: WaitOptions, begin: (wait: Wait<T>) => (() => void) | void): Promise<T> {
     const { what, call } = options;
-    const signal = call?.signal;
     if (this.#closed) return rejection(closedError(what()));
-    if (signal?.aborted === true) return rejection(signal.reason);
-    const timeoutMs = call?.timeoutMs ?? options.defaultTimeoutMs;
-    const clock = clockOf(this.#realm);
+    if (call?.signal?.aborted === true) return rejection(call.signal.reason);
     return new Promise<T>((resolve, reject) => {
-      let undo: (() => void) | void = undefined;
-      let timer: Timer | undefined;
-      let ended = false;
-      const forget = clock.noteWait?.(what);
-      const end = (): boolean => {
-        if (ended) return false;
-        ended = true;
-        timer?.cancel();
-        signal?.removeEventListener('abort', onAbort);
-        this.#pending.delete(pending);
-        forget?.();
-        undo?.();
-        return true;
-      };
-      const wait: Wait<T> = {
-        resolve: (value) => end() && resolve(value),
-        reject: (error) => end() && reject(error),
-      };
-      const onAbort = (): void => wait.reject(signal?.reason);
-      const pending: Pending = { options, reject: wait.reject };
-      this.#pending.add(pending);
-      signal?.addEventListener('abort', onAbort);
-      if (timeoutMs !== Infinity) {
-        timer = clock.setTimer(this.#realm.nowMs() + timeoutMs, () => {
-          const sent = sentOf(options);
-          const why = options.why?.();
-          const message = `Cannot ${what()}: no result within ${timeoutMs} ms${why === undefined ? '' : `; ${why}`}`;
-          wait.reject(new P2PError('timeout', 'path', message, { sent }));
-        });
-      }
-      try {
-        undo = begin(wait);
-      } catch (error) {
-        wait.reject(error);
-      }
-      // It ended during `begin`: `end` ran before the undo function existed.
-      if (ended) undo?.();
+      new Pending<T>(this.#pending, options, resolve, reject).begin(this.#realm, begin);
     });
   }
 
@@ -129,6 +156,12 @@ export class Waits {
     this.#closed = true;
     for (const { options, reject } of this.#pending) reject(closedError(options.what(), cause, sentOf(options)));
   }
+}
+
+/** A timer of a virtual clock stands for itself, so that its order is that in which it was set. */
+function timeoutAfter(realm: Realm, ms: number, act: () => void): Timer {
+  const clock = clockOf(realm);
+  return clock === systemClock ? systemTimeout(ms, act) : clock.setTimer(realm.nowMs() + ms, act);
 }
 
 function sentOf({ sent }: WaitOptions): 'no' | 'maybe' {

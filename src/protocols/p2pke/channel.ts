@@ -5,7 +5,7 @@
  * comes from `poll`.
  */
 
-import { compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
+import { allocMessage, compareBytes, equalBytes, type Bytes } from '../../base/bytes.ts';
 import type { Machine, Millis, Output } from '../../base/machine.ts';
 import { Outbox } from '../../base/outbox.ts';
 import type { PublicKey } from '../../core/secure.ts';
@@ -183,7 +183,7 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
    * Takes a datagram from the other side. Never throws. Poll after it.
    *
    * @param datagram - not kept, not changed.
-   * @returns the message in it, in a buffer of its own; why the datagram was dropped; or `undefined` when it was valid and
+   * @returns the message in it, which may be a view into a larger buffer; why the datagram was dropped; or `undefined` when it was valid and
    *   has no message for the user.
    */
   handleDatagram(now: Millis, wallMs: number, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
@@ -257,8 +257,9 @@ export class Channel implements Machine<Bytes, ChannelEvent> {
 
   #receive(now: Millis, wallMs: number, counter: number, datagram: Uint8Array): Bytes | P2pkeDrop | undefined {
     const { current, previous, mine, theirs } = this.#slots;
-    const sealed = datagram.subarray(HEADER_BYTES);
-    const out = new Uint8Array(datagram.length - OVERHEAD_BYTES);
+    // A view by hand: `subarray` looks up the species, at each datagram.
+    const sealed = new Uint8Array(datagram.buffer, datagram.byteOffset + HEADER_BYTES, datagram.length - HEADER_BYTES);
+    const out = allocMessage(datagram.length - OVERHEAD_BYTES);
     let seen = false;
     let early = false;
     for (let i = 0; i < 3 + theirs.length; i++) {

@@ -3,7 +3,7 @@
  * message.
  */
 
-import type { Bytes } from '../../base/bytes.ts';
+import { type Bytes, allocMessage } from '../../base/bytes.ts';
 import type { AeadKey, ImportAeadKey } from '../../crypto/suite.ts';
 import type { TransportKeys } from '../noise/hashing.ts';
 import {
@@ -89,7 +89,7 @@ export class Transport {
   }
 
   #sealNext(payload: Uint8Array): Bytes {
-    const datagram = new Uint8Array(payload.length + OVERHEAD_BYTES);
+    const datagram = allocMessage(payload.length + OVERHEAD_BYTES);
     const counter = this.#next++;
     setCounter(counter);
     writeCounter(datagram, counter);

@@ -6,6 +6,7 @@ import { type Bytes, copyBytes } from '../../base/bytes.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
 import type { Realm, Timer } from '../../core/realm.ts';
 import { type SeededRandom, createSeededRandom } from '../../base/seeded-random.ts';
+import { RESOLVED } from '../../runtime/promises.ts';
 import { clockOf } from '../../runtime/system-realm.ts';
 import type { CounterSet } from '../../swarm-kit/counter-set.ts';
 import { type Wait, Waits } from '../../runtime/waits.ts';
@@ -173,7 +174,9 @@ export class Asker<A extends Addr> {
       });
     };
     const { dst, header, payload } = pending;
-    send(dst, header, payload, partBytes).then(() => again(resendAfterMs), pending.wait.reject);
+    const sent = send(dst, header, payload, partBytes);
+    if (sent === RESOLVED) again(resendAfterMs);
+    else sent.then(() => again(resendAfterMs), pending.wait.reject);
     return {
       stop: () => {
         stopped = true;

@@ -1,6 +1,6 @@
 /** The serving side: executes each request at most once, and answers every repetition. */
 
-import { isPending } from '../../runtime/promises.ts';
+import { RESOLVED, isPending } from '../../runtime/promises.ts';
 import type { Addr } from '../../core/addr.ts';
 import { type Bytes, equalBytes, EMPTY_BYTES } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
@@ -94,7 +94,7 @@ export class Server<A extends Addr> {
   /** Whether a request, or a part of one, was seen before; resends its answer if there is one. */
   isKnown(src: A, packet: Packet): boolean {
     const { realm, counters } = this.#link;
-    const known = this.#cache.lookUp(src.text, idOf(packet), originMs(packet, realm.wallMs()));
+    const known = this.#cache.lookUp(src.text, packet, originMs(packet, realm.wallMs()));
     const isProof = packet.code === CODE_ANSWER_TOO_LARGE;
     // A proof is not a request: if its request is unknown, it is not executed.
     if (known.type === 'new' && !isProof) return false;
@@ -130,8 +130,7 @@ export class Server<A extends Addr> {
   handle(message: Message<A>, packet: Packet): void {
     const { realm } = this.#link;
     const { src } = message;
-    const request = { source: src.text, id: idOf(packet), sentAtMs: originMs(packet, realm.wallMs()) };
-    this.#cache.begin(request.source, request.id);
+    const request = this.#cache.begin(src.text, packet, originMs(packet, realm.wallMs()));
     const budget = this.#budgetOf(src);
     const serving = this.#admit(message, budget);
     const done = (answer: Answer): void => {
@@ -238,8 +237,8 @@ export class Server<A extends Addr> {
 
   #dispatch(dst: A, header: MessageHeader, payload: Uint8Array, partBytes: number): void {
     // The asker resends its request when an answer is lost; an answer that cannot be sent is counted.
-    const failed = (): void => this.#link.counters.countDrop('mbapp.answer_not_sent');
-    this.#link.send(dst, header, payload, partBytes).catch(failed);
+    const sent = this.#link.send(dst, header, payload, partBytes);
+    if (sent !== RESOLVED) sent.catch(() => this.#link.counters.countDrop('mbapp.answer_not_sent'));
   }
 }
 
@@ -253,9 +252,4 @@ const refusalCode = (code: number): number => (code === CODE_ANSWER_TOO_LARGE ? 
 /** The header of a reply. If it has more than one part, the sender sets the number of parts. */
 function replyHeader(origin: number, counter: number, code: number, { length: sizeBytes }: Uint8Array): MessageHeader {
   return { kind: 'reply', code, origin, counter, sizeBytes, parts: sizeBytes === 0 ? 0 : 1, timeoutMs: 0 };
-}
-
-/** Identifies a request among those of its peer. */
-function idOf({ origin, counter }: Packet): string {
-  return `${origin} ${counter}`;
 }

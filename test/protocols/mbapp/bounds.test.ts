@@ -19,8 +19,7 @@ const hexOf = (fields: Partial<MessageHeader>, part: number, data: Uint8Array): 
 
 describe('what the answer cache remembers', () => {
   const answered = (cache: AnswerCache<number>, source: string, sentAtMs: number, bytes = 0): void => {
-    cache.begin(source, '1');
-    cache.finish(0, { source, id: '1', sentAtMs }, 0, bytes);
+    cache.finish(0, cache.begin(source, { origin: 0, counter: 1 }, sentAtMs), 0, bytes);
   };
 
   it('an answer costs its bytes and 256, and gives them back', () => {
@@ -40,7 +39,7 @@ describe('what the answer cache remembers', () => {
   it('the times of 4096 sources whose requests were forgotten, the latest ones', () => {
     const cache = new AnswerCache<number>({ maxAnswers: 1, maxBytes: 1_000_000 });
     for (let i = 0; i <= 5000; i++) answered(cache, String(i), 10);
-    const typeOf = (source: number): string => cache.lookUp(String(source), '2', 10).type;
+    const typeOf = (source: number): string => cache.lookUp(String(source), { origin: 0, counter: 2 }, 10).type;
     assert.deepEqual([typeOf(903), typeOf(904), typeOf(4999), typeOf(5000)], ['new', 'stale', 'stale', 'new']);
   });
 });

@@ -288,20 +288,27 @@ describe('AnswerCache', () => {
   it('never takes a request for new that it may have seen, however many came', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ source: fc.constantFrom('a', 'b'), n: fc.nat(40), bytes: fc.nat(3000) }), {
-          maxLength: 300,
-        }),
+        fc.array(
+          fc.record({ source: fc.constantFrom('a', 'b'), n: fc.nat(40), counter: fc.nat(3), bytes: fc.nat(3000) }),
+          {
+            maxLength: 300,
+          },
+        ),
         (requests) => {
           const cache = new AnswerCache<number>({ maxAnswers: 8, maxBytes: 6000 });
           const executed = new Set<string>();
-          for (const { source, n, bytes } of requests) {
-            const known = cache.lookUp(source, String(n), n);
+          for (const { source, n, counter, bytes } of requests) {
+            const id = { origin: n, counter };
+            const known = cache.lookUp(source, id, n);
             if (known.type !== 'new') continue;
-            assert.ok(!executed.has(`${source} ${n}`), `${source} ${n} is executed twice`);
-            executed.add(`${source} ${n}`);
-            cache.begin(source, String(n));
-            assert.equal(cache.lookUp(source, String(n), n).type, 'busy');
-            cache.finish(0, { source, id: String(n), sentAtMs: n }, n, bytes);
+            const name = `${source} ${n} ${counter}`;
+            assert.ok(!executed.has(name), `${name} is executed twice`);
+            executed.add(name);
+            const request = cache.begin(source, id, n);
+            assert.equal(cache.lookUp(source, id, n).type, 'busy');
+            cache.finish(0, request, n, bytes);
+            const after = cache.lookUp(source, id, n);
+            assert.ok(after.type === 'answered' ? after.entry.answer === n : after.type === 'stale');
             assert.ok(cache.answers <= 8 && cache.bytes <= 6000);
           }
         },
