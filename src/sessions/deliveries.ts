@@ -2,6 +2,7 @@
 
 import type { Bytes } from '../base/bytes.ts';
 import { Fifo } from '../base/fifo.ts';
+import { IdMap } from '../base/id-map.ts';
 import type { Millis } from '../base/machine.ts';
 import { P2PError } from '../core/errors.ts';
 import type { Message } from '../core/message.ts';
@@ -42,7 +43,7 @@ export class Deliveries<A extends KeyedAddr> {
   readonly #askBudget: PendingBudget;
   /** Messages that wait for a handler. Bounded by the window granted to the peer. */
   readonly #inbox = new Fifo<Bytes>();
-  readonly #served = new Map<number, Serving>(); // Bounded by the window granted to the peer.
+  readonly #served = new IdMap<Serving>(); // Bounded by the window granted to the peer.
 
   constructor(
     owner: DeliveriesOwner<A>,
@@ -77,15 +78,17 @@ export class Deliveries<A extends KeyedAddr> {
 
   request(id: number, request: Bytes): void {
     const serving = this.#hooks.serve(this.#messageOf(request), this.#askBudget);
-    this.#served.set(id, serving);
     const { answer } = serving;
     if (!isPending(answer)) {
       this.#answer(id, answer);
       return;
     }
+    this.#served.set(id, serving);
     void answer.then((result) => {
       this.#owner.account();
-      if (this.#served.get(id) === serving) this.#answer(id, result);
+      if (this.#served.get(id) !== serving) return;
+      this.#served.delete(id);
+      this.#answer(id, result);
     });
   }
 
@@ -122,7 +125,6 @@ export class Deliveries<A extends KeyedAddr> {
 
   #answer(id: number, answer: Answer): void {
     const { counters, realm } = this.#hooks;
-    this.#served.delete(id);
     if (!answer.ok) this.#machine.refuse(realm.nowMs(), id, answer.code, answer.bytes);
     else if (this.#machine.answer(realm.nowMs(), id, answer.bytes)) counters.countSent(answer.bytes.length);
     else counters.countDrop(`${counters.layer}.answer_too_large`);

@@ -2,6 +2,7 @@
 
 import type { Bytes } from '../../base/bytes.ts';
 import { Fifo } from '../../base/fifo.ts';
+import { IdMap } from '../../base/id-map.ts';
 import type { MessageHead } from './frames.ts';
 import type { Outgoing } from './send-scheduler.ts';
 
@@ -27,9 +28,9 @@ export interface Request {
 
 export class Asks {
   /** Bounded by the pending calls. */
-  readonly #asked = new Map<number, Asked>();
+  readonly #asked = new IdMap<Asked>();
   /** By ask id. Bounded by the request window. */
-  readonly #served = new Map<number, Served>();
+  readonly #served = new IdMap<Served>();
   /** Requests that wait until earlier answers are sent. Bounded by the request window. */
   #waiting = new Fifo<{ readonly id: number; readonly payload: Bytes }>();
   #nextId = 1;
@@ -92,10 +93,8 @@ export class Asks {
     readonly asked: readonly (readonly [id: number, request: Outgoing])[];
     readonly served: readonly number[];
   } {
-    const asked = Array.from(this.#asked, ([id, { outgoing }]) => [id, outgoing] as const);
-    const served = [...this.#served.keys()];
-    this.#asked.clear();
-    this.#served.clear();
+    const asked = this.#asked.clear().map(([id, { outgoing }]) => [id, outgoing] as const);
+    const served = this.#served.clear().map(([id]) => id);
     this.#waiting = new Fifo();
     return { asked, served };
   }

@@ -1,6 +1,7 @@
 /** Tells and asks in progress on one connection, and their results. */
 
 import type { Bytes } from '../../base/bytes.ts';
+import { IdMap } from '../../base/id-map.ts';
 import { mtuError, P2PError, Refusal } from '../../core/errors.ts';
 import type { PeerId } from '../../core/peer-id.ts';
 import type { Priority } from '../../core/priority.ts';
@@ -37,7 +38,7 @@ export class Calls {
   readonly #counters: CounterSet;
   readonly #maxQueueBytes: number;
   readonly #telling = new Map<TcpTicket, (error?: P2PError) => void>(); // Bounded by MAX_QUEUED_MESSAGES.
-  readonly #asked = new Map<number, Asked>(); // Bounded by the pending calls.
+  readonly #asked = new IdMap<Asked>(); // Bounded by the pending calls.
 
   constructor(owner: CallsOwner, machine: MessageSession, counters: CounterSet, maxQueueBytes: number) {
     this.#owner = owner;
