@@ -85,6 +85,8 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
   readonly #gate: AcceptGate<A>;
   /** Verdicts that came as promises, oldest first. Bounded by MAX_VERDICTS. */
   readonly #verdicts = new Map<PeerId, boolean>();
+  /** PeerIDs of the keys that the inner swarm has: a hash takes ten times as long as the rest of a message. Bounded by those keys. */
+  readonly #ids = new WeakMap<PublicKey, PeerId>();
   /** Bounded by the gate's questions: 256. */
   readonly #waiting = new Map<PeerId, Waiting<A>>();
   readonly #budget = new PendingBudget();
@@ -250,10 +252,16 @@ class AllowSwarm<A extends Addr> extends SwarmOver<A, A> {
 
   /** The verdict on a peer, or the messages that wait for it. */
   #verdict(addr: A, publicKey: PublicKey, side: Side): boolean | Waiting<A> {
-    const id = peerIdOf(addr) ?? peerIdOfKey(publicKey);
+    const id = peerIdOf(addr) ?? this.#idOf(publicKey);
     // The waiting messages first: after a verdict no message may overtake those that waited for it.
     const known = this.#waiting.get(id) ?? this.#verdicts.get(id);
     return known ?? this.#ask({ id, publicKey, addr, side }, undefined);
+  }
+
+  #idOf(publicKey: PublicKey): PeerId {
+    let id = this.#ids.get(publicKey);
+    if (id === undefined) this.#ids.set(publicKey, (id = peerIdOfKey(publicKey)));
+    return id;
   }
 
   /** @param again - the messages that already wait for the verdict on this peer */
