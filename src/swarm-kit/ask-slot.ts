@@ -77,6 +77,8 @@ const NO_ABORT = (): void => {};
 export class AskSlot<A extends Addr> {
   readonly budget: PendingBudget;
   #handler: AskHandler<A> | undefined;
+  /** What detaches the handler. */
+  #attachment: Disposable | undefined;
   readonly #realm: Realm;
   readonly #counters: CounterSet;
   readonly #serving = new Set<ServedRequest<A>>(); // Bounded by the budgets.
@@ -96,18 +98,19 @@ export class AskSlot<A extends Addr> {
   serve(handler: AskHandler<A>): Disposable {
     assertFunction(handler, 'handler');
     if (this.#handler !== undefined) throw new TypeError('Cannot serve: this swarm has a handler; dispose of it first');
-    const attached: AskHandler<A> = (request) => handler(request);
-    this.#handler = attached;
-    return {
+    this.#handler = handler;
+    const attachment: Disposable = {
       [Symbol.dispose]: () => {
-        if (this.#handler === attached) this.#handler = undefined;
+        if (this.#attachment === attachment) this.#detach();
       },
     };
+    this.#attachment = attachment;
+    return attachment;
   }
 
   /** Detaches the handler and aborts its pending requests. Called by `close`. */
   clear(reason: unknown): void {
-    this.#handler = undefined;
+    this.#detach();
     for (const request of this.#serving) ServedRequest.abort(request, reason);
     this.#serving.clear();
   }
@@ -144,6 +147,11 @@ export class AskSlot<A extends Addr> {
     } catch (error) {
       return { answer: this.#refused(error, message.src), abort: NO_ABORT };
     }
+  }
+
+  #detach(): void {
+    this.#handler = undefined;
+    this.#attachment = undefined;
   }
 
   #answered(response: unknown, src: A): Answer {

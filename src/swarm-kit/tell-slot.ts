@@ -26,6 +26,8 @@ export class TellSlot<A extends Addr> {
   /** Called when a handler is attached; flow-controlled links then start reading. */
   onListen: (() => void) | undefined;
   #handler: TellHandler<A> | undefined;
+  /** What detaches the handler. */
+  #attachment: Disposable | undefined;
   readonly #realm: Realm;
   readonly #counters: CounterSet;
 
@@ -45,20 +47,22 @@ export class TellSlot<A extends Addr> {
     assertFunction(handler, 'handler');
     if (this.#handler !== undefined)
       throw new TypeError('Cannot listen: this swarm has a handler; dispose of it first');
-    // A new function, so that attaching the same handler twice is distinguishable.
-    const attached: TellHandler<A> = (message) => handler(message);
-    this.#handler = attached;
-    this.onListen?.();
-    return {
+    this.#handler = handler;
+    // Each call has its own, so that attaching the same handler twice is distinguishable.
+    const attachment: Disposable = {
       [Symbol.dispose]: () => {
-        if (this.#handler === attached) this.#handler = undefined;
+        if (this.#attachment === attachment) this.clear();
       },
     };
+    this.#attachment = attachment;
+    this.onListen?.();
+    return attachment;
   }
 
   /** Detaches the handler. Called by `close`. */
   clear(): void {
     this.#handler = undefined;
+    this.#attachment = undefined;
   }
 
   /**

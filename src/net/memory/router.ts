@@ -138,7 +138,7 @@ export class MemoryRouter<N extends MemoryNode> {
     packet.from.outgoing++;
     const { clock } = this.realm;
     if (atMs !== undefined && atMs > clock.nowMs()) {
-      clock.setTimer(atMs, () => this.#land(packet, receiver));
+      clock.setTimer(atMs, () => this.#land(packet, receiver, this.#swarms.get(packet.to.n)));
       return;
     }
     if (this.#soon.push(packet) === 1) clock.setTimer(clock.nowMs(), () => this.#flush());
@@ -147,14 +147,19 @@ export class MemoryRouter<N extends MemoryNode> {
   #flush(): void {
     const due = this.#soon;
     this.#soon = [];
-    for (const packet of due) this.#land(packet, this.#swarms.get(packet.to.n));
+    for (const packet of due) {
+      const receiver = this.#swarms.get(packet.to.n);
+      this.#land(packet, receiver, receiver);
+    }
   }
 
-  /** @param expected - the node that had the address when the packet was sent. */
-  #land(packet: Packet<N>, expected: N | undefined): void {
+  /**
+   * @param expected - the node that had the address when the packet was sent.
+   * @param receiver - the node that has it now.
+   */
+  #land(packet: Packet<N>, expected: N | undefined, receiver: N | undefined): void {
     if (expected !== undefined) expected.incoming--;
     packet.from.left();
-    const receiver = this.#swarms.get(packet.to.n);
     if (receiver !== undefined) packet.arrive(receiver, packet.payload);
     else {
       this.#lose(packet, packet.from, 'memory.unreachable');

@@ -144,6 +144,7 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
     const what = (): string => `ask ${dst.text} from ${this.own.text}`;
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS }, (wait) => {
       let serving: Serving | undefined;
+      /** The swarm whose handler is at work. */
       let server: MemorySwarm | undefined;
       let lost = false;
       const gone = (): void => {
@@ -161,21 +162,23 @@ export class MemorySwarm implements Swarm<MemoryAddr>, Asks<MemoryAddr>, Describ
         gone,
         arrive: (receiver, payload) => {
           if (serving !== undefined || lost) return; // The network delivered the request twice.
-          server = receiver;
           serving = receiver.#asks.handle({ src: this.own, dst, payload });
           if (!isPending(serving.answer)) {
             answer(receiver, serving.answer);
             return;
           }
+          server = receiver;
           receiver.#askers.add(gone);
           void serving.answer.then((answered) => {
+            server = undefined;
             receiver.#askers.delete(gone);
             if (!receiver.#latch.isClosed) answer(receiver, answered);
           });
         },
       });
       return () => {
-        if (server !== undefined) server.#askers.delete(gone);
+        if (server === undefined) return;
+        server.#askers.delete(gone);
         serving?.abort(new P2PError('disconnected', 'remote', 'The asker no longer waits'));
       };
     });
