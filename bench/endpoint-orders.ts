@@ -19,5 +19,4 @@ export interface EndpointReport {
   readonly addr?: string;
   readonly count?: number;
   readonly ms?: number;
-  readonly error?: string;
 }

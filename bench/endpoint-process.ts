@@ -1,6 +1,7 @@
 /** One end of the endpoint bench, as a process of its own; `bench/endpoint.ts` starts it and talks to it. */
 
 import { type QuicConnection, openEndpoint, type OpenEndpointOptions } from 'shoal/endpoint';
+import { obey } from './harness/child.ts';
 import type { EndpointOrder, EndpointReport } from './endpoint-orders.ts';
 
 /** What is not measured just now must not end: others take turns for longer than the idle timeout. */
@@ -51,7 +52,7 @@ async function client(addr: string, count: number, bytes: number): Promise<void>
   throw new Error(`the connection ended after ${got} of ${count}`);
 }
 
-async function obey(order: EndpointOrder): Promise<EndpointReport> {
+obey(async (order: EndpointOrder): Promise<EndpointReport> => {
   switch (order.do) {
     case 'serve':
       void serve(order.echo);
@@ -77,12 +78,4 @@ async function obey(order: EndpointOrder): Promise<EndpointReport> {
   const began = performance.now();
   await Promise.all(Array.from({ length: order.clients }, () => client(order.addr, order.count, order.bytes)));
   return { count: order.clients, ms: performance.now() - began };
-}
-
-process.on('message', (order: EndpointOrder) => {
-  obey(order).then(
-    (report) => process.send!(report),
-    (error: unknown) => process.send!({ error: String(error instanceof Error ? error.stack : error) }),
-  );
 });
-process.on('disconnect', () => process.exit());

@@ -11,6 +11,7 @@ import {
   writing,
 } from '../src/node/index.ts';
 import { testKey } from '../src/testing/test-key.ts';
+import { obey } from './harness/child.ts';
 import { rawConnect, rawListen, rawReader, RawSender } from './node-raw.ts';
 
 /** What carries messages. */
@@ -27,6 +28,8 @@ export type NodeOrder =
     }
   | { readonly type: 'connect'; readonly addr: string; readonly connections: number; readonly from?: string }
   | { readonly type: 'expect'; readonly count: number }
+  /** Answered when all that was expected is processed. */
+  | { readonly type: 'received' }
   | { readonly type: 'flood'; readonly bytes: number; readonly count: number; readonly batch?: number }
   | { readonly type: 'ping'; readonly bytes: number; readonly count: number }
   | { readonly type: 'cycle'; readonly addr: string; readonly count: number }
@@ -34,12 +37,10 @@ export type NodeOrder =
   | { readonly type: 'nodes'; readonly count: number }
   | { readonly type: 'hops'; readonly nodes: number; readonly count: number }
   | { readonly type: 'count' }
-  | { readonly type: 'memory' }
-  | { readonly type: 'close' };
+  | { readonly type: 'memory' };
 
-/** What it answers; `received` comes by itself, when all that was expected is processed. */
+/** What it answers. */
 export interface NodeAnswer {
-  readonly type: 'done' | 'received';
   readonly addr?: string;
   readonly ns?: number;
   readonly p50?: number;
@@ -64,13 +65,14 @@ let node: BytesNode | undefined;
 let isRaw = false;
 let count = 0;
 let expected = Infinity;
+let onReceived: (() => void) | undefined;
 let onPong: (() => void) | undefined;
 const outlets: Outlet[] = [];
 const sockets: Socket[] = [];
 const codec = lengthDelimited();
 
 function arrived(): void {
-  if (++count === expected) process.send!({ type: 'received' } satisfies NodeAnswer);
+  if (++count === expected) onReceived?.();
   onPong?.();
 }
 
@@ -96,7 +98,7 @@ async function open(order: Extract<NodeOrder, { type: 'open' }>): Promise<NodeAn
   isRaw = order.carrier === 'raw';
   if (!isRaw) {
     node = fullNode(order.carrier === 'shoal-tls' ? process.pid % 200 : undefined, order);
-    return { type: 'done', addr: await node.listen() };
+    return { addr: await node.listen() };
   }
   const { addr } = await rawListen((socket) => {
     sockets.push(socket);
@@ -104,7 +106,7 @@ async function open(order: Extract<NodeOrder, { type: 'open' }>): Promise<NodeAn
     const sender = new RawSender(socket);
     rawReader(socket, order.echo ? (message) => void sender.send(message) : arrived);
   });
-  return { type: 'done', addr };
+  return { addr };
 }
 
 async function connectMany(addr: string, connections: number, source?: string): Promise<NodeAnswer> {
@@ -128,7 +130,7 @@ async function connectMany(addr: string, connections: number, source?: string): 
       });
     }
   }
-  return { type: 'done' };
+  return {};
 }
 
 async function flood(bytes: number, each: number, batch?: number): Promise<NodeAnswer> {
@@ -141,7 +143,7 @@ async function flood(bytes: number, each: number, batch?: number): Promise<NodeA
       }
     }),
   );
-  return { type: 'done' };
+  return {};
 }
 
 async function ping(bytes: number, times: number): Promise<NodeAnswer> {
@@ -166,7 +168,7 @@ async function ping(bytes: number, times: number): Promise<NodeAnswer> {
   });
   took.sort();
   const at = (share: number): number => took[Math.floor((times - 1) * share)]! * 1e6;
-  return { type: 'done', p50: at(0.5), p99: at(0.99) };
+  return { p50: at(0.5), p99: at(0.99) };
 }
 
 async function cycle(addr: string, times: number): Promise<NodeAnswer> {
@@ -180,7 +182,7 @@ async function cycle(addr: string, times: number): Promise<NodeAnswer> {
       await connection.disconnect();
     }
   }
-  return { type: 'done', ns: (performance.now() - from) * 1e6 };
+  return { ns: (performance.now() - from) * 1e6 };
 }
 
 /** Many clients at once, each of which connects, says something and leaves, again and again. */
@@ -199,7 +201,7 @@ async function churn(addr: string, clients: number, times: number): Promise<Node
   );
   const ns = (performance.now() - from) * 1e6;
   await Promise.all(all.map((client) => client.close()));
-  return { type: 'done', ns };
+  return { ns };
 }
 
 async function nodes(times: number): Promise<NodeAnswer> {
@@ -209,7 +211,7 @@ async function nodes(times: number): Promise<NodeAnswer> {
     await one.listen();
     await one.close();
   }
-  return { type: 'done', ns: (performance.now() - from) * 1e6 };
+  return { ns: (performance.now() - from) * 1e6 };
 }
 
 /** One message along a line of nodes in this process. */
@@ -239,28 +241,30 @@ async function hops(length: number, times: number): Promise<NodeAnswer> {
   }
   const ns = (performance.now() - from) * 1e6;
   await Promise.all(line.map((one) => one.close()));
-  return { type: 'done', ns };
+  return { ns };
 }
 
 function memory(): NodeAnswer {
   const collect: unknown = Reflect.get(globalThis, 'gc');
   if (typeof collect === 'function') collect();
-  return { type: 'done', bytes: process.memoryUsage.rss(), connections: node?.connected ?? sockets.length };
+  return { bytes: process.memoryUsage.rss(), connections: node?.connected ?? sockets.length };
 }
 
-async function closeAll(): Promise<NodeAnswer> {
-  for (const socket of sockets) socket.destroy();
-  await node?.close();
-  return { type: 'done' };
+function received(): Promise<NodeAnswer> {
+  return new Promise((resolve) => {
+    onReceived = () => resolve({});
+    if (count >= expected) onReceived();
+  });
 }
 
 function expect(messages: number): NodeAnswer {
   count = 0;
   expected = messages;
-  return { type: 'done' };
+  onReceived = undefined;
+  return {};
 }
 
-async function handle(order: NodeOrder): Promise<NodeAnswer> {
+obey(async (order: NodeOrder): Promise<NodeAnswer> => {
   switch (order.type) {
     case 'open':
       return open(order);
@@ -268,6 +272,8 @@ async function handle(order: NodeOrder): Promise<NodeAnswer> {
       return connectMany(order.addr, order.connections, order.from);
     case 'expect':
       return expect(order.count);
+    case 'received':
+      return received();
     case 'flood':
       return flood(order.bytes, order.count, order.batch);
     case 'ping':
@@ -281,15 +287,9 @@ async function handle(order: NodeOrder): Promise<NodeAnswer> {
     case 'hops':
       return hops(order.nodes, order.count);
     case 'count':
-      return { type: 'done', count };
+      return { count };
     case 'memory':
-      return memory();
-    case 'close':
-      return closeAll();
-    default:
-      return { type: 'done' };
+      break;
   }
-}
-
-process.on('message', (order: NodeOrder) => void handle(order).then((answer) => process.send!(answer)));
-process.on('disconnect', () => process.exit());
+  return memory();
+});

@@ -12,24 +12,24 @@ import { chacha20Poly1305 as nobleAead } from '../src/crypto/noble.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
 import type { ImportAeadKey } from '../src/crypto/suite.ts';
 import { generateKey } from '../src/identity/keys.ts';
-import { type Bench, median } from './harness/bench.ts';
-import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
+import { type Bench, median, rateOf, ROUND_MS, type Round } from './harness/bench.ts';
+import { Lazy } from './harness/child.ts';
+import { loadSodium, sodiumMissing } from './harness/sodium.ts';
 import { Channel, createP2pkeIdentity, type P2pkeIdentity } from '../src/protocols/p2pke/index.ts';
 
-const [ROUND_MS, QUICK_ROUND_MS, WARM_UP_MS] = [400, 150, 150];
 const WALL_MS = 1_700_000_000_000;
 
-/** How often a second `run` can be called, in one round of `ms`. */
-function rate(run: () => void, ms: number): number {
+/** Calls `run` for as long as a round is. */
+function round(run: () => void): Round {
   const begin = performance.now();
   let calls = 0;
   let elapsed = 0;
-  while (elapsed < ms) {
+  while (elapsed < ROUND_MS) {
     for (let i = 0; i < 20; i++) run();
     calls += 20;
     elapsed = performance.now() - begin;
   }
-  return (calls / elapsed) * 1000;
+  return rateOf(calls, elapsed);
 }
 
 /** A channel and what it is made of, to be measured by turns. */
@@ -113,45 +113,51 @@ function handshakePair(): Pair {
   return { channel, bare };
 }
 
+const CIPHERS: readonly { readonly name: string; readonly aead: () => Promise<ImportAeadKey | undefined> }[] = [
+  { name: 'node:crypto', aead: () => Promise.resolve(chacha20Poly1305) },
+  { name: '@noble/ciphers', aead: () => Promise.resolve(nobleAead) },
+  { name: 'sodium-native', aead: loadSodium },
+];
+
 const bareOf = (subject: string): string => `${subject}, bare`;
 
 export const p2pkeMachine: Bench = {
   name: 'p2pke-machine',
   question: 'P2PKE without a network, both ends in one thread, against its bare cipher and its bare signatures',
-  prepare: async (quick) => {
-    const sodium = await loadSodium();
-    const ciphers: readonly (readonly [string, ImportAeadKey])[] = [
-      ['node:crypto', chacha20Poly1305],
-      ['@noble/ciphers', nobleAead],
-      ...(sodium === undefined ? [] : [['sodium-native', sodium] as const]),
-    ];
-    const pairs = new Map<string, Pair>();
-    for (const [name, aead] of ciphers) {
-      for (const bytes of quick ? [64, 1200] : [64, 1000, 1200, 16_384])
-        pairs.set(`${bytes} B, ${name}`, dataPair(aead, bytes));
+  prepare: () => {
+    const pairs = new Map<string, Lazy<Pair>>();
+    for (const { name, aead } of CIPHERS) {
+      for (const bytes of [64, 1000, 1200, 16_384]) {
+        pairs.set(`${bytes} B, ${name}`, new Lazy(async () => dataPair((await aead())!, bytes)));
+      }
     }
-    pairs.set('handshake, both ends', handshakePair());
-    // What is hot is compiled after some thousand calls; a handshake comes to that late.
-    for (const { channel, bare } of pairs.values()) for (const each of [channel, bare]) rate(each, WARM_UP_MS);
-    const ms = quick ? QUICK_ROUND_MS : ROUND_MS;
+    pairs.set('handshake, both ends', new Lazy(handshakePair));
     const subjects = [...pairs.keys()];
     return {
-      measures: [...pairs].flatMap(([name, { channel, bare }]) => [
-        { name, unit: name.startsWith('handshake') ? '/s' : 'messages/s', round: () => rate(channel, ms) },
-        { name: bareOf(name), unit: '/s', round: () => rate(bare, ms) },
-      ]),
+      measures: [...pairs].flatMap(([name, pair]) => {
+        const missing = name.endsWith('sodium-native') ? sodiumMissing : undefined;
+        return [
+          {
+            name,
+            unit: name.startsWith('handshake') ? '/s' : 'messages/s',
+            missing,
+            round: async () => round((await pair.get()).channel),
+          },
+          { name: bareOf(name), unit: '/s', missing, round: async () => round((await pair.get()).bare) },
+        ];
+      }),
       claims: subjects.map((subject) => ({
         subject,
         baseline: bareOf(subject),
         // What the handshake adds to its keys and signatures may cost as much again.
         goal: subject.startsWith('handshake') ? { ratio: 0.5 } : undefined,
       })),
-      controls: (figures) =>
-        subjects.map((subject) => ({
-          what: `${subject}: not faster than what it is made of`,
-          ok: median(figures.get(subject)!) <= 1.05 * median(figures.get(bareOf(subject))!),
-        })),
-      notes: () => (sodium === undefined ? [SODIUM_MISSING] : []),
+      controls: subjects.map((subject) => ({
+        what: `${subject}: not faster than what it is made of`,
+        of: subject,
+        needs: [subject, bareOf(subject)],
+        holds: (figures) => median(figures.get(subject)!) <= 1.05 * median(figures.get(bareOf(subject))!),
+      })),
     };
   },
 };

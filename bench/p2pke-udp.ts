@@ -3,121 +3,104 @@
  *
  * Baseline of the same run: raw node:dgram, unconnected, with a lookup that answers at once; beside it the same with every
  * datagram sealed and opened, which is what no secure link can do without. The sender says as much as it can and lets its
- * event loop turn after every 64; what counts is what the receiver has handled, between the first and the last that it
- * counts, after a warm-up. What was sent and not received is told apart: dropped by the receiving socket's buffer
- * (/proc/net/udp), by the swarm (its counters), or unaccounted for. Control: nobody may receive more than raw.
- *
- * With `npm install --prefix bench/rivals/sodium` sodium-native is measured too, and with Go the independent Go peer.
+ * event loop turn after every 32; what counts is what the receiver has handled, from the first to the last arrival. What was
+ * sent and not received is told apart: dropped by the receiving socket's buffer (/proc/net/udp), by the swarm (its counters),
+ * or unaccounted for. Control: nobody may receive more than raw. CPU is that of both ends, for each message that was received.
  */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import path from 'node:path';
 import { GoPeer, goMissing } from '../interop/go-peer.ts';
-import { type Bench, median } from './harness/bench.ts';
-import { SODIUM_MISSING, loadSodium } from './harness/sodium.ts';
-import { BYTES, QUICK_TIMES, type Result, TIMES, type Times, socketDrops } from './p2pke-udp-process.ts';
+import { type Bench, type Measure, median, ROUND_MS, type Round } from './harness/bench.ts';
+import { endAll, Lazy } from './harness/child.ts';
+import { datagramMeasure, DatagramPair, type Tally } from './harness/datagrams.ts';
+import { programEnd } from './harness/ends.ts';
+import { sodiumMissing } from './harness/sodium.ts';
+import { socketDrops } from './udp-packets-process.ts';
 
-async function message<T>(child: ChildProcess): Promise<T> {
-  const [value] = (await once(child, 'message')) as [T];
-  return value;
-}
+const BYTES = 1000;
 
-interface Round extends Result {
-  readonly sent: number;
-}
+/** The receiver counts from so much later on. */
+const GO_WARM_MS = 100;
 
-async function measure(contender: string, quick: boolean): Promise<Round> {
-  if (contender === 'go') return measureGo(quick ? QUICK_TIMES : TIMES);
-  const pace = quick ? 'quick' : 'full';
-  const script = path.join(import.meta.dirname, 'p2pke-udp-process.ts');
-  const receiver = fork(script, ['receive', contender, pace]);
-  const addr = await message<string>(receiver);
-  const sender = fork(script, ['send', contender, pace, addr]);
-  const sent = await message<number>(sender);
-  await new Promise((resolve) => setTimeout(resolve, 300)); // what is in the receiver's buffer
-  const result = message<Result>(receiver);
-  receiver.send('stop');
-  return { ...(await result), sent };
-}
-
-async function measureGo({ warmMs, measureMs }: Times): Promise<Round> {
-  await using receiver = new GoPeer('udp,p2pke', 1, ['--count', String(warmMs)]);
+/** Go at both ends; its receiver counts once, so there is another pair for each round. */
+async function measureGo(tally: Tally): Promise<Round> {
+  await using receiver = new GoPeer('udp,p2pke', 1, ['--count', String(GO_WARM_MS)]);
   await using sender = new GoPeer('udp,p2pke', 2);
   const dst = await receiver.address();
-  sender.command({ cmd: 'flood', dst, bytes: BYTES, ms: warmMs + measureMs });
-  const { sent } = await sender.next('flooded');
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  sender.command({ cmd: 'flood', dst, bytes: BYTES, ms: GO_WARM_MS + ROUND_MS });
+  tally.sent += (await sender.next('flooded')).sent!;
+  await new Promise((resolve) => setTimeout(resolve, 300)); // what is in the receiver's buffer
   receiver.command({ cmd: 'count' });
   const { received, total, ms } = await receiver.next('count');
-  const drops = socketDrops(Number(dst.slice(dst.lastIndexOf(':') + 1)));
+  tally.received += total!;
+  tally.socketDrops += socketDrops(dst);
+  const used = [sender, receiver].map(({ pid }) => programEnd(pid).cpuUs() as number);
   return {
-    sent: sent!,
-    received: received!,
-    total: total!,
-    seconds: ms! / 1000,
-    socketDrops: drops,
-    layerDrops: {},
+    figure: (received! * 1000) / ms!,
+    operations: total!,
+    cpuUs: used[0]! + used[1]!,
   };
 }
 
-const NAMES = {
-  raw: 'raw dgram',
-  bare: 'raw dgram + node:crypto',
-  shoal: 'p2pke, node:crypto',
-  sodium: 'p2pke, sodium-native',
-  go: 'independent Go peer',
-} as const;
-
-type Contender = keyof typeof NAMES;
-
 /** Least ratios to raw; source: dgram and the bare cipher reach 0.41 to 0.48 and 0.59 to 0.64 on a quiet machine. */
-const GOALS: Partial<Record<Contender, number>> = { shoal: 0.35, sodium: 0.45 };
+const LINKS = [
+  { link: 'raw', name: 'raw dgram' },
+  { link: 'bare', name: 'raw dgram + node:crypto' },
+  { link: 'p2pke', name: 'p2pke, node:crypto', ratio: 0.35 },
+  { link: 'p2pke-sodium', name: 'p2pke, sodium-native', ratio: 0.45, missing: sodiumMissing },
+] as const;
+const [RAW, GO] = ['raw dgram', 'independent Go peer'];
 
 export const p2pkeUdp: Bench = {
   name: 'p2pke-udp',
   question: 'How many tells of 1000 B a second arrive through p2pke over UDP, compared with raw datagrams?',
-  prepare: async (quick) => {
-    const sodium = (await loadSodium()) !== undefined;
-    const contenders: readonly Contender[] = [
-      'raw',
-      'bare',
-      'shoal',
-      ...(sodium ? (['sodium'] as const) : []),
-      ...(goMissing() === false ? (['go'] as const) : []),
-    ];
-    const rounds = new Map<Contender, Round[]>(contenders.map((name) => [name, []]));
-    return {
-      measures: contenders.map((contender) => ({
-        name: NAMES[contender],
-        unit: 'messages/s',
-        round: async () => {
-          const round = await measure(contender, quick);
-          rounds.get(contender)!.push(round);
-          return round.received / round.seconds;
+  prepare: () => {
+    const tallies = new Map<string, Tally>();
+    const pairs = LINKS.map((each) => ({ ...each, pair: new Lazy(() => DatagramPair.start(each.link)) }));
+    const go: Tally = { sent: 0, received: 0, socketDrops: 0, swarmDrops: 0 };
+    const unit = 'messages/s';
+    const measures: Measure[] = pairs.map((each) =>
+      datagramMeasure(
+        each.name,
+        unit,
+        each.pair,
+        async (both) => {
+          tallies.set(each.name, both.tally);
+          return (await both.flood(BYTES)).received;
         },
+        'missing' in each ? each.missing : undefined,
+      ),
+    );
+    measures.push({
+      name: GO,
+      unit,
+      on: 'not pinned',
+      missing: goMissing,
+      round: () => {
+        tallies.set(GO, go);
+        return measureGo(go);
+      },
+    });
+    const others = [...LINKS.slice(1), { name: GO }];
+    return {
+      measures,
+      claims: others.map((each) => ({
+        subject: each.name,
+        baseline: RAW,
+        goal: 'ratio' in each ? { ratio: each.ratio } : undefined,
       })),
-      claims: contenders.slice(1).map((contender) => {
-        const ratio = GOALS[contender];
-        return { subject: NAMES[contender], baseline: NAMES.raw, goal: ratio === undefined ? undefined : { ratio } };
-      }),
-      controls: (figures) =>
-        contenders.slice(1).map((contender) => ({
-          what: `${NAMES[contender]}: not faster than raw`,
-          ok: median(figures.get(NAMES[contender])!) <= 1.05 * median(figures.get(NAMES.raw)!),
-        })),
-      notes: () => [
-        ...[...rounds].map(([contender, each]) => losses(NAMES[contender], each)),
-        ...(sodium ? [] : [SODIUM_MISSING]),
-      ],
+      controls: others.map(({ name }) => ({
+        what: `${name}: not faster than raw`,
+        of: name,
+        needs: [name, RAW],
+        holds: (figures) => median(figures.get(name)!) <= 1.05 * median(figures.get(RAW)!),
+      })),
+      notes: () => [...tallies].map(([name, tally]) => losses(name, tally)),
+      [Symbol.asyncDispose]: () => endAll(pairs.map(({ pair }) => pair)),
     };
   },
 };
 
-function losses(name: string, rounds: readonly Round[]): string {
-  const sum = (of: (round: Round) => number): number => rounds.reduce((total, round) => total + of(round), 0);
-  const [sent, total, buffer] = [sum((each) => each.sent), sum((each) => each.total), sum((each) => each.socketDrops)];
-  const swarm = sum((each) => Object.values(each.layerDrops).reduce((all, count) => all + count, 0));
-  const rest = sent - total - buffer - swarm;
-  return `${name}: ${sent} sent, ${total} received, ${buffer} lost in the socket's buffer, ${swarm} dropped by the swarm, ${rest} unaccounted for`;
+function losses(name: string, { sent, received, socketDrops: buffer, swarmDrops }: Tally): string {
+  const rest = sent - received - buffer - swarmDrops;
+  return `${name}: ${sent} sent, ${received} received, ${buffer} lost in the socket's buffer, ${swarmDrops} dropped by the swarm, ${rest} unaccounted for`;
 }

@@ -6,6 +6,7 @@ import { generateKey } from '../src/identity/keys.ts';
 import { openPeers, type Peers } from '../src/peers/index.ts';
 import { openQuicSwarm } from '../src/swarms/quic/index.ts';
 import { openTcpSwarm } from '../src/swarms/tcp/index.ts';
+import { obey } from './harness/child.ts';
 
 /** What an end is made of. */
 export type PeersKind = 'tcp' | 'quic' | 'peers over tcp' | 'peers over quic';
@@ -17,8 +18,7 @@ export type PeersOrder =
   | { readonly do: 'tells'; readonly to: Target; readonly bytes: number; readonly count: number }
   | { readonly do: 'expect'; readonly count: number }
   | { readonly do: 'first answers'; readonly kind: PeersKind; readonly to: Target; readonly count: number }
-  | { readonly do: 'hold'; readonly kind: PeersKind; readonly to: readonly Target[] }
-  | { readonly do: 'use' };
+  | { readonly do: 'hold'; readonly kind: PeersKind; readonly to: readonly Target[] };
 
 /** Where an end is: the text of its address in its own swarm, and its addresses as `openPeers` takes them. */
 export interface Target {
@@ -31,9 +31,7 @@ export interface PeersReport {
   readonly targets?: readonly Target[];
   readonly count?: number;
   readonly ms?: number;
-  readonly cpuMs?: number;
   readonly bytes?: number;
-  readonly error?: string;
 }
 
 type Swarm = SecureAskSwarm<Addr>;
@@ -162,21 +160,11 @@ function expect(count: number): Promise<PeersReport> {
   });
 }
 
-function obey(order: PeersOrder): PeersReport | Promise<PeersReport> {
+obey((order: PeersOrder): PeersReport | Promise<PeersReport> => {
   if (order.do === 'open') return opened(order.kind, order.count);
   if (order.do === 'asks') return asks(order);
   if (order.do === 'tells') return tells(order);
   if (order.do === 'expect') return expect(order.count);
   if (order.do === 'first answers') return firstAnswers(order);
-  if (order.do === 'hold') return hold(order);
-  const { user, system } = process.cpuUsage();
-  return { cpuMs: (user + system) / 1000 };
-}
-
-process.on('message', (order: PeersOrder) => {
-  Promise.resolve(obey(order)).then(
-    (report) => process.send!(report),
-    (error: unknown) => process.send!({ error: String(error instanceof Error ? error.stack : error) }),
-  );
+  return hold(order);
 });
-process.on('disconnect', () => process.exit());

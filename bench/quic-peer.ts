@@ -1,5 +1,6 @@
 /** One end of the QUIC comparison, as a process of its own; `bench/quic-swarm.ts` starts it and talks to it. */
 
+import { obey } from './harness/child.ts';
 import {
   answer,
   type BenchClient,
@@ -82,26 +83,15 @@ async function serve({ count }: Order & { readonly do: 'serve' }): Promise<Repor
   return { infos };
 }
 
-function usage(): Report {
+function memory(): Report {
   globalThis.gc?.();
-  const { user, system: kernel } = process.cpuUsage();
-  return { cpuMs: (user + kernel) / 1000, rssBytes: process.memoryUsage.rss() };
+  return { rssBytes: process.memoryUsage.rss() };
 }
 
-function obey(order: Order): Report | Promise<Report> {
+obey((order: Order): Report | Promise<Report> => {
   if (order.do === 'serve') return serve(order);
   if (order.do === 'connect') return connect(order);
   if (order.do === 'asks') return asks(order);
   if (order.do === 'handshakes') return handshakes(order);
-  return usage();
-}
-
-process.on('message', (order: Order) => {
-  Promise.resolve(obey(order)).then(
-    (report) => process.send!(report),
-    (error: unknown) => {
-      process.send!({ error: String(error instanceof Error ? error.stack : error) });
-    },
-  );
+  return memory();
 });
-process.on('disconnect', () => process.exit());

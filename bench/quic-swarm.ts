@@ -6,14 +6,14 @@
  * four in flight. A handshake ends with the answer to one ask. `shoal, 9000` finds datagrams of 9000 bytes on loopback.
  */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { existsSync } from 'node:fs';
-
-import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
+import { type Bench, type Claim, type Measure, median, rateOf, ROUND_MS, type Round } from './harness/bench.ts';
+import { Child, endAll, Lazy } from './harness/child.ts';
+import { coresOf } from './harness/requests.ts';
+import { rivalMissing } from './harness/rivals.ts';
 import type { Order, Report } from './quic-system.ts';
 
 /** Servers that a client dials one after the other for the handshakes. */
-const HANDSHAKES = 24;
+const DOORS = 24;
 const IDLE_CONNECTIONS = 40;
 const PATIENCE_MS = 6000;
 
@@ -32,111 +32,111 @@ const SYSTEMS: readonly System[] = [
 ];
 
 /** One end of a system, as a process of its own. */
-class Peer {
-  readonly #system: string;
-  readonly #child: ChildProcess;
-
+class Peer extends Child<Order, Report> {
   constructor(system: string) {
-    this.#system = system;
-    this.#child = fork(new URL('quic-peer.ts', import.meta.url), [system], {
-      execArgv: ['--conditions=shoal-source', '--expose-gc'],
-      // A rival's manifest makes Node complain.
-      env: { ...process.env, NODE_NO_WARNINGS: '1' },
-    });
+    super(new URL('quic-peer.ts', import.meta.url), [system]);
   }
 
-  order(order: Order): Promise<Report> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => settle(() => reject(new Error(`no answer of ${this.#system} to ${JSON.stringify(order).slice(0, 80)}`))),
-        PATIENCE_MS,
-      );
-      const settle = (end: () => void): void => {
-        clearTimeout(timer);
-        this.#child.removeAllListeners();
-        end();
-      };
-      this.#child.once('message', (report: Report & { readonly error?: string }) =>
-        settle(() => (report.error === undefined ? resolve(report) : reject(new Error(report.error)))),
-      );
-      this.#child.once('exit', (code) => settle(() => reject(new Error(`the process ended with ${code}`))));
-      this.#child.send(order);
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null) return;
-    await new Promise<void>((resolve) => {
-      this.#child.once('exit', () => resolve());
-      this.#child.disconnect();
-    });
+  override order(order: Order): Promise<Report> {
+    return super.order(order, PATIENCE_MS);
   }
 }
 
-const perSecond = ({ count = 0, ms = 1 }: Report): number => (count * 1000) / ms;
+/** A server and a client of a system, and what connects them. */
+class QuicPair implements AsyncDisposable {
+  readonly server: Peer;
+  readonly client: Peer;
+  readonly infos: readonly string[];
 
-/** A client with a connection to a server, and everything that is measured between them. */
-async function pairOf(
-  { label, name, rival }: System,
-  forMs: number,
-  open: Peer[],
-  memory: Map<string, number>,
-  failures: Map<string, string>,
-): Promise<readonly Measure[]> {
-  const start = (): Peer => {
-    const peer = new Peer(name);
-    open.push(peer);
-    return peer;
-  };
-  const [server, client, house, initiator] = [start(), start(), start(), start()];
-  const { infos } = await server.order({ do: 'serve', count: 1 });
-  await client.order({ do: 'connect', info: infos![0]!, count: 1 });
-  const doors = (await house.order({ do: 'serve', count: HANDSHAKES })).infos!;
-  const asks =
-    (bytes: number, inFlight: number, times = 1) =>
-    async (): Promise<number> =>
-      times * perSecond(await client.order({ do: 'asks', bytes, inFlight, forMs }));
-  const handshakes = (inFlight: number) => async () =>
-    perSecond(await initiator.order({ do: 'handshakes', infos: doors, inFlight }));
-  // Does not vary, and takes long.
-  const idle = async (): Promise<number> => {
-    const known = memory.get(label);
-    if (known !== undefined) return 1024 / known;
-    await using full = new Peer(name);
-    await using many = new Peer(name);
-    const [info] = (await full.order({ do: 'serve', count: 1 })).infos!;
-    await many.order({ do: 'connect', info: info!, count: 8 });
-    const before = (await full.order({ do: 'usage' })).rssBytes!;
-    await many.order({ do: 'connect', info: info!, count: IDLE_CONNECTIONS });
-    const kib = ((await full.order({ do: 'usage' })).rssBytes! - before) / IDLE_CONNECTIONS / 1024;
-    memory.set(label, kib);
-    return 1024 / kib;
-  };
-  /** A rival that breaks or hangs under a load counts as 0 from there on, and the notes say so. */
-  const guarded = (what: string, round: () => Promise<number>) => async (): Promise<number> => {
-    if (failures.has(`${label}: ${what}`)) return 0;
-    try {
-      return await round();
-    } catch (error) {
-      if (rival === undefined) throw error;
-      failures.set(`${label}: ${what}`, String(error).split('\n')[0]!);
-      return 0;
+  private constructor(server: Peer, client: Peer, infos: readonly string[]) {
+    [this.server, this.client, this.infos] = [server, client, infos];
+  }
+
+  static async start(system: string, servers: number): Promise<QuicPair> {
+    const [server, client] = [new Peer(system), new Peer(system)];
+    const { infos } = await server.order({ do: 'serve', count: servers });
+    return new QuicPair(server, client, infos!);
+  }
+
+  /** With a connection. */
+  static async connected(system: string): Promise<QuicPair> {
+    const pair = await QuicPair.start(system, 1);
+    await pair.client.order({ do: 'connect', info: pair.infos[0]!, count: 1 });
+    return pair;
+  }
+
+  async asks(bytes: number, inFlight: number, each: number): Promise<Round> {
+    const { count, ms } = await this.client.order({ do: 'asks', bytes, inFlight, forMs: ROUND_MS });
+    return rateOf(count!, ms!, each);
+  }
+
+  /** By a client of its own each time, until a round is over. */
+  async handshakes(inFlight: number): Promise<Round> {
+    let [all, time] = [0, 0];
+    while (time < ROUND_MS) {
+      const { count, ms } = await this.client.order({ do: 'handshakes', infos: this.infos, inFlight });
+      all += count!;
+      time += ms!;
     }
-  };
-  const measure = (what: string, unit: string, round: () => Promise<number>): Measure => ({
+    return rateOf(all, time);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await endAll([this.server, this.client]);
+  }
+}
+
+/** What a connection takes of the server's memory; it does not vary, and takes long, so it is measured once. */
+async function idleKib(system: string): Promise<number> {
+  await using pair = await QuicPair.connected(system);
+  const { server, client, infos } = pair;
+  const resident = async (): Promise<number> => (await server.order({ do: 'memory' })).rssBytes!;
+  await client.order({ do: 'connect', info: infos[0]!, count: 7 });
+  const before = await resident();
+  await client.order({ do: 'connect', info: infos[0]!, count: IDLE_CONNECTIONS });
+  return ((await resident()) - before) / IDLE_CONNECTIONS / 1024;
+}
+
+/** Everything that is measured of a system. */
+function measuresOf({ label, name, rival }: System, open: AsyncDisposable[], memory: Map<string, number>): Measure[] {
+  const pair = new Lazy(() => QuicPair.connected(name));
+  const doors = new Lazy(() => QuicPair.start(name, DOORS));
+  open.push(pair, doors);
+  const missing = rival === undefined ? undefined : rivalMissing('quic', rival);
+  const between = (
+    of: Lazy<QuicPair>,
+    what: string,
+    unit: string,
+    inFlight: number,
+    round: (pair: QuicPair) => Promise<Round>,
+  ): Measure => ({
     name: `${label}: ${what}`,
     unit,
-    round: guarded(what, round),
+    on: coresOf(inFlight),
+    missing,
+    ends: async () => {
+      const { client, server } = await of.get();
+      return [client, server];
+    },
+    round: async () => round(await of.get()),
   });
+  const asks = (what: string, unit: string, bytes: number, inFlight: number, each = 1): Measure =>
+    between(pair, what, unit, inFlight, (both) => both.asks(bytes, inFlight, each));
+  const handshakes = (what: string, inFlight: number): Measure =>
+    between(doors, what, 'a second', inFlight, (both) => both.handshakes(inFlight));
+  const idle = async (): Promise<Round> => {
+    if (!memory.has(label)) memory.set(label, await idleKib(name));
+    return { figure: 1024 / memory.get(label)! };
+  };
   return [
-    measure('32 B, one', 'asks/s', asks(32, 1)),
-    measure('32 B, 64 in flight', 'asks/s', asks(32, 64)),
-    measure('1 KiB, one', 'asks/s', asks(1024, 1)),
-    measure('1 KiB, 64 in flight', 'asks/s', asks(1024, 64)),
-    measure('1 MiB', 'MB/s', asks(1_048_576, 4, 1.048576)),
-    measure('handshakes', 'a second', handshakes(1)),
-    measure('handshakes, 16 at once', 'a second', handshakes(16)),
-    measure('idle connections', 'in a MiB of the server', idle),
+    asks('32 B, one', 'asks/s', 32, 1),
+    asks('32 B, 64 in flight', 'asks/s', 32, 64),
+    asks('1 KiB, one', 'asks/s', 1024, 1),
+    asks('1 KiB, 64 in flight', 'asks/s', 1024, 64),
+    asks('1 MiB', 'MB/s', 1_048_576, 4, 1.048576),
+    handshakes('handshakes', 1),
+    handshakes('handshakes, 16 at once', 16),
+    { name: `${label}: idle connections`, unit: 'in a MiB of the server', on: 'not pinned', missing, round: idle },
   ];
 }
 
@@ -149,24 +149,19 @@ function goalOf(what: string, system: string, rival: string): Goal {
   if (what.endsWith('64 in flight')) return { ratio: 3 };
   if (rival !== 'libp2p-quic') return undefined;
   if (what === '1 MiB') return { ratio: system === 'shoal' ? 0.35 : 0.5 };
-  return what === 'handshakes' && system === 'shoal' ? { ratio: 0.4 } : undefined;
+  return what === 'handshakes' && system === 'shoal' ? { ratio: 0.45 } : undefined;
 }
 
 export const quicSwarm: Bench = {
   name: 'quic-swarm',
   question: 'how does QUIC compare with what else there is in JavaScript, between two processes?',
-  prepare: async (quick) => {
-    const there = SYSTEMS.filter(
-      ({ rival }) => rival === undefined || existsSync(new URL(`rivals/quic/node_modules/${rival}`, import.meta.url)),
-    );
-    const open: Peer[] = [];
+  prepare: () => {
+    const open: AsyncDisposable[] = [];
     const memory = new Map<string, number>();
-    const failures = new Map<string, string>();
-    const measures: Measure[] = [];
-    for (const system of there) measures.push(...(await pairOf(system, quick ? 150 : 1000, open, memory, failures)));
+    const measures = SYSTEMS.flatMap((system) => measuresOf(system, open, memory));
     const claims: Claim[] = [];
-    for (const { label } of there.filter(({ rival }) => rival === undefined)) {
-      for (const rival of there.filter((other) => other.rival !== undefined)) {
+    for (const { label } of SYSTEMS.filter(({ rival }) => rival === undefined)) {
+      for (const rival of SYSTEMS.filter((other) => other.rival !== undefined)) {
         for (const { name } of measures.filter((measure) => measure.name.startsWith(`${label}: `))) {
           const what = name.slice(label.length + 2);
           const baseline = `${rival.label}: ${what}`;
@@ -174,24 +169,20 @@ export const quicSwarm: Bench = {
         }
       }
     }
-    const missing = SYSTEMS.filter((system) => !there.includes(system)).map(({ rival }) => rival);
     return {
       measures: measures.toSorted((a, b) => a.name.split(': ')[1]!.localeCompare(b.name.split(': ')[1]!)),
       claims,
-      controls: (figures) => [
+      controls: [
         {
           what: 'more in flight is more a second',
-          ok: median(figures.get('shoal: 32 B, 64 in flight')!) > median(figures.get('shoal: 32 B, one')!),
+          needs: ['shoal: 32 B, 64 in flight', 'shoal: 32 B, one'],
+          holds: (figures) =>
+            median(figures.get('shoal: 32 B, 64 in flight')!) > median(figures.get('shoal: 32 B, one')!),
         },
       ],
-      notes: () => [
-        ...missing.map((rival) => `left out, not installed in bench/rivals/quic: ${rival}`),
-        ...[...failures].map(([what, error]) => `failed: ${what}: ${error}`),
-        ...[...memory].map(([label, kib]) => `an idle connection costs the server of ${label} ${kib.toFixed(0)} KiB`),
-      ],
-      [Symbol.asyncDispose]: async () => {
-        await Promise.all(open.map((peer) => peer[Symbol.asyncDispose]()));
-      },
+      notes: () =>
+        [...memory].map(([label, kib]) => `an idle connection costs the server of ${label} ${kib.toFixed(0)} KiB`),
+      [Symbol.asyncDispose]: () => endAll(open),
     };
   },
 };

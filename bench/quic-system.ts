@@ -35,14 +35,13 @@ export type Order =
   | { readonly do: 'connect'; readonly info: string; readonly count: number }
   | { readonly do: 'asks'; readonly bytes: number; readonly inFlight: number; readonly forMs: number }
   | { readonly do: 'handshakes'; readonly infos: readonly string[]; readonly inFlight: number }
-  | { readonly do: 'usage' };
+  | { readonly do: 'memory' };
 
 /** What it answers: its servers, or numbers. */
 export interface Report {
   readonly infos?: readonly string[];
   readonly count?: number;
   readonly ms?: number;
-  readonly cpuMs?: number;
   readonly rssBytes?: number;
 }
 

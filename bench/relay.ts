@@ -12,7 +12,8 @@ import { p2pke } from 'shoal/p2pke';
 import { loadQuicEngine, openQuicSwarm, quic } from 'shoal/quic';
 import { openTcpSwarm } from 'shoal/tcp';
 import { openUdpSwarm } from 'shoal/udp';
-import { type Bench, type Claim, median } from './harness/bench.ts';
+import { type Bench, type Claim, counted, type Measure, median } from './harness/bench.ts';
+import { endAll, Lazy } from './harness/child.ts';
 
 const BATCH = 200;
 const IN_FLIGHT = 64;
@@ -35,17 +36,15 @@ interface Way {
   readonly received: () => number;
 }
 
-async function rate({ send, received }: Way, batches: number): Promise<number> {
-  const batch = async (): Promise<void> => {
-    for (let i = 0; i < BATCH; i++) send();
-    await new Promise<void>((resolve) => void setImmediate(resolve));
-  };
-  for (let i = 0; i < 20; i++) await batch();
+/** Milliseconds until so many have come. */
+async function sendAll({ send, received }: Way, count: number): Promise<number> {
   const before = received();
-  const start = process.hrtime.bigint();
-  for (let i = 0; i < batches; i++) await batch();
-  while (received() - before < BATCH * batches) await batch();
-  return ((received() - before) * 1e9) / Number(process.hrtime.bigint() - start);
+  const start = performance.now();
+  for (let sent = 0; received() - before < count;) {
+    for (let i = 0; i < BATCH && sent < count; i++, sent++) send();
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+  }
+  return performance.now() - start;
 }
 
 const key = (i: number) => ({ algorithm: 'bench', spki: Uint8Array.of(i) });
@@ -76,16 +75,16 @@ async function throughRelay(): Promise<Way & { readonly service: RelayService<Ad
   };
 }
 
-/** Asks a second, 64 in flight. */
+/** Milliseconds for so many asks, 64 in flight. */
 async function asks([alice, bob]: Pair, count: number): Promise<number> {
   const request = new Uint8Array(100);
-  const start = process.hrtime.bigint();
+  const start = performance.now();
   let left = count;
   const worker = async (): Promise<void> => {
     while (left-- > 0) await alice.ask(bob.addr, request);
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
-  return (count * 1e9) / Number(process.hrtime.bigint() - start);
+  return performance.now() - start;
 }
 
 /** Two ends, and the relay between them. */
@@ -123,48 +122,60 @@ const PAIRS: Readonly<Record<string, () => Promise<Pair>>> = {
 export const relayBench: Bench = {
   name: 'relay',
   question: 'What does a relay cost a datagram, and an ask over QUIC?',
-  prepare: async (quick) => {
-    await loadQuicEngine();
-    const [batches, count] = quick ? [60, 2000] : [250, 6000];
-    const [hops, relayed] = [twoHops(), await throughRelay()];
-    const pairs = new Map<string, Pair>();
-    for (const [name, open] of Object.entries(PAIRS)) pairs.set(name, await open());
-    const own: number[] = [];
-    let hopsNs = 0;
+  prepare: () => {
+    let relayed: Awaited<ReturnType<typeof throughRelay>> | undefined;
+    const open: Lazy<unknown>[] = [];
+    const measure = <T>(
+      name: string,
+      unit: string,
+      first: number,
+      start: () => Promise<T>,
+      run: (way: T, count: number) => Promise<number>,
+    ): Measure => {
+      const way = new Lazy(start);
+      open.push(way);
+      return { name, unit, round: counted(async (count) => run(await way.get(), count), first) };
+    };
+    const pairs = Object.entries(PAIRS).map(([name, start]) =>
+      measure(
+        name,
+        'asks/s',
+        500,
+        async () => {
+          await loadQuicEngine();
+          const pair = await start();
+          return { pair, [Symbol.asyncDispose]: () => Promise.all(pair.map((swarm) => swarm.close())) };
+        },
+        ({ pair }, count) => asks(pair, count),
+      ),
+    );
     const claims: Claim[] = [{ subject: THROUGH, baseline: TWO_HOPS }];
-    for (const name of pairs.keys()) if (name !== DIRECT) claims.push({ subject: name, baseline: DIRECT });
+    for (const { name } of pairs) if (name !== DIRECT) claims.push({ subject: name, baseline: DIRECT });
     return {
       measures: [
-        {
-          name: TWO_HOPS,
-          unit: 'datagrams/s',
-          round: async () => {
-            const perSecond = await rate(hops, batches);
-            hopsNs = 1e9 / perSecond;
-            return perSecond;
-          },
-        },
-        {
-          name: THROUGH,
-          unit: 'datagrams/s',
-          round: async () => {
-            const perSecond = await rate(relayed, batches);
-            own.push(1e9 / perSecond - hopsNs);
-            return perSecond;
-          },
-        },
-        ...[...pairs].map(([name, pair]) => ({ name, unit: 'asks/s', round: () => asks(pair, count) })),
+        measure(TWO_HOPS, 'datagrams/s', 50_000, () => Promise.resolve(twoHops()), sendAll),
+        measure(THROUGH, 'datagrams/s', 50_000, async () => (relayed = await throughRelay()), sendAll),
+        ...pairs,
       ],
       claims,
-      controls: () => {
-        const { counters } = relayed.service;
-        const all = counters.sent === relayed.received() && counters.drops.size === 0;
-        return [{ what: `the relay passed on all ${counters.sent} datagrams, and dropped none`, ok: all }];
+      controls: [
+        {
+          what: 'the relay passed on all datagrams, and dropped none',
+          of: THROUGH,
+          needs: [THROUGH],
+          holds: () => {
+            const { sent, drops } = relayed!.service.counters;
+            return sent === relayed!.received() && drops.size === 0;
+          },
+        },
+      ],
+      notes: (figures) => {
+        const [hops, through] = [figures.get(TWO_HOPS), figures.get(THROUGH)];
+        if (hops === undefined || through === undefined) return [];
+        const own = through.map((rate, i) => 1e9 / rate - 1e9 / hops[i]!);
+        return [`a relay and its two clients cost a datagram ${Math.round(median(own))} ns`];
       },
-      notes: () => [`a relay and its two clients cost a datagram ${Math.round(median(own))} ns`],
-      [Symbol.asyncDispose]: async () => {
-        await Promise.all([...pairs.values()].flat().map((swarm) => swarm.close()));
-      },
+      [Symbol.asyncDispose]: () => endAll(open),
     };
   },
 };

@@ -5,8 +5,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
-import { createSelfSignedCertificate, defaultKeyRegistry } from 'shoal/x509';
-import { exportKey, generateKey } from 'shoal/keys';
+import { tlsIdentity } from './harness/tls-identity.ts';
 
 const [role, file, port] = process.argv.slice(2) as [string, string, string | undefined];
 
@@ -14,16 +13,7 @@ const [role, file, port] = process.argv.slice(2) as [string, string, string | un
 async function send(): Promise<void> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(chunk);
-  const key = generateKey();
-  const certificate = createSelfSignedCertificate({
-    signer: key,
-    registry: defaultKeyRegistry,
-    notBeforeMs: Date.now() - 60_000,
-    notAfterMs: Date.now() + 3_600_000,
-    serialNumber: Uint8Array.of(1),
-  });
-  const pem = `-----BEGIN CERTIFICATE-----\n${Buffer.from(certificate).toString('base64')}\n-----END CERTIFICATE-----\n`;
-  const server = createServer({ key: exportKey(key, 'pem'), cert: pem, minVersion: 'TLSv1.3' }, (socket) => {
+  const server = createServer({ ...tlsIdentity(1), minVersion: 'TLSv1.3' }, (socket) => {
     createReadStream(file, { highWaterMark: 262_144 }).pipe(socket);
   });
   server.listen(0, '127.0.0.1', () => {

@@ -12,9 +12,13 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import type { Bench } from './harness/bench.ts';
+import { type Bench, rateOf, type Round } from './harness/bench.ts';
+import { Lazy } from './harness/child.ts';
+import { programEnd } from './harness/ends.ts';
 
 const MIB = 2 ** 20;
+const MIBS = 1024;
+const BYTES = MIBS * MIB;
 const MAIN = fileURLToPath(new URL('../apps/cli/src/main.ts', import.meta.url));
 const OWN = ['--bind', '127.0.0.1:0', '--no-lan', '--json'];
 
@@ -45,61 +49,84 @@ async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
+/** A file that both servers offer. */
+interface Served extends AsyncDisposable {
+  readonly folder: string;
+  readonly sender: ChildProcess;
+  readonly ticket: string;
+  readonly server: ChildProcess;
+  readonly port: number;
+  readonly sha256: string;
+}
+
+const startTls = (...args: readonly string[]): ChildProcess =>
+  fork(fileURLToPath(new URL('send-file-tls.ts', import.meta.url)), args, { execArgv: ['--conditions=shoal-source'] });
+
+async function serveFile(): Promise<Served> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'shoal-bench-'));
+  const file = path.join(folder, 'file');
+  const block = randomBytes(16 * MIB);
+  const fd = openSync(file, 'w');
+  for (let at = 0; at < BYTES; at += block.length) writeSync(fd, block);
+  closeSync(fd);
+  const sender = command(['send', file]);
+  const ticket = String((await sender.event('ticket'))['ticket']);
+  const server = startTls('send', file);
+  const [{ port, sha256 }] = (await once(server, 'message')) as [{ port: number; sha256: string }];
+  return {
+    folder,
+    sender: sender.child,
+    ticket,
+    server,
+    port,
+    sha256,
+    [Symbol.asyncDispose]: async () => {
+      await end(sender.child);
+      server.kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
 /** The bench: `npm run bench -- send-file`. */
 export const sendFile: Bench = {
   name: 'send-file',
   question: 'How fast is shoal send to shoal receive, beside node:tls that does the same?',
-  prepare: async (quick) => {
-    const bytes = (quick ? 256 : 1024) * MIB;
-    const folder = mkdtempSync(path.join(tmpdir(), 'shoal-bench-'));
-    const file = path.join(folder, 'file');
-    const block = randomBytes(16 * MIB);
-    const fd = openSync(file, 'w');
-    for (let at = 0; at < bytes; at += block.length) writeSync(fd, block);
-    closeSync(fd);
-
-    const sender = command(['send', file]);
-    const ticket = String((await sender.event('ticket'))['ticket']);
-    const tls = fileURLToPath(new URL('send-file-tls.ts', import.meta.url));
-    const start = (...args: readonly string[]): ChildProcess =>
-      fork(tls, args, { execArgv: ['--conditions=shoal-source'] });
-    const server = start('send', file);
-    const [{ port, sha256 }] = (await once(server, 'message')) as [{ port: number; sha256: string }];
+  prepare: () => {
+    const served = new Lazy(serveFile);
     let allRight = true;
-
-    const byShoal = async (): Promise<number> => {
+    const byShoal = async ({ folder, ticket, sender }: Served): Promise<Round> => {
       const out = path.join(folder, 'out');
+      const before = await programEnd(sender.pid!).cpuUs();
       const receiver = command(['receive', ticket, '--out', out]);
       const { ms, fetchedBytes } = await receiver.event('received');
+      const cpuUs = (await programEnd(sender.pid!).cpuUs()) - before + (await programEnd(receiver.child.pid!).cpuUs());
       await once(receiver.child, 'exit');
-      allRight &&= fetchedBytes === bytes;
+      allRight &&= fetchedBytes === BYTES;
       rmSync(out, { recursive: true });
-      return bytes / MIB / (Number(ms) / 1000);
+      return { ...rateOf(MIBS, Number(ms)), cpuUs };
     };
-    const byTls = async (): Promise<number> => {
+    const byTls = async ({ folder, port, sha256, server }: Served): Promise<Round> => {
       const out = path.join(folder, 'tls');
-      const receiver = start('receive', out, String(port));
+      const before = await programEnd(server.pid!).cpuUs();
+      const receiver = startTls('receive', out, String(port));
       const [result] = (await once(receiver, 'message')) as [{ ms: number; sha256: string }];
+      const cpuUs = (await programEnd(server.pid!).cpuUs()) - before + (await programEnd(receiver.pid!).cpuUs());
       receiver.disconnect();
       await once(receiver, 'exit');
       allRight &&= result.sha256 === sha256;
       rmSync(out);
-      return bytes / MIB / (result.ms / 1000);
+      return { ...rateOf(MIBS, result.ms), cpuUs };
     };
-    const size = `${bytes / MIB} MiB`;
-    const names = { shoal: `shoal send and receive: ${size}`, tls: `node:tls, the same hashing: ${size}` };
+    const names = { shoal: `shoal send and receive: ${MIBS} MiB`, tls: `node:tls, the same hashing: ${MIBS} MiB` };
     return {
       measures: [
-        { name: names.tls, unit: 'MiB/s', round: byTls },
-        { name: names.shoal, unit: 'MiB/s', round: byShoal },
+        { name: names.tls, unit: 'MiB/s', on: 'not pinned', round: async () => byTls(await served.get()) },
+        { name: names.shoal, unit: 'MiB/s', on: 'not pinned', round: async () => byShoal(await served.get()) },
       ],
       claims: [{ subject: names.shoal, baseline: names.tls, goal: { ratio: 0.9 } }],
-      controls: () => [{ what: 'all bytes came, with the right hash', ok: allRight }],
-      [Symbol.asyncDispose]: async () => {
-        await end(sender.child);
-        server.kill();
-        rmSync(folder, { recursive: true, force: true });
-      },
+      controls: [{ what: 'all bytes came, with the right hash', needs: Object.values(names), holds: () => allRight }],
+      [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
     };
   },
 };

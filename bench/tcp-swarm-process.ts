@@ -16,10 +16,12 @@ import {
 } from '../src/node/index.ts';
 import { frameNoiseMessage, NoiseHandshake, NoiseRecordReader, sealRecords } from '../src/protocols/noise/index.ts';
 import { openTcpSwarm } from '../src/swarms/tcp/index.ts';
+import { obey } from './harness/child.ts';
 
-/** What an end is told: to expect messages, or to send them to an address. */
+/** What an end is told: to expect messages and answer when all are processed, or to send them to an address. */
 export type TcpOrder =
-  | { readonly do: 'expect'; readonly count: number; readonly bytes: number }
+  | { readonly do: 'open' }
+  | { readonly do: 'expect'; readonly count: number }
   | { readonly do: 'send'; readonly addr: string; readonly count: number; readonly bytes: number };
 
 /** Both ends of one kind. */
@@ -28,17 +30,18 @@ interface End {
   send(addr: string, count: number, bytes: number): Promise<void>;
 }
 
-/** Called for messages that were processed; says when all that were expected have been. */
 /** What a handler would get: made, so that the ceiling does as much. */
 let last: Uint8Array | undefined;
 let received = 0;
 let expected = Infinity;
+let done: ((last: number | undefined) => void) | undefined;
+
+/** Called for messages that were processed; says when all that were expected have been. */
 function processed(messages: number): void {
   received += messages;
   if (received < expected) return;
-  received = 0;
   expected = Infinity;
-  process.send?.({ received: true, last: last?.length });
+  done?.(last?.length);
 }
 
 /** Messages that are sent before the loop looks whether there is room; fewer of large ones. */
@@ -172,9 +175,9 @@ const KINDS: Readonly<Record<string, (bytes: number) => Promise<End>>> = {
 
 const [kind, size] = process.argv.slice(2);
 const end = await KINDS[kind!]!(Number(size));
-process.on('message', (order: TcpOrder) => {
-  if (order.do === 'expect') expected = order.count;
-  else void end.send(order.addr, order.count, order.bytes);
+obey((order: TcpOrder): unknown => {
+  if (order.do === 'open') return end.addr;
+  if (order.do === 'send') return end.send(order.addr, order.count, order.bytes);
+  [received, expected] = [0, order.count];
+  return new Promise((resolve) => (done = resolve));
 });
-process.on('disconnect', () => process.exit());
-process.send?.({ addr: end.addr });

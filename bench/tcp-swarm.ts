@@ -4,63 +4,61 @@
  * processed all. js-libp2p is left out where it is not installed: `npm ci --ignore-scripts --prefix interop/js/libp2p`.
  */
 
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { type Bench, type Claim, type Measure, median } from './harness/bench.ts';
+import { type Bench, type Claim, counted, type Measure, median } from './harness/bench.ts';
+import { Child, endAll, Lazy } from './harness/child.ts';
+import { type End, programEnd } from './harness/ends.ts';
+import type { TcpOrder } from './tcp-swarm-process.ts';
 
 const SIZES = [64, 1024] as const;
-const ROUND_MS = 700;
 
 /** Two ends, and a way to have messages sent from one to the other. */
-interface Contender {
+interface Contender extends AsyncDisposable {
+  readonly ends: readonly End[];
   /** Sends and answers how long it took in ms until all were processed. */
   readonly run: (count: number) => Promise<number>;
-  readonly close: () => Promise<void>;
 }
 
-/** Ends processes, and lets go of what leads to them. */
-async function end(...children: readonly ChildProcess[]): Promise<void> {
-  for (const child of children) {
-    if (child.exitCode !== null || child.signalCode !== null) continue;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
-    for (const pipe of [child.stdin, child.stdout]) pipe?.destroy();
-    child.channel?.unref();
-    child.unref();
-  }
-}
-
-/** A process of ours, by IPC. */
+/** Processes of ours, by IPC. */
 async function ours(kind: string, bytes: number): Promise<Contender> {
-  const start = (): ChildProcess =>
-    fork(new URL('tcp-swarm-process.ts', import.meta.url), [kind, String(bytes)], {
-      execArgv: ['--conditions=shoal-source'],
-    });
+  const start = (): Child<TcpOrder, unknown> =>
+    new Child(new URL('tcp-swarm-process.ts', import.meta.url), [kind, String(bytes)]);
   const [receiver, sender] = [start(), start()];
-  const next = (child: ChildProcess): Promise<{ readonly addr?: string }> =>
-    new Promise((resolve, reject) => {
-      child.once('message', resolve);
-      child.once('exit', (code) => reject(new Error(`${kind} ended with ${code}`)));
-    });
-  const [{ addr }] = await Promise.all([next(receiver), next(sender)]);
+  const addr = (await receiver.order({ do: 'open' })) as string;
+  await sender.order({ do: 'open' });
   return {
+    ends: [sender, receiver],
     run: async (count) => {
-      receiver.send({ do: 'expect', count, bytes });
-      const done = next(receiver);
+      const processed = receiver.order({ do: 'expect', count });
       const startMs = performance.now();
-      sender.send({ do: 'send', addr, count, bytes });
-      await done;
-      return performance.now() - startMs;
+      const sent = sender.order({ do: 'send', addr, count, bytes });
+      await processed;
+      const ms = performance.now() - startMs;
+      await sent;
+      return ms;
     },
-    close: () => end(receiver, sender),
+    [Symbol.asyncDispose]: () => endAll([receiver, sender]),
   };
 }
 
 const LIBP2P = new URL('../interop/js/libp2p/', import.meta.url);
+const libp2pMissing = (): string | false =>
+  existsSync(new URL('node_modules/libp2p', LIBP2P))
+    ? false
+    : 'js-libp2p: not installed (npm ci --ignore-scripts --prefix interop/js/libp2p)';
+
+/** Ends a process, and lets go of what leads to it. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+  for (const pipe of [child.stdin, child.stdout]) pipe?.destroy();
+}
 
 /** A js-libp2p process, told what to do in lines of JSON. */
 function startLibp2p(): {
@@ -87,6 +85,7 @@ async function libp2p(bytes: number): Promise<Contender> {
   const { addr, peer } = await receiver.order({ do: 'listen' });
   const to = `${addr}/p2p/${peer}`;
   return {
+    ends: [sender, receiver].map(({ child }) => programEnd(child.pid!)),
     run: async (count) => {
       await receiver.order({ do: 'expect', count, bytes });
       const startMs = performance.now();
@@ -95,42 +94,40 @@ async function libp2p(bytes: number): Promise<Contender> {
       await sent;
       return performance.now() - startMs;
     },
-    close: () => end(receiver.child, sender.child),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([end(receiver.child), end(sender.child)]);
+    },
   };
 }
 
 const KINDS = [
-  { label: 'plain net, coalesced by hand', start: (bytes: number) => ours('plain', bytes), guess: 3_000_000 },
-  { label: 'TCP swarm', start: (bytes: number) => ours('swarm', bytes), guess: 1_000_000 },
-  { label: 'Noise, a record a batch', start: (bytes: number) => ours('noise', bytes), guess: 1_000_000 },
-  { label: 'Noise, a record a message', start: (bytes: number) => ours('noise-each', bytes), guess: 100_000 },
+  { label: 'plain net, coalesced by hand', start: (bytes: number) => ours('plain', bytes), first: 750_000 },
+  { label: 'TCP swarm', start: (bytes: number) => ours('swarm', bytes), first: 250_000 },
+  { label: 'Noise, a record a batch', start: (bytes: number) => ours('noise', bytes), first: 250_000 },
+  { label: 'Noise, a record a message', start: (bytes: number) => ours('noise-each', bytes), first: 25_000 },
+  { label: 'js-libp2p, Noise', start: libp2p, first: 10_000, missing: libp2pMissing },
 ] as const;
 
 export const tcpSwarm: Bench = {
   name: 'tcp-swarm',
   question:
     'small messages over encrypted TCP: what sealing a batch at once is worth, against a record for each message',
-  prepare: async (quick) => {
-    const hasRival = existsSync(new URL('node_modules/libp2p', LIBP2P));
-    const open: Contender[] = [];
+  prepare: () => {
+    const open: Lazy<Contender>[] = [];
     const measures: Measure[] = [];
     const claims: Claim[] = [];
     for (const bytes of SIZES) {
-      const kinds = [...KINDS, ...(hasRival ? [{ label: 'js-libp2p, Noise', start: libp2p, guess: 50_000 }] : [])];
       const name = (label: string): string => `${label}: ${bytes} B`;
-      for (const { label, start, guess } of kinds) {
-        const contender = await start(bytes);
+      for (const kind of KINDS) {
+        const contender = new Lazy(() => kind.start(bytes));
         open.push(contender);
-        let count = Math.max(1000, Math.round((guess * ROUND_MS) / 4000));
         measures.push({
-          name: name(label),
+          name: name(kind.label),
           unit: 'messages/s',
-          round: async () => {
-            const ms = await contender.run(count);
-            const perSecond = (count * 1000) / ms;
-            count = Math.max(1000, Math.round((perSecond * (quick ? ROUND_MS / 2 : ROUND_MS)) / 1000));
-            return perSecond;
-          },
+          on: 'two cores',
+          missing: 'missing' in kind ? kind.missing : undefined,
+          ends: async () => (await contender.get()).ends,
+          round: counted(async (count) => (await contender.get()).run(count), kind.first),
         });
       }
       const swarm = name('TCP swarm');
@@ -142,26 +139,23 @@ export const tcpSwarm: Bench = {
           baseline: name('Noise, a record a message'),
           goal: { ratio: goal },
         },
-        ...(hasRival ? [{ subject: swarm, baseline: name('js-libp2p, Noise'), goal: { ratio: 10 } }] : []),
+        { subject: swarm, baseline: name('js-libp2p, Noise'), goal: { ratio: 10 } },
         { subject: swarm, baseline: name('plain net, coalesced by hand') },
       );
     }
     return {
       measures,
       claims,
-      controls: (figures) => {
-        const of = (label: string): number => median(figures.get(`${label}: 64 B`)!);
-        return [
-          {
-            what: 'nothing encrypted is faster than plain TCP',
-            ok: of('plain net, coalesced by hand') > Math.max(of('TCP swarm'), of('Noise, a record a batch')),
-          },
-        ];
-      },
-      notes: () => (hasRival ? [] : ['js-libp2p is not installed, and left out']),
-      [Symbol.asyncDispose]: async () => {
-        for (const contender of open) await contender.close();
-      },
+      controls: SIZES.flatMap((bytes) => {
+        const [plain, ...sealed] = KINDS.slice(0, 3).map(({ label }) => `${label}: ${bytes} B`);
+        return sealed.map((name) => ({
+          what: `${name}: not faster than plain TCP`,
+          of: name,
+          needs: [plain!, name],
+          holds: (figures) => median(figures.get(plain!)!) > median(figures.get(name)!),
+        }));
+      }),
+      [Symbol.asyncDispose]: () => endAll(open),
     };
   },
 };

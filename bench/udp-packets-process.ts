@@ -1,31 +1,38 @@
-/** One end of the UDP bench: holds a raw socket and a UDP swarm, and sends or counts through either, as it is told. */
+/** One end of the benches of datagrams: it sends or counts over one link, as it is told. */
 
-import { type Socket, createSocket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
-import { type UdpAddr, openUdpSwarm } from '../src/swarms/udp.ts';
+import type { Addr } from '../src/core/addr.ts';
+import type { Counters } from '../src/core/counters.ts';
 import type { Swarm } from '../src/core/swarm.ts';
+import { chacha20Poly1305 } from '../src/crypto/node.ts';
+import { generateKey } from '../src/identity/keys.ts';
+import { OVERHEAD_BYTES } from '../src/protocols/p2pke/index.ts';
 import { RESOLVED } from '../src/runtime/promises.ts';
+import { p2pke } from '../src/swarms/p2pke/index.ts';
+import { openUdpSwarm } from '../src/swarms/udp.ts';
+import { obey } from './harness/child.ts';
+import { loadSodium } from './harness/sodium.ts';
 
-export type Link = 'raw' | 'shoal';
+/** What carries messages: `bare` are raw datagrams, each sealed and opened, which is what no secure link can do without. */
+export type Link = 'raw' | 'bare' | 'udp' | 'p2pke' | 'p2pke-sodium';
 
 export type UdpOrder =
-  | { readonly type: 'open' }
-  | { readonly type: 'flood'; readonly link: Link; readonly port: number; readonly bytes: number; readonly ms: number }
-  | {
-      readonly type: 'trickle';
-      readonly link: Link;
-      readonly port: number;
-      readonly bytes: number;
-      readonly count: number;
-    }
-  | { readonly type: 'count'; readonly link: Link }
-  | { readonly type: 'counted' };
+  | { readonly do: 'open' }
+  | { readonly do: 'flood'; readonly addr: string; readonly bytes: number; readonly ms: number }
+  | { readonly do: 'trickle'; readonly addr: string; readonly bytes: number; readonly count: number }
+  | { readonly do: 'count' }
+  | { readonly do: 'counted' };
 
-export interface UdpReply {
-  readonly ports?: Readonly<Record<Link, number>>;
+export interface UdpReport {
+  readonly addr?: string;
   readonly count?: number;
   readonly elapsedMs?: number;
+  /** Dropped since the start, by the receiving socket's buffer and by the swarm. */
+  readonly socketDrops?: number;
+  readonly swarmDrops?: number;
 }
 
 /** Sends between two turns of the event loop, for both alike. */
@@ -35,56 +42,104 @@ const [RECV_BUFFER_BYTES, SEND_BUFFER_BYTES] = [4_194_304, 1_048_576];
 /** Nothing comes any more after so long. */
 const QUIET_MS = 60;
 
-let raw: Socket;
-let swarm: Swarm<UdpAddr>;
-const arrivals = { link: 'raw' as Link, count: 0, firstMs: 0, lastMs: 0 };
+const arrivals = { count: 0, firstMs: 0, lastMs: 0 };
 
-function arrived(link: Link): void {
-  if (link !== arrivals.link) return;
+function arrived(): void {
   arrivals.lastMs = performance.now();
   if (arrivals.count++ === 0) arrivals.firstMs = arrivals.lastMs;
 }
 
-async function open(): Promise<UdpReply> {
-  raw = createSocket({
-    type: 'udp4',
-    lookup: (address, _options, callback) => callback(null, address, 4),
-  });
+/** One end of a link. */
+interface LinkEnd {
+  readonly addr: string;
+  /** Sends one packet; answers a promise only when the socket is full. */
+  readonly sending: (addr: string, payload: Uint8Array) => () => Promise<void> | undefined;
+  readonly swarmDrops: () => number;
+}
+
+async function openRaw(isSealed: boolean): Promise<LinkEnd> {
+  const raw = createSocket({ type: 'udp4', lookup: (address, _options, callback) => callback(null, address, 4) });
   // With a synchronous lookup `bind` may be done when it returns.
   const listening = once(raw, 'listening');
   raw.bind(0, '127.0.0.1');
   await listening;
   raw.setRecvBufferSize(RECV_BUFFER_BYTES);
   raw.setSendBufferSize(SEND_BUFFER_BYTES);
-  raw.on('message', () => arrived('raw'));
-  swarm = await openUdpSwarm({ bind: '127.0.0.1:0' });
-  swarm.listen(() => arrived('shoal'));
-  return { ports: { raw: raw.address().port, shoal: swarm.addr.port } };
-}
-
-/** Sends one packet; answers a promise only when the socket is full. */
-function sending(link: Link, port: number, payload: Uint8Array): () => Promise<void> | undefined {
-  if (link === 'shoal') {
-    const dst = swarm.parseAddr(`127.0.0.1:${port}`);
-    return () => {
-      const told = swarm.tell(dst, payload);
-      return told === RESOLVED ? undefined : told;
-    };
-  }
+  const [key, nonce, header] = [chacha20Poly1305(new Uint8Array(32)), new Uint8Array(12), new Uint8Array(4)];
+  const seal = (payload: Uint8Array): Uint8Array => {
+    const datagram = new Uint8Array(payload.length + OVERHEAD_BYTES);
+    key.seal(nonce, header, payload, datagram, 4);
+    return datagram;
+  };
+  raw.on('message', (datagram) => {
+    if (!isSealed) arrived();
+    else if (key.open(nonce, header, datagram.subarray(4), new Uint8Array(datagram.length - OVERHEAD_BYTES), 0))
+      arrived();
+  });
   let flushed: (() => void) | undefined;
   const onSent = (): void => {
     if (flushed === undefined || raw.getSendQueueCount() > 0) return;
     flushed();
     flushed = undefined;
   };
-  return () => {
-    raw.send(payload, port, '127.0.0.1', onSent);
-    return raw.getSendQueueCount() === 0 ? undefined : new Promise((resolve) => (flushed = resolve));
+  return {
+    addr: `127.0.0.1:${raw.address().port}`,
+    sending: (addr, payload) => {
+      const port = portOf(addr);
+      return () => {
+        raw.send(isSealed ? seal(payload) : payload, port, '127.0.0.1', onSent);
+        return raw.getSendQueueCount() === 0 ? undefined : new Promise((resolve) => (flushed = resolve));
+      };
+    },
+    swarmDrops: () => 0,
   };
 }
 
-async function flood({ link, port, bytes, ms }: Extract<UdpOrder, { type: 'flood' }>): Promise<UdpReply> {
-  const send = sending(link, port, new Uint8Array(bytes).fill(7));
+async function openSwarm(link: Link): Promise<LinkEnd> {
+  const udp = await openUdpSwarm({ bind: '127.0.0.1:0' });
+  const aead = link === 'p2pke-sodium' ? await loadSodium() : undefined;
+  const made: unknown = link === 'udp' ? udp : p2pke(udp, { privateKey: generateKey(), aead });
+  // Addresses come from the swarm's own parseAddr only.
+  const swarm = made as Swarm<Addr>;
+  swarm.listen(arrived);
+  return {
+    addr: swarm.addr.text,
+    sending: (addr, payload) => {
+      const dst = swarm.parseAddr(addr);
+      return () => {
+        const told = swarm.tell(dst, payload);
+        return told === RESOLVED ? undefined : told;
+      };
+    },
+    swarmDrops: () => {
+      let drops = 0;
+      for (let at: Counters | undefined = swarm.counters; at !== undefined; at = at.inner) {
+        for (const count of at.drops.values()) drops += count;
+      }
+      return drops;
+    },
+  };
+}
+
+const portOf = (addr: string): number => Number(addr.slice(addr.lastIndexOf(':') + 1));
+
+/** Datagrams that the kernel had no room for, where it tells. */
+export function socketDrops(addr: string): number {
+  try {
+    const local = `:${portOf(addr).toString(16).toUpperCase().padStart(4, '0')}`;
+    const line = readFileSync('/proc/net/udp', 'utf8')
+      .split('\n')
+      .find((each) => each.trim().split(/\s+/)[1]?.endsWith(local) === true);
+    return Number(line?.trim().split(/\s+/).at(-1) ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+let end: LinkEnd;
+
+async function flood(addr: string, bytes: number, ms: number): Promise<UdpReport> {
+  const send = end.sending(addr, new Uint8Array(bytes).fill(7));
   const startedAt = performance.now();
   let count = 0;
   let elapsedMs = 0;
@@ -100,8 +155,8 @@ async function flood({ link, port, bytes, ms }: Extract<UdpOrder, { type: 'flood
   return { count, elapsedMs };
 }
 
-async function trickle({ link, port, bytes, count }: Extract<UdpOrder, { type: 'trickle' }>): Promise<UdpReply> {
-  const send = sending(link, port, new Uint8Array(bytes));
+async function trickle(addr: string, bytes: number, count: number): Promise<UdpReport> {
+  const send = end.sending(addr, new Uint8Array(bytes));
   for (let i = 0; i < count; i++) {
     await send();
     if (i % 20 === 19) await delay(1);
@@ -109,25 +164,33 @@ async function trickle({ link, port, bytes, count }: Extract<UdpOrder, { type: '
   return { count };
 }
 
-async function counted(): Promise<UdpReply> {
+async function counted(): Promise<UdpReport> {
   for (let before = -1; before !== arrivals.count;) {
     before = arrivals.count;
     await delay(QUIET_MS);
   }
-  return { count: arrivals.count, elapsedMs: arrivals.lastMs - arrivals.firstMs };
+  const { count, lastMs, firstMs } = arrivals;
+  return { count, elapsedMs: lastMs - firstMs, socketDrops: socketDrops(end.addr), swarmDrops: end.swarmDrops() };
 }
 
-function count({ link }: Extract<UdpOrder, { type: 'count' }>): Promise<UdpReply> {
-  Object.assign(arrivals, { link, count: 0 });
-  return Promise.resolve({});
+async function handle(order: UdpOrder): Promise<UdpReport> {
+  switch (order.do) {
+    case 'open': {
+      const link = process.argv[2] as Link;
+      end = await (link === 'raw' || link === 'bare' ? openRaw(link === 'bare') : openSwarm(link));
+      return { addr: end.addr };
+    }
+    case 'flood':
+      return flood(order.addr, order.bytes, order.ms);
+    case 'trickle':
+      return trickle(order.addr, order.bytes, order.count);
+    case 'count':
+      arrivals.count = 0;
+      return {};
+    case 'counted':
+      break;
+  }
+  return counted();
 }
 
-function handle(order: UdpOrder): Promise<UdpReply> {
-  if (order.type === 'open') return open();
-  if (order.type === 'flood') return flood(order);
-  if (order.type === 'trickle') return trickle(order);
-  return order.type === 'count' ? count(order) : counted();
-}
-
-process.on('message', (order: UdpOrder) => void handle(order).then((reply) => process.send!(reply)));
-process.on('disconnect', () => process.exit());
+if (process.argv[1] === import.meta.filename) obey(handle);

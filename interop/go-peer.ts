@@ -101,6 +101,10 @@ export class GoPeer implements AsyncDisposable {
     this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   tell(dst: string, text: string): void {
     this.command({ cmd: 'tell', dst, payload: Buffer.from(text).toString('base64') });
   }

@@ -81,6 +81,10 @@ export class Pea2PeaPeer implements AsyncDisposable {
     this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** Gives a command. */
   tell(...words: readonly (string | number)[]): void {
     this.#child.stdin.write(`${words.join(' ')}\n`);

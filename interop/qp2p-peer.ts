@@ -77,6 +77,10 @@ export class Qp2pPeer implements AsyncDisposable {
     this.#ended = new Promise((resolve) => this.#child.once('exit', () => resolve()));
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** Tells the peer to do something; `interop/rust/qp2p/src/main.rs` has the commands. */
   command(...words: readonly (string | number)[]): void {
     this.#child.stdin.write(`${words.join(' ')}\n`);

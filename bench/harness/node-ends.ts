@@ -3,16 +3,17 @@
  * sockets in Rust, which do what iperf3 does.
  */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import path from 'node:path';
-import { Pea2PeaPeer } from '../../interop/pea2pea-peer.ts';
+import { Pea2PeaPeer, pea2peaMissing } from '../../interop/pea2pea-peer.ts';
 import type { Carrier, NodeAnswer, NodeOrder } from '../node-process.ts';
+import { counted, type Measure } from './bench.ts';
+import { Child, endAll, Lazy } from './child.ts';
+import { type End as Counted, programEnd } from './ends.ts';
 
 /** What an end is made of. */
 export type Kind = Carrier | 'pea2pea' | 'sockets';
 
 /** One end. */
-export interface End extends AsyncDisposable {
+export interface End extends Counted, AsyncDisposable {
   readonly addr: string;
   connect(addr: string, connections: number): Promise<void>;
   /** From now on: resolves when so many messages have been processed. */
@@ -36,97 +37,60 @@ export interface End extends AsyncDisposable {
 }
 
 /** An end on Node. */
-export class NodeEnd implements End {
-  readonly #child: ChildProcess;
-  readonly #answers: NodeAnswer[] = [];
-  #waiters: {
-    readonly type: NodeAnswer['type'];
-    readonly resolve: (answer: NodeAnswer) => void;
-    readonly reject: (error: Error) => void;
-  }[] = [];
+export class NodeEnd extends Child<NodeOrder, NodeAnswer> implements End {
   addr = '';
 
-  private constructor(child: ChildProcess) {
-    this.#child = child;
-    child.once('exit', () => {
-      for (const { reject } of this.#waiters.splice(0)) reject(new Error('a process of the bench has ended'));
-    });
-    child.on('message', (answer: NodeAnswer) => {
-      const at = this.#waiters.findIndex(({ type }) => type === answer.type);
-      if (at === -1) this.#answers.push(answer);
-      else this.#waiters.splice(at, 1)[0]!.resolve(answer);
-    });
+  constructor() {
+    super(new URL('../node-process.ts', import.meta.url));
   }
 
   static async start(carrier: Carrier, echo = false, bind?: string): Promise<NodeEnd> {
-    const script = path.join(import.meta.dirname, '..', 'node-process.ts');
-    const end = new NodeEnd(
-      fork(script, {
-        execArgv: [...process.execArgv, '--expose-gc'],
-      }),
-    );
+    const end = new NodeEnd();
     const reusePort = bind !== undefined;
     end.addr = (
-      await end.call({ type: 'open', carrier, echo, reusePort, ...(bind === undefined ? {} : { bind }) })
+      await end.order({ type: 'open', carrier, echo, reusePort, ...(bind === undefined ? {} : { bind }) })
     ).addr!;
     return end;
   }
 
-  call(order: NodeOrder): Promise<NodeAnswer> {
-    this.#child.send(order);
-    return this.#next('done');
-  }
-
   /** @param from - an IP of this machine; each has its own ports. */
   async connect(addr: string, connections: number, from?: string): Promise<void> {
-    await this.call({ type: 'connect', addr, connections, ...(from === undefined ? {} : { from }) });
+    await this.order({ type: 'connect', addr, connections, ...(from === undefined ? {} : { from }) });
   }
 
   /** How many messages have come since `expect`. */
   async count(): Promise<number> {
-    return (await this.call({ type: 'count' })).count!;
+    return (await this.order({ type: 'count' })).count!;
   }
 
   async expect(count: number): Promise<{ readonly processed: Promise<void> }> {
-    await this.call({ type: 'expect', count });
-    return { processed: this.#next('received').then(() => undefined) };
+    await this.order({ type: 'expect', count });
+    return { processed: this.order({ type: 'received' }).then(() => undefined) };
   }
 
   async flood(bytes: number, count: number, batch?: number): Promise<void> {
-    await this.call({ type: 'flood', bytes, count, ...(batch === undefined ? {} : { batch }) });
+    await this.order({ type: 'flood', bytes, count, ...(batch === undefined ? {} : { batch }) });
   }
 
   async ping(bytes: number, count: number): Promise<{ readonly p50: number; readonly p99: number }> {
-    const { p50, p99 } = await this.call({ type: 'ping', bytes, count });
+    const { p50, p99 } = await this.order({ type: 'ping', bytes, count });
     return { p50: p50!, p99: p99! };
   }
 
   async cycle(addr: string, count: number): Promise<number> {
-    return (await this.call({ type: 'cycle', addr, count })).ns!;
+    return (await this.order({ type: 'cycle', addr, count })).ns!;
   }
 
   async churn(addr: string, clients: number, count: number): Promise<number> {
-    return (await this.call({ type: 'churn', addr, clients, count })).ns!;
+    return (await this.order({ type: 'churn', addr, clients, count })).ns!;
   }
 
   async nodes(count: number): Promise<number> {
-    return (await this.call({ type: 'nodes', count })).ns!;
+    return (await this.order({ type: 'nodes', count })).ns!;
   }
 
   async memory(): Promise<number> {
-    return (await this.call({ type: 'memory' })).bytes!;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const exited = new Promise<void>((resolve) => void this.#child.once('exit', () => resolve()));
-    this.#child.disconnect();
-    await exited;
-  }
-
-  #next(type: NodeAnswer['type']): Promise<NodeAnswer> {
-    const at = this.#answers.findIndex((answer) => answer.type === type);
-    if (at !== -1) return Promise.resolve(this.#answers.splice(at, 1)[0]!);
-    return new Promise((resolve, reject) => this.#waiters.push({ type, resolve, reject }));
+    return (await this.order({ type: 'memory' })).bytes!;
   }
 }
 
@@ -145,6 +109,14 @@ export class RustEnd implements End {
   static async start(kind: 'pea2pea' | 'sockets', role: 'echo' | 'sink' | 'relay'): Promise<RustEnd> {
     const peer = new Pea2PeaPeer(kind === 'pea2pea' ? '57' : 'sockets', role);
     return new RustEnd(peer, await peer.address(), kind === 'sockets');
+  }
+
+  get pid(): number {
+    return this.#peer.pid;
+  }
+
+  cpuUs(): number | Promise<number> {
+    return programEnd(this.pid).cpuUs();
   }
 
   async connect(addr: string, connections: number): Promise<void> {
@@ -201,7 +173,7 @@ export function startEnd(kind: Kind, echo = false): Promise<End> {
     : NodeEnd.start(kind, echo);
 }
 
-/** Two ends, connected. */
+/** Two ends, with so many connections. */
 export class Pair implements AsyncDisposable {
   readonly sender: End;
   readonly receiver: End;
@@ -218,24 +190,51 @@ export class Pair implements AsyncDisposable {
 
   static async start(from: Kind, to: Kind, connections = 1, echo = false): Promise<Pair> {
     const [sender, receiver] = await Promise.all([startEnd(from), startEnd(to, echo)]);
-    await sender.connect(receiver.addr, connections);
+    if (connections > 0) await sender.connect(receiver.addr, connections);
     return new Pair(sender, receiver, connections, to === 'sockets');
   }
 
-  /** Messages a second, from before the first is sent until the last is processed. */
-  async rate(bytes: number, count: number, batch?: number): Promise<number> {
-    const all = count * this.#connections;
+  /** Milliseconds from before the first message is sent over each connection until the last is processed. */
+  async send(bytes: number, each: number, batch?: number): Promise<number> {
+    const all = each * this.#connections;
     const { processed } = await this.receiver.expect(this.#countsBytes ? all * bytes : all);
     const from = performance.now();
-    const flooded = this.sender.flood(bytes, count, batch);
+    const flooded = this.sender.flood(bytes, each, batch);
     await processed;
     const ms = performance.now() - from;
     await flooded;
-    return (all * 1000) / ms;
+    return ms;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.sender[Symbol.asyncDispose]();
-    await this.receiver[Symbol.asyncDispose]();
+    await endAll([this.sender, this.receiver]);
+  }
+}
+
+const isRust = (kind: Kind): boolean => kind === 'pea2pea' || kind === 'sockets';
+
+/** A pair that is started when it is needed. */
+export class LazyPair extends Lazy<Pair> {
+  /** Why it cannot be started, where one end is in Rust. */
+  readonly missing: (() => string | false) | undefined;
+  readonly #connections: number;
+
+  constructor(from: Kind, to: Kind, connections = 1, echo = false) {
+    super(() => Pair.start(from, to, connections, echo));
+    this.missing = isRust(from) || isRust(to) ? pea2peaMissing : undefined;
+    this.#connections = connections;
+  }
+
+  readonly ends = async (): Promise<readonly Counted[]> => {
+    const { sender, receiver } = await this.get();
+    return [sender, receiver];
+  };
+
+  /** Messages a second. @param first - messages over all connections at first. */
+  flood(name: string, bytes: number, first: number, batch?: number): Measure {
+    const connections = this.#connections;
+    const run = async (count: number): Promise<number> => (await this.get()).send(bytes, count / connections, batch);
+    const round = counted(run, first, 1, connections);
+    return { name, unit: 'messages/s', on: 'two cores', missing: this.missing, ends: this.ends, round };
   }
 }

@@ -2,9 +2,9 @@
 
 import { type SodiumLibrary, sodiumAead } from '../../src/crypto/sodium.ts';
 import type { ImportAeadKey } from '../../src/crypto/suite.ts';
+import { rivalMissing } from './rivals.ts';
 
-/** What to tell people where it is not there. */
-export const SODIUM_MISSING = 'sodium-native: not installed (npm install --prefix bench/rivals/sodium)';
+export const sodiumMissing: () => string | false = rivalMissing('sodium', 'sodium-native');
 
 const library = new URL('../rivals/sodium/node_modules/sodium-native/index.js', import.meta.url).href;
 

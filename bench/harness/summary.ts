@@ -14,46 +14,78 @@ const RANK = { missed: 0, met: 1, '': 2 } as const;
 /** All rows: missed goals, then met ones, then what is only reported; within each as the benches are. */
 export function summaryOf(results: readonly BenchResult[]): readonly SummaryRow[] {
   return results
-    .flatMap(({ name, rows }) =>
-      // A rival that broke or hung has no figure to be compared with; the notes of its bench say so.
-      rows
-        .filter(({ baselineFigure }) => baselineFigure > 0)
-        .map((row) => ({ ...row, bench: name, recorded: recordedOf(name, row.subject) })),
-    )
+    .flatMap(({ name, rows }) => rows.map((row) => ({ ...row, bench: name, recorded: recordedOf(name, row.subject) })))
     .toSorted((a, b) => RANK[a.verdict] - RANK[b.verdict]);
+}
+
+/** Rows whose controls hold; of those that are not published, a line each that says why. */
+export function published(rows: readonly SummaryRow[]): {
+  readonly rows: readonly SummaryRow[];
+  readonly left: readonly string[];
+} {
+  const left = rows.filter(({ distrusted }) => distrusted !== undefined);
+  return {
+    rows: rows.filter(({ distrusted }) => distrusted === undefined),
+    left: left.map(
+      ({ bench, subject, baseline, distrusted }) =>
+        `${bench}: ${subject} beside ${baseline} is not published, because its control failed (${distrusted})`,
+    ),
+  };
 }
 
 const HEADER = [
   'Bench',
   'Measured',
+  'Cores',
   'Figure',
+  'CPU µs each',
   'Against, in the same run',
+  'Figure',
+  'CPU µs each',
   'Ratio',
-  'Half within',
+  'Quartiles',
+  'CPU ratio',
   'Goal',
   'Verdict',
   'Original go-p2p, recorded elsewhere',
 ];
 
-function cells(row: SummaryRow): readonly string[] {
+/** CPU time as text; a dash for what is no rate. */
+export function cpuText(cpuUs: number | undefined): string {
+  if (cpuUs === undefined) return '–';
+  return cpuUs >= 100 ? cpuUs.toFixed(0) : cpuUs.toPrecision(2);
+}
+
+/** The columns that a table of one bench has, too. */
+export function rowCells(row: Row): readonly string[] {
   return [
-    row.bench,
     row.subject,
+    row.on,
     `${rounded(row.figure)} ${row.unit}`,
+    cpuText(row.cpuUs),
     row.baseline,
+    rounded(row.baselineFigure),
+    cpuText(row.baselineCpuUs),
     `${row.ratio.toFixed(2)}×`,
-    // A rival that answered in some rounds only makes ratios without bound.
-    row.spread.map((ratio) => (Number.isFinite(ratio) ? ratio.toFixed(2) : '∞')).join('–'),
+    row.spread.map((ratio) => ratio.toFixed(2)).join('–'),
+    row.cpuRatio === undefined ? '–' : `${row.cpuRatio.toFixed(2)}×`,
     row.goal,
-    row.verdict === 'missed' ? '**missed**' : row.verdict,
-    row.recorded,
   ];
 }
 
-/** The table as Markdown, which reads well on a terminal, too. */
-export function summaryTable(rows: readonly SummaryRow[]): string {
-  const table = [HEADER, ...rows.map(cells)];
-  const widths = HEADER.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+function cells(row: SummaryRow): readonly string[] {
+  return [row.bench, ...rowCells(row), row.verdict === 'missed' ? '**missed**' : row.verdict, row.recorded];
+}
+
+/** Rows of text as Markdown, which reads well on a terminal, too. */
+export function markdown(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
   const line = (row: readonly string[]): string => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`;
-  return [line(HEADER), line(widths.map((width) => '-'.repeat(width))), ...table.slice(1).map(line)].join('\n');
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+/** The table. */
+export function summaryTable(rows: readonly SummaryRow[]): string {
+  return markdown(HEADER, rows.map(cells));
 }

@@ -1,20 +1,25 @@
 /** Results for people. */
 
-import { type BenchResult, type Row, rounded } from './bench.ts';
+import type { BenchResult, Row } from './bench.ts';
+import { rowCells } from './summary.ts';
 
-const HEADER = ['measured', 'figure', 'baseline', 'figure', 'ratio', 'half within', 'goal', 'verdict'];
+const HEADER = [
+  'measured',
+  'cores',
+  'figure',
+  'CPU µs',
+  'baseline',
+  'figure',
+  'CPU µs',
+  'ratio',
+  'quartiles',
+  'CPU',
+  'goal',
+  'verdict',
+];
 
 function cells(row: Row): readonly string[] {
-  return [
-    row.subject,
-    `${rounded(row.figure)} ${row.unit}`,
-    row.baseline,
-    rounded(row.baselineFigure),
-    `${row.ratio.toFixed(2)}×`,
-    row.spread.map((ratio) => ratio.toFixed(2)).join('–'),
-    row.goal,
-    row.verdict,
-  ];
+  return [...rowCells(row), row.distrusted === undefined ? row.verdict : 'NOT TRUSTED'];
 }
 
 /** The rows of one result as aligned lines, and what its controls say. */
@@ -27,7 +32,6 @@ export function resultLines({ name, question, rounds, rows, controls, notes }: B
     ...lines,
     ...notes.map((note) => `  ${note}`),
     ...controls.map(({ what, ok }) => `  control ${ok ? 'holds' : 'FAILED'}: ${what}`),
-    ...(controls.every(({ ok }) => ok) ? [] : ['  THIS RUN CANNOT BE TRUSTED']),
     '',
   ];
 }

@@ -1,7 +1,7 @@
 /** Endpoints on real UDP sockets, on loopback. */
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, execFileSync, fork } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 
+import { Child } from '../../bench/harness/child.ts';
 import type { EndpointOrder, EndpointReport } from '../../bench/endpoint-orders.ts';
 import { P2PError } from '../../src/core/errors.ts';
 import { type Endpoint, openEndpoint } from '../../src/endpoint/index.ts';
@@ -246,29 +247,20 @@ describe('endpoint on UDP', () => {
   }
 
   it('the ends of the bench measure every kind of work', async () => {
-    const peers = [0, 1].map(() => fork(path.join(ROOT, 'bench/endpoint-process.ts'), { execArgv: [SOURCE] }));
-    const tell = async (peer: ChildProcess, order: EndpointOrder): Promise<EndpointReport> => {
-      peer.send(order);
-      const [report] = (await once(peer, 'message')) as [EndpointReport];
-      assert.equal(report.error, undefined);
-      return report;
-    };
-    const [server, client] = [peers[0]!, peers[1]!];
-    try {
-      const addr = (await tell(server, { do: 'serve', echo: true })).addr!;
-      await tell(client, { do: 'connect', addr });
-      for (const order of [
-        { do: 'bidi', bytes: 64, inFlight: 2, forMs: 1 },
-        { do: 'connects', addrs: [addr], count: 3 },
-        { do: 'anys', addrs: [addr], count: 3 },
-        { do: 'clients', addr, clients: 2, count: 3, bytes: 2000 },
-      ] satisfies EndpointOrder[]) {
-        const { count, ms } = await tell(client, order);
-        assert.ok(count! > 0 && ms! > 0, order.do);
-      }
-    } finally {
-      for (const peer of peers) peer.disconnect();
-      await Promise.all(peers.map((peer) => once(peer, 'exit')));
+    const start = (): Child<EndpointOrder, EndpointReport> =>
+      new Child(new URL('../../bench/endpoint-process.ts', import.meta.url));
+    await using server = start();
+    await using client = start();
+    const addr = (await server.order({ do: 'serve', echo: true })).addr!;
+    await client.order({ do: 'connect', addr });
+    for (const order of [
+      { do: 'bidi', bytes: 64, inFlight: 2, forMs: 1 },
+      { do: 'connects', addrs: [addr], count: 3 },
+      { do: 'anys', addrs: [addr], count: 3 },
+      { do: 'clients', addr, clients: 2, count: 3, bytes: 2000 },
+    ] satisfies EndpointOrder[]) {
+      const { count, ms } = await client.order(order);
+      assert.ok(count! > 0 && ms! > 0, order.do);
     }
   });
 });
