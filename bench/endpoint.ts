@@ -121,32 +121,29 @@ function measuresOf(
   system: Lazy<System>,
   dead: Lazy<DeadAddress>,
 ): readonly Measure[] {
-  const measure = (
-    what: string,
-    unit: string,
-    on: Cores,
-    round: (system: System) => Promise<Round>,
-    ends: 'ends' | 'echoEnds' = 'ends',
-  ): Measure => ({
+  const measure = (what: string, unit: string, on: Cores, round: (system: System) => Promise<Round>): Measure => ({
     name: `${label}: ${what}`,
     unit,
     on,
     missing,
-    ends: async () => (await system.get())[ends],
+    ends: async () => (await system.get()).ends,
     round: async () => round(await system.get()),
   });
   const connects = counted(async (count) => (await system.get()).connects(count), CONNECTS);
   const anys = counted(async (count) => (await system.get()).connectsToAny(count, (await dead.get()).addr), CONNECTS);
-  const crowd = (clients: number, count: number, bytes: number) => async (all: System) =>
-    rateOf(1, await all.clients(clients, count, bytes));
+  const crowd = (what: string, clients: number, count: number, bytes: number): Measure => ({
+    ...measure(what, 'a second', 'two cores', async (all) => rateOf(1, await all.clients(clients, count, bytes))),
+    ends: async () => (await system.get()).echoEnds,
+    isSingle: true,
+  });
   return [
     measure('request, 64 B, one', 'a second', 'one core', (all) => all.requests(64, 1)),
     measure('acknowledged, 64 B, 100 in flight', 'a second', 'two cores', (all) => all.acknowledged(64, 100)),
     measure('acknowledged, 1 MiB, 4 in flight', 'MiB/s', 'two cores', (all) => all.acknowledged(MIB, 4)),
     measure('connect', 'a second', 'one core', connects),
     measure('connect to any of [dead, good]', 'a second', 'one core', anys),
-    measure('100 clients × 100 × 200 B, there and back', 'a second', 'two cores', crowd(100, 100, 200), 'echoEnds'),
-    measure('10 clients × 10 × 1 MiB, there and back', 'a second', 'two cores', crowd(10, 10, MIB), 'echoEnds'),
+    crowd('100 clients × 100 × 200 B, there and back', 100, 100, 200),
+    crowd('10 clients × 4 × 1 MiB, there and back', 10, 4, MIB),
   ];
 }
 

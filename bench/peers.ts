@@ -132,14 +132,20 @@ function tellMeasures(label: string, pair: Lazy<Pair>): readonly Measure[] {
 function idleMeasures(kind: PeersKind): readonly Measure[] {
   let held: Promise<Idle> | undefined;
   const name = `${LABEL[kind]}: ${IDLE_PEERS} idle peers`;
-  // It takes long, and is measured once.
   const once = (): Promise<Idle> => (held ??= holdIdle(kind));
   return [
-    { name, unit: 'ms a CPU ms', on: 'not pinned', round: async () => ({ figure: (await once()).idle }) },
+    {
+      name,
+      unit: 'ms a CPU ms',
+      on: 'not pinned',
+      isSingle: true,
+      round: async () => ({ figure: (await once()).idle }),
+    },
     {
       name: `${name}, memory`,
       unit: 'peers a MiB',
       on: 'not pinned',
+      isSingle: true,
       round: async () => ({ figure: 1024 / (await once()).kib }),
     },
   ];

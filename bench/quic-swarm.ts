@@ -86,7 +86,7 @@ class QuicPair implements AsyncDisposable {
   }
 }
 
-/** What a connection takes of the server's memory; it does not vary, and takes long, so it is measured once. */
+/** What a connection takes of the server's memory. */
 async function idleKib(system: string): Promise<number> {
   await using pair = await QuicPair.connected(system);
   const { server, client, infos } = pair;
@@ -98,7 +98,7 @@ async function idleKib(system: string): Promise<number> {
 }
 
 /** Everything that is measured of a system. */
-function measuresOf({ label, name, rival }: System, open: AsyncDisposable[], memory: Map<string, number>): Measure[] {
+function measuresOf({ label, name, rival }: System, open: AsyncDisposable[]): Measure[] {
   const pair = new Lazy(() => QuicPair.connected(name));
   const doors = new Lazy(() => QuicPair.start(name, DOORS));
   open.push(pair, doors);
@@ -124,10 +124,6 @@ function measuresOf({ label, name, rival }: System, open: AsyncDisposable[], mem
     between(pair, what, unit, inFlight, (both) => both.asks(bytes, inFlight, each));
   const handshakes = (what: string, inFlight: number): Measure =>
     between(doors, what, 'a second', inFlight, (both) => both.handshakes(inFlight));
-  const idle = async (): Promise<Round> => {
-    if (!memory.has(label)) memory.set(label, await idleKib(name));
-    return { figure: 1024 / memory.get(label)! };
-  };
   return [
     asks('32 B, one', 'asks/s', 32, 1),
     asks('32 B, 64 in flight', 'asks/s', 32, 64),
@@ -136,7 +132,14 @@ function measuresOf({ label, name, rival }: System, open: AsyncDisposable[], mem
     asks('1 MiB', 'MB/s', 1_048_576, 4, 1.048576),
     handshakes('handshakes', 1),
     handshakes('handshakes, 16 at once', 16),
-    { name: `${label}: idle connections`, unit: 'in a MiB of the server', on: 'not pinned', missing, round: idle },
+    {
+      name: `${label}: idle connections`,
+      unit: 'in a MiB of the server',
+      on: 'not pinned',
+      missing,
+      isSingle: true,
+      round: async () => ({ figure: 1024 / (await idleKib(name)) }),
+    },
   ];
 }
 
@@ -157,8 +160,7 @@ export const quicSwarm: Bench = {
   question: 'how does QUIC compare with what else there is in JavaScript, between two processes?',
   prepare: () => {
     const open: AsyncDisposable[] = [];
-    const memory = new Map<string, number>();
-    const measures = SYSTEMS.flatMap((system) => measuresOf(system, open, memory));
+    const measures = SYSTEMS.flatMap((system) => measuresOf(system, open));
     const claims: Claim[] = [];
     for (const { label } of SYSTEMS.filter(({ rival }) => rival === undefined)) {
       for (const rival of SYSTEMS.filter((other) => other.rival !== undefined)) {
@@ -180,8 +182,6 @@ export const quicSwarm: Bench = {
             median(figures.get('shoal: 32 B, 64 in flight')!) > median(figures.get('shoal: 32 B, one')!),
         },
       ],
-      notes: () =>
-        [...memory].map(([label, kib]) => `an idle connection costs the server of ${label} ${kib.toFixed(0)} KiB`),
       [Symbol.asyncDispose]: () => endAll(open),
     };
   },

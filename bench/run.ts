@@ -56,6 +56,7 @@ for (const bench of benches) {
     const claims = isFront ? (claim: Claim) => frontRowOf(bench.name, claim) !== undefined : undefined;
     const result = await runBench(bench, { rounds, claims });
     results.push(result);
+    broken.push(...result.broken);
     console.log(resultLines(result).join('\n'));
   } catch (error) {
     // One that breaks takes nothing from the others, but the run cannot be called complete.

@@ -29,7 +29,9 @@ export interface Measure {
   readonly ends?: () => Promise<readonly End[]>;
   /** Why it cannot run here, if so: it is left out, and this is said. @default it can */
   readonly missing?: (() => string | false) | undefined;
-  /** Measures once. */
+  /** It takes long and varies little: it is measured in the first round only, and not warmed up. */
+  readonly isSingle?: boolean;
+  /** Measures it. */
   readonly round: () => Round | Promise<Round>;
 }
 
@@ -101,6 +103,8 @@ export interface BenchResult {
   readonly rows: readonly Row[];
   readonly controls: readonly { readonly what: string; readonly ok: boolean }[];
   readonly notes: readonly string[];
+  /** Measures of our own that broke. */
+  readonly broken: readonly string[];
   /** Of each measure, by round. */
   readonly figures: Readonly<Record<string, readonly number[]>>;
   readonly cpuUs: Readonly<Record<string, readonly number[]>>;
@@ -227,12 +231,11 @@ export async function runBench(bench: Bench, extent: Extent): Promise<BenchResul
       if (Number.isFinite(each)) cpus.get(measure.name)!.push(each);
     };
     for (let round = -1; round < extent.rounds; round++) {
-      for (const measure of running.filter(({ name }) => !failures.has(name))) {
+      for (const measure of running.filter((each) => !failures.has(each.name) && (!each.isSingle || round === 0))) {
         try {
           await once(measure, round < 0);
         } catch (error) {
-          // A rival that breaks under a load is left out, and the notes say so.
-          if (measure.missing === undefined) throw error;
+          // What breaks takes nothing from the others: it is left out, and the notes say so.
           failures.set(measure.name, String(error).split('\n')[0]!);
         }
       }
@@ -262,6 +265,7 @@ export async function runBench(bench: Bench, extent: Extent): Promise<BenchResul
         ...(prepared.notes?.(figures) ?? []),
       ],
       figures: Object.fromEntries(figures),
+      broken: running.filter((each) => each.missing === undefined && !works(each.name)).map(({ name }) => name),
       cpuUs: Object.fromEntries(cpus),
     };
   } finally {

@@ -119,16 +119,24 @@ describe('the rounds of a bench', () => {
     });
     const absent = measure('absent', [1], { missing: () => 'absent: not installed' });
     const made = bench([measure('own', [1]), broken, absent]);
-    const { rows, notes, figures } = await runBench(made, { rounds: 3 });
-    assert.deepEqual(rows, []);
+    const { rows, notes, broken: ours, figures } = await runBench(made, { rounds: 3 });
+    assert.deepEqual([rows, ours], [[], []]);
     assert.deepEqual(notes, ['left out: absent: not installed', 'failed: rival: Error: it hangs']);
     assert.equal(starts, 1);
     assert.equal(figures['absent'], undefined);
   });
 
-  it('what is our own and breaks ends the bench', async () => {
-    const broken = measure('own', [], { round: () => Promise.reject(new Error('it breaks')) });
-    await assert.rejects(runBench(bench([broken, measure('base', [1])]), { rounds: 3 }), /it breaks/);
+  it('what is our own and breaks is named as broken, and the others are measured', async () => {
+    const own = measure('own', [], { round: () => Promise.reject(new Error('it breaks')) });
+    const { rows, broken, notes, figures } = await runBench(bench([own, measure('base', [1])]), { rounds: 3 });
+    assert.deepEqual([rows, broken, notes], [[], ['own'], ['failed: own: Error: it breaks']]);
+    assert.deepEqual(figures['base'], [1, 1, 1]);
+  });
+
+  it('what takes long is measured once', async () => {
+    const measures = ['own', 'base'].map((name, i) => measure(name, [4 - i, 99], { isSingle: true }));
+    const { rows, figures } = await runBench(bench(measures), { rounds: 3 });
+    assert.deepEqual([figures, rows[0]!.ratio], [{ own: [4], base: [3] }, 4 / 3]);
   });
 
   it('with claims that are not wanted, only what the others and their controls need is measured', async () => {
