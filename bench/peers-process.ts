@@ -17,6 +17,8 @@ export type PeersOrder =
   | { readonly do: 'asks'; readonly to: Target; readonly bytes: number; readonly inFlight: number; readonly ms: number }
   | { readonly do: 'tells'; readonly to: Target; readonly bytes: number; readonly count: number }
   | { readonly do: 'expect'; readonly count: number }
+  /** Answered when all that was expected has come. */
+  | { readonly do: 'received' }
   | { readonly do: 'first answers'; readonly kind: PeersKind; readonly to: Target; readonly count: number }
   | { readonly do: 'hold'; readonly kind: PeersKind; readonly to: readonly Target[] };
 
@@ -148,15 +150,10 @@ function used(): number {
   return heapUsed + external;
 }
 
-/** Waits for tells. */
-function expect(count: number): Promise<PeersReport> {
-  [received, expected] = [0, count];
+function allReceived(): Promise<PeersReport> {
   return new Promise((resolve) => {
-    counted = () => {
-      counted = undefined;
-      expected = Infinity;
-      resolve({ count });
-    };
+    counted = () => resolve({});
+    if (received >= expected) counted();
   });
 }
 
@@ -164,7 +161,9 @@ obey((order: PeersOrder): PeersReport | Promise<PeersReport> => {
   if (order.do === 'open') return opened(order.kind, order.count);
   if (order.do === 'asks') return asks(order);
   if (order.do === 'tells') return tells(order);
-  if (order.do === 'expect') return expect(order.count);
+  if (order.do === 'received') return allReceived();
   if (order.do === 'first answers') return firstAnswers(order);
-  return hold(order);
+  if (order.do === 'hold') return hold(order);
+  [received, expected, counted] = [0, order.count, undefined];
+  return {};
 });

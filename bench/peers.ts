@@ -55,7 +55,8 @@ class Pair implements AsyncDisposable {
 
   /** Milliseconds until the receiver has processed all. */
   async tells(bytes: number, count: number): Promise<number> {
-    const received = this.#server.order({ do: 'expect', count });
+    await this.#server.order({ do: 'expect', count });
+    const received = this.#server.order({ do: 'received' });
     const began = performance.now();
     const sent = this.#client.order({ do: 'tells', to: this.#target!, bytes, count });
     await received;

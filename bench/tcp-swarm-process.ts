@@ -18,10 +18,11 @@ import { frameNoiseMessage, NoiseHandshake, NoiseRecordReader, sealRecords } fro
 import { openTcpSwarm } from '../src/swarms/tcp/index.ts';
 import { obey } from './harness/child.ts';
 
-/** What an end is told: to expect messages and answer when all are processed, or to send them to an address. */
+/** What an end is told: to expect messages, to answer when all are processed, or to send them to an address. */
 export type TcpOrder =
   | { readonly do: 'open' }
   | { readonly do: 'expect'; readonly count: number }
+  | { readonly do: 'received' }
   | { readonly do: 'send'; readonly addr: string; readonly count: number; readonly bytes: number };
 
 /** Both ends of one kind. */
@@ -39,9 +40,7 @@ let done: ((last: number | undefined) => void) | undefined;
 /** Called for messages that were processed; says when all that were expected have been. */
 function processed(messages: number): void {
   received += messages;
-  if (received < expected) return;
-  expected = Infinity;
-  done?.(last?.length);
+  if (received >= expected) done?.(last?.length);
 }
 
 /** Messages that are sent before the loop looks whether there is room; fewer of large ones. */
@@ -92,7 +91,7 @@ async function plain(): Promise<End> {
 
 async function swarm(): Promise<End> {
   const tcp = await openTcpSwarm({ bind: '127.0.0.1:0', privateKey: generateKey() });
-  tcp.listen(() => processed(1));
+  tcp.listen(({ payload }) => processed(payload.length === 0 ? 0 : 1));
   return {
     addr: tcp.addr.text,
     send: async (addr, count, bytes) => {
@@ -178,6 +177,12 @@ const end = await KINDS[kind!]!(Number(size));
 obey((order: TcpOrder): unknown => {
   if (order.do === 'open') return end.addr;
   if (order.do === 'send') return end.send(order.addr, order.count, order.bytes);
-  [received, expected] = [0, order.count];
-  return new Promise((resolve) => (done = resolve));
+  if (order.do === 'received') {
+    return new Promise((resolve) => {
+      done = resolve;
+      processed(0);
+    });
+  }
+  [received, expected, done] = [0, order.count, undefined];
+  return undefined;
 });

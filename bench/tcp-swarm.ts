@@ -33,7 +33,8 @@ async function ours(kind: string, bytes: number): Promise<Contender> {
   return {
     ends: [sender, receiver],
     run: async (count) => {
-      const processed = receiver.order({ do: 'expect', count });
+      await receiver.order({ do: 'expect', count });
+      const processed = receiver.order({ do: 'received' });
       const startMs = performance.now();
       const sent = sender.order({ do: 'send', addr, count, bytes });
       await processed;

@@ -5,7 +5,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { type End, ownCpuUs } from './ends.ts';
 
 /** An order of which nothing is heard for so long has failed. */
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 180_000;
 
 type Question = { readonly id: number; readonly order?: unknown };
 type Answer = { readonly id: number; readonly report?: unknown; readonly error?: string };
