@@ -78,37 +78,43 @@ impl Judge for HostJudge {
     }
 }
 
-struct Border {
-    engine: Option<Engine>,
-    input: Vec<u8>,
-    output: Vec<u8>,
-    table: Vec<u32>,
-    numbers: Vec<f64>,
+/// What both sides write.
+struct Buffers {
+    input: [u8; INPUT_BYTES],
+    output: [u8; OUTPUT_BYTES],
+    table: [u32; TABLE_WORDS],
+    numbers: [f64; NUMBERS],
+    status: [f64; 3],
 }
 
 thread_local! {
-    static BORDER: RefCell<Border> = RefCell::new(Border {
-        engine: None,
-        input: vec![0; INPUT_BYTES],
-        output: vec![0; OUTPUT_BYTES],
-        table: vec![0; TABLE_WORDS],
-        numbers: vec![0.0; NUMBERS],
-    });
+    /// Zeros, so that they have no place in the file, and a page of them takes memory only once it is written.
+    static BUFFERS: RefCell<Buffers> = const {
+        RefCell::new(Buffers {
+            input: [0; INPUT_BYTES],
+            output: [0; OUTPUT_BYTES],
+            table: [0; TABLE_WORDS],
+            numbers: [0.0; NUMBERS],
+            status: [0.0; 3],
+        })
+    };
+    static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
 }
 
-fn border<R>(act: impl FnOnce(&mut Border) -> R) -> R {
-    BORDER.with_borrow_mut(act)
+fn buffers<R>(act: impl FnOnce(&mut Buffers) -> R) -> R {
+    BUFFERS.with_borrow_mut(act)
 }
 
-/// Runs `act` on the engine; `otherwise` before there is one.
-fn engine<R>(otherwise: R, act: impl FnOnce(&mut Engine, &mut Border) -> R) -> R {
-    border(|b| match b.engine.take() {
+/// Runs `act` on the engine, and notes how many events wait then; `otherwise` before there is an engine.
+fn engine<R>(otherwise: R, act: impl FnOnce(&mut Engine, &mut Buffers) -> R) -> R {
+    ENGINE.with_borrow_mut(|engine| match engine {
         None => otherwise,
-        Some(mut engine) => {
-            let result = act(&mut engine, b);
-            b.engine = Some(engine);
+        Some(engine) => buffers(|b| {
+            let result = act(engine, b);
+            let [events, ..] = &mut b.status;
+            *events = engine.waiting_events() as f64;
             result
-        }
+        }),
     })
 }
 
@@ -127,7 +133,7 @@ fn number(result: Result<u64, Refused>) -> f64 {
 
 #[unsafe(no_mangle)]
 extern "C" fn input() -> *mut u8 {
-    border(|b| b.input.as_mut_ptr())
+    buffers(|b| b.input.as_mut_ptr())
 }
 #[unsafe(no_mangle)]
 extern "C" fn input_bytes() -> usize {
@@ -135,7 +141,7 @@ extern "C" fn input_bytes() -> usize {
 }
 #[unsafe(no_mangle)]
 extern "C" fn output() -> *mut u8 {
-    border(|b| b.output.as_mut_ptr())
+    buffers(|b| b.output.as_mut_ptr())
 }
 #[unsafe(no_mangle)]
 extern "C" fn output_bytes() -> usize {
@@ -143,7 +149,7 @@ extern "C" fn output_bytes() -> usize {
 }
 #[unsafe(no_mangle)]
 extern "C" fn table() -> *mut u32 {
-    border(|b| b.table.as_mut_ptr())
+    buffers(|b| b.table.as_mut_ptr())
 }
 #[unsafe(no_mangle)]
 extern "C" fn table_words() -> usize {
@@ -151,7 +157,12 @@ extern "C" fn table_words() -> usize {
 }
 #[unsafe(no_mangle)]
 extern "C" fn numbers() -> *mut f64 {
-    border(|b| b.numbers.as_mut_ptr())
+    buffers(|b| b.numbers.as_mut_ptr())
+}
+/// After every call: how many events wait. After `poll`: whether there is more to send, and when to call `handle_timeout`.
+#[unsafe(no_mangle)]
+extern "C" fn status() -> *const f64 {
+    buffers(|b| b.status.as_ptr())
 }
 
 /// Makes the engine from the numbers and the first `length` bytes of the input. Returns 0, or the length of the reason
@@ -163,7 +174,7 @@ extern "C" fn create(now: f64, length: usize) -> usize {
         // SAFETY: the host reads `len` bytes at `ptr` during the call, and `text` lives longer than that.
         unsafe { panicked(text.as_ptr(), text.len()) };
     }));
-    border(|b| {
+    buffers(|b| {
         let made = b
             .input
             .get(..length)
@@ -172,7 +183,7 @@ extern "C" fn create(now: f64, length: usize) -> usize {
             .and_then(|config| Engine::new(&config, Arc::new(HostJudge), now));
         match made {
             Ok(engine) => {
-                b.engine = Some(engine);
+                ENGINE.set(Some(engine));
                 0
             }
             Err(reason) => {
@@ -205,7 +216,13 @@ extern "C" fn receive(now: f64, count: usize) -> usize {
 /// Puts datagrams into the output and their records into the table; returns how many records.
 #[unsafe(no_mangle)]
 extern "C" fn poll(now: f64) -> usize {
-    engine(0, |engine, b| engine.poll(now, &mut b.output, &mut b.table))
+    engine(0, |engine, b| {
+        let count = engine.poll(now, &mut b.output, &mut b.table);
+        let [_, more, timeout] = &mut b.status;
+        *more = f64::from(u8::from(engine.has_more_to_send()));
+        *timeout = engine.next_timeout().unwrap_or(f64::INFINITY);
+        count
+    })
 }
 
 /// Puts events into the table and their texts into the output; returns how many.

@@ -7,6 +7,13 @@ use std::time::Duration;
 /// How many numbers a configuration has; see [`Config::decode`].
 pub const NUMBERS: usize = 21;
 
+/// Streams of a kind that a peer gets at first, where it may have more: quinn-proto keeps a place for each that is allowed,
+/// and looks through all of them in the handshake.
+const FIRST_STREAMS: u32 = 200;
+
+/// The widest range in which MTU discovery tries the upper end first.
+const NARROW_MTU_RANGE: u16 = 256;
+
 /// The most certificates in our own chain.
 const MAX_CHAIN: usize = 16;
 
@@ -184,14 +191,21 @@ impl Config {
         Ok(config)
     }
 
+    /// The bidirectional and unidirectional streams that a peer may have open at first. Who has half of them open gets twice
+    /// as many, up to the configured numbers.
+    pub(crate) fn first_streams(&self) -> [u32; 2] {
+        [self.max_bidi_streams, self.max_uni_streams].map(|most| most.min(FIRST_STREAMS))
+    }
+
     pub(crate) fn transport(&self) -> TransportConfig {
+        let [bidi, uni] = self.first_streams();
         let mut t = TransportConfig::default();
         let idle = VarInt::from_u32(self.idle_timeout_ms as u32);
         let granted = |credit: u32| VarInt::from_u32(if self.flags.has(Flags::HELD) { 0 } else { credit });
         t.max_idle_timeout((self.idle_timeout_ms > 0).then(|| IdleTimeout::from(idle)))
             .keep_alive_interval((self.keep_alive_ms > 0).then(|| Duration::from_millis(self.keep_alive_ms)))
-            .max_concurrent_bidi_streams(granted(self.max_bidi_streams))
-            .max_concurrent_uni_streams(granted(self.max_uni_streams))
+            .max_concurrent_bidi_streams(granted(bidi))
+            .max_concurrent_uni_streams(granted(uni))
             .stream_receive_window(self.stream_window.into())
             .receive_window(granted(self.connection_window))
             .send_window(self.send_window.into())
@@ -205,6 +219,12 @@ impl Config {
         if self.flags.has(Flags::MTU_DISCOVERY) && self.max_mtu > self.initial_mtu {
             let mut discovery = MtuDiscoveryConfig::default();
             discovery.upper_bound(self.max_mtu);
+            let range = self.max_mtu - self.initial_mtu;
+            if range <= NARROW_MTU_RANGE {
+                // With a first step of less than this, quinn-proto tries the upper end at once: one probe, not four, on
+                // most paths. Where it is lost, the middle is tried, and that is all.
+                discovery.minimum_change(range / 2 + 1);
+            }
             t.mtu_discovery_config(Some(discovery));
         } else {
             t.mtu_discovery_config(None);

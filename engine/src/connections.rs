@@ -132,6 +132,10 @@ impl Connections {
         }
     }
 
+    pub(crate) fn any_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     pub(crate) fn next_dirty(&mut self) -> Option<usize> {
         while let Some(index) = self.dirty.pop_front() {
             if let Some(connection) = self.at(index) {

@@ -191,10 +191,10 @@ impl Engine {
         })
     }
 
-    /// Allows the peer of a connection that was held ([`Flags::HELD`]) the configured numbers of streams. A receive window comes by
-    /// [`Self::set_windows`].
+    /// Allows the peer of a connection that was held ([`Flags::HELD`]) streams, at first as many as [`Config::first_streams`]. A
+    /// receive window comes by [`Self::set_windows`].
     pub fn grant(&mut self, handle: u32) -> bool {
-        let (bidi, uni) = (self.config.max_bidi_streams, self.config.max_uni_streams);
+        let [bidi, uni] = self.config.first_streams();
         self.with(handle, |quic| {
             quic.set_max_concurrent_streams(Dir::Bi, bidi.into());
             quic.set_max_concurrent_streams(Dir::Uni, uni.into());
@@ -292,6 +292,17 @@ impl Engine {
             self.settle(index);
         }
         sink.count
+    }
+
+    /// Whether another [`Self::poll`] may give datagrams before anything else happens.
+    pub fn has_more_to_send(&self) -> bool {
+        self.carry.is_some() || !self.replies.is_empty() || self.connections.any_dirty()
+    }
+
+    /// How many events wait.
+    pub fn waiting_events(&self) -> usize {
+        let lines = if self.config.flags.has(Flags::KEY_LOG) { self.docket.key_log_lines() } else { 0 };
+        self.events.len() + lines
     }
 
     /// Moves events into the caller's table; see [`crate::events`]. Call it until it returns 0.

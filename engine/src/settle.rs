@@ -1,5 +1,6 @@
 //! What a connection has to tell: its events, its address and its MTU, until there is nothing new.
 
+use crate::config::Config;
 use crate::connections::Connection;
 use crate::engine::Engine;
 use crate::events::{Events, Kind, lost_detail};
@@ -38,7 +39,13 @@ impl Engine {
                     }
                     q::Event::DatagramReceived => events.push(Kind::Datagram, 0, handle, 0),
                     q::Event::DatagramsUnblocked => events.push(Kind::DatagramsUnblocked, 0, handle, 0),
-                    q::Event::Stream(event) => stream_event(connection, event, events),
+                    q::Event::Stream(event) => {
+                        let opened = if let StreamEvent::Opened { dir } = event { Some(dir) } else { None };
+                        stream_event(connection, event, events);
+                        if let Some(dir) = opened {
+                            allow_more(&mut connection.quic, dir, &self.config);
+                        }
+                    }
                 }
             }
             let remote = from_socket(connection.quic.remote_address());
@@ -63,6 +70,16 @@ impl Engine {
             }
         }
         self.connections.arm(index);
+    }
+}
+
+/// Allows a peer that has half of its streams of a kind open twice as many, up to the configured number.
+fn allow_more(quic: &mut q::Connection, dir: Dir, config: &Config) {
+    let most = if dir == Dir::Uni { config.max_uni_streams } else { config.max_bidi_streams };
+    let allowed = quic.max_concurrent_streams(dir);
+    if allowed < most.into() && quic.streams().remote_open_streams(dir) >= allowed.div_ceil(2) {
+        let more = allowed.saturating_mul(2).min(most.into());
+        quic.set_max_concurrent_streams(dir, VarInt::from_u32(more as u32));
     }
 }
 

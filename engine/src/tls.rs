@@ -52,6 +52,10 @@ impl SharedDocket {
         self.lock().unproven.remove(&connection);
     }
 
+    pub(crate) fn key_log_lines(&self) -> usize {
+        self.lock().key_log.len()
+    }
+
     pub(crate) fn take_key_log(&self) -> VecDeque<String> {
         std::mem::take(&mut self.lock().key_log)
     }

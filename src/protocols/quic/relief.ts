@@ -9,8 +9,8 @@ import type { WindowBudget } from './window-budget.ts';
 const PRESSURE = 1 / 2;
 /** What a connection takes in the engine by itself, its first window and streams included. */
 const CONNECTION_BYTES = 96 * 2 ** 10;
-/** What an engine takes by itself: its code's data and buffers. */
-const ENGINE_BYTES = 1.5 * 2 ** 20;
+/** What an engine takes by itself: its code's data and stack, and the part of its buffers that is used. */
+const ENGINE_BYTES = 0.9 * 2 ** 20;
 /** What a stream can hold of datagrams beyond its bytes before quinn-proto copies them (`Assembler::insert`). */
 const STREAM_BYTES = 32 * 2 ** 10;
 

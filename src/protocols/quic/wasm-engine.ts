@@ -31,6 +31,9 @@ const ACCESS_DENIED = 49;
 /** The most random bytes that one import asks for at a time; more would be a bug. */
 const MAX_RANDOM_BYTES = 65_536;
 
+/** No datagrams. */
+const NOTHING: readonly OutboundDatagrams[] = [];
+
 /** Replaces the exports of an engine that was given up. They are not called. */
 const GONE = { memory: { buffer: new ArrayBuffer(0) } } as WasmExports;
 
@@ -48,9 +51,14 @@ class WasmEngine implements QuicEngine {
   readonly #table: number;
   readonly #tableWords: number;
   readonly #numbers: number;
+  /** Where the status is, counted in doubles. */
+  readonly #status: number;
   #memory: ArrayBuffer;
   #bytes: Bytes;
   #words: Uint32Array;
+  #doubles: Float64Array;
+  /** Whether the last poll took everything, and nothing was called since that could have made more. */
+  #isPolled = false;
   #broken: EngineFailure | undefined;
   #panic: string | undefined;
   #judging = false;
@@ -68,6 +76,7 @@ class WasmEngine implements QuicEngine {
     this.#memory = new ArrayBuffer(0);
     this.#bytes = new Uint8Array(this.#memory);
     this.#words = new Uint32Array(this.#memory);
+    this.#doubles = new Float64Array(this.#memory);
     this.#exports = this.#begin(() => instantiate(imports));
     const e = this.#exports;
     this.#input = this.#begin(() => e.input());
@@ -75,9 +84,10 @@ class WasmEngine implements QuicEngine {
     this.#output = e.output();
     this.#table = e.table() >>> 2;
     this.#tableWords = e.table_words();
-    this.#numbers = e.numbers();
+    this.#numbers = e.numbers() >>> 3;
+    this.#status = e.status() >>> 3;
     const bytes = this.#view();
-    new Float64Array(this.#memory, this.#numbers, settings.numbers.length).set(settings.numbers);
+    this.#doubles.set(settings.numbers, this.#numbers);
     bytes.set(settings.blob, this.#input);
     const reasonLength = this.#begin(() => e.create(now, settings.blob.length));
     if (reasonLength > 0) {
@@ -112,9 +122,12 @@ class WasmEngine implements QuicEngine {
   }
 
   poll(now: Millis): readonly OutboundDatagrams[] {
-    const count = this.#call(0, () => this.#exports.poll(now));
-    if (count === 0) return [];
+    if (this.#isPolled) return NOTHING;
+    const count = this.#look(0, () => this.#exports.poll(now));
+    if (this.#broken !== undefined) return NOTHING;
     this.#view();
+    this.#isPolled = this.#doubles[this.#status + 1] === 0;
+    if (count === 0) return NOTHING;
     const words = this.#words;
     let total = 0;
     for (let i = 0; i < count; i++) total += words[this.#table + i * OUTBOUND_WORDS + 1]!;
@@ -136,7 +149,9 @@ class WasmEngine implements QuicEngine {
   }
 
   events(): EventBatch | undefined {
-    const count = this.#call(0, () => this.#exports.events());
+    this.#view();
+    if (this.#doubles[this.#status] === 0) return undefined;
+    const count = this.#look(0, () => this.#exports.events());
     if (count === 0) return undefined;
     const bytes = this.#view();
     const words = this.#words.slice(this.#table, this.#table + count * EVENT_WORDS);
@@ -147,7 +162,11 @@ class WasmEngine implements QuicEngine {
   }
 
   nextTimeout(): Millis {
-    return this.#call(Infinity, () => this.#exports.next_timeout());
+    if (this.#isPolled) {
+      this.#view();
+      return this.#doubles[this.#status + 2]!;
+    }
+    return this.#look(Infinity, () => this.#exports.next_timeout());
   }
 
   handleTimeout(now: Millis): void {
@@ -284,17 +303,17 @@ class WasmEngine implements QuicEngine {
   }
 
   maxDatagram(connection: number): number | undefined {
-    const max = this.#call(-1, () => this.#exports.max_datagram(connection));
+    const max = this.#look(-1, () => this.#exports.max_datagram(connection));
     return max < 0 ? undefined : max;
   }
 
   stats(connection: number): ConnectionStats | undefined {
-    if (this.#call(0, () => this.#exports.stats(connection)) === 0) return undefined;
+    if (this.#look(0, () => this.#exports.stats(connection)) === 0) return undefined;
     return statsOf((index) => this.#number(index));
   }
 
   gauges(): EngineGauges | undefined {
-    const gauged = this.#call(false, () => {
+    const gauged = this.#look(false, () => {
       this.#exports.gauges();
       return true;
     });
@@ -311,7 +330,7 @@ class WasmEngine implements QuicEngine {
   }
 
   bytesInUse(): number {
-    return this.#call(0, () => this.#exports.bytes_in_use()) >>> 0;
+    return this.#look(0, () => this.#exports.bytes_in_use()) >>> 0;
   }
 
   /** A call without which there is no engine. */
@@ -323,8 +342,14 @@ class WasmEngine implements QuicEngine {
     }
   }
 
-  /** Runs a call into the instance; `otherwise` when it is broken, or breaks in the call. */
+  /** Runs a call into the instance after which there may be something to send; `otherwise` as in `#look`. */
   #call<T>(otherwise: T, act: () => T): T {
+    this.#isPolled = false;
+    return this.#look(otherwise, act);
+  }
+
+  /** Runs a call into the instance; `otherwise` when it is broken, or breaks in the call. */
+  #look<T>(otherwise: T, act: () => T): T {
     if (this.#judging) throw new Error('Bug in shoal: the judge of a certificate called the engine');
     if (this.#broken !== undefined) return otherwise;
     try {
@@ -344,24 +369,28 @@ class WasmEngine implements QuicEngine {
 
   #giveUp(why: EngineFailure): void {
     this.#broken ??= why;
+    this.#isPolled = false;
     // A reference to this object must not keep the instance alive.
     this.#exports = GONE;
-    this.#view();
+    this.#renew();
   }
 
-  /** The instance's memory; its views change whenever it grows. */
+  /** The instance's memory. When it grows, views of it lose their bytes. */
   #view(): Bytes {
-    const { buffer } = this.#exports.memory;
-    if (buffer !== this.#memory) {
-      this.#memory = buffer;
-      this.#bytes = new Uint8Array(buffer);
-      this.#words = new Uint32Array(buffer);
-    }
+    if (this.#bytes.length === 0) this.#renew();
     return this.#bytes;
   }
 
+  #renew(): void {
+    this.#memory = this.#exports.memory.buffer;
+    this.#bytes = new Uint8Array(this.#memory);
+    this.#words = new Uint32Array(this.#memory);
+    this.#doubles = new Float64Array(this.#memory);
+  }
+
   #number(index: number): number {
-    return new DataView(this.#view().buffer).getFloat64(this.#numbers + 8 * index, true);
+    this.#view();
+    return this.#doubles[this.#numbers + index]!;
   }
 
   #randomFill(place: number, length: number): number {

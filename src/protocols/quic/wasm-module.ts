@@ -12,6 +12,7 @@ export interface WasmExports {
   table(): number;
   table_words(): number;
   numbers(): number;
+  status(): number;
   create(now: number, length: number): number;
   receive(now: number, count: number): number;
   poll(now: number): number;

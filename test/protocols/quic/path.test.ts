@@ -108,6 +108,17 @@ describe('MTU', () => {
     }
   });
 
+  it('discovery in a narrow range takes one probe of each side where the path carries the limit, and finds the middle elsewhere', () => {
+    for (const [maxBytes, found, probes] of [
+      [65_535, 1452, 1],
+      [1400, 1325, 4],
+    ] as const) {
+      const { net, there } = join({ link: { maxBytes }, both: { maxMtuBytes: 1452 } });
+      net.pass(20_000);
+      assert.deepEqual([there.mtuBytes, there.stats()!.sentMtuProbes], [found, probes]);
+    }
+  });
+
   it('a path that stops carrying large datagrams is noticed, and the transfer goes on', () => {
     const { net, alice, bob, there } = join({ both: { maxMtuBytes: 9000, idleTimeoutMs: 0 } });
     net.pass(5000);

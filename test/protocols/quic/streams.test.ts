@@ -265,3 +265,29 @@ describe('giving up', () => {
     assert.equal([...there.streams].length, 0);
   });
 });
+
+describe('streams that a peer is allowed', () => {
+  it('are 200 of each kind at first, and grow to what is set while it has half of them open, and no further', () => {
+    for (const kind of ['uni', 'bidi'] as const) {
+      const { net, bob, there } = join({ bob: { maxUniStreams: 600, maxBidiStreams: 600 } });
+      let opened = 0;
+      const open = (): number => {
+        for (let stream; (stream = there.open(kind)) !== undefined; opened++) stream.write(text('x'));
+        net.pass(100);
+        return opened;
+      };
+      assert.deepEqual([open(), open(), open(), open()], [200, 400, 600, 600]);
+      assert.equal(bob.all('stream').length, 600);
+    }
+  });
+
+  it('stay as they are while fewer than half are open', () => {
+    const { net, there } = join({ bob: { maxUniStreams: 600 } });
+    const few = Array.from({ length: 99 }, () => there.open('uni')!);
+    for (const stream of few) stream.write(text('x'));
+    net.pass(100);
+    let opened = 0;
+    while (there.open('uni') !== undefined) opened++;
+    assert.equal(opened, 101);
+  });
+});
