@@ -20,6 +20,7 @@ import {
   ECDSA_POINT_BYTES,
   type EcdsaCurve,
   type Ed25519PrivateKey,
+  type P256PrivateKey,
   type HashName,
   type SignatureKey,
   type X25519PrivateKey,
@@ -144,6 +145,27 @@ const CURVES = { 'p-256': p256, 'p-384': p384 } as const;
 
 /** X.509 requires ECDSA signatures as DER, and accepts both values of s (RFC 5758 §3.2). */
 const ECDSA_FORM = { format: 'der', prehash: true, lowS: false } as const;
+
+/** X.509 requires ECDSA signatures as DER, and accepts both values of s (RFC 5758 §3.2). */
+const P256_FORM = { format: 'der', prehash: true, lowS: false } as const;
+
+class NobleP256PrivateKey implements P256PrivateKey {
+  readonly publicKey: Bytes;
+  readonly #secret: Bytes;
+
+  constructor(secret: Uint8Array) {
+    this.#secret = copyBytes(secret);
+    this.publicKey = plain(p256.getPublicKey(secret, false));
+  }
+
+  sign(message: Uint8Array): Bytes {
+    return plain(p256.sign(message, this.#secret, P256_FORM));
+  }
+}
+
+export function p256PrivateKey(secret: Uint8Array): P256PrivateKey | undefined {
+  return secret.length === 32 && p256.utils.isValidSecretKey(secret) ? new NobleP256PrivateKey(secret) : undefined;
+}
 
 export function ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined {
   const { utils, verify } = CURVES[curve];

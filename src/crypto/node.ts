@@ -1,10 +1,11 @@
 /** {@link CryptoSuite} on node:crypto. */
 
 import * as crypto from 'node:crypto';
-import type { Bytes } from '../base/bytes.ts';
+import { type Bytes, copyBytes } from '../base/bytes.ts';
 import { assertBytes } from '../base/checks.ts';
 import { hmacOver } from './hmac.ts';
 import { isEd25519PublicKey, isLowOrderEd25519 } from './ed25519-points.ts';
+import { isP256Scalar, p256Point, signP256 } from './p256.ts';
 import { type RsaHash, usableRsaKey } from './rsa.ts';
 import {
   AEAD_TAG_BYTES,
@@ -13,6 +14,7 @@ import {
   type EcdsaCurve,
   type Ed25519PrivateKey,
   type HashName,
+  type P256PrivateKey,
   type SignatureKey,
   type X25519PrivateKey,
 } from './suite.ts';
@@ -131,6 +133,24 @@ export function ed25519PublicKey(bytes: Uint8Array): SignatureKey | undefined {
 
 export function x25519PrivateKey(seed: Uint8Array): X25519PrivateKey {
   return new NodeX25519PrivateKey(importSeed(PKCS8_X25519, seed));
+}
+
+class NodeP256PrivateKey implements P256PrivateKey {
+  readonly publicKey: Bytes;
+  readonly #secret: Bytes;
+
+  constructor(secret: Uint8Array) {
+    this.#secret = copyBytes(secret);
+    this.publicKey = p256Point(secret);
+  }
+
+  sign(message: Uint8Array): Bytes {
+    return signP256(hash, hmac, this.#secret, message);
+  }
+}
+
+export function p256PrivateKey(secret: Uint8Array): P256PrivateKey | undefined {
+  return isP256Scalar(secret) ? new NodeP256PrivateKey(secret) : undefined;
 }
 
 const ECDSA = { 'p-256': { crv: 'P-256', hash: 'sha256' }, 'p-384': { crv: 'P-384', hash: 'sha384' } } as const;

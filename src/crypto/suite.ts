@@ -95,6 +95,14 @@ export type EcdsaCurve = 'p-256' | 'p-384';
 /** Bytes of an uncompressed point (SEC 1 §2.3.3): 4, then x and y. */
 export const ECDSA_POINT_BYTES: Readonly<Record<EcdsaCurve, number>> = { 'p-256': 65, 'p-384': 97 };
 
+/** An ECDSA private key on P-256 (FIPS 186-5 §6), imported once. */
+export interface P256PrivateKey {
+  /** The uncompressed point, 65 bytes. */
+  readonly publicKey: Bytes;
+  /** The signature over the SHA-256 of `message`, as DER; the same bytes for the same message (RFC 6979). */
+  sign(message: Uint8Array): Bytes;
+}
+
 /** An X25519 private key (RFC 7748), imported once. */
 export interface X25519PrivateKey {
   /** 32 bytes. */
@@ -124,6 +132,8 @@ export interface CryptoSuite {
    * encoding, or low order. All implementations use the same rule for signatures: `ed25519-points.ts`.
    */
   ed25519PublicKey(bytes: Uint8Array): SignatureKey | undefined;
+  /** `undefined` when `secret` is not 32 bytes with a scalar from 1 to the order of the curve minus 1. */
+  p256PrivateKey(secret: Uint8Array): P256PrivateKey | undefined;
   /** The key of an uncompressed point; `undefined` when it is not on the curve. Signatures are strict DER. */
   ecdsaPublicKey(curve: EcdsaCurve, point: Uint8Array): SignatureKey | undefined;
   /**

@@ -8,7 +8,6 @@
 
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 
 /** The buffers for reading a socket. */
 export interface SocketReader {
@@ -36,7 +35,8 @@ interface Fields {
 
 /** Whether a stream can be read this way: a plain socket of a known Node version, without unread bytes. */
 export function canReadInto(stream: Duplex): stream is Socket {
-  if (!(stream instanceof Socket) || stream instanceof TLSSocket || stream.readableLength > 0) return false;
+  // `encrypted` is what all sockets of node:tls have; that module takes longer to load than all of node:net.
+  if (!(stream instanceof Socket) || 'encrypted' in stream || stream.readableLength > 0) return false;
   return fieldsOf(stream) !== undefined && typeof handleOf(stream)?.useUserBuffer === 'function';
 }
 

@@ -6,7 +6,6 @@ import { ed25519, ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
 import * as fc from '../support/fast-check.ts';
 import { encodeText, fromHex, toHex } from '../../src/base/bytes.ts';
 import { isSquare } from '../../src/crypto/ed25519-points.ts';
-import { p256PublicKey, p256Sign } from '../../src/crypto/p256.ts';
 import { sodiumAead, type SodiumLibrary } from '../../src/crypto/sodium.ts';
 import { loadWasmAead } from '../../src/crypto/wasm-aead.ts';
 import { suites } from './suites.ts';
@@ -133,8 +132,9 @@ for (const suite of suites) {
 
     it('ecdsa takes uncompressed points of the curve only, and answers false to every changed bit', () => {
       const { secret, message } = { secret: new Uint8Array(32).fill(9), message: Uint8Array.of(1, 2, 3) };
-      const point = p256PublicKey(secret);
-      const signature = p256Sign(secret, message);
+      const own = suite.p256PrivateKey(secret)!;
+      const point = own.publicKey;
+      const signature = own.sign(message);
       const key = suite.ecdsaPublicKey('p-256', point)!;
       assert.equal(key.verify(message, signature), true);
       assert.equal(key.verify(Uint8Array.of(1, 2), signature), false);
@@ -252,10 +252,40 @@ describe('both implementations of crypto', () => {
           return toHex(out);
         });
         assert.equal(sealed[0], sealed[1]);
+        const [p, q] = [node.p256PrivateKey(seed), noble.p256PrivateKey(seed)];
+        assert.deepEqual(p?.publicKey, q?.publicKey);
+        assert.deepEqual(p?.sign(data), q?.sign(data));
         assert.deepEqual(node.hmac('blake2b512', other, data), noble.hmac('blake2b512', other, data));
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('take P-256 scalars from 1 to the order less one, and keep a copy', () => {
+    const order = fromHex('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551');
+    const near = (change: number): Uint8Array => Uint8Array.from(order, (byte, i) => (i === 31 ? byte + change : byte));
+    const one = new Uint8Array(32).fill(1, 31);
+    for (const suite of suites) {
+      for (const wrong of [
+        order,
+        near(1),
+        new Uint8Array(32).fill(255),
+        new Uint8Array(32),
+        one.subarray(1),
+        new Uint8Array(33),
+      ]) {
+        assert.equal(suite.p256PrivateKey(wrong), undefined, toHex(wrong));
+      }
+      for (const right of [one, near(-1)]) {
+        const secret = right.slice();
+        const key = suite.p256PrivateKey(secret)!;
+        const signature = key.sign(one);
+        secret.fill(7);
+        assert.deepEqual(key.sign(one), signature);
+        assert.equal(suite.ecdsaPublicKey('p-256', key.publicKey)!.verify(one, signature), true);
+        assert.deepEqual(signature, node.p256PrivateKey(right)!.sign(one));
+      }
+    }
   });
 
   it('hand out plain arrays, never a Buffer', () => {
@@ -267,6 +297,8 @@ describe('both implementations of crypto', () => {
         suite.ed25519PrivateKey(new Uint8Array(32)).sign(new Uint8Array(1)),
         key.publicKey,
         key.sharedSecret(key.publicKey)!,
+        suite.p256PrivateKey(new Uint8Array(32).fill(1))!.publicKey,
+        suite.p256PrivateKey(new Uint8Array(32).fill(1))!.sign(new Uint8Array(1)),
       ];
       for (const result of results) assert.equal(Object.getPrototypeOf(result), Uint8Array.prototype);
     }

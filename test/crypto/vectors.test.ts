@@ -114,6 +114,25 @@ for (const suite of suites) {
       }
     });
 
+    it('p256PrivateKey signs as RFC 6979 does (§A.2.5)', () => {
+      const key = suite.p256PrivateKey(hex('c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721'))!;
+      const [x, y] = [
+        '60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6',
+        '7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299',
+      ];
+      assert.equal(toHex(key.publicKey), `04${x}${y}`);
+      assert.equal(
+        toHex(key.sign(encodeText('sample'))),
+        `3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716` +
+          `022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8`,
+      );
+      assert.equal(
+        toHex(key.sign(encodeText('test'))),
+        `3045022100f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367` +
+          `0220019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083`,
+      );
+    });
+
     it('x25519 agrees (RFC 7748 §6.1)', () => {
       const alice = suite.x25519PrivateKey(hex('77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a'));
       const bob = suite.x25519PrivateKey(hex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'));

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { concatBytes, encodeText, fromHex } from '../../src/base/bytes.ts';
-import { p256PublicKey } from '../../src/crypto/p256.ts';
+import { p256PrivateKey } from '../../src/crypto/node.ts';
 import { der, derBitString, derOid, derSequence, derUnsigned, TAG } from '../../src/identity/der.ts';
 import { defaultKeyRegistry, encodePem, encodePkcs8, encodeSpki, OIDS } from '../../src/identity/x509.ts';
 import { exportKey, exportPublicKey, generateKey, importKey, importPublicKey } from '../../src/identity/keys.ts';
@@ -12,7 +12,7 @@ import { testKey } from '../../src/testing/test-key.ts';
 const ed25519Spki = (hex: string): Uint8Array => encodeSpki({ algorithm: { oid: OIDS.ed25519 }, bits: fromHex(hex) });
 const P256 = { oid: OIDS.ecPublicKey, parameters: derOid(OIDS.prime256v1) };
 const p256Spki = (bits: Uint8Array): Uint8Array => encodeSpki({ algorithm: P256, bits: Uint8Array.from(bits) });
-const point = p256PublicKey(new Uint8Array(32).fill(9));
+const point = p256PrivateKey(new Uint8Array(32).fill(9))!.publicKey;
 
 describe('importPublicKey() of what cannot verify', () => {
   const refused: Readonly<Record<string, Uint8Array>> = {
@@ -105,7 +105,7 @@ describe('importKey() of a PKCS#8', () => {
     for (const more of [[], [pointPart(point)], [curve(OIDS.prime256v1)], [curve(OIDS.prime256v1), pointPart(point)]]) {
       assert.deepEqual(importKey(sec1(1, scalar, ...more)).publicKey, expected);
     }
-    const other = p256PublicKey(new Uint8Array(32).fill(8));
+    const other = p256PrivateKey(new Uint8Array(32).fill(8))!.publicKey;
     const compressed = Uint8Array.of(2 + (point[64]! & 1), ...point.subarray(1, 33));
     const wrong: readonly Uint8Array[] = [
       sec1(1, scalar, pointPart(other)),
