@@ -67,7 +67,7 @@ for (const bench of benches) {
 }
 
 const said: ProgramResult[] = [];
-for (const program of programs) said.push(await runProgram(program, values.quick));
+for (const program of programs) said.push(await runProgram(program, values.quick, values.publish));
 
 const summary = summaryOf(results);
 const { rows, left } = published(summary);

@@ -10,6 +10,8 @@ export interface BenchProgram {
   readonly args: readonly string[];
   /** In place of `args` with `--quick`. */
   readonly quickArgs: readonly string[];
+  /** It writes its own part of the page when it is told to publish. */
+  readonly isPublished?: boolean;
   readonly nodeOptions?: readonly string[] | undefined;
 }
 
@@ -22,6 +24,22 @@ export interface ProgramResult {
 }
 
 export const PROGRAMS: readonly BenchProgram[] = [
+  {
+    name: 'per-message',
+    question: 'what a message costs in every wrapper and swarm',
+    args: [],
+    quickArgs: ['--quick'],
+    isPublished: true,
+    nodeOptions: ['--expose-gc'],
+  },
+  {
+    name: 'growth',
+    question: 'what grows with the number of connections and of nodes',
+    args: [],
+    quickArgs: ['--quick'],
+    isPublished: true,
+    nodeOptions: ['--expose-gc'],
+  },
   {
     name: 'tracker-many',
     question: 'ten thousand peers of one network at one server of a tracker',
@@ -45,11 +63,17 @@ export const PROGRAMS: readonly BenchProgram[] = [
 ];
 
 /** Runs it, and shows what it says. */
-export async function runProgram(program: BenchProgram, quick: boolean): Promise<ProgramResult> {
+export async function runProgram(program: BenchProgram, quick: boolean, publish: boolean): Promise<ProgramResult> {
   const { name, question, args, quickArgs, nodeOptions = [] } = program;
   console.log(`${name}: ${question}`);
   const file = path.join(import.meta.dirname, '..', `${name}.ts`);
-  const given = ['--conditions=shoal-source', ...nodeOptions, file, ...(quick ? quickArgs : args)];
+  const given = [
+    '--conditions=shoal-source',
+    ...nodeOptions,
+    file,
+    ...(quick ? quickArgs : args),
+    ...(publish && program.isPublished ? ['--publish'] : []),
+  ];
   const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => {
