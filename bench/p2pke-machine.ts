@@ -11,6 +11,7 @@ import { diffieHellman, generateKeyPairSync, sign, verify, type KeyObject } from
 import { chacha20Poly1305 as nobleAead } from '../src/crypto/noble.ts';
 import { chacha20Poly1305 } from '../src/crypto/node.ts';
 import type { ImportAeadKey } from '../src/crypto/suite.ts';
+import { loadWasmAead } from '../src/crypto/wasm-aead.ts';
 import { generateKey } from '../src/identity/keys.ts';
 import { type Bench, median, rateOf, ROUND_MS, type Round } from './harness/bench.ts';
 import { Lazy } from './harness/child.ts';
@@ -116,6 +117,7 @@ function handshakePair(): Pair {
 const CIPHERS: readonly { readonly name: string; readonly aead: () => Promise<ImportAeadKey | undefined> }[] = [
   { name: 'node:crypto', aead: () => Promise.resolve(chacha20Poly1305) },
   { name: '@noble/ciphers', aead: () => Promise.resolve(nobleAead) },
+  { name: 'WASM by size', aead: loadWasmAead },
   { name: 'sodium-native', aead: loadSodium },
 ];
 

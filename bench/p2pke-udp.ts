@@ -46,6 +46,7 @@ const LINKS = [
   { link: 'raw', name: 'raw dgram' },
   { link: 'bare', name: 'raw dgram + node:crypto' },
   { link: 'p2pke', name: 'p2pke, node:crypto', ratio: 0.35 },
+  { link: 'p2pke-wasm', name: 'p2pke, WASM by size', ratio: 0.4 },
   { link: 'p2pke-sodium', name: 'p2pke, sodium-native', ratio: 0.45, missing: sodiumMissing },
 ] as const;
 const [RAW, GO] = ['raw dgram', 'independent Go peer'];

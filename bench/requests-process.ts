@@ -14,6 +14,7 @@ import { openTcpSwarm } from 'shoal/tcp';
 import { testKey } from 'shoal/testing';
 import { openUdpSwarm, type UdpAddr } from 'shoal/udp';
 import { obey } from './harness/child.ts';
+import { type ImportAeadKey, loadWasmAead } from 'shoal/wasm-aead';
 import { loadSodium } from './harness/sodium.ts';
 import { tlsIdentity } from './harness/tls-identity.ts';
 import { rawReader, RawSender } from './node-raw.ts';
@@ -152,18 +153,19 @@ const dgram: Kind = {
   },
 };
 
-const mbappKind = (sodium: boolean): Kind =>
+const mbappKind = (loadAead?: () => Promise<ImportAeadKey | undefined>): Kind =>
   swarmKind(async (key) => {
     const udp = await openUdpSwarm({ bind });
-    return mbapp(p2pke<UdpAddr>(udp, { privateKey: testKey(key), aead: sodium ? await loadSodium() : undefined }));
+    return mbapp(p2pke<UdpAddr>(udp, { privateKey: testKey(key), aead: await loadAead?.() }));
   });
 
 const OURS: Readonly<Record<string, Kind>> = {
   net,
   tls,
   dgram,
-  mbapp: mbappKind(false),
-  'mbapp-sodium': mbappKind(true),
+  mbapp: mbappKind(),
+  'mbapp-wasm': mbappKind(loadWasmAead),
+  'mbapp-sodium': mbappKind(loadSodium),
   tcp: swarmKind((key) => openTcpSwarm({ bind, privateKey: testKey(key) })),
   quic: swarmKind((key) => openQuicSwarm({ bind, privateKey: testKey(key) })),
   ssh: swarmKind((key) => openSshSwarm({ bind, privateKey: testKey(key) })),

@@ -14,10 +14,11 @@ import { RESOLVED } from '../src/runtime/promises.ts';
 import { p2pke } from '../src/swarms/p2pke/index.ts';
 import { openUdpSwarm } from '../src/swarms/udp.ts';
 import { obey } from './harness/child.ts';
+import { type ImportAeadKey, loadWasmAead } from 'shoal/wasm-aead';
 import { loadSodium } from './harness/sodium.ts';
 
 /** What carries messages: `bare` are raw datagrams, each sealed and opened, which is what no secure link can do without. */
-export type Link = 'raw' | 'bare' | 'udp' | 'p2pke' | 'p2pke-sodium';
+export type Link = 'raw' | 'bare' | 'udp' | 'p2pke' | 'p2pke-wasm' | 'p2pke-sodium';
 
 export type UdpOrder =
   | { readonly do: 'open' }
@@ -95,9 +96,14 @@ async function openRaw(isSealed: boolean): Promise<LinkEnd> {
   };
 }
 
+const AEADS: { readonly [L in Link]?: () => Promise<ImportAeadKey | undefined> } = {
+  'p2pke-wasm': loadWasmAead,
+  'p2pke-sodium': loadSodium,
+};
+
 async function openSwarm(link: Link): Promise<LinkEnd> {
   const udp = await openUdpSwarm({ bind: '127.0.0.1:0' });
-  const aead = link === 'p2pke-sodium' ? await loadSodium() : undefined;
+  const aead = await AEADS[link]?.();
   const made: unknown = link === 'udp' ? udp : p2pke(udp, { privateKey: generateKey(), aead });
   // Addresses come from the swarm's own parseAddr only.
   const swarm = made as Swarm<Addr>;

@@ -95,7 +95,7 @@ export const FRONT: readonly FrontRow[] = [
   {
     group: 'beside raw sockets',
     bench: 'asks',
-    subject: 'mbapp, node:crypto: 64 B, one after the other',
+    subject: 'mbapp, WASM: 64 B, one after the other',
     baseline: 'raw dgram: 64 B, one after the other',
     label: 'asks of 64 B, one after the other, mbapp and p2pke : dgram',
   },
