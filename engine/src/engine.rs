@@ -60,7 +60,7 @@ impl Engine {
     pub fn new(config: &Config, judge: Arc<dyn Judge>, now_ms: f64) -> Result<Self, String> {
         let clock = Clock::new(now_ms);
         let docket = SharedDocket::default();
-        let tls = Tls::new(config, docket.clone(), judge, clock.date());
+        let tls = Tls::new(config, docket.clone(), judge, clock.date())?;
         let transport = Arc::new(config.transport());
         let mut reset_key = config.reset_key.clone();
         if reset_key.is_empty() {

@@ -8,6 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Debug};
@@ -227,28 +228,33 @@ pub(crate) struct Tls {
     docket: SharedDocket,
     judge: Arc<dyn Judge>,
     date: Date,
-    chain: Vec<CertificateDer<'static>>,
-    key: Vec<u8>,
+    /// Our chain and its key, read once; all configurations share them.
+    identity: Option<Arc<SingleCertAndKey>>,
     flags: Flags,
 }
 
 impl Tls {
-    pub(crate) fn new(config: &Config, docket: SharedDocket, judge: Arc<dyn Judge>, date: Date) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        docket: SharedDocket,
+        judge: Arc<dyn Judge>,
+        date: Date,
+    ) -> Result<Self, String> {
         let mut provider = rustls::crypto::ring::default_provider();
         if cfg!(target_family = "wasm") {
             // ring's AES is table-driven C here: 50 MB/s against 360 for ChaCha20-Poly1305.
             let chacha = rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256;
             provider.cipher_suites.sort_by_key(|suite| suite.suite() != chacha);
         }
-        Self {
-            provider: Arc::new(provider),
-            docket,
-            judge,
-            date,
-            chain: config.chain.iter().map(|der| CertificateDer::from(der.clone())).collect(),
-            key: config.key.clone(),
-            flags: config.flags,
-        }
+        let identity = if config.chain.is_empty() {
+            None
+        } else {
+            let chain = config.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(config.key.clone()));
+            let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|e| e.to_string())?;
+            Some(Arc::new(SingleCertAndKey::from(certified)))
+        };
+        Ok(Self { provider: Arc::new(provider), docket, judge, date, identity, flags: config.flags })
     }
 
     fn verifier(&self) -> Arc<Verifier> {
@@ -260,20 +266,15 @@ impl Tls {
         })
     }
 
-    fn key(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()))
-    }
-
     pub(crate) fn client(&self, alpn: &[Vec<u8>], send_server_name: bool) -> Result<QuicClientConfig, String> {
         let builder = rustls::ClientConfig::builder_with_details(self.provider.clone(), Arc::new(self.date.clone()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| e.to_string())?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier());
-        let mut config = if self.chain.is_empty() {
-            builder.with_no_client_auth()
-        } else {
-            builder.with_client_auth_cert(self.chain.clone(), self.key()).map_err(|e| e.to_string())?
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_cert_resolver(identity.clone()),
         };
         config.alpn_protocols = alpn.to_vec();
         config.enable_sni = send_server_name;
@@ -294,7 +295,8 @@ impl Tls {
         } else {
             builder.with_no_client_auth()
         };
-        let mut config = builder.with_single_cert(self.chain.clone(), self.key()).map_err(|e| e.to_string())?;
+        let identity = self.identity.clone().ok_or("no certificate")?;
+        let mut config = builder.with_cert_resolver(identity);
         config.alpn_protocols = alpn.to_vec();
         config.ignore_client_order = cfg!(target_family = "wasm");
         config.send_tls13_tickets = 0;
