@@ -154,7 +154,9 @@ async function realm(nodes: number, forMs: number): Promise<GrowthReport> {
   const random = createSeededRandom(1);
   const words = new Uint32Array(random.bytes(4 * 65_536).buffer);
   let at = 0;
-  const any = () => swarms[words[at++ % words.length]! % nodes]!;
+  const addrs = swarms.map(({ addr }) => addr);
+  /** One of all by chance. */
+  const any = <T>(all: readonly T[]): T => all[words[at++ % words.length]! % nodes]!;
   const cpuUs = async (batch: () => Promise<number>): Promise<number> => {
     for (const end = performance.now() + forMs; performance.now() < end;) await batch();
     const before = process.cpuUsage();
@@ -166,12 +168,12 @@ async function realm(nodes: number, forMs: number): Promise<GrowthReport> {
   const BATCH = 64;
   const tellUs = await cpuUs(async () => {
     const before = received;
-    for (let i = 0; i < BATCH; i++) void any().tell(any().addr, request);
+    for (let i = 0; i < BATCH; i++) void any(swarms).tell(any(addrs), request);
     while (received < before + BATCH) await turn();
     return BATCH;
   });
   const askUs = await cpuUs(async () => {
-    await Promise.all(Array.from({ length: BATCH }, () => any().ask(any().addr, request)));
+    await Promise.all(Array.from({ length: BATCH }, () => any(swarms).ask(any(addrs), request)));
     return BATCH;
   });
   return { tellUs, askUs };
