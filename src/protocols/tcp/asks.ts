@@ -21,6 +21,7 @@ export interface Served {
 
 /** A request to deliver. */
 export interface Request {
+  readonly type: 'request';
   readonly id: number;
   readonly maxResponseBytes: number;
   readonly payload: Bytes;
@@ -32,7 +33,7 @@ export class Asks {
   /** By ask id. Bounded by the request window. */
   readonly #served = new IdMap<Served>();
   /** Requests that wait until earlier answers are sent. Bounded by the request window. */
-  #waiting = new Fifo<{ readonly id: number; readonly payload: Bytes }>();
+  #waiting = new Fifo<Request>();
   #nextId = 1;
 
   /** Asks of both sides. */
@@ -66,15 +67,14 @@ export class Asks {
   receive(head: Served['head'], payload: Bytes): boolean {
     if (this.#served.has(head.id)) return false;
     this.#served.set(head.id, { head, size: payload.length, answer: undefined });
-    this.#waiting.push({ id: head.id, payload });
+    this.#waiting.push({ type: 'request', id: head.id, maxResponseBytes: head.maxResponseBytes, payload });
     return true;
   }
 
   /** The next request to deliver. */
   nextRequest(): Request | undefined {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      const served = this.#served.get(next.id);
-      if (served !== undefined) return { ...next, maxResponseBytes: served.head.maxResponseBytes };
+      if (this.#served.has(next.id)) return next;
     }
     return undefined;
   }

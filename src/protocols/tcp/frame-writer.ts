@@ -75,20 +75,18 @@ export class FrameWriter {
       this.tell(payload);
       return;
     }
-    const fields = headFields(head);
-    this.#begin(TYPE_OF[head.type], headLength(head, fields) + payload.length, 0);
-    this.#head(head, fields);
+    this.#begin(TYPE_OF[head.type], headLength(head) + payload.length, 0);
+    this.#head(head);
     this.#bytes(payload);
   }
 
   begin(stream: number, size: number, head: MessageHead): void {
-    const fields = headFields(head);
-    const length = varintLength(stream) + varintLength(size) + 1 + headLength(head, fields);
+    const length = varintLength(stream) + varintLength(size) + 1 + headLength(head);
     this.#begin(FRAME.BEGIN, length, length);
     this.#varint(stream);
     this.#varint(size);
     this.#buffer[this.#at++] = TYPE_OF[head.type];
-    this.#head(head, fields);
+    this.#head(head);
   }
 
   chunk(stream: number, bytes: Uint8Array): void {
@@ -128,11 +126,14 @@ export class FrameWriter {
     for (const field of fields) this.#varint(field);
   }
 
-  #head(head: MessageHead, fields: readonly number[]): void {
-    for (const field of fields) this.#varint(field);
-    if (head.type !== 'refusal') return;
-    this.#room(1);
-    this.#buffer[this.#at++] = head.code;
+  #head(head: MessageHead): void {
+    if (head.type === 'tell') return;
+    this.#varint(head.id);
+    if (head.type === 'request') this.#varint(head.maxResponseBytes);
+    else if (head.type === 'refusal') {
+      this.#room(1);
+      this.#buffer[this.#at++] = head.code;
+    }
   }
 
   /** Writes length and type of a frame, with room for `room` bytes of its fields in one buffer. */
@@ -169,15 +170,11 @@ export class FrameWriter {
   }
 }
 
-function headFields(head: MessageHead): readonly number[] {
-  if (head.type === 'tell') return [];
-  return head.type === 'request' ? [head.id, head.maxResponseBytes] : [head.id];
-}
-
-function headLength(head: MessageHead, fields: readonly number[]): number {
-  let length = head.type === 'refusal' ? 1 : 0;
-  for (const field of fields) length += varintLength(field);
-  return length;
+function headLength(head: MessageHead): number {
+  if (head.type === 'tell') return 0;
+  const length = varintLength(head.id);
+  if (head.type === 'request') return length + varintLength(head.maxResponseBytes);
+  return head.type === 'refusal' ? length + 1 : length;
 }
 
 /** Truncates a reason to fit into a bye. */

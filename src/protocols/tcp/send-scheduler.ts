@@ -39,7 +39,7 @@ interface Level {
 
 /** Bounded by its owner, which checks `bytes` and `size`. */
 export class SendScheduler {
-  /** By descending priority; empty ones are removed. */
+  /** By descending priority; empty ones are removed, but for the last. */
   #levels: Level[] = [];
   #bytes = 0;
   #tells = 0;
@@ -81,8 +81,8 @@ export class SendScheduler {
 
   /** Removes a message that was written or cancelled. False when it is not in here. */
   remove(message: Outgoing): boolean {
-    const level = this.#levels.find(({ priority }) => priority === message.priority);
-    if (level === undefined) return false;
+    const level = this.#levels[this.#place(message.priority)];
+    if (level?.priority !== message.priority) return false;
     const { ring, tells, requests } = level;
     const at = ring.indexOf(message);
     if (at >= 0) {
@@ -94,9 +94,7 @@ export class SendScheduler {
     if (message.head.type === 'tell') this.#tells--;
     this.#bytes -= message.payload.length;
     this.#size--;
-    if (ring.length + tells.length + requests.length === 0) {
-      this.#levels = this.#levels.filter((other) => other !== level);
-    }
+    if (isEmpty(level)) this.#forget(level);
     return true;
   }
 
@@ -160,9 +158,23 @@ export class SendScheduler {
     return undefined;
   }
 
-  #level(priority: Priority): Level {
+  /** Where the level of a priority is, or would be. */
+  #place(priority: Priority): number {
     let at = 0;
     while (at < this.#levels.length && this.#levels[at]!.priority > priority) at++;
+    return at;
+  }
+
+  /** A level has become empty. The last one is kept: most connections have one priority only. */
+  #forget(level: Level): void {
+    if (this.#levels.length > 1) this.#levels.splice(this.#levels.indexOf(level), 1);
+    level.at = 0;
+    level.turn = 'tells';
+    level.askTurn = 'ring';
+  }
+
+  #level(priority: Priority): Level {
+    const at = this.#place(priority);
     const found = this.#levels[at];
     if (found?.priority === priority) return found;
     const level: Level = {
@@ -174,7 +186,13 @@ export class SendScheduler {
       turn: 'tells',
       askTurn: 'ring',
     };
-    this.#levels.splice(at, 0, level);
+    // An empty one has been kept, and is of no use now.
+    if (this.#levels.length === 1 && isEmpty(this.#levels[0]!)) this.#levels = [level];
+    else this.#levels.splice(at, 0, level);
     return level;
   }
+}
+
+function isEmpty({ ring, tells, requests }: Level): boolean {
+  return ring.length + tells.length + requests.length === 0;
 }

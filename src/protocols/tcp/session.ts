@@ -369,7 +369,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     const { windowBytes, maxMessageBytes } = this.#options;
     if (this.#send.unsentAnswerBytes > windowBytes + maxMessageBytes) return false;
     const request = this.#asks.nextRequest();
-    if (request !== undefined) this.#outbox.event({ type: 'request', ...request });
+    if (request !== undefined) this.#outbox.event(request);
     return request !== undefined;
   }
 

@@ -155,9 +155,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   }
 
   tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void) {
-    // Reads the clock once for all tells of a turn.
-    if (!this.#flushScheduled) this.#turnMs = this.#nowMs();
-    return this.#calls.tell(this.#turnMs, payload, taken, priority);
+    return this.#calls.tell(this.#turnNowMs(), payload, taken, priority);
   }
 
   ask(
@@ -166,7 +164,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
     settle: (result: Bytes | P2PError) => void,
     priority?: Priority,
   ): () => void {
-    return this.#calls.ask(this.#nowMs(), request, maxResponseBytes, settle, priority);
+    return this.#calls.ask(this.#turnNowMs(), request, maxResponseBytes, settle, priority);
   }
 
   get side(): Side {
@@ -262,6 +260,12 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
 
   #nowMs(): number {
     return this.#owner.hooks.realm.nowMs();
+  }
+
+  /** Reads the clock once for all calls of a turn. */
+  #turnNowMs(): number {
+    if (!this.#flushScheduled) this.#turnMs = this.#nowMs();
+    return this.#turnMs;
   }
 
   /** Polls the machine after something has left, or was released. */
