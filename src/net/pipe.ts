@@ -12,8 +12,17 @@ export interface PipeSink {
   onClose(error: Error | undefined): void;
 }
 
+/** A pipe may read pieces one after the other into buffers of this size, which pieces keep in memory as a whole. */
+export const SLAB_BYTES = 262_144;
+
 /** A place for reading bytes without a copy. */
 export interface PipeSpace {
+  /** Whether pieces may be views of buffers of {@link SLAB_BYTES}. */
+  readonly takesViews: boolean;
+  /**
+   * Whether such a buffer may be used again: while the pipe is read, the last piece is processed, except for a rest of less than 64 KiB.
+   */
+  readonly returnsViews: boolean;
   /** Where to read the next bytes, when they belong to a large message; `undefined`: anywhere. */
   space(): Uint8Array | undefined;
   /** Reports the number of bytes read there, instead of `onData`. */

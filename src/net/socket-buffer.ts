@@ -40,8 +40,12 @@ export function canReadInto(stream: Duplex): stream is Socket {
   return fieldsOf(stream) !== undefined && typeof handleOf(stream)?.useUserBuffer === 'function';
 }
 
-/** Reads `socket` with `reader` from now on. */
-export function readWith(socket: Socket, reader: SocketReader): void {
+/**
+ * Reads `socket` with `reader` from now on.
+ *
+ * @returns replaces the buffer for the next bytes. Each call costs a few bytes until the socket is closed.
+ */
+export function readWith(socket: Socket, reader: SocketReader): (buffer: Uint8Array) => void {
   const fields = fieldsOf(socket)!;
   const first = reader.next();
   Object.assign(socket, {
@@ -54,6 +58,10 @@ export function readWith(socket: Socket, reader: SocketReader): void {
     [fields.generator]: reader.next,
   });
   handleOf(socket)!.useUserBuffer!(first);
+  return (buffer) => {
+    Object.assign(socket, { [fields.buffer]: buffer });
+    handleOf(socket)?.useUserBuffer?.(buffer);
+  };
 }
 
 interface Handle {

@@ -5,10 +5,13 @@ import type { Duplex } from 'node:stream';
 
 import { type Bytes, copyBytes } from '../base/bytes.ts';
 import type { Pipe, PipeSink, PipeSpace } from './pipe.ts';
+import { BUSY_BYTES, Slab } from './slab.ts';
 import { canReadInto, readWith, SCRATCH, SCRATCH_CORNER } from './socket-buffer.ts';
 
 /** After a message of this size that was read directly into its buffer, more large ones are likely. */
 const LARGE_BYTES = 131_072;
+/** A socket that was idle in the midst of large reads this often gets no slab any more. */
+const MAX_IDLES = 256;
 
 export class StreamPipe implements Pipe {
   sink: PipeSink | undefined;
@@ -17,6 +20,7 @@ export class StreamPipe implements Pipe {
   readonly #wire: Duplex;
   #error: Error | undefined;
   #isReading = false;
+  #slab: Slab | undefined;
 
   constructor(stream: Duplex, wire: Duplex = stream) {
     this.stream = stream;
@@ -64,19 +68,41 @@ export class StreamPipe implements Pipe {
     if (!this.#isReading) stream.on('end', this.#onEnd);
     this.#isReading = true;
     let wasLarge = false;
-    readWith(stream, {
+    let ofSlab: Uint8Array | undefined;
+    /** Large reads in a row that were no part of a large message. */
+    let large = 0;
+    let idles = 0;
+    const idle = (): void => {
+      this.#slab?.release();
+      ofSlab = undefined;
+      idles++;
+      replace(SCRATCH);
+    };
+    const replace = readWith(stream, {
       next: () => {
         const place = space.space();
-        if (place === undefined && wasLarge) {
+        ofSlab = undefined;
+        if (place !== undefined) {
+          this.#slab?.release();
+          large = 0;
+          wasLarge = place.length >= LARGE_BYTES;
+          return place;
+        }
+        if (wasLarge) {
           wasLarge = false;
           return SCRATCH_CORNER;
         }
-        if (place !== undefined) wasLarge = place.length >= LARGE_BYTES;
-        return place ?? SCRATCH;
+        ofSlab = this.#slab?.place();
+        return ofSlab ?? SCRATCH;
       },
       read: (buffer, bytes) => {
-        if (buffer !== SCRATCH && buffer !== SCRATCH_CORNER) space.filled(bytes);
-        else this.sink?.onData(copyOf(buffer, bytes));
+        if (buffer === ofSlab) this.sink?.onData(this.#slab!.filled(bytes));
+        else if (buffer === SCRATCH || buffer === SCRATCH_CORNER) {
+          large = bytes >= BUSY_BYTES ? large + 1 : 0;
+          if (large > 1 && space.takesViews && idles < MAX_IDLES)
+            (this.#slab ??= new Slab(space.returnsViews, idle)).expect();
+          this.sink?.onData(copyOf(buffer, bytes));
+        } else space.filled(bytes);
       },
     });
   }
@@ -128,7 +154,10 @@ export class StreamPipe implements Pipe {
     this.#error ??= error;
   };
 
-  readonly #onClose = (): void => this.sink?.onClose(this.#error);
+  readonly #onClose = (): void => {
+    this.#slab?.stop();
+    this.sink?.onClose(this.#error);
+  };
 }
 
 /** Copies the first bytes of the scratch buffer. */

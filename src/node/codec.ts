@@ -20,6 +20,13 @@ export interface Decoder<out M> {
   next(): M | undefined;
   /** Bytes taken but not yet returned as messages. */
   readonly bufferedBytes: number;
+  /** The memory that these bytes take, when it is more. Counts against `maxNodeBytes`. @default bufferedBytes */
+  readonly heldBytes?: number | undefined;
+  /**
+   * Whether messages are lent, as {@link DecoderOptions} say, and taken bytes are kept no longer: of the chunks before the last one only
+   * what `next` has copied. The memory of chunks is then used again. @default false
+   */
+  readonly lends?: boolean | undefined;
   /** The reason for closing, once the peer has sent it. */
   readonly reason?: string | undefined;
   /**
@@ -29,6 +36,15 @@ export interface Decoder<out M> {
   space?(): Uint8Array | undefined;
   /** Reports the number of bytes that were read into `space()`. */
   filled?(bytes: number): void;
+}
+
+/** How a decoder hands out messages. */
+export interface DecoderOptions {
+  /**
+   * Messages may be views of memory that the decoder uses again: each is read before the next call of `next`. With `'checked'` that call
+   * overwrites it. A decoder may ignore this, and hand out memory of its own for each message. @default false
+   */
+  readonly borrowed?: boolean | 'checked' | undefined;
 }
 
 /** Where an encoder writes its frame. Valid only during the call. */
@@ -59,7 +75,7 @@ export interface Encoder<in M> {
  */
 export interface Codec<out In, in Out = In> {
   /** A decoder for one connection. */
-  decoder(connection: TcpConnection): Decoder<In>;
+  decoder(connection: TcpConnection, options?: DecoderOptions): Decoder<In>;
   /** An encoder for one connection. */
   encoder(connection: TcpConnection): Encoder<Out>;
 }
@@ -84,7 +100,7 @@ export function mapCodec<In, Out, NewIn, NewOut>(
   map: CodecMap<In, Out, NewIn, NewOut>,
 ): Codec<NewIn, NewOut> {
   return {
-    decoder: (connection) => new MappedDecoder(codec.decoder(connection), map.decode),
+    decoder: (connection, options) => new MappedDecoder(codec.decoder(connection, options), map.decode),
     encoder: (connection) => {
       const inner = codec.encoder(connection);
       const encode = (message: NewOut, out: FrameWriter): void => inner.encode(map.encode(message), out);
@@ -105,6 +121,14 @@ class MappedDecoder<In, NewIn> implements Decoder<NewIn> {
 
   get bufferedBytes(): number {
     return this.#inner.bufferedBytes;
+  }
+
+  get heldBytes(): number | undefined {
+    return this.#inner.heldBytes;
+  }
+
+  get lends(): boolean | undefined {
+    return this.#inner.lends;
   }
 
   get reason(): string | undefined {

@@ -15,7 +15,15 @@
 export { lengthDelimited, type LengthDelimitedOptions } from './codecs/length-delimited.ts';
 export { lines, type LinesOptions } from './codecs/lines.ts';
 export { varintDelimited, type VarintDelimitedOptions } from './codecs/varint-delimited.ts';
-export { type Codec, type CodecMap, type Decoder, type Encoder, type FrameWriter, mapCodec } from './codec.ts';
+export {
+  type Codec,
+  type CodecMap,
+  type Decoder,
+  type DecoderOptions,
+  type Encoder,
+  type FrameWriter,
+  mapCodec,
+} from './codec.ts';
 export { connectNodes } from './connect-nodes.ts';
 export {
   type Disconnect,

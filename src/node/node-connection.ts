@@ -178,7 +178,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
       this.#writer = new MessageWriter(this, codec.encoder(this), writing.settings);
     }
     if (codec !== undefined && reading !== undefined) {
-      this.#reader = new MessageReader<In, Out>(this, codec.decoder(this), reading.settings);
+      this.#reader = new MessageReader<In, Out>(this, codec.decoder(this, reading.settings), reading.settings);
     }
     this.#onDisconnect = onDisconnect;
     this.#incoming = new Incoming(this, this.pipe, this.transform, this.#reader);

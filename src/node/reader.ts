@@ -24,6 +24,9 @@ import type { ConnectionCount, DisconnectReason, NodeCount } from './stats.ts';
 /** Messages processed without yielding; a chunk of 64 KiB can hold tens of thousands of empty ones. */
 const MAX_MESSAGES_PER_TURN = 1024;
 
+/** V8 keeps an array of up to so many bytes without a buffer of its own. */
+const ON_HEAP_BYTES = 64;
+
 /** What a reader needs from its connection. */
 export interface ReaderOwner {
   readonly realm: Realm;
@@ -40,6 +43,9 @@ export interface ReaderOwner {
 
 /** How a connection handles received bytes. */
 export interface Reader {
+  /** See `PipeSpace`. */
+  readonly takesViews: boolean;
+  readonly returnsViews: boolean;
   push(chunk: Bytes): void;
   /** Where the next bytes may be read to. */
   space(): Uint8Array | undefined;
@@ -79,6 +85,8 @@ export class MessageReader<In, Out> implements Reader {
   #isStopped = false;
   #isEnded = false;
   #isPaused = false;
+  /** The memory that the last chunk keeps while bytes of it are not processed. */
+  #chunkBytes = 0;
   /** Set while the rate limit delays the peer. */
   #delay: Timer | undefined;
   readonly #watch: SilenceWatch;
@@ -111,8 +119,20 @@ export class MessageReader<In, Out> implements Reader {
     });
   }
 
+  /** What waits is counted by the bytes of messages. */
+  get takesViews(): boolean {
+    return this.#queue === undefined;
+  }
+
+  /** The socket is not read while a handler has a message. */
+  get returnsViews(): boolean {
+    return this.#decoder.lends === true;
+  }
+
   push(chunk: Bytes): void {
     if (this.#isStopped) return;
+    // The buffer of a small array of its own is not looked at: V8 would first have to make it.
+    this.#chunkBytes = chunk.byteOffset > 0 || chunk.length > ON_HEAP_BYTES ? chunk.buffer.byteLength : 0;
     const before = this.#connection.stats.received.messages;
     try {
       this.#decoder.push(chunk);
@@ -154,7 +174,8 @@ export class MessageReader<In, Out> implements Reader {
       this.#holder.update(this.#runningBytes, 0);
       return;
     }
-    const { bufferedBytes } = this.#decoder;
+    const waiting = this.#decoder.heldBytes ?? this.#decoder.bufferedBytes;
+    const bufferedBytes = waiting === 0 ? 0 : Math.max(waiting, this.#chunkBytes);
     const held = bufferedBytes + this.#runningBytes + (this.#queue?.bytes ?? 0);
     this.#holder.update(held, this.#isPaused ? 0 : bufferedBytes);
   }
@@ -282,15 +303,18 @@ export class MessageReader<In, Out> implements Reader {
       const result: unknown = this.#settings.onMessage(this.#connection, message);
       if (!isPending(result)) return;
       this.#running++;
-      this.#runningBytes += bytes;
+      // A view keeps the whole of its buffer.
+      const kept =
+        bytes > ON_HEAP_BYTES && message instanceof Uint8Array ? Math.max(bytes, message.buffer.byteLength) : bytes;
+      this.#runningBytes += kept;
       void result.then(
         () => {
-          this.#processed(bytes);
+          this.#processed(kept);
           this.#loop();
           if (!this.#isStopped) this.#account();
         },
         (error: unknown) => {
-          this.#processed(bytes);
+          this.#processed(kept);
           this.#fail('handler_error', error);
         },
       );

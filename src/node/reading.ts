@@ -1,6 +1,6 @@
 /** The reading hook: decodes bytes and processes the messages in order. */
 
-import { assertFunction, quantity, wholeNumber } from '../base/checks.ts';
+import { assertFunction, describeValue, quantity, wholeNumber } from '../base/checks.ts';
 import type { TcpConnection } from './connection.ts';
 import type { Hook } from './hook.ts';
 import { type RateLimit, RateMeter } from './rate.ts';
@@ -11,13 +11,21 @@ export interface ReadingOptions<in In, out Out = never> {
    * Processes one message. Called in order, and only after its last promise has settled unless `concurrency` allows
    * more. A throw ends the connection (`handler_error`).
    *
-   * @param message - belongs to the handler.
+   * @param message - belongs to the handler, unless `borrowed`. A message of 8 to 64 KiB may be a view of a buffer of 256 KiB, which it
+   * keeps in memory: copy what is kept for long. Such a buffer cannot be transferred.
    */
   readonly onMessage: (connection: TcpConnection<Out>, message: In) => unknown;
   /**
    * How many calls of `onMessage` may run at the same time for one connection; they still begin in order. @default 1
    */
   readonly concurrency?: number | undefined;
+  /**
+   * Lends messages: their bytes are valid until the handler returns or, if it returns a promise, until that settles; then the memory is used
+   * for the next message. Large messages cost neither an allocation nor a copy. `'checked'` overwrites the bytes at that time with 0xdb, so
+   * that a test notices a handler that keeps them. Needs `concurrency: 1` and `overflow: 'wait'`, and lends what the codec lends:
+   * `lengthDelimited` and `varintDelimited` do, and `mapCodec` over them. @default false: messages belong to the handler
+   */
+  readonly borrowed?: boolean | 'checked' | undefined;
   /**
    * What happens when messages arrive faster than they are processed: `'wait'` stops reading, so that the sender waits;
    * `'drop'` continues to read, and drops and counts messages beyond `maxQueueMessages`.
@@ -65,11 +73,14 @@ const DEFAULTS = {
  */
 export function reading<In, Out = never>(options: ReadingOptions<In, Out>): Hook<In, Out> {
   if (typeof options !== 'object' || options === null) throw new TypeError('Cannot take options: expected an object');
-  const { onMessage, overflow = 'wait', rate, isFatal } = options;
+  const { onMessage, overflow = 'wait', rate, isFatal, borrowed = false } = options;
   assertFunction(onMessage, 'onMessage');
   if (isFatal !== undefined) assertFunction(isFatal, 'isFatal');
   if (overflow !== 'wait' && overflow !== 'drop') {
     throw new TypeError(`Cannot take overflow: expected 'wait' or 'drop', got ${String(overflow)}`);
+  }
+  if (borrowed !== 'checked' && typeof borrowed !== 'boolean') {
+    throw new TypeError(`Cannot take borrowed: expected a boolean or 'checked', got ${describeValue(borrowed)}`);
   }
   if (rate !== undefined) void new RateMeter(rate); // Checks it.
   const count = (name: 'concurrency' | 'maxQueueMessages' | 'minProgressBytes'): number =>
@@ -77,9 +88,16 @@ export function reading<In, Out = never>(options: ReadingOptions<In, Out>): Hook
   const time = (name: 'idleTimeoutMs' | 'progressTimeoutMs'): number =>
     quantity(options[name], name, DEFAULTS[name], 1, Infinity);
   const maxQueueMessages = count('maxQueueMessages');
+  const concurrency = count('concurrency');
+  if (borrowed !== false && (concurrency > 1 || overflow === 'drop')) {
+    throw new RangeError(
+      "Cannot lend messages: the next one takes their place; leave concurrency at 1 and overflow at 'wait'",
+    );
+  }
   return new ReadingHook({
     onMessage,
-    concurrency: count('concurrency'),
+    borrowed,
+    concurrency,
     maxQueueMessages: overflow === 'drop' ? maxQueueMessages : undefined,
     idleTimeoutMs: time('idleTimeoutMs'),
     progressTimeoutMs: time('progressTimeoutMs'),
@@ -92,6 +110,7 @@ export function reading<In, Out = never>(options: ReadingOptions<In, Out>): Hook
 /** The options with defaults filled in. @internal */
 export interface ReadingSettings<in In, out Out = never> {
   readonly onMessage: (connection: TcpConnection<Out>, message: In) => unknown;
+  readonly borrowed: boolean | 'checked';
   readonly concurrency: number;
   /** Undefined: messages are not queued, the peer waits. */
   readonly maxQueueMessages: number | undefined;

@@ -77,6 +77,9 @@ export async function inference(): Promise<void> {
       },
     }),
   );
+  node.enable(reading({ borrowed: 'checked', onMessage: (_, message) => yes<Equal<typeof message, Bytes>>() }));
+  // @ts-expect-error a boolean or 'checked'
+  node.enable(reading({ borrowed: 1, onMessage: () => undefined }));
   greeter.enable(reading({ onMessage: (peer, { hello }) => peer.send({ hello }) }));
   greeter.enable(onConnect((peer) => peer.send({ hello: 'you' })));
   greeter.enable(onDisconnect((peer, { reason }) => peer.state === reason));

@@ -74,7 +74,7 @@ export function lengthDelimited(options: LengthDelimitedOptions = {}): Codec<Byt
     maxFrameBytes,
     reasonLength: reasons ? allOnes : undefined,
   };
-  return { decoder: () => new PrefixedDecoder(format), encoder: () => encoder };
+  return { decoder: (_, options) => new PrefixedDecoder(format, options), encoder: () => encoder };
 }
 
 /** The error of a message that the codec refuses to send. */

@@ -1,9 +1,10 @@
 /** Frames that begin with their length: the common part of length-delimited and varint-delimited decoders. */
 
-import { type Bytes, EMPTY_BYTES, takeBytes } from '../../base/bytes.ts';
+import { type Bytes, EMPTY_BYTES, takeBytes, viewFrom } from '../../base/bytes.ts';
 import { P2PError } from '../../core/errors.ts';
 import { decodeReason } from '../../base/reason.ts';
-import type { Decoder } from '../codec.ts';
+import { SLAB_BYTES } from '../../net/pipe.ts';
+import type { Decoder, DecoderOptions } from '../codec.ts';
 
 /** A decoded prefix. One shared object, overwritten by each read. */
 export interface Prefix {
@@ -26,10 +27,30 @@ export interface PrefixFormat {
 
 /** A frame is collected in a buffer that grows with the received bytes; this much is allocated in advance. */
 const CREDIT_BYTES = 131_072;
-/** The minimum of missing bytes for which a frame is read directly into its buffer. */
+/**
+ * The minimum of missing bytes for which a frame is read directly into its buffer. For the rest of a frame that fits into a slab the socket
+ * reads ahead: further ones come in the same read.
+ */
 const SPACE_BYTES = 16_384;
+const SLAB_FRAME_SPACE_BYTES = 40_960;
+/**
+ * In a slab, frames from this size are handed out as views, and others are copied: a message that is kept holds at most 32 times its
+ * bytes. Frames above the other size are collected in a buffer of their own.
+ */
+const MIN_VIEW_BYTES = 8192;
+const MAX_SLAB_FRAME_BYTES = 65_536;
 /** Longer reasons are truncated. */
 const MAX_REASON_BYTES = 1024;
+
+/**
+ * Buffers for frames that are lent to a handler, for any connection: an idle one holds none. Like Node's own buffer pool it only affects
+ * speed. Bounded by MAX_SPARE_FRAMES of MAX_SPARE_BYTES, 8 MiB.
+ */
+const spare: Bytes[] = [];
+const MAX_SPARE_FRAMES = 4;
+const MAX_SPARE_BYTES = 2_097_152;
+/** What overwrites a lent message. */
+const RETURNED = 0xdb;
 
 /** Extracts complete frames from chunks; a frame in several chunks is copied once. */
 export class PrefixedDecoder implements Decoder<Bytes> {
@@ -41,13 +62,20 @@ export class PrefixedDecoder implements Decoder<Bytes> {
   /** A partly received frame: its first `#gathered` bytes. Bounded by maxFrameBytes. */
   #frame: Bytes | undefined;
   #frameLength = 0;
+  /** Where in the chunk the frame ends whose prefix was read last; beyond the chunk, when it is incomplete. */
+  #frameEnd = 0;
   #framePrefixBytes = 0;
   #gathered = 0;
   #isReason = false;
   #reason: string | undefined;
+  readonly #borrowed: boolean | 'checked';
+  /** The message that the handler has, and its buffer if it is used again. */
+  #lent: Bytes | undefined;
+  #lentBuffer: Bytes | undefined;
 
-  constructor(format: PrefixFormat) {
+  constructor(format: PrefixFormat, { borrowed = false }: DecoderOptions = {}) {
     this.#format = format;
+    this.#borrowed = borrowed;
   }
 
   get bufferedBytes(): number {
@@ -55,18 +83,37 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     return this.#frame === undefined ? ahead : ahead + this.#gathered + this.#framePrefixBytes;
   }
 
+  get lends(): boolean {
+    return this.#borrowed !== false;
+  }
+
+  /** A spare buffer counts as a whole. */
+  get heldBytes(): number {
+    const frame = this.#frame;
+    if (frame === undefined || this.#borrowed === false) return this.bufferedBytes;
+    return this.#chunk.length - this.#at + Math.max(this.#gathered, frame.length);
+  }
+
   get reason(): string | undefined {
     return this.#reason;
   }
 
   push(chunk: Bytes): void {
-    const left = this.#chunk.length - this.#at;
+    const last = this.#chunk;
+    const left = last.length - this.#at;
     if (left === 0) {
+      this.#chunk = chunk;
+    } else if (isSlab(last) && chunk.buffer === last.buffer && chunk.byteOffset === last.byteOffset + last.length) {
+      this.#chunk = new Uint8Array(last.buffer, last.byteOffset + this.#at, left + chunk.length);
+    } else if (this.#frame === undefined && isSlab(last) && this.#measure() && left < this.#frameEnd - this.#at) {
+      // The beginning of a frame at the end of a slab.
+      this.#collect();
+      this.#gather();
       this.#chunk = chunk;
     } else {
       // The rest is part of a prefix, unless the caller pushes without calling `next`.
       const joined = new Uint8Array(left + chunk.length);
-      joined.set(this.#chunk.subarray(this.#at));
+      joined.set(last.subarray(this.#at));
       joined.set(chunk, left);
       this.#chunk = joined;
     }
@@ -77,9 +124,10 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     const frame = this.#frame;
     if (frame === undefined || this.#at < this.#chunk.length) return undefined;
     const missing = this.#frameLength - this.#gathered;
-    if (missing < SPACE_BYTES) return undefined;
+    const least = this.#frameLength > MAX_SLAB_FRAME_BYTES ? SPACE_BYTES : SLAB_FRAME_SPACE_BYTES;
+    if (missing < least) return undefined;
     if (this.#gathered === frame.length) this.#grow(this.#gathered + 1);
-    return this.#frame!.subarray(this.#gathered);
+    return this.#frame!.subarray(this.#gathered, this.#frameLength);
   }
 
   filled(bytes: number): void {
@@ -87,9 +135,13 @@ export class PrefixedDecoder implements Decoder<Bytes> {
   }
 
   next(): Bytes | undefined {
+    if (this.#lent !== undefined) this.#takeBack(this.#lent);
     for (;;) {
       const frame = this.#frame === undefined ? this.#begin() : this.#gather();
-      if (frame === undefined || !this.#isReason) return frame;
+      if (frame === undefined || !this.#isReason) {
+        if (this.#borrowed !== false) this.#lent = frame;
+        return frame;
+      }
       this.#isReason = false;
       this.#reason = decodeReason(frame) ?? '';
     }
@@ -98,21 +150,36 @@ export class PrefixedDecoder implements Decoder<Bytes> {
   /** Returns the next frame when the chunk contains all of it; else begins to collect it. */
   #begin(): Bytes | undefined {
     const chunk = this.#chunk;
+    if (this.#at === chunk.length) return this.#rest();
+    if (!this.#measure()) return undefined;
+    const { length } = this.#prefix;
+    const end = this.#frameEnd;
+    if (end <= chunk.length) {
+      this.#at = end;
+      const isView = this.#borrowed !== false || (length >= MIN_VIEW_BYTES && isSlab(chunk));
+      return isView ? viewFrom(chunk, end - length, end) : takeBytes(chunk, end - length, end);
+    }
+    // In a slab the rest of a frame will follow in the same memory.
+    if (length <= MAX_SLAB_FRAME_BYTES && isSlab(chunk)) return undefined;
+    this.#collect();
+    return this.#gather();
+  }
+
+  /** Reads the prefix at `#at`, and where its frame ends. False when the prefix is incomplete. */
+  #measure(): boolean {
+    const chunk = this.#chunk;
     const end = chunk.length;
     let at = this.#at;
-    if (at === end) return this.#rest();
     const prefix = this.#prefix;
     const { read, maxFrameBytes, reasonLength } = this.#format;
     read(chunk, at, end, prefix);
-    if (prefix.bytes === 0) return undefined;
-    let prefixBytes = prefix.bytes;
+    if (prefix.bytes === 0) return false;
     let isReason = false;
     if (prefix.length === reasonLength) {
       at += prefix.bytes;
       read(chunk, at, end, prefix);
-      if (prefix.bytes === 0) return undefined;
+      if (prefix.bytes === 0) return false;
       isReason = true;
-      prefixBytes += prefix.bytes;
     }
     const { length } = prefix;
     const limit = isReason ? MAX_REASON_BYTES : maxFrameBytes;
@@ -121,17 +188,20 @@ export class PrefixedDecoder implements Decoder<Bytes> {
       throw new P2PError('limit_exceeded', 'remote', message);
     }
     this.#isReason = isReason;
-    const from = at + prefix.bytes;
-    if (from + length <= end) {
-      this.#at = from + length;
-      return takeBytes(chunk, from, from + length);
-    }
-    this.#frame = unwritten(Math.min(length, CREDIT_BYTES));
+    this.#frameEnd = at + prefix.bytes + length;
+    return true;
+  }
+
+  /** Begins to collect the frame that was measured. */
+  #collect(): void {
+    const { length } = this.#prefix;
+    const from = this.#frameEnd - length;
+    const used = this.#borrowed !== false && length > MAX_SLAB_FRAME_BYTES ? spare.pop() : undefined;
+    this.#frame = used ?? unwritten(Math.min(length, CREDIT_BYTES));
     this.#frameLength = length;
-    this.#framePrefixBytes = prefixBytes;
+    this.#framePrefixBytes = from - this.#at;
     this.#gathered = 0;
     this.#at = from;
-    return this.#gather();
   }
 
   #gather(): Bytes | undefined {
@@ -145,7 +215,18 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     this.#at += take;
     if (needed < this.#frameLength) return this.#rest();
     this.#frame = undefined;
-    return frame;
+    if (this.#borrowed !== false) this.#lentBuffer = frame;
+    return frame.length === needed ? frame : viewFrom(frame, 0, needed);
+  }
+
+  /** The handler is done with the last message. */
+  #takeBack(message: Bytes): void {
+    const buffer = this.#lentBuffer;
+    this.#lent = this.#lentBuffer = undefined;
+    if (this.#borrowed === 'checked') message.fill(RETURNED);
+    const isUseful = buffer !== undefined && buffer.length > MAX_SLAB_FRAME_BYTES && buffer.length <= MAX_SPARE_BYTES;
+    // A handler that has transferred it leaves nothing.
+    if (isUseful && buffer.buffer.byteLength > 0 && spare.length < MAX_SPARE_FRAMES) spare.push(buffer);
   }
 
   /** Enlarges the buffer beyond what was allocated in advance. */
@@ -164,6 +245,11 @@ export class PrefixedDecoder implements Decoder<Bytes> {
     }
     return undefined;
   }
+}
+
+/** Whether the next chunk may follow in the same memory. */
+function isSlab(chunk: Bytes): boolean {
+  return chunk.buffer.byteLength === SLAB_BYTES && chunk.length < SLAB_BYTES;
 }
 
 /** A buffer that is fully written before it is read, so it is not zeroed. */

@@ -39,7 +39,7 @@ export function varintDelimited(options: VarintDelimitedOptions = {}): Codec<Byt
     maxFrameBytes,
     reasonLength: undefined,
   };
-  return { decoder: () => new PrefixedDecoder(format), encoder: () => encoder };
+  return { decoder: (_, options) => new PrefixedDecoder(format, options), encoder: () => encoder };
 }
 
 const readVarint: PrefixFormat['read'] = (bytes, at, end, into) => {
