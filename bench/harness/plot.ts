@@ -18,8 +18,6 @@ const widthOf = (text: string): number => Math.ceil(text.length * LETTER_PX);
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
-const TAIL = '00.00× (goal ≥ 0.85×), CPU 00.00×';
-
 /** A row of the picture. */
 interface Bar {
   readonly front: FrontRow;
@@ -44,7 +42,8 @@ export function plot(all: readonly SummaryRow[], title: string): string {
     title,
     'To the right of 1×: shoal is faster. Green: goal met, red: missed; the black mark is the goal. CPU: time of both ends an operation, beside the other.',
   ];
-  const wide = left + BARS_PX + GAP + widthOf(TAIL) + MARGIN;
+  const tailPx = Math.max(...bars.map(({ row }) => widthOf(tailOf(row))), 0);
+  const wide = left + BARS_PX + GAP + tailPx + MARGIN;
   const width = Math.max(wide, ...lines.map((line) => widthOf(line) + 2 * MARGIN));
   const scale = (ratio: number): number => {
     const bounded = Math.min(Math.max(ratio, LEAST), MOST);

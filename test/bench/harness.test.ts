@@ -233,7 +233,7 @@ describe('front rows', () => {
   });
 
   it('stand alone in the picture, with whole labels that have room', () => {
-    const rows = FRONT.map((front) => row({ ...front, goal: '≥ 0.85×', ratio: 12.34 }));
+    const rows = FRONT.map((front) => row({ ...front, goal: 'CPU ≤ 0.85×', ratio: 1234.56, cpuRatio: 1234.56 }));
     const svg = plot([...rows, row({ bench: 'asks', subject: 'nothing in front' })], 'here');
     assert.ok(!svg.includes('nothing in front') && !svg.includes('…'));
     for (const { label } of FRONT) assert.ok(svg.includes(`>${label}</text>`), label);
