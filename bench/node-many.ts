@@ -89,6 +89,11 @@ export const nodeMany: Bench = {
     for (const senders of SENDERS) contest(`${senders} × 32 KiB`, BYTES, 5000, senders, true);
     for (const senders of [10, 50]) contest(`${senders} × 64 B`, 64, 400_000, senders, true);
     contest('1 × 1 MiB', 1_048_576, 300, 1, false);
+    add('1 × 1 MiB, shoal lending', 'shoal-borrowed', 1, 1_048_576, 300);
+    claims.push(
+      { subject: '1 × 1 MiB, shoal lending', baseline: '1 × 1 MiB, sockets', goal: { ratio: 0.8 } },
+      { subject: '1 × 1 MiB, shoal lending', baseline: '1 × 1 MiB, shoal' },
+    );
     const shared = new Lazy(() => SharedPort.start(2, SHARED));
     const split = `${SHARED} × 32 KiB into 2 processes, shoal`;
     measures.push({

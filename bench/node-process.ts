@@ -15,7 +15,7 @@ import { obey } from './harness/child.ts';
 import { rawConnect, rawListen, rawReader, RawSender } from './node-raw.ts';
 
 /** What carries messages. */
-export type Carrier = 'shoal' | 'shoal-tls' | 'raw';
+export type Carrier = 'shoal' | 'shoal-borrowed' | 'shoal-tls' | 'raw';
 
 /** What an end can be told. */
 export type NodeOrder =
@@ -76,7 +76,10 @@ function arrived(): void {
   onPong?.();
 }
 
-function fullNode(tlsKey?: number, options: { reusePort?: boolean; bind?: string; echo?: boolean } = {}): BytesNode {
+function fullNode(
+  tlsKey?: number,
+  options: { reusePort?: boolean; bind?: string; echo?: boolean; borrowed?: boolean } = {},
+): BytesNode {
   const made = createNode({
     security: tlsKey === undefined ? 'none' : tls({ privateKey: testKey(tlsKey) }),
     codec,
@@ -90,14 +93,15 @@ function fullNode(tlsKey?: number, options: { reusePort?: boolean; bind?: string
   const onMessage =
     options.echo === true ? (peer: TcpConnection<Uint8Array>, message: Uint8Array) => void peer.send(message) : arrived;
   // Between two rounds others are measured, for as long as that takes.
-  made.enable(reading({ onMessage, idleTimeoutMs: Infinity }));
+  made.enable(reading({ onMessage, idleTimeoutMs: Infinity, borrowed: options.borrowed }));
   return made;
 }
 
 async function open(order: Extract<NodeOrder, { type: 'open' }>): Promise<NodeAnswer> {
   isRaw = order.carrier === 'raw';
   if (!isRaw) {
-    node = fullNode(order.carrier === 'shoal-tls' ? process.pid % 200 : undefined, order);
+    const borrowed = order.carrier === 'shoal-borrowed';
+    node = fullNode(order.carrier === 'shoal-tls' ? process.pid % 200 : undefined, { ...order, borrowed });
     return { addr: await node.listen() };
   }
   const { addr } = await rawListen((socket) => {

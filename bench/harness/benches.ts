@@ -3,6 +3,7 @@
 import { asks } from '../asks.ts';
 import { endpointBench } from '../endpoint.ts';
 import { memoryTell } from '../memory-tell.ts';
+import { nodeHeadline } from '../node-headline.ts';
 import { nodeLife } from '../node-life.ts';
 import { nodeMany } from '../node-many.ts';
 import { nodeMessages } from '../node-messages.ts';
@@ -38,6 +39,7 @@ export const BENCHES: readonly Bench[] = [
   endpointBench,
   nodeMessages,
   nodeMany,
+  nodeHeadline,
   nodeLife,
   tcpSwarm,
   ssh,

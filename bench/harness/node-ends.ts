@@ -230,11 +230,17 @@ export class LazyPair extends Lazy<Pair> {
     return [sender, receiver];
   };
 
-  /** Messages a second. @param first - messages over all connections at first. */
-  flood(name: string, bytes: number, first: number, batch?: number): Measure {
+  /** @param first - messages over all connections at first. */
+  flood(
+    name: string,
+    bytes: number,
+    first: number,
+    batch?: number,
+    unit: 'messages/s' | 'GB/s' = 'messages/s',
+  ): Measure {
     const connections = this.#connections;
     const run = async (count: number): Promise<number> => (await this.get()).send(bytes, count / connections, batch);
-    const round = counted(run, first, 1, connections);
-    return { name, unit: 'messages/s', on: 'two cores', missing: this.missing, ends: this.ends, round };
+    const round = counted(run, first, unit === 'GB/s' ? bytes / 1e9 : 1, connections);
+    return { name, unit, on: 'two cores', missing: this.missing, ends: this.ends, round };
   }
 }
