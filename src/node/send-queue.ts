@@ -46,7 +46,7 @@ export class SendQueue {
   readonly maxBytes: number;
   /** By descending priority; empty ones are removed, so they are bounded by the bytes of the queue. */
   #levels: Level[] = [];
-  readonly #flying = new Set<Batch>(); // Bounded by the writer, which has few writes pending.
+  #flying: Batch[] = []; // Bounded by the writer, which has few writes pending.
   readonly #buffer: FrameBuffer;
   #queuedBytes = 0;
   #flyingBytes = 0;
@@ -141,14 +141,16 @@ export class SendQueue {
       if (unit.ticket !== undefined) batch.tickets.push(unit.ticket);
     }
     if (batch.frames === 0) return undefined;
-    this.#flying.add(batch);
+    this.#flying.push(batch);
     this.#flyingBytes += batch.bytes;
     return batch;
   }
 
   /** The batch is in the kernel, or lost. */
   landed(batch: Batch): void {
-    if (!this.#flying.delete(batch)) return;
+    const at = this.#flying.indexOf(batch);
+    if (at < 0) return;
+    this.#flying.splice(at, 1);
     this.#flyingBytes -= batch.bytes;
     this.#buffer.landed(batch.pieces);
     if (this.bytes === 0) this.#buffer.rest();
@@ -204,7 +206,7 @@ export class SendQueue {
       for (const { ticket } of units.slice(head)) if (ticket !== undefined) tickets.push(ticket);
     }
     this.#levels = [];
-    this.#flying.clear();
+    this.#flying = [];
     this.#queuedBytes = this.#flyingBytes = this.#units = 0;
     this.#open = undefined;
     this.#buffer.clear();

@@ -3,6 +3,7 @@
  * four.
  */
 
+import { IdMap } from '../base/id-map.ts';
 import type { AskOptions } from '../core/ask.ts';
 import { P2PError, closedError } from '../core/errors.ts';
 import { assertSignal, quantity, wholeNumber } from '../base/checks.ts';
@@ -53,7 +54,8 @@ export function checkAsk(options: AskOptions | undefined): void {
 /** A wait until it ends. */
 class Pending<T> implements Wait<T> {
   readonly options: WaitOptions;
-  readonly #waits: Set<Pending<never>>;
+  readonly #id: number;
+  readonly #waits: IdMap<Pending<never>>;
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: unknown) => void;
   #timer: Timer | undefined;
@@ -62,11 +64,13 @@ class Pending<T> implements Wait<T> {
   #ended = false;
 
   constructor(
-    waits: Set<Pending<never>>,
+    id: number,
+    waits: IdMap<Pending<never>>,
     options: WaitOptions,
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
   ) {
+    this.#id = id;
     this.#waits = waits;
     this.options = options;
     this.#resolve = resolve;
@@ -84,7 +88,7 @@ class Pending<T> implements Wait<T> {
   begin(realm: Realm, begin: (wait: Wait<T>) => (() => void) | void): void {
     const { what, call, defaultTimeoutMs } = this.options;
     this.#forget = clockOf(realm).noteWait?.(what);
-    this.#waits.add(this);
+    this.#waits.set(this.#id, this);
     call?.signal?.addEventListener('abort', this.#onAbort);
     const timeoutMs = call?.timeoutMs ?? defaultTimeoutMs;
     if (timeoutMs !== Infinity) this.#timer = timeoutAfter(realm, timeoutMs, this.#onTimeout);
@@ -113,7 +117,7 @@ class Pending<T> implements Wait<T> {
     this.#ended = true;
     this.#timer?.cancel();
     this.options.call?.signal?.removeEventListener('abort', this.#onAbort);
-    this.#waits.delete(this);
+    this.#waits.delete(this.#id);
     this.#forget?.();
     this.#undo?.();
     return true;
@@ -123,7 +127,8 @@ class Pending<T> implements Wait<T> {
 /** All waits of one swarm. */
 export class Waits {
   readonly #realm: Realm;
-  readonly #pending = new Set<Pending<never>>(); // Bounded by the pending calls.
+  readonly #pending = new IdMap<Pending<never>>(); // Bounded by the pending calls.
+  #nextId = 1;
   #closed = false;
 
   constructor(realm: Realm) {
@@ -147,14 +152,15 @@ export class Waits {
     if (this.#closed) return rejection(closedError(what()));
     if (call?.signal?.aborted === true) return rejection(call.signal.reason);
     return new Promise<T>((resolve, reject) => {
-      new Pending<T>(this.#pending, options, resolve, reject).begin(this.#realm, begin);
+      new Pending<T>(this.#nextId++, this.#pending, options, resolve, reject).begin(this.#realm, begin);
     });
   }
 
   /** Ends every wait with `closed`, and all later ones at once. */
   close(cause?: unknown): void {
     this.#closed = true;
-    for (const { options, reject } of this.#pending) reject(closedError(options.what(), cause, sentOf(options)));
+    for (const [, { options, reject }] of this.#pending.clear())
+      reject(closedError(options.what(), cause, sentOf(options)));
   }
 }
 

@@ -1,6 +1,7 @@
 /** Holds a swarm's single serve handler. */
 
 import type { Bytes } from '../base/bytes.ts';
+import { IdMap } from '../base/id-map.ts';
 import { isPending } from '../runtime/promises.ts';
 import type { Addr } from '../core/addr.ts';
 import { Refusal } from '../core/errors.ts';
@@ -81,7 +82,8 @@ export class AskSlot<A extends Addr> {
   #attachment: Disposable | undefined;
   readonly #realm: Realm;
   readonly #counters: CounterSet;
-  readonly #serving = new Set<ServedRequest<A>>(); // Bounded by the budgets.
+  readonly #serving = new IdMap<ServedRequest<A>>(); // Bounded by the budgets.
+  #nextId = 1;
 
   constructor(options: SlotOptions) {
     this.#realm = options.realm;
@@ -111,8 +113,7 @@ export class AskSlot<A extends Addr> {
   /** Detaches the handler and aborts its pending requests. Called by `close`. */
   clear(reason: unknown): void {
     this.#detach();
-    for (const request of this.#serving) ServedRequest.abort(request, reason);
-    this.#serving.clear();
+    for (const [, request] of this.#serving.clear()) ServedRequest.abort(request, reason);
   }
 
   /**
@@ -133,10 +134,11 @@ export class AskSlot<A extends Addr> {
       const result = handler(served);
       if (!isPending(result)) return { answer: this.#answered(result, message.src), abort: NO_ABORT };
       budget.take(bytes);
-      this.#serving.add(served);
+      const id = this.#nextId++;
+      this.#serving.set(id, served);
       const done = (answer: Answer): Answer => {
         budget.give(bytes);
-        this.#serving.delete(served);
+        this.#serving.delete(id);
         return answer;
       };
       const answer = result.then(
