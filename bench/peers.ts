@@ -23,6 +23,8 @@ const TELL_BYTES = [64, 1024, 16_384, 65_536] as const;
 const FIRST_ANSWERS = 15;
 const IDLE_PEERS = 1000;
 const IDLE_MS = 40_000;
+/** A thousand connections take minutes on a busy machine. */
+const HOLD_PATIENCE_MS = 900_000;
 
 const PROCESS = new URL('peers-process.ts', import.meta.url);
 const startEnd = (): Child<PeersOrder, PeersReport> => new Child(PROCESS);
@@ -86,8 +88,8 @@ interface Idle {
 async function holdIdle(kind: PeersKind): Promise<Idle> {
   await using many = startEnd();
   await using one = startEnd();
-  const { targets } = await many.order({ do: 'open', kind, count: IDLE_PEERS });
-  const { bytes } = await one.order({ do: 'hold', kind, to: targets! });
+  const { targets } = await many.order({ do: 'open', kind, count: IDLE_PEERS }, HOLD_PATIENCE_MS);
+  const { bytes } = await one.order({ do: 'hold', kind, to: targets! }, HOLD_PATIENCE_MS);
   const { cpuUs } = await cpuOf([one], () => new Promise((resolve) => setTimeout(resolve, IDLE_MS)));
   return { kib: bytes! / IDLE_PEERS / 1024, idle: (IDLE_MS * 1000) / cpuUs };
 }
