@@ -6,8 +6,11 @@ import { generateKey } from 'shoal/keys';
 import { mbapp } from 'shoal/mbapp';
 import { p2pke } from 'shoal/p2pke';
 import { openUdpSwarm } from 'shoal/udp';
+import { loadWasmAead } from 'shoal/wasm-aead';
 
-const open = async () => mbapp(p2pke(await openUdpSwarm({ bind: '127.0.0.1:0' }), { privateKey: generateKey() }));
+// Optional: small messages are encrypted faster than by node:crypto, which large ones still use.
+const aead = await loadWasmAead();
+const open = async () => mbapp(p2pke(await openUdpSwarm({ bind: '127.0.0.1:0' }), { privateKey: generateKey(), aead }));
 
 await using alice = await open();
 await using bob = await open();
