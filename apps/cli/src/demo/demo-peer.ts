@@ -28,6 +28,7 @@ const MAX_PEERS = 64;
 const TELL_EVERY_MS = 20;
 const ASK_EVERY_MS = 50;
 const CALL_TIMEOUT_MS = 2000;
+const GREET_AGAIN_MS = 1000;
 const MAX_FILLING_BYTES = 1000;
 
 interface Known {
@@ -59,6 +60,7 @@ export class DemoPeer {
     void this.#watch();
     this.#every(TELL_EVERY_MS, () => this.#tellSomebody());
     this.#every(ASK_EVERY_MS, () => this.#askSomebody());
+    this.#every(GREET_AGAIN_MS, () => this.#greetAgain());
   }
 
   /** Ends the sending of new messages; what comes is still answered and counted. */
@@ -108,7 +110,14 @@ export class DemoPeer {
     this.#peers
       .ask(this.#peers.parseAddr(id), question, { timeoutMs: CALL_TIMEOUT_MS })
       .then((answer) => this.#meet(id, decodeHello(answer)))
-      .catch(() => undefined); // It is greeted again when it connects again.
+      .catch(() => undefined); // It is greeted again, as long as it is connected.
+  }
+
+  /** Greets peers that are connected and have not answered: a machine may be too busy for the first greeting. */
+  #greetAgain(): void {
+    for (const { id, path } of this.#peers.list()) {
+      if (path !== undefined && this.#known.get(id)?.alive !== true) this.#greet(id);
+    }
   }
 
   #meet(id: PeerId, hello: Hello | undefined): void {
@@ -128,9 +137,9 @@ export class DemoPeer {
     this.#options.onChange?.('lost', known.met);
   }
 
-  #every(ms: number, act: () => Promise<void>): void {
+  #every(ms: number, act: () => void | Promise<void>): void {
     // A call that fails is counted where it is made; the next round is another try.
-    this.#timers.push(setInterval(() => void act().catch(() => undefined), ms));
+    this.#timers.push(setInterval(() => void Promise.resolve(act()).catch(() => undefined), ms));
   }
 
   #alive(): Known[] {

@@ -51,6 +51,7 @@ export function openDemoNode(options: DemoNodeOptions): Promise<Peers> {
     ...(nat === undefined ? onLan(lanPort) : behindNat(nat, realm)),
     serveRelay: relays,
     exchange: { everyMs: EXCHANGE_EVERY_MS, fanOut: MAX_PEERS },
+    dht: true,
     cache,
     minPeers: MAX_PEERS,
     resumeMs: RESUME_MS,
