@@ -125,6 +125,11 @@ export class PathSet {
     if (!isConfirmed || isInDoubt) this.#choose(now, 'a path was found');
   }
 
+  /** A packet of another session has come on it. @returns whether nothing else comes on it: it is dead for this session */
+  isForeign(now: Millis, id: number): boolean {
+    return this.#paths.get(id)?.isForeign(now) === true;
+  }
+
   hurry(now: Millis): void {
     for (const path of this.#paths.values()) path.hurry(now);
   }

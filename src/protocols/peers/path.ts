@@ -59,6 +59,8 @@ export class Path {
   #pingedMs: Millis = -Infinity;
   #token = 0;
   #isHurried = false;
+  /** When the first of the packets of another session came on it, if nothing else has come since. */
+  #foreignMs: Millis | undefined;
   /** What the transport said of the peer at the last look, since the path was last heard. */
   #progress: number | undefined;
   #movedMs: Millis = -Infinity;
@@ -126,7 +128,14 @@ export class Path {
     this.#pings = 0;
     this.#progress = undefined;
     this.#isHurried = false;
+    this.#foreignMs = undefined;
     this.#askedMs = this.unacknowledged > 0 ? now : undefined;
+  }
+
+  /** A packet of another session has come on it. @returns whether only such have come, for as long as a silent path is let live */
+  isForeign(now: Millis): boolean {
+    this.#foreignMs ??= now;
+    return now - this.#foreignMs >= DEAD_MS;
   }
 
   /** When the transport last showed that the peer lives, while no packet came. */

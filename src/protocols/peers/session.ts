@@ -300,6 +300,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     }
     if (packet.tag !== this.#peerTag) {
       this.#event({ type: 'dropped', reason: 'other_session' });
+      if (this.paths.isForeign(now, path)) this.#event({ type: 'path_dead', path });
       return;
     }
     if (acknowledgedBy(packet) > this.#sender.last) {

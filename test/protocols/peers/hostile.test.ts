@@ -86,6 +86,30 @@ describe('PeerSession: hostile peers', () => {
     assert.deepEqual([liar.faults, liar.drops, liar.bob.of('tell')], [[], ['other_session'], []]);
   });
 
+  it('a path on which only packets of another session come for 2 s is dead, late ones beside others do no harm', () => {
+    const liar = new Liar();
+    const foreign = (): void => {
+      const packet = liar.packet(MESSAGE.TELL, [], encodeText('a'), 1000);
+      packet[1]! ^= 1;
+      liar.say(packet);
+    };
+    const dead = (): readonly number[] => liar.bob.of('path_dead').map(({ path }) => path);
+    foreign();
+    liar.pair.now += 1999;
+    foreign();
+    assert.deepEqual(dead(), []);
+    liar.say(liar.packet(MESSAGE.TELL, [], encodeText('of this session')));
+    liar.pair.now += 10_000;
+    foreign();
+    liar.pair.now += 1999;
+    foreign();
+    assert.deepEqual(dead(), []);
+    liar.pair.now += 1;
+    foreign();
+    assert.deepEqual(dead(), [liar.path]);
+    assert.deepEqual(liar.faults, []);
+  });
+
   it('more than the credit ends it', () => {
     const liar = new Liar({ tellWindow: 10_000 });
     liar.bob.onEvent = () => undefined;
