@@ -125,10 +125,9 @@ export class Engines {
       const memoryBytes = engine.memoryBytes();
       if (memoryBytes < RETIRE_BYTES) continue;
       if (this.#current === instance) {
-        const inUse = engine.bytesInUse();
+        if (all.length >= MAX_ENGINES || engine.bytesInUse() > memoryBytes * RETIRE_USE) continue;
         // Datagrams of a handshake may carry an id that the peer chose: it is over before its engine is replaced.
-        const settled = [...connections.values()].every(({ state }) => state !== 'handshake');
-        if (all.length >= MAX_ENGINES || inUse > memoryBytes * RETIRE_USE || !settled) continue;
+        if (hasHandshakes(connections)) continue;
         this.#current = undefined;
       }
       if (connections.size > 0 || engine.gauges()?.over !== 0) continue;
@@ -167,6 +166,11 @@ export class Engines {
     const mark = (datagram[long ? 6 : 1] ?? 0) >> 6;
     return this.all.find((instance) => instance.mark === mark);
   }
+}
+
+function hasHandshakes(connections: Instance['connections']): boolean {
+  for (const { state } of connections.values()) if (state === 'handshake') return true;
+  return false;
 }
 
 function addGauges(a: EngineGauges, b: EngineGauges): EngineGauges {
