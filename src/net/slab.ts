@@ -84,9 +84,17 @@ export class Slab {
   }
 }
 
+const REFUSED: PropertyDescriptor = {
+  value: () => {
+    throw new TypeError('Cannot transfer buffer: other messages are views of it');
+  },
+};
+
 function newSlab(): Bytes {
   const { buffer } = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  // Who transferred the buffer of one message would take away those of others, and the memory into which the system reads.
+  // A transfer of the buffer of one message would detach other messages, and the memory into which the system reads.
   markAsUntransferable(buffer);
+  // Node 22 does not apply the mark to these two.
+  Object.defineProperties(buffer, { transfer: REFUSED, transferToFixedLength: REFUSED });
   return new Uint8Array(buffer);
 }

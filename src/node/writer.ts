@@ -106,7 +106,7 @@ export class MessageWriter<in Out> {
       settle: (error) => (error === undefined ? resolve() : reject(error)),
     });
     this.#armExpiry(deadlineMs);
-    // Whoever waits for a message sends nothing else in this turn, unless something is on its way already.
+    // A caller that waits for its message sends nothing else in this turn, unless something is on its way already.
     if (delivery && this.#queue.flyingBytes === 0) this.#pump();
     return delivery ? promise : this.#queue.bytes <= this.#settings.highWaterBytes;
   }

@@ -85,6 +85,9 @@ class SystemTimeout implements Timer {
 
 /** The pending timeouts of one length: they end in the order in which they were set, so one timer is enough for all. */
 class TimeoutList {
+  /** What sets its timer. Test frameworks replace `setTimeout` for a while; a timer of another one may never fire. */
+  readonly set: typeof setTimeout = setTimeout;
+  readonly #clear: typeof clearTimeout = clearTimeout;
   readonly #ms: number;
   #first: SystemTimeout | undefined;
   #last: SystemTimeout | undefined;
@@ -120,7 +123,8 @@ class TimeoutList {
   }
 
   #arm(delay: number): void {
-    this.#handle = setTimeout(() => this.#fire(), Math.ceil(delay));
+    const { set } = this;
+    this.#handle = set(() => this.#fire(), Math.ceil(delay));
   }
 
   #fire(): void {
@@ -137,9 +141,10 @@ class TimeoutList {
   }
 
   #drop(): void {
-    clearTimeout(this.#handle);
+    const clear = this.#clear;
+    clear(this.#handle);
     this.#handle = undefined;
-    // A callback may have dropped this list and made another one.
+    // There may be another list of this length by now.
     if (timeoutLists.get(this.#ms) === this) timeoutLists.delete(this.#ms);
   }
 }
@@ -157,7 +162,7 @@ const timeoutLists = new Map<number, TimeoutList>();
 export function systemTimeout(ms: number, callback: () => void): Timer {
   if (ms > MAX_DELAY_MS) return new SystemTimer(performance.now() + ms, callback, false);
   let list = timeoutLists.get(ms);
-  if (list === undefined) timeoutLists.set(ms, (list = new TimeoutList(ms)));
+  if (list?.set !== setTimeout) timeoutLists.set(ms, (list = new TimeoutList(ms)));
   return list.add(callback);
 }
 

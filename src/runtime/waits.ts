@@ -58,6 +58,9 @@ class Pending<T> implements Wait<T> {
   readonly #waits: IdMap<Pending<never>>;
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: unknown) => void;
+  /** Read once: the caller may change its options, or compute them at each access. */
+  readonly #signal: AbortSignal | undefined;
+  readonly #timeoutMs: number;
   #timer: Timer | undefined;
   #forget: (() => void) | undefined;
   #undo: (() => void) | void = undefined;
@@ -67,12 +70,15 @@ class Pending<T> implements Wait<T> {
     id: number,
     waits: IdMap<Pending<never>>,
     options: WaitOptions,
+    signal: AbortSignal | undefined,
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
   ) {
     this.#id = id;
     this.#waits = waits;
     this.options = options;
+    this.#signal = signal;
+    this.#timeoutMs = options.call?.timeoutMs ?? options.defaultTimeoutMs;
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -86,12 +92,10 @@ class Pending<T> implements Wait<T> {
   };
 
   begin(realm: Realm, begin: (wait: Wait<T>) => (() => void) | void): void {
-    const { what, call, defaultTimeoutMs } = this.options;
-    this.#forget = clockOf(realm).noteWait?.(what);
+    this.#forget = clockOf(realm).noteWait?.(this.options.what);
     this.#waits.set(this.#id, this);
-    call?.signal?.addEventListener('abort', this.#onAbort);
-    const timeoutMs = call?.timeoutMs ?? defaultTimeoutMs;
-    if (timeoutMs !== Infinity) this.#timer = timeoutAfter(realm, timeoutMs, this.#onTimeout);
+    this.#signal?.addEventListener('abort', this.#onAbort);
+    if (this.#timeoutMs !== Infinity) this.#timer = timeoutAfter(realm, this.#timeoutMs, this.#onTimeout);
     try {
       this.#undo = begin(this);
     } catch (error) {
@@ -101,14 +105,13 @@ class Pending<T> implements Wait<T> {
     if (this.#ended) this.#undo?.();
   }
 
-  readonly #onAbort = (): void => this.reject(this.options.call?.signal?.reason);
+  readonly #onAbort = (): void => this.reject(this.#signal?.reason);
 
   readonly #onTimeout = (): void => {
-    const { what, call, defaultTimeoutMs, why } = this.options;
+    const { what, why } = this.options;
     const sent = sentOf(this.options);
     const reason = why?.();
-    const ms = call?.timeoutMs ?? defaultTimeoutMs;
-    const message = `Cannot ${what()}: no result within ${ms} ms${reason === undefined ? '' : `; ${reason}`}`;
+    const message = `Cannot ${what()}: no result within ${this.#timeoutMs} ms${reason === undefined ? '' : `; ${reason}`}`;
     this.reject(new P2PError('timeout', 'path', message, { sent }));
   };
 
@@ -116,7 +119,7 @@ class Pending<T> implements Wait<T> {
     if (this.#ended) return false;
     this.#ended = true;
     this.#timer?.cancel();
-    this.options.call?.signal?.removeEventListener('abort', this.#onAbort);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#waits.delete(this.#id);
     this.#forget?.();
     this.#undo?.();
@@ -148,11 +151,11 @@ export class Waits {
    * `closed`.
    */
   wait<T>(options: WaitOptions, begin: (wait: Wait<T>) => (() => void) | void): Promise<T> {
-    const { what, call } = options;
-    if (this.#closed) return rejection(closedError(what()));
-    if (call?.signal?.aborted === true) return rejection(call.signal.reason);
+    const signal = options.call?.signal;
+    if (this.#closed) return rejection(closedError(options.what()));
+    if (signal?.aborted === true) return rejection(signal.reason);
     return new Promise<T>((resolve, reject) => {
-      new Pending<T>(this.#nextId++, this.#pending, options, resolve, reject).begin(this.#realm, begin);
+      new Pending<T>(this.#nextId++, this.#pending, options, signal, resolve, reject).begin(this.#realm, begin);
     });
   }
 

@@ -65,3 +65,10 @@ test('a list without pending timeouts does not keep the process alive, one with 
   });
   deepEqual([stdout.trim(), status], ['fired', 0]);
 });
+
+test('a timeout that was set while setTimeout was replaced keeps no later one from firing', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  systemTimeout(7, () => {});
+  context.mock.timers.reset();
+  deepEqual(await order((fired) => (systemTimeout(7, () => fired('later')), 1)), ['later']);
+});

@@ -64,6 +64,18 @@ describe('Waits', () => {
     assert.deepEqual(realm.clock.waits, []);
     assert.equal(getEventListeners(signal, 'abort').length + getEventListeners(controller.signal, 'abort').length, 0);
   });
+
+  it('reads the options of a call once: a caller that changes them afterwards leaves no listener behind', async () => {
+    const waits = new Waits(createMemoryRealm({ clock: 'virtual' }));
+    const { signal } = new AbortController();
+    const call: { signal?: AbortSignal } = { signal };
+    const result = waits.wait<number>({ what: () => 'work', call, defaultTimeoutMs: Infinity }, (wait) => {
+      queueMicrotask(() => wait.resolve(1));
+    });
+    call.signal = new AbortController().signal;
+    assert.equal(await result, 1);
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+  });
 });
 
 describe('timers of the kit', () => {
