@@ -52,7 +52,11 @@ class ServedRequest<A extends Addr> implements Request<A> {
     request.#controller?.abort(reason);
   }
 
-  static signalOf(request: ServedRequest<Addr>): AbortSignal {
+  /** @param receiver - the request, or an object that was made with it as its prototype. */
+  static signalOf(receiver: object | null): AbortSignal {
+    let request = receiver;
+    while (request !== null && !(#controller in request)) request = Object.getPrototypeOf(request) as object | null;
+    if (request === null) throw new TypeError('Cannot read signal: expected a request');
     if (request.#controller === undefined) {
       request.#controller = new AbortController();
       if (request.#aborted !== undefined) request.#controller.abort(request.#aborted.reason);
@@ -61,7 +65,7 @@ class ServedRequest<A extends Addr> implements Request<A> {
   }
 }
 
-const SIGNAL: PropertyDescriptor & ThisType<ServedRequest<Addr>> = {
+const SIGNAL: PropertyDescriptor & ThisType<object> = {
   get() {
     return ServedRequest.signalOf(this);
   },

@@ -80,6 +80,19 @@ describe('AskSlot', () => {
     assert.equal(slot.budget.messages, 0);
   });
 
+  it('gives its signal to objects that have the request as their prototype', () => {
+    const slot = new AskSlot<MemoryAddr>(parts().options);
+    let signals: readonly AbortSignal[] = [];
+    slot.serve((request) => {
+      const derived = Object.create(request, { user: { value: 'alice' } }) as typeof request;
+      signals = [derived.signal, request.signal];
+      return new Promise(() => {});
+    });
+    slot.handle(message()).abort(new Error('gone'));
+    assert.equal(signals[0], signals[1]);
+    assert.equal(signals[0]!.aborted, true);
+  });
+
   it('makes a signal only when somebody looks, also after it fired; clear fires those in hand', async () => {
     const { options } = parts();
     const slot = new AskSlot<MemoryAddr>(options);
