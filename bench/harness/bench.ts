@@ -48,7 +48,7 @@ export interface Claim {
 /** Something that must come out as expected, or the rows it stands for mean nothing. */
 export interface Control {
   readonly what: string;
-  /** The measures that it needs; where one is missing there is no control. */
+  /** The measures that it needs; where one cannot run here there is no control, where one breaks the control has failed. */
   readonly needs: readonly string[];
   /** It stands for the rows whose subject contains this. @default all rows of the bench */
   readonly of?: string;
@@ -241,9 +241,11 @@ export async function runBench(bench: Bench, extent: Extent): Promise<BenchResul
       }
     }
     const works = (name: string): boolean => !failures.has(name);
-    const judged = controls
-      .filter(({ needs }) => needs.every(works))
-      .map((control) => ({ control, ok: control.holds(figures) }));
+    // A control whose measures broke could not be judged: its rows are not published either.
+    const judged = controls.map((control) => ({
+      control,
+      ok: control.needs.every(works) && control.holds(figures),
+    }));
     const distrust = (subject: string): string | undefined =>
       judged.find(({ control, ok }) => !ok && subject.includes(control.of ?? ''))?.control.what;
     return {

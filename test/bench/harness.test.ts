@@ -172,6 +172,18 @@ describe('the rounds of a bench', () => {
 });
 
 describe('a control', () => {
+  it('whose measure breaks has failed, and distrusts its rows', async () => {
+    const broken = measure('again', [], { round: () => Promise.reject(new Error('broken')) });
+    const control = { ...same('again', 'base'), needs: ['again'], holds: () => true };
+    const { rows, controls } = await runBench(bench([measure('own', [1]), measure('base', [1]), broken], [control]), {
+      rounds: 1,
+    });
+    assert.deepEqual(
+      [rows.map(({ distrusted }) => distrusted), controls.map(({ ok }) => ok)],
+      [[control.what], [false]],
+    );
+  });
+
   const apart: Control = { what: 'base is base', needs: ['base', 'again'], of: 'own', holds: () => false };
 
   it('that fails keeps its rows out of the table and the picture, and names them', async () => {
