@@ -146,9 +146,6 @@ const CURVES = { 'p-256': p256, 'p-384': p384 } as const;
 /** X.509 requires ECDSA signatures as DER, and accepts both values of s (RFC 5758 §3.2). */
 const ECDSA_FORM = { format: 'der', prehash: true, lowS: false } as const;
 
-/** X.509 requires ECDSA signatures as DER, and accepts both values of s (RFC 5758 §3.2). */
-const P256_FORM = { format: 'der', prehash: true, lowS: false } as const;
-
 class NobleP256PrivateKey implements P256PrivateKey {
   readonly publicKey: Bytes;
   readonly #secret: Bytes;
@@ -159,7 +156,7 @@ class NobleP256PrivateKey implements P256PrivateKey {
   }
 
   sign(message: Uint8Array): Bytes {
-    return plain(p256.sign(message, this.#secret, P256_FORM));
+    return plain(p256.sign(message, this.#secret, ECDSA_FORM));
   }
 }
 
