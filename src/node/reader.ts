@@ -75,6 +75,8 @@ export class MessageReader<In, Out> implements Reader {
   #running = 0;
   /** Bytes of messages that handlers are processing. */
   #runningBytes = 0;
+  /** How many of these messages are views of a buffer, and its bytes; a handler may detach it. Bounded by `concurrency`. */
+  readonly #runningViews = new Map<ArrayBufferLike, { readonly views: number; readonly bytes: number }>();
   /** Waits for memory. */
   #isWaiting = false;
   #isLooping = false;
@@ -304,9 +306,9 @@ export class MessageReader<In, Out> implements Reader {
       if (!isPending(result)) return;
       this.#running++;
       // A view keeps the whole of its buffer.
-      const kept =
-        bytes > ON_HEAP_BYTES && message instanceof Uint8Array ? Math.max(bytes, message.buffer.byteLength) : bytes;
-      this.#runningBytes += kept;
+      const buffer = bytes > ON_HEAP_BYTES && message instanceof Uint8Array ? message.buffer : undefined;
+      const kept = buffer !== undefined && buffer.byteLength > bytes ? buffer : bytes;
+      this.#keep(kept, 1);
       void result.then(
         () => {
           this.#processed(kept);
@@ -323,10 +325,26 @@ export class MessageReader<In, Out> implements Reader {
     }
   }
 
-  #processed(bytes: number): void {
+  #processed(kept: ArrayBufferLike | number): void {
     this.#running--;
-    this.#runningBytes -= bytes;
+    this.#keep(kept, -1);
     this.#account();
+  }
+
+  /** A handler begins (1) or ends (-1) to keep so many bytes, or a buffer that counts once for all messages in it. */
+  #keep(kept: ArrayBufferLike | number, change: 1 | -1): void {
+    if (typeof kept === 'number') {
+      this.#runningBytes += change * kept;
+      return;
+    }
+    const { views, bytes } = this.#runningViews.get(kept) ?? { views: 0, bytes: kept.byteLength };
+    if (views === 0) this.#runningBytes += bytes;
+    if (views + change > 0) {
+      this.#runningViews.set(kept, { views: views + change, bytes });
+      return;
+    }
+    this.#runningViews.delete(kept);
+    this.#runningBytes -= bytes;
   }
 
   /** Pauses or resumes reading, depending on room; reports when everything is processed after the peer's end. */

@@ -86,4 +86,33 @@ describe('messages in slabs', () => {
     await until(() => bob.memory.reading.held === 0, 'all are processed');
     assert.ok(least >= SLAB_BYTES, `${least} bytes`);
   });
+
+  it('of one slab that handlers have at the same time count with it once', async () => {
+    const CONCURRENT = 64;
+    const running: (() => void)[] = [];
+    const sizes = new Set<number>();
+    let most = 0;
+    await using bob = createNode({ security: 'none', codec: lengthDelimited(), bind: LOOPBACK });
+    await using alice = createNode({ security: 'none', codec: lengthDelimited(), bind: LOOPBACK });
+    assert.ok(bob instanceof NodeCore);
+    const finish = (): void => {
+      most = Math.max(most, bob.memory.reading.held);
+      for (const end of running.splice(0)) end();
+    };
+    const onMessage = (_: unknown, { buffer }: Bytes): Promise<void> => {
+      sizes.add(buffer.byteLength);
+      return new Promise((resolve) => {
+        running.push(resolve);
+        if (running.length === CONCURRENT) setImmediate(finish);
+      });
+    };
+    alice.enable(writing());
+    bob.enable(reading({ concurrency: CONCURRENT, onMessage }));
+    const peer = await alice.connect(await bob.listen());
+    for (let i = 0; i < 40 * CONCURRENT; i++) if (!peer.send(new Uint8Array(8192))) await peer.ready();
+    await until(() => bob.stats.received.messages === 40 * CONCURRENT, 'all have come');
+    assert.ok(sizes.has(SLAB_BYTES));
+    assert.ok(most <= (CONCURRENT / 4) * SLAB_BYTES, `${most} bytes`);
+    await until(() => bob.memory.reading.held === 0, 'all are processed');
+  });
 });
