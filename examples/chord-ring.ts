@@ -21,11 +21,13 @@ for (let i = 0; i < 5; i++) {
   addrs.push(swarm.addr.text);
 }
 
-/** Waits until two nodes name the same owner of a key. */
-async function agreed(key: Uint8Array): Promise<string> {
+/** Waits until two nodes name the same owner of a key, and another one than `before`. */
+async function agreed(key: Uint8Array, before?: string): Promise<string> {
   for (;;) {
     const [one, other] = await Promise.all([rings[0]!.lookup(key), rings[1]!.lookup(key)]);
-    if (one.owner.text === other.owner.text && rings.every((ring) => ring.successors.length > 1)) return one.owner.text;
+    const isAgreed = one.owner.text === other.owner.text && rings.every((ring) => ring.successors.length > 1);
+    if (isAgreed && one.owner.text !== before) return one.owner.text;
+    // A node that knows the owner answers at once: without a pause nothing else would run.
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -36,7 +38,6 @@ console.log(`node ${addrs.indexOf(owner)} is responsible for the key`);
 const going = rings.findIndex((ring) => ring.inspect().addr === owner);
 await rings[going]!.close();
 rings.splice(going, 1);
-let next = owner;
-while (next === owner) next = await agreed(key);
+const next = await agreed(key, owner);
 console.log(`it has gone: now it is node ${addrs.indexOf(next)}`);
 for (const ring of rings) await ring.close();
