@@ -3,7 +3,7 @@
 import { parseSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { type Addr, type IpAddr, makeAddr } from '../core/addr.ts';
 
-/** The IP and port at the end of an address text; `undefined` when there are none. */
+/** The IP and port at the end of an address text; `undefined` when the text has no port. */
 export function socketAddressIn(text: string): SocketAddress | undefined {
   const start = Math.max(text.lastIndexOf('@') + 1, text.lastIndexOf('://') + 3);
   return parseSocketAddress(start === 2 ? text : text.slice(start));

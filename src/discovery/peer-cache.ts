@@ -45,7 +45,7 @@ export interface PeerCacheFault {
 
 /** Options of {@link openPeerCache}: `path` or `store`, not both. */
 export interface PeerCacheOptions {
-  /** A file. It is made when there is none, and so is its folder. */
+  /** A file. The cache makes it when it does not exist, and its folder too. */
   readonly path?: string | undefined;
   /** A place of one's own for the bytes; it belongs to one cache at a time. */
   readonly store?: PeerCacheStore | undefined;

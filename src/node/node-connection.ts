@@ -309,7 +309,7 @@ export class NodeConnection<Out = never> implements TcpConnection<Out> {
     }
   }
 
-  /** The error of an operation that needs a writer, when there is none. */
+  /** The error of an operation that needs a writer, when the connection has no writer. */
   #cannot(what: string): P2PError {
     return this.state === 'open' || this.state === 'closing'
       ? noWriterError(what, this.addr)

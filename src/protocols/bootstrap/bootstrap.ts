@@ -47,7 +47,7 @@ export interface BootstrapMachineOptions extends BootstrapLimits {
   readonly sources: readonly BootstrapSource[];
   /**
    * Refuses candidates of any source: this node itself, a blacklist. Asked before an attempt, and again with the
-   * PeerID of whoever answered.
+   * PeerID of the peer that answered.
    */
   readonly screen: (candidate: Candidate) => CandidateFault | undefined;
 }

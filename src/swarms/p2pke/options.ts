@@ -68,7 +68,7 @@ export interface P2pkeOptions<I extends Addr> extends WrapOptions, PendingLimits
   readonly registry?: KeyRegistry | undefined;
   /**
    * The cipher: `loadWasmAead()` of `shoal/wasm-aead` loads one that is faster for small messages and needs nothing installed,
-   * `loadSodiumAead()` of `shoal/sodium` one that is faster at every size. @default the built-in ChaCha20-Poly1305
+   * `loadSodiumAead()` of `shoal/sodium` one that is faster for large ones, too. @default the built-in ChaCha20-Poly1305
    */
   readonly aead?: ImportAeadKey | undefined;
 }

@@ -139,7 +139,8 @@ export class DemoPeer {
 
   #every(ms: number, act: () => void | Promise<void>): void {
     // A call that fails is counted where it is made; the next round is another try.
-    this.#timers.push(setInterval(() => void Promise.resolve(act()).catch(() => undefined), ms));
+    const round = async (): Promise<void> => act();
+    this.#timers.push(setInterval(() => void round().catch(() => undefined), ms));
   }
 
   #alive(): Known[] {
