@@ -43,8 +43,8 @@ export class StreamPipe implements Pipe {
 
   /** The system's count if Node exposes it, else the bytes that the stream holds. */
   get unsentBytes(): number {
-    const handle: unknown = Reflect.get(this.#wire, '_handle');
-    const queued: unknown = typeof handle === 'object' && handle !== null && Reflect.get(handle, 'writeQueueSize');
+    const { _handle: handle } = this.#wire as { readonly _handle?: { readonly writeQueueSize?: unknown } | null };
+    const queued = handle?.writeQueueSize;
     return this.stream.writableLength + (typeof queued === 'number' ? queued : 0);
   }
 

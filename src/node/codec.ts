@@ -65,6 +65,8 @@ export interface Encoder<in M> {
   encode(message: M, out: FrameWriter): void;
   /** Writes the reason for which this side is about to close. @default the codec cannot send a reason */
   encodeReason?(reason: string, out: FrameWriter): void;
+  /** The frame as pieces that do not change any more, which are sent without a copy. @internal */
+  pieces?(message: M): readonly Uint8Array[];
 }
 
 /**

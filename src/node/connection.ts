@@ -41,6 +41,8 @@ export interface SendOptions {
   readonly delivery?: boolean | undefined;
   /** The message is dropped if it has not been passed to the system by then. @default Infinity */
   readonly timeoutMs?: number | undefined;
+  /** Called with the result of the message, in place of the promise. @internal */
+  readonly settle?: ((error?: unknown) => void) | undefined;
 }
 
 /**

@@ -87,6 +87,7 @@ export class FrameBuffer implements FrameWriter {
 
   /** Reports pieces that are in the kernel, or will never be sent. */
   landed(pieces: readonly Uint8Array[]): void {
+    if (this.#lent.size === 0) return;
     for (const piece of pieces) {
       const chunk = this.#lent.get(piece);
       if (chunk === undefined) continue;

@@ -33,12 +33,12 @@ interface Level {
 
 /** The content of one write to the pipe. */
 export interface Batch {
-  readonly pieces: Uint8Array[];
-  bytes: number;
-  frames: number;
-  readonly tickets: Ticket[];
+  readonly pieces: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly frames: number;
+  readonly tickets: readonly Ticket[];
   /** The number of its oldest unit. */
-  firstSeq: number;
+  readonly firstSeq: number;
 }
 
 /** Bounded by `maxBytes`, including batches that are being written. */
@@ -117,6 +117,14 @@ export class SendQueue {
     return true;
   }
 
+  /** Takes a frame that is complete and need not wait: nothing does. @returns `undefined`: it does not fit into the limits */
+  launch(pieces: readonly Uint8Array[], ticket: Ticket, limitBytes: number): Batch | undefined {
+    let bytes = 0;
+    for (const piece of pieces) bytes += piece.length;
+    if (this.#flyingBytes + bytes > Math.min(this.maxBytes, limitBytes)) return undefined;
+    return this.#fly({ pieces, bytes, frames: 1, tickets: [ticket], firstSeq: ++this.#seq });
+  }
+
   /**
    * Takes complete units, highest priority first: at least one, and more up to `wantBytes`.
    *
@@ -125,8 +133,10 @@ export class SendQueue {
   take(wantBytes: number, nowMs: number, onLate: (ticket: Ticket) => void): Batch | undefined {
     this.#open = undefined;
     this.#buffer.finish();
-    const batch: Batch = { pieces: [], bytes: 0, frames: 0, tickets: [], firstSeq: Infinity };
-    while (batch.frames === 0 || batch.bytes < wantBytes) {
+    const pieces: Uint8Array[] = [];
+    const tickets: Ticket[] = [];
+    let [bytes, frames, firstSeq] = [0, 0, Infinity];
+    while (frames === 0 || bytes < wantBytes) {
       const unit = this.#shift();
       if (unit === undefined) break;
       if (unit.ticket !== undefined && nowMs >= unit.ticket.deadlineMs) {
@@ -134,23 +144,25 @@ export class SendQueue {
         onLate(unit.ticket);
         continue;
       }
-      for (const piece of unit.pieces) batch.pieces.push(piece);
-      batch.bytes += unit.bytes;
-      batch.frames += unit.frames;
-      batch.firstSeq = Math.min(batch.firstSeq, unit.seq);
-      if (unit.ticket !== undefined) batch.tickets.push(unit.ticket);
+      for (const piece of unit.pieces) pieces.push(piece);
+      bytes += unit.bytes;
+      frames += unit.frames;
+      firstSeq = Math.min(firstSeq, unit.seq);
+      if (unit.ticket !== undefined) tickets.push(unit.ticket);
     }
-    if (batch.frames === 0) return undefined;
-    this.#flying.push(batch);
-    this.#flyingBytes += batch.bytes;
-    return batch;
+    return frames === 0 ? undefined : this.#fly({ pieces, bytes, frames, tickets, firstSeq });
   }
 
   /** The batch is in the kernel, or lost. */
   landed(batch: Batch): void {
-    const at = this.#flying.indexOf(batch);
-    if (at < 0) return;
-    this.#flying.splice(at, 1);
+    const flying = this.#flying;
+    // The only one in most cases, and `splice` is slow.
+    if (flying.length === 1 && flying[0] === batch) flying.pop();
+    else {
+      const at = flying.indexOf(batch);
+      if (at < 0) return;
+      flying.splice(at, 1);
+    }
     this.#flyingBytes -= batch.bytes;
     this.#buffer.landed(batch.pieces);
     if (this.bytes === 0) this.#buffer.rest();
@@ -211,6 +223,12 @@ export class SendQueue {
     this.#open = undefined;
     this.#buffer.clear();
     return tickets;
+  }
+
+  #fly(batch: Batch): Batch {
+    this.#flying.push(batch);
+    this.#flyingBytes += batch.bytes;
+    return batch;
   }
 
   #newUnit(priority: number, ticket: Ticket | undefined): Unit {

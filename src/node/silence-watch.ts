@@ -38,6 +38,8 @@ export class SilenceWatch {
 
   /** Reports received bytes; `isMessage`: they complete a message. */
   took(bytes: number, isMessage: boolean): void {
+    const { idleTimeoutMs, progressTimeoutMs } = this.#options;
+    if (idleTimeoutMs === Infinity && progressTimeoutMs === Infinity) return;
     this.#progressBytes += bytes;
     if (isMessage || this.#progressBytes >= this.#options.minProgressBytes) {
       this.restart();

@@ -94,6 +94,11 @@ export class MessageWriter<in Out> {
       throw new TypeError(`Cannot take priority: expected a finite number, got ${describeValue(priority)}`);
     }
     quantity(timeoutMs, 'timeoutMs', Infinity, 0, Infinity);
+    const { settle } = options;
+    if (settle !== undefined) {
+      this.#pass(priority, message, { deadlineMs: Infinity, settle });
+      return true;
+    }
     if (!delivery && timeoutMs === Infinity) {
       this.#push(priority, message);
       return this.#queue.bytes <= this.#settings.highWaterBytes;
@@ -152,25 +157,48 @@ export class MessageWriter<in Out> {
   }
 
   #push(priority: number, message: Out, ticket?: Ticket): void {
-    if (this.#isStopped) throw notConnectedError(this.#connection.addr, 'no', this.#cause);
-    const { memory } = this.#connection;
-    const limit = memory.queueLimit(this.#queue.bytes);
-    if (!this.#queue.push(priority, message, this.#encoder, ticket, limit)) {
-      throw new P2PError(
-        'limit_exceeded',
-        'local',
-        `Cannot send to ${this.#connection.addr}: ${this.#queue.bytes} bytes wait, and the message does not fit into ` +
-          (limit < this.#settings.maxQueueBytes
-            ? `maxNodeBytes, ${memory.maxBytes} bytes for all peers; `
-            : `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; `) +
-          (this.#queue.bytes === 0 ? 'raise the limit' : 'await connection.ready(), or raise the limit'),
-        { sent: 'no' },
-      );
-    }
+    const limit = this.#limit();
+    if (!this.#queue.push(priority, message, this.#encoder, ticket, limit)) throw this.#fullError(limit);
     this.#account();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(this.#onTurn);
+  }
+
+  /** Sends at once if nothing waits: without a copy, where the codec has pieces. */
+  #pass(priority: number, message: Out, ticket: Ticket): void {
+    const queue = this.#queue;
+    const isFree = queue.isEmpty && queue.flyingBytes < MAX_FLYING_BYTES;
+    const pieces = isFree ? this.#encoder.pieces?.(message) : undefined;
+    if (pieces === undefined) {
+      this.#push(priority, message, ticket);
+      if (queue.flyingBytes === 0) this.#pump();
+      return;
+    }
+    const limit = this.#limit();
+    const batch = queue.launch(pieces, ticket, limit);
+    if (batch === undefined) throw this.#fullError(limit);
+    this.#account();
+    this.#write(batch);
+  }
+
+  /** @throws when it has stopped. */
+  #limit(): number {
+    if (this.#isStopped) throw notConnectedError(this.#connection.addr, 'no', this.#cause);
+    return this.#connection.memory.queueLimit(this.#queue.bytes);
+  }
+
+  #fullError(limit: number): P2PError {
+    return new P2PError(
+      'limit_exceeded',
+      'local',
+      `Cannot send to ${this.#connection.addr}: ${this.#queue.bytes} bytes wait, and the message does not fit into ` +
+        (limit < this.#settings.maxQueueBytes
+          ? `maxNodeBytes, ${this.#connection.memory.maxBytes} bytes for all peers; `
+          : `maxQueueBytes, ${this.#settings.maxQueueBytes} bytes; `) +
+        (this.#queue.bytes === 0 ? 'raise the limit' : 'await connection.ready(), or raise the limit'),
+      { sent: 'no' },
+    );
   }
 
   /** Reports to the node the bytes that wait for this peer. */
@@ -192,11 +220,15 @@ export class MessageWriter<in Out> {
     while (!this.#queue.isEmpty && this.#queue.flyingBytes < MAX_FLYING_BYTES) {
       const batch = this.#queue.take(BATCH_BYTES, this.#connection.realm.nowMs(), this.#onLate);
       if (batch === undefined) break;
-      const wasIdle = this.#queue.flyingBytes === batch.bytes;
-      if (!this.#connection.write(batch.pieces, (error) => this.#landed(batch, error ?? undefined))) return;
-      if (wasIdle) this.#armWatch();
+      if (!this.#write(batch)) return;
     }
     this.#wake();
+  }
+
+  #write(batch: Batch): boolean {
+    if (!this.#connection.write(batch.pieces, (error) => this.#landed(batch, error ?? undefined))) return false;
+    if (this.#queue.flyingBytes === batch.bytes) this.#armWatch();
+    return true;
   }
 
   #landed(batch: Batch, error: Error | undefined): void {

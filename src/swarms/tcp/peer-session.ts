@@ -304,22 +304,19 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   #transmit(pieces: readonly Bytes[]): void {
     let bytes = 0;
     for (const piece of pieces) bytes += piece.length;
-    this.#send(pieces).then(
-      () => {
+    // When they are in the kernel.
+    const settle = (error?: unknown): void => {
+      if (error === undefined) {
         this.#holder.move(bytes);
         this.#machine.handleFlushed(bytes);
         this.#proceed();
-      },
-      () => this.handleEnd('writing failed'),
-    );
-  }
-
-  /** Resolves when they are in the kernel. */
-  #send(pieces: readonly Bytes[]): Promise<void> {
+      } else this.handleEnd('writing failed');
+    };
     try {
-      return this.connection.send(pieces, { delivery: true });
+      this.connection.send(pieces, { settle });
     } catch (error) {
-      return Promise.reject(error);
+      // Not within the poll of the machine.
+      later(this.#owner.hooks.realm, () => settle(error));
     }
   }
 

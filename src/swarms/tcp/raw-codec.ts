@@ -22,5 +22,6 @@ export const RAW_CODEC: Codec<Bytes, readonly Bytes[]> = {
     encode: (pieces, out) => {
       for (const piece of pieces) out.bytes(piece);
     },
+    pieces: (pieces) => pieces,
   }),
 };
