@@ -14,6 +14,8 @@ export class Outbox<Transmit, Event, Timer extends string> {
   /** Bounded by the number of timers. */
   readonly #deadlines = new Map<Timer, Millis>();
   #wait: { readonly type: 'wait'; readonly until: Millis | undefined } = { type: 'wait', until: undefined };
+  /** Whether a deadline has changed since `#wait` was made. */
+  #isMoved = false;
 
   /** Adds bytes to send. */
   transmit(transmit: Transmit): void {
@@ -27,12 +29,14 @@ export class Outbox<Transmit, Event, Timer extends string> {
 
   /** Sets or moves a timer; Infinity cancels it. */
   arm(timer: Timer, at: Millis): void {
+    this.#isMoved = true;
     if (at === Infinity) this.#deadlines.delete(timer);
     else this.#deadlines.set(timer, at);
   }
 
   /** Cancels a timer. */
   disarm(timer: Timer): void {
+    this.#isMoved = true;
     this.#deadlines.delete(timer);
   }
 
@@ -46,6 +50,7 @@ export class Outbox<Transmit, Event, Timer extends string> {
    * handled: a handler that sets its timer again must not run twice in one round.
    */
   takeDue(now: Millis): readonly Timer[] {
+    this.#isMoved = true;
     const due: Timer[] = [];
     for (const [timer, at] of this.#deadlines) if (now >= at) due.push(timer);
     for (const timer of due) this.#deadlines.delete(timer);
@@ -54,6 +59,7 @@ export class Outbox<Transmit, Event, Timer extends string> {
 
   /** Removes all outputs and timers. */
   clear(): void {
+    this.#isMoved = true;
     this.#outputs.length = this.#head = 0;
     this.#deadlines.clear();
   }
@@ -62,6 +68,8 @@ export class Outbox<Transmit, Event, Timer extends string> {
   poll(): Output<Transmit, Event> {
     if (this.#head < this.#outputs.length) return this.#outputs[this.#head++]!;
     if (this.#head > 0) this.#outputs.length = this.#head = 0;
+    if (!this.#isMoved) return this.#wait;
+    this.#isMoved = false;
     let earliest: Millis = Infinity;
     for (const at of this.#deadlines.values()) if (at < earliest) earliest = at;
     const until = earliest === Infinity ? undefined : earliest;

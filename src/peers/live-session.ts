@@ -321,6 +321,10 @@ export class LiveSession implements PeerSession {
     });
   }
 
+  turnNowMs(): number {
+    return this.#nowMs();
+  }
+
   #nowMs(): number {
     return this.#owner.hooks.realm.nowMs();
   }

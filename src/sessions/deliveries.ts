@@ -30,6 +30,8 @@ export interface DeliveriesOwner<A extends KeyedAddr> {
   readonly dst: A;
   /** The bytes held for the peer have changed. */
   account(): void;
+  /** The time of this turn. */
+  turnNowMs(): Millis;
   /** Runs the machine asynchronously. */
   scheduleFlush(): void;
 }
@@ -124,9 +126,10 @@ export class Deliveries<A extends KeyedAddr> {
   }
 
   #answer(id: number, answer: Answer): void {
-    const { counters, realm } = this.#hooks;
-    if (!answer.ok) this.#machine.refuse(realm.nowMs(), id, answer.code, answer.bytes);
-    else if (this.#machine.answer(realm.nowMs(), id, answer.bytes)) counters.countSent(answer.bytes.length);
+    const { counters } = this.#hooks;
+    const nowMs = this.#owner.turnNowMs();
+    if (!answer.ok) this.#machine.refuse(nowMs, id, answer.code, answer.bytes);
+    else if (this.#machine.answer(nowMs, id, answer.bytes)) counters.countSent(answer.bytes.length);
     else counters.countDrop(`${counters.layer}.answer_too_large`);
     this.#owner.scheduleFlush();
   }

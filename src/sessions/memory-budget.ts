@@ -34,9 +34,17 @@ export interface HolderHooks {
   readonly end: () => void;
 }
 
+/** What the holders of one network hold. */
+interface Source {
+  readonly name: string;
+  held: number;
+  /** Holders that are in the budget. */
+  holders: number;
+}
+
 /** The memory of one peer. */
 export class MemoryHolder {
-  readonly source: string;
+  source: Source;
   readonly hooks: HolderHooks;
   readonly #budget: MemoryBudget;
   #held = 0;
@@ -44,7 +52,7 @@ export class MemoryHolder {
   #moved = 0;
   #movedMs: number;
 
-  constructor(budget: MemoryBudget, source: string, hooks: HolderHooks, nowMs: number) {
+  constructor(budget: MemoryBudget, source: Source, hooks: HolderHooks, nowMs: number) {
     this.#budget = budget;
     this.source = source;
     this.hooks = hooks;
@@ -115,7 +123,9 @@ export class MemoryBudget {
   readonly #realm: Realm;
   /** Bounded by the connections of the budget's owner, as are the collections below. */
   readonly #holders = new Set<MemoryHolder>();
-  readonly #bySource = new Map<string, number>();
+  readonly #sources = new Map<string, Source>();
+  /** Sources that hold anything. */
+  #holding = 0;
   /** In order of waiting. */
   readonly #waiting = new Set<MemoryHolder>();
   /**
@@ -152,7 +162,8 @@ export class MemoryBudget {
 
   /** @param ip - peers of the same network share a limit. */
   join(ip: string, hooks: HolderHooks): MemoryHolder {
-    const holder = new MemoryHolder(this, sourceOf(ip), hooks, this.nowMs);
+    const holder = new MemoryHolder(this, this.#source(sourceOf(ip)), hooks, this.nowMs);
+    holder.source.holders++;
     this.#holders.add(holder);
     return holder;
   }
@@ -162,16 +173,20 @@ export class MemoryBudget {
     const held = this.#held + more;
     const hard = this.maxBytes * HARD_TIMES;
     if (bytes <= FLOOR_BYTES) return held <= hard + this.#holders.size * READ_BYTES;
-    const isAlone = this.#bySource.size === (this.#bySource.has(holder.source) ? 1 : 0);
+    const isAlone = this.#holding === (holder.source.held > 0 ? 1 : 0);
     if (isAlone || holder === this.#favoured) return held <= hard;
-    return held <= this.maxBytes && this.#of(holder.source) + more <= this.maxBytes * SOURCE_SHARE;
+    return held <= this.maxBytes && holder.source.held + more <= this.maxBytes * SOURCE_SHARE;
   }
 
   changed(holder: MemoryHolder, bytes: number): void {
     this.#held += bytes;
-    const ofSource = this.#of(holder.source) + bytes;
-    if (ofSource > 0) this.#bySource.set(holder.source, ofSource);
-    else this.#bySource.delete(holder.source);
+    // One that has left may hold something again, after its source was forgotten.
+    if (holder.source.holders === 0) holder.source = this.#source(holder.source.name);
+    const { source } = holder;
+    const hadAny = source.held > 0;
+    source.held += bytes;
+    if (source.held > 0 !== hadAny) this.#holding += hadAny ? -1 : 1;
+    this.#forget(source);
     if (holder === this.#favoured && holder.stalling <= FLOOR_BYTES) this.#favour(undefined);
     if (bytes < 0) this.#wake();
   }
@@ -183,7 +198,8 @@ export class MemoryBudget {
   }
 
   leave(holder: MemoryHolder): void {
-    this.#holders.delete(holder);
+    if (this.#holders.delete(holder)) holder.source.holders--;
+    this.#forget(holder.source);
     this.#waiting.delete(holder);
     if (holder === this.#favoured) this.#favour(undefined);
     if (this.#waiting.size === 0) this.#disarm();
@@ -203,8 +219,14 @@ export class MemoryBudget {
     this.#favour([...this.#waiting].toSorted((a, b) => a.held - b.held)[0]);
   }
 
-  #of(source: string): number {
-    return this.#bySource.get(source) ?? 0;
+  #source(name: string): Source {
+    let source = this.#sources.get(name);
+    if (source === undefined) this.#sources.set(name, (source = { name, held: 0, holders: 0 }));
+    return source;
+  }
+
+  #forget(source: Source): void {
+    if (source.holders === 0 && source.held <= 0) this.#sources.delete(source.name);
   }
 
   /** Resumes holders for which there is room, longest waiting first. */
@@ -240,12 +262,12 @@ export class MemoryBudget {
   #look(): void {
     this.#timer = undefined;
     const nowMs = this.nowMs;
-    const unfair = (this.maxBytes / this.#bySource.size) * UNFAIR_TIMES;
+    const unfair = (this.maxBytes / this.#holding) * UNFAIR_TIMES;
     const stalled = [...this.#holders].filter(
-      (holder) => holder.isStalled(nowMs) && (!this.#waiting.has(holder) || this.#of(holder.source) > unfair),
+      (holder) => holder.isStalled(nowMs) && (!this.#waiting.has(holder) || holder.source.held > unfair),
     );
     const victims = stalled.toSorted(
-      (a, b) => a.movedMs - b.movedMs || this.#of(b.source) - this.#of(a.source) || b.stalling - a.stalling,
+      (a, b) => a.movedMs - b.movedMs || b.source.held - a.source.held || b.stalling - a.stalling,
     );
     for (const holder of victims) {
       if (this.#held * 2 <= this.maxBytes) break;

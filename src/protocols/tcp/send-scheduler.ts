@@ -84,13 +84,15 @@ export class SendScheduler {
     const level = this.#levels[this.#place(message.priority)];
     if (level?.priority !== message.priority) return false;
     const { ring, tells, requests } = level;
-    const at = ring.indexOf(message);
-    if (at >= 0) {
-      ring.splice(at, 1);
-      if (at < level.at) level.at--;
-    } else if (tells.first() === message) tells.shift();
+    if (tells.first() === message) tells.shift();
     else if (requests.first() === message) requests.shift();
-    else if (!tells.remove(message) && !requests.remove(message)) return false;
+    else {
+      const at = ring.indexOf(message);
+      if (at >= 0) {
+        ring.splice(at, 1);
+        if (at < level.at) level.at--;
+      } else if (!tells.remove(message) && !requests.remove(message)) return false;
+    }
     if (message.head.type === 'tell') this.#tells--;
     this.#bytes -= message.payload.length;
     this.#size--;

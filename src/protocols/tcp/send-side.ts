@@ -87,6 +87,14 @@ export class SendSide {
     return true;
   }
 
+  /** Writes an answer at once, if nothing else waits. */
+  answerNow(id: number, payload: Uint8Array): boolean {
+    if (this.#scheduler.size > 0 || payload.length > CHUNK_BYTES || !this.hasRoom) return false;
+    this.writer.message({ type: 'answer', id }, payload);
+    this.#answersWritten += payload.length;
+    return true;
+  }
+
   add(head: MessageHead, payload: Uint8Array, priority: Priority): Outgoing {
     const message: Outgoing = { head, payload, priority, offset: 0, stream: undefined };
     this.#scheduler.add(message);
@@ -104,7 +112,7 @@ export class SendSide {
 
   /** Writes one frame of the next message; returns the message, or `undefined` when none can continue. */
   step(): Outgoing | undefined {
-    if (!this.hasRoom) return undefined;
+    if (this.#scheduler.size === 0 || !this.hasRoom) return undefined;
     const message = this.#scheduler.next((candidate) => this.#mayGoOn(candidate));
     if (message === undefined) return undefined;
     const { head, payload } = message;

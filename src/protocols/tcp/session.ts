@@ -160,7 +160,8 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
       return false;
     }
     this.#liveness.said(now);
-    served.answer = this.#send.add({ type: 'answer', id }, payload, priority);
+    if (this.#send.answerNow(id, payload)) this.#forgetServed(id, served);
+    else served.answer = this.#send.add({ type: 'answer', id }, payload, priority);
     return true;
   }
 
@@ -359,7 +360,7 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
       if (!this.#asks.receive(head, payload)) return 'unexpected';
     } else {
       this.#asks.settle(head.id);
-      this.#outbox.event({ ...head, payload });
+      this.#outbox.event(head.type === 'answer' ? { type: 'answer', id: head.id, payload } : { ...head, payload });
     }
     return undefined;
   }

@@ -88,7 +88,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
     this.dst = peer.dst;
     const { maxMessageBytes, pending, idleTimeoutMs } = options;
     this.#holder = owner.memory.join(connection.ip, {
-      resume: () => this.#goOn(this.#machine.readOn(this.#nowMs())),
+      resume: () => this.#goOn(this.#machine.readOn(this.#beginTurn())),
       end: () => {
         hooks.counters.countDrop(`${hooks.counters.layer}.overloaded`);
         this.close(BYE.OVERLOADED, 'it holds memory that others wait for');
@@ -155,7 +155,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   }
 
   tell(payload: Uint8Array, taken: (error?: P2PError) => void, priority?: Priority): true | (() => void) {
-    return this.#calls.tell(this.#turnNowMs(), payload, taken, priority);
+    return this.#calls.tell(this.turnNowMs(), payload, taken, priority);
   }
 
   ask(
@@ -164,7 +164,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
     settle: (result: Bytes | P2PError) => void,
     priority?: Priority,
   ): () => void {
-    return this.#calls.ask(this.#turnNowMs(), request, maxResponseBytes, settle, priority);
+    return this.#calls.ask(this.turnNowMs(), request, maxResponseBytes, settle, priority);
   }
 
   get side(): Side {
@@ -183,7 +183,7 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   /** Received bytes. No more may be passed before the promise settles. */
   handleBytes(chunk: Bytes): void | Promise<void> {
     this.#holder.move(chunk.length);
-    this.#goOn(this.#machine.handleBytes(this.#nowMs(), chunk));
+    this.#goOn(this.#machine.handleBytes(this.#beginTurn(), chunk));
     return this.#unread?.promise;
   }
 
@@ -205,10 +205,10 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
         return;
       }
       if (state === 'more' || rounds === MAX_ROUNDS_PER_TURN) {
-        this.#owner.hooks.later(() => this.#goOn(this.#machine.readOn(this.#nowMs())));
+        this.#owner.hooks.later(() => this.#goOn(this.#machine.readOn(this.#beginTurn())));
         return;
       }
-      state = this.#machine.readOn(this.#nowMs());
+      state = this.#machine.readOn(this.#beginTurn());
     }
   }
 
@@ -263,15 +263,21 @@ export class TcpPeerSession<A extends KeyedAddr> implements PeerSession, PeerCon
   }
 
   /** Reads the clock once for all calls of a turn. */
-  #turnNowMs(): number {
-    if (!this.#flushScheduled) this.#turnMs = this.#nowMs();
-    return this.#turnMs;
+  turnNowMs(): number {
+    return this.#flushScheduled || this.#isPolling ? this.#turnMs : this.#beginTurn();
+  }
+
+  #beginTurn(): number {
+    return (this.#turnMs = this.#nowMs());
   }
 
   /** Polls the machine after something has left, or was released. */
   #proceed(): void {
-    if (this.#isFull && this.#closed === undefined) this.#goOn(this.#machine.readOn(this.#nowMs()));
-    else this.#poll();
+    if (this.#isFull && this.#closed === undefined) this.#goOn(this.#machine.readOn(this.#beginTurn()));
+    else {
+      this.#beginTurn();
+      this.#poll();
+    }
   }
 
   #poll(): void {
