@@ -18,6 +18,8 @@ export function varintLength(value: number): number {
   if (!Number.isSafeInteger(value) || value < 0) refuse(value);
   if (value < 0x80) return 1;
   if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  if (value < 0x1000_0000) return 4;
   let length = 1;
   while (value >= 0x80) {
     value = Math.floor(value / 0x80);
@@ -45,10 +47,8 @@ export function writeVarint(out: Uint8Array, offset: number, value: number): num
     out[offset] = value;
     return offset + 1;
   }
-  for (let i = 0; i < length - 1; i++) {
-    out[offset++] = (value % 0x80) | 0x80;
-    value = Math.floor(value / 0x80);
-  }
+  for (; value > 0x7fff_ffff; value = Math.floor(value / 0x80)) out[offset++] = (value % 0x80) | 0x80;
+  for (; value >= 0x80; value >>>= 7) out[offset++] = value | 0x80;
   out[offset++] = value;
   return offset;
 }

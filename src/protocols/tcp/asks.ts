@@ -71,6 +71,11 @@ export class Asks {
     return true;
   }
 
+  /** Requests that are not delivered. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** The next request to deliver. */
   nextRequest(): Request | undefined {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {

@@ -15,6 +15,12 @@ export const MAX_UNFINISHED = 512;
 /** Frames handled without yielding: a chunk of 64 KiB can contain 32 768. */
 export const MAX_FRAMES_PER_TURN = 1024;
 
+/**
+ * Requests handled before their answers are sent, when there are more. Measured: with 64 asks in flight the rate grows by 1.4; parts of
+ * 16 take more CPU time than they gain.
+ */
+export const PART_REQUESTS = 32;
+
 /** The memory of a message in addition to its bytes, so that many small messages are counted correctly. */
 export const HELD_MESSAGE_BYTES = 512;
 

@@ -7,8 +7,9 @@ import { varintLength, writeVarint } from '../../base/varint.ts';
 import { MAX_REASON_BYTES } from './constants.ts';
 import { FRAME, type MessageHead } from './frames.ts';
 
-/** The first buffer of an idle connection, and the largest of a busy one. */
+/** The first buffer of an idle connection, the largest that is kept between two bursts, and the largest of a busy one. */
 const MIN_BUFFER_BYTES = 1024;
+const KEPT_BUFFER_BYTES = 16_384;
 const MAX_BUFFER_BYTES = 131_072;
 
 const TYPE_OF = {
@@ -27,6 +28,8 @@ export class FrameWriter {
   #from = 0;
   #at = 0;
   #nextBytes = MIN_BUFFER_BYTES;
+  /** Bytes taken since the last rest. */
+  #taken = 0;
 
   /** Bytes that were written and not taken. */
   get length(): number {
@@ -36,6 +39,7 @@ export class FrameWriter {
   /** Takes all written bytes, in order. */
   take(): readonly Bytes[] {
     const pieces = this.#full;
+    this.#taken += this.length;
     if (this.#at > this.#from) pieces.push(this.#buffer.subarray(this.#from, this.#at));
     this.#from = this.#at;
     this.#full = [];
@@ -43,11 +47,16 @@ export class FrameWriter {
     return pieces;
   }
 
-  /** Nothing is on its way: the next buffer is a small one. The rest of a small one is kept, for the next few frames. */
+  /**
+   * Nothing is on its way. The rest of a buffer is kept for the next bursts if they fit into it as a whole: one piece is sent faster
+   * than two.
+   */
   rest(): void {
     if (this.length > 0) return;
-    if (this.#buffer.length > MIN_BUFFER_BYTES) this.release();
-    this.#nextBytes = MIN_BUFFER_BYTES;
+    const burst = this.#taken;
+    this.#taken = 0;
+    if (this.#buffer.length > KEPT_BUFFER_BYTES || this.#buffer.length - this.#at < burst) this.release();
+    this.#nextBytes = Math.min(Math.max(MIN_BUFFER_BYTES, 4 * burst), KEPT_BUFFER_BYTES);
   }
 
   /** Releases the buffer, so that an idle connection holds none. */

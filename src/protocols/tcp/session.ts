@@ -18,6 +18,7 @@ import {
   MAX_FRAMES_PER_TURN,
   MAX_REFUSAL_BYTES,
   MIN_WINDOW_BYTES,
+  PART_REQUESTS,
   REFUSAL_PLAIN,
   REFUSAL_TOO_LARGE,
   TCP_VERSION,
@@ -51,6 +52,8 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
   #heardBye = false;
   #bye: TcpClosed = { by: 'local', code: BYE.CLOSED, reason: '' };
   #readState: ReadState = 'done';
+  /** Requests delivered since the last answers were sent, or since there was none left. */
+  #handedOut = 0;
 
   constructor(options: TcpSessionOptions, now: Millis) {
     this.#options = options;
@@ -257,7 +260,9 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     if (this.#closed === undefined) this.#goOn();
     const told = this.#outbox.poll();
     if (told.type !== 'wait') return told;
+    if (this.#isPartDue()) return { type: 'transmit', transmit: this.#send.take() };
     if (this.#handOutRequest()) return this.#outbox.poll();
+    this.#handedOut = 0;
     if (this.#send.writer.length > 0) return { type: 'transmit', transmit: this.#send.take() };
     const closed = this.#closed;
     if (closed === undefined || this.#state === 'closed') return told;
@@ -365,12 +370,21 @@ export class TcpSession implements Machine<readonly Bytes[], TcpEvent> {
     return undefined;
   }
 
+  /** Whether the answers to some of many requests leave before the others are handled: the asker then works at the same time. */
+  #isPartDue(): boolean {
+    if (this.#handedOut < PART_REQUESTS) return false;
+    this.#handedOut = 0;
+    return this.#asks.waiting > 0 && this.#send.writer.length > 0 && this.#send.inFlight === 0;
+  }
+
   /** Delivers one request, unless too many answers to earlier ones are unsent. */
   #handOutRequest(): boolean {
     const { windowBytes, maxMessageBytes } = this.#options;
     if (this.#send.unsentAnswerBytes > windowBytes + maxMessageBytes) return false;
     const request = this.#asks.nextRequest();
-    if (request !== undefined) this.#outbox.event(request);
+    if (request === undefined) return false;
+    this.#handedOut++;
+    this.#outbox.event(request);
     return request !== undefined;
   }
 
