@@ -70,7 +70,7 @@ export class IdMap<V> {
       this.#placed--;
     } else if (this.#others?.delete(id) !== true) return false;
     if (this.#others?.size === 0) this.#others = undefined;
-    if (--this.#size === 0 && this.#mask >= MAX_IDLE_PLACES) this.clear();
+    if (--this.#size === 0 && this.#mask >= MAX_IDLE_PLACES) this.#reset();
     return true;
   }
 
@@ -78,21 +78,31 @@ export class IdMap<V> {
   clear(): readonly (readonly [id: number, value: V])[] {
     const all: (readonly [number, V])[] = [...(this.#others ?? [])];
     for (const [at, id] of this.#ids.entries()) if (id !== -1) all.push([id, this.#values[at]!]);
+    this.#reset();
+    return all.toSorted(([a], [b]) => a - b);
+  }
+
+  #reset(): void {
     this.#ids = [];
     this.#values = [];
     this.#mask = -1;
     this.#placed = this.#size = 0;
     this.#others = undefined;
-    return all.toSorted(([a], [b]) => a - b);
   }
 
   #resize(places: number): void {
     const [ids, values] = [this.#ids, this.#values];
-    this.#ids = Array.from({ length: places }, () => -1);
-    this.#values = Array.from({ length: places }, () => undefined);
+    this.#ids = [];
+    this.#values = [];
+    // Several times as fast as `Array.from`: a map that is empty between two bursts grows in each.
+    for (let at = 0; at < places; at++) {
+      this.#ids.push(-1);
+      this.#values.push(undefined);
+    }
     this.#mask = places - 1;
     // Entries that had places of their own have them in a table twice as large.
-    for (const [at, id] of ids.entries()) {
+    for (let at = 0; at < ids.length; at++) {
+      const id = ids[at]!;
       if (id === -1) continue;
       this.#ids[id & this.#mask] = id;
       this.#values[id & this.#mask] = values[at];
