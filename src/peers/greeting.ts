@@ -12,6 +12,7 @@ import type { AcceptGate } from '../sessions/accept-gate.ts';
 import type { CounterSet } from '../swarm-kit/counter-set.ts';
 import { type PeerAddr, peerAddr } from './address.ts';
 import type { AttackSignal } from './attack-observations.ts';
+import type { Successor } from './ended-sessions.ts';
 import type { PathAttempt } from './handshakes.ts';
 import type { LiveSession } from './live-session.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -23,7 +24,7 @@ const CLOCK_DIFFERS_MS = 60_000;
 /** How often one attempt says hello with a session that has begun anew. */
 const MAX_ROUNDS = 3;
 
-/** A hello of a session that another one replaced this long ago is no late packet: its process lives. */
+/** A hello of a session that another one replaced less long ago is a late packet. */
 const SUPERSEDED_MS = 100;
 
 /**
@@ -60,11 +61,11 @@ export interface GreetingHooks {
   /** The session of a peer, begun if there is none. */
   session(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
   /** The peer has begun anew: its session ends, and another one takes over what was not sent. @returns that */
-  restart(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
+  restart(peer: RemotePeer, transport: Transport, addr: Addr, hello: Hello): LiveSession;
   /** Whether a session has ended. */
   isEnded(session: Bytes): boolean;
-  /** How long ago another session of the same peer took the place of this one. */
-  supersededMs(session: Bytes): number | undefined;
+  /** The session of the same peer that took the place of this one. */
+  successor(session: Bytes): Successor | undefined;
   /** Whether there is room for another peer that dials this node. */
   hasRoom(host: string): boolean;
   opened(peer: RemotePeer, session: LiveSession, hello: Hello, path: GreetedPath): void;
@@ -126,15 +127,20 @@ export class Greeting {
     const mayGoOn = attempt.rounds < MAX_ROUNDS;
     // An answer to a hello of an earlier session.
     if (welcome.known === undefined || !equalBytes(welcome.known, session.machine.id))
-      return mayGoOn ? 'again' : 'closed';
+      return mayGoOn ? 'again' : this.#notOpened(peer);
     if (!this.#agree(peer, session, welcome)) {
-      if (!mayGoOn || this.#hooks.isEnded(welcome.session)) return 'closed';
-      this.#hooks.restart(peer, transport, src);
+      if (!mayGoOn || this.#hooks.isEnded(welcome.session)) return this.#notOpened(peer);
+      this.#hooks.restart(peer, transport, src, welcome);
       return 'again';
     }
     peer.isAdmitted = true;
     this.#hooks.opened(peer, session, welcome, { transport, addr: src, side: 'responder', beganMs: attempt.beganMs });
     return 'open';
+  }
+
+  #notOpened(peer: RemotePeer): 'closed' {
+    this.#hooks.rest(peer);
+    return 'closed';
   }
 
   /** A hello has come. */
@@ -183,9 +189,9 @@ export class Greeting {
     if (!speaksWith(hello)) return [DENIED.VERSION, `this node speaks ${OLDEST_VERSION} to ${NEWEST_VERSION}`];
     const verdict = this.#verdict(id, src, hello) ?? this.#hooks.excludes(id, transport, src);
     if (verdict !== undefined) return [DENIED.NOT_ALLOWED, verdict];
-    const supersededMs = this.#hooks.supersededMs(hello.session);
-    if (supersededMs !== undefined) {
-      if (supersededMs < SUPERSEDED_MS) return [DENIED.CLOSING, 'another session has just begun'];
+    const successor = this.#hooks.successor(hello.session);
+    if (successor !== undefined) {
+      if (this.#isLate(hello, successor)) return [DENIED.CLOSING, 'another session has just begun'];
       const peer = this.#hooks.find(id);
       peer?.session?.notify(NOTICE.KEY_IN_USE);
       // The hello has replaced the connection of the other process; it comes again.
@@ -197,6 +203,14 @@ export class Greeting {
     }
     const isKnown = this.#hooks.find(id) !== undefined;
     return isKnown || this.#hooks.hasRoom(transport.hostOf(src)) ? undefined : [DENIED.BUSY, 'too many peers'];
+  }
+
+  /**
+   * Whether a hello was on its way when another session took the place of its own. A process writes a hello before its connection is open, so
+   * that may have been long ago; but it is older than the hello of the session that came after it.
+   */
+  #isLate({ wallMs }: Hello, successor: Successor): boolean {
+    return this.#hooks.options.realm.nowMs() - successor.atMs < SUPERSEDED_MS || wallMs <= successor.wallMs;
   }
 
   /** Why the lists refuse a peer. */
@@ -219,7 +233,7 @@ export class Greeting {
     const knowsOther = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
     const isForgotten = knowsOther || this.#hooks.isEnded(hello.session);
     if (!isForgotten && !this.#agree(peer, session, hello)) {
-      session = this.#hooks.restart(peer, transport, src);
+      session = this.#hooks.restart(peer, transport, src, hello);
       this.#agree(peer, session, hello);
     }
     peer.isAdmitted = true;

@@ -16,6 +16,9 @@ const FIRST_REPEAT_MS = 500;
 /** Packets of the peer that overtook its welcome. */
 const MAX_EARLY = 64;
 const MAX_EARLY_BYTES = 262_144;
+/** Attempts that were given up and whose welcome may still come, of which the oldest is forgotten; each for so long. */
+const MAX_GIVEN_UP = 64;
+const GIVEN_UP_MS = 10_000;
 
 /** An own attempt to open a path. */
 export interface PathAttempt {
@@ -38,6 +41,8 @@ interface Running extends PathAttempt {
   earlyBytes: number;
   /** Whether its welcome is being looked at: its outcome comes from there. */
   isWelcomed: boolean;
+  /** When it was given up: its outcome is told. */
+  givenUpMs: number | undefined;
 }
 
 /** What handshakes need from the connection manager. */
@@ -64,6 +69,8 @@ export class Handshakes {
   readonly #attempts = new Map<number, Running>(); // Bounded by the reach machine.
   /** By the token of the hello. Bounded as the attempts. */
   readonly #tokens = new Map<string, Running>();
+  /** By their tokens, the oldest first. The peer may have opened a path already. Bounded by MAX_GIVEN_UP. */
+  readonly #givenUp = new Map<string, Running>();
 
   constructor(hooks: HandshakeHooks) {
     this.#hooks = hooks;
@@ -88,15 +95,22 @@ export class Handshakes {
       early: [],
       earlyBytes: 0,
       isWelcomed: false,
+      givenUpMs: undefined,
     };
     this.#attempts.set(number, attempt);
     this.#tokens.set(toHex(attempt.token), attempt);
     this.#say(attempt);
   }
 
+  /** Gives up an attempt. Its hello may have arrived: the path opens when the welcome comes, so that both sides have it or neither. */
   abandon(number: number): void {
     const attempt = this.#attempts.get(number);
-    if (attempt?.isWelcomed === false) this.#fail(attempt, 'abandoned');
+    if (attempt?.isWelcomed !== false) return;
+    attempt.givenUpMs = this.#hooks.realm.nowMs();
+    attempt.rounds = Infinity; // A welcome of another session does not say hello again.
+    this.#givenUp.set(toHex(attempt.token), attempt);
+    if (this.#givenUp.size > MAX_GIVEN_UP) this.#givenUp.delete(this.#givenUp.keys().next().value!);
+    this.#fail(attempt, 'abandoned');
   }
 
   /** A packet that begins with 0, 1 or 2. */
@@ -122,7 +136,8 @@ export class Handshakes {
   /** Keeps a packet that has overtaken its welcome. @returns whether there is such an attempt */
   hold(transport: Transport, src: Addr, packet: Bytes): boolean {
     const peer = transport.peerOf(src);
-    for (const attempt of this.#attempts.values()) {
+    this.#forget();
+    for (const attempt of [...this.#attempts.values(), ...this.#givenUp.values()]) {
       if (attempt.transport !== transport || attempt.peer !== peer) continue;
       if (attempt.early.length < MAX_EARLY && attempt.earlyBytes + packet.length <= MAX_EARLY_BYTES) {
         attempt.early.push({ src, packet });
@@ -135,6 +150,15 @@ export class Handshakes {
 
   close(): void {
     for (const attempt of this.#attempts.values()) this.#end(attempt);
+    this.#givenUp.clear();
+  }
+
+  #forget(): void {
+    const sinceMs = this.#hooks.realm.nowMs() - GIVEN_UP_MS;
+    for (const [token, { givenUpMs }] of this.#givenUp) {
+      if (givenUpMs! > sinceMs) return;
+      this.#givenUp.delete(token);
+    }
   }
 
   #say(attempt: Running): void {
@@ -160,8 +184,14 @@ export class Handshakes {
   }
 
   #welcome(transport: Transport, src: Addr, welcome: Hello): void {
-    const attempt = this.#tokens.get(toHex(welcome.token));
-    if (attempt?.transport !== transport) return; // It was given up.
+    this.#forget();
+    const token = toHex(welcome.token);
+    const attempt = this.#tokens.get(token) ?? this.#givenUp.get(token);
+    if (attempt?.transport !== transport) return;
+    if (attempt.givenUpMs !== undefined) {
+      this.#welcomeLate(attempt, src, welcome);
+      return;
+    }
     if (transport.peerOf(src) !== attempt.peer) {
       this.#fail(attempt, 'wrong_key');
       return;
@@ -184,6 +214,15 @@ export class Handshakes {
       this.#hooks.outcome(attempt.number, { type: 'open' });
       for (const { src, packet } of attempt.early) this.#hooks.replay(transport, src, packet);
     }
+  }
+
+  /** The peer has a path by an attempt that was given up, for example since another path was open first. */
+  #welcomeLate(attempt: Running, src: Addr, welcome: Hello): void {
+    const { transport, peer, early } = attempt;
+    if (transport.peerOf(src) !== peer) return;
+    this.#givenUp.delete(toHex(attempt.token));
+    if (this.#hooks.welcomed(attempt, src, welcome) !== 'open') return;
+    for (const { src: from, packet } of early) this.#hooks.replay(transport, from, packet);
   }
 
   #fail(attempt: Running, reason: FailureReason, detail?: string): void {

@@ -26,6 +26,7 @@ import { PeerKinds } from './peer-kinds.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Reaching } from './reaching.ts';
 import { movePaths } from './move-paths.ts';
+import { PacketPaths } from './packet-paths.ts';
 import { PeerTable } from './peer-table.ts';
 import type { KeptBy, PeerWaiter, RemotePeer, RemotePeersHooks } from './remote-peer.ts';
 import { enforceLists, recheckAll } from './admission.ts';
@@ -55,8 +56,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
   readonly #memory: MemoryBudget;
   readonly #ended = new EndedSessions();
   readonly #owner: LiveSessionOwner;
-  /** The path that packets of an address belong to. */
-  #pathOf = new WeakMap<Addr, LivePath>();
+  readonly #packetPaths: PacketPaths;
   #nextPath = 1;
   #nextMove = 0;
   readonly #kinds: PeerKinds;
@@ -93,6 +93,12 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       replay: (transport, src, packet) => this.received(transport, src, packet),
       malformed: (transport, src) => this.#malformed(transport, src),
       keyElsewhere: (peer) => this.#keyElsewhere(peer, true),
+    });
+    this.#packetPaths = new PacketPaths({
+      nowMs: () => realm.nowMs(),
+      pathOf: (id, transport) => this.#peers.get(id)?.paths.get(transport),
+      hold: (transport, src, packet) => this.#handshakes.hold(transport, src, packet),
+      dropped: () => hooks.counters.countDrop('peers.no_path'),
     });
     this.reaching = new Reaching(options, {
       realm,
@@ -247,17 +253,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       this.#handshakes.received(transport, src, packet);
       return;
     }
-    let path = this.#pathOf.get(src);
-    if (path?.isOpen !== true) {
-      const id = transport.peerOf(src);
-      path = id === undefined ? undefined : this.#peers.get(id)?.paths.get(transport);
-      if (path === undefined) {
-        if (!this.#handshakes.hold(transport, src, packet)) this.#hooks.counters.countDrop('peers.no_path');
-        return;
-      }
-      this.#pathOf.set(src, path);
-    }
-    path.session.handlePacket(path, packet);
+    const path = this.#packetPaths.find(transport, src, packet);
+    path?.session.handlePacket(path, packet);
   }
 
   disconnected(transport: Transport, peer: PeerId, reason: string): void {
@@ -283,7 +280,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (before !== undefined) this.#above.signal(addr, peer.id, 'handshakes', 'hello again');
     if (before !== undefined && before.sinceMs >= (beganMs ?? nowMs - SIMULTANEOUS_MS)) {
       // Both sides have opened it.
-      this.#pathOf.set(addr, before);
+      this.#packetPaths.opened(peer.id, addr, before);
       session.poll();
     } else {
       if (before !== undefined) this.#removePath(before, 'the peer has opened it again');
@@ -298,7 +295,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
         isOpen: true,
       };
       peer.paths.set(transport, path);
-      this.#pathOf.set(addr, path);
+      this.#packetPaths.opened(peer.id, addr, path);
       session.addPath(path);
     }
     if (peer.isKeyElsewhere) session.notify(NOTICE.KEY_IN_USE);
@@ -339,9 +336,9 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       find: (id) => this.#peers.get(id),
       peer: (id) => this.#peers.add(id),
       session: (peer, transport, addr) => this.#sessionOf(peer, transport.hostOf(addr)),
-      restart: (peer, transport, addr) => this.#restart(peer, transport.hostOf(addr)),
+      restart: (peer, transport, addr, hello) => this.#restart(peer, transport.hostOf(addr), hello),
       isEnded: (session) => this.#ended.has(session),
-      supersededMs: (session) => this.#ended.supersededMs(this.#hooks.realm.nowMs(), session),
+      successor: (session) => this.#ended.successor(session),
       hasRoom: (host) => this.#peers.hasRoom(host),
       opened: (peer, session, hello, path) => this.#opened(peer, session, hello, path),
       clockDiffers: (id, differenceMs) => this.#above.changed({ type: 'clock_differs', id, differenceMs }),
@@ -360,9 +357,9 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     return session;
   }
 
-  #restart(peer: RemotePeer, host: string): LiveSession {
+  #restart(peer: RemotePeer, host: string, { wallMs }: Hello): LiveSession {
     const theirs = peer.session?.machine.peerSession;
-    if (theirs !== undefined) this.#ended.add(theirs, this.#hooks.realm.nowMs());
+    if (theirs !== undefined) this.#ended.add(theirs, { atMs: this.#hooks.realm.nowMs(), wallMs });
     this.#above.signal(peer.session?.path?.addr, peer.id, 'handshakes', 'session again');
     peer.replaceSession(() => this.#sessionOf(peer, host), 'the peer has begun anew');
     return this.#sessionOf(peer, host);

@@ -356,7 +356,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     }
     this.#sender.handleTimeout(now);
     if (this.paths.size > 0) this.#alone = Infinity;
-    else if (now >= this.#alone + this.#options.resumeMs) this.#letGo({ by: 'lost', code: 0, reason: 'no path' });
+    else if (now >= this.#endMs) this.#letGo({ by: 'lost', code: 0, reason: 'no path' });
     this.#letIdleGo(now);
   }
 
@@ -390,6 +390,11 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
   #transmit(path: number, packet: Bytes): void {
     this.paths.pending(path, packet.length);
     this.#outputs.push({ type: 'transmit', transmit: { path, packet } });
+  }
+
+  /** When it ends without a path. One that has not begun with the peer has nothing to resume: who wants the peer holds it. */
+  get #endMs(): Millis {
+    return this.#peerId === undefined ? Infinity : this.#alone + this.#options.resumeMs;
   }
 
   get #idleAtMs(): Millis {
@@ -483,7 +488,7 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
     const hasPath = this.paths.size > 0;
     const due = Math.min(
       this.paths.dueMs,
-      hasPath ? this.#receiver.ackMs : this.#alone + this.#options.resumeMs,
+      hasPath ? this.#receiver.ackMs : this.#endMs,
       this.#sender.waiting.expiresMs,
       this.#sender.resendMs,
       this.#idleAtMs,
