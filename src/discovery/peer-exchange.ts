@@ -47,6 +47,7 @@ import {
   signPeerRecord,
   type UnverifiedRecord,
 } from './peer-record.ts';
+import { VisitPauses } from './visit-pauses.ts';
 import { ProbeTargets } from '../net/probe-targets.ts';
 
 /** The smallest clock difference that is reported. */
@@ -121,6 +122,8 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
   readonly #fanOut: number;
   readonly #book: PeerBook;
   readonly #probes: ProbeTargets;
+  /** Of visits by PeerID. */
+  readonly #pauses = new VisitPauses();
   readonly #serving: Disposable;
   readonly #waits: Waits;
   #own: PeerRecord | undefined;
@@ -459,9 +462,11 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
         return dst === undefined ? [] : [{ dst, candidate }];
       });
     }
-    // The swarm finds the way: by the addresses of this exchange that may be tried now, among others.
-    const known = this.#somePeers(most).filter((id) => this.#book.candidates(this.#wallMs(), id).length > 0);
-    return known.slice(0, most).flatMap((id) => {
+    // The swarm finds the way, and not only by the addresses of this exchange: through a relay, for example.
+    this.#pauses.retain((id) => this.record(id) !== undefined);
+    const nowMs = this.#swarm.realm.nowMs();
+    const due = this.#somePeers(most).filter((id) => this.#pauses.isDue(nowMs, id));
+    return due.slice(0, most).flatMap((id) => {
       const dst = this.#swarm.tryParseAddr(id);
       return dst === undefined ? [] : [{ dst }];
     });
@@ -478,7 +483,8 @@ class Exchange<A extends Addr> implements PeerExchange<A> {
         });
         if (answered !== true) return;
       }
-      await this.exchange(dst);
+      if (candidate !== undefined) await this.exchange(dst);
+      else await this.#pauses.visit(this.#swarm.realm, peerIdOf(dst)!, () => this.exchange(dst));
     } catch (error) {
       if (candidate === undefined) return;
       this.failed({ id: candidate.id, addr: candidate.addr, reason: candidateFaultOf(error) });

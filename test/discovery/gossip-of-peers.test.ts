@@ -73,4 +73,24 @@ describe('gossip over openPeers', () => {
     assert.equal(carol.exchange.record(client.peers.id)?.addrs.length ?? 0, 0);
     await w.close();
   });
+
+  it('meets a peer later that no visit reached at first, although its record stays as it is', async () => {
+    const w = new PeersWorld({ seed: 43, trace: undefined });
+    const options = { sources: [], exchange: { everyMs: 10_000 }, resumeMs: 60_000 };
+    const host = w.net.host();
+    const relay = await w.open(1, host, { ...options, serveRelay: true });
+    const contacts = [relay.addrs[0]!.replace(/^[a-z]+:\/\//, '')];
+    const nats = [w.net.nat('random'), w.net.nat('random')];
+    const behind = nats.map((nat, i) => w.open(2 + i, w.net.host({ behind: nat }), { ...options, contacts }));
+    const [alice, bob] = (await Promise.all(behind)) as [Peers, Peers];
+    const hasMet = (): boolean => alice.list().some(({ id, path }) => id === bob.id && path !== undefined);
+    await w.advance(3000);
+    w.net.partition([host], [nats[0]!], [nats[1]!]);
+    await w.advance(20_000);
+    assert.ok(!hasMet());
+    w.net.heal();
+    await w.advance(30_000);
+    assert.ok(hasMet(), 'they have not met');
+    await w.close();
+  });
 });

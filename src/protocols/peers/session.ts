@@ -485,10 +485,9 @@ export class PeerSession implements Machine<SessionTransmit, SessionEvent> {
 
   #wait(): Output<SessionTransmit, SessionEvent> {
     if (this.#closed !== undefined || this.#isLetGo) return { type: 'wait', until: undefined };
-    const hasPath = this.paths.size > 0;
     const due = Math.min(
       this.paths.dueMs,
-      hasPath ? this.#receiver.ackMs : this.#endMs,
+      this.paths.size > 0 ? this.#receiver.ackMs : this.#endMs,
       this.#sender.waiting.expiresMs,
       this.#sender.resendMs,
       this.#idleAtMs,
