@@ -5,8 +5,9 @@ import { type Addr, ipOf } from '../core/addr.ts';
 import { type Bytes, equalBytes, toHex } from '../base/bytes.ts';
 import { SourceBuckets } from '../base/token-bucket.ts';
 import type { PeerId } from '../core/peer-id.ts';
-import { DENIED, NOTICE, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
+import { BYE, DENIED, NOTICE, NEWEST_VERSION, OLDEST_VERSION } from '../protocols/peers/constants.ts';
 import { encodeDenied, encodeHello, type Hello } from '../protocols/peers/hello.ts';
+import { encodeBye, tagOf } from '../protocols/peers/packets.ts';
 import type { FailureReason } from '../protocols/peers/reach/types.ts';
 import type { AcceptGate } from '../sessions/accept-gate.ts';
 import type { CounterSet } from '../swarm-kit/counter-set.ts';
@@ -127,9 +128,9 @@ export class Greeting {
     const mayGoOn = attempt.rounds < MAX_ROUNDS;
     // An answer to a hello of an earlier session.
     if (welcome.known === undefined || !equalBytes(welcome.known, session.machine.id))
-      return mayGoOn ? 'again' : this.#notOpened(peer);
+      return mayGoOn ? 'again' : this.#notOpened(peer, transport, src, welcome);
     if (!this.#agree(peer, session, welcome)) {
-      if (!mayGoOn || this.#hooks.isEnded(welcome.session)) return this.#notOpened(peer);
+      if (!mayGoOn || this.#hooks.isEnded(welcome.session)) return this.#notOpened(peer, transport, src, welcome);
       this.#hooks.restart(peer, transport, src, welcome);
       return 'again';
     }
@@ -138,7 +139,9 @@ export class Greeting {
     return 'open';
   }
 
-  #notOpened(peer: RemotePeer): 'closed' {
+  /** The peer has a path of a session that has ended here: it ends there, too. */
+  #notOpened(peer: RemotePeer, transport: Transport, src: Addr, { known }: Hello): 'closed' {
+    if (known !== undefined) this.#send(transport, src, encodeBye(tagOf(known), BYE.IDLE, 'the attempt was given up'));
     this.#hooks.rest(peer);
     return 'closed';
   }

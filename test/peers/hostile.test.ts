@@ -10,9 +10,10 @@ import { P2PError } from '../../src/core/errors.ts';
 import { inspect } from '../../src/core/inspect.ts';
 import type { VirtualHost } from '../../src/net/virtual/types.ts';
 import type { PeerChange, Peers } from '../../src/peers/index.ts';
-import { MESSAGE, NEWEST_VERSION, PACKET } from '../../src/protocols/peers/constants.ts';
-import { decodeHello, encodeHello, type Hello } from '../../src/protocols/peers/hello.ts';
+import { DENIED, MESSAGE, NEWEST_VERSION, PACKET } from '../../src/protocols/peers/constants.ts';
+import { decodeDenied, decodeHello, encodeHello, type Hello } from '../../src/protocols/peers/hello.ts';
 import { encodeBye, encodePart, encodePing, tagOf } from '../../src/protocols/peers/packets.ts';
+import { connectionsOf } from '../../src/sessions/index.ts';
 import { openTcpSwarm, type TcpAddr, type TcpSwarm } from '../../src/swarms/tcp/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
 import { PeersWorld } from '../support/peers-world.ts';
@@ -50,6 +51,9 @@ class Mallory {
   /** Connections that others opened to it. */
   dialled = 0;
   answersPings = false;
+  /** Connections that ended. */
+  ended = 0;
+  denied: number | undefined;
 
   private constructor(swarm: TcpSwarm, victim: Peers, key: number) {
     const random = createSeededRandom(key);
@@ -58,6 +62,7 @@ class Mallory {
     this.#to = swarm.parseAddr(victim.addrs.find((addr) => addr.startsWith('tcp://'))!.slice('tcp://'.length));
     this.session = this.#random(8);
     swarm.listen(({ payload }) => this.#hear(payload));
+    connectionsOf(swarm)!.onDisconnected(() => void this.ended++);
   }
 
   static async open(w: PeersWorld, key: number, victim: Peers, host: VirtualHost = w.net.host()): Promise<Mallory> {
@@ -128,6 +133,7 @@ class Mallory {
     const type = packet[0]!;
     this.heard.set(type, (this.heard.get(type) ?? 0) + 1);
     if (type === PACKET.WELCOME) this.welcome = decodeHello(packet);
+    else if (type === PACKET.DENIED) this.denied = decodeDenied(packet)?.code;
     else if (type === PACKET.PING && this.answersPings) {
       this.say(encodePing('pong', this.tag, tagOf(packet.subarray(5))));
     }
@@ -381,6 +387,61 @@ describe('openPeers: hostile peers', () => {
     );
     // Whoever wants this node itself still gets in.
     for (const peer of honest) await w.run(peer.connect(bob.id));
+    await w.close();
+  });
+});
+
+describe('openPeers: a peer with a path that this node does not have', () => {
+  it('loses its connection when it has sent nothing else for 2 s, and may say hello again', async () => {
+    const { w, bob } = await victim();
+    const mallory = await Mallory.open(w, 66, bob);
+    const stray = (): void => mallory.say(encodePing('ping', mallory.tag, 1));
+    for (let i = 0; i < 9; i++) {
+      stray();
+      await w.advance(200);
+    }
+    assert.equal(mallory.ended, 0);
+    for (let i = 0; i < 4; i++) {
+      stray();
+      await w.advance(200);
+    }
+    assert.equal(mallory.ended, 1);
+    assert.ok(bob.counters.drops.get('peers.no_path')! > 0);
+    mallory.greet({ kind: 'client' });
+    await w.advance(500);
+    assert.equal(bob.list().length, 1);
+    // With a path it is left alone.
+    mallory.answersPings = true;
+    await w.advance(10_000);
+    assert.equal(mallory.ended, 1);
+    await w.run(mallory.close());
+    await w.close();
+  });
+});
+
+describe('openPeers: a hello of a session that another one has replaced', () => {
+  it('is late when it is older than the hello of that one, however long it took; a newer one is of a second process', async () => {
+    const { w, bob } = await victim();
+    const mallory = await Mallory.open(w, 66, bob);
+    const changes = watch(bob);
+    mallory.greet({ kind: 'client', wallMs: 1000 });
+    await w.advance(200);
+    const first = mallory.session;
+    mallory.forget();
+    mallory.greet({ kind: 'client', wallMs: 2000 });
+    await w.advance(3000);
+    mallory.greet({ kind: 'client', session: first, wallMs: 2000 });
+    await w.advance(200);
+    assert.equal(mallory.denied, DENIED.CLOSING);
+    assert.equal(mallory.heard.get(PACKET.NOTICE), undefined);
+    mallory.greet({ kind: 'client', session: first, wallMs: 2001 });
+    await w.advance(200);
+    assert.equal(mallory.denied, DENIED.KEY_IN_USE);
+    mallory.greet({ kind: 'client', wallMs: 2002 });
+    await w.advance(200);
+    assert.ok(mallory.heard.get(PACKET.NOTICE)! > 0);
+    assert.equal(changes.filter(({ type }) => type === 'connected').length, 2);
+    await w.run(mallory.close());
     await w.close();
   });
 });
