@@ -2,6 +2,9 @@
 
 import type { Millis, Output } from './machine.ts';
 
+/** The places that an outbox without outputs keeps. */
+const MAX_IDLE_OUTPUTS = 64;
+
 /**
  * Outputs and timers of one machine.
  *
@@ -9,8 +12,9 @@ import type { Millis, Output } from './machine.ts';
  */
 export class Outbox<Transmit, Event, Timer extends string> {
   /** Bounded by the outputs of one input; `poll` drains it before the next. */
-  readonly #outputs: Output<Transmit, Event>[] = [];
+  #outputs: (Output<Transmit, Event> | undefined)[] = [];
   #head = 0;
+  #end = 0;
   /** Bounded by the number of timers. */
   readonly #deadlines = new Map<Timer, Millis>();
   #wait: { readonly type: 'wait'; readonly until: Millis | undefined } = { type: 'wait', until: undefined };
@@ -19,12 +23,12 @@ export class Outbox<Transmit, Event, Timer extends string> {
 
   /** Adds bytes to send. */
   transmit(transmit: Transmit): void {
-    this.#outputs.push({ type: 'transmit', transmit });
+    this.#outputs[this.#end++] = { type: 'transmit', transmit };
   }
 
   /** Adds an event. */
   event(event: Event): void {
-    this.#outputs.push({ type: 'event', event });
+    this.#outputs[this.#end++] = { type: 'event', event };
   }
 
   /** Sets or moves a timer; Infinity cancels it. */
@@ -60,14 +64,21 @@ export class Outbox<Transmit, Event, Timer extends string> {
   /** Removes all outputs and timers. */
   clear(): void {
     this.#isMoved = true;
-    this.#outputs.length = this.#head = 0;
+    this.#outputs = [];
+    this.#head = this.#end = 0;
     this.#deadlines.clear();
   }
 
   /** The next output; returns the same `wait` object as long as its deadline is unchanged. */
   poll(): Output<Transmit, Event> {
-    if (this.#head < this.#outputs.length) return this.#outputs[this.#head++]!;
-    if (this.#head > 0) this.#outputs.length = this.#head = 0;
+    if (this.#head < this.#end) {
+      const output = this.#outputs[this.#head]!;
+      this.#outputs[this.#head++] = undefined;
+      return output;
+    }
+    // An array that is made shorter is slow to grow again.
+    if (this.#end > MAX_IDLE_OUTPUTS) this.#outputs = [];
+    this.#head = this.#end = 0;
     if (!this.#isMoved) return this.#wait;
     this.#isMoved = false;
     let earliest: Millis = Infinity;

@@ -58,6 +58,10 @@ class Pending<T> implements Wait<T> {
   readonly #waits: IdMap<Pending<never>>;
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: unknown) => void;
+  /** Made when they are asked for. */
+  #boundResolve: ((value: T) => void) | undefined;
+  #boundReject: ((error: unknown) => void) | undefined;
+  #onAbort: (() => void) | undefined;
   /** Read once: the caller may change its options, or compute them at each access. */
   readonly #signal: AbortSignal | undefined;
   readonly #timeoutMs: number;
@@ -83,19 +87,29 @@ class Pending<T> implements Wait<T> {
     this.#reject = reject;
   }
 
-  readonly resolve = (value: T): void => {
-    if (this.#end()) this.#resolve(value);
-  };
+  get resolve(): (value: T) => void {
+    return (this.#boundResolve ??= (value) => {
+      if (this.#end()) this.#resolve(value);
+    });
+  }
 
-  readonly reject = (error: unknown): void => {
-    if (this.#end()) this.#reject(error);
-  };
+  get reject(): (error: unknown) => void {
+    return (this.#boundReject ??= (error) => {
+      if (this.#end()) this.#reject(error);
+    });
+  }
 
   begin(realm: Realm, begin: (wait: Wait<T>) => (() => void) | void): void {
     this.#forget = clockOf(realm).noteWait?.(this.options.what);
     this.#waits.set(this.#id, this);
-    this.#signal?.addEventListener('abort', this.#onAbort);
-    if (this.#timeoutMs !== Infinity) this.#timer = timeoutAfter(realm, this.#timeoutMs, this.#onTimeout);
+    if (this.#signal !== undefined) {
+      const signal = this.#signal;
+      this.#onAbort = () => this.reject(signal.reason);
+      signal.addEventListener('abort', this.#onAbort);
+    }
+    if (this.#timeoutMs !== Infinity) {
+      this.#timer = timeoutAfter(realm, this.#timeoutMs, () => this.#handleTimeout());
+    }
     try {
       this.#undo = begin(this);
     } catch (error) {
@@ -105,21 +119,19 @@ class Pending<T> implements Wait<T> {
     if (this.#ended) this.#undo?.();
   }
 
-  readonly #onAbort = (): void => this.reject(this.#signal?.reason);
-
-  readonly #onTimeout = (): void => {
+  #handleTimeout(): void {
     const { what, why } = this.options;
     const sent = sentOf(this.options);
     const reason = why?.();
     const message = `Cannot ${what()}: no result within ${this.#timeoutMs} ms${reason === undefined ? '' : `; ${reason}`}`;
     this.reject(new P2PError('timeout', 'path', message, { sent }));
-  };
+  }
 
   #end(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
     this.#timer?.cancel();
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#waits.delete(this.#id);
     this.#forget?.();
     this.#undo?.();

@@ -194,18 +194,21 @@ export class SessionSwarm<A extends KeyedAddr> implements SecureAskSwarm<A>, Rec
     const sent = (): 'no' | 'maybe' => (began ? 'maybe' : 'no');
     return this.#waits.wait<Bytes>({ what, call: options, defaultTimeoutMs: DEFAULT_ASK_TIMEOUT_MS, sent }, (wait) => {
       if (dst.id === this.#parts.id) return this.#self.ask(dst, request, maxResponseBytes, wait);
-      let undo: (() => void) | undefined;
-      const waiting = this.#withSession(dst, expiresMs, wait.reject, (session) => {
+      const settle = (result: Bytes | P2PError): void => {
+        if (result instanceof P2PError) wait.reject(result);
+        else {
+          this.#counters.countReceived(result.length);
+          wait.resolve(result);
+        }
+      };
+      const ask = (session: PeerSession): (() => void) => {
         began = true;
-        const settle = (result: Bytes | P2PError): void => {
-          if (result instanceof P2PError) wait.reject(result);
-          else {
-            this.#counters.countReceived(result.length);
-            wait.resolve(result);
-          }
-        };
-        undo = session.ask(request, maxResponseBytes, settle, options?.priority, expiresMs);
-      });
+        return session.ask(request, maxResponseBytes, settle, options?.priority, expiresMs);
+      };
+      const current = this.#sessions.inUse.get(dst.id);
+      if (current !== undefined) return ask(current);
+      let undo: (() => void) | undefined;
+      const waiting = this.#withSession(dst, expiresMs, wait.reject, (session) => (undo = ask(session)));
       return () => {
         waiting();
         undo?.();
