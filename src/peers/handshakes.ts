@@ -137,15 +137,13 @@ export class Handshakes {
   hold(transport: Transport, src: Addr, packet: Bytes): boolean {
     const peer = transport.peerOf(src);
     this.#forget();
-    for (const attempt of [...this.#attempts.values(), ...this.#givenUp.values()]) {
-      if (attempt.transport !== transport || attempt.peer !== peer) continue;
-      if (attempt.early.length < MAX_EARLY && attempt.earlyBytes + packet.length <= MAX_EARLY_BYTES) {
-        attempt.early.push({ src, packet });
-        attempt.earlyBytes += packet.length;
-      }
-      return true;
+    const attempt = attemptAt(this.#attempts, transport, peer) ?? attemptAt(this.#givenUp, transport, peer);
+    if (attempt === undefined) return false;
+    if (attempt.early.length < MAX_EARLY && attempt.earlyBytes + packet.length <= MAX_EARLY_BYTES) {
+      attempt.early.push({ src, packet });
+      attempt.earlyBytes += packet.length;
     }
-    return false;
+    return true;
   }
 
   close(): void {
@@ -236,6 +234,15 @@ export class Handshakes {
     attempt.timer?.cancel();
     attempt.abort.abort(new P2PError('closed', 'local', 'The attempt was given up', { sent: 'maybe' }));
   }
+}
+
+function attemptAt(
+  attempts: ReadonlyMap<unknown, Running>,
+  transport: Transport,
+  peer: PeerId | undefined,
+): Running | undefined {
+  for (const attempt of attempts.values()) if (attempt.transport === transport && attempt.peer === peer) return attempt;
+  return undefined;
 }
 
 function reasonOf(code: number): FailureReason {
