@@ -28,8 +28,8 @@ function report(): string {
 
 const lines = (text: string): ReadonlySet<string> => new Set(text.split('\n'));
 
-function main(): number {
-  build();
+async function main(): Promise<number> {
+  await build();
   const file = path.join(root, API_REPORT);
   const now = report();
   if (process.argv.includes('--write')) {
@@ -51,4 +51,4 @@ function main(): number {
   return 1;
 }
 
-process.exitCode = main();
+process.exitCode = await main();

@@ -3,10 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, globSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { buildSync } from 'esbuild';
+import { joinModules } from './join-modules.ts';
 import { publicModules, root } from './public-modules.ts';
 
-export function build(): void {
+export async function build(): Promise<void> {
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   // Documentation belongs into the declarations, where editors show it; code is loaded, and leaner without.
@@ -23,41 +23,25 @@ export function build(): void {
     copyFileSync(path.join(root, 'src', file), path.join(root, 'dist', file));
   }
   removeInternalDeclarations();
-  joinModules();
+  await joinBuilt();
 }
 
-/**
- * Joins the modules that are always loaded together into one file: Node spends a third of a millisecond on each file of an import.
- * What the package exports or imports by name keeps its place, and bundlers find the same parts to leave out as before.
- */
-function joinModules(): void {
-  const dist = path.join(root, 'dist');
+/** The built files, as esbuild names them. */
+const files = (conditions: unknown): readonly string[] =>
+  targetsOf(conditions, 'default').map((file) => path.normalize(file));
+
+/** What the package exports or imports by name keeps its place. */
+async function joinBuilt(): Promise<void> {
   const { exports, imports } = manifest();
-  const entryPoints = [...new Set(targetsOf({ exports, imports }, 'default'))].map((file) => path.join(root, file));
-  const { metafile } = buildSync({
-    absWorkingDir: root,
-    entryPoints,
-    outbase: dist,
-    outdir: dist,
-    allowOverwrite: true,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'neutral',
-    target: 'esnext', // tsc has lowered what has to be
-    packages: 'external',
-    external: ['#*'],
-    chunkNames: 'chunks/[hash]',
-    metafile: true,
-  });
-  const made = new Set(Object.keys(metafile.outputs).map((file) => path.join(root, file)));
-  for (const file of globSync('**/*.js', { cwd: dist }))
-    if (!made.has(path.join(dist, file))) rmSync(path.join(dist, file));
+  const targets = Object.entries(imports).map(
+    ([name, conditions]) => [name, { node: files(conditions.node), all: files(conditions) }] as const,
+  );
+  await joinModules([...new Set(files({ exports, imports }))], new Map(targets));
 }
 
 interface Manifest {
   readonly exports: Readonly<Record<string, unknown>>;
-  readonly imports: Readonly<Record<string, unknown>>;
+  readonly imports: Readonly<Record<string, { readonly node?: unknown }>>;
 }
 
 function manifest(): Manifest {
@@ -97,4 +81,4 @@ function targetsOf(conditions: unknown, wanted: 'types' | 'default'): readonly s
   );
 }
 
-if (import.meta.main) build();
+if (import.meta.main) await build();

@@ -6,7 +6,7 @@ import { build } from './build.ts';
 import { readDeclarations, statementOf } from './declarations.ts';
 import { root } from './public-modules.ts';
 
-build();
+await build();
 const { exported } = readDeclarations();
 const bare = new Set<string>();
 let names = 0;

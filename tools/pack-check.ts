@@ -156,7 +156,7 @@ console.log(cctvVerdicts(JSON.parse(readFileSync('${file}', 'utf8'))));`;
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-pack-'));
 try {
-  build();
+  await build();
   console.log(compareExports());
   const tarball = pack(folder);
   console.log(`${path.basename(tarball)} holds dist and documents only`);

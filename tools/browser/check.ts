@@ -87,7 +87,7 @@ async function runSuites(browser: Browser, files: Files, vectors: Uint8Array | u
 
 const folder = mkdtempSync(path.join(tmpdir(), 'shoal-browser-'));
 try {
-  build();
+  await build();
   installTarball(pack(folder), folder);
   for (const [what, program] of Object.entries(PROGRAMS)) {
     const entry = path.join(folder, 'program.js');
