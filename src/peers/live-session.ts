@@ -131,7 +131,7 @@ export class LiveSession implements PeerSession {
     this.#deliveries = new Deliveries(
       this,
       {
-        release: (bytes) => this.machine.consumedTell(this.turnNowMs(), bytes),
+        release: (bytes) => this.machine.consumedTell(this.#nowMs(), bytes),
         answer: (now, id, payload) => this.machine.answer(now, id, payload),
         refuse: (now, id, code, payload) => this.machine.refuse(now, id, code, payload),
       },
@@ -179,7 +179,7 @@ export class LiveSession implements PeerSession {
       taken(refused);
       return () => {};
     }
-    const message = this.machine.tell(this.turnNowMs(), payload, priority, expiresMs);
+    const message = this.machine.tell(this.#nowMs(), payload, priority, expiresMs);
     this.#owner.hooks.counters.countSent(payload.length);
     this.sent++;
     this.scheduleFlush();
@@ -201,7 +201,7 @@ export class LiveSession implements PeerSession {
       settle(refused);
       return () => {};
     }
-    const message = this.machine.ask(this.turnNowMs(), request, maxResponseBytes, { priority, expiresMs, service });
+    const message = this.machine.ask(this.#nowMs(), request, maxResponseBytes, { priority, expiresMs, service });
     if (service === undefined) {
       this.#owner.hooks.counters.countSent(request.length);
       this.sent++;
@@ -213,56 +213,56 @@ export class LiveSession implements PeerSession {
 
   /** Sends a message to a service, now or not at all. @returns false when it was dropped */
   datagram(service: number, payload: Uint8Array): boolean {
-    const isSent = this.machine.datagram(this.turnNowMs(), service, payload);
+    const isSent = this.machine.datagram(this.#nowMs(), service, payload);
     if (isSent) this.scheduleFlush();
     return isSent;
   }
 
   /** A hello or a welcome of the peer. */
   handleHello(hello: Hello): void {
-    this.machine.handleHello(this.turnNowMs(), hello);
+    this.machine.handleHello(this.#nowMs(), hello);
   }
 
   addPath(path: LivePath): void {
     this.paths.set(path.id, path);
-    this.machine.addPath(this.turnNowMs(), path.id, path.transport.pathOptions(path, this.#owner.rankOf(path)));
+    this.machine.addPath(this.#nowMs(), path.id, path.transport.pathOptions(path, this.#owner.rankOf(path)));
     this.poll();
   }
 
   /** A path is used only while there is no other one. */
   demote(path: LivePath): void {
-    this.machine.paths.demote(this.turnNowMs(), path.id);
+    this.machine.paths.demote(this.#nowMs(), path.id);
     this.poll();
   }
 
   removePath(path: LivePath, reason: string): void {
     if (!this.paths.delete(path.id)) return;
     path.isOpen = false;
-    this.machine.removePath(this.turnNowMs(), path.id, reason);
+    this.machine.removePath(this.#nowMs(), path.id, reason);
     this.poll();
   }
 
   handlePacket(path: LivePath, packet: Bytes): void {
     const { incoming } = this.machine;
     const { received, stallingBytes } = incoming;
-    this.machine.handlePacket(this.turnNowMs(), path.id, packet);
+    this.machine.handlePacket(this.#nowMs(), path.id, packet);
     // Nothing moves by what is dropped.
     if (incoming.received !== received || incoming.stallingBytes !== stallingBytes) this.#holder.move(packet.length);
     this.poll();
   }
 
   notify(code: number): void {
-    this.machine.notify(this.turnNowMs(), code);
+    this.machine.notify(this.#nowMs(), code);
     this.poll();
   }
 
   wake(): void {
-    this.machine.wake(this.turnNowMs());
+    this.machine.wake(this.#nowMs());
     this.poll();
   }
 
   close(code: number, reason: string): void {
-    this.machine.close(this.turnNowMs(), code, reason);
+    this.machine.close(this.#nowMs(), code, reason);
     this.poll();
   }
 
@@ -280,12 +280,12 @@ export class LiveSession implements PeerSession {
     this.#successor = successor;
     for (const [message, taken] of telling) if (taken !== undefined) successor.#telling.set(message, taken);
     for (const [message, settle] of asked) if (settle !== undefined) successor.#asked.set(message, settle);
-    successor.machine.adopt(this.turnNowMs(), messages);
+    successor.machine.adopt(this.#nowMs(), messages);
   }
 
   /** Ends it without a word to the peer, which has ended it or never had it. */
   end(reason: string): void {
-    this.machine.abandon(this.turnNowMs(), reason);
+    this.machine.abandon(this.#nowMs(), reason);
     this.poll();
   }
 
@@ -321,7 +321,7 @@ export class LiveSession implements PeerSession {
     });
   }
 
-  turnNowMs(): number {
+  #nowMs(): number {
     return this.#owner.hooks.realm.nowMs();
   }
 
@@ -330,7 +330,7 @@ export class LiveSession implements PeerSession {
       if (this.#successor !== undefined) this.#successor.#giveUp(message);
       return;
     }
-    this.machine.giveUp(this.turnNowMs(), message);
+    this.machine.giveUp(this.#nowMs(), message);
     this.scheduleFlush();
   }
 
@@ -351,14 +351,14 @@ export class LiveSession implements PeerSession {
     const taken = (error?: unknown): void => {
       if (!path.isOpen) return;
       if (error === undefined || P2PError.is(error, 'limit_exceeded')) {
-        this.machine.handleTaken(this.turnNowMs(), id, length);
+        this.machine.handleTaken(this.#nowMs(), id, length);
         this.scheduleFlush();
       } else if (P2PError.is(error, 'mtu_exceeded')) {
-        this.machine.shrink(this.turnNowMs(), id, path.transport.mtu(path.addr), length);
+        this.machine.shrink(this.#nowMs(), id, path.transport.mtu(path.addr), length);
         this.scheduleFlush();
       } else this.#owner.pathEnded(path, P2PError.is(error) ? error.code : 'the transport failed');
     };
-    if (path.transport.send(path.addr, packet, taken)) this.machine.handleTaken(this.turnNowMs(), id, length);
+    if (path.transport.send(path.addr, packet, taken)) this.machine.handleTaken(this.#nowMs(), id, length);
   }
 
   #event(event: SessionEvent): void {
@@ -446,7 +446,7 @@ export class LiveSession implements PeerSession {
   /** A request to this connection manager itself. */
   async #serve(number: number, payload: Bytes, service: number): Promise<void> {
     const answer = await this.#owner.services.serve(service, { src: this.src, dst: this.dst, payload });
-    const now = this.turnNowMs();
+    const now = this.#nowMs();
     if (answer.ok) this.machine.answer(now, number, answer.bytes);
     else this.machine.refuse(now, number, answer.code, answer.bytes);
     this.scheduleFlush();

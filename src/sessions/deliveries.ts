@@ -30,8 +30,8 @@ export interface DeliveriesOwner<A extends KeyedAddr> {
   readonly dst: A;
   /** The bytes held for the peer have changed. */
   account(): void;
-  /** The time of this turn. */
-  turnNowMs(): Millis;
+  /** The time of this turn, read once for all its answers. @internal */
+  turnNowMs?(): Millis;
   /** Runs the machine asynchronously. */
   scheduleFlush(): void;
 }
@@ -126,8 +126,8 @@ export class Deliveries<A extends KeyedAddr> {
   }
 
   #answer(id: number, answer: Answer): void {
-    const { counters } = this.#hooks;
-    const nowMs = this.#owner.turnNowMs();
+    const { counters, realm } = this.#hooks;
+    const nowMs = this.#owner.turnNowMs?.() ?? realm.nowMs();
     if (!answer.ok) this.#machine.refuse(nowMs, id, answer.code, answer.bytes);
     else if (this.#machine.answer(nowMs, id, answer.bytes)) counters.countSent(answer.bytes.length);
     else counters.countDrop(`${counters.layer}.answer_too_large`);

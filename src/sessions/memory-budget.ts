@@ -35,7 +35,7 @@ export interface HolderHooks {
 }
 
 /** What the holders of one network hold. */
-interface Source {
+interface Network {
   readonly name: string;
   held: number;
   /** Holders that are in the budget. */
@@ -44,7 +44,9 @@ interface Source {
 
 /** The memory of one peer. */
 export class MemoryHolder {
-  source: Source;
+  readonly source: string;
+  /** The record of its source. @internal */
+  network: Network;
   readonly hooks: HolderHooks;
   readonly #budget: MemoryBudget;
   #held = 0;
@@ -52,9 +54,11 @@ export class MemoryHolder {
   #moved = 0;
   #movedMs: number;
 
-  constructor(budget: MemoryBudget, source: Source, hooks: HolderHooks, nowMs: number) {
+  constructor(budget: MemoryBudget, source: string, hooks: HolderHooks, nowMs: number) {
     this.#budget = budget;
     this.source = source;
+    this.network = budget.networkOf(source);
+    this.network.holders++;
     this.hooks = hooks;
     this.#movedMs = nowMs;
   }
@@ -123,8 +127,8 @@ export class MemoryBudget {
   readonly #realm: Realm;
   /** Bounded by the connections of the budget's owner, as are the collections below. */
   readonly #holders = new Set<MemoryHolder>();
-  readonly #sources = new Map<string, Source>();
-  /** Sources that hold anything. */
+  readonly #networks = new Map<string, Network>();
+  /** Networks that hold anything. */
   #holding = 0;
   /** In order of waiting. */
   readonly #waiting = new Set<MemoryHolder>();
@@ -162,8 +166,7 @@ export class MemoryBudget {
 
   /** @param ip - peers of the same network share a limit. */
   join(ip: string, hooks: HolderHooks): MemoryHolder {
-    const holder = new MemoryHolder(this, this.#source(sourceOf(ip)), hooks, this.nowMs);
-    holder.source.holders++;
+    const holder = new MemoryHolder(this, sourceOf(ip), hooks, this.nowMs);
     this.#holders.add(holder);
     return holder;
   }
@@ -173,20 +176,20 @@ export class MemoryBudget {
     const held = this.#held + more;
     const hard = this.maxBytes * HARD_TIMES;
     if (bytes <= FLOOR_BYTES) return held <= hard + this.#holders.size * READ_BYTES;
-    const isAlone = this.#holding === (holder.source.held > 0 ? 1 : 0);
+    const isAlone = this.#holding === (holder.network.held > 0 ? 1 : 0);
     if (isAlone || holder === this.#favoured) return held <= hard;
-    return held <= this.maxBytes && holder.source.held + more <= this.maxBytes * SOURCE_SHARE;
+    return held <= this.maxBytes && holder.network.held + more <= this.maxBytes * SOURCE_SHARE;
   }
 
   changed(holder: MemoryHolder, bytes: number): void {
     this.#held += bytes;
-    // One that has left may hold something again, after its source was forgotten.
-    if (holder.source.holders === 0) holder.source = this.#source(holder.source.name);
-    const { source } = holder;
-    const hadAny = source.held > 0;
-    source.held += bytes;
-    if (source.held > 0 !== hadAny) this.#holding += hadAny ? -1 : 1;
-    this.#forget(source);
+    // One that has left may hold something again, after its network was forgotten.
+    if (holder.network.holders === 0) holder.network = this.networkOf(holder.source);
+    const { network } = holder;
+    const hadAny = network.held > 0;
+    network.held += bytes;
+    if (network.held > 0 !== hadAny) this.#holding += hadAny ? -1 : 1;
+    this.#forget(network);
     if (holder === this.#favoured && holder.stalling <= FLOOR_BYTES) this.#favour(undefined);
     if (bytes < 0) this.#wake();
   }
@@ -198,8 +201,8 @@ export class MemoryBudget {
   }
 
   leave(holder: MemoryHolder): void {
-    if (this.#holders.delete(holder)) holder.source.holders--;
-    this.#forget(holder.source);
+    if (this.#holders.delete(holder)) holder.network.holders--;
+    this.#forget(holder.network);
     this.#waiting.delete(holder);
     if (holder === this.#favoured) this.#favour(undefined);
     if (this.#waiting.size === 0) this.#disarm();
@@ -219,14 +222,15 @@ export class MemoryBudget {
     this.#favour([...this.#waiting].toSorted((a, b) => a.held - b.held)[0]);
   }
 
-  #source(name: string): Source {
-    let source = this.#sources.get(name);
-    if (source === undefined) this.#sources.set(name, (source = { name, held: 0, holders: 0 }));
-    return source;
+  /** What is known of a source. @internal */
+  networkOf(name: string): Network {
+    let network = this.#networks.get(name);
+    if (network === undefined) this.#networks.set(name, (network = { name, held: 0, holders: 0 }));
+    return network;
   }
 
-  #forget(source: Source): void {
-    if (source.holders === 0 && source.held <= 0) this.#sources.delete(source.name);
+  #forget(network: Network): void {
+    if (network.holders === 0 && network.held <= 0) this.#networks.delete(network.name);
   }
 
   /** Resumes holders for which there is room, longest waiting first. */
@@ -264,10 +268,10 @@ export class MemoryBudget {
     const nowMs = this.nowMs;
     const unfair = (this.maxBytes / this.#holding) * UNFAIR_TIMES;
     const stalled = [...this.#holders].filter(
-      (holder) => holder.isStalled(nowMs) && (!this.#waiting.has(holder) || holder.source.held > unfair),
+      (holder) => holder.isStalled(nowMs) && (!this.#waiting.has(holder) || holder.network.held > unfair),
     );
     const victims = stalled.toSorted(
-      (a, b) => a.movedMs - b.movedMs || b.source.held - a.source.held || b.stalling - a.stalling,
+      (a, b) => a.movedMs - b.movedMs || b.network.held - a.network.held || b.stalling - a.stalling,
     );
     for (const holder of victims) {
       if (this.#held * 2 <= this.maxBytes) break;
