@@ -53,7 +53,7 @@ export interface EndpointOptions<A extends Addr> extends PendingLimits, QuicTran
   readonly maxConnectionBytes?: number | undefined;
   /**
    * Memory for all connections together: unfinished and unread bytes, and receive windows beyond 8 KiB for each connection.
-   * Connections get larger windows while much of it is free. @default 16 MiB, 256 MiB for qp2p, at least `maxMessageBytes`
+   * Connections get larger windows while much of it is free; when it is used up, peers wait. @default 16 MiB, 256 MiB for qp2p, at least `maxMessageBytes`
    */
   readonly maxEndpointBytes?: number | undefined;
   /** Messages to one peer that can wait for a connection or a stream; more are rejected at once. @default 16_384 */

@@ -78,10 +78,13 @@ export class StreamBudget {
   /** Adds to the bytes and messages that are held; negative numbers subtract. */
   change(bytes: number, items = 0): void {
     const wasFull = this.#taken >= this.maxBytes;
+    const hadItems = this.#items > 0;
     this.#bytes += bytes;
     this.#items += items;
     this.#parent?.change(bytes, items);
     if (wasFull && this.#taken < this.maxBytes) this.#resume();
+    // Unfinished messages alone may still be more than the budget.
+    else if (hadItems && this.#items === 0) this.#resumeOldest();
   }
 
   get #taken(): number {
@@ -91,6 +94,11 @@ export class StreamBudget {
   #isOldest(holder: Holder): boolean {
     const [oldest] = this.#holders;
     return oldest === holder;
+  }
+
+  #resumeOldest(): void {
+    const [oldest] = this.#holders;
+    if (oldest !== undefined && this.#waiting.delete(oldest)) oldest.resume();
   }
 
   #resume(): void {

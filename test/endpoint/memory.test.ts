@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { inspect } from '../../src/core/inspect.ts';
-import { bytes, drops, take, type TestEndpoint, world } from '../support/endpoint-world.ts';
+import { bytes, drops, echo, take, type TestConnection, type TestEndpoint, world } from '../support/endpoint-world.ts';
 
 const MIB = 2 ** 20;
 const state = (of: TestEndpoint, name: string): number => Number(inspect(of).state[name]);
@@ -40,6 +40,46 @@ describe('endpoint: memory of all connections together', () => {
       assert.deepEqual((await w.run(there.messages().next())).value?.payload, bytes(`hello ${i}`));
     }
   });
+
+  for (const how of ['messages', 'streams'] as const) {
+    it(`peers that send far more than the budget at once, and get it back, wait and are all served: ${how}`, async () => {
+      const w = world({ latencyMs: 20 });
+      const bob = w.open({ trust: 'anyone' });
+      const echoStreams = async (): Promise<void> => {
+        for await (const connection of bob.connections())
+          void (async () => {
+            for await (const { receive, send } of connection.streams()) void receive.readable.pipeTo(send!.writable);
+          })();
+      };
+      void (how === 'messages' ? echo(bob) : echoStreams());
+      const size = MIB;
+      const sendAndRead = async (connection: TestConnection): Promise<number> => {
+        const { send, receive } = await connection.openBi();
+        const options = { timeoutMs: Infinity };
+        if (how === 'messages') {
+          await send.finish(new Uint8Array(size), options);
+          return (await receive.next(options))!.length;
+        }
+        const writer = send.writable.getWriter();
+        void writer.write(new Uint8Array(size)).then(() => writer.close());
+        let got = 0;
+        for await (const chunk of receive.readable) got += chunk.length;
+        return got;
+      };
+      const got = await w.run(
+        Promise.all(
+          Array.from({ length: 10 }, async () => {
+            const connection = await w.open({ trust: 'anyone' }).connect(bob.addr);
+            return Promise.all(Array.from({ length: 10 }, () => sendAndRead(connection)));
+          }),
+        ),
+      );
+      assert.ok(got.flat().every((length) => length === size));
+      assert.equal(drops(bob, 'endpoint.displaced'), 0);
+      assert.equal(state(bob, 'heldBytes'), 0);
+      assert.ok(w.realm.nowMs() < 15_000, `${w.realm.nowMs()} ms`);
+    });
+  }
 
   it('messages of ended connections that are not taken are dropped only when memory is short', async () => {
     const w = world();

@@ -60,6 +60,19 @@ describe('a budget of bytes that many unfinished messages fill', () => {
     assert.equal(first.resumed, 0);
   });
 
+  it('resumes the oldest, and no other, when the last message is taken and unfinished ones are still more than the budget', () => {
+    const budget = new StreamBudget(1000);
+    const [oldest, other] = [holder(), holder()];
+    budget.enter(oldest);
+    budget.enter(other);
+    budget.change(2000, 2);
+    assert.deepEqual([budget.admits(oldest), budget.admits(other)], [false, false]);
+    budget.change(-500, -1);
+    assert.equal(oldest.resumed, 0, 'one more message waits to be taken');
+    budget.change(-500, -1);
+    assert.deepEqual([oldest.resumed, other.resumed, budget.admits(oldest)], [1, 0, true]);
+  });
+
   it('is exhausted 4 MiB beyond its limit', () => {
     const budget = new StreamBudget(1000);
     budget.change(1000 + SLACK - 1);

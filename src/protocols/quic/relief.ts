@@ -5,8 +5,13 @@ import type { QuicConnection } from './connection.ts';
 import type { Engines } from './engines.ts';
 import type { WindowBudget } from './window-budget.ts';
 
-/** The part of the budget in use from which connections may have less of ours on its way. */
+/** The part of the budget in use from which the send windows of all connections together have no more than this part of it. */
 const PRESSURE = 1 / 2;
+/**
+ * Connections are ended at this multiple of the budget: receive windows may use the whole of it, send windows half of it, and fragments
+ * of received datagrams take up to a third more than their bytes.
+ */
+const HARD_TIMES = 2;
 /** What a connection takes in the engine by itself, its first window and streams included. */
 const CONNECTION_BYTES = 96 * 2 ** 10;
 /** What an engine takes by itself: its code's data and stack, and the part of its buffers that is used. */
@@ -18,7 +23,7 @@ const STREAM_BYTES = 32 * 2 ** 10;
 const PAUSE_MS = 1000;
 
 /**
- * From half of the budget in use on, connections have smaller send windows. Over the budget, the connections end that can hold
+ * From half of the budget in use on, connections have smaller send windows. Far over the budget, the connections end that can hold
  * most: a peer that sends small fragments makes us hold 32 KiB with a few bytes of each stream.
  */
 export class Relief {
@@ -40,11 +45,11 @@ export class Relief {
     if (this.#engines.memoryBytes <= limit && !this.#windows.pressed) return;
     const inUse = this.#engines.inUseBytes();
     const all = this.#engines.all.flatMap(({ connections }) => [...connections.values()]);
-    this.#windows.setPressure(
-      inUse > limit,
+    this.#windows.limitSends(
+      inUse > limit ? (this.#budgetBytes * PRESSURE) / all.length : Infinity,
       all.map((connection) => connection.windows),
     );
-    let over = inUse - own - this.#budgetBytes;
+    let over = inUse - own - this.#budgetBytes * HARD_TIMES;
     if (over <= 0 || nowMs - this.#endedMs < PAUSE_MS) return;
     this.#endedMs = nowMs;
     const open = all.filter(({ state }) => state === 'open');

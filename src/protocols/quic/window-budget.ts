@@ -33,7 +33,7 @@ export class Windows {
   readonly maxReceive: number;
   readonly maxSend: number;
   receive: number;
-  /** The whole, or the first window under pressure. */
+  /** The whole, or less under pressure. */
   send: number;
   /** Credit that the peer still has from a larger window. */
   owed = 0;
@@ -82,7 +82,8 @@ export class WindowBudget {
   /** Sources with growth. Bounded by the connections. */
   readonly #sources = new Map<string, Source>();
   #granted = 0;
-  #pressed = false;
+  /** What each connection may have on its way. */
+  #maxSend = Infinity;
   #reclaimedMs = -Infinity;
 
   /**
@@ -114,7 +115,7 @@ export class WindowBudget {
   open(windows: Windows, nowMs: Millis): void {
     const before = windows.receive;
     if (windows.growth === 0) this.begin(windows, nowMs);
-    if (this.#pressed || windows.receive !== before) this.#press(windows);
+    if (this.pressed || windows.receive !== before) this.#press(windows);
   }
 
   /** Notes that bytes were read, which is when a receive window may grow. */
@@ -141,15 +142,16 @@ export class WindowBudget {
     this.#apply(windows);
   }
 
-  /** Whether send windows are the first ones. */
+  /** Whether send windows are reduced. */
   get pressed(): boolean {
-    return this.#pressed;
+    return this.#maxSend !== Infinity;
   }
 
-  /** Sets the send windows of all: whole ones, or the first ones under pressure. */
-  setPressure(pressed: boolean, all: Iterable<Windows>): void {
-    if (pressed === this.#pressed) return;
-    this.#pressed = pressed;
+  /** Sets what each connection may have on its way; `Infinity`: its whole send window. */
+  limitSends(bytes: number, all: Iterable<Windows>): void {
+    const maxSend = Math.max(FIRST_WINDOW_BYTES, Math.floor(bytes));
+    if (maxSend === this.#maxSend) return;
+    this.#maxSend = maxSend;
     for (const windows of all) this.#press(windows);
   }
 
@@ -170,7 +172,7 @@ export class WindowBudget {
   }
 
   #press(windows: Windows): void {
-    windows.send = this.#pressed ? Math.min(FIRST_WINDOW_BYTES, windows.maxSend) : windows.maxSend;
+    windows.send = Math.min(this.#maxSend, windows.maxSend);
     this.#apply(windows);
   }
 

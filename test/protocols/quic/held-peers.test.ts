@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Judged } from '../../../src/protocols/quic/endpoint-options.ts';
 import type { EngineFactory, QuicEngine } from '../../../src/protocols/quic/engine.ts';
-import { FIRST_WINDOW_BYTES } from '../../../src/protocols/quic/window-budget.ts';
 import { engines, Network, readAll, text } from './network.ts';
 
 /** Alice dials Bob, who holds his peers and decides later. */
@@ -68,8 +67,8 @@ describe('a peer that is held', () => {
     const busy: EngineFactory = (host, settings, now) =>
       new Proxy(engines(host, settings, now), {
         get(engine, name: keyof QuicEngine) {
-          // Between half of the budget of 48 MiB, where send windows shrink, and all of it, where connections end.
-          if (name === 'memoryBytes' || name === 'bytesInUse') return () => (isBusy ? 40 * 2 ** 20 : 0);
+          // Between half of the budget, where send windows shrink, and twice it, where connections end.
+          if (name === 'memoryBytes' || name === 'bytesInUse') return () => (isBusy ? 2 * 2 ** 20 : 0);
           const method: unknown = Reflect.get(engine, name, engine);
           if (typeof method !== 'function') return method;
           return (...args: unknown[]): unknown => {
@@ -79,7 +78,7 @@ describe('a peer that is held', () => {
         },
       });
     const net = new Network(1);
-    const bob = net.add('bob', { holdPeers: true, judge: () => 'pending', engines: busy });
+    const bob = net.add('bob', { holdPeers: true, judge: () => 'pending', engines: busy, windowBudgetBytes: 2 ** 20 });
     const there = net.add('alice').endpoint.connect(net.now, bob.address);
     assert.ok(net.run(() => there.state === 'open' && bob.saw('connected') !== undefined));
     isBusy = true;
@@ -87,7 +86,7 @@ describe('a peer that is held', () => {
     net.pass(1000);
     assert.equal(told.length, 0);
     bob.endpoint.admit(net.now, bob.saw('connected')!.connection);
-    assert.ok(told.includes(FIRST_WINDOW_BYTES), 'it begins with the small send window of the others');
+    assert.ok(told.includes(2 ** 19), 'it begins with the small send window that all have');
   });
 
   it('learns that it is turned away, and has opened nothing until then', () => {

@@ -73,15 +73,17 @@ describe('WindowBudget', () => {
     assert.equal(idle.owed, 1);
   });
 
-  it('under pressure every connection has a small send window, new ones too, and the whole one afterwards', () => {
+  it('under pressure every connection has a part of the send windows, at least the first one, new ones too, and the whole one afterwards', () => {
     const { applied, budget } = make(MIB);
     const [old, fresh] = [new Windows('a', MIB, MIB), new Windows('a', MIB, MIB)];
-    budget.setPressure(true, [old]);
+    budget.limitSends(1000, [old]);
     budget.open(fresh, 0);
     assert.deepEqual([old.send, fresh.send], [FIRST_WINDOW_BYTES, FIRST_WINDOW_BYTES]);
-    budget.setPressure(false, [old, fresh]);
+    budget.limitSends(100 * KIB + 0.5, [old, fresh]);
+    assert.deepEqual([old.send, fresh.send], [100 * KIB, 100 * KIB]);
+    budget.limitSends(Infinity, [old, fresh]);
     assert.deepEqual([old.send, fresh.send], [MIB, MIB]);
-    assert.ok(applied.length >= 4);
+    assert.ok(applied.length >= 6);
   });
 });
 

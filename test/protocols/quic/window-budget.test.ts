@@ -173,18 +173,18 @@ describe('the budget of windows', () => {
   it('under pressure all have the first send window, those that open then too, and the whole again afterwards', () => {
     const { budget, windows, told } = setUp(1_000_000);
     const [one, two] = [windows(), windows('b')];
-    budget.setPressure(false, [one]);
+    budget.limitSends(Infinity, [one]);
     assert.equal(told.length, 0, 'nothing has changed');
-    budget.setPressure(true, [one]);
+    budget.limitSends(0, [one]);
     assert.deepEqual([budget.pressed, one.send, told.length], [true, FIRST, 1]);
     budget.open(two, 3);
     assert.deepEqual([two.send, told.length], [FIRST, 2]);
-    budget.setPressure(true, [one, two]);
+    budget.limitSends(0, [one, two]);
     assert.equal(told.length, 2);
-    budget.setPressure(false, [one, two]);
+    budget.limitSends(Infinity, [one, two]);
     assert.deepEqual([budget.pressed, one.send, two.send, told.length], [false, 500_000, 500_000, 4]);
     const small = new Windows('c', MAX, 100);
-    budget.setPressure(true, [small]);
+    budget.limitSends(0, [small]);
     assert.equal(small.send, 100);
   });
 
