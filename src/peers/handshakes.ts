@@ -26,7 +26,8 @@ export interface PathAttempt {
   readonly peer: PeerId;
   readonly transport: Transport;
   readonly addr: Addr;
-  readonly beganMs: number;
+  /** Before everything for one that was given up: a path that is there already stays. */
+  beganMs: number;
   /** How often a hello was said with another session. */
   rounds: number;
 }
@@ -107,6 +108,7 @@ export class Handshakes {
     const attempt = this.#attempts.get(number);
     if (attempt?.isWelcomed !== false) return;
     attempt.givenUpMs = this.#hooks.realm.nowMs();
+    attempt.beganMs = -Infinity;
     attempt.rounds = Infinity; // A welcome of another session does not say hello again.
     this.#givenUp.set(toHex(attempt.token), attempt);
     if (this.#givenUp.size > MAX_GIVEN_UP) this.#givenUp.delete(this.#givenUp.keys().next().value!);

@@ -283,7 +283,6 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       this.#packetPaths.opened(peer.id, addr, before);
       session.poll();
     } else {
-      if (before !== undefined) this.#removePath(before, 'the peer has opened it again');
       const path: LivePath = {
         id: this.#nextPath++,
         transport,
@@ -297,6 +296,8 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       peer.paths.set(transport, path);
       this.#packetPaths.opened(peer.id, addr, path);
       session.addPath(path);
+      // Only now: a session without a path looks for one.
+      if (before !== undefined) this.#removePath(before, 'the peer has opened it again');
     }
     if (peer.isKeyElsewhere) session.notify(NOTICE.KEY_IN_USE);
     peer.isKeyElsewhere = false;

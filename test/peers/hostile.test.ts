@@ -311,6 +311,23 @@ describe('openPeers: a peer with a path that this node does not have', () => {
   });
 });
 
+describe('openPeers: a peer that opens its path again', () => {
+  it('has a path all the time, so that this node does not look for another one', async () => {
+    const { w, bob } = await victim();
+    const mallory = await Mallory.open(w, 66, bob);
+    const changes = watch(bob);
+    mallory.answersPings = true;
+    for (let i = 0; i < 3; i++) {
+      mallory.greet({ kind: 'client' });
+      await w.advance(1500);
+    }
+    const ended = changes.filter((change) => change.type === 'path' && change.path === undefined);
+    assert.deepEqual([ended.length, bob.list()[0]?.state], [0, 'connected']);
+    await w.run(mallory.close());
+    await w.close();
+  });
+});
+
 describe('openPeers: a hello of a session that another one has replaced', () => {
   it('is late when it is older than the hello of that one, however long it took; a newer one is of a second process', async () => {
     const { w, bob } = await victim();
