@@ -255,6 +255,13 @@ export class ConnectionTable<C extends PeerConnection, T, H, V> {
     this.#choose(connection.peer);
   }
 
+  /** Stops using all connections with a peer, so that the next message dials. @returns them, for the owner to close */
+  retireAll(peer: PeerId): readonly C[] {
+    const all = [...this.all(peer)];
+    for (const connection of all) this.retire(connection);
+    return all;
+  }
+
   /** Removes a closed connection. @returns whether it was in the table */
   remove(connection: C): boolean {
     if (!this.#connections.delete(connection)) return false;

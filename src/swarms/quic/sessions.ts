@@ -102,11 +102,10 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
       remember: ({ publicKey }) => publicKey,
       replaced: replacedIdleMs,
       surplusIdleMs,
-      close: ({ connection }, why) => {
+      close: (session, why) => {
         const tooMany = why === 'too_many';
         if (tooMany) this.#counters.countDrop('quic.too_many');
-        connection.close(CODE.NONE, tooMany ? 'too many connections' : 'another connection took its place');
-        this.#driver.scheduleFlush();
+        this.#close(session, tooMany ? 'too many connections' : 'another connection took its place');
       },
     });
     this.inUse = this.#table.inUse;
@@ -174,10 +173,16 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
 
   /** Ends all connections with a peer. */
   disconnect(peer: PeerId): boolean {
-    const sessions = this.#table.all(peer);
-    for (const { connection } of sessions) connection.close(CODE.NONE, 'disconnected');
-    this.#driver.scheduleFlush();
+    const sessions = this.#table.retireAll(peer);
+    for (const session of sessions) this.#close(session, 'disconnected');
     return sessions.length > 0;
+  }
+
+  /** Closes a connection. The engine tells of its end later; nothing new is sent on it until then. */
+  #close(session: Session<I>, reason: string): void {
+    this.#table.retire(session);
+    session.connection.close(CODE.NONE, reason);
+    this.#driver.scheduleFlush();
   }
 
   progress(peer: PeerId): number {
@@ -245,7 +250,7 @@ export class QuicSessions<I extends Addr> implements PeerSessions<QuicAddr<I>> {
     if (held + pending < HARD_TIMES * maxBytes) return;
     let most: Session<I> | undefined;
     for (const session of this.#sessions.values()) if (session.held > (most?.held ?? 0)) most = session;
-    most?.connection.close(CODE.NONE, 'holds too much memory');
+    if (most !== undefined) this.#close(most, 'holds too much memory');
     this.#counters.countDrop('quic.displaced');
   }
 

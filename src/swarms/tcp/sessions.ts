@@ -136,7 +136,7 @@ export class TcpSessions<A extends StreamAddr> implements PeerSessions<A> {
   }
 
   disconnect(peer: PeerId): boolean {
-    const sessions = this.#table.all(peer);
+    const sessions = this.#table.retireAll(peer);
     for (const session of sessions) session.close(BYE.CLOSED, 'disconnected');
     return sessions.length > 0;
   }

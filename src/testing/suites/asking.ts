@@ -1,10 +1,11 @@
 /** Tests of asks. */
 
-import type { Addr } from '../../core/addr.ts';
+import { type Addr, peerIdOf } from '../../core/addr.ts';
 import type { AskSwarm } from '../../core/ask.ts';
 import { type Bytes, EMPTY_BYTES, copyBytes, encodeText } from '../../base/bytes.ts';
 import { P2PError, Refusal } from '../../core/errors.ts';
 import type { AskHandler, Request } from '../../core/message.ts';
+import { connectionsOf } from '../../sessions/connections.ts';
 import {
   type Bench,
   type SuiteTest,
@@ -344,6 +345,27 @@ export const askingTests: readonly SuiteTest<AskSwarm<Addr>>[] = [
       checkBytes(answer, payloadOf(2), 'answer');
       const error = await checkRejects(bench, alice, alice.ask('', payloadOf(1)), 'unreachable', 'ask() of no address');
       checkSame(error.sent, 'no', 'sent');
+    },
+  },
+  {
+    name: 'asks and tells right after disconnect() dial again, where the swarm has connections',
+    body: async (bench) => {
+      const [alice, bob] = bench.net.swarms as Pair;
+      const peer = peerIdOf(addrOf(bob));
+      const connections = connectionsOf(alice);
+      if (connections === undefined || peer === undefined) return;
+      let told = 0;
+      bob.serve(echo);
+      bob.listen(() => void told++);
+      for (let round = 0; round < 3; round++) {
+        await askOf(bench, alice, addrOf(bob), payloadOf(round));
+        check(connections.disconnect(peer), 'disconnect() found no connection');
+        const telling = alice.tell(addrOf(bob), payloadOf(round));
+        checkBytes(await askOf(bench, alice, addrOf(bob), payloadOf(round)), payloadOf(round), 'answer');
+        await bench.run(telling);
+      }
+      await pass(bench, alice);
+      if (!bench.features.lossy) checkSame(told, 3, 'tells that came');
     },
   },
   {
