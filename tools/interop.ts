@@ -1,14 +1,16 @@
 /**
- * Live interoperability: `npm run interop`.
+ * Live interoperability: `npm run interop`; `npm run interop -- quic libp2p` runs the files whose path has one of these parts.
  *
  * Runs the tests of interop/, prints who × protocol × direction with the tests of each, and compares docs/interop.md with
- * it where every toolchain is there; `-- --write` updates that page. What is missing on a machine is skipped by name.
+ * it where every file ran and every toolchain is there; `-- --write` updates that page, from all files. What is missing on a machine is
+ * skipped by name.
  */
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { ROWS, type Row } from '../interop/matrix.ts';
 import { PEERS } from '../interop/peers.ts';
 import { root } from './public-modules.ts';
@@ -16,6 +18,24 @@ import type { TestOutcome } from './test-outcome.ts';
 
 const PAGE = path.join(root, 'docs', 'interop.md');
 const MARKS = ['<!-- matrix -->', '<!-- end of matrix -->'] as const;
+
+const {
+  values: { write },
+  positionals: parts,
+} = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean', default: false } } });
+const rows = ROWS.filter(
+  ({ file }) => parts.length === 0 || parts.some((part) => path.join('interop', file).includes(part)),
+);
+const misuse =
+  rows.length === 0
+    ? `Cannot test: no file of interop/ matches ${parts.join(' ')}`
+    : write && parts.length > 0
+      ? 'Cannot write docs/interop.md: that takes all tests, without names'
+      : undefined;
+if (misuse !== undefined) {
+  console.error(misuse);
+  process.exit(1);
+}
 
 interface Counted {
   readonly row: Row;
@@ -28,7 +48,13 @@ function runTests(): { readonly code: number; readonly outcomes: readonly TestOu
   const folder = mkdtempSync(path.join(tmpdir(), 'shoal-interop-'));
   try {
     const report = path.join(folder, 'outcomes.json');
-    const args = [...process.execArgv, path.join(import.meta.dirname, 'test.ts'), '--interop', `--report=${report}`];
+    const args = [
+      ...process.execArgv,
+      path.join(import.meta.dirname, 'test.ts'),
+      '--interop',
+      `--report=${report}`,
+      ...parts,
+    ];
     const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
     return { code: status ?? 1, outcomes: JSON.parse(readFileSync(report, 'utf8')) as readonly TestOutcome[] };
   } finally {
@@ -40,7 +66,7 @@ const rowOf = ({ file, name }: TestOutcome): Row | undefined =>
   ROWS.find((row) => path.join('interop', row.file) === file && (row.name?.test(name) ?? true));
 
 function count(outcomes: readonly TestOutcome[]): readonly Counted[] {
-  return ROWS.map((row) => {
+  return rows.map((row) => {
     const own = outcomes.filter((each) => rowOf(each) === row);
     const of = (outcome: TestOutcome['outcome']): number => own.filter((each) => each.outcome === outcome).length;
     return { row, passed: of('passed'), failed: of('failed'), skipped: of('skipped') };
@@ -70,7 +96,8 @@ function withTable(page: string, matrix: string): string {
 
 // Before the tests, whose runner takes a compiler's silence for a test that hangs.
 for (const { name, missing, build } of PEERS) {
-  if (missing() !== false) continue;
+  const isUsed = rows.some(({ peer }) => peer.toLowerCase().includes(name));
+  if (!isUsed || missing() !== false) continue;
   console.log(`Building ${name} …`);
   build();
 }
@@ -89,8 +116,8 @@ const faults = [
 ];
 const page = readFileSync(PAGE, 'utf8');
 const complete = outcomes.every(({ outcome }) => outcome === 'passed');
-if (process.argv.includes('--write')) writeFileSync(PAGE, withTable(page, matrix));
-else if (complete && withTable(page, matrix) !== page)
+if (write) writeFileSync(PAGE, withTable(page, matrix));
+else if (complete && parts.length === 0 && withTable(page, matrix) !== page)
   faults.push('docs/interop.md is out of date: npm run interop -- --write');
 for (const fault of faults) console.log(`FAILED  ${fault}`);
 const of = (key: 'passed' | 'failed' | 'skipped'): number => counted.reduce((sum, each) => sum + each[key], 0);

@@ -85,6 +85,28 @@ it('passes once the mark is there', () => {
   });
 });
 
+describe('the interop tool', () => {
+  const interop = (...args: string[]): { readonly status: number | null; readonly output: string } => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(tools, 'interop.ts'), ...args], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    return { status, output: stdout + stderr };
+  };
+
+  it('runs the files that it is told, and none when no name matches', () => {
+    const { status, output } = interop('no-such-file');
+    assert.equal(status, 1, output);
+    assert.equal(output, 'Cannot test: no file of interop/ matches no-such-file\n');
+  });
+
+  it('does not write its page from a part of the tests', () => {
+    const { status, output } = interop('cells', '--write');
+    assert.equal(status, 1, output);
+    assert.match(output, /^Cannot write docs\/interop\.md/);
+  });
+});
+
 describe('whether a peer of the interop tests can be had', () => {
   const failing = (words: string): (() => string | false) => {
     const program = `process.stderr.write(${JSON.stringify(words)}); process.exit(1)`;
