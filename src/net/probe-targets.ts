@@ -141,6 +141,15 @@ export class ProbeTargets {
     this.#tried.delete(targetOf(addr));
   }
 
+  /**
+   * A try ended early because nobody waited for it any more: it says nothing of the address, so the claim may be tried once more. The try
+   * still counts for the limits.
+   */
+  giveBack(addr: Addr): void {
+    const target = targetOf(addr);
+    if (this.#tried.get(target)?.tries === 1) this.#tried.delete(target);
+  }
+
   #count(now: Millis, host: string): boolean {
     const recent = this.#recent;
     while (recent.length > 0 && recent[0]!.atMs <= now - MINUTE_MS) recent.shift();

@@ -109,6 +109,8 @@ export class Reaching {
   readonly #punched = new Set<string>();
   /** Attempts that do not dial yet: they punch, or wait for a relay. Bounded by the machine. */
   readonly #preparing = new Map<number, AbortController>();
+  /** Attempts at addresses that others claim. Bounded by the machine. */
+  readonly #claimed = new Map<number, Addr>();
   /** Ends the queries of sources that run. */
   readonly #abort = new AbortController();
 
@@ -219,6 +221,7 @@ export class Reaching {
   }
 
   outcome(attempt: number, result: AttemptResult): void {
+    this.#claimed.delete(attempt);
     this.#machine.outcome(this.#nowMs(), attempt, result);
     this.#poll();
   }
@@ -371,6 +374,8 @@ export class Reaching {
   #act(action: ReachAction): void {
     if (action.type === 'search') void this.#search(action.id);
     else if (action.type === 'abandon') {
+      const claimed = this.#claimed.get(action.attempt);
+      if (claimed !== undefined && action.rule === 'unwanted') this.#probes.giveBack(claimed);
       const punch = this.#preparing.get(action.attempt);
       punch?.abort(new P2PError('closed', 'local', 'The punch was given up'));
       if (this.#probing.delete(action.attempt) || this.#preparing.delete(action.attempt))
@@ -383,6 +388,7 @@ export class Reaching {
         return;
       }
       const addr = transport?.swarm.tryParseAddr(action.addr);
+      if (addr !== undefined && action.isProbe) this.#claimed.set(action.attempt, addr);
       if (transport !== undefined && addr !== undefined) void this.#dial(action, transport, addr);
       else this.outcome(action.attempt, { type: 'failed', reason: 'unreachable', detail: 'its transport is not open' });
     }

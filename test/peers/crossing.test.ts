@@ -1,7 +1,7 @@
 /** Hellos that cross, come late, or are welcomed after they were given up: both sides have the path, or neither. In virtual time. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 
 import { decodeText, encodeText } from '../../src/base/bytes.ts';
 import type { CandidateSource } from '../../src/core/candidate.ts';
@@ -9,8 +9,11 @@ import type { PeerId } from '../../src/core/peer-id.ts';
 import { openPeers, type PeerChange, type Peers } from '../../src/peers/index.ts';
 import type { VirtualClock } from '../../src/runtime/virtual-clock.ts';
 import { createMemoryRealm, type MemoryRealm } from '../../src/swarms/memory/index.ts';
+import { loadQuicEngine } from '../../src/swarms/quic/index.ts';
 import { testKey } from '../../src/testing/test-key.ts';
-import { watch } from '../support/peers-world.ts';
+import { PeersWorld, watch } from '../support/peers-world.ts';
+
+before(() => loadQuicEngine());
 
 const LATENCY_MS = 50;
 const count = (changes: readonly PeerChange[], type: string): number =>
@@ -81,5 +84,38 @@ describe('openPeers: an attempt that was given up', () => {
       ['the peer ended it: the attempt was given up'],
     );
     await clock.run(Promise.all([alice.close(), bob.close()]));
+  });
+
+  it('is made again for a claimed address, whose one try it was not', async () => {
+    const w = new PeersWorld({ latencyMs: 50, trace: undefined });
+    const bob = await w.open(1);
+    bob.serve(({ payload }) => payload);
+    const claims: CandidateSource = {
+      candidates: (id?: PeerId) =>
+        id !== bob.id
+          ? []
+          : bob.addrs.map((addr) => ({
+              id,
+              addr,
+              source: 'claims',
+              seenMs: 0,
+              expiresMs: Infinity,
+              trust: 'claimed' as const,
+            })),
+    };
+    const alice = await w.open(0, w.net.host(), { sources: [claims] });
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(w.run(alice.ask(bob.id, encodeText('?'), { timeoutMs: 60 })), { code: 'timeout' });
+    }
+    assert.equal(decodeText(await w.run(alice.ask(bob.id, encodeText('!'), { timeoutMs: 5000 }))), '!');
+    // Eight a minute, of two transports each: what is given up does not go on for ever.
+    const carol = await w.open(2, w.net.host(), { sources: [claims] });
+    for (let i = 0; i < 20; i++) await w.run(carol.connect(bob.id, { timeoutMs: 30 }).catch(() => undefined));
+    const refused = carol.explain(bob.id).reach!.refused.map(({ reason }) => reason);
+    assert.ok(
+      refused.some((reason) => reason.includes('too many')),
+      refused.join('; '),
+    );
+    await w.close();
   });
 });

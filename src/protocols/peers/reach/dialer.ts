@@ -130,7 +130,7 @@ export class Dialer {
   abandon(attempt: Attempt, rule: ReachRule): void {
     if (attempt.abandoned !== undefined) return;
     attempt.abandoned = rule;
-    this.#hooks.act({ type: 'abandon', attempt: attempt.number });
+    this.#hooks.act({ type: 'abandon', attempt: attempt.number, rule });
   }
 
   /** The next candidate of a peer and when it is due: the earliest lane, of equal ones the preferred one. @param again - second attempts. */

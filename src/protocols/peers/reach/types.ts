@@ -96,8 +96,8 @@ export type ReachAction =
       readonly kind: ReachKind;
       readonly isProbe: boolean;
     }
-  /** Gives up an attempt. It holds its place until the outcome is reported, so report it at once. */
-  | { readonly type: 'abandon'; readonly attempt: number };
+  /** Gives up an attempt, by a rule. It holds its place until the outcome is reported, so report it at once. */
+  | { readonly type: 'abandon'; readonly attempt: number; readonly rule: ReachRule };
 
 /** What the program or the log learns. */
 export type ReachEvent =
