@@ -73,8 +73,9 @@ const { slice } = Uint8Array.prototype as { readonly slice: (this: Bytes, start:
  */
 export function takeBytes(bytes: Bytes, start: number, end: number): Bytes {
   const isMost = end === bytes.length && (end - start) * 2 > bytes.buffer.byteLength;
-  // Faster than a view and a copy of it. Not the method of `bytes`: that of a Node `Buffer` makes a view.
-  return isMost ? viewFrom(bytes, start, end) : slice.call(bytes, start, end);
+  if (isMost) return viewFrom(bytes, start, end);
+  // Faster than a view and a copy of it, but it makes a `Buffer` of a `Buffer`.
+  return bytes.constructor === Uint8Array ? slice.call(bytes, start, end) : new Uint8Array(viewFrom(bytes, start, end));
 }
 
 /** Up to this size a loop copies faster than a call of `set`. */

@@ -85,4 +85,8 @@ describe('buffers that are transferred', () => {
       assert.equal(taken.buffer === bytes.buffer, shares, `${start} to ${end}`);
     }
   });
+
+  it('takeBytes makes no Buffer of a part of a Buffer', () => {
+    assert.deepStrictEqual(takeBytes(Buffer.from([1, 2, 3, 4]), 1, 3), Uint8Array.of(2, 3));
+  });
 });
