@@ -123,6 +123,11 @@ export class Greeting {
     if (!speaksWith(welcome)) return 'version';
     const verdict = this.#verdict(attempt.peer, src, welcome);
     if (verdict !== undefined) return 'not_allowed';
+    // The policy may have changed since the hello: what it excludes now ends on the side of the peer, too.
+    if (this.#hooks.excludes(attempt.peer, transport, src) !== undefined) {
+      transport.disconnect(src);
+      return 'not_allowed';
+    }
     const peer = this.#hooks.peer(attempt.peer);
     const session = this.#hooks.session(peer, transport, src);
     const mayGoOn = attempt.rounds < MAX_ROUNDS;

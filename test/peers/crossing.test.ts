@@ -119,3 +119,17 @@ describe('openPeers: an attempt that was given up', () => {
     await w.close();
   });
 });
+
+describe('openPeers: a welcome', () => {
+  it('opens no path that the policy has excluded since the hello', async () => {
+    const { realm, alice, bob } = await crossing({ dialBack: false });
+    const refused = assert.rejects(realm.clock.run(alice.connect(bob.id, { timeoutMs: 3000 })));
+    await realm.clock.advance(LATENCY_MS);
+    alice.setPolicy(bob.id, 'relayed');
+    await realm.clock.advance(2 * LATENCY_MS);
+    assert.notEqual(alice.list()[0]?.state, 'connected');
+    await realm.clock.advance(3000);
+    await refused;
+    await realm.clock.run(Promise.all([alice.close(), bob.close()]));
+  });
+});
