@@ -42,8 +42,8 @@ interface Running extends PathAttempt {
   earlyBytes: number;
   /** Whether its welcome is being looked at: its outcome comes from there. */
   isWelcomed: boolean;
-  /** When it was given up: its outcome is told. */
-  givenUpMs: number | undefined;
+  /** Its outcome is told; its timer forgets it. */
+  isGivenUp: boolean;
 }
 
 /** What handshakes need from the connection manager. */
@@ -96,7 +96,7 @@ export class Handshakes {
       early: [],
       earlyBytes: 0,
       isWelcomed: false,
-      givenUpMs: undefined,
+      isGivenUp: false,
     };
     this.#attempts.set(number, attempt);
     this.#tokens.set(toHex(attempt.token), attempt);
@@ -107,12 +107,16 @@ export class Handshakes {
   abandon(number: number): void {
     const attempt = this.#attempts.get(number);
     if (attempt?.isWelcomed !== false) return;
-    attempt.givenUpMs = this.#hooks.realm.nowMs();
+    this.#fail(attempt, 'abandoned');
+    const { realm } = this.#hooks;
+    attempt.isGivenUp = true;
     attempt.beganMs = -Infinity;
     attempt.rounds = Infinity; // A welcome of another session does not say hello again.
+    attempt.timer = clockOf(realm).setTimer(realm.nowMs() + GIVEN_UP_MS, () => this.#forget(attempt), {
+      background: true,
+    });
     this.#givenUp.set(toHex(attempt.token), attempt);
-    if (this.#givenUp.size > MAX_GIVEN_UP) this.#givenUp.delete(this.#givenUp.keys().next().value!);
-    this.#fail(attempt, 'abandoned');
+    if (this.#givenUp.size > MAX_GIVEN_UP) this.#forget(this.#givenUp.values().next().value!);
   }
 
   /** A packet that begins with 0, 1 or 2. */
@@ -138,7 +142,6 @@ export class Handshakes {
   /** Keeps a packet that has overtaken its welcome. @returns whether there is such an attempt */
   hold(transport: Transport, src: Addr, packet: Bytes): boolean {
     const peer = transport.peerOf(src);
-    this.#forget();
     const attempt = attemptAt(this.#attempts, transport, peer) ?? attemptAt(this.#givenUp, transport, peer);
     if (attempt === undefined) return false;
     if (attempt.early.length < MAX_EARLY && attempt.earlyBytes + packet.length <= MAX_EARLY_BYTES) {
@@ -150,15 +153,12 @@ export class Handshakes {
 
   close(): void {
     for (const attempt of this.#attempts.values()) this.#end(attempt);
-    this.#givenUp.clear();
+    for (const attempt of this.#givenUp.values()) this.#forget(attempt);
   }
 
-  #forget(): void {
-    const sinceMs = this.#hooks.realm.nowMs() - GIVEN_UP_MS;
-    for (const [token, { givenUpMs }] of this.#givenUp) {
-      if (givenUpMs! > sinceMs) return;
-      this.#givenUp.delete(token);
-    }
+  #forget(attempt: Running): void {
+    attempt.timer?.cancel();
+    this.#givenUp.delete(toHex(attempt.token));
   }
 
   #say(attempt: Running): void {
@@ -184,11 +184,10 @@ export class Handshakes {
   }
 
   #welcome(transport: Transport, src: Addr, welcome: Hello): void {
-    this.#forget();
     const token = toHex(welcome.token);
     const attempt = this.#tokens.get(token) ?? this.#givenUp.get(token);
     if (attempt?.transport !== transport) return;
-    if (attempt.givenUpMs !== undefined) {
+    if (attempt.isGivenUp) {
       this.#welcomeLate(attempt, src, welcome);
       return;
     }
@@ -220,7 +219,7 @@ export class Handshakes {
   #welcomeLate(attempt: Running, src: Addr, welcome: Hello): void {
     const { transport, peer, early } = attempt;
     if (transport.peerOf(src) !== peer) return;
-    this.#givenUp.delete(toHex(attempt.token));
+    this.#forget(attempt);
     if (this.#hooks.welcomed(attempt, src, welcome) !== 'open') return;
     for (const { src: from, packet } of early) this.#hooks.replay(transport, from, packet);
   }
