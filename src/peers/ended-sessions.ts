@@ -10,7 +10,7 @@ const MAX_ENDED_SESSIONS = 8192;
 export interface Successor {
   /** When that was here. */
   readonly atMs: Millis;
-  /** The wall clock of the peer when it said hello with it. */
+  /** The wall clock of the replaced session's process when that said hello. */
   readonly wallMs: Millis;
 }
 

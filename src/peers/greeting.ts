@@ -22,6 +22,8 @@ import type { Transport } from './transport.ts';
 
 /** The smallest difference of clocks that is reported. */
 const CLOCK_DIFFERS_MS = 60_000;
+/** Clocks of two sessions that differ by less may be one, and the hellos were on their way for different times. */
+const OTHER_CLOCK_MS = 10_000;
 /** How often one attempt says hello with a session that has begun anew. */
 const MAX_ROUNDS = 3;
 
@@ -61,8 +63,13 @@ export interface GreetingHooks {
   peer(id: PeerId): RemotePeer;
   /** The session of a peer, begun if there is none. */
   session(peer: RemotePeer, transport: Transport, addr: Addr): LiveSession;
-  /** The peer has begun anew: its session ends, and another one takes over what was not sent. @returns that */
-  restart(peer: RemotePeer, transport: Transport, addr: Addr, hello: Hello): LiveSession;
+  /**
+   * The peer has begun anew: its session ends, and another one takes over what was not sent.
+   *
+   * @param wallMs - see {@link Successor}.
+   * @returns the other one
+   */
+  restart(peer: RemotePeer, transport: Transport, addr: Addr, wallMs: number): LiveSession;
   /** Whether a session has ended. */
   isEnded(session: Bytes): boolean;
   /** The session of the same peer that took the place of this one. */
@@ -136,7 +143,7 @@ export class Greeting {
       return mayGoOn ? 'again' : this.#notOpened(peer, transport, src, welcome);
     if (!this.#agree(peer, session, welcome)) {
       if (!mayGoOn || this.#hooks.isEnded(welcome.session)) return this.#notOpened(peer, transport, src, welcome);
-      this.#hooks.restart(peer, transport, src, welcome);
+      this.#hooks.restart(peer, transport, src, this.#wallMsOf(peer, welcome));
       return 'again';
     }
     peer.isAdmitted = true;
@@ -241,7 +248,7 @@ export class Greeting {
     const knowsOther = hello.known !== undefined && !equalBytes(hello.known, session.machine.id);
     const isForgotten = knowsOther || this.#hooks.isEnded(hello.session);
     if (!isForgotten && !this.#agree(peer, session, hello)) {
-      session = this.#hooks.restart(peer, transport, src, hello);
+      session = this.#hooks.restart(peer, transport, src, this.#wallMsOf(peer, hello));
       this.#agree(peer, session, hello);
     }
     peer.isAdmitted = true;
@@ -260,7 +267,14 @@ export class Greeting {
     session.handleHello(hello);
     if (peer.hello === undefined || !equalBytes(peer.hello.session, hello.session)) this.#compareClocks(peer, hello);
     peer.hello = hello;
+    peer.aheadMs = hello.wallMs - this.#hooks.wallMs();
     return true;
+  }
+
+  /** When a hello was written, by the clock of the session before it: that of a second process, or one that was set, shows another time. */
+  #wallMsOf({ aheadMs }: RemotePeer, { wallMs }: Hello): number {
+    const expectedMs = this.#hooks.wallMs() + aheadMs;
+    return Math.abs(wallMs - expectedMs) < OTHER_CLOCK_MS ? wallMs : expectedMs;
   }
 
   /** Records and caches name times: a peer with another clock finds them expired, or from the future. */

@@ -54,6 +54,8 @@ export class RemotePeer {
   kind: PeerKind = 'client';
   /** The last hello of the peer. */
   hello: Hello | undefined;
+  /** How far its clock was ahead of this node's then. */
+  aheadMs = 0;
   /** What it reported last of its attempts at this node. */
   report: ReachReport | undefined;
   /** Whether `accept` has admitted the session. */

@@ -337,7 +337,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
       find: (id) => this.#peers.get(id),
       peer: (id) => this.#peers.add(id),
       session: (peer, transport, addr) => this.#sessionOf(peer, transport.hostOf(addr)),
-      restart: (peer, transport, addr, hello) => this.#restart(peer, transport.hostOf(addr), hello),
+      restart: (peer, transport, addr, wallMs) => this.#restart(peer, transport.hostOf(addr), wallMs),
       isEnded: (session) => this.#ended.has(session),
       successor: (session) => this.#ended.successor(session),
       hasRoom: (host) => this.#peers.hasRoom(host),
@@ -358,7 +358,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     return session;
   }
 
-  #restart(peer: RemotePeer, host: string, { wallMs }: Hello): LiveSession {
+  #restart(peer: RemotePeer, host: string, wallMs: number): LiveSession {
     const theirs = peer.session?.machine.peerSession;
     if (theirs !== undefined) this.#ended.add(theirs, { atMs: this.#hooks.realm.nowMs(), wallMs });
     this.#above.signal(peer.session?.path?.addr, peer.id, 'handshakes', 'session again');
