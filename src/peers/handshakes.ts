@@ -22,6 +22,7 @@ const GIVEN_UP_MS = 10_000;
 
 /** An own attempt to open a path. */
 export interface PathAttempt {
+  /** Negative: it moves a session to another transport, and the reach machine does not know it. */
   readonly number: number;
   readonly peer: PeerId;
   readonly transport: Transport;
@@ -67,7 +68,7 @@ export interface HandshakeHooks {
 
 export class Handshakes {
   readonly #hooks: HandshakeHooks;
-  readonly #attempts = new Map<number, Running>(); // Bounded by the reach machine.
+  readonly #attempts = new Map<number, Running>(); // Bounded by the reach machine, and by the paths at a move.
   /** By the token of the hello. Bounded as the attempts. */
   readonly #tokens = new Map<string, Running>();
   /** By their tokens, the oldest first. The peer may have opened a path already. Bounded by MAX_GIVEN_UP. */
@@ -117,6 +118,11 @@ export class Handshakes {
     });
     this.#givenUp.set(toHex(attempt.token), attempt);
     if (this.#givenUp.size > MAX_GIVEN_UP) this.#forget(this.#givenUp.values().next().value!);
+  }
+
+  /** The session with a peer has ended: attempts to move it are over, since their hellos would begin another one that nobody wants. */
+  endMoves(peer: PeerId): void {
+    for (const attempt of this.#attempts.values()) if (attempt.number < 0 && attempt.peer === peer) this.#end(attempt);
   }
 
   /** A packet that begins with 0, 1 or 2. */

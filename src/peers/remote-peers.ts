@@ -380,6 +380,7 @@ export class RemotePeers implements PeerSessions<PeerAddr>, TransportHooks {
     if (peerSession !== undefined) this.#ended.add(peerSession);
     if (peer === undefined || peer.session !== session) return;
     peer.session = undefined;
+    this.#handshakes.endMoves(peer.id);
     peer.isAdmitted = false;
     this.#inUse.delete(peer.id);
     peer.closePaths();

@@ -354,3 +354,19 @@ describe('openPeers: a hello of a session that another one has replaced', () => 
     await w.close();
   });
 });
+
+describe('openPeers: a peer that does not answer when this node moves to another port', () => {
+  it('is forgotten when its session has ended', async () => {
+    const w = new PeersWorld({ latencyMs: 20, trace: undefined });
+    const bob = await w.open(1, w.net.host(), { movePortEveryMs: 60_000 });
+    const mallory = await Mallory.open(w, 66, bob);
+    mallory.answersPings = true;
+    mallory.greet();
+    await w.advance(1000);
+    assert.equal(bob.list()[0]?.state, 'connected');
+    await w.advance(600_000);
+    assert.deepEqual(bob.list(), []);
+    await w.run(mallory.close());
+    await w.close();
+  });
+});
