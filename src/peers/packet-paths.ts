@@ -52,8 +52,8 @@ export class PacketPaths {
   }
 
   /**
-   * The peer has a path that this side does not have, and a transport that acknowledges bytes keeps it alive. When it has sent on it for as
-   * long as a silent path is let live, its connection ends: the peer says hello again.
+   * The peer has a path that this side does not have, and a transport that acknowledges bytes keeps it alive. When it still sends on it after
+   * the time for which a silent path is let live, its connection ends: the peer says hello again.
    */
   #stray(transport: Transport, src: Addr, id: PeerId): void {
     let peers = this.#strayMs.get(transport);
