@@ -28,7 +28,7 @@ export interface GatewayReport {
 
 /** What a port mapper found. */
 export interface PortMapperReport {
-  /** Empty before the first request, and where there are none. */
+  /** Empty before the first request, and where no gateway was found. */
   readonly gateways: readonly GatewayReport[];
   /** Answers to searches that were ignored: of hosts that are in no network of this one, or that named another host. */
   readonly foreignAnswers: number;

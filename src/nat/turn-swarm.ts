@@ -65,7 +65,7 @@ export function turnError(what: string, failure: TurnFailure): P2PError {
 /** Source of the numbers: RFC 8656 §19, RFC 8489 §14.8. */
 function codeOf(code: number): P2PErrorCode {
   switch (code) {
-    case 437: // Allocation mismatch: there is none, or another one.
+    case 437: // Allocation mismatch: no allocation is there, or another one.
       return 'disconnected';
     case 440: // Address family not supported.
     case 442: // Unsupported transport.

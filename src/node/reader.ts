@@ -203,7 +203,7 @@ export class MessageReader<In, Out> implements Reader {
     else this.#flow();
   }
 
-  /** Processes messages until there is none, the handler is busy, or it must yield. */
+  /** Processes messages until no message is left, the handler is busy, or it must yield. */
   #loop(): void {
     if (this.#isLooping || this.#isYielding) return;
     this.#isLooping = true;

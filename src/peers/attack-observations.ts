@@ -5,7 +5,7 @@ import type { PeerId } from '../core/peer-id.ts';
 import type { TraceEvent } from '../core/realm.ts';
 
 /**
- * What is counted. `undecryptable`: bytes that no session here can open. `malformed`: frames and messages that are none.
+ * What is counted. `undecryptable`: bytes that no session here can open. `malformed`: frames and messages that cannot be decoded.
  * `handshakes_failed`, `handshakes`: those that failed, and all. `rate`: messages that were delivered.
  */
 export type AttackSignal = 'undecryptable' | 'malformed' | 'handshakes_failed' | 'handshakes' | 'rate';

@@ -138,7 +138,7 @@ export class PeerLists {
   /**
    * Adds to the allow list.
    *
-   * @throws {TypeError | RangeError} for a target that is none, and when the list would be too long; nothing is changed then.
+   * @throws {TypeError | RangeError} for a text that is not a target, and when the list would be too long; nothing is changed then.
    */
   allow(entries: string | ListEntry | readonly (string | ListEntry)[]): void {
     this.#add('allow', entries);
@@ -161,7 +161,7 @@ export class PeerLists {
   /**
    * Bans peers, IPs or networks. A ban that exists gets the new reason and end.
    *
-   * @throws {TypeError | RangeError} for a target that is none; nothing is banned then.
+   * @throws {TypeError | RangeError} for a text that is not a target; nothing is banned then.
    */
   ban(targets: string | readonly string[], options: BanOptions = {}): void {
     const { reason = 'banned', by = 'program', host } = options;

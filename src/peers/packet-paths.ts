@@ -31,7 +31,7 @@ export class PacketPaths {
     this.#hooks = hooks;
   }
 
-  /** The path of a packet; `undefined` when there is none: then the packet is held or dropped. */
+  /** The path of a packet; `undefined` for a packet without a path, which is held or dropped. */
   find(transport: Transport, src: Addr, packet: Bytes): LivePath | undefined {
     const known = this.#pathOf.get(src);
     if (known?.isOpen === true) return known;

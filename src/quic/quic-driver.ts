@@ -55,7 +55,7 @@ export interface QuicDriverHooks<I extends Addr> {
   /** The handshake is over on this side. */
   connected(connection: QuicConnection): void;
   closed(connection: QuicConnection, closed: QuicClosed): void;
-  /** Datagrams of the peer wait: take them until there are none. */
+  /** Datagrams of the peer wait: take them until none is left. */
   datagrams(connection: QuicConnection): void;
   /** The peer is at another address now. */
   moved?(connection: QuicConnection): void;

@@ -115,7 +115,7 @@ export class BeaconCodec {
     return this.#seal(KIND.answer, nonce, concatBytes(query.nonce, ephemeral.publicKey, sealed));
   }
 
-  /** Opens a datagram; says why when it is none of this network. Never throws. Costs a few µs. */
+  /** Opens a datagram; says why when it does not belong to this network. Never throws. Costs a few µs. */
   open(datagram: Uint8Array): OpenedQuery | OpenedAnswer | DatagramFault {
     if (datagram.length < HEADER_BYTES + AEAD_TAG_BYTES || datagram.length > MAX_BEACON_BYTES) return 'malformed';
     if (!equalBytes(datagram.subarray(0, MAGIC.length), MAGIC)) return 'malformed';
@@ -177,7 +177,7 @@ export class BeaconCodec {
     return record;
   }
 
-  /** Opens a record; `undefined` when it is none of this network. Its signature is not checked. Never throws. */
+  /** Opens a record; `undefined` when it does not belong to this network. Its signature is not checked. Never throws. */
   openRecord(record: Uint8Array): OpenedRecord | undefined {
     const length = record.length - NONCE_BYTES - AEAD_TAG_BYTES;
     if (length < 1 || record.length > MAX_RECORD_BYTES) return undefined;

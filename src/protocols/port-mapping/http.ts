@@ -74,7 +74,7 @@ export class HttpResponseReader {
   #interim = 0;
   #trailerBytes = 0;
 
-  /** The answer once it is whole; `malformed` when it is none, or is too large. */
+  /** The answer once it is whole; `malformed` when it is not an HTTP answer, or is too large. */
   get result(): { readonly status: number; readonly body: Bytes } | 'malformed' | undefined {
     if (this.#state === 'malformed') return 'malformed';
     return this.#state === 'done' ? { status: this.#status, body: concatBytes(...this.#body) } : undefined;

@@ -25,7 +25,7 @@ export type QuicEvent =
   | { readonly type: 'stopped'; readonly stream: QuicStream<QuicConnection> }
   /** The peer allows more streams of a kind. */
   | { readonly type: 'streams_available'; readonly connection: QuicConnection; readonly kind: StreamKind }
-  /** Datagrams wait: take them until there are none. */
+  /** Datagrams wait: take them until none is left. */
   | { readonly type: 'datagrams'; readonly connection: QuicConnection }
   /** There is room again after `sendDatagram` returned `blocked`. */
   | { readonly type: 'datagrams_writable'; readonly connection: QuicConnection }
